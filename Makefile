@@ -1,0 +1,38 @@
+# Every target sets up what it needs; nothing but Python, make and a package index is asked for.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test check clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+setup: $(READY) ## a virtual environment with nestvec and everything it can use
+
+# PyTorch goes first: on a machine without an NVIDIA driver the CPU build is asked for by name, because the index's
+# newest build brings gigabytes of CUDA libraries.
+$(READY): pyproject.toml constraints.txt scripts/install_torch.sh
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	sh scripts/install_torch.sh $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+	touch $(READY)
+
+demo: $(READY) ## the main job on the built-in sample; ends with a report
+	$(BIN)/nestvec run sample --out runs/demo
+	@echo "The report: $(CURDIR)/runs/demo/report.html"
+
+test: $(READY) ## the tests
+	$(BIN)/python -m pytest
+
+check: $(READY) ## style, types, docstrings, the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pydoclint --quiet src
+	$(BIN)/lint-imports --no-cache
+
+clean: ## remove what was made here
+	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,47 @@
+"""nestvec: fit retrieval embeddings to your own search, at the smallest vector that holds up.
+
+The same names as the command line: `nestvec.run("sample", "runs/demo")`. Importing this module loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
+    from nestvec.pipeline import Run, load_run, run
+    from nestvec.settings import Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GateClosedError",
+    "InputError",
+    "MissingExtraError",
+    "NestvecError",
+    "Run",
+    "Settings",
+    "__version__",
+    "load_run",
+    "run",
+]
+
+_HOMES = {
+    "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
+    "pipeline": ("Run", "load_run", "run"),
+    "settings": ("Settings",),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"nestvec.{module}"), name)
+    raise AttributeError(f"module 'nestvec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

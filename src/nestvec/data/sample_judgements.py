@@ -1,0 +1,119 @@
+"""The sample's judgements: which products are shown to the raters for a query, and what three raters say of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.data.sample_store import normal, pick, shuffled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nestvec.data.sample_products import Product
+    from nestvec.data.sample_queries import Query, Shelf
+
+RELEVANT_FROM = 2.5  # a mean grade; the catalogue's dip lies here
+
+_BESTSELLERS = 0.08  # share of the products that turn up in the results of many queries
+_FEWEST_MISSES, _MOST_MISSES = 4, 6
+_STRANGERS = 0.5  # share of queries with one product drawn from the whole catalogue
+
+# Latent relevance lies in 0..1; a rater says 2 from the first bar on and 3 from the second.
+_BARS = (0.30, 0.72)
+_RATERS = (-0.03, 0.0, 0.03)  # strict, middling and mild
+_NOISE = 0.11
+_MISSED = {"category": 0.42, "series": 0.52, "axis": 0.58}  # factor on the relevance for a wish that is not met
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One judged record.
+
+    Attributes:
+        query: row of the queries.
+        product: row of the products.
+        relevance: mean of three ratings of 1, 2 or 3, to two decimals.
+    """
+
+    query: int
+    product: int
+    relevance: float
+
+
+def make_judgements(
+    products: list[Product], queries: list[Query], shelf: Shelf, rng: np.random.Generator
+) -> list[Judgement]:
+    """Pool and rate the products of every query; every product is judged at least once."""
+    bestseller = rng.random(len(products)) < _BESTSELLERS
+    pools = [np.flatnonzero(shelf.count(query.wishes) == len(query.wishes)).tolist() for query in queries]
+    unseen = np.ones(len(products), dtype=bool)
+    for pool in pools:
+        unseen[pool] = False
+    for query, pool in zip(queries, pools, strict=True):
+        pool.extend(_misses(query, shelf, (bestseller, unseen), rng))
+        unseen[pool] = False
+    for row in np.flatnonzero(unseen):
+        pools[_closest(int(row), queries, shelf)].append(int(row))
+    judgements = []
+    for index, (query, pool) in enumerate(zip(queries, pools, strict=True)):
+        grades = _grades(query, products, pool, shelf, rng)
+        judgements += [Judgement(index, row, grade) for row, grade in zip(pool, grades, strict=True)]
+    return shuffled(rng, judgements)
+
+
+def _misses(
+    query: Query, shelf: Shelf, flags: tuple[NDArray[np.bool_], NDArray[np.bool_]], rng: np.random.Generator
+) -> list[int]:
+    """Products that meet all wishes but one, then but two; and at times one from anywhere."""
+    bestseller, unseen = flags
+    count = shelf.count(query.wishes)
+    wanted = _FEWEST_MISSES + int(rng.random() * (_MOST_MISSES - _FEWEST_MISSES + 1))
+    near = np.flatnonzero((count == len(query.wishes) - 1) & (count > 0)).tolist()
+    far = np.flatnonzero((count == len(query.wishes) - 2) & (count > 0)).tolist()
+    order: list[int] = []
+    for candidates in (near, far):
+        mixed = shuffled(rng, candidates)
+        # a product that nothing has shown yet comes first, then the bestsellers
+        order += sorted(mixed, key=lambda row: 0 if unseen[row] else 1 if bestseller[row] else 2)
+    chosen = order[:wanted]
+    if rng.random() < _STRANGERS:
+        stranger = int(rng.random() * shelf.size)
+        if count[stranger] == 0:
+            chosen.append(stranger)
+    return chosen
+
+
+def _closest(row: int, queries: list[Query], shelf: Shelf) -> int:
+    """The query most of whose wishes the product meets, the first of several."""
+    return int(np.argmax([shelf.count(query.wishes)[row] / len(query.wishes) for query in queries]))
+
+
+def _grades(
+    query: Query, products: list[Product], pool: list[int], shelf: Shelf, rng: np.random.Generator
+) -> list[float]:
+    """The mean rating of each pooled product; a panel that finds nothing relevant looks again."""
+    while True:
+        grades = [_mean_rating(_relevance(query, row, shelf, rng), rng) for row in pool]
+        if max(grades) >= RELEVANT_FROM:
+            return grades
+
+
+def _relevance(query: Query, row: int, shelf: Shelf, rng: np.random.Generator) -> float:
+    """Latent relevance in about 0..1: each wish that is not met takes its share; the rest is taste."""
+    relevance = 0.93
+    for wish in query.wishes:
+        if not shelf.met(wish)[row]:
+            relevance *= _MISSED.get(wish[0], _MISSED["axis"])
+    return relevance + 0.04 * normal(rng)
+
+
+def _mean_rating(relevance: float, rng: np.random.Generator) -> float:
+    """Three raters, each with an own leaning and an own slip of the hand."""
+    ratings = []
+    for leaning in _RATERS:
+        felt = relevance + leaning + _NOISE * normal(rng)
+        ratings.append(1 + sum(felt >= bar for bar in _BARS))
+    return round(sum(ratings) / len(ratings), 2)

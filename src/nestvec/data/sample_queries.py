@@ -1,0 +1,179 @@
+"""The sample's queries: what a shopper wants, and what the shopper types for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.data.sample_store import AXES, pick, shuffled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from nestvec.data.sample_products import Product
+    from nestvec.data.sample_store import Store
+
+QUERIES = 1150
+MOST_RELEVANT = 6  # products that may meet all of a query's wishes; with more, a ranking of ten could not show them
+
+# How a query names its category and its line, and how many such queries there are of a hundred.
+_FORMS = (
+    (20, "asked", None),
+    (12, "slang", None),
+    (18, "asked", "name"),
+    (10, "asked", "old"),
+    (10, "slang", "name"),
+    (8, "slang", "old"),
+    (12, None, "name"),
+    (10, None, "old"),
+)
+_MISSPELT = 0.18  # share of queries with one word misspelt
+_CHATTER = ("need", "best", "cheap", "where is", "looking for")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query.
+
+    Attributes:
+        text: what is typed.
+        wishes: what is meant: ("category" | "series" | an axis of `AXES`, catalogue wording) pairs.
+    """
+
+    text: str
+    wishes: tuple[tuple[str, str], ...]
+
+
+class Shelf:
+    """Which products meet a wish: one mask over the catalogue per wish."""
+
+    def __init__(self, products: list[Product]) -> None:
+        self.size = len(products)
+        rows: dict[tuple[str, str], list[int]] = {}
+        for row, product in enumerate(products):
+            for wish in wishes_met(product):
+                rows.setdefault(wish, []).append(row)
+        self._masks: dict[tuple[str, str], NDArray[np.bool_]] = {}
+        for wish, members in rows.items():
+            self._masks[wish] = np.zeros(self.size, dtype=bool)
+            self._masks[wish][members] = True
+
+    def met(self, wish: tuple[str, str]) -> NDArray[np.bool_]:
+        """(products,) which of them meet the wish."""
+        return self._masks[wish]
+
+    def count(self, wishes: tuple[tuple[str, str], ...]) -> NDArray[np.int64]:
+        """(products,) how many of the wishes each product meets."""
+        return np.sum([self._masks[wish] for wish in wishes], axis=0, dtype=np.int64)
+
+
+def wishes_met(product: Product) -> list[tuple[str, str]]:
+    """Every wish that the product meets."""
+    return [("category", product.category.name), ("series", product.series.name), *product.values.items()]
+
+
+def make_queries(store: Store, products: list[Product], shelf: Shelf, rng: np.random.Generator) -> list[Query]:
+    """Distinct queries, each met in full by one to `MOST_RELEVANT` products.
+
+    Every query starts from a product: one that no earlier query was met by, as long as there are any.
+    """
+    queries: list[Query] = []
+    texts: dict[str, None] = {}
+    waiting = shuffled(rng, range(len(products)))
+    covered = np.zeros(len(products), dtype=bool)
+    while len(queries) < QUERIES:
+        while waiting and covered[waiting[-1]]:
+            waiting.pop()
+        product = products[waiting.pop()] if waiting else pick(rng, products)
+        category, series = _form(rng)
+        wishes = _wishes(product, (category, series), shelf, rng)
+        met = shelf.count(wishes) == len(wishes)
+        if not 1 <= int(met.sum()) <= MOST_RELEVANT:
+            continue
+        text = _typed(store, product, wishes, (category, series), rng)
+        if text in texts:
+            continue
+        texts[text] = None
+        covered |= met
+        queries.append(Query(text, wishes))
+    return queries
+
+
+def _form(rng: np.random.Generator) -> tuple[str | None, str | None]:
+    """How the query names its category and its line."""
+    left = rng.random() * sum(weight for weight, _, _ in _FORMS)
+    for weight, category, series in _FORMS:
+        left -= weight
+        if left < 0:
+            return category, series
+    return _FORMS[-1][1:]
+
+
+def _wishes(
+    product: Product, form: tuple[str | None, str | None], shelf: Shelf, rng: np.random.Generator
+) -> tuple[tuple[str, str], ...]:
+    """What is meant: attributes of the product are added until few enough products meet them all."""
+    wishes: list[tuple[str, str]] = []
+    if form[0]:
+        wishes.append(("category", product.category.name))
+    if form[1]:
+        wishes.append(("series", product.series.name))
+    axes = shuffled(rng, [axis for axis in AXES if axis in product.values])
+    if rng.random() < 0.6:
+        axes.sort(key=lambda axis: axis != "kind")  # the kind is what people think of first
+    for axis in axes:
+        wishes.append((axis, product.values[axis]))
+        if int((shelf.count(tuple(wishes)) == len(wishes)).sum()) <= MOST_RELEVANT:
+            break
+    return tuple(wishes)
+
+
+def _typed(
+    store: Store,
+    product: Product,
+    wishes: tuple[tuple[str, str], ...],
+    form: tuple[str | None, str | None],
+    rng: np.random.Generator,
+) -> str:
+    """What is typed for the wishes: any order, any spelling, sometimes a slip."""
+    words = []
+    for axis, value in wishes:
+        if axis == "category":
+            words.append(pick(rng, product.category.slang if form[0] == "slang" else product.category.asked))
+        elif axis == "series":
+            words.append((product.series.old_name if form[1] == "old" else product.series.name).lower())
+        else:
+            key = product.category.name if axis == "kind" else axis
+            words.append(pick(rng, store.spellings[key, value]))
+    words = shuffled(rng, words)
+    if rng.random() < _MISSPELT:
+        words = _misspelt(words, rng)
+    if rng.random() < 0.06:
+        words.insert(0, pick(rng, _CHATTER))
+    return " ".join(words)
+
+
+def _misspelt(words: list[str], rng: np.random.Generator) -> list[str]:
+    """One of the longer words with a letter dropped, doubled or swapped with the next; the first letter stays."""
+    long = [index for index, word in enumerate(words) if len(word) >= 5]
+    if not long:
+        return words
+    index = pick(rng, long)
+    word = words[index]
+    at = 1 + int(rng.random() * (len(word) - 2))
+    slip = pick(rng, (word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:], _swapped(word, at)))
+    return [*words[:index], slip, *words[index + 1 :]]
+
+
+def _swapped(word: str, at: int) -> str:
+    """The word with two neighbouring letters the wrong way round."""
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+
+
+def spellings_of(store: Store, axis: str) -> Mapping[str, tuple[str, ...]]:
+    """Catalogue wording to what people type for it, for one axis other than the kind."""
+    return {value: typed for (name, value), typed in store.spellings.items() if name == axis}

@@ -1,0 +1,89 @@
+"""What can go wrong, and the exit code each ends with.
+
+NestvecError                 anything nestvec itself raises on purpose (exit 1)
+├── InputError               the user's input or settings are wrong (exit 2)
+│   └── MissingExtraError    an optional part is not installed (exit 2)
+└── GateClosedError          the gate says "do not ship" and --strict was given (exit 3)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class NestvecError(Exception):
+    """Base of every error that nestvec raises on purpose."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the user's input something is wrong; every part is optional.
+
+    Attributes:
+        file: the file, folder or option at fault.
+        row: 1-based as a spreadsheet shows it: a CSV's header is row 1, a JSONL file's or Parquet file's first record is row 1.
+        column: the column's name.
+    """
+
+    file: str | None = None
+    row: int | None = None
+    column: str | None = None
+
+    def __str__(self) -> str:
+        """As a message starts: `catalogue.csv, row 17, column 'grade'`."""
+        parts = [
+            self.file,
+            None if self.row is None else f"row {self.row}",
+            None if self.column is None else f"column {self.column!r}",
+        ]
+        return ", ".join(part for part in parts if part)
+
+
+class InputError(NestvecError):
+    """The user's input or settings are wrong: one message, no traceback.
+
+    Args:
+        problem: what was found, in words; shown after the place.
+        expected: what would have been right.
+        file: the file, folder or option at fault.
+        row: 1-based row, see `Place`.
+        column: the column's name.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        problem: str,
+        expected: str = "",
+        *,
+        file: object = None,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.expected = expected
+        self.place = Place(None if file is None else str(file), row, column)
+        place = f"{self.place}: " if str(self.place) else ""
+        wanted = f"; expected {expected}" if expected else ""
+        super().__init__(f"{place}{problem}{wanted}")
+
+
+class MissingExtraError(InputError):
+    """A part of nestvec that is installed on request is not there.
+
+    Args:
+        what: the library that could not be imported.
+        extra: the extra that brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed", f"pip install 'nestvec[{extra}]'")
+
+
+class GateClosedError(NestvecError):
+    """Nothing measured is worth shipping, and the user asked to be told by exit code."""
+
+    exit_code = 3

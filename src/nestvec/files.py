@@ -1,0 +1,127 @@
+"""The run's folder: where each file lies, how it is written, and which stages are done.
+
+Everything is written to a temporary name beside its place and renamed, so that a reader never sees half a file and a
+killed run leaves nothing that looks finished. A stage is done when its marker exists; the marker is written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LAYOUT = {
+    "config": "config.toml",
+    "records": "data/records.parquet",
+    "grades": "data/grades.json",
+    "audit": "data/audit.json",
+    "findings": "data/findings.json",
+    "qrels": "data/qrels.trec",
+    "models": "models",
+    "embeddings": "embeddings",
+    "runs": "runs",
+    "results": "results.json",
+    "per_query": "per_query.parquet",
+    "recommendation": "recommendation.json",
+    "report": "report.html",
+    "figures": "figures",
+    "stages": ".stages",
+}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder on disk; `LAYOUT` says what lies where."""
+
+    root: Path
+
+    def path(self, name: str) -> Path:
+        """Where the file or folder called `name` in `LAYOUT` lies."""
+        return self.root / LAYOUT[name]
+
+    def model(self, system: str) -> Path:
+        """The saved model of a trained system."""
+        return self.path("models") / system
+
+    def run(self, name: str) -> Path:
+        """The TREC run file of one point of the surface; `name` as in `Point.name`, such as `mnr.48.int8`."""
+        return self.path("runs") / f"{name}.trec"
+
+    def is_done(self, stage: str) -> bool:
+        """Whether a stage was finished by this or an earlier process."""
+        return (self.path("stages") / f"{stage}.json").exists()
+
+    def mark_done(self, stage: str, facts: dict[str, Any]) -> None:
+        """Record that a stage is finished, with facts such as its seconds; call it after its last file is in place."""
+        write_json(self.path("stages") / f"{stage}.json", facts)
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """What `mark_done` recorded."""
+        return dict(read_json(self.path("stages") / f"{stage}.json"))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file or folder name beside `path` that takes its place when the block ends well.
+
+    Whatever the block wrote is removed when it raises; an old file or folder at `path` stays until the new one is complete.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove(temporary)
+    try:
+        yield temporary
+        if path.is_dir():  # a folder cannot be renamed over one that has files
+            _remove(path)
+        temporary.replace(path)
+    finally:
+        _remove(temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - anything JSON can hold
+    """Write JSON atomically, in a form that diffs well; NaN and infinities are refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - anything JSON can hold
+    """Read a JSON file of a run.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", "a file of a finished run", file=path) from error
+    except ValueError as error:
+        raise InputError(f"is damaged: {error}", "JSON", file=path) from error
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 in hex; read in pieces, so any size is fine."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _remove(path: Path) -> None:
+    """Delete a file or folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

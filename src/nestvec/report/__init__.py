@@ -1,0 +1,32 @@
+"""The report: a run's folder in, one self-contained HTML file and its figures out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nestvec.files import RunFolder, replacing, write_text
+from nestvec.report.content import read_content
+from nestvec.report.figures import draw_figures
+from nestvec.report.html import render
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["write_report"]
+
+
+def write_report(folder: RunFolder) -> Path:
+    """Write `report.html` and `figures/` from the run's files alone; the same files give the same bytes.
+
+    Returns:
+        Where the report is.
+
+    Raises:
+        InputError: a file of the run is missing or damaged.
+    """
+    content = read_content(folder)
+    with replacing(folder.path("figures")) as directory:
+        drawings = draw_figures(content, directory)
+    report = folder.path("report")
+    write_text(report, render(content, drawings))
+    return report

@@ -1,0 +1,205 @@
+"""The queries that gained and the ones that lost most between two points of the surface, with what was ranked first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nestvec.files import RunFolder
+
+Key = tuple[str, int | None, str | None]  # system, dimension, precision
+
+SHOWN = 10  # queries in each list
+RANKS = 5  # documents per query
+SAME = 1e-9  # differences below this are float noise, not a change
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One document of a ranking; `grade` is None where nobody judged it for the query."""
+
+    rank: int
+    text: str
+    grade: float | None
+    relevant: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """One query before and after."""
+
+    query: str
+    relevant: int  # relevant documents in the catalogue
+    recall: tuple[float, float]
+    ndcg: tuple[float, float]
+    top: tuple[tuple[Ranked, ...], tuple[Ranked, ...]]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The most changed test queries, and how many changed at all (by recall@10)."""
+
+    gained: tuple[Change, ...]
+    lost: tuple[Change, ...]
+    better: int
+    worse: int
+    same: int
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What is read once for all queries shown."""
+
+    folder: RunFolder
+    points: tuple[Key, Key]
+    gains: dict[str, dict[str, int]]  # query id → document id → gain
+    lowest: float
+    relevant_from: int
+
+
+def read_changes(folder: RunFolder, before: Key, after: Key, scale: tuple[float, int]) -> Changes:
+    """Compare two points query by query on the test split.
+
+    Args:
+        folder: a finished run.
+        before: the point that a gain is measured from.
+        after: the point that gains or loses.
+        scale: the lowest grade, and the gain from which a document is relevant.
+
+    Raises:
+        InputError: a file of the run is missing.
+    """
+    recall, ndcg = _values(folder, "recall@10", (before, after)), _values(folder, "ndcg@10", (before, after))
+    differences = {
+        query: (_difference(recall[query]), _difference(ndcg[query])) for query in sorted(recall) if query in ndcg
+    }
+    gained = sorted((query for query, value in differences.items() if value > (0.0, 0.0)), key=lambda q: _down(differences[q]))
+    lost = sorted((query for query, value in differences.items() if value < (0.0, 0.0)), key=differences.__getitem__)
+    gained, lost = gained[:SHOWN], lost[:SHOWN]
+    gains = _gains(folder)
+    sources = _Sources(folder, (before, after), gains, *scale)
+    shown = _shown(sources, {query: (recall[query], ndcg[query]) for query in (*gained, *lost)})
+    better = sum(value[0] > 0 for value in differences.values())
+    worse = sum(value[0] < 0 for value in differences.values())
+    return Changes(
+        gained=tuple(shown[query] for query in gained),
+        lost=tuple(shown[query] for query in lost),
+        better=better,
+        worse=worse,
+        same=len(differences) - better - worse,
+    )
+
+
+def _difference(values: tuple[float, float]) -> float:
+    """After minus before, with float noise taken out."""
+    gap = values[1] - values[0]
+    return 0.0 if abs(gap) < SAME else gap
+
+
+def _down(difference: tuple[float, float]) -> tuple[float, float]:
+    """A sort key that puts the largest gain first and leaves ties in query order."""
+    return -difference[0], -difference[1]
+
+
+def _values(folder: RunFolder, metric: str, points: tuple[Key, Key]) -> dict[str, tuple[float, float]]:
+    """Query id to the metric's value at both points, test split, for queries that have both."""
+    import pyarrow.parquet as pq
+
+    path = folder.path("per_query")
+    if not path.is_file():
+        raise InputError("is missing", "a file of a finished run", file=path)
+    table = pq.ParquetFile(path).read()
+    first, second = (_at(table, metric, point) for point in points)
+    return {query: (first[query], second[query]) for query in first if query in second}
+
+
+def _at(table: pa.Table, metric: str, point: Key) -> dict[str, float]:
+    """Query id to the metric's value at one point, test split."""
+    import pyarrow.compute as pc
+
+    system, dimension, precision = point
+    mask = pc.and_(pc.equal(table["split"], "test"), pc.equal(table["metric"], metric))
+    mask = pc.and_(mask, pc.equal(table["system"], system))
+    if dimension is not None:
+        mask = pc.and_(mask, pc.and_(pc.equal(table["dimension"], dimension), pc.equal(table["precision"], precision)))
+    found = table.filter(mask)
+    return dict(zip(found["query_id"].to_pylist(), found["value"].to_pylist(), strict=True))
+
+
+def _gains(folder: RunFolder) -> dict[str, dict[str, int]]:
+    """The test split's judgements: query id → document id → gain in thousandths of a grade."""
+    gains: dict[str, dict[str, int]] = {}
+    for line in _lines(folder, "qrels"):
+        query, _, document, gain = line.split()
+        gains.setdefault(query, {})[document] = int(gain)
+    return gains
+
+
+def _shown(sources: _Sources, values: dict[str, tuple[tuple[float, float], tuple[float, float]]]) -> dict[str, Change]:
+    """Query id to all that is shown of it."""
+    tops = [_top(sources.folder, point, set(values)) for point in sources.points]
+    wanted = {document for top in tops for documents in top.values() for document in documents}
+    queries = _texts(sources.folder, "query", set(values))
+    documents = _texts(sources.folder, "document", wanted)
+
+    def ranked(query: str, top: dict[str, list[str]]) -> tuple[Ranked, ...]:
+        gains = sources.gains.get(query, {})
+        return tuple(
+            Ranked(
+                rank=rank,
+                text=documents.get(document, document),
+                grade=sources.lowest + gains[document] / 1000 if document in gains else None,
+                relevant=gains.get(document, -1) >= sources.relevant_from,
+            )
+            for rank, document in enumerate(top.get(query, []), start=1)
+        )
+
+    return {
+        query: Change(
+            query=queries.get(query, query),
+            relevant=sum(gain >= sources.relevant_from for gain in sources.gains.get(query, {}).values()),
+            recall=recall,
+            ndcg=ndcg,
+            top=(ranked(query, tops[0]), ranked(query, tops[1])),
+        )
+        for query, (recall, ndcg) in values.items()
+    }
+
+
+def _top(folder: RunFolder, point: Key, queries: set[str]) -> dict[str, list[str]]:
+    """Query id to its first document ids at a point, from the run file."""
+    name = point[0] if point[1] is None else f"{point[0]}.{point[1]}.{point[2]}"
+    ranks: dict[str, list[tuple[int, str]]] = {}
+    for line in _lines(folder, "runs", f"{name}.trec"):
+        query, _, document, rank, _, _ = line.split()
+        if query in queries and int(rank) <= RANKS:
+            ranks.setdefault(query, []).append((int(rank), document))
+    return {query: [document for _, document in sorted(found)] for query, found in ranks.items()}
+
+
+def _lines(folder: RunFolder, name: str, file: str = "") -> list[str]:
+    """The lines of a TREC file of the run."""
+    path = folder.path(name) / file if file else folder.path(name)
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", "a file of a finished run", file=path) from error
+
+
+def _texts(folder: RunFolder, kind: str, wanted: set[str]) -> dict[str, str]:
+    """Id to text of the queries or documents wanted."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    path = folder.path("records")
+    if not path.is_file():
+        raise InputError("is missing", "a file of a finished run", file=path)
+    table = pq.ParquetFile(path).read(columns=[f"{kind}_id", kind])
+    found = table.filter(pc.is_in(table[f"{kind}_id"], value_set=pa.array(sorted(wanted), pa.string())))
+    return dict(zip(found[f"{kind}_id"].to_pylist(), found[kind].to_pylist(), strict=True))
