@@ -54,20 +54,29 @@ def _option(panel: str, text: str, *names: str) -> Any:  # noqa: ANN401 - typer'
 @app.command()
 def run(
     source: Annotated[
-        str | None, typer.Argument(help="`sample`, or a CSV, TSV, JSONL or Parquet file of judgements.", show_default=False)
+        str | None,
+        typer.Argument(help="`sample`, or a CSV, TSV, JSONL or Parquet file of judgements.", show_default=False),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default=False)] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file with any of these options.", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with any of these options.", show_default=False)
+    ] = None,
     query: Annotated[str | None, _option(_DATA, "Column with the query.")] = None,
     document: Annotated[str | None, _option(_DATA, "Column with the text, or several: name,description.")] = None,
     grade: Annotated[str | None, _option(_DATA, "Column with the relevance grade.")] = None,
-    document_id: Annotated[str | None, _option(_DATA, "Column that tells documents apart; else their text does.")] = None,
+    document_id: Annotated[
+        str | None, _option(_DATA, "Column that tells documents apart; else their text does.")
+    ] = None,
     threshold: Annotated[float | None, _option(_DATA, "Relevant from this grade on; else the histogram's dip.")] = None,
     max_records: Annotated[int | None, _option(_DATA, "Take a seeded subset of this many records.")] = None,
     validation: Annotated[float | None, _option(_DATA, "Share of queries to choose on (0.1).")] = None,
     test: Annotated[float | None, _option(_DATA, "Share of queries to report on (0.2).")] = None,
-    model: Annotated[str | None, _option(_TRAINING, "The pretrained model: a folder or a name (all-MiniLM-L6-v2).")] = None,
-    model_sha256: Annotated[str | None, _option(_TRAINING, "What its model.safetensors must hash to.", "--model-sha256")] = None,
+    model: Annotated[
+        str | None, _option(_TRAINING, "The pretrained model: a folder or a name (all-MiniLM-L6-v2).")
+    ] = None,
+    model_sha256: Annotated[
+        str | None, _option(_TRAINING, "What its model.safetensors must hash to.", "--model-sha256")
+    ] = None,
     systems: Annotated[str | None, _option(_TRAINING, "What to train (mnr,matryoshka).")] = None,
     epochs: Annotated[int | None, _option(_TRAINING, "Passes over the training pairs; 0 trains nothing (3).")] = None,
     batch_size: Annotated[int | None, _option(_TRAINING, "Pairs in a batch.")] = None,
@@ -79,7 +88,9 @@ def run(
     resamples: Annotated[int | None, _option(_MEASURING, "Draws of the bootstrap and the paired test.")] = None,
     metric: Annotated[str | None, _option(_MEASURING, "What the recommendation goes by (recall@10).")] = None,
     margin: Annotated[float | None, _option(_MEASURING, "How much of it may be lost (0.01).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides split, order and resampling (42).", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides split, order and resampling (42).", show_default=False)
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Exit with 3 when the answer is 'do not ship'.")] = False,
 ) -> None:
     """The main job, end to end: prepare, train, evaluate, recommend, report."""

@@ -23,7 +23,7 @@ class Place:
 
     Attributes:
         file: the file, folder or option at fault.
-        row: 1-based as a spreadsheet shows it: a CSV's header is row 1, a JSONL file's or Parquet file's first record is row 1.
+        row: 1-based as a spreadsheet shows it: row 1 is a CSV's header, or a JSONL or Parquet file's first record.
         column: the column's name.
     """
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,10 @@ class RunFolder:
         """The TREC run file of one point of the surface; `name` as in `Point.name`, such as `mnr.48.int8`."""
         return self.path("runs") / f"{name}.trec"
 
+    def embeddings(self, system: str) -> Path:
+        """The encoded queries and documents of a system."""
+        return self.path("embeddings") / f"{system}.npy"
+
     def is_done(self, stage: str) -> bool:
         """Whether a stage was finished by this or an earlier process."""
         return (self.path("stages") / f"{stage}.json").exists()
@@ -65,16 +70,71 @@ class RunFolder:
         """Record that a stage is finished, with facts such as its seconds; call it after its last file is in place."""
         write_json(self.path("stages") / f"{stage}.json", facts)
 
+    def done(self) -> list[str]:
+        """Finished stages, in the order they finished."""
+        markers = self.path("stages").glob("*.json")
+        return [marker.stem for marker in sorted(markers, key=lambda marker: (marker.stat().st_mtime_ns, marker.name))]
+
     def facts(self, stage: str) -> dict[str, Any]:
         """What `mark_done` recorded."""
         return dict(read_json(self.path("stages") / f"{stage}.json"))
+
+
+def claim_folder(root: Path, config: str) -> RunFolder:
+    """Make a run's folder, or take up the one that was begun with the same settings.
+
+    Args:
+        root: the folder; missing, empty, or of an earlier run.
+        config: the settings in TOML; tables named `versions` are not compared.
+
+    Raises:
+        InputError: it is a file, holds something else or a run with other settings, or cannot be written.
+    """
+    folder = RunFolder(root)
+    wanted = "a new or empty folder, or that of a run with the same settings"
+    if root.exists() and not root.is_dir():
+        raise InputError("is a file", "a folder for the run", file=root)
+    if folder.path("config").exists():
+        _refuse_other_settings(folder.path("config"), config)
+        for stale in root.rglob(".*.tmp"):  # of a run that was killed
+            _remove(stale)
+        return folder
+    if root.is_dir() and any(not entry.name.startswith(".") for entry in root.iterdir()):
+        raise InputError("holds files that no run made", wanted, file=root)
+    try:
+        write_text(folder.path("config"), config)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", "a folder for the run", file=root) from error
+    return folder
+
+
+def _refuse_other_settings(path: Path, config: str) -> None:
+    """Raise with the first differences between a run's settings and those wanted now."""
+    try:
+        there, now = (_flat(tomllib.loads(text)) for text in (path.read_text(encoding="utf-8"), config))
+    except ValueError as error:
+        raise InputError(f"is damaged ({error})", "the settings of a run", file=path) from error
+    differing = [name for name in sorted({*there, *now}) if there.get(name) != now.get(name)]
+    if differing:
+        shown = "; ".join(
+            f"{name} was {there.get(name, 'not set')}, now {now.get(name, 'not set')}" for name in differing
+        )
+        raise InputError(
+            f"was made with other settings: {shown}", "the same settings, or another --out", file=path.parent
+        )
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings and inputs by name; versions may differ between two halves of a run."""
+    inputs = {f"{name}'s sha256": value for name, value in values.get("inputs", {}).items()}
+    return {name: value for name, value in values.items() if not isinstance(value, dict)} | inputs
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file or folder name beside `path` that takes its place when the block ends well.
 
-    Whatever the block wrote is removed when it raises; an old file or folder at `path` stays until the new one is complete.
+    Whatever the block wrote is removed when it raises; what was at `path` stays until the new one is complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

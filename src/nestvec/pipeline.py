@@ -8,38 +8,121 @@ Whatever can be wrong with the user's input is found before the run's folder is 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from nestvec import stages
 from nestvec.errors import InputError
-from nestvec.files import RunFolder, read_json
-from nestvec.settings import Settings
+from nestvec.files import RunFolder, claim_folder, read_json
+from nestvec.prepared import Prepared, prepare
+from nestvec.progress import Reporter, Silent
+from nestvec.settings import Settings, config_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
 
 
-class Reporter(Protocol):
-    """Who is told how the work goes on."""
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
 
-    def say(self, text: str) -> None:
-        """Take one line."""
+    Attributes:
+        folder: where its files are.
+    """
 
-    def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Open a step of `total` units; the block calls what it is given with the units done."""
+    folder: RunFolder
+
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """What `results.json` holds."""
+        return dict(read_json(self.folder.path("results")))
+
+    @cached_property
+    def recommendation(self) -> dict[str, Any]:
+        """What `recommendation.json` holds."""
+        return dict(read_json(self.folder.path("recommendation")))
+
+    @property
+    def ships(self) -> bool:
+        """Whether there is something to ship."""
+        return bool(self.recommendation["decision"] == "ship")
 
 
-class Silent:
-    """A reporter for callers who don't want to hear."""
+def run(source: str = "sample", out: str | Path = "run", **options: Any) -> Run:  # noqa: ANN401 - values of settings
+    """The main job, end to end.
 
-    def say(self, text: str) -> None:
-        """Forget the line."""
+    Args:
+        source: `sample`, or a CSV, TSV, JSONL or Parquet file of judgements.
+        out: the run's folder; one that was begun with the same settings is continued.
+        options: settings by name, such as `epochs=1`; see `nestvec.settings`.
 
-    @contextmanager
-    def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Forget the step."""
-        del label, total
-        yield lambda _: None
+    Raises:
+        InputError: the input or a setting is wrong; nothing was written.
+    """
+    return run_settings(Settings.from_flat({"source": source, **options}), Path(out))
+
+
+def load_run(out: str | Path) -> Run:
+    """Open the folder of a finished run.
+
+    Raises:
+        InputError: it is not one.
+    """
+    finished = Run(RunFolder(Path(out)))
+    if not finished.folder.is_done("report"):
+        raise InputError("is not the folder of a finished run", "what `nestvec run --out` made", file=out)
+    return finished
+
+
+def run_settings(settings: Settings, root: Path, reporter: Reporter | None = None) -> Run:
+    """Run every stage that is not done yet.
+
+    Args:
+        settings: what to do.
+        root: the run's folder.
+        reporter: is told of progress.
+
+    Raises:
+        InputError: the input or a setting is wrong, or the folder was made with others; nothing was written.
+    """
+    reporter = reporter or Silent()
+    prepared = prepare(settings)
+    folder = claim_folder(root, config_text(prepared.settings, prepared.inputs))
+    _say_what_was_read(prepared, reporter)
+    for name, stage in _stages(prepared, folder, reporter).items():
+        if folder.is_done(name):
+            reporter.say(f"{name}: done before")
+            continue
+        start = time.perf_counter()
+        facts = stage()
+        folder.mark_done(name, {**facts, "seconds": round(time.perf_counter() - start, 2)})
+    return Run(folder)
+
+
+def _stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Stage name to what does it, in order."""
+    job = prepared, folder, reporter
+    return {
+        "prepare": partial(stages.write_data, prepared, folder),
+        **{f"train {system}": partial(stages.train_system, *job, system) for system in prepared.trained},
+        **{f"encode {system}": partial(stages.encode_texts, *job, system) for system in prepared.systems},
+        "evaluate": partial(stages.evaluate, *job),
+        "report": partial(stages.report, folder),
+    }
+
+
+def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
+    """One line on the data, one on the threshold, and one per finding."""
+    records, grades = prepared.records, prepared.grades
+    reporter.say(f"{len(records):,} records, {len(records.queries):,} queries, {len(records.documents):,} documents")
+    origin = {
+        "given": "as given",
+        "dip": "the dip of the grades' histogram",
+        "middle": "no dip: the middle of the range",
+    }
+    share = f"{grades.relevant_share:.0%} of the records are relevant"
+    reporter.say(f"relevant from {grades.threshold:g} on ({origin[grades.threshold_source]}): {share}")
+    for finding in records.findings:
+        reporter.say(f"{finding.name}: {finding.count:,}. {finding.action}")

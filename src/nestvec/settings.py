@@ -1,12 +1,13 @@
 """Every setting of a run: one frozen dataclass per stage, read from a TOML file and the command line.
 
-The names are flat everywhere a person meets them (`--batch-size`, `batch_size = 16`); which stage owns a name is read off
-the dataclasses below. Checks that need no data are made here, before anything else happens.
+The names are flat everywhere a person meets them (`--batch-size`, `batch_size = 16`); which stage owns a name is read
+off the dataclasses below. Checks that need no data are made here, before anything else happens.
 """
 
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ PRECISIONS = ("float32", "int8")
 METRICS = ("recall@10", "mrr@10", "ndcg@10")
 COMPUTE_TYPES = ("auto", "float32", "bfloat16")
 
+_VERSIONED = ("nestvec", "torch", "transformers", "sentence-transformers", "numpy", "pyarrow", "bm25s")
 _NOT_SETTINGS = {"versions", "inputs", "tune"}  # tables of a config file that other readers own
 
 
@@ -154,6 +156,25 @@ def read_config(path: Path) -> dict[str, Any]:
     return values
 
 
+def config_text(settings: Settings, inputs: Mapping[str, str]) -> str:
+    """The settings as a TOML file that `--config` takes, with the versions and input hashes that belong to them.
+
+    Args:
+        settings: resolved settings.
+        inputs: what the inputs hash to.
+    """
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import tomli_w
+
+    versions = {"python": platform.python_version()}
+    for package in _VERSIONED:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return tomli_w.dumps({**settings.flat(), "versions": versions, "inputs": dict(inputs)})
+
+
 def _sections() -> dict[str, Any]:
     """Stage name to its dataclass."""
     return {
@@ -200,7 +221,9 @@ def _as_list(name: str, value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN
     try:
         return tuple(kind(str(item).strip()) for item in items)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{_option(name)} is {value!r}", f"{kind.__name__} values split by commas", file=where) from error
+        raise InputError(
+            f"{_option(name)} is {value!r}", f"{kind.__name__} values split by commas", file=where
+        ) from error
 
 
 def _option(name: str) -> str:

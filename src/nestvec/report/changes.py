@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     import pyarrow as pa
 
     from nestvec.files import RunFolder
@@ -78,9 +81,11 @@ def read_changes(folder: RunFolder, before: Key, after: Key, scale: tuple[float,
     differences = {
         query: (_difference(recall[query]), _difference(ndcg[query])) for query in sorted(recall) if query in ndcg
     }
-    gained = sorted((query for query, value in differences.items() if value > (0.0, 0.0)), key=lambda q: _down(differences[q]))
-    lost = sorted((query for query, value in differences.items() if value < (0.0, 0.0)), key=differences.__getitem__)
-    gained, lost = gained[:SHOWN], lost[:SHOWN]
+    # most changed by recall@10, then by nDCG@10; equal ones stay in the order of their ids
+    rising = [query for query, value in differences.items() if value > (0.0, 0.0)]
+    falling = [query for query, value in differences.items() if value < (0.0, 0.0)]
+    gained = sorted(rising, key=lambda query: _down(differences[query]))[:SHOWN]
+    lost = sorted(falling, key=differences.__getitem__)[:SHOWN]
     gains = _gains(folder)
     sources = _Sources(folder, (before, after), gains, *scale)
     shown = _shown(sources, {query: (recall[query], ndcg[query]) for query in (*gained, *lost)})
@@ -108,12 +113,8 @@ def _down(difference: tuple[float, float]) -> tuple[float, float]:
 
 def _values(folder: RunFolder, metric: str, points: tuple[Key, Key]) -> dict[str, tuple[float, float]]:
     """Query id to the metric's value at both points, test split, for queries that have both."""
-    import pyarrow.parquet as pq
-
-    path = folder.path("per_query")
-    if not path.is_file():
-        raise InputError("is missing", "a file of a finished run", file=path)
-    table = pq.ParquetFile(path).read()
+    columns = ("split", "system", "dimension", "precision", "query_id", "metric", "value")
+    table = _table(folder.path("per_query"), columns)
     first, second = (_at(table, metric, point) for point in points)
     return {query: (first[query], second[query]) for query in first if query in second}
 
@@ -134,8 +135,7 @@ def _at(table: pa.Table, metric: str, point: Key) -> dict[str, float]:
 def _gains(folder: RunFolder) -> dict[str, dict[str, int]]:
     """The test split's judgements: query id → document id → gain in thousandths of a grade."""
     gains: dict[str, dict[str, int]] = {}
-    for line in _lines(folder, "qrels"):
-        query, _, document, gain = line.split()
+    for query, _, document, gain in _fields(folder.path("qrels"), 4):
         gains.setdefault(query, {})[document] = int(gain)
     return gains
 
@@ -175,31 +175,52 @@ def _top(folder: RunFolder, point: Key, queries: set[str]) -> dict[str, list[str
     """Query id to its first document ids at a point, from the run file."""
     name = point[0] if point[1] is None else f"{point[0]}.{point[1]}.{point[2]}"
     ranks: dict[str, list[tuple[int, str]]] = {}
-    for line in _lines(folder, "runs", f"{name}.trec"):
-        query, _, document, rank, _, _ = line.split()
+    for query, _, document, rank, *_ in _fields(folder.run(name), 6):
         if query in queries and int(rank) <= RANKS:
             ranks.setdefault(query, []).append((int(rank), document))
-    return {query: [document for _, document in sorted(found)] for query, found in ranks.items()}
-
-
-def _lines(folder: RunFolder, name: str, file: str = "") -> list[str]:
-    """The lines of a TREC file of the run."""
-    path = folder.path(name) / file if file else folder.path(name)
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", "a file of a finished run", file=path) from error
+    return {query: [document for _, document in sorted(found)[:RANKS]] for query, found in ranks.items()}
 
 
 def _texts(folder: RunFolder, kind: str, wanted: set[str]) -> dict[str, str]:
     """Id to text of the queries or documents wanted."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    path = folder.path("records")
-    if not path.is_file():
-        raise InputError("is missing", "a file of a finished run", file=path)
-    table = pq.ParquetFile(path).read(columns=[f"{kind}_id", kind])
+    table = _table(folder.path("records"), (f"{kind}_id", kind))
     found = table.filter(pc.is_in(table[f"{kind}_id"], value_set=pa.array(sorted(wanted), pa.string())))
     return dict(zip(found[f"{kind}_id"].to_pylist(), found[kind].to_pylist(), strict=True))
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:
+    """Columns of a Parquet file of the run."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = sorted(set(columns) - set(file.schema_arrow.names))
+            if missing:
+                raise InputError(f"is damaged: no column {missing[0]!r}", "a file of a finished run", file=path)
+            return file.read(columns=list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _fields(path: Path, count: int) -> Iterator[list[str]]:
+    """The lines of a TREC file of the run, as fields; the fourth is the gain or the rank."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+    for row, line in enumerate(lines, start=1):
+        found = line.split()
+        if len(found) != count or not found[3].isdecimal():
+            raise InputError(f"is damaged: {line!r}", f"{count} fields, the fourth a whole number", file=path, row=row)
+        yield found
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    """The same message for whatever stops a file from being read."""
+    why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({why})"
+    return InputError(problem, "a file of a finished run", file=path)

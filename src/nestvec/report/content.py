@@ -1,72 +1,58 @@
-"""What the report says, gathered from the run's files as plain facts: nothing here is rounded, nothing is measured anew."""
+"""What the report says, gathered from the run's files as plain facts: nothing is rounded, nothing measured anew."""
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.files import read_json
-from nestvec.report.changes import Changes, read_changes
+from nestvec.report.changes import Changes, Key, read_changes
+from nestvec.report.conform import MisfitError, conform, load_json
+from nestvec.report.facts import (
+    BASELINE,
+    LEXICAL,
+    METRICS,
+    Audit,
+    Comparison,
+    Config,
+    Finding,
+    Grades,
+    Point,
+    Recommendation,
+    Results,
+    Row,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nestvec.files import RunFolder
 
-METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
-BASELINE = "pretrained"  # what every change is measured against
-LEXICAL = "bm25"  # has no vectors, so no dimension, precision or bytes
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A mean over queries with the ends of its 95 % interval; all between 0 and 1."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the surface: a system at a dimension and precision, on one split."""
-
-    system: str
-    dimension: int | None
-    precision: str | None
-    bytes_per_vector: int | None
-    split: str
-    queries: int
-    documents: int
-    metrics: dict[str, Measure]
-
-    @property
-    def name(self) -> str:
-        """As the run files and the comparisons are named: `mnr.48.int8`, `bm25`."""
-        return self.system if self.dimension is None else f"{self.system}.{self.dimension}.{self.precision}"
-
 
 @dataclass(frozen=True)
 class Content:
-    """Everything the page shows. The dictionaries are the run's JSON files as they are."""
+    """Everything the page shows."""
 
-    config: dict[str, Any]
-    results: dict[str, Any]
-    recommendation: dict[str, Any]
-    grades: dict[str, Any]
-    audit: dict[str, Any]
-    findings: list[dict[str, Any]]
-    rows: tuple[Row, ...]
+    config: Config
+    results: Results
+    recommendation: Recommendation
+    grades: Grades
+    audit: Audit
+    findings: tuple[Finding, ...]
     before: Row  # the pretrained model at full width, test split
     after: Row  # what is recommended, or else the best other candidate, test split
     changes: Changes  # queries that gained and lost from `before` to `after`
 
     @property
+    def rows(self) -> tuple[Row, ...]:
+        """The surface, on both splits."""
+        return self.results.surface
+
+    @property
     def ship(self) -> bool:
         """Whether the recommendation is to ship."""
-        return bool(self.recommendation["decision"] == "ship")
+        return self.recommendation.point is not None
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -75,12 +61,39 @@ class Content:
         return tuple(sorted(named, key=lambda name: (name == LEXICAL, name != BASELINE)))
 
     @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions measured, as the results list them."""
+        return tuple(dict.fromkeys(row.precision for row in self.rows if row.precision))
+
+    @property
     def full_width(self) -> tuple[Row, ...]:
         """Test rows at full width and precision, and BM25: the comparison that needs no trade-off."""
-        wanted = {(row.system, row.dimension, row.precision): row for row in self.rows if row.split == "test"}
+        wanted = {_key(row): row for row in self.split("test")}
         width, precision = self.before.dimension, self.before.precision
         keys = [(name, None, None) if name == LEXICAL else (name, width, precision) for name in self.systems]
         return tuple(wanted[key] for key in keys if key in wanted)
+
+    @property
+    def lexical(self) -> Row | None:
+        """BM25 on the test split."""
+        return next((row for row in self.split("test") if row.system == LEXICAL), None)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The dimensions measured at full precision on test, ascending."""
+        rows = [row for row in self.split("test") if row.precision == self.before.precision]
+        return tuple(sorted({row.dimension for row in rows if row.dimension}))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits, as the audit lists them."""
+        return tuple(dict.fromkeys([*self.audit.queries, *self.audit.records, *self.audit.documents]))
+
+    def at(self, system: str, width: int) -> Row | None:
+        """A system's test row at a dimension and full precision; BM25 is the same at any."""
+        if system == LEXICAL:
+            return self.lexical
+        return next((row for row in self.line(system) if row.dimension == width), None)
 
     def line(self, system: str, precision: str | None = None) -> tuple[Row, ...]:
         """A system's test rows at one precision (None: the full one), from the narrowest to the widest."""
@@ -96,11 +109,17 @@ class Content:
             sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), -(row.bytes_per_vector or 0)))
         )
 
-    def compared(self, a: Row, b: Row, metric: str) -> dict[str, Any] | None:
-        """The paired comparison a − b on the test split, if the run made it."""
-        for entry in self.results["comparisons"]:
-            if (entry["a"], entry["b"], entry["metric"]) == (a.name, b.name, metric) and entry["split"] == "test":
-                return dict(entry)
+    def kept(self, row: Row, metric: str) -> float | None:
+        """The metric as a share of the same system's at its greatest width and precision, on the row's split."""
+        own = [other for other in self.rows if (other.system, other.split) == (row.system, row.split)]
+        full = max(own, key=lambda other: (other.dimension or 0, other.bytes_per_vector or 0)).metrics[metric].value
+        return row.metrics[metric].value / full if full else None
+
+    def compared(self, a: Point, b: Point, metric: str) -> Comparison | None:
+        """The paired comparison of `a` less `b` on the test split, whichever way round the run made it."""
+        for entry in self.results.comparisons:
+            if (entry.metric, entry.split) == (metric, "test") and {entry.a, entry.b} == {a.name, b.name}:
+                return entry if entry.a == a.name else entry.turned
         return None
 
 
@@ -110,34 +129,39 @@ def read_content(folder: RunFolder) -> Content:
     Raises:
         InputError: a file of the run is missing or damaged.
     """
-    results, recommendation = read_json(folder.path("results")), read_json(folder.path("recommendation"))
-    rows = tuple(_row(entry) for entry in results["surface"])
-    before = _before(rows, folder.path("results"))
-    after = _after(rows, before, recommendation)
-    grades = read_json(folder.path("grades"))
+    results = load_json(folder.path("results"), Results)
+    _check(results, folder.path("results"))
+    recommendation = load_json(folder.path("recommendation"), Recommendation)
+    if recommendation.metric not in METRICS:
+        problem, file = f"names the metric {recommendation.metric!r}", folder.path("recommendation")
+        raise InputError(problem, "one of " + ", ".join(METRICS), file=file)
+    before = _before(results.surface, folder.path("results"))
+    after = _after(results.surface, before, recommendation)
+    grades = load_json(folder.path("grades"), Grades)
     return Content(
-        config=_read_toml(folder.path("config")),
+        config=_read_config(folder.path("config")),
         results=results,
         recommendation=recommendation,
         grades=grades,
-        audit=read_json(folder.path("audit")),
-        findings=read_json(folder.path("findings")),
-        rows=rows,
+        audit=load_json(folder.path("audit"), Audit),
+        findings=load_json(folder.path("findings"), tuple[Finding, ...]),
         before=before,
         after=after,
-        changes=read_changes(folder, _key(before), _key(after), (grades["lowest"], results["relevant_from"])),
+        changes=read_changes(folder, _key(before), _key(after), (grades.lowest, results.relevant_from)),
     )
 
 
-def _row(entry: dict[str, Any]) -> Row:
-    """A row of `results.json` in our own type."""
-    metrics = {name: Measure(**value) for name, value in entry["metrics"].items()}
-    return Row(**{**entry, "metrics": metrics})
-
-
-def _key(row: Row) -> tuple[str, int | None, str | None]:
+def _key(point: Point) -> Key:
     """What identifies a point of the surface."""
-    return row.system, row.dimension, row.precision
+    return point.system, point.dimension, point.precision
+
+
+def _check(results: Results, file: Path) -> None:
+    """Every row has every metric that the page shows."""
+    for place, row in enumerate(results.surface):
+        for metric in METRICS:
+            if metric not in row.metrics:
+                raise InputError(f"is damaged: surface[{place}].metrics.{metric} is missing", "four metrics", file=file)
 
 
 def _before(rows: tuple[Row, ...], file: Path) -> Row:
@@ -148,23 +172,29 @@ def _before(rows: tuple[Row, ...], file: Path) -> Row:
     return max(candidates, key=lambda row: (row.dimension or 0, row.bytes_per_vector or 0))
 
 
-def _after(rows: tuple[Row, ...], before: Row, recommendation: dict[str, Any]) -> Row:
+def _after(rows: tuple[Row, ...], before: Row, recommendation: Recommendation) -> Row:
     """The recommended point; without one, the reference, or the best other full-width system on validation."""
     test = {_key(row): row for row in rows if row.split == "test"}
-    for point in (recommendation["point"], recommendation["reference"]):
-        row = test.get((point["system"], point["dimension"], point["precision"])) if point else None
+    for point in (recommendation.point, recommendation.reference):
+        row = test.get(_key(point)) if point else None
         if row is not None and row.system != BASELINE:
             return row
     widths = {(before.dimension, before.precision), (None, None)}
     others = [row for row in rows if row.split == "validation" and row.system != BASELINE]
     others = [row for row in others if (row.dimension, row.precision) in widths and _key(row) in test]
-    best = max(others, key=lambda row: row.metrics[recommendation["metric"]].value, default=before)
+    best = max(others, key=lambda row: row.metrics[recommendation.metric].value, default=before)
     return test[_key(best)]
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> Config:
     """The resolved settings with the tables that only the report shows."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", "the settings of a finished run", file=path) from error
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        versions, inputs = (conform(values.pop(name, {}), dict[str, str], name) for name in ("versions", "inputs"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", "the settings of a finished run", file=path) from error
+    except MisfitError as error:
+        raise InputError(f"is damaged: {error}", error.expected, file=path) from error
+    except ValueError as error:
+        raise InputError(f"is damaged: {error}", "the settings of a finished run", file=path) from error
+    return Config(settings=values, versions=versions, inputs=inputs)

@@ -1,7 +1,7 @@
 """Fine-tune a model on pairs with sentence-transformers' own trainer.
 
-What is ours around it: the pairs go in as they are, the precision follows the processor, a loss that stops being a number
-stops the training and says at which step, and progress is reported step by step.
+What is ours around it: the pairs go in as they are, the precision follows the processor, a loss that stops being a
+number stops the training and says at which step, and progress is reported step by step.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _arguments(settings: TrainingSettings, compute: str, seed: int, scratch: str
     """The trainer's arguments: nothing is saved, logged or reported but what we watch."""
     import torch
     from sentence_transformers import SentenceTransformerTrainingArguments
-    from sentence_transformers.training_args import BatchSamplers
+    from sentence_transformers.base.sampler import BatchSamplers
 
     return SentenceTransformerTrainingArguments(
         output_dir=scratch,
@@ -147,7 +147,9 @@ def _watcher(system: str, advance: Callable[[int], None]) -> Any:  # noqa: ANN40
         def on_step_end(self, *_: object, **__: object) -> None:
             advance(1)
 
-        def on_log(self, _: object, state: Any, __: object, logs: dict[str, float], **___: object) -> None:  # noqa: ANN401
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
+            del args, control
+            logs: dict[str, float] = kwargs["logs"]
             for name in ("loss", "grad_norm"):
                 if name in logs and not math.isfinite(logs[name]):
                     raise NestvecError(

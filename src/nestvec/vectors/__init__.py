@@ -1,0 +1,1 @@
+"""Models, encoding, codecs and exact search."""

@@ -145,7 +145,7 @@ def quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
     levels = [logger.level for logger in loggers]
     bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -154,7 +154,7 @@ def quiet() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         if bars:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _full_name(name: str) -> str:
@@ -201,10 +201,7 @@ def _check_weights(path: Path, name: str) -> str:
     if not (path / "config.json").exists() and not (path / "modules.json").exists():
         raise InputError("holds neither config.json nor modules.json", "a sentence-transformers model", file=path)
     index = path / SHARDS
-    if index.exists():
-        files = sorted(set(read_json(index).get("weight_map", {}).values()))
-    else:
-        files = [WEIGHTS]
+    files = sorted(set(read_json(index).get("weight_map", {}).values())) if index.exists() else [WEIGHTS]
     for file in files:
         if not (path / file).is_file():
             raise InputError("there is no such file", "weights as safetensors", file=path / file)

@@ -1,0 +1,1 @@
+"""Judgements: sources, columns, records, grades, split, and the built-in sample."""

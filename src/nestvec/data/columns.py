@@ -1,0 +1,164 @@
+"""Which column is which: as the user says, else by the names that such tables usually have."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from nestvec.data.sources import Source
+    from nestvec.settings import DataSettings
+
+_QUERY = (
+    "query",
+    "search_term",
+    "query_text",
+    "search_query",
+    "searchterm",
+    "keyword",
+    "keywords",
+    "question",
+    "anchor",
+)
+_GRADE = ("grade", "relevance", "label", "score", "rating", "relevance_score", "judgement", "judgment", "gain")
+_DOCUMENT_ID = (
+    "document_id", "doc_id", "docid", "product_uid", "product_id", "entity_id", "item_id", "sku", "asin"
+)  # fmt: skip
+# A document has a headline, a body, or both.
+_HEADLINE = ("name", "title", "product_title", "product_name", "item_name", "document_title")
+_BODY = (
+    "description",
+    "document",
+    "text",
+    "product_description",
+    "body",
+    "passage",
+    "content",
+    "document_text",
+    "product_text",
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table of judgements.
+
+    Attributes:
+        query: the query's text.
+        grade: the relevance grade.
+        documents: the columns that make the document's text.
+        template: how they are joined; `{name}` stands for the column `name`.
+        document_id: what tells documents apart; None: their text does.
+    """
+
+    query: str
+    grade: str
+    documents: tuple[str, ...]
+    template: str
+    document_id: str | None
+
+    @property
+    def all(self) -> list[str]:
+        """Every column that has to be read, once each."""
+        wanted = [self.query, self.grade, *self.documents, *([self.document_id] if self.document_id else [])]
+        return list(dict.fromkeys(wanted))
+
+
+def find_columns(source: Source, settings: DataSettings) -> Columns:
+    """Map a source's columns.
+
+    Args:
+        source: an opened table.
+        settings: `query`, `document`, `grade` and `document_id` as given; None looks for well-known names.
+
+    Raises:
+        InputError: a named column is missing, or none or several could be meant.
+    """
+    template, documents = _document(source, settings.document)
+    return Columns(
+        query=_one(source, "query", settings.query, _QUERY),
+        grade=_one(source, "grade", settings.grade, _GRADE),
+        documents=documents,
+        template=template,
+        document_id=_document_id(source, settings.document_id),
+    )
+
+
+def _one(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str:
+    """The one column of a role."""
+    if given is not None:
+        return _existing(source, role, given)
+    found = _well_known(source, known)
+    if len(found) != 1:
+        raise _unclear(source, role, found)
+    return found[0]
+
+
+def _document(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
+    """The template of a document's text, and the columns in it."""
+    if given is None:
+        parts = [_at_most_one(source, names) for names in (_HEADLINE, _BODY)]
+        names = [name for name in parts if name]
+        if not names:
+            raise _unclear(source, "document", [])
+        return " ".join(f"{{{name}}}" for name in names), tuple(names)
+    if "{" not in given:
+        names = [name.strip() for name in given.split(",")]
+        given = " ".join(f"{{{name}}}" for name in names)
+    names = re.findall(r"\{([^{}]*)\}", given)
+    if not names:
+        raise InputError(f"--document {given!r} names no column", "'name,description' or '{name}. {description}'")
+    for name in names:
+        _existing(source, "document", name)
+    return given, tuple(dict.fromkeys(names))
+
+
+def _document_id(source: Source, given: str | None) -> str | None:
+    """The column that tells documents apart, if there is one."""
+    return (
+        _existing(source, "document-id", given)
+        if given is not None
+        else _at_most_one(source, _DOCUMENT_ID, "document-id")
+    )
+
+
+def _at_most_one(source: Source, known: tuple[str, ...], role: str = "document") -> str | None:
+    """The one well-known column of a kind, or None."""
+    found = _well_known(source, known)
+    if len(found) > 1:
+        raise _unclear(source, role, found)
+    return found[0] if found else None
+
+
+def _existing(source: Source, role: str, name: str) -> str:
+    """The name, if the source has such a column."""
+    if name not in source.columns:
+        raise InputError(
+            f"there is no column {name!r}",
+            f"--{role} to be one of " + _listed(source.columns),
+            file=source.name,
+            column=name,
+        )
+    return name
+
+
+def _well_known(source: Source, known: tuple[str, ...]) -> list[str]:
+    """The source's columns with a well-known name, whatever their case."""
+    return [name for name in source.columns if name.strip().lower() in known]
+
+
+def _unclear(source: Source, role: str, found: list[str]) -> InputError:
+    """What to say when a role's column cannot be told."""
+    problem = (
+        f"more than one column could be the {role}: {_listed(found)}" if found else f"no column is known as the {role}"
+    )
+    return InputError(problem, f"--{role} to name one of " + _listed(source.columns), file=source.name)
+
+
+def _listed(names: tuple[str, ...] | list[str]) -> str:
+    """Names in a message; a table of hundreds of columns is cut."""
+    shown = ", ".join(repr(name) for name in names[:20])
+    return shown if len(names) <= 20 else f"{shown} … ({len(names)} in all)"

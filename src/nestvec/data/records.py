@@ -1,0 +1,112 @@
+"""Judged records, told apart by query text and document, and what was found while reading them.
+
+A query is a distinct text with all its judgements. A document is what its id says, or its text where there is no id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in the data that its owner should know.
+
+    Attributes:
+        name: what was found.
+        count: how many records, or documents, it concerns.
+        action: what was done about it, a sentence.
+        examples: the first few, in words.
+    """
+
+    name: str
+    count: int
+    action: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Records:
+    """n judged records over q queries and d documents; no two records share both.
+
+    Attributes:
+        queries: q distinct texts, by first appearance.
+        query_ids: q ids, made from the text, so the same in every run.
+        documents: d texts, by first appearance.
+        document_ids: d distinct ids without white space.
+        query: (n,) int64, row of `queries`.
+        document: (n,) int64, row of `documents`.
+        grade: (n,) float64, finite.
+        findings: what was merged, changed or looks odd.
+        sha256: of the source's bytes.
+        synthetic: whether this is the built-in sample.
+    """
+
+    queries: tuple[str, ...]
+    query_ids: tuple[str, ...]
+    documents: tuple[str, ...]
+    document_ids: tuple[str, ...]
+    query: NDArray[np.int64]
+    document: NDArray[np.int64]
+    grade: NDArray[np.float64]
+    findings: tuple[Finding, ...] = ()
+    sha256: str = ""
+    synthetic: bool = False
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return len(self.grade)
+
+
+def subset(records: Records, rows: NDArray[np.int64]) -> Records:
+    """The records at `rows` with only the queries and documents that they name."""
+    queries, query = np.unique(records.query[rows], return_inverse=True)
+    documents, document = np.unique(records.document[rows], return_inverse=True)
+    return replace(
+        records,
+        queries=tuple(records.queries[row] for row in queries),
+        query_ids=tuple(records.query_ids[row] for row in queries),
+        documents=tuple(records.documents[row] for row in documents),
+        document_ids=tuple(records.document_ids[row] for row in documents),
+        query=query,
+        document=document,
+        grade=records.grade[rows],
+    )
+
+
+def save_records(records: Records, labels: NDArray[np.str_], path: Path) -> None:
+    """Write the records as Parquet: query_id, query, document_id, document, grade, split.
+
+    Args:
+        records: n records.
+        labels: (n,) the split's label of each.
+        path: where to.
+    """
+    import pyarrow.parquet as pq
+
+    def column(values: Sequence[str], rows: NDArray[np.int64]) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(pa.array(rows, pa.int32()), pa.array(values, pa.string())).cast(
+            pa.string()
+        )
+
+    table = pa.table(
+        {
+            "query_id": column(records.query_ids, records.query),
+            "query": column(records.queries, records.query),
+            "document_id": column(records.document_ids, records.document),
+            "document": column(records.documents, records.document),
+            "grade": records.grade,
+            "split": pa.array(labels.tolist(), pa.string()),
+        }
+    )
+    pq.write_table(table, path)

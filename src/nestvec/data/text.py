@@ -1,0 +1,16 @@
+"""What is done to every text that is read, and the form in which two texts count as the same."""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+
+
+def cleaned(text: str) -> str:
+    """The text with HTML entities decoded and runs of white space made one space; nothing else is changed."""
+    return " ".join(html.unescape(text).split())
+
+
+def normalised(text: str) -> str:
+    """The form in which texts are compared for leaks: Unicode's compatibility form, case folded, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -1,0 +1,1 @@
+"""Rankings, metrics, significance, and the surface of all of them."""

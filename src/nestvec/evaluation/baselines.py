@@ -1,0 +1,71 @@
+"""Systems that need no training and no vectors: BM25."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.errors import MissingExtraError
+from nestvec.vectors.topk import ranked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+BM25 = "bm25"
+BM25_SETTINGS = {"method": "lucene", "k1": 1.5, "b": 0.75, "stemmer": "english (Snowball)", "stopwords": "none"}
+_STEP = 64  # queries between two progress reports
+
+
+def bm25_top_k(
+    queries: Sequence[str], documents: Sequence[str], k: int, advance: Callable[[int], None] = lambda _: None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rank every document for each query by BM25 (bm25s; words of one letter or digit count too, stemmed).
+
+    Documents that share no word with the query score 0 and follow in tie order, so that every ranking is full.
+
+    Args:
+        queries: q texts.
+        documents: d texts in tie order.
+        k: at least 1; at most d are returned.
+        advance: called with the number of queries done since the last call.
+
+    Returns:
+        (q, min(k, d)) rows of documents, best first, and their float32 scores.
+
+    Raises:
+        MissingExtraError: bm25s or PyStemmer is not installed.
+    """
+    try:
+        import bm25s
+        import Stemmer
+    except ImportError as error:
+        raise MissingExtraError(error.name or "bm25s", "evaluate") from error
+    stem = Stemmer.Stemmer("english")
+
+    def tokens(texts: Sequence[str]) -> list[list[str]]:
+        # one letter or digit is a word: sizes such as "2 in" tell products apart
+        found: list[list[str]] = bm25s.tokenize(
+            list(texts),
+            token_pattern=r"(?u)\b\w+\b",
+            stopwords=None,
+            stemmer=stem,
+            return_ids=False,
+            show_progress=False,
+        )
+        return found
+
+    index = bm25s.BM25(method="lucene", k1=BM25_SETTINGS["k1"], b=BM25_SETTINGS["b"])
+    index.index(tokens(documents), show_progress=False)
+    asked = tokens(queries)
+
+    def scored(first: int) -> NDArray[np.float32]:
+        rows = [
+            index.get_scores(words) if words else np.zeros(len(documents)) for words in asked[first : first + _STEP]
+        ]
+        advance(len(rows))
+        return np.stack(rows).astype(np.float32)
+
+    return ranked(scored, len(queries), len(documents), k, _STEP)

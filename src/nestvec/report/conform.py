@@ -1,0 +1,115 @@
+"""Reads plain JSON or TOML values into frozen dataclasses by their annotations, so that damage is named at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import MISSING, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from nestvec.errors import InputError
+from nestvec.files import read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T = TypeVar("T")
+
+
+class MisfitError(ValueError):
+    """A value is not what its annotation says.
+
+    Args:
+        where: the path to the value, such as `surface[3].queries`.
+        found: the value, or what is missing.
+        expected: the kind of value that belongs there.
+    """
+
+    def __init__(self, where: str, found: str, expected: str) -> None:
+        super().__init__(f"{where or 'the file'} is {found}")
+        self.expected = expected
+
+
+def load_json(path: Path, kind: type[T]) -> T:
+    """Read a JSON file of a run as `kind`: a dataclass or `tuple[Dataclass, ...]`. Keys it does not know are ignored.
+
+    Raises:
+        InputError: the file is missing or damaged; the message says where in the file.
+    """
+    try:
+        return cast("T", conform(read_json(path), kind))
+    except MisfitError as error:
+        raise InputError(f"is damaged: {error}", error.expected, file=path) from error
+
+
+def conform(value: object, kind: Any, where: str = "") -> Any:  # noqa: ANN401 - `kind` decides
+    """The value as `kind`.
+
+    Args:
+        value: what a JSON or TOML reader returned.
+        kind: a dataclass, `tuple[kind, ...]`, `dict[str, kind]`, `kind | None`, float, int, str, bool or object.
+        where: the path to the value, for messages.
+
+    Raises:
+        MisfitError: something is missing or of another type.
+    """
+    if kind in _PLAIN:
+        return _plain(value, kind, where)
+    if is_dataclass(kind):
+        return _instance(value, cast("type", kind), where)
+    arguments = get_args(kind)
+    if get_origin(kind) is tuple:
+        items = _typed(value, list, where)
+        return tuple(conform(item, arguments[0], f"{where}[{row}]") for row, item in enumerate(items))
+    if get_origin(kind) is dict:
+        entries = _typed(value, dict, where)
+        return {name: conform(entry, arguments[1], _below(where, name)) for name, entry in entries.items()}
+    if isinstance(kind, UnionType):  # only `kind | None` is used
+        [given] = [argument for argument in arguments if argument is not NoneType]
+        return None if value is None else conform(value, given, where)
+    return value
+
+
+_PLAIN = (float, int, str, bool)
+_NAMES = {float: "a finite number", int: "a whole number", str: "text", bool: "true or false"}
+_NAMES |= {list: "a list", dict: "a table"}
+
+
+def _plain(value: object, kind: type, where: str) -> object:
+    """A number, text or truth value; whole numbers pass as floats, and true is no number."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind or (kind is float and not math.isfinite(cast("float", value))):
+        raise MisfitError(where, _shown(value), _NAMES[kind])
+    return value
+
+
+def _typed(value: object, kind: type[T], where: str) -> T:
+    """A list or a table."""
+    if not isinstance(value, kind):
+        raise MisfitError(where, _shown(value), _NAMES[kind])
+    return value
+
+
+def _instance(value: object, kind: type, where: str) -> object:
+    """A dataclass from a table; fields with defaults may be missing."""
+    entries = _typed(value, dict, where)
+    hints = get_type_hints(kind)
+    values: dict[str, object] = {}
+    for entry in fields(kind):
+        if entry.name in entries:
+            values[entry.name] = conform(entries[entry.name], hints[entry.name], _below(where, entry.name))
+        elif entry.default is MISSING and entry.default_factory is MISSING:
+            raise MisfitError(_below(where, entry.name), "missing", "a file of a finished run")
+    return kind(**values)
+
+
+def _below(where: str, name: str) -> str:
+    """The path to an entry of a table."""
+    return f"{where}.{name}" if where else name
+
+
+def _shown(value: object) -> str:
+    """A found value, short."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"

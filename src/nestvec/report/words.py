@@ -1,0 +1,58 @@
+"""The page's fixed words: names of metrics, what the figures of the leak audit mean, and the glossary."""
+
+from __future__ import annotations
+
+METRICS = {"recall@10": "recall@10", "mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "judged@10": "judged@10"}
+
+SPLITS = {
+    "train": "the models learn from these",
+    "validation": "every choice is made here",
+    "test": "every claim is measured here, once",
+    "withheld": "left out, because the document is judged for a held-out query too",
+}
+
+PROTOCOLS = {
+    "leak-free": (
+        "Queries were divided by a hash of their text, so all judgements of a query stay together. A document judged "
+        "for a validation or test query is withheld from training."
+    ),
+    "published": (
+        "Records were divided at random, as in the original experiment. The same query or document can stand on both "
+        "sides, so a model can remember rather than find."
+    ),
+}
+
+LEAKS = {
+    "test queries in training": "Query texts of the test split that were trained on. Above 0, test results flatter.",
+    "test documents in training": "Documents judged for test queries and trained on. Above 0, test results flatter.",
+    "validation queries in training": "The same for validation. Above 0, choices lean towards what was remembered.",
+    "validation documents in training": "The same for validation. Above 0, choices lean towards what was remembered.",
+}
+
+ROW_SPLIT = {
+    "test records whose query is in training": "Their query text would have been trained on.",
+    "test records whose document is in training": "Their document would have been trained on.",
+}
+
+THRESHOLDS = {
+    "given": "as given in the settings",
+    "dip": "the dip between the two humps of the histogram",
+    "middle": "the middle of the range, as the histogram has no dip",
+}
+
+GLOSSARY = {
+    "Query, document": "What a person typed, and the text of one product. All documents together are the catalogue.",
+    "Grade, threshold": "How well people found a document to fit a query; from the threshold on it counts as relevant.",
+    "System": "One thing that ranks: BM25, which matches words, or a model that turns texts into vectors.",
+    "Dimension": "How many numbers of a vector are kept, counted from its start; the rest is cut off.",
+    "Precision": "How each number is stored: float32 takes four bytes, int8 one.",
+    "Bytes per vector": "What one document takes in the index: dimension times bytes per number.",
+    "recall@10": "The share of the relevant documents of a query that are among the first ten.",
+    "MRR@10": "One divided by the rank of the first relevant document; 0 if none is among the first ten.",
+    "nDCG@10": "How well the first ten are ordered by grade, against the best possible order.",
+    "judged@10": "The share of the first ten that anyone judged. Unjudged documents count as not relevant.",
+    "95 % interval": "Where the mean over all such queries plausibly lies, by resampling the queries (bootstrap).",
+    "p, Holm-corrected": "How often chance alone would show such a difference, made stricter for each comparison.",
+    "Margin": "The loss that counts as none. A vector holds up if its loss is smaller with 95 % confidence.",
+    "Gate": "The last check: what is shipped must beat both the pretrained model and BM25.",
+}

@@ -1,0 +1,146 @@
+"""The stages of a run: each reads what earlier ones wrote, writes its own files, and returns facts about itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.data.records import save_records
+from nestvec.data.split import HELD_OUT, audit_split
+from nestvec.evaluation.metrics import Judgements
+from nestvec.evaluation.significance import Bootstrap
+from nestvec.evaluation.surface import (
+    compare,
+    rank_bm25,
+    rank_dense,
+    save_values,
+    summarise,
+    write_trec_run,
+)
+from nestvec.files import replacing, write_json, write_text
+from nestvec.recommend import PRETRAINED, gather, recommend
+from nestvec.vectors.models import find_model, load_model, save_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nestvec.evaluation.surface import Ranking, Values
+    from nestvec.files import RunFolder
+    from nestvec.prepared import Prepared
+    from nestvec.progress import Reporter
+
+Facts = dict[str, Any]
+
+
+def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
+    """Write the data folder: records, grades, audit, findings and the test split's judgements."""
+    records, labels = prepared.records, prepared.split.labels
+    with replacing(folder.path("records")) as temporary:
+        save_records(records, labels, temporary)
+    write_json(folder.path("grades"), prepared.grades.to_json())
+    write_json(folder.path("audit"), audit_split(records, prepared.relevant, prepared.split, prepared.settings.seed))
+    write_json(folder.path("findings"), [vars(finding) for finding in records.findings])
+    write_text(folder.path("qrels"), "".join(_qrels(prepared)))
+    return {"records": len(records)}
+
+
+def _qrels(prepared: Prepared) -> Iterator[str]:
+    """Lines of a TREC judgements file: the queries that are measured on the test split."""
+    topics, records = prepared.topics, prepared.records
+    test = np.isin(records.query, topics.rows[topics.splits == "test"])
+    for query, document, gain in zip(records.query[test], records.document[test], prepared.gains[test], strict=True):
+        yield f"{records.query_ids[query]} 0 {records.document_ids[document]} {gain}\n"
+
+
+def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
+    """Fine-tune the pretrained model as one system and save it."""
+    from nestvec.training.pairs import make_pairs
+    from nestvec.training.train import count_steps, train
+
+    recipe, seed = prepared.settings.training, prepared.settings.seed
+    pairs = make_pairs(prepared.records, prepared.split.labels, prepared.relevant)
+    model = load_model(prepared.model)
+    with reporter.step(f"train {system}", count_steps(pairs, recipe)) as advance:
+        trained = train(model, system, pairs, recipe, prepared.dimensions, seed=seed, advance=advance)
+    card = {"system": system, "base": prepared.model.name, "base_sha256": prepared.model.sha256}
+    with replacing(folder.model(system)) as temporary:
+        save_model(model, temporary, {**card, "dimensions": list(prepared.dimensions)})
+    return {**vars(trained), "pairs": len(pairs)}
+
+
+def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
+    """Encode every query that is measured, then every document, once."""
+    from nestvec.vectors.encode import encode
+
+    model = load_model(prepared.model if system == PRETRAINED else find_model(str(folder.model(system))))
+    texts = [*prepared.asked, *prepared.records.documents]
+    with reporter.step(f"encode with {system}", len(texts)) as advance:
+        vectors = encode(model, texts, advance)
+    with replacing(folder.embeddings(system)) as temporary, temporary.open("wb") as stream:
+        np.save(stream, vectors)
+    return {"texts": len(texts)}
+
+
+def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
+    """Rank every point of the surface once, measure it, and say what to ship."""
+    records, topics, settings = prepared.records, prepared.topics, prepared.settings
+    shape = len(records.queries), len(records.documents)
+    relevant_from = prepared.grades.relevant_from
+    judgements = Judgements(records.query, records.document, prepared.gains, shape, relevant_from)
+    points = len(prepared.systems) * len(prepared.dimensions) * len(settings.evaluation.precisions) + 1
+    values: Values = {}
+    with reporter.step("evaluate", points) as advance:
+        for ranking in _rankings(prepared, folder):
+            values[ranking.point] = judgements.measure(topics.rows, ranking.rows)
+            with replacing(folder.run(ranking.point.name)) as temporary:
+                write_trec_run(ranking, topics, prepared.catalogue, temporary)
+            advance(1)
+    with replacing(folder.path("per_query")) as temporary:
+        save_values(values, topics, temporary)
+    rng = np.random.default_rng(settings.seed)
+    resamples = settings.evaluation.resamples
+    bootstraps = {split: Bootstrap(int((topics.splits == split).sum()), resamples, rng) for split in HELD_OUT}
+    results = {
+        **_header(prepared),
+        "surface": summarise(values, topics, shape[1], bootstraps),
+        "comparisons": compare(values, topics, bootstraps["test"], resamples, rng),
+        "timings": {name: folder.facts(name)["seconds"] for name in folder.done()},
+    }
+    write_json(folder.path("results"), results)
+    chosen = settings.recommendation
+    evidence = gather(values, topics, chosen.metric, bootstraps)
+    write_json(folder.path("recommendation"), recommend(evidence, chosen.metric, chosen.margin))
+    return {"points": points}
+
+
+def _rankings(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
+    """Every point of the surface, one at a time."""
+    grid = prepared.dimensions, prepared.settings.evaluation.precisions
+    asked = len(prepared.topics.rows)
+    for system in prepared.systems:
+        vectors = np.load(folder.embeddings(system), mmap_mode="r")
+        yield from rank_dense(system, (vectors[:asked], vectors[asked:]), prepared.catalogue, grid)
+    yield rank_bm25(prepared.asked, prepared.catalogue)
+
+
+def _header(prepared: Prepared) -> Facts:
+    """What `results.json` says of the data and the model."""
+    return {
+        "schema": 1,
+        "source": prepared.settings.data.source,
+        "synthetic": prepared.records.synthetic,
+        "threshold": prepared.grades.threshold,
+        "relevant_from": prepared.grades.relevant_from,
+        "model": prepared.model.name,
+        "full_dimension": prepared.model.width,
+        "unanswerable": prepared.unanswerable,
+    }
+
+
+def report(folder: RunFolder) -> Facts:
+    """Write the report and its figures."""
+    from nestvec.report import write_report
+
+    write_report(folder)
+    return {}

@@ -1,0 +1,116 @@
+"""How vectors are made smaller: a re-normalised prefix of the full width, then a precision for its numbers.
+
+A codec is fitted on the documents' vectors and turns documents into codes; queries stay in float32, and a score is the
+dot product of the query with the decoded document. All of it is numpy, so codes decode alike everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+_LARGEST = 127  # of int8 that has a negative counterpart
+
+
+def prefix(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
+    """The first numbers of each vector, scaled to unit length again.
+
+    Args:
+        vectors: (n, d) float32.
+        dimension: 1 … d.
+
+    Returns:
+        (n, dimension) float32, rows of unit length; a row whose prefix is all zero stays zero.
+
+    Raises:
+        ValueError: the dimension is not between 1 and d.
+    """
+    if not 1 <= dimension <= vectors.shape[1]:
+        raise ValueError(f"dimension {dimension} is not between 1 and {vectors.shape[1]}")
+    cut = vectors[:, :dimension]
+    length = np.linalg.norm(cut, axis=1, keepdims=True)
+    return (cut / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
+
+
+class Codec(Protocol):
+    """What every precision does; fitted on documents of one dimension."""
+
+    @property
+    def bytes_per_vector(self) -> int:
+        """Bytes that a document's code takes."""
+
+    def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
+        """(n, d) float32 → (n, …) codes."""
+
+    def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
+        """(n, …) codes → (n, d) float32."""
+
+
+@dataclass(frozen=True)
+class Float32:
+    """The numbers as they are: 4 bytes each."""
+
+    dimension: int
+
+    @classmethod
+    def fit(cls, vectors: NDArray[np.float32]) -> Float32:
+        """Nothing to learn but the width."""
+        return cls(vectors.shape[1])
+
+    @property
+    def bytes_per_vector(self) -> int:
+        """4 a number."""
+        return 4 * self.dimension
+
+    def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
+        """The vectors themselves."""
+        return vectors
+
+    def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The codes themselves."""
+        return codes.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class Int8:
+    """Whole steps of a dimension's own size, -127 … 127: 1 byte a number.
+
+    Attributes:
+        scale: (d,) float32, a step in each dimension: the largest magnitude among the documents over 127. It is stored
+            once for the whole corpus, so a vector takes d bytes.
+    """
+
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, vectors: NDArray[np.float32]) -> Int8:
+        """Take each dimension's range from the documents; a dimension that is always zero gets any step."""
+        largest = np.abs(vectors).max(axis=0, initial=0)
+        return cls(np.where(largest > 0, largest / _LARGEST, 1).astype(np.float32))
+
+    @property
+    def bytes_per_vector(self) -> int:
+        """1 a number."""
+        return len(self.scale)
+
+    def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
+        """The nearest step; what lies outside the fitted range is cut to its end."""
+        codes: NDArray[np.int8] = np.clip(np.rint(vectors / self.scale), -_LARGEST, _LARGEST).astype(np.int8)
+        return codes
+
+    def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Steps times their size."""
+        return codes.astype(np.float32) * self.scale
+
+
+CODECS: dict[str, Callable[[NDArray[np.float32]], Codec]] = {
+    "float32": Float32.fit,
+    "int8": Int8.fit,
+}
