@@ -14,13 +14,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nestvec.errors import GateClosedError, InputError, NestvecError
+from nestvec.errors import GateClosedError, InputError, NestvecError, StoppedError
 from nestvec.settings import Settings, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 app = typer.Typer(
     help="Fit retrieval embeddings to your own search, at the smallest vector that holds up.",
@@ -31,16 +29,23 @@ app = typer.Typer(
 console = Console(stderr=True, highlight=False)
 
 
+def _print_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("nestvec"))
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
 ) -> None:
     """Fit retrieval embeddings to your own search, at the smallest vector that holds up."""
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(installed("nestvec"))
-        raise typer.Exit
+    del version
 
 
 _DATA, _TRAINING, _MEASURING = "What to read", "How to train", "What to measure"
@@ -109,7 +114,7 @@ def run(
         raise InputError("--out is missing", "a folder for the run")
     from nestvec.pipeline import run_settings
 
-    with Terminal() as terminal:
+    with _stoppable(), Terminal() as terminal:
         finished = run_settings(settings, Path(folder), terminal)
     typer.echo(finished.recommendation["reason"])
     typer.echo(f"The report: {finished.folder.path('report')}")
@@ -120,6 +125,15 @@ def run(
 def _dashes_gone(values: dict[str, Any]) -> dict[str, Any]:
     """Names of a config file as the settings spell them, so that the command line's stand over them."""
     return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C as an error of ours: one line and an exit code instead of a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StoppedError("stopped; the same command continues after the last finished stage") from error
 
 
 class Terminal:
@@ -137,13 +151,13 @@ class Terminal:
         self._progress = Progress(*columns, console=console, transient=True)
 
     def __enter__(self) -> Terminal:
-        """Start drawing."""
-        self._progress.start()
+        """Nothing is drawn before the first step."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop drawing and leave the cursor where a person expects it."""
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def say(self, text: str) -> None:
         """Print one line above the bars."""
@@ -152,6 +166,7 @@ class Terminal:
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         """A bar over `total` units; the block is given what moves it on."""
+        self._progress.start()
         task = self._progress.add_task(label, total=total)
         try:
             yield lambda done: self._progress.advance(task, done)
@@ -162,20 +177,7 @@ class Terminal:
 def main() -> None:
     """Run the command line and end the process with the exit code that the errors document."""
     try:
-        code = app(standalone_mode=False)
-    except typer.Exit as end:  # --help and --version
-        sys.exit(end.exit_code)
-    except NestvecError as error:
+        app()
+    except NestvecError as error:  # anything else is an internal fault: the traceback is the report, exit code 1
         console.print(f"nestvec: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.print("nestvec: stopped; the same command continues after the last finished stage")
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        import click
-
-        if not isinstance(error, click.ClickException):
-            raise  # an internal fault: the traceback is the report, exit code 1
-        error.show()
-        sys.exit(error.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)

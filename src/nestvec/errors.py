@@ -3,7 +3,8 @@
 NestvecError                 anything nestvec itself raises on purpose (exit 1)
 ├── InputError               the user's input or settings are wrong (exit 2)
 │   └── MissingExtraError    an optional part is not installed (exit 2)
-└── GateClosedError          the gate says "do not ship" and --strict was given (exit 3)
+├── GateClosedError          the gate says "do not ship" and --strict was given (exit 3)
+└── StoppedError             Ctrl-C (exit 130, as shells report it)
 """
 
 from __future__ import annotations
@@ -70,6 +71,10 @@ class InputError(NestvecError):
         wanted = f"; expected {expected}" if expected else ""
         super().__init__(f"{place}{problem}{wanted}")
 
+    def at(self, file: object) -> InputError:
+        """The same error with its file, for whoever raised it without knowing."""
+        return InputError(self.problem, self.expected, file=file, row=self.place.row, column=self.place.column)
+
 
 class MissingExtraError(InputError):
     """A part of nestvec that is installed on request is not there.
@@ -87,3 +92,9 @@ class GateClosedError(NestvecError):
     """Nothing measured is worth shipping, and the user asked to be told by exit code."""
 
     exit_code = 3
+
+
+class StoppedError(NestvecError):
+    """The user stopped the work; what was finished stays."""
+
+    exit_code = 130

@@ -97,8 +97,11 @@ def prepare(settings: Settings) -> Prepared:
     model = find_model(settings.training.model, settings.training.model_sha256)
     settings = _resolved(settings, model.width)
     records = load_records(settings.data, settings.seed)
-    grades = read_grades(records.grade, settings.data.threshold)
-    split = leak_free_split(records, records.grade >= grades.threshold, settings.split, settings.seed)
+    try:
+        grades = read_grades(records.grade, settings.data.threshold)
+        split = leak_free_split(records, records.grade >= grades.threshold, settings.split, settings.seed)
+    except InputError as error:
+        raise error.at(settings.data.source) from error
     return Prepared(settings, records, grades, split, model)
 
 

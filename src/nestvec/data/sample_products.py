@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import exp
 from typing import TYPE_CHECKING
 
-from nestvec.data.sample_store import AXES, normal, pick, shuffled
+from nestvec.data.sample_store import AXES, pick, shuffled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,67 +15,68 @@ if TYPE_CHECKING:
 
     from nestvec.data.sample_store import Category, Series, Store
 
-PER_CATEGORY = 65
+PER_CATEGORY = 63
 
-# A description's length in word pieces, as `_pieces` estimates it: log-normal, so that a few run long.
-_MEDIAN_PIECES = 74
-_SPREAD = 0.26
-_SHORTEST, _LONGEST = 66, 138
+# A description's length in word pieces, as `_pieces` estimates it. Most are short, a few run long: the product of
+# three uniform numbers is mostly small. Short on purpose: the whole demo has minutes on two cores.
+_SHORTEST, _LONGEST = 63, 125
+_OVERSHOOT = 6  # pieces by which the last sentence may pass the length that was drawn
 
 _OPENERS = (
-    "The {brand} {series} {kind} {noun} {fact}.",
-    "Built around {promise}, this {kind} {noun} {fact}.",
-    "Meet the {kind} {noun} from the {series} line by {brand}.",
-    "This {brand} {noun} from the {series} range {fact}.",
-    "A {kind} {noun} made for {use}, the {series} {fact}.",
-    "{brand} designed this {series} {noun} for {use}.",
-    "Count on the {series} {kind} {noun} when the job has to be right the first time.",
+    "The {brand} {series} {item} {fact}.",
+    "Built around {promise}, this {item} {fact}.",
+    "Meet the {item} from the {series} line by {brand}.",
+    "This {brand} {item} from the {series} range {fact}.",
+    "A {item} made for {use}, the {series} {fact}.",
+    "{brand} designed this {series} {item} for {use}.",
+    "Count on the {series} {item} when the job has to be right the first time.",
 )
+_PROMISES = (
+    "Like the whole {series} line, it comes with {promise}.",
+    "{series} means {promise}.",
+    "You also get {promise}, a {brand} standard.",
+    "- {Promise}",
+)
+_AXES: Mapping[str, tuple[str, ...]] = {
+    "kind": ("- Type: {kind}", "The {kind} version suits {use}.", "A {kind} model.", "- {Kind} type"),
+    "material": ("- {Material} construction", "Made of {material}.", "The body is {material}.", "- Made of {material}"),
+    "size": ("- {size} {part}", "The {part} is {size}.", "Its {part} is {size}.", "- {Part}: {size}"),
+    "colour": ("- Color: {colour}", "Finished in {colour}.", "Comes in {colour}.", "- {Colour} finish"),
+    "power": ("- {power} rating", "Rated {power}.", "A {power} model.", "- Power: {power}"),
+    "pack": ("- Sold as a {pack}", "Sold in a {pack}.", "One {pack} per box.", "- Quantity: {pack}"),
+}
 _FACTS = (
     "It {fact}.",
     "The design {fact}, even after years of use.",
     "Customers like that it {fact}.",
     "In daily use it {fact}.",
     "- {Fact}",
-    "- Easily {fact}",
 )
-_PROMISES = (
-    "Like the whole {series} line, it comes with {promise}.",
-    "{series} means {promise}.",
-    "- {Promise}",
-    "You also get {promise}, a {brand} standard.",
-)
-_AXES: Mapping[str, tuple[str, ...]] = {
-    "kind": ("- Type: {kind}", "The {kind} layout suits {use}.", "A {kind} pattern."),
-    "material": ("- {Material} construction", "Made of {material}.", "The body is {material}.", "- Material: {material}"),
-    "size": ("- {size} {part}", "The {part} is {size}.", "Measures {size} at the {part}.", "- {Part}: {size}"),
-    "colour": ("- Color: {colour}", "Finished in {colour}.", "Comes in {colour}.", "- {Colour} finish"),
-    "power": ("- {power} rating", "Rated {power}.", "Runs as a {power} unit.", "- Power: {power}"),
-    "pack": ("- Sold as a {pack}", "Sold in a {pack}.", "One {pack} per carton.", "- Quantity: {pack}"),
-}
-_DISTRACTORS = (
-    "Works with {other_series} {other}s.",
+_OTHERS = (  # what stands in a text and is not what the product is
+    "Works with {other_series} {others}.",
     "Pairs well with the {other_brand} {other}.",
     "Not a replacement for a {other}.",
     "Often bought together with a {other} and a {second}.",
-    "See also our {other} selection.",
+    "See also our selection of {others}.",
     "Store it next to your {other}.",
     "Use it after the {other} has done its part.",
 )
 _GENERAL = (
     "Ideal for {use}.",
-    "Trusted by {use} and do-it-yourselfers alike.",
+    "Trusted for {use} by professionals and do-it-yourselfers alike.",
     "Price shown is per item unless stated otherwise.",
     "Free returns within 90 days at any store.",
     "Packaging may differ from the picture.",
     "Instructions are printed inside the box.",
     "See the manual for complete details.",
     "A smart choice for new construction and repairs.",
-    "Ships in recyclable packaging.",
+    "Ships in plain packaging.",
     "Tested in the field by people who do this for a living.",
     "Online orders placed before noon leave the same day.",
     "Bulk pricing is available at the contractor desk.",
 )
+_ARTICLE = re.compile(r"\b([Aa]) (?=[aeiouAEIOU]|8|11|18)(?!one|uni|use)")
+_UNITS = ("in.", "ft.", "oz.", "qt.", "gal.")
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ def make_products(store: Store, rng: np.random.Generator) -> list[Product]:
     products: list[Product] = []
     for category in store.categories:
         lines = [series for series in store.series if category.name in series.categories]
-        seen: list[tuple[str, ...]] = []
+        seen: set[tuple[str, ...]] = set()
         while len(seen) < PER_CATEGORY:
             series = lines[len(seen) % len(lines)]
             values = _values(category, rng)
             identity = (series.name, *values.values())
             if identity in seen:
                 continue
-            seen.append(identity)
+            seen.add(identity)
             products.append(
                 Product(
                     document_id=f"P{len(products) + 1:05d}",
@@ -149,30 +149,29 @@ def _description(
     store: Store, family: tuple[Category, Series], values: Mapping[str, str], rng: np.random.Generator
 ) -> str:
     """The text: an opening, every attribute, the line's promise, and filler up to a length drawn at random."""
-    category, series = family
-    wanted = min(max(_MEDIAN_PIECES * exp(_SPREAD * normal(rng)), _SHORTEST), _LONGEST)
-    facts = shuffled(rng, category.facts)
+    eagerness = float(rng.random()) * float(rng.random()) * float(rng.random())
+    wanted = _SHORTEST + (_LONGEST - _SHORTEST) * eagerness
+    facts = shuffled(rng, family[0].facts)
     opening = _filled(pick(rng, _OPENERS), store, family, {**values, "fact": facts.pop()}, rng)
-    middle = [pick(rng, _AXES[axis]) for axis in values]
-    middle.append(pick(rng, _PROMISES))
+    middle = [pick(rng, _AXES[axis]) for axis in values] + [pick(rng, _PROMISES)]
     body = [_filled(template, store, family, values, rng) for template in shuffled(rng, middle)]
-    length = _pieces(opening) + sum(map(_pieces, body))
-    for template in _fillers(category, len(facts), rng):
+    length = sum(_pieces(sentence, store) for sentence in (opening, *body))
+    for template in _fillers(family[0], len(facts), rng):
         fact = facts.pop() if template in _FACTS else ""
         sentence = _filled(template, store, family, {**values, "fact": fact}, rng)
-        if length + _pieces(sentence) > wanted + 4:
-            continue
-        place = int(rng.random() * (len(body) + 1))
-        body.insert(place, sentence)
-        length += _pieces(sentence)
-    del series
-    return _joined([opening, *body])
+        longer = length + _pieces(sentence, store)
+        if length < wanted and longer <= wanted + _OVERSHOOT:
+            body.insert(int(rng.random() * (len(body) + 1)), sentence)
+            length = longer
+    prose = [sentence for sentence in body if not sentence.startswith("-")]
+    bullets = [sentence for sentence in body if sentence.startswith("-")]
+    return " ".join([opening, *prose, *bullets])
 
 
 def _fillers(category: Category, facts: int, rng: np.random.Generator) -> list[str]:
     """Templates to lengthen a text with, each kind at most as often as it reads naturally."""
     general = [*shuffled(rng, _GENERAL)[:5], *shuffled(rng, category.boilerplate)[:2]]
-    return shuffled(rng, [*shuffled(rng, _FACTS)[:facts], *shuffled(rng, _DISTRACTORS)[:2], *general])
+    return shuffled(rng, [*shuffled(rng, _FACTS)[:facts], *shuffled(rng, _OTHERS)[:2], *general])
 
 
 def _filled(
@@ -181,35 +180,48 @@ def _filled(
     """The template with its blanks filled in; `{other}` and `{second}` are categories that the product is not."""
     category, series = family
     others = [entry for entry in store.categories if entry is not category]
-    stranger = pick(rng, store.series)
+    other, second = pick(rng, others), pick(rng, others)
+    stranger = pick(rng, [line for line in store.series if other.name in line.categories])
     words = {
         **values,
         "brand": series.brand,
         "series": series.name,
         "promise": series.promise,
-        "noun": category.name,
+        "item": _one(category, values["kind"]),
         "part": category.part,
         "use": pick(rng, category.uses),
-        "other": pick(rng, others).name,
-        "second": pick(rng, others).name,
+        "other": _one(other),
+        "others": _many(other),
+        "second": _one(second),
         "other_series": stranger.name,
         "other_brand": stranger.brand,
     }
     capital = {key[0].upper() + key[1:]: value[:1].upper() + value[1:] for key, value in words.items()}
-    return template.format(**words, **capital)
+    text = _ARTICLE.sub(r"\1n ", template.format(**words, **capital))
+    return text.removesuffix(".") if text.endswith("..") else text  # "The blade is 4 in.."
 
 
-def _joined(sentences: list[str]) -> str:
-    """One paragraph; a bullet that is followed by running text ends with a full stop."""
-    text = " ".join(sentence if sentence.endswith(".") or sentence.startswith("-") else sentence + "." for sentence in sentences)
-    return text
+def _one(category: Category, kind: str = "") -> str:
+    """A single one of the category, without its article: "compact drill", "pair of locking pliers"."""
+    noun = f"{kind} {category.name}".strip()
+    return f"pair of {noun}" if category.name.endswith("s") else noun
+
+
+def _many(category: Category) -> str:
+    """Several of the category: "drills", "paint brushes", "pliers"."""
+    noun = category.name
+    if noun.endswith("s"):
+        return noun
+    return noun + ("es" if noun.endswith(("sh", "ch", "x")) else "s")
 
 
 def _capitalised(text: str) -> str:
-    """Each word with a capital, as titles have it; hyphens and digits stay."""
-    return " ".join(word[:1].upper() + word[1:] for word in text.split(" "))
+    """Each word with a capital, as titles have it; units stay as they are."""
+    return " ".join(word if word in _UNITS else word[:1].upper() + word[1:] for word in text.split(" "))
 
 
-def _pieces(text: str) -> float:
-    """About how many word pieces a MiniLM tokenizer makes of the text: marks count one, long words more than one."""
-    return sum(1.0 if len(token) < 9 else 1.5 for token in re.findall(r"\w+|[^\w\s]", text))
+def _pieces(text: str, store: Store) -> float:
+    """About how many word pieces a MiniLM tokenizer makes of the text: invented names make three, long words often two."""
+    return sum(
+        3.0 if token in store.names else 1.0 if len(token) < 9 else 1.5 for token in re.findall(r"\w+|[^\w\s]", text)
+    )

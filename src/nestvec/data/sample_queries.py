@@ -10,15 +10,13 @@ import numpy as np
 from nestvec.data.sample_store import AXES, pick, shuffled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from nestvec.data.sample_products import Product
     from nestvec.data.sample_store import Store
 
-QUERIES = 1150
-MOST_RELEVANT = 6  # products that may meet all of a query's wishes; with more, a ranking of ten could not show them
+QUERIES = 1000
+MOST_RELEVANT = 5  # products that may meet all of a query's wishes; with more, a ranking of ten could not show them
 
 # How a query names its category and its line, and how many such queries there are of a hundred.
 _FORMS = (
@@ -31,7 +29,10 @@ _FORMS = (
     (12, None, "name"),
     (10, None, "old"),
 )
+_KIND_FIRST = 0.6  # share of queries whose first attribute is the kind, what people think of first
+_NOUN_LAST = 0.5  # share of queries that end with the category, if they name it; else words stand in any order
 _MISSPELT = 0.18  # share of queries with one word misspelt
+_CHATTY = 0.06  # share of queries that open with a word of `_CHATTER`
 _CHATTER = ("need", "best", "cheap", "where is", "looking for")
 
 
@@ -68,7 +69,8 @@ class Shelf:
 
     def count(self, wishes: tuple[tuple[str, str], ...]) -> NDArray[np.int64]:
         """(products,) how many of the wishes each product meets."""
-        return np.sum([self._masks[wish] for wish in wishes], axis=0, dtype=np.int64)
+        met: NDArray[np.int64] = np.sum([self._masks[wish] for wish in wishes], axis=0, dtype=np.int64)
+        return met
 
 
 def wishes_met(product: Product) -> list[tuple[str, str]]:
@@ -123,8 +125,8 @@ def _wishes(
     if form[1]:
         wishes.append(("series", product.series.name))
     axes = shuffled(rng, [axis for axis in AXES if axis in product.values])
-    if rng.random() < 0.6:
-        axes.sort(key=lambda axis: axis != "kind")  # the kind is what people think of first
+    if rng.random() < _KIND_FIRST:
+        axes.sort(key=lambda axis: axis != "kind")
     for axis in axes:
         wishes.append((axis, product.values[axis]))
         if int((shelf.count(tuple(wishes)) == len(wishes)).sum()) <= MOST_RELEVANT:
@@ -140,26 +142,41 @@ def _typed(
     rng: np.random.Generator,
 ) -> str:
     """What is typed for the wishes: any order, any spelling, sometimes a slip."""
-    words = []
-    for axis, value in wishes:
-        if axis == "category":
-            words.append(pick(rng, product.category.slang if form[0] == "slang" else product.category.asked))
-        elif axis == "series":
-            words.append((product.series.old_name if form[1] == "old" else product.series.name).lower())
-        else:
-            key = product.category.name if axis == "kind" else axis
-            words.append(pick(rng, store.spellings[key, value]))
-    words = shuffled(rng, words)
+    words = [_spelt(store, product, wish, form, rng) for wish in wishes]
+    order = shuffled(rng, range(len(words)))
+    if form[0] and rng.random() < _NOUN_LAST:
+        order.sort(key=lambda place: wishes[place][0] == "category")
+    words = [words[place] for place in order]
     if rng.random() < _MISSPELT:
         words = _misspelt(words, rng)
-    if rng.random() < 0.06:
+    if rng.random() < _CHATTY:
         words.insert(0, pick(rng, _CHATTER))
     return " ".join(words)
 
 
+def _spelt(
+    store: Store,
+    product: Product,
+    wish: tuple[str, str],
+    form: tuple[str | None, str | None],
+    rng: np.random.Generator,
+) -> str:
+    """What is typed for one wish."""
+    axis, value = wish
+    if axis == "category":
+        return pick(rng, product.category.slang if form[0] == "slang" else product.category.asked)
+    if axis == "series":
+        return (product.series.old_name if form[1] == "old" else product.series.name).lower()
+    key = product.category.name if axis == "kind" else axis
+    return pick(rng, store.spellings[key, value])
+
+
 def _misspelt(words: list[str], rng: np.random.Generator) -> list[str]:
-    """One of the longer words with a letter dropped, doubled or swapped with the next; the first letter stays."""
-    long = [index for index, word in enumerate(words) if len(word) >= 5]
+    """One of the longer words with a letter dropped, doubled or swapped with the next; the first letter stays.
+
+    Words with figures or marks in them are typed with care: another "1/4 in" would be another wish.
+    """
+    long = [index for index, word in enumerate(words) if len(word) >= 5 and word.replace(" ", "").isalpha()]
     if not long:
         return words
     index = pick(rng, long)
@@ -172,8 +189,3 @@ def _misspelt(words: list[str], rng: np.random.Generator) -> list[str]:
 def _swapped(word: str, at: int) -> str:
     """The word with two neighbouring letters the wrong way round."""
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-
-
-def spellings_of(store: Store, axis: str) -> Mapping[str, tuple[str, ...]]:
-    """Catalogue wording to what people type for it, for one axis other than the kind."""
-    return {value: typed for (name, value), typed in store.spellings.items() if name == axis}

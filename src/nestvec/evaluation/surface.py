@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DEPTH = 100  # documents of a ranking that are kept
 FULL = "float32"
+_HAIR = np.float32(1e-12)  # below a score of 0, where a float32's own steps are too fine for some readers
 COMPARED = ("recall@10", "mrr@10", "ndcg@10")
 
 
@@ -202,7 +203,10 @@ def full_width(values: Iterable[Point]) -> list[Point]:
 
 
 def write_trec_run(ranking: Ranking, topics: Topics, catalogue: Catalogue, path: Path) -> None:
-    """Write the test split's rankings as a TREC run file; scores keep every bit of a float32.
+    """Write the test split's rankings as a TREC run file.
+
+    Scores keep every bit of a float32, but for ties: tools break them in different ways, so each tied document is written
+    a hair below the one ranked before it, and every tool reads our order.
 
     Args:
         ranking: of all topics.
@@ -212,12 +216,20 @@ def write_trec_run(ranking: Ranking, topics: Topics, catalogue: Catalogue, path:
     """
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         for row in np.flatnonzero(topics.splits == "test").tolist():
-            for rank, (document, score) in enumerate(
-                zip(ranking.rows[row].tolist(), ranking.scores[row], strict=True), start=1
-            ):
-                stream.write(
-                    f"{topics.ids[row]} Q0 {catalogue.ids[document]} {rank} {score:.9g} {ranking.point.name}\n"
-                )
+            scores = _strictly_falling(ranking.scores[row])
+            for rank, (document, score) in enumerate(zip(ranking.rows[row].tolist(), scores, strict=True), start=1):
+                identifier = catalogue.ids[document]
+                stream.write(f"{topics.ids[row]} Q0 {identifier} {rank} {score:.9g} {ranking.point.name}\n")
+
+
+def _strictly_falling(scores: NDArray[np.float32]) -> list[float]:
+    """Falling scores with each tie lowered by the smallest step that a float32 can show."""
+    written = scores.tolist()
+    for rank in range(1, len(written)):
+        if written[rank] >= written[rank - 1]:
+            above = np.float32(written[rank - 1])
+            written[rank] = float(above - max(np.spacing(abs(above)), _HAIR))
+    return written
 
 
 def save_values(values: Values, topics: Topics, path: Path) -> None:

@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 Key = tuple[str, int | None, str | None]  # system, dimension, precision
 
 SHOWN = 10  # queries in each list
-RANKS = 5  # documents per query
+RANKS = 5  # documents per query that are shown in any case
+CUT = 10  # what recall@10 counts: relevant documents up to here are shown too
 SAME = 1e-9  # differences below this are float noise, not a change
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One document of a ranking; `grade` is None where nobody judged it for the query."""
+    """One document of a ranking."""
 
     rank: int
     text: str
-    grade: float | None
+    grade: float | None  # None where nobody judged it for the query
     relevant: bool
+    elsewhere: int | None  # its rank in the other ranking, None where that does not have it
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Change:
     recall: tuple[float, float]
     ndcg: tuple[float, float]
     top: tuple[tuple[Ranked, ...], tuple[Ranked, ...]]
+    depths: tuple[int, int]  # how many documents each ranking has
 
 
 @dataclass(frozen=True)
@@ -142,43 +145,55 @@ def _gains(folder: RunFolder) -> dict[str, dict[str, int]]:
 
 def _shown(sources: _Sources, values: dict[str, tuple[tuple[float, float], tuple[float, float]]]) -> dict[str, Change]:
     """Query id to all that is shown of it."""
-    tops = [_top(sources.folder, point, set(values)) for point in sources.points]
-    wanted = {document for top in tops for documents in top.values() for document in documents}
+    first, second = (_rankings(sources.folder, point, set(values)) for point in sources.points)
+    pairs = {query: (first.get(query, []), second.get(query, [])) for query in values}
+    wanted = {document for pair in pairs.values() for ranking in pair for document in ranking[:CUT]}
     queries = _texts(sources.folder, "query", set(values))
     documents = _texts(sources.folder, "document", wanted)
-
-    def ranked(query: str, top: dict[str, list[str]]) -> tuple[Ranked, ...]:
+    shown = {}
+    for query, (before, after) in pairs.items():
         gains = sources.gains.get(query, {})
-        return tuple(
-            Ranked(
-                rank=rank,
-                text=documents.get(document, document),
-                grade=sources.lowest + gains[document] / 1000 if document in gains else None,
-                relevant=gains.get(document, -1) >= sources.relevant_from,
-            )
-            for rank, document in enumerate(top.get(query, []), start=1)
-        )
-
-    return {
-        query: Change(
+        shown[query] = Change(
             query=queries.get(query, query),
-            relevant=sum(gain >= sources.relevant_from for gain in sources.gains.get(query, {}).values()),
-            recall=recall,
-            ndcg=ndcg,
-            top=(ranked(query, tops[0]), ranked(query, tops[1])),
+            relevant=sum(gain >= sources.relevant_from for gain in gains.values()),
+            recall=values[query][0],
+            ndcg=values[query][1],
+            top=(
+                _ranked(sources, query, (before, after), documents),
+                _ranked(sources, query, (after, before), documents),
+            ),
+            depths=(len(before), len(after)),
         )
-        for query, (recall, ndcg) in values.items()
-    }
+    return shown
 
 
-def _top(folder: RunFolder, point: Key, queries: set[str]) -> dict[str, list[str]]:
-    """Query id to its first document ids at a point, from the run file."""
+def _ranked(
+    sources: _Sources, query: str, pair: tuple[list[str], list[str]], texts: dict[str, str]
+) -> tuple[Ranked, ...]:
+    """The documents shown of the first of a pair of rankings: the first few, and what recall@10 counts."""
+    gains = sources.gains.get(query, {})
+    elsewhere = {document: rank for rank, document in enumerate(pair[1], start=1)}
+    entries = [
+        Ranked(
+            rank=rank,
+            text=texts.get(document, document),
+            grade=sources.lowest + gains[document] / 1000 if document in gains else None,
+            relevant=gains.get(document, -1) >= sources.relevant_from,
+            elsewhere=elsewhere.get(document),
+        )
+        for rank, document in enumerate(pair[0][:CUT], start=1)
+    ]
+    return tuple(entry for entry in entries if entry.rank <= RANKS or entry.relevant)
+
+
+def _rankings(folder: RunFolder, point: Key, queries: set[str]) -> dict[str, list[str]]:
+    """Query id to the document ids that a point ranked, best first, from the run file."""
     name = point[0] if point[1] is None else f"{point[0]}.{point[1]}.{point[2]}"
     ranks: dict[str, list[tuple[int, str]]] = {}
     for query, _, document, rank, *_ in _fields(folder.run(name), 6):
-        if query in queries and int(rank) <= RANKS:
+        if query in queries:
             ranks.setdefault(query, []).append((int(rank), document))
-    return {query: [document for _, document in sorted(found)[:RANKS]] for query, found in ranks.items()}
+    return {query: [document for _, document in sorted(found)] for query, found in ranks.items()}
 
 
 def _texts(folder: RunFolder, kind: str, wanted: set[str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nestvec.report.facts import Bar, Row
 
 SIZE = (4.6, 3.6)  # inches; small, so that the text stays readable when the page shrinks it to a phone
-LEFT, RIGHT, BOTTOM = 0.46, 0.1, 0.5  # inches: margins
+LEFT, RIGHT, BOTTOM = 0.46, 0.12, 0.52  # inches: margins
 TITLE, LEGEND = 0.29, 0.24  # inches: heights of a line above the axes
 INK, MUTED, RULE, PAPER = "#1d2024", "#5c636c", "#dcdfe3", "#ffffff"
 FILLS = ("full", "none", "left", "right", "bottom", "top")  # marker filling per precision
@@ -94,8 +94,8 @@ _RC: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and in the page's own typeface
     "text.parse_math": False,  # a name with a dollar sign is a name
     "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
-    "font.size": 9.5,
-    "axes.labelsize": 9.5,
+    "font.size": 10.3,
+    "axes.labelsize": 10.3,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.linewidth": 0.8,
@@ -117,7 +117,7 @@ _RC: Any = {
     "lines.linewidth": 1.8,
     "lines.markersize": 5.5,
     "legend.frameon": False,
-    "legend.fontsize": 9.5,
+    "legend.fontsize": 10.3,
     "hatch.linewidth": 0.6,
 }
 
@@ -132,12 +132,12 @@ def _head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT
         left: inches that the labels of the vertical axis need.
     """
     figure, (width, height) = cast("Figure", axes.get_figure()), SIZE
-    figure.text(0, 1, title, va="top", fontsize=10)
+    figure.text(0, 1, title, va="top")
     line = TITLE
     for entries in legends:
         figure.legend(
             handles=list(entries), loc="upper left", bbox_to_anchor=(0, 1 - line / height), ncols=IN_ROW, borderpad=0,
-            borderaxespad=0, handlelength=2.4, columnspacing=1.2, handletextpad=0.5, labelspacing=0.4,
+            borderaxespad=0, handlelength=2.1, columnspacing=1.0, handletextpad=0.5, labelspacing=0.4,
         )  # fmt: skip
         line += LEGEND * -(-len(entries) // IN_ROW)
     top = 1 - (line + 0.08) / height

@@ -203,6 +203,11 @@ def shortened(text: str, limit: int = CLAMP) -> str:
     return text if len(text) <= limit else text[: limit - 1].rsplit(" ", 1)[0].rstrip(" ,.;:") + "…"
 
 
+def capital(text: str) -> str:
+    """The text with a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def setting(value: object) -> str:
     """A value of a setting as a person would write it."""
     if isinstance(value, bool):
@@ -212,8 +217,8 @@ def setting(value: object) -> str:
     return ", ".join(setting(item) for item in value) if isinstance(value, list) else str(value)
 
 
-FILTERS: dict[str, Callable[..., str]] = {
-    "count": count, "duration": duration, "gigabytes": gigabytes, "grades": grades, "interval": interval,
-    "number": number, "p_value": p_value, "percent": percent, "plain": plain, "point": point, "setting": setting,
-    "shortened": shortened, "signed": signed, "times": times,
-}  # fmt: skip
+_FILTERS = (
+    capital, count, duration, gigabytes, grades, interval, number, p_value, percent, plain, point, setting, shortened,
+    signed, times,
+)  # fmt: skip
+FILTERS: dict[str, Callable[..., str]] = {function.__name__: function for function in _FILTERS}

@@ -5,10 +5,10 @@ from __future__ import annotations
 METRICS = {"recall@10": "recall@10", "mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "judged@10": "judged@10"}
 
 SPLITS = {
-    "train": "the models learn from these",
-    "validation": "every choice is made here",
-    "test": "every claim is measured here, once",
-    "withheld": "left out, because the document is judged for a held-out query too",
+    "train": "The models learn from these.",
+    "validation": "Every choice is made here.",
+    "test": "Every claim is measured here, once.",
+    "withheld": "Left out, because the document is judged for a held-out query too.",
 }
 
 PROTOCOLS = {
@@ -29,11 +29,6 @@ LEAKS = {
     "validation documents in training": "The same for validation. Above 0, choices lean towards what was remembered.",
 }
 
-ROW_SPLIT = {
-    "test records whose query is in training": "Their query text would have been trained on.",
-    "test records whose document is in training": "Their document would have been trained on.",
-}
-
 THRESHOLDS = {
     "given": "as given in the settings",
     "dip": "the dip between the two humps of the histogram",
@@ -51,8 +46,8 @@ GLOSSARY = {
     "MRR@10": "One divided by the rank of the first relevant document; 0 if none is among the first ten.",
     "nDCG@10": "How well the first ten are ordered by grade, against the best possible order.",
     "judged@10": "The share of the first ten that anyone judged. Unjudged documents count as not relevant.",
-    "95 % interval": "Where the mean over all such queries plausibly lies, by resampling the queries (bootstrap).",
+    "95\u00a0% interval": "Where the mean over all such queries plausibly lies, by resampling the queries (bootstrap).",
     "p, Holm-corrected": "How often chance alone would show such a difference, made stricter for each comparison.",
-    "Margin": "The loss that counts as none. A vector holds up if its loss is smaller with 95 % confidence.",
+    "Margin": "The loss that counts as none. A vector holds up if its loss is smaller with 95\u00a0% confidence.",
     "Gate": "The last check: what is shipped must beat both the pretrained model and BM25.",
 }

@@ -95,6 +95,7 @@ def train(
     set_seed(seed)
     compute = choose_compute(settings.compute)
     dataset = Dataset.from_dict({"anchor": list(pairs.anchors), "positive": list(pairs.positives)})
+    model.model_card_data.generate_widget_examples = False  # product texts stay out of the model's folder
     watch = _watcher(system, advance)
     with tempfile.TemporaryDirectory(prefix="nestvec-") as scratch, quiet():
         trainer = SentenceTransformerTrainer(

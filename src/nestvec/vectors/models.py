@@ -133,7 +133,8 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
         path: a folder that does not exist yet.
         facts: JSON values for the card, such as the system's name.
     """
-    model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
+    with quiet():
+        model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
     write_json(path / CARD, {**facts, "sha256": sha256(path / WEIGHTS)})
 
 

@@ -64,11 +64,11 @@
     group.querySelector("h3").after(button);
   };
 
-  // Paper cannot be opened: print everything, then put it back as it was.
+  // Paper cannot be opened: print all queries and numbers, then put everything back as it was.
   const printWhole = () => {
     let closed = [];
     addEventListener("beforeprint", () => {
-      closed = Array.from(document.querySelectorAll("details:not([open])"));
+      closed = Array.from(document.querySelectorAll(".change:not([open]), .numbers:not([open])"));
       closed.forEach((entry) => { entry.open = true; });
     });
     addEventListener("afterprint", () => closed.forEach((entry) => { entry.open = false; }));

@@ -1,18 +1,18 @@
 """A small made-up run folder in the files' real formats, for tests of the report.
 
 The numbers are invented: documents come from a word list, grades from a latent score, rankings from the same score plus
-noise that grows as vectors get narrower. The metrics are computed from those rankings, so the files agree with each other.
+noise that grows as vectors get narrower. Metrics are computed from those rankings, so the files agree with each other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from report_world import MARKUP, SPLITS, invent
 
 from nestvec.files import RunFolder, write_json, write_text
 
@@ -20,41 +20,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from report_world import World
 
-SPLITS = ("train", "validation", "test")
 DIMENSIONS = (384, 192, 96, 48)
 NOISE = {"pretrained": 0.62, "mnr": 0.42, "matryoshka": 0.43, "bm25": 0.7}
 NARROWING = {"pretrained": 0.13, "mnr": 0.05, "matryoshka": 0.02}  # noise added by each halving
 METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
-MARKUP = "<script>window.pwned = true</script>"
-
-_BRANDS = ("Norrland", "Tervo", "Kestrel", "Hallmark & Sons", "Brisk", "Oakridge")
-_THINGS = ("deck screw", "hammer drill", "ceiling fan", "garden hose", "paint roller", "door hinge",
-           "LED bulb", "circular saw", "shower head", "work glove")  # fmt: skip
-_TRAITS = ("3 in. coated exterior", "18-volt brushless", "matte black 52 in.", "heavy-duty 50 ft.", "stainless steel",
-           "soft-grip 9 in.", "dimmable 60 W equivalent", "weather resistant")  # fmt: skip
-
-
-@dataclass
-class World:
-    """What the fixture invents before any ranking: texts, truth and judgements."""
-
-    rng: np.random.Generator
-    queries: list[str]
-    documents: list[str]
-    split: NDArray[np.int8]  # (q,)
-    latent: NDArray[np.float64]  # (q, d)
-    grade: NDArray[np.float64]  # (q, d), NaN where unjudged
-    gain: NDArray[np.int64] = field(init=False)  # (q, d), -1 where unjudged
-
-    def __post_init__(self) -> None:
-        self.gain = np.where(np.isnan(self.grade), -1, np.round(1000 * (np.nan_to_num(self.grade) - 1))).astype(np.int64)
-
-    def query_id(self, row: int) -> str:
-        return f"q{row:012x}"
-
-    def document_id(self, row: int) -> str:
-        return f"d{row:012x}"
 
 
 def write_run(root: Path, *, ship: bool = True, synthetic: bool = True, seed: int = 7) -> RunFolder:
@@ -67,7 +38,7 @@ def write_run(root: Path, *, ship: bool = True, synthetic: bool = True, seed: in
         seed: of every invented number.
     """
     folder = RunFolder(root)
-    world = _world(np.random.default_rng(seed))
+    world = invent(np.random.default_rng(seed))
     _write_data(folder, world)
     surface, per_query = _measure(folder, world)
     results = {
@@ -82,22 +53,6 @@ def write_run(root: Path, *, ship: bool = True, synthetic: bool = True, seed: in
     write_json(folder.path("recommendation"), _recommendation(surface, ship))
     write_text(folder.path("config"), _CONFIG.format(source=results["source"]))
     return folder
-
-
-def _world(rng: np.random.Generator) -> World:
-    documents = [f"{rng.choice(_BRANDS)} {rng.choice(_TRAITS)} {_THINGS[row % 10]}, {rng.choice(_TRAITS)}, pack of "
-                 f"{rng.integers(1, 40)}. {'Made for daily use in house and garden. ' * (row % 4)}".strip()
-                 for row in range(240)]  # fmt: skip
-    queries = [f"{rng.choice(_TRAITS)} {_THINGS[row % 10]} {row}" for row in range(140)]
-    queries[131] = f"{MARKUP} drill"
-    documents[11] = f"{MARKUP} & hammer drill with a lifetime guarantee"
-    split = np.array([0] * 80 + [1] * 20 + [2] * 40, dtype=np.int8)
-    same = (np.arange(140)[:, None] % 10) == (np.arange(240)[None, :] % 10)
-    latent = same * 0.9 + rng.normal(0, 0.45, same.shape)
-    judged = (same & (rng.random(same.shape) < 0.6)) | (rng.random(same.shape) < 0.02)
-    noisy = np.clip(np.round((latent + 1.45 + rng.normal(0, 0.2, same.shape)) * 3) / 3, 1, 3)
-    noisy = np.where((noisy > 2.5) & (noisy < 2.7) & (rng.random(same.shape) < 0.5), 3.0, np.round(noisy, 2))
-    return World(rng, queries, documents, split, latent, np.where(judged, noisy, np.nan))
 
 
 def _write_data(folder: RunFolder, world: World) -> None:
@@ -116,7 +71,16 @@ def _write_data(folder: RunFolder, world: World) -> None:
     pq.write_table(table, folder.path("records"))
     levels, counts = np.unique(world.grade[query, document], return_counts=True)
     share = float(np.mean(world.gain[query, document] >= 1500))
-    dip = {"threshold": 2.5, "depth": 0.41, "lower_hump": 2.0, "valley": 2.5, "upper_hump": 3.0}
+    dip = {
+        "threshold": 2.5,
+        "depth": 0.41,
+        "lower_hump": 2.0,
+        "valley": 2.5,
+        "upper_hump": 3.0,
+        "low": 2.5,
+        "high": 2.5,
+        "seen": 1.0,
+    }
     write_json(
         folder.path("grades"),
         {"levels": levels.tolist(), "counts": counts.tolist(), "lowest": 1.0, "highest": 3.0, "threshold": 2.5,
@@ -126,7 +90,7 @@ def _write_data(folder: RunFolder, world: World) -> None:
     write_json(
         folder.path("findings"),
         [
-            {"name": "exact duplicate", "count": 3, "action": "kept once.", "examples": ["row 12: 'deck screw 3 in' …"]},
+            {"name": "exact duplicates", "count": 3, "action": "Kept once.", "examples": ["row 12: 'deck screw' …"]},
             {"name": "text cleaned", "count": 1204, "action": "HTML entities and runs of spaces were made plain.",
              "examples": [f"row {row}: {MARKUP}" for row in (2, 5, 8)]},
         ],
@@ -151,7 +115,9 @@ def _audit(world: World, query: NDArray[np.int64]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _measure(folder: RunFolder, world: World) -> tuple[list[dict[str, Any]], dict[tuple[Any, ...], NDArray[np.float64]]]:
+def _measure(
+    folder: RunFolder, world: World
+) -> tuple[list[dict[str, Any]], dict[tuple[Any, ...], NDArray[np.float64]]]:
     """The surface's rows, and per (split, system, dimension, precision, metric) the queries' values."""
     surface, per_query = [], {}
     points = [(system, dimension, precision, dimension * (4 if precision == "float32" else 1))
@@ -170,8 +136,8 @@ def _measure(folder: RunFolder, world: World) -> tuple[list[dict[str, Any]], dic
             per_query.update({(split, system, dimension, precision, metric): values[metric] for metric in METRICS})
             per_query[split, "rows"] = rows
             surface.append(
-                {"system": system, "dimension": dimension, "precision": precision, "bytes_per_vector": size, "split": split,
-                 "queries": len(rows), "documents": len(world.documents),
+                {"system": system, "dimension": dimension, "precision": precision, "bytes_per_vector": size,
+                 "split": split, "queries": len(rows), "documents": len(world.documents),
                  "metrics": {metric: _interval(values[metric]) for metric in METRICS}}
             )  # fmt: skip
     return surface, per_query
@@ -192,18 +158,22 @@ def _metrics(gain: NDArray[np.int64], order: NDArray[np.int64]) -> dict[str, NDA
 
 def _interval(values: NDArray[np.float64]) -> dict[str, float]:
     half = 1.96 * float(np.std(values)) / len(values) ** 0.5
-    return {"value": float(np.mean(values)), "low": float(np.mean(values)) - half, "high": float(np.mean(values)) + half}
+    return {
+        "value": float(np.mean(values)),
+        "low": float(np.mean(values)) - half,
+        "high": float(np.mean(values)) + half,
+    }
 
 
 def _comparisons(per_query: dict[tuple[Any, ...], NDArray[np.float64]]) -> list[dict[str, Any]]:
-    full = {"matryoshka.384.float32": ("test", "matryoshka", 384, "float32"), "mnr.384.float32": ("test", "mnr", 384, "float32"),
-            "pretrained.384.float32": ("test", "pretrained", 384, "float32"), "bm25": ("test", "bm25", None, None)}  # fmt: skip
+    full = {f"{name}.384.float32": ("test", name, 384, "float32") for name in ("matryoshka", "mnr", "pretrained")}
     rows = []
-    for (a, first), (b, second) in combinations(full.items(), 2):
+    for (a, first), (b, second) in combinations({**full, "bm25": ("test", "bm25", None, None)}.items(), 2):
         for metric in METRICS[:3]:
             gap = _interval(per_query[*first, metric] - per_query[*second, metric])
-            rows.append({"a": a, "b": b, "split": "test", "metric": metric, "difference": gap["value"], "low": gap["low"],
-                         "high": gap["high"], "p": 0.00009999, "p_holm": 0.0008 if abs(gap["value"]) > 0.02 else 0.61})  # fmt: skip
+            found = {"difference": gap["value"], "low": gap["low"], "high": gap["high"]}
+            p_holm = 0.0008 if abs(gap["value"]) > 0.02 else 0.61
+            rows.append({"a": a, "b": b, "split": "test", "metric": metric, **found, "p": 0.00009999, "p_holm": p_holm})
     return rows
 
 
@@ -219,15 +189,21 @@ def _write_run_file(
 
 
 def _write_per_query(folder: RunFolder, per_query: dict[tuple[Any, ...], NDArray[np.float64]]) -> None:
-    columns: dict[str, list[Any]] = {name: [] for name in ("split", "system", "dimension", "precision", "query_id", "metric", "value")}
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("split", "system", "dimension", "precision", "query_id", "metric", "value")
+    }
     for key, values in per_query.items():
         if len(key) == 2:
             continue
         split, system, dimension, precision, metric = key
         for row, value in zip(per_query[split, "rows"], values, strict=True):
-            for column, entry in zip(columns, (split, system, dimension, precision, f"q{row:012x}", metric, value), strict=True):
+            for column, entry in zip(
+                columns, (split, system, dimension, precision, f"q{row:012x}", metric, value), strict=True
+            ):
                 columns[column].append(entry)
-    pq.write_table(pa.table({**columns, "dimension": pa.array(columns["dimension"], pa.int32())}), folder.path("per_query"))
+    pq.write_table(
+        pa.table({**columns, "dimension": pa.array(columns["dimension"], pa.int32())}), folder.path("per_query")
+    )
 
 
 def _recommendation(surface: list[dict[str, Any]], ship: bool) -> dict[str, Any]:
@@ -235,23 +211,44 @@ def _recommendation(surface: list[dict[str, Any]], ship: bool) -> dict[str, Any]
         size = None if dimension is None else dimension * (1 if precision == "int8" else 4)
         return {"system": system, "dimension": dimension, "precision": precision, "bytes_per_vector": size}
 
-    chosen = point("matryoshka", 48, "int8")
-    [row] = [row for row in surface if row["split"] == "test" and all(row[key] == chosen[key] for key in chosen)]
-    steps = [{**point("matryoshka", dimension, precision), "difference": -0.001 * count, "lower_bound": -0.002 * count, "passed": True}
-             for count, (dimension, precision) in enumerate([(192, "float32"), (384, "int8"), (96, "float32"), (48, "int8")], 1)]  # fmt: skip
+    def recall(wanted: dict[str, Any]) -> dict[str, float]:
+        [row] = [row for row in surface if row["split"] == "test" and all(row[key] == wanted[key] for key in wanted)]
+        return row["metrics"]["recall@10"]
+
+    def gap(rival: dict[str, Any]) -> dict[str, Any]:
+        difference = recall(best)["value"] - recall(rival)["value"]
+        return {
+            "difference": difference,
+            "low": difference - 0.05,
+            "high": difference + 0.05,
+            "passed": difference > 0.05,
+        }
+
+    chosen, reference = point("matryoshka", 48, "int8"), point("matryoshka", 384, "float32")
+    best = chosen if ship else reference
+    order = [(192, "float32"), (384, "int8"), (96, "float32"), (48, "int8")]
+    steps = [
+        {**point("matryoshka", *where), "difference": -0.001 * count, "lower_bound": -0.002 * count, "passed": True}
+        for count, where in enumerate(order, 1)
+    ]
     steps.append({**point("mnr", 48, "int8"), "difference": -0.03, "lower_bound": -0.051, "passed": False})
-    gate = {"difference": 0.21 if ship else 0.004, "low": 0.15 if ship else -0.01, "high": 0.27 if ship else 0.02, "passed": ship}
-    value = row["metrics"]["recall@10"]
+    gate = {"difference": 0.21, "low": 0.15, "high": 0.27, "passed": True}
+    if not ship:
+        gate = {"difference": 0.004, "low": -0.01, "high": 0.02, "passed": False}
+    smallest = "Ship it: the smallest vector that loses at most 0.01 of recall@10 at 95 % confidence."
     return {
         "decision": "ship" if ship else "do not ship",
-        "reason": "It is the smallest vector that loses at most 0.01 of recall@10 at 95 % confidence." if ship else
-                  "No system beats both the pretrained model and BM25 on the validation queries.",
-        "point": chosen if ship else None, "reference": point("matryoshka", 384, "float32"),
-        "metric": "recall@10", "margin": 0.01,
+        "reason": smallest if ship else "Do not ship: no system clearly beats both the pretrained model and BM25.",
+        "point": chosen if ship else None,
+        "reference": reference,
+        "metric": "recall@10",
+        "margin": 0.01,
         "validation": {"difference": -0.004, "low": -0.008, "queries": 19},
-        "test": {**value, "difference": -0.003, "lower_bound": -0.0072, "confirmed": True, "queries": row["queries"]},
-        "steps": steps, "gate": {"pretrained": gate, "bm25": {**gate, "difference": gate["difference"] + 0.02}},
-    }  # fmt: skip
+        "test": {**recall(best), "difference": -0.003, "lower_bound": -0.0072, "confirmed": True, "queries": 40},
+        "steps": steps,
+        "gate": {"pretrained": gate, "bm25": {**gate, "difference": gate["difference"] + 0.02}},
+        "test_gate": {"pretrained": gap(point("pretrained", 384, "float32")), "bm25": gap(point("bm25", None, None))},
+    }
 
 
 _CONFIG = """seed = 42
