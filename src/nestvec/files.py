@@ -87,6 +87,9 @@ def claim_folder(root: Path, config: str) -> RunFolder:
         root: the folder; missing, empty, or of an earlier run.
         config: the settings in TOML; tables named `versions` are not compared.
 
+    Returns:
+        The folder, holding its settings.
+
     Raises:
         InputError: it is a file, holds something else or a run with other settings, or cannot be written.
     """
@@ -161,6 +164,12 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - anything JSON 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - anything JSON can hold
     """Read a JSON file of a run.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its content.
 
     Raises:
         InputError: the file is missing or damaged.

@@ -58,6 +58,9 @@ def run(source: str = "sample", out: str | Path = "run", **options: Any) -> Run:
         out: the run's folder; one that was begun with the same settings is continued.
         options: settings by name, such as `epochs=1`; see `nestvec.settings`.
 
+    Returns:
+        The finished run.
+
     Raises:
         InputError: the input or a setting is wrong; nothing was written.
     """
@@ -66,6 +69,12 @@ def run(source: str = "sample", out: str | Path = "run", **options: Any) -> Run:
 
 def load_run(out: str | Path) -> Run:
     """Open the folder of a finished run.
+
+    Args:
+        out: the folder.
+
+    Returns:
+        The run.
 
     Raises:
         InputError: it is not one.
@@ -83,6 +92,9 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
         settings: what to do.
         root: the run's folder.
         reporter: is told of progress.
+
+    Returns:
+        The finished run.
 
     Raises:
         InputError: the input or a setting is wrong, or the folder was made with others; nothing was written.

@@ -91,6 +91,12 @@ class Prepared:
 def prepare(settings: Settings) -> Prepared:
     """Read and check all input; writes nothing.
 
+    Args:
+        settings: what to do.
+
+    Returns:
+        The checked input with every setting resolved.
+
     Raises:
         InputError: something is wrong with it.
     """

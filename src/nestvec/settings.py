@@ -107,6 +107,9 @@ class Settings:
             values: names as in the dataclasses; a dash stands for an underscore.
             where: what to name in a message: the config file, or the command line.
 
+        Returns:
+            The checked settings.
+
         Raises:
             InputError: an unknown name, a value of the wrong type or outside its range.
         """
@@ -138,6 +141,12 @@ class Settings:
 def read_config(path: Path) -> dict[str, Any]:
     """Read option names and values from a TOML file; tables named after stages are flattened.
 
+    Args:
+        path: the file.
+
+    Returns:
+        Option names to values.
+
     Raises:
         InputError: the file is missing or is not TOML.
     """
@@ -162,6 +171,9 @@ def config_text(settings: Settings, inputs: Mapping[str, str]) -> str:
     Args:
         settings: resolved settings.
         inputs: what the inputs hash to.
+
+    Returns:
+        The text of `config.toml`.
     """
     import platform
     from importlib.metadata import PackageNotFoundError, version

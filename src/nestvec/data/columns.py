@@ -74,6 +74,9 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
         source: an opened table.
         settings: `query`, `document`, `grade` and `document_id` as given; None looks for well-known names.
 
+    Returns:
+        The mapping.
+
     Raises:
         InputError: a named column is missing, or none or several could be meant.
     """

@@ -107,6 +107,9 @@ def read_grades(grade: NDArray[np.float64], threshold: float | None = None) -> G
         grade: (n,) finite grades.
         threshold: relevant from here on; None proposes one.
 
+    Returns:
+        The histogram with its threshold.
+
     Raises:
         InputError: the threshold leaves no relevant record, or no other; or there is only one grade.
     """
@@ -136,6 +139,9 @@ def find_dip(levels: NDArray[np.float64], counts: NDArray[np.int64]) -> Dip | No
     Args:
         levels: (l,) distinct grades, ascending; at least two.
         counts: (l,) records per level.
+
+    Returns:
+        The dip, or None.
     """
     grades, sizes = _bars(levels, counts)
     found = _valley(sizes)

@@ -39,6 +39,9 @@ def load_records(settings: DataSettings, seed: int = 0) -> Records:
         settings: the source, its columns, and how many records to take at most.
         seed: decides which, where `max_records` takes fewer than there are.
 
+    Returns:
+        The records and what was found on the way.
+
     Raises:
         InputError: the source cannot be read, a column is missing or unclear, or a record is not usable; names the row.
     """

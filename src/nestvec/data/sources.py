@@ -57,6 +57,9 @@ def open_source(source: str) -> Source:
     Args:
         source: `sample`, or the path of a CSV, TSV, JSONL or Parquet file.
 
+    Returns:
+        The table, opened but not read.
+
     Raises:
         InputError: there is no such file, its format is unknown, or it is empty or damaged.
     """

@@ -52,6 +52,9 @@ def leak_free_split(records: Records, relevant: NDArray[np.bool_], settings: Spl
         settings: shares of the queries to hold out.
         seed: decides which.
 
+    Returns:
+        A label per record and per query.
+
     Raises:
         InputError: too few queries, or a part is left without a relevant record.
     """
@@ -82,6 +85,12 @@ def same_text(texts: Sequence[str]) -> NDArray[np.int64]:
 
 def audit_split(records: Records, relevant: NDArray[np.bool_], split: Split, seed: int) -> dict[str, Any]:
     """Count what is where and what of the held-out parts is seen in training, by normalised text.
+
+    Args:
+        records: n records over q queries.
+        relevant: (n,) whether the record's grade reaches the threshold.
+        split: where each record belongs.
+        seed: decides the naive split by row.
 
     Returns:
         What `data/audit.json` holds: sizes per split, leaks (all zero for this protocol, counted here afresh), what the

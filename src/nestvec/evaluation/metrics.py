@@ -24,6 +24,9 @@ def recall(ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.i
         ranked: (q, k) gains in ranked order.
         relevant_from: gain from which a document is relevant.
         relevant: (q,) relevant documents in the whole corpus, at least 1.
+
+    Returns:
+        (q,) values between 0 and 1.
     """
     share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / relevant
     return share
@@ -35,6 +38,9 @@ def reciprocal_rank(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np
     Args:
         ranked: (q, k) gains in ranked order.
         relevant_from: gain from which a document is relevant.
+
+    Returns:
+        (q,) values between 0 and 1.
     """
     hits = ranked >= relevant_from
     return np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
@@ -48,6 +54,9 @@ def ndcg(ranked: NDArray[np.int64], ideal: NDArray[np.int64]) -> NDArray[np.floa
     Args:
         ranked: (q, k) gains in ranked order.
         ideal: (q, k) the query's k highest gains, descending, 0 where it has fewer; at least one above 0.
+
+    Returns:
+        (q,) values between 0 and 1.
     """
     width = ranked.shape[1]
     discount = 1 / np.log2(np.arange(2, width + 2))
@@ -63,6 +72,9 @@ def judged(ranked: NDArray[np.int64], cutoff: int) -> NDArray[np.float64]:
     Args:
         ranked: (q, ≤ cutoff) gains in ranked order.
         cutoff: places looked at; a shorter ranking counts as unjudged there.
+
+    Returns:
+        (q,) values between 0 and 1.
     """
     share: NDArray[np.float64] = (ranked > UNJUDGED).sum(axis=1) / cutoff
     return share

@@ -76,6 +76,9 @@ def randomisation_test(difference: NDArray[np.float64], resamples: int, rng: np.
         difference: (q,) a minus b, per query.
         resamples: m, sign flips to draw.
         rng: decides the signs.
+
+    Returns:
+        The p-value, above 0 and at most 1.
     """
     moved = difference[difference != 0]
     if len(moved) == 0:

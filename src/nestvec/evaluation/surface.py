@@ -116,6 +116,9 @@ def rank_dense(
         vectors: (q, w) of the queries and (d, w) of the documents, float32, rows of unit length.
         catalogue: the d documents.
         grid: dimensions, each 1 … w, and precisions in `CODECS`.
+
+    Yields:
+        One ranking per dimension and precision.
     """
     order = catalogue.order
     queries, documents = vectors[0], vectors[1][order]
@@ -134,6 +137,9 @@ def rank_bm25(queries: Sequence[str], catalogue: Catalogue, advance: Callable[[i
         queries: q texts.
         catalogue: the documents.
         advance: called with the number of queries done since the last call.
+
+    Returns:
+        The ranking.
     """
     order = catalogue.order
     rows, scores = bm25_top_k(queries, [catalogue.texts[row] for row in order], DEPTH, advance)
@@ -148,6 +154,9 @@ def summarise(values: Values, topics: Topics, documents: int, bootstraps: dict[s
         topics: the queries.
         documents: how many are ranked.
         bootstraps: one per split.
+
+    Returns:
+        Rows for `results.json`.
     """
     rows = []
     for point, metrics in values.items():
@@ -178,6 +187,9 @@ def compare(
         bootstrap: over the test queries.
         resamples: of the randomisation test.
         rng: decides its signs.
+
+    Returns:
+        Comparisons for `results.json`.
     """
     test = topics.splits == "test"
     family: list[dict[str, Any]] = []
@@ -205,8 +217,8 @@ def full_width(values: Iterable[Point]) -> list[Point]:
 def write_trec_run(ranking: Ranking, topics: Topics, catalogue: Catalogue, path: Path) -> None:
     """Write the test split's rankings as a TREC run file.
 
-    Scores keep every bit of a float32, but for ties: tools break them in different ways, so each tied document is written
-    a hair below the one ranked before it, and every tool reads our order.
+    Scores keep every bit of a float32, but for ties: tools break them in different ways, so each tied document is
+    written a hair below the one ranked before it, and every tool reads our order.
 
     Args:
         ranking: of all topics.
@@ -224,7 +236,7 @@ def write_trec_run(ranking: Ranking, topics: Topics, catalogue: Catalogue, path:
 
 def _strictly_falling(scores: NDArray[np.float32]) -> list[float]:
     """Falling scores with each tie lowered by the smallest step that a float32 can show."""
-    written = scores.tolist()
+    written: list[float] = scores.tolist()
     for rank in range(1, len(written)):
         if written[rank] >= written[rank - 1]:
             above = np.float32(written[rank - 1])

@@ -43,6 +43,9 @@ def make_pairs(records: Records, labels: NDArray[np.str_], relevant: NDArray[np.
         labels: (n,) the split's label of each record.
         relevant: (n,) whether the record's grade reaches the threshold.
 
+    Returns:
+        At least one pair.
+
     Raises:
         InputError: no such record.
     """

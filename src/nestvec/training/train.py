@@ -82,6 +82,9 @@ def train(
         seed: decides the order of pairs and dropout; same seed, machine and thread count give the same weights.
         advance: called with 1 after every step.
 
+    Returns:
+        What the training reports.
+
     Raises:
         NestvecError: the loss or a gradient became infinite or not a number; names the step.
         MissingExtraError: the trainer's libraries are not installed.

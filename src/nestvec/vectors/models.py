@@ -78,6 +78,9 @@ def find_model(name: str, expected_sha256: str | None = None) -> ModelFolder:
         name: a folder, or a hub name; `all-MiniLM-L6-v2` may be said without its owner.
         expected_sha256: what model.safetensors must hash to, in hex; None leaves it to the pins known here.
 
+    Returns:
+        The checked folder.
+
     Raises:
         InputError: it cannot be found, is damaged, has no safetensors weights, or does not match its hash.
         MissingExtraError: the hub's library is needed and not installed.
@@ -100,6 +103,12 @@ def find_model(name: str, expected_sha256: str | None = None) -> ModelFolder:
 
 def load_model(folder: ModelFolder) -> SentenceTransformer:
     """Load a checked model: safetensors only, no code from the folder, float32 weights, the device PyTorch prefers.
+
+    Args:
+        folder: from `find_model`.
+
+    Returns:
+        The model on the device PyTorch prefers.
 
     Raises:
         InputError: the folder is damaged in a way that only loading shows.
