@@ -18,6 +18,9 @@ __all__ = ["write_report"]
 def write_report(folder: RunFolder) -> Path:
     """Write `report.html` and `figures/` from the run's files alone; the same files give the same bytes.
 
+    Args:
+        folder: a finished run.
+
     Returns:
         Where the report is.
 

@@ -77,6 +77,9 @@ def read_changes(folder: RunFolder, before: Key, after: Key, scale: tuple[float,
         after: the point that gains or loses.
         scale: the lowest grade, and the gain from which a document is relevant.
 
+    Returns:
+        The queries that changed most, with what both points ranked first for them.
+
     Raises:
         InputError: a file of the run is missing.
     """

@@ -33,6 +33,13 @@ class MisfitError(ValueError):
 def load_json(path: Path, kind: type[T]) -> T:
     """Read a JSON file of a run as `kind`: a dataclass or `tuple[Dataclass, ...]`. Keys it does not know are ignored.
 
+    Args:
+        path: the file.
+        kind: what it holds.
+
+    Returns:
+        The file's value as that type.
+
     Raises:
         InputError: the file is missing or damaged; the message says where in the file.
     """
@@ -43,12 +50,15 @@ def load_json(path: Path, kind: type[T]) -> T:
 
 
 def conform(value: object, kind: Any, where: str = "") -> Any:  # noqa: ANN401 - `kind` decides
-    """The value as `kind`.
+    """Turn a plain value into a typed one.
 
     Args:
         value: what a JSON or TOML reader returned.
         kind: a dataclass, `tuple[kind, ...]`, `dict[str, kind]`, `kind | None`, float, int, str, bool or object.
         where: the path to the value, for messages.
+
+    Returns:
+        An instance of `kind`.
 
     Raises:
         MisfitError: something is missing or of another type.

@@ -55,6 +55,11 @@ class Content:
         return self.recommendation.point is not None
 
     @property
+    def gated(self) -> Point:
+        """What the gate compared with its rivals: the recommended point, or else the reference."""
+        return self.recommendation.point or self.recommendation.reference or self.after
+
+    @property
     def systems(self) -> tuple[str, ...]:
         """The baseline first, BM25 last, the others as the results list them."""
         named = dict.fromkeys(row.system for row in self.rows)
@@ -125,6 +130,12 @@ class Content:
 
 def read_content(folder: RunFolder) -> Content:
     """Gather the facts of a finished run.
+
+    Args:
+        folder: the run.
+
+    Returns:
+        What the page shows.
 
     Raises:
         InputError: a file of the run is missing or damaged.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nestvec.report.facts import Bar, Row
 
 SIZE = (4.6, 3.6)  # inches; small, so that the text stays readable when the page shrinks it to a phone
+MARGIN = 0.15  # inches of paper around the PNG; the page brings its own
 LEFT, RIGHT, BOTTOM = 0.46, 0.12, 0.52  # inches: margins
 TITLE, LEGEND = 0.29, 0.24  # inches: heights of a line above the axes
 INK, MUTED, RULE, PAPER = "#1d2024", "#5c636c", "#dcdfe3", "#ffffff"
@@ -70,12 +71,18 @@ def style_places(systems: tuple[str, ...]) -> dict[str, int]:
 def draw_figures(content: Content, directory: Path) -> dict[str, str]:
     """Draw every figure into a folder as NAME.png (150 dpi, white) and NAME.svg.
 
+    Args:
+        content: the facts.
+        directory: where to; made if it is missing.
+
     Returns:
         Figure name to its SVG text.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
+    frame = Bbox.from_extents(-MARGIN, -MARGIN, SIZE[0] + MARGIN, SIZE[1] + MARGIN)
     directory.mkdir(parents=True, exist_ok=True)
     drawings: dict[str, str] = {}
     with mpl.rc_context(_RC):
@@ -83,7 +90,9 @@ def draw_figures(content: Content, directory: Path) -> dict[str, str]:
             mpl.rcParams["svg.hashsalt"] = name  # ids stay the same from run to run and differ between figures
             figure = Figure(figsize=SIZE)  # outside of pyplot, so that nothing has to be closed
             draw(figure.add_subplot(), content)
-            figure.savefig(directory / f"{name}.png", dpi=150, facecolor=PAPER, metadata={"Software": None})
+            figure.savefig(
+                directory / f"{name}.png", dpi=150, facecolor=PAPER, metadata={"Software": None}, bbox_inches=frame
+            )
             svg = directory / f"{name}.svg"
             figure.savefig(svg, transparent=True, metadata={"Date": None, "Creator": None})
             drawings[name] = svg.read_text(encoding="utf-8")

@@ -40,11 +40,14 @@ class Interval(Protocol):
 
 
 def render(content: Content, drawings: dict[str, str]) -> str:
-    """The report as one HTML file that loads nothing.
+    """Write the report as one HTML file that loads nothing.
 
     Args:
         content: the facts.
         drawings: figure name to SVG text, from `draw_figures`.
+
+    Returns:
+        The file's text.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -141,8 +144,9 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def interval(measure: Interval, digits: int = 3) -> str:
-    """The ends of an interval."""
-    return f"[{number(measure.low, digits)},{NBSP}{number(measure.high, digits)}]"
+    """The ends of an interval; one below zero keeps its sign even if it rounds to zero: significance hangs on it."""
+    low, high = (f"{end:,.{digits}f}".replace("-", MINUS) for end in (measure.low, measure.high))
+    return f"[{low},{NBSP}{high}]"
 
 
 def count(value: int | None) -> str:
@@ -183,7 +187,7 @@ def gigabytes(bytes_per_vector: int, vectors: int) -> str:
 
 def duration(seconds: float) -> str:
     """A time a person can judge."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f}{NBSP}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -12,11 +12,14 @@ _KEPT_OF_ROOT = "viewBox"  # the page decides how wide a drawing is
 
 
 def page_svg(svg: str, name: str) -> str:
-    """An SVG file of matplotlib's as it goes into the page, hidden from screen readers, which get the numbers instead.
+    """Turn an SVG file of matplotlib's into a part of the page, hidden from screen readers, which get the numbers.
 
     Args:
         svg: the file's text.
         name: a prefix for the ids, unique on the page.
+
+    Returns:
+        The `svg` element.
     """
     root = ElementTree.fromstring(svg)
     root.attrib = {_KEPT_OF_ROOT: root.attrib[_KEPT_OF_ROOT], "aria-hidden": "true", "focusable": "false"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 METRICS = {"recall@10": "recall@10", "mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "judged@10": "judged@10"}
 
+RIVALS = {"pretrained": "the pretrained model", "bm25": "BM25"}
+
 SPLITS = {
     "train": "The models learn from these.",
     "validation": "Every choice is made here.",
