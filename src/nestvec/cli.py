@@ -5,8 +5,10 @@ Heavy libraries are imported by the functions that the commands call, so that `-
 
 from __future__ import annotations
 
+import inspect
 import sys
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +16,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from nestvec.config import read_config
 from nestvec.errors import GateClosedError, InputError, NestvecError, StoppedError
-from nestvec.settings import Settings, read_config
+from nestvec.settings import Settings, sections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from dataclasses import Field
 
 app = typer.Typer(
     help="Fit retrieval embeddings to your own search, at the smallest vector that holds up.",
@@ -48,78 +52,86 @@ def _root(
     del version
 
 
-_DATA, _TRAINING, _MEASURING = "What to read", "How to train", "What to measure"
+def options(*stages: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command every setting of some stages as an option; unset ones are left to config file and defaults.
+
+    Args:
+        stages: names of `settings.sections`; `seed` belongs to no stage and always comes along.
+
+    Returns:
+        A decorator for a function that takes what was typed as keyword arguments.
+    """
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        kinds = [sections()[stage] for stage in stages]
+        added = [
+            _typed(entry, (kind.__doc__ or "").rstrip("."))
+            for kind in kinds
+            for entry in fields(kind)
+            if entry.name != "source"
+        ]
+        added += [_typed(entry, "The run") for entry in fields(Settings) if entry.name == "seed"]
+        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *added)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorated
 
 
-def _option(panel: str, text: str, *names: str) -> Any:  # noqa: ANN401 - typer's own type is private
-    """One option of a stage, shown under the stage's heading; unset means: as in the config file, else the default."""
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+def _typed(entry: Field[Any], panel: str) -> inspect.Parameter:
+    """A setting as a parameter that typer makes an option of."""
+    kind = next((kind for kind in (int, float) if str(entry.type).startswith(kind.__name__)), str)
+    default = ",".join(entry.default) if isinstance(entry.default, tuple) else entry.default
+    shown = f" ({default})" if default is not None else ""
+    option = typer.Option(help=entry.metadata["help"] + shown, rich_help_panel=panel, show_default=False)
+    return inspect.Parameter(
+        entry.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+_Source = Annotated[str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", show_default=False)]
+_Out = Annotated[Path | None, typer.Option(help="The folder to write.", rich_help_panel="The run", show_default=False)]
+_Config = Annotated[
+    Path | None,
+    typer.Option(help="A TOML file with any of these options.", rich_help_panel="The run", show_default=False),
+]
 
 
 @app.command()
+@options("data", "split", "training", "evaluation", "recommendation")
 def run(
-    source: Annotated[
-        str | None,
-        typer.Argument(help="`sample`, or a CSV, TSV, JSONL or Parquet file of judgements.", show_default=False),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default=False)] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A TOML file with any of these options.", show_default=False)
-    ] = None,
-    query: Annotated[str | None, _option(_DATA, "Column with the query.")] = None,
-    document: Annotated[str | None, _option(_DATA, "Column with the text, or several: name,description.")] = None,
-    grade: Annotated[str | None, _option(_DATA, "Column with the relevance grade.")] = None,
-    document_id: Annotated[
-        str | None, _option(_DATA, "Column that tells documents apart; else their text does.")
-    ] = None,
-    threshold: Annotated[float | None, _option(_DATA, "Relevant from this grade on; else the histogram's dip.")] = None,
-    max_records: Annotated[int | None, _option(_DATA, "Take a seeded subset of this many records.")] = None,
-    validation: Annotated[float | None, _option(_DATA, "Share of queries to choose on (0.1).")] = None,
-    test: Annotated[float | None, _option(_DATA, "Share of queries to report on (0.2).")] = None,
-    model: Annotated[
-        str | None, _option(_TRAINING, "The pretrained model: a folder or a name (all-MiniLM-L6-v2).")
-    ] = None,
-    model_sha256: Annotated[
-        str | None, _option(_TRAINING, "What its model.safetensors must hash to.", "--model-sha256")
-    ] = None,
-    systems: Annotated[str | None, _option(_TRAINING, "What to train (mnr,matryoshka).")] = None,
-    epochs: Annotated[int | None, _option(_TRAINING, "Passes over the training pairs; 0 trains nothing (3).")] = None,
-    batch_size: Annotated[int | None, _option(_TRAINING, "Pairs in a batch.")] = None,
-    learning_rate: Annotated[float | None, _option(_TRAINING, "Peak learning rate.")] = None,
-    warmup: Annotated[float | None, _option(_TRAINING, "Share of the steps that warm up (0.1).")] = None,
-    compute: Annotated[str | None, _option(_TRAINING, "auto, float32 or bfloat16.")] = None,
-    dimensions: Annotated[str | None, _option(_MEASURING, "Widths (the model's, and its 1/2, 1/4 and 1/8).")] = None,
-    precisions: Annotated[str | None, _option(_MEASURING, "How vectors are stored (float32,int8).")] = None,
-    resamples: Annotated[int | None, _option(_MEASURING, "Draws of the bootstrap and the paired test.")] = None,
-    metric: Annotated[str | None, _option(_MEASURING, "What the recommendation goes by (recall@10).")] = None,
-    margin: Annotated[float | None, _option(_MEASURING, "How much of it may be lost (0.01).")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Decides split, order and resampling (42).", show_default=False)
-    ] = None,
-    strict: Annotated[bool, typer.Option(help="Exit with 3 when the answer is 'do not ship'.")] = False,
+    source: _Source = None,
+    out: _Out = None,
+    config: _Config = None,
+    strict: Annotated[bool, typer.Option(help="Exit with 3 on 'do not ship'.", rich_help_panel="The run")] = False,
+    **given: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The main job, end to end: prepare, train, evaluate, recommend, report."""
-    given = dict(locals())
-    strict, config, out = given.pop("strict"), given.pop("config"), given.pop("out")
-    values = read_config(config) if config else {}
-    folder = values.pop("out", None) if out is None else out
-    values.pop("out", None)
-    settings = Settings.from_flat(
-        {**_dashes_gone(values), **{name: value for name, value in given.items() if value is not None}},
-        str(config) if config else "the command line",
-    )
-    if source is None and "source" not in values:
-        raise InputError("no SOURCE is given", "`sample` or a file of judgements")
-    if folder is None:
-        raise InputError("--out is missing", "a folder for the run")
+    settings, folder = _settled(source, out, config, given)
     from nestvec.pipeline import run_settings
 
     with _stoppable(), Terminal() as terminal:
-        finished = run_settings(settings, Path(folder), terminal)
+        finished = run_settings(settings, folder, terminal)
     typer.echo(finished.recommendation["reason"])
     typer.echo(f"The report: {finished.folder.path('report')}")
     if strict and not finished.ships:
-        raise GateClosedError("do not ship: " + finished.recommendation["reason"])
+        raise GateClosedError(finished.recommendation["reason"])
+
+
+def _settled(source: str | None, out: Path | None, config: Path | None, given: dict[str, Any]) -> tuple[Settings, Path]:
+    """Settings and folder: the command line over the config file over the defaults."""
+    values = _dashes_gone(read_config(config)) if config else {}
+    folder = values.pop("out", None) if out is None else out
+    values.pop("out", None)
+    values |= {name: value for name, value in {"source": source, **given}.items() if value is not None}
+    settings = Settings.from_flat(values, str(config) if config else "the command line")
+    if "source" not in values and settings.data.qrels is None:
+        raise InputError("no SOURCE is given", "`sample`, a file, a folder, hf:NAME, or --qrels")
+    if folder is None:
+        raise InputError("--out is missing", "a folder to write")
+    return settings, Path(folder)
 
 
 def _dashes_gone(values: dict[str, Any]) -> dict[str, Any]:

@@ -128,9 +128,11 @@ def _refuse_other_settings(path: Path, config: str) -> None:
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings and inputs by name; versions may differ between two halves of a run."""
+    """Settings and inputs by name; where an input lies may differ, as may versions: what it hashes to counts."""
     inputs = {f"{name}'s sha256": value for name, value in values.get("inputs", {}).items()}
-    return {name: value for name, value in values.items() if not isinstance(value, dict)} | inputs
+    places = {"source", "queries", "corpus", "qrels", "model"}
+    settings = {name: value for name, value in values.items() if not isinstance(value, dict) and name not in places}
+    return settings | inputs
 
 
 @contextmanager

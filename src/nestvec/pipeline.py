@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nestvec import stages
+from nestvec.config import config_text
 from nestvec.errors import InputError
 from nestvec.files import RunFolder, claim_folder, read_json
 from nestvec.prepared import Prepared, prepare
 from nestvec.progress import Reporter, Silent
-from nestvec.settings import Settings, config_text
+from nestvec.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

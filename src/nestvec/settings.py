@@ -1,4 +1,4 @@
-"""Every setting of a run: one frozen dataclass per stage, read from a TOML file and the command line.
+"""Every setting of a run: one frozen dataclass per stage.
 
 The names are flat everywhere a person meets them (`--batch-size`, `batch_size = 16`); which stage owns a name is read
 off the dataclasses below. Checks that need no data are made here, before anything else happens.
@@ -6,8 +6,6 @@ off the dataclasses below. Checks that need no data are made here, before anythi
 
 from __future__ import annotations
 
-import tomllib
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -16,68 +14,85 @@ from nestvec.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TRAINABLE = ("mnr", "matryoshka")
 PRECISIONS = ("float32", "int8")
+PROTOCOLS = ("leak-free", "by-query", "published")
+CONFLICTS = ("mean", "max", "last", "error")
+BAD_ROWS = ("stop", "set-aside")
 METRICS = ("recall@10", "mrr@10", "ndcg@10")
 COMPUTE_TYPES = ("auto", "float32", "bfloat16")
 
-_VERSIONED = ("nestvec", "torch", "transformers", "sentence-transformers", "numpy", "pyarrow", "bm25s")
-_NOT_SETTINGS = {"versions", "inputs", "tune"}  # tables of a config file that other readers own
+
+def _option(default: Any, text: str) -> Any:  # noqa: ANN401 - whatever the field's own type is
+    """A field with the words that `--help` shows for it."""
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where the judgements are and how to read them."""
+    """What to read."""  # also the heading in `--help`
 
-    source: str = "sample"  # `sample` or a file
-    query: str | None = None  # column with the query; None: found by its name
-    document: str | None = None  # column with the text, or several joined: "name,description"
-    grade: str | None = None  # column with the grade
-    document_id: str | None = None  # column that says which document it is; None: the text itself does
-    max_records: int | None = None  # a seeded subset, for a quick look
-    threshold: float | None = None  # relevant from this grade on; None: the dip of the histogram
+    source: str = _option("sample", "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME.")
+    queries: str | None = _option(None, "A collection in three parts: the queries' file.")
+    corpus: str | None = _option(None, "The documents' file of such a collection.")
+    qrels: str | None = _option(None, "The judgements' file of such a collection: TREC's or BEIR's form.")
+    split: str | None = _option(None, "Which split of a data set from the hub (all).")
+    revision: str | None = _option(None, "Which revision of a data set from the hub (the newest, pinned in the run).")
+    query: str | None = _option(None, "Column with the query (found by its name).")
+    document: str | None = _option(
+        None, "Column with the text, several (name,description) or a template ({name}. {brand})."
+    )
+    grade: str | None = _option(None, "Column with the relevance grade (found by its name).")
+    document_id: str | None = _option(None, "Column that tells documents apart (their text does).")
+    split_column: str | None = _option(None, "Column with your own split: train, validation or test.")
+    max_records: int | None = _option(None, "Take a seeded subset of this many records.")
+    threshold: float | None = _option(None, "Relevant from this grade on (the dip of the grades' histogram).")
+    grade_range: tuple[float, ...] | None = _option(None, "Lowest and highest grade there can be: 1,3 (any).")
+    conflicts: str = _option("mean", "What counts when judgements differ: mean, max, last or error.")
+    on_bad_row: str = _option("stop", "What to do with a bad row: stop, or set-aside into data/rejected.parquet.")
 
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Shares of the queries that are held out; the rest trains."""
+    """How to split."""
 
-    validation: float = 0.1  # choices are made here
-    test: float = 0.2  # claims are made here
+    protocol: str = _option("leak-free", "leak-free, by-query, or published (by record, as the original experiment).")
+    validation: float = _option(0.1, "Share of the queries to choose on.")
+    test: float = _option(0.2, "Share of the queries to report on.")
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The recipe. The defaults were chosen on the validation splits of the sample and of real judgements."""
+    """How to train."""
 
-    model: str = DEFAULT_MODEL  # a folder or a name
-    model_sha256: str | None = None  # pin for the folder's model.safetensors
-    systems: tuple[str, ...] = TRAINABLE
-    epochs: int = 3  # 0: prepare and evaluate without training
-    batch_size: int = 32  # pairs; each is the others' negative
-    learning_rate: float = 5e-5  # peak, after the warm-up
-    warmup: float = 0.1  # share of the steps
-    compute: str = "auto"  # auto: bfloat16 where the processor has the instructions
+    # The defaults were chosen on the validation splits of the sample and of real judgements.
+    model: str = _option(DEFAULT_MODEL, "The pretrained model: a folder or a name.")
+    model_sha256: str | None = _option(None, "What its model.safetensors must hash to.")
+    systems: tuple[str, ...] = _option(TRAINABLE, "What to train.")
+    epochs: int = _option(3, "Passes over the training pairs; 0 prepares and measures without training.")
+    batch_size: int = _option(32, "Pairs in a batch; each is the others' negative.")
+    learning_rate: float = _option(5e-5, "Peak learning rate.")
+    warmup: float = _option(0.1, "Share of the steps that warm up.")
+    compute: str = _option("auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.")
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What is measured."""
+    """What to measure."""
 
-    dimensions: tuple[int, ...] | None = None  # None: the model's width and its half, quarter and eighth
-    precisions: tuple[str, ...] = PRECISIONS
-    resamples: int = 10_000  # bootstrap and randomisation draws; the interval's ends move by about 1 % of its width
+    dimensions: tuple[int, ...] | None = _option(None, "Widths (the model's, and its 1/2, 1/4 and 1/8).")
+    precisions: tuple[str, ...] = _option(PRECISIONS, "How vectors are stored.")
+    resamples: int = _option(10_000, "Draws of the bootstrap and of the paired test.")
 
 
 @dataclass(frozen=True)
 class RecommendationSettings:
     """What counts as not worse."""
 
-    metric: str = "recall@10"
-    margin: float = 0.01  # of the metric; a loss a shopper would not notice
+    metric: str = _option("recall@10", "What the recommendation goes by.")
+    margin: float = _option(0.01, "How much of it may be lost.")
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,7 @@ class Settings:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     recommendation: RecommendationSettings = field(default_factory=RecommendationSettings)
-    seed: int = 42
+    seed: int = _option(42, "Decides split, order and draws.")
 
     def __post_init__(self) -> None:
         """Check every range that can be checked without data."""
@@ -114,7 +129,7 @@ class Settings:
             InputError: an unknown name, a value of the wrong type or outside its range.
         """
         known = {**_owners(), "seed": ""}
-        by_section: dict[str, dict[str, Any]] = {section: {} for section in _sections()}
+        by_section: dict[str, dict[str, Any]] = {section: {} for section in sections()}
         top: dict[str, Any] = {}
         for given, value in values.items():
             name = given.replace("-", "_")
@@ -122,8 +137,8 @@ class Settings:
                 raise InputError(f"unknown setting {given!r}", "one of " + ", ".join(sorted(known)), file=where)
             target = by_section[known[name]] if known[name] else top
             target[name] = _converted(name, value, where)
-        sections = {name: kind(**by_section[name]) for name, kind in _sections().items()}
-        return cls(**sections, **top)
+        stages = {name: kind(**by_section[name]) for name, kind in sections().items()}
+        return cls(**stages, **top)
 
     def flat(self) -> dict[str, Any]:
         """Option names to values, without those that are None; what `from_flat` reads back to an equal object."""
@@ -138,56 +153,7 @@ class Settings:
         }
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read option names and values from a TOML file; tables named after stages are flattened.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Option names to values.
-
-    Raises:
-        InputError: the file is missing or is not TOML.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", "a TOML file", file=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"is not TOML: {error}", "lines such as 'epochs = 3'", file=path) from error
-    values: dict[str, Any] = {}
-    for name, value in content.items():
-        if name in _sections() and isinstance(value, dict):
-            values.update(value)
-        elif name not in _NOT_SETTINGS:
-            values[name] = value
-    return values
-
-
-def config_text(settings: Settings, inputs: Mapping[str, str]) -> str:
-    """The settings as a TOML file that `--config` takes, with the versions and input hashes that belong to them.
-
-    Args:
-        settings: resolved settings.
-        inputs: what the inputs hash to.
-
-    Returns:
-        The text of `config.toml`.
-    """
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    import tomli_w
-
-    versions = {"python": platform.python_version()}
-    for package in _VERSIONED:
-        with suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    return tomli_w.dumps({**settings.flat(), "versions": versions, "inputs": dict(inputs)})
-
-
-def _sections() -> dict[str, Any]:
+def sections() -> dict[str, Any]:
     """Stage name to its dataclass."""
     return {
         "data": DataSettings,
@@ -200,12 +166,12 @@ def _sections() -> dict[str, Any]:
 
 def _owners() -> dict[str, str]:
     """Setting name to the stage that owns it."""
-    return {entry.name: section for section, kind in _sections().items() for entry in fields(kind)}
+    return {entry.name: section for section, kind in sections().items() for entry in fields(kind)}
 
 
 _INTEGERS = {"max_records", "epochs", "batch_size", "resamples", "seed"}
 _NUMBERS = {"threshold", "validation", "test", "learning_rate", "warmup", "margin"}
-_LISTS: dict[str, type] = {"dimensions": int, "systems": str, "precisions": str}
+_LISTS: dict[str, type] = {"grade_range": float, "dimensions": int, "systems": str, "precisions": str}
 
 
 def _converted(name: str, value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML value is anything until checked
@@ -222,7 +188,7 @@ def _converted(name: str, value: Any, where: str) -> Any:  # noqa: ANN401 - a TO
     else:
         kind, right = "text", isinstance(value, str)
     if not right:
-        raise InputError(f"{_option(name)} is {value!r}", kind, file=where)
+        raise InputError(f"{_flag(name)} is {value!r}", kind, file=where)
     return value
 
 
@@ -234,22 +200,26 @@ def _as_list(name: str, value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN
         return tuple(kind(str(item).strip()) for item in items)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{_option(name)} is {value!r}", f"{kind.__name__} values split by commas", file=where
+            f"{_flag(name)} is {value!r}", f"{kind.__name__} values split by commas", file=where
         ) from error
 
 
-def _option(name: str) -> str:
+def _flag(name: str) -> str:
     """A setting as typed on the command line."""
     return "--" + name.replace("_", "-")
 
 
 def _check(settings: Settings) -> None:
     """Raise InputError for the first value outside its range."""
-    training, split, evaluation = settings.training, settings.split, settings.evaluation
+    data, training, split, evaluation = settings.data, settings.training, settings.split, settings.evaluation
     limits = settings.data.max_records, settings.data.threshold
     checks: list[tuple[str, object, bool, str]] = [
         ("max_records", limits[0], limits[0] is None or limits[0] >= 1, "1 or more"),
         ("threshold", limits[1], limits[1] is None or isfinite(limits[1]), "a finite number"),
+        ("grade_range", data.grade_range, *_ascending(data.grade_range)),
+        ("conflicts", data.conflicts, data.conflicts in CONFLICTS, "one of " + ", ".join(CONFLICTS)),
+        ("on_bad_row", data.on_bad_row, data.on_bad_row in BAD_ROWS, "one of " + ", ".join(BAD_ROWS)),
+        ("protocol", split.protocol, split.protocol in PROTOCOLS, "one of " + ", ".join(PROTOCOLS)),
         ("validation", split.validation, 0 < split.validation < 1, "a share between 0 and 1"),
         ("test", split.test, 0 < split.test < 1, "a share between 0 and 1"),
         ("test", split.test, split.validation + split.test < 1, "a share that leaves queries to train on"),
@@ -269,13 +239,19 @@ def _check(settings: Settings) -> None:
     for name, value, right, wanted in checks:
         if not right:
             shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-            raise InputError(f"{_option(name)} is {shown}", wanted)
+            raise InputError(f"{_flag(name)} is {shown}", wanted)
 
 
 def _known(values: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[bool, str]:
     """Whether all values are allowed and none is there twice, and what is."""
     right = set(values) <= set(allowed) and len(set(values)) == len(values) and len(values) > 0
     return right, "each of these at most once: " + ", ".join(allowed)
+
+
+def _ascending(ends: tuple[float, ...] | None) -> tuple[bool, str]:
+    """Whether a range has two ends in order."""
+    right = ends is None or (len(ends) == 2 and ends[0] < ends[1] and all(map(isfinite, ends)))
+    return right, "the lowest and the highest grade: 1,3"
 
 
 def _widths(dimensions: tuple[int, ...] | None) -> tuple[bool, str]:

@@ -86,6 +86,7 @@ def test_documents_are_told_apart_by_id_where_there_is_one(tmp_path):
     assert records.document_ids == ("a%201", "b%251")
     assert seen(records) == [("q", "same text", 3.0), ("q", "same text", 1.0), ("p", "same text", 2.0)]
     assert {finding.name for finding in records.findings} == {
+        "texts that are nearly empty",
         "another text under one document id",
         "documents whose text another id has too",
     }
@@ -145,6 +146,7 @@ BAD = {
     "a grade that is NaN": (CSV + "a,b,1\na,c,nan\n", "row 3", "column 'grade'", "'nan'"),
     "an absurd grade": (CSV + "a,b,1e300\n", "row 2", "column 'grade'", "'1e300'"),
     "an empty query": (CSV + "a,b,1\n  ,d,2\n", "row 3", "column 'query'", "is empty"),
+    "a query of white space in HTML": (CSV + "a,b,1\n&nbsp;,c,2\n", "row 3", "column 'query'", "is empty"),
     "an empty document": (CSV + "a,b,1\na,,2\n", "row 3", "column 'document'", "is empty"),
     "no record": (CSV, "holds no record"),
     "nothing": ("", "is empty"),

@@ -179,7 +179,7 @@ def test_a_config_file_is_read_and_the_command_line_wins(typed, tmp_path, pointl
     code, output, message = typed("run", "--config", config, "--epochs", "0", "--out", tmp_path / "run", "--strict")
     assert code == 3, message
     assert output.startswith("Do not ship")
-    assert "do not ship" in message
+    assert "nestvec: Do not ship" in message
     written = (tmp_path / "run" / "config.toml").read_text()
     assert "epochs = 0" in written
     assert "resamples = 200" in written

@@ -227,7 +227,7 @@ def test_a_finished_run_is_opened_and_not_made_again(finished, source):
 
 
 def test_the_config_reproduces_the_settings(finished, source):
-    from nestvec.settings import read_config
+    from nestvec.config import read_config
 
     settings = Settings.from_flat(read_config(finished.folder.path("config")))
     assert settings.flat() == {**settings.flat(), **OPTIONS, "source": str(source), "dimensions": [384, 192, 96, 48]}

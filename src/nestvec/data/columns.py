@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from nestvec.data.sources import Source
+    from nestvec.data.source import Source
     from nestvec.settings import DataSettings
 
 _QUERY = (
@@ -52,6 +52,7 @@ class Columns:
         documents: the columns that make the document's text.
         template: how they are joined; `{name}` stands for the column `name`.
         document_id: what tells documents apart; None: their text does.
+        split: the source's own split, if it is to be used.
     """
 
     query: str
@@ -59,12 +60,23 @@ class Columns:
     documents: tuple[str, ...]
     template: str
     document_id: str | None
+    split: str | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """Every column that is read as text, once each."""
+        optional = [name for name in (self.document_id, self.split) if name]
+        return list(dict.fromkeys([self.query, *self.documents, *optional]))
 
     @property
     def all(self) -> list[str]:
         """Every column that has to be read, once each."""
-        wanted = [self.query, self.grade, *self.documents, *([self.document_id] if self.document_id else [])]
-        return list(dict.fromkeys(wanted))
+        return list(dict.fromkeys([*self.texts, self.grade]))
+
+    @property
+    def titles_only(self) -> bool:
+        """Whether documents are headlines without a body."""
+        return all(name.strip().lower() in _HEADLINE for name in self.documents)
 
 
 def find_columns(source: Source, settings: DataSettings) -> Columns:
@@ -87,6 +99,7 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
         documents=documents,
         template=template,
         document_id=_document_id(source, settings.document_id),
+        split=None if settings.split_column is None else _existing(source, "split-column", settings.split_column),
     )
 
 
@@ -163,5 +176,5 @@ def _unclear(source: Source, role: str, found: list[str]) -> InputError:
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:
     """Names in a message; a table of hundreds of columns is cut."""
-    shown = ", ".join(repr(name) for name in names[:20])
+    shown = ", ".join(repr(name if len(name) <= 40 else name[:39] + "…") for name in names[:20])
     return shown if len(names) <= 20 else f"{shown} … ({len(names)} in all)"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,28 +17,64 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nestvec.data.columns import Columns, find_columns
+from nestvec.data.merge import merged
 from nestvec.data.records import Finding, Records, subset
-from nestvec.data.sources import Source, open_source
+from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.sources import open_source
 from nestvec.data.text import cleaned
+from nestvec.data.values import all_blank, blank, joined, number, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from nestvec.settings import DataSettings
 
 LARGEST_GRADE = 1e6  # beyond it, gains in thousandths leave the range of TREC's integers
 _EXAMPLES = 3
+_NEAR_EMPTY = 3  # a text with fewer letters than this
+_NOTES = {  # what is noted while reading, and what is done about it
+    "texts cleaned": "HTML entities were decoded and runs of white space made one space.",
+    "texts that are nearly empty": "Kept as they are.",
+    "another text under one document id": "A document keeps the first text that its id came with.",
+    "documents whose text another id has too": "Kept: they rank side by side; the split takes them as one document.",
+    "documents without text left out": "They are not in the corpus.",
+}
 
 
-def load_records(settings: DataSettings, seed: int = 0) -> Records:
+@dataclass
+class Note:
+    """Something counted while reading.
+
+    Attributes:
+        action: what is done about it.
+        seen: how often so far.
+        examples: the first few.
+    """
+
+    action: str
+    seen: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def count(self, times: int, example: str | None = None) -> None:
+        """Count it.
+
+        Args:
+            times: how often.
+            example: the case at hand, in words.
+        """
+        self.seen += times
+        if example is not None and len(self.examples) < _EXAMPLES:
+            self.examples.append(example)
+
+
+def load_records(settings: DataSettings, seed: int = 0, *, merge: bool = True) -> Records:
     """Read a source's records.
 
     Args:
-        settings: the source, its columns, and how many records to take at most.
+        settings: the source, its columns, what to do with bad rows and conflicts, and how many records to take at most.
         seed: decides which, where `max_records` takes fewer than there are.
+        merge: whether repeated judgements make one record; False keeps every row, for protocols that count rows.
 
     Returns:
         The records and what was found on the way.
@@ -45,16 +82,15 @@ def load_records(settings: DataSettings, seed: int = 0) -> Records:
     Raises:
         InputError: the source cannot be read, a column is missing or unclear, or a record is not usable; names the row.
     """
-    source = open_source(settings.source)
+    source = open_source(settings)
     columns = find_columns(source, settings)
-    reading = Reading(source, columns)
-    offset = 0
-    for batch in source.batches(columns.all):
-        reading.add(batch, source.first_row + offset)
-        offset += batch.num_rows
-    if offset == 0:
-        raise InputError("holds no record", "a table with at least one record", file=source.name)
-    records = reading.records()
+    rejects = Rejects(settings.on_bad_row)
+    reading = Reading(source, columns, settings, rejects)
+    for batch in source.read(columns.all, rejects):
+        reading.add(batch)
+    for documents in source.documents() if source.documents else ():
+        reading.add_documents(documents)
+    records = reading.records(merge=merge)
     if settings.max_records is not None and settings.max_records < len(records):
         rows = np.random.default_rng(seed).permutation(len(records))[: settings.max_records]
         records = subset(records, np.sort(rows))
@@ -62,84 +98,119 @@ def load_records(settings: DataSettings, seed: int = 0) -> Records:
 
 
 class Reading:
-    """Collects batches into records; texts are kept once."""
+    """Collects batches into records; texts are kept once.
 
-    def __init__(self, source: Source, columns: Columns) -> None:
-        self._source, self._columns = source, columns
+    Args:
+        source: what is read.
+        columns: which column is which.
+        settings: the range of grades and what to do with conflicts.
+        rejects: decides over bad rows.
+    """
+
+    def __init__(self, source: Source, columns: Columns, settings: DataSettings, rejects: Rejects) -> None:
+        self._source, self._columns, self._settings, self._rejects = source, columns, settings, rejects
         self._queries: dict[str, int] = {}
         self._documents: dict[str, int] = {}  # by id, or by text where there is no id
         self._texts: list[str] = []
         self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
-        self._changed: list[str] = []
-        self._other_text: list[str] = []
-        self._counts = {"changed": 0, "other text": 0}
+        self._labels: list[list[str]] = []
+        self._notes = {name: Note(action) for name, action in _NOTES.items()}
 
-    def add(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """Check and take in a batch whose first record is the table's row `first_row`."""
-        columns = self._columns
-        query = self._text(batch, columns.query, first_row)
-        parts = [self._text(batch, name, first_row) for name in columns.documents]
-        document = _joined(columns, parts)
-        grade = self._grade(batch, first_row)
-        bad = [(_first(_blank(query)), columns.query), (_first(_all_blank(parts)), ",".join(columns.documents))]
-        if columns.document_id is not None:
-            ids = self._text(batch, columns.document_id, first_row)
-            bad.append((_first(_blank(ids)), columns.document_id))
-        row, column = min((entry for entry in bad if entry[0] >= 0), default=(-1, ""))
-        if row >= 0:
-            raise InputError("is empty", "text", file=self._source.name, row=first_row + row, column=column)
-        queries = self._interned(query, self._queries)
-        documents = (
-            self._interned(document, self._documents, self._texts)
-            if columns.document_id is None
-            else self._identified(ids, document)
-        )
-        self._parts.append((queries, documents, grade))
+    def add(self, batch: Batch) -> None:
+        """Check and take in a batch.
 
-    def _text(self, batch: pa.RecordBatch, column: str, first_row: int) -> pa.Array:
-        """A column as text; null where there is no value."""
-        values = batch.column(column)
-        try:
-            if pa.types.is_dictionary(values.type):
-                values = values.dictionary_decode()
-            return values.cast(pa.string())
-        except (pa.ArrowException, ValueError) as error:
-            raise InputError(
-                f"cannot be read as text ({values.type})", "text", file=self._source.name, row=first_row, column=column
-            ) from error
+        Args:
+            batch: rows of the columns wanted.
 
-    def _grade(self, batch: pa.RecordBatch, first_row: int) -> NDArray[np.float64]:
-        """The grades as finite numbers."""
-        column = self._columns.grade
-        values = batch.column(column)
+        Raises:
+            InputError: a row is bad and the policy is to stop.
+        """
+        columns, values = self._columns, {name: self._cleaned(batch, name) for name in self._columns.texts}
+        parts = [values[name] for name in columns.documents]
+        grades, wrong = self._grades(batch)
+        bad = [(blank(values[columns.query]), columns.query), (all_blank(parts), ",".join(columns.documents))]
+        bad += [(blank(values[name]), name) for name in (columns.document_id, columns.split) if name]
+        kept = self._sift(batch, bad, wrong)
+        if not kept.any():
+            return
+        mask = pa.array(kept)
+        values = {name: column.filter(mask) for name, column in values.items()}
+        queries = self._interned(values[columns.query], self._queries)
+        document = joined(columns.template, {name: values[name] for name in columns.documents})
+        if columns.document_id is None:
+            documents = self._interned(document, self._documents, self._texts)
+        else:
+            documents = self._identified(values[columns.document_id], document)
+        self._parts.append((queries, documents, grades[kept]))
+        if columns.split:
+            self._labels.append(values[columns.split].to_pylist())
+
+    def add_documents(self, batch: pa.RecordBatch) -> None:
+        """Take in documents that may have no judgement.
+
+        Args:
+            batch: their `id` and `text`; one without text is left out and counted.
+        """
+        texts = pa.array([cleaned(text) for text in batch.column("text").to_pylist()], pa.string())
+        kept = pa.array(~blank(texts))
+        self._notes["documents without text left out"].count(int(batch.num_rows - np.asarray(kept).sum()))
+        self._identified(batch.column("id").filter(kept), texts.filter(kept))
+
+    def _sift(
+        self, batch: Batch, bad: list[tuple[NDArray[np.bool_], str]], wrong: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Which rows are good; the others are refused in order, each for the first thing that is wrong with it."""
+        spoilt = np.any([wrong, *(mask for mask, _ in bad)], axis=0)
+        for place in np.flatnonzero(spoilt).tolist():
+            where: dict[str, Any] = {"file": batch.file, "row": int(batch.rows[place])}
+            column = next((name for mask, name in bad if mask[place]), None)
+            if column is not None:
+                error = InputError("is empty", "text", column=column, **where)
+            else:
+                error = self._wrong_grade(batch, place, where)
+            self._rejects.refuse(
+                error, str({name: batch.values.column(name)[place].as_py() for name in self._columns.all})
+            )
+        good: NDArray[np.bool_] = ~spoilt
+        return good
+
+    def _grades(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The grades as numbers, and which of them are none or lie outside the range."""
+        values = batch.values.column(self._columns.grade)
         if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-            values = pc.utf8_trim_whitespace(self._text(batch, column, first_row))
+            values = pc.utf8_trim_whitespace(text_column(batch, self._columns.grade))
         try:
             numbers = values.cast(pa.float64())
         except pa.ArrowInvalid:
-            numbers = pa.array([_number(text) for text in values.to_pylist()], pa.float64())
+            numbers = pa.array([number(text) for text in values.to_pylist()], pa.float64())
         grades: NDArray[np.float64] = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
-        wrong = _first(~(np.abs(grades) <= LARGEST_GRADE))  # a null is NaN here, which is not below anything
-        if wrong >= 0:
-            found = values[wrong].as_py()
-            shown = "is empty" if found in (None, "") else f"is {str(found)[:60]!r}"
-            raise InputError(shown, "a finite number", file=self._source.name, row=first_row + wrong, column=column)
-        return grades
+        low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
+        return grades, ~((grades >= low) & (grades <= high))  # a null is NaN here, which lies in no range
 
-    def _clean(self, raw: list[str]) -> list[str]:
-        """Cleaned texts; those that changed are counted by distinct text in a batch."""
+    def _wrong_grade(self, batch: Batch, place: int, where: dict[str, Any]) -> InputError:
+        """What to say of a grade that is no number or lies outside the range."""
+        found = batch.values.column(self._columns.grade)[place].as_py()
+        shown = "is empty" if found is None or not str(found).strip() else f"is {str(found)[:60]!r}"
+        low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
+        return InputError(shown, f"a number from {low:,g} to {high:,g}", column=self._columns.grade, **where)
+
+    def _cleaned(self, batch: Batch, column: str) -> pa.Array:
+        """A column's texts cleaned; those that changed, or say next to nothing, are counted by distinct text."""
+        coded = text_column(batch, column).dictionary_encode()
+        raw = coded.dictionary.to_pylist()
         texts = [cleaned(text) for text in raw]
         for before, after in zip(raw, texts, strict=True):
             if before != after:
-                self._counts["changed"] += 1
-                _keep(self._changed, f"{before[:120]!r} → {after[:120]!r}")
-        return texts
+                self._notes["texts cleaned"].count(1, f"{before[:120]!r} → {after[:120]!r}")
+            if 0 < len(after) < _NEAR_EMPTY:
+                self._notes["texts that are nearly empty"].count(1, repr(after))
+        return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
 
     def _interned(self, column: pa.Array, known: dict[str, int], texts: list[str] | None = None) -> NDArray[np.int64]:
         """Row numbers of a batch's texts among all distinct ones so far."""
         coded = column.dictionary_encode()
         rows = []
-        for text in self._clean(coded.dictionary.to_pylist()):
+        for text in coded.dictionary.to_pylist():
             if text not in known:
                 known[text] = len(known)
                 if texts is not None:
@@ -152,131 +223,69 @@ class Reading:
         """Row numbers of a batch's documents by id; an id keeps its first text."""
         rows = []
         coded = column.dictionary_encode()
-        texts, places = self._clean(coded.dictionary.to_pylist()), coded.indices.to_numpy()
+        texts, places = coded.dictionary.to_pylist(), coded.indices.to_numpy()
         for identifier, place in zip(ids.to_pylist(), places, strict=True):
-            identifier, text = identifier.strip(), texts[place]
+            text = texts[place]
             row = self._documents.setdefault(identifier, len(self._texts))
             if row == len(self._texts):
                 self._texts.append(text)
             elif self._texts[row] != text:
-                self._counts["other text"] += 1
-                _keep(self._other_text, f"{identifier}: {self._texts[row][:80]!r} and {text[:80]!r}")
+                example = f"{identifier}: {self._texts[row][:80]!r} and {text[:80]!r}"
+                self._notes["another text under one document id"].count(1, example)
             rows.append(row)
         return np.array(rows, dtype=np.int64)
 
-    def records(self) -> Records:
-        """Everything taken in, with repeated judgements merged."""
+    def records(self, *, merge: bool) -> Records:
+        """Everything taken in.
+
+        Args:
+            merge: whether repeated judgements make one record.
+
+        Returns:
+            The records.
+
+        Raises:
+            InputError: there are none, or judgements conflict and the settings say that this is an error.
+        """
+        if not self._parts:
+            found = "holds no usable record" if self._rejects.rows else "holds no record"
+            raise InputError(found, "a table with at least one record", file=self._source.name)
         query, document, grade = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
-        merged, findings = _merged(query, document, grade, (list(self._queries), self._texts))
-        by_id = self._columns.document_id is not None
+        rows, findings = np.arange(len(grade)), list[Finding]()
+        if merge:
+            texts = list(self._queries), self._texts
+            rows, grade, findings = merged(query, document, grade, texts, self._settings.conflicts)
+        by_id = self._columns.document_id is not None or self._source.documents is not None
+        labels = [label for part in self._labels for label in part]
         return Records(
             queries=tuple(self._queries),
             query_ids=tuple("q" + _digest(text) for text in self._queries),
             documents=tuple(self._texts),
-            document_ids=tuple(
-                map(_trec_id, self._documents) if by_id else ("d" + _digest(text) for text in self._texts)
-            ),
-            query=merged[0],
-            document=merged[1],
-            grade=merged[2],
+            document_ids=tuple(_trec_id(name) if by_id else "d" + _digest(name) for name in self._documents),
+            query=query[rows],
+            document=document[rows],
+            grade=grade,
+            labels=tuple(labels[row] for row in rows) if labels else None,
             findings=(*self._findings(), *findings),
+            rejected=tuple(self._rejects.rows),
             sha256=self._source.sha256,
+            revision=self._source.revision,
             synthetic=self._source.synthetic,
+            titles_only=self._columns.titles_only,
         )
 
     def _findings(self) -> list[Finding]:
-        """What was noted while reading."""
-        found = [Finding(name, 1, action) for name, action in self._source.notes]
-        if self._counts["changed"]:
-            action = "HTML entities were decoded and runs of white space made one space."
-            found.append(Finding("texts cleaned", self._counts["changed"], action, tuple(self._changed)))
-        if self._counts["other text"]:
-            action = "A document keeps the first text that its id came with."
-            found.append(
-                Finding(
-                    "another text under one document id", self._counts["other text"], action, tuple(self._other_text)
-                )
-            )
-        if self._columns.document_id is not None and (twins := len(self._texts) - len(set(self._texts))):
-            action = "Kept: they rank side by side, and the split treats them as one document."
-            found.append(Finding("documents whose text another id has too", twins, action))
+        """What was noted while opening and reading."""
+        if self._columns.document_id is not None:
+            self._notes["documents whose text another id has too"].count(len(self._texts) - len(set(self._texts)))
+        found = [Finding(*note) for note in self._source.notes]
+        noted = self._notes.items()
+        found += [Finding(name, note.seen, note.action, tuple(note.examples)) for name, note in noted if note.seen]
+        if self._rejects.rows:
+            examples = tuple(f"row {row.row}: {row.column} {row.problem}" for row in self._rejects.rows[:_EXAMPLES])
+            action = "Set aside in data/rejected.parquet; they are not used."
+            found.append(Finding("bad rows", len(self._rejects.rows), action, examples))
         return found
-
-
-def _merged(
-    query: NDArray[np.int64],
-    document: NDArray[np.int64],
-    grade: NDArray[np.float64],
-    texts: tuple[list[str], list[str]],
-) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], list[Finding]]:
-    """One record per query and document in order of first appearance, its grade the mean, and what that merged."""
-    keys = query * len(texts[1]) + document
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    if len(first) == len(keys):
-        return (query, document, grade), []
-    low, high = np.full(len(first), np.inf), np.full(len(first), -np.inf)
-    np.minimum.at(low, group, grade)
-    np.maximum.at(high, group, grade)
-    mean = np.where(low == high, low, np.bincount(group, weights=grade) / np.bincount(group))
-    same, conflict = (np.bincount(group) > 1) & (low == high), low < high
-    order = np.argsort(first)
-
-    def finding(mask: NDArray[np.bool_], name: str, action: str, word: Callable[[Any], str]) -> Finding:
-        chosen = [entry for entry in order if mask[entry]][:_EXAMPLES]
-        examples = [
-            f"{texts[0][query[first[entry]]]!r} with {texts[1][document[first[entry]]][:80]!r}{word(entry)}"
-            for entry in chosen
-        ]
-        return Finding(name, int((np.bincount(group) - 1)[mask].sum()), action, tuple(examples))
-
-    findings = []
-    if same.any():
-        findings.append(finding(same, "judged again with the same grade", "Counted once.", lambda _: ""))
-    if conflict.any():
-        action = "The record's grade is the mean."
-        name = "judged again with another grade"
-        findings.append(finding(conflict, name, action, lambda entry: f": {low[entry]:g} to {high[entry]:g}"))
-    kept = first[order]
-    return (query[kept], document[kept], mean[order]), findings
-
-
-def _joined(columns: Columns, parts: list[pa.Array]) -> pa.Array:
-    """The documents' texts: the template with its columns filled in, a missing value as nothing."""
-    by_name = dict(zip(columns.documents, parts, strict=True))
-    pieces = re.split(r"\{([^{}]*)\}", columns.template)
-    filled = [by_name[piece] if place % 2 else pa.scalar(piece) for place, piece in enumerate(pieces)]
-    return pc.binary_join_element_wise(*filled, "", null_handling="replace", null_replacement="")
-
-
-def _blank(texts: pa.Array) -> NDArray[np.bool_]:
-    """Which texts are null or hold nothing but white space."""
-    blank: NDArray[np.bool_] = np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(texts, "")))) == 0
-    return blank
-
-
-def _all_blank(parts: list[pa.Array]) -> NDArray[np.bool_]:
-    """Which rows have no text in any of the columns."""
-    blank: NDArray[np.bool_] = np.all([_blank(part) for part in parts], axis=0)
-    return blank
-
-
-def _first(mask: NDArray[np.bool_]) -> int:
-    """Where the first True is, or -1."""
-    return int(np.argmax(mask)) if mask.any() else -1
-
-
-def _number(text: str | None) -> float | None:
-    """A text as a number, or None."""
-    try:
-        return float(pa.scalar(text, pa.string()).cast(pa.float64()).as_py()) if text else None
-    except pa.ArrowInvalid:
-        return None
-
-
-def _keep(examples: list[str], example: str) -> None:
-    """Note an example unless there are enough."""
-    if len(examples) < _EXAMPLES:
-        examples.append(example)
 
 
 def _digest(text: str) -> str:

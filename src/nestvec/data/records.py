@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nestvec.data.source import Rejected
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -47,9 +49,13 @@ class Records:
         query: (n,) int64, row of `queries`.
         document: (n,) int64, row of `documents`.
         grade: (n,) float64, finite.
+        labels: n labels of the source's own split, where it has one.
         findings: what was merged, changed or looks odd.
-        sha256: of the source's bytes.
+        rejected: rows that were set aside.
+        sha256: of the source's bytes, or the hub's commit.
+        revision: the hub's commit that was read, if it is from there.
         synthetic: whether this is the built-in sample.
+        titles_only: whether documents are headlines without a body.
     """
 
     queries: tuple[str, ...]
@@ -59,9 +65,13 @@ class Records:
     query: NDArray[np.int64]
     document: NDArray[np.int64]
     grade: NDArray[np.float64]
+    labels: tuple[str, ...] | None = None
     findings: tuple[Finding, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
     sha256: str = ""
+    revision: str | None = None
     synthetic: bool = False
+    titles_only: bool = False
 
     def __len__(self) -> int:
         """How many records there are."""
@@ -69,9 +79,11 @@ class Records:
 
 
 def subset(records: Records, rows: NDArray[np.int64]) -> Records:
-    """The records at `rows` with only the queries and documents that they name."""
+    """The records at `rows` with the queries and documents that they name, and the documents that no record names."""
     queries, query = np.unique(records.query[rows], return_inverse=True)
-    documents, document = np.unique(records.document[rows], return_inverse=True)
+    unjudged = np.setdiff1d(np.arange(len(records.documents)), records.document)
+    documents = np.union1d(records.document[rows], unjudged)
+    document = np.searchsorted(documents, records.document[rows])
     return replace(
         records,
         queries=tuple(records.queries[row] for row in queries),
@@ -81,6 +93,7 @@ def subset(records: Records, rows: NDArray[np.int64]) -> Records:
         query=query,
         document=document,
         grade=records.grade[rows],
+        labels=tuple(records.labels[row] for row in rows) if records.labels else None,
     )
 
 

@@ -1,0 +1,84 @@
+"""A data set from the Hugging Face hub, at a pinned commit; or one in the hub's form from a folder of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from nestvec.data.source import BATCH, Batch, Rejects, Source, numbered
+from nestvec.data.streams import sha256_of
+from nestvec.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX = "hf:"
+
+
+def read_hub(name: str, split: str | None = None, revision: str | None = None) -> Source:
+    """Open a data set of the hub, or of a folder in the hub's form.
+
+    Args:
+        name: `OWNER/NAME`, or a folder.
+        split: which of its splits; None takes them all, one after the other.
+        revision: branch, tag or commit; None takes the newest. The commit is found out and pinned.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: the hub cannot be reached, or there is no such data set, split or revision.
+        MissingExtraError: the hub's library is not installed.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("datasets", "train") from error
+    local = Path(name).is_dir()
+    commit = None if local else _commit(name, revision)
+    datasets.disable_progress_bars()
+    try:
+        found = datasets.load_dataset(name, split=split, revision=commit)
+    except Exception as error:  # the library raises whatever the trouble makes it raise
+        raise _unavailable(name, error) from error
+    parts = [found] if split else list(found.values())
+    columns = tuple(parts[0].column_names)
+
+    def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+        del rejects
+        yield from numbered(f"{PREFIX}{name}", _batches(parts, columns))
+
+    if commit is not None:
+        return Source(f"{PREFIX}{name}", commit, columns, read, revision=commit)
+    return Source(
+        f"{PREFIX}{name}", sha256_of(sorted(path for path in Path(name).rglob("*") if path.is_file())), columns, read
+    )
+
+
+def _batches(parts: list[Any], columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of every part in turn."""
+    for part in parts:
+        for table in part.select_columns(columns).with_format("arrow").iter(batch_size=BATCH):
+            yield from table.combine_chunks().to_batches()
+
+
+def _commit(name: str, revision: str | None) -> str:
+    """The commit that a revision stands for now."""
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().dataset_info(name, revision=revision).sha)
+    except Exception as error:
+        raise _unavailable(name, error) from error
+
+
+def _unavailable(name: str, error: Exception) -> InputError:
+    """What to say when a data set cannot be had, and what to do instead."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    advice = (
+        f"the hub to have it and to be reachable; else download its files from https://huggingface.co/datasets/{name} "
+        "on a machine that reaches it and give their folder or file as SOURCE"
+    )
+    return InputError(f"the data set cannot be had ({reason})", advice, file=f"{PREFIX}{name}")

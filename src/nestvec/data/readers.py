@@ -1,0 +1,261 @@
+"""One reader per file format: delimited text, JSON lines, Parquet. What the values mean is decided in `data.load`."""
+
+from __future__ import annotations
+
+import csv as text_csv
+import io
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from nestvec.data.source import BATCH, Batch, Rejects, Source, damaged, numbered
+from nestvec.data.streams import PIECE, Unpacked, find_encoding, sha256_of, suffix
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+_LOOKED_AT = 100  # JSON objects whose fields make the columns
+_LONGEST_LINE = 64 << 20  # bytes of a JSON line or a header
+_BLOCK = 8 << 20  # bytes that Arrow parses at a time; a longer record is refused
+
+
+def read_file(path: Path) -> Source:
+    """Open one file in the format that its ending names.
+
+    Args:
+        path: an existing file.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: unknown format, empty, or damaged.
+    """
+    reader = READERS.get(suffix(path))
+    if reader is None:
+        wanted = "a file ending in " + ", ".join(READERS) + ", each also with .gz or .zst"
+        raise InputError(f"has the unknown format {suffix(path) or '(no ending)'!r}", wanted, file=path)
+    try:
+        if path.stat().st_size == 0:
+            raise InputError("is empty", "a table with at least one record", file=path)
+        return reader(path)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror or error})", "a readable file", file=path) from error
+
+
+def _delimited(path: Path) -> Source:
+    """A CSV or TSV file, in UTF-8 with or without its mark, or else in Latin-1."""
+    encoding = find_encoding(path)
+    delimiter = "\t" if suffix(path) == ".tsv" else ","
+    notes: list[tuple[str, int, str, tuple[str, ...]]] = []
+    if encoding.name != "utf-8":
+        notes.append(("not UTF-8", 1, "The file was read as Latin-1.", ()))
+    if encoding.mixed:
+        action = "They were read as Latin-1 like the rest; letters outside ASCII in them are wrong."
+        notes.append(("lines in UTF-8 in a file that is not", encoding.mixed, action, encoding.examples))
+
+    def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+        yield from _delimited_batches(path, (encoding.name, delimiter), columns, rejects)
+
+    names = _header(path, encoding.name, delimiter)
+    return Source(str(path), sha256_of([path]), names, read, tuple(notes))
+
+
+def _delimited_batches(path: Path, form: tuple[str, str], columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+    """Records of a delimited file; those with a wrong number of fields are refused and leave a gap in the numbers."""
+    from pyarrow import csv
+
+    ragged: list[Any] = []
+
+    def note(row: Any) -> str:  # noqa: ANN401 - pyarrow.csv.InvalidRow has no types
+        ragged.append(row)
+        return "skip"
+
+    number, skipped = 2, set[int]()  # below the header
+    with Unpacked(path) as stream:
+        try:
+            batches = csv.open_csv(
+                pa.PythonFile(stream, mode="r"),
+                read_options=csv.ReadOptions(use_threads=False, encoding=form[0], block_size=_BLOCK),
+                parse_options=csv.ParseOptions(delimiter=form[1], newlines_in_values=True, invalid_row_handler=note),
+                convert_options=csv.ConvertOptions(
+                    column_types=dict.fromkeys(columns, pa.string()),
+                    include_columns=columns,
+                    strings_can_be_null=False,
+                    check_utf8=False,  # seen in `find_encoding`
+                ),
+            )
+            for values in batches:
+                skipped.update(row.number for row in ragged)  # those of blocks ahead too
+                rows = _numbers(number, values.num_rows, skipped)
+                number = int(rows[-1]) + 1 if len(rows) else number
+                _refuse_ragged(path, ragged, rejects)
+                yield Batch(str(path), rows, values)
+        except (pa.ArrowException, ValueError) as error:
+            raise damaged(path, error) from error
+    _refuse_ragged(path, ragged, rejects)
+
+
+def _numbers(first: int, count: int, skipped: set[int]) -> NDArray[np.int64]:
+    """Numbers of `count` records from `first` on, without those skipped."""
+    numbers = np.arange(first, first + count + len(skipped))
+    return numbers[~np.isin(numbers, list(skipped))][:count]
+
+
+def _refuse_ragged(path: Path, ragged: list[Any], rejects: Rejects) -> None:
+    """Hand over rows whose number of fields is off, once each."""
+    for row in ragged:
+        fields = f"{row.actual_columns} field" + "s" * (row.actual_columns != 1)
+        error = InputError(f"has {fields}", f"{row.expected_columns} as in the header", file=path, row=row.number)
+        rejects.refuse(error, row.text)
+    ragged.clear()
+
+
+def _header(path: Path, encoding: str, delimiter: str) -> tuple[str, ...]:
+    """The names in the first record of a delimited file."""
+    with io.TextIOWrapper(
+        io.BufferedReader(Unpacked(path)), encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline=""
+    ) as stream:
+        lines = iter(lambda: stream.readline(PIECE), "")
+        try:
+            names = next((row for row in text_csv.reader(lines, delimiter=delimiter) if row), [])
+        except text_csv.Error as error:
+            raise damaged(path, error) from error
+    if not "".join(names).strip():
+        raise InputError("is empty", "a header line and at least one record", file=path)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"two columns are called {twice[0]!r}", "a name of its own per column", file=path, row=1)
+    return tuple(names)
+
+
+def _json_lines(path: Path) -> Source:
+    """A file with one JSON object a line; the first ones' fields are the columns, and one that a line lacks is null."""
+    first = list(islice(json_objects(path, Rejects()), _LOOKED_AT))
+    if not first:
+        raise InputError("is empty", "one JSON object a line", file=path)
+    names = tuple(dict.fromkeys(name for _, values in first for name in values))
+
+    def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+        for chunk in chunks(json_objects(path, rejects)):
+            rows, texts = [], []
+            for number, values in chunk:
+                try:
+                    texts.append([_as_text(path, number, column, values.get(column)) for column in columns])
+                    rows.append(number)
+                except InputError as error:
+                    rejects.refuse(error, json.dumps(values))
+            if rows:
+                arrays = [pa.array(column, pa.string()) for column in zip(*texts, strict=True)]
+                yield Batch(str(path), np.array(rows), pa.RecordBatch.from_arrays(arrays, names=columns))
+
+    return Source(str(path), sha256_of([path]), names, read)
+
+
+def json_objects(path: Path, rejects: Rejects) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file with one JSON object a line.
+
+    Args:
+        path: the file; unpacked on the way.
+        rejects: decides over lines that hold none.
+
+    Yields:
+        Line number and object of every line that is not blank.
+    """
+    with io.BufferedReader(Unpacked(path), PIECE) as stream:
+        lines = iter(lambda: stream.readline(_LONGEST_LINE), b"")
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield number, _parsed(path, number, line)
+            except InputError as error:
+                rejects.refuse(error, line[:2000].decode("utf-8", "replace"))
+
+
+def chunks(entries: Iterator[T]) -> Iterator[list[T]]:
+    """The entries in lists of a batch each.
+
+    Args:
+        entries: any number of things.
+
+    Yields:
+        Up to `BATCH` of them.
+    """
+    while chunk := list(islice(entries, BATCH)):
+        yield chunk
+
+
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """One line of JSON as an object."""
+    try:
+        value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is not JSON ({error})", "one JSON object a line", file=path, row=number) from error
+    if not isinstance(value, dict):
+        raise InputError(f"is {_shown(value)}", "one JSON object a line", file=path, row=number)
+    return value
+
+
+def _as_text(path: Path, number: int, column: str, value: object) -> str | None:
+    """A JSON value as the text that a CSV would hold; lone surrogates, which no file can hold, are refused."""
+    if value is None or isinstance(value, str):
+        if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise InputError("holds half a surrogate pair", "text", file=path, row=number, column=column)
+        return value
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63):
+        return repr(float(value)) if isinstance(value, bool) else repr(value)
+    raise InputError(f"is {_shown(value)}", "text or a number", file=path, row=number, column=column)
+
+
+def _shown(value: object) -> str:
+    """A value in a message, cut to a length that a person reads."""
+    try:
+        text = json.dumps(value)
+    except (RecursionError, ValueError):  # nested too deep, or a number too long to print
+        text = type(value).__name__
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _parquet(path: Path) -> Source:
+    """A Parquet file."""
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() != ".parquet":
+        raise InputError("is a packed Parquet file", "Parquet as it is: its columns are packed inside", file=path)
+    try:
+        with pq.ParquetFile(path) as file:
+            rows, names = file.metadata.num_rows, tuple(file.schema_arrow.names)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    if rows == 0:
+        raise InputError("is empty", "a table with at least one record", file=path)
+
+    def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+        del rejects  # a Parquet file is whole or damaged
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in numbered(str(path), file.iter_batches(batch_size=BATCH, columns=columns)):
+                    batch.values.validate(full=True)  # damage can hide in text that is not UTF-8
+                    yield batch
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise damaged(path, error) from error
+
+    return Source(str(path), sha256_of([path]), names, read)
+
+
+READERS: dict[str, Callable[[Path], Source]] = {
+    ".csv": _delimited,
+    ".tsv": _delimited,
+    ".jsonl": _json_lines,
+    ".parquet": _parquet,
+}

@@ -1,0 +1,143 @@
+"""What a source of judgements is: a table that is read in batches whose rows know their place, and what may be wrong.
+
+Readers hand every problem of a row to `Rejects`, which either raises it at once or sets the row aside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+STOP, SET_ASIDE = "stop", "set-aside"
+BATCH = 50_000  # rows
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that could not be used.
+
+    Attributes:
+        file: where it stands.
+        row: its number, as `errors.Place` counts.
+        column: the column at fault; empty where it is the whole row.
+        problem: what was found.
+        expected: what would have been right.
+        content: the row's text as far as it could be read.
+    """
+
+    file: str
+    row: int
+    column: str
+    problem: str
+    expected: str
+    content: str
+
+
+@dataclass
+class Rejects:
+    """Decides over bad rows: `stop` raises the first, `set-aside` keeps them in `rows`.
+
+    Attributes:
+        policy: `stop` or `set-aside`.
+        rows: what was set aside so far.
+    """
+
+    policy: str = STOP
+    rows: list[Rejected] = field(default_factory=list)
+
+    def refuse(self, error: InputError, content: str = "") -> None:
+        """Take in a bad row.
+
+        Args:
+            error: what is wrong with it, with its place.
+            content: the row's text.
+
+        Raises:
+            InputError: the same one, where the policy is to stop.
+        """
+        if self.policy == STOP:
+            raise error
+        place = error.place
+        self.rows.append(
+            Rejected(place.file or "", place.row or 0, place.column or "", error.problem, error.expected, content)
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a table.
+
+    Attributes:
+        file: where they stand.
+        rows: (n,) their numbers, as `errors.Place` counts.
+        values: n rows of the columns asked for.
+    """
+
+    file: str
+    rows: NDArray[np.int64]
+    values: pa.RecordBatch
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table that can be read.
+
+    Attributes:
+        name: as the user gave it.
+        sha256: of the bytes of its files; for the sample, of what it generated.
+        columns: names in the table's order.
+        read: called with the columns wanted and the decider over bad rows, gives the records in batches.
+        notes: what was found while opening: (name, count, action, examples) each.
+        documents: gives (id, text) batches of documents that may have no judgement; None where there are no others.
+        synthetic: whether the data is the built-in sample.
+        revision: the hub's commit that was read, if it is from there.
+    """
+
+    name: str
+    sha256: str
+    columns: tuple[str, ...]
+    read: Callable[[list[str], Rejects], Iterator[Batch]]
+    notes: tuple[tuple[str, int, str, tuple[str, ...]], ...] = ()
+    documents: Callable[[], Iterator[pa.RecordBatch]] | None = None
+    synthetic: bool = False
+    revision: str | None = None
+
+
+def numbered(file: str, batches: Iterator[pa.RecordBatch], first_row: int = 1) -> Iterator[Batch]:
+    """Batches of a table none of whose rows is left out.
+
+    Args:
+        file: where they stand.
+        batches: the rows.
+        first_row: number of the first.
+
+    Yields:
+        The same rows with their numbers.
+    """
+    for values in batches:
+        yield Batch(file, np.arange(first_row, first_row + values.num_rows), values)
+        first_row += values.num_rows
+
+
+def damaged(file: object, error: Exception) -> InputError:
+    """What to say when a library cannot make sense of a file.
+
+    Args:
+        file: which.
+        error: what the library said.
+
+    Returns:
+        The error to raise.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return InputError(f"cannot be read ({lines[0][:200]})", "an undamaged file of its kind", file=file)

@@ -1,0 +1,164 @@
+"""Files as bytes: unpacked where they are .gz or .zst, and which encoding their text is in.
+
+A packed file that unpacks to far more than real tables do is refused before it fills the machine.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from nestvec.data.source import damaged
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKED = {".gz": "gzip", ".zst": "zstd"}
+PIECE = 1 << 20  # bytes read at a time
+_LARGEST_RATIO = 200  # of unpacked to packed bytes; judgements pack to a tenth, and at most to a fiftieth
+_ALWAYS_ALLOWED = 64 << 20  # bytes that may be unpacked whatever the ratio
+_EXAMPLES = 3
+
+
+def suffix(path: Path) -> str:
+    """The ending that says the format: that of `judged.csv.gz` is `.csv`."""
+    endings = [ending.lower() for ending in path.suffixes]
+    if endings and endings[-1] in PACKED:
+        endings.pop()
+    return endings[-1] if endings else ""
+
+
+class Unpacked(io.RawIOBase):
+    """A file's bytes, unpacked on the way.
+
+    Args:
+        path: the file.
+
+    Raises:
+        InputError: on reading: it is damaged, or unpacks to an absurd size.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._packing = PACKED.get(path.suffix.lower())
+        self._stream = pa.input_stream(str(path), compression=self._packing)
+        self._allowed = max(_ALWAYS_ALLOWED, _LARGEST_RATIO * path.stat().st_size)
+        self._seen = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes; `size` is at most a piece, so that a bomb cannot go off in one go."""
+        try:
+            found: bytes = self._stream.read(PIECE if size is None or size < 0 else min(size, PIECE))
+        except (OSError, pa.ArrowException) as error:
+            raise damaged(self._path, error) from error
+        self._seen += len(found)
+        if self._packing and self._seen > self._allowed:
+            raise InputError(
+                f"unpacks to more than {self._allowed >> 20} MiB, over {_LARGEST_RATIO} times its size",
+                "a table of judgements",
+                file=self._path,
+            )
+        return found
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """The next bytes into a buffer; how many."""
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        """Let the file go."""
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def pieces(path: Path) -> Iterator[bytes]:
+    """A file's unpacked bytes in pieces.
+
+    Args:
+        path: the file.
+
+    Yields:
+        Up to `PIECE` bytes each.
+    """
+    with Unpacked(path) as stream:
+        while piece := stream.read():
+            yield piece
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a file's text is encoded.
+
+    Attributes:
+        name: `utf-8`, with or without its mark, or `latin-1`, which anything can be read as.
+        mixed: lines outside ASCII that are UTF-8, in a file that as a whole is not.
+        examples: rows of the first such lines.
+    """
+
+    name: str
+    mixed: int = 0
+    examples: tuple[str, ...] = ()
+
+
+def find_encoding(path: Path) -> Encoding:
+    """Look at all of a file's bytes.
+
+    Args:
+        path: the file; unpacked on the way.
+
+    Returns:
+        UTF-8 if all of it is, else Latin-1 with a count of the lines that are UTF-8 all the same.
+    """
+    decoder, first = codecs.getincrementaldecoder("utf-8")(), True
+    try:
+        for piece in pieces(path):
+            if first and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise InputError("is in UTF-16", "UTF-8 or Latin-1", file=path)
+            decoder.decode(piece)
+            first = False
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        lines = [number for number, line in enumerate(io.BufferedReader(Unpacked(path)), start=1) if _is_utf8(line)]
+        return Encoding("latin-1", len(lines), tuple(f"line {number}" for number in lines[:_EXAMPLES]))
+    return Encoding("utf-8")
+
+
+def _is_utf8(line: bytes) -> bool:
+    """Whether a line has letters outside ASCII, all of them in UTF-8."""
+    if line.isascii():
+        return False
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def sha256_of(paths: list[Path]) -> str:
+    """The SHA-256 of files' bytes, one after the other, in hex; that of a single file is its own.
+
+    Args:
+        paths: the files, in a fixed order.
+
+    Returns:
+        64 hex digits.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            while piece := stream.read(PIECE):
+                digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""Arrow columns as judgements need them: text, joined text, what is blank, what is a number."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nestvec.data.source import Batch
+
+
+def text_column(batch: Batch, column: str) -> pa.Array:
+    """A column as text; null where there is no value.
+
+    Args:
+        batch: some rows.
+        column: its name.
+
+    Returns:
+        (n,) texts.
+
+    Raises:
+        InputError: its type is none that text can be made of.
+    """
+    values = batch.values.column(column)
+    try:
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary_decode()
+        return values.cast(pa.string())
+    except (pa.ArrowException, ValueError) as error:
+        row = int(batch.rows[0])
+        raise InputError(
+            f"cannot be read as text ({values.type})", "text", file=batch.file, row=row, column=column
+        ) from error
+
+
+def joined(template: str, parts: dict[str, pa.Array]) -> pa.Array:
+    """Texts of a template with its columns filled in, a missing value as nothing.
+
+    Args:
+        template: `{name}` stands for the column `name`.
+        parts: column name to its (n,) texts.
+
+    Returns:
+        (n,) texts.
+    """
+    pieces = re.split(r"\{([^{}]*)\}", template)
+    filled = [parts[piece] if place % 2 else pa.scalar(piece) for place, piece in enumerate(pieces)]
+    texts = pc.binary_join_element_wise(*filled, "", null_handling="replace", null_replacement="")
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, " {2,}", " "))
+
+
+def blank(texts: pa.Array) -> NDArray[np.bool_]:
+    """Which texts are null or hold nothing but white space."""
+    found: NDArray[np.bool_] = np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(texts, "")))) == 0
+    return found
+
+
+def all_blank(parts: list[pa.Array]) -> NDArray[np.bool_]:
+    """Which rows have no text in any of the columns."""
+    everywhere: NDArray[np.bool_] = np.all([blank(part) for part in parts], axis=0)
+    return everywhere
+
+
+def number(text: str | None) -> float | None:
+    """A text as a number, or None."""
+    try:
+        return float(pa.scalar(text, pa.string()).cast(pa.float64()).as_py()) if text else None
+    except pa.ArrowInvalid:
+        return None

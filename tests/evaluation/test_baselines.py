@@ -1,0 +1,89 @@
+"""Oracle: Lucene's BM25 written out from its definition (Robertson's weights with the idf that is never negative)."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from nestvec.evaluation.baselines import BM25_SETTINGS, bm25_top_k
+
+DOCUMENTS = [
+    "cordless drill 18 v with two drill bits",
+    "deck screw 2 in",
+    "deck screw 3 in coated",
+    "garden hose 50 ft",
+    "drill",
+]  # no word that a stemmer changes but "bits"
+QUERIES = ["drill", "deck screw 3 in", "drill drill deck", "2", "DRILL, deck!"]
+
+
+def words(text):
+    return [word.rstrip("s") for word in re.findall(r"\w+", text.lower())]
+
+
+def lucene(query, documents):
+    """(d,) scores: idf tf / (tf + k1 (1 - b + b length / mean length)), summed over the query's words."""
+    k1, b = BM25_SETTINGS["k1"], BM25_SETTINGS["b"]
+    held = [words(text) for text in documents]
+    mean = sum(map(len, held)) / len(held)
+    scores = []
+    for text in held:
+        total = 0.0
+        for word in words(query):
+            having = sum(word in other for other in held)
+            idf = math.log(1 + (len(held) - having + 0.5) / (having + 0.5))
+            total += idf * text.count(word) / (text.count(word) + k1 * (1 - b + b * len(text) / mean))
+        scores.append(total)
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_scores_are_lucenes(query):
+    expected = lucene(query, DOCUMENTS)
+    rows, scores = bm25_top_k([query], DOCUMENTS, 5)
+    assert scores[0] == pytest.approx(expected[rows[0]], abs=1e-6)
+    assert rows[0].tolist() == sorted(range(5), key=lambda row: (-round(expected[row], 6), row))
+
+
+def test_many_queries_are_each_query_alone():
+    many = [QUERIES[place % len(QUERIES)] for place in range(150)]  # more than a step
+    seen: list[int] = []
+    rows, scores = bm25_top_k(many, DOCUMENTS, 3, seen.append)
+    for place, query in enumerate(many):
+        alone = bm25_top_k([query], DOCUMENTS, 3)
+        assert np.array_equal(rows[place], alone[0][0])
+        assert np.array_equal(scores[place], alone[1][0])
+    assert sum(seen) == 150
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("query", ["chainsaw", "!?", "drillx saw"])
+def test_a_query_with_no_known_word_ranks_all_at_0_in_tie_order(query):
+    rows, scores = bm25_top_k([query], DOCUMENTS, 4)
+    assert rows.tolist() == [[0, 1, 2, 3]]
+    assert not scores.any()
+
+
+def test_equal_documents_have_equal_scores_and_keep_their_order():
+    documents = ["saw", *["deck screw 3 in"] * 7, "deck"]
+    rows, scores = bm25_top_k(["deck screw"], documents, 9)
+    assert rows[0, :7].tolist() == list(range(1, 8))
+    assert len(set(scores[0, :7].tolist())) == 1
+
+
+def test_other_words_count_too():
+    documents = ["перфоратор 800 вт", "дрель 500 вт", "ø 40 mm rohr", "écrou"]
+    rows, scores = bm25_top_k(["ДРЕЛЬ", "Écrou", "ø"], documents, 1)
+    assert rows[:, 0].tolist() == [1, 3, 2]
+    assert (scores[:, 0] > 0).all()
+
+
+def test_documents_without_a_word_are_ranked_in_tie_order():
+    rows, scores = bm25_top_k(["drill", "saw"], ["!!", "??", "--"], 2)
+    assert rows.tolist() == [[0, 1], [0, 1]]
+    assert not scores.any()
+    mixed, _ = bm25_top_k(["drill"], ["!!", "drill"], 2)
+    assert mixed.tolist() == [[1, 0]]

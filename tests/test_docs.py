@@ -1,0 +1,241 @@
+"""Oracle: what the documents speak of: the command line, the Makefile, the package's files, layers and messages."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import nestvec
+from nestvec.cli import app
+from nestvec.data.columns import find_columns
+from nestvec.settings import DataSettings, Settings
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "nestvec"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+COMMANDS = typer.main.get_command(app).commands
+OPTIONS = [option for option in COMMANDS["run"].params if option.param_type_name == "option"]
+
+
+def blocks(text, language):
+    """The fenced code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def without_blocks(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def table(text, heading):
+    """The rows below the head of the one table whose first column has a heading; cells as written."""
+    [rows] = re.findall(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows.splitlines()]
+
+
+def test_the_documents_are_there():
+    names = {str(path.relative_to(ROOT)) for path in DOCUMENTS}
+    assert names >= {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/decisions.md"}
+
+
+# --- the command line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme_and_has_help(command):
+    assert f"nestvec {command}" in README
+    assert COMMANDS[command].help
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"\bnestvec ([a-z]+) (?=\S*[-./A-Z])", README))))
+def test_the_readme_types_no_command_that_is_not_there(command):
+    assert command in COMMANDS
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.opts[0])
+def test_every_option_of_run_has_help_and_is_shown(option):
+    shown = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.output)
+    assert shown.exit_code == 0
+    assert option.help
+    assert re.search(rf"{re.escape(option.opts[0])}\b(?!-)", plain)
+
+
+def test_no_document_names_an_option_that_is_not_there():
+    known = {name for option in OPTIONS for name in option.opts} | {"--help", "--version"}
+    for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")):
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", path.read_text(encoding="utf-8")))
+        assert named <= known, path.name
+
+
+# --- the Makefile
+
+
+def test_every_make_target_named_is_there():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        # in a line of code, or between backticks; "make sense" is no target
+        named = set(re.findall(r"`make ([a-z]+)`", text))
+        named |= {name for block in blocks(text, "sh") for name in re.findall(r"^make ([a-z]+)", block, re.MULTILINE)}
+        assert named <= targets, path.name
+    first_screen = README[:1500]
+    assert "make demo" in first_screen
+    assert "make test" in first_screen
+
+
+# --- links and pictures
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_relative_links_and_pictures_exist(path):
+    text = without_blocks(path.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = path.parent / file if file else path
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_picture_says_what_it_shows():
+    for path in DOCUMENTS:
+        for described in re.findall(r"!\[(.*?)\]\(", path.read_text(encoding="utf-8"), re.DOTALL):
+            assert len(described.split()) > 5, path.name
+
+
+# --- the tree
+
+
+def named_files():
+    """Paths below the package that the tree of architecture.md names; a folder stands for its `__init__.py`."""
+    [tree] = [block for block in blocks(ARCHITECTURE, "text") if block.startswith("src/nestvec/")]
+    folder, found = "", set()
+    for line in tree.splitlines()[1:]:
+        indent, name, _ = re.fullmatch(r"( *)(\S+) {2,}(\S.*)", line).groups()
+        folder = folder if len(indent) > 2 else ""
+        if name.endswith("/"):
+            folder = name
+            name = "__init__.py"
+        found.add(folder + name)
+    return found
+
+
+def test_the_tree_is_the_package():
+    files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    there = {path.relative_to(PACKAGE).as_posix() for path in files}
+    named = named_files()
+    assert named - there == set(), "named, but not there"
+    assert there - named == set(), "there, but not named"
+
+
+def test_the_layers_are_those_that_are_enforced():
+    [layers] = [block for block in blocks(ARCHITECTURE, "text") if block.startswith("__main__")]
+    [contract] = [entry for entry in PYPROJECT["tool"]["importlinter"]["contracts"] if entry["type"] == "layers"]
+    assert re.findall(r"\w+", layers) == contract["layers"]
+
+
+# --- code
+
+
+def test_python_in_the_readme_parses_and_asks_for_what_is_public():
+    found = blocks(README, "python")
+    assert found
+    for block in found:
+        tree = ast.parse(block)
+        used = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "nestvec"
+        }
+        assert used <= set(nestvec.__all__)
+
+
+def test_toml_in_the_readme_is_settings():
+    found = blocks(README, "toml")
+    assert found
+    for block in found:
+        values = tomllib.loads(block)
+        values.pop("out")
+        assert Settings.from_flat(values).data.source == values["source"]
+
+
+# --- data.md
+
+
+class Table:
+    """A source with columns and nothing else."""
+
+    name = "judgements.csv"
+
+    def __init__(self, *columns):
+        self.columns = columns
+
+
+ROLES = {
+    "query": lambda found: found.query,
+    "document, headline": lambda found: found.documents[0],
+    "document, body": lambda found: found.documents[0],
+    "grade": lambda found: found.grade,
+    "document id": lambda found: found.document_id,
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "name"), [(row[0], name) for row in table(DATA, "role") for name in row[2].split(", ")], ids=str
+)
+def test_columns_are_found_by_the_names_that_are_documented(role, name):
+    others = {"query": "query", "document, headline": "name", "grade": "grade"}
+    if role.startswith("document,"):
+        others.pop("document, headline")
+    columns = [*(column for other, column in others.items() if other != role), name.upper()]
+    found = find_columns(Table(*columns), DataSettings())
+    assert ROLES[role](found) == name.upper()
+
+
+SOURCE_TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py")))
+
+
+@pytest.mark.parametrize("message", [row[0] for row in table(DATA, "message")])
+def test_messages_explained_are_messages_given(message):
+    pieces = re.split(r"…|; expected ", message.strip("`").removeprefix("expected "))
+    for piece in filter(None, (piece.strip(" ,;") for piece in pieces)):
+        assert piece in SOURCE_TEXT
+
+
+@pytest.mark.parametrize("row", table(DATA, "finding"), ids=lambda row: row[0])
+def test_findings_explained_are_findings_made(row):
+    assert f'"{row[0]}"' in SOURCE_TEXT
+    assert row[1].split(";")[0].rstrip(".") in SOURCE_TEXT
+
+
+def test_the_run_folder_is_documented():
+    from nestvec.files import LAYOUT
+
+    [tree] = [block for block in blocks(README, "text") if block.startswith("runs/mine/")]
+    for path in LAYOUT.values():
+        assert path in DATA, path
+        first = path.split("/")[0]
+        assert first in tree or first.startswith("."), path
+
+
+# --- prose
+
+
+def test_lines_are_at_most_120_wide():
+    for path in DOCUMENTS:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            assert len(line) <= 120 or line.startswith("|"), f"{path.name}:{number}"

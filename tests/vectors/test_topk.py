@@ -1,0 +1,124 @@
+"""Oracle: a full sort of exact (float64, rounded once) scores by the written rule: score down, then id bytes down."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from nestvec.vectors import topk
+from nestvec.vectors.topk import best_rows, ranked, tie_order, top_k
+
+FEW = st.sampled_from(np.array([-1, -0.5, 0, 0.5, 1], dtype=np.float32))
+
+
+def naive(scores, k):
+    """Places by falling score, of equal ones the smaller first: Python's own sort."""
+    return sorted(range(len(scores)), key=lambda place: (-float(scores[place]), place))[:k]
+
+
+def unit(rng, rows, width):
+    vectors = rng.normal(size=(rows, width)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(hnp.arrays(np.float32, st.integers(1, 40), elements=FEW), st.integers(1, 40))
+def test_best_rows_is_a_full_sort(scores, k):
+    k = min(k, len(scores))
+    assert best_rows(scores, k).tolist() == naive(scores, k)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hnp.arrays(np.float32, st.tuples(st.integers(0, 5), st.just(4)), elements=FEW),
+    hnp.arrays(np.float32, st.tuples(st.integers(1, 30), st.just(4)), elements=FEW),
+    st.integers(1, 35),
+)
+def test_tied_vectors_are_ranked_as_by_a_full_sort(queries, documents, k):
+    rows, scores = top_k(queries, documents, k)
+    kept = min(k, len(documents))
+    assert rows.shape == scores.shape == (len(queries), kept)
+    for place, exact in enumerate(queries.astype(float) @ documents.astype(float).T):  # quarters: no rounding
+        assert rows[place].tolist() == naive(exact, kept)
+        assert scores[place].tolist() == exact[rows[place]].tolist()
+
+
+@pytest.mark.parametrize(("documents", "width"), [(7, 384), (1003, 384), (1500, 48), (2049, 1)])
+def test_random_vectors_are_ranked_as_by_a_full_sort(documents, width):
+    rng = np.random.default_rng(documents)
+    asked, held = unit(rng, 23, width), unit(rng, documents, width)
+    rows, scores = top_k(asked, held, 100)
+    for place, query in enumerate(asked):
+        exact = (held.astype(float) * query.astype(float)).sum(axis=1).astype(np.float32)
+        assert rows[place].tolist() == naive(exact, 100)
+        assert scores[place].tolist() == exact[rows[place]].tolist()
+
+
+@pytest.mark.parametrize("queries", [1, 37])
+def test_the_same_vector_has_the_same_score_wherever_it_stands(queries):
+    # a matrix product alone parts them: for one query everywhere, for many on processors without AVX-512
+    rng = np.random.default_rng(0)
+    documents = unit(rng, 1003, 384)
+    documents[503:] = documents[:500]
+    rows, scores = top_k(unit(rng, queries, 384), documents, 1003)
+    for found, values in zip(rows, scores, strict=True):
+        by_row = dict(zip(found.tolist(), values.tolist(), strict=True))
+        assert all(by_row[row] == by_row[row + 503] for row in range(500))
+        place = {row: rank for rank, row in enumerate(found.tolist())}
+        assert all(place[row] < place[row + 503] for row in range(500))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 36, 37])
+def test_chunks_change_nothing(monkeypatch, chunk):
+    rng = np.random.default_rng(1)
+    queries, documents = unit(rng, 37, 384), unit(rng, 501, 384)
+    whole = top_k(queries, documents, 10)
+    monkeypatch.setattr(topk, "_CELLS", chunk * 501)
+    monkeypatch.setattr(topk, "_STEP", 4)  # documents scored anew in pieces, too
+    pieces = top_k(queries, documents, 10)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, pieces, strict=True))
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7, 100])
+def test_scores_that_come_in_chunks_are_ranked_alike(chunk):
+    scores = np.random.default_rng(2).integers(0, 4, (10, 50)).astype(np.float32)
+    rows, best = ranked(lambda first: scores[first : first + chunk], 10, 50, 7, chunk)
+    assert rows.tolist() == [naive(row, 7) for row in scores]
+    assert np.array_equal(best, np.take_along_axis(scores, rows, axis=1))
+
+
+def test_scores_that_differ_only_beyond_float32_tie():
+    queries = np.array([[1, 1]], dtype=np.float32)
+    documents = np.array([[0.5, 0], [0.5, 1e-8], [0.5, 1e-7], [0.5, -1e-8]], dtype=np.float32)
+    rows, scores = top_k(queries, documents, 4)
+    assert rows.tolist() == [[2, 0, 1, 3]]
+    assert scores.tolist() == [[np.float32(0.5000001), 0.5, 0.5, 0.5]]
+
+
+def test_scores_are_rounded_once():
+    rng = np.random.default_rng(3)
+    queries, documents = unit(rng, 2, 97), unit(rng, 40, 97)
+    rows, scores = top_k(queries, documents, 40)
+    for query, found, values in zip(queries, rows, scores, strict=True):
+        for row, value in zip(found, values, strict=True):
+            pairs = zip(query.tolist(), documents[row].tolist(), strict=True)
+            exact = sum((Fraction(a) * Fraction(b) for a, b in pairs), Fraction())
+            assert value == np.float32(float(exact))
+
+
+def test_vectors_of_zeros_keep_the_tie_order():
+    rows, scores = top_k(np.zeros((2, 3), dtype=np.float32), np.ones((9, 3), dtype=np.float32), 5)
+    assert rows.tolist() == [[0, 1, 2, 3, 4]] * 2
+    assert not scores.any()
+
+
+@settings(max_examples=200)
+@given(st.lists(st.text(min_size=1, max_size=4).filter(lambda text: text.isprintable()), unique=True))
+@example(["\uffee", "\U0001f600", "é", "z", "Z", "10", "9"])
+def test_ids_are_compared_as_bytes(ids):
+    assert [ids[row] for row in tie_order(ids)] == sorted(ids, key=str.encode, reverse=True)
