@@ -15,11 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tables import rows
 
-from nestvec.data.grades import read_grades
-from nestvec.data.load import load_records
-from nestvec.data.split import leak_free_split
 from nestvec.errors import InputError
-from nestvec.settings import DataSettings, SplitSettings
+from nestvec.prepared import read_task
+from nestvec.settings import DataSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,9 +160,7 @@ def outcome(path: Path) -> str:
     """
     with at_most(LONGEST):
         try:
-            records = load_records(DataSettings(source=str(path)))
-            grades = read_grades(records.grade)
-            leak_free_split(records, records.grade >= grades.threshold, SplitSettings(), 0)
+            read_task(Settings(data=DataSettings(source=str(path))))
         except InputError as error:
             message = str(error)
             assert message.isprintable(), message

@@ -159,6 +159,18 @@ def test_a_loss_that_only_the_test_split_shows_is_said():
     assert "do not confirm" in found["reason"]
 
 
+def test_without_validation_the_choice_is_made_on_test_and_says_so():
+    test = evidence(planted(loses_below({"mnr": 192, "matryoshka": 96})))
+    found, usual = (
+        recommend(splits, "recall@10", 0.05) for splits in ({"test": test}, {"validation": test, "test": test})
+    )
+    assert (found["chosen_on"], usual["chosen_on"]) == ("test", "validation")
+    assert all(found[name] == usual[name] for name in found if name not in ("chosen_on", "reason"))
+    assert "on the 200 test queries" in found["reason"]
+    assert "optimistic" in found["reason"]
+    assert "confirm it:" not in found["reason"]
+
+
 # The gate
 
 
@@ -259,7 +271,8 @@ def test_its_keys_are_stable():
     found = chosen(planted(lambda _: 0.0))
     point = ["system", "dimension", "precision", "bytes_per_vector"]
     assert list(found) == [
-        "decision", "point", "reference", "metric", "margin", "validation", "test", "steps", "gate", "test_gate", "reason"
+        "decision", "point", "reference", "metric", "margin", "chosen_on",
+        "validation", "test", "steps", "gate", "test_gate", "reason",
     ]  # fmt: skip
     assert list(found["point"]) == list(found["reference"]) == point
     assert list(found["validation"]) == ["difference", "low", "queries"]

@@ -27,6 +27,7 @@ LAYOUT = {
     "grades": "data/grades.json",
     "audit": "data/audit.json",
     "findings": "data/findings.json",
+    "rejected": "data/rejected.parquet",
     "qrels": "data/qrels.trec",
     "models": "models",
     "embeddings": "embeddings",
@@ -93,21 +94,26 @@ def claim_folder(root: Path, config: str) -> RunFolder:
     Raises:
         InputError: it is a file, holds something else or a run with other settings, or cannot be written.
     """
-    folder = RunFolder(root)
-    wanted = "a new or empty folder, or that of a run with the same settings"
+    try:
+        return _claimed(RunFolder(root), config)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", "a folder for the run", file=root) from error
+
+
+def _claimed(folder: RunFolder, config: str) -> RunFolder:
+    """The folder, new or taken up."""
+    root = folder.root
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the run", file=root)
-    if folder.path("config").exists():
+    if folder.path("config").is_file():
         _refuse_other_settings(folder.path("config"), config)
         for stale in root.rglob(".*.tmp"):  # of a run that was killed
             _remove(stale)
         return folder
     if root.is_dir() and any(not entry.name.startswith(".") for entry in root.iterdir()):
+        wanted = "a new or empty folder, or that of a run with the same settings"
         raise InputError("holds files that no run made", wanted, file=root)
-    try:
-        write_text(folder.path("config"), config)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", "a folder for the run", file=root) from error
+    write_text(folder.path("config"), config)
     return folder
 
 
@@ -129,7 +135,8 @@ def _refuse_other_settings(path: Path, config: str) -> None:
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
     """Settings and inputs by name; where an input lies may differ, as may versions: what it hashes to counts."""
-    inputs = {f"{name}'s sha256": value for name, value in values.get("inputs", {}).items()}
+    hashes = values.get("inputs")
+    inputs = {f"{name}'s sha256": value for name, value in (hashes if isinstance(hashes, dict) else {}).items()}
     places = {"source", "queries", "corpus", "qrels", "model"}
     settings = {name: value for name, value in values.items() if not isinstance(value, dict) and name not in places}
     return settings | inputs
@@ -146,7 +153,7 @@ def replacing(path: Path) -> Iterator[Path]:
     _remove(temporary)
     try:
         yield temporary
-        if path.is_dir():  # a folder cannot be renamed over one that has files
+        if path.is_dir() and temporary.exists():  # a folder cannot be renamed over one that has files
             _remove(path)
         temporary.replace(path)
     finally:

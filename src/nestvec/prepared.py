@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.grades import Grades, gains, read_grades
+from nestvec.data.grades import Grades, read_grades
 from nestvec.data.load import load_records
 from nestvec.data.records import Records
-from nestvec.data.split import HELD_OUT, Split, leak_free_split
+from nestvec.data.split import split_records
+from nestvec.data.task import Task, make_task
 from nestvec.errors import InputError
+from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import FULL, Catalogue, Topics
 from nestvec.recommend import PRETRAINED
 from nestvec.vectors.models import ModelFolder, find_model
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from nestvec.settings import Settings
 
 
@@ -30,18 +30,8 @@ class Prepared:
     settings: Settings
     records: Records
     grades: Grades
-    split: Split
+    task: Task
     model: ModelFolder
-
-    @property
-    def relevant(self) -> NDArray[np.bool_]:
-        """(n,) which records are relevant."""
-        return self.records.grade >= self.grades.threshold
-
-    @cached_property
-    def gains(self) -> NDArray[np.int64]:
-        """(n,) gain of each record."""
-        return gains(self.records.grade, self.grades.lowest)
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -65,27 +55,22 @@ class Prepared:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """Every document of the data set."""
-        return Catalogue(self.records.document_ids, self.records.documents)
+        """The documents that are searched."""
+        rows = self.task.catalogue.tolist()
+        ids, texts = self.records.document_ids, self.records.documents
+        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows])
 
     @cached_property
     def topics(self) -> Topics:
-        """The held-out queries with at least one relevant document."""
-        answerable = np.zeros(len(self.records.queries), dtype=bool)
-        answerable[self.records.query[self.relevant]] = True
-        rows = np.flatnonzero(answerable & (self.split.query_labels != "train"))
-        return Topics(rows, [self.records.query_ids[row] for row in rows], self.split.query_labels[rows])
+        """The queries that are asked."""
+        return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits)
 
-    @property
-    def asked(self) -> list[str]:
-        """The topics' texts."""
-        return [self.records.queries[row] for row in self.topics.rows]
-
-    @property
-    def unanswerable(self) -> dict[str, int]:
-        """Held-out queries per split that no judged document answers: they are not measured."""
-        labels, measured = self.split.query_labels, self.topics.splits
-        return {split: int((labels == split).sum() - (measured == split).sum()) for split in HELD_OUT}
+    @cached_property
+    def judgements(self) -> Judgements:
+        """Who judged what, for the topics."""
+        task = self.task
+        shape = len(task.ids), len(task.catalogue)
+        return Judgements(task.topic, task.document, task.gain, shape, task.relevant_from)
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -102,13 +87,32 @@ def prepare(settings: Settings) -> Prepared:
     """
     model = find_model(settings.training.model, settings.training.model_sha256)
     settings = _resolved(settings, model.width)
-    records = load_records(settings.data, settings.seed)
+    return Prepared(settings, *read_task(settings), model)
+
+
+def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
+    """Read and check the judgements and split them.
+
+    Args:
+        settings: what to read and how to split.
+
+    Returns:
+        The records, their grades, and what is trained on and asked.
+
+    Raises:
+        InputError: something is wrong with them.
+    """
+    protocol, data = settings.split.protocol, settings.data
+    if protocol == "published":  # counts rows of the whole table
+        records = load_records(replace(data, max_records=None), merge=False)
+    else:
+        records = load_records(data, settings.seed)
     try:
-        grades = read_grades(records.grade, settings.data.threshold)
-        split = leak_free_split(records, records.grade >= grades.threshold, settings.split, settings.seed)
+        grades = read_grades(records.grade, data.threshold)
+        labels = split_records(records, data, settings.split, settings.seed)
+        return records, grades, make_task(records, grades, labels, protocol)
     except InputError as error:
-        raise error.at(settings.data.source) from error
-    return Prepared(settings, records, grades, split, model)
+        raise error.at(data.source) from error
 
 
 def _resolved(settings: Settings, width: int) -> Settings:

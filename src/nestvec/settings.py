@@ -71,9 +71,9 @@ class TrainingSettings:
     model: str = _option(DEFAULT_MODEL, "The pretrained model: a folder or a name.")
     model_sha256: str | None = _option(None, "What its model.safetensors must hash to.")
     systems: tuple[str, ...] = _option(TRAINABLE, "What to train.")
-    epochs: int = _option(3, "Passes over the training pairs; 0 prepares and measures without training.")
-    batch_size: int = _option(32, "Pairs in a batch; each is the others' negative.")
-    learning_rate: float = _option(5e-5, "Peak learning rate.")
+    epochs: int = _option(1, "Passes over the training pairs; 0 prepares and measures without training.")
+    batch_size: int = _option(16, "Pairs in a batch; each is the others' negative.")
+    learning_rate: float = _option(1e-4, "Peak learning rate.")
     warmup: float = _option(0.1, "Share of the steps that warm up.")
     compute: str = _option("auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.")
 
@@ -132,6 +132,8 @@ class Settings:
         by_section: dict[str, dict[str, Any]] = {section: {} for section in sections()}
         top: dict[str, Any] = {}
         for given, value in values.items():
+            if value is None:  # not given
+                continue
             name = given.replace("-", "_")
             if name not in known:
                 raise InputError(f"unknown setting {given!r}", "one of " + ", ".join(sorted(known)), file=where)
@@ -176,8 +178,6 @@ _LISTS: dict[str, type] = {"grade_range": float, "dimensions": int, "systems": s
 
 def _converted(name: str, value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML value is anything until checked
     """The value in the setting's own type."""
-    if value is None:
-        return None
     if name in _LISTS:
         return _as_list(name, value, where)
     if name in _INTEGERS:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.data.records import save_records
-from nestvec.data.split import HELD_OUT, audit_split
-from nestvec.evaluation.metrics import Judgements
+from nestvec.data.audit import audit
+from nestvec.data.records import save_records, save_rejected
+from nestvec.data.split import HELD_OUT
 from nestvec.evaluation.significance import Bootstrap
 from nestvec.evaluation.surface import (
     compare,
@@ -35,11 +35,15 @@ Facts = dict[str, Any]
 
 def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
     """Write the data folder: records, grades, audit, findings and the test split's judgements."""
-    records, labels = prepared.records, prepared.split.labels
+    records, task, settings = prepared.records, prepared.task, prepared.settings
     with replacing(folder.path("records")) as temporary:
-        save_records(records, labels, temporary)
+        save_records(records, task.labels, temporary)
     write_json(folder.path("grades"), prepared.grades.to_json())
-    write_json(folder.path("audit"), audit_split(records, prepared.relevant, prepared.split, prepared.settings.seed))
+    found = audit(records, task, prepared.grades.threshold, settings.split.protocol, settings.seed)
+    write_json(folder.path("audit"), found)
+    if records.rejected:
+        with replacing(folder.path("rejected")) as temporary:
+            save_rejected(records, temporary)
     write_json(folder.path("findings"), [vars(finding) for finding in records.findings])
     write_text(folder.path("qrels"), "".join(_qrels(prepared)))
     return {"records": len(records)}
@@ -47,10 +51,11 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
 
 def _qrels(prepared: Prepared) -> Iterator[str]:
     """Lines of a TREC judgements file: the queries that are measured on the test split."""
-    topics, records = prepared.topics, prepared.records
-    test = np.isin(records.query, topics.rows[topics.splits == "test"])
-    for query, document, gain in zip(records.query[test], records.document[test], prepared.gains[test], strict=True):
-        yield f"{records.query_ids[query]} 0 {records.document_ids[document]} {gain}\n"
+    task, ids = prepared.task, prepared.catalogue.ids
+    test = task.splits[task.topic] == "test"
+    judged = (task.topic[test].tolist(), task.document[test].tolist(), task.gain[test].tolist())
+    for topic, document, gain in zip(*judged, strict=True):
+        yield f"{task.ids[topic]} 0 {ids[document]} {gain}\n"
 
 
 def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
@@ -59,7 +64,7 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
     from nestvec.training.train import count_steps, train
 
     recipe, seed = prepared.settings.training, prepared.settings.seed
-    pairs = make_pairs(prepared.records, prepared.split.labels, prepared.relevant)
+    pairs = make_pairs(prepared.records, prepared.task.pairs)
     model = load_model(prepared.model)
     with reporter.step(f"train {system}", count_steps(pairs, recipe)) as advance:
         trained = train(model, system, pairs, recipe, prepared.dimensions, seed=seed, advance=advance)
@@ -74,7 +79,7 @@ def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
     from nestvec.vectors.encode import encode
 
     model = load_model(prepared.model if system == PRETRAINED else find_model(str(folder.model(system))))
-    texts = [*prepared.asked, *prepared.records.documents]
+    texts = [*prepared.task.texts, *prepared.catalogue.texts]
     with reporter.step(f"encode with {system}", len(texts)) as advance:
         vectors = encode(model, texts, advance)
     with replacing(folder.embeddings(system)) as temporary, temporary.open("wb") as stream:
@@ -84,15 +89,12 @@ def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
     """Rank every point of the surface once, measure it, and say what to ship."""
-    records, topics, settings = prepared.records, prepared.topics, prepared.settings
-    shape = len(records.queries), len(records.documents)
-    relevant_from = prepared.grades.relevant_from
-    judgements = Judgements(records.query, records.document, prepared.gains, shape, relevant_from)
+    topics, settings = prepared.topics, prepared.settings
     points = len(prepared.systems) * len(prepared.dimensions) * len(settings.evaluation.precisions) + 1
     values: Values = {}
     with reporter.step("evaluate", points) as advance:
         for ranking in _rankings(prepared, folder):
-            values[ranking.point] = judgements.measure(topics.rows, ranking.rows)
+            values[ranking.point] = prepared.judgements.measure(topics.rows, ranking.rows)
             with replacing(folder.run(ranking.point.name)) as temporary:
                 write_trec_run(ranking, topics, prepared.catalogue, temporary)
             advance(1)
@@ -100,10 +102,11 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
         save_values(values, topics, temporary)
     rng = np.random.default_rng(settings.seed)
     resamples = settings.evaluation.resamples
-    bootstraps = {split: Bootstrap(int((topics.splits == split).sum()), resamples, rng) for split in HELD_OUT}
+    sizes = {split: int((topics.splits == split).sum()) for split in HELD_OUT}
+    bootstraps = {split: Bootstrap(size, resamples, rng) for split, size in sizes.items() if size}
     results = {
         **_header(prepared),
-        "surface": summarise(values, topics, shape[1], bootstraps),
+        "surface": summarise(values, topics, len(prepared.catalogue.ids), bootstraps),
         "comparisons": compare(values, topics, bootstraps["test"], resamples, rng),
         "timings": {name: folder.facts(name)["seconds"] for name in folder.done()},
     }
@@ -121,7 +124,7 @@ def _rankings(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
     for system in prepared.systems:
         vectors = np.load(folder.embeddings(system), mmap_mode="r")
         yield from rank_dense(system, (vectors[:asked], vectors[asked:]), prepared.catalogue, grid)
-    yield rank_bm25(prepared.asked, prepared.catalogue)
+    yield rank_bm25(prepared.task.texts, prepared.catalogue)
 
 
 def _header(prepared: Prepared) -> Facts:
@@ -134,7 +137,8 @@ def _header(prepared: Prepared) -> Facts:
         "relevant_from": prepared.grades.relevant_from,
         "model": prepared.model.name,
         "full_dimension": prepared.model.width,
-        "unanswerable": prepared.unanswerable,
+        "protocol": prepared.settings.split.protocol,
+        "unanswerable": prepared.task.unanswerable,
     }
 
 

@@ -1,5 +1,5 @@
-"""Oracles: fractions worked out by hand; pytrec_eval (trec_eval's own code, its tie rule included) on the tied scores;
-ir_measures on the same ranking. pytrec_eval never computes two kinds of nDCG in one call: they would share one state."""
+"""Oracles: fractions by hand; pytrec_eval (trec_eval's own code, its tie rule included) on the tied scores;
+ir_measures on the same ranking. Never two kinds of nDCG in one call: pytrec_eval would mix them up."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Oracles: sentence-transformers' own loss on the same batch; the processor's flags as Linux reports them; a learning rate
-that must diverge."""
+"""Oracles: the losses' formulas on the same batch; the processor's flags as Linux reports them; a learning rate that
+must diverge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nestvec.errors import InputError, NestvecError
+from nestvec.errors import NestvecError
 from nestvec.settings import TrainingSettings
 from nestvec.training.losses import OBJECTIVES
 from nestvec.training.pairs import Pairs
@@ -63,7 +63,7 @@ def test_bfloat16_is_chosen_exactly_where_the_processor_has_it():
     assert choose_compute("float32") == "float32"
 
 
-def test_pairs_are_the_relevant_records_of_the_training_split():
+def test_pairs_are_the_texts_of_the_records_named():
     import numpy as np
 
     from nestvec.data.records import Records
@@ -72,7 +72,4 @@ def test_pairs_are_the_relevant_records_of_the_training_split():
     records = Records(
         ("p", "q"), ("1", "2"), ("a", "b"), ("3", "4"), np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.zeros(4)
     )
-    labels, relevant = np.array(["train", "withheld", "train", "test"]), np.array([True, True, False, True])
-    assert make_pairs(records, labels, relevant) == Pairs(("p",), ("a",))
-    with pytest.raises(InputError, match="no relevant record"):
-        make_pairs(records, labels, np.zeros(4, dtype=bool))
+    assert make_pairs(records, np.array([0, 3])) == Pairs(("p", "q"), ("a", "b"))

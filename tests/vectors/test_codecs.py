@@ -1,5 +1,5 @@
-"""One suite for every precision. Oracles: the formula of the score over decoded codes, written out; numpy's own count of
-the codes' bytes; the closed form of a rounding step; exact float32 search for what a code may lose."""
+"""One suite for every precision. Oracles: the score's formula over decoded codes, written out; numpy's own count of the
+codes' bytes; the closed form of a rounding step; exact float32 search for what a code may lose."""
 
 from __future__ import annotations
 

@@ -73,6 +73,14 @@ def test_the_same_vector_has_the_same_score_wherever_it_stands(queries):
         assert all(place[row] < place[row + 503] for row in range(500))
 
 
+def test_rounding_decides_nothing_at_the_last_place():
+    rng = np.random.default_rng(4)
+    documents = np.tile(unit(rng, 1, 384), (1003, 1))
+    for query in unit(rng, 50, 384):  # one at a time, where the last columns are rounded differently
+        rows, _ = top_k(query[None, :], documents, 1)
+        assert rows.tolist() == [[0]]
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 5, 36, 37])
 def test_chunks_change_nothing(monkeypatch, chunk):
     rng = np.random.default_rng(1)

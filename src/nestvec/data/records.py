@@ -5,7 +5,7 @@ A query is a distinct text with all its judgements. A document is what its id sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,3 +123,15 @@ def save_records(records: Records, labels: NDArray[np.str_], path: Path) -> None
         }
     )
     pq.write_table(table, path)
+
+
+def save_rejected(records: Records, path: Path) -> None:
+    """Write the rows that were set aside as Parquet: file, row, column, problem, expected, content.
+
+    Args:
+        records: with at least one such row.
+        path: where to.
+    """
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in records.rejected]), path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RELEVANT_FROM = 2.5  # a mean grade; the catalogue's dip lies here
 
 _BESTSELLERS = 0.08  # share of the products that turn up in the results of many queries
-_FEWEST_MISSES, _MOST_MISSES = 4, 6
+_FEWEST_MISSES, _MOST_MISSES = 6, 8
 _STRANGERS = 0.5  # share of queries with one product drawn from the whole catalogue
 
 # Latent relevance lies in 0..1; a rater says 2 from the first bar on and 3 from the second.
@@ -67,22 +67,20 @@ def make_judgements(
 def _misses(
     query: Query, shelf: Shelf, flags: tuple[NDArray[np.bool_], NDArray[np.bool_]], rng: np.random.Generator
 ) -> list[int]:
-    """Products that meet all wishes but one, then but two; and at times one from anywhere."""
+    """Products that meet all wishes but one or two, and at times one that meets none.
+
+    What nothing has shown yet comes first, then bestsellers, then the rest; within each, near misses before far ones.
+    """
     bestseller, unseen = flags
     count = shelf.count(query.wishes)
+    missed = len(query.wishes) - count
     wanted = _FEWEST_MISSES + int(rng.random() * (_MOST_MISSES - _FEWEST_MISSES + 1))
-    near = np.flatnonzero((count == len(query.wishes) - 1) & (count > 0)).tolist()
-    far = np.flatnonzero((count == len(query.wishes) - 2) & (count > 0)).tolist()
-    order: list[int] = []
-    for candidates in (near, far):
-        mixed = shuffled(rng, candidates)
-        # a product that nothing has shown yet comes first, then the bestsellers
-        order += sorted(mixed, key=lambda row: 0 if unseen[row] else 1 if bestseller[row] else 2)
-    chosen = order[:wanted]
+    candidates = shuffled(rng, np.flatnonzero((count > 0) & (missed > 0) & (missed <= 2)).tolist())
+    candidates.sort(key=lambda row: (not unseen[row], not bestseller[row], missed[row]))
+    chosen = candidates[:wanted]
     if rng.random() < _STRANGERS:
-        stranger = int(rng.random() * shelf.size)
-        if count[stranger] == 0:
-            chosen.append(stranger)
+        strangers = np.flatnonzero(bestseller & (count == 0)).tolist()
+        chosen.append(pick(rng, strangers))
     return chosen
 
 

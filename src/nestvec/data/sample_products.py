@@ -19,8 +19,8 @@ PER_CATEGORY = 63
 
 # A description's length in word pieces, as `_pieces` estimates it. Most are short, a few run long: the product of
 # three uniform numbers is mostly small. Short on purpose: the whole demo has minutes on two cores.
-_SHORTEST, _LONGEST = 63, 125
-_OVERSHOOT = 6  # pieces by which the last sentence may pass the length that was drawn
+_SHORTEST, _LONGEST = 65, 105
+_OVERSHOOT = 4  # pieces by which the last sentence may pass the length that was drawn
 
 _OPENERS = (
     "The {brand} {series} {item} {fact}.",
@@ -148,13 +148,13 @@ def _name(category: Category, series: Series, values: Mapping[str, str], rng: np
 def _description(
     store: Store, family: tuple[Category, Series], values: Mapping[str, str], rng: np.random.Generator
 ) -> str:
-    """The text: an opening, every attribute, the line's promise, and filler up to a length drawn at random."""
+    """The text: an opening, every attribute, and what lengthens it to a length drawn at random."""
     eagerness = float(rng.random()) * float(rng.random()) * float(rng.random())
     wanted = _SHORTEST + (_LONGEST - _SHORTEST) * eagerness
     facts = shuffled(rng, family[0].facts)
     opening = _filled(pick(rng, _OPENERS), store, family, {**values, "fact": facts.pop()}, rng)
-    middle = [pick(rng, _AXES[axis]) for axis in values] + [pick(rng, _PROMISES)]
-    body = [_filled(template, store, family, values, rng) for template in shuffled(rng, middle)]
+    attributes = shuffled(rng, [pick(rng, _AXES[axis]) for axis in values])
+    body = [_filled(template, store, family, values, rng) for template in attributes]
     length = sum(_pieces(sentence, store) for sentence in (opening, *body))
     for template in _fillers(family[0], len(facts), rng):
         fact = facts.pop() if template in _FACTS else ""
@@ -169,9 +169,10 @@ def _description(
 
 
 def _fillers(category: Category, facts: int, rng: np.random.Generator) -> list[str]:
-    """Templates to lengthen a text with, each kind at most as often as it reads naturally."""
+    """Templates to lengthen a text with: the line's promise first, the rest as often as it reads naturally."""
     general = [*shuffled(rng, _GENERAL)[:5], *shuffled(rng, category.boilerplate)[:2]]
-    return shuffled(rng, [*shuffled(rng, _FACTS)[:facts], *shuffled(rng, _OTHERS)[:2], *general])
+    rest = shuffled(rng, [*shuffled(rng, _FACTS)[:facts], *shuffled(rng, _OTHERS)[:2], *general])
+    return [pick(rng, _PROMISES), *rest]
 
 
 def _filled(
@@ -221,7 +222,7 @@ def _capitalised(text: str) -> str:
 
 
 def _pieces(text: str, store: Store) -> float:
-    """About how many word pieces a MiniLM tokenizer makes of the text: invented names make three, long words often two."""
+    """About how many word pieces a MiniLM tokenizer makes of the text: three for a name, often two for a long word."""
     return sum(
         3.0 if token in store.names else 1.0 if len(token) < 9 else 1.5 for token in re.findall(r"\w+|[^\w\s]", text)
     )

@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from nestvec.data.sample_products import Product
     from nestvec.data.sample_store import Store
 
-QUERIES = 1000
-MOST_RELEVANT = 5  # products that may meet all of a query's wishes; with more, a ranking of ten could not show them
+QUERIES = 930
+MOST_RELEVANT = 6  # products that may meet all of a query's wishes; with more, a ranking of ten could not show them
 
 # How a query names its category and its line, and how many such queries there are of a hundred.
 _FORMS = (
-    (20, "asked", None),
-    (12, "slang", None),
-    (18, "asked", "name"),
+    (18, "asked", None),
+    (8, "slang", None),
+    (30, "asked", "name"),
     (10, "asked", "old"),
-    (10, "slang", "name"),
-    (8, "slang", "old"),
+    (12, "slang", "name"),
+    (4, "slang", "old"),
     (12, None, "name"),
-    (10, None, "old"),
+    (6, None, "old"),
 )
+_PICKY = 0.5  # share of queries that name one attribute even where fewer words would do
 _KIND_FIRST = 0.6  # share of queries whose first attribute is the kind, what people think of first
 _NOUN_LAST = 0.5  # share of queries that end with the category, if they name it; else words stand in any order
 _MISSPELT = 0.18  # share of queries with one word misspelt
@@ -127,10 +128,10 @@ def _wishes(
     axes = shuffled(rng, [axis for axis in AXES if axis in product.values])
     if rng.random() < _KIND_FIRST:
         axes.sort(key=lambda axis: axis != "kind")
-    for axis in axes:
-        wishes.append((axis, product.values[axis]))
-        if int((shelf.count(tuple(wishes)) == len(wishes)).sum()) <= MOST_RELEVANT:
-            break
+    if rng.random() < _PICKY:
+        wishes.append((axes[0], product.values[axes.pop(0)]))
+    while axes and int((shelf.count(tuple(wishes)) == len(wishes)).sum()) > MOST_RELEVANT:
+        wishes.append((axes[0], product.values[axes.pop(0)]))
     return tuple(wishes)
 
 

@@ -1,4 +1,4 @@
-"""The invented hardware store that the sample is drawn from: departments, categories, lines and how people spell things.
+"""The invented hardware store behind the sample: departments, categories, lines and how people spell things.
 
 The words stand in `hardware.toml`; this module reads them into frozen objects and holds the ways of drawing at random
 that every `sample_*` module uses. They take nothing from the generator but `random()`, whose stream numpy keeps stable,
@@ -30,7 +30,7 @@ class Series:
 
     Attributes:
         name: as the catalogue prints it.
-        brand: who makes it; most brands make two or three lines.
+        brand: who makes it; most brands make four or more lines.
         old_name: what the line was called once; still typed, no longer printed.
         promise: what every product of the line has, "a sealed brushless motor".
         categories: names of the categories that the line has products in.
@@ -124,13 +124,9 @@ def _category(entry: dict[str, Any], group: dict[str, Any]) -> Category:
 
 
 def _series(group: dict[str, Any], categories: list[dict[str, Any]]) -> list[Series]:
-    """The lines of a department; each takes the next half of the department's categories, so all share evenly."""
-    names = [entry["name"] for entry in categories if entry["group"] == group["name"]]
-    share = (len(names) + 1) // 2
-    return [
-        Series(name, brand, old_name, promise, tuple(names[(first + step) % len(names)] for step in range(share)))
-        for first, (name, brand, old_name, promise) in enumerate(group["series"])
-    ]
+    """The lines of a department; each has products in all of its categories."""
+    names = tuple(entry["name"] for entry in categories if entry["group"] == group["name"])
+    return [Series(name, brand, old_name, promise, names) for name, brand, old_name, promise in group["series"]]
 
 
 def pick(rng: np.random.Generator, items: Sequence[T]) -> T:

@@ -1,15 +1,19 @@
-"""Split queries into train, validation and test without leaks, and audit the result.
+"""Who trains, who chooses, who reports: a label per record, by one of three protocols or the source's own column.
 
-A query's place follows from a hash of its normalised text and the seed alone, so row order doesn't matter and a table
-that grows keeps its old queries where they were. A document judged for a validation or test query is withheld from
-training: records that pair it with a training query are labelled `withheld`.
+`leak-free`: a query's place follows from a hash of its normalised text and the seed alone, so row order doesn't matter
+and a table that grows keeps its old queries where they were. A document judged for a validation or test query is
+withheld from training: records that pair it with a training query are labelled `withheld`. So no edge of the graph of
+queries and documents leads from training to a held-out part, also where nearly all of it is one connected component.
+
+`by-query`: the same without withholding. `published`: by record, as the original experiment did: `shuffle(seed=42)`,
+the first 25,000, `train_test_split(0.2, seed=42)`; there is no validation part, and what is left over is `unused`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import ceil
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,117 +21,115 @@ from nestvec.data.text import normalised
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from nestvec.data.records import Records
-    from nestvec.settings import SplitSettings
+    from nestvec.settings import DataSettings, SplitSettings
 
 FEWEST_QUERIES = 20
 HELD_OUT = ("validation", "test")
 SPLITS = ("train", *HELD_OUT)
-WITHHELD = "withheld"
+WITHHELD, UNUSED = "withheld", "unused"
+PUBLISHED_SEED, PUBLISHED_RECORDS, PUBLISHED_TEST = 42, 25_000, 0.2
+_SPELLINGS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "development"),
+    "test": ("test", "testing"),
+}
 
 
-@dataclass(frozen=True)
-class Split:
-    """Where each record belongs.
-
-    Attributes:
-        labels: (n,) `train`, `validation`, `test` or `withheld` per record.
-        query_labels: (q,) `train`, `validation` or `test` per query.
-    """
-
-    labels: NDArray[np.str_]
-    query_labels: NDArray[np.str_]
-
-
-def leak_free_split(records: Records, relevant: NDArray[np.bool_], settings: SplitSettings, seed: int) -> Split:
-    """Divide the queries by hash and withhold what would leak.
+def split_records(records: Records, data: DataSettings, settings: SplitSettings, seed: int) -> NDArray[np.str_]:
+    """Label every record.
 
     Args:
-        records: n records over q queries.
-        relevant: (n,) whether the record's grade reaches the threshold.
-        settings: shares of the queries to hold out.
-        seed: decides which.
+        records: n records.
+        data: tells whether the source has a split of its own, and how many records there may be.
+        settings: the protocol and its shares.
+        seed: decides who is held out, but for the published protocol.
 
     Returns:
-        A label per record and per query.
+        (n,) `train`, `validation`, `test`, `withheld` or `unused`.
 
     Raises:
-        InputError: too few queries, or a part is left without a relevant record.
+        InputError: there are too few queries, or the source's own labels are unknown.
     """
+    if records.labels is not None:
+        return _own(records.labels, data.split_column or "")
+    if settings.protocol == "published":
+        return published(len(records), data.max_records or PUBLISHED_RECORDS)
     if len(records.queries) < FEWEST_QUERIES:
-        raise InputError(
-            f"{len(records.queries)} queries are left to split", f"at least {FEWEST_QUERIES} distinct queries"
-        )
-    place = np.array([_place(text, seed) for text in records.queries])
-    limits = [settings.test, settings.test + settings.validation]
-    query_labels = np.array(["test", "validation", "train"])[np.searchsorted(limits, place, side="right")]
-    labels = query_labels[records.query]
+        wanted = f"at least {FEWEST_QUERIES} distinct queries"
+        raise InputError(f"{len(records.queries)} queries are left to split", wanted)
+    return _PROTOCOLS[settings.protocol](records, settings, seed)
+
+
+def published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.str_]:
+    """The original experiment's split by record, as the `datasets` library draws it.
+
+    Args:
+        count: n, records of the whole table in its own order.
+        limit: how many of them the experiment takes.
+
+    Returns:
+        (n,) `train`, `test`, or `unused`.
+    """
+    chosen = np.random.default_rng(PUBLISHED_SEED).permutation(count)[:limit]
+    order = chosen[np.random.default_rng(PUBLISHED_SEED).permutation(len(chosen))]
+    held = ceil(PUBLISHED_TEST * len(chosen))
+    labels = np.full(count, UNUSED, dtype="<U10")
+    labels[order[:held]], labels[order[held:]] = "test", "train"
+    return labels
+
+
+def _leak_free(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.str_]:
+    """By query, with what would leak withheld."""
+    labels = _by_query(records, settings, seed)
     document = same_text(records.documents)[records.document]
     held = np.unique(document[labels != "train"])
-    labels = np.where((labels == "train") & np.isin(document, held), WITHHELD, labels)
-    for name in SPLITS:
-        if not (relevant & (labels == name)).any():
-            raise InputError(
-                f"the {name} split holds no relevant record", "more judged queries, or other shares or threshold"
-            )
-    return Split(labels, query_labels)
+    return np.where((labels == "train") & np.isin(document, held), WITHHELD, labels)
+
+
+def _by_query(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.str_]:
+    """Each query with all its records into one part."""
+    place = np.array([_place(text, seed) for text in records.queries])
+    limits = [settings.test, settings.test + settings.validation]
+    labels: NDArray[np.str_] = np.array(["test", "validation", "train"], dtype="<U10")[
+        np.searchsorted(limits, place, side="right")[records.query]
+    ]
+    return labels
+
+
+def _own(labels: Sequence[str], column: str) -> NDArray[np.str_]:
+    """The source's own labels in our words."""
+    words = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
+    for label in sorted(set(labels)):
+        if label.strip().lower() not in words:
+            raise InputError(f"--split-column {column} holds {label!r}", "train, validation or test", column=column)
+    return np.array([words[label.strip().lower()] for label in labels], dtype="<U10")
 
 
 def same_text(texts: Sequence[str]) -> NDArray[np.int64]:
-    """(t,) a number per text that is the same for texts that are the same once normalised."""
-    known: dict[str, int] = {}
-    return np.array([known.setdefault(normalised(text), len(known)) for text in texts], dtype=np.int64)
-
-
-def audit_split(records: Records, relevant: NDArray[np.bool_], split: Split, seed: int) -> dict[str, Any]:
-    """Count what is where and what of the held-out parts is seen in training, by normalised text.
+    """A number per text that is the same for texts that are the same once normalised.
 
     Args:
-        records: n records over q queries.
-        relevant: (n,) whether the record's grade reaches the threshold.
-        split: where each record belongs.
-        seed: decides the naive split by row.
+        texts: t texts.
 
     Returns:
-        What `data/audit.json` holds: sizes per split, leaks (all zero for this protocol, counted here afresh), what the
-        withholding cost, and what a naive split by row would have leaked.
+        (t,) numbers from 0 on, by first appearance.
     """
-    query, document = same_text(records.queries)[records.query], same_text(records.documents)[records.document]
-    labels = split.labels
-    trained = labels == "train"
-    names = (*SPLITS, WITHHELD)
-    leaks = {
-        f"{part} {what} in training": len(np.intersect1d(values[labels == part], values[trained]))
-        for part in ("test", "validation")
-        for what, values in (("queries", query), ("documents", document))
-    }
-    return {
-        "protocol": "leak-free",
-        "queries": {name: int((split.query_labels == name).sum()) for name in SPLITS},
-        "records": {name: int((labels == name).sum()) for name in names},
-        "documents": {name: len(np.unique(document[labels == name])) for name in names},
-        "training_pairs": int((trained & relevant).sum()),
-        "withheld_pairs": int(((labels == WITHHELD) & relevant).sum()),
-        "leaks": leaks,
-        "row_split": _row_split(query, document, float((split.query_labels == "test").mean()), seed),
-    }
-
-
-def _row_split(query: NDArray[np.int64], document: NDArray[np.int64], share: float, seed: int) -> dict[str, float]:
-    """What a split by row with as large a test part would leak."""
-    test = np.zeros(len(query), dtype=bool)
-    test[np.random.default_rng(seed).permutation(len(query))[: max(1, round(share * len(query)))]] = True
-    return {
-        f"test records whose {what} is in training": float(np.isin(values[test], values[~test]).mean())
-        for what, values in (("query", query), ("document", document))
-    }
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(normalised(text), len(known)) for text in texts], dtype=np.int64)
 
 
 def _place(text: str, seed: int) -> float:
     """0 … 1, evenly spread over texts."""
     digest = hashlib.sha256(f"{seed}\0{normalised(text)}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+_PROTOCOLS: dict[str, Callable[[Records, SplitSettings, int], NDArray[np.str_]]] = {
+    "leak-free": _leak_free,
+    "by-query": _by_query,
+}

@@ -57,9 +57,12 @@ def bm25_top_k(
         )
         return found
 
+    held, asked = tokens(documents), tokens(queries)
     index = bm25s.BM25(method="lucene", k1=BM25_SETTINGS["k1"], b=BM25_SETTINGS["b"])
-    index.index(tokens(documents), show_progress=False)
-    asked = tokens(queries)
+    if any(held):
+        index.index(held, show_progress=False)
+    else:  # no document has a word, which bm25s cannot index
+        asked = [[] for _ in queries]
 
     def scored(first: int) -> NDArray[np.float32]:
         rows = [

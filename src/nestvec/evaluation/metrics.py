@@ -53,31 +53,34 @@ def ndcg(ranked: NDArray[np.int64], ideal: NDArray[np.int64]) -> NDArray[np.floa
 
     Args:
         ranked: (q, k) gains in ranked order.
-        ideal: (q, k) the query's k highest gains, descending, 0 where it has fewer; at least one above 0.
+        ideal: (q, c) the query's highest gains up to the cutoff c, descending, 0 where it has fewer; one above 0.
 
     Returns:
         (q,) values between 0 and 1.
     """
-    width = ranked.shape[1]
-    discount = 1 / np.log2(np.arange(2, width + 2))
     # summed in ranked order, so that equal rankings give equal bits whatever the number of queries
-    found: NDArray[np.float64] = (np.maximum(ranked, 0) * discount).sum(axis=1)
-    share: NDArray[np.float64] = found / (ideal[:, :width] * discount).sum(axis=1)
+    found: NDArray[np.float64] = (np.maximum(ranked, 0) * _discount(ranked.shape[1])).sum(axis=1)
+    share: NDArray[np.float64] = found / (ideal * _discount(ideal.shape[1])).sum(axis=1)
     return share
 
 
-def judged(ranked: NDArray[np.int64], cutoff: int) -> NDArray[np.float64]:
-    """Share of the first `cutoff` places whose document somebody judged for the query.
+def judged(ranked: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of the places looked at whose document somebody judged for the query.
 
     Args:
-        ranked: (q, ≤ cutoff) gains in ranked order.
-        cutoff: places looked at; a shorter ranking counts as unjudged there.
+        ranked: (q, k) gains in ranked order, k at least 1; fewer than the cutoff where the corpus is smaller.
 
     Returns:
         (q,) values between 0 and 1.
     """
-    share: NDArray[np.float64] = (ranked > UNJUDGED).sum(axis=1) / cutoff
+    share: NDArray[np.float64] = (ranked > UNJUDGED).mean(axis=1)
     return share
+
+
+def _discount(places: int) -> NDArray[np.float64]:
+    """(places,) what a gain counts at each rank."""
+    discount: NDArray[np.float64] = 1 / np.log2(np.arange(2, places + 2))
+    return discount
 
 
 class Judgements:
@@ -128,7 +131,7 @@ class Judgements:
             f"recall@{CUTOFF}": recall(found, self.relevant_from, self.relevant[query]),
             f"mrr@{CUTOFF}": reciprocal_rank(found, self.relevant_from),
             f"ndcg@{CUTOFF}": ndcg(found, self._ideal[query]),
-            f"judged@{CUTOFF}": judged(found, CUTOFF),
+            f"judged@{CUTOFF}": judged(found),
         }
 
 

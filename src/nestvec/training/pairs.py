@@ -8,11 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from nestvec.errors import InputError
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from nestvec.data.records import Records
@@ -35,23 +32,16 @@ class Pairs:
         return len(self.anchors)
 
 
-def make_pairs(records: Records, labels: NDArray[np.str_], relevant: NDArray[np.bool_]) -> Pairs:
-    """Pairs of the records that are labelled `train` and relevant.
+def make_pairs(records: Records, rows: NDArray[np.int64]) -> Pairs:
+    """The texts of the records to train on.
 
     Args:
         records: n judged records.
-        labels: (n,) the split's label of each record.
-        relevant: (n,) whether the record's grade reaches the threshold.
+        rows: (p,) which of them are training pairs.
 
     Returns:
-        At least one pair.
-
-    Raises:
-        InputError: no such record.
+        p pairs.
     """
-    rows = np.flatnonzero((labels == "train") & relevant)
-    if len(rows) == 0:
-        raise InputError("the training split holds no relevant record", "at least one pair to train on")
     return Pairs(
         anchors=tuple(records.queries[index] for index in records.query[rows]),
         positives=tuple(records.documents[index] for index in records.document[rows]),

@@ -129,6 +129,7 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
             )
     except Exception as error:  # the loaders raise whatever the damage makes them raise
         raise InputError(f"cannot be loaded ({error})", "a sentence-transformers model", file=folder.path) from error
+    _refuse_missing_weights(model, folder.path)
     if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
         raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
     return model
@@ -210,8 +211,7 @@ def _check_weights(path: Path, name: str) -> str:
 
     if not (path / "config.json").exists() and not (path / "modules.json").exists():
         raise InputError("holds neither config.json nor modules.json", "a sentence-transformers model", file=path)
-    index = path / SHARDS
-    files = sorted(set(read_json(index).get("weight_map", {}).values())) if index.exists() else [WEIGHTS]
+    files = _weight_files(path)
     for file in files:
         if not (path / file).is_file():
             raise InputError("there is no such file", "weights as safetensors", file=path / file)
@@ -221,7 +221,43 @@ def _check_weights(path: Path, name: str) -> str:
                     raise InputError("holds no weights", "an undamaged model", file=path / file)
         except (SafetensorError, OSError) as error:
             raise InputError(f"is damaged ({error})", f"the weights of {name}", file=path / file) from error
-    return sha256(index if index.exists() else path / WEIGHTS)
+    return sha256(path / (SHARDS if (path / SHARDS).exists() else WEIGHTS))
+
+
+def _weight_files(path: Path) -> list[str]:
+    """Names of the files that hold a folder's weights."""
+    index = path / SHARDS
+    if not index.exists():
+        return [WEIGHTS]
+    listed = read_json(index)
+    shards = listed.get("weight_map") if isinstance(listed, dict) else None
+    if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
+        raise InputError("lists no shards", "a weight_map of weight names to files", file=index)
+    return sorted(set(shards.values()))
+
+
+def _refuse_missing_weights(model: SentenceTransformer, path: Path) -> None:
+    """Raise if the transformer has a weight that no file holds: the library would fill it with random numbers."""
+    import torch
+    from safetensors import safe_open
+
+    stored: set[str] = set()
+    for file in _weight_files(path):
+        with safe_open(path / file, framework="numpy") as tensors:
+            stored.update(tensors.keys())
+    endings = {name[at + 1 :] for name in stored for at in (-1, name.find(".")) if at != len(name)}
+    needed = [
+        name
+        for module in model
+        if isinstance(transformer := getattr(module, "auto_model", None), torch.nn.Module)
+        for name, _ in transformer.named_parameters()
+    ]
+    missing = [
+        name for name in needed if name not in endings and not name.startswith("pooler.")
+    ]  # not used for vectors
+    if missing:
+        found = f"lacks {len(missing)} weights, {missing[0]} first"
+        raise InputError(found, "all weights that config.json calls for", file=path / WEIGHTS)
 
 
 def _width(path: Path) -> int:

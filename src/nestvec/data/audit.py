@@ -1,0 +1,109 @@
+"""What of the held-out parts is seen in training, counted afresh from the records, whatever the protocol promises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.data.split import HELD_OUT, SPLITS, UNUSED, WITHHELD, same_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nestvec.data.records import Records
+    from nestvec.data.task import Task
+
+
+def audit(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
+    """Count what is where and what leaks, by exact and by normalised text.
+
+    Args:
+        records: n records.
+        task: what is trained on and asked.
+        threshold: grade from which a record is relevant.
+        protocol: its name.
+        seed: decides the naive split by row that is drawn for comparison.
+
+    Returns:
+        What `data/audit.json` holds: sizes per split, leaks by normalised text (all zero under `leak-free`) and by
+        exact text, what withholding cost, the connected components of queries and documents, and what a naive split by
+        row would have leaked.
+    """
+    labels = task.labels
+    texts = {
+        "queries": same_text(records.queries)[records.query],
+        "documents": same_text(records.documents)[records.document],
+    }
+    exact = {"queries": records.query, "documents": _exact(records)}
+    names = [name for name in (*SPLITS, WITHHELD, UNUSED) if name in SPLITS or (labels == name).any()]
+    return {
+        "protocol": protocol,
+        "queries": {name: len(np.unique(texts["queries"][labels == name])) for name in SPLITS},
+        "records": {name: int((labels == name).sum()) for name in names},
+        "documents": {name: len(np.unique(texts["documents"][labels == name])) for name in names},
+        "training_pairs": len(task.pairs),
+        "withheld_pairs": int(((labels == WITHHELD) & (records.grade >= threshold)).sum()),
+        "leaks": _leaks(texts, labels),
+        "exact_leaks": _leaks(exact, labels),
+        "leaked_share": _share(texts, labels == "test", labels == "train"),
+        "components": _components(texts),
+        "row_split": naive_split(texts, float((labels == "test").mean()), seed),
+    }
+
+
+def _exact(records: Records) -> NDArray[np.int64]:
+    """(n,) a number per document text, the same for the same text to the letter."""
+    known: dict[str, int] = {}
+    numbers = np.array([known.setdefault(text, len(known)) for text in records.documents], dtype=np.int64)
+    found: NDArray[np.int64] = numbers[records.document]
+    return found
+
+
+def _leaks(texts: dict[str, NDArray[np.int64]], labels: NDArray[np.str_]) -> dict[str, int]:
+    """Distinct texts of each held-out part that training sees too."""
+    return {
+        f"{part} {what} in training": len(np.intersect1d(values[labels == part], values[labels == "train"]))
+        for part in reversed(HELD_OUT)
+        for what, values in texts.items()
+    }
+
+
+def _share(texts: dict[str, NDArray[np.int64]], test: NDArray[np.bool_], train: NDArray[np.bool_]) -> dict[str, float]:
+    """Share of the test records whose query or document training sees too."""
+    words = {"queries": "query", "documents": "document"}
+    return {
+        f"test records whose {words[what]} is in training": float(np.isin(values[test], values[train]).mean())
+        if test.any()
+        else 0.0
+        for what, values in texts.items()
+    }
+
+
+def naive_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, float]:
+    """What a split by row with as large a test part would leak.
+
+    Args:
+        texts: `queries` and `documents`, each (n,) numbers of texts.
+        share: of the records that are drawn for the test part.
+        seed: decides which.
+
+    Returns:
+        Shares of its test records whose query, or document, is in its training part.
+    """
+    count = len(texts["queries"])
+    test = np.zeros(count, dtype=bool)
+    test[np.random.default_rng(seed).permutation(count)[: max(1, round(share * count))]] = True
+    return _share(texts, test, ~test)
+
+
+def _components(texts: dict[str, NDArray[np.int64]]) -> dict[str, float]:
+    """Connected components of the graph of queries and documents: how many, and the largest one's share of records."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    query, document = texts["queries"], texts["documents"]
+    queries, nodes = int(query.max()) + 1, int(query.max()) + int(document.max()) + 2
+    edges = coo_array((np.ones(len(query), dtype=np.int8), (query, document + queries)), shape=(nodes, nodes))
+    count, component = connected_components(edges, directed=False)
+    return {"count": count, "largest_share": float(np.bincount(component[query]).max() / len(query))}

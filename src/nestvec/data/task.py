@@ -1,0 +1,137 @@
+"""What a split makes of the records: pairs to train on, queries to ask, a catalogue to search, and who judged what.
+
+A query is asked once with all its judgements of a split. Under the published protocol each test record is a query of
+its own with one relevant document, and the catalogue is the test records' documents and 200 distractors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.data.grades import gains
+from nestvec.data.split import HELD_OUT, PUBLISHED_SEED, SPLITS
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nestvec.data.grades import Grades
+    from nestvec.data.records import Records
+
+DISTRACTORS = 200
+
+
+@dataclass(frozen=True)
+class Task:
+    """Training and evaluation over n records, with q topics and a catalogue of d documents.
+
+    Attributes:
+        labels: (n,) the split of each record.
+        pairs: (p,) records to train on.
+        texts: q query texts.
+        ids: q query ids.
+        splits: (q,) `validation` or `test`.
+        catalogue: (d,) rows of the records' documents.
+        topic: (m,) the topic of each judgement.
+        document: (m,) its place in the catalogue.
+        gain: (m,) its gain, in thousandths of a grade above the lowest.
+        relevant_from: gain from which a document is relevant.
+        unanswerable: held-out queries per split that no judged document answers; they are not asked.
+    """
+
+    labels: NDArray[np.str_]
+    pairs: NDArray[np.int64]
+    texts: Sequence[str]
+    ids: Sequence[str]
+    splits: NDArray[np.str_]
+    catalogue: NDArray[np.int64]
+    topic: NDArray[np.int64]
+    document: NDArray[np.int64]
+    gain: NDArray[np.int64]
+    relevant_from: int
+    unanswerable: dict[str, int]
+
+
+def make_task(records: Records, grades: Grades, labels: NDArray[np.str_], protocol: str) -> Task:
+    """Draw the consequences of a split.
+
+    Args:
+        records: n records.
+        grades: their histogram and threshold.
+        labels: (n,) the split of each.
+        protocol: `published` asks by record and trains above the threshold; others ask by query and train from it on.
+
+    Returns:
+        The task.
+
+    Raises:
+        InputError: a part is left without a relevant record.
+    """
+    by_record = protocol == "published"
+    relevant = records.grade >= grades.threshold
+    trainable = records.grade > grades.threshold if by_record else relevant
+    for name in ("train", "test") if by_record else SPLITS:
+        if not (relevant & (labels == name)).any():
+            wanted = "more judged queries, or other shares or threshold"
+            raise InputError(f"the {name} split holds no relevant record", wanted)
+    pairs = np.flatnonzero((labels == "train") & trainable)
+    if len(pairs) == 0:
+        raise InputError("the training split holds no relevant record", "at least one pair to train on")
+    task = _by_record if by_record else _by_query
+    return task(records, grades, labels, pairs)
+
+
+def _by_query(records: Records, grades: Grades, labels: NDArray[np.str_], pairs: NDArray[np.int64]) -> Task:
+    """Every held-out query with all its judgements of its split, against all documents."""
+    gain = gains(records.grade, grades.lowest)
+    part = np.array([HELD_OUT.index(label) if label in HELD_OUT else -1 for label in labels.tolist()])
+    key = np.where(part >= 0, part * len(records.queries) + records.query, -1)
+    asked = np.unique(key[key >= 0])
+    answerable = np.unique(key[(key >= 0) & (records.grade >= grades.threshold)])
+    rows = np.flatnonzero(np.isin(key, answerable))
+    query, split = answerable % len(records.queries), np.array(HELD_OUT)[answerable // len(records.queries)]
+    order = np.argsort(query, kind="stable")  # in the records' order, whatever the split
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    lost = np.array(HELD_OUT)[np.setdiff1d(asked, answerable) // len(records.queries)]
+    return Task(
+        labels=labels,
+        pairs=pairs,
+        texts=[records.queries[row] for row in query[order]],
+        ids=[records.query_ids[row] for row in query[order]],
+        splits=split[order],
+        catalogue=np.arange(len(records.documents)),
+        topic=place[np.searchsorted(answerable, key[rows])],
+        document=records.document[rows],
+        gain=gain[rows],
+        relevant_from=grades.relevant_from,
+        unanswerable={name: int((lost == name).sum()) for name in HELD_OUT},
+    )
+
+
+def _by_record(records: Records, grades: Grades, labels: NDArray[np.str_], pairs: NDArray[np.int64]) -> Task:
+    """Every relevant test record as a query of its own, against the test records' documents and distractors."""
+    test = labels == "test"
+    rows = np.flatnonzero(test & (records.grade >= grades.threshold))
+    judged = np.unique(records.document[test])
+    others = np.setdiff1d(np.arange(len(records.documents)), judged)
+    drawn = np.random.default_rng(PUBLISHED_SEED).permutation(others)[:DISTRACTORS]
+    catalogue = np.concatenate([judged, np.sort(drawn)])
+    return Task(
+        labels=labels,
+        pairs=pairs,
+        texts=[records.queries[row] for row in records.query[rows]],
+        ids=[f"r{row}" for row in rows],
+        splits=np.full(len(rows), "test", dtype="<U10"),
+        catalogue=catalogue,
+        topic=np.arange(len(rows)),
+        document=np.searchsorted(judged, records.document[rows]),
+        gain=gains(records.grade, grades.lowest)[rows],
+        relevant_from=grades.relevant_from,
+        unanswerable=dict.fromkeys(HELD_OUT, 0),
+    )
