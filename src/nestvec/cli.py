@@ -110,6 +110,8 @@ def run(
 ) -> None:
     """The main job, end to end: prepare, train, evaluate, recommend, report."""
     settings, folder = _settled(source, out, config, given)
+    if folder is None:
+        raise InputError("--out is missing", "a folder to write")
     from nestvec.pipeline import run_settings
 
     with _stoppable(), Terminal() as terminal:
@@ -120,8 +122,31 @@ def run(
         raise GateClosedError(finished.recommendation["reason"])
 
 
-def _settled(source: str | None, out: Path | None, config: Path | None, given: dict[str, Any]) -> tuple[Settings, Path]:
-    """Settings and folder: the command line over the config file over the defaults."""
+@app.command()
+@options("data", "split", "training")
+def check(
+    source: _Source = None,
+    out: _Out = None,
+    config: _Config = None,
+    **given: Any,  # noqa: ANN401 - see `options`
+) -> None:
+    """Validate a data set, draw its grades, propose a threshold, audit leaks; trains nothing."""
+    settings, folder = _settled(source, out, config, given)
+    from nestvec.check import check_settings
+
+    with _stoppable(), Terminal() as terminal:
+        found = check_settings(settings, folder, terminal)
+    from nestvec.terminal import print_check
+
+    print_check(found, Console(highlight=False))
+    if folder is not None:
+        typer.echo(f"The page: {folder / 'check.html'}")
+
+
+def _settled(
+    source: str | None, out: Path | None, config: Path | None, given: dict[str, Any]
+) -> tuple[Settings, Path | None]:
+    """Settings and folder, if one is named: the command line over the config file over the defaults."""
     values = _dashes_gone(read_config(config)) if config else {}
     folder = values.pop("out", None) if out is None else out
     values.pop("out", None)
@@ -129,9 +154,7 @@ def _settled(source: str | None, out: Path | None, config: Path | None, given: d
     settings = Settings.from_flat(values, str(config) if config else "the command line")
     if "source" not in values and settings.data.qrels is None:
         raise InputError("no SOURCE is given", "`sample`, a file, a folder, hf:NAME, or --qrels")
-    if folder is None:
-        raise InputError("--out is missing", "a folder to write")
-    return settings, Path(folder)
+    return settings, None if folder is None else Path(folder)
 
 
 def _dashes_gone(values: dict[str, Any]) -> dict[str, Any]:

@@ -31,11 +31,7 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
         row would have leaked.
     """
     labels = task.labels
-    texts = {
-        "queries": same_text(records.queries)[records.query],
-        "documents": same_text(records.documents)[records.document],
-    }
-    exact = {"queries": records.query, "documents": _exact(records)}
+    texts = normalised_texts(records)
     names = [name for name in (*SPLITS, WITHHELD, UNUSED) if name in SPLITS or (labels == name).any()]
     return {
         "protocol": protocol,
@@ -45,19 +41,40 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
         "training_pairs": len(task.pairs),
         "withheld_pairs": int(((labels == WITHHELD) & (records.grade >= threshold)).sum()),
         "leaks": _leaks(texts, labels),
-        "exact_leaks": _leaks(exact, labels),
+        "exact_leaks": _leaks(exact_texts(records), labels),
         "leaked_share": _share(texts, labels == "test", labels == "train"),
         "components": _components(texts),
         "row_split": naive_split(texts, float((labels == "test").mean()), seed),
     }
 
 
-def _exact(records: Records) -> NDArray[np.int64]:
-    """(n,) a number per document text, the same for the same text to the letter."""
+def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
+    """Numbers that tell the records' texts apart by their normalised form.
+
+    Args:
+        records: n records.
+
+    Returns:
+        `queries` and `documents`, each (n,).
+    """
+    return {
+        "queries": same_text(records.queries)[records.query],
+        "documents": same_text(records.documents)[records.document],
+    }
+
+
+def exact_texts(records: Records) -> dict[str, NDArray[np.int64]]:
+    """Numbers that tell the records' texts apart to the letter.
+
+    Args:
+        records: n records.
+
+    Returns:
+        `queries` and `documents`, each (n,).
+    """
     known: dict[str, int] = {}
     numbers = np.array([known.setdefault(text, len(known)) for text in records.documents], dtype=np.int64)
-    found: NDArray[np.int64] = numbers[records.document]
-    return found
+    return {"queries": records.query, "documents": numbers[records.document]}
 
 
 def _leaks(texts: dict[str, NDArray[np.int64]], labels: NDArray[np.str_]) -> dict[str, int]:

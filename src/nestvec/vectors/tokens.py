@@ -1,0 +1,61 @@
+"""How long texts are as a model reads them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_DEFAULT_LIMIT = 512  # of a transformer whose folder states none
+_BATCH = 10_000  # texts tokenised at a time
+
+
+def count_tokens(folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64], int]:
+    """Count tokens without loading the model.
+
+    Args:
+        folder: a sentence-transformers model.
+        texts: n texts.
+
+    Returns:
+        (n,) tokens of each, the special ones included, and how many the model reads at most.
+
+    Raises:
+        InputError: the folder holds no tokenizer.json.
+        MissingExtraError: the tokenizers library is not installed.
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise MissingExtraError("tokenizers", "train") from error
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError("there is no such file", "a model with a fast tokenizer", file=path)
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    lengths = np.empty(len(texts), dtype=np.int64)
+    for first in range(0, len(texts), _BATCH):
+        batch = tokenizer.encode_batch_fast(list(texts[first : first + _BATCH]))
+        lengths[first : first + len(batch)] = [len(encoding.ids) for encoding in batch]
+    return lengths, _limit(folder)
+
+
+def _limit(folder: Path) -> int:
+    """Tokens that the model reads at most."""
+    for name, key in (("sentence_bert_config.json", "max_seq_length"), ("config.json", "max_position_embeddings")):
+        path = folder / name
+        if path.is_file():
+            value = json.loads(path.read_text(encoding="utf-8")).get(key)
+            if isinstance(value, int):
+                return value
+    return _DEFAULT_LIMIT
