@@ -37,3 +37,19 @@ def write_csv(path: Path, table: list[dict[str, Any]], delimiter: str = ",", enc
         writer.writeheader()
         writer.writerows(table)
     return path
+
+
+def spoilt(queries: int = 60) -> list[dict[str, Any]]:
+    """The same with something of everything that a check finds: see the comments."""
+    table = rows(queries)
+    table[1] = {**table[1], "document": "<script>window.pwned = 1</script> " + "rake " * 300}  # far too long
+    table[3] = {**table[0], "query": f"  {table[0]['query'].upper()}", "grade": 1}  # the same query but for its form
+    words = " ".join(f"{thing} {place}" for place, thing in enumerate(THINGS))  # 20 words, so 19 of 21 are in both
+    table[6]["document"], table[7]["document"] = f"{words} red", f"{words} blue"
+    table[8]["document"] = f"{words} red!"  # the very same words
+    table[11] = {**table[10], "grade": 1}  # judged again, otherwise
+    table[12]["document"] = "&lt;b&gt;  glue"  # cleaned
+    table[15]["grade"] = "good"  # a bad row
+    for row in table[20:25]:
+        row["grade"] = 1  # a query that nothing is relevant for
+    return table

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nestvec.checking import Check, check
     from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
     from nestvec.pipeline import Run, load_run, run
     from nestvec.settings import Settings
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Check",
     "GateClosedError",
     "InputError",
     "MissingExtraError",
@@ -23,11 +25,13 @@ __all__ = [
     "Run",
     "Settings",
     "__version__",
+    "check",
     "load_run",
     "run",
 ]
 
 _HOMES = {
+    "checking": ("Check", "check"),
     "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
     "pipeline": ("Run", "load_run", "run"),
     "settings": ("Settings",),

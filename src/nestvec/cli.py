@@ -132,7 +132,7 @@ def check(
 ) -> None:
     """Validate a data set, draw its grades, propose a threshold, audit leaks; trains nothing."""
     settings, folder = _settled(source, out, config, given)
-    from nestvec.check import check_settings
+    from nestvec.checking import check_settings
 
     with _stoppable(), Terminal() as terminal:
         found = check_settings(settings, folder, terminal)
@@ -141,6 +141,29 @@ def check(
     print_check(found, Console(highlight=False))
     if folder is not None:
         typer.echo(f"The page: {folder / 'check.html'}")
+
+
+@app.command()
+def reproduce(
+    experiment: Annotated[str, typer.Argument(help="home-depot")],
+    out: _Out = None,
+    data: Annotated[
+        str | None, typer.Option(help="Its Parquet file, or the competition's CSV (the hub).", show_default=False)
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training pairs.")] = 30,
+    max_records: Annotated[int, typer.Option(help="Records that the experiment takes.")] = 25_000,
+    compute: Annotated[str, typer.Option(help="float32 as the original, bfloat16, or auto.")] = "auto",
+) -> None:
+    """The original experiment, as published, against its published numbers; then without its leaks."""
+    if out is None:
+        raise InputError("--out is missing", "a folder to write")
+    from nestvec.reproduce import reproduce as reproduce_experiment
+
+    with _stoppable(), Terminal() as terminal:
+        found = reproduce_experiment(
+            experiment, out, data=data, epochs=epochs, max_records=max_records, compute=compute, reporter=terminal
+        )
+    typer.echo(f"The page: {found.folder / 'reproduce.html'}")
 
 
 def _settled(
@@ -183,7 +206,8 @@ class Terminal:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=console, transient=True)
+        nobody = not console.is_terminal  # watches; a bar that is gone would leave an empty line in a log
+        self._progress = Progress(*columns, console=console, transient=True, disable=nobody)
 
     def __enter__(self) -> Terminal:
         """Nothing is drawn before the first step."""

@@ -73,7 +73,7 @@ class TrainingSettings:
     systems: tuple[str, ...] = _option(TRAINABLE, "What to train.")
     epochs: int = _option(1, "Passes over the training pairs; 0 prepares and measures without training.")
     batch_size: int = _option(16, "Pairs in a batch; each is the others' negative.")
-    learning_rate: float = _option(1e-4, "Peak learning rate.")
+    learning_rate: float | None = _option(None, "Peak learning rate (5e-5, up to 1.5e-4 where there are few steps).")
     warmup: float = _option(0.1, "Share of the steps that warm up.")
     compute: str = _option("auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.")
 
@@ -212,7 +212,7 @@ def _flag(name: str) -> str:
 def _check(settings: Settings) -> None:
     """Raise InputError for the first value outside its range."""
     data, training, split, evaluation = settings.data, settings.training, settings.split, settings.evaluation
-    limits = settings.data.max_records, settings.data.threshold
+    limits, rate = (settings.data.max_records, settings.data.threshold), training.learning_rate
     checks: list[tuple[str, object, bool, str]] = [
         ("max_records", limits[0], limits[0] is None or limits[0] >= 1, "1 or more"),
         ("threshold", limits[1], limits[1] is None or isfinite(limits[1]), "a finite number"),
@@ -225,7 +225,7 @@ def _check(settings: Settings) -> None:
         ("test", split.test, split.validation + split.test < 1, "a share that leaves queries to train on"),
         ("epochs", training.epochs, training.epochs >= 0, "0 or more"),
         ("batch_size", training.batch_size, training.batch_size >= 2, "2 or more"),
-        ("learning_rate", training.learning_rate, 0 < training.learning_rate < float("inf"), "a number above 0"),
+        ("learning_rate", rate, rate is None or 0 < rate < float("inf"), "a number above 0"),
         ("warmup", training.warmup, 0 <= training.warmup < 1, "a share from 0 up to 1"),
         ("compute", training.compute, training.compute in COMPUTE_TYPES, "one of " + ", ".join(COMPUTE_TYPES)),
         ("systems", training.systems, *_known(training.systems, TRAINABLE)),

@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from report_browser import launched
 from report_fixture import write_run
 from report_page import BLANK, Page
 
@@ -16,8 +17,16 @@ from nestvec.report.content import read_content
 from nestvec.report.html import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; the test is skipped where there is none."""
+    yield from launched()
 
 
 @pytest.fixture(scope="session")

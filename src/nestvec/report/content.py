@@ -89,11 +89,6 @@ class Content:
         rows = [row for row in self.split("test") if row.precision == self.before.precision]
         return tuple(sorted({row.dimension for row in rows if row.dimension}))
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The names of the splits, as the audit lists them."""
-        return tuple(dict.fromkeys([*self.audit.queries, *self.audit.records, *self.audit.documents]))
-
     def at(self, system: str, width: int) -> Row | None:
         """A system's test row at a dimension and full precision; BM25 is the same at any."""
         if system == LEXICAL:

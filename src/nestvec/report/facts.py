@@ -151,6 +151,7 @@ class Dip:
     upper_hump: float
     low: float | None = None  # 95 % of resampled histograms put the threshold between low and high
     high: float | None = None
+    seen: float | None = None  # share of resampled histograms that have a dip at all
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,14 @@ class Grades:
 
 
 @dataclass(frozen=True)
+class Components:
+    """Connected components of the graph of queries and documents, and the largest one's share of the records."""
+
+    count: int
+    largest_share: float
+
+
+@dataclass(frozen=True)
 class Audit:
     """`audit.json`: the split's sizes, and what of the held-out splits training has seen."""
 
@@ -210,6 +219,17 @@ class Audit:
     withheld_pairs: int
     leaks: dict[str, int]
     row_split: dict[str, float]  # shares: what a split by record would have leaked
+    components: Components | None = None
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits."""
+        return tuple(dict.fromkeys([*self.queries, *self.records, *self.documents]))
+
+    @property
+    def withheld_share(self) -> float:
+        """What withholding costs: the share of the pairs that could have been trained on."""
+        return self.withheld_pairs / max(1, self.withheld_pairs + self.training_pairs)
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,18 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nestvec.errors import MissingExtraError
 from nestvec.report import words
+from nestvec.report.drawing import STYLES
 from nestvec.report.facts import METRICS
-from nestvec.report.figures import STYLES, style_places
+from nestvec.report.figures import style_places
 from nestvec.report.svg import page_colours, page_svg
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nestvec.report.content import Content
-    from nestvec.report.facts import Point
+    from nestvec.report.facts import Grades, Point
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -49,30 +51,51 @@ def render(content: Content, drawings: dict[str, str]) -> str:
     Returns:
         The file's text.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
+    facts = {
+        "content": content,
+        "headline": headline(content),
+        "places": style_places((*content.systems, *(step.system for step in content.recommendation.steps))),
+        "described": described(content),
+        "metrics": METRICS,
+    }
+    return fill("report.html.jinja", facts, drawings)
+
+
+def fill(template: str, facts: dict[str, Any], drawings: dict[str, str]) -> str:
+    """Fill a template of the folder `page` with facts; every text in them is escaped.
+
+    Args:
+        template: the file's name.
+        facts: what the template speaks of, by name.
+        drawings: figure name to SVG text.
+
+    Returns:
+        A page that loads nothing.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise MissingExtraError(error.name or "jinja2", "report") from error
 
     loader = PackageLoader("nestvec.report", "page")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(FILTERS)
+    environment.globals.update(words=words, clamp=CLAMP)  # for the macros too
     script = loader.get_source(environment, "page.js")[0]
-    facts: dict[str, Any] = {
-        "content": content,
-        "headline": headline(content),
+    ours = {
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "css": Markup(loader.get_source(environment, "page.css")[0]),
         "colours": {page_colours()[style.light]: style for style in STYLES},
-        "places": style_places((*content.systems, *(step.system for step in content.recommendation.steps))),
         "svg": {name: Markup(page_svg(svg, name)) for name, svg in drawings.items()},
-        "described": described(content),
-        "metrics": METRICS,
-        "words": words,
-        "clamp": CLAMP,
     }
-    return environment.get_template("report.html.jinja").render(facts) + "\n"
+    return environment.get_template(template).render(facts | ours) + "\n"
 
 
 def headline(content: Content) -> str:
@@ -95,7 +118,7 @@ def described(content: Content) -> dict[str, str]:
         "recall_by_dimension": f"Line chart of recall@10 by dimension in {full}. " + _lines(content, "recall@10"),
         "mrr_by_dimension": f"Line chart of MRR@10 by dimension in {full}. " + _lines(content, "mrr@10"),
         "recall_by_bytes": "Chart of recall@10 by bytes per vector. " + _sizes(content),
-        "grades": "Histogram of the grades. " + _histogram(content),
+        "grades": histogram(content.grades),
     }
 
 
@@ -125,10 +148,11 @@ def _sizes(content: Content) -> str:
     return " ".join(sentences)
 
 
-def _histogram(content: Content) -> str:
-    """One phrase per bar."""
-    bars = [f"{grades(bar.low, bar.high)}: {count(bar.relevant + bar.rest)}" for bar in content.grades.bars]
-    return f"Records per grade: {', '.join(bars)}. The threshold is {plain(content.grades.threshold)}."
+def histogram(grades_: Grades) -> str:
+    """The histogram of the grades in words, one phrase per bar."""
+    bars = [f"{grades(bar.low, bar.high)}: {count(bar.relevant + bar.rest)}" for bar in grades_.bars]
+    told = f"Records per grade: {', '.join(bars)}. The threshold is {plain(grades_.threshold)}."
+    return f"Histogram of the grades. {told}"
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from nestvec.report.figures import INK, MUTED, PAPER, RULE, STYLES
+from nestvec.report.drawing import INK, MUTED, PAPER, RULE, STYLES
 
 _DROPPED = {"metadata", "style"}  # who drew it, and a default that the page's own style sheet gives
 _KEPT_OF_ROOT = "viewBox"  # the page decides how wide a drawing is

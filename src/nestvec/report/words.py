@@ -11,6 +11,7 @@ SPLITS = {
     "validation": "Every choice is made here.",
     "test": "Every claim is measured here, once.",
     "withheld": "Left out, because the document is judged for a held-out query too.",
+    "unused": "Not among the records that the published protocol draws.",
 }
 
 PROTOCOLS = {
@@ -18,6 +19,11 @@ PROTOCOLS = {
         "Queries were divided by a hash of their text, so all judgements of a query stay together. A document judged "
         "for a validation or test query is withheld from training."
     ),
+    "by-query": (
+        "Queries were divided by a hash of their text, so all judgements of a query stay together. A document judged "
+        "for a held-out query may be trained on too."
+    ),
+    "own": "The source says itself which split each record belongs to.",
     "published": (
         "Records were divided at random, as in the original experiment. The same query or document can stand on both "
         "sides, so a model can remember rather than find."

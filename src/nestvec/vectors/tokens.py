@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestvec.errors import InputError, MissingExtraError
+from nestvec.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_DEFAULT_LIMIT = 512  # of a transformer whose folder states none
+_DEFAULT_LIMIT = 512  # of a model whose files state none
 _BATCH = 10_000  # texts tokenised at a time
 
 
@@ -30,7 +30,7 @@ def count_tokens(folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64],
         (n,) tokens of each, the special ones included, and how many the model reads at most.
 
     Raises:
-        InputError: the folder holds no tokenizer.json.
+        InputError: the folder holds no tokenizer.json, or a damaged one.
         MissingExtraError: the tokenizers library is not installed.
     """
     try:
@@ -40,7 +40,10 @@ def count_tokens(folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64],
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise InputError("there is no such file", "a model with a fast tokenizer", file=path)
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise InputError(f"is damaged ({error})", "a fast tokenizer", file=path) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     lengths = np.empty(len(texts), dtype=np.int64)
@@ -51,11 +54,19 @@ def count_tokens(folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64],
 
 
 def _limit(folder: Path) -> int:
-    """Tokens that the model reads at most."""
-    for name, key in (("sentence_bert_config.json", "max_seq_length"), ("config.json", "max_position_embeddings")):
-        path = folder / name
-        if path.is_file():
-            value = json.loads(path.read_text(encoding="utf-8")).get(key)
-            if isinstance(value, int):
-                return value
-    return _DEFAULT_LIMIT
+    """Tokens that the model reads at most: what sentence-transformers makes of the files of a model."""
+    named, tokenizer, model = (
+        _whole(folder / file, key)
+        for file, key in (
+            ("sentence_bert_config.json", "max_seq_length"),
+            ("tokenizer_config.json", "model_max_length"),
+            ("config.json", "max_position_embeddings"),
+        )
+    )
+    return named or min(filter(None, (tokenizer, model)), default=_DEFAULT_LIMIT)
+
+
+def _whole(path: Path, key: str) -> int | None:
+    """A positive whole number in a JSON file, if it is there."""
+    value = read_json(path).get(key) if path.is_file() else None
+    return value if isinstance(value, int) and value > 0 else None

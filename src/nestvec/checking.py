@@ -15,7 +15,7 @@ import numpy as np
 from nestvec.data.audit import audit, exact_texts, naive_split, normalised_texts
 from nestvec.data.duplicates import find_near_duplicates
 from nestvec.errors import InputError
-from nestvec.files import write_json
+from nestvec.files import read_json, write_json
 from nestvec.prepared import read_task
 from nestvec.progress import Reporter, Silent
 from nestvec.settings import Settings
@@ -23,7 +23,7 @@ from nestvec.vectors.models import find_model
 from nestvec.vectors.tokens import count_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from nestvec.data.task import Task
 
 MOST_COUNTED = 100_000  # texts of a kind that are tokenised or compared; of more, a seeded sample
+_SURE = 0.95  # share of resampled histograms that must have a dip, or it is not sure
+_NARROW = 0.25  # share of the range of grades within which 95 % of these dips must lie
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ def _write(found: Check, out: Path) -> None:
     """The findings as data and as a page."""
     from nestvec.report.check import write_check_page
 
+    write_check_page(found.facts, out / "check.html")  # first: if it cannot be made, nothing is written
     write_json(out / "check.json", found.facts)
-    write_check_page(found.facts, out / "check.html")
 
 
 def describe(settings: Settings, reporter: Reporter) -> dict[str, Any]:
@@ -142,7 +144,8 @@ def describe(settings: Settings, reporter: Reporter) -> dict[str, Any]:
         "near_duplicates": near,
         **splits,
     }
-    return {**facts, "warnings": _warnings(facts)}
+    whole: dict[str, Any] = json.loads(json.dumps({**facts, "warnings": _warnings(facts)}))  # lists, as a reader has
+    return whole
 
 
 def _judged(records: Records, grades: Grades) -> dict[str, Any]:
@@ -164,7 +167,7 @@ def _spread(values: NDArray[np.int64]) -> dict[str, float]:
     return {**named, "mean": float(values.mean())}
 
 
-def _tokens(records: Records, settings: Settings, advance: Any) -> dict[str, Any]:  # noqa: ANN401 - a callable
+def _tokens(records: Records, settings: Settings, advance: Callable[[int], None]) -> dict[str, Any]:
     """Text lengths as the model reads them, and what it cuts off."""
     folder = find_model(settings.training.model, settings.training.model_sha256)
     found: dict[str, Any] = {"model": settings.training.model}
@@ -193,39 +196,73 @@ def _sampled(texts: Sequence[str], seed: int) -> Sequence[str]:
 
 def _splits(records: Records, grades: Grades, task: Task, settings: Settings) -> dict[str, Any]:
     """What the split that a run would use costs, and what a naive one by row would leak."""
+    protocol = settings.split.protocol if records.labels is None else "own"
     share = float((task.labels == "test").mean())
+    ways = {"exact": exact_texts(records), "normalised": normalised_texts(records)}
     return {
-        "row_split": {
-            "exact": naive_split(exact_texts(records), share, settings.seed),
-            "normalised": naive_split(normalised_texts(records), share, settings.seed),
-        },
-        "split": audit(records, task, grades.threshold, settings.split.protocol, settings.seed),
+        "row_split": {way: _row_split(texts, share, settings.seed) for way, texts in ways.items()},
+        "split": audit(records, task, grades.threshold, protocol, settings.seed),
     }
+
+
+def _row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, Any]:
+    """What the naive split by row leaks: shares of its test records, and how many distinct texts recur."""
+    count = len(texts["queries"])
+    drawn = np.random.default_rng(seed).permutation(count)  # as `naive_split` draws it
+    test, train = np.split(drawn, [max(1, round(share * count))])
+    recurring = {}
+    for kind, values in texts.items():
+        asked = np.unique(values[test])
+        recurring[kind] = {"test": len(asked), "in_training": int(np.isin(asked, values[train]).sum())}
+    return {"shares": naive_split(texts, share, seed), "recurring": recurring}
 
 
 def _warnings(facts: dict[str, Any]) -> list[str]:
     """What deserves a look, the most harmful first."""
-    found = []
-    grades, tokens, split = facts["grades"], facts["tokens"]["documents"], facts["split"]
+    return [
+        *_grade_warnings(facts["grades"]),
+        *_leak_warnings(facts["split"]),
+        *_text_warnings(facts),
+    ]
+
+
+def _grade_warnings(grades: dict[str, Any]) -> list[str]:
+    """Where the threshold is not to be trusted."""
     if grades["threshold_source"] == "middle":
-        found.append(
+        return [
             f"The grades show no dip between two humps; {grades['threshold']:g}, the middle of their range, is taken. "
             "Look at the histogram and give --threshold."
-        )
-    if any(split["leaks"].values()):
-        leaks = ", ".join(f"{count:,} {name}" for name, count in split["leaks"].items() if count)
-        found.append(f"The {split['protocol']} split leaks: {leaks}.")
+        ]
+    dip, span, found = grades["dip"], grades["highest"] - grades["lowest"], []
+    if grades["threshold_source"] != "dip":
+        return []
+    if dip["seen"] < _SURE:
+        found.append(f"only {100 * dip['seen']:.1f} % of resampled histograms have one")
+    if dip["high"] - dip["low"] > _NARROW * span:
+        found.append(f"resampling puts the threshold anywhere between {dip['low']:g} and {dip['high']:g}")
+    told = f"The dip of the grades is not sure: {', and '.join(found)}. Look at the histogram and give --threshold."
+    return [told] if found else []
+
+
+def _leak_warnings(split: dict[str, Any]) -> list[str]:
+    """What the split that a run would use leaks."""
+    found = ", ".join(f"{count:,} {name}" for name, count in split["leaks"].items() if count)
+    name = "source's own" if split["protocol"] == "own" else split["protocol"]
+    return [f"The {name} split leaks: {found}."] if found else []
+
+
+def _text_warnings(facts: dict[str, Any]) -> list[str]:
+    """What is missing from the texts and judgements, or will not be read."""
+    found = []
+    tokens, rejected, unanswered = facts["tokens"]["documents"], facts["rejected"], facts["queries_without_relevant"]
     if tokens["too_long"]:
-        share = tokens["too_long"] / tokens["counted"]
-        found.append(
-            f"{share:.1%} of the documents are longer than the {facts['tokens']['limit']} tokens the model reads."
-        )
-    if facts["rejected"]:
-        found.append(f"{facts['rejected']:,} bad rows were set aside.")
-    if facts["queries_without_relevant"]:
-        found.append(
-            f"{facts['queries_without_relevant']:,} queries have no relevant document; they cannot be measured."
-        )
+        share, limit = tokens["too_long"] / tokens["counted"], facts["tokens"]["limit"]
+        found.append(f"{100 * share:.1f} % of the documents are longer than the {limit:,} tokens the model reads.")
+    if rejected:
+        found.append(f"{rejected:,} bad {'row was' if rejected == 1 else 'rows were'} set aside.")
+    if unanswered:
+        having = "query has no relevant document; it" if unanswered == 1 else "queries have no relevant document; they"
+        found.append(f"{unanswered:,} {having} cannot be measured.")
     if facts["titles_only"]:
         found.append("The documents are titles only: no description column was found or named.")
     return found
@@ -243,8 +280,4 @@ def load_check(out: str | Path) -> Check:
     Raises:
         InputError: there is no check.json in it, or it is damaged.
     """
-    path = Path(out) / "check.json"
-    try:
-        return Check(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error})", "the folder of `nestvec check --out`", file=path) from error
+    return Check(read_json(Path(out) / "check.json"))

@@ -1,0 +1,92 @@
+"""What `nestvec check` found, as types: the content of `check.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nestvec.report.facts import Audit, Finding, Grades
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A distribution in seven numbers."""
+
+    min: float
+    p25: float
+    median: float
+    p75: float
+    p95: float
+    max: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class Lengths(Spread):
+    """Lengths of texts in tokens, and what the model would cut off."""
+
+    counted: int
+    too_long: int  # texts
+    tokens_cut: int
+    share_cut: float  # of all tokens
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Lengths by kind of text; `limit` is how many tokens the model reads."""
+
+    model: str
+    limit: int
+    queries: Lengths
+    documents: Lengths
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Documents whose words overlap almost wholly with another one's."""
+
+    compared: int
+    threshold: float  # Jaccard similarity of the sets of words
+    documents: int
+    identical: int  # of these, such as have the very words of another one
+    groups: int
+    examples: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Recurring:
+    """Distinct texts of a part for testing, and how many of them training sees too."""
+
+    test: int
+    in_training: int
+
+
+@dataclass(frozen=True)
+class RowSplit:
+    """What a split by row would leak by one way to compare texts; keys of `recurring` are `queries`, `documents`."""
+
+    shares: dict[str, float]
+    recurring: dict[str, Recurring]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`check.json`; keys of `row_split` are `exact` and `normalised`, the ways to compare texts."""
+
+    source: str
+    sha256: str
+    revision: str | None
+    synthetic: bool
+    records: int
+    queries: int
+    documents: int
+    judged_per_query: Spread
+    relevant_per_query: Spread
+    queries_without_relevant: int
+    unjudged_documents: int
+    grades: Grades
+    tokens: Tokens
+    findings: tuple[Finding, ...]
+    near_duplicates: NearDuplicates
+    row_split: dict[str, RowSplit]
+    split: Audit
+    warnings: tuple[str, ...]

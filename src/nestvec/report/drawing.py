@@ -1,0 +1,158 @@
+"""How every figure looks and how it is saved: PNG for slides, SVG for the page.
+
+The drawings use a handful of named colours. The page replaces each in the SVG by a CSS variable (`svg.page_svg`), so
+that the same drawing reads in light and in dark. Systems differ by colour, marker and line style, not by colour alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from nestvec.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+T = TypeVar("T")
+
+SIZE = (4.6, 3.6)  # inches; small, so that the text stays readable when the page shrinks it to a phone
+MARGIN = 0.15  # inches of paper around the PNG; the page brings its own
+LEFT, RIGHT, BOTTOM = 0.46, 0.12, 0.52  # inches: margins
+TITLE, LEGEND = 0.29, 0.24  # inches: heights of a line above the axes
+INK, MUTED, RULE, PAPER = "#1d2024", "#5c636c", "#dcdfe3", "#ffffff"
+IN_ROW = 4  # entries of a legend side by side
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a system looks in every figure, in light and in dark."""
+
+    light: str
+    dark: str
+    marker: str
+    dash: str | tuple[int, tuple[float, ...]]
+
+
+# Dark enough on white and light enough on black for 3:1; hues after Okabe & Ito, which colour-blind readers tell apart.
+STYLES = (
+    Style("#6b727b", "#a9b2bc", "s", (0, (5, 2))),
+    Style("#b9530a", "#f0994d", "^", (0, (7, 1.5, 1.5, 1.5))),
+    Style("#0b65b3", "#62b3f6", "o", "-"),
+    Style("#9b3f7a", "#e49ac6", "D", (0, (1.2, 1.8))),
+    Style("#00755a", "#4fc9a3", "v", (0, (3, 1.5))),
+    Style("#866900", "#e2c150", "P", (0, (9, 3))),
+    Style("#007c99", "#70d2ec", "X", (0, (4, 1, 1, 1))),
+    Style("#7a4b2a", "#d3a17c", "*", (0, (2, 1))),
+)
+RELEVANT = STYLES[4].light
+
+_RC: Any = {
+    "svg.fonttype": "none",  # text stays text: searchable, and in the page's own typeface
+    "text.parse_math": False,  # a name with a dollar sign is a name
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
+    "font.size": 10.3,
+    "axes.labelsize": 10.3,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "text.color": INK,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.5,
+    "legend.frameon": False,
+    "legend.fontsize": 10.3,
+    "hatch.linewidth": 0.6,
+}
+
+
+def draw(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path | None = None) -> str:
+    """Draw a figure.
+
+    Args:
+        name: the figure's, from which the ids inside the SVG follow.
+        paint: draws it.
+        facts: what it shows.
+        directory: where NAME.png (150 dpi, white) and NAME.svg go; None writes no file.
+
+    Returns:
+        The SVG's text.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+        from matplotlib.transforms import Bbox
+    except ImportError as error:
+        raise MissingExtraError(error.name or "matplotlib", "report") from error
+    # ids stay the same from run to run and differ between figures
+    with mpl.rc_context(_RC | {"svg.hashsalt": name}):
+        figure = Figure(figsize=SIZE)  # outside of pyplot, so that nothing has to be closed
+        paint(figure.add_subplot(), facts)
+        if directory is not None:
+            frame = Bbox.from_extents(-MARGIN, -MARGIN, SIZE[0] + MARGIN, SIZE[1] + MARGIN)
+            figure.savefig(
+                directory / f"{name}.png", dpi=150, facecolor=PAPER, metadata={"Software": None}, bbox_inches=frame
+            )
+        svg = StringIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    if directory is not None:
+        (directory / f"{name}.svg").write_text(svg.getvalue(), encoding="utf-8")
+    return svg.getvalue()
+
+
+def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT) -> None:
+    """Put a title and legends above the axes, flush left, and give the axes what is left of the figure.
+
+    Args:
+        axes: the drawing.
+        title: what the vertical axis shows.
+        legends: the entries of each legend; each begins a new line.
+        left: inches that the labels of the vertical axis need.
+    """
+    figure, (width, height) = cast("Figure", axes.get_figure()), SIZE
+    figure.text(0, 1, title, va="top")
+    line = TITLE
+    for entries in legends:
+        figure.legend(
+            handles=list(entries), loc="upper left", bbox_to_anchor=(0, 1 - line / height), ncols=IN_ROW, borderpad=0,
+            borderaxespad=0, handlelength=2.1, columnspacing=1.0, handletextpad=0.5, labelspacing=0.4,
+        )  # fmt: skip
+        line += LEGEND * -(-len(entries) // IN_ROW)
+    top = 1 - (line + 0.08) / height
+    figure.subplots_adjust(left=left / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=top)
+
+
+def entry(label: str, **look: Any) -> Artist:  # noqa: ANN401 - matplotlib's own options
+    """A legend entry for something drawn many times."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **look)
+
+
+def patch(label: str, **look: Any) -> Artist:  # noqa: ANN401 - matplotlib's own options
+    """A legend entry for bars."""
+    from matplotlib.patches import Patch
+
+    return Patch(label=label, **look)

@@ -1,0 +1,100 @@
+"""The page of `nestvec reproduce`: published numbers beside ours, and how much of the gain was leakage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nestvec.files import replacing, write_text
+from nestvec.report.drawing import MUTED, STYLES, draw, entry, head
+from nestvec.report.figures import style_places
+from nestvec.report.html import fill, number
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+METRICS = {"recall@10": "recall@10", "mrr@10": "MRR@10", "ndcg@10": "nDCG@10"}
+_DRAWN = ("pretrained", "mnr", "matryoshka")
+_FIGURE = "recall_by_dimension"
+
+
+def write_reproduction_page(facts: dict[str, Any], root: Path) -> None:
+    """Write `reproduce.html` and its figure; the same facts give the same bytes.
+
+    Args:
+        facts: what `reproduce.json` holds.
+        root: the folder.
+    """
+    with replacing(root / "figures") as directory:
+        directory.mkdir()
+        drawings = {_FIGURE: draw(_FIGURE, _truncation, facts, directory)}
+    told = {
+        "facts": facts,
+        "headline": headline(facts),
+        "metrics": METRICS,
+        "described": {_FIGURE: _described(facts)},
+        "places": style_places(_DRAWN),
+    }
+    write_text(root / "reproduce.html", fill("reproduction.html.jinja", told, drawings))
+
+
+def headline(facts: dict[str, Any]) -> str:
+    """What came out, in one sentence.
+
+    Args:
+        facts: what `reproduce.json` holds.
+
+    Returns:
+        The sentence.
+    """
+    gains = {
+        entry["where"]: entry for entry in facts["gains"] if entry["system"] == "mnr" and entry["gain"] is not None
+    }
+    if "published protocol" not in gains:
+        return "The published protocol, measured without training."
+    first, second = gains["published protocol"], gains["leak-free protocol"]
+    return (
+        f"Fine-tuning gains {number(first['gain'])} of recall@10 as published and {number(second['gain'])} "
+        "when nothing of the test is seen in training."
+    )
+
+
+def _truncation(axes: Axes, facts: dict[str, Any]) -> None:
+    """Recall@10 against the dimension: ours as lines, the published ones as hollow markers."""
+    places = style_places(_DRAWN)
+    dimensions = sorted({row["dimension"] for row in facts["rows"] if row["system"] in _DRAWN})
+    legends = []
+    for system in _DRAWN:
+        style = STYLES[places[system]]
+        rows = sorted((row for row in facts["rows"] if row["system"] == system), key=lambda row: row["dimension"])
+        axes.plot(
+            [row["dimension"] for row in rows], [row["published"]["recall@10"] for row in rows], linestyle=":",
+            linewidth=1, color=style.light, marker=style.marker, fillstyle="none",
+        )  # fmt: skip
+        ours = [row for row in rows if row["ours"]]
+        widths = [row["dimension"] for row in ours]
+        low, high = ([row["ours"]["recall@10"][end] for row in ours] for end in ("low", "high"))
+        axes.fill_between(widths, low, high, color=style.light, alpha=0.15, linewidth=0)
+        axes.plot(
+            widths, [row["ours"]["recall@10"]["value"] for row in ours], linestyle=style.dash, color=style.light,
+            marker=style.marker,
+        )  # fmt: skip
+        legends.append(entry(system, color=style.light, marker=style.marker, linestyle=style.dash))
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(dimensions, labels=[str(dimension) for dimension in dimensions])
+    axes.minorticks_off()
+    axes.set_xlabel("dimensions (log scale), float32")
+    hollow = entry("as published", color=MUTED, marker="o", fillstyle="none", linestyle=":")
+    head(axes, f"recall@10, mean of n = {facts['counts']['test_queries']:,} test records", legends, [hollow])
+
+
+def _described(facts: dict[str, Any]) -> str:
+    """The figure in numbers, for people who do not see it."""
+    sentences = []
+    for row in facts["rows"]:
+        ours = f", {number(row['ours']['recall@10']['value'])} here" if row["ours"] else ""
+        sentences.append(
+            f"{row['system']} at {row['dimension']}: {number(row['published']['recall@10'])} published{ours}."
+        )
+    return "Line chart of recall@10 by dimension. " + " ".join(sentences)
