@@ -1,4 +1,4 @@
-"""Oracles: the `datasets` library draws the original's split; a table in Home Depot's form and size, made up here, tells
+"""Oracles: the `datasets` library draws the original's split; a made-up table in Home Depot's form and size tells
 which rows are pairs, queries and documents; pytrec_eval re-scores what was run."""
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def _sampled(texts: Sequence[str], seed: int) -> Sequence[str]:
 def _splits(records: Records, grades: Grades, task: Task, settings: Settings) -> dict[str, Any]:
     """What the split that a run would use costs, and what a naive one by row would leak."""
     protocol = settings.split.protocol if records.labels is None else "own"
-    share = float((task.labels == "test").mean())
+    share = float(task.of("test").mean())
     ways = {"exact": exact_texts(records), "normalised": normalised_texts(records)}
     return {
         "row_split": {way: _row_split(texts, share, settings.seed) for way, texts in ways.items()},

@@ -34,6 +34,11 @@ class Prepared:
     model: ModelFolder
 
     @property
+    def protocol(self) -> str:
+        """How the records were split; `own` where the source says so itself."""
+        return self.settings.split.protocol if self.records.labels is None else "own"
+
+    @property
     def trained(self) -> tuple[str, ...]:
         """Systems to train; none at 0 epochs."""
         return self.settings.training.systems if self.settings.training.epochs else ()
@@ -109,8 +114,8 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
         records = load_records(data, settings.seed)
     try:
         grades = read_grades(records.grade, data.threshold)
-        labels = split_records(records, data, settings.split, settings.seed)
-        return records, grades, make_task(records, grades, labels, protocol)
+        parts = split_records(records, data, settings.split, settings.seed)
+        return records, grades, make_task(records, grades, parts, protocol)
     except InputError as error:
         raise error.at(data.source) from error
 

@@ -234,9 +234,9 @@ def _gain(where: str, results: dict[str, Any], system: str) -> dict[str, Any]:
 
 def _unseen_gains(prepared: Prepared, folder: RunFolder) -> list[dict[str, Any]]:
     """The published run's gain on the test records whose query, or query and product, training did not see."""
-    texts, labels = normalised_texts(prepared.records), prepared.task.labels
+    texts, trained = normalised_texts(prepared.records), prepared.task.of("train")
     rows = np.array([int(identifier[1:]) for identifier in prepared.task.ids])  # of the records, see `data.task`
-    seen = {kind: np.isin(values[rows], values[labels == "train"]) for kind, values in texts.items()}
+    seen = {kind: np.isin(values[rows], values[trained]) for kind, values in texts.items()}
     values = _recall(folder, list(prepared.task.ids))
     found = []
     for where, mask in (

@@ -39,7 +39,7 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
     with replacing(folder.path("records")) as temporary:
         save_records(records, task.labels, temporary)
     write_json(folder.path("grades"), prepared.grades.to_json())
-    found = audit(records, task, prepared.grades.threshold, settings.split.protocol, settings.seed)
+    found = audit(records, task, prepared.grades.threshold, prepared.protocol, settings.seed)
     write_json(folder.path("audit"), found)
     if records.rejected:
         with replacing(folder.path("rejected")) as temporary:
@@ -137,7 +137,7 @@ def _header(prepared: Prepared) -> Facts:
         "relevant_from": prepared.grades.relevant_from,
         "model": prepared.model.name,
         "full_dimension": prepared.model.width,
-        "protocol": prepared.settings.split.protocol,
+        "protocol": prepared.protocol,
         "unanswerable": prepared.task.unanswerable,
     }
 

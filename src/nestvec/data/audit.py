@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.data.split import HELD_OUT, SPLITS, UNUSED, WITHHELD, same_text
+from nestvec.data.split import HELD_OUT, PARTS, SPLITS, same_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,21 +30,20 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
         exact text, what withholding cost, the connected components of queries and documents, and what a naive split by
         row would have leaked.
     """
-    labels = task.labels
     texts = normalised_texts(records)
-    names = [name for name in (*SPLITS, WITHHELD, UNUSED) if name in SPLITS or (labels == name).any()]
+    names = [name for name in PARTS if name in SPLITS or task.of(name).any()]
     return {
         "protocol": protocol,
-        "queries": {name: len(np.unique(texts["queries"][labels == name])) for name in SPLITS},
-        "records": {name: int((labels == name).sum()) for name in names},
-        "documents": {name: len(np.unique(texts["documents"][labels == name])) for name in names},
+        "queries": {name: len(np.unique(texts["queries"][task.of(name)])) for name in SPLITS},
+        "records": {name: int(task.of(name).sum()) for name in names},
+        "documents": {name: len(np.unique(texts["documents"][task.of(name)])) for name in names},
         "training_pairs": len(task.pairs),
-        "withheld_pairs": int(((labels == WITHHELD) & (records.grade >= threshold)).sum()),
-        "leaks": _leaks(texts, labels),
-        "exact_leaks": _leaks(exact_texts(records), labels),
-        "leaked_share": _share(texts, labels == "test", labels == "train"),
+        "withheld_pairs": int((task.of("withheld") & (records.grade >= threshold)).sum()),
+        "leaks": _leaks(texts, task),
+        "exact_leaks": _leaks(exact_texts(records), task),
+        "leaked_share": _share(texts, task.of("test"), task.of("train")),
         "components": _components(texts),
-        "row_split": naive_split(texts, float((labels == "test").mean()), seed),
+        "row_split": naive_split(texts, float(task.of("test").mean()), seed),
     }
 
 
@@ -77,10 +76,10 @@ def exact_texts(records: Records) -> dict[str, NDArray[np.int64]]:
     return {"queries": records.query, "documents": numbers[records.document]}
 
 
-def _leaks(texts: dict[str, NDArray[np.int64]], labels: NDArray[np.str_]) -> dict[str, int]:
+def _leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, int]:
     """Distinct texts of each held-out part that training sees too."""
     return {
-        f"{part} {what} in training": len(np.intersect1d(values[labels == part], values[labels == "train"]))
+        f"{part} {what} in training": len(np.intersect1d(values[task.of(part)], values[task.of("train")]))
         for part in reversed(HELD_OUT)
         for what, values in texts.items()
     }

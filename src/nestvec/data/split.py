@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 FEWEST_QUERIES = 20
 HELD_OUT = ("validation", "test")
 SPLITS = ("train", *HELD_OUT)
-WITHHELD, UNUSED = "withheld", "unused"
+PARTS = (*SPLITS, "withheld", "unused")  # a record's part is a place in this list: a byte, as there may be many records
+TRAIN, VALIDATION, TEST, WITHHELD, UNUSED = range(len(PARTS))
 PUBLISHED_SEED, PUBLISHED_RECORDS, PUBLISHED_TEST = 42, 25_000, 0.2
 _SPELLINGS = {
     "train": ("train", "training"),
@@ -40,7 +41,7 @@ _SPELLINGS = {
 }
 
 
-def split_records(records: Records, data: DataSettings, settings: SplitSettings, seed: int) -> NDArray[np.str_]:
+def split_records(records: Records, data: DataSettings, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
     """Label every record.
 
     Args:
@@ -50,7 +51,7 @@ def split_records(records: Records, data: DataSettings, settings: SplitSettings,
         seed: decides who is held out, but for the published protocol.
 
     Returns:
-        (n,) `train`, `validation`, `test`, `withheld` or `unused`.
+        (n,) places in `PARTS`: train, validation, test, withheld or unused.
 
     Raises:
         InputError: there are too few queries, or the source's own labels are unknown.
@@ -65,7 +66,7 @@ def split_records(records: Records, data: DataSettings, settings: SplitSettings,
     return _PROTOCOLS[settings.protocol](records, settings, seed)
 
 
-def published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.str_]:
+def published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.int8]:
     """The original experiment's split by record, as the `datasets` library draws it.
 
     Args:
@@ -73,41 +74,41 @@ def published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.str_]:
         limit: how many of them the experiment takes.
 
     Returns:
-        (n,) `train`, `test`, or `unused`.
+        (n,) places in `PARTS`: train, test, or unused.
     """
     chosen = np.random.default_rng(PUBLISHED_SEED).permutation(count)[:limit]
     order = chosen[np.random.default_rng(PUBLISHED_SEED).permutation(len(chosen))]
     held = ceil(PUBLISHED_TEST * len(chosen))
-    labels = np.full(count, UNUSED, dtype="<U10")
-    labels[order[:held]], labels[order[held:]] = "test", "train"
-    return labels
+    parts = np.full(count, UNUSED, dtype=np.int8)
+    parts[order[:held]], parts[order[held:]] = TEST, TRAIN
+    return parts
 
 
-def _leak_free(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.str_]:
+def _leak_free(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
     """By query, with what would leak withheld."""
-    labels = _by_query(records, settings, seed)
+    parts = _by_query(records, settings, seed)
     document = same_text(records.documents)[records.document]
-    held = np.unique(document[labels != "train"])
-    return np.where((labels == "train") & np.isin(document, held), WITHHELD, labels)
+    held = np.unique(document[parts != TRAIN])
+    return np.where((parts == TRAIN) & np.isin(document, held), np.int8(WITHHELD), parts)
 
 
-def _by_query(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.str_]:
+def _by_query(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
     """Each query with all its records into one part."""
     place = np.array([_place(text, seed) for text in records.queries])
     limits = [settings.test, settings.test + settings.validation]
-    labels: NDArray[np.str_] = np.array(["test", "validation", "train"], dtype="<U10")[
+    parts: NDArray[np.int8] = np.array([TEST, VALIDATION, TRAIN], dtype=np.int8)[
         np.searchsorted(limits, place, side="right")[records.query]
     ]
-    return labels
+    return parts
 
 
-def _own(labels: Sequence[str], column: str) -> NDArray[np.str_]:
+def _own(labels: Sequence[str], column: str) -> NDArray[np.int8]:
     """The source's own labels in our words."""
     words = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
     for label in sorted(set(labels)):
         if label.strip().lower() not in words:
             raise InputError(f"--split-column {column} holds {label!r}", "train, validation or test", column=column)
-    return np.array([words[label.strip().lower()] for label in labels], dtype="<U10")
+    return np.array([SPLITS.index(words[label.strip().lower()]) for label in labels], dtype=np.int8)
 
 
 def same_text(texts: Sequence[str]) -> NDArray[np.int64]:
@@ -129,7 +130,7 @@ def _place(text: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-_PROTOCOLS: dict[str, Callable[[Records, SplitSettings, int], NDArray[np.str_]]] = {
+_PROTOCOLS: dict[str, Callable[[Records, SplitSettings, int], NDArray[np.int8]]] = {
     "leak-free": _leak_free,
     "by-query": _by_query,
 }

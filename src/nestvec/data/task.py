@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.data.grades import gains
-from nestvec.data.split import HELD_OUT, PUBLISHED_SEED, SPLITS
+from nestvec.data.split import HELD_OUT, PARTS, PUBLISHED_SEED, SPLITS, TEST, TRAIN, VALIDATION
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Task:
     """Training and evaluation over n records, with q topics and a catalogue of d documents.
 
     Attributes:
-        labels: (n,) the split of each record.
+        parts: (n,) the part of each record, a place in `split.PARTS`.
         pairs: (p,) records to train on.
         texts: q query texts.
         ids: q query ids.
@@ -44,7 +44,7 @@ class Task:
         unanswerable: held-out queries per split that no judged document answers; they are not asked.
     """
 
-    labels: NDArray[np.str_]
+    parts: NDArray[np.int8]
     pairs: NDArray[np.int64]
     texts: Sequence[str]
     ids: Sequence[str]
@@ -56,14 +56,25 @@ class Task:
     relevant_from: int
     unanswerable: dict[str, int]
 
+    def of(self, part: str) -> NDArray[np.bool_]:
+        """(n,) which records belong to a part, named as in `split.PARTS`."""
+        mask: NDArray[np.bool_] = self.parts == PARTS.index(part)
+        return mask
 
-def make_task(records: Records, grades: Grades, labels: NDArray[np.str_], protocol: str) -> Task:
+    @property
+    def labels(self) -> NDArray[np.str_]:
+        """(n,) the parts' names; takes 40 bytes a record."""
+        names: NDArray[np.str_] = np.array(PARTS)[self.parts]
+        return names
+
+
+def make_task(records: Records, grades: Grades, parts: NDArray[np.int8], protocol: str) -> Task:
     """Draw the consequences of a split.
 
     Args:
         records: n records.
         grades: their histogram and threshold.
-        labels: (n,) the split of each.
+        parts: (n,) the part of each.
         protocol: `published` asks by record and trains above the threshold; others ask by query and train from it on.
 
     Returns:
@@ -76,21 +87,21 @@ def make_task(records: Records, grades: Grades, labels: NDArray[np.str_], protoc
     relevant = records.grade >= grades.threshold
     trainable = records.grade > grades.threshold if by_record else relevant
     for name in ("train", "test") if by_record else SPLITS:
-        if not (relevant & (labels == name)).any():
+        if not (relevant & (parts == PARTS.index(name))).any():
             wanted = "more judged queries, or other shares or threshold"
             raise InputError(f"the {name} split holds no relevant record", wanted)
-    pairs = np.flatnonzero((labels == "train") & trainable)
+    pairs = np.flatnonzero((parts == TRAIN) & trainable)
     if len(pairs) == 0:
         raise InputError("the training split holds no relevant record", "at least one pair to train on")
     task = _by_record if by_record else _by_query
-    return task(records, grades, labels, pairs)
+    return task(records, grades, parts, pairs)
 
 
-def _by_query(records: Records, grades: Grades, labels: NDArray[np.str_], pairs: NDArray[np.int64]) -> Task:
+def _by_query(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
     """Every held-out query with all its judgements of its split, against all documents."""
     gain = gains(records.grade, grades.lowest)
-    part = np.array([HELD_OUT.index(label) if label in HELD_OUT else -1 for label in labels.tolist()])
-    key = np.where(part >= 0, part * len(records.queries) + records.query, -1)
+    held = (parts == VALIDATION) | (parts == TEST)
+    key = np.where(held, (parts.astype(np.int64) - VALIDATION) * len(records.queries) + records.query, -1)
     asked = np.unique(key[key >= 0])
     answerable = np.unique(key[(key >= 0) & (records.grade >= grades.threshold)])
     rows = np.flatnonzero(np.isin(key, answerable))
@@ -100,7 +111,7 @@ def _by_query(records: Records, grades: Grades, labels: NDArray[np.str_], pairs:
     place[order] = np.arange(len(order))
     lost = np.array(HELD_OUT)[np.setdiff1d(asked, answerable) // len(records.queries)]
     return Task(
-        labels=labels,
+        parts=parts,
         pairs=pairs,
         texts=[records.queries[row] for row in query[order]],
         ids=[records.query_ids[row] for row in query[order]],
@@ -114,16 +125,16 @@ def _by_query(records: Records, grades: Grades, labels: NDArray[np.str_], pairs:
     )
 
 
-def _by_record(records: Records, grades: Grades, labels: NDArray[np.str_], pairs: NDArray[np.int64]) -> Task:
+def _by_record(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
     """Every relevant test record as a query of its own, against the test records' documents and distractors."""
-    test = labels == "test"
+    test = parts == TEST
     rows = np.flatnonzero(test & (records.grade >= grades.threshold))
     judged = np.unique(records.document[test])
     others = np.setdiff1d(np.arange(len(records.documents)), judged)
     drawn = np.random.default_rng(PUBLISHED_SEED).permutation(others)[:DISTRACTORS]
     catalogue = np.concatenate([judged, np.sort(drawn)])
     return Task(
-        labels=labels,
+        parts=parts,
         pairs=pairs,
         texts=[records.queries[row] for row in records.query[rows]],
         ids=[f"r{row}" for row in rows],
