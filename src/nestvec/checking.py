@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.data.audit import audit, exact_texts, naive_split, normalised_texts
+from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split, normalised_texts
 from nestvec.data.duplicates import find_near_duplicates
 from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
@@ -207,13 +207,11 @@ def _splits(records: Records, grades: Grades, task: Task, settings: Settings) ->
 
 def _row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, Any]:
     """What the naive split by row leaks: shares of its test records, and how many distinct texts recur."""
-    count = len(texts["queries"])
-    drawn = np.random.default_rng(seed).permutation(count)  # as `naive_split` draws it
-    test, train = np.split(drawn, [max(1, round(share * count))])
+    test = drawn_by_row(len(texts["queries"]), share, seed)
     recurring = {}
     for kind, values in texts.items():
         asked = np.unique(values[test])
-        recurring[kind] = {"test": len(asked), "in_training": int(np.isin(asked, values[train]).sum())}
+        recurring[kind] = {"test": len(asked), "in_training": int(np.isin(asked, values[~test]).sum())}
     return {"shares": naive_split(texts, share, seed), "recurring": recurring}
 
 

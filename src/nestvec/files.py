@@ -41,6 +41,9 @@ LAYOUT = {
 }
 
 
+CHECK = ("check.json", "check.html")  # what `nestvec check --out` leaves; a run may follow in the same folder
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A run's folder on disk; `LAYOUT` says what lies where."""
@@ -110,7 +113,7 @@ def _claimed(folder: RunFolder, config: str) -> RunFolder:
         for stale in root.rglob(".*.tmp"):  # of a run that was killed
             _remove(stale)
         return folder
-    if root.is_dir() and any(not entry.name.startswith(".") for entry in root.iterdir()):
+    if root.is_dir() and any(not entry.name.startswith(".") and entry.name not in CHECK for entry in root.iterdir()):
         wanted = "a new or empty folder, or that of a run with the same settings"
         raise InputError("holds files that no run made", wanted, file=root)
     write_text(folder.path("config"), config)

@@ -107,10 +107,24 @@ def naive_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) ->
     Returns:
         Shares of its test records whose query, or document, is in its training part.
     """
-    count = len(texts["queries"])
+    test = drawn_by_row(len(texts["queries"]), share, seed)
+    return _share(texts, test, ~test)
+
+
+def drawn_by_row(count: int, share: float, seed: int) -> NDArray[np.bool_]:
+    """The test part of a naive split by row.
+
+    Args:
+        count: n records.
+        share: of them that are drawn.
+        seed: decides which.
+
+    Returns:
+        (n,) whether a record is in it; at least one is.
+    """
     test = np.zeros(count, dtype=bool)
     test[np.random.default_rng(seed).permutation(count)[: max(1, round(share * count))]] = True
-    return _share(texts, test, ~test)
+    return test
 
 
 def _components(texts: dict[str, NDArray[np.int64]]) -> dict[str, float]:
