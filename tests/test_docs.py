@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from typer.testing import CliRunner
 import nestvec
 from nestvec.cli import app
 from nestvec.data.columns import find_columns
-from nestvec.settings import DataSettings, Settings
+from nestvec.data.readers import READERS
+from nestvec.data.streams import PACKED
+from nestvec.settings import CONFLICTS, PROTOCOLS, DataSettings, Settings
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "nestvec"
@@ -72,10 +75,30 @@ def test_every_option_of_run_has_help_and_is_shown(option):
 
 
 def test_no_document_names_an_option_that_is_not_there():
-    known = {name for option in OPTIONS for name in option.opts} | {"--help", "--version"}
+    known = {name for command in COMMANDS.values() for option in command.params for name in option.opts}
+    known |= {"--help", "--version"}
     for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")):
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", path.read_text(encoding="utf-8")))
         assert named <= known, path.name
+
+
+TYPED = [
+    line
+    for path in DOCUMENTS
+    for block in blocks(path.read_text(encoding="utf-8"), "sh")
+    for line in block.replace("\\\n", " ").splitlines()
+    if re.match(r"(\.venv/bin/)?nestvec ", line)
+]
+
+
+@pytest.mark.parametrize("line", TYPED)
+def test_every_command_shown_is_one_that_can_be_typed(line):
+    _, name, *arguments = shlex.split(line, comments=True)
+    context = COMMANDS[name].make_context(name, arguments)  # fails on an option that this command does not have
+    given = {option: value for option, value in context.params.items() if value is not None}
+    settings = {option: value for option, value in given.items() if option in Settings.from_flat({}).flat()}
+    if name != "reproduce":
+        Settings.from_flat(settings)
 
 
 # --- the Makefile
@@ -220,6 +243,42 @@ def test_messages_explained_are_messages_given(message):
 def test_findings_explained_are_findings_made(row):
     assert f'"{row[0]}"' in SOURCE_TEXT
     assert row[1].split(";")[0].rstrip(".") in SOURCE_TEXT
+
+
+def test_findings_made_while_reading_are_explained():
+    from nestvec.data.load import _NOTES
+
+    explained = {row[0] for row in table(DATA, "finding")}
+    assert explained >= {*_NOTES, "bad rows"}
+
+
+def test_formats_protocols_and_conflicts_are_explained():
+    for word in (*READERS, *PROTOCOLS, *CONFLICTS):
+        assert f"`{word}`" in DATA, word
+    for packing in PACKED:
+        assert packing in DATA, packing
+
+
+def test_what_the_audit_counts_is_explained():
+    from nestvec.data import audit
+
+    [returned] = [
+        node.value
+        for node in ast.walk(ast.parse(Path(audit.__file__).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict) and len(node.value.keys) > 5
+    ]
+    explained = [name for row in table(DATA, "key") for name in re.findall(r"`(\w+)`", row[0])]
+    assert explained == [key.value for key in returned.keys]
+
+
+def test_the_columns_of_rejected_rows_are_explained():
+    from dataclasses import fields
+
+    from nestvec.data.source import Rejected
+
+    [rows] = re.findall(r"^\| column \| what it holds \|\n\|[-|]+\|\n((?:\|.*\n)+)", DATA, re.MULTILINE)
+    named = [name for row in rows.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert named == [field.name for field in fields(Rejected)]
 
 
 def test_the_run_folder_is_documented():

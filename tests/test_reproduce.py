@@ -13,7 +13,7 @@ from tables import THINGS
 
 from nestvec.errors import InputError
 from nestvec.prepared import read_task
-from nestvec.reproduce import PUBLISHED, reproduce, settings_for
+from nestvec.reproducing import PUBLISHED, reproduce, settings_for
 
 ROWS = 74_067
 GRADES = (1.0, 1.33, 1.67, 2.0, 2.33, 2.5, 2.67, 3.0)

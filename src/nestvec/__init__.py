@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nestvec.checking import Check, check
     from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
     from nestvec.pipeline import Run, load_run, run
+    from nestvec.reproducing import Reproduction, reproduce
     from nestvec.settings import Settings
 
 __version__ = "0.1.0"
@@ -22,11 +23,13 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "NestvecError",
+    "Reproduction",
     "Run",
     "Settings",
     "__version__",
     "check",
     "load_run",
+    "reproduce",
     "run",
 ]
 
@@ -34,6 +37,7 @@ _HOMES = {
     "checking": ("Check", "check"),
     "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
     "pipeline": ("Run", "load_run", "run"),
+    "reproducing": ("Reproduction", "reproduce"),
     "settings": ("Settings",),
 }
 

@@ -157,7 +157,7 @@ def reproduce(
     """The original experiment, as published, against its published numbers; then without its leaks."""
     if out is None:
         raise InputError("--out is missing", "a folder to write")
-    from nestvec.reproduce import reproduce as reproduce_experiment
+    from nestvec.reproducing import reproduce as reproduce_experiment
 
     with _stoppable(), Terminal() as terminal:
         found = reproduce_experiment(

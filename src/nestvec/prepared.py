@@ -92,7 +92,10 @@ def prepare(settings: Settings) -> Prepared:
     """
     model = find_model(settings.training.model, settings.training.model_sha256)
     settings = _resolved(settings, model.width)
-    return Prepared(settings, *read_task(settings), model)
+    records, grades, task = read_task(settings)
+    if records.revision is not None:  # pinned: the run's config reads the same again
+        settings = replace(settings, data=replace(settings.data, revision=records.revision))
+    return Prepared(settings, records, grades, task, model)
 
 
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from nestvec.data.source import BATCH, Batch, Rejects, Source, damaged, numbered
+from nestvec.data.source import BATCH, SET_ASIDE, Batch, Rejects, Source, damaged, numbered
 from nestvec.data.streams import PIECE, Unpacked, find_encoding, sha256_of, suffix
 from nestvec.errors import InputError
 
@@ -140,7 +140,10 @@ def _header(path: Path, encoding: str, delimiter: str) -> tuple[str, ...]:
 
 def _json_lines(path: Path) -> Source:
     """A file with one JSON object a line; the first ones' fields are the columns, and one that a line lacks is null."""
-    first = list(islice(json_objects(path, Rejects()), _LOOKED_AT))
+    bad = Rejects(SET_ASIDE)  # whether they stop the load is decided when they are read
+    first = list(islice(json_objects(path, bad), _LOOKED_AT))
+    if not first and bad.rows:
+        raise InputError(bad.rows[0].problem, bad.rows[0].expected, file=path, row=bad.rows[0].row)
     if not first:
         raise InputError("is empty", "one JSON object a line", file=path)
     names = tuple(dict.fromkeys(name for _, values in first for name in values))
