@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nestvec.data.load import load_records
+from nestvec.settings import DataSettings
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nestvec.data.records import Records
 
 THINGS = ("hammer", "saw", "drill", "wrench", "level", "chisel", "clamp", "ladder", "shovel", "rake")
 
@@ -53,3 +58,16 @@ def spoilt(queries: int = 60) -> list[dict[str, Any]]:
     for row in table[20:25]:
         row["grade"] = 1  # a query that nothing is relevant for
     return table
+
+
+def load(path: Path | str, **options: Any) -> Records:
+    """The records of a source."""
+    return load_records(DataSettings(source=str(path), **options))
+
+
+def seen(records: Records) -> list[tuple[str, str, float]]:
+    """Records as (query, document, grade)."""
+    return [
+        (records.queries[query], records.documents[document], float(grade))
+        for query, document, grade in zip(records.query, records.document, records.grade, strict=True)
+    ]

@@ -32,18 +32,6 @@ def checked(tmp_path):
     return check
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    """The tests' usual table: 60 queries with grades 3, 3, 2, 1, 1; nine queries share a document with the next one."""
-    return nestvec.check(str(write_csv(tmp_path_factory.mktemp("plain") / "judged.csv", rows())))
-
-
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    path = write_csv(tmp_path_factory.mktemp("spoilt") / "judged.csv", spoilt())
-    return nestvec.check(str(path), on_bad_row="set-aside")
-
-
 # --- facts
 
 

@@ -9,24 +9,11 @@ import io
 import re
 from pathlib import Path
 
-import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from tables import rows, spoilt, write_csv
 
 import nestvec
 from nestvec.terminal import print_check
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    return nestvec.check(str(write_csv(tmp_path_factory.mktemp("plain") / "judged.csv", rows())))
-
-
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    path = write_csv(tmp_path_factory.mktemp("spoilt") / "judged.csv", spoilt())
-    return nestvec.check(str(path), on_bad_row="set-aside")
 
 
 def printed(found, encoding="utf-8", **options):

@@ -9,23 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tables import rows, write_csv
+from tables import load, rows, seen, write_csv
 
 from nestvec.data.load import load_records
 from nestvec.data.records import save_records
 from nestvec.errors import InputError
 from nestvec.settings import DataSettings
-
-
-def load(path, **options):
-    return load_records(DataSettings(source=str(path), **options))
-
-
-def seen(records):
-    return [
-        (records.queries[query], records.documents[document], float(grade))
-        for query, document, grade in zip(records.query, records.document, records.grade, strict=True)
-    ]
 
 
 @pytest.fixture(params=["csv", "tsv", "jsonl", "parquet"])

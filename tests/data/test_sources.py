@@ -8,7 +8,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tables import rows, write_csv
+from tables import load, rows, seen, write_csv
 
 from nestvec.data.load import load_records
 from nestvec.errors import InputError
@@ -16,17 +16,6 @@ from nestvec.settings import DataSettings
 
 TABLE = rows(queries=30)
 HEADER = "query,document,grade\n"
-
-
-def load(path, **options):
-    return load_records(DataSettings(source=str(path), **options))
-
-
-def seen(records):
-    return [
-        (records.queries[query], records.documents[document], float(grade))
-        for query, document, grade in zip(records.query, records.document, records.grade, strict=True)
-    ]
 
 
 EXPECTED = [(row["query"], row["document"], float(row["grade"])) for row in TABLE]

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nestvec.evaluation.surface import Point
 from nestvec.report import html
-from nestvec.report.facts import Measure, Point
+from nestvec.report.facts import Measure
 
 NBSP = "\u00a0"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
+from nestvec.evaluation.surface import Point
 from nestvec.report.changes import Changes, Key, read_changes
 from nestvec.report.conform import MisfitError, conform, load_json
 from nestvec.report.facts import (
@@ -18,7 +19,6 @@ from nestvec.report.facts import (
     Config,
     Finding,
     Grades,
-    Point,
     Recommendation,
     Results,
     Row,

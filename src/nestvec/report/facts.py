@@ -9,6 +9,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from nestvec.evaluation.surface import Point
+
 METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
 BASELINE = "pretrained"  # what every change is measured against
 LEXICAL = "bm25"  # has no vectors, so no dimension, precision or bytes
@@ -22,21 +24,6 @@ class Measure:
     value: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Point:
-    """A system at a dimension and precision; all but the system are None for BM25."""
-
-    system: str
-    dimension: int | None
-    precision: str | None
-    bytes_per_vector: int | None
-
-    @property
-    def name(self) -> str:
-        """As the run files and the comparisons are named: `mnr.48.int8`, `bm25`."""
-        return self.system if self.dimension is None else f"{self.system}.{self.dimension}.{self.precision}"
 
 
 @dataclass(frozen=True)

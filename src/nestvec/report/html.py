@@ -20,8 +20,9 @@ from nestvec.report.svg import page_colours, page_svg
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nestvec.evaluation.surface import Point
     from nestvec.report.content import Content
-    from nestvec.report.facts import Grades, Point
+    from nestvec.report.facts import Grades
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"

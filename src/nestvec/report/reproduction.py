@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.files import replacing, write_text
 from nestvec.report.drawing import MUTED, STYLES, draw, entry, head
+from nestvec.report.facts import Measure
 from nestvec.report.figures import style_places
 from nestvec.report.html import fill, number
 
@@ -30,13 +31,19 @@ def write_reproduction_page(facts: dict[str, Any], root: Path) -> None:
         directory.mkdir()
         drawings = {_FIGURE: draw(_FIGURE, _truncation, facts, directory)}
     told = {
-        "facts": facts,
+        "facts": {**facts, "rows": [_with_measures(row) for row in facts["rows"]]},
         "headline": headline(facts),
         "metrics": METRICS,
         "described": {_FIGURE: _described(facts)},
         "places": style_places(_DRAWN),
     }
     write_text(root / "reproduce.html", fill("reproduction.html.jinja", told, drawings))
+
+
+def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose intervals the page's filters can read."""
+    ours = row["ours"]
+    return {**row, "ours": ours and {metric: Measure(**ours[metric]) for metric in METRICS}}
 
 
 def headline(facts: dict[str, Any]) -> str:

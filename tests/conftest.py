@@ -1,0 +1,21 @@
+"""Checks that several test modules read; each is made once."""
+
+from __future__ import annotations
+
+import pytest
+from tables import rows, spoilt, write_csv
+
+import nestvec
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    """A check of the usual table: 60 queries, grades 3, 3, 2, 1, 1; nine queries share a document with the next one."""
+    return nestvec.check(str(write_csv(tmp_path_factory.mktemp("plain") / "judged.csv", rows())))
+
+
+@pytest.fixture(scope="session")
+def found(tmp_path_factory):
+    """A check of the spoilt table, its bad rows set aside."""
+    path = write_csv(tmp_path_factory.mktemp("spoilt") / "judged.csv", spoilt())
+    return nestvec.check(str(path), on_bad_row="set-aside")
