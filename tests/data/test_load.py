@@ -146,19 +146,20 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD, ids=list(BAD))
-def test_bad_csv_is_refused_with_its_place(tmp_path, case):
-    content, *words = BAD[case]
-    path = tmp_path / "bad.csv"
+def refused(path, content, words):
+    """Loading ends with one message that names the file and all of `words`."""
     path.write_text(content)
     with pytest.raises(InputError) as caught:
         load(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "expected" in message
-    for word in words:
-        assert word in message
+    for word in (str(path), "expected", *words):
+        assert word in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("case", BAD, ids=list(BAD))
+def test_bad_csv_is_refused_with_its_place(tmp_path, case):
+    content, *words = BAD[case]
+    refused(tmp_path / "bad.csv", content, words)
 
 
 JSON = '{"query": "a", "document": "b", "grade": 1}\n'
@@ -176,12 +177,7 @@ BAD_JSON = {
 @pytest.mark.parametrize("case", BAD_JSON, ids=list(BAD_JSON))
 def test_bad_json_lines_are_refused_with_their_place(tmp_path, case):
     content, *words = BAD_JSON[case]
-    path = tmp_path / "bad.jsonl"
-    path.write_text(content)
-    with pytest.raises(InputError) as caught:
-        load(path)
-    for word in (str(path), *words):
-        assert word in str(caught.value)
+    refused(tmp_path / "bad.jsonl", content, words)
 
 
 def test_a_damaged_parquet_file_is_refused(tmp_path):

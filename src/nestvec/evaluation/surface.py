@@ -6,6 +6,7 @@ One encoding per system goes in; a dimension is a re-normalised prefix of it and
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ class Catalogue:
     ids: Sequence[str]
     texts: Sequence[str]
 
-    @property
+    @cached_property
     def order(self) -> NDArray[np.int64]:
         """(d,) rows from the greatest id to the smallest."""
         return tie_order(self.ids)
