@@ -134,12 +134,13 @@ def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT)
     figure, (width, height) = cast("Figure", axes.get_figure()), SIZE
     figure.text(0, 1, title, va="top")
     line = TITLE
-    for entries in legends:
+    rows = [entries[first : first + IN_ROW] for entries in legends for first in range(0, len(entries), IN_ROW)]
+    for row in rows:  # one by one, as matplotlib would fill columns first
         figure.legend(
-            handles=list(entries), loc="upper left", bbox_to_anchor=(0, 1 - line / height), ncols=IN_ROW, borderpad=0,
-            borderaxespad=0, handlelength=2.1, columnspacing=1.0, handletextpad=0.5, labelspacing=0.4,
+            handles=list(row), loc="upper left", bbox_to_anchor=(0, 1 - line / height), ncols=IN_ROW, borderpad=0,
+            borderaxespad=0, handlelength=2.1, columnspacing=1.0, handletextpad=0.5,
         )  # fmt: skip
-        line += LEGEND * -(-len(entries) // IN_ROW)
+        line += LEGEND
     top = 1 - (line + 0.08) / height
     figure.subplots_adjust(left=left / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=top)
 
