@@ -99,7 +99,7 @@ def test_a_dash_stands_for_an_underscore():
 def test_an_unknown_name_is_refused_and_the_known_ones_shown(name):
     with pytest.raises(InputError) as caught:
         Settings.from_flat({name: 3}, "shop.toml")
-    assert str(caught.value).startswith(f"shop.toml: unknown setting {name!r}; expected one of batch_size, ")
+    assert str(caught.value).startswith(f"shop.toml: unknown setting {name!r}; expected one of accumulate, ")
 
 
 def test_every_setting_has_one_owner_and_words_for_help():

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from nestvec import processes
 from nestvec.config import read_config
 from nestvec.errors import GateClosedError, InputError, NestvecError, StoppedError
 from nestvec.settings import Settings, sections
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, quiet=not processes.is_first())
 
 
 def _print_version(wanted: bool) -> None:
@@ -100,7 +101,7 @@ _Config = Annotated[
 
 
 @app.command()
-@options("data", "split", "training", "evaluation", "recommendation")
+@options("data", "split", "training", "graded", "evaluation", "recommendation")
 def run(
     source: _Source = None,
     out: _Out = None,
@@ -116,6 +117,8 @@ def run(
 
     with _stoppable(), Terminal() as terminal:
         finished = run_settings(settings, folder, terminal)
+    if not processes.is_first():  # of several, one speaks
+        return
     typer.echo(finished.recommendation["reason"])
     typer.echo(f"The report: {finished.folder.path('report')}")
     if strict and not finished.ships:

@@ -6,6 +6,7 @@ killed run leaves nothing that looks finished. A stage is done when its marker e
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nestvec.errors import InputError
+from nestvec.errors import InputError, NestvecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,9 @@ LAYOUT = {
     "rejected": "data/rejected.parquet",
     "qrels": "data/qrels.trec",
     "models": "models",
+    "checkpoints": "checkpoints",
+    "mined": "mined",
+    "logs": "logs",
     "embeddings": "embeddings",
     "runs": "runs",
     "results": "results.json",
@@ -41,6 +45,7 @@ LAYOUT = {
 }
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, the quota, the largest file allowed
 CHECK = ("check.json", "check.html")  # what `nestvec check --out` leaves; a run may follow in the same folder
 
 
@@ -57,6 +62,10 @@ class RunFolder:
     def model(self, system: str) -> Path:
         """The saved model of a trained system."""
         return self.path("models") / system
+
+    def checkpoints(self, system: str) -> Path:
+        """What a training in progress goes on from; gone when the system is saved."""
+        return self.path("checkpoints") / system
 
     def run(self, name: str) -> Path:
         """The TREC run file of one point of the surface; `name` as in `Point.name`, such as `mnr.48.int8`."""
@@ -111,7 +120,7 @@ def _claimed(folder: RunFolder, config: str) -> RunFolder:
     if folder.path("config").is_file():
         _refuse_other_settings(folder.path("config"), config)
         for stale in root.rglob(".*.tmp"):  # of a run that was killed
-            _remove(stale)
+            remove(stale)
         return folder
     if root.is_dir() and any(not entry.name.startswith(".") and entry.name not in CHECK for entry in root.iterdir()):
         wanted = "a new or empty folder, or that of a run with the same settings"
@@ -153,14 +162,18 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    _remove(temporary)
+    remove(temporary)
     try:
         yield temporary
         if path.is_dir() and temporary.exists():  # a folder cannot be renamed over one that has files
-            _remove(path)
+            remove(path)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise NestvecError(f"{path} cannot be written ({error.strerror}); what was finished before stays") from error
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -200,7 +213,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Delete a file or folder if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

@@ -13,16 +13,18 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nestvec import stages
+from nestvec import processes, stages
 from nestvec.config import config_text
 from nestvec.errors import InputError
-from nestvec.files import RunFolder, claim_folder, read_json
+from nestvec.files import RunFolder, claim_folder, read_json, remove
 from nestvec.prepared import Prepared, prepare
 from nestvec.progress import Reporter, Silent
 from nestvec.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_TRAIN = "train "  # stages that all processes take part in
 
 
 @dataclass(frozen=True)
@@ -101,17 +103,32 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
         InputError: the input or a setting is wrong, or the folder was made with others; nothing was written.
     """
     reporter = reporter or Silent()
+    processes.join()
     prepared = prepare(settings)
-    folder = claim_folder(root, config_text(prepared.settings, prepared.inputs))
+    folder = _claimed(root, prepared)
     _say_what_was_read(prepared, reporter)
     for name, stage in _stages(prepared, folder, reporter).items():
-        if folder.is_done(name):
+        together = name.startswith(_TRAIN)
+        if not (together or processes.is_first()):
+            continue
+        done = folder.is_done(name)
+        if processes.agreed(done) if together else done:
             reporter.say(f"{name}: done before")
             continue
         start = time.perf_counter()
         facts = stage()
-        folder.mark_done(name, {**facts, "seconds": round(time.perf_counter() - start, 2)})
+        if processes.is_first():
+            folder.mark_done(name, {**facts, "seconds": round(time.perf_counter() - start, 2)})
+            remove(folder.path("checkpoints"))
     return Run(folder)
+
+
+def _claimed(root: Path, prepared: Prepared) -> RunFolder:
+    """The run's folder; only the first process makes it."""
+    if processes.is_first():
+        claim_folder(root, config_text(prepared.settings, prepared.inputs))
+    processes.wait_for_all()
+    return RunFolder(root)
 
 
 def _stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Callable[[], dict[str, Any]]]:
@@ -119,7 +136,7 @@ def _stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[s
     job = prepared, folder, reporter
     return {
         "prepare": partial(stages.write_data, prepared, folder),
-        **{f"train {system}": partial(stages.train_system, *job, system) for system in prepared.trained},
+        **{f"{_TRAIN}{system}": partial(stages.train_system, *job, system) for system in prepared.trained},
         **{f"encode {system}": partial(stages.encode_texts, *job, system) for system in prepared.systems},
         "evaluate": partial(stages.evaluate, *job),
         "report": partial(stages.report, folder),

@@ -129,5 +129,9 @@ def _resolved(settings: Settings, width: int) -> Settings:
     if (largest := max(given)) > width:
         raise InputError(f"--dimensions holds {largest}", f"numbers from 1 to {width}, the model's width")
     dimensions = tuple(sorted({width, *given}, reverse=True))
+    weights = settings.training.dimension_weights
+    if weights is not None and len(weights) != len(dimensions):
+        found = f"--dimension-weights holds {len(weights)} numbers"
+        raise InputError(found, f"one for each of the widths {', '.join(map(str, dimensions))}")
     precisions = tuple(dict.fromkeys((FULL, *settings.evaluation.precisions)))
     return replace(settings, evaluation=replace(settings.evaluation, dimensions=dimensions, precisions=precisions))

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-TRAINABLE = ("mnr", "matryoshka")
-PRECISIONS = ("float32", "int8")
+TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded")
+MOST_NEGATIVES = 50  # mined per query
+_UP_TO_NEGATIVES = f"0 to {MOST_NEGATIVES}"
+REPORTERS = ("tensorboard", "wandb", "mlflow")
+PRECISIONS = ("float32", "int8", "int4", "int2", "binary")
 PROTOCOLS = ("leak-free", "by-query", "published")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")
@@ -70,12 +73,34 @@ class TrainingSettings:
     # The defaults were chosen on the validation splits of the sample and of real judgements.
     model: str = _option(DEFAULT_MODEL, "The pretrained model: a folder or a name.")
     model_sha256: str | None = _option(None, "What its model.safetensors must hash to.")
-    systems: tuple[str, ...] = _option(TRAINABLE, "What to train.")
+    systems: tuple[str, ...] = _option(("mnr", "matryoshka"), "What to train: " + ", ".join(TRAINABLE) + ".")
     epochs: int = _option(1, "Passes over the training pairs; 0 prepares and measures without training.")
     batch_size: int = _option(16, "Pairs in a batch; each is the others' negative.")
     learning_rate: float | None = _option(None, "Peak learning rate (5e-5, up to 1.5e-4 where there are few steps).")
     warmup: float = _option(0.1, "Share of the steps that warm up.")
+    accumulate: int = _option(1, "Batches whose gradients make one step.")
     compute: str = _option("auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.")
+    dimension_weights: tuple[float, ...] | None = _option(
+        None, "What each width counts in a Matryoshka objective, widest first (1 each)."
+    )
+    validate_every: int | None = _option(None, "Steps between validations and checkpoints (a third of the training).")
+    patience: int = _option(0, "Validations without a gain after which to stop; 0 never stops.")
+    report_to: tuple[str, ...] = _option((), "Who else is told of the training: " + ", ".join(REPORTERS) + ".")
+
+
+@dataclass(frozen=True)
+class GradedSettings:
+    """How `graded` trains, besides."""
+
+    # Each default was decided by an ablation on validation data: docs/training.md.
+    codes: tuple[str, ...] = _option(("binary",), "Precisions that the documents pass through while training.")
+    code_share: float = _option(0.5, "Share of the loss that is taken through them.")
+    distil: float = _option(0.0, "Weight of learning each width's similarities from the full width's.")
+    hard_negatives: int = _option(0, "Documents that nobody judged but the model ranks high, per row.")
+    negative_margin: float = _option(0.95, "Such a document's similarity, over the positive's, is at most this.")
+    mixing: tuple[float, ...] = _option(
+        (1.0, 0.75, 0.5, 0.0), "Shares of the tuned weights, the rest pretrained, to choose from on validation."
+    )
 
 
 @dataclass(frozen=True)
@@ -83,7 +108,7 @@ class EvaluationSettings:
     """What to measure."""
 
     dimensions: tuple[int, ...] | None = _option(None, "Widths (the model's, and its 1/2, 1/4 and 1/8).")
-    precisions: tuple[str, ...] = _option(PRECISIONS, "How vectors are stored.")
+    precisions: tuple[str, ...] = _option(("float32", "int8"), "How vectors are stored: " + ", ".join(PRECISIONS) + ".")
     resamples: int = _option(10_000, "Draws of the bootstrap and of the paired test.")
 
 
@@ -106,6 +131,7 @@ class Settings:
     data: DataSettings = field(default_factory=DataSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    graded: GradedSettings = field(default_factory=GradedSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     recommendation: RecommendationSettings = field(default_factory=RecommendationSettings)
     seed: int = _option(42, "Decides split, order and draws.")
@@ -161,6 +187,7 @@ def sections() -> dict[str, Any]:
         "data": DataSettings,
         "split": SplitSettings,
         "training": TrainingSettings,
+        "graded": GradedSettings,
         "evaluation": EvaluationSettings,
         "recommendation": RecommendationSettings,
     }
@@ -171,18 +198,15 @@ def _owners() -> dict[str, str]:
     return {entry.name: section for section, kind in sections().items() for entry in fields(kind)}
 
 
-_INTEGERS = {"max_records", "epochs", "batch_size", "resamples", "seed"}
-_NUMBERS = {"threshold", "validation", "test", "learning_rate", "warmup", "margin"}
-_LISTS: dict[str, type] = {"grade_range": float, "dimensions": int, "systems": str, "precisions": str}
-
-
 def _converted(name: str, value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML value is anything until checked
-    """The value in the setting's own type."""
-    if name in _LISTS:
-        return _as_list(name, value, where)
-    if name in _INTEGERS:
+    """The value in the setting's own type, as its dataclass states it."""
+    kinds = (*sections().values(), Settings)
+    stated = next(str(entry.type) for kind in kinds for entry in fields(kind) if entry.name == name)
+    if stated.startswith("tuple"):
+        return _as_list(name, value, {"int": int, "float": float, "str": str}[stated[6:].split(",")[0]], where)
+    if stated.startswith("int"):
         kind, right = "a whole number", isinstance(value, int) and not isinstance(value, bool)
-    elif name in _NUMBERS:
+    elif stated.startswith("float"):
         kind, right = "a number", isinstance(value, int | float) and not isinstance(value, bool)
         value = float(value) if right else value
     else:
@@ -192,10 +216,9 @@ def _converted(name: str, value: Any, where: str) -> Any:  # noqa: ANN401 - a TO
     return value
 
 
-def _as_list(name: str, value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN401 - see _converted
-    """A comma-separated text or a list as a tuple of the setting's item type."""
-    items = value.split(",") if isinstance(value, str) else value
-    kind = _LISTS[name]
+def _as_list(name: str, value: Any, kind: type, where: str) -> tuple[Any, ...]:  # noqa: ANN401 - see _converted
+    """A comma-separated text or a list as a tuple of the setting's item type; an empty text holds nothing."""
+    items = (value.split(",") if value else ()) if isinstance(value, str) else value
     try:
         return tuple(kind(str(item).strip()) for item in items)
     except (TypeError, ValueError) as error:
@@ -213,6 +236,7 @@ def _check(settings: Settings) -> None:
     """Raise InputError for the first value outside its range."""
     data, training, split, evaluation = settings.data, settings.training, settings.split, settings.evaluation
     limits, rate = (settings.data.max_records, settings.data.threshold), training.learning_rate
+    graded, every = settings.graded, training.validate_every
     checks: list[tuple[str, object, bool, str]] = [
         ("max_records", limits[0], limits[0] is None or limits[0] >= 1, "1 or more"),
         ("threshold", limits[1], limits[1] is None or isfinite(limits[1]), "a finite number"),
@@ -228,7 +252,18 @@ def _check(settings: Settings) -> None:
         ("learning_rate", rate, rate is None or 0 < rate < float("inf"), "a number above 0"),
         ("warmup", training.warmup, 0 <= training.warmup < 1, "a share from 0 up to 1"),
         ("compute", training.compute, training.compute in COMPUTE_TYPES, "one of " + ", ".join(COMPUTE_TYPES)),
+        ("accumulate", training.accumulate, training.accumulate >= 1, "1 or more"),
+        ("dimension_weights", training.dimension_weights, *_weights(training.dimension_weights)),
+        ("validate_every", every, every is None or every >= 1, "1 or more"),
+        ("patience", training.patience, training.patience >= 0, "0 or more"),
+        ("report_to", training.report_to, *_known(training.report_to, REPORTERS, fewest=0)),
         ("systems", training.systems, *_known(training.systems, TRAINABLE)),
+        ("codes", graded.codes, *_known(graded.codes, PRECISIONS[1:], fewest=0)),
+        ("code_share", graded.code_share, 0 <= graded.code_share <= 1, "a share from 0 to 1"),
+        ("distil", graded.distil, 0 <= graded.distil < float("inf"), "0 or more"),
+        ("hard_negatives", graded.hard_negatives, 0 <= graded.hard_negatives <= MOST_NEGATIVES, _UP_TO_NEGATIVES),
+        ("negative_margin", graded.negative_margin, 0 < graded.negative_margin <= 1, "a share above 0, at most 1"),
+        ("mixing", graded.mixing, *_shares(graded.mixing)),
         ("precisions", evaluation.precisions, *_known(evaluation.precisions, PRECISIONS)),
         ("dimensions", evaluation.dimensions, *_widths(evaluation.dimensions)),
         ("resamples", evaluation.resamples, evaluation.resamples >= 100, "100 or more"),
@@ -242,9 +277,9 @@ def _check(settings: Settings) -> None:
             raise InputError(f"{_flag(name)} is {shown}", wanted)
 
 
-def _known(values: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[bool, str]:
-    """Whether all values are allowed and none is there twice, and what is."""
-    right = set(values) <= set(allowed) and len(set(values)) == len(values) and len(values) > 0
+def _known(values: tuple[str, ...], allowed: tuple[str, ...], fewest: int = 1) -> tuple[bool, str]:
+    """Whether all values are allowed, none is there twice and enough are there, and what is."""
+    right = set(values) <= set(allowed) and len(set(values)) == len(values) >= fewest
     return right, "each of these at most once: " + ", ".join(allowed)
 
 
@@ -252,6 +287,17 @@ def _ascending(ends: tuple[float, ...] | None) -> tuple[bool, str]:
     """Whether a range has two ends in order."""
     right = ends is None or (len(ends) == 2 and ends[0] < ends[1] and all(map(isfinite, ends)))
     return right, "the lowest and the highest grade: 1,3"
+
+
+def _weights(weights: tuple[float, ...] | None) -> tuple[bool, str]:
+    """Whether these can be weights; their number is checked when the widths are known."""
+    right = weights is None or (all(0 <= weight < float("inf") for weight in weights) and any(weights))
+    return right, "numbers from 0 on, not all of them 0"
+
+
+def _shares(mixing: tuple[float, ...]) -> tuple[bool, str]:
+    """Whether all are shares."""
+    return len(mixing) > 0 and all(0 <= share <= 1 for share in mixing), "shares from 0 to 1"
 
 
 def _widths(dimensions: tuple[int, ...] | None) -> tuple[bool, str]:

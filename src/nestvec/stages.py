@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nestvec import processes
 from nestvec.data.audit import audit
 from nestvec.data.records import save_records, save_rejected
 from nestvec.data.split import HELD_OUT
+from nestvec.errors import MissingExtraError
 from nestvec.evaluation.significance import Bootstrap
 from nestvec.evaluation.surface import (
     compare,
@@ -59,19 +61,24 @@ def _qrels(prepared: Prepared) -> Iterator[str]:
 
 
 def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Fine-tune the pretrained model as one system and save it."""
-    from nestvec.training.pairs import make_pairs
-    from nestvec.training.train import count_steps, train
-
-    recipe, seed = prepared.settings.training, prepared.settings.seed
-    pairs = make_pairs(prepared.records, prepared.task.pairs)
+    """Fine-tune the pretrained model as one system and save it; an interrupted training goes on where it stood."""
     model = load_model(prepared.model)
-    with reporter.step(f"train {system}", count_steps(pairs, recipe)) as advance:
-        trained = train(model, system, pairs, recipe, prepared.dimensions, seed=seed, advance=advance)
-    card = {"system": system, "base": prepared.model.name, "base_sha256": prepared.model.sha256}
-    with replacing(folder.model(system)) as temporary:
-        save_model(model, temporary, {**card, "dimensions": list(prepared.dimensions)})
-    return {**vars(trained), "pairs": len(pairs)}
+    try:
+        from nestvec.training.job import make_job
+        from nestvec.training.train import train
+    except ImportError as error:
+        raise MissingExtraError(error.name or "sentence-transformers", "train") from error
+    data = prepared.records, prepared.grades, prepared.task
+    job = make_job(model, system, data, prepared.settings, prepared.dimensions, folder.path("mined"))
+    if job.examples.unused:
+        reporter.say(f"train {system}: {job.examples.unused:,} queries have no relevant document and are left out")
+    with reporter.step(f"train {system}", job.steps) as advance:
+        trained = train(model, job, folder.checkpoints(system), folder.path("logs") / system, advance)
+    if processes.is_first():
+        card = {"system": system, "base": prepared.model.name, "base_sha256": prepared.model.sha256}
+        with replacing(folder.model(system)) as temporary:
+            save_model(model, temporary, {**card, "dimensions": list(prepared.dimensions)})
+    return vars(trained)
 
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:

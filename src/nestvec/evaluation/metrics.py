@@ -92,6 +92,11 @@ class Judgements:
         gain: (n,) int64, at least 0.
         shape: (q, d).
         relevant_from: gain from which a document is relevant, above 0.
+
+    Attributes:
+        keys: (n,) query x d + document of each judgement, ascending.
+        values: (n,) its gain.
+        relevant: (q,) relevant documents of each query.
     """
 
     def __init__(
@@ -105,16 +110,16 @@ class Judgements:
         self.relevant_from = relevant_from
         self._documents = shape[1]
         order = np.argsort(query * shape[1] + document)
-        self._keys = (query * shape[1] + document)[order]
-        self._gains = gain[order]
-        self.relevant = np.bincount(query[gain >= relevant_from], minlength=shape[0])  # (q,) relevant documents
+        self.keys = (query * shape[1] + document)[order]
+        self.values = gain[order]
+        self.relevant = np.bincount(query[gain >= relevant_from], minlength=shape[0])
         self._ideal = _highest(query, gain, shape[0])
 
     def gains(self, query: NDArray[np.int64], documents: NDArray[np.int64]) -> NDArray[np.int64]:
         """(r, k) gains of (r, k) ranked documents for (r,) queries; `UNJUDGED` where there is no judgement."""
         keys = query[:, None] * self._documents + documents
-        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.where(self._keys[place] == keys, self._gains[place], UNJUDGED)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[place] == keys, self.values[place], UNJUDGED)
 
     def measure(self, query: NDArray[np.int64], documents: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """Every metric of a ranking, per query.

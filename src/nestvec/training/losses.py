@@ -1,37 +1,120 @@
-"""The training objectives by system name; thin builders over sentence-transformers' losses.
+"""What a batch's vectors lose: the library's losses as they are, and `graded`, our own.
 
-`mnr` is the multiple-negatives ranking loss (Henderson et al. 2017, section 4.4: cross-entropy over the batch's other
-positives as negatives); `matryoshka` is the same loss summed over prefixes of the vector (Kusupati et al. 2022, eq. 1,
-equal weights).
+A criterion takes (b, d) query vectors, (m, d) document vectors, both of unit length, and the batch's label, and gives a
+number. What is nested over dimensions and codes around it is `training.objective`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+from torch import Tensor, distributed
+from torch.nn import functional
+
+from nestvec import processes
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from sentence_transformers import SentenceTransformer
-    from torch import nn
+
+    from nestvec.training.examples import Examples
+
+Criterion = Callable[[Tensor, Tensor, dict[str, Tensor]], Tensor]
+
+SCALE = 20.0  # of a cosine before the softmax: the library's own
 
 
-def mnr(model: SentenceTransformer, dimensions: Sequence[int]) -> nn.Module:
-    """Multiple-negatives ranking over the full width; `dimensions` is not used."""
+def ranking(model: SentenceTransformer, examples: Examples) -> Criterion:
+    """Multiple-negatives ranking: cross-entropy with the batch's other documents as negatives.
+
+    Source: Henderson et al. 2017, section 4.4. Under several processes the documents of all are gathered.
+    """
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-    del dimensions
-    return MultipleNegativesRankingLoss(model)
+    del examples
+    loss = MultipleNegativesRankingLoss(model, scale=SCALE, gather_across_devices=processes.count() > 1)
+    return lambda queries, documents, label: loss.compute_loss_from_embeddings([queries, documents], label["query"])
 
 
-def matryoshka(model: SentenceTransformer, dimensions: Sequence[int]) -> nn.Module:
-    """Multiple-negatives ranking at every one of `dimensions`, summed with equal weights."""
-    from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+def cosine(model: SentenceTransformer, examples: Examples) -> Criterion:
+    """Squared distance of each pair's cosine from its grade on a scale of 0 to 1 (Reimers & Gurevych 2019)."""
+    from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
-    return MatryoshkaLoss(model, mnr(model, dimensions), matryoshka_dims=sorted(dimensions, reverse=True))
+    loss = CosineSimilarityLoss(model)
+    return lambda queries, documents, label: loss.compute_loss_from_embeddings(
+        [queries, documents], _scaled(examples, label)
+    )
 
 
-OBJECTIVES: dict[str, Callable[[SentenceTransformer, Sequence[int]], nn.Module]] = {
-    "mnr": mnr,
-    "matryoshka": matryoshka,
-}
+def cosent(model: SentenceTransformer, examples: Examples) -> Criterion:
+    """Pairs of a higher grade shall have the higher cosine, over all pairs of the batch (Huang et al. 2024)."""
+    from sentence_transformers.sentence_transformer.losses import CoSENTLoss
+
+    loss = CoSENTLoss(model)
+    return lambda queries, documents, label: loss.compute_loss_from_embeddings(
+        [queries, documents], _scaled(examples, label)
+    )
+
+
+def graded(model: SentenceTransformer, examples: Examples) -> Criterion:
+    """Listwise cross-entropy of each query over the documents of all rows of the batch; see `listwise`.
+
+    Under several processes the documents of all are gathered.
+    """
+    del model
+
+    def criterion(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
+        documents, number = _gathered(documents, label["document"])
+        asked = label["query"].cpu().numpy()
+        gains = examples.judgements.gains(asked, np.broadcast_to(number.cpu().numpy(), (len(asked), len(number))))
+        relevant = torch.from_numpy(gains >= examples.judgements.relevant_from).to(queries.device)
+        return listwise(queries, documents, relevant, number)
+
+    return criterion
+
+
+def listwise(queries: Tensor, documents: Tensor, relevant: Tensor, number: Tensor) -> Tensor:
+    """Cross-entropy between each query's targets and its softmax over the batch's documents.
+
+    Documents judged relevant for the query share its target mass evenly, whichever row of the batch brought them; those
+    judged lower, and those that nobody judged, are negatives. With one relevant document a query and no other grade
+    this is multiple-negatives ranking. Source: Cao et al. 2007, section 4.2, with the mass on the relevant ones.
+
+    Args:
+        queries: (b, d) rows of unit length.
+        documents: (m, d) rows of unit length.
+        relevant: (b, m) whether a document is judged relevant for a query.
+        number: (m,) tells documents apart; a second copy, as another process may hold, is left out, and so is -1.
+
+    Returns:
+        The mean over the queries with a relevant document; 0 if there is none.
+    """
+    left_out = (number[:, None] == number[None, :]).tril(diagonal=-1).any(dim=1) | (number < 0)
+    chances = functional.log_softmax((SCALE * queries @ documents.T).masked_fill(left_out, -torch.inf), dim=1)
+    relevant = relevant & ~left_out
+    mass = relevant.sum(dim=1)
+    lost = -chances.masked_fill(~relevant, 0).sum(dim=1) / mass.clamp(min=1)
+    return lost.sum() / (mass > 0).sum().clamp(min=1)
+
+
+def _scaled(examples: Examples, label: dict[str, Tensor]) -> Tensor:
+    """(b,) grade of each row's document for its query, as 0 … 1 between the lowest and the highest there is."""
+    query, document = (label[name].cpu().numpy() for name in ("query", "document"))
+    gains = examples.judgements.gains(query, document[:, None])[:, 0]
+    return torch.from_numpy((gains / examples.highest).astype(np.float32)).to(label["query"].device)
+
+
+def _gathered(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+    """The documents of all processes with gradients, and their numbers; filled up with -1 where one has fewer."""
+    if processes.count() == 1:
+        return documents, number
+    from sentence_transformers.util import all_gather_with_grad
+
+    most = torch.tensor(len(number), device=number.device)
+    distributed.all_reduce(most, op=distributed.ReduceOp.MAX)
+    missing = int(most) - len(number)
+    numbers = [torch.empty(int(most), dtype=number.dtype, device=number.device) for _ in range(processes.count())]
+    distributed.all_gather(numbers, functional.pad(number, (0, missing), value=-1))
+    return all_gather_with_grad(functional.pad(documents, (0, 0, 0, missing))), torch.cat(numbers)

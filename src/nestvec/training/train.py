@@ -1,190 +1,192 @@
-"""Fine-tune a model on pairs with sentence-transformers' own trainer.
+"""Fine-tune a model as one system with sentence-transformers' own trainer, and say what the training did.
 
-What is ours around it: the pairs go in as they are, the precision follows the processor, a loss that stops being a
-number stops the training and says at which step, and progress is reported step by step.
+What is ours around it: texts are tokenised once, the model is validated as it trains and its best state is kept,
+checkpoints survive whatever kills the process, and a signal only interrupts.
 """
 
 from __future__ import annotations
 
-import math
-import platform
-import tempfile
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nestvec.errors import MissingExtraError, NestvecError
-from nestvec.training.losses import OBJECTIVES
-from nestvec.vectors.models import quiet
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformerTrainingArguments
+from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.base.sampler import BatchSamplers
+from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
+
+from nestvec import processes
+from nestvec.errors import InputError
+from nestvec.training.batches import Collator, columns
+from nestvec.training.mixing import mix
+from nestvec.training.systems import SYSTEMS, objective
+from nestvec.training.trainer import Trainer, Watcher, last_checkpoint, signals_noted, stop_if
+from nestvec.vectors.models import load_weights, quiet
+from nestvec.vectors.processors import choose_compute, use_processors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+    from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.settings import TrainingSettings
-    from nestvec.training.pairs import Pairs
-
-
-_USUAL_RATE, _HIGHEST_RATE = 5e-5, 1.5e-4
-_RATE_STEPS = 0.015  # rate times steps where there are few
+    from nestvec.training.job import Job
+    from nestvec.training.validation import Validation
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run reports.
+    """What a training reports.
 
     Attributes:
         steps: optimizer steps taken.
         compute: `float32` or `bfloat16`, as used.
+        threads: of the processor, as used.
         learning_rate: its peak, as used.
+        rows: what was learnt from: rows of a query and its documents.
+        unused: training queries without a relevant document, which the system has no use for.
         losses: the loss at every step.
+        curve: every validation, with its `step`.
+        best_step: the step whose weights were kept.
+        mixed: share of the tuned weights in what was kept, the rest pretrained; 1 where nothing was mixed.
     """
 
     steps: int
     compute: str
+    threads: int
     learning_rate: float
+    rows: int
+    unused: int
     losses: tuple[float, ...]
-
-
-def choose_compute(wanted: str) -> str:
-    """The number format to multiply in: `auto` is bfloat16 exactly where the hardware has instructions for it.
-
-    Emulated bfloat16 is far slower than float32, so the processor's flags decide and not what PyTorch accepts.
-    """
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if platform.system() == "Linux" else ""
-    return "bfloat16" if any(flag in flags.split() for flag in ("avx512_bf16", "amx_bf16", "bf16")) else "float32"
-
-
-def choose_learning_rate(wanted: float | None, steps: int) -> float:
-    """The peak learning rate: 5e-5 for a usual training, more for one that is over in a few hundred steps.
-
-    The product of rate and steps was chosen on validation data: 1e-4 to 2e-4 over 98 steps of the sample, 5e-5 over 304
-    and more steps of real judgements, where twice as much was worse.
-
-    Args:
-        wanted: as set; None leaves it to this rule.
-        steps: optimizer steps that training will take.
-
-    Returns:
-        A rate above 0.
-    """
-    return wanted if wanted is not None else min(max(_RATE_STEPS / max(steps, 1), _USUAL_RATE), _HIGHEST_RATE)
-
-
-def count_steps(pairs: Pairs, settings: TrainingSettings) -> int:
-    """Optimizer steps that training will take; the sampler may end an epoch a step or two early."""
-    return settings.epochs * math.ceil(len(pairs) / settings.batch_size)
+    curve: tuple[dict[str, float], ...]
+    best_step: int
+    mixed: float
 
 
 def train(
     model: SentenceTransformer,
-    system: str,
-    pairs: Pairs,
-    settings: TrainingSettings,
-    dimensions: Sequence[int],
-    *,
-    seed: int,
+    job: Job,
+    checkpoints: Path,
+    logs: Path | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Trained:
-    """Fine-tune `model` in place.
+    """Fine-tune `model` in place; a training that was interrupted goes on from its last checkpoint.
 
     Args:
         model: the starting point; float32 weights.
-        system: a name in `OBJECTIVES`.
-        pairs: what to train on; the seed decides their order.
-        settings: the recipe.
-        dimensions: widths for a Matryoshka objective.
-        seed: decides the order of pairs and dropout; same seed, machine and thread count give the same weights.
-        advance: called with 1 after every step.
+        job: what to train; same job, machine and number of threads give the same weights.
+        checkpoints: a folder of this training's own.
+        logs: where TensorBoard's files go, if it is told of the training.
+        advance: called with the number of steps done since the last call.
 
     Returns:
         What the training reports.
 
     Raises:
-        NestvecError: the loss or a gradient became infinite or not a number; names the step.
-        MissingExtraError: the trainer's libraries are not installed.
+        NestvecError: the loss or a gradient became infinite or not a number; names the step and the records. Or a
+            checkpoint cannot be written.
+        StoppedError: Ctrl-C or SIGTERM; a checkpoint was written first.
+        InputError: the batch cannot be shared among the processes.
     """
-    try:
-        from datasets import Dataset
-        from sentence_transformers import SentenceTransformerTrainer
-        from transformers import PrinterCallback, set_seed
-    except ImportError as error:
-        raise MissingExtraError(error.name or "sentence-transformers", "train") from error
-    set_seed(seed)
-    compute = choose_compute(settings.compute)
-    rate = choose_learning_rate(settings.learning_rate, count_steps(pairs, settings))
-    dataset = Dataset.from_dict({"anchor": list(pairs.anchors), "positive": list(pairs.positives)})
+    settings, system = job.settings.training, SYSTEMS[job.system]
+    if settings.batch_size % processes.count():
+        raise InputError(f"--batch-size is {settings.batch_size}", f"a multiple of the {processes.count()} processes")
+    threads, compute = use_processors(), choose_compute(settings.compute)
+    start = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
+    set_seed(job.settings.seed)
+    if logs is not None:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)  # the library takes it from nowhere else
     # A stand-in: the library would draw a progress bar while picking product texts for a card that is not written.
     model.model_card_data.widget = [{"text": ""}]
-    watch = _watcher(system, advance)
-    with tempfile.TemporaryDirectory(prefix="nestvec-") as scratch, quiet():
-        trainer = SentenceTransformerTrainer(
+    with quiet(), signals_noted() as noted:
+        collator: Any = Collator(job.examples, job.tokens, len(job.texts.queries))
+        trainer = Trainer(
+            job,
             model=model,
-            args=_arguments(settings, rate, compute, seed, scratch),
-            train_dataset=dataset,
-            loss=OBJECTIVES[system](model, dimensions),
-            callbacks=[watch],
+            args=_arguments(job, compute, checkpoints),
+            train_dataset=Dataset.from_dict(columns(job.examples, len(job.texts.queries))),
+            data_collator=collator,
+            loss=objective(system, model, job.examples, job.dimensions, job.settings),
+            evaluator=None if job.validation is None else _Evaluator(job.validation),
+            callbacks=[Watcher(advance, noted, job.validation is not None)],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        if settings.patience and job.validation is not None:
+            trainer.add_callback(EarlyStoppingCallback(settings.patience))
+        resumed = last_checkpoint(checkpoints)
+        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
+    state = trainer.state
+    stop_if(noted, state.global_step, job.system)
+    best = state.best_global_step or state.global_step
+    if best != state.global_step:
+        load_weights(model, checkpoints / f"checkpoint-{best}")
+    mixed = mix(model, start, job.validation, job.settings.graded.mixing) if system.ours else 1.0
     model.eval()
-    return Trained(trainer.state.global_step, compute, rate, tuple(watch.losses))
+    curve = [_validation(entry) for entry in state.log_history if "eval_recall" in entry]
+    return Trained(
+        steps=state.global_step,
+        compute=compute,
+        threads=threads,
+        learning_rate=job.learning_rate,
+        rows=len(job.examples),
+        unused=job.examples.unused,
+        losses=tuple(round(entry["loss"], 6) for entry in state.log_history if "loss" in entry),
+        curve=tuple(curve),
+        best_step=best,
+        mixed=mixed,
+    )
 
 
-def _arguments(settings: TrainingSettings, rate: float, compute: str, seed: int, scratch: str) -> Any:  # noqa: ANN401 - library's class
-    """The trainer's arguments: nothing is saved, logged or reported but what we watch."""
-    import torch
-    from sentence_transformers import SentenceTransformerTrainingArguments
-    from sentence_transformers.base.sampler import BatchSamplers
+def _validation(entry: dict[str, Any]) -> dict[str, float]:
+    """A validation as the report shows it: its step and its figures, without what the trainer adds."""
+    figures = {
+        name.removeprefix("eval_"): round(value, 6)
+        for name, value in entry.items()
+        if name.startswith(("eval_recall", "eval_ndcg"))
+    }
+    return {"step": entry["step"], **figures}
 
+
+def _arguments(job: Job, compute: str, checkpoints: Path) -> SentenceTransformerTrainingArguments:
+    """The trainer's arguments: a batch is that of all processes together, every loss is looked at."""
+    settings, validates = job.settings.training, job.validation is not None
     return SentenceTransformerTrainingArguments(
-        output_dir=scratch,
+        output_dir=str(checkpoints),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
-        learning_rate=rate,
+        gradient_accumulation_steps=settings.accumulate,
+        learning_rate=job.learning_rate,
         warmup_steps=settings.warmup,  # below 1: a share of all steps
         bf16=compute == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
-        seed=seed,
-        data_seed=seed,
-        batch_sampler=BatchSamplers.NO_DUPLICATES,
-        save_strategy="no",
+        seed=job.settings.seed,
+        data_seed=job.settings.seed,
+        batch_sampler=BatchSamplers.NO_DUPLICATES if SYSTEMS[job.system].distinct else BatchSamplers.BATCH_SAMPLER,
+        accelerator_config={"split_batches": True},
+        dataloader_drop_last=processes.count() > 1,  # every process must have its part of every batch
+        ddp_broadcast_buffers=False,  # processes may run different numbers of forward passes
+        eval_strategy="steps" if validates else "no",
+        eval_steps=job.interval,
+        save_strategy="steps",
+        save_steps=job.interval,
+        metric_for_best_model="eval_recall" if validates else None,
+        greater_is_better=True,
         logging_steps=1,  # each loss is looked at: a NaN must not train on
         logging_nan_inf_filter=False,
-        report_to="none",
+        report_to=list(settings.report_to),
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
 
 
-def _watcher(system: str, advance: Callable[[int], None]) -> Any:  # noqa: ANN401 - the base class is imported late
-    """A trainer callback that reports progress, keeps the losses and stops on one that is not finite."""
-    from transformers import TrainerCallback
+class _Evaluator(BaseEvaluator):
+    """Our validation as the trainer calls it."""
 
-    class Watcher(TrainerCallback):
-        def __init__(self) -> None:
-            self.losses: list[float] = []
+    def __init__(self, validation: Validation) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.validation = validation
 
-        def on_step_end(self, *_: object, **__: object) -> None:
-            advance(1)
-
-        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
-            del args, control
-            logs: dict[str, float] = kwargs["logs"]
-            for name in ("loss", "grad_norm"):
-                if name in logs and not math.isfinite(logs[name]):
-                    raise NestvecError(
-                        f"training {system} stopped at step {state.global_step}: its {name} is {logs[name]}; "
-                        "a lower --learning-rate is the usual remedy"
-                    )
-            if "loss" in logs:
-                self.losses.append(round(logs["loss"], 6))
-
-    return Watcher()
+    def __call__(self, model: Any, *_: Any, **__: Any) -> dict[str, float]:  # noqa: ANN401 - the library's
+        return self.validation(model)

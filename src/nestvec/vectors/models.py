@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.files import read_json, sha256, write_json
+from nestvec.vectors.processors import use_processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +120,7 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "train") from error
+    use_processors()
     try:
         with quiet():
             model = SentenceTransformer(
@@ -133,6 +135,19 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
     if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
         raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
     return model
+
+
+def load_weights(model: SentenceTransformer, path: Path) -> None:
+    """Give a model the weights of a folder that the same model was saved to, such as a checkpoint.
+
+    Args:
+        model: changed in place.
+        path: the folder.
+
+    Raises:
+        InputError: the folder is damaged.
+    """
+    model.load_state_dict(load_model(find_model(str(path))).state_dict())
 
 
 def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object]) -> None:

@@ -1,0 +1,194 @@
+"""What a system is trained on: rows of one query and some of its documents, all from the training split.
+
+`pairs` has a row per relevant record, `judged` one per record with its grade, and `lists` a row per query with all of
+its documents. Whatever the rows, every judgement of the training split can be looked up, so that no document serves as
+a negative for a query that it is known to answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.data.grades import gains
+from nestvec.data.split import same_text
+from nestvec.evaluation.metrics import Judgements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from nestvec.data.grades import Grades
+    from nestvec.data.records import Records
+    from nestvec.data.task import Task
+
+LONGEST = 8  # documents of a row; a query with more gets several rows
+
+
+@dataclass(frozen=True)
+class Texts:
+    """q queries and d documents; documents alike once normalised are one, so that none is its own twin's negative.
+
+    Attributes:
+        queries: q texts, those of the records.
+        documents: d texts.
+        number: which of them each document of the records is.
+    """
+
+    queries: Sequence[str]
+    documents: Sequence[str]
+    number: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, records: Records) -> Texts:
+        """All texts of the records, whatever their split."""
+        number = same_text(records.documents)
+        first = np.unique(number, return_index=True)[1]
+        return cls(records.queries, [records.documents[row] for row in first], number)
+
+    def __iter__(self) -> Iterator[str]:
+        """The queries, then the documents: the order in which they are tokenised."""
+        yield from self.queries
+        yield from self.documents
+
+
+@dataclass(frozen=True)
+class Examples:
+    """r rows of a query and its documents, as numbers of `Texts`.
+
+    Attributes:
+        query: (r,) the query of each row.
+        members: r rows of documents, each at least one.
+        judgements: the training split's gains by query and document.
+        highest: the highest gain there is, at least 1.
+        unused: training queries without a relevant document; they have no row.
+    """
+
+    query: NDArray[np.int64]
+    members: Sequence[Sequence[int]]
+    judgements: Judgements
+    highest: int
+    unused: int = 0
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.query)
+
+    @property
+    def single(self) -> bool:
+        """Whether every row holds one document."""
+        return all(len(row) == 1 for row in self.members)
+
+
+def pairs(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
+    """A row per training pair: the query and one relevant document.
+
+    Args:
+        records: n judged records.
+        grades: tell the lowest one.
+        task: which records are training pairs.
+        texts: of the records.
+        seed: not used; there is nothing to draw.
+
+    Returns:
+        As many rows as the task has pairs, in the records' order.
+    """
+    del seed
+    return _single(records, grades, task, texts, task.pairs)
+
+
+def judged(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
+    """A row per record of the training split, whatever its grade.
+
+    Args:
+        records: n judged records.
+        grades: tell the lowest one.
+        task: which records belong to the training split.
+        texts: of the records.
+        seed: not used; there is nothing to draw.
+
+    Returns:
+        As many rows as the training split has records, in their order.
+    """
+    del seed
+    return _single(records, grades, task, texts, np.flatnonzero(task.of("train")))
+
+
+def lists(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
+    """A row per query with all of its documents; a query with more than `LONGEST` gets several rows.
+
+    Every row holds a relevant document. A query with low grades only has nothing to put first and gets no row.
+
+    Args:
+        records: n judged records.
+        grades: tell the lowest one.
+        task: which records belong to the training split.
+        texts: of the records.
+        seed: decides which documents share a row where a query has several rows.
+
+    Returns:
+        The rows, in the order of the queries.
+    """
+    query, document, gain = _judged_once(records, grades, task, texts)
+    known = _judgements(records, grades, task, texts)
+    rng = np.random.default_rng(seed)
+    owners: list[int] = []
+    members: list[list[int]] = []
+    unused = 0
+    distinct, first = np.unique(query, return_index=True)
+    for owner, rows in zip(distinct.tolist(), np.split(np.arange(len(query)), first[1:]), strict=True):
+        shuffled = rng.permutation(rows)
+        relevant = gain[shuffled] >= known.relevant_from
+        unused += not relevant.any()
+        ordered = document[np.concatenate([shuffled[relevant], shuffled[~relevant]])]
+        parts = min(ceil(len(rows) / LONGEST), int(relevant.sum()))
+        owners += [owner] * parts
+        members += [ordered[part::parts].tolist() for part in range(parts)]  # dealt out: each part gets a relevant one
+    return Examples(np.array(owners, dtype=np.int64), members, known, int(gain.max()), unused)
+
+
+def with_negatives(examples: Examples, mined: Mapping[int, Sequence[int]], count: int) -> Examples:
+    """The same rows with mined negatives at their ends.
+
+    Args:
+        examples: r rows.
+        mined: documents per query that nobody judged for it, hardest first.
+        count: how many of them each row takes at most.
+
+    Returns:
+        r rows.
+    """
+    rows = zip(examples.query.tolist(), examples.members, strict=True)
+    return replace(examples, members=[[*row, *mined.get(query, ())[:count]] for query, row in rows])
+
+
+def _single(records: Records, grades: Grades, task: Task, texts: Texts, rows: NDArray[np.int64]) -> Examples:
+    """A row per record."""
+    members = [[document] for document in texts.number[records.document[rows]].tolist()]
+    highest = int(gains(records.grade, grades.lowest).max())
+    return Examples(records.query[rows], members, _judgements(records, grades, task, texts), max(highest, 1))
+
+
+def _judgements(records: Records, grades: Grades, task: Task, texts: Texts) -> Judgements:
+    """The training split's judgements, never those of another split."""
+    # protocols differ in whether a grade at the threshold itself is trained on
+    relevant_from = int(gains(records.grade[task.pairs], grades.lowest).min())
+    shape = len(texts.queries), len(texts.documents)
+    return Judgements(*_judged_once(records, grades, task, texts), shape, relevant_from)
+
+
+def _judged_once(
+    records: Records, grades: Grades, task: Task, texts: Texts
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Query, document and gain of each training judgement, by query; the highest gain where twins were judged."""
+    rows = np.flatnonzero(task.of("train"))
+    query, document = records.query[rows], texts.number[records.document[rows]]
+    gain = gains(records.grade[rows], grades.lowest)
+    order = np.lexsort((-gain, document, query))
+    first = np.unique(np.stack([query[order], document[order]]), axis=1, return_index=True)[1]
+    kept = order[first]
+    return query[kept], document[kept], gain[kept]

@@ -1,0 +1,106 @@
+"""Hard negatives: documents that a model ranks high for a query and that nobody judged for it.
+
+Such a document may answer the query all the same, so those as similar as the query's own relevant document are
+passed over (Moreira et al. 2024, section 3.2: at most a share of the positive's score); what is judged never counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.files import replacing
+from nestvec.settings import MOST_NEGATIVES
+from nestvec.training.tokens import encode_tokens
+from nestvec.vectors.topk import top_k
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from nestvec.training.examples import Examples, Texts
+    from nestvec.training.tokens import Tokens
+
+
+def mine(
+    model: SentenceTransformer,
+    data: tuple[Examples, Texts, Tokens],
+    margin: float,
+    compute: str,
+    cache: Path | None = None,
+) -> dict[int, list[int]]:
+    """Find hard negatives among the documents of the training split.
+
+    Args:
+        model: ranks as it stands.
+        data: the examples, their texts and the texts' tokens.
+        margin: a negative's similarity is at most this share of that of the query's most similar relevant document.
+        compute: number format of the forward passes.
+        cache: a folder for results, keyed by the weights and all else that decides them; None keeps none.
+
+    Returns:
+        Query to documents that are not judged for it, most similar first, at most `MOST_NEGATIVES`.
+    """
+    examples = data[0]
+    path = None if cache is None else cache / f"{_key(model, data, margin, compute)}.npz"
+    if path is not None and path.is_file():
+        with np.load(path, allow_pickle=False) as kept:
+            return _by_query(kept["query"], kept["document"])
+    queries = np.unique(examples.query)
+    documents = np.unique([document for row in examples.members for document in row])
+    tokens, first = data[2], len(data[1].queries)
+    asked = encode_tokens(model, tokens, queries, compute)
+    held = encode_tokens(model, tokens, first + documents, compute)
+    places, scores = top_k(asked, held, MOST_NEGATIVES * 2)
+    ranked = documents[places]
+    gains = examples.judgements.gains(queries, ranked)
+    limit = margin * _best_relevant(examples, queries, asked, documents, held)
+    fit = (gains < 0) & (scores <= limit[:, None])
+    fit &= np.cumsum(fit, axis=1) <= MOST_NEGATIVES
+    query, document = np.broadcast_to(queries[:, None], ranked.shape)[fit], ranked[fit]
+    if path is not None:
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, query=query, document=document)
+    return _by_query(query, document)
+
+
+def _best_relevant(
+    examples: Examples,
+    queries: NDArray[np.int64],
+    asked: NDArray[np.float32],
+    documents: NDArray[np.int64],
+    held: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """(q,) similarity of each query to the most similar document of its rows that is relevant for it."""
+    best = np.full(len(queries), -1, dtype=np.float32)
+    for query, members in zip(examples.query.tolist(), examples.members, strict=True):
+        row = int(np.searchsorted(queries, query))
+        gains = examples.judgements.gains(np.array([query]), np.array([members]))[0]
+        relevant = np.searchsorted(documents, np.array(members)[gains >= examples.judgements.relevant_from])
+        best[row] = max(best[row], (held[relevant] @ asked[row]).max(initial=-1))
+    return best
+
+
+def _by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dict[int, list[int]]:
+    """Documents of each query, in their order."""
+    found: dict[int, list[int]] = {}
+    for asked, held in zip(query.tolist(), document.tolist(), strict=True):
+        found.setdefault(asked, []).append(held)
+    return found
+
+
+def _key(model: SentenceTransformer, data: tuple[Examples, Texts, Tokens], margin: float, compute: str) -> str:
+    """A name for all that decides what is found: the weights, the texts, the rows, the judgements, the settings."""
+    examples, texts, tokens = data
+    digest = hashlib.sha256(f"{margin} {compute} {len(texts.queries)}".encode())
+    for name, weights in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.cpu().contiguous().numpy().tobytes())
+    members = [document for row in examples.members for document in row]
+    for values in (tokens.ids, tokens.starts, examples.query, np.array(members), examples.judgements.keys):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

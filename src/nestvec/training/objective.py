@@ -1,0 +1,105 @@
+"""The training objective: one criterion, nested over prefixes of the vector and over the codes it is stored as.
+
+Kusupati et al. 2022 (eq. 1) sum a loss over prefixes. A vector also shrinks by the bits of its numbers, and the sum
+here runs over pairs of a dimension and a precision: under a code of few bits the documents pass through the very codec
+that the surface measures, and the gradient passes straight through it (Bengio et al. 2013); queries stay as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nestvec.training.losses import SCALE
+from nestvec.vectors.codecs import CODECS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sentence_transformers import SentenceTransformer
+
+    from nestvec.training.losses import Criterion
+
+PLAIN = "float32"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of the objective.
+
+    Attributes:
+        dimension: width of the prefix.
+        precision: a name in `CODECS` that the documents pass through.
+        weight: its factor.
+    """
+
+    dimension: int
+    precision: str = PLAIN
+    weight: float = 1.0
+
+
+class Objective(nn.Module):
+    """Sum of a criterion over terms, as the trainer calls it: features of forward passes, and a label.
+
+    Args:
+        model: what trains; the trainer puts its wrapped form here.
+        criterion: loss of a batch's vectors.
+        terms: where to take it, the full width first.
+        distil: weight of the divergence of each prefix's similarities from those of the full width.
+    """
+
+    def __init__(
+        self, model: SentenceTransformer, criterion: Criterion, terms: Sequence[Term], distil: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion = criterion
+        self.terms = tuple(terms)
+        self.distil = distil
+
+    def forward(self, features: Sequence[dict[str, Tensor]], label: dict[str, Tensor]) -> Tensor:
+        """The loss of one batch; `features` and `label` as `training.batches.Collator` makes them."""
+        passes = [self.model(dict(part))["sentence_embedding"].float() for part in features]
+        vectors = torch.cat(passes)[label["order"]]
+        asked = len(label["query"])
+        return self.of_vectors(vectors[:asked], vectors[asked:], label)
+
+    def of_vectors(self, queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
+        """The loss of (b, w) query and (m, w) document vectors at full width."""
+        loss = queries.new_zeros(())
+        for term in self.terms:
+            asked, held = (functional.normalize(side[:, : term.dimension], dim=1) for side in (queries, documents))
+            loss = loss + term.weight * self.criterion(asked, coded(held, term.precision), label)
+            if self.distil and term.dimension < queries.shape[1]:
+                loss = loss + self.distil * _divergence(asked @ held.T, queries, documents)
+        return loss
+
+
+def coded(documents: Tensor, precision: str) -> Tensor:
+    """Documents as they come back from their codec; the gradient passes as if they had not gone through it.
+
+    Args:
+        documents: (m, d) rows of unit length.
+        precision: a name in `CODECS`; the codec is fitted on these documents.
+
+    Returns:
+        (m, d).
+    """
+    if precision == PLAIN:
+        return documents
+    held = documents.detach().cpu().numpy()
+    codec = CODECS[precision](held)
+    decoded = torch.from_numpy(codec.decode(codec.encode(held))).to(documents.device)
+    return documents + (decoded - documents).detach()
+
+
+def _divergence(similarities: Tensor, queries: Tensor, documents: Tensor) -> Tensor:
+    """Cross-entropy of a prefix's softmax over the documents from that of the full width, which stays as it is."""
+    with torch.no_grad():
+        full = functional.normalize(queries, dim=1) @ functional.normalize(documents, dim=1).T
+        targets = functional.softmax(SCALE * full, dim=1)
+    return functional.cross_entropy(SCALE * similarities, targets)

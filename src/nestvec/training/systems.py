@@ -1,0 +1,82 @@
+"""The systems that can be trained: a row of the table each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nestvec.training import examples, losses
+from nestvec.training.objective import PLAIN, Objective, Term
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sentence_transformers import SentenceTransformer
+
+    from nestvec.data.grades import Grades
+    from nestvec.data.records import Records
+    from nestvec.data.task import Task
+    from nestvec.settings import Settings
+    from nestvec.training.examples import Examples, Texts
+    from nestvec.training.losses import Criterion
+
+
+@dataclass(frozen=True)
+class System:
+    """How a system is trained.
+
+    Attributes:
+        rows: what it learns from.
+        criterion: what a batch loses.
+        nested: whether that is summed over prefixes, or taken at the full width only.
+        distinct: whether a batch may hold no query and no document twice: where others' documents are negatives.
+        ours: whether codes, distillation, mined negatives and mixing belong to it.
+    """
+
+    rows: Callable[[Records, Grades, Task, Texts, int], Examples]
+    criterion: Callable[[SentenceTransformer, Examples], Criterion]
+    nested: bool = False
+    distinct: bool = False
+    ours: bool = False
+
+
+SYSTEMS = {
+    "mnr": System(examples.pairs, losses.ranking, distinct=True),
+    "matryoshka": System(examples.pairs, losses.ranking, nested=True, distinct=True),
+    "cosine": System(examples.judged, losses.cosine),
+    "cosine-matryoshka": System(examples.judged, losses.cosine, nested=True),
+    "cosent": System(examples.judged, losses.cosent),
+    "cosent-matryoshka": System(examples.judged, losses.cosent, nested=True),
+    "graded": System(examples.lists, losses.graded, nested=True, distinct=True, ours=True),
+}
+
+
+def objective(
+    system: System, model: SentenceTransformer, rows: Examples, dimensions: Sequence[int], settings: Settings
+) -> Objective:
+    """A system's objective over a model.
+
+    Args:
+        system: a row of `SYSTEMS`.
+        model: what trains.
+        rows: what it learns from.
+        dimensions: widths, the model's own first.
+        settings: weights of dimensions and codes.
+
+    Returns:
+        What the trainer calls.
+    """
+    widths = dimensions if system.nested else dimensions[:1]
+    weights = settings.training.dimension_weights or (1.0,) * len(widths)
+    codes: tuple[str, ...] = ()
+    share = distil = 0.0
+    if system.ours:
+        codes, distil = settings.graded.codes, settings.graded.distil
+        share = settings.graded.code_share if codes else 0.0
+    terms = [
+        Term(width, precision, weight * part)
+        for width, weight in zip(widths, weights, strict=False)
+        for precision, part in [(PLAIN, 1 - share), *((code, share / len(codes)) for code in codes)]
+        if part
+    ]
+    return Objective(model, system.criterion(model, rows), terms, distil)

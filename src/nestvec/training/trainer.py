@@ -1,0 +1,197 @@
+"""sentence-transformers' trainer, with what a run that may be killed, filled up or led astray needs around it.
+
+A checkpoint is written beside its place and renamed, so that only whole ones can be found. A loss or gradient that is
+no number ends the training with the step and the records of the batch. A signal ends it after a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from sentence_transformers import SentenceTransformerTrainer
+from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
+
+from nestvec import processes
+from nestvec.errors import NestvecError, StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from transformers import TrainerControl, TrainerState
+
+    from nestvec.training.job import Job
+
+_STAGING = ".writing"
+_STATE = "trainer_state.json"
+_NAMED = 3  # records of a batch that a message names
+
+
+class Trainer(SentenceTransformerTrainer):
+    """The library's trainer with atomic checkpoints and a stop at the first number that is none.
+
+    Args:
+        job: what is trained, for messages.
+        settings: the library's own arguments.
+    """
+
+    def __init__(self, job: Job, **settings: Any) -> None:  # noqa: ANN401 - the library's
+        self._job = job
+        self._batch: dict[str, Any] | None = None
+        self._staging: str | None = None
+        super().__init__(**settings)
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401 - the library's
+        """One forward and backward pass; raises NestvecError where the loss is not finite."""
+        self._batch = inputs["label"]
+        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
+        self._refuse_if_not_finite("loss", float(loss))
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:  # noqa: ANN401 - the library's
+        """The gradient's norm, before the weights follow it."""
+        found = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+        if found is not None:
+            self._refuse_if_not_finite("grad_norm", float(found))
+        return found
+
+    def _refuse_if_not_finite(self, name: str, value: float) -> None:
+        """Raise with the step and the records that were being learnt."""
+        if math.isfinite(value) or self._batch is None:
+            return
+        texts = self._job.texts
+        query, document = (self._batch[key].cpu().tolist() for key in ("query", "document"))
+        queries = [texts.queries[row] for row in query[:_NAMED]]
+        documents = [texts.documents[row] for row in document[:_NAMED]]
+        raise NestvecError(
+            f"training {self._job.system} stopped at step {self.state.global_step + 1}: its {name} is {value}. "
+            f"The batch holds the queries {queries!r}{_more(query)} and the documents {documents!r}{_more(document)}. "
+            "A lower --learning-rate is the usual remedy"
+        )
+
+    def _get_output_dir(self, trial: Any) -> str:  # noqa: ANN401 - the library's
+        """Where a checkpoint is being written."""
+        return self._staging or str(super()._get_output_dir(trial))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ANN401 - the library's
+        """Write a checkpoint beside its place, then rename it; older ones go after that."""
+        root = Path(self._get_output_dir(trial))
+        name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if (root / name).exists():  # a signal came right after a checkpoint
+            return
+        staging = root / _STAGING
+        try:
+            if self.args.should_save:
+                shutil.rmtree(staging, ignore_errors=True)
+                root.mkdir(parents=True, exist_ok=True)
+            processes.wait_for_all()
+            self._staging = str(staging)
+            super()._save_checkpoint(model, trial)
+            processes.wait_for_all()
+            if self.args.should_save:
+                self._put_in_place(staging / name, root / name)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            kept = last_checkpoint(root)
+            left = f"the one of step {step_of(kept)} is intact" if kept else "there is none before it"
+            raise NestvecError(f"the checkpoint {root / name} cannot be written ({error}); {left}") from error
+        finally:
+            self._staging = None
+        processes.wait_for_all()
+
+    def _put_in_place(self, written: Path, place: Path) -> None:
+        """Rename a whole checkpoint, after its state names the best one by its place."""
+        if self.state.best_global_step:
+            best = place.with_name(f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
+            self.state.best_model_checkpoint = str(best)
+            self.state.save_to_json(str(written / _STATE))
+        written.rename(place)
+        written.parent.rmdir()
+        kept = self.state.best_model_checkpoint
+        rotate_checkpoints(str(place.parent), save_total_limit=1, best_model_checkpoint=kept)
+
+
+class Watcher(TrainerCallback):
+    """Reports steps, validates at the end, and stops after a checkpoint when a signal has come.
+
+    Args:
+        advance: called with the number of steps done since the last call.
+        stopped: says whether a signal has come.
+        validates: whether there is something to validate on.
+    """
+
+    def __init__(self, advance: Callable[[int], None], stopped: threading.Event, validates: bool) -> None:
+        self.advance = advance
+        self.stopped = stopped
+        self.validates = validates
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:  # noqa: ANN401
+        """Steps of an earlier process count."""
+        del args, control
+        self.advance(state.global_step)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:  # noqa: ANN401
+        """One step more; the last one is validated, whatever the interval."""
+        del args
+        self.advance(1)
+        if state.global_step >= state.max_steps and self.validates:
+            control.should_evaluate = True
+        if processes.any_of_them(self.stopped.is_set()):
+            self.stopped.set()
+            control.should_save = control.should_training_stop = True
+            control.should_evaluate = False
+
+
+@contextlib.contextmanager
+def signals_noted() -> Iterator[threading.Event]:
+    """Let Ctrl-C and SIGTERM set an event, once; the second Ctrl-C interrupts at once as usual.
+
+    Yields:
+        The event. Outside the main thread, where Python takes no handlers, it stays unset.
+    """
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, _: object) -> None:
+        noted.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stop_if(noted: threading.Event, step: int, system: str) -> None:
+    """Raise StoppedError if a signal has come."""
+    if noted.is_set():
+        raise StoppedError(f"stopped training {system} after step {step}; the same command continues from there")
+
+
+def last_checkpoint(root: Path) -> Path | None:
+    """The newest checkpoint of a folder; all that are there are whole."""
+    return max(root.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was written after."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _more(rows: list[int]) -> str:
+    """How many a message leaves out."""
+    return f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""

@@ -1,0 +1,125 @@
+"""Validation while training: the surface's own measures on a part of the validation split that is quick to encode.
+
+The figures choose between states of one training, and are lower or higher than those of the report, which ranks the
+whole catalogue: here it is the documents judged for the chosen queries, filled up to a budget of tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.evaluation.metrics import Judgements
+from nestvec.evaluation.surface import Catalogue, rank_dense
+from nestvec.training.tokens import encode_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from nestvec.data.records import Records
+    from nestvec.data.task import Task
+    from nestvec.training.examples import Texts
+    from nestvec.training.tokens import Tokens
+
+BUDGET = 50_000  # tokens of documents; some five seconds on two cores
+MEASURED = ("recall@10", "ndcg@10")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """q queries and d documents to measure a model on while it trains.
+
+    Attributes:
+        tokens: of all texts.
+        queries: (q,) which of them are asked.
+        documents: (d,) which of them are searched.
+        catalogue: the d documents.
+        judgements: who is relevant for whom.
+        points: dimension and precision of each point that is measured.
+        compute: number format of the forward passes.
+    """
+
+    tokens: Tokens
+    queries: NDArray[np.int64]
+    documents: NDArray[np.int64]
+    catalogue: Catalogue
+    judgements: Judgements
+    points: Sequence[tuple[int, str]]
+    compute: str
+
+    def __call__(self, model: SentenceTransformer) -> dict[str, float]:
+        """Measure a model.
+
+        Args:
+            model: as it stands.
+
+        Returns:
+            `recall@10.384.float32`, `ndcg@10.384.float32`, … per point, and their aim: `recall`, the mean of recall@10
+            over the points.
+        """
+        queries, documents = (
+            encode_tokens(model, self.tokens, rows, self.compute) for rows in (self.queries, self.documents)
+        )
+        found: dict[str, float] = {}
+        for dimension, precision in self.points:
+            grid = ((dimension,), (precision,))
+            (ranking,) = rank_dense("", (queries, documents), self.catalogue, grid)
+            measured = self.judgements.measure(np.arange(len(queries)), ranking.rows)
+            found |= {f"{name}.{dimension}.{precision}": float(measured[name].mean()) for name in MEASURED}
+        recalls = [value for name, value in found.items() if name.startswith("recall@10.")]
+        return {"recall": float(np.mean(recalls)), **found}
+
+
+def make_validation(
+    data: tuple[Records, Task],
+    texts: tuple[Texts, Tokens],
+    points: Sequence[tuple[int, str]],
+    compute: str,
+    seed: int,
+) -> Validation | None:
+    """Choose what to validate on.
+
+    Queries of the validation split come in a seeded order, each with the documents judged for it, until half of the
+    budget is spent; the other half is filled with other documents, as many as fit.
+
+    Args:
+        data: the judged records and their split.
+        texts: of the records, and their tokens.
+        points: dimension and precision of each point to measure, the full width in float32 first.
+        compute: number format of the forward passes.
+        seed: decides the draw.
+
+    Returns:
+        What to measure on; None where the protocol has no validation split.
+    """
+    (records, task), (wording, tokens) = data, texts
+    rng = np.random.default_rng(seed)
+    topics = rng.permutation(np.flatnonzero(task.splits == "validation"))
+    if not len(topics):
+        return None
+    number = len(wording.queries) + wording.number[task.catalogue]
+    length = tokens.lengths[number]
+    spent = np.cumsum([length[task.document[task.topic == topic]].sum() for topic in topics])
+    topics = np.sort(topics[: max(1, int(np.searchsorted(spent, BUDGET / 2)))])
+    chosen = np.isin(task.topic, topics)
+    documents = np.unique(task.document[chosen])
+    others = rng.permutation(np.setdiff1d(np.arange(len(task.catalogue)), documents))
+    room = BUDGET - length[documents].sum()
+    documents = np.sort(np.concatenate([documents, others[np.cumsum(length[others]) <= room]]))
+    judgements = Judgements(
+        np.searchsorted(topics, task.topic[chosen]),
+        np.searchsorted(documents, task.document[chosen]),
+        task.gain[chosen],
+        (len(topics), len(documents)),
+        task.relevant_from,
+    )
+    rows = task.catalogue[documents].tolist()
+    catalogue = Catalogue([records.document_ids[row] for row in rows], [records.documents[row] for row in rows])
+    place = {text: row for row, text in enumerate(wording.queries)}
+    asked = np.array([place[task.texts[row]] for row in topics])
+    return Validation(tokens, asked, number[documents], catalogue, judgements, tuple(points), compute)

@@ -1,0 +1,61 @@
+"""What the processor can do: how many threads are ours, and which number format it multiplies fast."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from math import ceil
+from pathlib import Path
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+
+
+def use_processors() -> int:
+    """Give PyTorch as many threads as this process has processors, and no more; `OMP_NUM_THREADS` has the last word.
+
+    PyTorch counts the machine's cores. A container that owns two of sixty-four would wait for itself.
+
+    Returns:
+        How many threads there are now.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), _affinity(), _quota())))
+    return torch.get_num_threads()
+
+
+def choose_compute(wanted: str) -> str:
+    """The number format to multiply in: `auto` is bfloat16 exactly where the hardware has instructions for it.
+
+    Emulated bfloat16 is far slower than float32, so the processor's flags decide and not what PyTorch accepts.
+
+    Args:
+        wanted: `auto`, `float32` or `bfloat16`.
+
+    Returns:
+        `float32` or `bfloat16`.
+    """
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if platform.system() == "Linux" else ""
+    return "bfloat16" if any(flag in flags.split() for flag in _FLAGS) else "float32"
+
+
+def _affinity() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quota() -> int:
+    """Processors' worth of time that a container may take; as many as there are where nothing limits it."""
+    with contextlib.suppress(OSError, ValueError):
+        limit, period = _QUOTA.read_text(encoding="utf-8").split()
+        return ceil(int(limit) / int(period))
+    return os.cpu_count() or 1
