@@ -1,21 +1,20 @@
 """What a system is trained on: rows of one query and some of its documents, all from the training split.
 
-`pairs` has a row per relevant record, `judged` one per record with its grade, and `lists` a row per query with all of
-its documents. Whatever the rows, every judgement of the training split can be looked up, so that no document serves as
-a negative for a query that it is known to answer.
+`pairs` has a row per relevant record, `judged` one per record with its grade, and `contrasts` one per relevant record
+with a document that was judged low. Whatever the rows, every judgement of the training split can be looked up, so that
+no document serves as a negative for a query that it is known to answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestvec.data.grades import gains
 from nestvec.data.split import same_text
-from nestvec.evaluation.metrics import Judgements
+from nestvec.evaluation.metrics import UNJUDGED, Judgements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from nestvec.data.grades import Grades
     from nestvec.data.records import Records
     from nestvec.data.task import Task
-
-LONGEST = 8  # documents of a row; a query with more gets several rows
 
 
 @dataclass(frozen=True)
@@ -118,37 +115,41 @@ def judged(records: Records, grades: Grades, task: Task, texts: Texts, seed: int
     return _single(records, grades, task, texts, np.flatnonzero(task.of("train")))
 
 
-def lists(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
-    """A row per query with all of its documents; a query with more than `LONGEST` gets several rows.
+def contrasts(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
+    """A row per training pair: the query, one relevant document, and one that was clearly judged not to answer it.
 
-    Every row holds a relevant document. A query with low grades only has nothing to put first and gets no row.
+    Clearly means a gain below half of what makes a document relevant. What lies between is near enough to be relevant
+    for someone, and as a negative it did harm (docs/training.md). A query's clear negatives are dealt out to its rows
+    in a seeded order; one without any has rows of one document.
 
     Args:
         records: n judged records.
         grades: tell the lowest one.
         task: which records belong to the training split.
         texts: of the records.
-        seed: decides which documents share a row where a query has several rows.
+        seed: decides which negative meets which relevant document.
 
     Returns:
-        The rows, in the order of the queries.
+        As many rows as there are relevant documents, by query.
     """
     query, document, gain = _judged_once(records, grades, task, texts)
     known = _judgements(records, grades, task, texts)
-    rng = np.random.default_rng(seed)
-    owners: list[int] = []
-    members: list[list[int]] = []
-    unused = 0
-    distinct, first = np.unique(query, return_index=True)
-    for owner, rows in zip(distinct.tolist(), np.split(np.arange(len(query)), first[1:]), strict=True):
-        shuffled = rng.permutation(rows)
-        relevant = gain[shuffled] >= known.relevant_from
-        unused += not relevant.any()
-        ordered = document[np.concatenate([shuffled[relevant], shuffled[~relevant]])]
-        parts = min(ceil(len(rows) / LONGEST), int(relevant.sum()))
-        owners += [owner] * parts
-        members += [ordered[part::parts].tolist() for part in range(parts)]  # dealt out: each part gets a relevant one
+    shuffled = np.random.default_rng(seed).permutation(len(query))
+    clear = shuffled[is_clear_negative(gain[shuffled], known.relevant_from)]
+    negatives = by_query(query[clear], document[clear])
+    relevant = gain >= known.relevant_from
+    owners, seen, members = query[relevant].tolist(), dict[int, int](), []
+    for owner, held in zip(owners, document[relevant].tolist(), strict=True):
+        dealt, seen[owner] = seen.get(owner, 0), seen.get(owner, 0) + 1
+        others = negatives.get(owner, [])
+        members.append([held, others[dealt % len(others)]] if others else [held])
+    unused = len(np.unique(query)) - len(np.unique(owners))
     return Examples(np.array(owners, dtype=np.int64), members, known, int(gain.max()), unused)
+
+
+def is_clear_negative(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
+    """Whether a judged document lies nearer to the lowest grade than to the lowest relevant one."""
+    return (gain > UNJUDGED) & (2 * gain < relevant_from)
 
 
 def with_negatives(examples: Examples, mined: Mapping[int, Sequence[int]], count: int) -> Examples:
@@ -164,6 +165,14 @@ def with_negatives(examples: Examples, mined: Mapping[int, Sequence[int]], count
     """
     rows = zip(examples.query.tolist(), examples.members, strict=True)
     return replace(examples, members=[[*row, *mined.get(query, ())[:count]] for query, row in rows])
+
+
+def by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dict[int, list[int]]:
+    """The documents of each query in their order; (n,) queries and their documents in."""
+    found: dict[int, list[int]] = {}
+    for asked, held in zip(query.tolist(), document.tolist(), strict=True):
+        found.setdefault(asked, []).append(held)
+    return found
 
 
 def _single(records: Records, grades: Grades, task: Task, texts: Texts, rows: NDArray[np.int64]) -> Examples:

@@ -15,8 +15,11 @@ from torch import Tensor, distributed
 from torch.nn import functional
 
 from nestvec import processes
+from nestvec.evaluation.metrics import UNJUDGED
+from nestvec.training.examples import is_clear_negative
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from nestvec.training.examples import Examples
@@ -61,42 +64,55 @@ def cosent(model: SentenceTransformer, examples: Examples) -> Criterion:
 def graded(model: SentenceTransformer, examples: Examples) -> Criterion:
     """Listwise cross-entropy of each query over the documents of all rows of the batch; see `listwise`.
 
-    Under several processes the documents of all are gathered.
+    A document counts for a query as what it was judged to be for it, whichever row brought it: relevant, clearly not,
+    or, in between, neither. One that nobody judged is a negative. Under several processes the documents of all are
+    gathered.
     """
     del model
+    known = examples.judgements
 
     def criterion(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
         documents, number = _gathered(documents, label["document"])
-        asked = label["query"].cpu().numpy()
-        gains = examples.judgements.gains(asked, np.broadcast_to(number.cpu().numpy(), (len(asked), len(number))))
-        relevant = torch.from_numpy(gains >= examples.judgements.relevant_from).to(queries.device)
-        return listwise(queries, documents, relevant, number)
+        asked, held = (numbers.cpu().numpy() for numbers in (label["query"], number))
+        gains = known.gains(asked, np.broadcast_to(held, (len(asked), len(held))))
+        relevant = gains >= known.relevant_from
+        neither = (gains > UNJUDGED) & ~relevant & ~is_clear_negative(gains, known.relevant_from)
+        left_out = neither | _copies(held) | (held < 0)
+        return listwise(
+            queries, documents, *(torch.from_numpy(mask).to(queries.device) for mask in (relevant, left_out))
+        )
 
     return criterion
 
 
-def listwise(queries: Tensor, documents: Tensor, relevant: Tensor, number: Tensor) -> Tensor:
+def listwise(queries: Tensor, documents: Tensor, relevant: Tensor, left_out: Tensor) -> Tensor:
     """Cross-entropy between each query's targets and its softmax over the batch's documents.
 
-    Documents judged relevant for the query share its target mass evenly, whichever row of the batch brought them; those
-    judged lower, and those that nobody judged, are negatives. With one relevant document a query and no other grade
-    this is multiple-negatives ranking. Source: Cao et al. 2007, section 4.2, with the mass on the relevant ones.
+    Relevant documents share a query's target mass evenly; all others are negatives but for those left out. With one
+    relevant document a query and nothing left out this is multiple-negatives ranking. Source: Cao et al. 2007,
+    section 4.2, with the mass on the relevant ones.
 
     Args:
         queries: (b, d) rows of unit length.
         documents: (m, d) rows of unit length.
-        relevant: (b, m) whether a document is judged relevant for a query.
-        number: (m,) tells documents apart; a second copy, as another process may hold, is left out, and so is -1.
+        relevant: (b, m) whether a document is relevant for a query.
+        left_out: (b, m) whether it counts as nothing for it.
 
     Returns:
         The mean over the queries with a relevant document; 0 if there is none.
     """
-    left_out = (number[:, None] == number[None, :]).tril(diagonal=-1).any(dim=1) | (number < 0)
-    chances = functional.log_softmax((SCALE * queries @ documents.T).masked_fill(left_out, -torch.inf), dim=1)
     relevant = relevant & ~left_out
+    chances = functional.log_softmax((SCALE * queries @ documents.T).masked_fill(left_out, -torch.inf), dim=1)
     mass = relevant.sum(dim=1)
     lost = -chances.masked_fill(~relevant, 0).sum(dim=1) / mass.clamp(min=1)
     return lost.sum() / (mass > 0).sum().clamp(min=1)
+
+
+def _copies(number: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(m,) whether a document's number came before, as it may from another process."""
+    first = np.zeros(len(number), dtype=bool)
+    first[np.unique(number, return_index=True)[1]] = True
+    return ~first
 
 
 def _scaled(examples: Examples, label: dict[str, Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from nestvec.files import replacing
 from nestvec.settings import MOST_NEGATIVES
+from nestvec.training.examples import by_query
 from nestvec.training.tokens import encode_tokens
 from nestvec.vectors.topk import top_k
 
@@ -49,7 +50,7 @@ def mine(
     path = None if cache is None else cache / f"{_key(model, data, margin, compute)}.npz"
     if path is not None and path.is_file():
         with np.load(path, allow_pickle=False) as kept:
-            return _by_query(kept["query"], kept["document"])
+            return by_query(kept["query"], kept["document"])
     queries = np.unique(examples.query)
     documents = np.unique([document for row in examples.members for document in row])
     tokens, first = data[2], len(data[1].queries)
@@ -65,7 +66,7 @@ def mine(
     if path is not None:
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, query=query, document=document)
-    return _by_query(query, document)
+    return by_query(query, document)
 
 
 def _best_relevant(
@@ -83,14 +84,6 @@ def _best_relevant(
         relevant = np.searchsorted(documents, np.array(members)[gains >= examples.judgements.relevant_from])
         best[row] = max(best[row], (held[relevant] @ asked[row]).max(initial=-1))
     return best
-
-
-def _by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dict[int, list[int]]:
-    """Documents of each query, in their order."""
-    found: dict[int, list[int]] = {}
-    for asked, held in zip(query.tolist(), document.tolist(), strict=True):
-        found.setdefault(asked, []).append(held)
-    return found
 
 
 def _key(model: SentenceTransformer, data: tuple[Examples, Texts, Tokens], margin: float, compute: str) -> str:

@@ -47,7 +47,7 @@ SYSTEMS = {
     "cosine-matryoshka": System(examples.judged, losses.cosine, nested=True),
     "cosent": System(examples.judged, losses.cosent),
     "cosent-matryoshka": System(examples.judged, losses.cosent, nested=True),
-    "graded": System(examples.lists, losses.graded, nested=True, distinct=True, ours=True),
+    "graded": System(examples.contrasts, losses.graded, nested=True, distinct=True, ours=True),
 }
 
 
