@@ -84,8 +84,8 @@ def options(*stages: str) -> Callable[[Callable[..., None]], Callable[..., None]
 def _typed(entry: Field[Any], panel: str) -> inspect.Parameter:
     """A setting as a parameter that typer makes an option of."""
     kind = next((kind for kind in (int, float) if str(entry.type).startswith(kind.__name__)), str)
-    default = ",".join(entry.default) if isinstance(entry.default, tuple) else entry.default
-    shown = f" ({default})" if default is not None else ""
+    default = ",".join(map(str, entry.default)) if isinstance(entry.default, tuple) else entry.default
+    shown = f" ({default})" if default not in (None, "") else ""
     option = typer.Option(help=entry.metadata["help"] + shown, rich_help_panel=panel, show_default=False)
     return inspect.Parameter(
         entry.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]

@@ -38,6 +38,7 @@ LAYOUT = {
     "runs": "runs",
     "results": "results.json",
     "per_query": "per_query.parquet",
+    "training": "training.json",
     "recommendation": "recommendation.json",
     "report": "report.html",
     "figures": "figures",

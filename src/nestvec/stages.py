@@ -111,8 +111,12 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     resamples = settings.evaluation.resamples
     sizes = {split: int((topics.splits == split).sum()) for split in HELD_OUT}
     bootstraps = {split: Bootstrap(size, resamples, rng) for split, size in sizes.items() if size}
+    if prepared.trained:
+        trainings = [_training(folder, system) for system in prepared.trained]
+        write_json(folder.path("training"), {"schema": 1, "systems": trainings})
     results = {
         **_header(prepared),
+        "trained": list(prepared.trained),
         "surface": summarise(values, topics, len(prepared.catalogue.ids), bootstraps),
         "comparisons": compare(values, topics, bootstraps["test"], resamples, rng),
         "timings": {name: folder.facts(name)["seconds"] for name in folder.done()},
@@ -147,6 +151,23 @@ def _header(prepared: Prepared) -> Facts:
         "protocol": prepared.protocol,
         "unanswerable": prepared.task.unanswerable,
     }
+
+
+def _training(folder: RunFolder, system: str) -> Facts:
+    """What `training.json` says of a system: what its stage recorded, with the validations point by point."""
+    facts = folder.facts(f"train {system}")
+    return {"system": system, **facts, "curve": [_validation(figures) for figures in facts["curve"]]}
+
+
+def _validation(figures: Facts) -> Facts:
+    """A validation with a point per dimension and precision; `figures` has names such as `recall@10.384.float32`."""
+    points: dict[tuple[int, str], dict[str, float]] = {}
+    for name in figures:
+        metric, *point = name.split(".")
+        if point:
+            points.setdefault((int(point[0]), point[1]), {})[metric] = figures[name]
+    measured = [{"dimension": at[0], "precision": at[1], "metrics": metrics} for at, metrics in points.items()]
+    return {"step": figures["step"], "recall": figures["recall"], "points": measured}
 
 
 def report(folder: RunFolder) -> Facts:

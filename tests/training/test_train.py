@@ -1,75 +1,195 @@
-"""Oracles: the losses' formulas on the same batch; the processor's flags as Linux reports them; a learning rate that
-must diverge."""
+"""Oracles: the same training without the interruption, bit for bit; the operating system's own signals and errors; a
+learning rate that must diverge; counts by hand from a table of 60 queries with two relevant documents of five."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import resource
+import signal
 
+import numpy as np
 import pytest
-import torch
+from jobs import job_and_model, prepared, weights
+from tables import rows
+from tiny_mpnet import save_tiny_mpnet
 
-from nestvec.errors import NestvecError
-from nestvec.settings import TrainingSettings
-from nestvec.training.losses import OBJECTIVES
-from nestvec.training.pairs import Pairs
-from nestvec.training.train import choose_compute, count_steps, train
-from nestvec.vectors.models import find_model, load_model
-
-PAIRS = Pairs(
-    tuple(f"query number {row}" for row in range(12)), tuple(f"document {row} of the catalogue" for row in range(12))
-)
+from nestvec.errors import InputError, NestvecError, StoppedError
+from nestvec.settings import TRAINABLE, Settings
+from nestvec.training.systems import SYSTEMS
+from nestvec.training.train import train
+from nestvec.training.trainer import last_checkpoint, step_of
 
 
-@pytest.fixture
-def model():
-    return load_model(find_model("all-MiniLM-L6-v2"))
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return str(save_tiny_mpnet(tmp_path_factory.mktemp("tiny") / "mpnet", dropout=0.1))
 
 
-def test_training_moves_the_weights_and_reports_every_step(model):
-    before = {name: weights.clone() for name, weights in model.state_dict().items()}
-    seen: list[int] = []
-    recipe = TrainingSettings(epochs=2, batch_size=4, compute="float32")
-    trained = train(model, "matryoshka", PAIRS, recipe, (384, 48), seed=1, advance=seen.append)
-    assert trained.steps == len(trained.losses) == sum(seen) == count_steps(PAIRS, recipe) == 6
-    assert trained.compute == "float32"
-    assert trained.losses[-1] < trained.losses[0]
-    assert any(not torch.equal(before[name], weights) for name, weights in model.state_dict().items())
+@pytest.fixture(scope="module")
+def table(tmp_path_factory, tiny):
+    """A run's input with the tiny model: trainings of seconds, with dropout, so that random states matter."""
+    return prepared(tmp_path_factory.mktemp("table"), model=tiny)
 
 
-def test_a_loss_that_is_no_number_stops_training_and_says_where(model):
-    recipe = TrainingSettings(epochs=3, batch_size=4, learning_rate=1e30, warmup=0.0, compute="float32")
-    with pytest.raises(NestvecError, match=r"training mnr stopped at step \d+: its (loss|grad_norm) is (nan|inf)"):
-        train(model, "mnr", PAIRS, recipe, (384,), seed=1)
+@pytest.fixture(scope="module")
+def whole(table, tmp_path_factory):
+    """A training of `graded` that nothing interrupts: its weights and what it reports."""
+    job, model = job_and_model(table, "graded")
+    trained = train(model, job, tmp_path_factory.mktemp("whole"))
+    return weights(model), trained
 
 
-@pytest.mark.parametrize("dimensions", [(384,), (384, 96)])
-def test_matryoshka_sums_the_ranking_loss_over_its_prefixes(model, dimensions):
-    batch = [model.preprocess(list(texts[:6])) for texts in (PAIRS.anchors, PAIRS.positives)]
-    model.eval()
-    with torch.no_grad():
-        found = OBJECTIVES["matryoshka"](model, dimensions)([dict(features) for features in batch], None)
-        anchors, positives = (model(dict(features))["sentence_embedding"] for features in batch)
-        expected = torch.zeros(())
-        for dimension in dimensions:
-            a, b = (torch.nn.functional.normalize(side[:, :dimension]) for side in (anchors, positives))
-            expected += torch.nn.functional.cross_entropy(20 * a @ b.T, torch.arange(6))  # the library's scale
-    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+def test_every_name_of_the_settings_is_a_system():
+    assert tuple(SYSTEMS) == TRAINABLE
 
 
-def test_bfloat16_is_chosen_exactly_where_the_processor_has_it():
-    flags = Path("/proc/cpuinfo").read_text().split()
-    has = torch.cuda.is_available() or bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags))
-    assert choose_compute("auto") == ("bfloat16" if has else "float32")
-    assert choose_compute("float32") == "float32"
+@pytest.mark.parametrize("system", TRAINABLE)
+def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
+    job, model = job_and_model(table, system)
+    before, seen = weights(model), []
+    trained = train(model, job, tmp_path, advance=seen.append)
+    train_queries = len(np.unique(table.records.query[table.task.of("train")]))
+    assert trained.rows == (len(table.task.pairs) if SYSTEMS[system].distinct else table.task.of("train").sum())
+    assert trained.steps == job.steps == len(trained.losses) == sum(seen) == 2 * -(-trained.rows // 8)
+    assert [point["step"] for point in trained.curve][:2] == [4, 8]
+    assert trained.curve[-1]["step"] == trained.steps
+    assert trained.best_step == max(trained.curve, key=lambda point: (point["recall"], -point["step"]))["step"]
+    assert trained.unused == 0 and train_queries > 30
+    assert trained.mixed == 0.0 or weights(model) != before
 
 
-def test_pairs_are_the_texts_of_the_records_named():
-    import numpy as np
+def test_minilm_learns(tmp_path):
+    job, model = job_and_model(prepared(tmp_path, epochs=3), "matryoshka")
+    trained = train(model, job, tmp_path / "checkpoints")
+    assert np.mean(trained.losses[-5:]) < 0.8 * np.mean(trained.losses[:5])
 
-    from nestvec.data.records import Records
-    from nestvec.training.pairs import make_pairs
 
-    records = Records(
-        ("p", "q"), ("1", "2"), ("a", "b"), ("3", "4"), np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.zeros(4)
-    )
-    assert make_pairs(records, np.array([0, 3])) == Pairs(("p", "q"), ("a", "b"))
+def test_the_same_job_gives_the_same_weights(table, tmp_path, whole):
+    job, model = job_and_model(table, "graded")
+    assert train(model, job, tmp_path) == whole[1]
+    assert weights(model) == whole[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_checkpoint_from_which_the_same_weights_come(table, tmp_path, whole, number):
+    job, model = job_and_model(table, "graded")
+    taken: list[int] = []
+
+    def interrupt(steps):
+        taken.append(steps)
+        if sum(taken) == 6:  # between two checkpoints of the interval
+            os.kill(os.getpid(), number)
+
+    handler = signal.getsignal(number)
+    with pytest.raises(StoppedError, match="stopped training graded after step 6; the same command continues"):
+        train(model, job, tmp_path, advance=interrupt)
+    assert signal.getsignal(number) is handler
+    assert step_of(last_checkpoint(tmp_path)) == 6
+    job, model = job_and_model(table, "graded")
+    assert train(model, job, tmp_path) == whole[1]
+    assert weights(model) == whole[0]
+
+
+def test_a_full_disk_gives_one_message_and_keeps_the_last_checkpoint(table, tmp_path, whole):
+    job, model = job_and_model(table, "graded")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    taken: list[int] = []
+
+    def fill(steps):
+        taken.append(steps)
+        if sum(taken) == 6:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # no larger file can be written
+
+    try:
+        with pytest.raises(NestvecError, match=r"checkpoint-8 cannot be written \(.+\); the one of step 4 is intact"):
+            train(model, job, tmp_path, advance=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-4", "eval"]
+    job, model = job_and_model(table, "graded")
+    assert train(model, job, tmp_path) == whole[1]
+    assert weights(model) == whole[0]
+
+
+def test_the_best_state_is_kept_and_patience_stops_early(table, tmp_path):
+    options = {"learning_rate": 10.0, "validate_every": 2, "patience": 2, "epochs": 20}
+    found = prepared(tmp_path, model=table.settings.training.model, **options)
+    job, model = job_and_model(found, "mnr")
+    trained = train(model, job, tmp_path / "checkpoints")
+    best = max(point["recall"] for point in trained.curve)
+    assert next(point for point in trained.curve if point["step"] == trained.best_step)["recall"] == best
+    assert job.validation(model)["recall"] == pytest.approx(best, abs=1e-6)
+    assert trained.steps < job.steps
+    assert trained.steps == trained.best_step + 2 * 2
+
+
+def test_a_loss_that_is_no_number_names_step_and_records(table, tmp_path):
+    found = prepared(tmp_path, model=table.settings.training.model, learning_rate=1e30, warmup=0.0)
+    job, model = job_and_model(found, "mnr")
+    with pytest.raises(NestvecError) as caught:
+        train(model, job, tmp_path / "checkpoints")
+    text = str(caught.value)
+    assert text.startswith("training mnr stopped at step 2: its loss is nan.")
+    named = [query for query in found.records.queries if repr(query) in text]
+    assert len(named) == 3 and "and 5 more" in text
+    assert "learning-rate" in text
+
+
+def test_accumulated_batches_make_one_step(table, tmp_path):
+    found = prepared(tmp_path, model=table.settings.training.model, accumulate=3, epochs=1)
+    job, model = job_and_model(found, "mnr")
+    batches = -(-len(found.task.pairs) // 8)
+    assert train(model, job, tmp_path / "checkpoints").steps == job.steps == -(-batches // 3)
+
+
+def test_a_reporter_is_told(table, tmp_path):
+    pytest.importorskip("tensorboard")
+    found = prepared(tmp_path, model=table.settings.training.model, report_to="tensorboard", epochs=1)
+    job, model = job_and_model(found, "mnr")
+    train(model, job, tmp_path / "checkpoints", tmp_path / "logs")
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+
+
+def test_one_pair_a_query_trains_graded_as_mnr(table, tmp_path):
+    grades = (3, 1, 1, 1, 1)
+    table_of_one = [{**row, "grade": grades[place % 5]} for place, row in enumerate(rows()) if place % 5 == 0]
+    low = [{**row, "grade": 1} for row in rows()[3::5]]
+    found = prepared(tmp_path, table_of_one + low[:1], model=table.settings.training.model, codes="", mixing="1")
+    trained = [train(*reversed(job_and_model(found, system)), tmp_path / system) for system in ("matryoshka", "graded")]
+    assert trained[0].rows == trained[1].rows == len(found.task.pairs)
+    assert np.allclose(trained[0].losses[:3], trained[1].losses[:3], rtol=1e-3)
+
+
+def test_queries_with_low_grades_only_are_counted_and_left_out(table, tmp_path):
+    low = [{**row, "grade": 1} if place < 100 else row for place, row in enumerate(rows())]
+    found = prepared(tmp_path, low, model=table.settings.training.model, threshold=3.0)
+    job, _ = job_and_model(found, "graded")
+    train_rows = found.task.of("train")
+    asked = set(found.records.query[train_rows])
+    answered = set(found.records.query[train_rows & (found.records.grade >= 3)])
+    assert job.examples.unused == len(asked) - len(answered) > 5
+    assert set(job.examples.query) == answered
+
+
+def test_duplicate_documents_are_never_negatives_of_each_other(table, tmp_path):
+    same = [
+        {**row, "document": row["document"] if place % 5 else "one and the same"} for place, row in enumerate(rows())
+    ]
+    found = prepared(tmp_path, same, model=table.settings.training.model)
+    job, model = job_and_model(found, "graded")
+    trained = train(model, job, tmp_path / "checkpoints")
+    assert all(np.isfinite(trained.losses))
+    number = list(job.texts.documents).index("one and the same")
+    assert not any(number in row[1:] for row in job.examples.members)
+
+
+def test_one_grade_for_all_is_refused_before_anything_is_trained(table, tmp_path):
+    alike = [{**row, "grade": 2} for row in rows()]
+    with pytest.raises(InputError, match="grade"):
+        prepared(tmp_path, alike, model=table.settings.training.model)
+
+
+def test_settings_of_the_objective_are_checked():
+    for name, value in (("codes", "float32"), ("code_share", 1.5), ("mixing", "2"), ("dimension_weights", "0,0")):
+        with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is"):
+            Settings.from_flat({name: value})

@@ -19,7 +19,6 @@ from nestvec.evaluation.metrics import UNJUDGED
 from nestvec.training.examples import is_clear_negative
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from nestvec.training.examples import Examples
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 Criterion = Callable[[Tensor, Tensor, dict[str, Tensor]], Tensor]
 
 SCALE = 20.0  # of a cosine before the softmax: the library's own
+_NONE = -1  # no document's number
 
 
 def ranking(model: SentenceTransformer, examples: Examples) -> Criterion:
@@ -56,31 +56,35 @@ def cosent(model: SentenceTransformer, examples: Examples) -> Criterion:
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
     loss = CoSENTLoss(model)
-    return lambda queries, documents, label: loss.compute_loss_from_embeddings(
-        [queries, documents], _scaled(examples, label)
-    )
+
+    def criterion(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
+        grades = _scaled(examples, label)
+        if processes.count() == 1:
+            return loss.compute_loss_from_embeddings([queries, documents], grades)
+        from sentence_transformers.util import all_gather, all_gather_with_grad
+
+        sides = [all_gather_with_grad(side) for side in (queries, documents)]
+        return loss.compute_loss_from_embeddings(sides, all_gather(grades))
+
+    return criterion
 
 
 def graded(model: SentenceTransformer, examples: Examples) -> Criterion:
     """Listwise cross-entropy of each query over the documents of all rows of the batch; see `listwise`.
 
     A document counts for a query as what it was judged to be for it, whichever row brought it: relevant, clearly not,
-    or, in between, neither. One that nobody judged is a negative. Under several processes the documents of all are
-    gathered.
+    or, in between, neither. One that nobody judged is a negative.
     """
     del model
     known = examples.judgements
 
     def criterion(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
-        documents, number = _gathered(documents, label["document"])
-        asked, held = (numbers.cpu().numpy() for numbers in (label["query"], number))
+        asked, held = (label[name].cpu().numpy() for name in ("query", "document"))
         gains = known.gains(asked, np.broadcast_to(held, (len(asked), len(held))))
         relevant = gains >= known.relevant_from
         neither = (gains > UNJUDGED) & ~relevant & ~is_clear_negative(gains, known.relevant_from)
-        left_out = neither | _copies(held) | (held < 0)
-        return listwise(
-            queries, documents, *(torch.from_numpy(mask).to(queries.device) for mask in (relevant, left_out))
-        )
+        masks = (torch.from_numpy(mask).to(queries.device) for mask in (relevant, neither))
+        return listwise(queries, documents, *masks)
 
     return criterion
 
@@ -108,13 +112,6 @@ def listwise(queries: Tensor, documents: Tensor, relevant: Tensor, left_out: Ten
     return lost.sum() / (mass > 0).sum().clamp(min=1)
 
 
-def _copies(number: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(m,) whether a document's number came before, as it may from another process."""
-    first = np.zeros(len(number), dtype=bool)
-    first[np.unique(number, return_index=True)[1]] = True
-    return ~first
-
-
 def _scaled(examples: Examples, label: dict[str, Tensor]) -> Tensor:
     """(b,) grade of each row's document for its query, as 0 … 1 between the lowest and the highest there is."""
     query, document = (label[name].cpu().numpy() for name in ("query", "document"))
@@ -122,15 +119,25 @@ def _scaled(examples: Examples, label: dict[str, Tensor]) -> Tensor:
     return torch.from_numpy((gains / examples.highest).astype(np.float32)).to(label["query"].device)
 
 
-def _gathered(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
-    """The documents of all processes with gradients, and their numbers; filled up with -1 where one has fewer."""
-    if processes.count() == 1:
-        return documents, number
-    from sentence_transformers.util import all_gather_with_grad
+def gathered(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+    """The documents of all processes with gradients, each once.
 
-    most = torch.tensor(len(number), device=number.device)
-    distributed.all_reduce(most, op=distributed.ReduceOp.MAX)
-    missing = int(most) - len(number)
-    numbers = [torch.empty(int(most), dtype=number.dtype, device=number.device) for _ in range(processes.count())]
-    distributed.all_gather(numbers, functional.pad(number, (0, missing), value=-1))
-    return all_gather_with_grad(functional.pad(documents, (0, 0, 0, missing))), torch.cat(numbers)
+    Args:
+        documents: (m, d) of this process.
+        number: (m,) tells them apart.
+
+    Returns:
+        (n, d) vectors and (n,) their numbers; just those that came in where there is one process and no copy.
+    """
+    if processes.count() > 1:
+        from sentence_transformers.util import all_gather_with_grad
+
+        most = torch.tensor(len(number), device=number.device)
+        distributed.all_reduce(most, op=distributed.ReduceOp.MAX)
+        missing = int(most) - len(number)  # a process may have fewer, and gathering wants as many from each
+        numbers = [torch.empty(int(most), dtype=number.dtype, device=number.device) for _ in range(processes.count())]
+        distributed.all_gather(numbers, functional.pad(number, (0, missing), value=_NONE))
+        documents, number = all_gather_with_grad(functional.pad(documents, (0, 0, 0, missing))), torch.cat(numbers)
+    distinct, first = np.unique(number.cpu().numpy(), return_index=True)
+    kept = torch.from_numpy(np.sort(first[distinct != _NONE])).to(number.device)
+    return documents[kept], number[kept]

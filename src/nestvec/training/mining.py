@@ -94,6 +94,8 @@ def _key(model: SentenceTransformer, data: tuple[Examples, Texts, Tokens], margi
         digest.update(name.encode())
         digest.update(weights.cpu().contiguous().numpy().tobytes())
     members = [document for row in examples.members for document in row]
-    for values in (tokens.ids, tokens.starts, examples.query, np.array(members), examples.judgements.keys):
+    judged = examples.judgements
+    arrays = (examples.query, np.array(members), judged.keys, judged.values, np.array(judged.relevant_from))
+    for values in (tokens.ids, tokens.starts, *arrays):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()

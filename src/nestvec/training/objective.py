@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nestvec.training.losses import SCALE
+from nestvec.training.losses import SCALE, gathered
 from nestvec.vectors.codecs import CODECS
 
 if TYPE_CHECKING:
@@ -50,16 +50,24 @@ class Objective(nn.Module):
         criterion: loss of a batch's vectors.
         terms: where to take it, the full width first.
         distil: weight of the divergence of each prefix's similarities from those of the full width.
+        gathers: whether the documents of all processes are gathered first, each once; the library's losses see to it
+            themselves.
     """
 
     def __init__(
-        self, model: SentenceTransformer, criterion: Criterion, terms: Sequence[Term], distil: float = 0.0
+        self,
+        model: SentenceTransformer,
+        criterion: Criterion,
+        terms: Sequence[Term],
+        distil: float = 0.0,
+        gathers: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
         self.criterion = criterion
         self.terms = tuple(terms)
         self.distil = distil
+        self.gathers = gathers
 
     def forward(self, features: Sequence[dict[str, Tensor]], label: dict[str, Tensor]) -> Tensor:
         """The loss of one batch; `features` and `label` as `training.batches.Collator` makes them."""
@@ -70,12 +78,17 @@ class Objective(nn.Module):
 
     def of_vectors(self, queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
         """The loss of (b, w) query and (m, w) document vectors at full width."""
+        if self.gathers:
+            documents, number = gathered(documents, label["document"])
+            label = {**label, "document": number}
         loss = queries.new_zeros(())
         for term in self.terms:
-            asked, held = (functional.normalize(side[:, : term.dimension], dim=1) for side in (queries, documents))
+            asked, held = _prefixes(queries, documents, term.dimension)
             loss = loss + term.weight * self.criterion(asked, coded(held, term.precision), label)
-            if self.distil and term.dimension < queries.shape[1]:
-                loss = loss + self.distil * _divergence(asked @ held.T, queries, documents)
+        widths = dict.fromkeys(term.dimension for term in self.terms if term.dimension < queries.shape[1])
+        for width in widths if self.distil else ():  # once a prefix, however many codes it has
+            asked, held = _prefixes(queries, documents, width)
+            loss = loss + self.distil * _divergence(asked @ held.T, queries, documents)
         return loss
 
 
@@ -97,9 +110,14 @@ def coded(documents: Tensor, precision: str) -> Tensor:
     return documents + (decoded - documents).detach()
 
 
+def _prefixes(queries: Tensor, documents: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
+    """The first numbers of each vector, scaled to unit length again."""
+    return functional.normalize(queries[:, :dimension], dim=1), functional.normalize(documents[:, :dimension], dim=1)
+
+
 def _divergence(similarities: Tensor, queries: Tensor, documents: Tensor) -> Tensor:
     """Cross-entropy of a prefix's softmax over the documents from that of the full width, which stays as it is."""
     with torch.no_grad():
-        full = functional.normalize(queries, dim=1) @ functional.normalize(documents, dim=1).T
-        targets = functional.softmax(SCALE * full, dim=1)
+        asked, held = _prefixes(queries, documents, queries.shape[1])
+        targets = functional.softmax(SCALE * asked @ held.T, dim=1)
     return functional.cross_entropy(SCALE * similarities, targets)

@@ -79,4 +79,4 @@ def objective(
         for precision, part in [(PLAIN, 1 - share), *((code, share / len(codes)) for code in codes)]
         if part
     ]
-    return Objective(model, system.criterion(model, rows), terms, distil)
+    return Objective(model, system.criterion(model, rows), terms, distil, gathers=system.ours)

@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import json
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
+_LIBRARIES = ("accelerate", "sentence_transformers")
 CARD = "nestvec.json"  # beside the weights of a model that nestvec saved: what it is and what its weights hash to
 
 
@@ -175,7 +177,10 @@ def quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            for library in _LIBRARIES:  # about each other's next version; a user can do nothing about it
+                warnings.filterwarnings("ignore", category=FutureWarning, module=library)
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
