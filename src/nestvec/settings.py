@@ -81,7 +81,7 @@ class TrainingSettings:
     accumulate: int = _option(1, "Batches whose gradients make one step.")
     compute: str = _option("auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.")
     dimension_weights: tuple[float, ...] | None = _option(
-        None, "What each width counts in a Matryoshka objective, widest first (1 each)."
+        None, "What each width counts in a Matryoshka objective, widest first (1 each; graded: 1, 1/4, 1/16 …)."
     )
     validate_every: int | None = _option(None, "Steps between validations and checkpoints (a third of the training).")
     patience: int = _option(0, "Validations without a gain after which to stop; 0 never stops.")

@@ -74,6 +74,11 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
         reporter.say(f"train {system}: {job.examples.unused:,} queries have no relevant document and are left out")
     with reporter.step(f"train {system}", job.steps) as advance:
         trained = train(model, job, folder.checkpoints(system), folder.path("logs") / system, advance)
+    if trained.worse:
+        reporter.say(
+            f"train {system}: recall@10 on validation fell from {trained.worse[0]:.3f} to {trained.worse[1]:.3f}; "
+            "a lower --learning-rate is the usual remedy"
+        )
     if processes.is_first():
         card = {"system": system, "base": prepared.model.name, "base_sha256": prepared.model.sha256}
         with replacing(folder.model(system)) as temporary:

@@ -46,6 +46,15 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 @pytest.fixture(scope="session")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run of four trained systems, one with a long name, that recommends `graded`."""
+    trained = ("mnr", "matryoshka", "cosine-matryoshka", "graded")
+    folder = write_run(tmp_path_factory.mktemp("crowded") / "run", trained=trained)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def page(shipped: RunFolder) -> Page:
     """The shipped run's page, taken apart."""
     return Page.read(shipped.path("report"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from report_world import MARKUP, SPLITS, invent
+from report_world import MARKUP, SPLITS, invent, trained_as_told
 
 from nestvec.files import RunFolder, write_json, write_text
 
@@ -23,12 +23,21 @@ if TYPE_CHECKING:
     from report_world import World
 
 DIMENSIONS = (384, 192, 96, 48)
-NOISE = {"pretrained": 0.62, "mnr": 0.42, "matryoshka": 0.43, "bm25": 0.7}
-NARROWING = {"pretrained": 0.13, "mnr": 0.05, "matryoshka": 0.02}  # noise added by each halving
+TRAINED = ("mnr", "matryoshka")
+NOISE = {"pretrained": 0.62, "mnr": 0.42, "matryoshka": 0.43, "cosine-matryoshka": 0.45, "graded": 0.38, "bm25": 0.7}
+NARROWING = {
+    "pretrained": 0.13,
+    "mnr": 0.05,
+    "matryoshka": 0.02,
+    "cosine-matryoshka": 0.03,
+    "graded": 0.01,
+}  # by halving
 METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
 
 
-def write_run(root: Path, *, ship: bool = True, synthetic: bool = True, seed: int = 7) -> RunFolder:
+def write_run(
+    root: Path, *, ship: bool = True, synthetic: bool = True, seed: int = 7, trained: tuple[str, ...] = TRAINED
+) -> RunFolder:
     """Write a finished run without its report.
 
     Args:
@@ -36,21 +45,23 @@ def write_run(root: Path, *, ship: bool = True, synthetic: bool = True, seed: in
         ship: whether the recommendation is to ship.
         synthetic: whether the data says that it is the built-in sample.
         seed: of every invented number.
+        trained: systems beside the pretrained one and BM25; the last of them is the best.
     """
     folder = RunFolder(root)
     world = invent(np.random.default_rng(seed))
     _write_data(folder, world)
-    surface, per_query = _measure(folder, world)
+    surface, per_query = _measure(folder, world, trained)
     results = {
         "schema": 1, "source": "sample" if synthetic else "shop/judgements.csv", "synthetic": synthetic,
         "threshold": 2.5, "relevant_from": 1500, "model": "sentence-transformers/all-MiniLM-L6-v2",
         "full_dimension": 384, "surface": surface, "unanswerable": {"validation": 1, "test": 2},
-        "comparisons": _comparisons(per_query),
+        "trained": list(trained), "comparisons": _comparisons(per_query, trained),
         "timings": {"prepare": 1.84, "train mnr": 71.2, "train matryoshka": 88.91, "encode": 31.5, "evaluate": 12.3},
     }  # fmt: skip
     write_json(folder.path("results"), results)
     _write_per_query(folder, per_query)
-    write_json(folder.path("recommendation"), _recommendation(surface, ship))
+    write_json(folder.path("recommendation"), _recommendation(surface, ship, trained))
+    write_json(folder.path("training"), {"schema": 1, "systems": [trained_as_told(system) for system in trained]})
     write_text(folder.path("config"), _CONFIG.format(source=results["source"]))
     return folder
 
@@ -116,12 +127,13 @@ def _audit(world: World, query: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _measure(
-    folder: RunFolder, world: World
+    folder: RunFolder, world: World, trained: tuple[str, ...]
 ) -> tuple[list[dict[str, Any]], dict[tuple[Any, ...], NDArray[np.float64]]]:
     """The surface's rows, and per (split, system, dimension, precision, metric) the queries' values."""
     surface, per_query = [], {}
+    dense = ("pretrained", *trained)
     points = [(system, dimension, precision, dimension * (4 if precision == "float32" else 1))
-              for system in NARROWING for dimension in DIMENSIONS for precision in ("float32", "int8")]  # fmt: skip
+              for system in dense for dimension in DIMENSIONS for precision in ("float32", "int8")]  # fmt: skip
     for system, dimension, precision, size in [*points, ("bm25", None, None, None)]:
         steps = 0 if dimension is None else DIMENSIONS.index(dimension)
         noise = NOISE[system] + NARROWING.get(system, 0) * steps + (0.005 if precision == "int8" else 0)
@@ -165,8 +177,10 @@ def _interval(values: NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-def _comparisons(per_query: dict[tuple[Any, ...], NDArray[np.float64]]) -> list[dict[str, Any]]:
-    full = {f"{name}.384.float32": ("test", name, 384, "float32") for name in ("matryoshka", "mnr", "pretrained")}
+def _comparisons(
+    per_query: dict[tuple[Any, ...], NDArray[np.float64]], trained: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    full = {f"{name}.384.float32": ("test", name, 384, "float32") for name in (*reversed(trained), "pretrained")}
     rows = []
     for (a, first), (b, second) in combinations({**full, "bm25": ("test", "bm25", None, None)}.items(), 2):
         for metric in METRICS[:3]:
@@ -206,7 +220,7 @@ def _write_per_query(folder: RunFolder, per_query: dict[tuple[Any, ...], NDArray
     )
 
 
-def _recommendation(surface: list[dict[str, Any]], ship: bool) -> dict[str, Any]:
+def _recommendation(surface: list[dict[str, Any]], ship: bool, trained: tuple[str, ...]) -> dict[str, Any]:
     def point(system: str, dimension: int | None, precision: str | None) -> dict[str, Any]:
         size = None if dimension is None else dimension * (1 if precision == "int8" else 4)
         return {"system": system, "dimension": dimension, "precision": precision, "bytes_per_vector": size}
@@ -224,11 +238,12 @@ def _recommendation(surface: list[dict[str, Any]], ship: bool) -> dict[str, Any]
             "passed": difference > 0.05,
         }
 
-    chosen, reference = point("matryoshka", 48, "int8"), point("matryoshka", 384, "float32")
+    last = trained[-1]
+    chosen, reference = point(last, 48, "int8"), point(last, 384, "float32")
     best = chosen if ship else reference
     order = [(192, "float32"), (384, "int8"), (96, "float32"), (48, "int8")]
     steps = [
-        {**point("matryoshka", *where), "difference": -0.001 * count, "lower_bound": -0.002 * count, "passed": True}
+        {**point(last, *where), "difference": -0.001 * count, "lower_bound": -0.002 * count, "passed": True}
         for count, where in enumerate(order, 1)
     ]
     steps.append({**point("mnr", 48, "int8"), "difference": -0.03, "lower_bound": -0.051, "passed": False})

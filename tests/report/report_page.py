@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIGURES = ("recall_by_dimension", "mrr_by_dimension", "recall_by_bytes", "grades")
+LEARNING = ("learning_loss", "learning_recall", "learning_ndcg")
+FIGURES = ("recall_by_dimension", "mrr_by_dimension", "recall_by_bytes", *LEARNING, "grades")
 BLANK = dict.fromkeys(FIGURES, '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>')  # drawings for a page
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from report_browser import OPEN_ALL, OUTSIDE, OVERFLOW, Visit
+from report_page import FIGURES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     ("name", "scheme", "width"),
-    [*product(["shipped"], ["light", "dark"], [390, 1280]), ("stopped", "light", 390), ("stopped", "dark", 1280)],
+    [
+        *product(["shipped"], ["light", "dark"], [390, 1280]),
+        ("stopped", "light", 390),
+        ("stopped", "dark", 1280),
+        ("crowded", "light", 390),
+        ("crowded", "dark", 1280),
+    ],
 )
 def test_fits_its_window_and_loads_nothing(
     browser: Browser, request: pytest.FixtureRequest, name: str, scheme: str, width: int
@@ -106,7 +113,7 @@ def test_landmarks_and_names(browser: Browser, shipped: RunFolder) -> None:
         for role in ("banner", "main", "navigation", "contentinfo"):
             assert page.get_by_role(role).count() == 1
         assert page.get_by_role("heading", level=1).count() == 1
-        assert page.get_by_role("img").count() == 4
+        assert page.get_by_role("img").count() == len(FIGURES)
         assert page.locator("html").get_attribute("lang") == "en"
         levels = page.locator("h1, h2, h3, h4").evaluate_all("heads => heads.map(head => +head.tagName[1])")
         assert all(below - above <= 1 for above, below in pairwise(levels)), "no level is left out"

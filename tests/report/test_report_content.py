@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
+from report_page import FIGURES
 
 if TYPE_CHECKING:
     from report_page import Page
@@ -112,7 +113,7 @@ def test_share_kept_is_of_the_same_systems_full_width(shipped: RunFolder, page: 
 
 def test_figures_are_told_in_numbers(shipped: RunFolder, page: Page) -> None:
     drawings = {figure.attributes["id"]: figure.find("div", role="img")[0] for figure in page.root.find("figure")}
-    assert len(drawings) == 4
+    assert len(drawings) == len(FIGURES)
     rows = [row for row in read(shipped, "results")["surface"] if row["split"] == "test"]
     for figure, metric in (("figure-recall-by-dimension", "recall@10"), ("figure-mrr-by-dimension", "mrr@10")):
         label = drawings[figure].attributes["aria-label"]

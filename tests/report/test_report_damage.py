@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
     from nestvec.files import RunFolder
 
-FILES = ("config", "results", "recommendation", "grades", "audit", "findings", "records", "per_query", "qrels")
+FILES = (
+    "config",
+    "results",
+    "recommendation",
+    "grades",
+    "audit",
+    "findings",
+    "records",
+    "per_query",
+    "qrels",
+    "training",
+)
 
 
 def refused(folder: RunFolder) -> InputError:
@@ -97,6 +108,11 @@ def put(new: object, *path: Any) -> Callable[[Any], None]:
         ("grades", put(None, "threshold"), "threshold is None"),
         ("audit", put([1], "leaks"), "leaks is [1]"),
         ("findings", put("many", 0, "count"), "[0].count is 'many'"),
+        ("training", drop("systems", 1, "rows"), "systems[1].rows is missing"),
+        ("training", put(None, "systems", 0, "losses", 7), "systems[0].losses[7] is None"),
+        ("training", put(0.5, "systems", 0, "curve", 1, "step"), "systems[0].curve[1].step is 0.5"),
+        ("training", drop("systems", 1, "curve", 0, "points", 1, "metrics", "ndcg@10"), "'matryoshka' lacks ndcg@10"),
+        ("training", drop("systems", 0), "no training of 'mnr'"),
     ],
 )  # fmt: skip
 def test_wrong_value_is_named(changed_run: RunFolder, name: str, change: Callable[[Any], None], told: str) -> None:

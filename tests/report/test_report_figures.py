@@ -17,10 +17,15 @@ import pytest
 from PIL import Image
 from report_page import FIGURES
 
+from nestvec.report.drawing import LEGEND, LINES, draw, entry, head
 from nestvec.report.figures import STYLES, style_places
 from nestvec.report.svg import page_colours, page_svg
+from nestvec.settings import TRAINABLE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
     from report_page import Page
 
     from nestvec.files import RunFolder
@@ -29,15 +34,17 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_files_are_valid(shipped: RunFolder, name: str) -> None:
-    with Image.open(shipped.path("figures") / f"{name}.png") as image:
+@pytest.mark.parametrize("run", ["shipped", "crowded"])
+def test_files_are_valid(request: pytest.FixtureRequest, run: str, name: str) -> None:
+    figures = request.getfixturevalue(run).path("figures")
+    with Image.open(figures / f"{name}.png") as image:
         image.load()
         assert image.format == "PNG" and image.width >= 600
         pixels = np.asarray(image.convert("RGB"))
     assert (pixels[0, -1] == 255).all() and pixels.std() > 10, "white paper with something on it"
     edges = np.concatenate([pixels[-1].ravel(), pixels[:, -1].ravel(), pixels[0].ravel()])
     assert (edges == 255).all(), "nothing is cut off at the border"
-    root = ElementTree.parse(shipped.path("figures") / f"{name}.svg").getroot()
+    root = ElementTree.parse(figures / f"{name}.svg").getroot()
     assert root.tag == f"{SVG}svg"
 
 
@@ -119,4 +126,26 @@ def test_colours_have_enough_contrast(page: Page) -> None:
 def test_systems_differ_without_colour() -> None:
     looks = [(style.marker, style.dash) for style in STYLES]
     assert len({marker for marker, _ in looks}) == len({str(dash) for _, dash in looks}) == len(looks)
-    assert len(set(style_places(("pretrained", "a", "b", "bm25")).values())) == 4
+    assert len({style.light for style in STYLES}) == len({style.dark for style in STYLES}) == len(STYLES)
+
+
+def test_every_system_of_ours_has_a_place_of_its_own_whatever_else_is_drawn() -> None:
+    ours = ("pretrained", *TRAINABLE, "bm25")
+    fixed = style_places(ours)
+    assert len(set(fixed.values())) == len(ours)
+    assert all(style_places((system,))[system] == place for system, place in fixed.items())
+    assert len(set(style_places(("a", *ours, "b")).values())) == len(ours) + 2
+
+
+def test_a_legend_with_many_lines_makes_the_figure_higher_and_stays_inside_it(tmp_path: Path) -> None:
+    def paint(axes: Axes, names: list[str]) -> None:
+        head(axes, "many", [entry(name, color="#1d2024") for name in names])
+
+    heights = []
+    for names in (["short"] * 4, ["cosine-matryoshka"] * 12):
+        draw("many", paint, names, tmp_path)
+        with Image.open(tmp_path / "many.png") as image:
+            pixels = np.asarray(image.convert("RGB"))
+        assert (pixels[:, -1] == 255).all() and (pixels[:, 0] == 255).all()
+        heights.append(len(pixels))
+    assert heights[1] - heights[0] == pytest.approx(150 * (6 - LINES) * LEGEND, abs=1)

@@ -64,7 +64,8 @@ def read_qrels(path):
 
 def test_the_folder_holds_what_the_design_says(finished):
     folder = finished.folder
-    for file in ("config", "records", "grades", "audit", "qrels", "results", "per_query", "recommendation", "report"):
+    files = ("config", "records", "grades", "audit", "qrels", "results", "per_query", "training", "recommendation")
+    for file in (*files, "report"):
         assert folder.path(file).stat().st_size > 0, file
     assert not list(folder.root.rglob("*.tmp"))
     assert {path.suffix for path in folder.path("figures").iterdir()} == {".png", ".svg"}
@@ -79,6 +80,24 @@ def test_the_folder_holds_what_the_design_says(finished):
     assert surface == expected | {("bm25", None, None, "validation"), ("bm25", None, None, "test")}
     sizes = {(row["dimension"], row["precision"]): row["bytes_per_vector"] for row in points(finished)}
     assert (sizes[384, "float32"], sizes[384, "int8"], sizes[48, "int8"], sizes[None, None]) == (1536, 384, 48, None)
+
+
+def test_trainings_are_told_as_their_stages_recorded_them(finished):
+    told = json.loads(finished.folder.path("training").read_text(encoding="utf-8"))["systems"]
+    assert [entry["system"] for entry in told] == finished.results["trained"] == ["mnr", "matryoshka"]
+    for entry in told:
+        marker = finished.folder.facts(f"train {entry['system']}")
+        assert len(entry["losses"]) == entry["steps"] and entry["curve"]
+        flat = [
+            {"step": step["step"], "recall": step["recall"]}
+            | {
+                f"{metric}.{point['dimension']}.{point['precision']}": value
+                for point in step["points"]
+                for metric, value in point["metrics"].items()
+            }
+            for step in entry["curve"]
+        ]
+        assert {**entry, "curve": flat} == {"system": entry["system"], **marker}
 
 
 def test_run_files_re_score_to_the_surface(finished):
@@ -257,6 +276,7 @@ def test_no_epochs_measures_without_training(source, tmp_path):
     ]  # fmt: skip
     assert run.recommendation["decision"] == "do not ship"
     assert not run.folder.path("models").exists()
+    assert not run.folder.path("training").exists() and run.results["trained"] == []
 
 
 def test_load_run_refuses_what_is_no_run(tmp_path):

@@ -51,9 +51,9 @@ def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
     train_queries = len(np.unique(table.records.query[table.task.of("train")]))
     assert trained.rows == (len(table.task.pairs) if SYSTEMS[system].distinct else table.task.of("train").sum())
     assert trained.steps == job.steps == len(trained.losses) == sum(seen) == 2 * -(-trained.rows // 8)
-    assert [point["step"] for point in trained.curve][:2] == [4, 8]
+    assert [point["step"] for point in trained.curve][:3] == [0, 4, 8]
     assert trained.curve[-1]["step"] == trained.steps
-    assert trained.best_step == max(trained.curve, key=lambda point: (point["recall"], -point["step"]))["step"]
+    assert trained.best_step == max(trained.curve[1:], key=lambda point: (point["recall"], -point["step"]))["step"]
     assert trained.unused == 0 and train_queries > 30
     assert trained.mixed == 0.0 or weights(model) != before
 
@@ -116,11 +116,12 @@ def test_the_best_state_is_kept_and_patience_stops_early(table, tmp_path):
     found = prepared(tmp_path, model=table.settings.training.model, **options)
     job, model = job_and_model(found, "mnr")
     trained = train(model, job, tmp_path / "checkpoints")
-    best = max(point["recall"] for point in trained.curve)
+    best = max(point["recall"] for point in trained.curve[1:])
     assert next(point for point in trained.curve if point["step"] == trained.best_step)["recall"] == best
     assert job.validation(model)["recall"] == pytest.approx(best, abs=1e-6)
     assert trained.steps < job.steps
     assert trained.steps == trained.best_step + 2 * 2
+    assert trained.worse == (trained.curve[0]["recall"], best)  # a rate of 10 leads astray, and it is said
 
 
 def test_a_loss_that_is_no_number_names_step_and_records(table, tmp_path):

@@ -23,6 +23,7 @@ from nestvec.report.facts import (
     Results,
     Row,
 )
+from nestvec.report.trainings import Place, Training, read_trainings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,7 @@ class Content:
     before: Row  # the pretrained model at full width, test split
     after: Row  # what is recommended, or else the best other candidate, test split
     changes: Changes  # queries that gained and lost from `before` to `after`
+    trainings: tuple[Training, ...]  # none where nothing was trained, or by a nestvec that did not write it down
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -69,6 +71,17 @@ class Content:
     def precisions(self) -> tuple[str, ...]:
         """The precisions measured, as the results list them."""
         return tuple(dict.fromkeys(row.precision for row in self.rows if row.precision))
+
+    @property
+    def validated(self) -> tuple[Training, ...]:
+        """The trainings that were validated on the way."""
+        return tuple(training for training in self.trainings if training.curve)
+
+    @property
+    def validated_places(self) -> tuple[Place, ...]:
+        """Every dimension and precision that was validated while training, wide before narrow."""
+        found = dict.fromkeys(place for training in self.trainings for place in training.places)
+        return tuple(sorted(found, key=lambda place: -place[0]))
 
     @property
     def full_width(self) -> tuple[Row, ...]:
@@ -154,6 +167,7 @@ def read_content(folder: RunFolder) -> Content:
         before=before,
         after=after,
         changes=read_changes(folder, _key(before), _key(after), (grades.lowest, results.relevant_from)),
+        trainings=read_trainings(folder, results.trained),
     )
 
 

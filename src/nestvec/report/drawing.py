@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SIZE = (4.6, 3.6)  # inches; small, so that the text stays readable when the page shrinks it to a phone
+LINES = 3  # of legends that this height has room for; a figure with more of them is higher
 MARGIN = 0.15  # inches of paper around the PNG; the page brings its own
 LEFT, RIGHT, BOTTOM = 0.46, 0.12, 0.52  # inches: margins
 TITLE, LEGEND = 0.29, 0.24  # inches: heights of a line above the axes
 INK, MUTED, RULE, PAPER = "#1d2024", "#5c636c", "#dcdfe3", "#ffffff"
-IN_ROW = 4  # entries of a legend side by side
+TEXT = 10.3  # points
+HANDLE, PAD, GAP = 2.1, 0.5, 1.0  # of a legend, in units of the text: the sample, and the spaces after it and between
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ STYLES = (
     Style("#866900", "#e2c150", "P", (0, (9, 3))),
     Style("#007c99", "#70d2ec", "X", (0, (4, 1, 1, 1))),
     Style("#7a4b2a", "#d3a17c", "*", (0, (2, 1))),
+    Style("#5f4fb8", "#ada3f7", "<", (0, (5, 1, 1, 1, 1, 1))),
+    Style("#c2334d", "#ff93a5", ">", (0, (1, 1))),
+    Style("#4a6b1c", "#a6cf6b", "p", (0, (8, 1))),
 )
 RELEVANT = STYLES[4].light
 
@@ -57,8 +62,8 @@ _RC: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, and in the page's own typeface
     "text.parse_math": False,  # a name with a dollar sign is a name
     "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
-    "font.size": 10.3,
-    "axes.labelsize": 10.3,
+    "font.size": TEXT,
+    "axes.labelsize": TEXT,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.linewidth": 0.8,
@@ -80,7 +85,7 @@ _RC: Any = {
     "lines.linewidth": 1.8,
     "lines.markersize": 5.5,
     "legend.frameon": False,
-    "legend.fontsize": 10.3,
+    "legend.fontsize": TEXT,
     "hatch.linewidth": 0.6,
 }
 
@@ -111,7 +116,7 @@ def draw(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path 
         figure = Figure(figsize=SIZE)  # outside of pyplot, so that nothing has to be closed
         paint(figure.add_subplot(), facts)
         if directory is not None:
-            frame = Bbox.from_extents(-MARGIN, -MARGIN, SIZE[0] + MARGIN, SIZE[1] + MARGIN)
+            frame = Bbox.from_extents(-MARGIN, -MARGIN, *(figure.get_size_inches() + MARGIN))
             figure.savefig(
                 directory / f"{name}.png", dpi=150, facecolor=PAPER, metadata={"Software": None}, bbox_inches=frame
             )
@@ -132,17 +137,37 @@ def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT)
         left: inches that the labels of the vertical axis need.
     """
     figure, (width, height) = cast("Figure", axes.get_figure()), SIZE
+    rows = [row for entries in legends for row in _lines(entries)]
+    height += LEGEND * max(0, len(rows) - LINES)
+    figure.set_size_inches(width, height)
     figure.text(0, 1, title, va="top")
     line = TITLE
-    rows = [entries[first : first + IN_ROW] for entries in legends for first in range(0, len(entries), IN_ROW)]
     for row in rows:  # one by one, as matplotlib would fill columns first
         figure.legend(
-            handles=list(row), loc="upper left", bbox_to_anchor=(0, 1 - line / height), ncols=IN_ROW, borderpad=0,
-            borderaxespad=0, handlelength=2.1, columnspacing=1.0, handletextpad=0.5,
+            handles=row, loc="upper left", bbox_to_anchor=(0, 1 - line / height), ncols=len(row), borderpad=0,
+            borderaxespad=0, handlelength=HANDLE, columnspacing=GAP, handletextpad=PAD,
         )  # fmt: skip
         line += LEGEND
     top = 1 - (line + 0.08) / height
     figure.subplots_adjust(left=left / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=top)
+
+
+def _lines(entries: Sequence[Artist]) -> list[list[Artist]]:
+    """The entries of a legend, as many to a line as the figure is wide."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    lines: list[list[Artist]] = []
+    room, font = 0.0, FontProperties(size=TEXT)
+    for one in entries:
+        text = text_to_path.get_text_width_height_descent(str(one.get_label()), font, ismath=False)[0]
+        needed = text + (HANDLE + PAD + GAP) * TEXT
+        if not lines or needed > room + GAP * TEXT:
+            lines.append([])
+            room = 72 * SIZE[0]
+        lines[-1].append(one)
+        room -= needed
+    return lines
 
 
 def entry(label: str, **look: Any) -> Artist:  # noqa: ANN401 - matplotlib's own options

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from nestvec.evaluation.surface import FULL, Point
+from nestvec.evaluation.surface import Point
 
 METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
 BASELINE = "pretrained"  # what every change is measured against
@@ -70,74 +70,6 @@ class Results:
     timings: dict[str, float]  # stage to seconds
     unanswerable: dict[str, int] = field(default_factory=dict)  # split to queries left out: nothing relevant was judged
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a point came to when a training was validated."""
-
-    dimension: int
-    precision: str
-    metrics: dict[str, float]
-
-    @property
-    def at(self) -> tuple[int, str]:
-        """Which point it is."""
-        return self.dimension, self.precision
-
-
-@dataclass(frozen=True)
-class Validation:
-    """A validation of a training."""
-
-    step: int
-    recall: float  # mean over the points; decides which step is kept
-    points: tuple[Measured, ...]
-
-    def value(self, at: tuple[int, str], metric: str) -> float | None:
-        """A metric at a dimension and precision; None where that was not measured."""
-        return next((point.metrics[metric] for point in self.points if point.at == at), None)
-
-
-@dataclass(frozen=True)
-class Training:
-    """An entry of `training.json`: how a system was trained."""
-
-    system: str
-    steps: int
-    compute: str  # number format
-    threads: int
-    learning_rate: float  # its peak
-    rows: int  # a query with its documents each
-    unused: int  # training queries left out
-    losses: tuple[float, ...]  # per step
-    curve: tuple[Validation, ...]
-    best_step: int
-    mixed: float  # share of the tuned weights in what was kept
-    seconds: float
-
-    @property
-    def ends(self) -> tuple[tuple[int, str], ...]:
-        """The widest and the narrowest point that were validated in full precision; one where they are the same."""
-        widths = sorted({at[0] for validation in self.curve for at in _full(validation)}, reverse=True)
-        return tuple((width, FULL) for width in dict.fromkeys((*widths[:1], *widths[-1:])))
-
-    @property
-    def kept(self) -> Validation | None:
-        """The validation of the step that was kept."""
-        return next((validation for validation in self.curve if validation.step == self.best_step), None)
-
-
-def _full(validation: Validation) -> list[tuple[int, str]]:
-    """The points of a validation that are in full precision."""
-    return [point.at for point in validation.points if point.precision == FULL]
-
-
-@dataclass(frozen=True)
-class Trainings:
-    """`training.json`."""
-
-    systems: tuple[Training, ...]
 
 
 @dataclass(frozen=True)

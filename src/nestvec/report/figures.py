@@ -1,4 +1,4 @@
-"""The report's figures: how the metrics change with the dimension and with the bytes, and the grades."""
+"""The report's figures: how the metrics change with the dimension and with the bytes, the grades, and the training."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nestvec.report.drawing import INK, MUTED, PAPER, STYLES, draw, entry, head
-from nestvec.report.facts import LEXICAL
+from nestvec.report.facts import BASELINE, LEXICAL
 from nestvec.report.histogram import draw_grades
+from nestvec.report.learning import draw_loss, draw_validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 FILLS = ("full", "none", "left", "right", "bottom", "top")  # marker filling per precision
 DASHES = ("-", (0, (2, 2)), (0, (6, 2)), (0, (1, 1)), (0, (4, 1, 1, 1)))  # line per precision
-_PLACES = {"pretrained": 0, "mnr": 1, "matryoshka": 2, LEXICAL: 3}
+_PLACES = {BASELINE: 0, "mnr": 1, "matryoshka": 2, LEXICAL: 3, "graded": 4}
+_PLACES |= {"cosine": 6, "cosine-matryoshka": 5, "cosent": 8, "cosent-matryoshka": 9}
 
 
 def style_places(systems: tuple[str, ...]) -> dict[str, int]:
@@ -32,8 +34,14 @@ def style_places(systems: tuple[str, ...]) -> dict[str, int]:
     return {name: _PLACES[name] if name in _PLACES else left[others.index(name) % len(left)] for name in systems}
 
 
+def all_places(content: Content) -> dict[str, int]:
+    """The row in `STYLES` of every system that the report names."""
+    tested = (step.system for step in content.recommendation.steps)
+    return style_places((*content.systems, *tested, *(training.system for training in content.trainings)))
+
+
 def draw_figures(content: Content, directory: Path) -> dict[str, str]:
-    """Draw every figure into a folder as NAME.png (150 dpi, white) and NAME.svg.
+    """Draw every figure that there are facts for into a folder as NAME.png (150 dpi, white) and NAME.svg.
 
     Args:
         content: the facts.
@@ -43,7 +51,8 @@ def draw_figures(content: Content, directory: Path) -> dict[str, str]:
         Figure name to its SVG text.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    return {name: draw(name, paint, content, directory) for name, paint in _FIGURES.items()}
+    figures = _FIGURES | (_LOSS if content.trainings else {}) | (_LEARNING if content.validated else {})
+    return {name: draw(name, paint, content, directory) for name, paint in figures.items()}
 
 
 def _by_dimension(metric: str, label: str) -> Callable[[Axes, Content], None]:
@@ -115,6 +124,11 @@ def _by_bytes(axes: Axes, content: Content) -> None:
     head(axes, f"recall@10, mean of {content.before.queries:,} test queries", systems, kinds)
 
 
+def _learning(metric: str) -> Callable[[Axes, Content], None]:
+    """A function that draws a metric as it was validated while the systems were trained."""
+    return lambda axes, content: draw_validation(axes, content.trainings, all_places(content), metric)
+
+
 def _look(content: Content, colour: str, precision: str) -> dict[str, Any]:
     """How a precision is drawn: its marker's filling and its line's dashes."""
     place = content.precisions.index(precision)
@@ -142,3 +156,7 @@ _FIGURES: dict[str, Callable[[Axes, Content], None]] = {
     "recall_by_bytes": _by_bytes,
     "grades": lambda axes, content: draw_grades(axes, content.grades),
 }
+_LOSS: dict[str, Callable[[Axes, Content], None]] = {
+    "learning_loss": lambda axes, content: draw_loss(axes, content.trainings, all_places(content)),
+}
+_LEARNING = {"learning_recall": _learning("recall@10"), "learning_ndcg": _learning("ndcg@10")}

@@ -14,7 +14,8 @@ from nestvec.errors import MissingExtraError
 from nestvec.report import words
 from nestvec.report.drawing import STYLES
 from nestvec.report.facts import METRICS
-from nestvec.report.figures import style_places
+from nestvec.report.figures import all_places
+from nestvec.report.learning import relative
 from nestvec.report.svg import page_colours, page_svg
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 CLAMP = 160  # characters of a document that are shown at once
+TOLD = 12  # validations of a training that are all put into words
 
 
 class Interval(Protocol):
@@ -55,7 +57,7 @@ def render(content: Content, drawings: dict[str, str]) -> str:
     facts = {
         "content": content,
         "headline": headline(content),
-        "places": style_places((*content.systems, *(step.system for step in content.recommendation.steps))),
+        "places": all_places(content),
         "described": described(content),
         "metrics": METRICS,
     }
@@ -120,6 +122,8 @@ def described(content: Content) -> dict[str, str]:
         "mrr_by_dimension": f"Line chart of MRR@10 by dimension in {full}. " + _lines(content, "mrr@10"),
         "recall_by_bytes": "Chart of recall@10 by bytes per vector. " + _sizes(content),
         "grades": histogram(content.grades),
+        "learning_loss": "Line chart of the training loss by step, 1 where a system begins. " + _losses(content),
+        **{f"learning_{name}": _learning(content, f"{name}@10") for name in ("recall", "ndcg")},
     }
 
 
@@ -146,6 +150,29 @@ def _sizes(content: Content) -> str:
         sentences.append(f"{content.lexical.system}: {number(content.lexical.metrics['recall@10'].value)}, no vectors.")
     if content.ship:
         sentences.append(f"Recommended: {point(content.after)}.")
+    return " ".join(sentences)
+
+
+def _losses(content: Content) -> str:
+    """One sentence per system of the chart of losses: where the running mean ends."""
+    return " ".join(
+        f"{training.system}: {number(relative(training.losses)[1][-1], 2)} at step {count(len(training.losses))}."
+        for training in content.trainings
+        if training.losses
+    )
+
+
+def _learning(content: Content, metric: str) -> str:
+    """One sentence per line of a chart of validation by step; of a long line the first, the kept and the last step."""
+    sentences = [f"Line chart of {words.METRICS[metric]} on validation by step."]
+    for training in content.validated:
+        steps = [validation.step for validation in training.curve]
+        told = {steps[0], training.best_step, steps[-1]} if len(steps) > TOLD else set(steps)
+        for place in training.ends:
+            line = [(step, value) for step, value in training.line(place, metric) if step in told]
+            values = ", ".join(f"{number(value)} at step {count(step)}" for step, value in line)
+            sentences.append(f"{training.system} at {place[0]} dimensions: {values}.")
+        sentences.append(f"{training.system} kept step {count(training.best_step)}.")
     return " ".join(sentences)
 
 

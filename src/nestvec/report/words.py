@@ -14,6 +14,21 @@ SPLITS = {
     "unused": "Not among the records that the published protocol draws.",
 }
 
+SYSTEMS = {
+    "pretrained": "The model as it is, without any training of ours. Every change is measured against it.",
+    "bm25": "Ranks by the words that query and document share; a rare word counts for more. It has no vectors.",
+    "mnr": "Learns to put a query nearer to its relevant document than to the other documents of a batch.",
+    "matryoshka": "Learns as mnr does, but at every dimension at once, so that the start of a vector ranks well alone.",
+    "cosine": "Learns to make the cosine of query and document equal to the grade, scaled to lie between 0 and 1.",
+    "cosine-matryoshka": "Learns as cosine does, but at every dimension at once.",
+    "cosent": "Learns that of two judged pairs the one with the higher grade shall have the higher cosine.",
+    "cosent-matryoshka": "Learns as cosent does, but at every dimension at once.",
+    "graded": (
+        "Learns to rank relevant documents above those judged clearly worse, at every dimension at once and, unless "
+        "told otherwise, on coded vectors too."
+    ),
+}
+
 PROTOCOLS = {
     "leak-free": (
         "Queries were divided by a hash of their text, so all judgements of a query stay together. A document judged "

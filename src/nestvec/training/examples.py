@@ -1,8 +1,8 @@
 """What a system is trained on: rows of one query and some of its documents, all from the training split.
 
-`pairs` has a row per relevant record, `judged` one per record with its grade, and `contrasts` one per relevant record
-with a document that was judged low. Whatever the rows, every judgement of the training split can be looked up, so that
-no document serves as a negative for a query that it is known to answer.
+`pairs` has a row per relevant record, `judged` one per record with its grade, and `contrasts` one per record judged
+well with a document that was judged low. Whatever the rows, every judgement of the training split can be looked up, so
+that no document serves as a negative for a query that it is known to answer.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Examples:
         members: r rows of documents, each at least one.
         judgements: the training split's gains by query and document.
         highest: the highest gain there is, at least 1.
-        unused: training queries without a relevant document; they have no row.
+        unused: training queries that no document answers; they have no row.
     """
 
     query: NDArray[np.int64]
@@ -95,7 +95,8 @@ def pairs(records: Records, grades: Grades, task: Task, texts: Texts, seed: int)
         As many rows as the task has pairs, in the records' order.
     """
     del seed
-    return _single(records, grades, task, texts, task.pairs)
+    unused = np.setdiff1d(records.query[task.of("train")], records.query[task.pairs])
+    return replace(_single(records, grades, task, texts, task.pairs), unused=len(unused))
 
 
 def judged(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
@@ -116,11 +117,11 @@ def judged(records: Records, grades: Grades, task: Task, texts: Texts, seed: int
 
 
 def contrasts(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
-    """A row per training pair: the query, one relevant document, and one that was clearly judged not to answer it.
+    """A row per document worth finding: its query, the document, and one that was judged clearly not to answer.
 
-    Clearly means a gain below half of what makes a document relevant. What lies between is near enough to be relevant
-    for someone, and as a negative it did harm (docs/training.md). A query's clear negatives are dealt out to its rows
-    in a seeded order; one without any has rows of one document.
+    See `worth_finding` and `clearly_not`; what lies between is near enough to be right for someone, and as a negative
+    it did harm (docs/training.md). A query's clear negatives are dealt out to its rows in a seeded order; one without
+    any has rows of one document.
 
     Args:
         records: n judged records.
@@ -130,16 +131,16 @@ def contrasts(records: Records, grades: Grades, task: Task, texts: Texts, seed: 
         seed: decides which negative meets which relevant document.
 
     Returns:
-        As many rows as there are relevant documents, by query.
+        As many rows as there are documents worth finding, by query.
     """
     query, document, gain = _judged_once(records, grades, task, texts)
     known = _judgements(records, grades, task, texts)
     shuffled = np.random.default_rng(seed).permutation(len(query))
-    clear = shuffled[is_clear_negative(gain[shuffled], known.relevant_from)]
+    clear = shuffled[clearly_not(gain[shuffled], known.relevant_from)]
     negatives = by_query(query[clear], document[clear])
-    relevant = gain >= known.relevant_from
-    owners, seen, members = query[relevant].tolist(), dict[int, int](), []
-    for owner, held in zip(owners, document[relevant].tolist(), strict=True):
+    found = worth_finding(gain, known.relevant_from)
+    owners, seen, members = query[found].tolist(), dict[int, int](), []
+    for owner, held in zip(owners, document[found].tolist(), strict=True):
         dealt, seen[owner] = seen.get(owner, 0), seen.get(owner, 0) + 1
         others = negatives.get(owner, [])
         members.append([held, others[dealt % len(others)]] if others else [held])
@@ -147,7 +148,12 @@ def contrasts(records: Records, grades: Grades, task: Task, texts: Texts, seed: 
     return Examples(np.array(owners, dtype=np.int64), members, known, int(gain.max()), unused)
 
 
-def is_clear_negative(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
+def worth_finding(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
+    """Whether a document reaches three quarters of what makes one relevant: the relevant, and those just below."""
+    return 4 * gain >= 3 * relevant_from
+
+
+def clearly_not(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
     """Whether a judged document lies nearer to the lowest grade than to the lowest relevant one."""
     return (gain > UNJUDGED) & (2 * gain < relevant_from)
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from nestvec import processes
 from nestvec.evaluation.metrics import UNJUDGED
-from nestvec.training.examples import is_clear_negative
+from nestvec.training.examples import clearly_not, worth_finding
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -72,8 +72,8 @@ def cosent(model: SentenceTransformer, examples: Examples) -> Criterion:
 def graded(model: SentenceTransformer, examples: Examples) -> Criterion:
     """Listwise cross-entropy of each query over the documents of all rows of the batch; see `listwise`.
 
-    A document counts for a query as what it was judged to be for it, whichever row brought it: relevant, clearly not,
-    or, in between, neither. One that nobody judged is a negative.
+    A document counts for a query as what it was judged to be for it, whichever row brought it: worth finding, clearly
+    not, or, in between, neither. One that nobody judged is a negative. Targets are in proportion to the gains.
     """
     del model
     known = examples.judgements
@@ -81,35 +81,35 @@ def graded(model: SentenceTransformer, examples: Examples) -> Criterion:
     def criterion(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
         asked, held = (label[name].cpu().numpy() for name in ("query", "document"))
         gains = known.gains(asked, np.broadcast_to(held, (len(asked), len(held))))
-        relevant = gains >= known.relevant_from
-        neither = (gains > UNJUDGED) & ~relevant & ~is_clear_negative(gains, known.relevant_from)
-        masks = (torch.from_numpy(mask).to(queries.device) for mask in (relevant, neither))
-        return listwise(queries, documents, *masks)
+        found = worth_finding(gains, known.relevant_from)
+        neither = (gains > UNJUDGED) & ~found & ~clearly_not(gains, known.relevant_from)
+        targets = np.where(found, gains, 0).astype(np.float32)
+        return listwise(queries, documents, *(torch.from_numpy(of).to(queries.device) for of in (targets, neither)))
 
     return criterion
 
 
-def listwise(queries: Tensor, documents: Tensor, relevant: Tensor, left_out: Tensor) -> Tensor:
+def listwise(queries: Tensor, documents: Tensor, targets: Tensor, left_out: Tensor) -> Tensor:
     """Cross-entropy between each query's targets and its softmax over the batch's documents.
 
-    Relevant documents share a query's target mass evenly; all others are negatives but for those left out. With one
-    relevant document a query and nothing left out this is multiple-negatives ranking. Source: Cao et al. 2007,
-    section 4.2, with the mass on the relevant ones.
+    With one target a query and nothing left out this is multiple-negatives ranking. Source: Cao et al. 2007,
+    section 4.2, with the targets' mass on what is worth finding.
 
     Args:
         queries: (b, d) rows of unit length.
         documents: (m, d) rows of unit length.
-        relevant: (b, m) whether a document is relevant for a query.
-        left_out: (b, m) whether it counts as nothing for it.
+        targets: (b, m) from 0 on; each query's are scaled to sum to 1.
+        left_out: (b, m) whether a document counts as nothing for a query.
 
     Returns:
-        The mean over the queries with a relevant document; 0 if there is none.
+        The mean over the queries with a target; 0 if there is none.
     """
-    relevant = relevant & ~left_out
+    targets = targets.to(queries.dtype).masked_fill(left_out, 0)
     chances = functional.log_softmax((SCALE * queries @ documents.T).masked_fill(left_out, -torch.inf), dim=1)
-    mass = relevant.sum(dim=1)
-    lost = -chances.masked_fill(~relevant, 0).sum(dim=1) / mass.clamp(min=1)
-    return lost.sum() / (mass > 0).sum().clamp(min=1)
+    mass = targets.sum(dim=1)
+    asked = mass > 0
+    lost = -(chances.masked_fill(targets == 0, 0) * targets).sum(dim=1) / mass.where(asked, torch.ones_like(mass))
+    return lost.sum() / asked.sum().clamp(min=1)
 
 
 def _scaled(examples: Examples, label: dict[str, Tensor]) -> Tensor:

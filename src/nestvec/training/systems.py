@@ -30,6 +30,7 @@ class System:
         criterion: what a batch loses.
         nested: whether that is summed over prefixes, or taken at the full width only.
         distinct: whether a batch may hold no query and no document twice: where others' documents are negatives.
+        fade: what a width counts beside the next wider one, where no weights are set.
         ours: whether codes, distillation, mined negatives and mixing belong to it.
     """
 
@@ -37,6 +38,7 @@ class System:
     criterion: Callable[[SentenceTransformer, Examples], Criterion]
     nested: bool = False
     distinct: bool = False
+    fade: float = 1.0
     ours: bool = False
 
 
@@ -47,7 +49,7 @@ SYSTEMS = {
     "cosine-matryoshka": System(examples.judged, losses.cosine, nested=True),
     "cosent": System(examples.judged, losses.cosent),
     "cosent-matryoshka": System(examples.judged, losses.cosent, nested=True),
-    "graded": System(examples.contrasts, losses.graded, nested=True, distinct=True, ours=True),
+    "graded": System(examples.contrasts, losses.graded, nested=True, distinct=True, fade=0.25, ours=True),
 }
 
 
@@ -66,8 +68,11 @@ def objective(
     Returns:
         What the trainer calls.
     """
-    widths = dimensions if system.nested else dimensions[:1]
-    weights = settings.training.dimension_weights or (1.0,) * len(widths)
+    widths: Sequence[int] = dimensions[:1]
+    weights: tuple[float, ...] = (1.0,)
+    if system.nested:
+        widths = dimensions
+        weights = settings.training.dimension_weights or tuple(system.fade**place for place in range(len(widths)))
     codes: tuple[str, ...] = ()
     share = distil = 0.0
     if system.ours:
@@ -75,7 +80,7 @@ def objective(
         share = settings.graded.code_share if codes else 0.0
     terms = [
         Term(width, precision, weight * part)
-        for width, weight in zip(widths, weights, strict=False)
+        for width, weight in zip(widths, weights, strict=True)
         for precision, part in [(PLAIN, 1 - share), *((code, share / len(codes)) for code in codes)]
         if part
     ]

@@ -46,9 +46,9 @@ class Trained:
         threads: of the processor, as used.
         learning_rate: its peak, as used.
         rows: what was learnt from: rows of a query and its documents.
-        unused: training queries without a relevant document, which the system has no use for.
+        unused: training queries that no document answers, which the system has no use for.
         losses: the loss at every step.
-        curve: every validation, with its `step`.
+        curve: every validation with its `step`, that of step 0 first: the model as it came.
         best_step: the step whose weights were kept.
         mixed: share of the tuned weights in what was kept, the rest pretrained; 1 where nothing was mixed.
     """
@@ -63,6 +63,13 @@ class Trained:
     curve: tuple[dict[str, float], ...]
     best_step: int
     mixed: float
+
+    @property
+    def worse(self) -> tuple[float, float] | None:
+        """Validation recall before training and of the state that was kept, if training lowered it."""
+        reached = {point["step"]: point["recall"] for point in self.curve}
+        before, kept = reached.get(0, 0.0), reached.get(self.best_step, 1.0)
+        return (before, kept) if kept < before and self.mixed else None
 
 
 def train(
@@ -94,6 +101,7 @@ def train(
     if settings.batch_size % processes.count():
         raise InputError(f"--batch-size is {settings.batch_size}", f"a multiple of the {processes.count()} processes")
     threads, compute = use_processors(), choose_compute(settings.compute)
+    before = {} if job.validation is None else {"eval_" + name: value for name, value in job.validation(model).items()}
     start = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
     set_seed(job.settings.seed)
     if logs is not None:
@@ -124,7 +132,8 @@ def train(
         load_weights(model, checkpoints / f"checkpoint-{best}")
     mixed = mix(model, start, job.validation, job.settings.graded.mixing) if system.ours else 1.0
     model.eval()
-    curve = [_validation(entry) for entry in state.log_history if "eval_recall" in entry]
+    log = [{"step": 0, **before}, *state.log_history]
+    curve = [_validation(entry) for entry in log if "eval_recall" in entry]
     return Trained(
         steps=state.global_step,
         compute=compute,

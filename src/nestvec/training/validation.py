@@ -104,7 +104,7 @@ def make_validation(
         return None
     number = len(wording.queries) + wording.number[task.catalogue]
     length = tokens.lengths[number]
-    spent = np.cumsum([length[task.document[task.topic == topic]].sum() for topic in topics])
+    spent = np.bincount(task.topic, length[task.document])[topics].cumsum()
     topics = np.sort(topics[: max(1, int(np.searchsorted(spent, BUDGET / 2)))])
     chosen = np.isin(task.topic, topics)
     documents = np.unique(task.document[chosen])

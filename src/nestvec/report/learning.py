@@ -1,0 +1,119 @@
+"""Learning curves as drawings: the loss, and what was measured on validation while the systems were trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.report.drawing import INK, MUTED, PAPER, STYLES, entry, head
+from nestvec.report.words import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+    from nestvec.report.trainings import Training
+
+MOST = 300  # points of a drawn line; a screen shows no more
+AROUND = 0.05  # share of the steps on either side that a running mean takes in
+
+_KINDS: tuple[dict[str, Any], ...] = ({"linestyle": "-"}, {"linestyle": (0, (4, 2)), "markerfacecolor": PAPER})
+_RING: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": ""}
+
+
+def running_mean(losses: ArrayLike) -> NDArray[np.float64]:
+    """Each step's mean with the steps around it, a tenth of all; fewer at the ends.
+
+    Args:
+        losses: (n,) one per step, at least one.
+
+    Returns:
+        (n,) means.
+    """
+    values = np.asarray(losses, dtype=np.float64)
+    steps, reach = np.arange(len(values)), max(1, round(AROUND * len(values)))
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    first, last = np.maximum(steps - reach, 0), np.minimum(steps + reach + 1, len(values))
+    means: NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)
+    return means
+
+
+def relative(losses: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Losses and their running mean, both as shares of where the running mean begins; as they are where that is 0."""
+    mean = running_mean(losses)
+    start = mean[0] or 1.0
+    return np.asarray(losses) / start, mean / start
+
+
+def draw_loss(axes: Axes, trainings: Sequence[Training], places: Mapping[str, int]) -> None:
+    """The loss at every step, light, with its running mean; each system's begins at 1."""
+    entries: list[Artist] = []
+    for training in trainings:
+        if not training.losses:
+            continue
+        style = STYLES[places[training.system]]
+        losses, mean = relative(training.losses)
+        axes.plot(*_outline(losses), color=style.light, alpha=0.4, linewidth=0.7)
+        shown = _thinned(len(mean))
+        [line] = axes.plot(shown + 1, mean[shown], color=style.light, linestyle=style.dash, label=training.system)
+        entries.append(line)
+    axes.set_ylim(bottom=0)
+    _steps(axes, trainings)
+    head(axes, "training loss, 1 where a system begins", entries)
+
+
+def draw_validation(axes: Axes, trainings: Sequence[Training], places: Mapping[str, int], metric: str) -> None:
+    """A metric by step at the widest and the narrowest point, with a ring on the step that was kept."""
+    entries: list[Artist] = []
+    for training in trainings:
+        style = STYLES[places[training.system]]
+        look: dict[str, Any] = {"color": style.light, "marker": style.marker}
+        for place, kind in zip(training.ends, _KINDS, strict=False):
+            line = training.line(place, metric)
+            axes.plot([step for step, _ in line], [value for _, value in line], **look, **kind)
+            kept = [value for step, value in line if step == training.best_step]
+            axes.plot([training.best_step] * len(kept), kept, markersize=13, zorder=4, **_RING)
+        if training.ends:
+            entries.append(entry(training.system, linestyle="", **look))
+    ends = dict.fromkeys(end for training in trainings for end in training.ends)
+    kinds = [
+        entry(f"{width} dimensions", color=MUTED, marker="o", **kind)
+        for (width, _), kind in zip(ends, _KINDS, strict=False)
+    ]
+    _steps(axes, trainings)
+    head(
+        axes,
+        f"{METRICS[metric]} on validation, while training",
+        entries,
+        [*kinds, entry("kept", markersize=10, **_RING)],
+    )
+
+
+def _steps(axes: Axes, trainings: Sequence[Training]) -> None:
+    """The steps as the horizontal axis, from the model as it came at 0: whole numbers, alike in every chart."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    last = max(training.steps for training in trainings)
+    axes.set_xlim(-0.04 * last, 1.04 * last)
+    axes.set_xlabel("step")
+
+
+def _thinned(count: int) -> NDArray[np.int64]:
+    """Places of an even choice of at most `MOST` values, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, MOST)).round().astype(np.int64))
+
+
+def _outline(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Steps and values of a line that looks the same: where there are many, the lowest and highest of each run."""
+    steps = np.arange(len(values))
+    if len(values) > MOST:
+        runs = np.array_split(steps, MOST // 2)
+        chosen = [run[place] for run in runs for place in (values[run].argmin(), values[run].argmax())]
+        steps = np.unique(chosen)
+    return steps + 1, values[steps]
