@@ -2,15 +2,16 @@
 
     python benchmarks/crash.py [--kills 20] [--seed 1] [--records 600] [--model NAME]
 
-A moment is uniform over the expected duration of the work left; every fourth kill then waits for the next checkpoint
-and falls as that is written, or just after. After each, every file that a reader may open is read. A run that is done before the
-kills are spent is compared, and another one begins. Models must be equal bit for bit, and all else but what tells
-times; otherwise, or if a file is damaged, the exit code is 1. The last line is JSON.
+A moment is uniform over the expected duration of the work left; one kill in four then waits for the next checkpoint
+and falls as that is written, or just after. After each, every file that a reader may open is read. A run that is done
+before the kills are spent is compared, and another one begins. Models must be equal bit for bit, and all else but what
+tells times; otherwise, or if a file is damaged, the exit code is 1. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SYSTEMS = ("mnr", "graded")
-WRITING = ".writing"  # a checkpoint that is not in its place yet
+WRITING, TEMPORARY = "checkpoints/*/.writing/*", "**/.*.tmp"  # what is not in its place yet
 AIMED = 4  # of so many kills one falls as a checkpoint is written
 LONGEST_WRITE = 0.5  # seconds after such a write began within which the kill falls
 # `nestvec run`, with a line for every unit of work: only so can be told where a kill fell.
@@ -105,7 +106,7 @@ class Process:
     def __post_init__(self) -> None:
         """Start it."""
         self.log = self.out.with_suffix(".log")
-        self.started = time.perf_counter()
+        self.started, self.since = time.perf_counter(), time.time()
         with self.log.open("w") as stream:
             command = [sys.executable, "-c", CHILD, "run", "sample", "--out", str(self.out), *self.options]
             self.child = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
@@ -157,13 +158,14 @@ def disturbed(number: int, options: list[str], out: Path, expected: Expected, rn
     process = Process(options, out)
     running = process.wait(lambda: process.elapsed >= at)
     if running and aimed:
-        running = process.wait(lambda: bool(writes(out)))
+        running = process.wait(lambda: begun(out, WRITING, process.since))
         at = process.elapsed + late
         running = running and process.wait(lambda: process.elapsed >= at)
     if not running:
         return None
     moment, told = process.elapsed, process.kill()
-    inside = "in a checkpoint" if writes(out) else "in a file" if temporary(out) else ""
+    places = {"in a checkpoint": WRITING, "in a file": TEMPORARY}
+    inside = next((place for place, pattern in places.items() if begun(out, pattern, process.since)), "")
     return f"{number:>4} {moment:7.2f} s  {told:<26} {inside:<16} {origin or '-'}"
 
 
@@ -172,14 +174,13 @@ def checkpoint_of(folder: RunFolder, system: str) -> Path | None:
     return None if folder.is_done(f"train {system}") else last_checkpoint(folder.checkpoints(system))
 
 
-def writes(out: Path) -> list[Path]:
-    """Checkpoints being written."""
-    return list(out.glob(f"checkpoints/*/{WRITING}/*"))
-
-
-def temporary(out: Path) -> list[Path]:
-    """Files and folders with a temporary name."""
-    return list(out.rglob(".*.tmp"))
+def begun(out: Path, pattern: str, since: float) -> bool:
+    """Whether there is something of that name that this process began; an earlier one's may lie about."""
+    for path in out.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+            if path.stat().st_mtime >= since:
+                return True
+    return False
 
 
 def damaged(out: Path) -> list[str]:
@@ -187,7 +188,7 @@ def damaged(out: Path) -> list[str]:
     found = []
     for path in sorted(out.rglob("*")):
         parts = path.relative_to(out).parts
-        if path.is_file() and path.suffix in READERS and not any(part.endswith((WRITING, ".tmp")) for part in parts):
+        if path.is_file() and path.suffix in READERS and not any(part.endswith((".writing", ".tmp")) for part in parts):
             try:
                 READERS[path.suffix](path)
             except Exception as error:  # each reader has its own

@@ -1,6 +1,6 @@
 """The library's own trainer beside ours: the same texts, seed, batches and arguments, in blocks of steps by turns.
 
-    python benchmarks/training.py [--steps 50] [--batch-size 16] [--texts long|titles] [--dtype auto|float32|bfloat16]
+    python benchmarks/training.py [--steps 50] [--curve 50] [--batch-size 16] [--texts titles] [--dtype float32]
 
 First the loss curves in float32, which must agree to 1e-4; otherwise the exit code is 1. Dropout is off for them in
 both: it draws a mask per forward pass, and texts that are grouped otherwise get other masks. Then the time, with
@@ -129,10 +129,10 @@ def main() -> None:
     print(f"{where}; batches of {options.batch_size}, {options.texts}; torch {torch.__version__}")
     with tempfile.TemporaryDirectory(prefix="nestvec-training-") as folder:
         model = load_model(find_model(DEFAULT_MODEL))
-        bench = Bench(model, options.batch_size, options.texts, options.steps, Path(folder))
+        bench = Bench(model, options.batch_size, options.texts, max(options.steps, options.curve), Path(folder))
         facts = {"device": where, "batch_size": options.batch_size, "texts": options.texts, "steps": options.steps}
         facts |= lengths(bench)
-        difference = curves(bench, min(CURVE, options.steps))
+        difference = curves(bench, options.curve) if options.curve else 0.0
         variants = [Variant(ours, compute) for compute in wanted for ours in (False, True)]
         found = timings(bench, variants, options.steps)
         shares = parts(bench, variants, options.steps)
@@ -206,7 +206,8 @@ def table(
 def parsed() -> argparse.Namespace:
     """What was typed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, default=50, help="steps that are timed, of each; also of the loss curves")
+    parser.add_argument("--steps", type=int, default=50, help="steps that are timed, of each")
+    parser.add_argument("--curve", type=int, default=CURVE, help="steps whose losses are compared; 0 compares none")
     parser.add_argument("--batch-size", type=int, default=16, help="pairs")
     parser.add_argument("--texts", choices=("long", "titles"), default="long", help="title and description, or titles")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="auto is both")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from nestvec.errors import InputError
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import FULL, Catalogue, Topics
 from nestvec.recommend import PRETRAINED
+from nestvec.settings import REPORTERS
 from nestvec.vectors.models import ModelFolder, find_model
 
 if TYPE_CHECKING:
@@ -90,6 +92,9 @@ def prepare(settings: Settings) -> Prepared:
     Raises:
         InputError: something is wrong with it.
     """
+    for name in settings.training.report_to:
+        if not any(find_spec(module) for module in REPORTERS[name]):
+            raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")
     model = find_model(settings.training.model, settings.training.model_sha256)
     settings = _resolved(settings, model.width)
     records, grades, task = read_task(settings)

@@ -19,7 +19,7 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded")
 MOST_NEGATIVES = 50  # mined per query
 _UP_TO_NEGATIVES = f"0 to {MOST_NEGATIVES}"
-REPORTERS = ("tensorboard", "wandb", "mlflow")
+REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
 PRECISIONS = ("float32", "int8", "int4", "int2", "binary")
 PROTOCOLS = ("leak-free", "by-query", "published")
 CONFLICTS = ("mean", "max", "last", "error")
@@ -256,7 +256,7 @@ def _check(settings: Settings) -> None:
         ("dimension_weights", training.dimension_weights, *_weights(training.dimension_weights)),
         ("validate_every", every, every is None or every >= 1, "1 or more"),
         ("patience", training.patience, training.patience >= 0, "0 or more"),
-        ("report_to", training.report_to, *_known(training.report_to, REPORTERS, fewest=0)),
+        ("report_to", training.report_to, *_known(training.report_to, tuple(REPORTERS), fewest=0)),
         ("systems", training.systems, *_known(training.systems, TRAINABLE)),
         ("codes", graded.codes, *_known(graded.codes, PRECISIONS[1:], fewest=0)),
         ("code_share", graded.code_share, 0 <= graded.code_share <= 1, "a share from 0 to 1"),

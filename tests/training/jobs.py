@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nestvec.prepared import Prepared
     from nestvec.training.job import Job
 
-QUICK = {"batch_size": 8, "compute": "float32", "epochs": 2, "validate_every": 4}
+QUICK = {"batch_size": 8, "compute": "float32", "epochs": 2, "validate_every": 8}
 
 
 def prepared(folder: Path, table: list[dict[str, Any]] | None = None, **options: Any) -> Prepared:

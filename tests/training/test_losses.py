@@ -112,7 +112,7 @@ def distinct(examples):
 def test_a_systems_objective_is_the_librarys(model, data, collate, system, weights):
     examples = data.examples(system)
     rows = distinct(examples) if SYSTEMS[system].distinct else range(0, len(examples), 2)
-    settings = Settings.from_flat({"dimension_weights": weights})
+    settings = Settings.from_flat({"compute": "float32", "dimension_weights": weights})
     ours = value_and_gradient(
         model, objective(SYSTEMS[system], model, examples, WIDTHS, settings), *features(collate(examples, rows))
     )
@@ -140,7 +140,7 @@ def test_graded_is_mnr_where_each_query_has_one_positive_and_no_other_grade(mode
     examples = data.examples("graded")
     rows = [row for row, query in enumerate(examples.query) if query in (DRILLING, DIGGING, VOLTS)]
     assert [list(examples.members[row]) for row in rows] == [[DRILL], [SHOVEL], [BATTERY]]
-    settings = Settings.from_flat({"codes": "", "dimension_weights": "1,1,1"})
+    settings = Settings.from_flat({"compute": "float32", "codes": "", "dimension_weights": "1,1,1"})
     ours = value_and_gradient(
         model, objective(SYSTEMS["graded"], model, examples, WIDTHS, settings), *features(collate(examples, rows))
     )
@@ -190,9 +190,8 @@ def loss_of(data, queries, documents, weights):
     asked = torch.tensor([[1.0, 0.0]], dtype=torch.float64).repeat(len(queries), 1)
     label = {"query": torch.tensor(queries), "document": torch.tensor(documents)}
     examples = data.examples("graded")
-    loss = objective(SYSTEMS["graded"], None, examples, (2,), Settings.from_flat({"codes": ""})).of_vectors(
-        asked, held, label
-    )
+    settings = Settings.from_flat({"compute": "float32", "codes": ""})
+    loss = objective(SYSTEMS["graded"], None, examples, (2,), settings).of_vectors(asked, held, label)
     return float(loss.detach()), torch.autograd.grad(loss, held)[0]
 
 
@@ -298,7 +297,7 @@ def test_distillation_is_counted_once_a_prefix(codes):
 
 
 def test_without_weights_the_widths_count_alike_but_for_graded(data):
-    settings = Settings.from_flat({"codes": ""})
+    settings = Settings.from_flat({"compute": "float32", "codes": ""})
     for system, rows in (("matryoshka", "mnr"), ("graded", "graded")):
         found = objective(SYSTEMS[system], None, data.examples(rows), WIDTHS, settings)
         fade = SYSTEMS[system].fade
@@ -308,12 +307,24 @@ def test_without_weights_the_widths_count_alike_but_for_graded(data):
 
 def test_graded_splits_each_weight_between_the_numbers_as_they_are_and_the_codes(data):
     options = {"codes": "binary,int2", "code_share": 0.5, "dimension_weights": "1,2", "distil": 0.1}
-    found = objective(SYSTEMS["graded"], None, data.examples("graded"), (384, 48), Settings.from_flat(options))
+    found = objective(
+        SYSTEMS["graded"],
+        None,
+        data.examples("graded"),
+        (384, 48),
+        Settings.from_flat({**options, "compute": "float32"}),
+    )
     assert found.terms == (
         Term(384, PLAIN, 0.5), Term(384, "binary", 0.25), Term(384, "int2", 0.25),
         Term(48, PLAIN, 1.0), Term(48, "binary", 0.5), Term(48, "int2", 0.5),
     )  # fmt: skip
     assert found.distil == 0.1
-    other = objective(SYSTEMS["matryoshka"], None, data.examples("mnr"), (384, 48), Settings.from_flat(options))
+    other = objective(
+        SYSTEMS["matryoshka"],
+        None,
+        data.examples("mnr"),
+        (384, 48),
+        Settings.from_flat({**options, "compute": "float32"}),
+    )
     assert other.terms == (Term(384, PLAIN, 1.0), Term(48, PLAIN, 2.0))
     assert other.distil == 0.0

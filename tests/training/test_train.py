@@ -51,7 +51,7 @@ def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
     train_queries = len(np.unique(table.records.query[table.task.of("train")]))
     assert trained.rows == (len(table.task.pairs) if SYSTEMS[system].distinct else table.task.of("train").sum())
     assert trained.steps == job.steps == len(trained.losses) == sum(seen) == 2 * -(-trained.rows // 8)
-    assert [point["step"] for point in trained.curve][:3] == [0, 4, 8]
+    assert [point["step"] for point in trained.curve][:3] == [0, 8, 16]
     assert trained.curve[-1]["step"] == trained.steps
     assert trained.best_step == max(trained.curve[1:], key=lambda point: (point["recall"], -point["step"]))["step"]
     assert trained.unused == 0 and train_queries > 30
@@ -97,15 +97,15 @@ def test_a_full_disk_gives_one_message_and_keeps_the_last_checkpoint(table, tmp_
 
     def fill(steps):
         taken.append(steps)
-        if sum(taken) == 6:
+        if sum(taken) == 12:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # no larger file can be written
 
     try:
-        with pytest.raises(NestvecError, match=r"checkpoint-8 cannot be written \(.+\); the one of step 4 is intact"):
+        with pytest.raises(NestvecError, match=r"checkpoint-16 cannot be written \(.+\); the one of step 8 is intact"):
             train(model, job, tmp_path, advance=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-4", "eval"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-8", "eval"]
     job, model = job_and_model(table, "graded")
     assert train(model, job, tmp_path) == whole[1]
     assert weights(model) == whole[0]
@@ -144,18 +144,29 @@ def test_accumulated_batches_make_one_step(table, tmp_path):
 
 
 def test_a_reporter_is_told(table, tmp_path):
-    pytest.importorskip("tensorboard")
     found = prepared(tmp_path, model=table.settings.training.model, report_to="tensorboard", epochs=1)
     job, model = job_and_model(found, "mnr")
     train(model, job, tmp_path / "checkpoints", tmp_path / "logs")
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
 
 
+def test_a_reporter_that_is_not_installed_is_refused(table, tmp_path):
+    with pytest.raises(InputError, match="--report-to names wandb, which is not installed; expected pip install wandb"):
+        prepared(tmp_path, model=table.settings.training.model, report_to="wandb")
+
+
 def test_one_pair_a_query_trains_graded_as_mnr(table, tmp_path):
     grades = (3, 1, 1, 1, 1)
     table_of_one = [{**row, "grade": grades[place % 5]} for place, row in enumerate(rows()) if place % 5 == 0]
     low = [{**row, "grade": 1} for row in rows()[3::5]]
-    found = prepared(tmp_path, table_of_one + low[:1], model=table.settings.training.model, codes="", mixing="1")
+    found = prepared(
+        tmp_path,
+        table_of_one + low[:1],
+        model=table.settings.training.model,
+        codes="",
+        mixing="1",
+        dimension_weights="1,1,1,1",
+    )
     trained = [train(*reversed(job_and_model(found, system)), tmp_path / system) for system in ("matryoshka", "graded")]
     assert trained[0].rows == trained[1].rows == len(found.task.pairs)
     assert np.allclose(trained[0].losses[:3], trained[1].losses[:3], rtol=1e-3)

@@ -50,6 +50,7 @@ class Objective(nn.Module):
         criterion: loss of a batch's vectors.
         terms: where to take it, the full width first.
         distil: weight of the divergence of each prefix's similarities from those of the full width.
+        cast_once: whether the model multiplies in bfloat16; its weights are then cast once for all passes of a batch.
         gathers: whether the documents of all processes are gathered first, each once; the library's losses see to it
             themselves.
     """
@@ -60,6 +61,8 @@ class Objective(nn.Module):
         criterion: Criterion,
         terms: Sequence[Term],
         distil: float = 0.0,
+        *,
+        cast_once: bool = False,
         gathers: bool = False,
     ) -> None:
         super().__init__()
@@ -67,11 +70,13 @@ class Objective(nn.Module):
         self.criterion = criterion
         self.terms = tuple(terms)
         self.distil = distil
+        self.cast_once = cast_once
         self.gathers = gathers
 
     def forward(self, features: Sequence[dict[str, Tensor]], label: dict[str, Tensor]) -> Tensor:
         """The loss of one batch; `features` and `label` as `training.batches.Collator` makes them."""
-        passes = [self.model(dict(part))["sentence_embedding"].float() for part in features]
+        with torch.autocast(label["order"].device.type, torch.bfloat16, enabled=self.cast_once):
+            passes = [self.model(dict(part))["sentence_embedding"].float() for part in features]
         vectors = torch.cat(passes)[label["order"]]
         asked = len(label["query"])
         return self.of_vectors(vectors[:asked], vectors[asked:], label)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.training import examples, losses
 from nestvec.training.objective import PLAIN, Objective, Term
+from nestvec.vectors.processors import choose_compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,11 +64,12 @@ def objective(
         model: what trains.
         rows: what it learns from.
         dimensions: widths, the model's own first.
-        settings: weights of dimensions and codes.
+        settings: weights of dimensions and codes, and the number format.
 
     Returns:
         What the trainer calls.
     """
+    bfloat16 = choose_compute(settings.training.compute) == "bfloat16"
     widths: Sequence[int] = dimensions[:1]
     weights: tuple[float, ...] = (1.0,)
     if system.nested:
@@ -84,4 +86,4 @@ def objective(
         for precision, part in [(PLAIN, 1 - share), *((code, share / len(codes)) for code in codes)]
         if part
     ]
-    return Objective(model, system.criterion(model, rows), terms, distil, gathers=system.ours)
+    return Objective(model, system.criterion(model, rows), terms, distil, cast_once=bfloat16, gathers=system.ours)

@@ -149,10 +149,10 @@ def train(
 
 
 def _validation(entry: dict[str, Any]) -> dict[str, float]:
-    """A validation as the report shows it: its step and its figures, without what the trainer adds."""
+    """A validation as the report shows it: its step and its figures, in one order, without what the trainer adds."""
     figures = {
         name.removeprefix("eval_"): round(value, 6)
-        for name, value in entry.items()
+        for name, value in sorted(entry.items())
         if name.startswith(("eval_recall", "eval_ndcg"))
     }
     return {"step": entry["step"], **figures}
