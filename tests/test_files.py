@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from full_disk import full_from
 
 from nestvec.config import config_text
-from nestvec.errors import InputError
+from nestvec.errors import InputError, NestvecError
 from nestvec.files import LAYOUT, RunFolder, claim_folder, read_json, replacing, sha256, write_json, write_text
 from nestvec.settings import Settings
 
@@ -252,6 +253,13 @@ def test_a_config_file_that_is_none_is_refused(tmp_path, kind):
 def test_a_place_that_cannot_be_written_is_refused(root):
     with pytest.raises(InputError, match=r"(cannot be written|is a file)"):
         claim_folder(Path(root), config())
+
+
+def test_a_full_disk_gives_one_message_and_leaves_what_was_there(tmp_path):
+    write_text(tmp_path / "results.json", "old")
+    with full_from(1000), pytest.raises(NestvecError, match=r"results.json cannot be written \(File too large\)"):
+        write_text(tmp_path / "results.json", "new" * 1000)
+    assert tree(tmp_path) == {"results.json": "old"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

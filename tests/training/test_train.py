@@ -4,11 +4,12 @@ learning rate that must diverge; counts by hand from a table of 60 queries with 
 from __future__ import annotations
 
 import os
-import resource
 import signal
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from full_disk import full_from
 from jobs import job_and_model, prepared, weights
 from tables import rows
 from tiny_mpnet import save_tiny_mpnet
@@ -92,19 +93,16 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_weights_come(table, tm
 
 def test_a_full_disk_gives_one_message_and_keeps_the_last_checkpoint(table, tmp_path, whole):
     job, model = job_and_model(table, "graded")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     taken: list[int] = []
 
     def fill(steps):
         taken.append(steps)
         if sum(taken) == 12:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))  # no larger file can be written
+            full.enter_context(full_from(1_000_000))
 
-    try:
-        with pytest.raises(NestvecError, match=r"checkpoint-16 cannot be written \(.+\); the one of step 8 is intact"):
-            train(model, job, tmp_path, advance=fill)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    wanted = r"checkpoint-16 cannot be written \(.+\); the one of step 8 is intact"
+    with ExitStack() as full, pytest.raises(NestvecError, match=wanted):
+        train(model, job, tmp_path, advance=fill)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-8", "eval"]
     job, model = job_and_model(table, "graded")
     assert train(model, job, tmp_path) == whole[1]

@@ -9,9 +9,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from full_disk import full_from
 from safetensors.numpy import load_file, save_file
 
-from nestvec.errors import InputError
+from nestvec.errors import InputError, NestvecError
 from nestvec.vectors.models import CARD, PINNED, SHARDS, WEIGHTS, find_model, load_model, save_model
 
 PIN = next(iter(PINNED.values()))
@@ -152,3 +153,8 @@ def test_weights_that_lack_a_layer_are_refused(copy):
 def test_a_damaged_list_of_shards_is_refused(copy):
     (copy / SHARDS).write_text("[]")
     refused(copy, "lists no shards")
+
+
+def test_a_full_disk_while_a_model_is_saved_gives_one_message(minilm, tmp_path):
+    with full_from(1_000_000), pytest.raises(NestvecError, match=r"cannot be written \(.*File too large"):
+        save_model(minilm, tmp_path / "model", {})

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec.errors import InputError, MissingExtraError
+from nestvec.errors import InputError, MissingExtraError, NestvecError
 from nestvec.files import read_json, sha256, write_json
 from nestvec.vectors.processors import use_processors
 
@@ -159,9 +159,17 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
         model: what to save.
         path: a folder that does not exist yet.
         facts: JSON values for the card, such as the system's name.
+
+    Raises:
+        NestvecError: the disk is full.
     """
-    with quiet():
-        model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
+    from safetensors import SafetensorError
+
+    try:
+        with quiet():
+            model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
+    except SafetensorError as error:
+        raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
     write_json(path / CARD, {**facts, "sha256": sha256(path / WEIGHTS)})
 
 
