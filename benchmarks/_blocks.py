@@ -206,7 +206,8 @@ class Bench:
 
     def block(self, variant: Variant, seed: int, steps: int, dropout: bool = True, parts: bool = False) -> Record:
         """Train a copy of the model for some steps."""
-        settings = Settings.from_flat({"batch_size": self.batch_size, "learning_rate": 5e-5, "seed": seed})
+        recipe = {"batch_size": self.batch_size, "learning_rate": 5e-5, "compute": variant.compute, "seed": seed}
+        settings = Settings.from_flat(recipe)
         job, model = replace(self.job, settings=settings), copy.deepcopy(self.model)
         model.model_card_data.widget = [{"text": ""}]
         if not dropout:
