@@ -174,6 +174,7 @@ class Bench:
         kind: of the documents, in `LENGTHS`.
         steps: the most that a block has.
         folder: the trainers' own, where they write nothing.
+        dropout: whether to time with dropout as the model has it.
     """
 
     model: SentenceTransformer
@@ -181,6 +182,7 @@ class Bench:
     kind: str
     steps: int
     folder: Path
+    dropout: bool = True
     tokenised: float = 0.0  # seconds a step
 
     @cached_property

@@ -58,7 +58,7 @@ def timings(bench: Bench, variants: Sequence[Variant], steps: int) -> dict[Varia
     found: dict[Variant, list[Record]] = {variant: [] for variant in variants}
     for turn, size in enumerate(sizes):
         for variant in variants if turn % 2 else variants[::-1]:
-            record = bench.block(variant, 100 + turn, size + 1)
+            record = bench.block(variant, 100 + turn, size + 1, dropout=bench.dropout)
             if turn:
                 found[variant].append(record)
     return found
@@ -68,7 +68,7 @@ def parts(bench: Bench, variants: Sequence[Variant], steps: int) -> dict[Variant
     """Shares of a step's time, from a turn of their own."""
     found = {}
     for variant in variants:
-        record = bench.block(variant, 99, min(10, steps) + 1, parts=True)
+        record = bench.block(variant, 99, min(10, steps) + 1, dropout=bench.dropout, parts=True)
         shares = {name: record.seconds[name] / record.elapsed for name in PARTS}
         found[variant] = shares | {"rest": 1 - sum(shares.values())}
     return found
@@ -130,7 +130,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="nestvec-training-") as folder:
         model = load_model(find_model(DEFAULT_MODEL))
         bench = Bench(model, options.batch_size, options.texts, max(options.steps, options.curve), Path(folder))
-        facts = {"device": where, "batch_size": options.batch_size, "texts": options.texts, "steps": options.steps}
+        bench.dropout = not options.no_dropout
+        facts = {
+            "dropout": bench.dropout,
+            "device": where,
+            "batch_size": options.batch_size,
+            "texts": options.texts,
+            "steps": options.steps,
+        }
         facts |= lengths(bench)
         difference = curves(bench, options.curve) if options.curve else 0.0
         variants = [Variant(ours, compute) for compute in wanted for ours in (False, True)]
@@ -208,6 +215,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=50, help="steps that are timed, of each")
     parser.add_argument("--curve", type=int, default=CURVE, help="steps whose losses are compared; 0 compares none")
+    parser.add_argument("--no-dropout", action="store_true", help="time both without, as the loss curves are")
     parser.add_argument("--batch-size", type=int, default=16, help="pairs")
     parser.add_argument("--texts", choices=("long", "titles"), default="long", help="title and description, or titles")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="auto is both")

@@ -93,7 +93,7 @@ class GradedSettings:
     """How `graded` trains, besides."""
 
     # Each default was decided by an ablation on validation data: docs/training.md.
-    codes: tuple[str, ...] = _option(("binary",), "Precisions that the documents pass through while training.")
+    codes: tuple[str, ...] = _option((), "Precisions that the documents pass through while training.")
     code_share: float = _option(0.5, "Share of the loss that is taken through them.")
     distil: float = _option(0.0, "Weight of learning each width's similarities from the full width's.")
     hard_negatives: int = _option(0, "Documents that nobody judged but the model ranks high, per row.")

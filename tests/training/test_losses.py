@@ -35,6 +35,7 @@ from sentence_transformers.sentence_transformer.losses import (
     MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
+from tiny_mpnet import save_tiny_mpnet
 from torch.nn import functional
 
 from nestvec.settings import Settings
@@ -46,7 +47,10 @@ from nestvec.training.tokens import tokenise
 from nestvec.vectors.codecs import CODECS
 from nestvec.vectors.models import find_model, load_model
 
-MATRIX = "0.model.encoder.layer.3.attention.self.query.weight"
+MATRICES = {  # one in the middle of each model
+    "MiniLM": "0.model.encoder.layer.3.attention.self.query.weight",
+    "MPNet": "0.model.encoder.layer.0.attention.attn.q.weight",
+}
 WIDTHS = (384, 96, 48)
 STOCK = {"mnr": MultipleNegativesRankingLoss, "cosine": CosineSimilarityLoss, "cosent": CoSENTLoss}
 NAMES = {
@@ -64,11 +68,15 @@ def data():
     return by_hand()
 
 
-@pytest.fixture(scope="module")
-def model():
-    """MiniLM without dropout; gradients are taken of one weight matrix only."""
-    found = load_model(find_model("all-MiniLM-L6-v2")).eval().requires_grad_(False)
-    found.get_parameter(MATRIX).requires_grad_()
+@pytest.fixture(scope="module", params=list(MATRICES))
+def model(request, tmp_path_factory):
+    """A model without dropout; gradients are taken of one weight matrix only."""
+    if request.param == "MPNet":
+        name = str(save_tiny_mpnet(tmp_path_factory.mktemp("tiny") / "mpnet"))
+    else:
+        name = "all-MiniLM-L6-v2"
+    found = load_model(find_model(name)).eval().requires_grad_(False)
+    found.get_parameter(MATRICES[request.param]).requires_grad_()
     return found
 
 
@@ -91,7 +99,12 @@ def features(batch):
 def value_and_gradient(model, loss, *inputs):
     """The loss and what it asks of a weight matrix in the middle."""
     found = loss(*inputs)
-    return found.item(), torch.autograd.grad(found, model.get_parameter(MATRIX))[0]
+    return found.item(), torch.autograd.grad(found, next(model_weights(model)))[0]
+
+
+def model_weights(model):
+    """What gradients are taken of."""
+    return (weights for weights in model.parameters() if weights.requires_grad)
 
 
 def distinct(examples):
@@ -110,11 +123,11 @@ def distinct(examples):
     [*((name, None) for name in NAMES), ("matryoshka", "1,0.5,2"), ("cosent-matryoshka", "0,1,3")],
 )
 def test_a_systems_objective_is_the_librarys(model, data, collate, system, weights):
-    examples = data.examples(system)
+    examples, widths = data.examples(system), (model.get_embedding_dimension(), 96, 48)
     rows = distinct(examples) if SYSTEMS[system].distinct else range(0, len(examples), 2)
     settings = Settings.from_flat({"compute": "float32", "dimension_weights": weights})
     ours = value_and_gradient(
-        model, objective(SYSTEMS[system], model, examples, WIDTHS, settings), *features(collate(examples, rows))
+        model, objective(SYSTEMS[system], model, examples, widths, settings), *features(collate(examples, rows))
     )
     query, document = examples.query[rows], [examples.members[row][0] for row in rows]
     texts = [data.texts.queries[row] for row in query], [data.texts.documents[row] for row in document]
@@ -129,7 +142,7 @@ def test_a_systems_objective_is_the_librarys(model, data, collate, system, weigh
     stock = STOCK[NAMES[system]](model)
     if SYSTEMS[system].nested:
         factors = [float(weight) for weight in weights.split(",")] if weights else None
-        stock = MatryoshkaLoss(model, stock, WIDTHS, factors)
+        stock = MatryoshkaLoss(model, stock, widths, factors)
     theirs = value_and_gradient(model, stock, [model.preprocess(list(column)) for column in texts], label)
     assert len(rows) >= 5 and theirs[0] > 0.01
     assert ours[0] == pytest.approx(theirs[0], rel=1e-6)

@@ -8,7 +8,7 @@ that the surface measures, and the gradient passes straight through it (Bengio e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,9 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
+        # in a list, so that the trainer does not take it for a module of ours
+        transformer: Any = model[0] if model is not None else None
+        self.embeddings = [transformer.auto_model.get_input_embeddings()] if transformer is not None else []
         self.criterion = criterion
         self.terms = tuple(terms)
         self.distil = distil
@@ -76,10 +79,23 @@ class Objective(nn.Module):
     def forward(self, features: Sequence[dict[str, Tensor]], label: dict[str, Tensor]) -> Tensor:
         """The loss of one batch; `features` and `label` as `training.batches.Collator` makes them."""
         with torch.autocast(label["order"].device.type, torch.bfloat16, enabled=self.cast_once):
-            passes = [self.model(dict(part))["sentence_embedding"].float() for part in features]
+            passes = [self.model(part)["sentence_embedding"].float() for part in self._looked_up(features)]
         vectors = torch.cat(passes)[label["order"]]
         asked = len(label["query"])
         return self.of_vectors(vectors[:asked], vectors[asked:], label)
+
+    def _looked_up(self, features: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+        """The passes with their tokens' vectors looked up, once for all of them.
+
+        A lookup's gradient is as large as the vocabulary; one a pass would cost more than a short pass itself.
+        """
+        looked_up = self.embeddings[0](torch.cat([part["input_ids"].flatten() for part in features]))
+        sizes = [part["input_ids"].shape for part in features]
+        parts = looked_up.split([size.numel() for size in sizes])
+        return [
+            {"inputs_embeds": part.view(*size, -1), "attention_mask": given["attention_mask"]}
+            for part, size, given in zip(parts, sizes, features, strict=True)
+        ]
 
     def of_vectors(self, queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
         """The loss of (b, w) query and (m, w) document vectors at full width."""
