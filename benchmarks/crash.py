@@ -2,10 +2,10 @@
 
     python benchmarks/crash.py [--kills 20] [--seed 1] [--records 600] [--model NAME]
 
-A moment is uniform over the expected duration of the work left; one kill in four then waits for the next checkpoint
-and falls as that is written, or just after. After each, every file that a reader may open is read. A run that is done
-before the kills are spent is compared, and another one begins. Models must be equal bit for bit, and all else but what
-tells times; otherwise, or if a file is damaged, the exit code is 1. The last line is JSON.
+A moment is uniform over the next third of the training that is left; one kill in four then waits for the next
+checkpoint and falls as that is written, or just after. After each, every file that a reader may open is read. A run
+that is trained before the kills are spent is compared, and another one begins. Models must be equal bit for bit, and
+all else but what tells times; otherwise, or if a file is damaged, the exit code is 1. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 SYSTEMS = ("mnr", "graded")
 WRITING, TEMPORARY = "checkpoints/*/.writing/*", "**/.*.tmp"  # what is not in its place yet
+STRIDE = 3  # a kill falls into the next third of the training left, so that a round takes several
 AIMED = 4  # of so many kills one falls as a checkpoint is written
 LONGEST_WRITE = 0.5  # seconds after such a write began within which the kill falls
 # `nestvec run`, with a line for every unit of work: only so can be told where a kill fell.
@@ -79,13 +80,13 @@ class Expected:
     steps: dict[str, int]
     whole: float
 
-    def left(self, folder: RunFolder, training: bool = False) -> float:
-        """Seconds that a run over this folder should take, or take until the last training ends."""
+    def left(self, folder: RunFolder) -> float:
+        """Seconds that a run over this folder should take until the last training ends."""
         seconds = self.start
         for stage, spent in self.stages.items():
-            if not folder.is_done(stage) and (stage.startswith("train ") or not training):
+            if not folder.is_done(stage) and stage.startswith("train "):
                 system = stage.removeprefix("train ")
-                checkpoint = last_checkpoint(folder.checkpoints(system)) if system in self.steps else None
+                checkpoint = last_checkpoint(folder.checkpoints(system))
                 done = int(checkpoint.name.rpartition("-")[2]) / self.steps[system] if checkpoint else 0.0
                 seconds += spent * (1 - done)
         return seconds
@@ -149,10 +150,12 @@ def undisturbed(options: list[str], out: Path) -> Expected:
 
 
 def disturbed(number: int, options: list[str], out: Path, expected: Expected, rng: np.random.Generator) -> str | None:
-    """Start a run, or take it up, and kill it; the row of the table, or None if it was done before."""
+    """Start a run, or take it up, and kill it; the row of the table, or None if it was trained before."""
     folder = RunFolder(out)
-    aimed = number % AIMED == AIMED // 2 and not all(folder.is_done(f"train {system}") for system in SYSTEMS)
-    at = rng.uniform(0, expected.left(folder, training=aimed))
+    if all(folder.is_done(f"train {system}") for system in SYSTEMS):
+        return None
+    aimed = number % AIMED == AIMED // 2
+    at = expected.start + rng.uniform(0, expected.left(folder) / STRIDE)
     late = LONGEST_WRITE * rng.uniform() ** 2  # more often soon than late: writes are short
     origin = ", ".join(str(path.relative_to(out)) for system in SYSTEMS if (path := checkpoint_of(folder, system)))
     process = Process(options, out)
