@@ -17,7 +17,7 @@ from tiny_mpnet import save_tiny_mpnet
 from nestvec.errors import InputError, NestvecError, StoppedError
 from nestvec.settings import TRAINABLE, Settings
 from nestvec.training.systems import SYSTEMS
-from nestvec.training.train import train
+from nestvec.training.train import kept_step, train
 from nestvec.training.trainer import last_checkpoint, step_of
 
 
@@ -54,7 +54,9 @@ def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
     assert trained.steps == job.steps == len(trained.losses) == sum(seen) == 2 * -(-trained.rows // 8)
     assert [point["step"] for point in trained.curve][:3] == [0, 8, 16]
     assert trained.curve[-1]["step"] == trained.steps
-    assert trained.best_step == max(trained.curve[1:], key=lambda point: (point["recall"], -point["step"]))["step"]
+    best = max(trained.curve[1:], key=lambda point: (point["recall"], -point["step"]))
+    clear = best["recall"] - trained.curve[-1]["recall"] > best["recall_error"]
+    assert trained.best_step == (best["step"] if clear else trained.steps)
     assert trained.unused == 0 and train_queries > 30
     assert trained.mixed == 0.0 or weights(model) != before
 
@@ -114,12 +116,21 @@ def test_the_best_state_is_kept_and_patience_stops_early(table, tmp_path):
     found = prepared(tmp_path, model=table.settings.training.model, **options)
     job, model = job_and_model(found, "mnr")
     trained = train(model, job, tmp_path / "checkpoints")
-    best = max(point["recall"] for point in trained.curve[1:])
-    assert next(point for point in trained.curve if point["step"] == trained.best_step)["recall"] == best
-    assert job.validation(model)["recall"] == pytest.approx(best, abs=1e-6)
-    assert trained.steps < job.steps
-    assert trained.steps == trained.best_step + 2 * 2
-    assert trained.worse == (trained.curve[0]["recall"], best)  # a rate of 10 leads astray, and it is said
+    kept = next(point for point in trained.curve if point["step"] == trained.best_step)["recall"]
+    assert job.validation(model)["recall"] == pytest.approx(kept, abs=1e-6)
+    best = max(trained.curve[1:], key=lambda point: (point["recall"], -point["step"]))
+    assert trained.steps == best["step"] + 2 * 2 < job.steps
+    assert trained.worse == (trained.curve[0]["recall"], kept)  # a rate of 10 leads astray, and it is said
+
+
+def test_an_earlier_state_is_kept_only_if_it_is_clearly_better():
+    def curve(last):
+        return [
+            {"step": step, "recall": recall, "recall_error": 0.02} for step, recall in ((0, 1), (4, 0.5), (8, last))
+        ]
+
+    assert [kept_step(curve(last), 8) for last in (0.5, 0.481, 0.479, 0.6)] == [8, 8, 4, 8]
+    assert kept_step([], 8) == 8  # nothing was validated
 
 
 def test_a_loss_that_is_no_number_names_step_and_records(table, tmp_path):

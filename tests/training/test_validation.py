@@ -77,7 +77,7 @@ def test_figures_are_those_of_counting(model, data, texts):
         assert measured[f"recall@10.{dimension}.{precision}"] == pytest.approx(np.mean(recalls), abs=1e-9)
         assert measured[f"ndcg@10.{dimension}.{precision}"] == pytest.approx(np.mean(ndcgs), abs=1e-9)
     names = [f"{measure}.{dimension}.{precision}" for dimension, precision in POINTS for measure in module.MEASURED]
-    assert set(measured) == {"recall", *names}
+    assert set(measured) == {"recall", "recall_error", *names}
     assert measured["recall"] == pytest.approx(np.mean([measured[name] for name in names if "recall" in name]))
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from nestvec.training.validation import clearly_better
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -28,7 +30,7 @@ def mix(
         model: tuned; changed in place.
         start: its weights before training.
         validation: what to choose by.
-        shares: of the tuned weights, each 0 … 1; of equally good ones the first counts.
+        shares: of the tuned weights, each 0 … 1; the first is taken unless another is clearly better.
 
     Returns:
         The share that was taken; 1 where there is nothing to choose by.
@@ -36,11 +38,13 @@ def mix(
     if validation is None or tuple(shares) in {(), (1.0,)}:
         return 1.0
     tuned = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
-    found: dict[float, float] = {}
+    found: dict[float, dict[str, float]] = {}
     for share in shares:
         _put(model, start, tuned, share)
-        found[share] = validation(model)["recall"]
-    best = max(found, key=found.__getitem__)
+        found[share] = validation(model)
+    best = max(found, key=lambda share: found[share]["recall"])
+    if not clearly_better(found[best], found[shares[0]]):
+        best = shares[0]
     _put(model, start, tuned, best)
     return best
 

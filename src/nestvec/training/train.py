@@ -23,11 +23,12 @@ from nestvec.training.batches import Collator, columns
 from nestvec.training.mixing import mix
 from nestvec.training.systems import SYSTEMS, objective
 from nestvec.training.trainer import Trainer, Watcher, last_checkpoint, signals_noted, stop_if
+from nestvec.training.validation import clearly_better
 from nestvec.vectors.models import load_weights, quiet
 from nestvec.vectors.processors import choose_compute, use_processors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
@@ -127,13 +128,13 @@ def train(
         trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     state = trainer.state
     stop_if(noted, state.global_step, job.system)
-    best = state.best_global_step or state.global_step
-    if best != state.global_step:
-        load_weights(model, checkpoints / f"checkpoint-{best}")
-    mixed = mix(model, start, job.validation, job.settings.graded.mixing) if system.ours else 1.0
-    model.eval()
     log = [{"step": 0, **before}, *state.log_history]
     curve = [_validation(entry) for entry in log if "eval_recall" in entry]
+    kept = kept_step(curve, state.global_step)
+    if kept != state.global_step:
+        load_weights(model, checkpoints / f"checkpoint-{kept}")
+    mixed = mix(model, start, job.validation, job.settings.graded.mixing) if system.ours else 1.0
+    model.eval()
     return Trained(
         steps=state.global_step,
         compute=compute,
@@ -143,9 +144,26 @@ def train(
         unused=job.examples.unused,
         losses=tuple(round(entry["loss"], 6) for entry in state.log_history if "loss" in entry),
         curve=tuple(curve),
-        best_step=best,
+        best_step=kept,
         mixed=mixed,
     )
+
+
+def kept_step(curve: Sequence[dict[str, float]], last: int) -> int:
+    """Which state of a training to keep: the last, unless the best is clearly better; both have a checkpoint.
+
+    Args:
+        curve: validations, with `step`, `recall` and `recall_error`; that of step 0 does not count.
+        last: the step that training ended at.
+
+    Returns:
+        A step.
+    """
+    reached = {int(point["step"]): point for point in curve if point["step"]}
+    if last not in reached:
+        return last
+    best = max(reached, key=lambda step: (reached[step]["recall"], -step))
+    return best if clearly_better(reached[best], reached[last]) else last
 
 
 def _validation(entry: dict[str, Any]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from nestvec.evaluation.surface import Catalogue, rank_dense
 from nestvec.training.tokens import encode_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
@@ -59,20 +59,31 @@ class Validation:
             model: as it stands.
 
         Returns:
-            `recall@10.384.float32`, `ndcg@10.384.float32`, … per point, and their aim: `recall`, the mean of recall@10
-            over the points.
+            `recall@10.384.float32`, `ndcg@10.384.float32`, … per point, and the aim: `recall`, the mean of recall@10
+            over the points, with its standard error over the queries, `recall_error`.
         """
         queries, documents = (
             encode_tokens(model, self.tokens, rows, self.compute) for rows in (self.queries, self.documents)
         )
         found: dict[str, float] = {}
+        recalls = np.zeros(len(queries))
         for dimension, precision in self.points:
             grid = ((dimension,), (precision,))
             (ranking,) = rank_dense("", (queries, documents), self.catalogue, grid)
             measured = self.judgements.measure(np.arange(len(queries)), ranking.rows)
+            recalls += measured["recall@10"] / len(self.points)
             found |= {f"{name}.{dimension}.{precision}": float(measured[name].mean()) for name in MEASURED}
-        recalls = [value for name, value in found.items() if name.startswith("recall@10.")]
-        return {"recall": float(np.mean(recalls)), **found}
+        error = float(recalls.std() / np.sqrt(len(recalls)))
+        return {"recall": float(recalls.mean()), "recall_error": error, **found}
+
+
+def clearly_better(found: Mapping[str, float], usual: Mapping[str, float]) -> bool:
+    """Whether figures beat the usual choice's by more than their standard error; if not, it may be luck.
+
+    Source: Breiman et al. 1984, section 3.4.3 (the one-standard-error rule): of states that cannot be told apart the
+    one that would be taken anyway is taken, here the last state and unmixed weights.
+    """
+    return found["recall"] - usual["recall"] > found["recall_error"]
 
 
 def make_validation(
