@@ -83,7 +83,9 @@ class TrainingSettings:
     dimension_weights: tuple[float, ...] | None = _option(
         None, "What each width counts in a Matryoshka objective, widest first (1 each; graded: 1, 1/4, 1/16 …)."
     )
-    validate_every: int | None = _option(None, "Steps between validations and checkpoints (a third of the training).")
+    validate_every: int | None = _option(
+        None, "Steps between validations and checkpoints (a third of all, 100 at least)."
+    )
     patience: int = _option(0, "Validations without a gain after which to stop; 0 never stops.")
     report_to: tuple[str, ...] = _option((), "Who else is told of the training: " + ", ".join(REPORTERS) + ".")
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _USUAL_RATE, _HIGHEST_RATE = 5e-5, 1.5e-4
 _RATE_STEPS = 0.015  # rate times steps where there are few
-_VALIDATIONS = 3  # in a training, where no interval is set
+_VALIDATIONS, _FEWEST_STEPS = 3, 100  # in a training, and between two of them, where no interval is set
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Job:
     @property
     def interval(self) -> int:
         """Steps from one validation, and checkpoint, to the next."""
-        return self.settings.training.validate_every or math.ceil(self.steps / _VALIDATIONS)
+        return self.settings.training.validate_every or max(math.ceil(self.steps / _VALIDATIONS), _FEWEST_STEPS)
 
 
 def make_job(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nestvec.training.examples import Texts
     from nestvec.training.tokens import Tokens
 
-BUDGET = 50_000  # tokens of documents; some five seconds on two cores
+BUDGET = 25_000  # tokens of documents; three or four seconds on two cores
 MEASURED = ("recall@10", "ndcg@10")
 
 
