@@ -217,7 +217,7 @@ class Bench:
                 if isinstance(module, torch.nn.Dropout):
                     module.p = 0.0
         set_seed(seed)
-        arguments = _arguments(job, variant.compute, self.folder)
+        arguments = _arguments(job, self.folder)
         arguments.max_steps, arguments.save_strategy = steps, SaveStrategy.NO
         with quiet():
             trainer = (self._ours if variant.ours else self._stock)(job, model, arguments)

@@ -38,10 +38,11 @@ from sentence_transformers.sentence_transformer.losses import (
 from tiny_mpnet import save_tiny_mpnet
 from torch.nn import functional
 
+from nestvec.evaluation.surface import FULL
 from nestvec.settings import Settings
 from nestvec.training.batches import Collator
 from nestvec.training.losses import SCALE, listwise
-from nestvec.training.objective import PLAIN, Objective, Term, coded
+from nestvec.training.objective import Objective, Term, coded
 from nestvec.training.systems import SYSTEMS, objective
 from nestvec.training.tokens import tokenise
 from nestvec.vectors.codecs import CODECS
@@ -261,7 +262,7 @@ def test_coded_is_what_the_codec_gives_back_with_the_gradient_of_the_identity(pr
     codec = CODECS[precision](held)
     found = coded(documents, precision)
     assert np.allclose(found.detach().numpy(), codec.decode(codec.encode(held)), atol=1e-6)
-    assert (precision == PLAIN) == np.allclose(found.detach().numpy(), held, atol=1e-5)
+    assert (precision == FULL) == np.allclose(found.detach().numpy(), held, atol=1e-5)
     direction = unit(20, 16, 6).detach().float()
     (found * direction).sum().backward()
     assert torch.equal(documents.grad, direction)
@@ -298,7 +299,7 @@ def test_distillation_is_counted_once_a_prefix(codes):
     """Full width: cosines .6 and .48; prefix of two: 1 and .6."""
     queries = torch.tensor([[1.0, 0, 0]], requires_grad=True)
     documents = torch.tensor([[0.6, 0, 0.8], [0.48, 0.64, 0.6]], requires_grad=True)
-    terms = [Term(width, precision) for width in (3, 2) for precision in (PLAIN, *codes)]
+    terms = [Term(width, precision) for width in (3, 2) for precision in (FULL, *codes)]
     targets = np.array([exp(20 * 0.6), exp(20 * 0.48)])
     chances = np.array([exp(20 * 1.0), exp(20 * 0.6)])
     divergence = -(targets / targets.sum() * np.log(chances / chances.sum())).sum()
@@ -320,24 +321,13 @@ def test_without_weights_the_widths_count_alike_but_for_graded(data):
 
 def test_graded_splits_each_weight_between_the_numbers_as_they_are_and_the_codes(data):
     options = {"codes": "binary,int2", "code_share": 0.5, "dimension_weights": "1,2", "distil": 0.1}
-    found = objective(
-        SYSTEMS["graded"],
-        None,
-        data.examples("graded"),
-        (384, 48),
-        Settings.from_flat({**options, "compute": "float32"}),
-    )
+    settings = Settings.from_flat({**options, "compute": "float32"})
+    found = objective(SYSTEMS["graded"], None, data.examples("graded"), (384, 48), settings)
     assert found.terms == (
-        Term(384, PLAIN, 0.5), Term(384, "binary", 0.25), Term(384, "int2", 0.25),
-        Term(48, PLAIN, 1.0), Term(48, "binary", 0.5), Term(48, "int2", 0.5),
+        Term(384, FULL, 0.5), Term(384, "binary", 0.25), Term(384, "int2", 0.25),
+        Term(48, FULL, 1.0), Term(48, "binary", 0.5), Term(48, "int2", 0.5),
     )  # fmt: skip
     assert found.distil == 0.1
-    other = objective(
-        SYSTEMS["matryoshka"],
-        None,
-        data.examples("mnr"),
-        (384, 48),
-        Settings.from_flat({**options, "compute": "float32"}),
-    )
-    assert other.terms == (Term(384, PLAIN, 1.0), Term(48, PLAIN, 2.0))
+    other = objective(SYSTEMS["matryoshka"], None, data.examples("mnr"), (384, 48), settings)
+    assert other.terms == (Term(384, FULL, 1.0), Term(48, FULL, 2.0))
     assert other.distil == 0.0

@@ -133,8 +133,8 @@ def contrasts(records: Records, grades: Grades, task: Task, texts: Texts, seed: 
     Returns:
         As many rows as there are documents worth finding, by query.
     """
-    query, document, gain = _judged_once(records, grades, task, texts)
     known = _judgements(records, grades, task, texts)
+    (query, document), gain = np.divmod(known.keys, len(texts.documents)), known.values
     shuffled = np.random.default_rng(seed).permutation(len(query))
     clear = shuffled[clearly_not(gain[shuffled], known.relevant_from)]
     negatives = by_query(query[clear], document[clear])
@@ -189,21 +189,14 @@ def _single(records: Records, grades: Grades, task: Task, texts: Texts, rows: ND
 
 
 def _judgements(records: Records, grades: Grades, task: Task, texts: Texts) -> Judgements:
-    """The training split's judgements, never those of another split."""
-    # protocols differ in whether a grade at the threshold itself is trained on
-    relevant_from = int(gains(records.grade[task.pairs], grades.lowest).min())
-    shape = len(texts.queries), len(texts.documents)
-    return Judgements(*_judged_once(records, grades, task, texts), shape, relevant_from)
-
-
-def _judged_once(
-    records: Records, grades: Grades, task: Task, texts: Texts
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Query, document and gain of each training judgement, by query; the highest gain where twins were judged."""
+    """The training split's judgements, never those of another split; the highest gain where twins were judged."""
     rows = np.flatnonzero(task.of("train"))
     query, document = records.query[rows], texts.number[records.document[rows]]
     gain = gains(records.grade[rows], grades.lowest)
     order = np.lexsort((-gain, document, query))
-    first = np.unique(np.stack([query[order], document[order]]), axis=1, return_index=True)[1]
-    kept = order[first]
-    return query[kept], document[kept], gain[kept]
+    kept = order[np.unique(np.stack([query[order], document[order]]), axis=1, return_index=True)[1]]
+    # protocols differ in whether a grade at the threshold itself is trained on
+    relevant_from = int(gains(records.grade[task.pairs], grades.lowest).min())
+    return Judgements(
+        query[kept], document[kept], gain[kept], (len(texts.queries), len(texts.documents)), relevant_from
+    )

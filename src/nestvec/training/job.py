@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nestvec.evaluation.surface import FULL
 from nestvec.training.examples import Texts, with_negatives
 from nestvec.training.mining import mine
-from nestvec.training.objective import PLAIN
 from nestvec.training.systems import SYSTEMS
 from nestvec.training.tokens import tokenise
 from nestvec.training.validation import make_validation
@@ -62,6 +62,11 @@ class Job:
         return recipe.epochs * math.ceil(math.ceil(len(self.examples) / recipe.batch_size) / recipe.accumulate)
 
     @property
+    def compute(self) -> str:
+        """`float32` or `bfloat16`, as the settings or the hardware want it."""
+        return choose_compute(self.settings.training.compute)
+
+    @property
     def learning_rate(self) -> float:
         """The peak learning rate: as set, or 5e-5 and more for a training that is over in a few hundred steps.
 
@@ -102,7 +107,7 @@ def make_job(
     row, compute = SYSTEMS[system], choose_compute(settings.training.compute)
     texts = Texts.of(records)
     tokens = tokenise(model, list(texts))
-    points = [(dimensions[0], PLAIN), (dimensions[-1], PLAIN)]
+    points = [(dimensions[0], FULL), (dimensions[-1], FULL)]
     points += [(dimensions[0], code) for code in settings.graded.codes if row.ours]
     validation = make_validation((records, task), (texts, tokens), tuple(dict.fromkeys(points)), compute, settings.seed)
     examples = row.rows(records, grades, task, texts, settings.seed)

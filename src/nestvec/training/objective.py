@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nestvec.evaluation.surface import FULL
 from nestvec.training.losses import SCALE, gathered
 from nestvec.vectors.codecs import CODECS
 
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.training.losses import Criterion
-
-PLAIN = "float32"
+    from nestvec.evaluation.surface import FULL
+from nestvec.training.losses import Criterion
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Term:
     """
 
     dimension: int
-    precision: str = PLAIN
+    precision: str = FULL
     weight: float = 1.0
 
 
@@ -123,7 +123,7 @@ def coded(documents: Tensor, precision: str) -> Tensor:
     Returns:
         (m, d).
     """
-    if precision == PLAIN:
+    if precision == FULL:
         return documents
     held = documents.detach().cpu().numpy()
     codec = CODECS[precision](held)

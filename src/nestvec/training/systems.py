@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nestvec.evaluation.surface import FULL
 from nestvec.training import examples, losses
-from nestvec.training.objective import PLAIN, Objective, Term
+from nestvec.training.objective import Objective, Term
 from nestvec.vectors.processors import choose_compute
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def objective(
     terms = [
         Term(width, precision, weight * part)
         for width, weight in zip(widths, weights, strict=True)
-        for precision, part in [(PLAIN, 1 - share), *((code, share / len(codes)) for code in codes)]
+        for precision, part in [(FULL, 1 - share), *((code, share / len(codes)) for code in codes)]
         if part
     ]
     return Objective(model, system.criterion(model, rows), terms, distil, cast_once=bfloat16, gathers=system.ours)

@@ -7,6 +7,7 @@ into runs of similar length it computes the same vectors from fewer tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ class Tokens:
     starts: NDArray[np.int64]
     padding: int
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """(n,) tokens of each text."""
         return np.diff(self.starts)
@@ -122,14 +123,14 @@ def encode_tokens(
     import torch
     from torch.nn import functional
 
-    order = rows[np.argsort(tokens.lengths[rows], kind="stable")]
-    found = np.empty((len(tokens.lengths), model.get_embedding_dimension() or 0), dtype=np.float32)
+    order = np.argsort(tokens.lengths[rows], kind="stable")
+    found = np.empty((len(rows), model.get_embedding_dimension() or 0), dtype=np.float32)
     training, device = model.training, model.device
     model.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=compute == "bfloat16"):
         for first in range(0, len(order), _ENCODED):
             part = order[first : first + _ENCODED]
-            features = {name: tensor.to(device) for name, tensor in tokens.padded(part).items()}
+            features = {name: tensor.to(device) for name, tensor in tokens.padded(rows[part]).items()}
             found[part] = functional.normalize(model(features)["sentence_embedding"].float(), dim=1).cpu().numpy()
     model.train(training)
-    return found[rows]
+    return found

@@ -1,7 +1,7 @@
 """Fine-tune a model as one system with sentence-transformers' own trainer, and say what the training did.
 
-What is ours around it: texts are tokenised once, the model is validated as it trains and its best state is kept,
-checkpoints survive whatever kills the process, and a signal only interrupts.
+What is ours around it: texts are tokenised once, the model is validated as it trains and an earlier state is kept if it
+is clearly better, checkpoints survive whatever kills the process, and a signal only interrupts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nestvec.training.systems import SYSTEMS, objective
 from nestvec.training.trainer import Trainer, Watcher, last_checkpoint, signals_noted, stop_if
 from nestvec.training.validation import clearly_better
 from nestvec.vectors.models import load_weights, quiet
-from nestvec.vectors.processors import choose_compute, use_processors
+from nestvec.vectors.processors import use_processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,7 +101,7 @@ def train(
     settings, system = job.settings.training, SYSTEMS[job.system]
     if settings.batch_size % processes.count():
         raise InputError(f"--batch-size is {settings.batch_size}", f"a multiple of the {processes.count()} processes")
-    threads, compute = use_processors(), choose_compute(settings.compute)
+    threads = use_processors()
     before = {} if job.validation is None else {"eval_" + name: value for name, value in job.validation(model).items()}
     start = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
     set_seed(job.settings.seed)
@@ -114,7 +114,7 @@ def train(
         trainer = Trainer(
             job,
             model=model,
-            args=_arguments(job, compute, checkpoints),
+            args=_arguments(job, checkpoints),
             train_dataset=Dataset.from_dict(columns(job.examples, len(job.texts.queries))),
             data_collator=collator,
             loss=objective(system, model, job.examples, job.dimensions, job.settings),
@@ -137,7 +137,7 @@ def train(
     model.eval()
     return Trained(
         steps=state.global_step,
-        compute=compute,
+        compute=job.compute,
         threads=threads,
         learning_rate=job.learning_rate,
         rows=len(job.examples),
@@ -176,7 +176,7 @@ def _validation(entry: dict[str, Any]) -> dict[str, float]:
     return {"step": entry["step"], **figures}
 
 
-def _arguments(job: Job, compute: str, checkpoints: Path) -> SentenceTransformerTrainingArguments:
+def _arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArguments:
     """The trainer's arguments: a batch is that of all processes together, every loss is looked at."""
     settings, validates = job.settings.training, job.validation is not None
     return SentenceTransformerTrainingArguments(
@@ -186,7 +186,7 @@ def _arguments(job: Job, compute: str, checkpoints: Path) -> SentenceTransformer
         gradient_accumulation_steps=settings.accumulate,
         learning_rate=job.learning_rate,
         warmup_steps=settings.warmup,  # below 1: a share of all steps
-        bf16=compute == "bfloat16",
+        bf16=job.compute == "bfloat16",
         use_cpu=not torch.cuda.is_available(),
         seed=job.settings.seed,
         data_seed=job.settings.seed,
