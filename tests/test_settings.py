@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nestvec.config import config_text, read_config
 from nestvec.errors import InputError
-from nestvec.settings import METRICS, PRECISIONS, TRAINABLE, Settings, sections
+from nestvec.settings import PRECISIONS, TRAINABLE, Settings, metrics, parsed_stages, sections
 
 NAMES = {entry.name for kind in sections().values() for entry in fields(kind)} | {"seed"}
 NAN, INF = float("nan"), float("inf")
@@ -30,7 +30,12 @@ OUTSIDE = {
     "precisions": ("float64", "int8,int8", "", []),
     "dimensions": ("0", [384, -1], []),
     "resamples": (99, 0),
-    "metric": ("recall", "judged@10", "", "recall@10,mrr@10"),
+    "metric": ("recall", "judged@10", "", "recall@10,mrr@10", "recall@3"),
+    "cutoffs": ([0], "101", [10, -1]),
+    "shortlist": (99, 0),
+    "two_stage": ("48.int8", "48:384", "48.int3:384.int8", "0.int8:384.int8", "48.int8:96.int8:384.int8"),
+    "max_bytes": (0, -48),
+    "min_recall": (0, 1.5, NAN),
     "margin": (0, 1, -0.01, NAN),
     "seed": (-1, 2**32),
 }
@@ -114,6 +119,15 @@ def test_nothing_given_is_the_default_where_there_is_none():
     assert Settings.from_flat(optional) == Settings()
 
 
+def test_a_metric_at_a_cutoff_that_is_measured_can_decide():
+    assert Settings.from_flat({"metric": "ndcg-exp@3", "cutoffs": [3]}).recommendation.metric == "ndcg-exp@3"
+    assert Settings.from_flat({"metric": "map"}).recommendation.metric == "map"
+
+
+def test_two_stages_are_read():
+    assert parsed_stages("48.int8:384.float16") == ((48, "int8"), (384, "float16"))
+
+
 def test_nothing_given_is_the_default_everywhere():
     assert Settings.from_flat(dict.fromkeys(NAMES)) == Settings()
 
@@ -127,8 +141,10 @@ VALUES = {
     "compute": st.sampled_from(["auto", "float32", "bfloat16"]), "resamples": st.integers(100, 10**9),
     "systems": st.lists(st.sampled_from(TRAINABLE), min_size=1, unique=True),
     "precisions": st.lists(st.sampled_from(PRECISIONS), min_size=1, unique=True),
-    "dimensions": st.lists(st.integers(1, 10**5), min_size=1), "metric": st.sampled_from(METRICS),
-    "margin": st.floats(1e-9, 0.999), "seed": st.integers(0, 2**32 - 1),
+    "dimensions": st.lists(st.integers(1, 10**5), min_size=1), "metric": st.sampled_from(metrics(())),
+    "margin": st.floats(1e-9, 0.999), "max_bytes": st.integers(1, 10**6), "min_recall": st.floats(1e-6, 1),
+    "cutoffs": st.lists(st.integers(1, 100)), "shortlist": st.integers(100, 10**6), "bigger": st.just(""),
+    "two_stage": st.lists(st.sampled_from(["48.int8:384.int8", "384.binary:384.float16"])), "seed": st.integers(0, 2**32 - 1),
 }  # fmt: skip
 OPTIONS = st.fixed_dictionaries({}, optional=VALUES)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nestvec.checking import Check, check
+    from nestvec.comparing import RunComparison, compare
     from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
-    from nestvec.pipeline import Run, load_run, run
+    from nestvec.pipeline import Run, evaluate, load_run, run
     from nestvec.reproducing import Reproduction, reproduce
     from nestvec.settings import Settings
 
@@ -25,9 +26,12 @@ __all__ = [
     "NestvecError",
     "Reproduction",
     "Run",
+    "RunComparison",
     "Settings",
     "__version__",
     "check",
+    "compare",
+    "evaluate",
     "load_run",
     "reproduce",
     "run",
@@ -36,7 +40,8 @@ __all__ = [
 _HOMES = {
     "checking": ("Check", "check"),
     "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
-    "pipeline": ("Run", "load_run", "run"),
+    "comparing": ("RunComparison", "compare"),
+    "pipeline": ("Run", "evaluate", "load_run", "run"),
     "reproducing": ("Reproduction", "reproduce"),
     "settings": ("Settings",),
 }

@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,8 @@ from nestvec.settings import Settings, sections
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from dataclasses import Field
+
+    from nestvec.pipeline import Run
 
 app = typer.Typer(
     help="Fit retrieval embeddings to your own search, at the smallest vector that holds up.",
@@ -70,7 +73,7 @@ def options(*stages: str) -> Callable[[Callable[..., None]], Callable[..., None]
             _typed(entry, (kind.__doc__ or "").rstrip("."))
             for kind in kinds
             for entry in fields(kind)
-            if entry.name != "source"
+            if entry.name not in {"source", *(parameter.name for parameter in own)}
         ]
         added += [_typed(entry, "The run") for entry in fields(Settings) if entry.name == "seed"]
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *added)]
@@ -98,6 +101,7 @@ _Config = Annotated[
     Path | None,
     typer.Option(help="A TOML file with any of these options.", rich_help_panel="The run", show_default=False),
 ]
+_Strict = Annotated[bool, typer.Option(help="Exit with 3 on 'do not ship'.", rich_help_panel="The run")]
 
 
 @app.command()
@@ -106,7 +110,7 @@ def run(
     source: _Source = None,
     out: _Out = None,
     config: _Config = None,
-    strict: Annotated[bool, typer.Option(help="Exit with 3 on 'do not ship'.", rich_help_panel="The run")] = False,
+    strict: _Strict = False,
     **given: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The main job, end to end: prepare, train, evaluate, recommend, report."""
@@ -117,12 +121,55 @@ def run(
 
     with _stoppable(), Terminal() as terminal:
         finished = run_settings(settings, folder, terminal)
-    if not processes.is_first():  # of several, one speaks
-        return
+    if processes.is_first():  # of several, one speaks
+        _conclude(finished, True, strict)
+
+
+def _conclude(finished: Run, kept: bool, strict: bool) -> None:
+    """Say what came out, and where it is told in full."""
     typer.echo(finished.recommendation["reason"])
-    typer.echo(f"The report: {finished.folder.path('report')}")
+    if kept:
+        typer.echo(f"The report: {finished.folder.path('report')}")
     if strict and not finished.ships:
         raise GateClosedError(finished.recommendation["reason"])
+
+
+@contextmanager
+def kept_or_not(folder: Path | None) -> Iterator[Path]:
+    """The folder to write, or one that is gone afterwards where none is named."""
+    if folder is not None:
+        yield folder
+        return
+    with TemporaryDirectory(prefix="nestvec-") as place:
+        yield Path(place)
+
+
+@app.command()
+@options("data", "split", "evaluation", "recommendation")
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help="Folders or names of models.", show_default=False)],
+    data: Annotated[
+        str | None,
+        typer.Option(help="`sample`, a file, a folder, hf:NAME.", rich_help_panel="The run", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The pretrained model to measure against.", rich_help_panel="The run", show_default=False),
+    ] = None,
+    out: _Out = None,
+    config: _Config = None,
+    strict: _Strict = False,
+    **given: Any,  # noqa: ANN401 - see `options`
+) -> None:
+    """The surface for any sentence-transformers models beside the pretrained one and BM25; trains nothing."""
+    settings, folder = _settled(data, out, config, {**given, "models": models, "model": model, "epochs": 0})
+    from nestvec.pipeline import run_settings
+    from nestvec.terminal import print_surface
+
+    with _stoppable(), Terminal() as terminal, kept_or_not(folder) as place:
+        finished = run_settings(settings, place, terminal)
+        print_surface(finished.results, Console(highlight=False))
+        _conclude(finished, folder is not None, strict)
 
 
 @app.command()
@@ -144,6 +191,28 @@ def check(
     print_check(found, Console(highlight=False))
     if folder is not None:
         typer.echo(f"The page: {folder / 'check.html'}")
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="The folder of a finished run.", show_default=False)],
+    run_b: Annotated[Path, typer.Argument(help="Another, which asked the same test queries.", show_default=False)],
+    metric: Annotated[str, typer.Option(help="What to compare; any that both measured.")] = "recall@10",
+    everything: Annotated[bool, typer.Option("--all", help="Compare every point that both have.")] = False,
+    out: Annotated[Path | None, typer.Option(help="A JSON file to write.", show_default=False)] = None,
+) -> None:
+    """Two finished runs on the same test queries: the second less the first, with intervals and tests."""
+    from nestvec.comparing import compare as compare_runs
+    from nestvec.files import write_json
+    from nestvec.terminal import print_comparison
+
+    found = compare_runs(run_a, run_b, metric, everything)
+    print_comparison(found, Console(highlight=False))
+    if out is not None:
+        try:
+            write_json(out, found.to_json())
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", "a JSON file", file=out) from error
 
 
 @app.command()

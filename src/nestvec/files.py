@@ -36,12 +36,14 @@ LAYOUT = {
     "logs": "logs",
     "embeddings": "embeddings",
     "runs": "runs",
+    "codes": "codes",
     "results": "results.json",
     "per_query": "per_query.parquet",
     "training": "training.json",
     "recommendation": "recommendation.json",
     "report": "report.html",
     "figures": "figures",
+    "tables": "tables",
     "stages": ".stages",
 }
 
@@ -75,6 +77,15 @@ class RunFolder:
     def embeddings(self, system: str) -> Path:
         """The encoded queries and documents of a system."""
         return self.path("embeddings") / f"{system}.npy"
+
+    def codecs(self, system: str) -> Path:
+        """How a system's vectors were coded at every dimension and precision; a trained one's lies with its model."""
+        model = self.model(system)
+        return (model if model.is_dir() else self.path("codes") / system) / "codecs.safetensors"
+
+    def codes(self, name: str) -> Path:
+        """The documents' codes at one point of the surface, with their codec."""
+        return self.path("codes") / f"{name}.safetensors"
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage was finished by this or an earlier process."""

@@ -22,7 +22,7 @@ from nestvec.progress import Reporter, Silent
 from nestvec.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _TRAIN = "train "  # stages that all processes take part in
 
@@ -68,6 +68,25 @@ def run(source: str = "sample", out: str | Path = "run", **options: Any) -> Run:
         InputError: the input or a setting is wrong; nothing was written.
     """
     return run_settings(Settings.from_flat({"source": source, **options}), Path(out))
+
+
+def evaluate(models: Sequence[str], data: str = "sample", out: str | Path = "evaluation", **options: Any) -> Run:  # noqa: ANN401
+    """The surface, its statistics and the recommendation for models as they are; trains nothing.
+
+    Args:
+        models: folders or names of sentence-transformers models; the pretrained one is measured beside them.
+        data: `sample`, or a file of judgements, as for `run`.
+        out: the folder; one that was begun with the same settings is continued.
+        options: settings by name; see `nestvec.settings`.
+
+    Returns:
+        A finished run, in which every model is a system.
+
+    Raises:
+        InputError: a model, the input or a setting is wrong; nothing was written.
+    """
+    chosen = {"source": data, "models": list(models), "epochs": 0}
+    return run_settings(Settings.from_flat({**options, **chosen}), Path(out))
 
 
 def load_run(out: str | Path) -> Run:
@@ -153,6 +172,8 @@ def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
         "middle": "no dip: the middle of the range",
     }
     share = f"{grades.relevant_share:.0%} of the records are relevant"
+    for name, why in prepared.missing.items():
+        reporter.say(f"{name} {why}")
     reporter.say(f"relevant from {grades.threshold:g} on ({origin[grades.threshold_source]}): {share}")
     for finding in records.findings:
         reporter.say(f"{finding.name}: {finding.count:,}. {finding.action}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +17,11 @@ from nestvec.data.records import Records
 from nestvec.data.split import split_records
 from nestvec.data.task import Task, make_task
 from nestvec.errors import InputError
+from nestvec.evaluation.baselines import BM25
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import FULL, Catalogue, Topics
 from nestvec.recommend import PRETRAINED
-from nestvec.settings import REPORTERS
+from nestvec.settings import REPORTERS, parsed_stages
 from nestvec.vectors.models import ModelFolder, find_model
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ class Prepared:
     grades: Grades
     task: Task
     model: ModelFolder
+    others: dict[str, ModelFolder] = field(default_factory=dict)  # systems that are models measured as they came
+    missing: dict[str, str] = field(default_factory=dict)  # models that could not be had, and why
 
     @property
     def protocol(self) -> str:
@@ -48,17 +53,34 @@ class Prepared:
     @property
     def systems(self) -> tuple[str, ...]:
         """Systems with vectors, in the order measured."""
-        return (PRETRAINED, *self.trained)
+        return (PRETRAINED, *self.others, *self.trained)
 
     @property
     def inputs(self) -> dict[str, str]:
         """What the inputs hash to."""
-        return {"source": self.records.sha256, "model": self.model.sha256}
+        others = {f"model {name}": model.sha256 for name, model in self.others.items()}
+        return {"source": self.records.sha256, "model": self.model.sha256, **others}
 
     @property
     def dimensions(self) -> tuple[int, ...]:
         """Widths to measure, widest first; resolved by `prepare`."""
         return self.settings.evaluation.dimensions or ()
+
+    def widths(self, system: str) -> tuple[int, ...]:
+        """Widths to measure of a system, widest first: another model has its own full width."""
+        if system not in self.others:
+            return self.dimensions
+        own = self.others[system].width
+        return tuple(sorted({own, *(width for width in self.dimensions if width <= own)}, reverse=True))
+
+    def stages(self, system: str) -> tuple[tuple[tuple[int, str], tuple[int, str]], ...]:
+        """Two-stage searches to measure of a system: those asked for that it has the width for, or the usual two."""
+        widths, asked = self.widths(system), self.settings.evaluation.two_stage
+        if asked is not None:
+            wanted = map(parsed_stages, asked)
+            return tuple(pair for pair in wanted if max(pair[0][0], pair[1][0]) <= widths[0])
+        fine = widths[0], "int8"
+        return ((widths[-1], "int8"), fine), ((widths[0], "binary"), fine)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -70,7 +92,9 @@ class Prepared:
     @cached_property
     def topics(self) -> Topics:
         """The queries that are asked."""
-        return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits)
+        number: dict[str, int] = {}
+        texts = np.array([number.setdefault(text, len(number)) for text in self.task.texts])
+        return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits, texts)
 
     @cached_property
     def judgements(self) -> Judgements:
@@ -97,10 +121,44 @@ def prepare(settings: Settings) -> Prepared:
             raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")
     model = find_model(settings.training.model, settings.training.model_sha256)
     settings = _resolved(settings, model.width)
+    others, missing = _others(settings, model)
     records, grades, task = read_task(settings)
     if records.revision is not None:  # pinned: the run's config reads the same again
         settings = replace(settings, data=replace(settings.data, revision=records.revision))
-    return Prepared(settings, records, grades, task, model)
+    return Prepared(settings, records, grades, task, model, others, missing)
+
+
+def _others(settings: Settings, model: ModelFolder) -> tuple[dict[str, ModelFolder], dict[str, str]]:
+    """Systems that are other models, and the models that could not be had; the pretrained one again is left out."""
+    found, missing = [], {}
+    for name in settings.evaluation.models:
+        found.append(find_model(name))
+    if bigger := settings.evaluation.bigger:
+        try:
+            found.append(find_model(bigger, fetch=False))
+        except InputError as error:
+            missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
+    taken = {PRETRAINED, BM25, *(settings.training.systems if settings.training.epochs else ())}
+    others: dict[str, ModelFolder] = {}
+    for one in found:
+        if one.sha256 not in {model.sha256, *(other.sha256 for other in others.values())}:
+            others[_system(one, taken)] = one
+    return others, missing
+
+
+def _system(model: ModelFolder, taken: set[str]) -> str:
+    """A name for a model as a system: the end of its own, as much of it as it takes to be another one."""
+    parts = [re.sub(r"[^\w.-]+", "_", part) for part in model.path.resolve().parts[1:] if part != "models"]
+    if not Path(model.name).is_dir():
+        parts = [re.sub(r"[^\w.-]+", "_", part) for part in model.name.split("/")]
+    for count in range(1, len(parts) + 1):
+        name = "-".join(parts[-count:])
+        if name not in taken:
+            break
+    while name in taken:
+        name += "-2"
+    taken.add(name)
+    return name
 
 
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:

@@ -3,34 +3,42 @@
 All choices are made on the validation split. The reference is the best system at full width. Each system's points are
 tested from large to small bytes (a fixed sequence, Maurer et al. 1995) for non-inferiority: the one-sided lower bound
 of the paired difference to the reference must lie above minus the margin; the first failure ends the system's sequence.
-The confidence is split over the systems (Bonferroni), so that the chance of calling any worse point good stays below
-5 %. That holds where many queries move a little. A bootstrap cannot see what no query of the split happened to show:
-where the loss is one whole miss in a hundred queries, simulation puts that chance at up to 15 %.
+The confidence is split over the systems that could be shipped (Bonferroni), so that the chance of calling any worse
+point good stays below 5 %, however the losses fall: the bound counts with what no query happened to show. Few queries
+therefore cannot promise much, and the answer says about how many it would take.
 
-A point that takes no fewer bytes than a wider one is left out of the sequence: cutting bits costs less than cutting
+A point that takes hardly fewer bytes than a wider one is left out of the sequence: cutting bits costs less than cutting
 dimensions, so what is left goes from safe to risky as it goes from large to small.
 
 The gate: what is shipped must beat the pretrained model at full width and BM25, its 95 % interval above 0, and so must
 its system at full width, or a lucky one of many small points would do. The smallest point that holds up and passes is
-recommended, and the test split says whether that is confirmed.
+recommended if it keeps to the wishes, and the test split says whether that is confirmed.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nestvec.evaluation.baselines import BM25
-from nestvec.evaluation.significance import LEVEL, Bootstrap
-from nestvec.evaluation.surface import Point, full_width
+from nestvec.evaluation.significance import LEVEL, Bootstrap, queries_needed, queries_to_show
+from nestvec.evaluation.surface import PLAIN, Point, full_width
+from nestvec.wording import Barred, reason
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from nestvec.evaluation.surface import Topics, Values
+    from nestvec.settings import RecommendationSettings
 
 PRETRAINED = "pretrained"
+RECALL = "recall@10"  # what `min_recall` is about
+SIZES = (1_000_000, 10_000_000, 100_000_000)  # vectors whose memory the answer states
+# The correction that small codes keep with each vector, 2 bytes, must not make 384 numbers of 4 bits lose their place to
+# 192 of 8: a wider point undercuts another one at up to this many times its bytes.
+_NEARLY = 1.05
 
 
 @dataclass(frozen=True)
@@ -40,10 +48,34 @@ class Evidence:
     Attributes:
         values: per point, (q,) values.
         bootstrap: over those queries.
+        recalls: per point, the mean of recall@10.
     """
 
     values: dict[Point, NDArray[np.float64]]
     bootstrap: Bootstrap
+    recalls: dict[Point, float]
+
+    @cached_property
+    def plain(self) -> list[Point]:
+        """Vectors as they are, not made of others: what can be the reference."""
+        return [point for point in self.values if point.kind == PLAIN and point.dimension is not None]
+
+    @cached_property
+    def sequences(self) -> dict[str, list[Point]]:
+        """What can be recommended, per system as it is tested; the pretrained model could never beat itself."""
+        systems = dict.fromkeys(point.system for point in self.plain if point.system != PRETRAINED)
+        return {system: sequence([point for point in self.plain if point.system == system]) for system in systems}
+
+    @property
+    def level(self) -> float:
+        """The confidence of each system's tests, so that all of them together have `LEVEL`."""
+        return 1 - (1 - LEVEL) / max(1, len(self.sequences))
+
+    @cached_property
+    def rivals(self) -> list[Point]:
+        """The pretrained model at full width, and BM25, as far as they were measured."""
+        whole = {rival.system: rival for rival in full_width(point for point in self.values if point.kind == PLAIN)}
+        return [whole[name] for name in (PRETRAINED, BM25) if name in whole]
 
     def mean(self, point: Point) -> float:
         """The metric's mean at a point."""
@@ -52,6 +84,10 @@ class Evidence:
     def difference(self, a: Point, b: Point) -> NDArray[np.float64]:
         """(q,) a minus b."""
         return self.values[a] - self.values[b]
+
+    def bound(self, point: Point, reference: Point, level: float) -> float:
+        """The lower bound of a point's difference to the reference; for the reference itself, 0 without any test."""
+        return 0.0 if point == reference else self.bootstrap.lower_bound(self.difference(point, reference), level)
 
 
 @dataclass(frozen=True)
@@ -64,112 +100,201 @@ class Step:
     passed: bool
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What the evidence says.
+
+    Attributes:
+        reference: the best system at full width.
+        steps: all tests.
+        passing: what holds up and passes the gate, best choice first.
+        shipped: the first of these that keeps to the wishes; None where none does.
+    """
+
+    reference: Point
+    steps: list[Step]
+    passing: list[Point]
+    shipped: Point | None
+
+
 def gather(values: Values, topics: Topics, metric: str, bootstraps: dict[str, Bootstrap]) -> dict[str, Evidence]:
-    """Split to the evidence that the recommendation is made of."""
-    return {
-        split: Evidence(
-            {point: metrics[metric][topics.splits == split] for point, metrics in values.items()}, bootstrap
-        )
-        for split, bootstrap in bootstraps.items()
-    }
+    """Split to the evidence that the recommendation is made of.
+
+    Args:
+        values: per query, with recall@10 and the metric.
+        topics: the queries.
+        metric: the one that decides.
+        bootstraps: one per split.
+
+    Returns:
+        One per split.
+    """
+    found = {}
+    for split, bootstrap in bootstraps.items():
+        chosen = topics.splits == split
+        recalls = {point: float(metrics[RECALL][chosen].mean()) for point, metrics in values.items()}
+        found[split] = Evidence({point: each[metric][chosen] for point, each in values.items()}, bootstrap, recalls)
+    return found
 
 
-def recommend(evidence: dict[str, Evidence], metric: str, margin: float) -> dict[str, Any]:
+def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> dict[str, Any]:
     """Choose on validation, confirm on test.
 
     Args:
         evidence: for `validation` and `test`; a protocol without validation chooses on test, and the answer says so.
-        metric: its name, for the words.
-        margin: how much of it may be lost.
+        wishes: the metric, how much of it may be lost, and limits on bytes and recall.
 
     Returns:
         What `recommendation.json` holds.
     """
     test = evidence["test"]
     validation = evidence.get("validation", test)
-    reference = _reference(validation)
-    steps = _test_sequences(validation, reference, margin)
-    holding = sorted((step.point for step in steps if step.passed), key=lambda point: _preference(point, validation))
-    gates = {point: _gate(validation, point) for point in holding}
-    systems = {point.system for point in full_width(validation.values) if _passes(_gate(validation, point))}
-    shipped = next((point for point in holding if point.system in systems and _passes(gates[point])), None)
-    chosen = shipped or reference
-    bound = test.bootstrap.lower_bound(test.difference(chosen, reference))
-    value = test.bootstrap.interval(test.values[chosen])
-    choice = validation.bootstrap.interval(validation.difference(chosen, reference))
-    gate = gates.get(chosen) or _gate(validation, chosen)
-    confirmed = bound > -margin
+    made = _choose(validation, wishes)
+    reference, chosen = made.reference, made.shipped or made.reference
+    difference = validation.bootstrap.interval(validation.difference(chosen, reference))
+    bound = test.bound(chosen, reference, LEVEL)
+    barred = _barred(validation, made, wishes)
+    target, needed = _needed(validation, made, wishes.margin, barred.best if barred else None)
     found = {
-        "decision": "ship" if shipped else "do not ship",
-        "point": asdict(shipped) if shipped else None,
-        "reference": asdict(reference),
-        "metric": metric,
-        "margin": margin,
+        "decision": "ship" if made.shipped else "do not ship",
+        "point": _place(made.shipped) if made.shipped else None,
+        "reference": _place(reference),
+        "metric": wishes.metric,
+        "margin": wishes.margin,
         "chosen_on": "validation" if "validation" in evidence else "test",
-        "validation": {"difference": choice.value, "low": choice.low, "queries": validation.bootstrap.queries},
+        "validation": {"difference": difference.value, "low": difference.low, "queries": validation.bootstrap.queries},
         "test": {
-            **asdict(value),
+            **asdict(test.bootstrap.interval(test.values[chosen])),
             "difference": float(test.difference(chosen, reference).mean()),
             "lower_bound": bound,
-            "confirmed": confirmed,
+            "confirmed": "validation" in evidence and bound > -wishes.margin,
             "queries": test.bootstrap.queries,
         },
-        "steps": [{**asdict(step.point), **_facts(step)} for step in steps],
-        "gate": gate,
+        "steps": [{**_place(step.point), **_facts(step)} for step in made.steps],
+        "gate": _gate(validation, chosen),
         "test_gate": _gate(test, chosen),
+        "max_bytes": wishes.max_bytes,
+        "min_recall": wishes.min_recall,
+        "price": [
+            {"vectors": size, "bytes": size * _size(chosen), "full_bytes": size * _size(reference)} for size in SIZES
+        ],
+        "queries_needed": needed,
     }
-    return {**found, "reason": _reason(found, chosen, reference)}
+    return {**found, "reason": reason(found, barred, target)}
 
 
 def sequence(points: list[Point]) -> list[Point]:
-    """One system's points from large to small, without those that a wider one undercuts at no more bytes."""
+    """One system's points from large to small, without those that a wider one undercuts at hardly more bytes."""
 
     def undercut(point: Point) -> bool:
-        return any((other.dimension or 0) > (point.dimension or 0) and _size(other) <= _size(point) for other in points)
+        wider = [other for other in points if (other.dimension or 0) > (point.dimension or 0)]
+        return any(_size(other) <= _NEARLY * _size(point) for other in wider)
 
     return sorted((point for point in points if not undercut(point)), key=lambda point: -_size(point))
 
 
+def _choose(evidence: Evidence, wishes: RecommendationSettings) -> Choice:
+    """Test the sequences, ask the gate, and take the smallest point; of equally small ones, the better one."""
+    reference = max(full_width(evidence.plain), key=evidence.mean)  # of equally good ones, the first measured
+    steps = _test_sequences(evidence, reference, wishes.margin)
+    holding = [step.point for step in steps if step.passed]
+    systems = {point.system for point in full_width(evidence.plain) if _passes(evidence, point)}
+    passing = [point for point in holding if point.system in systems and _passes(evidence, point)]
+    passing.sort(key=lambda point: (_size(point), -evidence.mean(point)))
+    shipped = next((point for point in passing if all(_kept(point, evidence, wishes).values())), None)
+    return Choice(reference, steps, passing, shipped)
+
+
 def _test_sequences(evidence: Evidence, reference: Point, margin: float) -> list[Step]:
     """Every system's tests up to its first failure, systems in the order measured."""
-    systems = list(dict.fromkeys(point.system for point in evidence.values if point.dimension is not None))
-    level = 1 - (1 - LEVEL) / len(systems)
     steps = []
-    for system in systems:
-        for point in sequence([point for point in evidence.values if point.system == system]):
-            difference = evidence.difference(point, reference)
-            bound = evidence.bootstrap.lower_bound(difference, level)
-            steps.append(Step(point, float(difference.mean()), bound, bound > -margin))
+    for points in evidence.sequences.values():
+        for point in points:
+            bound = evidence.bound(point, reference, evidence.level)
+            steps.append(Step(point, float(evidence.difference(point, reference).mean()), bound, bound > -margin))
             if not steps[-1].passed:
                 break
     return steps
 
 
-def _reference(evidence: Evidence) -> Point:
-    """The best system at full width; of equally good ones, the first measured."""
-    dense = [point for point in full_width(evidence.values) if point.dimension is not None]
-    return max(dense, key=evidence.mean)
+def _kept(point: Point, evidence: Evidence, wishes: RecommendationSettings) -> dict[str, bool]:
+    """Each wish that was made, and whether a point keeps to it."""
+    kept = {}
+    if wishes.max_bytes is not None:
+        kept["max_bytes"] = _size(point) <= wishes.max_bytes
+    if wishes.min_recall is not None:
+        kept["min_recall"] = evidence.recalls[point] >= wishes.min_recall
+    return kept
 
 
-def _preference(point: Point, evidence: Evidence) -> tuple[int, float]:
-    """Small first; of equal size, the better one."""
-    return _size(point), -evidence.mean(point)
+def _barred(evidence: Evidence, made: Choice, wishes: RecommendationSettings) -> Barred | None:
+    """What stands against the wishes, where they rule out all that would pass."""
+    if made.shipped or not made.passing:
+        return None
+    kept = [_kept(point, evidence, wishes) for point in made.passing]
+    alone = [name for name in kept[0] if not any(each[name] for each in kept)]
+    options = [point for points in evidence.sequences.values() for point in points]
+    within = [point for point in options if all(_kept(point, evidence, wishes).values())]
+    best = max(within, key=evidence.mean, default=None)
+    nearest = {
+        "max_bytes": min(map(_size, options)), "min_recall": max(evidence.recalls[point] for point in options)
+    }  # fmt: skip
+    facts = None
+    if best is not None:
+        difference = float(evidence.difference(best, made.reference).mean())
+        facts = difference, evidence.bound(best, made.reference, evidence.level)
+    return Barred(tuple(alone or kept[0]), made.passing[0], best, facts, nearest)
+
+
+def _needed(evidence: Evidence, made: Choice, margin: float, wished: Point | None) -> tuple[Point | None, int | None]:
+    """What more queries could bring, and about how many it would take; None and None where these are enough."""
+    if made.shipped and _size(made.shipped) < _size(made.reference):
+        return None, None
+    targets = [made.reference]  # its gain
+    if made.shipped:  # something smaller
+        smaller = [
+            [point for point in points if _size(point) < _size(made.shipped)] for points in evidence.sequences.values()
+        ]
+        targets = [points[0] for points in smaller if points]
+    elif made.passing:
+        targets = [wished] if wished else []
+    numbers = [(number, target) for target in targets if (number := _until(evidence, made, margin, target))]
+    number, target = min(numbers, key=lambda entry: entry[0], default=(None, None))
+    return target, number
+
+
+def _until(evidence: Evidence, made: Choice, margin: float, target: Point) -> int | None:
+    """About how many queries it would take to ship a point; None where no number would do."""
+    if target.system == PRETRAINED:
+        return None
+    held = {step.point for step in made.steps if step.passed}
+    path = [point for point in evidence.sequences[target.system] if _size(point) >= _size(target)]
+    numbers = [
+        queries_needed(evidence.difference(point, made.reference), margin, evidence.level)
+        for point in path
+        if point not in held
+    ]
+    for point in {path[0], target}:
+        gains = [evidence.difference(point, rival) for rival in evidence.rivals]
+        numbers += [queries_to_show(gain) for gain in gains if evidence.bootstrap.interval(gain).low <= 0]
+    known = [number for number in numbers if number is not None]
+    # an estimate may say that these should have done; they did not
+    return max([evidence.bootstrap.queries + 1, *known]) if len(known) == len(numbers) else None
 
 
 def _gate(evidence: Evidence, point: Point) -> dict[str, dict[str, Any]]:
     """Whether a point beats the pretrained model at full width, and BM25."""
-    rivals = {rival.system: rival for rival in full_width(evidence.values)}
     results = {}
-    for name in (PRETRAINED, BM25):
-        if name in rivals:
-            entry = evidence.bootstrap.interval(evidence.difference(point, rivals[name]))
-            results[name] = {"difference": entry.value, "low": entry.low, "high": entry.high, "passed": entry.low > 0}
+    for rival in evidence.rivals:
+        entry = evidence.bootstrap.interval(evidence.difference(point, rival))
+        results[rival.system] = {"difference": entry.value, "low": entry.low, "high": entry.high}
+        results[rival.system]["passed"] = entry.low > 0
     return results
 
 
-def _passes(gate: dict[str, dict[str, Any]]) -> bool:
+def _passes(evidence: Evidence, point: Point) -> bool:
     """Whether every rival is beaten."""
-    return all(rival["passed"] for rival in gate.values())
+    return all(rival["passed"] for rival in _gate(evidence, point).values())
 
 
 def _facts(step: Step) -> dict[str, Any]:
@@ -177,36 +302,11 @@ def _facts(step: Step) -> dict[str, Any]:
     return {"difference": step.difference, "lower_bound": step.lower_bound, "passed": step.passed}
 
 
+def _place(point: Point) -> dict[str, Any]:
+    """A point as the answer names it."""
+    return {name: getattr(point, name) for name in ("system", "dimension", "precision", "bytes_per_vector")}
+
+
 def _size(point: Point) -> int:
     """Bytes a vector."""
     return point.bytes_per_vector or 0
-
-
-def _reason(found: dict[str, Any], chosen: Point, reference: Point) -> str:
-    """The answer in words."""
-    metric, margin, queries = found["metric"], found["margin"], found["validation"]["queries"]
-    asked = f"{queries} {found['chosen_on']} queries"
-    if found["point"] is None:
-        failed = [
-            f"{name} by {gate['difference']:+.3f} [{gate['low']:+.3f}, {gate['high']:+.3f}]"
-            for name, gate in found["gate"].items()
-            if not gate["passed"]
-        ]
-        best = f"the best, {reference.name}, differs from " + " and from ".join(failed) + " (95 % interval)"
-        if reference.system == PRETRAINED:
-            best = "the best at full width is the pretrained model itself"
-        return (
-            f"Do not ship: on the {asked} no system clearly beats both the pretrained model "
-            f"and BM25 on {metric}; {best}."
-        )
-    verdict = "The test queries confirm it" if found["test"]["confirmed"] else "The test queries do not confirm it"
-    if found["chosen_on"] == "test":
-        verdict = "No other queries could confirm it, so take it as optimistic"
-    smaller = f"{_size(chosen)} bytes a vector instead of {_size(reference)}"
-    against = "which is itself the best at full width" if chosen == reference else f"against {reference.name}"
-    return (
-        f"Ship {chosen.system} at {chosen.dimension} dimensions in {chosen.precision}, {smaller}: on the {asked} "
-        f"it is the smallest vector that loses at most {margin:g} of {metric} {against} "
-        f"(95 % confidence). {verdict}: {metric} {found['test']['value']:.3f} there, "
-        f"{found['test']['difference']:+.3f} against the reference, lower bound {found['test']['lower_bound']:+.3f}."
-    )

@@ -18,8 +18,9 @@ from nestvec.data.audit import normalised_texts
 from nestvec.data.columns import find_columns
 from nestvec.data.sources import open_source
 from nestvec.errors import InputError
+from nestvec.evaluation.ranking import rank_dense
 from nestvec.evaluation.significance import Bootstrap
-from nestvec.evaluation.surface import FULL, rank_dense
+from nestvec.evaluation.surface import FULL
 from nestvec.files import RunFolder, read_json, write_json
 from nestvec.pipeline import run_settings
 from nestvec.prepared import Prepared, prepare

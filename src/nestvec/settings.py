@@ -20,11 +20,15 @@ TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cose
 MOST_NEGATIVES = 50  # mined per query
 _UP_TO_NEGATIVES = f"0 to {MOST_NEGATIVES}"
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
-PRECISIONS = ("float32", "int8", "int4", "int2", "binary")
+PRECISIONS = ("float32", "float16", "int8", "int4", "int2", "binary")
 PROTOCOLS = ("leak-free", "by-query", "published")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")
-METRICS = ("recall@10", "mrr@10", "ndcg@10")
+MEASURES = ("recall", "precision", "mrr", "ndcg", "ndcg-exp", "accuracy")  # each at several cutoffs
+CONDENSED = "condensed-"  # before a metric's name: over the ranking without what nobody judged
+CUTOFF = 10  # always measured: what the report shows first
+DEPTH = 100  # documents of a ranking that are kept
+BIGGER_MODEL = "sentence-transformers/all-mpnet-base-v2"
 COMPUTE_TYPES = ("auto", "float32", "bfloat16")
 
 
@@ -110,7 +114,15 @@ class EvaluationSettings:
     """What to measure."""
 
     dimensions: tuple[int, ...] | None = _option(None, "Widths (the model's, and its 1/2, 1/4 and 1/8).")
-    precisions: tuple[str, ...] = _option(("float32", "int8"), "How vectors are stored: " + ", ".join(PRECISIONS) + ".")
+    precisions: tuple[str, ...] = _option(PRECISIONS, "How vectors are stored: " + ", ".join(PRECISIONS) + ".")
+    cutoffs: tuple[int, ...] = _option((1, 5, 10, 100), f"Where rankings are cut, up to {DEPTH}; {CUTOFF} always is.")
+    two_stage: tuple[str, ...] | None = _option(
+        None,
+        "Shortlist and re-ranking: 48.int8:384.int8 (the narrowest int8, and the widest binary, then the widest int8).",
+    )
+    shortlist: int = _option(DEPTH, "Documents that the first of two stages hands on.")
+    models: tuple[str, ...] = _option((), "Other models to measure beside: folders or names.")
+    bigger: str = _option(BIGGER_MODEL, "A bigger pretrained model, measured if this machine has it; empty for none.")
     resamples: int = _option(10_000, "Draws of the bootstrap and of the paired test.")
 
 
@@ -120,6 +132,8 @@ class RecommendationSettings:
 
     metric: str = _option("recall@10", "What the recommendation goes by.")
     margin: float = _option(0.01, "How much of it may be lost.")
+    max_bytes: int | None = _option(None, "Recommend no vector of more bytes (any).")
+    min_recall: float | None = _option(None, "Recommend no vector with a lower recall@10 on validation (any).")
 
 
 @dataclass(frozen=True)
@@ -183,6 +197,25 @@ class Settings:
         }
 
 
+def parsed_stages(text: str) -> tuple[tuple[int, str], tuple[int, str]]:
+    """Dimension and precision of two stages, from `48.int8:384.int8`.
+
+    Args:
+        text: as typed.
+
+    Returns:
+        The shortlist's, and those of what ranks it.
+
+    Raises:
+        InputError: it has another form.
+    """
+    parts = [part.partition(".") for part in text.split(":")]
+    if len(parts) != 2 or not all(part[0].isdecimal() and int(part[0]) and part[2] in PRECISIONS for part in parts):
+        raise InputError(f"--two-stage is {text!r}", "two dimensions and precisions: 48.int8:384.int8")
+    (first, _, coarse), (second, _, fine) = parts
+    return (int(first), coarse), (int(second), fine)
+
+
 def sections() -> dict[str, Any]:
     """Stage name to its dataclass."""
     return {
@@ -236,9 +269,11 @@ def _flag(name: str) -> str:
 
 def _check(settings: Settings) -> None:
     """Raise InputError for the first value outside its range."""
+    for text in settings.evaluation.two_stage or ():
+        parsed_stages(text)
     data, training, split, evaluation = settings.data, settings.training, settings.split, settings.evaluation
     limits, rate = (settings.data.max_records, settings.data.threshold), training.learning_rate
-    graded, every = settings.graded, training.validate_every
+    graded, every, wishes = settings.graded, training.validate_every, settings.recommendation
     checks: list[tuple[str, object, bool, str]] = [
         ("max_records", limits[0], limits[0] is None or limits[0] >= 1, "1 or more"),
         ("threshold", limits[1], limits[1] is None or isfinite(limits[1]), "a finite number"),
@@ -269,14 +304,33 @@ def _check(settings: Settings) -> None:
         ("precisions", evaluation.precisions, *_known(evaluation.precisions, PRECISIONS)),
         ("dimensions", evaluation.dimensions, *_widths(evaluation.dimensions)),
         ("resamples", evaluation.resamples, evaluation.resamples >= 100, "100 or more"),
-        ("metric", settings.recommendation.metric, *_known((settings.recommendation.metric,), METRICS)),
-        ("margin", settings.recommendation.margin, 0 < settings.recommendation.margin < 1, "a number between 0 and 1"),
+        ("cutoffs", evaluation.cutoffs, *_places(evaluation.cutoffs)),
+        ("shortlist", evaluation.shortlist, evaluation.shortlist >= DEPTH, f"{DEPTH} or more"),
+        (
+            "metric",
+            wishes.metric,
+            wishes.metric in metrics(evaluation.cutoffs),
+            "one of " + ", ".join(metrics(evaluation.cutoffs)),
+        ),
+        ("max_bytes", wishes.max_bytes, wishes.max_bytes is None or wishes.max_bytes >= 1, "1 or more"),
+        ("min_recall", wishes.min_recall, wishes.min_recall is None or 0 < wishes.min_recall <= 1, "a share above 0"),
+        ("margin", wishes.margin, 0 < wishes.margin < 1, "a number between 0 and 1"),
         ("seed", settings.seed, 0 <= settings.seed < 2**32, "0 to 4294967295"),
     ]
     for name, value, right, wanted in checks:
         if not right:
             shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
             raise InputError(f"{_flag(name)} is {shown}", wanted)
+
+
+def metrics(cutoffs: tuple[int, ...]) -> tuple[str, ...]:
+    """Names of the metrics that a recommendation can go by: every measure at every cutoff, and `map`."""
+    return (*(f"{measure}@{place}" for place in sorted({CUTOFF, *cutoffs}) for measure in MEASURES), "map")
+
+
+def _places(cutoffs: tuple[int, ...]) -> tuple[bool, str]:
+    """Whether rankings can be cut there."""
+    return all(1 <= place <= DEPTH for place in cutoffs), f"whole numbers from 1 to {DEPTH}"
 
 
 def _known(values: tuple[str, ...], allowed: tuple[str, ...], fewest: int = 1) -> tuple[bool, str]:

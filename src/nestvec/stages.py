@@ -9,28 +9,24 @@ import numpy as np
 from nestvec import processes
 from nestvec.data.audit import audit
 from nestvec.data.records import save_records, save_rejected
-from nestvec.data.split import HELD_OUT
 from nestvec.errors import MissingExtraError
-from nestvec.evaluation.significance import Bootstrap
-from nestvec.evaluation.surface import (
-    compare,
-    rank_bm25,
-    rank_dense,
-    save_values,
-    summarise,
-    write_trec_run,
-)
+from nestvec.evaluation.ranking import code, cut, fuse, rank_bm25, rank_dense, rank_principal, rank_two_stage
+from nestvec.evaluation.surface import FULL, PLAIN, Point, compare, save_values, summarise, write_trec_run
 from nestvec.files import replacing, write_json, write_text
 from nestvec.recommend import PRETRAINED, gather, recommend
+from nestvec.settings import CUTOFF
 from nestvec.vectors.models import find_model, load_model, save_model
+from nestvec.vectors.stored import save_codecs, save_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nestvec.evaluation.ranking import Vectors
     from nestvec.evaluation.surface import Ranking, Values
     from nestvec.files import RunFolder
     from nestvec.prepared import Prepared
     from nestvec.progress import Reporter
+    from nestvec.vectors.codecs import Codec
 
 Facts = dict[str, Any]
 
@@ -90,7 +86,8 @@ def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
     """Encode every query that is measured, then every document, once."""
     from nestvec.vectors.encode import encode
 
-    model = load_model(prepared.model if system == PRETRAINED else find_model(str(folder.model(system))))
+    given = {PRETRAINED: prepared.model, **prepared.others}
+    model = load_model(given.get(system) or find_model(str(folder.model(system))))
     texts = [*prepared.task.texts, *prepared.catalogue.texts]
     with reporter.step(f"encode with {system}", len(texts)) as advance:
         vectors = encode(model, texts, advance)
@@ -102,45 +99,93 @@ def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
     """Rank every point of the surface once, measure it, and say what to ship."""
     topics, settings = prepared.topics, prepared.settings
-    points = len(prepared.systems) * len(prepared.dimensions) * len(settings.evaluation.precisions) + 1
+    cutoffs = tuple(sorted({CUTOFF, *settings.evaluation.cutoffs}))
     values: Values = {}
-    with reporter.step("evaluate", points) as advance:
+    codecs: dict[str, dict[str, Codec]] = {}
+    with reporter.step("evaluate", _points(prepared)) as advance:
         for ranking in _rankings(prepared, folder):
-            values[ranking.point] = prepared.judgements.measure(topics.rows, ranking.rows)
-            with replacing(folder.run(ranking.point.name)) as temporary:
+            point = ranking.point
+            values[point] = prepared.judgements.measure(topics.rows, ranking.rows, cutoffs)
+            if ranking.codec is not None and point.kind == PLAIN:
+                codecs.setdefault(point.system, {})[f"{point.dimension}.{point.precision}"] = ranking.codec
+            with replacing(folder.run(point.name)) as temporary:
                 write_trec_run(ranking, topics, prepared.catalogue, temporary)
             advance(1)
     with replacing(folder.path("per_query")) as temporary:
         save_values(values, topics, temporary)
-    rng = np.random.default_rng(settings.seed)
-    resamples = settings.evaluation.resamples
-    sizes = {split: int((topics.splits == split).sum()) for split in HELD_OUT}
-    bootstraps = {split: Bootstrap(size, resamples, rng) for split, size in sizes.items() if size}
+    for system, fitted in codecs.items():
+        with replacing(folder.codecs(system)) as temporary:
+            save_codecs(temporary, fitted)
     if prepared.trained:
         trainings = [_training(folder, system) for system in prepared.trained]
         write_json(folder.path("training"), {"schema": 1, "systems": trainings})
+    rng, resamples = np.random.default_rng(settings.seed), settings.evaluation.resamples
+    bootstraps = topics.bootstraps(resamples, rng)
     results = {
         **_header(prepared),
         "trained": list(prepared.trained),
+        "cutoffs": list(cutoffs),
         "surface": summarise(values, topics, len(prepared.catalogue.ids), bootstraps),
         "comparisons": compare(values, topics, bootstraps["test"], resamples, rng),
+        "codec_extras": {
+            f"{system}.{place}": codec.extra_bytes
+            for system, fitted in codecs.items()
+            for place, codec in fitted.items()
+            if codec.extra_bytes
+        },
         "timings": {name: folder.facts(name)["seconds"] for name in folder.done()},
     }
     write_json(folder.path("results"), results)
-    chosen = settings.recommendation
-    evidence = gather(values, topics, chosen.metric, bootstraps)
-    write_json(folder.path("recommendation"), recommend(evidence, chosen.metric, chosen.margin))
-    return {"points": points}
+    wishes = settings.recommendation
+    found = recommend(gather(values, topics, wishes.metric, bootstraps), wishes)
+    if found["point"]:
+        _save_codes(prepared, folder, Point(**found["point"]))
+    write_json(folder.path("recommendation"), found)
+    return {"points": len(values)}
+
+
+def _points(prepared: Prepared) -> int:
+    """How many rankings the evaluation makes."""
+    precisions = len(prepared.settings.evaluation.precisions)
+    each = [
+        len(prepared.widths(system)) * (precisions + 1) + len(prepared.stages(system)) for system in prepared.systems
+    ]
+    return sum(each) + 1  # the full width has no axes to cut, but a fusion with BM25
 
 
 def _rankings(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
     """Every point of the surface, one at a time."""
-    grid = prepared.dimensions, prepared.settings.evaluation.precisions
-    asked = len(prepared.topics.rows)
+    catalogue, evaluation = prepared.catalogue, prepared.settings.evaluation
+    full = []
     for system in prepared.systems:
-        vectors = np.load(folder.embeddings(system), mmap_mode="r")
-        yield from rank_dense(system, (vectors[:asked], vectors[asked:]), prepared.catalogue, grid)
-    yield rank_bm25(prepared.task.texts, prepared.catalogue)
+        vectors, widths = _vectors(prepared, folder, system), prepared.widths(system)
+        for ranking in rank_dense(system, vectors, catalogue, (widths, evaluation.precisions)):
+            if (ranking.point.dimension, ranking.point.precision) == (widths[0], FULL):
+                full.append(ranking)
+            yield ranking
+        for stages in prepared.stages(system):
+            yield rank_two_stage(system, vectors, catalogue, stages, evaluation.shortlist)
+        yield from rank_principal(system, vectors, catalogue, widths[1:])
+    lexical = rank_bm25(prepared.task.texts, catalogue)
+    yield lexical
+    for ranking in full:
+        yield fuse(ranking, lexical, catalogue)
+
+
+def _vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
+    """A system's vectors of the queries and of the documents, read as they are needed."""
+    vectors, asked = np.load(folder.embeddings(system), mmap_mode="r"), len(prepared.topics.rows)
+    return vectors[:asked], vectors[asked:]
+
+
+def _save_codes(prepared: Prepared, folder: RunFolder, point: Point) -> None:
+    """Keep what is recommended as it was measured: the documents' codes in the catalogue's order, and their codec."""
+    vectors = _vectors(prepared, folder, point.system)
+    coded = code(point.system, cut(vectors, prepared.catalogue.order, point.dimension or 0), point.precision or FULL)
+    placed = np.empty_like(coded.codes)
+    placed[prepared.catalogue.order] = coded.codes
+    with replacing(folder.codes(point.name)) as temporary:
+        save_codes(temporary, coded.codec, placed)
 
 
 def _header(prepared: Prepared) -> Facts:
@@ -155,6 +200,7 @@ def _header(prepared: Prepared) -> Facts:
         "full_dimension": prepared.model.width,
         "protocol": prepared.protocol,
         "unanswerable": prepared.task.unanswerable,
+        "missing_models": prepared.missing,
     }
 
 

@@ -1,17 +1,17 @@
-"""What `nestvec check` found, in the terminal: the page in short, 80 columns wide, readable without colour.
+"""What was found, in the terminal: pages in short, 80 columns wide, readable without colour.
 
 Texts of the data are left to the page; the little that is shown of them cannot steer the terminal.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from nestvec.report.check import counted, headline, leaked, read_checked, threshold
-from nestvec.report.html import count, grades, number, percent, plain
+from nestvec.report.html import count, grades, interval, number, p_value, percent, plain, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nestvec.checking import Check
+    from nestvec.comparing import RunComparison
     from nestvec.report.checked import Checked, Spread
     from nestvec.report.facts import Bar
 
@@ -40,6 +41,46 @@ def print_check(found: Check, console: Console) -> None:
         if place:
             console.print()
         part(checked, _Page(console))
+
+
+def print_surface(results: dict[str, Any], console: Console) -> None:
+    """Print every point on the test split, by system and falling bytes.
+
+    Args:
+        results: what `results.json` holds.
+        console: where to; its width is used up to 80 columns.
+    """
+    rows = [row for row in results["surface"] if row["split"] == "test" and row["kind"] == "plain"]
+    metrics = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
+    page = _Page(console)
+    page.say(f"{count(rows[0]['queries'])} test queries, {count(rows[0]['documents'])} documents", "bold")
+    lines = []
+    for row in sorted(rows, key=lambda row: (row["system"], -(row["bytes_per_vector"] or 0), -(row["dimension"] or 0))):
+        place = "" if row["dimension"] is None else f" {row['dimension']} {row['precision']}"
+        found = [number(row["metrics"][metric]["value"]) for metric in metrics]
+        lines.append((f"{row['system']}{place}", count(row["bytes_per_vector"]), *found))
+    page.table(("", "bytes", *metrics), lines)
+
+
+def print_comparison(found: RunComparison, console: Console) -> None:
+    """Print two runs beside each other.
+
+    Args:
+        found: by `nestvec.compare`.
+        console: where to; its width is used up to 80 columns.
+    """
+    page = _Page(console)
+    page.say(f"{found.b} less {found.a}: {found.metric}, {count(found.queries)} test queries", "bold")
+    lines = []
+    for row in found.rows:
+        name = row.name if row.a == row.b == row.name else f"{row.name}: {row.b} less {row.a}"
+        ends = f"{signed(row.difference)} {interval(row)}"
+        lines.append((name, number(row.mean_a), number(row.mean_b), ends, p_value(row.p_holm)))
+    page.table(("", "first", "second", "difference, 95 %", "Holm"), lines)
+    for row in found.rows:
+        better = f"{count(row.wins)} queries better, {count(row.ties)} the same, {count(row.losses)} worse"
+        page.say(f"{row.name}: {better}; effect size {signed(row.effect, 2)}")
+    page.say(found.verdict)
 
 
 class _Page:

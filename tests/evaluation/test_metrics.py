@@ -15,6 +15,7 @@ from nestvec.evaluation.metrics import UNJUDGED, Judgements, judged, ndcg, recal
 from nestvec.vectors.topk import best_rows, tie_order
 
 RELEVANT = 1500
+CUTOFFS = (1, 3, 10, 100)
 GAINS = (0, 333, 1333, 1499, 1500, 1667, 2000)
 NAMES = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
 ALPHABET = "aAbZz0_é\u00ff\uffee\U0001f600"  # beyond the basic plane, UTF-16 and UTF-8 order differ
@@ -41,7 +42,7 @@ def measured(gain, order):
     """Our metrics of one query's ranking."""
     rows = np.flatnonzero(gain != UNJUDGED)
     judgements = Judgements(np.zeros(len(rows), dtype=np.int64), rows, gain[rows], (1, len(gain)), RELEVANT)
-    found = judgements.measure(np.zeros(1, dtype=np.int64), order[None, :])
+    found = judgements.measure(np.zeros(1, dtype=np.int64), order[None, :], CUTOFFS)
     return {name: float(values[0]) for name, values in found.items()}
 
 
@@ -65,6 +66,73 @@ def test_as_trec_eval_scores_the_tied_run(topic):
     assert found["mrr@10"] == pytest.approx(first if first > 1 / 10.5 else 0.0, abs=1e-9)
 
 
+def by_trec_eval(ids, gain, run):
+    """The same metrics from trec_eval's code on a run, at every cutoff."""
+    cuts = ",".join(map(str, CUTOFFS))
+    asked = {f"recall.{cuts}", f"P.{cuts}", f"success.{cuts}", "map", f"ndcg_cut.{cuts}"}
+    found = pytrec_eval.RelevanceEvaluator(qrels_of(ids, gain), asked, relevance_level=RELEVANT).evaluate(run)["q"]
+    grown = np.where(gain == UNJUDGED, gain, np.round(1e6 * (np.exp2(np.maximum(gain, 0) / 1000) - 1)).astype(int))
+    peer = pytrec_eval.RelevanceEvaluator(qrels_of(ids, grown), {f"ndcg_cut.{cuts}"})
+    exponential = peer.evaluate(run)["q"]
+    names = {"recall": "recall", "precision": "P", "accuracy": "success", "ndcg": "ndcg_cut"}
+    values = {f"{ours}@{cut}": found[f"{theirs}_{cut}"] for ours, theirs in names.items() for cut in CUTOFFS}
+    values |= {f"ndcg-exp@{cut}": exponential[f"ndcg_cut_{cut}"] for cut in CUTOFFS}
+    return {**values, "map": found["map"]}
+
+
+@settings(max_examples=1000, deadline=None)
+@given(topics())
+def test_every_metric_is_trec_evals(topic):
+    ids, gain, score = topic
+    found = measured(gain, our_order(ids, score))
+    theirs = by_trec_eval(ids, gain, {"q": dict(zip(ids, score.tolist(), strict=True))})
+    assert {name: found[name] for name in theirs} == pytest.approx(theirs, abs=1e-6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(topics())
+def test_condensed_metrics_are_trec_evals_on_the_judged_documents_alone(topic):
+    ids, gain, score = topic
+    found = measured(gain, our_order(ids, score))
+    known = [place for place in range(len(ids)) if gain[place] != UNJUDGED]
+    theirs = by_trec_eval(ids, gain, {"q": {ids[place]: float(score[place]) for place in known}})
+    assert {name: found[f"condensed-{name}"] for name in theirs} == pytest.approx(theirs, abs=1e-6)
+    assert set(found) == {*theirs, *(f"condensed-{name}" for name in theirs)} | {
+        f"{name}@{cut}" for name in ("mrr", "judged") for cut in CUTOFFS
+    } | {f"condensed-mrr@{cut}" for cut in CUTOFFS}
+
+
+def test_as_sentence_transformers_evaluator_measures():
+    from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+
+    rng = np.random.default_rng(4)
+    gain = np.where(rng.random((40, 60)) < 0.1, 2000, UNJUDGED)
+    gain[:, 0] = 2000
+    order = np.argsort(rng.random((40, 60)), axis=1)
+    query, document = np.nonzero(gain > 0)
+    judgements = Judgements(query, document, gain[query, document], gain.shape, RELEVANT)
+    ours = judgements.measure(np.arange(40), order, (1, 5, 10))
+    relevant = {str(row): {str(column) for column in np.flatnonzero(gain[row] > 0)} for row in range(40)}
+    peer = InformationRetrievalEvaluator(
+        {name: name for name in relevant}, {str(column): "" for column in range(60)}, relevant,
+        mrr_at_k=[1, 5, 10], ndcg_at_k=[1, 5, 10], accuracy_at_k=[1, 5, 10], precision_recall_at_k=[1, 5, 10],
+        map_at_k=[60],
+    )  # fmt: skip
+    ranked = [[{"corpus_id": str(column), "score": -rank} for rank, column in enumerate(row)] for row in order]
+    theirs = peer.compute_metrics(ranked)
+    names = {
+        "recall": "recall@k",
+        "precision": "precision@k",
+        "mrr": "mrr@k",
+        "ndcg": "ndcg@k",
+        "accuracy": "accuracy@k",
+    }
+    for mine, other in names.items():
+        for cut in (1, 5, 10):
+            assert ours[f"{mine}@{cut}"].mean() == pytest.approx(theirs[other][cut], abs=1e-9), (mine, cut)
+    assert ours["map"].mean() == pytest.approx(theirs["map@k"][60], abs=1e-9)
+
+
 @settings(max_examples=200, deadline=None)
 @given(topics())
 def test_as_ir_measures_scores_the_ranking(topic):
@@ -74,7 +142,9 @@ def test_as_ir_measures_scores_the_ranking(topic):
     run = {"q": {ids[row]: float(-rank) for rank, row in enumerate(order)}}
     asked = [R(rel=RELEVANT) @ 10, RR(rel=RELEVANT) @ 10, nDCG @ 10, Judged @ 10]
     theirs = ir_measures.calc_aggregate(asked, qrels_of(ids, gain), run)
-    assert found == pytest.approx({name: theirs[entry] for name, entry in zip(NAMES, asked, strict=True)}, abs=1e-9)
+    assert {name: found[name] for name in NAMES} == pytest.approx(
+        {name: theirs[entry] for name, entry in zip(NAMES, asked, strict=True)}, abs=1e-9
+    )
 
 
 @settings(max_examples=50, deadline=None)
@@ -86,10 +156,10 @@ def test_many_queries_at_once_are_each_query_alone(several):
     order = np.stack([np.append(our_order(ids, score), np.arange(len(ids), size)) for ids, _, score in several])
     rows = np.arange(len(several))[::-1]  # asked in another order than stored
     shuffled = np.random.default_rng(0).permutation(len(kept))
-    together = Judgements(*kept[shuffled].T, (len(several), size), RELEVANT).measure(rows, order[rows])
+    together = Judgements(*kept[shuffled].T, (len(several), size), RELEVANT).measure(rows, order[rows], CUTOFFS)
     padded = [np.append(gain, np.full(size - len(gain), UNJUDGED)) for _, gain, _ in several]
     alone = [measured(padded[row], order[row]) for row in rows]
-    for name in NAMES:
+    for name in together:
         assert together[name].tolist() == [entry[name] for entry in alone]  # the same bits
 
 
@@ -115,6 +185,8 @@ def test_a_ranking_shorter_than_the_ideal_is_measured_against_the_whole_ideal():
 def test_the_best_possible_order_scores_1_and_only_ten_places_count():
     gain = np.array([2000] * 12 + [0] * 20)
     perfect = measured(gain, np.arange(32))
-    assert perfect == {"recall@10": 10 / 12, "mrr@10": 1.0, "ndcg@10": 1.0, "judged@10": 1.0}
+    assert {name: perfect[name] for name in NAMES} == {
+        "recall@10": 10 / 12, "mrr@10": 1.0, "ndcg@10": 1.0, "judged@10": 1.0
+    }  # fmt: skip
     late = measured(gain, np.roll(np.arange(32), 20)[:32])  # the first twenty places hold gains of 0
     assert [late[name] for name in NAMES[:3]] == [0.0, 0.0, 0.0]

@@ -11,7 +11,17 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.evaluation.significance import Bootstrap, Interval, holm, randomisation_test
+from nestvec.evaluation.significance import (
+    Bootstrap,
+    Interval,
+    Outcomes,
+    effect_size,
+    holm,
+    outcomes,
+    queries_needed,
+    queries_to_show,
+    randomisation_test,
+)
 
 DRAWS = {
     "normal": lambda rng, size: rng.normal(0.3, 0.2, size),
@@ -53,12 +63,87 @@ def test_interval_of_a_difference_is_scipys_paired_bootstrap(values):
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=noise(other - values))
 
 
-@pytest.mark.parametrize("level", [0.95, 0.975])
-def test_lower_bound_is_scipys_one_sided_one(values, level):
-    theirs = percentiles((values,), lambda sample, axis: sample.mean(axis=axis), level, "greater")
-    ours = Bootstrap(60, 20_000, np.random.default_rng(2)).lower_bound(values, level)
-    assert ours == pytest.approx(theirs.low, abs=noise(values))
-    assert theirs.high == np.inf
+@pytest.mark.parametrize("level", [0.95, 0.99])
+@pytest.mark.parametrize("lost", [0, 1, 7])
+def test_where_queries_lose_all_or_nothing_the_bound_is_clopper_and_pearsons(level, lost):
+    values = np.append(-np.ones(lost), np.zeros(150 - lost))
+    ours = Bootstrap(150, 20_000, np.random.default_rng(2)).lower_bound(values, level)
+    exact = scipy.stats.binomtest(lost, 150, alternative="less").proportion_ci(level, "exact").high
+    assert ours == pytest.approx(-exact, rel=0.05)
+
+
+def test_the_bound_is_near_a_bootstraps_where_many_queries_move_a_little():
+    values = np.random.default_rng(1).normal(-0.01, 0.05, 2000)
+    theirs = percentiles((values,), lambda sample, axis: sample.mean(axis=axis), 0.95, "greater")
+    ours = Bootstrap(2000, 10_000, np.random.default_rng(2)).lower_bound(values)
+    assert ours < theirs.low
+    assert ours == pytest.approx(theirs.low, abs=4 / 2000)
+
+
+def losing(kind, rng, queries):
+    """Differences with a true mean of -0.01."""
+    if kind == "rare and whole":
+        return -(rng.random(queries) < 0.01).astype(float)
+    if kind == "thirds":
+        return rng.choice([-1 / 3, 0, 1 / 3], queries, p=[0.05, 0.93, 0.02])
+    return rng.normal(-0.01, 0.05, queries)
+
+
+@pytest.mark.parametrize("kind", ["rare and whole", "thirds", "a little"])
+@pytest.mark.parametrize("queries", [200, 500])
+def test_a_loss_of_the_margin_passes_the_bound_no_more_often_than_it_says(kind, queries):
+    rng = np.random.default_rng(8)
+    passed = sum(Bootstrap(queries, 300, rng).lower_bound(losing(kind, rng, queries)) > -0.01 for _ in range(600))
+    # 300 resamples put the quantile itself between 3.3 % and 7.3 %, most often near 5 %
+    assert passed <= scipy.stats.binom(600, 0.055).ppf(0.999)
+
+
+@pytest.mark.parametrize("kind", ["thirds", "a little"])
+def test_as_many_queries_as_it_would_take_mostly_pass_and_a_third_seldom(kind):
+    rng = np.random.default_rng(9)
+    needed = queries_needed(losing(kind, rng, 4000), 0.03)
+
+    def passing(queries):
+        return sum(Bootstrap(queries, 300, rng).lower_bound(losing(kind, rng, queries)) > -0.03 for _ in range(200))
+
+    assert passing(needed) >= 80
+    assert passing(needed // 3) <= 40
+
+
+def test_queries_needed_by_hand():
+    assert queries_needed(np.zeros(50), 0.01) == 300  # ln 20 / 0.01, the rule of three
+    assert queries_needed(np.full(50, -0.01), 0.01) is None
+    assert queries_needed(np.full(50, -0.5), 0.01) is None
+    assert queries_to_show(np.zeros(50)) is None
+    assert queries_to_show(np.tile([0.0, 0.2], 50)) == 4  # (1.96 x 0.1 / 0.1) squared
+    assert queries_to_show(np.full(50, 0.1)) == 1
+
+
+def test_groups_are_drawn_together():
+    values, groups = np.random.default_rng(3).random(6), np.array([4, 4, 7, 9, 9, 9])
+    bootstrap = Bootstrap(6, 300, np.random.default_rng(0), groups)
+    drawn = np.random.default_rng(0).multinomial(3, [1 / 3] * 3, size=300)
+    sums, sizes = np.array([values[:2].sum(), values[2], values[3:].sum()]), np.array([2, 1, 3])
+    assert bootstrap.means(values)[:, 0] == pytest.approx((drawn @ sums) / (drawn @ sizes))
+    twice, once = Bootstrap(6, 300, np.random.default_rng(0), np.arange(6)), Bootstrap(6, 300, np.random.default_rng(0))
+    assert np.array_equal(twice.means(values), once.means(values))
+    assert twice.lower_bound(values) == once.lower_bound(values)
+
+
+def test_signs_of_a_group_go_together():
+    difference, groups = np.array([0.3, 0.2, -0.1, 0.4]), np.array([0, 0, 1, 2])
+    together = randomisation_test(difference, 5000, np.random.default_rng(0), groups)
+    assert together == randomisation_test(np.array([0.5, -0.1, 0.4]), 5000, np.random.default_rng(0))
+    assert together != randomisation_test(difference, 5000, np.random.default_rng(0))
+
+
+def test_outcomes_and_effect_by_hand():
+    difference = np.array([0.5, 0.0, -0.25, 1e-12, 0.25])
+    assert outcomes(difference) == Outcomes(wins=2, ties=2, losses=1)
+    assert effect_size(difference) == pytest.approx(difference.mean() / difference.std(ddof=1))
+    t = scipy.stats.ttest_1samp(difference, 0).statistic
+    assert effect_size(difference) == pytest.approx(t / np.sqrt(5))
+    assert effect_size(np.full(4, 0.25)) == effect_size(np.zeros(1)) == 0.0
 
 
 def test_resamples_draw_as_many_queries_as_there_are():

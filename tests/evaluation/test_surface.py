@@ -3,6 +3,9 @@ file read back by pyarrow; the statistics' own functions, which have their own t
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import combinations
+
 import ir_measures
 import numpy as np
 import pyarrow as pa
@@ -14,24 +17,22 @@ from hypothesis import strategies as st
 from ir_measures import RR, Judged, R, nDCG
 
 from nestvec.evaluation.metrics import Judgements
-from nestvec.evaluation.significance import Bootstrap, holm
+from nestvec.evaluation.significance import Bootstrap, effect_size, holm, outcomes
 from nestvec.evaluation.surface import (
     COMPARED,
-    DEPTH,
+    HYBRID,
+    PCA,
+    TWO_STAGE,
     Catalogue,
     Point,
     Ranking,
     Topics,
     compare,
     full_width,
-    rank_bm25,
-    rank_dense,
     save_values,
     summarise,
     write_trec_run,
 )
-from nestvec.vectors.codecs import CODECS, prefix
-from nestvec.vectors.topk import top_k
 
 RELEVANT = 1500
 BM25 = Point("bm25", None, None, None)
@@ -50,70 +51,6 @@ def dense(system, dimension, precision="float32"):
 def made_values(points, queries, seed=0):
     rng = np.random.default_rng(seed)
     return {point: {name: rng.random(queries) for name in NAMES} for point in points}
-
-
-# Ranking
-
-
-def test_points_of_vectors_made_by_hand():
-    catalogue = Catalogue(["a", "b", "c", "d"], ["", "", "", ""])
-    documents = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0.6, 0.48, 0.64, 0], [0.8, 0.6, 0, 0]], dtype=np.float32)
-    queries = np.array([[1, 0, 0, 0], [0, 0.28, 0.96, 0]], dtype=np.float32)
-    found = list(rank_dense("mnr", (queries, documents), catalogue, ((2, 4, 1), ("float32", "int8"))))
-    expected = [
-        ("float32", 4, 16),
-        ("int8", 4, 4),
-        ("float32", 2, 8),
-        ("int8", 2, 2),
-        ("float32", 1, 4),
-        ("int8", 1, 1),
-    ]
-    assert [ranking.point for ranking in found] == [Point("mnr", width, name, size) for name, width, size in expected]
-    # at 4: by cosine; at 2: c becomes (0.78, 0.62), query 1 becomes (0, 1); at 1: all 1 or 0, so ids decide, d first
-    orders = {4: [[0, 3, 2, 1], [2, 1, 3, 0]], 2: [[0, 3, 2, 1], [1, 2, 3, 0]], 1: [[3, 2, 0, 1], [3, 2, 1, 0]]}
-    for ranking in found:
-        assert ranking.rows.tolist() == orders[ranking.point.dimension], ranking.point.name
-        assert (np.diff(ranking.scores, axis=1) <= 0).all()
-    assert found[0].scores[0].tolist() == pytest.approx([1, 0.8, 0.6, 0])
-    assert [ranking.point.name for ranking in found][:2] == ["mnr.4.float32", "mnr.4.int8"]
-
-
-@pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_a_codec_is_fitted_on_the_renormalised_prefixes_of_the_documents(precision):
-    rng = np.random.default_rng(0)
-    queries, documents = (prefix(rng.normal(size=(rows, 64)).astype(np.float32), 64) for rows in (5, 90))
-    catalogue = Catalogue([f"d{90 - row:03}" for row in range(90)], [""] * 90)  # in tie order as they stand
-    [found] = rank_dense("mnr", (queries, documents), catalogue, ((8,), (precision,)))
-    held = prefix(documents, 8)
-    codec = CODECS[precision](held)
-    rows, scores = top_k(prefix(queries, 8), codec.decode(codec.encode(held)), DEPTH)
-    assert np.array_equal(found.rows, rows)
-    assert np.array_equal(found.scores, scores)
-
-
-def test_a_ranking_holds_a_hundred_documents_at_most():
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(3, 8)).astype(np.float32), rng.normal(size=(150, 8)).astype(np.float32)
-    catalogue = Catalogue([f"d{row:03}" for row in range(150)], [f"word{row}" for row in range(150)])
-    [ranking] = rank_dense("mnr", vectors, catalogue, ((8,), ("float32",)))
-    assert ranking.rows.shape == ranking.scores.shape == (3, DEPTH)
-    assert rank_bm25(["word7"], catalogue).rows.shape == (1, DEPTH)
-
-
-def test_the_order_of_the_catalogue_does_not_matter():
-    rng = np.random.default_rng(1)
-    ids, texts = ["z", "é", "a", "\U0001f600", "\uffee"], ["deck screw"] * 3 + ["drill", "deck"]
-    queries = rng.normal(size=(4, 6)).astype(np.float32)
-    documents = np.tile(rng.normal(size=6).astype(np.float32), (5, 1))  # all the same: only ids decide
-    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 1, 3]):
-        catalogue = Catalogue([ids[row] for row in order], [texts[row] for row in order])
-        [ranking] = rank_dense("mnr", (queries, documents), catalogue, ((6,), ("int8",)))
-        assert [catalogue.ids[row] for row in ranking.rows[0]] == ["\U0001f600", "\uffee", "é", "z", "a"]
-        words = rank_bm25(["deck screw", "zzz"], catalogue)
-        assert [catalogue.ids[row] for row in words.rows[0]] == ["é", "z", "a", "\uffee", "\U0001f600"]
-        assert [catalogue.ids[row] for row in words.rows[1]] == ["\U0001f600", "\uffee", "é", "z", "a"]
-        assert words.point == BM25
-        assert words.point.name == "bm25"
 
 
 # Run files
@@ -241,9 +178,35 @@ def test_comparisons_are_every_pair_at_full_width_on_the_test_split():
         assert row["difference"] == pytest.approx(difference.mean())
         assert abs(row["difference"]) < 1.5
         assert row["low"] <= row["difference"] <= row["high"]
-        assert list(row) == ["a", "b", "split", "metric", "difference", "low", "high", "p", "p_holm"]
+        assert list(row) == [
+            "a", "b", "split", "metric", "difference", "low", "high", "effect", "wins", "ties", "losses", "p", "p_holm"
+        ]  # fmt: skip
+        assert row["effect"] == effect_size(difference)
+        counted = outcomes(difference)
+        assert (row["wins"], row["ties"], row["losses"]) == (counted.wins, counted.ties, counted.losses)
         planted = row["a"].startswith("matryoshka") and row["metric"] == "mrr@10"
         assert (row["p_holm"] < 0.05) == planted
+
+
+def test_what_is_shown_at_full_width_is_compared_and_nothing_else():
+    made = dense("mnr", 384)
+    others = [replace(made, system=f"mnr-{kind}", kind=kind) for kind in (PCA, TWO_STAGE)]
+    points = [made, *others, replace(made, system="mnr+bm25", kind=HYBRID), BM25]
+    bootstrap = Bootstrap(30, 200, np.random.default_rng(0))
+    found = compare(made_values(points, 30), topics(30), bootstrap, 200, np.random.default_rng(1))
+    pairs = {frozenset((row["a"], row["b"])) for row in found}
+    names = ("mnr.384.float32", "mnr+bm25.384.float32", "bm25")
+    assert pairs == {frozenset(pair) for pair in combinations(names, 2)}
+
+
+def test_a_text_that_is_asked_twice_is_drawn_as_one():
+    asked = Topics(np.arange(4), list("abcd"), np.array(["test"] * 4), np.array([0, 0, 1, 2]))
+    bootstrap = asked.bootstraps(400, np.random.default_rng(0))["test"]
+    first = bootstrap.means(np.array([1.0, 0, 0, 0]))[:, 0]
+    second = bootstrap.means(np.array([0, 1.0, 0, 0]))[:, 0]
+    third = bootstrap.means(np.array([0, 0, 1.0, 0]))[:, 0]
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, third)
 
 
 def test_per_query_values_as_parquet(tmp_path):

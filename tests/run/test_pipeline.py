@@ -15,7 +15,7 @@ import nestvec
 from nestvec.errors import InputError
 from nestvec.files import RunFolder
 from nestvec.pipeline import run_settings
-from nestvec.settings import Settings
+from nestvec.settings import PRECISIONS, Settings
 
 OPTIONS = {"epochs": 1, "batch_size": 16, "resamples": 500, "test": 0.3, "validation": 0.2, "seed": 7}
 
@@ -74,12 +74,21 @@ def test_the_folder_holds_what_the_design_says(finished):
         (system, dimension, precision, split)
         for system in ("pretrained", "mnr", "matryoshka")
         for dimension in (384, 192, 96, 48)
-        for precision in ("float32", "int8")
+        for precision in PRECISIONS
         for split in ("validation", "test")
     }
-    assert surface == expected | {("bm25", None, None, "validation"), ("bm25", None, None, "test")}
-    sizes = {(row["dimension"], row["precision"]): row["bytes_per_vector"] for row in points(finished)}
-    assert (sizes[384, "float32"], sizes[384, "int8"], sizes[48, "int8"], sizes[None, None]) == (1536, 384, 48, None)
+    dense = ("pretrained", "mnr", "matryoshka")
+    made = {("bm25", None, None)} | {(f"{system}+bm25", 384, "float32") for system in dense}
+    made |= {(f"{system}-pca", dimension, "float32") for system in dense for dimension in (192, 96, 48)}
+    made |= {(f"{system}-via-{first}", 384, "int8") for system in dense for first in ("48-int8", "384-binary")}
+    assert surface == expected | {(*point, split) for point in made for split in ("validation", "test")}
+    assert all(folder.run(name(row)).stat().st_size > 0 for row in finished.results["surface"])
+    sizes = {
+        (row["dimension"], row["precision"]): row["bytes_per_vector"]
+        for row in points(finished)
+        if row["kind"] == "plain"
+    }
+    assert (sizes[384, "float32"], sizes[192, "int8"], sizes[48, "int8"], sizes[None, None]) == (1536, 192, 48, None)
 
 
 def test_trainings_are_told_as_their_stages_recorded_them(finished):
@@ -274,7 +283,9 @@ def test_no_epochs_measures_without_training(source, tmp_path):
         str(source), tmp_path / "run", **{**OPTIONS, "epochs": 0, "dimensions": "48", "precisions": "int8"}
     )
     assert [name(row) for row in points(run)] == [
-        "pretrained.384.float32", "pretrained.384.int8", "pretrained.48.float32", "pretrained.48.int8", "bm25",
+        "pretrained.384.float32", "pretrained.384.int8", "pretrained.48.float32", "pretrained.48.int8",
+        "pretrained-via-48-int8.384.int8", "pretrained-via-384-binary.384.int8", "pretrained-pca.48.float32",
+        "bm25", "pretrained+bm25.384.float32",
     ]  # fmt: skip
     assert run.recommendation["decision"] == "do not ship"
     assert not run.folder.path("models").exists()

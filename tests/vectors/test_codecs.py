@@ -5,6 +5,7 @@ what a code may lose; Max's published errors of the best uniform quantiser; RaBi
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -14,16 +15,30 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nestvec.settings import PRECISIONS
-from nestvec.vectors.codecs import CODECS, Binary, Float32, Int8, prefix
+from nestvec.vectors.codecs import CODECS, Float32, Int8, prefix
 from nestvec.vectors.rotation import rotation
 from nestvec.vectors.topk import top_k
 
 UNIT = st.floats(-1, 1, width=32).map(lambda value: value if abs(value) > 1e-6 else 0.0)
 MATRICES = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 9)), elements=UNIT)
-KEPT = {"float32": 1.0, "int8": 0.95, "int4": 0.8, "int2": 0.5, "binary": 0.25}  # of the ten nearest of 2,000
-BITS = {"float32": 32, "int8": 8, "int4": 4, "int2": 2, "binary": 1}  # of a number
-UNIFORM = {"int4": (0.3352, 0.01154), "int2": (0.9957, 0.1188)}  # step and squared error; Max 1960, table II
+KEPT = {
+    "float32": 1.0,
+    "float16": 0.98,
+    "int8": 0.95,
+    "int4": 0.8,
+    "int2": 0.5,
+    "binary": 0.25,
+}  # of the ten nearest of 2,000
+BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "int2": 2, "binary": 1}  # of a number
+ROTATED = ("int4", "int2", "binary")
+OWN = dict.fromkeys(ROTATED, 2)  # bytes of each vector's own beside its numbers
+STEPS = {"int4": 0.3352, "int2": 0.9957, "binary": 1.5958}  # of the best uniform quantiser; Max 1960, table II
 WIDTHS = (384, 48, 13, 9, 1)
+
+
+def leaning(rows, width, seed=0):
+    """Directions that share a part, as one catalogue's do."""
+    return prefix(directions(rows, width, seed) + 0.4 * directions(1, width, seed=77), width)
 
 
 def numbers(code, bits):
@@ -43,7 +58,7 @@ def test_bytes_per_vector_are_those_of_the_codes(precision, width):
     codec = CODECS[precision](documents)
     codes = codec.encode(documents)
     assert codec.bytes_per_vector == codes.nbytes / len(documents)
-    assert codec.bytes_per_vector == math.ceil(width * BITS[precision] / 8)
+    assert codec.bytes_per_vector == math.ceil(width * BITS[precision] / 8) + OWN.get(precision, 0)
     assert isinstance(codec.bytes_per_vector, int)  # it goes into JSON
     assert codec.decode(codes).shape == documents.shape
     assert codec.decode(codes).dtype == np.float32
@@ -75,14 +90,14 @@ def test_pieces_of_any_size_code_and_decode_as_the_whole(precision, piece):
 
 @settings(max_examples=100, deadline=None)
 @given(MATRICES)
-@pytest.mark.parametrize("name", list(CODECS))
+@pytest.mark.parametrize("name", ["float32", "float16", "int8"])
 def test_what_is_decoded_codes_to_the_same(name, vectors):
     codec = CODECS[name](vectors)
     codes = codec.encode(vectors)
     assert np.array_equal(codec.encode(codec.decode(codes)), codes)
 
 
-@pytest.mark.parametrize("name", ["float32", "int8"])
+@pytest.mark.parametrize("name", ["float32", "float16", "int8"])
 def test_zeros_decode_to_zeros(name):
     documents = directions(5, 8)
     documents[2] = 0
@@ -93,18 +108,7 @@ def test_zeros_decode_to_zeros(name):
     assert not decoded[:, 3].any()
 
 
-@pytest.mark.parametrize("width", [8, 5])
-def test_a_zero_vector_codes_to_no_more_than_its_nearest_level(precision, width):
-    documents = directions(40, width)
-    documents[2] = 0
-    codec = CODECS[precision](documents)
-    decoded = codec.decode(codec.encode(documents))
-    lowest = np.abs(decoded @ rotation(width)).min() if BITS[precision] < 8 else 0
-    assert np.isfinite(decoded).all()
-    assert np.abs(decoded[2] @ rotation(width)) == pytest.approx(np.full(width, lowest), abs=1e-6)
-
-
-@pytest.mark.parametrize("value", [0, 1, -1e-3, 1e-30, 1e30])
+@pytest.mark.parametrize("value", [0, 1, -1e-3])
 def test_a_corpus_of_one_constant_vector_survives(precision, value):
     documents = np.full((3, 8), value, dtype=np.float32)
     codec = CODECS[precision](documents)
@@ -172,87 +176,90 @@ def test_int8_cuts_what_lies_beyond_the_documents_it_was_fitted_on():
     assert beyond.tolist() == [[127, -127], [-127, 127]]
 
 
-@pytest.mark.parametrize("width", [48, 13])
-@pytest.mark.parametrize("name", list(UNIFORM))
-def test_scores_of_int4_and_int2_are_the_rotated_query_times_levels(name, width):
-    documents, query = directions(20, width), directions(1, width, seed=1)
-    codec, bits = CODECS[name](documents), BITS[name]
-    codes = codec.encode(documents)
-    turned = (query[0] @ rotation(width)).tolist()
-    levels = [[(number + 0.5 - 2 ** (bits - 1)) * codec.step for number in numbers(row, bits)] for row in codes]
-    direct = [sum(a * b for a, b in zip(turned, row, strict=False)) for row in levels]  # the last byte is filled up
-    rows, scores = top_k(query, codec.decode(codes), 20)
+def test_scores_of_float16_are_the_dot_product_with_half_precision_numbers():
+    documents, query = directions(20, 48), directions(1, 48, seed=1)
+    codec = CODECS["float16"](documents)
+    halves = [[float(np.float16(value)) for value in row] for row in documents.tolist()]
+    direct = [sum(float(a) * b for a, b in zip(query[0], row, strict=True)) for row in halves]
+    rows, scores = top_k(query, codec.decode(codec.encode(documents)), 20)
     assert scores[0].tolist() == pytest.approx([direct[row] for row in rows[0]], abs=1e-6)
 
 
-@pytest.mark.parametrize("name", list(UNIFORM))
-def test_int4_and_int2_take_the_nearest_level(name):
-    documents, width = like_a_models(300), 384
+@pytest.mark.parametrize("width", [48, 13])
+@pytest.mark.parametrize("name", ROTATED)
+def test_scores_of_few_bits_are_rabitqs_estimate(name, width):
+    documents, query = leaning(40, width), directions(1, width, seed=1)[0].astype(float)
+    codec, bits = CODECS[name](documents), BITS[name]
+    codes, axis, turn = codec.encode(documents), codec.axis.astype(float), rotation(width).astype(float)
+    direct = []
+    for code, document in zip(codes, documents.astype(float), strict=True):
+        lean = codec.lean.low + int(code[-2]) / 255 * (codec.lean.high - codec.lean.low)
+        factor = codec.factor.low + int(code[-1]) / 255 * (codec.factor.high - codec.factor.low)
+        levels = [2 * number + 1 - 2**bits for number in numbers(code[:-2], bits)[:width]]
+        rest = (document - lean * axis) @ turn
+        half = (codec.step or 1) / 2
+        nearest = [max(1 - 2**bits, min(2**bits - 1, 2 * math.floor(value / (2 * half)) + 1)) for value in rest]
+        assert levels == nearest
+        assert lean == pytest.approx(document @ axis, abs=(codec.lean.high - codec.lean.low) / 509)
+        exact = (rest**2).sum() / (rest * levels).sum()
+        assert factor == pytest.approx(exact, abs=(codec.factor.high - codec.factor.low) / 509)
+        direct.append(lean * (query @ axis) + factor * sum(a * b for a, b in zip(query @ turn, levels, strict=True)))
+    rows, scores = top_k(query[None].astype(np.float32), codec.decode(codes), 40)
+    assert scores[0].tolist() == pytest.approx([direct[row] for row in rows[0]], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ROTATED)
+@pytest.mark.parametrize("width", [384, 48])
+def test_few_bits_estimate_a_dot_product_without_bias(name, width):
+    documents = leaning(4000, width)
+    queries = prefix(documents + directions(4000, width, seed=1), width)  # at about 45 degrees to their documents
     codec = CODECS[name](documents)
-    turned, found = documents @ rotation(width), codec.decode(codec.encode(documents)) @ rotation(width)
-    ladder = (np.arange(2 ** BITS[name]) + 0.5 - 2 ** (BITS[name] - 1)) * codec.step
-    nearest = np.abs(turned[:, :, None] - ladder).min(axis=2)
-    assert np.abs(turned - found) == pytest.approx(nearest, abs=1e-6)
+    truth = (queries * documents).sum(axis=1)
+    ratio = (queries * codec.decode(codec.encode(documents))).sum(axis=1) / truth
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / math.sqrt(4000) + 0.003  # and what a byte rounds off
+    assert ratio.std() < {"int4": 0.05, "int2": 0.15, "binary": 0.4}[name]
 
 
-@pytest.mark.parametrize("name", list(UNIFORM))
-@pytest.mark.parametrize("size", [1, 0.05])
-def test_int4_and_int2_reach_the_error_of_the_best_uniform_quantiser(name, size):
-    documents = (size * np.random.default_rng(0).normal(size=(3000, 384))).astype(np.float32)
+@pytest.mark.parametrize("name", ROTATED)
+def test_a_document_scores_its_own_length_whatever_the_bits_lose(name):
+    documents = leaning(2000, 96)
     codec = CODECS[name](documents)
-    step, error = UNIFORM[name]
-    assert codec.step == pytest.approx(step * size, rel=0.02)
-    lost = np.mean((codec.decode(codec.encode(documents)) - documents) ** 2)
-    assert lost == pytest.approx(error * size**2, rel=0.01)
+    codes = codec.encode(documents)
+    lean = codec.lean.decode(codes[:, -2])[:, None] * codec.axis
+    rest = documents - lean
+    own = ((codec.decode(codes) - lean) * rest).sum(axis=1) / (rest**2).sum(axis=1)
+    assert own == pytest.approx(np.ones(2000), abs=0.003)  # but for what a byte rounds off
 
 
-@pytest.mark.parametrize("name", list(UNIFORM))
-def test_the_step_is_the_best_of_those_tried_on_these_documents(name):
-    documents = directions(400, 4)  # not normal: short of its tails
+@pytest.mark.parametrize("name", ROTATED)
+def test_the_step_is_near_the_best_for_normal_numbers_and_the_best_of_those_tried(name):
+    documents = directions(2000, 384)
     codec = CODECS[name](documents)
-    turned = (documents @ rotation(4)).astype(float)
+    size = math.sqrt(float(np.mean(documents.astype(float) ** 2)))
+    assert codec.step == pytest.approx(STEPS[name] * size, rel=0.03)
+    turned = (documents - codec.lean.decode(codec.encode(documents)[:, -2])[:, None] * codec.axis) @ rotation(384)
     ladder = np.arange(2 ** BITS[name]) + 0.5 - 2 ** (BITS[name] - 1)
 
     def lost(step):
-        return float(np.mean(np.abs(turned[:, :, None] - ladder * step).min(axis=2) ** 2))
+        return float(np.mean(np.abs(turned[:500, :, None] - ladder * step).min(axis=2) ** 2))
 
-    tried = [factor / 100 * UNIFORM[name][0] * math.sqrt(float(np.mean(turned**2))) for factor in range(50, 151)]
-    assert lost(codec.step) == pytest.approx(min(map(lost, tried)), rel=1e-4)
-    assert lost(codec.step) < lost(tried[50]) * 0.99
+    assert lost(codec.step) <= min(lost(codec.step * 0.9), lost(codec.step * 1.1))
 
 
-def test_int2_cuts_what_lies_beyond_the_documents_it_was_fitted_on():
-    codec = CODECS["int2"](directions(50, 1))
-    assert codec.encode(np.array([[99], [-99]], dtype=np.float32) * rotation(1)).tolist() == [[0b11000000], [0]]
+def test_what_leans_further_than_any_document_fitted_on_gets_the_end():
+    documents = leaning(50, 8)
+    codec = CODECS["int2"](documents)
+    beyond = codec.encode((codec.axis * 9)[None])
+    assert beyond[0, -2] == 255
+    assert np.isfinite(codec.decode(beyond)).all()
 
 
-@pytest.mark.parametrize("width", [48, 13])
-def test_scores_of_binary_are_the_factor_times_the_rotated_query_with_the_signs(width):
-    documents, query = directions(20, width), directions(1, width, seed=1)
-    codec = Binary.fit(documents)
-    codes, turned = codec.encode(documents), documents @ rotation(width)
-    signs = [[1 if bit else -1 for bit in numbers(row, 1)[:width]] for row in codes]
-    assert signs == np.where(turned >= 0, 1, -1).tolist()
-    assert codec.scale == pytest.approx(1 / float(np.mean(np.abs(turned).sum(axis=1))), rel=1e-5)  # of unit vectors
-    direct = [codec.scale * sum(a * b for a, b in zip((query[0] @ rotation(width)).tolist(), row, strict=True))
-              for row in signs]  # fmt: skip
-    rows, scores = top_k(query, codec.decode(codes), 20)
-    assert scores[0].tolist() == pytest.approx([direct[row] for row in rows[0]], abs=1e-6)
-
-
-def test_binary_estimates_a_dot_product_without_bias():
-    width = 384
-    documents = directions(4000, width)
-    queries = prefix(documents + directions(4000, width, seed=1), width)  # at about 45 degrees to their documents
-    codec = Binary.fit(documents)
-    truth = (queries * documents).sum(axis=1)
-    turned, asked = documents @ rotation(width), queries @ rotation(width)
-    rabitq = (asked * np.sign(turned)).sum(axis=1) / np.abs(turned).sum(axis=1)  # with a factor of each vector's own
-    estimate = (queries * codec.decode(codec.encode(documents))).sum(axis=1)
-    assert abs(np.mean(estimate / truth - 1)) < 0.005
-    assert abs(np.mean(rabitq / truth - 1)) < 0.005
-    assert np.std(estimate / rabitq - 1) < 0.02  # what one factor for all costs
-    assert np.std(estimate / truth - 1) < 0.06  # so that a mean near 0 says something
+@pytest.mark.parametrize("width", [384, 9])
+def test_what_is_stored_once_is_counted(precision, width):
+    codec = CODECS[precision](directions(20, width))
+    arrays = [np.asarray(getattr(codec, entry.name)) for entry in fields(codec) if entry.name in ("scale", "axis")]
+    numbers_ = 5 if precision in ROTATED else 0  # a step and the ends of two ranges
+    assert codec.extra_bytes == sum(array.nbytes for array in arrays) + 8 * numbers_
 
 
 @settings(max_examples=200, deadline=None)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from nestvec.vectors.rotation import by_rows, rotate, rotate_back, rotation
+from nestvec.vectors.rotation import _whole, by_rows, rotate, rotate_back, rotation
 
 WIDTHS = (1, 2, 3, 48, 100, 384, 768)
 
@@ -57,10 +57,13 @@ def test_the_longest_sums_are_the_same_in_any_order(width, monkeypatch):
     matrix[:, 0] = 1 / np.sqrt(width)
     vectors = np.concatenate([rng.standard_normal((5, width)), np.ones((1, width))]).astype(np.float32)
     monkeypatch.setattr("nestvec.vectors.rotation.rotation", lambda _: matrix.astype(np.float32))
+    _whole.cache_clear()
     found = rotate(vectors)
     order = rng.permutation(width)
+    _whole.cache_clear()
     monkeypatch.setattr("nestvec.vectors.rotation.rotation", lambda _: matrix[order].astype(np.float32))
     assert np.array_equal(rotate(vectors[:, order]), found)
+    _whole.cache_clear()  # of a rotation that is none
 
 
 def test_lengths_and_angles_are_kept():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nestvec.vectors import topk
-from nestvec.vectors.topk import best_rows, ranked, tie_order, top_k
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.topk import best_rows, ranked, rerank, tie_order, top_k
 
 FEW = st.sampled_from(np.array([-1, -0.5, 0, 0.5, 1], dtype=np.float32))
 
@@ -130,3 +131,64 @@ def test_vectors_of_zeros_keep_the_tie_order():
 @example(["\uffee", "\U0001f600", "é", "z", "Z", "10", "9"])
 def test_ids_are_compared_as_bytes(ids):
     assert [ids[row] for row in tie_order(ids)] == sorted(ids, key=str.encode, reverse=True)
+
+
+# Blocks, codes and shortlists
+
+
+def in_full(queries, documents, k):
+    """Every score, as `top_k` promises it: summed in float64, rounded once, the smaller row first."""
+    scores = (queries.astype(float)[:, None, :] * documents[None]).sum(axis=2).astype(np.float32)
+    rows = np.stack([np.lexsort((np.arange(len(documents)), -row))[:k] for row in scores])
+    return rows, np.take_along_axis(scores, rows, axis=1)
+
+
+@pytest.mark.parametrize("cells", [1, 50, 400, 10**6])
+@pytest.mark.parametrize("many", [0, 5, 10**6])
+def test_blocks_and_settling_change_nothing(monkeypatch, cells, many):
+    rng = np.random.default_rng(2)
+    drawn = rng.normal(size=(40, 6)).astype(np.float32)
+    documents = drawn[rng.integers(0, 40, 300)]  # each stands there several times
+    queries = rng.normal(size=(7, 6)).astype(np.float32)
+    monkeypatch.setattr("nestvec.vectors.topk._CELLS", cells)
+    monkeypatch.setattr("nestvec.vectors.topk._MANY", many)
+    monkeypatch.setattr("nestvec.vectors.topk._QUERIES", 3)
+    for k in (1, 9, 300):
+        expected = in_full(queries, documents, k)
+        found = top_k(queries, documents, k)
+        assert np.array_equal(found[0], expected[0])
+        assert np.array_equal(found[1], expected[1])
+
+
+def test_a_corpus_of_equal_documents_is_settled_as_it_goes(monkeypatch):
+    monkeypatch.setattr("nestvec.vectors.topk._CELLS", 1000)
+    monkeypatch.setattr("nestvec.vectors.topk._MANY", 100)
+    documents = np.tile(np.float32([0.6, 0.8]), (5000, 1))
+    rows, scores = top_k(documents[:3], documents, 10)
+    assert rows.tolist() == [list(range(10))] * 3
+    assert scores == pytest.approx(np.ones((3, 10)))
+
+
+@pytest.mark.parametrize("precision", CODECS)
+def test_codes_are_ranked_as_what_they_decode_to(precision):
+    rng = np.random.default_rng(0)
+    documents = rng.normal(size=(500, 24)).astype(np.float32)
+    queries = rng.normal(size=(9, 24)).astype(np.float32)
+    codec = CODECS[precision](documents)
+    codes = codec.encode(documents)
+    found, expected = top_k(queries, codes, 20, codec.decode), top_k(queries, codec.decode(codes), 20)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+
+
+def test_a_shortlist_is_ranked_as_if_nothing_else_were_there():
+    rng = np.random.default_rng(1)
+    documents = rng.normal(size=(60, 5)).astype(np.float32)
+    documents[30:] = documents[:30]
+    queries = rng.normal(size=(4, 5)).astype(np.float32)
+    rows = np.stack([rng.permutation(60)[:20] for _ in range(4)])
+    found, scores = rerank(queries, documents, rows)
+    for place, mine in enumerate(np.sort(rows, axis=1)):
+        best, values = in_full(queries[place : place + 1], documents[mine], 20)
+        assert np.array_equal(found[place], mine[best[0]])
+        assert np.array_equal(scores[place], values[0])

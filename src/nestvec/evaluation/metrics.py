@@ -2,6 +2,7 @@
 
 All read `ranked`, the gains of what was ranked, and where needed what was there to be found. A document that nobody
 judged has gain `UNJUDGED` and counts as not relevant, with gain 0. They agree with trec_eval's on the same files.
+Metrics named `condensed-…` are the same over the ranking without what nobody judged (Sakai 2007).
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 UNJUDGED = -1
-CUTOFF = 10
+_DEEPEST = 100  # places of the best possible order that are kept
 
 
 def recall(ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -46,13 +49,63 @@ def reciprocal_rank(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np
     return np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
 
 
-def ndcg(ranked: NDArray[np.int64], ideal: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Discounted cumulative gain over that of the best possible order; the gain is linear in the grade.
+def precision(ranked: NDArray[np.int64], relevant_from: int, cutoff: int) -> NDArray[np.float64]:
+    """Share of the first `cutoff` places that hold a relevant document; places that nothing was ranked for hold none.
+
+    Args:
+        ranked: (q, ≤ cutoff) gains in ranked order.
+        relevant_from: gain from which a document is relevant.
+        cutoff: at least 1.
+
+    Returns:
+        (q,) values between 0 and 1.
+    """
+    share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / cutoff
+    return share
+
+
+def accuracy(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float64]:
+    """1 where a relevant document is among those ranked, else 0.
+
+    Args:
+        ranked: (q, k) gains in ranked order.
+        relevant_from: gain from which a document is relevant.
+
+    Returns:
+        (q,) 0 or 1.
+    """
+    hit: NDArray[np.float64] = np.asarray((ranked >= relevant_from).any(axis=1), dtype=np.float64)
+    return hit
+
+
+def average_precision(
+    ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Precision at the rank of each relevant document, summed, over all relevant ones; those not ranked add 0.
+
+    Source: Buckley & Voorhees 2000; trec_eval's map.
+
+    Args:
+        ranked: (q, k) gains in ranked order.
+        relevant_from: gain from which a document is relevant.
+        relevant: (q,) relevant documents in the whole corpus, at least 1.
+
+    Returns:
+        (q,) values between 0 and 1.
+    """
+    hits = ranked >= relevant_from
+    at = hits.cumsum(axis=1) / np.arange(1, ranked.shape[1] + 1)
+    found: NDArray[np.float64] = np.where(hits, at, 0.0).sum(axis=1) / relevant
+    return found
+
+
+def ndcg(ranked: NDArray[np.number], ideal: NDArray[np.number]) -> NDArray[np.float64]:
+    """Discounted cumulative gain over that of the best possible order.
 
     Source: Järvelin & Kekäläinen 2002, with the discount 1 / log2(rank + 1) of trec_eval.
 
     Args:
-        ranked: (q, k) gains in ranked order.
+        ranked: (q, k) gains in ranked order, linear in the grade or of another form (`exponential`).
         ideal: (q, c) the query's highest gains up to the cutoff c, descending, 0 where it has fewer; one above 0.
 
     Returns:
@@ -62,6 +115,25 @@ def ndcg(ranked: NDArray[np.int64], ideal: NDArray[np.int64]) -> NDArray[np.floa
     found: NDArray[np.float64] = (np.maximum(ranked, 0) * _discount(ranked.shape[1])).sum(axis=1)
     share: NDArray[np.float64] = found / (ideal * _discount(ideal.shape[1])).sum(axis=1)
     return share
+
+
+def exponential(gains: NDArray[np.int64]) -> NDArray[np.float64]:
+    """2^g - 1 for a gain of g grades above the lowest, as web search counts (Burges et al. 2005).
+
+    Args:
+        gains: in thousandths of a grade; what nobody judged counts as 0.
+
+    Returns:
+        As many, at least 0.
+    """
+    values: NDArray[np.float64] = np.exp2(np.maximum(gains, 0) / 1000) - 1
+    return values
+
+
+def condensed(ranked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(q, k) gains with the judged documents moved up in their order, and `UNJUDGED` behind them."""
+    order = np.argsort(ranked == UNJUDGED, axis=1, kind="stable")
+    return np.take_along_axis(ranked, order, axis=1)
 
 
 def judged(ranked: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -121,31 +193,51 @@ class Judgements:
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[place] == keys, self.values[place], UNJUDGED)
 
-    def measure(self, query: NDArray[np.int64], documents: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    def measure(
+        self, query: NDArray[np.int64], documents: NDArray[np.int64], cutoffs: Sequence[int] = (10,)
+    ) -> dict[str, NDArray[np.float64]]:
         """Every metric of a ranking, per query.
 
         Args:
             query: (r,) rows of queries, each with a relevant document.
-            documents: (r, k) ranked rows of documents; the first `CUTOFF` are looked at.
+            documents: (r, k) ranked rows of documents.
+            cutoffs: places to cut at, 1 … 100; `map` looks at all that is ranked.
 
         Returns:
-            Metric name to (r,) values between 0 and 1.
+            Metric name to (r,) values between 0 and 1: recall@k, mrr@k, ndcg@k, judged@k, precision@k, ndcg-exp@k and
+            accuracy@k for each cutoff, map, and all but judged@k over condensed lists.
         """
-        found = self.gains(query, documents[:, :CUTOFF])
-        return {
-            f"recall@{CUTOFF}": recall(found, self.relevant_from, self.relevant[query]),
-            f"mrr@{CUTOFF}": reciprocal_rank(found, self.relevant_from),
-            f"ndcg@{CUTOFF}": ndcg(found, self._ideal[query]),
-            f"judged@{CUTOFF}": judged(found),
-        }
+        found = self.gains(query, documents)
+        usual, judged_only = self._measured(query, found, cutoffs), self._measured(query, condensed(found), cutoffs)
+        named = {f"condensed-{name}": values for name, values in judged_only.items() if not name.startswith("judged")}
+        return usual | named
+
+    def _measured(
+        self, query: NDArray[np.int64], found: NDArray[np.int64], cutoffs: Sequence[int]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Every metric of (r, k) gains in ranked order."""
+        relevant, least = self.relevant[query], self.relevant_from
+        values: dict[str, NDArray[np.float64]] = {}
+        for cutoff in cutoffs:
+            top, ideal = found[:, :cutoff], self._ideal[query, :cutoff]
+            values |= {
+                f"recall@{cutoff}": recall(top, least, relevant),
+                f"mrr@{cutoff}": reciprocal_rank(top, least),
+                f"ndcg@{cutoff}": ndcg(top, ideal),
+                f"judged@{cutoff}": judged(top),
+                f"precision@{cutoff}": precision(top, least, cutoff),
+                f"ndcg-exp@{cutoff}": ndcg(exponential(top), exponential(ideal)),
+                f"accuracy@{cutoff}": accuracy(top, least),
+            }
+        return {**values, "map": average_precision(found, least, relevant)}
 
 
 def _highest(query: NDArray[np.int64], gain: NDArray[np.int64], queries: int) -> NDArray[np.int64]:
-    """(q, CUTOFF) every query's highest gains, descending, padded with 0."""
+    """(q, _DEEPEST) every query's highest gains, descending, padded with 0."""
     order = np.lexsort((-gain, query))
     first = np.searchsorted(query[order], np.arange(queries))
     rank = np.arange(len(order)) - first[query[order]]
-    kept = rank < CUTOFF
-    highest = np.zeros((queries, CUTOFF), dtype=np.int64)
+    kept = rank < _DEEPEST
+    highest = np.zeros((queries, _DEEPEST), dtype=np.int64)
     highest[query[order][kept], rank[kept]] = gain[order][kept]
     return highest

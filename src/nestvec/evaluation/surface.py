@@ -1,6 +1,6 @@
-"""The surface: every system at every dimension and precision, ranked once and measured per query.
+"""The surface: what every system at every dimension and precision reaches, with intervals, compared and written down.
 
-One encoding per system goes in; a dimension is a re-normalised prefix of it and a precision a codec over that prefix.
+`ranking.py` makes the rankings that are measured here.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.evaluation.baselines import BM25, bm25_top_k
-from nestvec.evaluation.significance import Bootstrap, holm, randomisation_test
-from nestvec.vectors.codecs import CODECS, prefix
-from nestvec.vectors.topk import tie_order, top_k
+from nestvec.data.split import HELD_OUT
+from nestvec.evaluation.significance import Bootstrap, effect_size, holm, outcomes, randomisation_test
+from nestvec.vectors.topk import tie_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nestvec.evaluation.significance import Interval
+    from nestvec.vectors.codecs import Codec
 
-DEPTH = 100  # documents of a ranking that are kept
 FULL = "float32"
+PLAIN, PCA, HYBRID, TWO_STAGE = "plain", "pca", "hybrid", "two-stage"
 _HAIR = np.float32(1e-12)  # below a score of 0, where a float32's own steps are too fine for some readers
 COMPARED = ("recall@10", "mrr@10", "ndcg@10")
 
@@ -39,13 +39,17 @@ class Point:
         system: its name.
         dimension: width of the prefix; None for a system without vectors.
         precision: a name in `CODECS`; None for a system without vectors.
-        bytes_per_vector: what a document takes; None for a system without vectors.
+        bytes_per_vector: what a document takes in storage; None for a system without vectors.
+        kind: `plain`, or what it is made of others by: `pca`, `hybrid`, `two-stage`.
+        bytes_scanned: of two stages only: what the first reads of every document.
     """
 
     system: str
     dimension: int | None
     precision: str | None
     bytes_per_vector: int | None
+    kind: str = PLAIN
+    bytes_scanned: int | None = None
 
     @property
     def name(self) -> str:
@@ -61,11 +65,13 @@ class Ranking:
         point: where on the surface.
         rows: (q, k) documents, best first, as rows of the catalogue.
         scores: (q, k) float32.
+        codec: what the documents were coded with; None where nothing of the kind was.
     """
 
     point: Point
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
+    codec: Codec | None = None
 
 
 @dataclass(frozen=True)
@@ -94,57 +100,25 @@ class Topics:
         rows: (q,) rows of the data set's queries.
         ids: q query ids.
         splits: (q,) `validation` or `test`.
+        texts: (q,) a number for each query's text: the same text is one draw for the statistics. None: all differ.
     """
 
     rows: NDArray[np.int64]
     ids: Sequence[str]
     splits: NDArray[np.str_]
+    texts: NDArray[np.int64] | None = None
+
+    def of(self, split: str) -> NDArray[np.int64] | None:
+        """The texts' numbers of one split."""
+        return None if self.texts is None else self.texts[self.splits == split]
+
+    def bootstraps(self, resamples: int, rng: np.random.Generator) -> dict[str, Bootstrap]:
+        """One per split that has queries; validation first."""
+        sizes = {split: int((self.splits == split).sum()) for split in HELD_OUT}
+        return {split: Bootstrap(size, resamples, rng, self.of(split)) for split, size in sizes.items() if size}
 
 
 Values = dict[Point, dict[str, "NDArray[np.float64]"]]  # per point and metric, (q,) values in the topics' order
-
-
-def rank_dense(
-    system: str,
-    vectors: tuple[NDArray[np.float32], NDArray[np.float32]],
-    catalogue: Catalogue,
-    grid: tuple[Sequence[int], Sequence[str]],
-) -> Iterator[Ranking]:
-    """Rank with one system's vectors at every dimension and precision, wide before narrow.
-
-    Args:
-        system: its name.
-        vectors: (q, w) of the queries and (d, w) of the documents, float32, rows of unit length.
-        catalogue: the d documents.
-        grid: dimensions, each 1 … w, and precisions in `CODECS`.
-
-    Yields:
-        One ranking per dimension and precision.
-    """
-    order = catalogue.order
-    queries, documents = vectors[0], vectors[1][order]
-    for dimension in sorted(grid[0], reverse=True):
-        asked, held = prefix(queries, dimension), prefix(documents, dimension)
-        for precision in grid[1]:
-            codec = CODECS[precision](held)
-            rows, scores = top_k(asked, codec.decode(codec.encode(held)), DEPTH)
-            yield Ranking(Point(system, dimension, precision, codec.bytes_per_vector), order[rows], scores)
-
-
-def rank_bm25(queries: Sequence[str], catalogue: Catalogue, advance: Callable[[int], None] = lambda _: None) -> Ranking:
-    """Rank with BM25 over the documents' texts.
-
-    Args:
-        queries: q texts.
-        catalogue: the documents.
-        advance: called with the number of queries done since the last call.
-
-    Returns:
-        The ranking.
-    """
-    order = catalogue.order
-    rows, scores = bm25_top_k(queries, [catalogue.texts[row] for row in order], DEPTH, advance)
-    return Ranking(Point(BM25, None, None, None), order[rows], scores)
 
 
 def summarise(values: Values, topics: Topics, documents: int, bootstraps: dict[str, Bootstrap]) -> list[dict[str, Any]]:
@@ -182,6 +156,8 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Paired comparisons on the test split of all systems at full width and precision, Holm-corrected together.
 
+    The family is what the report shows: every two of BM25, the systems and their fusions with BM25, by three metrics.
+
     Args:
         values: per query.
         topics: the queries.
@@ -194,19 +170,21 @@ def compare(
     """
     test = topics.splits == "test"
     family: list[dict[str, Any]] = []
-    for a, b in combinations(reversed(full_width(values)), 2):
+    shown = full_width(point for point in values if point.kind in (PLAIN, HYBRID))
+    for a, b in combinations(reversed(shown), 2):
         for metric in COMPARED:
             difference = values[a][metric][test] - values[b][metric][test]
             entry = bootstrap.interval(difference)
-            p = randomisation_test(difference, resamples, rng)
-            found = {"a": a.name, "b": b.name, "split": "test", "metric": metric}
-            family.append({**found, "difference": entry.value, "low": entry.low, "high": entry.high, "p": p})
+            found: dict[str, Any] = {"a": a.name, "b": b.name, "split": "test", "metric": metric}
+            found |= {"difference": entry.value, "low": entry.low, "high": entry.high}
+            found |= {"effect": effect_size(difference), **asdict(outcomes(difference))}
+            family.append({**found, "p": randomisation_test(difference, resamples, rng, topics.of("test"))})
     corrected = holm([entry["p"] for entry in family])
     return [{**entry, "p_holm": p} for entry, p in zip(family, corrected, strict=True)]
 
 
 def full_width(values: Iterable[Point]) -> list[Point]:
-    """Every system at its widest and most precise, BM25 first, then in the order measured."""
+    """Every system at its widest and most precise, BM25 first, then in the order given."""
     widest: dict[str, Point] = {}
     for point in values:
         best = widest.setdefault(point.system, point)

@@ -26,7 +26,7 @@ class Measure:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row(Point):
     """One row of the surface: a point on one split."""
 
@@ -49,11 +49,16 @@ class Comparison:
     high: float
     p: float
     p_holm: float
+    effect: float = 0.0  # the mean over its standard deviation; 0 in runs of before it was written down
+    wins: int = 0  # queries for which `a` is better
+    ties: int = 0
+    losses: int = 0
 
     @property
     def turned(self) -> Comparison:
         """The same comparison as `b` less `a`."""
-        return replace(self, a=self.b, b=self.a, difference=-self.difference, low=-self.high, high=-self.low)
+        turned = {"difference": -self.difference, "low": -self.high, "high": -self.low, "effect": -self.effect}
+        return replace(self, a=self.b, b=self.a, wins=self.losses, losses=self.wins, **turned)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,13 @@ class Results:
     comparisons: tuple[Comparison, ...]
     timings: dict[str, float]  # stage to seconds
     unanswerable: dict[str, int] = field(default_factory=dict)  # split to queries left out: nothing relevant was judged
+    cutoffs: tuple[int, ...] = (10,)
+    missing_models: dict[str, str] = field(default_factory=dict)  # name to why it could not be had
+    codec_extras: dict[str, int] = field(default_factory=dict)  # point's name to bytes stored once for all vectors
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step(Point):
     """One test on the way from large vectors to small: the point's metric minus the reference's, on validation."""
 
@@ -112,6 +120,15 @@ class Confirmation:
 
 
 @dataclass(frozen=True)
+class Price:
+    """The memory of so many vectors in bytes, as recommended and whole in full precision."""
+
+    vectors: int
+    bytes: int
+    full_bytes: int
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """`recommendation.json`; `point` is None when the decision is not to ship."""
 
@@ -126,6 +143,10 @@ class Recommendation:
     steps: tuple[Step, ...] = ()
     gate: dict[str, GateCheck] = field(default_factory=dict)  # on validation: it decides
     test_gate: dict[str, GateCheck] = field(default_factory=dict)  # the same on test
+    max_bytes: int | None = None
+    min_recall: float | None = None
+    price: tuple[Price, ...] = ()
+    queries_needed: int | None = None  # about how many validation queries would tell more; None where they do
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.evaluation.metrics import Judgements
-from nestvec.evaluation.surface import Catalogue, rank_dense
+from nestvec.evaluation.ranking import rank_dense
+from nestvec.evaluation.surface import Catalogue
 from nestvec.training.tokens import encode_tokens
 
 if TYPE_CHECKING:

@@ -74,12 +74,13 @@ class ModelFolder:
     width: int
 
 
-def find_model(name: str, expected_sha256: str | None = None) -> ModelFolder:
+def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True) -> ModelFolder:
     """Locate a model and check its weights without loading it into PyTorch.
 
     Args:
         name: a folder, or a hub name; `all-MiniLM-L6-v2` may be said without its owner.
         expected_sha256: what model.safetensors must hash to, in hex; None leaves it to the pins known here.
+        fetch: whether the hub may be asked for what this machine does not have.
 
     Returns:
         The checked folder.
@@ -90,7 +91,7 @@ def find_model(name: str, expected_sha256: str | None = None) -> ModelFolder:
     """
     full_name = _full_name(name)
     pin = PINNED.get(full_name)
-    path = Path(name) if Path(name).is_dir() else _packaged(pin) or _from_hub(full_name, pin)
+    path = Path(name) if Path(name).is_dir() else _packaged(pin) or _from_hub(full_name, pin, fetch)
     found = _check_weights(path, name)
     card = path / CARD
     pins = {
@@ -210,7 +211,7 @@ def _packaged(pin: Pin | None) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _from_hub(name: str, pin: Pin | None) -> Path:
+def _from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
     """Fetch a model's folder from the Hugging Face hub, or find it in its cache."""
     try:
         from huggingface_hub import snapshot_download
@@ -226,6 +227,7 @@ def _from_hub(name: str, pin: Pin | None) -> Path:
                 revision=pin.revision if pin else None,
                 allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
                 ignore_patterns=["onnx/*", "openvino/*"],
+                local_files_only=not fetch,
             )
         )
     except Exception as error:  # no network, no such repository, a broken cache: the hub's library has a class for each

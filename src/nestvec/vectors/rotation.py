@@ -62,12 +62,12 @@ def rotate(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     return rotated
 
 
-def rotate_back(levels: NDArray[np.float64], unit: float) -> NDArray[np.float32]:
+def rotate_back(levels: NDArray[np.float64], unit: float | NDArray[np.float64]) -> NDArray[np.float32]:
     """Levels times the transposed rotation, rounded only where they become float32.
 
     Args:
         levels: (n, d) whole numbers, a few bits each.
-        unit: what a level of 1 stands for.
+        unit: what a level of 1 stands for; (n, 1) where that differs from row to row.
 
     Returns:
         (n, d) float32.
@@ -85,7 +85,9 @@ def by_rows(
     return np.concatenate([work(rows[start : start + _ROWS]) for start in starts])
 
 
+@lru_cache(maxsize=4)
 def _whole(dimension: int) -> NDArray[np.float64]:
-    """The rotation's entries as whole numbers."""
+    """The rotation's entries as whole numbers, read-only."""
     whole: NDArray[np.float64] = np.ldexp(rotation(dimension).astype(np.float64), _BITS)
+    whole.flags.writeable = False
     return whole

@@ -1,0 +1,180 @@
+"""Oracles: vectors small enough to rank by eye; the parts of two stages one by one; a singular value decomposition;
+reciprocal rank fusion by its definition, a document at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nestvec.evaluation.baselines import principal_axes
+from nestvec.evaluation.ranking import fuse, rank_bm25, rank_dense, rank_principal, rank_two_stage
+from nestvec.evaluation.surface import HYBRID, PCA, TWO_STAGE, Catalogue, Point, Ranking
+from nestvec.settings import DEPTH
+from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.topk import top_k
+
+BM25 = Point("bm25", None, None, None)
+
+
+def drawn(queries, documents, width, seed=0):
+    """Vectors whose directions differ in spread, as a model's do."""
+    rng = np.random.default_rng(seed)
+    spread = np.exp(-np.arange(width) / width * 3)
+    return tuple(prefix((rng.normal(size=(rows, width)) * spread).astype(np.float32), width)
+                 for rows in (queries, documents))  # fmt: skip
+
+
+def catalogue_of(documents):
+    names = np.random.default_rng(9).permutation(documents)
+    return Catalogue([f"d{name:04}" for name in names], [f"word{name}" for name in names])
+
+
+# Ranking
+
+
+def test_points_of_vectors_made_by_hand():
+    catalogue = Catalogue(["a", "b", "c", "d"], ["", "", "", ""])
+    documents = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0.6, 0.48, 0.64, 0], [0.8, 0.6, 0, 0]], dtype=np.float32)
+    queries = np.array([[1, 0, 0, 0], [0, 0.28, 0.96, 0]], dtype=np.float32)
+    found = list(rank_dense("mnr", (queries, documents), catalogue, ((2, 4, 1), ("float32", "int8"))))
+    expected = [
+        ("float32", 4, 16),
+        ("int8", 4, 4),
+        ("float32", 2, 8),
+        ("int8", 2, 2),
+        ("float32", 1, 4),
+        ("int8", 1, 1),
+    ]
+    assert [ranking.point for ranking in found] == [Point("mnr", width, name, size) for name, width, size in expected]
+    # at 4: by cosine; at 2: c becomes (0.78, 0.62), query 1 becomes (0, 1); at 1: all 1 or 0, so ids decide, d first
+    orders = {4: [[0, 3, 2, 1], [2, 1, 3, 0]], 2: [[0, 3, 2, 1], [1, 2, 3, 0]], 1: [[3, 2, 0, 1], [3, 2, 1, 0]]}
+    for ranking in found:
+        assert ranking.rows.tolist() == orders[ranking.point.dimension], ranking.point.name
+        assert (np.diff(ranking.scores, axis=1) <= 0).all()
+    assert found[0].scores[0].tolist() == pytest.approx([1, 0.8, 0.6, 0])
+    assert [ranking.point.name for ranking in found][:2] == ["mnr.4.float32", "mnr.4.int8"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_codec_is_fitted_on_the_renormalised_prefixes_of_the_documents(precision):
+    rng = np.random.default_rng(0)
+    queries, documents = (prefix(rng.normal(size=(rows, 64)).astype(np.float32), 64) for rows in (5, 90))
+    catalogue = Catalogue([f"d{90 - row:03}" for row in range(90)], [""] * 90)  # in tie order as they stand
+    [found] = rank_dense("mnr", (queries, documents), catalogue, ((8,), (precision,)))
+    held = prefix(documents, 8)
+    codec = CODECS[precision](held)
+    rows, scores = top_k(prefix(queries, 8), codec.decode(codec.encode(held)), DEPTH)
+    assert np.array_equal(found.rows, rows)
+    assert np.array_equal(found.scores, scores)
+
+
+def test_a_ranking_holds_a_hundred_documents_at_most():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(3, 8)).astype(np.float32), rng.normal(size=(150, 8)).astype(np.float32)
+    catalogue = Catalogue([f"d{row:03}" for row in range(150)], [f"word{row}" for row in range(150)])
+    [ranking] = rank_dense("mnr", vectors, catalogue, ((8,), ("float32",)))
+    assert ranking.rows.shape == ranking.scores.shape == (3, DEPTH)
+    assert rank_bm25(["word7"], catalogue).rows.shape == (1, DEPTH)
+
+
+def test_the_order_of_the_catalogue_does_not_matter():
+    rng = np.random.default_rng(1)
+    ids, texts = ["z", "é", "a", "\U0001f600", "\uffee"], ["deck screw"] * 3 + ["drill", "deck"]
+    queries = rng.normal(size=(4, 6)).astype(np.float32)
+    documents = np.tile(rng.normal(size=6).astype(np.float32), (5, 1))  # all the same: only ids decide
+    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 1, 3]):
+        catalogue = Catalogue([ids[row] for row in order], [texts[row] for row in order])
+        [ranking] = rank_dense("mnr", (queries, documents), catalogue, ((6,), ("int8",)))
+        assert [catalogue.ids[row] for row in ranking.rows[0]] == ["\U0001f600", "\uffee", "é", "z", "a"]
+        words = rank_bm25(["deck screw", "zzz"], catalogue)
+        assert [catalogue.ids[row] for row in words.rows[0]] == ["é", "z", "a", "\uffee", "\U0001f600"]
+        assert [catalogue.ids[row] for row in words.rows[1]] == ["\U0001f600", "\uffee", "é", "z", "a"]
+        assert words.point == BM25
+        assert words.point.name == "bm25"
+
+
+# Two stages
+
+
+def test_two_stages_rank_the_shortlist_by_the_larger_code():
+    vectors, catalogue = drawn(7, 400, 64), catalogue_of(400)
+    found = rank_two_stage("mnr", vectors, catalogue, ((8, "int8"), (64, "int8")), 120)
+    order = catalogue.order
+    sides = {width: (prefix(vectors[0], width), prefix(vectors[1][order], width)) for width in (8, 64)}
+    decoded = {}
+    for width, (_, held) in sides.items():
+        codec = CODECS["int8"](held)
+        decoded[width] = codec.decode(codec.encode(held))
+    shortlist = top_k(sides[8][0], decoded[8], 120)[0]
+    for query, rows in enumerate(shortlist):
+        scores = (decoded[64][rows].astype(float) @ sides[64][0][query].astype(float)).astype(np.float32)
+        best = sorted(range(120), key=lambda place: (-scores[place], rows[place]))[:DEPTH]
+        assert found.rows[query].tolist() == order[rows[best]].tolist()
+        assert found.scores[query] == pytest.approx(scores[best], abs=1e-7)
+    assert found.point == Point("mnr-via-8-int8", 64, "int8", 8 + 64, TWO_STAGE, 8)
+    assert found.point.name == "mnr-via-8-int8.64.int8"
+
+
+def test_a_shortlist_of_everything_is_the_larger_code_alone():
+    vectors, catalogue = drawn(5, 90, 32), catalogue_of(90)
+    two = rank_two_stage("mnr", vectors, catalogue, ((4, "binary"), (32, "int4")), 100)
+    [one] = rank_dense("mnr", vectors, catalogue, ((32,), ("int4",)))
+    assert np.array_equal(two.rows, one.rows)
+    assert np.array_equal(two.scores, one.scores)
+
+
+# Principal axes
+
+
+def test_principal_axes_are_those_of_a_singular_value_decomposition():
+    queries, documents = drawn(6, 300, 24)
+    turned = principal_axes(queries, documents)
+    mean = documents.astype(float).mean(axis=0)
+    axes = np.linalg.svd(documents - mean, full_matrices=False)[2]
+    for side, whole in zip(turned, (queries, documents), strict=True):
+        assert np.abs(side) == pytest.approx(np.abs((whole - mean) @ axes.T), abs=1e-4)  # but for the signs
+        assert side.dtype == np.float32
+    spread = turned[1].var(axis=0)
+    assert (np.diff(spread) <= 1e-7).all()
+    kept = [float(((turned[1] @ np.eye(24)[:, :width]) ** 2).sum()) for width in (1, 6, 24)]
+    assert kept[0] < kept[1] < kept[2]
+
+
+def test_principal_points_are_marked_and_hold_more_than_a_cut_where_spread_hides_behind():
+    rng = np.random.default_rng(3)
+    latent = rng.normal(size=(2000, 4)) @ np.eye(4, 32, 28)  # what matters stands in the last numbers
+    vectors = tuple(
+        prefix((latent[rows] + 0.1 * rng.normal(size=(len(latent[rows]), 32))).astype(np.float32), 32)
+        for rows in (slice(0, 50), slice(0, 2000))
+    )
+    catalogue = catalogue_of(2000)
+    [whole] = rank_dense("mnr", vectors, catalogue, ((32,), ("float32",)))
+    [plain] = rank_dense("mnr", vectors, catalogue, ((4,), ("float32",)))
+    [turned] = rank_principal("mnr", vectors, catalogue, (4,))
+    assert turned.point == Point("mnr-pca", 4, "float32", 16, PCA)
+
+    def agreeing(ranking):
+        return np.mean([len({*a} & {*b}) for a, b in zip(ranking.rows[:, :10], whole.rows[:, :10], strict=True)])
+
+    assert agreeing(turned) > agreeing(plain) + 3
+
+
+# Fusion
+
+
+def test_fusion_adds_reciprocal_ranks_and_breaks_ties_by_id():
+    ids = ["a", "b", "c", "d", "e"]
+    catalogue = Catalogue(ids, ids)
+    dense = Ranking(Point("mnr", 8, "float32", 32), np.array([[0, 1, 2]]), np.zeros((1, 3), np.float32))
+    lexical = Ranking(BM25, np.array([[3, 0, 1]]), np.zeros((1, 3), np.float32))
+    found = fuse(dense, lexical, catalogue)
+    points = {"a": 1 / 61 + 1 / 62, "b": 1 / 62 + 1 / 63, "d": 1 / 61, "c": 1 / 63}
+    assert [ids[row] for row in found.rows[0]] == ["a", "b", "d"]
+    assert found.scores[0].tolist() == pytest.approx([points[name] for name in "abd"])
+    assert found.point == Point("mnr+bm25", 8, "float32", 32, HYBRID)
+    swapped = fuse(
+        Ranking(dense.point, np.array([[0, 1]]), np.zeros((1, 2), np.float32)),
+        Ranking(BM25, np.array([[1, 0]]), np.zeros((1, 2), np.float32)),
+        catalogue,
+    )
+    assert [ids[row] for row in swapped.rows[0]] == ["b", "a"]  # equal points: the greater id first

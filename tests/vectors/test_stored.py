@@ -1,0 +1,72 @@
+"""Oracle: another process, which decodes what was saved; the bits must be the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from drawn_vectors import directions, like_a_models
+from safetensors.numpy import save_file
+
+from nestvec.errors import InputError
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.stored import load_codecs, load_codes, save_codecs, save_codes
+
+ELSEWHERE = """
+import sys
+import numpy as np
+from nestvec.vectors.stored import load_codes
+codec, codes = load_codes(__import__("pathlib").Path(sys.argv[1]))
+np.save(sys.argv[2], codec.decode(codes))
+np.save(sys.argv[3], codec.encode(np.load(sys.argv[4])))
+"""
+
+
+@pytest.mark.parametrize("width", [384, 13])
+@pytest.mark.parametrize("precision", CODECS)
+def test_another_process_decodes_and_codes_the_same_bits(tmp_path, precision, width):
+    documents = like_a_models(60) if width == 384 else directions(60, width)
+    codec = CODECS[precision](documents[:40])
+    codes = codec.encode(documents)
+    save_codes(tmp_path / "codes.safetensors", codec, codes)
+    np.save(tmp_path / "documents.npy", documents)
+    names = [str(tmp_path / name) for name in ("codes.safetensors", "decoded.npy", "coded.npy", "documents.npy")]
+    subprocess.run([sys.executable, "-c", ELSEWHERE, *names], check=True)
+    assert np.array_equal(np.load(tmp_path / "decoded.npy"), codec.decode(codes))
+    coded = np.load(tmp_path / "coded.npy")
+    assert coded.dtype == codes.dtype
+    assert np.array_equal(coded, codes)
+
+
+def test_codecs_of_a_system_share_a_file(tmp_path):
+    documents = directions(50, 16)
+    codecs = {f"{width}.{name}": fit(documents[:, :width]) for width in (16, 8) for name, fit in CODECS.items()}
+    save_codecs(tmp_path / "codecs.safetensors", codecs)
+    loaded = load_codecs(tmp_path / "codecs.safetensors")
+    assert set(loaded) == set(codecs)
+    for name, codec in codecs.items():
+        part = documents[:, : int(name.split(".")[0])]
+        assert type(loaded[name]) is type(codec)
+        assert loaded[name].bytes_per_vector == codec.bytes_per_vector
+        assert np.array_equal(loaded[name].encode(part), codec.encode(part))
+
+
+def test_what_is_no_such_file_is_refused(tmp_path):
+    path = tmp_path / "codes.safetensors"
+    with pytest.raises(InputError, match="cannot be read"):
+        load_codes(path)
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_codecs(path)
+    save_file({"codes": np.zeros(3)}, path)
+    with pytest.raises(InputError, match="of another form"):
+        load_codes(path)
+    codec = CODECS["int8"](directions(5, 4))
+    save_codecs(path, {"4.int8": codec})
+    with pytest.raises(InputError, match="lacks codes"):
+        load_codes(path)
+    save_file({"x": np.zeros(3)}, path, metadata={"format": "nestvec codes 1"})
+    with pytest.raises(InputError, match="is damaged"):
+        load_codecs(path)
