@@ -106,7 +106,7 @@ def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything:
     if not everything:
         full = {point.name for point in full_width(_points(folders[0]))}
         shared = [name for name in shared if name in full]
-    chosen = tuple(_chosen(folder) for folder in folders)
+    chosen = _chosen(folders[0]), _chosen(folders[1])
     pairs = [(_CHOSEN, *chosen), *((name, name, name) for name in shared)]
     ids = sorted(next(iter(values[0].values())))
     rng = np.random.default_rng(_SEED)
