@@ -8,6 +8,7 @@ from nestvec.files import RunFolder, replacing, write_text
 from nestvec.report.content import read_content
 from nestvec.report.figures import draw_figures
 from nestvec.report.html import render
+from nestvec.report.tables import write_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,7 @@ __all__ = ["write_report"]
 
 
 def write_report(folder: RunFolder) -> Path:
-    """Write `report.html` and `figures/` from the run's files alone; the same files give the same bytes.
+    """Write `report.html`, `figures/` and `tables/` from the run's files alone; the same files give the same bytes.
 
     Args:
         folder: a finished run.
@@ -30,6 +31,8 @@ def write_report(folder: RunFolder) -> Path:
     content = read_content(folder)
     with replacing(folder.path("figures")) as directory:
         drawings = draw_figures(content, directory)
+    with replacing(folder.path("tables")) as directory:
+        write_tables(content, directory)
     report = folder.path("report")
     write_text(report, render(content, drawings))
     return report

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.evaluation.surface import Point
+from nestvec.evaluation.surface import HYBRID, PLAIN, Point
 from nestvec.report.changes import Changes, Key, read_changes
 from nestvec.report.conform import MisfitError, conform, load_json
 from nestvec.report.facts import (
@@ -63,8 +63,8 @@ class Content:
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """The baseline first, BM25 last, the others as the results list them."""
-        named = dict.fromkeys(row.system for row in self.rows)
+        """The baseline first, BM25 last, the others as the results list them; none that is made of others."""
+        named = dict.fromkeys(row.system for row in self.rows if row.kind == PLAIN)
         return tuple(sorted(named, key=lambda name: (name == LEXICAL, name != BASELINE)))
 
     @property
@@ -85,11 +85,39 @@ class Content:
 
     @property
     def full_width(self) -> tuple[Row, ...]:
-        """Test rows at full width and precision, and BM25: the comparison that needs no trade-off."""
-        wanted = {_key(row): row for row in self.split("test")}
-        width, precision = self.before.dimension, self.before.precision
-        keys = [(name, None, None) if name == LEXICAL else (name, width, precision) for name in self.systems]
-        return tuple(wanted[key] for key in keys if key in wanted)
+        """Test rows of each system's own full width and precision, of BM25, and of both fused: no trade-off."""
+        full = [self.widest(name) for name in self.systems]
+        return (*(row for row in full if row is not None), *self.made(HYBRID))
+
+    def widest(self, system: str) -> Row | None:
+        """A system's test row at its greatest width and full precision; None where that was not measured."""
+        rows = [row for row in self.split("test") if row.system == system]
+        row = max(rows, key=lambda row: (row.dimension or 0, row.bytes_per_vector or 0), default=None)
+        return row if row is None or row.precision in (None, self.before.precision) else None
+
+    def made(self, kind: str) -> tuple[Row, ...]:
+        """Test rows that are made of others in one way, as the results list them."""
+        return tuple(row for row in self.rows if (row.kind, row.split) == (kind, "test"))
+
+    @property
+    def frontier(self) -> tuple[Row, ...]:
+        """The test rows that nothing smaller reaches, by rising bytes; of equals at one size, the first listed."""
+        metric, best, kept = self.recommendation.metric, -1.0, []
+        rows = [row for row in self.split("test") if row.bytes_per_vector]
+        for row in sorted(rows, key=lambda row: (row.bytes_per_vector or 0, -row.metrics[metric].value)):
+            if row.metrics[metric].value > best:
+                best = row.metrics[metric].value
+                kept.append(row)
+        return tuple(kept)
+
+    def cell(self, system: str, dimension: int, precision: str) -> Row | None:
+        """A system's test row at a dimension and precision."""
+        return next((row for row in self.line(system, precision) if row.dimension == dimension), None)
+
+    def measured(self, system: str) -> tuple[int, ...]:
+        """A system's dimensions on test, wide before narrow."""
+        found = {row.dimension for row in self.split("test") if row.system == system and row.dimension}
+        return tuple(sorted(found, reverse=True))
 
     @property
     def lexical(self) -> Row | None:
@@ -115,9 +143,9 @@ class Content:
         return tuple(sorted(rows, key=lambda row: row.dimension or 0))
 
     def split(self, split: str) -> tuple[Row, ...]:
-        """The rows of one split, systems in order, wide before narrow, exact before coded."""
+        """The plain rows of one split, systems in order, wide before narrow, exact before coded."""
         order = {name: place for place, name in enumerate(self.systems)}
-        rows = [row for row in self.rows if row.split == split]
+        rows = [row for row in self.rows if (row.split, row.kind) == (split, PLAIN)]
         return tuple(
             sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), -(row.bytes_per_vector or 0)))
         )
@@ -186,7 +214,7 @@ def _check(results: Results, file: Path) -> None:
 
 def _before(rows: tuple[Row, ...], file: Path) -> Row:
     """The pretrained model's test row with the most bytes: full width, full precision."""
-    candidates = [row for row in rows if row.system == BASELINE and row.split == "test"]
+    candidates = [row for row in rows if (row.system, row.split, row.kind) == (BASELINE, "test", PLAIN)]
     if not candidates:
         raise InputError(f"has no test row for {BASELINE!r}", "the results of a finished run", file=file)
     return max(candidates, key=lambda row: (row.dimension or 0, row.bytes_per_vector or 0))
@@ -199,9 +227,10 @@ def _after(rows: tuple[Row, ...], before: Row, recommendation: Recommendation) -
         row = test.get(_key(point)) if point else None
         if row is not None and row.system != BASELINE:
             return row
-    widths = {(before.dimension, before.precision), (None, None)}
-    others = [row for row in rows if row.split == "validation" and row.system != BASELINE]
-    others = [row for row in others if (row.dimension, row.precision) in widths and _key(row) in test]
+    others = [row for row in rows if (row.split, row.kind) == ("validation", PLAIN) and row.system != BASELINE]
+    others = [row for row in others if row.precision in (before.precision, None) and _key(row) in test]
+    widest = {row.system: row.dimension for row in sorted(others, key=lambda row: row.dimension or 0)}
+    others = [row for row in others if row.dimension == widest[row.system]]
     best = max(others, key=lambda row: row.metrics[recommendation.metric].value, default=before)
     return test[_key(best)]
 

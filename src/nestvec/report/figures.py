@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from nestvec.evaluation.surface import PLAIN
 from nestvec.report.drawing import INK, MUTED, PAPER, STYLES, draw, entry, head
 from nestvec.report.facts import BASELINE, LEXICAL
+from nestvec.report.heatmap import heat_maps
 from nestvec.report.histogram import draw_grades
 from nestvec.report.learning import draw_loss, draw_validation
 
@@ -37,7 +39,14 @@ def style_places(systems: tuple[str, ...]) -> dict[str, int]:
 def all_places(content: Content) -> dict[str, int]:
     """The row in `STYLES` of every system that the report names."""
     tested = (step.system for step in content.recommendation.steps)
-    return style_places((*content.systems, *tested, *(training.system for training in content.trainings)))
+    places = style_places((*content.systems, *tested, *(training.system for training in content.trainings)))
+    made = {row.system for row in content.rows if row.kind != PLAIN}
+    return places | {name: places[_origin(name, content.systems)] for name in made}
+
+
+def _origin(name: str, systems: tuple[str, ...]) -> str:
+    """The system that one made of others is named after: `mnr` of `mnr+bm25`, `mnr-pca` and `mnr-via-48-int8`."""
+    return max((system for system in systems if name.startswith(system)), key=len, default=systems[0])
 
 
 def draw_figures(content: Content, directory: Path) -> dict[str, str]:
@@ -52,6 +61,7 @@ def draw_figures(content: Content, directory: Path) -> dict[str, str]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     figures = _FIGURES | (_LOSS if content.trainings else {}) | (_LEARNING if content.validated else {})
+    figures = {**figures, **heat_maps(content)}
     return {name: draw(name, paint, content, directory) for name, paint in figures.items()}
 
 
@@ -104,8 +114,17 @@ def _ticks(axes: Axes, values: list[int]) -> None:
     axes.minorticks_off()
 
 
+def _powers(low: int, high: int) -> list[int]:
+    """Three times every second power of two between the ends, about: 12, 48, 192, 768."""
+    found = [3 * 4**place for place in range(12) if low <= 3 * 4**place <= high]
+    return found or [low]
+
+
 def _by_bytes(axes: Axes, content: Content) -> None:
-    """Recall@10 against bytes per vector: a marker per system, a filling per precision, a ring on the choice."""
+    """Recall@10 against bytes per vector: a marker per system, a filling per precision, a ring on the choice.
+
+    The line is the frontier: what is best at so many bytes or fewer.
+    """
     systems: list[Artist] = []
     for system, place in style_places(content.systems).items():
         if system == LEXICAL:
@@ -114,11 +133,19 @@ def _by_bytes(axes: Axes, content: Content) -> None:
         for precision in content.precisions:
             rows, look = content.line(system, precision), _look(content, STYLES[place].light, precision)
             sizes = [row.bytes_per_vector or 0 for row in rows]
-            axes.plot(sizes, [row.metrics["recall@10"].value for row in rows], marker=STYLES[place].marker, **look)
+            values = [row.metrics["recall@10"].value for row in rows]
+            axes.plot(sizes, values, marker=STYLES[place].marker, **{**look, "linestyle": ""}, markersize=4, alpha=0.8)
         systems.append(entry(system, color=STYLES[place].light, marker=STYLES[place].marker, linestyle=""))
-    _ticks(axes, sorted({row.bytes_per_vector for row in content.split("test") if row.bytes_per_vector}))
+    sizes = [row.bytes_per_vector for row in content.split("test") if row.bytes_per_vector]
+    _ticks(axes, _powers(min(sizes), max(sizes)))
     axes.set_xlabel("bytes per vector (log scale)")
-    kinds: list[Artist] = [entry(name, marker="o", **_look(content, MUTED, name)) for name in content.precisions]
+    looks = {name: {**_look(content, MUTED, name), "linestyle": ""} for name in content.precisions}
+    kinds: list[Artist] = [entry(name, marker="o", **look) for name, look in looks.items()]
+    best = content.frontier
+    line: dict[str, Any] = {"color": INK, "linewidth": 1.2}
+    axes.step([row.bytes_per_vector or 0 for row in best], [row.metrics["recall@10"].value for row in best],
+              where="post", zorder=1, **line)  # fmt: skip
+    kinds.append(entry("frontier", **line))
     if content.ship and content.after.bytes_per_vector:
         kinds.append(_ring(axes, content.after))
     head(axes, f"recall@10, mean of {content.before.queries:,} test queries", systems, kinds)

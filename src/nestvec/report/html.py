@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nestvec.errors import MissingExtraError
-from nestvec.report import words
+from nestvec.report import heatmap, words
 from nestvec.report.drawing import STYLES
 from nestvec.report.facts import METRICS
 from nestvec.report.figures import all_places
@@ -60,6 +60,7 @@ def render(content: Content, drawings: dict[str, str]) -> str:
         "places": all_places(content),
         "described": described(content),
         "metrics": METRICS,
+        "heat_maps": {name: heatmap.figure_name(name) for name in content.systems if content.measured(name)},
     }
     return fill("report.html.jinja", facts, drawings)
 
@@ -122,6 +123,7 @@ def described(content: Content) -> dict[str, str]:
         "mrr_by_dimension": f"Line chart of MRR@10 by dimension in {full}. " + _lines(content, "mrr@10"),
         "recall_by_bytes": "Chart of recall@10 by bytes per vector. " + _sizes(content),
         "grades": histogram(content.grades),
+        **{heatmap.figure_name(name): heatmap.described(name, content) for name in content.systems},
         "learning_loss": "Line chart of the training loss by step, 1 where a system begins. " + _losses(content),
         **{f"learning_{name}": _learning(content, f"{name}@10") for name in ("recall", "ndcg")},
     }
@@ -148,6 +150,8 @@ def _sizes(content: Content) -> str:
             sentences += [f"{system} in {precision}: {', '.join(values)} bytes."] if values else []
     if content.lexical is not None:
         sentences.append(f"{content.lexical.system}: {number(content.lexical.metrics['recall@10'].value)}, no vectors.")
+    best = [f"{point(row)} at {count(row.bytes_per_vector)}" for row in content.frontier]
+    sentences.append(f"The frontier, by bytes: {', '.join(best)}.")
     if content.ship:
         sentences.append(f"Recommended: {point(content.after)}.")
     return " ".join(sentences)
@@ -237,6 +241,12 @@ def gigabytes(bytes_per_vector: int, vectors: int) -> str:
     return f"{size:,.1f}{NBSP}GB" if size >= 1 else f"{1000 * size:,.0f}{NBSP}MB"
 
 
+def millions(value: int) -> str:
+    """A large count in words."""
+    number_ = value // 1_000_000
+    return "one million" if number_ == 1 else f"{number_:,} million"
+
+
 def duration(seconds: float) -> str:
     """A time a person can judge."""
     if round(seconds, 1) < 60:
@@ -274,7 +284,7 @@ def setting(value: object) -> str:
 
 
 _FILTERS = (
-    capital, count, duration, gigabytes, grades, interval, number, p_value, percent, plain, point, setting, shortened,
-    signed, times,
+    capital, count, duration, gigabytes, grades, interval, millions, number, p_value, percent, plain, point, setting,
+    shortened, signed, times,
 )  # fmt: skip
 FILTERS: dict[str, Callable[..., str]] = {function.__name__: function for function in _FILTERS}

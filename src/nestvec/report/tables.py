@@ -1,0 +1,64 @@
+"""The report's tables as CSV, every number as it was measured: for spreadsheets and other people's plots."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from nestvec.evaluation.surface import Point
+    from nestvec.report.content import Content
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would calculate
+
+
+def write_tables(content: Content, directory: Path) -> None:
+    """Write surface.csv, frontier.csv, comparisons.csv and steps.csv.
+
+    Args:
+        content: the facts.
+        directory: where to; made if it is missing.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "surface": [_measured(row) for row in content.rows],
+        "frontier": [_measured(row) for row in content.frontier],
+        "comparisons": [asdict(entry) for entry in content.results.comparisons],
+        "steps": [asdict(step) for step in content.recommendation.steps],
+    }
+    for name, rows in tables.items():
+        _write(directory / f"{name}.csv", rows)
+
+
+def _measured(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of the surface
+    """A row of the surface with three columns for each metric."""
+    flat: dict[str, Any] = {**_place(row), "split": row.split, "queries": row.queries, "documents": row.documents}
+    for name, measure in row.metrics.items():
+        flat |= {name: measure.value, f"{name} low": measure.low, f"{name} high": measure.high}
+    return flat
+
+
+def _place(point: Point) -> dict[str, Any]:
+    """What identifies a point, and its costs."""
+    names = ("system", "kind", "dimension", "precision", "bytes_per_vector", "bytes_scanned")
+    return {name: getattr(point, name) for name in names}
+
+
+def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Rows with a head of all their columns; an empty table has neither."""
+    table = list(rows)
+    heads = list(dict.fromkeys(name for row in table for name in row))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, heads)
+        if heads:
+            writer.writeheader()
+        writer.writerows({name: _safe(value) for name, value in row.items()} for row in table)
+
+
+def _safe(value: object) -> object:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
