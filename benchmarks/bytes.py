@@ -1,6 +1,6 @@
-"""How good 48 and 24 bytes are: the best vector of a finished run at each size, beside full widths in float32.
+"""How good 50 and 26 bytes are: the best vector of a finished run at each size, beside full widths in float32.
 
-    nestvec run TABLE --systems mnr,graded --precisions float32,int8,int4,int2,binary --out DIR
+    nestvec run TABLE --systems mnr,graded --out DIR
     python benchmarks/bytes.py DIR
 
 Dimension, precision and system are chosen on the validation split, and the differences are those of the test split,
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from nestvec.evaluation.significance import Bootstrap
 
 METRIC = "recall@10"
-SIZES = (192, 96, 48, 24)
+SIZES = (194, 98, 50, 26)
 BESIDE = (("mnr", "float32"), ("pretrained", "float32"))
 
 Point = tuple[str, int, str]
@@ -28,14 +28,13 @@ Point = tuple[str, int, str]
 def read(folder: Path) -> tuple[dict[Point, int], dict[str, dict[Point, np.ndarray]]]:
     """Bytes of each dense point, and its values of `METRIC` per split, in the order of the queries."""
     rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))["surface"]
-    sizes = {
-        (row["system"], row["dimension"], row["precision"]): row["bytes_per_vector"] for row in rows if row["dimension"]
-    }
+    plain = [row for row in rows if row["dimension"] and row["kind"] == "plain"]
+    sizes = {(row["system"], row["dimension"], row["precision"]): row["bytes_per_vector"] for row in plain}
     table = pq.read_table(folder / "per_query.parquet", filters=[("metric", "=", METRIC)]).to_pylist()
     found: dict[str, dict[Point, list[float]]] = {"validation": {}, "test": {}}
     for row in table:
-        if row["dimension"]:
-            point = row["system"], row["dimension"], row["precision"]
+        point = row["system"], row["dimension"], row["precision"]
+        if point in sizes:
             found[row["split"]].setdefault(point, []).append(row["value"])
     arrays = {split: {point: np.array(held) for point, held in points.items()} for split, points in found.items()}
     return sizes, arrays

@@ -144,7 +144,8 @@ VALUES = {
     "dimensions": st.lists(st.integers(1, 10**5), min_size=1), "metric": st.sampled_from(metrics(())),
     "margin": st.floats(1e-9, 0.999), "max_bytes": st.integers(1, 10**6), "min_recall": st.floats(1e-6, 1),
     "cutoffs": st.lists(st.integers(1, 100)), "shortlist": st.integers(100, 10**6), "bigger": st.just(""),
-    "two_stage": st.lists(st.sampled_from(["48.int8:384.int8", "384.binary:384.float16"])), "seed": st.integers(0, 2**32 - 1),
+    "two_stage": st.lists(st.sampled_from(["48.int8:384.int8", "384.binary:384.float16"])),
+    "seed": st.integers(0, 2**32 - 1),
 }  # fmt: skip
 OPTIONS = st.fixed_dictionaries({}, optional=VALUES)
 

@@ -203,16 +203,12 @@ def compare(
 ) -> None:
     """Two finished runs on the same test queries: the second less the first, with intervals and tests."""
     from nestvec.comparing import compare as compare_runs
-    from nestvec.files import write_json
     from nestvec.terminal import print_comparison
 
     found = compare_runs(run_a, run_b, metric, everything)
     print_comparison(found, Console(highlight=False))
     if out is not None:
-        try:
-            write_json(out, found.to_json())
-        except OSError as error:
-            raise InputError(f"cannot be written ({error.strerror})", "a JSON file", file=out) from error
+        found.save(out)
 
 
 @app.command()

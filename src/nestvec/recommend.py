@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 PRETRAINED = "pretrained"
 RECALL = "recall@10"  # what `min_recall` is about
 SIZES = (1_000_000, 10_000_000, 100_000_000)  # vectors whose memory the answer states
-# The correction that small codes keep with each vector, 2 bytes, must not make 384 numbers of 4 bits lose their place to
-# 192 of 8: a wider point undercuts another one at up to this many times its bytes.
+# A wider point undercuts another at up to this many times its bytes: small codes keep a correction of 2 bytes with each
+# vector, for which 384 numbers of 4 bits must not lose their place to 192 of 8.
 _NEARLY = 1.05
 
 
@@ -74,7 +74,7 @@ class Evidence:
     @cached_property
     def rivals(self) -> list[Point]:
         """The pretrained model at full width, and BM25, as far as they were measured."""
-        whole = {rival.system: rival for rival in full_width(point for point in self.values if point.kind == PLAIN)}
+        whole = {rival.system: rival for rival in full_width(self.values)}
         return [whole[name] for name in (PRETRAINED, BM25) if name in whole]
 
     def mean(self, point: Point) -> float:
@@ -98,6 +98,12 @@ class Step:
     difference: float
     lower_bound: float
     passed: bool
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """As the answer has it."""
+        found = {"difference": self.difference, "lower_bound": self.lower_bound, "passed": self.passed}
+        return {**_place(self.point), **found}
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,7 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
     difference = validation.bootstrap.interval(validation.difference(chosen, reference))
     bound = test.bound(chosen, reference, LEVEL)
     barred = _barred(validation, made, wishes)
-    target, needed = _needed(validation, made, wishes.margin, barred.best if barred else None)
+    target, needed = _needed(validation, made, wishes, barred.best if barred else None)
     found = {
         "decision": "ship" if made.shipped else "do not ship",
         "point": _place(made.shipped) if made.shipped else None,
@@ -170,7 +176,7 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
             "confirmed": "validation" in evidence and bound > -wishes.margin,
             "queries": test.bootstrap.queries,
         },
-        "steps": [{**_place(step.point), **_facts(step)} for step in made.steps],
+        "steps": [step.told for step in made.steps],
         "gate": _gate(validation, chosen),
         "test_gate": _gate(test, chosen),
         "max_bytes": wishes.max_bytes,
@@ -236,9 +242,8 @@ def _barred(evidence: Evidence, made: Choice, wishes: RecommendationSettings) ->
     options = [point for points in evidence.sequences.values() for point in points]
     within = [point for point in options if all(_kept(point, evidence, wishes).values())]
     best = max(within, key=evidence.mean, default=None)
-    nearest = {
-        "max_bytes": min(map(_size, options)), "min_recall": max(evidence.recalls[point] for point in options)
-    }  # fmt: skip
+    recalls = [evidence.recalls[point] for point in options]
+    nearest = {"max_bytes": min(map(_size, options)), "min_recall": max(recalls)}
     facts = None
     if best is not None:
         difference = float(evidence.difference(best, made.reference).mean())
@@ -246,19 +251,21 @@ def _barred(evidence: Evidence, made: Choice, wishes: RecommendationSettings) ->
     return Barred(tuple(alone or kept[0]), made.passing[0], best, facts, nearest)
 
 
-def _needed(evidence: Evidence, made: Choice, margin: float, wished: Point | None) -> tuple[Point | None, int | None]:
+def _needed(
+    evidence: Evidence, made: Choice, wishes: RecommendationSettings, wished: Point | None
+) -> tuple[Point | None, int | None]:
     """What more queries could bring, and about how many it would take; None and None where these are enough."""
-    if made.shipped and _size(made.shipped) < _size(made.reference):
-        return None, None
-    targets = [made.reference]  # its gain
-    if made.shipped:  # something smaller
-        smaller = [
-            [point for point in points if _size(point) < _size(made.shipped)] for points in evidence.sequences.values()
-        ]
-        targets = [points[0] for points in smaller if points]
+    targets = [made.reference]  # its gain over the rivals
+    if made.shipped:
+        if _size(made.shipped) < _size(made.reference):
+            return None, None
+        limit = _size(made.shipped)
+        smaller = [[point for point in points if _size(point) < limit] for points in evidence.sequences.values()]
+        kept = [[point for point in points if all(_kept(point, evidence, wishes).values())] for points in smaller]
+        targets = [points[0] for points in kept if points]
     elif made.passing:
         targets = [wished] if wished else []
-    numbers = [(number, target) for target in targets if (number := _until(evidence, made, margin, target))]
+    numbers = [(number, at) for at in targets if (number := _until(evidence, made, wishes.margin, at))]
     number, target = min(numbers, key=lambda entry: entry[0], default=(None, None))
     return target, number
 
@@ -284,22 +291,16 @@ def _until(evidence: Evidence, made: Choice, margin: float, target: Point) -> in
 
 def _gate(evidence: Evidence, point: Point) -> dict[str, dict[str, Any]]:
     """Whether a point beats the pretrained model at full width, and BM25."""
-    results = {}
-    for rival in evidence.rivals:
-        entry = evidence.bootstrap.interval(evidence.difference(point, rival))
-        results[rival.system] = {"difference": entry.value, "low": entry.low, "high": entry.high}
-        results[rival.system]["passed"] = entry.low > 0
-    return results
+    found = {rival.system: evidence.bootstrap.interval(evidence.difference(point, rival)) for rival in evidence.rivals}
+    return {
+        name: {"difference": entry.value, "low": entry.low, "high": entry.high, "passed": entry.low > 0}
+        for name, entry in found.items()
+    }
 
 
 def _passes(evidence: Evidence, point: Point) -> bool:
     """Whether every rival is beaten."""
     return all(rival["passed"] for rival in _gate(evidence, point).values())
-
-
-def _facts(step: Step) -> dict[str, Any]:
-    """What a step found."""
-    return {"difference": step.difference, "lower_bound": step.lower_bound, "passed": step.passed}
 
 
 def _place(point: Point) -> dict[str, Any]:

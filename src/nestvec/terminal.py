@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nestvec.report.check import counted, headline, leaked, read_checked, threshold
-from nestvec.report.html import count, grades, interval, number, p_value, percent, plain, signed
+from nestvec.report.html import count, grades, interval, number, percent, plain, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,16 +70,19 @@ def print_comparison(found: RunComparison, console: Console) -> None:
         console: where to; its width is used up to 80 columns.
     """
     page = _Page(console)
-    page.say(f"{found.b} less {found.a}: {found.metric}, {count(found.queries)} test queries", "bold")
+    page.say(f"{found.metric} on {count(found.queries)} test queries, {count(found.documents)} documents", "bold")
+    page.say(f"A: {found.a}")
+    page.say(f"B: {found.b}")
     lines = []
     for row in found.rows:
-        name = row.name if row.a == row.b == row.name else f"{row.name}: {row.b} less {row.a}"
+        name = row.name if row.a == row.b == row.name else f"{row.name}: A {row.a}, B {row.b}"
+        outcome = f"{count(row.wins)}/{count(row.ties)}/{count(row.losses)}"
         ends = f"{signed(row.difference)} {interval(row)}"
-        lines.append((name, number(row.mean_a), number(row.mean_b), ends, p_value(row.p_holm)))
-    page.table(("", "first", "second", "difference, 95 %", "Holm"), lines)
-    for row in found.rows:
-        better = f"{count(row.wins)} queries better, {count(row.ties)} the same, {count(row.losses)} worse"
-        page.say(f"{row.name}: {better}; effect size {signed(row.effect, 2)}")
+        lines.append((name, number(row.mean_a), number(row.mean_b), ends, number(row.p_holm), outcome))
+    page.table(("", "A", "B", "B less A, 95 %", "p, Holm", "+/=/-"), lines)
+    for name, systems in (("A", found.only_a), ("B", found.only_b)):
+        if systems:
+            page.say(f"Only {name} has {', '.join(systems)}.")
     page.say(found.verdict)
 
 

@@ -53,38 +53,41 @@ def reason(found: dict[str, Any], barred: Barred | None, target: Point | None) -
 
 def _shipped(found: dict[str, Any], queries: str) -> list[str]:
     """What to ship, whether the test agrees, and what it saves."""
-    point, reference, metric = found["point"], found["reference"], found["metric"]
-    lost = f"loses at most {found['margin']:g} of {metric}"
+    point, reference = found["point"], found["reference"]
+    small, whole = point["bytes_per_vector"], reference["bytes_per_vector"]
+    ship = (
+        f"Ship {point['system']} at {point['dimension']} dimensions in {point['precision']}, {small:,} bytes a vector"
+    )
+    wished = "".join(f", {_wish(name, found[name])}," for name in ("max_bytes", "min_recall") if found[name])
+    lost = f"at most {found['margin']:g} of {found['metric']}"
     if point == reference:
-        lost += ", which is itself the best at full width"
+        why = f"is itself the best at full width, and nothing smaller{wished} was shown to lose {lost}"
+        first = f"{ship}: on the {queries} it {why} (95 % confidence)."
     else:
         step = next(step for step in found["steps"] if all(step[name] == point[name] for name in point))
-        figures = f"{step['difference']:+.3f}, lower bound {step['lower_bound']:+.3f}"
-        lost += f" against {_name(reference)}: {figures}"
-    wished = "".join(f", {_wish(name, found[name])}," for name in ("max_bytes", "min_recall") if found[name])
-    small, whole = point["bytes_per_vector"], reference["bytes_per_vector"]
-    return [
-        f"Ship {point['system']} at {point['dimension']} dimensions in {point['precision']}, {small:,} bytes a vector "
-        f"instead of {whole:,}: on the {queries} it is the smallest vector{wished} that {lost} (95 % confidence).",
-        *_tested(found),
-        _price(found),
-    ]
+        figures = f"{step['difference']:+.3f}, lower bound {step['lower_bound']:+.3f}, 95 % confidence"
+        first = (
+            f"{ship} instead of {whole:,}: on the {queries} it is the smallest vector{wished} that loses {lost} "
+            f"against {_name(reference)} ({figures})."
+        )
+    return [first, *_tested(found), _price(found)]
 
 
 def _tested(found: dict[str, Any]) -> list[str]:
     """What the test split says of what is shipped."""
-    test, there = found["test"], "there"
+    test = found["test"]
+    value = f"{found['metric']} {test['value']:.3f} [{test['low']:.3f}, {test['high']:.3f}]"
+    against = f", {test['difference']:+.3f} against the reference, lower bound {test['lower_bound']:+.3f}"
+    if found["point"] == found["reference"]:
+        against = ""
     if found["chosen_on"] == "test":
-        verdict = "No other queries could confirm it, so take it as optimistic"
+        sentences = [f"No other queries could confirm it, so take it as optimistic: {value} there{against}."]
+    elif not against:  # nothing to confirm: it is compared with itself
+        sentences = [f"On the {test['queries']:,} test queries: {value}."]
     else:
-        there = f"on {test['queries']:,} queries"
-        few = test["difference"] > -found["margin"]
-        doubt = "are too few to confirm it" if few else "do not confirm it"
-        verdict = "The test queries " + ("confirm it" if test["confirmed"] else doubt)
-    value = f"{found['metric']} {test['value']:.3f} [{test['low']:.3f}, {test['high']:.3f}] {there}"
-    sentences = [
-        f"{verdict}: {value}, {test['difference']:+.3f} against the reference, lower bound {test['lower_bound']:+.3f}."
-    ]
+        doubt = "are too few to confirm it" if test["difference"] > -found["margin"] else "do not confirm it"
+        verdict = "confirm it" if test["confirmed"] else doubt
+        sentences = [f"The test queries {verdict}: {value} on {test['queries']:,} queries{against}."]
     if failed := _failed(found["test_gate"]):
         sentences.append(f"There its gain is not clear: it differs from {failed} (95 % interval).")
     return sentences

@@ -130,6 +130,42 @@ def test_groups_are_drawn_together():
     assert twice.lower_bound(values) == once.lower_bound(values)
 
 
+@pytest.mark.parametrize("lost", [0, 1, 7])
+def test_texts_that_are_all_asked_three_times_are_bound_as_if_asked_once(lost):
+    groups = np.random.default_rng(1).permutation(np.repeat(np.arange(150), 3))
+    ours = Bootstrap(450, 20_000, np.random.default_rng(2), groups).lower_bound(-(groups < lost).astype(float))
+    exact = scipy.stats.binomtest(lost, 150, alternative="less").proportion_ci(0.95, "exact").high
+    assert ours == pytest.approx(-exact, rel=0.05)
+
+
+def test_the_bound_of_unequal_groups_is_its_formula():
+    values, groups = np.array([0.5, -0.25, 0.1, 0.3, -0.4, 0.0, 0.2]), np.array([4, 4, 7, 9, 9, 9, 9])
+    ours = Bootstrap(7, 40_000, np.random.default_rng(0), groups).lower_bound(values, 0.9, worst=-0.5)
+    weights = np.random.default_rng(1).dirichlet(np.ones(4), 400_000)
+    sums, sizes = np.array([0.25, 0.1, 0.1, -0.5 * 7 / 3]), np.array([2, 1, 4, 7 / 3])  # the further group comes last
+    assert ours == pytest.approx(np.quantile((weights @ sums) / (weights @ sizes), 0.1), abs=0.005)
+
+
+def test_the_bound_draws_nothing_from_the_generator_that_it_shares():
+    values, drawn = np.random.default_rng(3).random(30), []
+    for bound in (False, True):
+        rng = np.random.default_rng(0)
+        bootstrap = Bootstrap(30, 700, rng)
+        if bound:
+            bootstrap.lower_bound(values)
+        drawn.append((randomisation_test(values - 0.4, 700, rng), rng.random()))
+    assert drawn[0] == drawn[1]
+
+
+def test_a_worst_case_is_in_the_differences_unit():
+    values = np.random.default_rng(3).choice([-0.25, 0.0, 0.5], 80)
+    bootstrap = Bootstrap(80, 2000, np.random.default_rng(0))
+    assert bootstrap.lower_bound(4 * values, worst=-2) == pytest.approx(4 * bootstrap.lower_bound(values, worst=-0.5))
+    assert bootstrap.lower_bound(values, worst=-0.25) > bootstrap.lower_bound(values)
+    assert queries_needed(np.zeros(50), 0.02, worst=-2.0) == queries_needed(np.zeros(50), 0.01) == 300
+    assert queries_needed(np.zeros(50), 0.01, worst=-0.5) == 150
+
+
 def test_signs_of_a_group_go_together():
     difference, groups = np.array([0.3, 0.2, -0.1, 0.4]), np.array([0, 0, 1, 2])
     together = randomisation_test(difference, 5000, np.random.default_rng(0), groups)

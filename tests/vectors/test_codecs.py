@@ -5,7 +5,8 @@ what a code may lose; Max's published errors of the best uniform quantiser; RaBi
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+import tracemalloc
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,37 @@ def test_pieces_of_any_size_code_and_decode_as_the_whole(precision, piece):
     assert np.array_equal(np.concatenate([codec.encode(vectors[at : at + piece]) for at in starts]), codes)
     decoded = np.concatenate([codec.decode(codes[at : at + piece]) for at in starts])
     assert np.array_equal(decoded, codec.decode(codes))
+
+
+@pytest.mark.parametrize("name", ROTATED)
+def test_a_number_on_the_edge_of_two_levels_gets_the_same_one_in_any_company(name):
+    vectors = on_the_edge(200)
+    codec = replace(CODECS[name](vectors), axis=np.zeros(384, dtype=np.float32))  # or the axis moves it off the edge
+    alone = [codec.encode(vectors[[row]]) for row in range(len(vectors))]
+    assert np.array_equal(np.concatenate(alone), codec.encode(vectors))
+
+
+def test_a_large_corpus_is_fitted_and_coded_without_a_copy_of_it(precision):
+    documents = directions(50_000, 64)
+    tracemalloc.start()
+    try:
+        codec = CODECS[precision](documents)
+        codes = codec.encode(documents)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    room = 0 if precision == "float32" else 2 * codes.nbytes  # the pieces, and what they are put together to
+    fitted = 2_000_000 * 8 * 4 if precision in ROTATED else 0  # a sample in float64, however large the corpus
+    assert most < room + fitted + 4096 * 64 * 8 * 3
+
+
+def test_float16_holds_half_precision_exactly_and_cuts_what_lies_beyond():
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)].astype(np.float32)[:, None]
+    codec = CODECS["float16"](halves)
+    assert np.array_equal(codec.decode(codec.encode(halves)), halves)
+    beyond = np.array([[1e30], [-1e30]], dtype=np.float32)
+    assert codec.decode(codec.encode(beyond)).tolist() == [[65504], [-65504]]
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from drawn_vectors import directions, like_a_models
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from nestvec.errors import InputError
 from nestvec.vectors.codecs import CODECS
 from nestvec.vectors.stored import load_codecs, load_codes, save_codecs, save_codes
 
+GIVEN = ("bits", "dimension")  # of a codec's fields: what precision and width say already
 ELSEWHERE = """
 import sys
 import numpy as np
@@ -67,6 +69,45 @@ def test_what_is_no_such_file_is_refused(tmp_path):
     save_codecs(path, {"4.int8": codec})
     with pytest.raises(InputError, match="lacks codes"):
         load_codes(path)
-    save_file({"x": np.zeros(3)}, path, metadata={"format": "nestvec codes 1"})
+    save_file({"x": np.zeros(3)}, path, metadata={"format": "nestvec codes 1", "rotation": "seed 0"})
     with pytest.raises(InputError, match="is damaged"):
         load_codecs(path)
+    save_file({"x": np.zeros(3)}, path, metadata={"format": "nestvec codes 1", "rotation": "seed 1"})
+    with pytest.raises(InputError, match="of another form"):
+        load_codecs(path)
+
+
+@pytest.mark.parametrize("precision", CODECS)
+def test_damage_anywhere_is_refused_and_names_the_file(tmp_path, precision):
+    documents, path = directions(6, 16), tmp_path / "codes.safetensors"
+    codec = CODECS[precision](documents)
+    save_codes(path, codec, codec.encode(documents))
+    whole = path.read_bytes()
+    starts = 8 + int.from_bytes(whole[:8], "little")  # of the arrays' bytes
+    damaged = [whole[:cut] for cut in (0, 4, starts, len(whole) - 1)]
+    damaged += [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(starts, len(whole), 3)]
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            load_codes(path)
+        assert caught.value.place.file == str(path)
+
+
+def test_codes_of_another_codec_are_refused(tmp_path):
+    documents, path = directions(6, 16), tmp_path / "codes.safetensors"
+    save_codes(path, CODECS["int4"](documents), CODECS["int8"](documents).encode(documents))
+    with pytest.raises(InputError, match="are not of its codec"):
+        load_codes(path)
+
+
+@pytest.mark.parametrize("precision", CODECS)
+def test_numbers_of_a_codec_come_back_exactly_and_take_the_bytes_that_are_counted(tmp_path, precision):
+    codec, path = CODECS[precision](like_a_models(60)), tmp_path / "codecs.safetensors"
+    save_codecs(path, {"384": codec})
+    loaded = load_codecs(path)["384"]
+    for entry in fields(codec):
+        before, after = getattr(codec, entry.name), getattr(loaded, entry.name)
+        assert type(after) is type(before)
+        assert np.array_equal(after, before) if isinstance(before, np.ndarray) else after == before
+    learned = [value.nbytes for name, value in load_file(path).items() if name.split("/")[-1] not in GIVEN]
+    assert sum(learned) == codec.extra_bytes

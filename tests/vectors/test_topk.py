@@ -144,14 +144,14 @@ def in_full(queries, documents, k):
 
 
 @pytest.mark.parametrize("cells", [1, 50, 400, 10**6])
-@pytest.mark.parametrize("many", [0, 5, 10**6])
-def test_blocks_and_settling_change_nothing(monkeypatch, cells, many):
+@pytest.mark.parametrize("room", [0, 5, 10**6])
+def test_blocks_and_settling_change_nothing(monkeypatch, cells, room):
     rng = np.random.default_rng(2)
     drawn = rng.normal(size=(40, 6)).astype(np.float32)
     documents = drawn[rng.integers(0, 40, 300)]  # each stands there several times
     queries = rng.normal(size=(7, 6)).astype(np.float32)
     monkeypatch.setattr("nestvec.vectors.topk._CELLS", cells)
-    monkeypatch.setattr("nestvec.vectors.topk._MANY", many)
+    monkeypatch.setattr("nestvec.vectors.topk._ROOM", room)
     monkeypatch.setattr("nestvec.vectors.topk._QUERIES", 3)
     for k in (1, 9, 300):
         expected = in_full(queries, documents, k)
@@ -162,7 +162,7 @@ def test_blocks_and_settling_change_nothing(monkeypatch, cells, many):
 
 def test_a_corpus_of_equal_documents_is_settled_as_it_goes(monkeypatch):
     monkeypatch.setattr("nestvec.vectors.topk._CELLS", 1000)
-    monkeypatch.setattr("nestvec.vectors.topk._MANY", 100)
+    monkeypatch.setattr("nestvec.vectors.topk._ROOM", 100)
     documents = np.tile(np.float32([0.6, 0.8]), (5000, 1))
     rows, scores = top_k(documents[:3], documents, 10)
     assert rows.tolist() == [list(range(10))] * 3
@@ -192,3 +192,51 @@ def test_a_shortlist_is_ranked_as_if_nothing_else_were_there():
         best, values = in_full(queries[place : place + 1], documents[mine], 20)
         assert np.array_equal(found[place], mine[best[0]])
         assert np.array_equal(scores[place], values[0])
+
+
+def test_blocks_over_codes_in_a_mapped_file_change_nothing(monkeypatch, tmp_path):
+    rng = np.random.default_rng(5)
+    documents, queries = unit(rng, 1001, 24), unit(rng, 17, 24)
+    codec = CODECS["int8"](documents)
+    np.save(tmp_path / "codes.npy", codec.encode(documents))
+    expected = top_k(queries, codec.decode(codec.encode(documents)), 20)
+    monkeypatch.setattr(topk, "_CELLS", 17 * 30)
+    monkeypatch.setattr(topk, "_STEP", 7)
+    found = top_k(queries, np.load(tmp_path / "codes.npy", mmap_mode="r"), 20, codec.decode)
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_no_more_than_a_block_is_decoded_at_once(monkeypatch):
+    monkeypatch.setattr(topk, "_CELLS", 400)
+    monkeypatch.setattr(topk, "_STEP", 30)
+    monkeypatch.setattr(topk, "_ROOM", 8)  # all queries share a pass
+    documents, seen = unit(np.random.default_rng(6), 900, 8), []
+
+    def decode(codes):
+        seen.append(len(codes))
+        return codes.astype(np.float32)
+
+    top_k(documents[:10], documents, 5, decode)
+    assert max(seen) == 40  # 400 cells for 10 queries
+    assert sum(seen) < 900 + 10 * 20  # each once, and a few more than 5 contenders of each query anew
+
+
+def test_the_best_documents_may_come_last(monkeypatch):
+    monkeypatch.setattr(topk, "_CELLS", 90)
+    monkeypatch.setattr(topk, "_ROOM", 8)
+    rising = np.linspace(-1, 1, 500, dtype=np.float32)[:, None]  # each document beats all before it
+    rows, _ = top_k(np.float32([[1], [-1], [0]]), rising, 6)
+    assert rows.tolist() == [list(range(499, 493, -1)), list(range(6)), list(range(6))]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 300])
+def test_lengths_that_differ_by_block_lose_no_contender(monkeypatch, scale):
+    # documents as good as equal among ones of other lengths, where rounding is coarser or finer
+    rng = np.random.default_rng(8)
+    documents = np.tile(unit(rng, 1, 64), (600, 1)) * (1 + 1e-7 * rng.normal(size=(600, 1)))
+    documents[::7] = unit(rng, 86, 64) * scale
+    documents, queries = documents.astype(np.float32), unit(rng, 6, 64)
+    monkeypatch.setattr(topk, "_CELLS", 6 * 50)
+    monkeypatch.setattr(topk, "_ROOM", 10)
+    expected = in_full(queries, documents, 12)
+    assert all(np.array_equal(a, b) for a, b in zip(top_k(queries, documents, 12), expected, strict=True))

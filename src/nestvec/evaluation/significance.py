@@ -74,22 +74,25 @@ class Bootstrap:
         low, high = np.quantile(self.means(values), [tail, 1 - tail], axis=0)
         return [Interval(*map(float, entry)) for entry in zip(values.mean(axis=0), low, high, strict=True)]
 
-    def lower_bound(self, values: NDArray[np.float64], level: float = LEVEL) -> float:
+    def lower_bound(self, values: NDArray[np.float64], level: float = LEVEL, worst: float = WORST) -> float:
         """What the mean of differences exceeds with the given confidence, one-sided.
 
         Gaffke's bound: a quantile of the mean under random weights, with one further query that shows the worst there
         can be. A bootstrap knows nothing of a loss that no query of the split happened to show; this bound does. Where
         queries lose all or nothing it is Clopper and Pearson's exact one.
+        Of groups, the further one is as large as they are on average: where few are many times as large as the rest,
+        one of those that loses all can go unseen, and the bound holds less often than it says.
         Source: Gaffke 2005; Learned-Miller & Thomas 2020.
 
         Args:
-            values: (q,) differences, none below `WORST`.
+            values: (q,) differences, none below `worst`.
             level: the confidence.
+            worst: the lowest that the difference of one query can be.
 
         Returns:
-            The bound, never below `WORST`.
+            The bound, never below `worst`.
         """
-        sums = np.append(self._sums(values[:, None])[:, 0], WORST * self._sizes.mean())
+        sums = np.append(self._sums(values[:, None])[:, 0], worst * self._sizes.mean())
         sizes = np.append(self._sizes, self._sizes.mean())
         means = [(drawn @ sums) / (drawn @ sizes) for drawn in self._dirichlet]
         return float(np.quantile(np.concatenate(means), 1 - level))
@@ -135,7 +138,9 @@ def effect_size(difference: NDArray[np.float64]) -> float:
     return float(difference.mean()) / spread if spread > _SAME else 0.0
 
 
-def queries_needed(difference: NDArray[np.float64], margin: float, level: float = LEVEL) -> int | None:
+def queries_needed(
+    difference: NDArray[np.float64], margin: float, level: float = LEVEL, worst: float = WORST
+) -> int | None:
     """About how many queries like these it would take until `lower_bound` lies above minus the margin.
 
     The bound lies below the mean by the spread of the mean and by what the unseen costs, which is exact where nothing
@@ -146,6 +151,7 @@ def queries_needed(difference: NDArray[np.float64], margin: float, level: float 
         difference: (q,) seen so far.
         margin: above 0.
         level: the confidence.
+        worst: the lowest that the difference of one query can be.
 
     Returns:
         The number; None where the mean itself is no better than minus the margin.
@@ -154,7 +160,7 @@ def queries_needed(difference: NDArray[np.float64], margin: float, level: float 
     room = mean + margin
     if room <= 0:
         return None
-    unseen = -np.log(1 - level) * (mean - WORST)
+    unseen = -np.log(1 - level) * (mean - worst)
     z = NormalDist().inv_cdf(level)
     # room = z s / sqrt(n) + unseen / n, a square equation in 1 / sqrt(n)
     root = (-z * spread + np.sqrt((z * spread) ** 2 + 4 * unseen * room)) / (2 * unseen)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from nestvec.vectors.rabitq import Rotated
+from nestvec.vectors.rotation import by_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LARGEST = 127  # of int8 that has a negative counterpart
+_LARGEST_HALF = 65504  # of IEEE 754's half precision
 
 
 def prefix(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
@@ -115,8 +117,8 @@ class Float16:
         return 0
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """(n, d) float16."""
-        return vectors.astype(np.float16)
+        """(n, d) float16; what lies beyond the largest is cut to it, for infinity would spoil every score."""
+        return by_rows(lambda rows: np.clip(rows, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16), vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
         """The same numbers in float32, which holds every one of them."""
@@ -152,12 +154,16 @@ class Int8:
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
         """The nearest step; what lies outside the fitted range is cut to its end."""
-        codes: NDArray[np.int8] = np.clip(np.rint(vectors / self.scale), -_LARGEST, _LARGEST).astype(np.int8)
-        return codes
+        return by_rows(self._encode, vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
         """Steps times their size."""
         return codes.astype(np.float32) * self.scale
+
+    def _encode(self, vectors: NDArray[np.float32]) -> NDArray[np.int8]:
+        """A few rows."""
+        codes: NDArray[np.int8] = np.clip(np.rint(vectors / self.scale), -_LARGEST, _LARGEST).astype(np.int8)
+        return codes
 
 
 CODECS: dict[str, Callable[[NDArray[np.float32]], Codec]] = {

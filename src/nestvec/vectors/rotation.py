@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_SEED = 0  # part of what a code means: another seed reads it as another vector
+SEED = 0  # part of what a code means: another seed reads it as another vector
 _BITS = 24  # after the point, of the rotation's entries: as many as float32 holds
 _VECTOR_BITS = 22  # of a vector's numbers, below its largest: 22 + 24 and the square root of 16,384 make 53 together
 _ROWS = 4096  # rows in float64 at a time
@@ -39,7 +39,7 @@ def rotation(dimension: int) -> NDArray[np.float32]:
     Returns:
         (d, d) float32, orthogonal, read-only; entries are multiples of 2^-24.
     """
-    q, r = np.linalg.qr(np.random.default_rng(_SEED).standard_normal((dimension, dimension)))
+    q, r = np.linalg.qr(np.random.default_rng(SEED).standard_normal((dimension, dimension)))
     signed = q * np.where(np.diag(r) < 0, -1, 1)
     drawn: NDArray[np.float32] = np.ldexp(np.rint(np.ldexp(signed, _BITS)), -_BITS).astype(np.float32)
     drawn.flags.writeable = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +11,7 @@ import numpy as np
 from nestvec.errors import InputError
 from nestvec.vectors.codecs import Float16, Float32, Int8
 from nestvec.vectors.rabitq import Range, Rotated
+from nestvec.vectors.rotation import SEED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 _KINDS = {kind.__name__.lower(): kind for kind in (Float32, Float16, Int8, Rotated)}
-_FORMAT = "nestvec codes 1"  # with the seed of the rotation, which is part of what a code means
+_ABOUT = {"format": "nestvec codes 1", "rotation": f"seed {SEED}"}  # both are part of what a code means
 _CODES = "codes"
 
 
@@ -77,6 +79,8 @@ def load_codes(path: Path) -> tuple[Codec, NDArray[np.generic]]:
     codecs = _codecs(path, tensors)
     if codes is None or list(codecs) != [""]:
         raise InputError("is damaged: it lacks codes or codec", "codes that nestvec saved", file=path)
+    if codes.nbytes != len(codes) * codecs[""].bytes_per_vector:
+        raise InputError("is damaged: its codes are not of its codec", "codes that nestvec saved", file=path)
     return codecs[""], codes
 
 
@@ -116,7 +120,7 @@ def _write(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     """A safetensors file that says what it is."""
     from safetensors.numpy import save
 
-    path.write_bytes(save(dict(tensors), metadata={"format": _FORMAT}))
+    path.write_bytes(save(dict(tensors), metadata={**_ABOUT, "crc32": _checksum(tensors)}))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -125,8 +129,20 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 
     try:
         with safe_open(path, framework="numpy") as stored:
-            if (stored.metadata() or {}).get("format") != _FORMAT:
-                raise InputError("is of another form", "codes that nestvec saved", file=path)
-            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dictionary
+            about = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dictionary
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot be read ({error})", "codes that nestvec saved", file=path) from error
+    if {name: about.get(name) for name in _ABOUT} != _ABOUT:
+        raise InputError("is of another form", "codes that nestvec saved", file=path)
+    if about.get("crc32") != _checksum(tensors):
+        raise InputError("is damaged: its checksum is another", "codes that nestvec saved", file=path)
+    return tensors
+
+
+def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Of names and bytes: the format itself notices a file cut short, but no changed bits."""
+    found = 0
+    for name in sorted(tensors):
+        found = zlib.crc32(np.ascontiguousarray(tensors[name]).data, zlib.crc32(name.encode(), found))
+    return f"{found:08x}"

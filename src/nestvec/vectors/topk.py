@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     Decode = Callable[[NDArray[np.generic]], NDArray[np.float32]]
 
-_CELLS = 16_000_000  # scores held at a time: 64 MB
+_CELLS = 4_000_000  # scores held at a time: 16 MB, which a processor's last cache holds
 _QUERIES = 4096  # that share a pass over the documents
-_STEP = 4096  # documents scored anew at a time
-_MANY = 20_000  # contenders of one query that are kept unsettled
+_STEP = 512  # documents scored anew at a time
+_ROOM = 256  # contenders that a query has room for at the least
+_WORD = 8  # scores looked at as one
+_GROUP = _WORD * _WORD
 
 
 def tie_order(document_ids: Sequence[str]) -> NDArray[np.int64]:
@@ -49,11 +51,9 @@ def top_k(
     Returns:
         (q, min(k, d)) rows of documents, best first, and (q, min(k, d)) float32 scores.
     """
-    decode = decode or _as_they_are
-    parts = [
-        _top_k(queries[first : first + _QUERIES], codes, min(k, len(codes)), decode)
-        for first in range(0, max(1, len(queries)), _QUERIES)
-    ]
+    decode, k = decode or _as_they_are, min(k, len(codes))
+    step = max(1, min(_QUERIES, 4 * _CELLS // _room(k)))
+    parts = [_top_k(queries[first : first + step], codes, k, decode) for first in range(0, max(1, len(queries)), step)]
     return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
 
 
@@ -61,62 +61,124 @@ def _top_k(
     queries: NDArray[np.float32], codes: NDArray[np.generic], k: int, decode: Decode
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The same for queries that share a pass."""
-    found = [_Contenders(k) for _ in queries]
-    least = np.full(len(queries), -np.inf, dtype=np.float32)  # what a document must reach
-    longest = _longest(queries)
-    for first, last in _blocks(len(codes), len(queries), k):
-        held = decode(codes[first:last])
-        rough = queries @ held.T
-        slack = np.float32(_rounding(queries.shape[1]) * longest * _longest(held))
-        reaching = rough >= (least - slack)[:, None]
-        for query in np.flatnonzero(reaching.any(axis=1)).tolist():
-            rows = np.flatnonzero(reaching[query])
-            least[query] = found[query].take(rows + first, rough[query, rows], slack)
-            if len(found[query].rows) > _MANY + 2 * k:  # as many equal documents have: settle it, or memory goes
-                found[query].settle(partial(_exact, codes, decode, queries[query]))
-    return _scored(queries, codes, [one.rows for one in found], k, decode)
+    found = _Contenders(len(queries), k, partial(_exact, queries, codes, decode))
+    size = max(1, _CELLS // max(1, len(queries)))
+    cells = np.empty(len(queries) * min(size, len(codes)), dtype=np.float32)
+    reached = np.empty(len(cells) + _GROUP, dtype=np.bool_)
+    error = 2 * _rounding(queries.shape[1]) * _longest(queries)  # twice, as the subtraction rounds, too
+    for first in range(0, len(codes), size):
+        held = decode(codes[first : first + size])
+        rough = cells[: len(queries) * len(held)].reshape(len(queries), len(held))
+        np.matmul(queries, held.T, out=rough)
+        found.slack = max(found.slack, np.float32(error * _longest(held)))
+        if first == 0:
+            found.start(rough)
+        place = _reaching(rough, found.least - found.slack, reached)
+        query, row = _divided(place, len(held))
+        found.take(query, row + first, rough.reshape(-1)[place])
+    return _scored(queries, codes, found.finish(), k, decode)
 
 
 class _Contenders:
-    """Documents that may be among the best k of one query.
+    """Documents that may be among the best k of each query, with their rough scores.
 
     Args:
+        queries: q.
         k: how many are wanted.
+        exact: gives (n,) rows of queries and of documents their exact scores.
+
+    Attributes:
+        least: (q,) rough scores that k documents reach, as far as known; it is brought up to date when room runs out.
+        slack: how much less a document may have and be among the best all the same.
     """
 
-    def __init__(self, k: int) -> None:
+    def __init__(
+        self, queries: int, k: int, exact: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
+    ) -> None:
         self._k = k
-        self._slack = np.float32(0)
-        self.rows: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._scores: NDArray[np.float32] = np.empty(0, dtype=np.float32)
+        self._exact = exact
+        self._room = _room(k)
+        self._count = np.zeros(queries, dtype=np.int64)
+        self._scores = np.full((queries, self._room), -np.inf, dtype=np.float32)
+        self._rows = np.zeros((queries, self._room), dtype=np.int64)
+        self.least = np.full(queries, -np.inf, dtype=np.float32)
+        self.slack = np.float32(0)
 
-    def take(self, rows: NDArray[np.int64], scores: NDArray[np.float32], slack: np.float32) -> np.float32:
-        """Add rows with their rough scores, drop what cannot be among the best, and say what the k-th best has."""
-        self._slack = max(self._slack, slack)
-        scores = np.concatenate([self._scores, scores])
-        kept = _at_least_kth(scores, self._k, float(2 * self._slack))
-        self.rows, self._scores = np.concatenate([self.rows, rows])[kept], scores[kept]
-        if len(self._scores) < self._k:
-            return np.float32(-np.inf)
-        least: np.float32 = np.partition(self._scores, len(self._scores) - self._k)[len(self._scores) - self._k]
-        return least - self._slack
+    def start(self, rough: NDArray[np.float32]) -> None:
+        """Learn from the (q, b) rough scores of the first documents what must be reached."""
+        if 0 < self._k <= rough.shape[1]:
+            last = rough.shape[1] - self._k
+            self.least = np.partition(rough, last, axis=1)[:, last]
 
-    def settle(self, exact: Callable[[NDArray[np.int64]], NDArray[np.float32]]) -> None:
+    def take(self, query: NDArray[np.int64], rows: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
+        """Add (n,) documents to queries; in order of query, then row, and of greater rows than before."""
+        while len(query):
+            added = np.bincount(query, minlength=len(self._count))
+            place = np.arange(len(query)) - (np.cumsum(added) - added - self._count)[query]
+            fits = place < self._room
+            self._scores[query[fits], place[fits]] = scores[fits]
+            self._rows[query[fits], place[fits]] = rows[fits]
+            self._count = np.minimum(self._count + added, self._room)
+            if fits.all():
+                return
+            self._compact(np.unique(query[~fits]))
+            left = np.flatnonzero(~fits & (scores >= (self.least - self.slack)[query]))
+            query, rows, scores = query[left], rows[left], scores[left]
+
+    def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) queries and rows of their contenders, ascending, without those that cannot be among the best."""
+        self._compact(np.arange(len(self._count)))
+        held = np.arange(self._room) < self._count[:, None]
+        return np.repeat(np.arange(len(held)), self._count), self._rows[held]
+
+    def _compact(self, full: NDArray[np.int64]) -> None:
+        """Drop what cannot be among the best of (f,) queries; leaves each with half of its room at least."""
+        scores, last = self._scores[full], self._room - self._k
+        if self._k:
+            self.least[full] = np.maximum(self.least[full], np.partition(scores, last, axis=1)[:, last])
+        kept = scores >= (self.least[full] - self.slack)[:, None]
+        kept &= np.arange(self._room) < self._count[full, None]
+        for place in np.flatnonzero(kept.sum(axis=1) > self._room // 2).tolist():  # as many near-equal documents have
+            self._settle(int(full[place]), kept[place])
+        self._count[full] = kept.sum(axis=1)
+        order = np.argsort(~kept, axis=1, kind="stable")
+        self._scores[full] = np.take_along_axis(np.where(kept, scores, np.float32(-np.inf)), order, axis=1)
+        self._rows[full] = np.take_along_axis(self._rows[full], order, axis=1)
+
+    def _settle(self, query: int, kept: NDArray[np.bool_]) -> None:
         """Keep the best k by their exact scores, which nothing that comes later can change."""
-        order = np.argsort(self.rows)
-        rows, scores = self.rows[order], self._scores[order]
-        best = np.sort(best_rows(exact(rows), self._k))
-        self.rows, self._scores = rows[best], scores[best]
+        places = np.flatnonzero(kept)
+        scores = self._exact(np.full(len(places), query), self._rows[query, places])
+        kept[:] = False
+        kept[places[best_rows(scores, self._k)]] = True
 
 
-def _blocks(documents: int, queries: int, k: int) -> Iterator[tuple[int, int]]:
-    """Ends of the blocks of documents: the first is small, for all of it are contenders."""
-    size = max(1, _CELLS // max(1, queries))
-    first = 0
-    while first < documents:
-        last = min(documents, first + (min(size, 4 * k) if first == 0 else size))
-        yield first, last
-        first = last
+def _room(k: int) -> int:
+    """Contenders of a query that are kept: enough that it seldom runs out."""
+    return max(_ROOM, 4 * k)
+
+
+def _reaching(rough: NDArray[np.float32], least: NDArray[np.float32], room: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Ascending places in the flat (q, b) scores of those that reach their query's (q,) least: hardly any.
+
+    They are looked for in words of eight, and in eight of these laid on each other; `room` is for what they reach.
+    """
+    padded = -(-rough.size // _GROUP) * _GROUP
+    room[rough.size : padded] = False
+    np.greater_equal(rough, least[:, None], out=room[: rough.size].reshape(rough.shape))
+    words = room[:padded].view(np.uint64).reshape(_WORD, -1)
+    columns = np.flatnonzero(np.bitwise_or.reduce(words, axis=0))
+    part, column = _divided(np.flatnonzero(words[:, columns]), len(columns))
+    word = part * words.shape[1] + columns[column]
+    which, byte = _divided(np.flatnonzero(room[:padded].reshape(-1, _WORD)[word]), _WORD)
+    found: NDArray[np.int64] = word[which] * _WORD + byte
+    return found
+
+
+def _divided(places: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of places in a flat matrix."""
+    rows = places // max(1, width)
+    return rows, places - rows * width
 
 
 def rerank(
@@ -133,32 +195,41 @@ def rerank(
     Returns:
         (q, s) the same rows, best first, and their float32 scores.
     """
-    return _scored(queries, codes, np.sort(rows, axis=1), rows.shape[1], decode or _as_they_are)
+    query = np.repeat(np.arange(len(rows)), rows.shape[1])
+    pairs = query, np.sort(rows, axis=1).reshape(-1)
+    return _scored(queries, codes, pairs, rows.shape[1], decode or _as_they_are)
 
 
 def _scored(
     queries: NDArray[np.float32],
     codes: NDArray[np.generic],
-    contenders: Sequence[NDArray[np.int64]] | NDArray[np.int64],
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
     k: int,
     decode: Decode,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k best of each query's contenders, which are ascending rows."""
-    rows = np.empty((len(queries), k), dtype=np.int64)
-    best = np.empty((len(queries), k), dtype=np.float32)
-    for place, mine in enumerate(contenders):
-        exact = _exact(codes, decode, queries[place], mine)
-        chosen = best_rows(exact, k)
-        rows[place], best[place] = mine[chosen], exact[chosen]
-    return rows, best
+    """The k best of each query's contenders: (n,) queries and rows of documents, ascending, k a query at the least."""
+    query, rows = pairs
+    exact = _exact(queries, codes, decode, query, rows)
+    counts = np.bincount(query, minlength=len(queries))
+    first = np.cumsum(counts) - counts
+    held = np.full((len(queries), int(counts.max(initial=k))), -np.inf, dtype=np.float32)
+    held[query, np.arange(len(query)) - first[query]] = exact
+    chosen = first[:, None] + np.argsort(-held, axis=1, kind="stable")[:, :k]
+    return rows[chosen], exact[chosen]
 
 
 def _exact(
-    codes: NDArray[np.generic], decode: Decode, query: NDArray[np.float32], rows: NDArray[np.int64]
+    queries: NDArray[np.float32],
+    codes: NDArray[np.generic],
+    decode: Decode,
+    query: NDArray[np.int64],
+    rows: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """(s,) scores of some documents, a few thousand at a time."""
-    parts = [_dot(decode(codes[rows[at : at + _STEP]]), query) for at in range(0, len(rows), _STEP)]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+    """(n,) scores of n pairs of a query and a document, some hundreds at a time."""
+    scores = np.empty(len(rows), dtype=np.float32)
+    for at in range(0, len(rows), _STEP):
+        scores[at : at + _STEP] = _dot(decode(codes[rows[at : at + _STEP]]), queries[query[at : at + _STEP]])
+    return scores
 
 
 def _as_they_are(codes: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -206,9 +277,9 @@ def _at_least_kth(scores: NDArray[np.float32], k: int, slack: float) -> NDArray[
     return np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k] - np.float32(slack))
 
 
-def _dot(documents: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(d,) dot products, each summed alone in float64 and rounded once: equal rows get equal bits wherever they are."""
-    product: NDArray[np.float32] = (documents.astype(np.float64) * query).sum(axis=1).astype(np.float32)
+def _dot(documents: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) dot products, each summed alone in float64 and rounded once: equal rows get equal bits wherever they are."""
+    product: NDArray[np.float32] = (documents.astype(np.float64) * queries).sum(axis=1).astype(np.float32)
     return product
 
 
