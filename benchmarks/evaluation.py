@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 DIMENSIONS = (384, 192, 96, 48)
 CUTOFFS, DEPTH = (1, 3, 5, 10), 100  # their defaults
 TOLERANCE = 1e-6
+TEXTS = ("name", "description")  # of the sample's products
 LEAST_RELEVANT = 2.5  # grade
 SHARED = (
     *(f"{name}@{cutoff}" for name in ("accuracy", "precision", "recall") for cutoff in CUTOFFS),
@@ -64,7 +65,9 @@ class Texts:
 def judged(path: str) -> pa.Table:
     """Rows of query, document and grade: of a table like Home Depot's, or the sample's."""
     if not path:
-        return make_sample().select(["query", "document", "grade"])
+        table = make_sample()
+        texts = [f"{name}. {text}" for name, text in zip(*(table[n].to_pylist() for n in TEXTS), strict=True)]
+        return pa.table({"query": table["query"], "document": texts, "grade": table["relevance"]})
     columns = ["search_term", "product_title", "relevance"]
     table = csv.read_csv(path, csv.ReadOptions(encoding="latin-1")).select(columns)
     return table.rename_columns(["query", "document", "grade"])
