@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from report_broad import broaden
 from report_browser import launched
 from report_fixture import write_run
 from report_page import BLANK, Page
@@ -64,7 +65,7 @@ def page(shipped: RunFolder) -> Page:
 def changed_run(shipped: RunFolder, tmp_path: Path) -> RunFolder:
     """A copy of the shipped run without its report."""
     copy = RunFolder(tmp_path / "run")
-    shutil.copytree(shipped.root, copy.root, ignore=shutil.ignore_patterns("figures", "report.html"))
+    shutil.copytree(shipped.root, copy.root, ignore=shutil.ignore_patterns("figures", "tables", "report.html"))
     return copy
 
 
@@ -80,3 +81,18 @@ def rendered(changed_run: RunFolder) -> Callable[[str, Callable[[dict], object]]
         return Page.parse(render(read_content(changed_run), BLANK))
 
     return edit
+
+
+@pytest.fixture(scope="session")
+def broad(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run with six precisions, two full widths, systems made of others, and all metrics."""
+    folder = write_run(tmp_path_factory.mktemp("broad") / "run")
+    broaden(folder)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def broad_page(broad: RunFolder) -> Page:
+    """The broad run's page, taken apart."""
+    return Page.read(broad.path("report"))

@@ -149,7 +149,8 @@ def _measure(
             per_query[split, "rows"] = rows
             surface.append(
                 {"system": system, "dimension": dimension, "precision": precision, "bytes_per_vector": size,
-                 "split": split, "queries": len(rows), "documents": len(world.documents),
+                 "kind": "plain", "bytes_scanned": None, "split": split, "queries": len(rows),
+                 "documents": len(world.documents),
                  "metrics": {metric: _interval(values[metric]) for metric in METRICS}}
             )  # fmt: skip
     return surface, per_query
@@ -184,11 +185,18 @@ def _comparisons(
     rows = []
     for (a, first), (b, second) in combinations({**full, "bm25": ("test", "bm25", None, None)}.items(), 2):
         for metric in METRICS[:3]:
-            gap = _interval(per_query[*first, metric] - per_query[*second, metric])
+            difference = per_query[*first, metric] - per_query[*second, metric]
+            gap = _interval(difference)
             found = {"difference": gap["value"], "low": gap["low"], "high": gap["high"]}
+            found |= {"effect": gap["value"] / float(np.std(difference, ddof=1)), **_outcomes(difference)}
             p_holm = 0.0008 if abs(gap["value"]) > 0.02 else 0.61
             rows.append({"a": a, "b": b, "split": "test", "metric": metric, **found, "p": 0.00009999, "p_holm": p_holm})
     return rows
+
+
+def _outcomes(difference: NDArray[np.float64]) -> dict[str, int]:
+    counted = {"wins": difference > 1e-9, "ties": abs(difference) <= 1e-9, "losses": difference < -1e-9}
+    return {name: int(found.sum()) for name, found in counted.items()}
 
 
 def _write_run_file(
@@ -262,6 +270,12 @@ def _recommendation(surface: list[dict[str, Any]], ship: bool, trained: tuple[st
         "test": {**recall(best), "difference": -0.003, "lower_bound": -0.0072, "confirmed": True, "queries": 40},
         "steps": steps,
         "gate": {"pretrained": gate, "bm25": {**gate, "difference": gate["difference"] + 0.02}},
+        "max_bytes": None,
+        "min_recall": None,
+        "price": [
+            {"vectors": 10**n, "bytes": 10**n * best["bytes_per_vector"], "full_bytes": 10**n * 1536} for n in (6, 7, 8)
+        ],
+        "queries_needed": None,
         "test_gate": {"pretrained": gap(point("pretrained", 384, "float32")), "bm25": gap(point("bm25", None, None))},
     }
 

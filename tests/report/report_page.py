@@ -6,12 +6,18 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
+from nestvec.report.heatmap import figure_name
+from nestvec.settings import TRAINABLE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 LEARNING = ("learning_loss", "learning_recall", "learning_ndcg")
-FIGURES = ("recall_by_dimension", "mrr_by_dimension", "recall_by_bytes", *LEARNING, "grades")
-BLANK = dict.fromkeys(FIGURES, '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>')  # drawings for a page
+MAPS = ("surface_pretrained", "surface_mnr", "surface_matryoshka")
+FIGURES = ("recall_by_dimension", "mrr_by_dimension", "recall_by_bytes", *LEARNING, "grades", *MAPS)
+OTHERS = tuple(figure_name(name) for name in (*TRAINABLE, *(f"system{row}" for row in range(20))))
+DRAWN = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
+BLANK = dict.fromkeys((*FIGURES, *OTHERS), DRAWN)  # drawings for a page
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 
 

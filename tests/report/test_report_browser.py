@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         ("stopped", "dark", 1280),
         ("crowded", "light", 390),
         ("crowded", "dark", 1280),
+        ("broad", "light", 1280),
+        ("broad", "dark", 390),
     ],
 )
 def test_fits_its_window_and_loads_nothing(

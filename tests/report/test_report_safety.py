@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nestvec.files import RunFolder
 
 LOADING = ("src", "srcset", "href", "xlink:href", "action", "data", "poster", "background", "formaction", "ping")
+TABLES = ("surface", "frontier", "comparisons", "steps")
 NASTY = "\"><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} {% raw %} &lt;b&gt; ' </style></title>"
 
 
@@ -75,6 +76,7 @@ def test_page_is_well_formed(page: Page, stopped: RunFolder) -> None:
         ids = [element.attributes["id"] for element in whole.elements if "id" in element.attributes]
         assert len(ids) == len(set(ids))
         targets = [element.attributes["href"] for element in whole.root.find("a")]
+        targets = [target for target in targets if target.startswith("#")]
         labels = [
             element.attributes["aria-labelledby"]
             for element in whole.elements
@@ -91,7 +93,13 @@ def test_nothing_is_loaded(request: pytest.FixtureRequest, name: str) -> None:
     assert not {"link", "iframe", "object", "embed", "img", "base", "form"} & {
         element.tag for element in whole.elements
     }
-    addresses = [value for element in whole.elements for key, value in element.attributes.items() if key in LOADING]
+    links = [element.attributes["href"] for element in whole.root.find("a")]
+    files = {link for link in links if not link.startswith("#")}
+    assert files == {*(f"tables/{name}.csv" for name in TABLES), "figures/differences.png", "figures/differences.svg"}
+    assert all((folder.root / name).is_file() for name in files), "they lead to what lies beside the page"
+    elements = [element for element in whole.elements if element.tag != "a"]
+    addresses = [value for element in elements for key, value in element.attributes.items() if key in LOADING]
+    addresses += [link for link in links if link not in files]
     addresses += re.findall(r"url\(\s*['\"]?([^)'\"]*)", text) + re.findall(r"@import\s+(\S+)", text)
     assert addresses, "the contents and the drawings refer to parts of the page"
     assert not [address for address in addresses if not address.startswith(("#", "data:"))]
@@ -108,5 +116,6 @@ def test_only_our_script_may_run(page: Page) -> None:
 
 def test_same_files_give_the_same_bytes(shipped: RunFolder, tmp_path: Path, changed_run: RunFolder) -> None:
     write_report(changed_run)  # the same files elsewhere
-    for name in ["report.html", *(f"figures/{path.name}" for path in shipped.path("figures").iterdir())]:
+    written = [*shipped.path("figures").iterdir(), *shipped.path("tables").iterdir()]
+    for name in ["report.html", *(str(path.relative_to(shipped.root)) for path in written)]:
         assert (changed_run.root / name).read_bytes() == (shipped.root / name).read_bytes()

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from report_page import BLANK, Page
+from report_page import FIGURES, MAPS, Page
 
 from nestvec.report.content import read_content
 from nestvec.report.figures import draw_figures
@@ -124,7 +124,9 @@ def test_without_training(rendered: Rendered, changed_run: RunFolder, tmp_path: 
     assert "From pretrained at 384 dimensions in float32 to bm25" in page.text
     assert "Against the pretrained model" not in page.text, "nothing is compared with itself"
     assert "candidate:" not in page.text, "the gate compared the pretrained model, not BM25, with its rivals"
-    assert set(draw_figures(read_content(changed_run), tmp_path / "figures")) == set(BLANK)
+    assert set(draw_figures(read_content(changed_run), tmp_path / "figures")) == {"differences", *FIGURES} - set(
+        MAPS[1:]
+    )
 
 
 def test_nothing_but_the_pretrained_model(rendered: Rendered) -> None:
@@ -140,11 +142,24 @@ def test_a_system_without_some_dimensions(rendered: Rendered, changed_run: RunFo
         ]
 
     page = rendered("results", change)
-    assert list(page.table("comparison-table")) == ["pretrained", "matryoshka", "bm25"]
-    assert "Systems that were not measured at full width are missing here" in page.text
+    table = page.table("comparison-table")
+    assert list(table) == [
+        "pretrained 384 dimensions", "mnr 192 dimensions", "matryoshka 384 dimensions", "bm25"
+    ]  # fmt: skip
+    assert table["mnr 192 dimensions"][1] == "\u2013", "the run did not compare it there"
+    assert "Systems that were not measured at full width" not in page.text
     cells = page.table("numbers-recall@10")["mnr"]
     assert [cell == "\u2013" for cell in cells] == [True, False, False, True]
     draw_figures(read_content(changed_run), tmp_path / "figures")
+
+
+def test_a_system_in_codes_only(rendered: Rendered) -> None:
+    def change(results: dict[str, Any]) -> None:
+        results["surface"] = [row for row in results["surface"] if row["system"] != "mnr" or row["precision"] == "int8"]
+
+    page = rendered("results", change)
+    assert list(page.table("comparison-table")) == ["pretrained", "matryoshka", "bm25"]
+    assert "Systems that were not measured at full width are missing here" in page.text
 
 
 def test_other_systems_and_precisions(rendered: Rendered, changed_run: RunFolder, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.evaluation.surface import HYBRID, PLAIN, Point
+from nestvec.evaluation.surface import HYBRID, PLAIN, TWO_STAGE, Point
 from nestvec.report.changes import Changes, Key, read_changes
 from nestvec.report.conform import MisfitError, conform, load_json
 from nestvec.report.facts import (
@@ -89,6 +89,11 @@ class Content:
         full = [self.widest(name) for name in self.systems]
         return (*(row for row in full if row is not None), *self.made(HYBRID))
 
+    @property
+    def uneven(self) -> bool:
+        """Whether the systems' full widths differ."""
+        return len({row.dimension for row in self.full_width if row.dimension}) > 1
+
     def widest(self, system: str) -> Row | None:
         """A system's test row at its greatest width and full precision; None where that was not measured."""
         rows = [row for row in self.split("test") if row.system == system]
@@ -100,9 +105,32 @@ class Content:
         return tuple(row for row in self.rows if (row.kind, row.split) == (kind, "test"))
 
     @property
-    def frontier(self) -> tuple[Row, ...]:
+    def staged(self) -> tuple[tuple[str, str, Row], ...]:
+        """Rows of two stages, and the second stages alone: system, shortlist (or nothing) and row."""
+        found: list[tuple[str, str, Row]] = []
+        for row in self.made(TWO_STAGE):
+            origin, _, code = row.system.rpartition("-via-")
+            alone = self.cell(origin, row.dimension or 0, row.precision or "")
+            found.append((origin, code.replace("-", " ", 1), row))
+            if alone and not any(other.name == alone.name for _, _, other in found):
+                found.append((origin, "", alone))
+        return tuple(found)
+
+    @property
+    def within_gate(self) -> bool:
+        """Whether the gate was passed: then what stands against a recommendation is a limit that was set."""
+        gate = self.recommendation.gate
+        return bool(gate) and all(entry.passed for entry in gate.values())
+
+    @property
+    def matrix_metric(self) -> str:
+        """The metric by which the systems are compared with each other: the one that decides, if it was compared."""
+        compared = {entry.metric for entry in self.results.comparisons}
+        return self.recommendation.metric if self.recommendation.metric in compared else METRICS[0]
+
+    def frontier(self, metric: str) -> tuple[Row, ...]:
         """The test rows that nothing smaller reaches, by rising bytes; of equals at one size, the first listed."""
-        metric, best, kept = self.recommendation.metric, -1.0, []
+        best, kept = -1.0, []
         rows = [row for row in self.split("test") if row.bytes_per_vector]
         for row in sorted(rows, key=lambda row: (row.bytes_per_vector or 0, -row.metrics[metric].value)):
             if row.metrics[metric].value > best:
@@ -178,11 +206,12 @@ def read_content(folder: RunFolder) -> Content:
     """
     results = load_json(folder.path("results"), Results)
     _check(results, folder.path("results"))
-    recommendation = load_json(folder.path("recommendation"), Recommendation)
-    if recommendation.metric not in METRICS:
-        problem, file = f"names the metric {recommendation.metric!r}", folder.path("recommendation")
-        raise InputError(problem, "one of " + ", ".join(METRICS), file=file)
     before = _before(results.surface, folder.path("results"))
+    recommendation = load_json(folder.path("recommendation"), Recommendation)
+    shared = [name for name in results.surface[0].metrics if all(name in row.metrics for row in results.surface)]
+    if recommendation.metric not in shared:
+        problem, file = f"names the metric {recommendation.metric!r}", folder.path("recommendation")
+        raise InputError(problem, "one of " + ", ".join(shared), file=file)
     after = _after(results.surface, before, recommendation)
     grades = load_json(folder.path("grades"), Grades)
     return Content(

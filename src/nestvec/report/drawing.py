@@ -127,7 +127,7 @@ def draw(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path 
     return svg.getvalue()
 
 
-def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT) -> None:
+def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT, bottom: float = BOTTOM) -> None:
     """Put a title and legends above the axes, flush left, and give the axes what is left of the figure.
 
     Args:
@@ -135,6 +135,7 @@ def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT)
         title: what the vertical axis shows.
         legends: the entries of each legend; each begins a new line.
         left: inches that the labels of the vertical axis need.
+        bottom: inches that those of the horizontal axis need.
     """
     figure, (width, height) = cast("Figure", axes.get_figure()), SIZE
     rows = [row for entries in legends for row in _lines(entries)]
@@ -149,7 +150,7 @@ def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT)
         )  # fmt: skip
         line += LEGEND
     top = 1 - (line + 0.08) / height
-    figure.subplots_adjust(left=left / width, right=1 - RIGHT / width, bottom=BOTTOM / height, top=top)
+    figure.subplots_adjust(left=left / width, right=1 - RIGHT / width, bottom=bottom / height, top=top)
 
 
 def _lines(entries: Sequence[Artist]) -> list[list[Artist]]:

@@ -14,6 +14,7 @@ from nestvec.evaluation.surface import Point
 METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
 BASELINE = "pretrained"  # what every change is measured against
 LEXICAL = "bm25"  # has no vectors, so no dimension, precision or bytes
+CHANCE = 0.05  # below it a corrected p counts as clear
 BINS = 30  # of the grade histogram, where there are more levels than that
 
 
@@ -55,6 +56,11 @@ class Comparison:
     losses: int = 0
 
     @property
+    def clear(self) -> bool:
+        """Whether chance alone would hardly show such a difference."""
+        return self.p_holm < CHANCE
+
+    @property
     def turned(self) -> Comparison:
         """The same comparison as `b` less `a`."""
         turned = {"difference": -self.difference, "low": -self.high, "high": -self.low, "effect": -self.effect}
@@ -74,6 +80,7 @@ class Results:
     comparisons: tuple[Comparison, ...]
     timings: dict[str, float]  # stage to seconds
     unanswerable: dict[str, int] = field(default_factory=dict)  # split to queries left out: nothing relevant was judged
+    missing_documents: dict[str, int] = field(default_factory=dict)  # split to relevant ones that are not searched
     cutoffs: tuple[int, ...] = (10,)
     missing_models: dict[str, str] = field(default_factory=dict)  # name to why it could not be had
     codec_extras: dict[str, int] = field(default_factory=dict)  # point's name to bytes stored once for all vectors

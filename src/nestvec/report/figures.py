@@ -11,6 +11,7 @@ from nestvec.report.facts import BASELINE, LEXICAL
 from nestvec.report.heatmap import heat_maps
 from nestvec.report.histogram import draw_grades
 from nestvec.report.learning import draw_loss, draw_validation
+from nestvec.report.matrix import draw_differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,6 +62,7 @@ def draw_figures(content: Content, directory: Path) -> dict[str, str]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     figures = _FIGURES | (_LOSS if content.trainings else {}) | (_LEARNING if content.validated else {})
+    figures |= _DIFFERENCES if content.results.comparisons else {}
     figures = {**figures, **heat_maps(content)}
     return {name: draw(name, paint, content, directory) for name, paint in figures.items()}
 
@@ -134,21 +136,37 @@ def _by_bytes(axes: Axes, content: Content) -> None:
             rows, look = content.line(system, precision), _look(content, STYLES[place].light, precision)
             sizes = [row.bytes_per_vector or 0 for row in rows]
             values = [row.metrics["recall@10"].value for row in rows]
-            axes.plot(sizes, values, marker=STYLES[place].marker, **{**look, "linestyle": ""}, markersize=4, alpha=0.8)
+            axes.plot(sizes, values, marker=STYLES[place].marker, **{**look, "linestyle": ""}, markersize=4, alpha=0.5)
         systems.append(entry(system, color=STYLES[place].light, marker=STYLES[place].marker, linestyle=""))
     sizes = [row.bytes_per_vector for row in content.split("test") if row.bytes_per_vector]
     _ticks(axes, _powers(min(sizes), max(sizes)))
     axes.set_xlabel("bytes per vector (log scale)")
     looks = {name: {**_look(content, MUTED, name), "linestyle": ""} for name in content.precisions}
     kinds: list[Artist] = [entry(name, marker="o", **look) for name, look in looks.items()]
-    best = content.frontier
-    line: dict[str, Any] = {"color": INK, "linewidth": 1.2}
-    axes.step([row.bytes_per_vector or 0 for row in best], [row.metrics["recall@10"].value for row in best],
-              where="post", zorder=1, **line)  # fmt: skip
-    kinds.append(entry("frontier", **line))
+    kinds.append(_frontier(axes, content))
     if content.ship and content.after.bytes_per_vector:
         kinds.append(_ring(axes, content.after))
     head(axes, f"recall@10, mean of {content.before.queries:,} test queries", systems, kinds)
+
+
+def _frontier(axes: Axes, content: Content) -> Artist:
+    """The best that each size reaches, as steps; each has its name up and left of it, where no other point can be."""
+    best, line = content.frontier("recall@10"), {"color": INK, "linewidth": 1.6}
+    places = [(row.bytes_per_vector or 0, row.metrics["recall@10"].value) for row in best]
+    largest = max(row.bytes_per_vector or 0 for row in content.split("test"))
+    reached = [*places, (largest, places[-1][1])]  # more bytes bring no more
+    axes.step(*zip(*reached, strict=True), where="post", zorder=1, **line)  # type: ignore[arg-type]
+    styles = style_places(content.systems)
+    for row, place in zip(best, places, strict=True):
+        style, label = STYLES[styles[row.system]], f"{row.dimension} {row.precision}"
+        look = {**_look(content, style.light, row.precision or ""), "linestyle": ""}
+        axes.plot(*place, marker=style.marker, markersize=6.5, zorder=3, **look)
+        axes.annotate(label, place, (-3, 4), textcoords="offset points", rotation=-35, rotation_mode="anchor",
+                      ha="right", va="bottom", fontsize=8, color=INK)  # fmt: skip
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    axes.set_xlim(left / 2, right)  # room for the names
+    axes.set_ylim(low, high + 0.3 * (high - low))
+    return entry("frontier", **line)
 
 
 def _learning(metric: str) -> Callable[[Axes, Content], None]:
@@ -186,4 +204,5 @@ _FIGURES: dict[str, Callable[[Axes, Content], None]] = {
 _LOSS: dict[str, Callable[[Axes, Content], None]] = {
     "learning_loss": lambda axes, content: draw_loss(axes, content.trainings, all_places(content)),
 }
+_DIFFERENCES: dict[str, Callable[[Axes, Content], None]] = {"differences": draw_differences}
 _LEARNING = {"learning_recall": _learning("recall@10"), "learning_ndcg": _learning("ndcg@10")}

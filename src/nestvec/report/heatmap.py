@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nestvec.report.drawing import INK, MUTED, STYLES, head
+from nestvec.report.drawing import INK, STYLES, head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from nestvec.report.content import Content
 
-_HUE = STYLES[2].light
-_FAINT, _FULL = 0.05, 0.6  # of the hue, at the lowest and the highest value; ink stays readable on it
+HUE = STYLES[2].light
+FAINT, FULL = 0.05, 0.5  # of the hue, at the lowest and the highest value; ink stays readable on it in both themes
 _METRIC = "recall@10"
+_LONGEST = 26  # letters of a name that the title has room for
 
 
 def heat_maps(content: Content) -> dict[str, Callable[[Axes, Content], None]]:
@@ -28,7 +29,37 @@ def heat_maps(content: Content) -> dict[str, Callable[[Axes, Content], None]]:
     Returns:
         Figure name to what draws it.
     """
-    return {figure_name(system): partial(_paint, system) for system in content.systems if content.measured(system)}
+    return {figure: partial(_paint, system) for system, figure in figure_names(content).items()}
+
+
+def figure_names(content: Content) -> dict[str, str]:
+    """The figure of each system with vectors; no two are alike, even where a file system ignores case.
+
+    Args:
+        content: the facts.
+
+    Returns:
+        System to figure name.
+    """
+    found: dict[str, str] = {}
+    for system in content.systems:
+        if content.measured(system):
+            name, taken = figure_name(system), [other.lower() for other in found.values()]
+            found[system] = name if name.lower() not in taken else f"{name}_{len(found)}"
+    return found
+
+
+def scale(content: Content) -> tuple[float, float]:
+    """The lowest and the highest value of all maps, which have the faintest and the strongest colour.
+
+    Args:
+        content: the facts.
+
+    Returns:
+        Two values of the metric.
+    """
+    shown = [row.metrics[_METRIC].value for row in content.split("test") if row.dimension]
+    return min(shown), max(shown)
 
 
 def figure_name(system: str) -> str:
@@ -60,8 +91,8 @@ def _paint(system: str, axes: Axes, content: Content) -> None:
     """One system; all share a scale, so that two maps can be compared."""
     from matplotlib.patches import Rectangle
 
-    shown = [row.metrics[_METRIC].value for row in content.split("test") if row.dimension]
-    low, spread = min(shown), (max(shown) - min(shown)) or 1.0
+    low, high = scale(content)
+    spread = (high - low) or 1.0
     widths, precisions = content.measured(system), content.precisions
     for down, width in enumerate(widths):
         for across, precision in enumerate(precisions):
@@ -69,20 +100,21 @@ def _paint(system: str, axes: Axes, content: Content) -> None:
             if row is None:
                 continue
             value = row.metrics[_METRIC].value
-            alpha = _FAINT + (_FULL - _FAINT) * (value - low) / spread
+            alpha = FAINT + (FULL - FAINT) * (value - low) / spread
             chosen = content.ship and row.name == content.after.name
-            axes.add_patch(Rectangle((across, down), 1, 1, facecolor=_HUE, alpha=alpha, linewidth=0))
+            axes.add_patch(Rectangle((across, down), 1, 1, facecolor=HUE, alpha=alpha, linewidth=0))
             if chosen:
                 edge = Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=2)
                 axes.add_patch(edge)
-            axes.text(across + 0.5, down + 0.42, f"{value:.3f}", ha="center", va="center", color=INK, fontsize=8.5)
+            axes.text(across + 0.5, down + 0.4, f"{value:.3f}", ha="center", va="center", color=INK, fontsize=9.5)
             size = f"{row.bytes_per_vector:,} B"
-            axes.text(across + 0.5, down + 0.75, size, ha="center", va="center", color=MUTED, fontsize=7)
-    axes.set(xlim=(0, len(precisions)), ylim=(len(widths), 0), xlabel="precision")
-    axes.set_xticks([place + 0.5 for place in range(len(precisions))], labels=list(precisions), fontsize=8.5)
+            axes.text(across + 0.5, down + 0.76, size, ha="center", va="center", color=INK, fontsize=8)
+    axes.set(xlim=(0, len(precisions)), ylim=(len(widths), 0), xlabel="precision, and bytes per vector (B)")
+    axes.set_xticks([place + 0.5 for place in range(len(precisions))], labels=list(precisions), fontsize=9)
     axes.set_yticks([place + 0.5 for place in range(len(widths))], labels=[str(width) for width in widths])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.set_ylabel("dimensions")
     n = content.before.queries
-    head(axes, f"{system}: {_METRIC}, mean of {n:,} test queries; B: bytes per vector", left=0.62)
+    name = system if len(system) <= _LONGEST else f"{system[: _LONGEST - 1]}…"
+    head(axes, f"{name}: {_METRIC}, mean of {n:,} test queries", left=0.62)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nestvec.errors import MissingExtraError
 from nestvec.report import heatmap, words
+from nestvec.report.budgets import budgets, ways
 from nestvec.report.drawing import STYLES
 from nestvec.report.facts import METRICS
 from nestvec.report.figures import all_places
@@ -60,7 +61,11 @@ def render(content: Content, drawings: dict[str, str]) -> str:
         "places": all_places(content),
         "described": described(content),
         "metrics": METRICS,
-        "heat_maps": {name: heatmap.figure_name(name) for name in content.systems if content.measured(name)},
+        "heat_maps": heatmap.figure_names(content),
+        "scale": heatmap.scale(content),
+        "budgets": budgets(content, content.recommendation.metric),
+        "ways": ways(content, content.recommendation.metric),
+        "groups": grouped(content),
     }
     return fill("report.html.jinja", facts, drawings)
 
@@ -105,7 +110,9 @@ def fill(template: str, facts: dict[str, Any], drawings: dict[str, str]) -> str:
 def headline(content: Content) -> str:
     """The recommendation in one sentence."""
     chosen, made = content.after, content.recommendation
-    label = words.METRICS[made.metric]
+    label = words.label(made.metric)
+    if made.point is None and content.within_gate:
+        return f"Do not ship: nothing within the limits that were set holds up on {label}."
     if made.point is None:
         return f"Do not ship: nothing measured clearly beats both the pretrained model and BM25 on {label}."
     size, full = chosen.bytes_per_vector, content.before.bytes_per_vector
@@ -123,10 +130,27 @@ def described(content: Content) -> dict[str, str]:
         "mrr_by_dimension": f"Line chart of MRR@10 by dimension in {full}. " + _lines(content, "mrr@10"),
         "recall_by_bytes": "Chart of recall@10 by bytes per vector. " + _sizes(content),
         "grades": histogram(content.grades),
-        **{heatmap.figure_name(name): heatmap.described(name, content) for name in content.systems},
+        **{figure: heatmap.described(name, content) for name, figure in heatmap.figure_names(content).items()},
         "learning_loss": "Line chart of the training loss by step, 1 where a system begins. " + _losses(content),
         **{f"learning_{name}": _learning(content, f"{name}@10") for name in ("recall", "ndcg")},
     }
+
+
+def grouped(content: Content) -> dict[str, list[str]]:
+    """All metrics that the run measured, by where rankings are cut; what stands beside them says how far to trust it.
+
+    Args:
+        content: the facts.
+
+    Returns:
+        A group's name to its metrics, the share of judged places first, the condensed ones last.
+    """
+    groups: dict[str, list[str]] = {}
+    names = [name for name in content.before.metrics if all(name in row.metrics for row in content.full_width)]
+    for name in sorted(names, key=lambda name: (name.startswith(words.CONDENSED), not name.startswith("judged@"))):
+        cutoff = name.partition("@")[2]
+        groups.setdefault(f"first {cutoff}" if cutoff else "whole ranking", []).append(name)
+    return dict(sorted(groups.items(), key=lambda group: (len(group[0]), group[0])))
 
 
 def _lines(content: Content, metric: str) -> str:
@@ -150,7 +174,7 @@ def _sizes(content: Content) -> str:
             sentences += [f"{system} in {precision}: {', '.join(values)} bytes."] if values else []
     if content.lexical is not None:
         sentences.append(f"{content.lexical.system}: {number(content.lexical.metrics['recall@10'].value)}, no vectors.")
-    best = [f"{point(row)} at {count(row.bytes_per_vector)}" for row in content.frontier]
+    best = [f"{point(row)} at {count(row.bytes_per_vector)}" for row in content.frontier("recall@10")]
     sentences.append(f"The frontier, by bytes: {', '.join(best)}.")
     if content.ship:
         sentences.append(f"Recommended: {point(content.after)}.")

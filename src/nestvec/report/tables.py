@@ -26,7 +26,7 @@ def write_tables(content: Content, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     tables = {
         "surface": [_measured(row) for row in content.rows],
-        "frontier": [_measured(row) for row in content.frontier],
+        "frontier": [_measured(row) for row in content.frontier(content.recommendation.metric)],
         "comparisons": [asdict(entry) for entry in content.results.comparisons],
         "steps": [asdict(step) for step in content.recommendation.steps],
     }

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 METRICS = {"recall@10": "recall@10", "mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "judged@10": "judged@10"}
 
+CONDENSED = "condensed-"  # begins the names of what is measured without the unjudged
+_FORMS = {"mrr": "MRR", "ndcg": "nDCG", "ndcg-exp": "nDCG-exp", "map": "MAP"}
+
 RIVALS = {"pretrained": "the pretrained model", "bm25": "BM25"}
 
 SPLITS = {
@@ -68,8 +71,8 @@ GLOSSARY = {
     "recall@10": "The share of the relevant documents of a query that are among the first ten.",
     "MRR@10": "One divided by the rank of the first relevant document; 0 if none is among the first ten.",
     "nDCG@10": "How well the first ten are ordered by grade, against the best possible order.",
-    "Precision, accuracy, MAP": "Relevant ones among the first k; whether there is any; precision over all their ranks.",
-    "nDCG, exponential": "nDCG with 2 to the grade less 1 as gain, so that top grades count for more.",
+    "Precision, accuracy, MAP": "Relevant ones among the first k; whether there is one; precision over their ranks.",
+    "nDCG-exp": "nDCG with 2 to the grade less 1 as gain, so that top grades count for more.",
     "Condensed": "Measured on rankings from which unjudged documents were taken out.",
     "Frontier": "The best that each number of bytes reaches: what lies below it is a waste of bytes.",
     "Hybrid": "Two rankings fused by the ranks of each document in both (reciprocal rank fusion).",
@@ -82,3 +85,10 @@ GLOSSARY = {
     "Margin": "The loss that counts as none. A vector holds up if its loss is smaller with 95\u00a0% confidence.",
     "Gate": "The last check: what is shipped must beat both the pretrained model and BM25.",
 }
+
+
+def label(metric: str) -> str:
+    """A metric's name as people write it: `MRR@5`, `condensed MAP`."""
+    name = metric.removeprefix(CONDENSED)
+    measure, mark, cutoff = name.partition("@")
+    return f"{'condensed ' if name != metric else ''}{_FORMS.get(measure, measure)}{mark}{cutoff}"
