@@ -38,7 +38,7 @@ RECALL = "recall@10"  # what `min_recall` is about
 SIZES = (1_000_000, 10_000_000, 100_000_000)  # vectors whose memory the answer states
 # A wider point undercuts another at up to this many times its bytes: small codes keep a correction of 2 bytes with each
 # vector, for which 384 numbers of 4 bits must not lose their place to 192 of 8.
-_NEARLY = 1.05
+NEARLY = 1.05
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def sequence(points: list[Point]) -> list[Point]:
 
     def undercut(point: Point) -> bool:
         wider = [other for other in points if (other.dimension or 0) > (point.dimension or 0)]
-        return any(_size(other) <= _NEARLY * _size(point) for other in wider)
+        return any(_size(other) <= NEARLY * _size(point) for other in wider)
 
     return sorted((point for point in points if not undercut(point)), key=lambda point: -_size(point))
 

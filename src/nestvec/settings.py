@@ -25,7 +25,6 @@ PROTOCOLS = ("leak-free", "by-query", "published")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")
 MEASURES = ("recall", "precision", "mrr", "ndcg", "ndcg-exp", "accuracy")  # each at several cutoffs
-CONDENSED = "condensed-"  # before a metric's name: over the ranking without what nobody judged
 CUTOFF = 10  # always measured: what the report shows first
 DEPTH = 100  # documents of a ranking that are kept
 BIGGER_MODEL = "sentence-transformers/all-mpnet-base-v2"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNJUDGED = -1
+CONDENSED = "condensed-"  # begins the names of what is measured without the unjudged
 _DEEPEST = 100  # places of the best possible order that are kept
 
 
@@ -209,7 +210,7 @@ class Judgements:
         """
         found = self.gains(query, documents)
         usual, judged_only = self._measured(query, found, cutoffs), self._measured(query, condensed(found), cutoffs)
-        named = {f"condensed-{name}": values for name, values in judged_only.items() if not name.startswith("judged")}
+        named = {f"{CONDENSED}{name}": values for name, values in judged_only.items() if not name.startswith("judged")}
         return usual | named
 
     def _measured(

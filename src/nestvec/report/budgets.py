@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nestvec.recommend import NEARLY
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nestvec.report.content import Content
     from nestvec.report.facts import Row
-
-# Small codes keep 2 bytes of correction with each vector: 194 bytes at 4 bits are as good as the 192 of int8 beside it.
-_NEARLY = 1.05
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def _sizes(rows: Sequence[Row]) -> list[int]:
     """The sizes measured, falling; of those hardly apart the largest."""
     sizes: list[int] = []
     for size in sorted({row.bytes_per_vector or 0 for row in rows}, reverse=True):
-        if not sizes or sizes[-1] > _NEARLY * size:
+        if not sizes or sizes[-1] > NEARLY * size:
             sizes.append(size)
     return sizes
 

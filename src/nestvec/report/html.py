@@ -11,6 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nestvec.errors import MissingExtraError
+from nestvec.evaluation.metrics import CONDENSED
 from nestvec.report import heatmap, words
 from nestvec.report.budgets import budgets, ways
 from nestvec.report.drawing import STYLES
@@ -147,7 +148,7 @@ def grouped(content: Content) -> dict[str, list[str]]:
     """
     groups: dict[str, list[str]] = {}
     names = [name for name in content.before.metrics if all(name in row.metrics for row in content.full_width)]
-    for name in sorted(names, key=lambda name: (name.startswith(words.CONDENSED), not name.startswith("judged@"))):
+    for name in sorted(names, key=lambda name: (name.startswith(CONDENSED), not name.startswith("judged@"))):
         cutoff = name.partition("@")[2]
         groups.setdefault(f"first {cutoff}" if cutoff else "whole ranking", []).append(name)
     return dict(sorted(groups.items(), key=lambda group: (len(group[0]), group[0])))

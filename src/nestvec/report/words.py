@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from nestvec.evaluation.metrics import CONDENSED
+
 METRICS = {"recall@10": "recall@10", "mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "judged@10": "judged@10"}
 
-CONDENSED = "condensed-"  # begins the names of what is measured without the unjudged
 _FORMS = {"mrr": "MRR", "ndcg": "nDCG", "ndcg-exp": "nDCG-exp", "map": "MAP"}
 
 RIVALS = {"pretrained": "the pretrained model", "bm25": "BM25"}

@@ -264,17 +264,17 @@ def ranked(
 
 def best_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """(k,) places of the k highest of (d,) scores, highest first, of equal ones the smaller place; k at most d."""
-    candidates = _at_least_kth(scores, k, 0)
+    candidates = _at_least_kth(scores, k)
     order = np.argsort(-scores[candidates], kind="stable")[:k]
     chosen: NDArray[np.int64] = candidates[order]
     return chosen
 
 
-def _at_least_kth(scores: NDArray[np.float32], k: int, slack: float) -> NDArray[np.int64]:
-    """Ascending places of the scores that reach the k-th highest of (d,) less `slack`; all where k is d."""
+def _at_least_kth(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Ascending places of the scores that reach the k-th highest of (d,); all where k is d."""
     if k >= len(scores):
         return np.arange(len(scores))
-    return np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k] - np.float32(slack))
+    return np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
 
 
 def _dot(documents: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
