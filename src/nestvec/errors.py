@@ -69,14 +69,14 @@ class InputError(NestvecError):
         self.place = Place(None if file is None else str(file), row, column)
         place = f"{self.place}: " if str(self.place) else ""
         wanted = f"; expected {expected}" if expected else ""
-        super().__init__(_printable(f"{place}{problem}{wanted}"))
+        super().__init__(printable(f"{place}{problem}{wanted}"))
 
     def at(self, file: object) -> InputError:
         """The same error with its file, for whoever raised it without knowing."""
         return InputError(self.problem, self.expected, file=file, row=self.place.row, column=self.place.column)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """One line that no terminal stumbles over: what quotes a user's data may hold anything."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LAYOUT = {
     "config": "config.toml",
     "records": "data/records.parquet",
+    "catalogue": "data/catalogue.parquet",
+    "queries": "data/queries.parquet",
     "grades": "data/grades.json",
     "audit": "data/audit.json",
     "findings": "data/findings.json",
@@ -44,6 +46,7 @@ LAYOUT = {
     "report": "report.html",
     "figures": "figures",
     "tables": "tables",
+    "index": "index",
     "stages": ".stages",
 }
 

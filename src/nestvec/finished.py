@@ -135,7 +135,7 @@ class Finished:
         columns = ["system", "dimension", "precision", "query_id", "value"]
         path = self.folder.path("per_query")
         found: dict[str, dict[str, float]] = {name: {} for name in names}
-        rows = _table(path, columns, [("split", "==", TEST), ("metric", "==", metric)])
+        rows = read_table(path, columns, [("split", "==", TEST), ("metric", "==", metric)])
         for system, dimension, precision, query, value in zip(
             *(rows[column].to_pylist() for column in columns), strict=True
         ):
@@ -151,7 +151,7 @@ class Finished:
     def texts(self, ids: list[str]) -> NDArray[np.str_]:
         """(q,) texts of the queries with these ids."""
         path = self.folder.path("records")
-        table = _table(path, ["query_id", "query"], None)
+        table = read_table(path, ["query_id", "query"])
         queries = table["query"].to_pylist()
         if self.results.protocol == "published":  # asks every record on its own: r17 is the one in row 17
             known = {f"r{row}": query for row, query in enumerate(queries)}
@@ -186,8 +186,20 @@ def read_finished(path: Path) -> Finished:
     return found
 
 
-def _table(path: Path, columns: list[str], wanted: list[tuple[str, str, str]] | None) -> pa.Table:
-    """Columns of the rows wanted of a Parquet file."""
+def read_table(path: Path, columns: list[str], wanted: list[tuple[str, str, str]] | None = None) -> pa.Table:
+    """Columns of the rows wanted of a Parquet file of a run.
+
+    Args:
+        path: the file.
+        columns: their names.
+        wanted: what rows must fulfil, as pyarrow's filters; None takes all.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -36,6 +36,7 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
     records, task, settings = prepared.records, prepared.task, prepared.settings
     with replacing(folder.path("records")) as temporary:
         save_records(records, task.labels, temporary)
+    _write_texts(prepared, folder)
     write_json(folder.path("grades"), prepared.grades.to_json())
     found = audit(records, task, prepared.grades.threshold, prepared.protocol, settings.seed)
     write_json(folder.path("audit"), found)
@@ -45,6 +46,19 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
     write_json(folder.path("findings"), [vars(finding) for finding in records.findings])
     write_text(folder.path("qrels"), "".join(_qrels(prepared)))
     return {"records": len(records)}
+
+
+def _write_texts(prepared: Prepared, folder: RunFolder) -> None:
+    """Write what is encoded, in the order of its vectors: the queries that are measured, and the documents."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    task, catalogue = prepared.task, prepared.catalogue
+    queries = {"query_id": list(task.ids), "query": list(task.texts), "split": task.splits.tolist()}
+    documents = {"document_id": list(catalogue.ids), "document": list(catalogue.texts)}
+    for name, columns in {"queries": queries, "catalogue": documents}.items():
+        with replacing(folder.path(name)) as temporary:
+            pq.write_table(pa.table({key: pa.array(values, pa.string()) for key, values in columns.items()}), temporary)
 
 
 def _qrels(prepared: Prepared) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from nestvec.errors import printable
 from nestvec.report.check import counted, headline, leaked, read_checked, threshold
 from nestvec.report.html import count, grades, interval, number, percent, plain, signed
 
@@ -22,10 +23,32 @@ if TYPE_CHECKING:
     from nestvec.comparing import RunComparison
     from nestvec.report.checked import Checked, Spread
     from nestvec.report.facts import Bar
+    from nestvec.stores.store import Hit
 
 _LONGEST = 44  # cells of the longest bar
 _WIDTH = 80
 _PLAIN = str.maketrans("█░─’–−", "#--'--")  # noqa: RUF001 - what a terminal may have no letters for
+
+
+def print_hits(hits: Sequence[Hit], console: Console) -> None:
+    """Print what a search found: score, id, text, and the fields.
+
+    Args:
+        hits: best first.
+        console: where to.
+    """
+    if not hits:
+        console.print("nothing was found")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("score", "right"), ("id", "left"), ("text", "left"), ("fields", "left")):
+        if name != "fields" or any(hit.fields for hit in hits):
+            table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for hit in hits:
+        fields = ", ".join(f"{name}={value}" for name, value in hit.fields.items())
+        cells = [f"{hit.score:.4f}", hit.id, hit.text, fields][: len(table.columns)]
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    console.print(table)
 
 
 def print_check(found: Check, console: Console) -> None:

@@ -103,6 +103,26 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
     )
 
 
+def find_document(source: Source, document: str | None, document_id: str | None) -> tuple[str, tuple[str, ...], str]:
+    """Map the columns of a table of documents without judgements.
+
+    Args:
+        source: an opened table.
+        document: the text's columns or template as given; None looks for well-known names.
+        document_id: the id's column as given; None looks for well-known names, `id` among them.
+
+    Returns:
+        The template of a document's text, the columns in it, and the column of its id.
+
+    Raises:
+        InputError: a named column is missing, or none or several could be meant.
+    """
+    template, documents = _document(source, document)
+    if document_id is None and not _well_known(source, _DOCUMENT_ID):
+        return template, documents, _one(source, "document-id", None, ("id", "_id"))
+    return template, documents, _one(source, "document-id", document_id, _DOCUMENT_ID)
+
+
 def _one(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str:
     """The one column of a role."""
     if given is not None:

@@ -7,10 +7,8 @@ looks odd is a `Finding` with a count and examples, never silent.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +19,7 @@ from nestvec.data.merge import merged
 from nestvec.data.records import Finding, Records, subset
 from nestvec.data.source import Batch, Rejects, Source
 from nestvec.data.sources import open_source
-from nestvec.data.text import cleaned
+from nestvec.data.text import cleaned, trec_id
 from nestvec.data.values import all_blank, blank, joined, number, text_column
 from nestvec.errors import InputError
 
@@ -261,7 +259,7 @@ class Reading:
             queries=tuple(self._queries),
             query_ids=tuple("q" + _digest(text) for text in self._queries),
             documents=tuple(self._texts),
-            document_ids=tuple(_trec_id(name) if by_id else "d" + _digest(name) for name in self._documents),
+            document_ids=tuple(trec_id(name) if by_id else "d" + _digest(name) for name in self._documents),
             query=query[rows],
             document=document[rows],
             grade=grade,
@@ -291,8 +289,3 @@ class Reading:
 def _digest(text: str) -> str:
     """16 hex digits that stand for a text."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
-
-
-def _trec_id(identifier: str) -> str:
-    """An id as TREC files can hold it: white space percent-encoded, and the percent sign, so that ids stay distinct."""
-    return re.sub(r"[\s%]", lambda match: quote(match[0], safe=""), identifier)

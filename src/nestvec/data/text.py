@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
+from urllib.parse import quote
 
 
 def cleaned(text: str) -> str:
@@ -14,3 +16,8 @@ def cleaned(text: str) -> str:
 def normalised(text: str) -> str:
     """The form in which texts are compared for leaks: Unicode's compatibility form, case folded, single spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def trec_id(identifier: str) -> str:
+    """An id as TREC files can hold it: white space percent-encoded, and the percent sign, so that ids stay distinct."""
+    return re.sub(r"[\s%]", lambda match: quote(match[0], safe=""), identifier)

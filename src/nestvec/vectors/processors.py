@@ -27,6 +27,12 @@ def use_processors() -> int:
     return torch.get_num_threads()
 
 
+def processors() -> int:
+    """How many processors are ours; `OMP_NUM_THREADS` has the last word."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else max(1, min(_affinity(), _quota()))
+
+
 def choose_compute(wanted: str) -> str:
     """The number format to multiply in: `auto` is bfloat16 exactly where the hardware has instructions for it.
 

@@ -1,99 +1,26 @@
-"""The command line: parse, call one function, print; an error becomes one message and an exit code.
-
-Heavy libraries are imported by the functions that the commands call, so that `--help` stays quick.
-"""
+"""Commands that prepare, train, measure and compare."""
 
 from __future__ import annotations
 
-import inspect
-import sys
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nestvec import processes
+from nestvec.cli.app import Terminal, app, stoppable
+from nestvec.cli.options import options
 from nestvec.config import read_config
-from nestvec.errors import GateClosedError, InputError, NestvecError, StoppedError
-from nestvec.settings import Settings, sections
+from nestvec.errors import GateClosedError, InputError
+from nestvec.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from dataclasses import Field
+    from collections.abc import Iterator
 
     from nestvec.pipeline import Run
-
-app = typer.Typer(
-    help="Fit retrieval embeddings to your own search, at the smallest vector that holds up.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-console = Console(stderr=True, highlight=False, quiet=not processes.is_first())
-
-
-def _print_version(wanted: bool) -> None:
-    """Print the version and end."""
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(version("nestvec"))
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
-    ] = False,
-) -> None:
-    """Fit retrieval embeddings to your own search, at the smallest vector that holds up."""
-    del version
-
-
-def options(*stages: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command every setting of some stages as an option; unset ones are left to config file and defaults.
-
-    Args:
-        stages: names of `settings.sections`; `seed` belongs to no stage and always comes along.
-
-    Returns:
-        A decorator for a function that takes what was typed as keyword arguments.
-    """
-
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        kinds = [sections()[stage] for stage in stages]
-        added = [
-            _typed(entry, (kind.__doc__ or "").rstrip("."))
-            for kind in kinds
-            for entry in fields(kind)
-            if entry.name not in {"source", *(parameter.name for parameter in own)}
-        ]
-        added += [_typed(entry, "The run") for entry in fields(Settings) if entry.name == "seed"]
-        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *added)]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return command
-
-    return decorated
-
-
-def _typed(entry: Field[Any], panel: str) -> inspect.Parameter:
-    """A setting as a parameter that typer makes an option of."""
-    kind = next((kind for kind in (int, float) if str(entry.type).startswith(kind.__name__)), str)
-    default = ",".join(map(str, entry.default)) if isinstance(entry.default, tuple) else entry.default
-    shown = f" ({default})" if default not in (None, "") else ""
-    option = typer.Option(help=entry.metadata["help"] + shown, rich_help_panel=panel, show_default=False)
-    return inspect.Parameter(
-        entry.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
-    )
-
 
 _Source = Annotated[str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", show_default=False)]
 _Out = Annotated[Path | None, typer.Option(help="The folder to write.", rich_help_panel="The run", show_default=False)]
@@ -119,7 +46,7 @@ def run(
         raise InputError("--out is missing", "a folder to write")
     from nestvec.pipeline import run_settings
 
-    with _stoppable(), Terminal() as terminal:
+    with stoppable(), Terminal() as terminal:
         finished = run_settings(settings, folder, terminal)
     if processes.is_first():  # of several, one speaks
         _conclude(finished, True, strict)
@@ -166,7 +93,7 @@ def evaluate(
     from nestvec.pipeline import run_settings
     from nestvec.terminal import print_surface
 
-    with _stoppable(), Terminal() as terminal, kept_or_not(folder) as place:
+    with stoppable(), Terminal() as terminal, kept_or_not(folder) as place:
         finished = run_settings(settings, place, terminal)
         print_surface(finished.results, Console(highlight=False))
         _conclude(finished, folder is not None, strict)
@@ -184,7 +111,7 @@ def check(
     settings, folder = _settled(source, out, config, given)
     from nestvec.checking import check_settings
 
-    with _stoppable(), Terminal() as terminal:
+    with stoppable(), Terminal() as terminal:
         found = check_settings(settings, folder, terminal)
     from nestvec.terminal import print_check
 
@@ -227,7 +154,7 @@ def reproduce(
         raise InputError("--out is missing", "a folder to write")
     from nestvec.reproducing import reproduce as reproduce_experiment
 
-    with _stoppable(), Terminal() as terminal:
+    with stoppable(), Terminal() as terminal:
         found = reproduce_experiment(
             experiment, out, data=data, epochs=epochs, max_records=max_records, compute=compute, reporter=terminal
         )
@@ -251,60 +178,3 @@ def _settled(
 def _dashes_gone(values: dict[str, Any]) -> dict[str, Any]:
     """Names of a config file as the settings spell them, so that the command line's stand over them."""
     return {name.replace("-", "_"): value for name, value in values.items()}
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C as an error of ours: one line and an exit code instead of a traceback."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise StoppedError("stopped; the same command continues after the last finished stage") from error
-
-
-class Terminal:
-    """Shows what the pipeline is doing: a line for each fact, a bar with time left for each long step."""
-
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        nobody = not console.is_terminal  # watches; a bar that is gone would leave an empty line in a log
-        self._progress = Progress(*columns, console=console, transient=True, disable=nobody)
-
-    def __enter__(self) -> Terminal:
-        """Nothing is drawn before the first step."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop drawing and leave the cursor where a person expects it."""
-        if self._progress.live.is_started:
-            self._progress.stop()
-
-    def say(self, text: str) -> None:
-        """Print one line above the bars."""
-        self._progress.console.print(text, markup=False)
-
-    @contextmanager
-    def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar over `total` units; the block is given what moves it on."""
-        self._progress.start()
-        task = self._progress.add_task(label, total=total)
-        try:
-            yield lambda done: self._progress.advance(task, done)
-        finally:
-            self._progress.remove_task(task)
-
-
-def main() -> None:
-    """Run the command line and end the process with the exit code that the errors document."""
-    try:
-        app()
-    except NestvecError as error:  # anything else is an internal fault: the traceback is the report, exit code 1
-        console.print(f"nestvec: {error}", markup=False, soft_wrap=True)
-        sys.exit(error.exit_code)

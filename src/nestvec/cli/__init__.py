@@ -1,0 +1,12 @@
+"""The command line: parse, call one function, print; an error becomes one message and an exit code.
+
+Heavy libraries are imported by the functions that the commands call, so that `--help` stays quick.
+"""
+
+from nestvec.cli import measuring
+
+# isort: split, as `--help` lists commands in the order of their use
+from nestvec.cli import delivering
+from nestvec.cli.app import Terminal, app, main
+
+__all__ = ["Terminal", "app", "delivering", "main", "measuring"]

@@ -1,0 +1,113 @@
+"""Read documents with ids and fields from a table without judgements: what an index is given."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from nestvec.data.columns import find_document
+from nestvec.data.readers import read_file
+from nestvec.data.source import Rejects
+from nestvec.data.streams import suffix
+from nestvec.data.text import cleaned, trec_id
+from nestvec.data.values import all_blank, blank, joined, text_column
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from nestvec.data.source import Batch
+
+_DELIMITED = (".csv", ".tsv")  # formats that know text only
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,15})(\.\d+)?")  # no leading zeros: those are names
+Fields = dict[str, "str | float | int"]
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Some documents.
+
+    Attributes:
+        ids: n ids, as the files of a run write them.
+        texts: n texts, cleaned.
+        fields: n mappings of a field's name to its text or number.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    fields: list[Fields]
+
+
+def read_documents(
+    path: Path, document: str | None = None, document_id: str | None = None, fields: Sequence[str] | None = None
+) -> Iterator[Documents]:
+    """Read a file of documents in batches.
+
+    Args:
+        path: a CSV, TSV, JSONL or Parquet file.
+        document: columns or template of the text; None looks for well-known names.
+        document_id: the id's column; None looks for well-known names.
+        fields: columns to keep for filters; None keeps all others.
+
+    Yields:
+        The documents in the file's order; an id may come again.
+
+    Raises:
+        InputError: the file cannot be read, a column is missing or unclear, or a row has no id or no text; names the
+            row.
+    """
+    if not path.is_file():
+        raise InputError("there is no such file", "a CSV, TSV, JSONL or Parquet file of documents", file=path)
+    source = read_file(path)
+    template, parts, identifier = find_document(source, document, document_id)
+    for name in fields or ():
+        if name not in source.columns:
+            raise InputError(f"there is no column {name!r}", "--fields to name columns", file=path, column=name)
+    kept = [name for name in source.columns if name not in {*parts, identifier}] if fields is None else list(fields)
+    for batch in source.read(list(dict.fromkeys([identifier, *parts, *kept])), Rejects()):
+        yield _documents(batch, identifier, (template, parts), kept, suffix(path) in _DELIMITED)
+
+
+def _documents(
+    batch: Batch, identifier: str, text: tuple[str, tuple[str, ...]], kept: list[str], written: bool
+) -> Documents:
+    """A batch's documents; `written` numbers are text that looks like one."""
+    template, parts = text
+    columns = {name: _cleaned(text_column(batch, name)) for name in dict.fromkeys([identifier, *parts])}
+    for name, bad in (
+        (identifier, blank(columns[identifier])),
+        (", ".join(parts), all_blank([columns[p] for p in parts])),
+    ):
+        if bad.any():
+            row = int(batch.rows[int(np.argmax(bad))])
+            raise InputError("is empty", "text", file=batch.file, row=row, column=name)
+    values = {name: batch.values.column(name).to_pylist() for name in kept}
+    fields: list[Fields] = [{} for _ in range(batch.values.num_rows)]
+    for name, column in values.items():
+        for entries, value in zip(fields, column, strict=True):
+            typed = _value(value, written)
+            if typed is not None:
+                entries[name] = typed
+    ids = [trec_id(each) for each in columns[identifier].to_pylist()]
+    return Documents(ids, joined(template, columns).to_pylist(), fields)
+
+
+def _cleaned(column: pa.Array) -> pa.Array:
+    """Texts as judgements' are."""
+    return pa.array([None if text is None else cleaned(text) for text in column.to_pylist()], pa.string())
+
+
+def _value(value: Any, written: bool) -> str | float | int | None:  # noqa: ANN401 - whatever a table holds
+    """A value that can be filtered by: a finite number, or text; None for nothing."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return value if math.isfinite(value) else None
+    text = "" if value is None else str(value).strip()
+    return float(text) if written and _NUMBER.fullmatch(text) else text or None

@@ -1,0 +1,1 @@
+"""An index of a finished run: built, kept up to date, searched, verified."""

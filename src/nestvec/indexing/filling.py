@@ -1,0 +1,142 @@
+"""Documents on their way into an index: a run's with the vectors that were measured, or a file's, encoded first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.data.documents import read_documents
+from nestvec.files import read_json, remove, replacing, sha256, write_json
+from nestvec.stores.store import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from nestvec.delivered import Delivered
+    from nestvec.progress import Reporter
+
+_BATCH = 8192  # documents at a time
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a file of documents has what.
+
+    Attributes:
+        document: columns or template of the text; None looks for well-known names.
+        document_id: the id's column; None looks for well-known names.
+        fields: columns to filter by; None keeps all others.
+    """
+
+    document: str | None = None
+    document_id: str | None = None
+    fields: Sequence[str] | None = None
+
+
+def work(delivered: Delivered) -> Path:
+    """Where documents lie on their way in."""
+    return delivered.folder.path("index") / "work"
+
+
+def arrived(delivered: Delivered) -> None:
+    """Remove what lay there: it is in the index."""
+    remove(work(delivered))
+
+
+def measured(delivered: Delivered) -> Iterator[Batch]:
+    """The run's documents with the vectors that were measured.
+
+    Args:
+        delivered: the point.
+
+    Yields:
+        Batches in the run's order, without fields.
+    """
+    (ids, texts), vectors = delivered.catalogue(), delivered.vectors()
+    for first in range(0, len(ids), _BATCH):
+        part = slice(first, first + _BATCH)
+        yield Batch(ids[part], texts[part], np.asarray(vectors[part]), [{} for _ in ids[part]])
+
+
+def counted(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
+    """The batches, and their documents as progress.
+
+    Args:
+        batches: any.
+        advance: called with the number of documents that were taken in.
+
+    Yields:
+        The same batches.
+    """
+    for batch in batches:
+        yield batch
+        advance(len(batch.ids))
+
+
+def encoded(delivered: Delivered, source: Path, columns: Columns, reporter: Reporter) -> tuple[int, Iterator[Batch]]:
+    """A file's documents with their vectors; an encoding that was killed goes on where it stood.
+
+    Args:
+        delivered: the point.
+        source: the file.
+        columns: where it has what.
+        reporter: is told of progress.
+
+    Returns:
+        How many rows there are, and their batches.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    from nestvec.bulk import encode
+
+    place = work(delivered)
+    place.mkdir(parents=True, exist_ok=True)
+    documents, vectors = place / "documents.parquet", place / "vectors.parquet"
+    rows = _staged(documents, source, columns)
+    done = {"documents": sha256(documents), "model": delivered.model.sha256}
+    if not ((place / "done.json").is_file() and vectors.is_file() and read_json(place / "done.json") == done):
+        encode(
+            str(delivered.model.path), str(documents), vectors, column="text", id_column="id", precision="float32",
+            compute="float32", reporter=reporter,
+        )  # fmt: skip
+        write_json(place / "done.json", done)
+    return rows, _staged_batches(documents, vectors)
+
+
+def _staged(path: Path, source: Path, columns: Columns) -> int:
+    """Write a file's documents as ids, texts and fields in JSON; how many there are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds, rows = pa.schema([(name, pa.string()) for name in ("id", "text", "fields")]), 0
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, kinds) as writer:
+        for part in read_documents(source, columns.document, columns.document_id, columns.fields):
+            fields = [json.dumps(entries, ensure_ascii=False) for entries in part.fields]
+            writer.write_batch(pa.record_batch([part.ids, part.texts, fields], schema=kinds))
+            rows += len(part.ids)
+    return rows
+
+
+def _staged_batches(documents: Path, vectors: Path) -> Iterator[Batch]:
+    """Batches of both files, row by row together."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(documents) as told, pq.ParquetFile(vectors) as coded:
+        pairs = zip(told.iter_batches(_BATCH), coded.iter_batches(_BATCH, columns=["embedding"]), strict=True)
+        for part, numbers in pairs:
+            ids, texts, fields = (part.column(name).to_pylist() for name in ("id", "text", "fields"))
+            flat = numbers.column("embedding").flatten().to_numpy(zero_copy_only=False)
+            held = flat.reshape(len(ids), -1)
+            last = {identifier: place for place, identifier in enumerate(ids)}
+            kept = sorted(last.values())
+            yield Batch(
+                [ids[place] for place in kept],
+                [texts[place] for place in kept],
+                np.ascontiguousarray(held[kept], dtype=np.float32),
+                [json.loads(fields[place]) for place in kept],
+            )

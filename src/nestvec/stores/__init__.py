@@ -1,0 +1,1 @@
+"""Indexes that serve what was measured: embedded, or a database server."""

@@ -1,0 +1,315 @@
+"""A generation of the embedded store: documents in SQLite, codes in faiss's files, and the one way to add and remove.
+
+    documents.sqlite             ids, texts, fields, and which row of the codes each has
+    codecs.safetensors           how the codes of each stage are read
+    000000000000.48.int8.faiss   a segment: codes of the rows from that number on, never changed once they count
+
+SQLite says what counts. A segment's files are written first; then a transaction makes its rows known, and those gone
+that they replace. So a reader sees the one state or the other, and files of a killed writer are written over.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.errors import InputError, NestvecError
+from nestvec.files import replacing
+from nestvec.stores.scan import Scan
+from nestvec.vectors.stored import load_codecs, save_codecs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nestvec.stores.store import About, Condition, Value
+    from nestvec.vectors.codecs import Codec
+
+DOCUMENTS, _CODECS = "documents.sqlite", "codecs.safetensors"
+_EXPECTED = "an index that nestvec made"
+_PAGE, _PAGES = 4096, 256  # bytes at a time, and how many of them a check reads at most
+_BUSY = 60.0  # seconds that a reader waits for a writer's transaction
+_TABLES = """
+CREATE TABLE segments (first INTEGER PRIMARY KEY, rows INTEGER NOT NULL, checks TEXT NOT NULL);
+CREATE TABLE documents (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, fields TEXT NOT NULL);
+CREATE TABLE fields (name TEXT NOT NULL, row INTEGER NOT NULL, text TEXT, number REAL);
+CREATE INDEX fields_text ON fields (name, text);
+CREATE INDEX fields_number ON fields (name, number);
+CREATE INDEX fields_row ON fields (row);
+CREATE TABLE gone (row INTEGER PRIMARY KEY);
+"""
+_SIGNS = {sign: sign for sign in ("=", "!=", "<", "<=", ">", ">=")}  # what may stand in a statement
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows of the codes that were written together.
+
+    Attributes:
+        first: the number of its first row.
+        rows: how many.
+        scans: its codes, one for each stage.
+    """
+
+    first: int
+    rows: int
+    scans: tuple[Scan, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A document as SQLite has it."""
+
+    row: int
+    id: str
+    text: str
+    fields: dict[str, Value]
+
+
+class Generation:
+    """An open generation.
+
+    Args:
+        folder: where it lies.
+        about: what it serves.
+
+    Raises:
+        InputError: a file is missing, damaged, or another index's.
+    """
+
+    def __init__(self, folder: Path, about: About) -> None:
+        self.folder, self.about = folder, about
+        codecs = load_codecs(folder / _CODECS)
+        missing = [stage.name for stage in about.stages if stage.name not in codecs]
+        if missing:
+            raise InputError(f"is damaged: it lacks {missing[0]}", _EXPECTED, file=folder / _CODECS)
+        self.codecs = tuple(codecs[stage.name] for stage in about.stages)
+        path = folder / DOCUMENTS
+        if not path.is_file():
+            raise InputError("is missing", _EXPECTED, file=path)
+        self._base = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        self._segments: dict[int, Segment] = {}
+        self._seen = -1
+        self.segments: tuple[Segment, ...] = ()
+        self.gone: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        try:
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def make(cls, folder: Path, about: About, codecs: Sequence[Codec]) -> Generation:
+        """Begin one in a folder that does not exist yet.
+
+        Args:
+            folder: where.
+            about: what it is to serve.
+            codecs: one for each stage.
+
+        Returns:
+            The generation, open and empty.
+        """
+        folder.mkdir()
+        save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
+        with closing(sqlite3.connect(folder / DOCUMENTS)) as base:
+            base.executescript(_TABLES)
+        return cls(folder, about)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._base.close()
+        self.segments, self._segments = (), {}
+
+    def __len__(self) -> int:
+        """How many documents there are."""
+        with self._reading():
+            return int(self._base.execute("SELECT count(*) FROM documents").fetchone()[0])
+
+    @property
+    def rows(self) -> int:
+        """Rows of the codes, those gone included."""
+        return self.segments[-1].first + self.segments[-1].rows if self.segments else 0
+
+    def refresh(self) -> None:
+        """Take notice of what other processes have written."""
+        with self._reading():
+            version = self._base.execute("PRAGMA data_version").fetchone()[0]
+            if version == self._seen:
+                return
+            self._base.execute("BEGIN")  # segments and gone rows of the same state
+            listed = self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first").fetchall()
+            gone = self._base.execute("SELECT row FROM gone ORDER BY row").fetchall()
+            self._base.execute("COMMIT")
+            for first, rows, checks in listed:
+                if first not in self._segments:
+                    self._segments[first] = self._segment(first, rows, json.loads(checks))
+        self.segments = tuple(self._segments[first] for first, _, _ in listed)
+        self.gone = np.array([row for (row,) in gone], dtype=np.int64)
+        self._seen = version
+
+    def add(
+        self,
+        documents: tuple[Sequence[str], Sequence[str], Sequence[Mapping[str, Value]]],
+        codes: Sequence[NDArray[np.generic]],
+    ) -> None:
+        """Add documents as one segment; those that have their ids are gone. All of it happens, or nothing.
+
+        Args:
+            documents: n ids, each once, n texts and n mappings of fields.
+            codes: (n, …) for each stage.
+        """
+        ids, texts, fields = documents
+        if not ids:
+            return
+        first, checks = self.rows, {}
+        for stage, codec, coded in zip(self.about.stages, self.codecs, codes, strict=True):
+            path = self._path(first, stage.name)
+            with replacing(path) as temporary:
+                Scan.of(codec, coded).save(temporary)
+                checks[stage.name] = check(temporary)
+        rows = range(first, first + len(ids))
+        typed = [
+            (name, row, value if isinstance(value, str) else None, None if isinstance(value, str) else float(value))
+            for row, entries in zip(rows, fields, strict=True)
+            for name, value in entries.items()
+        ]
+        with self._writing():
+            self._drop(ids)
+            self._base.execute("INSERT INTO segments VALUES (?, ?, ?)", (first, len(ids), json.dumps(checks)))
+            written = (json.dumps(dict(entries), ensure_ascii=False, allow_nan=False) for entries in fields)
+            self._base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
+            self._base.executemany("INSERT INTO fields VALUES (?, ?, ?, ?)", typed)
+        self._seen = -1  # a connection is not told of its own changes
+        self.refresh()
+
+    def remove(self, ids: Sequence[str]) -> int:
+        """Remove documents; how many were there."""
+        with self._writing():
+            found = self._drop(ids)
+        self._seen = -1
+        self.refresh()
+        return found
+
+    def documents(self, rows: NDArray[np.int64]) -> list[Found]:
+        """The documents of (r,) rows, in any order; rows that are gone are passed over."""
+        statement = "SELECT row, id, text, fields FROM documents WHERE row IN (SELECT value FROM json_each(?))"
+        with self._reading():
+            found = self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall()
+        return [Found(row, identifier, text, json.loads(fields)) for row, identifier, text, fields in found]
+
+    def matching(self, where: Sequence[Condition]) -> NDArray[np.int64]:
+        """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
+        parts = [
+            f"SELECT row FROM fields WHERE name = ? AND (text {sign} ? OR number {sign} ?)"
+            for sign in (_SIGNS[condition.sign] for condition in where)
+        ]
+        values = [value for each in where for value in (each.name, each.value, each.number)]
+        with self._reading():
+            found = self._base.execute(" INTERSECT ".join(parts), values).fetchall()
+        return np.sort(np.array([row for (row,) in found], dtype=np.int64))
+
+    def codes(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
+        """(r, …) codes of (r,) rows at a stage."""
+        firsts = np.array([segment.first for segment in self.segments])
+        place = np.searchsorted(firsts, rows, side="right") - 1
+        found: NDArray[np.generic] | None = None
+        for at in np.unique(place).tolist():
+            mask = place == at
+            part = self.segments[at].scans[stage].codes(rows[mask] - self.segments[at].first)
+            found = np.empty((len(rows), *part.shape[1:]), dtype=part.dtype) if found is None else found
+            found[mask] = part
+        return (
+            self.codecs[stage].encode(np.zeros((0, self.about.stages[stage].dimension), "f4"))
+            if found is None
+            else found
+        )
+
+    def live(self) -> NDArray[np.bool_]:
+        """(rows,) which rows hold a document."""
+        held = np.ones(self.rows, dtype=np.bool_)
+        held[self.gone] = False
+        return held
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
+    def _path(self, first: int, stage: str) -> Path:
+        """Where a segment's codes of one stage lie."""
+        return self.folder / f"{first:012d}.{stage}.faiss"
+
+    def _segment(self, first: int, rows: int, checks: Mapping[str, str]) -> Segment:
+        """Open one, after a look at its files."""
+        scans = []
+        for stage, codec in zip(self.about.stages, self.codecs, strict=True):
+            path = self._path(first, stage.name)
+            if not path.is_file():
+                raise InputError("is missing", _EXPECTED, file=path)
+            if check(path) != checks.get(stage.name):
+                raise InputError("is damaged or another index's: its checksum is another", _EXPECTED, file=path)
+            scans.append(Scan.open(codec, path))
+        return Segment(first, rows, tuple(scans))
+
+    def _drop(self, ids: Sequence[str]) -> int:
+        """Make the rows of some ids gone, inside a transaction; how many there were."""
+        chosen = "SELECT row FROM documents WHERE id IN (SELECT value FROM json_each(?))"
+        wanted = (json.dumps(list(ids)),)
+        found = self._base.execute(f"INSERT INTO gone {chosen}", wanted).rowcount
+        if found:
+            self._base.execute(f"DELETE FROM fields WHERE row IN ({chosen})", wanted)
+            self._base.execute(f"DELETE FROM documents WHERE row IN ({chosen})", wanted)
+        return found
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction: all of the block, or nothing."""
+        with self._reading():
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._base.execute("COMMIT")
+            except BaseException:
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """SQLite's errors as ours."""
+        path = self.folder / DOCUMENTS
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+                raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
+            raise InputError(f"cannot be used ({error})", _EXPECTED, file=path) from error
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"is damaged ({error})", _EXPECTED, file=path) from error
+
+
+def check(path: Path) -> str:
+    """A checksum of a file's size and of pages spread over it: a swapped or shortened file shows, at any size at once.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its size, and a CRC-32 in hex.
+    """
+    size = path.stat().st_size
+    places = np.unique(np.linspace(0, max(0, size - _PAGE), _PAGES).astype(np.int64)).tolist()
+    found = 0
+    with path.open("rb") as stream:
+        for place in places:
+            stream.seek(place)
+            found = zlib.crc32(stream.read(_PAGE), found)
+    return f"{size}:{found:08x}"

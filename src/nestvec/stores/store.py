@@ -1,0 +1,252 @@
+"""What every store of an index does, and the types that go in and come out.
+
+A store holds documents with their vectors and finds the best of them for a query. What it serves is said by its
+`About`, which names the model, so that a query is never answered with another model's vectors.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nestvec.vectors.codecs import Codec
+
+SCHEMA = 1
+Value = str | float | int
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Vectors as one stage of a search reads them.
+
+    Attributes:
+        dimension: how much of the vector, from its start.
+        precision: one of `settings.PRECISIONS`.
+    """
+
+    dimension: int
+    precision: str
+
+    @property
+    def name(self) -> str:
+        """As in the surface's names: `48.int8`."""
+        return f"{self.dimension}.{self.precision}"
+
+
+@dataclass(frozen=True)
+class About:
+    """What an index serves.
+
+    Attributes:
+        system: the one whose vectors these are.
+        model_sha256: of its weights; queries must be encoded by the same.
+        full_dimension: width of the vectors that the store is given.
+        stages: one, or a shortlist's and what re-ranks it.
+        shortlist: documents that the first of two stages hands on.
+        schema: of the store's own form.
+    """
+
+    system: str
+    model_sha256: str
+    full_dimension: int
+    stages: tuple[Stage, ...]
+    shortlist: int = 100
+    schema: int = SCHEMA
+
+    @property
+    def served(self) -> Stage:
+        """What the scores are of: the last stage."""
+        return self.stages[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], place: object) -> About:
+        """Read what `to_json` gave.
+
+        Args:
+            values: the object.
+            place: where it was found, for messages.
+
+        Returns:
+            The same `About`.
+
+        Raises:
+            InputError: it is of a newer form, or damaged.
+        """
+        schema = values.get("schema")
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise InputError(f"was made by a newer nestvec (schema {schema})", f"schema {SCHEMA} or less", file=place)
+        try:
+            stages = tuple(Stage(int(each["dimension"]), str(each["precision"])) for each in values["stages"])
+            numbers = int(values["full_dimension"]), stages, int(values["shortlist"])
+            found = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"is damaged ({error})", "what nestvec wrote of an index", file=place) from error
+        if not stages:
+            raise InputError("is damaged (it has no stages)", "what nestvec wrote of an index", file=place)
+        return found
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Documents on their way into a store.
+
+    Attributes:
+        ids: n, each once in a batch.
+        texts: n.
+        vectors: (n, full dimension) float32, rows of unit length.
+        fields: n mappings of names to text or numbers, to filter by; a field that a document lacks is left out.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+    vectors: NDArray[np.float32]
+    fields: Sequence[Mapping[str, Value]]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A document that was found.
+
+    Attributes:
+        id: the document's.
+        score: the cosine of query and document as far as the precision allows, about -1 … 1.
+        text: the document's.
+        fields: what came with it.
+    """
+
+    id: str
+    score: float
+    text: str
+    fields: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A filter on one field, such as `price<=20`.
+
+    A number among the fields is compared as a number, text as text, byte by byte in UTF-8. A document without the
+    field fails every condition, and so does a number that is compared with what is none.
+
+    Attributes:
+        name: the field's.
+        sign: one of = != < <= > >=.
+        value: what it is compared with, as typed.
+    """
+
+    name: str
+    sign: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """Read a condition as typed.
+
+        Args:
+            text: a field's name, a sign, and a value; the name has none of the signs' letters.
+
+        Returns:
+            The condition.
+
+        Raises:
+            InputError: it has no sign or no name.
+        """
+        found = re.fullmatch(r"\s*([^=!<>]+?)\s*(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)
+        if not found:
+            raise InputError(f"--where holds {text!r}", "a field, one of = != < <= > >=, and a value")
+        return cls(found[1], found[2], found[3].strip())
+
+    @property
+    def number(self) -> float | None:
+        """The value as a number, if it is a finite one."""
+        try:
+            found = float(self.value)
+        except ValueError:
+            return None
+        return found if math.isfinite(found) else None
+
+    def holds(self, fields: Mapping[str, Value]) -> bool:
+        """Whether a document's fields fulfil it; what stores do in their own language must agree."""
+        there = fields.get(self.name)
+        if there is None:
+            return False
+        if isinstance(there, str):
+            return _OPERATORS[self.sign](there.encode(), self.value.encode())
+        return self.number is not None and _OPERATORS[self.sign](there, self.number)
+
+
+class Store(Protocol):
+    """An index of documents. Every method leaves the store whole, whenever it is killed."""
+
+    @property
+    def about(self) -> About | None:
+        """What it serves; None where nothing was built yet."""
+
+    def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
+        """Put up an index in place of the one that is there, which serves until the new one is complete.
+
+        Args:
+            about: what it is to serve.
+            codecs: fitted, one for each of its stages.
+            batches: the documents; an id that comes again replaces what came before.
+        """
+
+    def upsert(self, batches: Iterable[Batch]) -> None:
+        """Add documents, and replace those whose id is there; each batch is there whole or not at all."""
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove documents; ids that are not there are passed over.
+
+        Args:
+            ids: any number.
+
+        Returns:
+            How many were there.
+        """
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
+    ) -> list[list[Hit]]:
+        """The best documents of each query.
+
+        Args:
+            queries: (q, full dimension) float32, rows of unit length.
+            k: at least 1.
+            where: what documents must fulfil, all of it.
+            exact: don't use an approximate index where the store has one.
+
+        Returns:
+            q lists of at most k, best first; of equal scores, the greater id first, compared byte by byte.
+        """
+
+    def __len__(self) -> int:
+        """How many documents there are."""
+
+    def size(self) -> int:
+        """Bytes on disk."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
