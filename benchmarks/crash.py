@@ -45,9 +45,9 @@ LONGEST_WRITE = 0.5  # seconds after such a write began within which the kill fa
 CHILD = """
 import sys
 from contextlib import contextmanager
-from nestvec import cli
+from nestvec.cli import Terminal, main, measuring
 
-class Told(cli.Terminal):
+class Told(Terminal):
     @contextmanager
     def step(self, label, total):
         done = 0
@@ -58,9 +58,9 @@ class Told(cli.Terminal):
         print(f"{label} 0/{total}", flush=True)
         yield advance
 
-cli.Terminal = Told
+measuring.Terminal = Told
 sys.argv = ["nestvec", *sys.argv[1:]]
-cli.main()
+main()
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from database import start_server
 from tables import rows, spoilt, write_csv
 
 import nestvec
@@ -19,3 +20,10 @@ def found(tmp_path_factory):
     """A check of the spoilt table, its bad rows set aside."""
     path = write_csv(tmp_path_factory.mktemp("spoilt") / "judged.csv", spoilt())
     return nestvec.check(str(path), on_bad_row="set-aside")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The URL of a real PostgreSQL server."""
+    with start_server(tmp_path_factory.mktemp("server")) as url:
+        yield url

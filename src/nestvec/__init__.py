@@ -9,9 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nestvec.bulk import Encoded, encode
     from nestvec.checking import Check, check
     from nestvec.comparing import RunComparison, compare
     from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
+    from nestvec.exporting import Exported, export
+    from nestvec.indexing.index import Index, build_index, open_index, search
     from nestvec.pipeline import Run, evaluate, load_run, run
     from nestvec.reproducing import Reproduction, reproduce
     from nestvec.settings import Settings
@@ -20,7 +23,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Check",
+    "Encoded",
+    "Exported",
     "GateClosedError",
+    "Index",
     "InputError",
     "MissingExtraError",
     "NestvecError",
@@ -29,18 +35,26 @@ __all__ = [
     "RunComparison",
     "Settings",
     "__version__",
+    "build_index",
     "check",
     "compare",
+    "encode",
     "evaluate",
+    "export",
     "load_run",
+    "open_index",
     "reproduce",
     "run",
+    "search",
 ]
 
 _HOMES = {
+    "bulk": ("Encoded", "encode"),
     "checking": ("Check", "check"),
     "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
     "comparing": ("RunComparison", "compare"),
+    "exporting": ("Exported", "export"),
+    "indexing.index": ("Index", "build_index", "open_index", "search"),
     "pipeline": ("Run", "evaluate", "load_run", "run"),
     "reproducing": ("Reproduction", "reproduce"),
     "settings": ("Settings",),

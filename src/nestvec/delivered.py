@@ -171,14 +171,16 @@ def _model(folder: RunFolder, system: str) -> ModelFolder:
     settings = _settings(folder)
     hashes = settings.get("inputs", {})
     wanted = hashes.get("model" if system == PRETRAINED else f"model {system}")
+    if wanted is None:
+        raise InputError(f"does not say which model {system} is", "the settings of a run", file=folder.path("config"))
     names = [settings["model"]] if system == PRETRAINED else [*settings.get("models", []), settings.get("bigger", "")]
+    problem: InputError | None = None
     for name in filter(None, names):
         try:
             return find_model(name, wanted, fetch=system == PRETRAINED)
-        except InputError:
-            if name == names[-1]:
-                raise
-    raise InputError(f"does not say which model {system} is", "the settings of a run", file=folder.path("config"))
+        except InputError as error:  # another of the models, or one that is gone
+            problem = problem or error
+    raise problem or InputError(f"lacks the model {system}", "the settings of a run", file=folder.path("config"))
 
 
 def _settings(folder: RunFolder) -> dict[str, Any]:

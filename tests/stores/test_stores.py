@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import STAGES, World
+from worlds import STAGES, World
 
 from nestvec.errors import InputError
 from nestvec.stores.store import About, Batch, Condition, Stage
@@ -173,7 +173,7 @@ def test_a_query_of_another_width_is_refused(store, plain):
 
 
 def test_texts_and_ids_of_any_letters(store, plain):
-    ids = ["a b", "quote'\"", "emoji 🪛", "%s {}", "line\nbreak", "\\", "ｆｕｌｌ"]
+    ids = ["a b", "quote'\"", "emoji 🪛", "%s {}", "line\nbreak", "\\", "\uff46\uff55\uff4c\uff4c"]
     vectors = plain.vectors[: len(ids)]
     store.build(
         plain.about,

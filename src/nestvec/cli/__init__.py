@@ -3,9 +3,9 @@
 Heavy libraries are imported by the functions that the commands call, so that `--help` stays quick.
 """
 
-from nestvec.cli import measuring
+from nestvec.cli import measuring  # first: `--help` lists commands in this order
 
-# isort: split, as `--help` lists commands in the order of their use
+# isort: split
 from nestvec.cli import delivering
 from nestvec.cli.app import Terminal, app, main
 

@@ -73,7 +73,11 @@ def encode(
             model, source, out, column=column, id_column=id_column, dimension=dimension, precision=precision,
             backend=backend, compute=compute, engine=engine, reporter=terminal,
         )  # fmt: skip
-    typer.echo(made.summary)
+    rate = made.rows / max(made.seconds, 1e-9)
+    typer.echo(
+        f"{made.out}: {made.rows:,} rows ({made.texts:,} distinct texts) in {made.dimension} dimensions, "
+        f"{made.precision}, {made.bytes_per_vector:,} bytes each; by {made.encoder}, {rate:,.0f} rows a second"
+    )
 
 
 @app.command()
@@ -121,7 +125,7 @@ def index(
             )  # fmt: skip
         else:
             opened = open_index(run, store, name)
-        try:
+        with opened:
             if upsert:
                 typer.echo(f"{opened.upsert(upsert, columns, terminal):,} documents added or replaced")
             if delete:
@@ -131,8 +135,6 @@ def index(
             size = f"{len(opened.store):,} documents, {opened.store.size():,} bytes on disk"
             typer.echo(f"The index serves {about.system} at {stages}: {size}")
             found = opened.verify(exact, terminal) if verify else None
-        finally:
-            opened.close()
     if found is not None:
         said = (
             f"recall@10 of {found.queries:,} test queries: {found.found:.4f} here, {found.measured:.4f} as "
@@ -162,11 +164,8 @@ def search(
     from nestvec.stores.store import Condition
 
     conditions = [Condition.parse(each) for each in where or []]
-    opened = open_index(run, store, name)
-    try:
+    with open_index(run, store, name) as opened:
         hits = opened.search(query, top, conditions, exact)
-    finally:
-        opened.close()
     if as_json:
         for hit in hits:
             typer.echo(json.dumps({"id": hit.id, "score": hit.score, "text": hit.text, "fields": dict(hit.fields)}))

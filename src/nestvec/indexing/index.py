@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 _SCHEMES = ("postgresql://", "postgres://")
+_ALIASES = {"faiss": EMBEDDED, "postgres": "postgresql://", "pgvector": "postgresql://"}  # libpq's variables say where
 
 
 class Index:
@@ -127,6 +128,14 @@ class Index:
         """Let go of files and connections."""
         self.store.close()
 
+    def __enter__(self) -> Index:
+        """For a `with` block, which closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """See `close`."""
+        self.close()
+
     def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
         """(q, full width) of queries; the model is loaded when it is first needed."""
         from nestvec.vectors.encode import encode
@@ -137,7 +146,7 @@ class Index:
 
 
 def build_index(
-    run: Path,
+    run: str | Path,
     store: str = EMBEDDED,
     *,
     name: str | None = None,
@@ -171,7 +180,7 @@ def build_index(
     Raises:
         InputError: something is wrong with the run, the point, the file or the store; an index that was there stays.
     """
-    reporter = reporter or Silent()
+    run, reporter = Path(run), reporter or Silent()
     delivered = choose(run, system, dimension, precision)
     about, codecs = _planned(delivered, shortlist, candidates)
     place = {"store": store, "name": name or _named(run)}
@@ -192,7 +201,7 @@ def build_index(
     return Index(delivered, held)
 
 
-def open_index(run: Path, store: str | None = None, name: str | None = None) -> Index:
+def open_index(run: str | Path, store: str | None = None, name: str | None = None) -> Index:
     """Open a run's index.
 
     Args:
@@ -206,7 +215,7 @@ def open_index(run: Path, store: str | None = None, name: str | None = None) -> 
     Raises:
         InputError: there is none, it is damaged or newer, or it was built with another model than the run's.
     """
-    finished = read_finished(run)
+    finished = read_finished(Path(run))
     note = _note(finished.folder)
     if not note.is_file():
         raise InputError("there is no index", "`nestvec index` first", file=note.parent)
@@ -248,11 +257,8 @@ def search(
         InputError: there is no usable index, or a condition cannot be read.
     """
     conditions = [Condition.parse(each) for each in where]
-    opened = open_index(Path(run), store)
-    try:
+    with open_index(run, store) as opened:
         return opened.search(query, k, conditions)
-    finally:
-        opened.close()
 
 
 def _planned(delivered: Delivered, shortlist: str | None, candidates: int) -> tuple[About, list[Codec]]:
@@ -273,6 +279,7 @@ def _planned(delivered: Delivered, shortlist: str | None, candidates: int) -> tu
 
 def _opened(folder: RunFolder, place: dict[str, str]) -> Store:
     """The store that is meant."""
+    place = {**place, "store": _ALIASES.get(place["store"], place["store"])}
     if place["store"] == EMBEDDED:
         return EmbeddedStore(folder.path("index") / EMBEDDED)
     if place["store"].startswith(_SCHEMES):
@@ -284,6 +291,7 @@ def _opened(folder: RunFolder, place: dict[str, str]) -> Store:
 
 def _shown(store: str) -> str:
     """A store as it may be written down: without a password."""
+    store = _ALIASES.get(store, store)
     if store == EMBEDDED:
         return store
     from nestvec.stores.server import place_of

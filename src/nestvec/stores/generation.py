@@ -26,6 +26,7 @@ from nestvec.vectors.stored import load_codecs, save_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -120,7 +121,7 @@ class Generation:
         """
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
-        with closing(sqlite3.connect(folder / DOCUMENTS)) as base:
+        with _told(folder / DOCUMENTS), closing(sqlite3.connect(folder / DOCUMENTS)) as base:
             base.executescript(_TABLES)
         return cls(folder, about)
 
@@ -282,18 +283,22 @@ class Generation:
                     self._base.execute("ROLLBACK")
                 raise
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self) -> AbstractContextManager[None]:
         """SQLite's errors as ours."""
-        path = self.folder / DOCUMENTS
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-                raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
-            raise InputError(f"cannot be used ({error})", _EXPECTED, file=path) from error
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"is damaged ({error})", _EXPECTED, file=path) from error
+        return _told(self.folder / DOCUMENTS)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """SQLite's errors about a file as ours."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
+            raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
+        raise InputError(f"cannot be used ({error})", _EXPECTED, file=path) from error
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"is damaged ({error})", _EXPECTED, file=path) from error
 
 
 def check(path: Path) -> str:

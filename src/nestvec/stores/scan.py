@@ -1,11 +1,12 @@
 """The codes of a codec as a faiss index, so that one query is compared with all of them fast, from a mapped file.
 
-faiss serves the very bytes that the codec made: float32 as a flat index, float16 and int8 as scalar quantisers (int8
-moved by 128, as faiss counts from 0; its kinds for bytes as they are round the query, too), and codes of 4, 2 and 1 bits as a product quantiser with a centroid for every
-value that a byte can have: its numbers' levels where it holds numbers, and the lean on the documents' mean where it
-holds that. A sum of such centroids lacks the vector's own factor. With the largest factor in its place it is an upper
-bound of the score, which `bound` makes precise. Whoever searches scores the candidates exactly, and takes more of them
-until none that is left out can be better (the threshold algorithm, Fagin et al. 2003).
+faiss serves the very bytes that the codec made. Float32 is a flat index. Float16 and int8 are scalar quantisers; int8
+is moved by 128, as faiss counts from 0, and given its steps (faiss's kind for bytes as they are rounds the query, too,
+where the width is a multiple of 32). Codes of 4, 2 and 1 bits are a product quantiser with a centroid for every value
+that a byte can have: its numbers' levels where it holds numbers, and the lean on the documents' mean where it holds
+that. A sum of such centroids lacks the vector's own factor. With the largest factor in its place it is an upper bound
+of the score, which `bound` makes precise. Whoever searches scores the candidates exactly, and takes more of them until
+none that is left out can be better (the threshold algorithm, Fagin et al. 2003).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.errors import MissingExtraError
+from nestvec.errors import MissingExtraError, NestvecError
 from nestvec.vectors.codecs import Float16, Float32, Int8
 from nestvec.vectors.rotation import rotate
 
@@ -92,8 +93,19 @@ class Scan:
         return cls(codec, faiss().read_index(str(path), faiss().IO_FLAG_MMAP_IFC))
 
     def save(self, path: Path) -> None:
-        """Write faiss's own form; any faiss can search it, given queries as `_asked` turns them."""
-        faiss().write_index(self._index, str(path))
+        """Write faiss's own form; any faiss can search it, given queries as `_asked` turns them.
+
+        Args:
+            path: where to.
+
+        Raises:
+            NestvecError: the disk is full.
+        """
+        try:
+            faiss().write_index(self._index, str(path))
+        except RuntimeError as error:  # faiss has no other class for it
+            why = str(error).rpartition("(")[2].rstrip(")")
+            raise NestvecError(f"{path} cannot be written ({why}); what was finished before stays") from error
 
     def __len__(self) -> int:
         """How many documents there are."""
