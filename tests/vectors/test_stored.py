@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import fields
@@ -55,6 +56,17 @@ def test_codecs_of_a_system_share_a_file(tmp_path):
         assert np.array_equal(loaded[name].encode(part), codec.encode(part))
 
 
+def about(form, rotation):
+    return {"nestvec": json.dumps({"format": form, "rotation": rotation})}
+
+
+def test_the_same_codecs_are_the_same_bytes(tmp_path):
+    codecs = {f"8.{name}": CODECS[name](directions(50, 8)) for name in CODECS}
+    for name in ("first", "second"):
+        save_codecs(tmp_path / name, codecs)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
 def test_what_is_no_such_file_is_refused(tmp_path):
     path = tmp_path / "codes.safetensors"
     with pytest.raises(InputError, match="cannot be read"):
@@ -69,10 +81,10 @@ def test_what_is_no_such_file_is_refused(tmp_path):
     save_codecs(path, {"4.int8": codec})
     with pytest.raises(InputError, match="lacks codes"):
         load_codes(path)
-    save_file({"x": np.zeros(3)}, path, metadata={"format": "nestvec codes 1", "rotation": "seed 0"})
+    save_file({"x": np.zeros(3)}, path, metadata=about("nestvec codes 2", "seed 0"))
     with pytest.raises(InputError, match="is damaged"):
         load_codecs(path)
-    save_file({"x": np.zeros(3)}, path, metadata={"format": "nestvec codes 1", "rotation": "seed 1"})
+    save_file({"x": np.zeros(3)}, path, metadata=about("nestvec codes 2", "seed 1"))
     with pytest.raises(InputError, match="of another form"):
         load_codecs(path)
 

@@ -100,9 +100,17 @@ def encoded(delivered: Delivered, source: Path, columns: Columns, reporter: Repo
     rows = _staged(documents, source, columns)
     done = {"documents": sha256(documents), "model": delivered.model.sha256}
     if not ((place / "done.json").is_file() and vectors.is_file() and read_json(place / "done.json") == done):
-        exactly = {"precision": "float32", "backend": "torch", "compute": "float32"}  # as what was measured
-        model = str(delivered.model.path)
-        encode(model, str(documents), vectors, column="text", id_column="id", reporter=reporter, **exactly)
+        encode(
+            str(delivered.model.path),
+            str(documents),
+            vectors,
+            column="text",
+            id_column="id",
+            precision="float32",
+            backend="torch",  # and in float32, as what was measured
+            compute="float32",
+            reporter=reporter,
+        )
         write_json(place / "done.json", done)
     return rows, _staged_batches(documents, vectors)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -20,12 +19,12 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.files import read_json, remove, replacing, write_json
+from nestvec.stores.exact import view_of
 from nestvec.stores.generation import Generation
-from nestvec.stores.scan import Scan, bound, faiss
-from nestvec.stores.store import About, Batch, Hit
+from nestvec.stores.scan import faiss
+from nestvec.stores.store import About, Batch
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.processors import processors
-from nestvec.vectors.topk import rerank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,28 +32,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.stores.generation import Found
-    from nestvec.stores.store import Condition, Value
+    from nestvec.stores.store import Condition, Hit, Value
     from nestvec.vectors.codecs import Codec
 
 CURRENT = "current.json"
 _SEGMENT = 65_536  # documents of a segment: 100 MB of vectors at 384 dimensions
 _SEGMENTS = 32  # more than that, and the codes are written together anew
-_ROOM = 64  # candidates at the least
-_FEW = 4  # a filter that leaves less than one in so many is searched alone
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Codes that are searched together: a segment, or what a filter leaves."""
-
-    scan: Scan
-    rows: NDArray[np.int64] | int  # each document's row, or the first where they follow each other
-
-    def search(self, query: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The k best by rough score, and their rows."""
-        scores, places = self.scan.search(query[None], k)
-        return scores[0], places[0] + self.rows if isinstance(self.rows, int) else self.rows[places[0]]
 
 
 class EmbeddedStore:
@@ -123,16 +106,8 @@ class EmbeddedStore:
         if queries.shape[1] != generation.about.full_dimension:
             found = f"the query has {queries.shape[1]} dimensions"
             raise InputError(found, f"{generation.about.full_dimension}, as the index was built", file=self._folder)
-        live, parts = generation.live(), _parts(generation)
-        if where:
-            rows = generation.matching(where)
-            if len(rows) * _FEW < len(live):
-                codes = generation.codes(0, rows)
-                parts = [_Part(Scan.of(generation.codecs[0], codes), rows)] if len(rows) else []
-            allowed = np.zeros_like(live)
-            allowed[rows] = True
-            live &= allowed
-        return [self._hits(generation, query, k, parts, live) for query in queries]
+        view = view_of(generation, where)
+        return [view.hits(query, k, self._pool) for query in queries]
 
     def __len__(self) -> int:
         """How many documents there are."""
@@ -148,48 +123,6 @@ class EmbeddedStore:
         if self._generation:
             self._generation.close()
         self._generation = self._name = None
-
-    def _hits(
-        self,
-        generation: Generation,
-        query: NDArray[np.float32],
-        k: int,
-        parts: Sequence[_Part],
-        live: NDArray[np.bool_],
-    ) -> list[Hit]:
-        """One query's."""
-        about = generation.about
-        wanted = max(k, about.shortlist) if len(about.stages) > 1 else k
-        rows, scores = self._best(generation, query, wanted, parts, live)
-        found = _ranked(generation, rows, scores, wanted)
-        if len(about.stages) > 1:
-            rows = np.array([document.row for document, _ in found], dtype=np.int64)
-            found = _ranked(generation, *_scored(generation, 1, query, rows), k)
-        return [Hit(document.id, score, document.text, document.fields) for document, score in found]
-
-    def _best(
-        self,
-        generation: Generation,
-        query: NDArray[np.float32],
-        k: int,
-        parts: Sequence[_Part],
-        live: NDArray[np.bool_],
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Rows and exact scores of documents among which the k best are, with all that tie with the last of them."""
-        codec, asked = generation.codecs[0], prefix(query[None], generation.about.stages[0].dimension)[0]
-        documents, room = sum(len(part.scan) for part in parts), max(_ROOM, 4 * k)
-        while True:
-            found = list(self._pool.map(lambda part, wanted=room: part.search(asked, wanted), parts))
-            rough = np.concatenate([scores for scores, _ in found]) if found else np.zeros(0, dtype=np.float32)
-            rows = np.concatenate([rows for _, rows in found]) if found else np.zeros(0, dtype=np.int64)
-            order = np.argsort(-rough, kind="stable")[:room]
-            chosen = rows[order][live[rows[order]]]
-            rows, scores = _scored(generation, 0, query, chosen)
-            if room >= documents:
-                return rows, scores
-            if len(rows) >= k and scores[k - 1] > bound(codec, asked, float(rough[order[-1]])):
-                return rows, scores
-            room *= 4
 
     def _current(self) -> Generation:
         """The generation that is served now."""
@@ -260,33 +193,6 @@ class EmbeddedStore:
             for stale in self._folder.rglob(".*.tmp"):
                 remove(stale)
             yield
-
-
-def _parts(generation: Generation) -> list[_Part]:
-    """All segments."""
-    return [_Part(segment.scans[0], segment.first) for segment in generation.segments]
-
-
-def _scored(
-    generation: Generation, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """(r,) rows by their exact scores at a stage, highest first."""
-    asked = prefix(query[None], generation.about.stages[stage].dimension)
-    rows = np.sort(rows)
-    codes = generation.codes(stage, rows)
-    order, scores = rerank(asked, codes, np.arange(len(rows))[None], generation.codecs[stage].decode)
-    return rows[order[0]], scores[0]
-
-
-def _ranked(
-    generation: Generation, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int
-) -> list[tuple[Found, float]]:
-    """The k best documents of (r,) rows with falling scores; of equal ones the greater id first."""
-    if len(rows) > k:
-        rows = rows[scores >= scores[k - 1]]
-    score = dict(zip(rows.tolist(), scores.tolist(), strict=False))
-    found = sorted(generation.documents(rows), key=lambda each: (score[each.row], each.id.encode()), reverse=True)
-    return [(document, score[document.row]) for document in found[:k]]
 
 
 def _coded(

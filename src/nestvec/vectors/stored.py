@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 _KINDS = {kind.__name__.lower(): kind for kind in (Float32, Float16, Int8, Rotated)}
-_ABOUT = {"format": "nestvec codes 1", "rotation": f"seed {SEED}"}  # both are part of what a code means
+_ABOUT = {"format": "nestvec codes 2", "rotation": f"seed {SEED}"}  # both are part of what a code means
+_KEY = "nestvec"  # of the metadata, all of it in one: of several, the library changes the order from file to file
 _CODES = "codes"
 
 
@@ -120,7 +122,8 @@ def _write(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     """A safetensors file that says what it is."""
     from safetensors.numpy import save
 
-    path.write_bytes(save(dict(tensors), metadata={**_ABOUT, "crc32": _checksum(tensors)}))
+    about = {**_ABOUT, "crc32": _checksum(tensors)}
+    path.write_bytes(save(dict(tensors), metadata={_KEY: json.dumps(about)}))
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -129,7 +132,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 
     try:
         with safe_open(path, framework="numpy") as stored:
-            about = stored.metadata() or {}
+            about = _parsed((stored.metadata() or {}).get(_KEY, ""))
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dictionary
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot be read ({error})", "codes that nestvec saved", file=path) from error
@@ -138,6 +141,15 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     if about.get("crc32") != _checksum(tensors):
         raise InputError("is damaged: its checksum is another", "codes that nestvec saved", file=path)
     return tensors
+
+
+def _parsed(about: str) -> dict[str, Any]:
+    """The metadata; nothing where it is of another form."""
+    try:
+        found = json.loads(about)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:

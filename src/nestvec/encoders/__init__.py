@@ -1,0 +1,1 @@
+"""Run a model with whatever is installed: PyTorch, ONNX Runtime, OpenVINO."""

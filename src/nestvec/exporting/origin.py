@@ -1,0 +1,52 @@
+"""Where a system's model comes from, and under which licence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nestvec.files import read_json
+from nestvec.vectors.models import CARD, PINNED
+
+if TYPE_CHECKING:
+    from nestvec.delivered import Delivered
+
+_LICENCES = {  # of models whose weights are pinned: a name alone proves nothing
+    "sentence-transformers/all-MiniLM-L6-v2": "apache-2.0",
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model that a system was trained from, or is.
+
+    Attributes:
+        name: on the hub where its weights are known, else its folder's last name or what the user called it.
+        hub: whether the name is known to be that of the hub's model.
+        licence: in the hub's words; None where it is not known.
+        trained: whether the system's weights differ from it.
+    """
+
+    name: str
+    hub: bool
+    licence: str | None
+    trained: bool
+
+
+def find_origin(chosen: Delivered) -> Origin:
+    """Look it up by the weights' hash.
+
+    Args:
+        chosen: what is delivered.
+
+    Returns:
+        The model behind it.
+    """
+    path = chosen.model.path / CARD
+    saved = read_json(path) if path.is_file() else {}
+    trained = isinstance(saved, dict) and "base" in saved and "system" in saved
+    name = str(saved["base"]) if trained else chosen.model.name
+    code = str(saved.get("base_sha256", "")) if trained else chosen.model.sha256
+    known = next((full for full, pin in PINNED.items() if pin.sha256 == code), None)
+    return Origin(known or Path(name).name or name, known is not None, _LICENCES.get(known or ""), trained)

@@ -1,0 +1,193 @@
+"""Whether an exported model gives the vectors that were measured, tried on about 500 texts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.errors import NestvecError
+from nestvec.evaluation.metrics import UNJUDGED, recall
+from nestvec.settings import CUTOFF
+from nestvec.vectors.codecs import prefix
+from nestvec.vectors.topk import tie_order, top_k
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from nestvec.delivered import Delivered
+    from nestvec.progress import Reporter
+
+    Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+
+TEXTS = 500
+QUERIES = 500  # whose recall is compared; few of them say little
+LOSS = 0.01  # of recall@10 that an export may have
+LEAST = {"float32": 0.9999}  # cosine of every text to its evaluated vector
+MEAN = {"int8": 0.99, "int8-dynamic": 0.98}  # and of all texts on average
+_ROWS = 65_536  # documents coded at a time
+_STEP = 64  # texts between two progress reports
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How near an export comes to what was measured.
+
+    Attributes:
+        weights: of the export.
+        texts: how many were encoded, documents and queries.
+        queries: how many of them are test queries whose recall is compared.
+        cosine_least: of any text to its evaluated vector.
+        cosine_mean: of all.
+        recall: recall@10 of the queries as the export encodes them, among the documents as they were measured.
+        recall_before: the same of the evaluated queries.
+        agreement: share of the ten documents that both find, on average.
+    """
+
+    weights: str
+    texts: int
+    queries: int
+    cosine_least: float
+    cosine_mean: float
+    recall: float
+    recall_before: float
+    agreement: float
+
+    @property
+    def allowed(self) -> float:
+        """Recall that may be lost: a point, but where so few queries are judged that one of them weighs more, that."""
+        return max(LOSS, 1 / self.queries) if self.queries else 1.0
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return (
+            f"Against what was measured, on {self.texts:,} texts: cosine {self.cosine_mean:.5f} on average, "
+            f"{self.cosine_least:.5f} at the least; recall@{CUTOFF} of {self.queries:,} test queries {self.recall:.4f} "
+            f"({self.recall_before:.4f} as measured), {self.agreement:.1%} of the documents found are the same"
+        )
+
+    def to_json(self) -> dict[str, float | int]:
+        """As the card holds it."""
+        return {
+            "texts": self.texts,
+            "queries": self.queries,
+            "cosine_least": round(self.cosine_least, 7),
+            "cosine_mean": round(self.cosine_mean, 7),
+            f"recall@{CUTOFF}": round(self.recall, 7),
+            f"recall@{CUTOFF}_before": round(self.recall_before, 7),
+            f"agreement@{CUTOFF}": round(self.agreement, 7),
+        }
+
+    def refuse_other(self) -> None:
+        """Raise for an export that gives other vectors.
+
+        Raises:
+            NestvecError: a figure is beyond its limit.
+        """
+        least, mean = LEAST.get(self.weights, -1.0), MEAN.get(self.weights, -1.0)
+        wrong = []
+        if not self.cosine_least >= least:  # also where it is no number
+            wrong.append(f"the least cosine is {self.cosine_least:.6f}, below {least:g}")
+        if not self.cosine_mean >= mean:
+            wrong.append(f"the mean cosine is {self.cosine_mean:.6f}, below {mean:g}")
+        if not self.recall >= self.recall_before - self.allowed - 1e-9:
+            found = f"recall@{CUTOFF} is {self.recall:.4f} instead of {self.recall_before:.4f}"
+            wrong.append(f"{found}, more than {self.allowed:.3g} lower")
+        if wrong:
+            advice = "" if self.weights == "float32" else "; --weights float32 loses nothing"
+            tried = f"{self.texts:,} texts, {self.queries:,} of them queries"
+            raise NestvecError(
+                f"the exported model gives other vectors than were measured ({tried}): {'; '.join(wrong)}. "
+                f"Nothing was written{advice}"
+            )
+
+
+def measure(chosen: Delivered, encode: Encode, weights: str, reporter: Reporter) -> Parity:
+    """Encode documents and test queries with an export and compare.
+
+    Args:
+        chosen: what was measured.
+        encode: the export's: n texts to (n, dimension) float32.
+        weights: of the export.
+        reporter: is told of progress.
+
+    Returns:
+        The figures.
+    """
+    rng = np.random.default_rng(0)
+    ids, texts = chosen.catalogue()
+    gains = _gains(chosen)
+    query_ids, query_texts, _ = chosen.queries()
+    asked = _drawn(rng, [row for row, query in enumerate(query_ids) if query in gains], QUERIES)
+    documents = _drawn(rng, range(len(ids)), max(TEXTS // 2, TEXTS - len(asked)))
+    mine = _encoded(encode, [*(query_texts[row] for row in asked), *(texts[row] for row in documents)], reporter)
+    before = prefix(np.asarray(chosen.query_vectors()[asked]), chosen.dimension)
+    wanted = np.concatenate([before, prefix(np.asarray(chosen.vectors()[documents]), chosen.dimension)])
+    if mine.shape != wanted.shape:
+        raise NestvecError(f"the exported model gives vectors of {mine.shape[1]} numbers, not {wanted.shape[1]}")
+    cosines = np.einsum("ij,ij->i", mine, wanted, dtype=np.float64)
+    exact = ~wanted.any(axis=1) & ~mine.any(axis=1)  # no direction on either side: equal all the same
+    cosines = np.where(exact, 1.0, cosines)
+    order = tie_order(ids)
+    codes = _codes(chosen, order)
+    found, was = (
+        order[top_k(queries, codes, CUTOFF, chosen.codec.decode)[0]] for queries in (mine[: len(asked)], before)
+    )
+    judged = [gains[query_ids[row]] for row in asked]
+    least = chosen.finished.results.relevant_from
+    same = [len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, was, strict=True)]
+    return Parity(
+        weights, len(mine), len(asked), float(cosines.min()), float(cosines.mean()),
+        _recall(found, ids, judged, least), _recall(was, ids, judged, least), float(np.mean(same)) if same else 1.0,
+    )  # fmt: skip
+
+
+def _gains(chosen: Delivered) -> dict[str, dict[str, int]]:
+    """Test query id to document id to gain, of the queries that something is relevant for."""
+    gains: dict[str, dict[str, int]] = defaultdict(dict)
+    for (query, document), gain in chosen.finished.judgements().items():
+        gains[query][document] = int(gain)
+    least = chosen.finished.results.relevant_from
+    return {query: judged for query, judged in gains.items() if max(judged.values()) >= least}
+
+
+def _drawn(rng: np.random.Generator, rows: Sequence[int], count: int) -> NDArray[np.int64]:
+    """So many of the rows, or all, ascending."""
+    held = np.asarray(rows, dtype=np.int64)
+    return np.sort(rng.choice(held, min(count, len(held)), replace=False)) if len(held) else held
+
+
+def _encoded(encode: Encode, texts: list[str], reporter: Reporter) -> NDArray[np.float32]:
+    """(n, dimension) of the texts, in batches whose texts differ in length, so that padding is tried as well."""
+    parts = []
+    with reporter.step("compare with what was measured", len(texts)) as advance:
+        for first in range(0, len(texts), _STEP):
+            part = texts[first : first + _STEP]
+            parts.append(encode(part))
+            advance(len(part))
+    return np.concatenate(parts)
+
+
+def _codes(chosen: Delivered, order: NDArray[np.int64]) -> NDArray[np.generic]:
+    """The catalogue's codes, as they are delivered, in the order given."""
+    vectors = chosen.vectors()
+    parts = [
+        chosen.codec.encode(prefix(np.asarray(vectors[order[first : first + _ROWS]]), chosen.dimension))
+        for first in range(0, len(order), _ROWS)
+    ]
+    return np.concatenate(parts)
+
+
+def _recall(found: NDArray[np.int64], ids: Sequence[str], judged: Sequence[dict[str, int]], least: int) -> float:
+    """Mean recall@10 of (q, 10) rows of documents; 0 for no queries."""
+    if not judged:
+        return 0.0
+    pairs = zip(judged, found.tolist(), strict=True)
+    ranked = [[gains.get(ids[row], UNJUDGED) for row in rows] for gains, rows in pairs]
+    relevant = [sum(gain >= least for gain in gains.values()) for gains in judged]
+    return float(recall(np.array(ranked), least, np.array(relevant)).mean())

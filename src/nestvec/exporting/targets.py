@@ -1,0 +1,151 @@
+"""A model in the form of each target: its weights, its tokenizer, and what makes its vectors those measured."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.encoders.batches import reader_of
+from nestvec.encoders.card import MODEL_FILES
+from nestvec.encoders.graph import write_onnx
+from nestvec.encoders.quantise import (
+    TEXTS,
+    quantise_onnx,
+    quantise_onnx_dynamic,
+    quantise_openvino,
+    write_openvino,
+)
+from nestvec.errors import InputError, NestvecError
+from nestvec.finished import read_table
+from nestvec.vectors.models import CARD, save_model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from nestvec.delivered import Delivered
+    from nestvec.encoders.card import Card
+
+
+def write_model(folder: Path, model: SentenceTransformer, chosen: Delivered, card: Card) -> None:
+    """Write a model for the card's target.
+
+    Args:
+        folder: an empty one.
+        model: the system's, loaded; it may be changed.
+        chosen: what is delivered.
+        card: says the target, the dimension and the weights.
+
+    Raises:
+        InputError: the target cannot run this model, or the run has no documents to calibrate on.
+        NestvecError: the disk is full.
+    """
+    if card.to == "sentence-transformers":
+        _write_sentence_transformers(folder, model, card)
+        return
+    _write_tokenizer(folder, model, card)
+    target = folder / MODEL_FILES[card.to][0]
+    if (card.to, card.weights) == ("onnx", "float32"):
+        write_onnx(model, card.dimension, target)
+        return
+    feeds = _feeds(model, chosen, card) if card.weights == "int8" else []
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        source = Path(temporary) / "float32.onnx"
+        write_onnx(model, card.dimension, source)
+        try:
+            _convert(source, target, card, feeds)
+        except (OSError, NestvecError):
+            raise
+        except Exception as error:  # of libraries in C++, which tell a full disk like any other fault
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise NestvecError(f"{target.name} cannot be written ({reason[:200]})") from error
+
+
+def _convert(source: Path, target: Path, card: Card, feeds: list[dict[str, NDArray[np.int64]]]) -> None:
+    """The graph in the form and the weights that the card says."""
+    if card.to == "openvino":
+        if feeds:
+            quantise_openvino(source, target, feeds)
+        else:
+            write_openvino(source, target)
+    elif feeds:
+        quantise_onnx(source, target, feeds)
+    else:
+        quantise_onnx_dynamic(source, target)
+
+
+def _write_sentence_transformers(folder: Path, model: SentenceTransformer, card: Card) -> None:
+    """The model with a prefix and its scaling as modules of the library.
+
+    The library cuts at `truncate_dim` after all modules and then scales only where the caller asks for it. So the cut
+    is a module too: a product with the first columns of the identity, which is exact, and a Normalize after it.
+    `truncate_dim` is stored as well: it says the width to whoever reads it, and cuts nothing more.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    modules: list[Any] = list(model.children())
+    if card.dimension < card.full_dimension:
+        columns = torch.eye(card.dimension, card.full_dimension)
+        cut = Dense(card.full_dimension, card.dimension, bias=False, activation_function=None, init_weight=columns)
+        modules += [cut.to(model.device), Normalize()]
+    elif not isinstance(modules[-1], Normalize):
+        modules.append(Normalize())
+    changed = SentenceTransformer(
+        modules=modules, prompts={name: text or "" for name, text in model.prompts.items()},
+         default_prompt_name=model.default_prompt_name,
+        similarity_fn_name=model.similarity_fn_name, truncate_dim=card.dimension, device=str(model.device),
+    )  # fmt: skip
+    save_model(changed, folder, {})
+    (folder / CARD).unlink()
+
+
+def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> None:
+    """The tokenizer's files; `tokenizer.json` cuts and pads as the model wants it, by itself."""
+    from tokenizers import Tokenizer
+
+    if reader_of(model, card.inputs, card.prompt) is None:
+        wanted = "a fast tokenizer that pads on the right, or --to sentence-transformers"
+        raise InputError(f"{card.to} cannot read texts as {card.base} does", wanted)
+    tokenizer: Any = model.tokenizer
+    tokenizer.save_pretrained(str(folder))
+    transformer: Any = model[0].auto_model
+    transformer.config.save_pretrained(str(folder))
+    own = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    if card.max_length is None:
+        own.no_truncation()
+    else:
+        own.enable_truncation(card.max_length)
+    own.enable_padding(pad_id=card.pad_id, pad_token=tokenizer.pad_token, pad_type_id=tokenizer.pad_token_type_id)
+    (folder / "tokenizer.json").write_text(own.to_str(pretty=True), encoding="utf-8")
+
+
+def calibration_texts(chosen: Delivered) -> list[str]:
+    """Some training documents, always the same: nothing that is tested is calibrated on.
+
+    Args:
+        chosen: what is delivered.
+
+    Returns:
+        At most `TEXTS` of them.
+
+    Raises:
+        InputError: the run has none.
+    """
+    path = chosen.folder.path("records")
+    texts = sorted(set(read_table(path, ["document"], [("split", "==", "train")])["document"].to_pylist()))
+    if not texts:
+        raise InputError("has no training documents to calibrate on", "--weights float32 or int8-dynamic", file=path)
+    drawn = np.random.default_rng(0).choice(len(texts), min(TEXTS, len(texts)), replace=False)
+    return [texts[row] for row in drawn.tolist()]
+
+
+def _feeds(model: SentenceTransformer, chosen: Delivered, card: Card) -> list[dict[str, NDArray[np.int64]]]:
+    """The calibration texts' tokens, a text each: none is padded."""
+    reader = reader_of(model, card.inputs, card.prompt)
+    texts = calibration_texts(chosen) if reader else []  # without a reader the tokenizer was refused before
+    return [batch.inputs for text in texts for batch in reader.batches([text], 1)] if reader else []

@@ -1,0 +1,55 @@
+"""A small run of two models, MiniLM and a tiny MPNet of another width, and its exports, each made once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from tables import rows, write_csv
+from tiny_mpnet import save_tiny_mpnet
+
+import nestvec
+from nestvec.delivered import choose
+from nestvec.exporting import export
+from nestvec.vectors.codecs import prefix
+
+WIDTHS = {"pretrained": 48, "tiny": 96}
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return save_tiny_mpnet(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def run(tiny, tmp_path_factory):
+    """The run's folder; it recommends nothing, so that a system has to be named."""
+    folder = tmp_path_factory.mktemp("exported")
+    source = write_csv(folder / "judged.csv", rows(queries=150))
+    options = {"resamples": 200, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8"}
+    return nestvec.evaluate([str(tiny)], str(source), folder / "run", **options).folder.root
+
+
+@pytest.fixture(scope="session")
+def exported(run, tmp_path_factory):
+    """What makes an export of a system at its width in `WIDTHS`, once."""
+    root = tmp_path_factory.mktemp("exports")
+
+    @cache
+    def made(system, to, weights="float32"):
+        return export(run, root / f"{system}-{to}-{weights}", to, system, WIDTHS[system], "int8", weights)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def evaluated(run):
+    """What gives a system's texts and the vectors that were measured of them, read without the code under test."""
+
+    def found(system):
+        chosen = choose(run, system, WIDTHS[system], "int8")
+        texts = [*chosen.queries()[1], *chosen.catalogue()[1]]
+        return texts, prefix(np.load(run / "embeddings" / f"{system}.npy"), WIDTHS[system])
+
+    return found
