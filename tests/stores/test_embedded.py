@@ -13,8 +13,8 @@ import time
 from contextlib import closing
 
 import pytest
-from worlds import STAGES, World
 from full_disk import full_from
+from worlds import STAGES, World
 
 from nestvec.errors import InputError, NestvecError
 from nestvec.stores import embedded

@@ -1,0 +1,184 @@
+"""A file of texts: which of its columns is the text, and its rows one after the other, cleaned as every load cleans."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from nestvec.data import columns as known
+from nestvec.data.readers import READERS, chunks, read_file
+from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.streams import Unpacked, find_encoding, sha256_of, suffix
+from nestvec.data.text import cleaned
+from nestvec.data.values import all_blank, blank, joined, text_column
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PLAIN = ".txt"  # a text a line
+_TEXT = "text"
+_DOCUMENT_IDS = (*known._DOCUMENT_ID, "id", "_id")
+_QUERY_IDS = ("query_id", "qid", "id", "_id")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of the file.
+
+    Attributes:
+        ids: n ids.
+        texts: n texts, none of them empty.
+    """
+
+    ids: list[str]
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A file of texts, opened but not read.
+
+    Attributes:
+        source: the table.
+        template: how a text is made of its columns; `{name}` stands for the column `name`.
+        id_column: the rows' ids; None: their numbers, as `errors.Place` counts.
+    """
+
+    source: Source
+    template: str
+    id_column: str | None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those that make the text."""
+        return _names(self.template)
+
+    def rows(self) -> Iterator[Rows]:
+        """The file's rows in order.
+
+        Yields:
+            Up to `data.source.BATCH` of them.
+
+        Raises:
+            InputError: a row is damaged, or has no text or no id.
+        """
+        wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
+        for batch in self.source.read(wanted, Rejects()):
+            parts = {name: _cleaned(batch, name) for name in self.columns}
+            _refuse_empty(batch, all_blank(list(parts.values())), ",".join(self.columns), "text")
+            texts = joined(self.template, parts).to_pylist()
+            yield Rows(self._ids(batch), texts)
+
+    def _ids(self, batch: Batch) -> list[str]:
+        """The rows' ids."""
+        if self.id_column is None:
+            return [str(row) for row in batch.rows.tolist()]
+        ids = text_column(batch, self.id_column)
+        _refuse_empty(batch, blank(ids), self.id_column, "an id")
+        found: list[str] = ids.to_pylist()
+        return found
+
+
+def open_texts(path: Path, column: str | None = None, id_column: str | None = None) -> Texts:
+    """Open a file of texts.
+
+    Args:
+        path: CSV, TSV, JSONL or Parquet, or .txt with a text a line; each but Parquet also packed as .gz or .zst.
+        column: the text's; several with commas between, or a template such as `{name}. {description}`. None looks for
+            well-known names, joined as the documents of a judged table are.
+        id_column: the ids'; None looks for a well-known name, and else numbers the rows.
+
+    Returns:
+        The file, opened.
+
+    Raises:
+        InputError: there is no such file, its form is unknown, or no column or several could be meant.
+    """
+    if not path.exists():
+        wanted = "a file of texts ending in " + ", ".join([*READERS, PLAIN])
+        raise InputError("there is no such file", wanted, file=path)
+    if path.is_dir():
+        raise InputError("is a folder", "a file of texts", file=path)
+    source = _read_lines(path) if suffix(path) == PLAIN else read_file(path)
+    template, ids = _find_text(source, column)
+    return Texts(source, template, _find_id(source, id_column, ids))
+
+
+def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
+    """The text's template, and how its id may be called."""
+    if given is not None:
+        template = given if "{" in given else " ".join(f"{{{name.strip()}}}" for name in given.split(","))
+        for name in _names(template):
+            _existing(source, "column", name)
+        if not _names(template):
+            raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
+        return template, _DOCUMENT_IDS
+    documents = [names for names in (known._HEADLINE, known._BODY) if known._well_known(source, names)]
+    kinds = [*documents, known._QUERY] if known._well_known(source, known._QUERY) else documents
+    found = [known._well_known(source, names) for names in kinds]
+    several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in found)
+    if several or not found:
+        named = known._listed([name for names in found for name in names])
+        problem = f"more than one column could be the text: {named}" if found else "no column is known as the text"
+        raise InputError(problem, "--column to name one of " + known._listed(source.columns), file=source.name)
+    return " ".join(f"{{{names[0]}}}" for names in found), _DOCUMENT_IDS if documents else _QUERY_IDS
+
+
+def _find_id(source: Source, given: str | None, names: tuple[str, ...]) -> str | None:
+    """The ids' column; where several are well known, the first in the order of the names."""
+    if given is not None:
+        return _existing(source, "id-column", given)
+    found = {name.strip().lower(): name for name in source.columns}
+    return next((found[name] for name in names if name in found), None)
+
+
+def _existing(source: Source, option: str, name: str) -> str:
+    """The name, if the file has such a column."""
+    if name not in source.columns:
+        wanted = f"--{option} to name one of " + known._listed(source.columns)
+        raise InputError(f"there is no column {name!r}", wanted, file=source.name)
+    return name
+
+
+def _names(template: str) -> tuple[str, ...]:
+    """The columns that a template names, once each."""
+    return tuple(dict.fromkeys(re.findall(r"\{([^{}]*)\}", template)))
+
+
+def _cleaned(batch: Batch, column: str) -> pa.Array:
+    """A column's texts, cleaned."""
+    coded = text_column(batch, column).dictionary_encode()
+    texts = [cleaned(text) for text in coded.dictionary.to_pylist()]
+    return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
+
+
+def _refuse_empty(batch: Batch, empty: np.ndarray, column: str, expected: str) -> None:
+    """Raise for the first row without a value."""
+    if empty.any():
+        row = int(batch.rows[int(np.argmax(empty))])
+        raise InputError("is empty", expected, file=batch.file, row=row, column=column)
+
+
+def _read_lines(path: Path) -> Source:
+    """A file with a text a line."""
+    if path.stat().st_size == 0:
+        raise InputError("is empty", "a text a line", file=path)
+    encoding = find_encoding(path).name
+
+    def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+        del columns, rejects  # there is one, and any line is text
+        form = "utf-8-sig" if encoding == "utf-8" else encoding
+        with io.TextIOWrapper(io.BufferedReader(Unpacked(path)), encoding=form) as stream:
+            for lines in chunks(enumerate(stream, start=1)):
+                values = pa.array([line.rstrip("\n") for _, line in lines], pa.string())
+                rows = np.array([number for number, _ in lines], dtype=np.int64)
+                yield Batch(str(path), rows, pa.RecordBatch.from_arrays([values], names=[_TEXT]))
+
+    return Source(str(path), sha256_of([path]), (_TEXT,), read)

@@ -1,0 +1,105 @@
+"""What `nestvec_indexes` says of an index: what it serves, by which codecs, and the table of its documents."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors
+from psycopg.types.json import Jsonb
+
+from nestvec.errors import InputError
+from nestvec.stores import statements
+from nestvec.stores.columns import Columns
+from nestvec.stores.store import About
+from nestvec.vectors.stored import load_codecs, save_codecs
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from nestvec.vectors.codecs import Codec
+
+_FILE = "codecs.safetensors"
+_WROTE = "what nestvec wrote of an index"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An index.
+
+    Attributes:
+        name: the index's.
+        columns: of its documents, with what it serves and the codecs.
+        table: of the documents.
+    """
+
+    name: str
+    columns: Columns
+    table: str
+
+
+def find(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> Entry | None:
+    """What is said of an index now.
+
+    Args:
+        connection: to read it by.
+        name: the index's.
+        place: for messages.
+
+    Returns:
+        The entry, if there is one.
+
+    Raises:
+        InputError: it is damaged, of a newer nestvec, or the table is another's.
+    """
+    found = _row(connection, name, place)
+    if found is None:
+        return None
+    about, codecs, table = found
+    if not isinstance(about, dict) or not isinstance(codecs, bytes):
+        raise InputError("nestvec_indexes is another's table", _WROTE, file=place)
+    serves = About.from_json(about, place)
+    return Entry(name, Columns(serves, _decoded(serves, codecs, place)), table)
+
+
+def find_table(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> str | None:
+    """The table that serves, even where the rest is damaged: a new build replaces it."""
+    found = _row(connection, name, place)
+    return str(found[2]) if found else None
+
+
+def save(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) -> None:
+    """Say it of the index from now on."""
+    about = entry.columns.about
+    names = [stage.name for stage in about.stages]
+    with tempfile.TemporaryDirectory(prefix="nestvec-") as folder:
+        path = Path(folder) / _FILE
+        save_codecs(path, dict(zip(names, entry.columns.codecs, strict=True)))
+        stored = path.read_bytes()
+    connection.execute(statements.WRITE, [entry.name, Jsonb(about.to_json()), stored, entry.table])
+
+
+def _row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> tuple[Any, ...] | None:
+    """As the table has it; None where there is no table yet."""
+    try:
+        return connection.execute(statements.READ, [name], binary=True).fetchone()
+    except errors.UndefinedTable:
+        return None
+    except errors.UndefinedColumn as error:
+        raise InputError("nestvec_indexes is another's table", _WROTE, file=place) from error
+
+
+def _decoded(about: About, stored: bytes, place: str) -> tuple[Codec, ...]:
+    """The codecs, in the order of stages."""
+    with tempfile.TemporaryDirectory(prefix="nestvec-") as folder:
+        path = Path(folder) / _FILE
+        path.write_bytes(stored)
+        try:
+            found = load_codecs(path)
+            return tuple(found[stage.name] for stage in about.stages)
+        except InputError as error:
+            raise error.at(place) from error
+        except KeyError as error:
+            raise InputError(f"is damaged (it has no codec {error})", _WROTE, file=place) from error

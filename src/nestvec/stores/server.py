@@ -1,0 +1,121 @@
+"""A connection to PostgreSQL, and what its errors mean; a password is never shown."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import conninfo, errors
+
+from nestvec.errors import InputError, NestvecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SECRET = ("password", "sslpassword")
+_WAIT = "10"  # seconds for a server that does not answer
+_EXTENSION = (0, 8)  # the first pgvector that goes on searching where a filter leaves too few
+_SESSION = (
+    "SET client_connection_check_interval = '1s'",  # a killed client's build ends, too
+    "SET jit = off",  # compiling costs more than any search
+    "SET plan_cache_mode = force_custom_plan",  # a plan for one filter need not suit another
+    "SET hnsw.iterative_scan = relaxed_order",  # candidates are put in order here
+)
+
+
+def place_of(url: str) -> str:
+    """The URL as it may be shown.
+
+    Args:
+        url: as typed, or `name=value` pairs.
+
+    Returns:
+        A URL without a password.
+
+    Raises:
+        InputError: it cannot be read, or a sign in the password has cut it at the wrong place.
+    """
+    try:
+        parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items()}
+    except psycopg.ProgrammingError:  # whose message quotes the URL
+        raise InputError("the database's URL cannot be read", "postgresql://user:password@host:port/database") from None
+    host, port, database = (parts.get(name, "") for name in ("host", "port", "dbname"))
+    if "@" in host + port + database or not (port or "0").replace(",", "").isdigit():
+        raise InputError("the database's URL cannot be read", "signs such as @ and / in a password as %40 and %2F")
+    user = f"{parts['user']}@" if "user" in parts else ""
+    shown = f"{user}{host if not host.startswith('/') else ''}{f':{port}' if port else ''}/{database}"
+    return f"postgresql://{shown}{f'?host={host}' if host.startswith('/') else ''}"
+
+
+def connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection that begins a transaction only where it is told to.
+
+    Args:
+        url: as typed.
+
+    Returns:
+        The connection.
+
+    Raises:
+        InputError: no server answers, or it does not let us in.
+    """
+    wait = conninfo.conninfo_to_dict(url).get("connect_timeout") or _WAIT
+    try:
+        found = psycopg.connect(url, autocommit=True, client_encoding="UTF8", connect_timeout=wait)
+    except psycopg.OperationalError as error:
+        raise InputError(
+            f"cannot be reached ({_first_line(error)})", "a PostgreSQL server", file=place_of(url)
+        ) from None
+    # Compiling costs more than any search, and one transaction's plan need not serve another's filters.
+    for setting in _SESSION:
+        with suppress(psycopg.Error):  # an older server, or a system that has no such thing, is served less well
+            found.execute(setting)
+    return found
+
+
+@contextmanager
+def told(place: str) -> Iterator[None]:
+    """Turn what the server refuses into one message."""
+    try:
+        yield
+    except errors.DiskFull as error:
+        raise NestvecError(f"{place}: the server has no room left ({_first_line(error)})") from error
+    except errors.LockNotAvailable as error:
+        raise InputError("is being built by another process", "one builder at a time", file=place) from error
+    except errors.InsufficientPrivilege as error:
+        raise InputError(_first_line(error), "a role that may do so", file=place) from error
+    except psycopg.OperationalError as error:
+        raise NestvecError(f"{place}: the server is gone or gave up ({_first_line(error)})") from error
+    except psycopg.Error as error:
+        raise NestvecError(f"{place}: the server refused ({_first_line(error)})") from error
+
+
+def need_vectors(connection: psycopg.Connection[tuple[Any, ...]], place: str) -> None:
+    """Put up pgvector where it is not, and see that it is new enough.
+
+    Args:
+        connection: in a transaction.
+        place: for messages.
+
+    Raises:
+        InputError: the server has none, too old a one, or may not be changed by this role.
+    """
+    wanted = f"pgvector {'.'.join(map(str, _EXTENSION))} or newer"
+    version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+    if connection.execute(version).fetchone() is None:
+        try:
+            connection.execute("CREATE EXTENSION vector")
+        except errors.InsufficientPrivilege as error:
+            expected = "an administrator who once says CREATE EXTENSION vector"
+            raise InputError("this role may not add pgvector", expected, file=place) from error
+        except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
+            raise InputError("the server has no pgvector", wanted, file=place) from error
+    found = connection.execute(version).fetchone()
+    if found is None or tuple(int(part) for part in found[0].split(".")[:2]) < _EXTENSION:
+        raise InputError(f"its pgvector is {found and found[0]}", wanted, file=place)
+
+
+def _first_line(error: BaseException) -> str:
+    """What happened, without the statement."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,194 @@
+"""What is said to PostgreSQL: names are quoted by psycopg, values are parameters."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, LiteralString
+
+from psycopg import sql
+
+from nestvec.stores.copying import kept, number_written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nestvec.stores.columns import Columns
+    from nestvec.stores.store import Condition
+
+Text = sql.SQL | sql.Composed | bytes
+_BATCH = sql.Identifier("pg_temp", "nestvec_batch")
+_FIXED = ("id", "text", "fields")
+_SIGNS: dict[str, LiteralString] = {"!=": "<>", "=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+METADATA = sql.SQL(
+    'CREATE TABLE IF NOT EXISTS nestvec_indexes (name text COLLATE "C" PRIMARY KEY, about jsonb NOT NULL, '
+    "codecs bytea NOT NULL, documents text NOT NULL)"
+)
+READ = sql.SQL("SELECT about, codecs, documents FROM nestvec_indexes WHERE name = %s")
+WRITE = sql.SQL(
+    "INSERT INTO nestvec_indexes (name, about, codecs, documents) VALUES (%s, %s, %s, %s) ON CONFLICT (name) "
+    "DO UPDATE SET about = excluded.about, codecs = excluded.codecs, documents = excluded.documents"
+)
+EFFORT = sql.SQL("SELECT set_config('hnsw.ef_search', %s, false)")
+LOCAL = sql.SQL("SELECT set_config(%s, %s, true)")
+COMMIT = sql.SQL("COMMIT")
+DONE = sql.SQL("CLOSE nestvec_all")
+BEGIN = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
+def lock_key(name: str) -> int:
+    """The number of an index's advisory lock: builders hold it alone, writers share it."""
+    return int.from_bytes(hashlib.sha256(f"nestvec index {name}".encode()).digest()[:8], "big", signed=True)
+
+
+def make_table(table: str, columns: Columns) -> sql.Composed:
+    """The documents' table of a new index."""
+    own = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(n), _type(t)) for n, t in columns.types.items()]
+    fixed = sql.SQL('id text COLLATE "C" PRIMARY KEY, text text NOT NULL, fields jsonb NOT NULL')
+    return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(table), sql.SQL(", ").join([fixed, *own]))
+
+
+def keep_inline(table: str, columns: Columns) -> sql.Composed:
+    """Keep the vectors beside the texts, which are moved out where a row is too long: a search reads vectors only."""
+    changes = [sql.SQL("ALTER {} SET STORAGE MAIN").format(sql.Identifier(name)) for name in columns.types]
+    return sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(table), sql.SQL(", ").join(changes))
+
+
+def make_index(table: str, columns: Columns) -> sql.Composed:
+    """The approximate index."""
+    search = columns.search
+    over = sql.SQL("({}) {}").format(_said(search.expression), _said(search.operators))
+    return sql.SQL("CREATE INDEX ON {} USING hnsw ({})").format(sql.Identifier(table), over)
+
+
+def drop_table(table: str) -> sql.Composed:
+    """Remove an index' documents."""
+    return sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table))
+
+
+def make_batch(table: str) -> sql.Composed:
+    """A place for documents on their way."""
+    form = "CREATE TEMP TABLE IF NOT EXISTS nestvec_batch (LIKE {}) ON COMMIT DROP"
+    return sql.SQL(form).format(sql.Identifier(table))
+
+
+COPY = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(_BATCH)
+EMPTY = sql.SQL("TRUNCATE {}").format(_BATCH)
+
+
+def merge(table: str, columns: Columns) -> sql.Composed:
+    """Put the batch into the table; what is there already and the same is left alone.
+
+    They go in order of id, so that two writers of the same documents don't wait for each other in a circle.
+    """
+    names = [sql.Identifier(name) for name in (*_FIXED, *columns.types)]
+    new = [sql.SQL("excluded.{}").format(name) for name in names[1:]]
+    old = [sql.SQL("held.{}").format(name) for name in names[1:]]
+    comma = sql.SQL(", ")
+    changes = [sql.SQL("{} = {}").format(name, value) for name, value in zip(names[1:], new, strict=True)]
+    return sql.SQL(
+        "INSERT INTO {table} AS held ({names}) SELECT {names} FROM {batch} ORDER BY id ON CONFLICT (id) DO UPDATE "
+        "SET {changes} WHERE ({old}) IS DISTINCT FROM ({new})"
+    ).format(
+        table=sql.Identifier(table),
+        names=comma.join(names),
+        batch=_BATCH,
+        changes=comma.join(changes),
+        old=comma.join(old),
+        new=comma.join(new),
+    )
+
+
+def delete(table: str) -> sql.Composed:
+    """Remove documents by a list of ids."""
+    return sql.SQL("DELETE FROM {} WHERE id = ANY(%s)").format(sql.Identifier(table))
+
+
+def nearest(table: str, columns: Columns, count: int, where: Sequence[Condition]) -> sql.Composed:
+    """Ids and first stage's columns that the approximate index finds; the query is the last parameter."""
+    search = columns.search
+    by = sql.SQL("{} {} %s::{}").format(_said(search.expression), _said(search.sign), _type(search.form))
+    some = everything(table, columns.needed(0), where)
+    return sql.SQL("{} ORDER BY {} LIMIT {}").format(
+        some, by, sql.Literal(count)
+    )  # a parameter would mislead the planner
+
+
+def everything(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
+    """Ids and columns of all documents that fulfil the conditions."""
+    found = _select(table, names)
+    if not where:
+        return found
+    return sql.SQL("{} WHERE {}").format(found, sql.SQL(" AND ").join([_condition(each) for each in where]))
+
+
+def declare(text: sql.Composed) -> sql.Composed:
+    """Begin to read the rows of a statement."""
+    return sql.SQL("DECLARE nestvec_all NO SCROLL CURSOR FOR {}").format(text)
+
+
+def fetch(count: int) -> sql.Composed:
+    """Read some more of them."""
+    return sql.SQL("FETCH {} FROM nestvec_all").format(sql.Literal(count))
+
+
+def some(table: str, names: Sequence[str]) -> sql.Composed:
+    """Ids and columns of listed documents."""
+    return sql.SQL("{} WHERE id = ANY(%s)").format(_select(table, names))
+
+
+def values(where: Sequence[Condition]) -> list[str]:
+    """The parameters of conditions, in order."""
+    found = []
+    for each in where:
+        name = kept(each.name)
+        found += [name, *([] if each.number is None else [name, number_written(each.number)]), name, kept(each.value)]
+    return found
+
+
+def _condition(condition: Condition) -> sql.Composed:
+    """As `Condition.holds`: by the kind of what is there; CASE, as AND may be tried in any order."""
+    sign = sql.SQL(_SIGNS[condition.sign])
+    number = sql.SQL(
+        "" if condition.number is None else "WHEN 'number' THEN (fields ->> %s::text)::numeric {} %s::numeric "
+    )
+    return sql.SQL(
+        "CASE jsonb_typeof(fields -> %s::text) {number}"
+        "WHEN 'string' THEN (fields ->> %s::text) COLLATE \"C\" {sign} %s::text ELSE false END"
+    ).format(number=number.format(sign), sign=sign)
+
+
+def _select(table: str, names: Sequence[str]) -> sql.Composed:
+    """Ids and columns."""
+    wanted = sql.SQL(", ").join([sql.Identifier("id"), *(sql.Identifier(name) for name in names)])
+    return sql.SQL("SELECT {} FROM {}").format(wanted, sql.Identifier(table))
+
+
+def _type(form: str) -> sql.SQL:
+    return _said(form)
+
+
+def _said(text: str) -> sql.SQL:
+    """SQL of our own, made of fixed words and whole numbers."""
+    return sql.SQL(text)
+
+
+def count(table: str) -> sql.Composed:
+    """How many documents there are."""
+    return sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
+
+
+def lock(how: str) -> sql.Composed:
+    """Take an advisory lock by one of PostgreSQL's functions."""
+    return sql.SQL("SELECT {}(%s)").format(sql.Identifier(how))
+
+
+TABLE_SIZE = sql.SQL("SELECT pg_table_size(%s::regclass)")
+_INDEXES = "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index WHERE indrelid = %s::regclass AND "
+IDS_SIZE = sql.SQL(_INDEXES + "indisprimary")
+VECTORS_SIZE = sql.SQL(_INDEXES + "NOT indisprimary")
+
+
+def quoted(table: str) -> str:
+    """A table's name as a regclass is read."""
+    return sql.Identifier(table).as_string(None)

@@ -1,0 +1,57 @@
+"""The same shards over a real Ray cluster of two machines of one processor each, started and stopped here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+import pytest
+from products import Told
+
+from nestvec import bulk
+from nestvec.bulk import job
+from nestvec.bulk.shards import Recipe
+from nestvec.errors import NestvecError
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two machines as far as Ray can tell: each has a daemon, a store and a processor of its own."""
+    given = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        from ray.cluster_utils import Cluster
+
+        machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        machines.add_node(num_cpus=1)
+        ray.init(address=machines.address, log_to_driver=False, logging_level=logging.ERROR)
+        yield machines
+        ray.shutdown()
+        machines.shutdown()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def test_a_cluster_gives_the_bytes_that_one_machine_gives(cluster, table, encode_tiny, tmp_path):
+    path, _ = table
+    alone = encode_tiny(str(path), tmp_path / "alone.parquet", precision="int8", dimension=48, shard=30)
+    told = Told()
+    made = encode_tiny(
+        str(path), tmp_path / "out.parquet", precision="int8", dimension=48, shard=30, engine="ray", reporter=told
+    )
+    assert len(cluster.list_all_nodes()) == 2
+    assert made.out.read_bytes() == alone.out.read_bytes()
+    assert sum(told.steps[0][2]) == 240
+    assert bulk.read_encoded(made.out).ids[:2] == ["sku-0", "sku-1"]
+    assert ray.is_initialized()  # what was connected stays so
+
+
+def test_a_machine_that_cannot_encode_is_one_message(cluster, table, encode_tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "Recipe", lambda *given: Recipe(*given[:-1], "torch on another planet"))
+    with pytest.raises(NestvecError, match="a machine of the cluster would encode with torch float32"):
+        encode_tiny(str(table[0]), tmp_path / "out.parquet", shard=100, engine="ray")
