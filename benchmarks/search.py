@@ -31,7 +31,7 @@ import psycopg
 from psycopg import sql
 
 from nestvec.stores.embedded import EmbeddedStore
-from nestvec.stores.postgres import PostgresStore
+from nestvec.stores.postgres.store import PostgresStore
 from nestvec.stores.store import About, Batch, Stage
 from nestvec.vectors.codecs import CODECS, prefix
 

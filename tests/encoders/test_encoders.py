@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from nestvec.encoders import graph_encoder
 from nestvec.encoders.encoder import open_encoder
+from nestvec.encoders.runtime import Runtime
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.vectors.codecs import prefix
 
@@ -108,7 +109,7 @@ def test_a_graph_that_gives_other_vectors_is_refused_and_auto_takes_pytorch(fold
     def wrong(backend):
         def opened(graph, compute, weights):
             runtime = real(backend)(graph, compute, weights)
-            return graph_encoder.Runtime(runtime.name, lambda inputs: -runtime.run(inputs), 1, 64)
+            return Runtime(runtime.name, lambda inputs: -runtime.run(inputs), 1, 64)
 
         return opened
 

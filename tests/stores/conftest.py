@@ -9,7 +9,7 @@ import pytest
 from worlds import STAGES, World
 
 from nestvec.stores.embedded import EmbeddedStore
-from nestvec.stores.postgres import PostgresStore
+from nestvec.stores.postgres.store import PostgresStore
 
 _NAMES = count()
 

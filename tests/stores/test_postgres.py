@@ -16,11 +16,11 @@ from database import start_server
 from psycopg import sql
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.stores import catalogue, statements
-from nestvec.stores.columns import Columns
-from nestvec.stores.copying import fields_given, fields_kept, given, kept, rows_of
-from nestvec.stores.postgres import PostgresStore
-from nestvec.stores.server import place_of
+from nestvec.stores.postgres import catalogue, statements
+from nestvec.stores.postgres.columns import Columns
+from nestvec.stores.postgres.copying import fields_given, fields_kept, given, kept, rows_of
+from nestvec.stores.postgres.server import place_of
+from nestvec.stores.postgres.store import PostgresStore
 from nestvec.stores.store import About, Batch, Condition, Stage
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import rerank, tie_order, top_k
@@ -334,7 +334,7 @@ def test_filters_do_not_starve(url, store, vectors, queries, precision):
 CHILD = """
 import sys
 import numpy as np
-from nestvec.stores.postgres import PostgresStore
+from nestvec.stores.postgres.store import PostgresStore
 from nestvec.stores.store import About, Batch, Stage
 from nestvec.vectors.codecs import CODECS
 
@@ -392,7 +392,7 @@ def raise_if_locked(url, name):
 
 
 def test_builders_and_writers_keep_apart(url, store, vectors, monkeypatch):
-    monkeypatch.setattr("nestvec.stores.postgres._PATIENCE", "100ms")
+    monkeypatch.setattr("nestvec.stores.postgres.store._PATIENCE", "100ms")
     build(store, vectors[:10])
     other = PostgresStore(url, store.name)
     about, codecs = made((Stage(16, "int8"),), vectors)
@@ -609,7 +609,7 @@ def test_no_server_is_said_without_the_password():
 
 
 def test_psycopg_is_an_extra():
-    code = "import sys; sys.modules['psycopg'] = None; import nestvec.stores.postgres"
+    code = "import sys; sys.modules['psycopg'] = None; import nestvec.stores.postgres.store"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("psycopg is not installed; expected pip install 'nestvec[postgres]'")

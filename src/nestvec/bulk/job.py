@@ -72,6 +72,7 @@ def encode(
     id_column: str | None = None,
     dimension: int | None = None,
     precision: str | None = None,
+    system: str | None = None,
     backend: str = "auto",
     compute: str = "auto",
     engine: str = "local",
@@ -88,6 +89,7 @@ def encode(
         id_column: the ids' column; None looks for a well-known one, else takes the rows' numbers.
         dimension: of the vectors; None for the run's recommendation, the export's own, or the full width.
         precision: of their numbers; None for the run's recommendation, the export's own, or float32.
+        system: of a run; None for its recommendation.
         backend: `auto`, `torch`, `onnx` or `openvino`; see `encoders.encoder.open_encoder`.
         compute: `auto`, `float32` or `bfloat16`.
         engine: `local`, or `ray` for a Ray cluster whose machines share the output's folder.
@@ -105,7 +107,7 @@ def encode(
     if engine not in ENGINES or shard < 1:
         problem = f"--engine is {engine!r}" if engine not in ENGINES else f"--shard is {shard}"
         raise InputError(problem, f"one of {', '.join(ENGINES)}" if engine not in ENGINES else "at least 1")
-    target = find_target(model, dimension, precision)
+    target = find_target(model, dimension, precision, system)
     texts = open_texts(Path(source), column, id_column)
     work = _work_of(out, Path(source))
     encoder = open_encoder(target.folder, target.dimension, backend, compute)
@@ -166,5 +168,5 @@ def _read(work: Work, texts: Texts, source: Path, size: int, reporter: Reporter)
     shards = shards_of(read, size)
     if not shards:
         raise InputError("holds no text", "at least one", file=source)
-    reporter.say(f"{read.rows:,} texts in {len(shards):,} shards")
+    reporter.say(f"{read.rows:,} texts in {len(shards):,} {'shard' if len(shards) == 1 else 'shards'}")
     return shards

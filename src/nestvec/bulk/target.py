@@ -42,13 +42,16 @@ class Target:
     origin: str
 
 
-def find_target(model: str, dimension: int | None = None, precision: str | None = None) -> Target:
+def find_target(
+    model: str, dimension: int | None = None, precision: str | None = None, system: str | None = None
+) -> Target:
     """Find out what a model is.
 
     Args:
         model: the folder of a finished run, an export's, or a sentence-transformers model's folder or name.
         dimension: None for the run's recommendation, the export's own, or the model's full width.
         precision: None for the run's recommendation, the export's own, or float32.
+        system: of a run; None for its recommendation.
 
     Returns:
         The target.
@@ -60,9 +63,11 @@ def find_target(model: str, dimension: int | None = None, precision: str | None 
         raise InputError(f"--precision is {precision!r}", f"one of {', '.join(PRECISIONS)}")
     path = Path(model)
     if (path / LAYOUT["results"]).is_file() or (path / LAYOUT["config"]).is_file():
-        found = choose(path, dimension=dimension, precision=precision)
+        found = choose(path, system, dimension, precision)
         point = found.point
         return Target(found.model.path, found.model.sha256, found.dimension, point.precision or "", found.codec, "run")
+    if system is not None:
+        raise InputError(f"--system {system} is given", "a run's folder to go with it", file=model)
     if is_export(path):
         return _of_export(path, dimension, precision)
     folder = find_model(model)

@@ -57,6 +57,7 @@ def encode(
     out: Annotated[Path | None, typer.Option(help="The Parquet file to write.", show_default=False)] = None,
     column: Annotated[str | None, typer.Option(help="The text's column.", show_default=False)] = None,
     id_column: Annotated[str | None, typer.Option(help="The id's column (row numbers).", show_default=False)] = None,
+    system: _System = None,
     dimension: _Dimension = None,
     precision: _Precision = None,
     backend: Annotated[str, typer.Option(help="torch, onnx, openvino, or auto.")] = "auto",
@@ -70,8 +71,8 @@ def encode(
 
     with stoppable(), Terminal() as terminal:
         made = encode_texts(
-            model, source, out, column=column, id_column=id_column, dimension=dimension, precision=precision,
-            backend=backend, compute=compute, engine=engine, reporter=terminal,
+            model, source, out, column=column, id_column=id_column, system=system, dimension=dimension,
+            precision=precision, backend=backend, compute=compute, engine=engine, reporter=terminal,
         )  # fmt: skip
     rate = made.rows / max(made.seconds, 1e-9)
     typer.echo(

@@ -283,7 +283,7 @@ def _opened(folder: RunFolder, place: dict[str, str]) -> Store:
     if place["store"] == EMBEDDED:
         return EmbeddedStore(folder.path("index") / EMBEDDED)
     if place["store"].startswith(_SCHEMES):
-        from nestvec.stores.postgres import PostgresStore
+        from nestvec.stores.postgres.store import PostgresStore
 
         return PostgresStore(place["store"], place["name"])
     raise InputError(f"--store is {place['store']!r}", f"`{EMBEDDED}`, or postgresql://user@host:port/database")
@@ -294,7 +294,7 @@ def _shown(store: str) -> str:
     store = _ALIASES.get(store, store)
     if store == EMBEDDED:
         return store
-    from nestvec.stores.server import place_of
+    from nestvec.stores.postgres.server import place_of
 
     return place_of(store)
 

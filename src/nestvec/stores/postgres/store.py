@@ -28,11 +28,11 @@ except ImportError as error:
     raise MissingExtraError("psycopg", "postgres") from error
 from psycopg import errors
 
-from nestvec.stores import catalogue, statements
-from nestvec.stores.columns import Columns
-from nestvec.stores.copying import kept, rows_of
-from nestvec.stores.finding import Asked, Finder
-from nestvec.stores.server import connected, need_vectors, place_of, told
+from nestvec.stores.postgres import catalogue, statements
+from nestvec.stores.postgres.columns import Columns
+from nestvec.stores.postgres.copying import kept, rows_of
+from nestvec.stores.postgres.finding import Asked, Finder
+from nestvec.stores.postgres.server import connected, need_vectors, place_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

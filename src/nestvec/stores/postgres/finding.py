@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.stores import statements
-from nestvec.stores.copying import fields_given, given
+from nestvec.stores.postgres import statements
+from nestvec.stores.postgres.copying import fields_given, given
 from nestvec.stores.store import Hit
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import rerank, top_k
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import psycopg
     from numpy.typing import NDArray
 
-    from nestvec.stores.columns import Columns
+    from nestvec.stores.postgres.columns import Columns
     from nestvec.stores.store import Condition
 
 _EFFORT = 400  # documents that HNSW keeps an eye on, at the least

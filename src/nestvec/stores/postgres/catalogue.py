@@ -11,8 +11,8 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from nestvec.errors import InputError
-from nestvec.stores import statements
-from nestvec.stores.columns import Columns
+from nestvec.stores.postgres import statements
+from nestvec.stores.postgres.columns import Columns
 from nestvec.stores.store import About
 from nestvec.vectors.stored import load_codecs, save_codecs
 

@@ -15,7 +15,7 @@ from nestvec.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nestvec.stores.columns import Columns
+    from nestvec.stores.postgres.columns import Columns
     from nestvec.stores.store import Batch, Value
 
 _EXACT = 1e16  # from here on Python writes a float with an exponent, which jsonb would turn into a whole number

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, LiteralString
 
 from psycopg import sql
 
-from nestvec.stores.copying import kept, number_written
+from nestvec.stores.postgres.copying import kept, number_written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nestvec.stores.columns import Columns
+    from nestvec.stores.postgres.columns import Columns
     from nestvec.stores.store import Condition
 
 Text = sql.SQL | sql.Composed | bytes
