@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from database import start_server
 from tables import rows, spoilt, write_csv
 
 import nestvec
+from nestvec.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +30,17 @@ def server(tmp_path_factory):
     """The URL of a real PostgreSQL server."""
     with start_server(tmp_path_factory.mktemp("server")) as url:
         yield url
+
+
+@pytest.fixture
+def typed(capsys, monkeypatch):
+    """Gives exit code, standard output and standard error of a command that is run in this process."""
+
+    def command(*words):
+        monkeypatch.setattr(sys, "argv", ["nestvec", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return command

@@ -17,7 +17,6 @@ from tables import rows, spoilt, write_csv
 
 import nestvec
 from nestvec.checking import load_check
-from nestvec.cli import main
 from nestvec.data.load import load_records
 from nestvec.vectors.models import find_model, load_model
 
@@ -188,18 +187,6 @@ def test_real_judgements(tmp_path):
 
 
 # --- the command line
-
-
-@pytest.fixture
-def typed(capsys, monkeypatch):
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["nestvec", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return command
 
 
 def test_it_writes_nothing_unless_told(typed, tmp_path, monkeypatch):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import tomllib
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestvec.errors import InputError
+from nestvec.evaluation.metrics import UNJUDGED, recall
 from nestvec.evaluation.surface import FULL, PLAIN, Point
 from nestvec.finished import read_finished, read_table
 from nestvec.recommend import PRETRAINED
+from nestvec.settings import CUTOFF
 from nestvec.vectors.models import find_model
 from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -59,8 +64,7 @@ class Delivered:
         Returns:
             Ids and texts, in the order of `vectors`.
         """
-        table = read_table(self.folder.path("catalogue"), ["document_id", "document"])
-        return table["document_id"].to_pylist(), table["document"].to_pylist()
+        return self._documents
 
     def queries(self) -> tuple[list[str], list[str], list[str]]:
         """The queries that were measured.
@@ -68,17 +72,57 @@ class Delivered:
         Returns:
             Ids, texts, and each one's split, `validation` or `test`, in the order of `query_vectors`.
         """
-        table = read_table(self.folder.path("queries"), ["query_id", "query", "split"])
-        return table["query_id"].to_pylist(), table["query"].to_pylist(), table["split"].to_pylist()
+        return self._queries
 
     def vectors(self) -> NDArray[np.float32]:
         """(d, full width) float32 of the documents, rows of unit length, memory-mapped."""
-        return self._encoded()[len(self.queries()[0]) :]
+        return self._encoded[len(self._queries[0]) :]
 
     def query_vectors(self) -> NDArray[np.float32]:
         """(q, full width) float32 of the queries, rows of unit length, memory-mapped."""
-        return self._encoded()[: len(self.queries()[0])]
+        return self._encoded[: len(self._queries[0])]
 
+    @cached_property
+    def judged(self) -> dict[str, dict[str, int]]:
+        """Test query id to document id to gain, of the queries that something is relevant for."""
+        gains: dict[str, dict[str, int]] = defaultdict(dict)
+        for (query, document), gain in self.finished.judgements().items():
+            gains[query][document] = int(gain)
+        least = self.finished.results.relevant_from
+        return {query: judged for query, judged in gains.items() if max(judged.values()) >= least}
+
+    def recall(self, ranked: Mapping[str, Sequence[str]]) -> float:
+        """Mean recall@10 of rankings of test queries.
+
+        Args:
+            ranked: query id to document ids, best first; the queries are `judged`.
+
+        Returns:
+            0 … 1; 0 for no queries.
+        """
+        if not ranked:
+            return 0.0
+        least, gains = self.finished.results.relevant_from, [self.judged[query] for query in ranked]
+        rows = np.full((len(ranked), CUTOFF), UNJUDGED, dtype=np.int64)
+        for row, judged, documents in zip(rows, gains, ranked.values(), strict=True):
+            known = [judged.get(document, UNJUDGED) for document in documents[:CUTOFF]]
+            row[: len(known)] = known
+        relevant = np.array([sum(gain >= least for gain in judged.values()) for judged in gains])
+        return float(recall(rows, least, relevant).mean())
+
+    @cached_property
+    def _documents(self) -> tuple[list[str], list[str]]:
+        """Read once."""
+        table = read_table(self.folder.path("catalogue"), ["document_id", "document"])
+        return table["document_id"].to_pylist(), table["document"].to_pylist()
+
+    @cached_property
+    def _queries(self) -> tuple[list[str], list[str], list[str]]:
+        """Read once."""
+        table = read_table(self.folder.path("queries"), ["query_id", "query", "split"])
+        return table["query_id"].to_pylist(), table["query"].to_pylist(), table["split"].to_pylist()
+
+    @cached_property
     def _encoded(self) -> NDArray[np.float32]:
         """Queries, then documents."""
         path = self.folder.embeddings(self.point.system)
@@ -86,7 +130,7 @@ class Delivered:
             found: NDArray[np.float32] = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"cannot be read ({error})", "the vectors of a finished run", file=path) from error
-        wanted = len(self.queries()[0]) + len(self.catalogue()[0]), self.model.width
+        wanted = len(self._queries[0]) + len(self._documents[0]), self.model.width
         if found.shape != wanted or found.dtype != np.float32:
             problem = f"is damaged: it holds {' by '.join(map(str, found.shape))} numbers of {found.dtype}"
             raise InputError(problem, f"{wanted[0]} by {wanted[1]} of float32", file=path)

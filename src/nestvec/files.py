@@ -170,6 +170,27 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """One message where the disk is full.
+
+    Args:
+        path: what is being written.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        NestvecError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise NestvecError(f"{path} cannot be written ({error.strerror}); what was finished before stays") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file or folder name beside `path` that takes its place when the block ends well.
 
@@ -179,14 +200,11 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     remove(temporary)
     try:
-        yield temporary
-        if path.is_dir() and temporary.exists():  # a folder cannot be renamed over one that has files
-            remove(path)
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise NestvecError(f"{path} cannot be written ({error.strerror}); what was finished before stays") from error
+        with full_disk(path):
+            yield temporary
+            if path.is_dir() and temporary.exists():  # a folder cannot be renamed over one that has files
+                remove(path)
+            temporary.replace(path)
     finally:
         remove(temporary)
 

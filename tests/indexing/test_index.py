@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,6 @@ from shipping import ship
 from tables import write_csv
 
 import nestvec
-from nestvec.cli import main
 from nestvec.errors import InputError
 from nestvec.indexing.index import build_index, open_index
 
@@ -36,18 +34,6 @@ PRODUCTS = [
 @pytest.fixture
 def products(tmp_path):
     return write_csv(tmp_path / "products.csv", PRODUCTS)
-
-
-@pytest.fixture
-def typed(capsys, monkeypatch):
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["nestvec", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return command
 
 
 @pytest.mark.parametrize("point", [(384, "float32"), (48, "int8"), (384, "binary")])

@@ -13,22 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from tables import rows, write_csv
 
-from nestvec.cli import main
-
-
-def command(capsys, monkeypatch, *words):
-    """Exit code, standard output and standard error of a command run in this process."""
-    monkeypatch.setattr(sys, "argv", ["nestvec", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    captured = capsys.readouterr()
-    return ended.value.code, captured.out, captured.err
-
-
-@pytest.fixture
-def typed(capsys, monkeypatch):
-    return lambda *words: command(capsys, monkeypatch, *words)
-
 
 @pytest.fixture
 def source(tmp_path):

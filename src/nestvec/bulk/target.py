@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.delivered import choose
 from nestvec.encoders.card import CODEC, is_export, read_card
+from nestvec.encoders.encoder import width_of
 from nestvec.errors import InputError
 from nestvec.files import LAYOUT
 from nestvec.settings import PRECISIONS
@@ -71,7 +72,7 @@ def find_target(
     if is_export(path):
         return _of_export(path, dimension, precision)
     folder = find_model(model)
-    width, precision = _width(model, folder.width, dimension), precision or "float32"
+    width, precision = width_of(model, folder.width, dimension), precision or "float32"
     own = folder.path / _OWN
     codec = load_codecs(own).get(f"{width}.{precision}") if own.is_file() else None
     return _with_codec(Target(folder.path, folder.sha256, width, precision, codec, "model"))
@@ -82,7 +83,7 @@ def _of_export(path: Path, dimension: int | None, precision: str | None) -> Targ
     card = read_card(path)
     if card is None:  # `is_export` saw one
         raise InputError("is no export", "a folder that `nestvec export` wrote", file=path)
-    width, precision = _width(str(path), card.dimension, dimension), precision or card.precision
+    width, precision = width_of(str(path), card.dimension, dimension), precision or card.precision
     codec = load_codecs(path / CODEC).get(f"{width}.{precision}")
     return _with_codec(Target(path, card.model_sha256, width, precision, codec, "export"))
 
@@ -95,10 +96,3 @@ def _with_codec(found: Target) -> Target:
     codec = plain.get(found.precision)  # with nothing to learn but the width
     origin = "none needed" if codec else "the texts of the first shard, a random sample"
     return Target(found.folder, found.sha256, found.dimension, found.precision, codec, origin)
-
-
-def _width(name: str, most: int, wanted: int | None) -> int:
-    """The vectors' dimension."""
-    if wanted is not None and not 1 <= wanted <= most:
-        raise InputError(f"makes no vectors of dimension {wanted}", f"a number from 1 to {most}", file=name)
-    return wanted or most

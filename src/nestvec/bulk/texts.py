@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,7 @@ from nestvec.data import columns as known
 from nestvec.data.readers import READERS, chunks, read_file
 from nestvec.data.source import Batch, Rejects, Source
 from nestvec.data.streams import Unpacked, find_encoding, sha256_of, suffix
-from nestvec.data.text import cleaned
-from nestvec.data.values import all_blank, blank, joined, text_column
+from nestvec.data.values import all_blank, blank, cleaned_text, joined, refuse_empty, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 PLAIN = ".txt"  # a text a line
 _TEXT = "text"
-_DOCUMENT_IDS = (*known._DOCUMENT_ID, "id", "_id")
+_DOCUMENT_IDS = (*known.DOCUMENT_ID, "id", "_id")
 _QUERY_IDS = ("query_id", "qid", "id", "_id")
 
 
@@ -58,7 +56,7 @@ class Texts:
     @property
     def columns(self) -> tuple[str, ...]:
         """Those that make the text."""
-        return _names(self.template)
+        return known.named_in(self.template)
 
     def rows(self) -> Iterator[Rows]:
         """The file's rows in order.
@@ -71,8 +69,8 @@ class Texts:
         """
         wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
         for batch in self.source.read(wanted, Rejects()):
-            parts = {name: _cleaned(batch, name) for name in self.columns}
-            _refuse_empty(batch, all_blank(list(parts.values())), ",".join(self.columns), "text")
+            parts = {name: cleaned_text(batch, name) for name in self.columns}
+            refuse_empty(batch, all_blank(list(parts.values())), ",".join(self.columns), "text")
             texts = joined(self.template, parts).to_pylist()
             yield Rows(self._ids(batch), texts)
 
@@ -81,7 +79,7 @@ class Texts:
         if self.id_column is None:
             return [str(row) for row in batch.rows.tolist()]
         ids = text_column(batch, self.id_column)
-        _refuse_empty(batch, blank(ids), self.id_column, "an id")
+        refuse_empty(batch, blank(ids), self.id_column, "an id")
         found: list[str] = ids.to_pylist()
         return found
 
@@ -114,20 +112,20 @@ def open_texts(path: Path, column: str | None = None, id_column: str | None = No
 def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
     """The text's template, and how its id may be called."""
     if given is not None:
-        template = given if "{" in given else " ".join(f"{{{name.strip()}}}" for name in given.split(","))
-        for name in _names(template):
+        template = known.as_template(given)
+        for name in known.named_in(template):
             _existing(source, "column", name)
-        if not _names(template):
+        if not known.named_in(template):
             raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
         return template, _DOCUMENT_IDS
-    documents = [names for names in (known._HEADLINE, known._BODY) if known._well_known(source, names)]
-    kinds = [*documents, known._QUERY] if known._well_known(source, known._QUERY) else documents
-    found = [known._well_known(source, names) for names in kinds]
+    documents = [names for names in (known.HEADLINE, known.BODY) if known.well_known(source, names)]
+    kinds = [*documents, known.QUERY] if known.well_known(source, known.QUERY) else documents
+    found = [known.well_known(source, names) for names in kinds]
     several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in found)
     if several or not found:
-        named = known._listed([name for names in found for name in names])
+        named = known.listed([name for names in found for name in names])
         problem = f"more than one column could be the text: {named}" if found else "no column is known as the text"
-        raise InputError(problem, "--column to name one of " + known._listed(source.columns), file=source.name)
+        raise InputError(problem, "--column to name one of " + known.listed(source.columns), file=source.name)
     return " ".join(f"{{{names[0]}}}" for names in found), _DOCUMENT_IDS if documents else _QUERY_IDS
 
 
@@ -142,28 +140,9 @@ def _find_id(source: Source, given: str | None, names: tuple[str, ...]) -> str |
 def _existing(source: Source, option: str, name: str) -> str:
     """The name, if the file has such a column."""
     if name not in source.columns:
-        wanted = f"--{option} to name one of " + known._listed(source.columns)
+        wanted = f"--{option} to name one of " + known.listed(source.columns)
         raise InputError(f"there is no column {name!r}", wanted, file=source.name)
     return name
-
-
-def _names(template: str) -> tuple[str, ...]:
-    """The columns that a template names, once each."""
-    return tuple(dict.fromkeys(re.findall(r"\{([^{}]*)\}", template)))
-
-
-def _cleaned(batch: Batch, column: str) -> pa.Array:
-    """A column's texts, cleaned."""
-    coded = text_column(batch, column).dictionary_encode()
-    texts = [cleaned(text) for text in coded.dictionary.to_pylist()]
-    return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
-
-
-def _refuse_empty(batch: Batch, empty: np.ndarray, column: str, expected: str) -> None:
-    """Raise for the first row without a value."""
-    if empty.any():
-        row = int(batch.rows[int(np.argmax(empty))])
-        raise InputError("is empty", expected, file=batch.file, row=row, column=column)
 
 
 def _read_lines(path: Path) -> Source:

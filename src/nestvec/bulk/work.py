@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from nestvec.errors import InputError, NestvecError
-from nestvec.files import FULL, read_json, remove, replacing, write_json
+from nestvec.errors import InputError
+from nestvec.files import full_disk, read_json, remove, replacing, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -233,27 +232,6 @@ def as_bytes(codes: NDArray[Any]) -> NDArray[np.uint8]:
     """(n, …) codes as (n, bytes)."""
     whole = np.ascontiguousarray(codes)
     return whole.view(np.uint8).reshape(len(whole), -1) if len(whole) else np.empty((0, 0), dtype=np.uint8)
-
-
-@contextlib.contextmanager
-def full_disk(path: Path) -> Iterator[None]:
-    """One message where the disk is full, as `files.replacing` gives.
-
-    Args:
-        path: what is being written.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        NestvecError: it is.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise NestvecError(f"{path} cannot be written ({error.strerror}); what was finished before stays") from error
 
 
 def _hash(text: str) -> int:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from nestvec.bulk.work import full_disk
 from nestvec.errors import InputError
-from nestvec.files import replacing
+from nestvec.files import full_disk, replacing
 from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def write_output(work: Work, shards: list[Shard], out: Path, about: dict[str, An
     codec = load_codecs(work.codec)[f"{about['dimension']}.{about['precision']}"]
     rows = sum(shard.rows for shard in shards)
     joined, texts = _joined(work, shards, (rows, codec.bytes_per_vector))
-    stored = base64.b64encode(_settled(work.codec.read_bytes())).decode()
+    stored = base64.b64encode(work.codec.read_bytes()).decode()
     told = json.dumps({"schema": SCHEMA, **about, "rows": rows, "texts": texts, "codec": stored})
     form = _form(about["precision"], codec.bytes_per_vector)
     schema = pa.schema([pa.field("id", pa.string(), False), pa.field("embedding", form, False)], {META: told.encode()})
@@ -195,14 +194,6 @@ def _codes(column: pa.Array) -> NDArray[np.generic]:
     width = column.type.byte_width
     data = np.frombuffer(column.buffers()[1], dtype=np.uint8)[column.offset * width :][: len(column) * width]
     return data.reshape(len(column), width)
-
-
-def _settled(stored: bytes) -> bytes:
-    """A safetensors file with its header in order: the library writes what is said about a file in any."""
-    size = int.from_bytes(stored[:8], "little")
-    header = json.dumps(json.loads(stored[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + stored[8 + size :]
 
 
 def _codec(path: Path, stored: object) -> Codec:

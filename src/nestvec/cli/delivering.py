@@ -114,12 +114,12 @@ def index(
 ) -> None:
     """Build an index of what was measured, keep it up to date, or verify it."""
     from nestvec.indexing.filling import Columns
-    from nestvec.indexing.index import EMBEDDED, build_index, open_index
+    from nestvec.indexing.index import EMBEDDED, build_index, is_built, open_index
 
     columns = Columns(document, document_id, fields.split(",") if fields else None)
     building = not (upsert or delete or verify) or bool(system or dimension or precision or shortlist or documents)
     with stoppable(), Terminal() as terminal:
-        if building or not _built(run):
+        if building or not is_built(run):
             opened = build_index(
                 run, store or EMBEDDED, name=name, system=system, dimension=dimension, precision=precision,
                 shortlist=shortlist, candidates=candidates, documents=documents, columns=columns, reporter=terminal,
@@ -174,13 +174,6 @@ def search(
     from nestvec.terminal import print_hits
 
     print_hits(hits, Console(highlight=False))
-
-
-def _built(run: Path) -> bool:
-    """Whether a run has an index."""
-    from nestvec.files import RunFolder
-
-    return (RunFolder(run).path("index") / "store.json").is_file()
 
 
 def _ids(path: Path) -> list[str]:

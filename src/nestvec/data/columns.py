@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nestvec.data.source import Source
     from nestvec.settings import DataSettings
 
-_QUERY = (
+QUERY = (
     "query",
     "search_term",
     "query_text",
@@ -24,12 +24,12 @@ _QUERY = (
     "anchor",
 )
 _GRADE = ("grade", "relevance", "label", "score", "rating", "relevance_score", "judgement", "judgment", "gain")
-_DOCUMENT_ID = (
+DOCUMENT_ID = (
     "document_id", "doc_id", "docid", "product_uid", "product_id", "entity_id", "item_id", "sku", "asin"
 )  # fmt: skip
 # A document has a headline, a body, or both.
-_HEADLINE = ("name", "title", "product_title", "product_name", "item_name", "document_title")
-_BODY = (
+HEADLINE = ("name", "title", "product_title", "product_name", "item_name", "document_title")
+BODY = (
     "description",
     "document",
     "text",
@@ -76,7 +76,7 @@ class Columns:
     @property
     def titles_only(self) -> bool:
         """Whether documents are headlines without a body."""
-        return all(name.strip().lower() in _HEADLINE for name in self.documents)
+        return all(name.strip().lower() in HEADLINE for name in self.documents)
 
 
 def find_columns(source: Source, settings: DataSettings) -> Columns:
@@ -94,7 +94,7 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
     """
     template, documents = _document(source, settings.document)
     return Columns(
-        query=_one(source, "query", settings.query, _QUERY),
+        query=_one(source, "query", settings.query, QUERY),
         grade=_one(source, "grade", settings.grade, _GRADE),
         documents=documents,
         template=template,
@@ -118,16 +118,16 @@ def find_document(source: Source, document: str | None, document_id: str | None)
         InputError: a named column is missing, or none or several could be meant.
     """
     template, documents = _document(source, document)
-    if document_id is None and not _well_known(source, _DOCUMENT_ID):
+    if document_id is None and not well_known(source, DOCUMENT_ID):
         return template, documents, _one(source, "document-id", None, ("id", "_id"))
-    return template, documents, _one(source, "document-id", document_id, _DOCUMENT_ID)
+    return template, documents, _one(source, "document-id", document_id, DOCUMENT_ID)
 
 
 def _one(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str:
     """The one column of a role."""
     if given is not None:
         return _existing(source, role, given)
-    found = _well_known(source, known)
+    found = well_known(source, known)
     if len(found) != 1:
         raise _unclear(source, role, found)
     return found[0]
@@ -136,20 +136,18 @@ def _one(source: Source, role: str, given: str | None, known: tuple[str, ...]) -
 def _document(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
     """The template of a document's text, and the columns in it."""
     if given is None:
-        parts = [_at_most_one(source, names) for names in (_HEADLINE, _BODY)]
+        parts = [_at_most_one(source, names) for names in (HEADLINE, BODY)]
         names = [name for name in parts if name]
         if not names:
             raise _unclear(source, "document", [])
         return " ".join(f"{{{name}}}" for name in names), tuple(names)
-    if "{" not in given:
-        names = [name.strip() for name in given.split(",")]
-        given = " ".join(f"{{{name}}}" for name in names)
-    names = re.findall(r"\{([^{}]*)\}", given)
-    if not names:
-        raise InputError(f"--document {given!r} names no column", "'name,description' or '{name}. {description}'")
-    for name in names:
+    template = as_template(given)
+    named = named_in(template)
+    if not named:
+        raise InputError(f"--document {template!r} names no column", "'name,description' or '{name}. {description}'")
+    for name in named:
         _existing(source, "document", name)
-    return given, tuple(dict.fromkeys(names))
+    return template, named
 
 
 def _document_id(source: Source, given: str | None) -> str | None:
@@ -157,13 +155,13 @@ def _document_id(source: Source, given: str | None) -> str | None:
     return (
         _existing(source, "document-id", given)
         if given is not None
-        else _at_most_one(source, _DOCUMENT_ID, "document-id")
+        else _at_most_one(source, DOCUMENT_ID, "document-id")
     )
 
 
 def _at_most_one(source: Source, known: tuple[str, ...], role: str = "document") -> str | None:
     """The one well-known column of a kind, or None."""
-    found = _well_known(source, known)
+    found = well_known(source, known)
     if len(found) > 1:
         raise _unclear(source, role, found)
     return found[0] if found else None
@@ -174,14 +172,24 @@ def _existing(source: Source, role: str, name: str) -> str:
     if name not in source.columns:
         raise InputError(
             f"there is no column {name!r}",
-            f"--{role} to be one of " + _listed(source.columns),
+            f"--{role} to be one of " + listed(source.columns),
             file=source.name,
             column=name,
         )
     return name
 
 
-def _well_known(source: Source, known: tuple[str, ...]) -> list[str]:
+def as_template(given: str) -> str:
+    """A template as it is; columns with commas between as the template that joins them by spaces."""
+    return given if "{" in given else " ".join(f"{{{name.strip()}}}" for name in given.split(","))
+
+
+def named_in(template: str) -> tuple[str, ...]:
+    """The columns that a template such as `{name}. {description}` names, once each."""
+    return tuple(dict.fromkeys(re.findall(r"\{([^{}]*)\}", template)))
+
+
+def well_known(source: Source, known: tuple[str, ...]) -> list[str]:
     """The source's columns with a well-known name, whatever their case."""
     return [name for name in source.columns if name.strip().lower() in known]
 
@@ -189,12 +197,12 @@ def _well_known(source: Source, known: tuple[str, ...]) -> list[str]:
 def _unclear(source: Source, role: str, found: list[str]) -> InputError:
     """What to say when a role's column cannot be told."""
     problem = (
-        f"more than one column could be the {role}: {_listed(found)}" if found else f"no column is known as the {role}"
+        f"more than one column could be the {role}: {listed(found)}" if found else f"no column is known as the {role}"
     )
-    return InputError(problem, f"--{role} to name one of " + _listed(source.columns), file=source.name)
+    return InputError(problem, f"--{role} to name one of " + listed(source.columns), file=source.name)
 
 
-def _listed(names: tuple[str, ...] | list[str]) -> str:
+def listed(names: tuple[str, ...] | list[str]) -> str:
     """Names in a message; a table of hundreds of columns is cut."""
     shown = ", ".join(repr(name if len(name) <= 40 else name[:39] + "…") for name in names[:20])
     return shown if len(names) <= 20 else f"{shown} … ({len(names)} in all)"

@@ -7,15 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-
 from nestvec.data.columns import find_document
 from nestvec.data.readers import read_file
 from nestvec.data.source import Rejects
 from nestvec.data.streams import suffix
-from nestvec.data.text import cleaned, trec_id
-from nestvec.data.values import all_blank, blank, joined, text_column
+from nestvec.data.text import trec_id
+from nestvec.data.values import all_blank, blank, cleaned_text, joined, refuse_empty
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,14 +76,9 @@ def _documents(
 ) -> Documents:
     """A batch's documents; `written` numbers are text that looks like one."""
     template, parts = text
-    columns = {name: _cleaned(text_column(batch, name)) for name in dict.fromkeys([identifier, *parts])}
-    for name, bad in (
-        (identifier, blank(columns[identifier])),
-        (", ".join(parts), all_blank([columns[p] for p in parts])),
-    ):
-        if bad.any():
-            row = int(batch.rows[int(np.argmax(bad))])
-            raise InputError("is empty", "text", file=batch.file, row=row, column=name)
+    columns = {name: cleaned_text(batch, name) for name in dict.fromkeys([identifier, *parts])}
+    refuse_empty(batch, blank(columns[identifier]), identifier, "text")
+    refuse_empty(batch, all_blank([columns[name] for name in parts]), ", ".join(parts), "text")
     values = {name: batch.values.column(name).to_pylist() for name in kept}
     fields: list[Fields] = [{} for _ in range(batch.values.num_rows)]
     for name, column in values.items():
@@ -96,11 +88,6 @@ def _documents(
                 entries[name] = typed
     ids = [trec_id(each) for each in columns[identifier].to_pylist()]
     return Documents(ids, joined(template, columns).to_pylist(), fields)
-
-
-def _cleaned(column: pa.Array) -> pa.Array:
-    """Texts as judgements' are."""
-    return pa.array([None if text is None else cleaned(text) for text in column.to_pylist()], pa.string())
 
 
 def _value(value: Any, written: bool) -> str | float | int | None:  # noqa: ANN401 - whatever a table holds

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nestvec.data.text import cleaned
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +41,41 @@ def text_column(batch: Batch, column: str) -> pa.Array:
         raise InputError(
             f"cannot be read as text ({values.type})", "text", file=batch.file, row=row, column=column
         ) from error
+
+
+def cleaned_text(batch: Batch, column: str) -> pa.Array:
+    """A column as text, cleaned; every distinct text is cleaned once.
+
+    Args:
+        batch: some rows.
+        column: its name.
+
+    Returns:
+        (n,) texts; null where there is no value.
+
+    Raises:
+        InputError: its type is none that text can be made of.
+    """
+    coded = text_column(batch, column).dictionary_encode()
+    texts = [cleaned(text) for text in coded.dictionary.to_pylist()]
+    return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
+
+
+def refuse_empty(batch: Batch, empty: NDArray[np.bool_], column: str, expected: str) -> None:
+    """Raise for the first row without a value.
+
+    Args:
+        batch: n rows.
+        empty: (n,) which have none.
+        column: as the message names it.
+        expected: what there should be.
+
+    Raises:
+        InputError: there is such a row.
+    """
+    if empty.any():
+        row = int(batch.rows[int(np.argmax(empty))])
+        raise InputError("is empty", expected, file=batch.file, row=row, column=column)
 
 
 def joined(template: str, parts: dict[str, pa.Array]) -> pa.Array:

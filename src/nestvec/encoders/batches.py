@@ -141,7 +141,7 @@ def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise MissingExtraError("tokenizers", "export") from error
+        raise MissingExtraError("tokenizers", "onnx") from error
     try:
         return prepared(Tokenizer.from_file(str(path)), limit)
     except Exception as error:  # the library raises nothing narrower

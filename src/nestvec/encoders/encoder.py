@@ -84,9 +84,9 @@ def open_encoder(folder: Path, dimension: int | None = None, backend: str = "aut
         made = f"was exported for {card.to}" if card else "is a sentence-transformers model"
         raise InputError(f"{made}, which {backend} cannot run", f"--backend {' or '.join(runs)}", file=folder)
     if card and card.to != "sentence-transformers":
-        return _of_export(folder, card, _width(folder, card.dimension, dimension), _installed(runs, backend), compute)
+        return _of_export(folder, card, width_of(folder, card.dimension, dimension), _installed(runs, backend), compute)
     model = find_model(str(folder))
-    width = _width(folder, card.dimension if card else model.width, dimension)
+    width = width_of(folder, card.dimension if card else model.width, dimension)
     return _of_model(model, width, backend, compute)
 
 
@@ -97,8 +97,20 @@ def _refuse_unknown(backend: str, compute: str) -> None:
             raise InputError(f"{option} is {given!r}", f"one of {', '.join(known)}")
 
 
-def _width(folder: Path, most: int, wanted: int | None) -> int:
-    """The vectors' dimension."""
+def width_of(folder: Path | str, most: int, wanted: int | None) -> int:
+    """The dimension of the vectors that are made.
+
+    Args:
+        folder: of the model, for the message.
+        most: that it makes.
+        wanted: None takes all.
+
+    Returns:
+        1 … most.
+
+    Raises:
+        InputError: it makes no such vectors.
+    """
     if wanted is not None and not 1 <= wanted <= most:
         raise InputError(f"makes no vectors of dimension {wanted}", f"a number from 1 to {most}", file=folder)
     return wanted or most

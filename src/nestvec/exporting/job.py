@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from nestvec.delivered import Delivered
 
-_BACKENDS = {"onnx": "onnx", "openvino": "openvino"}
+_GRAPHS = ("onnx", "openvino")  # targets that are run by the backend of their name
 _ENDLESS = 10**9  # tokens: what tokenizers say that have no limit
 _WEIGHTS = {"sentence-transformers": ("float32",), "onnx": WEIGHTS, "openvino": ("float32", "int8")}
 
@@ -147,7 +147,7 @@ def _card(chosen: Delivered, model: SentenceTransformer, to: str, weights: str) 
         weights=weights,
         max_length=length if isinstance(length, int) and length < _ENDLESS else None,
         pad_id=getattr(model.tokenizer, "pad_token_id", None) or 0,
-        inputs=tuple(input_names(model)) if to in _BACKENDS else ("text",),
+        inputs=tuple(input_names(model)) if to in _GRAPHS else ("text",),
         output=OUTPUT,
         prompt=default_prompt(model),
         model_sha256=chosen.model.sha256,
@@ -164,8 +164,8 @@ def _hashed(folder: Path, card: Card) -> Card:
 
 def _encode(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
     """Encode as whoever gets the export will: with its own library, in float32."""
-    if to in _BACKENDS:
-        return open_encoder(folder, backend=_BACKENDS[to], compute="float32").encode
+    if to in _GRAPHS:
+        return open_encoder(folder, backend=to, compute="float32").encode
     from nestvec.vectors.models import find_model, quiet
 
     model = load_model(find_model(str(folder)))

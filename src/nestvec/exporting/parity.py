@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestvec.errors import NestvecError
-from nestvec.evaluation.metrics import UNJUDGED, recall
 from nestvec.settings import CUTOFF
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import tie_order, top_k
@@ -121,9 +119,8 @@ def measure(chosen: Delivered, encode: Encode, weights: str, reporter: Reporter)
     """
     rng = np.random.default_rng(0)
     ids, texts = chosen.catalogue()
-    gains = _gains(chosen)
     query_ids, query_texts, _ = chosen.queries()
-    asked = _drawn(rng, [row for row, query in enumerate(query_ids) if query in gains], QUERIES)
+    asked = _drawn(rng, [row for row, query in enumerate(query_ids) if query in chosen.judged], QUERIES)
     documents = _drawn(rng, range(len(ids)), max(TEXTS // 2, TEXTS - len(asked)))
     mine = _encoded(encode, [*(query_texts[row] for row in asked), *(texts[row] for row in documents)], reporter)
     before = prefix(np.asarray(chosen.query_vectors()[asked]), chosen.dimension)
@@ -138,22 +135,15 @@ def measure(chosen: Delivered, encode: Encode, weights: str, reporter: Reporter)
     found, was = (
         order[top_k(queries, codes, CUTOFF, chosen.codec.decode)[0]] for queries in (mine[: len(asked)], before)
     )
-    judged = [gains[query_ids[row]] for row in asked]
-    least = chosen.finished.results.relevant_from
+    ranked, before_ranked = (
+        {query_ids[query]: [ids[row] for row in rows] for query, rows in zip(asked, each, strict=True)}
+        for each in (found, was)
+    )
     same = [len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, was, strict=True)]
     return Parity(
         weights, len(mine), len(asked), float(cosines.min()), float(cosines.mean()),
-        _recall(found, ids, judged, least), _recall(was, ids, judged, least), float(np.mean(same)) if same else 1.0,
+        chosen.recall(ranked), chosen.recall(before_ranked), float(np.mean(same)) if same else 1.0,
     )  # fmt: skip
-
-
-def _gains(chosen: Delivered) -> dict[str, dict[str, int]]:
-    """Test query id to document id to gain, of the queries that something is relevant for."""
-    gains: dict[str, dict[str, int]] = defaultdict(dict)
-    for (query, document), gain in chosen.finished.judgements().items():
-        gains[query][document] = int(gain)
-    least = chosen.finished.results.relevant_from
-    return {query: judged for query, judged in gains.items() if max(judged.values()) >= least}
 
 
 def _drawn(rng: np.random.Generator, rows: Sequence[int], count: int) -> NDArray[np.int64]:
@@ -181,13 +171,3 @@ def _codes(chosen: Delivered, order: NDArray[np.int64]) -> NDArray[np.generic]:
         for first in range(0, len(order), _ROWS)
     ]
     return np.concatenate(parts)
-
-
-def _recall(found: NDArray[np.int64], ids: Sequence[str], judged: Sequence[dict[str, int]], least: int) -> float:
-    """Mean recall@10 of (q, 10) rows of documents; 0 for no queries."""
-    if not judged:
-        return 0.0
-    pairs = zip(judged, found.tolist(), strict=True)
-    ranked = [[gains.get(ids[row], UNJUDGED) for row in rows] for gains, rows in pairs]
-    relevant = [sum(gain >= least for gain in gains.values()) for gains in judged]
-    return float(recall(np.array(ranked), least, np.array(relevant)).mean())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.encoders.batches import reader_of
+from nestvec.encoders.batches import prepared, reader_of
 from nestvec.encoders.card import MODEL_FILES
 from nestvec.encoders.graph import write_onnx
 from nestvec.encoders.quantise import (
@@ -115,11 +115,7 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
     tokenizer.save_pretrained(str(folder))
     transformer: Any = model[0].auto_model
     transformer.config.save_pretrained(str(folder))
-    own = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    if card.max_length is None:
-        own.no_truncation()
-    else:
-        own.enable_truncation(card.max_length)
+    own = prepared(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), card.max_length)
     own.enable_padding(pad_id=card.pad_id, pad_token=tokenizer.pad_token, pad_type_id=tokenizer.pad_token_type_id)
     (folder / "tokenizer.json").write_text(own.to_str(pretty=True), encoding="utf-8")
 

@@ -133,17 +133,10 @@ def _staged_batches(documents: Path, vectors: Path) -> Iterator[Batch]:
     """Batches of both files, row by row together."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(documents) as told, pq.ParquetFile(vectors) as coded:
-        pairs = zip(told.iter_batches(_BATCH), coded.iter_batches(_BATCH, columns=["embedding"]), strict=True)
-        for part, numbers in pairs:
+    from nestvec.bulk import read_encoded
+
+    coded = read_encoded(vectors)
+    with pq.ParquetFile(documents) as told:
+        for part, (_, codes) in zip(told.iter_batches(_BATCH), coded.batches(_BATCH), strict=True):
             ids, texts, fields = (part.column(name).to_pylist() for name in ("id", "text", "fields"))
-            flat = numbers.column("embedding").flatten().to_numpy(zero_copy_only=False)
-            held = flat.reshape(len(ids), -1)
-            last = {identifier: place for place, identifier in enumerate(ids)}
-            kept = sorted(last.values())
-            yield Batch(
-                [ids[place] for place in kept],
-                [texts[place] for place in kept],
-                np.ascontiguousarray(held[kept], dtype=np.float32),
-                [json.loads(fields[place]) for place in kept],
-            )
+            yield Batch(ids, texts, coded.codec.decode(codes), [json.loads(entries) for entries in fields])

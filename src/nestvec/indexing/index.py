@@ -7,14 +7,13 @@ index/work/        documents on their way in; gone when they are there
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nestvec.delivered import choose, of_point
 from nestvec.errors import InputError
 from nestvec.evaluation.surface import Point
-from nestvec.files import read_json, write_json
+from nestvec.files import RunFolder, read_json, write_json
 from nestvec.finished import read_finished
 from nestvec.indexing.filling import Columns, arrived, counted, encoded, measured
 from nestvec.indexing.verify import verify
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from nestvec.delivered import Delivered
-    from nestvec.files import RunFolder
     from nestvec.indexing.verify import Verified
     from nestvec.progress import Reporter
     from nestvec.stores.store import Hit, Store
@@ -183,7 +181,7 @@ def build_index(
     run, reporter = Path(run), reporter or Silent()
     delivered = choose(run, system, dimension, precision)
     about, codecs = _planned(delivered, shortlist, candidates)
-    place = {"store": store, "name": name or _named(run)}
+    place = {"store": _meant(store), "name": name or _named(run)}
     held = _opened(delivered.folder, place)
     try:
         if documents is None:
@@ -194,11 +192,16 @@ def build_index(
             _, batches = encoded(delivered, documents, columns or Columns(), reporter)
             held.build(about, codecs, batches)
             arrived(delivered)
-        write_json(_note(delivered.folder), {"schema": 1, **place, "store": _shown(store)})
+        write_json(_note(delivered.folder), {"schema": 1, **place, "store": _shown(place["store"])})
     except BaseException:
         held.close()
         raise
     return Index(delivered, held)
+
+
+def is_built(run: Path) -> bool:
+    """Whether a run has an index, in whatever store."""
+    return _note(RunFolder(run)).is_file()
 
 
 def open_index(run: str | Path, store: str | None = None, name: str | None = None) -> Index:
@@ -222,7 +225,8 @@ def open_index(run: str | Path, store: str | None = None, name: str | None = Non
     kept = read_json(note)
     if not isinstance(kept, dict) or not all(isinstance(kept.get(key), str) for key in ("store", "name")):
         raise InputError("is damaged", "what `nestvec index` wrote", file=note)
-    held = _opened(finished.folder, {"store": store or kept["store"], "name": name or kept["name"]})
+    place = {"store": _meant(store or kept["store"]), "name": name or kept["name"]}
+    held = _opened(finished.folder, place)
     try:
         about = held.about
         if about is None:
@@ -277,9 +281,13 @@ def _planned(delivered: Delivered, shortlist: str | None, candidates: int) -> tu
     return About(delivered.point.system, model.sha256, model.width, tuple(stages), candidates), codecs
 
 
+def _meant(store: str) -> str:
+    """A store by its one name."""
+    return _ALIASES.get(store, store)
+
+
 def _opened(folder: RunFolder, place: dict[str, str]) -> Store:
     """The store that is meant."""
-    place = {**place, "store": _ALIASES.get(place["store"], place["store"])}
     if place["store"] == EMBEDDED:
         return EmbeddedStore(folder.path("index") / EMBEDDED)
     if place["store"].startswith(_SCHEMES):
@@ -291,7 +299,6 @@ def _opened(folder: RunFolder, place: dict[str, str]) -> Store:
 
 def _shown(store: str) -> str:
     """A store as it may be written down: without a password."""
-    store = _ALIASES.get(store, store)
     if store == EMBEDDED:
         return store
     from nestvec.stores.postgres.server import place_of
@@ -307,15 +314,3 @@ def _named(run: Path) -> str:
 def _note(folder: RunFolder) -> Path:
     """The file that says which store was built last."""
     return folder.path("index") / "store.json"
-
-
-def facts(index: Index) -> dict[str, Any]:
-    """What there is to say of an index.
-
-    Args:
-        index: an open one.
-
-    Returns:
-        JSON values: what it serves, how many documents, and bytes on disk.
-    """
-    return {**asdict(index.about), "documents": len(index.store), "bytes": index.store.size()}

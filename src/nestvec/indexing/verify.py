@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.evaluation.metrics import UNJUDGED, recall
 from nestvec.settings import CUTOFF
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def verify(delivered: Delivered, store: Store, exact: bool, reporter: Reporter) 
     runs = _ranked(folder.run(name))
     same = float(np.mean([ranked == runs.get(query, [])[:CUTOFF] for query, ranked in found.items()]))
     surface = cast("dict[str, Any]", delivered.finished.points[name].metrics[_RECALL])
-    return Verified(name, len(found), _recall(delivered, found), float(surface["value"]), same)
+    return Verified(name, len(found), delivered.recall(found), float(surface["value"]), same)
 
 
 def _measured_name(delivered: Delivered, about: About) -> str:
@@ -103,18 +102,3 @@ def _ranked(path: Path) -> dict[str, list[str]]:
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read ({error})", "a run file of a finished run", file=path) from error
     return dict(found)
-
-
-def _recall(delivered: Delivered, ranked: dict[str, list[str]]) -> float:
-    """Mean recall@10 of rankings of the test queries."""
-    relevant_from = delivered.finished.results.relevant_from
-    gains: dict[str, dict[str, int]] = defaultdict(dict)
-    for (query, document), gain in delivered.finished.judgements().items():
-        gains[query][document] = int(gain)
-    asked = list(ranked)
-    rows = np.full((len(asked), CUTOFF), UNJUDGED, dtype=np.int64)
-    for row, query in enumerate(asked):
-        known = [gains[query].get(document, UNJUDGED) for document in ranked[query][:CUTOFF]]
-        rows[row, : len(known)] = known
-    relevant = np.array([sum(gain >= relevant_from for gain in gains[query].values()) for query in asked])
-    return float(recall(rows, relevant_from, relevant).mean())

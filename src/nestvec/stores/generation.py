@@ -47,7 +47,6 @@ CREATE INDEX fields_number ON fields (name, number);
 CREATE INDEX fields_row ON fields (row);
 CREATE TABLE gone (row INTEGER PRIMARY KEY);
 """
-_SIGNS = {sign: sign for sign in ("=", "!=", "<", "<=", ">", ">=")}  # what may stand in a statement
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ class Generation:
         """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
         parts = [
             f"SELECT row FROM fields WHERE name = ? AND (text {sign} ? OR number {sign} ?)"
-            for sign in (_SIGNS[condition.sign] for condition in where)
+            for sign in (condition.sign for condition in where)  # which is one of six
         ]
         values = [value for each in where for value in (each.name, each.value, each.number)]
         with self._reading():

@@ -115,7 +115,7 @@ class Batch:
     """Documents on their way into a store.
 
     Attributes:
-        ids: n, each once in a batch.
+        ids: n; of one that comes again, the last counts.
         texts: n.
         vectors: (n, full dimension) float32, rows of unit length.
         fields: n mappings of names to text or numbers, to filter by; a field that a document lacks is left out.
@@ -160,6 +160,11 @@ class Condition:
     name: str
     sign: str
     value: str
+
+    def __post_init__(self) -> None:
+        """A sign becomes a part of a statement, so it can be none but these."""
+        if self.sign not in _OPERATORS:
+            raise ValueError(f"{self.sign!r} is none of {' '.join(_OPERATORS)}")
 
     @classmethod
     def parse(cls, text: str) -> Condition:

@@ -67,7 +67,6 @@ def connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
         raise InputError(
             f"cannot be reached ({_first_line(error)})", "a PostgreSQL server", file=place_of(url)
         ) from None
-    # Compiling costs more than any search, and one transaction's plan need not serve another's filters.
     for setting in _SESSION:
         with suppress(psycopg.Error):  # an older server, or a system that has no such thing, is served less well
             found.execute(setting)
