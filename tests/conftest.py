@@ -26,9 +26,9 @@ def found(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server():
     """The URL of a real PostgreSQL server."""
-    with start_server(tmp_path_factory.mktemp("server")) as url:
+    with start_server() as url:
         yield url
 
 
