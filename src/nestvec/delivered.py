@@ -13,7 +13,8 @@ import numpy as np
 from nestvec.errors import InputError
 from nestvec.evaluation.metrics import UNJUDGED, recall
 from nestvec.evaluation.surface import FULL, PLAIN, Point
-from nestvec.finished import read_finished, read_table
+from nestvec.finished import read_finished
+from nestvec.reading import read_table
 from nestvec.recommend import PRETRAINED
 from nestvec.settings import CUTOFF
 from nestvec.vectors.models import find_model

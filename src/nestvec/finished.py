@@ -15,19 +15,18 @@ from nestvec.config import read_config
 from nestvec.errors import InputError
 from nestvec.evaluation.surface import PLAIN, Point, full_width
 from nestvec.pipeline import load_run
+from nestvec.reading import EXPECTED, read_fields, read_table
 from nestvec.report.conform import load_json
 from nestvec.settings import EvaluationSettings, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from nestvec.files import RunFolder
 
 TEST = "test"
-_EXPECTED = "a file of a finished run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +111,7 @@ class Finished:
 
     def judgements(self) -> dict[tuple[str, str], str]:
         """Query and document of the test split to the gain, as written."""
-        path = self.folder.path("qrels")
-        try:
-            lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise _unreadable(path, error) from error
-        for row, line in enumerate(lines, start=1):
-            if len(line) != 4:
-                raise InputError("is damaged: a line has not four fields", _EXPECTED, file=path, row=row)
+        lines = read_fields(self.folder.path("qrels"), 4)
         return {(query, document): gain for query, _, document, gain in lines}
 
     def values(self, metric: str, names: set[str]) -> dict[str, dict[str, float]]:
@@ -145,7 +137,7 @@ class Finished:
         asked = set().union(*found.values())
         for name, known in found.items():
             if not known or set(known) != asked:
-                raise InputError(f"is damaged: {name} has not {metric} of every test query", _EXPECTED, file=path)
+                raise InputError(f"is damaged: {name} has not {metric} of every test query", EXPECTED, file=path)
         return found
 
     def texts(self, ids: list[str]) -> NDArray[np.str_]:
@@ -159,7 +151,7 @@ class Finished:
             known = dict(zip(table["query_id"].to_pylist(), queries, strict=True))
         missing = [name for name in ids if name not in known]
         if missing:
-            raise InputError(f"is damaged: there is no query {missing[0]}", _EXPECTED, file=path)
+            raise InputError(f"is damaged: there is no query {missing[0]}", EXPECTED, file=path)
         return np.array([known[name] for name in ids])
 
 
@@ -179,38 +171,8 @@ def read_finished(path: Path) -> Finished:
     results = load_json(folder.path("results"), Results)
     found = Finished(folder, results, load_json(folder.path("recommendation"), Recommendation))
     if not found.points or not found.metrics:
-        raise InputError("is damaged: nothing was measured on test", _EXPECTED, file=folder.path("results"))
+        raise InputError("is damaged: nothing was measured on test", EXPECTED, file=folder.path("results"))
     if found.chosen.name not in found.points:
         problem = f"is damaged: {found.chosen.name} was not measured"
         raise InputError(problem, "a point of results.json", file=folder.path("recommendation"))
     return found
-
-
-def read_table(path: Path, columns: list[str], wanted: list[tuple[str, str, str]] | None = None) -> pa.Table:
-    """Columns of the rows wanted of a Parquet file of a run.
-
-    Args:
-        path: the file.
-        columns: their names.
-        wanted: what rows must fulfil, as pyarrow's filters; None takes all.
-
-    Returns:
-        The table.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_table(path, columns=columns, filters=wanted, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    """The same message for whatever stops a file from being read."""
-    missing = isinstance(error, FileNotFoundError)
-    problem = "is missing" if missing else f"cannot be read ({str(error).splitlines()[0]})"
-    return InputError(problem, _EXPECTED, file=path)

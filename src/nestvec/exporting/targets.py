@@ -19,7 +19,7 @@ from nestvec.encoders.quantise import (
     write_openvino,
 )
 from nestvec.errors import InputError, NestvecError
-from nestvec.finished import read_table
+from nestvec.reading import read_table
 from nestvec.vectors.models import CARD, save_model
 
 if TYPE_CHECKING:

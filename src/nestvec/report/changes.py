@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nestvec.errors import InputError
+from nestvec.reading import read_fields, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    import pyarrow as pa
 
     from nestvec.files import RunFolder
 
@@ -119,29 +116,23 @@ def _down(difference: tuple[float, float]) -> tuple[float, float]:
 
 def _values(folder: RunFolder, metric: str, points: tuple[Key, Key]) -> dict[str, tuple[float, float]]:
     """Query id to the metric's value at both points, test split, for queries that have both."""
-    columns = ("split", "system", "dimension", "precision", "query_id", "metric", "value")
-    table = _table(folder.path("per_query"), columns)
-    first, second = (_at(table, metric, point) for point in points)
+    first, second = (_at(folder.path("per_query"), metric, point) for point in points)
     return {query: (first[query], second[query]) for query in first if query in second}
 
 
-def _at(table: pa.Table, metric: str, point: Key) -> dict[str, float]:
+def _at(path: Path, metric: str, point: Key) -> dict[str, float]:
     """Query id to the metric's value at one point, test split."""
-    import pyarrow.compute as pc
-
-    system, dimension, precision = point
-    mask = pc.and_(pc.equal(table["split"], "test"), pc.equal(table["metric"], metric))
-    mask = pc.and_(mask, pc.equal(table["system"], system))
-    if dimension is not None:
-        mask = pc.and_(mask, pc.and_(pc.equal(table["dimension"], dimension), pc.equal(table["precision"], precision)))
-    found = table.filter(mask)
+    wanted: list[tuple[str, str, object]] = [("split", "==", "test"), ("metric", "==", metric)]
+    named = zip(("system", "dimension", "precision"), point, strict=True)
+    wanted += [(column, "==", value) for column, value in named if value is not None]
+    found = read_table(path, ("split", "system", "dimension", "precision", "query_id", "metric", "value"), wanted)
     return dict(zip(found["query_id"].to_pylist(), found["value"].to_pylist(), strict=True))
 
 
 def _gains(folder: RunFolder) -> dict[str, dict[str, int]]:
     """The test split's judgements: query id → document id → gain in thousandths of a grade."""
     gains: dict[str, dict[str, int]] = {}
-    for query, _, document, gain in _fields(folder.path("qrels"), 4):
+    for query, _, document, gain in read_fields(folder.path("qrels"), 4):
         gains.setdefault(query, {})[document] = int(gain)
     return gains
 
@@ -193,7 +184,7 @@ def _rankings(folder: RunFolder, point: Key, queries: set[str]) -> dict[str, lis
     """Query id to the document ids that a point ranked, best first, from the run file."""
     name = point[0] if point[1] is None else f"{point[0]}.{point[1]}.{point[2]}"
     ranks: dict[str, list[tuple[int, str]]] = {}
-    for query, _, document, rank, *_ in _fields(folder.run(name), 6):
+    for query, _, document, rank, *_ in read_fields(folder.run(name), 6):
         if query in queries:
             ranks.setdefault(query, []).append((int(rank), document))
     return {query: [document for _, document in sorted(found)] for query, found in ranks.items()}
@@ -201,44 +192,7 @@ def _rankings(folder: RunFolder, point: Key, queries: set[str]) -> dict[str, lis
 
 def _texts(folder: RunFolder, kind: str, wanted: set[str]) -> dict[str, str]:
     """Id to text of the queries or documents wanted."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    table = _table(folder.path("records"), (f"{kind}_id", kind))
-    found = table.filter(pc.is_in(table[f"{kind}_id"], value_set=pa.array(sorted(wanted), pa.string())))
+    if not wanted:  # of which pyarrow does not know the type
+        return {}
+    found = read_table(folder.path("records"), (f"{kind}_id", kind), [(f"{kind}_id", "in", sorted(wanted))])
     return dict(zip(found[f"{kind}_id"].to_pylist(), found[kind].to_pylist(), strict=True))
-
-
-def _table(path: Path, columns: tuple[str, ...]) -> pa.Table:
-    """Columns of a Parquet file of the run."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = sorted(set(columns) - set(file.schema_arrow.names))
-            if missing:
-                raise InputError(f"is damaged: no column {missing[0]!r}", "a file of a finished run", file=path)
-            return file.read(columns=list(columns))
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
-
-
-def _fields(path: Path, count: int) -> Iterator[list[str]]:
-    """The lines of a TREC file of the run, as fields; the fourth is the gain or the rank."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
-    for row, line in enumerate(lines, start=1):
-        found = line.split()
-        if len(found) != count or not found[3].isdecimal():
-            raise InputError(f"is damaged: {line!r}", f"{count} fields, the fourth a whole number", file=path, row=row)
-        yield found
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    """The same message for whatever stops a file from being read."""
-    why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({why})"
-    return InputError(problem, "a file of a finished run", file=path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -104,7 +105,7 @@ def _typed(value: object, kind: type[T], where: str) -> T:
 def _instance(value: object, kind: type, where: str) -> object:
     """A dataclass from a table; fields with defaults may be missing."""
     entries = _typed(value, dict, where)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     values: dict[str, object] = {}
     for entry in fields(kind):
         if entry.name in entries:
@@ -112,6 +113,12 @@ def _instance(value: object, kind: type, where: str) -> object:
         elif entry.default is MISSING and entry.default_factory is MISSING:
             raise MisfitError(_below(where, entry.name), "missing", "a file of a finished run")
     return kind(**values)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """A dataclass's annotations, evaluated once."""
+    return get_type_hints(kind)
 
 
 def _below(where: str, name: str) -> str:
