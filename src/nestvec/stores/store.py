@@ -179,10 +179,10 @@ class Condition:
         Raises:
             InputError: it has no sign or no name.
         """
-        found = re.fullmatch(r"\s*([^=!<>]+?)\s*(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)
-        if not found:
+        found = re.fullmatch(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)  # linear in any text's length
+        if not found or not found[1].strip():
             raise InputError(f"--where holds {text!r}", "a field, one of = != < <= > >=, and a value")
-        return cls(found[1], found[2], found[3].strip())
+        return cls(found[1].strip(), found[2], found[3].strip())
 
     @property
     def number(self) -> float | None:
