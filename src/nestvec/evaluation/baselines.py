@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +20,80 @@ _STEP = 64  # queries between two progress reports
 _ROWS = 16_384  # documents in float64 at a time
 
 
+class Bm25:
+    """Documents' words, indexed by bm25s; words of one letter or digit count too, stemmed. Any thread may search.
+
+    Args:
+        documents: d texts in tie order.
+
+    Raises:
+        MissingExtraError: bm25s or PyStemmer is not installed.
+    """
+
+    def __init__(self, documents: Sequence[str]) -> None:
+        held = _words(documents)
+        self._documents = len(documents)
+        self._index: Any = None  # where no document has a word, which bm25s cannot index
+        if any(held):
+            import bm25s
+
+            self._index = bm25s.BM25(method="lucene", k1=BM25_SETTINGS["k1"], b=BM25_SETTINGS["b"])
+            self._index.index(held, show_progress=False)
+
+    def top_k(
+        self, queries: Sequence[str], k: int, advance: Callable[[int], None] = lambda _: None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The best documents of each query.
+
+        Documents that share no word with the query score 0 and follow in tie order, so that every ranking is full.
+
+        Args:
+            queries: q texts.
+            k: at least 1; at most d are returned.
+            advance: called with the number of queries done since the last call.
+
+        Returns:
+            (q, min(k, d)) rows of documents, best first, and their float32 scores.
+        """
+        asked = _words(queries)
+
+        def scored(first: int) -> NDArray[np.float32]:
+            rows = [self._scores(words) for words in asked[first : first + _STEP]]
+            advance(len(rows))
+            return np.stack(rows).astype(np.float32)
+
+        return ranked(scored, len(queries), self._documents, k, _STEP)
+
+    def _scores(self, words: list[str]) -> NDArray[np.floating]:
+        """(d,) scores of a query."""
+        if self._index is None or not words:
+            return np.zeros(self._documents)
+        scores: NDArray[np.floating] = self._index.get_scores(words)
+        return scores
+
+
+def _words(texts: Sequence[str]) -> list[list[str]]:
+    """Each text's words, stemmed."""
+    try:
+        import bm25s
+        import Stemmer
+    except ImportError as error:
+        raise MissingExtraError(error.name or "bm25s", "evaluate") from error
+    found: list[list[str]] = bm25s.tokenize(
+        list(texts),
+        token_pattern=r"(?u)\b\w+\b",  # one letter or digit is a word: sizes such as "2 in" tell products apart
+        stopwords=None,
+        stemmer=Stemmer.Stemmer("english"),  # one for each call, as it is not for several threads at once
+        return_ids=False,
+        show_progress=False,
+    )
+    return found
+
+
 def bm25_top_k(
     queries: Sequence[str], documents: Sequence[str], k: int, advance: Callable[[int], None] = lambda _: None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rank every document for each query by BM25 (bm25s; words of one letter or digit count too, stemmed).
-
-    Documents that share no word with the query score 0 and follow in tie order, so that every ranking is full.
+    """Rank every document for each query by BM25; see `Bm25`.
 
     Args:
         queries: q texts.
@@ -39,40 +107,7 @@ def bm25_top_k(
     Raises:
         MissingExtraError: bm25s or PyStemmer is not installed.
     """
-    try:
-        import bm25s
-        import Stemmer
-    except ImportError as error:
-        raise MissingExtraError(error.name or "bm25s", "evaluate") from error
-    stem = Stemmer.Stemmer("english")
-
-    def tokens(texts: Sequence[str]) -> list[list[str]]:
-        # one letter or digit is a word: sizes such as "2 in" tell products apart
-        found: list[list[str]] = bm25s.tokenize(
-            list(texts),
-            token_pattern=r"(?u)\b\w+\b",
-            stopwords=None,
-            stemmer=stem,
-            return_ids=False,
-            show_progress=False,
-        )
-        return found
-
-    held, asked = tokens(documents), tokens(queries)
-    index = bm25s.BM25(method="lucene", k1=BM25_SETTINGS["k1"], b=BM25_SETTINGS["b"])
-    if any(held):
-        index.index(held, show_progress=False)
-    else:  # no document has a word, which bm25s cannot index
-        asked = [[] for _ in queries]
-
-    def scored(first: int) -> NDArray[np.float32]:
-        rows = [
-            index.get_scores(words) if words else np.zeros(len(documents)) for words in asked[first : first + _STEP]
-        ]
-        advance(len(rows))
-        return np.stack(rows).astype(np.float32)
-
-    return ranked(scored, len(queries), len(documents), k, _STEP)
+    return Bm25(documents).top_k(queries, k, advance)
 
 
 def principal_axes(

@@ -1,4 +1,7 @@
-"""An exact search of a generation: candidates by faiss, scored by the codec, until none that is left can be better."""
+"""An exact search: candidates by faiss, scored by the codec, until none that is left can be better.
+
+`Parts` is that search over any codes; `View` searches what a generation of the embedded store holds.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,16 @@ from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import rerank
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
     from nestvec.stores.generation import Found, Generation
     from nestvec.stores.store import Condition
+    from nestvec.vectors.codecs import Codec
+
+    Scored = tuple[NDArray[np.int64], NDArray[np.float32]]  # rows and their exact scores, highest first
 
 _ROOM = 64  # candidates at the least
 _FEW = 4  # a filter that leaves less than one in so many is searched alone
@@ -45,6 +51,46 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """All codes that are searched.
+
+    Attributes:
+        codec: what made them.
+        parts: the codes; a row is in one of them.
+    """
+
+    codec: Codec
+    parts: Sequence[Part]
+
+    def best(
+        self, query: NDArray[np.float32], k: int, scored: Callable[[NDArray[np.int64]], Scored], pool: Executor
+    ) -> Scored:
+        """Documents among which the k best are, with all that tie with the last of them.
+
+        Args:
+            query: (d,) float32, as wide as what the codes stand for.
+            k: how many, at least 1.
+            scored: gives rows their exact scores, highest first; it may leave out rows that must not be found.
+            pool: searches the parts.
+
+        Returns:
+            What `scored` made of the candidates: k at least, where so many may be found.
+        """
+        documents, room = sum(len(part.scan) for part in self.parts), max(_ROOM, _MORE * k)
+        while True:
+            found = list(pool.map(lambda part, wanted=room: part.search(query, wanted), self.parts))
+            rough = np.concatenate([np.zeros(0, dtype=np.float32), *(scores for scores, _ in found)])
+            rows = np.concatenate([np.zeros(0, dtype=np.int64), *(places for _, places in found)])
+            order = np.argsort(-rough, kind="stable")[:room]
+            rows, scores = scored(rows[order])
+            if room >= documents:
+                return rows, scores
+            if len(rows) >= k and scores[k - 1] > bound(self.codec, query, float(rough[order[-1]])):
+                return rows, scores
+            room *= _MORE
+
+
+@dataclass(frozen=True)
 class View:
     """What of a generation is searched.
 
@@ -55,7 +101,7 @@ class View:
     """
 
     generation: Generation
-    parts: Sequence[Part]
+    parts: Parts
     live: NDArray[np.bool_]
 
     def hits(self, query: NDArray[np.float32], k: int, pool: Executor) -> list[Hit]:
@@ -78,28 +124,12 @@ class View:
             found = self._ranked(*self._scored(1, query, rows), k)
         return [Hit(document.id, score, document.text, document.fields) for document, score in found]
 
-    def _best(
-        self, query: NDArray[np.float32], k: int, pool: Executor
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _best(self, query: NDArray[np.float32], k: int, pool: Executor) -> Scored:
         """Rows and exact scores of documents among which the k best are, with all that tie with the last of them."""
         asked = prefix(query[None], self.generation.about.stages[0].dimension)[0]
-        documents, room = sum(len(part.scan) for part in self.parts), max(_ROOM, _MORE * k)
-        while True:
-            found = list(pool.map(lambda part, wanted=room: part.search(asked, wanted), self.parts))
-            rough = np.concatenate([np.zeros(0, dtype=np.float32), *(scores for scores, _ in found)])
-            rows = np.concatenate([np.zeros(0, dtype=np.int64), *(places for _, places in found)])
-            order = np.argsort(-rough, kind="stable")[:room]
-            rows, scores = self._scored(0, query, rows[order][self.live[rows[order]]])
-            if room >= documents:
-                return rows, scores
-            least = bound(self.generation.codecs[0], asked, float(rough[order[-1]]))
-            if len(rows) >= k and scores[k - 1] > least:
-                return rows, scores
-            room *= _MORE
+        return self.parts.best(asked, k, lambda rows: self._scored(0, query, rows[self.live[rows]]), pool)
 
-    def _scored(
-        self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _scored(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64]) -> Scored:
         """(r,) rows by their exact scores at a stage, highest first."""
         asked = prefix(query[None], self.generation.about.stages[stage].dimension)
         rows = np.sort(rows)
@@ -137,4 +167,4 @@ def view_of(generation: Generation, where: Sequence[Condition]) -> View:
         allowed = np.zeros_like(live)
         allowed[rows] = True
         live &= allowed
-    return View(generation, parts, live)
+    return View(generation, Parts(generation.codecs[0], parts), live)
