@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nestvec.indexing.index import Index, build_index, open_index, search
     from nestvec.pipeline import Run, evaluate, load_run, run
     from nestvec.reproducing import Reproduction, reproduce
+    from nestvec.serving import serve
     from nestvec.settings import Settings
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ __all__ = [
     "reproduce",
     "run",
     "search",
+    "serve",
 ]
 
 _HOMES = {
@@ -57,6 +59,7 @@ _HOMES = {
     "indexing.index": ("Index", "build_index", "open_index", "search"),
     "pipeline": ("Run", "evaluate", "load_run", "run"),
     "reproducing": ("Reproduction", "reproduce"),
+    "serving": ("serve",),
     "settings": ("Settings",),
 }
 

@@ -7,6 +7,9 @@ from nestvec.cli import measuring  # first: `--help` lists commands in this orde
 
 # isort: split
 from nestvec.cli import delivering
+
+# isort: split
+from nestvec.cli import serving
 from nestvec.cli.app import Terminal, app, main
 
-__all__ = ["Terminal", "app", "delivering", "main", "measuring"]
+__all__ = ["Terminal", "app", "delivering", "main", "measuring", "serving"]

@@ -1,0 +1,107 @@
+"""Files for browsers, held in memory: the page, and the description of the API to try it with. No path is looked up."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from nestvec.serving.failures import Failure
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+}
+_DOCS = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>nestvec: the API</title>
+<link rel="icon" href="/docs/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<div id="api"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</html>
+"""
+_START = """SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null });
+"""
+
+
+class Asset(NamedTuple):
+    """A file as it goes out.
+
+    Attributes:
+        content: all of it.
+        media_type: of it.
+        etag: changes when it does.
+    """
+
+    content: bytes
+    media_type: str
+    etag: str
+
+    @classmethod
+    def of(cls, name: str, content: bytes) -> Asset:
+        """A file by its name and content."""
+        return cls(content, _TYPES[name.rpartition(".")[2]], f'"{sha256(content).hexdigest()[:32]}"')
+
+    def response(self, request: Request) -> Response:
+        """The file, or that it has not changed; asked for each time, so that two versions are never mixed."""
+        headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
+        if self.etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(self.content, headers=headers, media_type=self.media_type)
+
+
+def assets_router() -> APIRouter:
+    """The routes of the page and of the API's description.
+
+    Returns:
+        To be included in an application.
+    """
+    page = _folder(files("nestvec.serving") / "page")
+    docs = _folder(files("fastapi_swagger") / "resources")
+    docs["start.js"] = Asset.of("start.js", _START.encode())
+    front = {"/": page.get("index.html"), "/docs": Asset.of("docs.html", _DOCS.encode())}
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    @router.get("/docs")
+    async def whole(request: Request) -> Response:
+        """A page."""
+        return _sent(front.get(request.url.path), request)
+
+    @router.get("/page/{name:path}")
+    async def of_page(name: str, request: Request) -> Response:
+        """What the search page is made of."""
+        return _sent(page.get(name), request)
+
+    @router.get("/docs/{name:path}")
+    async def of_docs(name: str, request: Request) -> Response:
+        """What the API's page is made of."""
+        return _sent(docs.get(name), request)
+
+    return router
+
+
+def _folder(folder: Traversable) -> dict[str, Asset]:
+    """Its files by name."""
+    kept = (entry for entry in folder.iterdir() if entry.is_file() and entry.name.rpartition(".")[2] in _TYPES)
+    return {entry.name: Asset.of(entry.name, entry.read_bytes()) for entry in kept}
+
+
+def _sent(asset: Asset | None, request: Request) -> Response:
+    """A file that is there."""
+    if asset is None:
+        raise Failure(404, "there is no such file")
+    return asset.response(request)

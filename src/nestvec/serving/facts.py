@@ -1,0 +1,77 @@
+"""What the page shows of a run, as plain facts: nothing is rounded, nothing measured anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nestvec.evaluation.surface import COMPARED
+from nestvec.report.content import read_content
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping, Sequence
+
+    from nestvec.evaluation.surface import Point
+    from nestvec.files import RunFolder
+    from nestvec.report.changes import Change
+    from nestvec.report.facts import Row
+
+
+def place_of(point: Point) -> dict[str, Any]:
+    """A point as it is asked for."""
+    return {"system": point.system, "dimension": point.dimension, "precision": point.precision}
+
+
+def facts_of(folder: RunFolder, points: Mapping[str, Sequence[Point]], judged: Container[str]) -> dict[str, Any]:
+    """Gather what is shown of a run, but for what is served of it.
+
+    Args:
+        folder: of a finished run.
+        points: system to what can be searched of it.
+        judged: texts of queries; the examples are of these.
+
+    Returns:
+        JSON values: what was decided, the surface on test, and the queries that changed most.
+
+    Raises:
+        InputError: a file of the run is missing or damaged.
+    """
+    content = read_content(folder)
+    made, results, grades = content.recommendation, content.results, content.grades
+    rows = {row.name: row for row in content.rows if row.split == "test"}
+    return {
+        "name": folder.root.resolve().name,
+        "metric": made.metric,
+        "decision": made.decision,
+        "reason": made.reason,
+        "documents": content.before.documents,
+        "queries": content.before.queries,
+        "threshold": grades.threshold,
+        "grades": {"lowest": grades.lowest, "highest": grades.highest},
+        "model": results.model,
+        "systems": [
+            {"name": system, "points": [_measured(rows[point.name], made.metric) for point in measured]}
+            for system, measured in points.items()
+        ],
+        "examples": {
+            "before": place_of(content.before),
+            "after": place_of(content.after),
+            "gained": _examples(content.changes.gained, judged),
+            "lost": _examples(content.changes.lost, judged),
+        },
+    }
+
+
+def _measured(row: Row, metric: str) -> dict[str, Any]:
+    """A point with its metrics and their 95 % intervals."""
+    metrics = {name: vars(row.metrics[name]) for name in dict.fromkeys((*COMPARED, metric)) if name in row.metrics}
+    place = {"dimension": row.dimension, "precision": row.precision, "bytes_per_vector": row.bytes_per_vector}
+    return {**place, "metrics": metrics}
+
+
+def _examples(changes: Iterable[Change], judged: Container[str]) -> list[dict[str, Any]]:
+    """Queries with their recall@10 before and after."""
+    return [
+        {"query": change.query, "before": change.recall[0], "after": change.recall[1]}
+        for change in changes
+        if change.query in judged
+    ]

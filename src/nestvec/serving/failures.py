@@ -1,0 +1,180 @@
+"""The one form in which a request is told what was wrong with it.
+
+{"error": {"message", "type", "param", "code"}, "detail": [{"loc", "msg", "type"}]}: the first as OpenAI's clients read
+it, the second as FastAPI's. What was sent is never sent back: it may be eight megabytes, or no JSON.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+GONE = 499  # the client left: nobody reads the answer, but the log of what happened does
+_KINDS = {  # status to type, code, and what the description of the API says
+    400: ("invalid_request_error", "bad_request", "The request cannot be read."),
+    401: ("authentication_error", "invalid_api_key", "No API key, or a wrong one."),
+    404: ("invalid_request_error", "not_found", "There is no such thing here."),
+    405: ("invalid_request_error", "method_not_allowed", "Not with this method."),
+    408: ("invalid_request_error", "timeout", "The body came too slowly."),
+    413: ("invalid_request_error", "too_large", "Too many bytes, texts or results for one request."),
+    415: ("invalid_request_error", "unsupported_media_type", "The body is no application/json."),
+    421: ("invalid_request_error", "wrong_host", "The Host header names another server."),
+    422: ("invalid_request_error", "invalid_value", "A value is wrong; the message names it."),
+    429: ("rate_limit_error", "queue_full", "Too many requests are waiting: try again after Retry-After seconds."),
+    GONE: ("invalid_request_error", "client_closed_request", "The client left."),
+    500: ("server_error", "internal_error", "A fault of the server."),
+    503: ("server_error", "unavailable", "Not ready yet, or about to stop: try again after Retry-After seconds."),
+}
+_RETRY = {429: "1", 503: "2"}
+_SHORT = 300  # letters of a message that may quote something
+
+
+class FailureDetail(BaseModel):
+    """One thing that is wrong."""
+
+    loc: list[str | int] = Field(description="Where: `body`, then the field.", examples=[["body", "k"]])
+    msg: str = Field(description="What was expected.")
+    type: str = Field(description="The kind of fault, for programs.")
+
+
+class FailureError(BaseModel):
+    """The first thing that is wrong."""
+
+    message: str
+    type: Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
+    param: str | None = Field(description="The field at fault.")
+    code: str
+
+
+class FailureAnswer(BaseModel):
+    """What was wrong with a request."""
+
+    error: FailureError
+    detail: list[FailureDetail]
+
+
+class Failure(HTTPException):
+    """A request that is not answered as it was asked.
+
+    Args:
+        status: of `_KINDS`.
+        message: what is wrong, and what would have been right.
+        param: the field at fault.
+        headers: that go with it.
+    """
+
+    def __init__(
+        self, status: int, message: str, param: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, message, headers)
+        self.param = param
+
+    def response(self) -> Response:
+        """As it goes out."""
+        kind, code, _ = _KINDS.get(self.status_code, _KINDS[500 if self.status_code >= 500 else 400])
+        place = ["body", self.param] if self.param else []
+        detail = [{"loc": place, "msg": self.detail, "type": code}]
+        return _answer(self.status_code, kind, code, self.param, detail, self.headers)
+
+
+def too_busy() -> Failure:
+    """The queue is full."""
+    return Failure(429, "too many texts are waiting", headers={"Retry-After": _RETRY[429]})
+
+
+def unavailable(why: str) -> Failure:
+    """Not now."""
+    return Failure(503, why, headers={"Retry-After": _RETRY[503]})
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Failures of a route, for the description of the API.
+
+    Args:
+        statuses: of `_KINDS`.
+
+    Returns:
+        What FastAPI takes as `responses`.
+    """
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        kind, code, said = _KINDS[status]
+        detail = [{"loc": [], "msg": said, "type": code}]
+        example = {"error": {"message": said, "type": kind, "param": None, "code": code}, "detail": detail}
+        found[status] = {
+            "model": FailureAnswer,
+            "description": said,
+            "content": {"application/json": {"example": example}},
+        }
+        if status in _RETRY:
+            header = {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 1}}
+            found[status]["headers"] = {"Retry-After": header}
+    return found
+
+
+def install(app: FastAPI) -> None:
+    """Have an application answer every failure in this form.
+
+    Args:
+        app: the application.
+    """
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _fault)
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    """A failure of ours, or one that the framework raised."""
+    if isinstance(error, Failure):
+        return error.response()
+    assert isinstance(error, HTTPException)
+    said = {404: "there is no such page", 405: "not with this method"}.get(error.status_code, str(error.detail))
+    return Failure(error.status_code, said, headers=error.headers).response()
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    """A body, a path or a query that has another form."""
+    assert isinstance(error, RequestValidationError)
+    detail = [
+        {"loc": [_plain(part) for part in each["loc"]], "msg": _plain(each["msg"]), "type": each["type"]}
+        for each in error.errors()[:10]
+    ]
+    fields = [part for part in detail[0]["loc"][1:] if isinstance(part, str)]
+    kind, code, _said = _KINDS[422]
+    return _answer(422, kind, code, fields[0] if fields else None, detail)
+
+
+async def _fault(_: Request, __: Exception) -> Response:
+    """A fault of ours; the traceback is the server's to tell."""
+    return Failure(500, "something went wrong here; the server's log has the traceback").response()
+
+
+def _plain(part: Any) -> str | int:  # noqa: ANN401 - of any error
+    """A part of a message that may quote what was sent, such as the name of a field: short, and text."""
+    return part if isinstance(part, int) else str(part)[:_SHORT].encode("utf-8", "replace").decode()
+
+
+def _answer(
+    status: int,
+    kind: str,
+    code: str,
+    param: str | int | None,
+    detail: Sequence[Mapping[str, Any]],
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The response."""
+    first = detail[0]
+    message = f"{param}: {first['msg']}" if param else first["msg"]
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return Response(to_json({"error": error, "detail": detail}), status, headers, "application/json")

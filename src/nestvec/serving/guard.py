@@ -1,0 +1,222 @@
+"""Who is let in, with how much, and how slowly; and the headers that every answer has.
+
+Plain ASGI around the whole application: what is refused here has cost nothing but its head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from nestvec.serving.failures import GONE, Failure, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from nestvec.serving.meters import Meters
+    from nestvec.serving.options import ServingOptions
+
+LOADING, READY, DRAINING = "loading", "ready", "draining"
+_LOCKED = ("/v1/", "/metrics", "/docs", "/openapi.json")  # where a key is asked for
+_WORKING = "/v1/"  # what needs the models
+_BODIES = {"POST", "PUT", "PATCH"}
+_LINGER = 2.0  # seconds, and times the limit, that are read and thrown away so that a client sees why it was refused
+_LINGERED = 8
+_CSP = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'self'"
+)
+_SAFE = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@dataclass
+class Health:
+    """How a server is.
+
+    Attributes:
+        phase: `loading`, `ready` or `draining`.
+        connections: that are open.
+    """
+
+    phase: str = LOADING
+    connections: Sized = field(default_factory=tuple)
+
+
+class Guard:
+    """Stands before an application.
+
+    Args:
+        app: the application.
+        options: the limits.
+        health: whether it can work yet, and still.
+        meters: are told of every answer.
+    """
+
+    def __init__(self, app: ASGIApp, options: ServingOptions, health: Health, meters: Meters) -> None:
+        self._app, self._options, self._health, self._meters = app, options, health, meters
+        self._key = options.api_key.encode() if options.api_key else None
+        safe = {**_SAFE, "Cross-Origin-Resource-Policy": "cross-origin"} if options.cors else _SAFE
+        self._safe = [(name.lower().encode(), value.encode()) for name, value in safe.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send, self._safe, self._health)
+        body = _Body(receive, self._options)
+        began = time.perf_counter()
+        try:
+            await self._answer(scope, body, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", None) or "(none)"
+            method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "(other)"
+            self._meters.answered(route, method, answer.status, time.perf_counter() - began)
+
+    async def _answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+        """Refuse it, or hand it on."""
+        refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope))
+        if refusal is None:
+            await self._app(scope, body.receive, answer.send)
+            if answer.status not in (408, 413):
+                return
+            answer.held = True
+        else:
+            answer.held = refusal.status_code == 413
+            await refusal.response()(scope, body.receive, answer.send)
+        if answer.held:
+            await answer.finish(body)
+
+    def _refusal(self, method: str, path: str, headers: Headers) -> Failure | None:
+        """Why a request goes no further."""
+        options = self._options
+        if len(self._health.connections) > options.connections:
+            return unavailable("too many connections are open")
+        if options.hosts is not None and _name(headers.get("host", "")) not in options.hosts:
+            return Failure(421, "this server goes by another name; see --host")
+        if method == "OPTIONS" and options.cors:
+            return None
+        if self._key and path.startswith(_LOCKED) and not self._knows(headers):
+            return Failure(
+                401, "an API key is needed: Authorization: Bearer KEY", headers={"WWW-Authenticate": "Bearer"}
+            )
+        if path.startswith(_WORKING) and self._health.phase == LOADING:
+            return unavailable("the models are being loaded")
+        if method in _BODIES and path.startswith(_WORKING):
+            return self._unreadable(headers)
+        return None
+
+    def _knows(self, headers: Headers) -> bool:
+        """Whether the key was shown; takes as long for any wrong one."""
+        kind, _, shown = headers.get("authorization", "").partition(" ")
+        return kind.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._key or b"")
+
+    def _unreadable(self, headers: Headers) -> Failure | None:
+        """Why a body will not be read."""
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return Failure(415, "the body must be application/json: send Content-Type: application/json")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            return Failure(415, "the body must not be compressed")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._options.max_body:
+            return _too_large(self._options)
+        return None
+
+
+class _Answer:
+    """What goes out, with the headers that all have."""
+
+    def __init__(self, send: Send, safe: list[tuple[bytes, bytes]], health: Health) -> None:
+        self._send, self._safe, self._health = send, safe, health
+        self.status = GONE
+        self.held = False
+
+    async def send(self, message: Message) -> None:
+        """Of ASGI."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.held = self.held or self.status in (408, 413)
+            headers = MutableHeaders(raw=[*message.get("headers", []), *self._safe])
+            headers.setdefault("Cache-Control", "no-store")
+            if self.held or self._health.phase == DRAINING:
+                headers["Connection"] = "close"
+            message = {**message, "headers": headers.raw}
+        elif self.held:  # the client has all of it, but the connection stays until `finish`
+            message = {**message, "more_body": True}
+        await self._send(message)
+
+    async def finish(self, body: _Body) -> None:
+        """Read what a refused client still sends, for a while: it would see a broken connection and not the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                await body.throw_away()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class _Body:
+    """What comes in: not too much, and not too slowly."""
+
+    def __init__(self, receive: Receive, options: ServingOptions) -> None:
+        self._receive, self._options = receive, options
+        self._until = asyncio.get_running_loop().time() + options.body_seconds
+        self._bytes, self._more = 0, True
+
+    async def receive(self) -> Message:
+        """Of ASGI.
+
+        Returns:
+            The next message.
+
+        Raises:
+            Failure: 408 or 413.
+        """
+        if not self._more:  # all is here; what may still come is that the client leaves
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._next()
+        except TimeoutError:
+            self._more = False
+            raise Failure(408, f"the body took longer than {self._options.body_seconds:g} seconds") from None
+        if self._bytes > self._options.max_body:
+            raise _too_large(self._options)
+        return message
+
+    async def throw_away(self) -> None:
+        """Read on, but only so much."""
+        while self._more and self._bytes < _LINGERED * self._options.max_body:
+            await self._next()
+
+    async def _next(self) -> Message:
+        """One message, counted."""
+        message = await self._receive()
+        self._more = message.get("more_body", False)
+        self._bytes += len(message.get("body", b""))
+        return message
+
+
+def _too_large(options: ServingOptions) -> Failure:
+    """More bytes than a request may have."""
+    return Failure(413, f"a request has at most {options.max_body:,} bytes")
+
+
+def _name(host: str) -> str:
+    """A Host header without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()

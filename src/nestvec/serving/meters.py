@@ -1,0 +1,78 @@
+"""What a server has done, as Prometheus reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+
+
+class Meters:
+    """Counts and clocks of one server."""
+
+    def __init__(self) -> None:
+        self.registry = own = CollectorRegistry()
+        ProcessCollector(registry=own)
+        self._requests = Counter("nestvec_requests", "Requests answered.", ("route", "method", "status"), registry=own)
+        self._seconds = _clock("nestvec_request_seconds", "From a request's head to its answer.", "route", own)
+        self._batch = Histogram(
+            "nestvec_batch_texts", "Texts in one pass through a model.", ("system",), registry=own, buckets=_SIZES
+        )
+        self._encoding = _clock("nestvec_encode_seconds", "Of a pass through a model.", "system", own)
+        self._searching = _clock("nestvec_search_seconds", "Of a search, without encoding.", "system", own)
+        self._texts = Counter("nestvec_texts", "Texts encoded.", ("system",), registry=own)
+        self._dropped = Counter(
+            "nestvec_dropped_texts", "Texts whose client left before they were encoded.", registry=own
+        )
+        self._queue = Gauge("nestvec_queue_texts", "Texts and queries that wait or are worked on.", registry=own)
+
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """Ask for the queue's length whenever somebody looks.
+
+        Args:
+            length: tells it.
+        """
+        self._queue.set_function(length)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request.
+
+        Args:
+            route: the path's pattern, never what a client made up.
+            method: of HTTP, likewise.
+            status: of the answer.
+            seconds: it took.
+        """
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def encoded(self, system: str, texts: int, seconds: float) -> None:
+        """Count a pass through a model."""
+        self._batch.labels(system).observe(texts)
+        self._encoding.labels(system).observe(seconds)
+        self._texts.labels(system).inc(texts)
+
+    def searched(self, system: str, seconds: float) -> None:
+        """Count a search."""
+        self._searching.labels(system).observe(seconds)
+
+    def dropped(self, texts: int) -> None:
+        """Count texts that nobody waits for any more."""
+        self._dropped.inc(texts)
+
+    def told(self) -> bytes:
+        """In Prometheus' text form."""
+        return generate_latest(self.registry)
+
+
+def _clock(name: str, about: str, label: str, registry: CollectorRegistry) -> Histogram:
+    """Seconds."""
+    return Histogram(name, about, (label,), registry=registry, buckets=_SECONDS)

@@ -1,0 +1,214 @@
+/** The page: a view (what is asked, at which point, by which systems), shown whenever it or an answer changes. */
+
+import * as address from "./address.js";
+import { ask } from "./api.js";
+import { Column, hits } from "./column.js";
+import { controls } from "./controls.js";
+import { by } from "./dom.js";
+import { offer } from "./examples.js";
+import { locked, notice, unlock, waiting } from "./notice.js";
+import { plot } from "./plot.js";
+import { Run } from "./run.js";
+import { Searches } from "./searches.js";
+import { trace } from "./trace.js";
+import { count, label, listed, plural, time } from "./words.js";
+
+const PAUSE = 120; // milliseconds without a key before what was typed is searched
+
+const KEYBOARD = matchMedia("(hover: hover)"); // where a focus does not call up one on the screen
+
+/** Everything that follows from a run's facts. */
+class Bench {
+  #timer;
+  #columns = new Map(); // system → Column
+  #near = () => undefined;
+
+  constructor(run) {
+    this.run = run;
+    this.searches = new Searches({ changed: () => this.#changed(), waiting, failed: (error) => this.#failed(error) });
+    this.showControls = controls(run, (change, kind) => this.go(change, kind));
+    this.showExample = offer(by("examples"), run, (query) => this.go({ query }, "jump"));
+    this.view = address.read(run);
+    this.#introduce();
+    this.#listen();
+    this.show();
+    this.seek();
+  }
+
+  /** Change the view. */
+  go(change, kind) {
+    this.view = { ...this.view, ...change };
+    address.write(this.view, this.run, kind);
+    this.show();
+    clearTimeout(this.#timer);
+    if (kind === "typing") this.#timer = setTimeout(() => this.seek(), PAUSE);
+    else this.seek();
+  }
+
+  /** Ask for what the view lacks. */
+  seek() {
+    notice(null);
+    this.searches.seek(this.query, this.points.map(({ point }) => point));
+    this.show();
+  }
+
+  /** The query as it is searched. */
+  get query() {
+    return this.view.query.trim();
+  }
+
+  /** The point of each system shown, and whether it is the very one that was chosen. */
+  get points() {
+    const { dimension, precision, systems } = this.view;
+    return systems.map((system) => {
+      const point = { system, ...this.run.point(system, dimension, precision) };
+      const exact = point.dimension === null || (point.dimension === dimension && point.precision === precision);
+      return { point, exact };
+    });
+  }
+
+  show() {
+    const { view } = this;
+    if (!locked()) document.body.dataset.state = this.query ? "results" : "empty";
+    document.title = this.query ? `${this.query} – nestvec search` : "nestvec search";
+    if (by("query").value !== view.query) by("query").value = view.query;
+    this.showControls(view);
+    this.showExample(this.query);
+    this.#plot();
+    this.#results();
+  }
+
+  #changed() {
+    const failed = this.points.some(({ point }) => this.searches.failure(this.query, point));
+    if (!this.searches.busy && !failed) notice(null); // whatever was waited for is there
+    this.#results();
+  }
+
+  #plot() {
+    const place = by("plot");
+    const { svg, near } = plot(this.run, this.view, Math.max(240, place.clientWidth));
+    place.replaceChildren(svg);
+    this.#near = near;
+  }
+
+  /** Each column with its answer or, until that is there, the one it showed before. */
+  #results() {
+    const shown = this.points.map(({ point, exact }) => {
+      const column = this.#column(point.system);
+      const [answer, failure] = [this.searches.answer(this.query, point), this.searches.failure(this.query, point)];
+      const pending = Boolean(this.query && !answer && !failure);
+      return { column, point, exact, failure, pending, answer: pending ? column.answer : answer };
+    });
+    shown.forEach((one, place) => one.column.show({ ...one, reference: place ? shown[0] : null }, this.run.metric));
+    this.#place(shown.map((one) => one.column.element));
+    this.#tell(shown);
+  }
+
+  #place(columns) {
+    const place = by("columns");
+    if (String(columns.map(({ id }) => id)) === String([...place.children].map(({ id }) => id))) return;
+    place.replaceChildren(...columns);
+    this.#fit();
+  }
+
+  #column(system) {
+    if (!this.#columns.has(system)) this.#columns.set(system, new Column(system, this.run.places.get(system)));
+    return this.#columns.get(system);
+  }
+
+  /** What was found, for those who do not see it. */
+  #tell(shown) {
+    const judged = this.query ? shown.find((one) => one.answer && !one.pending)?.answer.results[0].judged : null;
+    by("judged").hidden = !judged;
+    if (judged) by("judged").textContent = this.#judged(judged);
+    by("compared").hidden = shown.filter((one) => one.answer).length < 2;
+    by("compared").textContent = `Up, down, same and new: against ${this.view.systems[0]}, the first column.`;
+    if (!this.query) by("said").textContent = "";
+    if (!this.query || shown.some((one) => one.pending || one.failure)) return;
+    const slowest = Math.max(...shown.map(({ answer }) => answer.encode_ms + answer.search_ms));
+    const found = shown.map((one) => `${hits(one.answer).length} from ${one.point.system}`);
+    by("said").textContent = `Results: ${listed(found)}, in at most ${time(slowest)}.`;
+  }
+
+  #judged({ split, relevant }) {
+    const { threshold, grades } = this.run.facts;
+    const range = `of ${grades.lowest} to ${grades.highest}`;
+    const from = threshold === null ? "" : ` Relevant is a grade from ${threshold} on, ${range}.`;
+    const seen = split === "train" ? " The trained systems have seen it." : "";
+    return `People judged this query, of the ${split} split: ${plural(relevant, "relevant document")}.${from}${seen}`;
+  }
+
+  #introduce() {
+    const { facts, systems } = this.run;
+    by("about").textContent = `${facts.name} · ${plural(facts.documents, "document")}`;
+    by("decision").textContent = facts.reason;
+    const all = [plural(facts.documents, "document"), plural(systems.length, "system")];
+    by("title").textContent = `Search ${all.join(" with ")} side by side`;
+    by("measured").textContent = `Mean of ${count(facts.queries)} test queries, with 95 % intervals.`;
+    by("surface").textContent = label(this.run.metric);
+    by("bench").hidden = false;
+    by("query").disabled = false;
+    if (KEYBOARD.matches) by("query").focus({ preventScroll: true });
+  }
+
+  #listen() {
+    const box = by("query");
+    const typed = (event) => event.isComposing || this.go({ query: box.value }, "typing");
+    box.addEventListener("input", typed);
+    box.addEventListener("compositionend", typed);
+    by("search").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.go({ query: box.value }, "jump");
+      if (!KEYBOARD.matches) box.blur(); // the one on the screen gives way to the results
+    });
+    by("plot").addEventListener("click", ({ clientX, clientY }) => {
+      const { left, top } = by("plot").getBoundingClientRect();
+      const point = this.#near(clientX - left, clientY - top);
+      if (point) this.go({ dimension: point.dimension, precision: point.precision }, "jump");
+    });
+    address.follow(() => {
+      this.view = address.read(this.run);
+      this.seek();
+    });
+    trace(by("columns"));
+    new ResizeObserver(() => this.#plot()).observe(by("plot"));
+    new ResizeObserver(() => this.#fit()).observe(by("columns"));
+  }
+
+  /** Columns that do not fit are scrolled, by keyboard too; those that fit keep their names in sight. */
+  #fit() {
+    const place = by("columns");
+    place.classList.remove("wide");
+    const wide = place.scrollWidth > place.clientWidth;
+    place.classList.toggle("wide", wide);
+    place.tabIndex = wide ? 0 : -1;
+    for (const column of this.#columns.values()) column.fold();
+  }
+
+  #failed(error) {
+    if (error.status === 401) unlock(() => this.seek());
+    else notice(error.message, () => this.seek());
+  }
+}
+
+/** `/` leads back to the query from anywhere that nothing is typed. */
+addEventListener("keydown", (event) => {
+  const typing = event.target.matches?.("input:not([type=range], [type=radio], [type=checkbox]), textarea");
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  by("query").focus();
+  by("query").select();
+});
+
+async function open() {
+  let facts;
+  try {
+    facts = await ask("v1/run", { waiting });
+  } catch (error) {
+    return error.status === 401 ? unlock(open) : notice(error.message, open);
+  }
+  notice(null);
+  new Bench(new Run(facts));
+}
+
+open();

@@ -1,0 +1,57 @@
+/** The run that is served: its systems and the points that were measured. */
+
+import { places } from "./looks.js";
+
+const SHOWN = 5; // systems beside each other, unless more are asked for
+
+export class Run {
+  /** @param {object} facts the answer of GET /v1/run */
+  constructor(facts) {
+    this.facts = facts;
+    this.systems = facts.systems.map(({ name }) => name);
+    this.places = places(this.systems);
+    const points = facts.systems.flatMap((system) => system.points).filter((point) => point.dimension !== null);
+    /** The dimensions that were measured, ascending. */
+    this.dimensions = [...new Set(points.map((point) => point.dimension))].sort((a, b) => a - b);
+    /** The precisions that were measured, largest first, as the surface has them. */
+    this.precisions = [...new Set(points.map((point) => point.precision))];
+    const whole = facts.systems[0].points[0].metrics;
+    /** The metric that the run was decided by. */
+    this.metric = facts.metric in whole ? facts.metric : Object.keys(whole)[0];
+    /** The dimension and precision to begin with. BM25 can be the default; it has neither. */
+    this.start = {
+      dimension: facts.default.dimension ?? this.dimensions.at(-1) ?? null,
+      precision: facts.default.precision ?? this.precisions[0] ?? null,
+    };
+  }
+
+  /** Whether a system ranks by vectors, as all but BM25 do. */
+  hasVectors(system) {
+    return this.points(system)[0].dimension !== null;
+  }
+
+  /** All points of a system. */
+  points(system) {
+    return this.facts.systems.find(({ name }) => name === system).points;
+  }
+
+  /**
+   * The point of a system that stands for a dimension and a precision: itself where it was measured, else the nearest
+   * that was: of the same precision if there is one, and no wider if there is one.
+   */
+  point(system, dimension, precision) {
+    const all = this.points(system);
+    const alike = all.filter((point) => point.precision === precision);
+    const sorted = [...(alike.length ? alike : all)].sort((a, b) => a.dimension - b.dimension);
+    return sorted.filter((point) => point.dimension <= dimension).at(-1) ?? sorted[0];
+  }
+
+  /** The systems shown at first: all, or as many as fit, hybrids last and BM25 always among them. */
+  get first() {
+    if (this.systems.length <= SHOWN) return this.systems;
+    const plain = this.systems.filter((name) => !name.includes("+"));
+    const wanted = new Set(["bm25", this.facts.default.system, ...plain, ...this.systems]);
+    const chosen = [...wanted].filter((name) => this.systems.includes(name)).slice(0, SHOWN);
+    return this.systems.filter((name) => chosen.includes(name));
+  }
+}

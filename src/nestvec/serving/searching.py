@@ -1,0 +1,240 @@
+"""POST /v1/search and GET /v1/run: a run's documents, searched as they were measured or as they are delivered."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError, to_json
+from starlette.responses import Response
+
+from nestvec.errors import InputError
+from nestvec.serving.failures import Failure, described
+from nestvec.serving.reading import JsonRoute
+from nestvec.serving.work import Work, while_there
+from nestvec.stores.store import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nestvec.evaluation.surface import Point
+    from nestvec.serving.judged import Judged
+    from nestvec.stores.store import Hit
+
+_MOST = 25_600  # documents of one answer: 256 queries with 100 each
+_Query = Annotated[str, Field(min_length=1, pattern=r"\S")]
+_Filter = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class SearchRequest(BaseModel):
+    """What to look for, and where; without a point what is delivered is searched."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"query": "cordless drill", "k": 10}]},
+    )
+
+    query: _Query | None = Field(None, description="One query; or else `queries`.")
+    queries: list[_Query] | None = Field(None, min_length=1, description="Several; or else `query`.")
+    k: int = Field(10, ge=1, le=1000, description="How many documents of each.")
+    system: str | None = Field(None, description="Which of the systems ranks.")
+    dimension: int | None = Field(None, ge=1, description="One of the widths that were measured.")
+    precision: str | None = Field(None, description="One of the precisions that were measured.")
+    filter: _Filter | Annotated[list[_Filter], Field(max_length=20)] | None = Field(
+        None, description="Conditions on fields of an index, such as `price<=20`; all must hold."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> SearchRequest:
+        """One way to say what is looked for."""
+        if (self.query is None) == (self.queries is None):
+            raise PydanticCustomError("one_of", "exactly one of query and queries")
+        return self
+
+
+class FoundDocument(BaseModel):
+    """A document that was found."""
+
+    rank: int
+    id: str
+    score: float
+    text: str
+    fields: dict[str, str | float | int] = Field(description="What came with it in an index.")
+    grade: float | None = Field(description="As people judged it for this query, if they did.")
+    relevant: bool | None = Field(description="Whether that counts as relevant.")
+
+
+class JudgedQuery(BaseModel):
+    """A query that people judged documents for."""
+
+    query_id: str
+    split: str
+    relevant: int = Field(description="How many documents are relevant.")
+
+
+class SearchResult(BaseModel):
+    """The documents of one query, best first."""
+
+    query: str
+    judged: JudgedQuery | None
+    hits: list[FoundDocument]
+
+
+class SearchAnswer(BaseModel):
+    """What was searched, how long it took, and what was found."""
+
+    system: str
+    dimension: int | None
+    precision: str | None
+    bytes_per_vector: int | None
+    documents: int
+    source: Literal["run", "index"]
+    encode_ms: float
+    search_ms: float
+    results: list[SearchResult]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where to search: the index, or the run's documents at a point."""
+
+    point: Point
+    index: bool
+    conditions: tuple[Condition, ...] = ()
+
+
+def searching_router(work: Work) -> APIRouter:
+    """The routes.
+
+    Args:
+        work: who does it.
+
+    Returns:
+        To be included in an application.
+    """
+    router = APIRouter(tags=["search"], route_class=JsonRoute)
+    failures = described(401, 408, 413, 415, 421, 422, 429, 500, 503)
+
+    @router.post("/v1/search", responses={200: {"model": SearchAnswer}, **failures})
+    async def search(asked: SearchRequest, request: Request) -> Response:
+        """The best documents of queries, at any point that was measured."""
+        queries = asked.queries or [asked.query or ""]
+        field = "queries" if asked.queries else "query"
+        if len(queries) > work.options.queries:
+            raise Failure(413, f"at most {work.options.queries:,} queries", "queries")
+        if len(queries) * asked.k > _MOST:
+            raise Failure(413, f"at most {_MOST:,} documents in one answer: fewer queries, or a smaller k", "k")
+        work.refuse_long(field, queries)
+        target = _target(work, asked)
+        with work.capacity.hold(len(queries)):
+            body = await while_there(request, _search(work, target, queries, asked.k))
+        return Response(body, media_type="application/json")
+
+    @router.get("/v1/run", responses={200: {"model": dict[str, Any]}, **described(401, 421, 500, 503)})
+    async def run() -> Response:
+        """What was measured, and what it recommends."""
+        return Response(to_json(work.service.facts()), media_type="application/json")
+
+    return router
+
+
+def _target(work: Work, asked: SearchRequest) -> _Target:
+    """What is delivered where no point is named, and else the run's documents as they were measured."""
+    named = (asked.system, asked.dimension, asked.precision)
+    listed = [asked.filter] if isinstance(asked.filter, str) else asked.filter or []
+    conditions = tuple(_condition(each) for each in listed)
+    served = work.service.index.delivered.point if work.service.index else None
+    if named == (None, None, None) and served is not None:
+        return _Target(served, True, conditions)
+    point = work.point(*named)
+    if not conditions:
+        return _Target(point, False)
+    if served is None or point.name != served.name:
+        there = f"it serves {served.name}" if served else "this run has none: `nestvec index` builds one"
+        raise Failure(422, f"filters need the index, and {there}", "filter")
+    return _Target(served, True, conditions)
+
+
+def _condition(text: str) -> Condition:
+    """A filter, read."""
+    try:
+        return Condition.parse(text.strip())
+    except InputError as error:
+        raise Failure(422, error.expected, "filter") from error
+
+
+async def _search(work: Work, target: _Target, queries: Sequence[str], k: int) -> bytes:
+    """The answer as JSON."""
+    began = time.perf_counter()
+    vectors = await _vectors(work, target.point.system, queries) if target.point.dimension else None
+    encoded = time.perf_counter()
+    return await work.search(partial(_found, work, target, queries, vectors, k, encoded - began))
+
+
+async def _vectors(work: Work, system: str, queries: Sequence[str]) -> NDArray[np.float32]:
+    """(q, width): those that were measured, or encoded lately; the others are encoded now."""
+    found = {query: work.service.known(system, query) for query in queries}
+    vectors = {query: vector for query, vector in found.items() if vector is not None}
+    new = [query for query in found if query not in vectors]
+    if new:
+        for query, vector in zip(new, (await work.encode(system, new)).vectors, strict=True):
+            vectors[query] = vector
+            work.service.remember(system, query, vector)
+    return np.stack([vectors[query] for query in queries])
+
+
+def _found(
+    work: Work,
+    target: _Target,
+    queries: Sequence[str],
+    vectors: NDArray[np.float32] | None,
+    k: int,
+    encoding: float,
+) -> bytes:
+    """Search, and write down what was found; runs in a thread of its own."""
+    service, point, began = work.service, target.point, time.perf_counter()
+    if target.index and vectors is not None:
+        found = service.search_index(vectors, k, target.conditions)
+    else:
+        found = service.search(point, queries, vectors, k)
+    seconds = time.perf_counter() - began
+    work.meters.searched(point.system, seconds)
+    place = {
+        "system": point.system,
+        "dimension": point.dimension,
+        "precision": point.precision,
+        "bytes_per_vector": point.bytes_per_vector,
+        "documents": service.facts()["index"]["documents"] if target.index else service.documents,
+        "source": "index" if target.index else "run",
+        "encode_ms": round(1000 * encoding, 3),
+        "search_ms": round(1000 * seconds, 3),
+    }
+    judged = [service.judged(query) for query in queries]
+    results = [_result(*each) for each in zip(queries, judged, found, strict=True)]
+    return to_json({**place, "results": results}, inf_nan_mode="null")
+
+
+def _result(query: str, judged: Judged | None, hits: Sequence[Hit]) -> dict[str, Any]:
+    """A query's documents with what people said of them."""
+    about = judged and {"query_id": judged.query_id, "split": judged.split, "relevant": judged.relevant}
+    told = [
+        {
+            "rank": rank,
+            "id": hit.id,
+            "score": hit.score,
+            "text": hit.text,
+            "fields": dict(hit.fields),
+            "grade": judged.grades.get(hit.id) if judged else None,
+            "relevant": judged.is_relevant(hit.id) if judged else None,
+        }
+        for rank, hit in enumerate(hits, start=1)
+    ]
+    return {"query": query, "judged": about, "hits": told}

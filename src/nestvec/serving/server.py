@@ -1,0 +1,98 @@
+"""`nestvec serve`: bind, serve, and when told to stop answer what is there first."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nestvec.errors import InputError, MissingExtraError
+from nestvec.progress import Silent
+from nestvec.serving.options import ServingOptions
+
+if TYPE_CHECKING:
+    from nestvec.progress import Reporter
+
+_NEEDED = ("fastapi", "uvicorn", "httptools", "prometheus_client", "fastapi_swagger", "cachetools")
+
+
+def serve(
+    run: str | Path,
+    options: ServingOptions | None = None,
+    *,
+    backend: str = "torch",
+    compute: str = "float32",
+    store: str | None = None,
+    name: str | None = None,
+    reporter: Reporter | None = None,
+) -> None:
+    """Serve a search page and an HTTP API of a run, until SIGTERM or Ctrl-C; what is being asked then is answered.
+
+    Args:
+        run: the folder of a finished run.
+        options: where to listen, whom to answer, and how much to take on.
+        backend: what runs the models: `torch`, `onnx`, `openvino`, or `auto`.
+        compute: `float32`, `bfloat16`, or `auto`.
+        store: as for `open_index`.
+        name: likewise.
+        reporter: is told where it listens, and when it is ready.
+
+    Raises:
+        InputError: it is no finished run, a model cannot be loaded, or the address cannot be had.
+        MissingExtraError: the libraries of the extra `serve` are not installed.
+    """
+    options, reporter = options or ServingOptions(), reporter or Silent()
+    missing = next((needed for needed in _NEEDED if find_spec(needed) is None), None)
+    if missing:
+        raise MissingExtraError(missing, "serve")
+    from nestvec.serving.app import Loading, create_app
+    from nestvec.serving.guard import Health
+    from nestvec.serving.listening import Server
+    from nestvec.serving.service import Service
+
+    with _bound(options) as listener:
+        service = Service.open(Path(run), backend=backend, compute=compute, store=store, name=name)
+        health, problems, began = Health(), list[BaseException](), time.perf_counter()
+
+        def failed(error: BaseException) -> None:
+            """Nothing can be served."""
+            problems.append(error)
+            server.should_exit = True
+
+        def ready() -> None:
+            """All is loaded."""
+            reporter.say(f"ready after {time.perf_counter() - began:.1f} s")
+
+        server = Server(create_app(service, options, health, Loading(reporter.say, ready, failed)), options, health)
+        reporter.say(f"{service.finished.folder.root} on {_address(listener)}")
+        server.run([listener])
+    if problems:
+        raise problems[0]
+
+
+def _bound(options: ServingOptions) -> socket.socket:
+    """A socket at the address, not listening yet: nobody else can have it from now on."""
+    place = f"{options.host}:{options.port}"
+    try:
+        found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise InputError(f"there is no address {place} ({error})", "--host: a name or an address") from error
+    try:
+        if os.name == "posix":  # elsewhere it would share the port with another server
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise InputError(f"{place} cannot be had ({error.strerror})", "another --port, or --port 0") from error
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    """As a browser takes it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

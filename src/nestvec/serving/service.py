@@ -1,0 +1,295 @@
+"""A finished run, ready to be asked: its models, its documents at every point measured, and its index.
+
+A query that was measured is answered with the very vector that was measured, so that the answer is the run's own.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from cachetools import LRUCache
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from nestvec.evaluation.baselines import BM25, Bm25
+from nestvec.evaluation.surface import Catalogue
+from nestvec.finished import read_finished
+from nestvec.indexing.index import is_built, open_index
+from nestvec.reading import read_table
+from nestvec.serving.facts import facts_of, place_of
+from nestvec.serving.judged import Judgements, rows_of_queries
+from nestvec.serving.places import Places
+from nestvec.serving.points import Points, UnknownPointError
+from nestvec.serving.systems import Models, System
+from nestvec.stores.scan import faiss
+from nestvec.stores.store import Hit
+from nestvec.vectors.processors import processors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nestvec.evaluation.surface import Point
+    from nestvec.files import RunFolder
+    from nestvec.finished import Finished
+    from nestvec.indexing.index import Index
+    from nestvec.serving.judged import Judged
+    from nestvec.stores.store import Condition
+
+CODES = 2 * 2**30  # bytes of codes that are held
+_VECTORS = 64 * 2**20  # bytes of queries' vectors that are remembered
+
+
+class Service:
+    """A run that can be asked; made by `open`, then `load`. Any thread may ask; for `encode`, see `parallel`.
+
+    Args:
+        finished: the run.
+        index: of it, where there is one.
+        runs: the backend and the numbers that models compute in.
+        codes: bytes of documents' codes that are held at most.
+
+    Attributes:
+        finished: the run.
+        index: what is delivered, where an index was built.
+        default: the point that is recommended, or else the run's best at full width.
+        systems: those with vectors in the surface's order, then BM25.
+    """
+
+    def __init__(self, finished: Finished, index: Index | None, runs: tuple[str, str], codes: int) -> None:
+        self.finished, self.index = finished, index
+        self._runs = runs
+        self._points = Points(finished)
+        self.default, self.systems = self._points.default, tuple(self._points.measured)
+        dense = {name: points for name, points in self._points.measured.items() if name != BM25}
+        self._dense = {name: System.read(finished, points) for name, points in dense.items()}
+        self._catalogue, self._rows = _catalogue(finished.folder), rows_of_queries(finished.folder)
+        self._judgements = Judgements(finished.folder)
+        vectors, codecs = (
+            {name: getattr(system, part) for name, system in self._dense.items()} for part in ("documents", "codecs")
+        )
+        self._places = Places(self._catalogue.order, vectors, codecs, codes)
+        self._recent: LRUCache[tuple[str, str], NDArray[np.float32]] = LRUCache(_VECTORS, lambda vector: vector.nbytes)
+        self._remembering = Lock()
+        self._models: Models | None = None
+        self._lexical: Bm25 | None = None
+        self._facts: dict[str, Any] | None = None
+        self._gathering = Lock()
+        self._asking = Lock()  # a database's connection answers one at a time, and the embedded store does too
+        self._pool = ThreadPoolExecutor(processors(), "nestvec-search", partial(faiss().omp_set_num_threads, 1))
+        # several searches at once: products that each wanted all processors would wait for one another
+        self._limits = threadpool_limits(1, "blas")
+
+    @classmethod
+    def open(
+        cls,
+        run: Path,
+        *,
+        backend: str = "torch",
+        compute: str = "float32",
+        store: str | None = None,
+        name: str | None = None,
+        codes: int = CODES,
+    ) -> Service:
+        """Read and check a run; no model is loaded yet.
+
+        Args:
+            run: the folder of a finished run.
+            backend: as for `open_encoder`.
+            compute: likewise.
+            store: as for `open_index`; None takes the index that was built last, if there is one.
+            name: likewise.
+            codes: bytes of documents' codes that are held at most.
+
+        Returns:
+            The service, to be closed.
+
+        Raises:
+            InputError: it is no finished run, or a file in it is missing or damaged.
+        """
+        finished = read_finished(run)
+        index = open_index(run, store, name) if store or is_built(run) else None
+        try:
+            return cls(finished, index, (backend, compute), codes)
+        except BaseException:
+            if index:
+                index.close()
+            raise
+
+    def load(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Load all that asking takes: every system's model, BM25, the default point, and what the page shows.
+
+        Args:
+            say: is told what is being loaded.
+
+        Raises:
+            InputError: a model cannot be loaded, or a file of the run is damaged.
+        """
+        self._models = Models({name: system.model for name, system in self._dense.items()}, self._runs, say)
+        if BM25 in self.systems:
+            say(f"loading {BM25}")
+            self._lexical = Bm25([self._catalogue.texts[row] for row in self._catalogue.order])
+        say(f"loading {self.default.name}")
+        self._places.at(self.default)
+        self.facts()
+
+    @property
+    def documents(self) -> int:
+        """How many documents were measured."""
+        return len(self._catalogue.ids)
+
+    def point(self, system: str | None = None, dimension: int | None = None, precision: str | None = None) -> Point:
+        """A measured point; what is not named is the default's if the system is its own, else full.
+
+        Args:
+            system: one of `systems`.
+            dimension: one of those measured.
+            precision: one of those measured.
+
+        Returns:
+            The point.
+
+        Raises:
+            UnknownPointError: it was not measured.
+        """
+        return self._points.of(system, dimension, precision)
+
+    @property
+    def parallel(self) -> bool:
+        """Whether several threads may encode at once."""
+        return self._loaded.parallel
+
+    def width(self, system: str) -> int:
+        """The full width of a system's vectors.
+
+        Args:
+            system: one with vectors.
+
+        Returns:
+            1 or more.
+
+        Raises:
+            UnknownPointError: there is no such system, or it has no vectors.
+        """
+        if system not in self._dense:
+            raise UnknownPointError("system", f"no such system with vectors; there are {', '.join(self._dense)}")
+        return self._dense[system].model.width
+
+    def tokens(self, system: str, texts: Sequence[str]) -> list[int]:
+        """How many tokens a system's model reads of each text; 0 where its tokenizer cannot be asked."""
+        return self._loaded.tokens(system, texts)
+
+    def encode(self, system: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, full width) float32 of n texts, none of them empty; rows of unit length."""
+        return self._loaded.encode(system, texts)
+
+    def known(self, system: str, query: str) -> NDArray[np.float32] | None:
+        """A query's (full width,) vector: the one that was measured, or one that is remembered; None otherwise."""
+        row = self._rows.get(query)
+        if row is not None:
+            return np.array(self._dense[system].queries[row])
+        with self._remembering:
+            return self._recent.get((system, query))
+
+    def remember(self, system: str, query: str, vector: NDArray[np.float32]) -> None:
+        """Keep a query's (full width,) vector for `known`, for a while."""
+        kept = np.array(vector)  # not a view of a batch
+        with self._remembering:
+            self._recent[system, query] = kept
+
+    def search(
+        self, point: Point, queries: Sequence[str], vectors: NDArray[np.float32] | None, k: int
+    ) -> list[list[Hit]]:
+        """The best of the run's documents for each query, as they were measured.
+
+        Args:
+            point: from `point`.
+            queries: q texts.
+            vectors: (q, full width) float32 of the point's system, rows of unit length; BM25 needs none.
+            k: at least 1.
+
+        Returns:
+            q lists of min(k, documents), best first. BM25 scores 0 where no word is shared.
+        """
+        if point.system == BM25:
+            if self._lexical is None:
+                raise RuntimeError("load() comes first")
+            return [self._hits(*pair) for pair in zip(*self._lexical.top_k(queries, k), strict=True)]
+        place = self._places.at(point)
+        asked = np.zeros((0, 0), dtype=np.float32) if vectors is None else vectors
+        return [self._hits(*place.top_k(vector, k, self._pool)) for _, vector in zip(queries, asked, strict=True)]
+
+    def search_index(
+        self, vectors: NDArray[np.float32], k: int, conditions: Sequence[Condition] = ()
+    ) -> list[list[Hit]]:
+        """The best documents of the index for each query, with their fields.
+
+        Args:
+            vectors: (q, full width) float32 of the index's system, rows of unit length.
+            k: at least 1.
+            conditions: what documents must fulfil, all of it.
+
+        Returns:
+            q lists of at most k, best first.
+
+        Raises:
+            UnknownPointError: there is no index.
+            NestvecError: the store cannot be used.
+        """
+        if self.index is None:
+            raise UnknownPointError("filter", "the run has no index to filter; `nestvec index` builds one")
+        with self._asking:
+            return self.index.store.search(vectors, k, conditions)
+
+    def judged(self, query: str) -> Judged | None:
+        """What was judged of a query; None where nothing was."""
+        return self._judgements.of(query)
+
+    def facts(self) -> dict[str, Any]:
+        """What the page shows of the run, as JSON values; gathered once, and not to be changed."""
+        with self._gathering:
+            if self._facts is None:
+                self._facts = {
+                    **facts_of(self.finished.folder, self._points.measured, self._judgements),
+                    "default": place_of(self.default),
+                    "index": self._delivered(),
+                }
+            return self._facts
+
+    def close(self) -> None:
+        """Let go of files, connections and threads."""
+        self._limits.restore_original_limits()
+        self._pool.shutdown()
+        if self.index:
+            self.index.close()
+
+    def _delivered(self) -> dict[str, Any] | None:
+        """What the index serves, and how many documents are in it."""
+        if self.index is None:
+            return None
+        with self._asking:
+            return {**place_of(self.index.delivered.point), "documents": len(self.index.store)}
+
+    @property
+    def _loaded(self) -> Models:
+        """The models."""
+        if self._models is None:
+            raise RuntimeError("load() comes first")
+        return self._models
+
+    def _hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
+        """Documents of (k,) rows in tie order with their (k,) scores."""
+        ids, texts = self._catalogue.ids, self._catalogue.texts
+        found = zip(self._catalogue.order[rows].tolist(), scores.tolist(), strict=True)
+        return [Hit(ids[row], score, texts[row]) for row, score in found]
+
+
+def _catalogue(folder: RunFolder) -> Catalogue:
+    """The documents, in the order of their vectors."""
+    table = read_table(folder.path("catalogue"), ["document_id", "document"])
+    return Catalogue(table["document_id"].to_pylist(), table["document"].to_pylist())

@@ -1,0 +1,184 @@
+"""Who does the work of all requests: threads that encode, threads that search, and as much as fits."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from nestvec.evaluation.baselines import BM25
+from nestvec.serving.batching import Batcher, Capacity, Encoded
+from nestvec.serving.failures import GONE, Failure
+from nestvec.serving.points import UnknownPointError
+from nestvec.vectors.processors import processors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from concurrent.futures import Executor
+
+    from starlette.requests import Request
+
+    from nestvec.evaluation.surface import Point
+    from nestvec.serving.meters import Meters
+    from nestvec.serving.options import ServingOptions
+    from nestvec.serving.service import Service
+
+T = TypeVar("T")
+_PASSES = 4  # through models at once, at most: beyond, Python itself is what they wait for
+_ALIKE = 32  # texts of a pass that share a batch
+
+
+class Work:
+    """A service behind queues.
+
+    Args:
+        service: a run, ready to be asked, or not yet.
+        options: the limits.
+        meters: are told.
+
+    Attributes:
+        encoding: the systems that make vectors.
+        capacity: for all requests together.
+    """
+
+    def __init__(self, service: Service, options: ServingOptions, meters: Meters) -> None:
+        self.service, self.options, self.meters = service, options, meters
+        self.capacity = Capacity(options.queue)
+        meters.watch_queue(lambda: self.capacity.held)
+        self.encoding = tuple(system for system in service.systems if system != BM25)
+        self._encoders: Executor | None = None
+        self._searchers = ThreadPoolExecutor(processors(), "search")
+        self._batchers: dict[str, Batcher] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def load(self, say: Callable[[str], None]) -> None:
+        """Load the models, and take up work."""
+        await asyncio.to_thread(self.service.load, say)
+        import torch
+
+        # Several passes at once, a processor or a few each: threads that share a pass wait for each other at every
+        # layer, and for whatever else the machine does.
+        passes = min(_PASSES, processors()) if self.service.parallel else 1
+        threads = partial(torch.set_num_threads, max(1, processors() // passes))
+        self._encoders = ThreadPoolExecutor(passes, "encode", initializer=threads)
+        for system in self.encoding:
+            batcher = Batcher(system, self._encoding(system), self._encoders, self.options, self.meters)
+            self._batchers[system] = batcher
+            self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
+
+    async def stop(self) -> None:
+        """Put down work; nobody waits any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._encoders:
+            self._encoders.shutdown(cancel_futures=True)
+        self._searchers.shutdown(cancel_futures=True)
+        self.service.close()
+
+    async def encode(self, system: str, texts: Sequence[str]) -> Encoded:
+        """Vectors of texts, as `Batcher.encode`."""
+        return await self._batchers[system].encode(texts)
+
+    async def search(self, job: Callable[[], T]) -> T:
+        """What a search gives, made by one of the threads for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
+
+    def width(self, system: str, field: str) -> int:
+        """The full width of a system's vectors.
+
+        Args:
+            system: its name.
+            field: that holds the name, for the message.
+
+        Returns:
+            1 or more.
+
+        Raises:
+            Failure: 422, there is no such system, or it makes no vectors.
+        """
+        try:
+            return self.service.width(system)
+        except UnknownPointError as error:
+            raise Failure(422, str(error), field) from error
+
+    def point(self, system: str | None, dimension: int | None, precision: str | None) -> Point:
+        """A point that was measured.
+
+        Args:
+            system: as for `Service.point`.
+            dimension: likewise.
+            precision: likewise.
+
+        Returns:
+            The point.
+
+        Raises:
+            Failure: 422, there is no such point.
+        """
+        try:
+            return self.service.point(system, dimension, precision)
+        except UnknownPointError as error:
+            raise Failure(422, str(error), error.field) from error
+
+    def refuse_long(self, field: str, texts: Sequence[str]) -> None:
+        """Raise where a text is too long.
+
+        Args:
+            field: that holds them, for the message.
+            texts: any.
+
+        Raises:
+            Failure: 413.
+        """
+        if any(len(text) > self.options.letters for text in texts):
+            raise Failure(413, f"at most {self.options.letters:,} letters a text", field)
+
+    def _encoding(self, system: str) -> Callable[[list[str]], Encoded]:
+        """Texts to vectors and tokens."""
+
+        def encode(texts: list[str]) -> Encoded:
+            vectors = np.empty((len(texts), self.service.width(system)), dtype=np.float32)
+            rows = np.argsort([-len(text) for text in texts], kind="stable")
+            for part in np.split(rows, range(_ALIKE, len(rows), _ALIKE)):  # like lengths together: less padding
+                vectors[part] = self.service.encode(system, [texts[row] for row in part])
+            return Encoded(vectors, self.service.tokens(system, texts))
+
+        return encode
+
+
+async def while_there(request: Request, work: Coroutine[None, None, T]) -> T:
+    """What work gives; it is dropped when the client leaves.
+
+    Args:
+        request: whose body was read.
+        work: not begun.
+
+    Returns:
+        Its result.
+
+    Raises:
+        Failure: the client left.
+    """
+    task = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_leaving(request))
+    try:
+        await asyncio.wait((task, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Failure(GONE, "the client left")
+        return task.result()
+    finally:
+        for each in (task, watching):
+            each.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _leaving(request: Request) -> None:
+    """Ends when the client leaves."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,44 @@
+"""A finished run of real models on a small table, trained for one pass, made once."""
+
+from __future__ import annotations
+
+import pytest
+from running import serving
+from tables import rows, write_csv
+
+import nestvec
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """The folder of a run with pretrained, mnr, matryoshka and bm25 at three widths and precisions; never changed."""
+    folder = tmp_path_factory.mktemp("shop")
+    source = write_csv(folder / "judged.csv", rows(queries=80))
+    options = {
+        "systems": "mnr,matryoshka",
+        "epochs": 1,
+        "dimensions": "96,48",
+        "precisions": "int8,binary",
+        "resamples": 100,
+        "test": 0.4,
+        "seed": 7,
+    }
+    return nestvec.run(str(source), folder / "run", **options).folder.root
+
+
+@pytest.fixture(scope="session")
+def service(shop):
+    """The run, loaded."""
+    from nestvec.serving.service import Service
+
+    service = Service.open(shop)
+    service.load()
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def served(shop):
+    """A real server of it, that every module may ask but none may stop."""
+    with serving(shop) as server:
+        yield server

@@ -1,0 +1,106 @@
+"""The real server as a process of its own, for tests that ask it over HTTP."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2 as httpx
+
+LONG = 120  # seconds that anything may take before a test fails
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server.
+
+    Attributes:
+        url: where it answers, without a slash at the end.
+        process: it.
+        log: what it prints.
+    """
+
+    url: str
+    process: subprocess.Popen
+    log: Path
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        return parts.hostname, parts.port
+
+    def end(self, sign: int = signal.SIGTERM) -> int:
+        """Stop it; the exit code."""
+        self.process.send_signal(sign)
+        return self.process.wait(LONG)
+
+    def wait_ready(self) -> None:
+        """Until it has loaded its models."""
+        until(lambda: httpx.get(f"{self.url}/readyz").status_code == 200, self)
+
+    def meter(self, name: str, **labels: str) -> float:
+        """A number among its metrics, summed over whatever labels are not given."""
+        found = 0.0
+        for line in httpx.get(f"{self.url}/metrics").text.splitlines():
+            told = re.fullmatch(rf"{name}(?:{{(.*)}})? (\S+)", line)
+            if told and all(f'{label}="{value}"' in (told[1] or "") for label, value in labels.items()):
+                found += float(told[2])
+        return found
+
+
+def until(holds, server: Running | None = None, seconds: float = LONG) -> None:
+    """Wait until something holds; a server that ended tells why."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert server is None or server.process.poll() is None, server.log.read_text()
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+@contextmanager
+def serving(run: Path, *options: object, ready: bool = True, port: int = 0, env: dict[str, str] | None = None):
+    """`nestvec serve RUN` on a free port, stopped at the end.
+
+    Args:
+        run: a finished run's folder.
+        options: of the command line.
+        ready: wait until its models are loaded.
+        port: 0 takes a free one.
+        env: variables besides.
+
+    Yields:
+        The server.
+    """
+    with tempfile.TemporaryDirectory(prefix="nestvec-serving-") as folder:
+        log = Path(folder) / "log"
+        words = [sys.executable, "-m", "nestvec", "serve", run, "--port", port, *options]
+        with log.open("wb") as told:
+            process = subprocess.Popen(
+                [str(word) for word in words], stdout=told, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+            )
+        server = Running("", process, log)
+        try:
+            until(lambda: "http://" in log.read_text(), server)
+            url = re.search(r"http://[^/]+", log.read_text())[0].replace("0.0.0.0", "127.0.0.1")
+            server = Running(url, process, log)
+            if ready:
+                server.wait_ready()
+            yield server
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(LONG)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
