@@ -1,7 +1,6 @@
-"""Starting, stopping and being killed under load.
+"""Starting, stopping and being killed under load; how long a restart takes is in benchmarks/restart.py.
 
-Oracles: exit codes as `nestvec.errors` has them; POSIX signals; a plain process that imports the same library and
-loads the same models, by the clock.
+Oracles: exit codes as `nestvec.errors` has them; POSIX signals.
 """
 
 from __future__ import annotations
@@ -20,14 +19,11 @@ import httpx2 as httpx
 import pytest
 from running import LONG, serving, until
 
-PLAIN = (
-    "import sys; from sentence_transformers import SentenceTransformer; [SentenceTransformer(p) for p in sys.argv[1:]]"
-)
 LOST = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.CloseError)
 
 
 def test_what_is_in_flight_is_answered_before_the_end(shop):
-    with serving(shop) as server:
+    with serving(shop) as server, socket.create_connection(server.place, timeout=30) as kept:
 
         def ask(number):
             asked = {"model": "mnr", "input": [f"text {number} {row} " + "hammer " * 50 for row in range(20)]}
@@ -37,39 +33,28 @@ def test_what_is_in_flight_is_answered_before_the_end(shop):
             waiting = [pool.submit(ask, number) for number in range(16)]
             until(lambda: server.meter("nestvec_queue_texts") == 320)
             server.process.send_signal(signal.SIGTERM)
+            kept.sendall(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            told = kept.recv(65_536)
             answers = [each.result() for each in waiting]
         assert [answer.status_code for answer in answers] == [200] * 16
         assert all(len(answer.json()["data"]) == 20 for answer in answers)
+        # a connection that is kept is told of the end, unless it asked before the signal was seen
+        ending = told.startswith(b"HTTP/1.1 503") and b"connection: close" in told and b"draining" in told
+        assert ending or told.startswith(b"HTTP/1.1 200")
         assert server.process.wait(LONG) == 0
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{server.url}/healthz")
         assert "Traceback" not in server.log.read_text()
 
 
-def test_a_connection_that_is_kept_is_told_of_the_end(shop):
-    with serving(shop) as server, socket.create_connection(server.place, timeout=30) as line:
-        server.process.send_signal(signal.SIGTERM)
-        line.sendall(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        answer = line.recv(65_536)
-        assert answer.startswith(b"HTTP/1.1 200") or (
-            answer.startswith(b"HTTP/1.1 503") and b"connection: close" in answer and b"draining" in answer
-        )
-        assert server.process.wait(LONG) == 0
-
-
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_well_while_it_loads(shop, sign):
+def test_it_ends_well_while_it_loads(shop):
     with serving(shop, ready=False) as server:
         until(lambda: httpx.get(f"{server.url}/healthz").status_code == 200, server)
-        assert server.end(sign) == 0, server.log.read_text()
+        assert server.end(signal.SIGINT) == 0, server.log.read_text()
         assert "Traceback" not in server.log.read_text()
 
 
-def test_killed_under_load_it_is_back_as_soon_as_its_models_can_be(shop):
-    began = time.perf_counter()
-    models = [str(shop / "models" / name) for name in ("mnr", "matryoshka", "mnr")]  # three, as there are systems
-    subprocess.run([sys.executable, "-c", PLAIN, *models], check=True, capture_output=True)
-    plain = time.perf_counter() - began
+def test_killed_under_load_it_is_back_and_clients_saw_lost_connections_only(shop):
     with serving(shop) as server:
         found, over = {"answers": 0, "lost": 0, "wrong": []}, threading.Event()
         clients = [threading.Thread(target=_ask, args=(server.url, over, found)) for _ in range(8)]
@@ -78,16 +63,14 @@ def test_killed_under_load_it_is_back_as_soon_as_its_models_can_be(shop):
         until(lambda: found["answers"] > 50, server)
         server.process.send_signal(signal.SIGKILL)
         assert server.process.wait(LONG) == -signal.SIGKILL
-        began, before = time.perf_counter(), found["answers"]
+        before = found["answers"]
         with serving(shop, port=server.place[1]) as again:
-            took = time.perf_counter() - began
             until(lambda: found["answers"] > before + 50, again)
             over.set()
             for client in clients:
                 client.join()
             assert again.end() == 0
     assert not found["wrong"] and found["lost"] > 0
-    assert took < 2 * plain + 5, f"plain {plain:.1f} s, restart {took:.1f} s"
 
 
 def _ask(url, over, found):

@@ -281,7 +281,9 @@ def test_the_index_is_asked_with_its_filters_from_many_threads(indexed):
     assert indexed.facts()["index"] == {"system": "mnr", "dimension": 96, "precision": "int8", "documents": 200}
     vectors = indexed.encode("mnr", ["claw hammer 7", "claw hammer"])
     [expected, _] = indexed.search_index(vectors, 5)
-    assert expected == indexed.index.search("claw hammer 7", 5)
+    alone = indexed.index.search("claw hammer 7", 5)  # encoded by itself, which moves a vector's last bits
+    assert [hit.id for hit in expected] == [hit.id for hit in alone]
+    assert [hit.score for hit in expected] == pytest.approx([hit.score for hit in alone], abs=1e-5)
     few = [Condition.parse("price<20"), Condition.parse("price>=10")]
     [filtered, _] = indexed.search_index(vectors, 100, few)
     assert {hit.id for hit in filtered} == {f"p{row}" for row in range(10, 20)}

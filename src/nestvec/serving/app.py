@@ -17,7 +17,7 @@ from nestvec.serving import failures
 from nestvec.serving.assets import assets_router
 from nestvec.serving.embeddings import embeddings_router
 from nestvec.serving.failures import described, unavailable
-from nestvec.serving.guard import READY, Guard, Health
+from nestvec.serving.guard import LOADING, READY, Guard, Health
 from nestvec.serving.meters import MEDIA_TYPE, Meters
 from nestvec.serving.searching import searching_router
 from nestvec.serving.work import Work
@@ -105,11 +105,12 @@ async def _load(work: Work, health: Health, loading: Loading) -> None:
     """Load, and say how it went."""
     try:
         await work.load(loading.say)
+        if health.phase == LOADING:  # it may have been told to stop meanwhile
+            health.phase = READY
+            loading.ready()
+            await work.warm()
     except Exception as error:  # the one who started the server raises it
         loading.failed(error)
-    else:
-        health.phase = READY
-        loading.ready()
 
 
 def _standing(health: Health, meters: Meters) -> APIRouter:

@@ -141,7 +141,7 @@ def searching_router(work: Work) -> APIRouter:
     @router.get("/v1/run", responses={200: {"model": dict[str, Any]}, **described(401, 421, 500, 503)})
     async def run() -> Response:
         """What was measured, and what it recommends."""
-        return Response(to_json(work.service.facts()), media_type="application/json")
+        return Response(to_json(await work.search(work.service.facts)), media_type="application/json")
 
     return router
 

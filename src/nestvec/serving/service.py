@@ -21,6 +21,7 @@ from nestvec.indexing.index import is_built, open_index
 from nestvec.reading import read_table
 from nestvec.serving.facts import facts_of, place_of
 from nestvec.serving.judged import Judgements, rows_of_queries
+from nestvec.serving.once import Once
 from nestvec.serving.places import Places
 from nestvec.serving.points import Points, UnknownPointError
 from nestvec.serving.systems import Models, System
@@ -77,9 +78,8 @@ class Service:
         self._recent: LRUCache[tuple[str, str], NDArray[np.float32]] = LRUCache(_VECTORS, lambda vector: vector.nbytes)
         self._remembering = Lock()
         self._models: Models | None = None
-        self._lexical: Bm25 | None = None
-        self._facts: dict[str, Any] | None = None
-        self._gathering = Lock()
+        self._lexical = Once(self._indexed_words)
+        self._shown = Once(lambda: facts_of(finished.folder, self._points.measured, self._judgements))
         self._asking = Lock()  # a database's connection answers one at a time, and the embedded store does too
         self._pool = ThreadPoolExecutor(processors(), "nestvec-search", partial(faiss().omp_set_num_threads, 1))
         # several searches at once: products that each wanted all processors would wait for one another
@@ -122,21 +122,27 @@ class Service:
             raise
 
     def load(self, say: Callable[[str], None] = lambda _: None) -> None:
-        """Load all that asking takes: every system's model, BM25, the default point, and what the page shows.
+        """Load every system's model; the service can be asked then.
 
         Args:
             say: is told what is being loaded.
 
         Raises:
-            InputError: a model cannot be loaded, or a file of the run is damaged.
+            InputError: a model cannot be loaded.
         """
         self._models = Models({name: system.model for name, system in self._dense.items()}, self._runs, say)
+
+    def warm(self) -> None:
+        """Make what whoever asks first would wait for: the default point's codes, what the page shows, BM25.
+
+        Raises:
+            InputError: a file of the run is damaged.
+        """
+        if self.default.system != BM25:
+            self._places.at(self.default)
+        self._shown()
         if BM25 in self.systems:
-            say(f"loading {BM25}")
-            self._lexical = Bm25([self._catalogue.texts[row] for row in self._catalogue.order])
-        say(f"loading {self.default.name}")
-        self._places.at(self.default)
-        self.facts()
+            self._lexical()
 
     @property
     def documents(self) -> int:
@@ -217,9 +223,7 @@ class Service:
             q lists of min(k, documents), best first. BM25 scores 0 where no word is shared.
         """
         if point.system == BM25:
-            if self._lexical is None:
-                raise RuntimeError("load() comes first")
-            return [self._hits(*pair) for pair in zip(*self._lexical.top_k(queries, k), strict=True)]
+            return [self._hits(*pair) for pair in zip(*self._lexical().top_k(queries, k), strict=True)]
         place = self._places.at(point)
         asked = np.zeros((0, 0), dtype=np.float32) if vectors is None else vectors
         return [self._hits(*place.top_k(vector, k, self._pool)) for _, vector in zip(queries, asked, strict=True)]
@@ -251,15 +255,8 @@ class Service:
         return self._judgements.of(query)
 
     def facts(self) -> dict[str, Any]:
-        """What the page shows of the run, as JSON values; gathered once, and not to be changed."""
-        with self._gathering:
-            if self._facts is None:
-                self._facts = {
-                    **facts_of(self.finished.folder, self._points.measured, self._judgements),
-                    "default": place_of(self.default),
-                    "index": self._delivered(),
-                }
-            return self._facts
+        """What the page shows of the run, as JSON values; not to be changed."""
+        return {**self._shown(), "default": place_of(self.default), "index": self._delivered()}
 
     def close(self) -> None:
         """Let go of files, connections and threads."""
@@ -274,6 +271,10 @@ class Service:
             return None
         with self._asking:
             return {**place_of(self.index.delivered.point), "documents": len(self.index.store)}
+
+    def _indexed_words(self) -> Bm25:
+        """The documents' words; in tie order."""
+        return Bm25([self._catalogue.texts[row] for row in self._catalogue.order])
 
     @property
     def _loaded(self) -> Models:

@@ -55,9 +55,13 @@ class Work:
         self._batchers: dict[str, Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
+    async def warm(self) -> None:
+        """Make what the first ones to ask would wait for, while others are answered."""
+        await asyncio.to_thread(self.service.warm)
+
     async def load(self, say: Callable[[str], None]) -> None:
         """Load the models, and take up work."""
-        await asyncio.to_thread(self.service.load, say)
+        await asyncio.to_thread(self._load, say)
         import torch
 
         # Several passes at once, a processor or a few each: threads that share a pass wait for each other at every
@@ -69,6 +73,13 @@ class Work:
             batcher = Batcher(system, self._encoding(system), self._encoders, self.options, self.meters)
             self._batchers[system] = batcher
             self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
+
+    def _load(self, say: Callable[[str], None]) -> None:
+        """Load the models by one thread, for clients may be knocking at every processor."""
+        import torch
+
+        torch.set_num_threads(1)
+        self.service.load(say)
 
     async def stop(self) -> None:
         """Put down work; nobody waits any more."""
