@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2 as httpx
 import pytest
-from running import serving, until
+from running import LONG, serving, until
 
 from nestvec.errors import InputError
 from nestvec.serving.options import ServingOptions, read_key
@@ -204,7 +204,9 @@ def test_not_ready_yet(shop):
         assert httpx.get(f"{server.url}/healthz").status_code == 200
         for path in ("/readyz", "/v1/models", "/v1/run"):
             assert int(failed(httpx.get(server.url + path), 503).headers["retry-after"]) >= 1
-        server.wait_ready()
+        late = httpx.post(f"{server.url}/v1/embeddings", json={"input": "hammer"}, timeout=LONG)  # waits for the models
+        assert late.status_code == 200
+        assert httpx.get(f"{server.url}/readyz").status_code == 200
         assert httpx.get(f"{server.url}/v1/models").status_code == 200
 
 

@@ -82,8 +82,6 @@ def _ask(url, over, found):
                     status = client.post("/v1/embeddings", json={"input": "hammer", "model": "mnr"}).status_code
                     if status == 200:
                         found["answers"] += 1
-                    elif status == 503:  # it is back, and says that it loads
-                        time.sleep(0.2)
                     else:
                         found["wrong"].append(status)
             except LOST:

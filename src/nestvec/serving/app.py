@@ -106,7 +106,7 @@ async def _load(work: Work, health: Health, loading: Loading) -> None:
     try:
         await work.load(loading.say)
         if health.phase == LOADING:  # it may have been told to stop meanwhile
-            health.phase = READY
+            health.become(READY)
             loading.ready()
             await work.warm()
     except Exception as error:  # the one who started the server raises it

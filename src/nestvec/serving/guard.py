@@ -28,6 +28,7 @@ LOADING, READY, DRAINING = "loading", "ready", "draining"
 _LOCKED = ("/v1/", "/metrics", "/docs", "/openapi.json")  # where a key is asked for
 _WORKING = "/v1/"  # what needs the models
 _BODIES = {"POST", "PUT", "PATCH"}
+_PATIENCE = 30.0  # seconds for models that are being loaded
 _LINGER = 2.0  # seconds, and times the limit, that are read and thrown away so that a client sees why it was refused
 _LINGERED = 8
 _CSP = (
@@ -51,10 +52,17 @@ class Health:
     Attributes:
         phase: `loading`, `ready` or `draining`.
         connections: that are open.
+        loaded: set when it is loading no more.
     """
 
     phase: str = LOADING
     connections: Sized = field(default_factory=tuple)
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def become(self, phase: str) -> None:
+        """Enter another phase; from within the event loop."""
+        self.phase = phase
+        self.loaded.set()
 
 
 class Guard:
@@ -91,6 +99,8 @@ class Guard:
     async def _answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         """Refuse it, or hand it on."""
         refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope))
+        if refusal is None and self._health.phase == LOADING and scope["path"].startswith(_WORKING):
+            refusal = await self._until_loaded(scope["method"])
         if refusal is None:
             await self._app(scope, body.receive, answer.send)
             if answer.status not in (408, 413):
@@ -115,11 +125,17 @@ class Guard:
             return Failure(
                 401, "an API key is needed: Authorization: Bearer KEY", headers={"WWW-Authenticate": "Bearer"}
             )
-        if path.startswith(_WORKING) and self._health.phase == LOADING:
-            return unavailable("the models are being loaded")
         if method in _BODIES and path.startswith(_WORKING):
             return self._unreadable(headers)
         return None
+
+    async def _until_loaded(self, method: str) -> Failure | None:
+        """Wait for the models: who brings work while the server starts is answered late, who looks is told at once."""
+        if method in _BODIES:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await self._health.loaded.wait()
+        return None if self._health.phase == READY else unavailable("the models are being loaded")
 
     def _knows(self, headers: Headers) -> bool:
         """Whether the key was shown; takes as long for any wrong one."""
@@ -173,7 +189,7 @@ class _Body:
 
     def __init__(self, receive: Receive, options: ServingOptions) -> None:
         self._receive, self._options = receive, options
-        self._until = asyncio.get_running_loop().time() + options.body_seconds
+        self._until: float | None = None  # the time runs from when it is first asked for
         self._bytes, self._more = 0, True
 
     async def receive(self) -> Message:
@@ -187,6 +203,7 @@ class _Body:
         """
         if not self._more:  # all is here; what may still come is that the client leaves
             return await self._receive()
+        self._until = self._until or asyncio.get_running_loop().time() + self._options.body_seconds
         try:
             async with asyncio.timeout_at(self._until):
                 message = await self._next()

@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Take no new connections; answer what was sent over those that are open, then what is left."""
-        self._health.phase = DRAINING
+        self._health.become(DRAINING)
         await asyncio.sleep(0)  # connections that wait to be accepted are, before the listener closes
         for server in self.servers:
             server.close()
