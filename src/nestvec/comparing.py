@@ -160,22 +160,13 @@ def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything:
         InputError: a folder is no finished run, or the two asked other queries, judged or measured otherwise.
     """
     first, second = read_finished(Path(a)), read_finished(Path(b))
-    _refuse_another_task(first, second)
-    _refuse_metric(metric, first, second)
-    pairs = _pairs(first, second, everything)
-    before, after = (
-        run.values(metric, {pair[place] for pair in pairs}) for place, run in enumerate((first, second), start=1)
-    )
-    ids = sorted(before[first.chosen.name])
-    texts = _agreed_texts(first, second, ids, sorted(after[second.chosen.name]))
-    columns = [(_column(before[pair[1]], ids), _column(after[pair[2]], ids)) for pair in pairs]
-    groups = np.unique(texts, return_inverse=True)[1]
+    rows = compare_points(first, second, metric, _pairs(first, second, everything))
     return RunComparison(
         a=str(a),
         b=str(b),
         metric=metric,
-        queries=len(ids),
-        rows=_compared(pairs, columns, groups, first.draws),
+        queries=rows[0].wins + rows[0].ties + rows[0].losses,
+        rows=rows,
         documents=first.documents,
         seed=first.draws[0],
         resamples=first.draws[1],
@@ -183,6 +174,33 @@ def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything:
         only_a=_systems(first, second),
         only_b=_systems(second, first),
     )
+
+
+def compare_points(first: Finished, second: Finished, metric: str, pairs: list[Pair]) -> tuple[ComparedPoint, ...]:
+    """Compare points of two finished runs on the test queries.
+
+    Args:
+        first: a run; its settings decide seed and draws.
+        second: another.
+        metric: any that both measured.
+        pairs: a name for each row, a point of the first run, one of the second.
+
+    Returns:
+        The second less the first, pair by pair, corrected together.
+
+    Raises:
+        InputError: the two asked other queries, judged or measured otherwise.
+    """
+    _refuse_another_task(first, second)
+    _refuse_metric(metric, first, second)
+    before, after = (
+        run.values(metric, {pair[place] for pair in pairs}) for place, run in enumerate((first, second), start=1)
+    )
+    ids = sorted(before[pairs[0][1]])
+    texts = _agreed_texts(first, second, ids, sorted(after[pairs[0][2]]))
+    columns = [(_column(before[pair[1]], ids), _column(after[pair[2]], ids)) for pair in pairs]
+    groups = np.unique(texts, return_inverse=True)[1]
+    return _compared(pairs, columns, groups, first.draws)
 
 
 def _compared(

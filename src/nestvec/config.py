@@ -31,14 +31,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing or is not TOML.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", "a TOML file", file=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"is not TOML: {error}", "lines such as 'epochs = 3'", file=path) from error
     values: dict[str, Any] = {}
-    for name, value in content.items():
+    for name, value in _content(path).items():
         if name in sections() and isinstance(value, dict):
             values.update(value)
         elif name not in _NOT_SETTINGS:
@@ -46,12 +40,23 @@ def read_config(path: Path) -> dict[str, Any]:
     return values
 
 
-def config_text(settings: Settings, inputs: Mapping[str, str]) -> str:
+def _content(path: Path) -> dict[str, Any]:
+    """A TOML file as it stands."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", "a TOML file", file=path) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is not TOML: {error}", "lines such as 'epochs = 3'", file=path) from error
+
+
+def config_text(settings: Settings, inputs: Mapping[str, str], tune: Mapping[str, Any] | None = None) -> str:
     """The settings as a TOML file that `--config` takes, with the versions and input hashes that belong to them.
 
     Args:
         settings: resolved settings.
         inputs: what the inputs hash to.
+        tune: of a study: its table `tune`.
 
     Returns:
         The text of `config.toml`.
@@ -65,4 +70,23 @@ def config_text(settings: Settings, inputs: Mapping[str, str]) -> str:
     for package in _VERSIONED:
         with suppress(PackageNotFoundError):
             versions[package] = version(package)
-    return tomli_w.dumps({**settings.flat(), "versions": versions, "inputs": dict(inputs)})
+    study = {} if tune is None else {"tune": dict(tune)}
+    return tomli_w.dumps({**settings.flat(), **study, "versions": versions, "inputs": dict(inputs)})
+
+
+def read_tune(path: Path) -> dict[str, Any]:
+    """Read the table `tune` of a TOML file: what a study is to search, by its options' names, and its `space`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The table; empty where there is none.
+
+    Raises:
+        InputError: the file is missing or is not TOML, or `tune` is no table.
+    """
+    found = _content(path).get("tune", {})
+    if not isinstance(found, dict):
+        raise InputError(f"tune is {found!r}", "a table [tune]", file=path)
+    return {name.replace("-", "_"): value for name, value in found.items()}

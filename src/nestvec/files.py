@@ -108,12 +108,13 @@ class RunFolder:
         return dict(read_json(self.path("stages") / f"{stage}.json"))
 
 
-def claim_folder(root: Path, config: str) -> RunFolder:
+def claim_folder(root: Path, config: str, shared: bool = False) -> RunFolder:
     """Make a run's folder, or take up the one that was begun with the same settings.
 
     Args:
         root: the folder; missing, empty, or of an earlier run.
         config: the settings in TOML; tables named `versions` are not compared.
+        shared: whether other processes may be writing there; their temporary files are left alone.
 
     Returns:
         The folder, holding its settings.
@@ -122,19 +123,19 @@ def claim_folder(root: Path, config: str) -> RunFolder:
         InputError: it is a file, holds something else or a run with other settings, or cannot be written.
     """
     try:
-        return _claimed(RunFolder(root), config)
+        return _claimed(RunFolder(root), config, shared)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", "a folder for the run", file=root) from error
 
 
-def _claimed(folder: RunFolder, config: str) -> RunFolder:
+def _claimed(folder: RunFolder, config: str, shared: bool) -> RunFolder:
     """The folder, new or taken up."""
     root = folder.root
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the run", file=root)
     if folder.path("config").is_file():
         _refuse_other_settings(folder.path("config"), config)
-        for stale in root.rglob(".*.tmp"):  # of a run that was killed
+        for stale in () if shared else root.rglob(".*.tmp"):  # of a run that was killed
             remove(stale)
         return folder
     if root.is_dir() and any(not entry.name.startswith(".") and entry.name not in CHECK for entry in root.iterdir()):
@@ -162,11 +163,13 @@ def _refuse_other_settings(path: Path, config: str) -> None:
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
     """Settings and inputs by name; where an input lies may differ, as may versions: what it hashes to counts."""
-    hashes = values.get("inputs")
+    hashes, tuned = values.get("inputs"), values.get("tune")
     inputs = {f"{name}'s sha256": value for name, value in (hashes if isinstance(hashes, dict) else {}).items()}
     places = {"source", "queries", "corpus", "qrels", "model"}
     settings = {name: value for name, value in values.items() if not isinstance(value, dict) and name not in places}
-    return settings | inputs
+    study = {f"tune.{name}": value for name, value in (tuned if isinstance(tuned, dict) else {}).items()}
+    study.pop("tune.trials", None)  # a study may be made longer
+    return settings | inputs | study
 
 
 @contextmanager

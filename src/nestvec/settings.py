@@ -83,6 +83,7 @@ class TrainingSettings:
     warmup: float = _option(0.1, "Share of the steps that warm up.")
     accumulate: int = _option(1, "Batches whose gradients make one step.")
     compute: str = _option("auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.")
+    scale: float | None = _option(None, "What similarities are multiplied by before the softmax (20).")
     dimension_weights: tuple[float, ...] | None = _option(
         None, "What each width counts in a Matryoshka objective, widest first (1 each; graded: 1, 1/4, 1/16 …)."
     )
@@ -289,6 +290,7 @@ def _check(settings: Settings) -> None:
         ("warmup", training.warmup, 0 <= training.warmup < 1, "a share from 0 up to 1"),
         ("compute", training.compute, training.compute in COMPUTE_TYPES, "one of " + ", ".join(COMPUTE_TYPES)),
         ("accumulate", training.accumulate, training.accumulate >= 1, "1 or more"),
+        ("scale", training.scale, training.scale is None or 0 < training.scale < float("inf"), "a number above 0"),
         ("dimension_weights", training.dimension_weights, *_weights(training.dimension_weights)),
         ("validate_every", every, every is None or every >= 1, "1 or more"),
         ("patience", training.patience, training.patience >= 0, "0 or more"),

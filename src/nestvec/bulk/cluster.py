@@ -59,8 +59,8 @@ def encode_on_ray(recipe: Recipe, shards: list[Shard], advance: Callable[[int], 
         raise MissingExtraError("ray", "ray") from error
     if not shards:
         return
-    with _cluster(ray):
-        count, needs = _actors(ray)
+    with connected(ray):
+        count, needs = devices(ray)
         items = [dict(zip(_COLUMNS, (shard.number, *shard.buckets, shard.rows), strict=True)) for shard in shards]
         rows = ray.data.from_items(items, override_num_blocks=len(items))  # a block each: a shard is what is shared out
         done = rows.map_batches(
@@ -70,11 +70,11 @@ def encode_on_ray(recipe: Recipe, shards: list[Shard], advance: Callable[[int], 
             for row in done.iter_rows():
                 advance(int(row["rows"]))
         except ray.exceptions.RayError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
 
 
 @contextlib.contextmanager
-def _cluster(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
+def connected(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
     """Connected to Ray, and nothing of it on the terminal."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -97,7 +97,7 @@ def _cluster(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
                 ray.shutdown()
 
 
-def _actors(ray: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - the library
+def devices(ray: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - the library
     """How many actors, and what each takes: a GPU where there are any, else the processors of the smallest machine."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cards = int(sum(machine.get("GPU", 0) for machine in machines))
@@ -110,7 +110,7 @@ def _actors(ray: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - the libra
     return sum(count // each for count in processors), {"num_cpus": each}
 
 
-def _failed(error: Exception) -> NestvecError:
+def failed(error: Exception) -> NestvecError:
     """One message for whatever stopped a machine; ours where it was one of ours."""
     cause: BaseException | None = error
     while cause is not None:

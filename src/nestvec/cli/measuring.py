@@ -41,7 +41,7 @@ def run(
     **given: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The main job, end to end: prepare, train, evaluate, recommend, report."""
-    settings, folder = _settled(source, out, config, given)
+    settings, folder = settled(source, out, config, given)
     if folder is None:
         raise InputError("--out is missing", "a folder to write")
     from nestvec.pipeline import run_settings
@@ -89,7 +89,7 @@ def evaluate(
     **given: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The surface for any sentence-transformers models beside the pretrained one and BM25; trains nothing."""
-    settings, folder = _settled(data, out, config, {**given, "models": models, "model": model, "epochs": 0})
+    settings, folder = settled(data, out, config, {**given, "models": models, "model": model, "epochs": 0})
     from nestvec.pipeline import run_settings
     from nestvec.terminal import print_surface
 
@@ -108,7 +108,7 @@ def check(
     **given: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """Validate a data set, draw its grades, propose a threshold, audit leaks; trains nothing."""
-    settings, folder = _settled(source, out, config, given)
+    settings, folder = settled(source, out, config, given)
     from nestvec.checking import check_settings
 
     with stoppable(), Terminal() as terminal:
@@ -161,7 +161,7 @@ def reproduce(
     typer.echo(f"The page: {found.folder / 'reproduce.html'}")
 
 
-def _settled(
+def settled(
     source: str | None, out: Path | None, config: Path | None, given: dict[str, Any]
 ) -> tuple[Settings, Path | None]:
     """Settings and folder, if one is named: the command line over the config file over the defaults."""

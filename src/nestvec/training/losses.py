@@ -29,7 +29,7 @@ SCALE = 20.0  # of a cosine before the softmax: the library's own
 _NONE = -1  # no document's number
 
 
-def ranking(model: SentenceTransformer, examples: Examples) -> Criterion:
+def ranking(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Multiple-negatives ranking: cross-entropy with the batch's other documents as negatives.
 
     Source: Henderson et al. 2017, section 4.4. Under several processes the documents of all are gathered.
@@ -37,25 +37,26 @@ def ranking(model: SentenceTransformer, examples: Examples) -> Criterion:
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     del examples
-    loss = MultipleNegativesRankingLoss(model, scale=SCALE, gather_across_devices=processes.count() > 1)
+    loss = MultipleNegativesRankingLoss(model, scale=scale, gather_across_devices=processes.count() > 1)
     return lambda queries, documents, label: loss.compute_loss_from_embeddings([queries, documents], label["query"])
 
 
-def cosine(model: SentenceTransformer, examples: Examples) -> Criterion:
+def cosine(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Squared distance of each pair's cosine from its grade on a scale of 0 to 1 (Reimers & Gurevych 2019)."""
     from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
+    del scale  # it has none
     loss = CosineSimilarityLoss(model)
     return lambda queries, documents, label: loss.compute_loss_from_embeddings(
         [queries, documents], _scaled(examples, label)
     )
 
 
-def cosent(model: SentenceTransformer, examples: Examples) -> Criterion:
+def cosent(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Pairs of a higher grade shall have the higher cosine, over all pairs of the batch (Huang et al. 2024)."""
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
-    loss = CoSENTLoss(model)
+    loss = CoSENTLoss(model, scale=scale)
 
     def criterion(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
         grades = _scaled(examples, label)
@@ -69,7 +70,7 @@ def cosent(model: SentenceTransformer, examples: Examples) -> Criterion:
     return criterion
 
 
-def graded(model: SentenceTransformer, examples: Examples) -> Criterion:
+def graded(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Listwise cross-entropy of each query over the documents of all rows of the batch; see `listwise`.
 
     A document counts for a query as what it was judged to be for it, whichever row brought it: worth finding, clearly
@@ -84,12 +85,13 @@ def graded(model: SentenceTransformer, examples: Examples) -> Criterion:
         found = worth_finding(gains, known.relevant_from)
         neither = (gains > UNJUDGED) & ~found & ~clearly_not(gains, known.relevant_from)
         targets = np.where(found, gains, 0).astype(np.float32)
-        return listwise(queries, documents, *(torch.from_numpy(of).to(queries.device) for of in (targets, neither)))
+        target, left_out = (torch.from_numpy(of).to(queries.device) for of in (targets, neither))
+        return listwise(queries, documents, target, left_out, scale)
 
     return criterion
 
 
-def listwise(queries: Tensor, documents: Tensor, targets: Tensor, left_out: Tensor) -> Tensor:
+def listwise(queries: Tensor, documents: Tensor, targets: Tensor, left_out: Tensor, scale: float = SCALE) -> Tensor:
     """Cross-entropy between each query's targets and its softmax over the batch's documents.
 
     With one target a query and nothing left out this is multiple-negatives ranking. Source: Cao et al. 2007,
@@ -100,12 +102,13 @@ def listwise(queries: Tensor, documents: Tensor, targets: Tensor, left_out: Tens
         documents: (m, d) rows of unit length.
         targets: (b, m) from 0 on; each query's are scaled to sum to 1.
         left_out: (b, m) whether a document counts as nothing for a query.
+        scale: of a similarity before the softmax.
 
     Returns:
         The mean over the queries with a target; 0 if there is none.
     """
     targets = targets.to(queries.dtype).masked_fill(left_out, 0)
-    chances = functional.log_softmax((SCALE * queries @ documents.T).masked_fill(left_out, -torch.inf), dim=1)
+    chances = functional.log_softmax((scale * queries @ documents.T).masked_fill(left_out, -torch.inf), dim=1)
     mass = targets.sum(dim=1)
     asked = mass > 0
     lost = -(chances.masked_fill(targets == 0, 0) * targets).sum(dim=1) / mass.where(asked, torch.ones_like(mass))

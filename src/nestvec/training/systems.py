@@ -34,21 +34,23 @@ class System:
         distinct: whether a batch may hold no query and no document twice: where others' documents are negatives.
         fade: what a width counts beside the next wider one, where no weights are set.
         ours: whether codes, distillation, mined negatives and mixing belong to it.
+        scaled: whether similarities are scaled before a softmax.
     """
 
     rows: Callable[[Records, Grades, Task, Texts, int], Examples]
-    criterion: Callable[[SentenceTransformer, Examples], Criterion]
+    criterion: Callable[[SentenceTransformer, Examples, float], Criterion]
     nested: bool = False
     distinct: bool = False
     fade: float = 1.0
     ours: bool = False
+    scaled: bool = True
 
 
 SYSTEMS = {
     "mnr": System(examples.pairs, losses.ranking, distinct=True),
     "matryoshka": System(examples.pairs, losses.ranking, nested=True, distinct=True),
-    "cosine": System(examples.judged, losses.cosine),
-    "cosine-matryoshka": System(examples.judged, losses.cosine, nested=True),
+    "cosine": System(examples.judged, losses.cosine, scaled=False),
+    "cosine-matryoshka": System(examples.judged, losses.cosine, nested=True, scaled=False),
     "cosent": System(examples.judged, losses.cosent),
     "cosent-matryoshka": System(examples.judged, losses.cosent, nested=True),
     "graded": System(examples.contrasts, losses.graded, nested=True, distinct=True, fade=0.25, ours=True),
@@ -87,4 +89,5 @@ def objective(
         for precision, part in [(FULL, 1 - share), *((code, share / len(codes)) for code in codes)]
         if part
     ]
-    return Objective(model, system.criterion(model, rows), terms, distil, cast_once=bfloat16, gathers=system.ours)
+    criterion = system.criterion(model, rows, settings.training.scale or losses.SCALE)
+    return Objective(model, criterion, terms, distil, cast_once=bfloat16, gathers=system.ours)

@@ -79,6 +79,7 @@ def train(
     checkpoints: Path,
     logs: Path | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    watch: Callable[[int], None] | None = None,
 ) -> Trained:
     """Fine-tune `model` in place; a training that was interrupted goes on from its last checkpoint.
 
@@ -88,6 +89,7 @@ def train(
         checkpoints: a folder of this training's own.
         logs: where TensorBoard's files go, if it is told of the training.
         advance: called with the number of steps done since the last call.
+        watch: called with the step after each; it may look at the model, and what it raises ends the training.
 
     Returns:
         What the training reports.
@@ -119,7 +121,7 @@ def train(
             data_collator=collator,
             loss=objective(system, model, job.examples, job.dimensions, job.settings),
             evaluator=None if job.validation is None else _Evaluator(job.validation),
-            callbacks=[Watcher(advance, noted, job.validation is not None)],
+            callbacks=[Watcher(advance, noted, job.validation is not None, watch)],
         )
         trainer.remove_callback(PrinterCallback)
         if settings.patience and job.validation is not None:

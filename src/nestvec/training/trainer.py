@@ -126,12 +126,20 @@ class Watcher(TrainerCallback):
         advance: called with the number of steps done since the last call.
         stopped: says whether a signal has come.
         validates: whether there is something to validate on.
+        watch: called with the step after each.
     """
 
-    def __init__(self, advance: Callable[[int], None], stopped: threading.Event, validates: bool) -> None:
+    def __init__(
+        self,
+        advance: Callable[[int], None],
+        stopped: threading.Event,
+        validates: bool,
+        watch: Callable[[int], None] | None = None,
+    ) -> None:
         self.advance = advance
         self.stopped = stopped
         self.validates = validates
+        self.watch = watch
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:  # noqa: ANN401
         """Steps of an earlier process count."""
@@ -148,6 +156,8 @@ class Watcher(TrainerCallback):
             self.stopped.set()
             control.should_save = control.should_training_stop = True
             control.should_evaluate = False
+        elif self.watch is not None:
+            self.watch(state.global_step)
 
 
 @contextlib.contextmanager

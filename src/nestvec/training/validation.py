@@ -93,6 +93,7 @@ def make_validation(
     points: Sequence[tuple[int, str]],
     compute: str,
     seed: int,
+    budget: int | None = None,
 ) -> Validation | None:
     """Choose what to validate on.
 
@@ -105,23 +106,24 @@ def make_validation(
         points: dimension and precision of each point to measure, the full width in float32 first.
         compute: number format of the forward passes.
         seed: decides the draw.
+        budget: tokens of documents; None takes the usual number.
 
     Returns:
         What to measure on; None where the protocol has no validation split.
     """
     (records, task), (wording, tokens) = data, texts
-    rng = np.random.default_rng(seed)
+    rng, budget = np.random.default_rng(seed), budget or BUDGET
     topics = rng.permutation(np.flatnonzero(task.splits == "validation"))
     if not len(topics):
         return None
     number = len(wording.queries) + wording.number[task.catalogue]
     length = tokens.lengths[number]
     spent = np.bincount(task.topic, length[task.document])[topics].cumsum()
-    topics = np.sort(topics[: max(1, int(np.searchsorted(spent, BUDGET / 2)))])
+    topics = np.sort(topics[: max(1, int(np.searchsorted(spent, budget / 2)))])
     chosen = np.isin(task.topic, topics)
     documents = np.unique(task.document[chosen])
     others = rng.permutation(np.setdiff1d(np.arange(len(task.catalogue)), documents))
-    room = BUDGET - length[documents].sum()
+    room = budget - length[documents].sum()
     documents = np.sort(np.concatenate([documents, others[np.cumsum(length[others]) <= room]]))
     judgements = Judgements(
         np.searchsorted(topics, task.topic[chosen]),
