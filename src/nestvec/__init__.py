@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nestvec.reproducing import Reproduction, reproduce
     from nestvec.serving import serve
     from nestvec.settings import Settings
+    from nestvec.tuning.job import Tuned, tune
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "Run",
     "RunComparison",
     "Settings",
+    "Tuned",
     "__version__",
     "build_index",
     "check",
@@ -48,6 +50,7 @@ __all__ = [
     "run",
     "search",
     "serve",
+    "tune",
 ]
 
 _HOMES = {
@@ -61,6 +64,7 @@ _HOMES = {
     "reproducing": ("Reproduction", "reproduce"),
     "serving": ("serve",),
     "settings": ("Settings",),
+    "tuning.job": ("Tuned", "tune"),
 }
 
 

@@ -6,10 +6,13 @@ Heavy libraries are imported by the functions that the commands call, so that `-
 from nestvec.cli import measuring  # first: `--help` lists commands in this order
 
 # isort: split
+from nestvec.cli import tuning
+
+# isort: split
 from nestvec.cli import delivering
 
 # isort: split
 from nestvec.cli import serving
 from nestvec.cli.app import Terminal, app, main
 
-__all__ = ["Terminal", "app", "delivering", "main", "measuring", "serving"]
+__all__ = ["Terminal", "app", "delivering", "main", "measuring", "serving", "tuning"]

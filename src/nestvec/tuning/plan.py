@@ -1,0 +1,92 @@
+"""What a study is to do, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SIZE = "data-size"
+SEARCHES = ("tpe", "random", "grid", SIZE)
+PRUNERS = ("median", "hyperband", "none")
+ENGINES = ("local", "ray")
+TRIALS, REPEATS = 12, 3
+SHARES = (0.12, 0.25, 0.5, 1.0)  # of the training queries, in a search over the size of the data
+_WHOLE = ("trials", "repeats", "workers")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study is to do.
+
+    Attributes:
+        search: one of `SEARCHES`.
+        trials: how many; None takes a grid's every point, and 12 otherwise.
+        aim: as `tuning.aim` reads it.
+        pruner: one of `PRUNERS`; what stops a trial that falls behind.
+        repeats: trainings of each size, in a search over the size of the data.
+        space: the table `[tune.space]`; None takes the default.
+        storage: where the study is kept: None for a file in its folder, or postgresql://…
+        study: its name in a database; None takes the folder's.
+        workers: processes that train at a time; None takes one, or one a device on a cluster.
+        engine: `local` or `ray`.
+        where: the file that the space was read from, for messages.
+    """
+
+    search: str = "tpe"
+    trials: int | None = None
+    aim: str = "recall@10"
+    pruner: str = "median"
+    repeats: int = REPEATS
+    space: Mapping[str, Any] | None = None
+    storage: str | None = None
+    study: str | None = None
+    workers: int | None = None
+    engine: str = "local"
+    where: str = "the settings"
+
+    def __post_init__(self) -> None:
+        """Raise InputError for the first value outside its range."""
+        words = {"search": SEARCHES, "pruner": PRUNERS, "engine": ENGINES}
+        for name, allowed in words.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"--{name} is {getattr(self, name)}", "one of " + ", ".join(allowed))
+        for name in _WHOLE:
+            value, least = getattr(self, name), 2 if name == "repeats" else 1
+            if value is not None and (type(value) is not int or value < least):
+                raise InputError(f"--{name} is {value}", f"a whole number, {least} or more")
+        if self.storage is not None and not self.storage.startswith(("postgresql://", "postgres://")):
+            raise InputError(f"--storage is {self.storage}", "postgresql://user@host:port/database")
+        if self.search == SIZE and (self.trials is not None or self.space is not None):
+            raise InputError("--search data-size takes no --trials and no [tune.space]", "--repeats")
+        if not isinstance(self.aim, str):
+            raise InputError(f"--aim is {self.aim!r}", "text")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str = "the settings") -> Plan:
+        """Build from options by name.
+
+        Args:
+            values: names as in the dataclass; None stands for what was not given.
+            where: the file that they are from, for messages.
+
+        Returns:
+            The plan.
+
+        Raises:
+            InputError: a name is unknown or a value outside its range.
+        """
+        known = [name for name in cls.__dataclass_fields__ if name != "where"]
+        for name in values:
+            if name not in known:
+                raise InputError(f"[tune] has no {name!r}", "one of " + ", ".join(known), file=where)
+        return cls(**{name: value for name, value in values.items() if value is not None}, where=where)
+
+    @property
+    def is_size(self) -> bool:
+        """Whether it is about the size of the data."""
+        return self.search == SIZE

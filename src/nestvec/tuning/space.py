@@ -1,0 +1,284 @@
+"""The space that is searched: which settings, and the values or the range of each.
+
+Every value is checked by the settings themselves before anything is written, so a trial cannot fail on a wrong one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import product
+from math import floor, isfinite
+from typing import TYPE_CHECKING, Any
+
+from nestvec.errors import InputError
+from nestvec.settings import PRECISIONS, GradedSettings, Settings, TrainingSettings
+from nestvec.training.systems import SYSTEMS
+from nestvec.tuning.aim import DIMENSION, PRECISION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optuna.distributions import BaseDistribution
+
+    from nestvec.tuning.aim import Aim
+
+FADE = "dimension_fade"  # what each width counts beside the next wider one; becomes dimension_weights
+_NOT_TUNED = {"model", "model_sha256", "report_to", "systems", "compute"}
+_TUNED = {field.name for kind in (TrainingSettings, GradedSettings) for field in fields(kind)} - _NOT_TUNED
+_FORM = "a list of values, or a range such as {low = 1e-5, high = 1e-3, log = true}"
+MOST_POINTS = 10_000  # of a grid
+
+Value = float | int | str
+
+
+@dataclass(frozen=True)
+class Values:
+    """A setting that takes one of some values; lists are written with commas."""
+
+    name: str
+    choices: tuple[Value, ...]
+
+    @property
+    def grid(self) -> tuple[Value, ...] | None:
+        """All of them."""
+        return self.choices
+
+    def distribution(self) -> BaseDistribution:
+        """As Optuna has it."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.choices)
+
+    def told(self) -> Any:  # noqa: ANN401 - TOML
+        """As a TOML file has it."""
+        return list(self.choices)
+
+
+@dataclass(frozen=True)
+class Range:
+    """A setting that takes any number between two, both included; evenly by logarithm, or in steps, if so wished."""
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    whole: bool = False
+
+    @property
+    def grid(self) -> tuple[Value, ...] | None:
+        """All numbers, where they can be counted."""
+        step = self.step or (1 if self.whole and not self.log else None)
+        if step is None:
+            return None
+        numbers = [self.low + place * step for place in range(floor((self.high - self.low) / step + 1e-9) + 1)]
+        return tuple(int(number) if self.whole else round(number, 12) for number in numbers)
+
+    def distribution(self) -> BaseDistribution:
+        """As Optuna has it."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.whole:
+            step = 1 if self.step is None else int(self.step)
+            return IntDistribution(int(self.low), int(self.high), log=self.log, step=step)
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def told(self) -> Any:  # noqa: ANN401 - TOML
+        """As a TOML file has it."""
+        kind = int if self.whole else float
+        ends: dict[str, Any] = {"low": kind(self.low), "high": kind(self.high)}
+        return ends | ({"log": True} if self.log else {}) | ({} if self.step is None else {"step": kind(self.step)})
+
+
+Knob = Values | Range
+Space = tuple[Knob, ...]
+
+
+def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Space:
+    """What is searched unless the user says otherwise: what the system knows.
+
+    Args:
+        system: a name in `SYSTEMS`.
+        grid: whether every point shall be tried, so that there must be few.
+        aim: whether bytes count.
+        settings: tell the widths.
+
+    Returns:
+        The space.
+    """
+    row, points = SYSTEMS[system], _points(aim, settings)
+    if grid:
+        small = (Values("learning_rate", (3e-5, 1e-4, 2e-4)), Values("batch_size", (16, 32)), Values("epochs", (1, 2)))
+        return small + points
+    found: list[Knob] = [
+        Range("learning_rate", 1e-5, 3e-4, log=True),
+        Values("batch_size", (16, 32, 64)),
+        Values("epochs", (1, 2, 3)),
+        Range("warmup", 0.0, 0.3, step=0.1),
+    ]
+    if row.scaled:
+        found.append(Range("scale", 10.0, 50.0, step=10.0))
+    if row.nested:
+        found.append(Values(FADE, (1.0, 0.5, 0.25)))
+    if row.ours:
+        found += [Values("hard_negatives", (0, 1, 2, 4)), Values("mixing", (1.0, 0.75, 0.5))]
+    return (*found, *points)
+
+
+def _points(aim: Aim, settings: Settings) -> Space:
+    """Dimension and precision, where a trial chooses them."""
+    if not aim.small:
+        return ()
+    widths = settings.evaluation.dimensions or ()
+    return Values(DIMENSION, tuple(widths)), Values(PRECISION, PRECISIONS)
+
+
+def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: str) -> Space:
+    """Read a space of the user's own.
+
+    Args:
+        table: setting to a list of values or a range, as in TOML.
+        settings: the settings that all trials share.
+        aim: whether bytes count; dimension and precision then are searched too, named or not.
+        where: the file, for messages.
+
+    Returns:
+        The space, in the order of the table.
+
+    Raises:
+        InputError: a setting cannot be searched, or a value of it is none it takes.
+    """
+    if not isinstance(table, dict) or not table:
+        raise InputError(f"tune.space is {table!r}", "a table of settings to search", file=where)
+    space = []
+    for given, wish in table.items():
+        name, place = given.replace("-", "_"), f"{where}, [tune.space] {given}"
+        known = _TUNED | {FADE} | ({DIMENSION, PRECISION} if aim.small else set())
+        if name not in known:
+            raise InputError("cannot be searched", "one of " + ", ".join(sorted(known)), file=place)
+        knob = _knob(name, wish, place)
+        _check(knob, settings, aim, place)
+        space.append(knob)
+    named = {knob.name for knob in space}
+    _refuse_twice(space, where)
+    return (*space, *(knob for knob in _points(aim, settings) if knob.name not in named))
+
+
+def _refuse_twice(space: list[Knob], where: str) -> None:
+    """Raise where one setting is searched under two names."""
+    names = [{FADE: "dimension_weights"}.get(knob.name, knob.name) for knob in space]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"[tune.space] sets {name} twice", "each setting once", file=where)
+
+
+def _knob(name: str, wish: object, place: str) -> Knob:
+    """A list or a table as part of a space."""
+    if isinstance(wish, list) and wish:
+        choices = tuple(_scalar(value, place) for value in wish)
+        if len(set(map(str, choices))) < len(choices):
+            raise InputError(f"holds a value twice: {wish}", "each value once", file=place)
+        return Values(name, choices)
+    if not isinstance(wish, dict) or not {"low", "high"} <= set(wish) <= {"low", "high", "log", "step"}:
+        raise InputError(f"is {wish!r}", _FORM, file=place)
+    return _range(name, wish, place)
+
+
+def _range(name: str, wish: Mapping[str, Any], place: str) -> Range:
+    """A table of ends as a range."""
+    low, high, log, step = wish["low"], wish["high"], wish.get("log", False), wish.get("step")
+    numbers = [number for number in (low, high, step) if number is not None]
+    right = all(isinstance(number, int | float) and type(number) is not bool and isfinite(number) for number in numbers)
+    if not right or not isinstance(log, bool):
+        raise InputError(f"is {dict(wish)!r}", _FORM, file=place)
+    if low >= high or (log and low <= 0) or (step is not None and (step <= 0 or log)):
+        wanted = "low below high; above 0 with log; a step above 0, and none with log"
+        raise InputError(f"is {dict(wish)!r}", wanted, file=place)
+    stated = {field.name: str(field.type) for kind in (TrainingSettings, GradedSettings) for field in fields(kind)}
+    whole = stated.get(name, "float").startswith("int")
+    if name == PRECISION or not stated.get(name, "float").startswith(("int", "float")):
+        raise InputError("is a range", "a list of values", file=place)
+    if whole and not all(isinstance(number, int) for number in numbers):
+        raise InputError(f"is {dict(wish)!r}", "whole numbers", file=place)
+    return Range(name, low, high, log, step, whole or name == DIMENSION)
+
+
+def _scalar(value: object, place: str) -> Value:
+    """A value of a list; a list of its own is written with commas."""
+    if isinstance(value, list) and value:
+        return ",".join(str(_scalar(item, place)) for item in value)
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
+        raise InputError(f"holds {value!r}", "numbers, words, or lists of these", file=place)
+    return value
+
+
+def _check(knob: Knob, settings: Settings, aim: Aim, place: str) -> None:
+    """Raise where a value is none that its setting takes."""
+    for value in knob.choices if isinstance(knob, Values) else (knob.low, knob.high):
+        if knob.name == DIMENSION:
+            right = isinstance(value, int) and 1 <= value <= aim.dimension
+        else:
+            right = knob.name != PRECISION or value in PRECISIONS
+        if knob.name == FADE:
+            right = isinstance(value, int | float) and 0 < value <= 1
+        if not right:
+            raise InputError(f"holds {value!r}", "a width, a precision, or a factor above 0 up to 1", file=place)
+        try:
+            applied(settings, {knob.name: int(value) if getattr(knob, "whole", False) else value})
+        except InputError as error:
+            raise InputError(error.problem, error.expected, file=place) from error
+
+
+def applied(settings: Settings, params: Mapping[str, Value]) -> Settings:
+    """The settings of a trial.
+
+    Args:
+        settings: those that all trials share.
+        params: what the trial chose; dimension and precision say where it is measured and change nothing here.
+
+    Returns:
+        Settings for a training.
+    """
+    values = {name: value for name, value in params.items() if name not in {DIMENSION, PRECISION, FADE}}
+    lists = {name for name, value in settings.flat().items() if isinstance(value, list)} | {"dimension_weights"}
+    chosen: dict[str, Any] = {name: str(value) if name in lists else value for name, value in values.items()}
+    if FADE in params:
+        count = len(settings.evaluation.dimensions or ())
+        chosen["dimension_weights"] = [float(params[FADE]) ** place for place in range(count)]
+    return Settings.from_flat({**settings.flat(), **chosen}, "the study")
+
+
+def grid_of(space: Space) -> list[dict[str, Value]]:
+    """Every point of a space.
+
+    Args:
+        space: of values, or ranges with steps.
+
+    Returns:
+        The points; the last setting changes fastest.
+
+    Raises:
+        InputError: a range has no steps, or there are too many points.
+    """
+    axes = []
+    for knob in space:
+        if knob.grid is None:
+            wanted = "a list of values, or a range with a step"
+            raise InputError(f"a grid cannot hold the range of [tune.space] {knob.name}", wanted)
+        axes.append(knob.grid)
+    count = 1
+    for axis in axes:
+        count *= len(axis)
+    if count > MOST_POINTS:
+        raise InputError(f"the grid has {count:,} points", f"at most {MOST_POINTS:,}, or --search random")
+    return [dict(zip((knob.name for knob in space), values, strict=True)) for values in product(*axes)]
+
+
+def size(space: Space) -> int | None:
+    """How many points there are; None where they cannot be counted."""
+    count = 1
+    for knob in space:
+        if knob.grid is None:
+            return None
+        count *= len(knob.grid)
+    return count

@@ -1,0 +1,241 @@
+"""Where a study is kept, and who works on what: a journal in its folder with file locks, or PostgreSQL with its own.
+
+A lock is held by a process and let go when that dies, however it does: by the kernel where it is a file's, by the
+server where it is a session's. So a trial that is running while nobody holds its lock is one that was killed. Optuna's
+own heartbeats would say so too, a grace period later, and only in a database.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nestvec.errors import InputError, MissingExtraError, NestvecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from optuna.storages import BaseStorage
+
+JOURNAL, LOCKS = "study.journal", ".locks"
+
+
+class Locks(Protocol):
+    """Named locks of a study."""
+
+    def take(self, name: str) -> bool:
+        """Hold a lock unless another process does; says whether it is held."""
+
+    def wait(self, name: str) -> None:
+        """Hold a lock as soon as no other process does."""
+
+    def release(self, name: str) -> None:
+        """Let go of a lock that is held."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class FileLocks:
+    """Locks as files of a folder on one machine.
+
+    Args:
+        folder: where; it is made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._held: dict[str, Any] = {}
+
+    def take(self, name: str) -> bool:
+        """Hold a lock unless another process does; says whether it is held."""
+        stream = (self._folder / name).open("ab")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            return False
+        self._held[name] = stream
+        return True
+
+    def wait(self, name: str) -> None:
+        """Hold a lock as soon as no other process does."""
+        stream = (self._folder / name).open("ab")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        self._held[name] = stream
+
+    def release(self, name: str) -> None:
+        """Let go of a lock that is held."""
+        self._held.pop(name).close()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for name in list(self._held):
+            self.release(name)
+
+
+class ServerLocks:
+    """Locks of a PostgreSQL session.
+
+    Args:
+        url: of the database.
+        study: the study's name: others have locks of their own.
+    """
+
+    def __init__(self, url: str, study: str) -> None:
+        try:
+            from nestvec.stores.postgres.server import connected
+        except ImportError as error:
+            raise MissingExtraError(error.name or "psycopg", "postgres") from error
+        self._connection = connected(url)
+        self._study = zlib.crc32(f"nestvec tune {study}".encode()) - 2**31
+
+    def take(self, name: str) -> bool:
+        """Hold a lock unless another process does; says whether it is held."""
+        return bool(self._ask("pg_try_advisory_lock", name))
+
+    def wait(self, name: str) -> None:
+        """Hold a lock as soon as no other process does."""
+        self._ask("pg_advisory_lock", name)
+
+    def release(self, name: str) -> None:
+        """Let go of a lock that is held."""
+        self._ask("pg_advisory_unlock", name)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._connection.close()
+
+    def _ask(self, function: str, name: str) -> object:
+        """Call one of the server's functions with our two keys."""
+        import psycopg
+
+        keys = self._study, zlib.crc32(name.encode()) - 2**31
+        try:
+            row = self._connection.execute(f"SELECT {function}(%s::int4, %s::int4)", keys).fetchone()
+        except psycopg.Error as error:
+            raise _gone(error) from error
+        return None if row is None else row[0]
+
+
+class JournalLock:
+    """Optuna's lock around a write to the journal, which a killed process lets go of.
+
+    Args:
+        path: the lock's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream: Any = None
+
+    def acquire(self) -> bool:
+        """Hold it, as soon as nobody else does."""
+        stream = self._path.open("ab")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        self._stream = stream
+        return True
+
+    def release(self) -> None:
+        """Let go of it."""
+        self._stream.close()
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a study is kept, open.
+
+    Attributes:
+        storage: Optuna's.
+        locks: who works on what.
+    """
+
+    storage: BaseStorage
+    locks: Locks
+
+    def close(self) -> None:
+        """Let go of all locks and connections."""
+        self.locks.close()
+        engine = getattr(self.storage, "engine", None)
+        if engine is not None:
+            engine.dispose()
+
+
+@contextmanager
+def held(locks: Locks, name: str) -> Iterator[None]:
+    """Hold a lock while the block lasts."""
+    locks.wait(name)
+    try:
+        yield
+    finally:
+        locks.release(name)
+
+
+def open_store(root: Path, url: str | None, study: str) -> Store:
+    """Open where a study is kept.
+
+    Args:
+        root: the study's folder.
+        url: of a PostgreSQL database; None for a journal in the folder.
+        study: its name.
+
+    Returns:
+        What must be closed at the end.
+
+    Raises:
+        InputError: the journal is damaged, or no server answers.
+        MissingExtraError: Optuna is not installed.
+    """
+    try:
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+    except ImportError as error:
+        raise MissingExtraError("optuna", "tune") from error
+    if url is not None:
+        locks: Locks = ServerLocks(url, study)
+        with held(locks, "tables"):  # two who make them at once would get in each other's way
+            return Store(_database(url), locks)
+    locks = FileLocks(root / LOCKS)
+    path, lock = root / JOURNAL, JournalLock(root / LOCKS / "journal")
+    lock.acquire()
+    try:
+        _without_a_torn_end(path)
+    finally:
+        lock.release()
+    try:
+        return Store(JournalStorage(JournalFileBackend(str(path), lock_obj=lock)), locks)  # type: ignore[arg-type]
+    except Exception as error:  # whatever the library makes of a line that is none
+        raise InputError(f"is damaged ({error})", "the journal of a study", file=path) from error
+
+
+def _without_a_torn_end(path: Path) -> None:
+    """Cut off what a killed process left of its last line; the study knows nothing of it yet."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        with path.open("r+b") as stream:
+            stream.truncate(content.rfind(b"\n") + 1)
+
+
+def _database(url: str) -> BaseStorage:
+    """Optuna's tables in a database."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import SQLAlchemyError
+
+    place = "postgresql+psycopg://" + url.partition("://")[2]
+    try:
+        return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
+    except (SQLAlchemyError, RuntimeError) as error:
+        raise _gone(error) from error
+
+
+def _gone(error: Exception) -> NestvecError:
+    """One message for a database that fails us."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return NestvecError(f"the study's database failed ({lines[0][:200]}); finished trials stay")
