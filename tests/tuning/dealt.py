@@ -41,7 +41,7 @@ def work(root, url, slots):
             time.sleep(0.1)
             continue
         trial, slot = taken
-        time.sleep(random.random() * 0.1)
+        time.sleep(0.05 + random.random() * 0.2)
         board.tell(trial, [float(slot)])
         board.let_go(slot)
     store.close()
@@ -62,8 +62,8 @@ if __name__ == "__main__":
     given, killed = (root, url, slots), 0
     random.seed(3)
     workers = [started(given) for _ in range(3)]
-    while killed < kills:
-        time.sleep(0.1 + random.random() * 0.4)
+    for _ in range(kills):  # all of them long before the slots can be finished
+        time.sleep(0.03 + random.random() * 0.12)
         place = random.randrange(len(workers))
         os.kill(workers[place], signal.SIGKILL)
         killed += os.WTERMSIG(os.waitpid(workers[place], 0)[1]) == signal.SIGKILL

@@ -198,10 +198,13 @@ class Board:
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             slot = trial.user_attrs.get(SLOT)
-            if slot is None or self.locks.take(lock_of(slot)):
+            if slot is None:
                 self._fail(trial.number)
-                if slot is not None:
-                    self.locks.release(lock_of(slot))
+            elif self.locks.take(lock_of(slot)):
+                running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+                if any(other.number == trial.number for other in running):  # not ended since it was seen to run
+                    self._fail(trial.number)
+                self.locks.release(lock_of(slot))
 
     def _fail(self, number: int) -> None:
         """Fail a trial that finishes no slot."""
