@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+import warnings
 
 import pytest
 from database import start_server
@@ -30,6 +33,27 @@ def server():
     """The URL of a real PostgreSQL server."""
     with start_server() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A real Ray cluster of two machines as far as Ray can tell: each has a daemon, a store and a processor."""
+    ray = pytest.importorskip("ray")
+    given = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        from ray.cluster_utils import Cluster
+
+        machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        machines.add_node(num_cpus=1)
+        ray.init(address=machines.address, log_to_driver=False, logging_level=logging.ERROR)
+        yield machines
+        ray.shutdown()
+        machines.shutdown()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 @pytest.fixture

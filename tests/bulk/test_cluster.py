@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
-
 import pytest
 from products import Told
 
@@ -15,26 +11,6 @@ from nestvec.bulk.shards import Recipe
 from nestvec.errors import NestvecError
 
 ray = pytest.importorskip("ray")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Two machines as far as Ray can tell: each has a daemon, a store and a processor of its own."""
-    given = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        from ray.cluster_utils import Cluster
-
-        machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        machines.add_node(num_cpus=1)
-        ray.init(address=machines.address, log_to_driver=False, logging_level=logging.ERROR)
-        yield machines
-        ray.shutdown()
-        machines.shutdown()
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def test_a_cluster_gives_the_bytes_that_one_machine_gives(cluster, table, encode_tiny, tmp_path):

@@ -4,36 +4,13 @@ trials are finished once, by both workers, no point twice."""
 from __future__ import annotations
 
 import json
-import logging
 import os
-import warnings
 
 import pytest
 
 import nestvec
 
 SPACE = {"learning_rate": {"low": 1e-5, "high": 3e-4, "log": True}, "epochs": [1, 2]}
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Two machines as far as Ray can tell."""
-    ray = pytest.importorskip("ray")
-    given = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        from ray.cluster_utils import Cluster
-
-        machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        machines.add_node(num_cpus=1)
-        ray.init(address=machines.address, log_to_driver=False, logging_level=logging.ERROR)
-        yield machines
-        ray.shutdown()
-        machines.shutdown()
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def shared(facts, planned):
