@@ -43,7 +43,7 @@ class Loud:
 
 def search(model, source, out, pipe):
     """In this process, to its end."""
-    settings = Settings.from_flat({"source": source, "model": model, **QUICK, "epochs": 3})
+    settings = Settings.from_flat({"source": source, "model": model, **QUICK, "epochs": 2})
     tune_settings(settings, Plan.of(PLAN), Path(out), Loud(pipe))
 
 
