@@ -14,7 +14,6 @@ from nestvec.errors import InputError
 from nestvec.evaluation.metrics import UNJUDGED, recall
 from nestvec.evaluation.surface import FULL, PLAIN, Point
 from nestvec.finished import read_finished
-from nestvec.reading import read_table
 from nestvec.recommend import PRETRAINED
 from nestvec.settings import CUTOFF
 from nestvec.vectors.models import find_model
@@ -65,7 +64,7 @@ class Delivered:
         Returns:
             Ids and texts, in the order of `vectors`.
         """
-        return self._documents
+        return self.finished.catalogue
 
     def queries(self) -> tuple[list[str], list[str], list[str]]:
         """The queries that were measured.
@@ -73,15 +72,15 @@ class Delivered:
         Returns:
             Ids, texts, and each one's split, `validation` or `test`, in the order of `query_vectors`.
         """
-        return self._queries
+        return self.finished.queries
 
     def vectors(self) -> NDArray[np.float32]:
         """(d, full width) float32 of the documents, rows of unit length, memory-mapped."""
-        return self._encoded[len(self._queries[0]) :]
+        return self._encoded[len(self.finished.queries[0]) :]
 
     def query_vectors(self) -> NDArray[np.float32]:
         """(q, full width) float32 of the queries, rows of unit length, memory-mapped."""
-        return self._encoded[: len(self._queries[0])]
+        return self._encoded[: len(self.finished.queries[0])]
 
     @cached_property
     def judged(self) -> dict[str, dict[str, int]]:
@@ -112,18 +111,6 @@ class Delivered:
         return float(recall(rows, least, relevant).mean())
 
     @cached_property
-    def _documents(self) -> tuple[list[str], list[str]]:
-        """Read once."""
-        table = read_table(self.folder.path("catalogue"), ["document_id", "document"])
-        return table["document_id"].to_pylist(), table["document"].to_pylist()
-
-    @cached_property
-    def _queries(self) -> tuple[list[str], list[str], list[str]]:
-        """Read once."""
-        table = read_table(self.folder.path("queries"), ["query_id", "query", "split"])
-        return table["query_id"].to_pylist(), table["query"].to_pylist(), table["split"].to_pylist()
-
-    @cached_property
     def _encoded(self) -> NDArray[np.float32]:
         """Queries, then documents."""
         path = self.folder.embeddings(self.point.system)
@@ -131,7 +118,7 @@ class Delivered:
             found: NDArray[np.float32] = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"cannot be read ({error})", "the vectors of a finished run", file=path) from error
-        wanted = len(self._queries[0]) + len(self._documents[0]), self.model.width
+        wanted = len(self.finished.queries[0]) + len(self.finished.catalogue[0]), self.model.width
         if found.shape != wanted or found.dtype != np.float32:
             problem = f"is damaged: it holds {' by '.join(map(str, found.shape))} numbers of {found.dtype}"
             raise InputError(problem, f"{wanted[0]} by {wanted[1]} of float32", file=path)

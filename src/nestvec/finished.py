@@ -109,6 +109,18 @@ class Finished:
             raise InputError("is damaged: seed or resamples", "whole numbers", file=self.folder.path("config"))
         return values[0], values[1]
 
+    @cached_property
+    def catalogue(self) -> tuple[list[str], list[str]]:
+        """Ids and texts of the documents, in the order of their vectors."""
+        table = read_table(self.folder.path("catalogue"), ["document_id", "document"])
+        return table["document_id"].to_pylist(), table["document"].to_pylist()
+
+    @cached_property
+    def queries(self) -> tuple[list[str], list[str], list[str]]:
+        """Ids, texts and splits, `validation` or `test`, of the queries that were measured, as their vectors lie."""
+        table = read_table(self.folder.path("queries"), ["query_id", "query", "split"])
+        return table["query_id"].to_pylist(), table["query"].to_pylist(), table["split"].to_pylist()
+
     def judgements(self) -> dict[tuple[str, str], str]:
         """Query and document of the test split to the gain, as written."""
         lines = read_fields(self.folder.path("qrels"), 4)

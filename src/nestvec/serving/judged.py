@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nestvec.files import RunFolder
+    from nestvec.finished import Finished
 
 _COLUMNS = ["query_id", "document_id", "grade", "split"]
 _FIRST = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)]  # what is said of a query in several
@@ -60,13 +61,13 @@ class Judgements:
 
     def __init__(self, folder: RunFolder) -> None:
         self.grades = load_json(folder.path("grades"), Grades)
-        path = folder.path("records")
-        texts = read_table(path, ["query"])["query"].combine_chunks().dictionary_encode()
+        table = read_table(folder.path("records"), ["query", *_COLUMNS])
+        texts = table["query"].combine_chunks().dictionary_encode()
         self._queries = {text: row for row, text in enumerate(texts.dictionary.to_pylist())}
         numbers = texts.indices.to_numpy(zero_copy_only=False)
         self._order = np.argsort(numbers, kind="stable")
         self._first = np.searchsorted(numbers[self._order], np.arange(len(self._queries) + 1))
-        self._records = read_table(path, _COLUMNS)
+        self._records = table.select(_COLUMNS)
 
     def __contains__(self, query: object) -> bool:
         """Whether a text was judged."""
@@ -84,11 +85,11 @@ class Judgements:
         return Judged(ids[splits.index(split)], split, found, self.grades.threshold)
 
 
-def rows_of_queries(folder: RunFolder) -> dict[str, int]:
+def rows_of_queries(finished: Finished) -> dict[str, int]:
     """Where the vectors of the queries that were measured are.
 
     Args:
-        folder: of a finished run.
+        finished: the run.
 
     Returns:
         Text to row; of one asked several times, the first on test.
@@ -96,7 +97,7 @@ def rows_of_queries(folder: RunFolder) -> dict[str, int]:
     Raises:
         InputError: a file is missing or damaged.
     """
-    table = read_table(folder.path("queries"), ["query", "split"])
-    asked = list(enumerate(zip(table["query"].to_pylist(), table["split"].to_pylist(), strict=True)))
+    _, texts, splits = finished.queries
+    asked = list(enumerate(zip(texts, splits, strict=True)))
     asked.sort(key=lambda each: (each[1][1] == PARTS[TEST], -each[0]))  # what comes later counts
     return {query: row for row, (query, _) in asked}

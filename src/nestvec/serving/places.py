@@ -7,17 +7,17 @@ are let go when there are too many bytes of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cachetools import LRUCache, cached
 
-from nestvec.stores.exact import Part, Parts
+from nestvec.stores.exact import Part, Parts, by_score
 from nestvec.stores.scan import Scan
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.processors import processors
-from nestvec.vectors.topk import rerank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,14 +84,9 @@ class Place:
         Returns:
             (min(k, d),) rows in tie order, best first, and their float32 scores.
         """
-        asked = prefix(query[None], self.dimension)
-
-        def scored(rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            rows = np.sort(rows)
-            places, scores = rerank(asked, self._codes(rows), np.arange(len(rows))[None], self.searched.codec.decode)
-            return rows[places[0]], scores[0]
-
-        rows, scores = self.searched.best(asked[0], k, scored, pool)
+        asked = prefix(query[None], self.dimension)[0]
+        scored = partial(by_score, self.searched.codec, asked, codes=self._codes)
+        rows, scores = self.searched.best(asked, k, scored, pool)
         return rows[:k], scores[:k]
 
     def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:

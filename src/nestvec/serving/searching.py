@@ -212,7 +212,7 @@ def _found(
         "dimension": point.dimension,
         "precision": point.precision,
         "bytes_per_vector": point.bytes_per_vector,
-        "documents": service.facts()["index"]["documents"] if target.index else service.documents,
+        "documents": service.indexed if target.index else service.documents,
         "source": "index" if target.index else "run",
         "encode_ms": round(1000 * encoding, 3),
         "search_ms": round(1000 * seconds, 3),

@@ -18,7 +18,6 @@ from nestvec.evaluation.baselines import BM25, Bm25
 from nestvec.evaluation.surface import Catalogue
 from nestvec.finished import read_finished
 from nestvec.indexing.index import is_built, open_index
-from nestvec.reading import read_table
 from nestvec.serving.facts import facts_of, place_of
 from nestvec.serving.judged import Judgements, rows_of_queries
 from nestvec.serving.once import Once
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.evaluation.surface import Point
-    from nestvec.files import RunFolder
     from nestvec.finished import Finished
     from nestvec.indexing.index import Index
     from nestvec.serving.judged import Judged
@@ -69,7 +67,7 @@ class Service:
         self.default, self.systems = self._points.default, tuple(self._points.measured)
         dense = {name: points for name, points in self._points.measured.items() if name != BM25}
         self._dense = {name: System.read(finished, points) for name, points in dense.items()}
-        self._catalogue, self._rows = _catalogue(finished.folder), rows_of_queries(finished.folder)
+        self._catalogue, self._rows = Catalogue(*finished.catalogue), rows_of_queries(finished)
         self._judgements = Judgements(finished.folder)
         vectors, codecs = (
             {name: getattr(system, part) for name, system in self._dense.items()} for part in ("documents", "codecs")
@@ -148,6 +146,12 @@ class Service:
     def documents(self) -> int:
         """How many documents were measured."""
         return len(self._catalogue.ids)
+
+    @property
+    def indexed(self) -> int:
+        """How many documents are in the index now; 0 where there is none."""
+        with self._asking:
+            return len(self.index.store) if self.index else 0
 
     def point(self, system: str | None = None, dimension: int | None = None, precision: str | None = None) -> Point:
         """A measured point; what is not named is the default's if the system is its own, else full.
@@ -269,8 +273,7 @@ class Service:
         """What the index serves, and how many documents are in it."""
         if self.index is None:
             return None
-        with self._asking:
-            return {**place_of(self.index.delivered.point), "documents": len(self.index.store)}
+        return {**place_of(self.index.delivered.point), "documents": self.indexed}
 
     def _indexed_words(self) -> Bm25:
         """The documents' words; in tie order."""
@@ -288,9 +291,3 @@ class Service:
         ids, texts = self._catalogue.ids, self._catalogue.texts
         found = zip(self._catalogue.order[rows].tolist(), scores.tolist(), strict=True)
         return [Hit(ids[row], score, texts[row]) for row, score in found]
-
-
-def _catalogue(folder: RunFolder) -> Catalogue:
-    """The documents, in the order of their vectors."""
-    table = read_table(folder.path("catalogue"), ["document_id", "document"])
-    return Catalogue(table["document_id"].to_pylist(), table["document"].to_pylist())

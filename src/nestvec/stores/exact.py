@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,6 +91,25 @@ class Parts:
             room *= _MORE
 
 
+def by_score(
+    codec: Codec, query: NDArray[np.float32], rows: NDArray[np.int64], codes: Callable[[NDArray[np.int64]], Any]
+) -> Scored:
+    """(r,) rows by the exact scores of their codes, highest first.
+
+    Args:
+        codec: what made the codes.
+        query: (d,) float32, as wide as what they stand for.
+        rows: in any order.
+        codes: gives ascending rows their codes.
+
+    Returns:
+        The rows and their float32 scores.
+    """
+    rows = np.sort(rows)
+    order, scores = rerank(query[None], codes(rows), np.arange(len(rows))[None], codec.decode)
+    return rows[order[0]], scores[0]
+
+
 @dataclass(frozen=True)
 class View:
     """What of a generation is searched.
@@ -131,11 +151,8 @@ class View:
 
     def _scored(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64]) -> Scored:
         """(r,) rows by their exact scores at a stage, highest first."""
-        asked = prefix(query[None], self.generation.about.stages[stage].dimension)
-        rows = np.sort(rows)
-        codes, decode = self.generation.codes(stage, rows), self.generation.codecs[stage].decode
-        order, scores = rerank(asked, codes, np.arange(len(rows))[None], decode)
-        return rows[order[0]], scores[0]
+        asked = prefix(query[None], self.generation.about.stages[stage].dimension)[0]
+        return by_score(self.generation.codecs[stage], asked, rows, partial(self.generation.codes, stage))
 
     def _ranked(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> list[tuple[Found, float]]:
         """The k best documents of (r,) rows with falling scores; of equal ones the greater id first."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from nestvec.data.records import Records
     from nestvec.data.task import Task
+    from nestvec.evaluation.ranking import Vectors
     from nestvec.training.examples import Texts
     from nestvec.training.tokens import Tokens
 
@@ -53,6 +54,13 @@ class Validation:
     points: Sequence[tuple[int, str]]
     compute: str
 
+    def encoded(self, model: SentenceTransformer) -> Vectors:
+        """(q, w) and (d, w) float32 of the queries and the documents by a model as it stands, rows of unit length."""
+        queries, documents = (
+            encode_tokens(model, self.tokens, rows, self.compute) for rows in (self.queries, self.documents)
+        )
+        return queries, documents
+
     def __call__(self, model: SentenceTransformer) -> dict[str, float]:
         """Measure a model.
 
@@ -63,15 +71,13 @@ class Validation:
             `recall@10.384.float32`, `ndcg@10.384.float32`, … per point, and the aim: `recall`, the mean of recall@10
             over the points, with its standard error over the queries, `recall_error`.
         """
-        queries, documents = (
-            encode_tokens(model, self.tokens, rows, self.compute) for rows in (self.queries, self.documents)
-        )
+        vectors = self.encoded(model)
         found: dict[str, float] = {}
-        recalls = np.zeros(len(queries))
+        recalls = np.zeros(len(self.queries))
         for dimension, precision in self.points:
             grid = ((dimension,), (precision,))
-            (ranking,) = rank_dense("", (queries, documents), self.catalogue, grid)
-            measured = self.judgements.measure(np.arange(len(queries)), ranking.rows)
+            (ranking,) = rank_dense("", vectors, self.catalogue, grid)
+            measured = self.judgements.measure(np.arange(len(self.queries)), ranking.rows)
             recalls += measured["recall@10"] / len(self.points)
             found |= {f"{name}.{dimension}.{precision}": float(measured[name].mean()) for name in MEASURED}
         error = float(recalls.std() / np.sqrt(len(recalls)))

@@ -11,7 +11,6 @@ from nestvec.errors import InputError, NestvecError
 from nestvec.evaluation.ranking import rank_dense
 from nestvec.evaluation.surface import FULL
 from nestvec.settings import PRECISIONS, metrics
-from nestvec.training.tokens import encode_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,10 +116,7 @@ def measure(model: SentenceTransformer, validation: Validation, aim: Aim, place:
     Raises:
         NestvecError: its vectors are no numbers.
     """
-    queries, documents = (
-        encode_tokens(model, validation.tokens, rows, validation.compute)
-        for rows in (validation.queries, validation.documents)
-    )
+    queries, documents = validation.encoded(model)
     if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
         raise NestvecError("the model's vectors are no numbers; a lower --learning-rate is the usual remedy")
     grid = ((place[0],), (place[1],))

@@ -108,9 +108,10 @@ def set_up(settings: Settings, plan: Plan, root: Path) -> Study:
     if plan.is_size:  # the small ones first, so that something can be seen early
         fixed = tuple(sorted(fixed, key=lambda params: (params[SHARE], params[REPEAT])))
     name = plan.study or root.resolve().name
-    study = Study(plan, Bench(hidden, aim, root), prepared.settings, _rules(plan, slots, fixed, space), root, name)
-    rules = replace(study.rules, directions=tuple(aim.directions), seed=settings.seed, identity=_identity(study))
-    return replace(study, rules=rules)
+    pruner = "none" if plan.is_size else plan.pruner
+    rules = Rules(plan.search, slots, fixed, space, pruner, tuple(aim.directions), settings.seed, identity="")
+    study = Study(plan, Bench(hidden, aim, root), prepared.settings, rules, root, name)
+    return replace(study, rules=replace(rules, identity=_identity(study)))  # which is of all the rest
 
 
 def _one_system(settings: Settings) -> Settings:
@@ -143,12 +144,6 @@ def _space(plan: Plan, settings: Settings, aim: Aim) -> Space:
     if plan.space is not None:
         return read_space(plan.space, settings, aim, plan.where)
     return default_space(settings.training.systems[0], plan.search == "grid", aim, settings)
-
-
-def _rules(plan: Plan, slots: int, fixed: tuple[dict[str, Any], ...], space: Space) -> Rules:
-    """How trials are chosen, but for what the whole study decides."""
-    pruner = "none" if plan.is_size else plan.pruner
-    return Rules(plan.search, slots, fixed, space, pruner, (), 0, "")
 
 
 def _table(study: Study) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from itertools import product
-from math import floor, isfinite
+from math import floor, isfinite, prod
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 FADE = "dimension_fade"  # what each width counts beside the next wider one; becomes dimension_weights
 _NOT_TUNED = {"model", "model_sha256", "report_to", "systems", "compute"}
-_TUNED = {field.name for kind in (TrainingSettings, GradedSettings) for field in fields(kind)} - _NOT_TUNED
+_TYPES = {field.name: str(field.type) for kind in (TrainingSettings, GradedSettings) for field in fields(kind)}
+_TUNED = set(_TYPES) - _NOT_TUNED
 _FORM = "a list of values, or a range such as {low = 1e-5, high = 1e-3, log = true}"
 MOST_POINTS = 10_000  # of a grid
 
@@ -194,9 +195,9 @@ def _range(name: str, wish: Mapping[str, Any], place: str) -> Range:
     if low >= high or (log and low <= 0) or (step is not None and (step <= 0 or log)):
         wanted = "low below high; above 0 with log; a step above 0, and none with log"
         raise InputError(f"is {dict(wish)!r}", wanted, file=place)
-    stated = {field.name: str(field.type) for kind in (TrainingSettings, GradedSettings) for field in fields(kind)}
-    whole = stated.get(name, "float").startswith("int")
-    if name == PRECISION or not stated.get(name, "float").startswith(("int", "float")):
+    kind = _TYPES.get(name, "float")
+    whole = kind.startswith("int")
+    if name == PRECISION or not kind.startswith(("int", "float")):
         raise InputError("is a range", "a list of values", file=place)
     if whole and not all(isinstance(number, int) for number in numbers):
         raise InputError(f"is {dict(wish)!r}", "whole numbers", file=place)
@@ -266,9 +267,7 @@ def grid_of(space: Space) -> list[dict[str, Value]]:
             wanted = "a list of values, or a range with a step"
             raise InputError(f"a grid cannot hold the range of [tune.space] {knob.name}", wanted)
         axes.append(knob.grid)
-    count = 1
-    for axis in axes:
-        count *= len(axis)
+    count = prod(map(len, axes))
     if count > MOST_POINTS:
         raise InputError(f"the grid has {count:,} points", f"at most {MOST_POINTS:,}, or --search random")
     return [dict(zip((knob.name for knob in space), values, strict=True)) for values in product(*axes)]
@@ -276,9 +275,6 @@ def grid_of(space: Space) -> list[dict[str, Value]]:
 
 def size(space: Space) -> int | None:
     """How many points there are; None where they cannot be counted."""
-    count = 1
-    for knob in space:
-        if knob.grid is None:
-            return None
-        count *= len(knob.grid)
-    return count
+    axes = [knob.grid for knob in space]
+    counted = [len(axis) for axis in axes if axis is not None]
+    return prod(counted) if len(counted) == len(axes) else None
