@@ -24,6 +24,7 @@ from transformers.trainer_utils import SaveStrategy
 
 from nestvec.data.sample import make_sample
 from nestvec.evaluation.metrics import Judgements
+from nestvec.models.load import quiet
 from nestvec.settings import Settings
 from nestvec.training.batches import Collator, columns
 from nestvec.training.examples import Examples, Texts
@@ -33,7 +34,6 @@ from nestvec.training.systems import SYSTEMS, objective
 from nestvec.training.tokens import tokenise
 from nestvec.training.train import _arguments
 from nestvec.training.trainer import Trainer, Watcher
-from nestvec.vectors.models import quiet
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -17,7 +17,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from nestvec.prepared import Prepared, prepare
+from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.settings import Settings
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import top_k

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
 
-from nestvec.files import RunFolder
+from nestvec.runs.folder import RunFolder
 from nestvec.settings import DEFAULT_MODEL
 from nestvec.training.trainer import last_checkpoint
 

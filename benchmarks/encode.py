@@ -36,14 +36,15 @@ import numpy as np
 from _blocks import LENGTHS, write_texts
 
 from nestvec.data.load import load_records
-from nestvec.encoders.batches import reader_of
-from nestvec.encoders.encoder import open_encoder
-from nestvec.encoders.graph import default_prompt, input_names, write_onnx
-from nestvec.encoders.graph_encoder import GraphEncoder, opening
-from nestvec.encoders.quantise import TEXTS, quantise_onnx, quantise_openvino
+from nestvec.models.batches import reader_of
+from nestvec.models.compute import choose_compute, processors
+from nestvec.models.encoder import open_encoder
+from nestvec.models.find import find_model
+from nestvec.models.graph import default_prompt, input_names, write_onnx
+from nestvec.models.graph_encoder import GraphEncoder, opening
+from nestvec.models.load import load_model
+from nestvec.models.quantise import TEXTS, quantise_onnx, quantise_openvino
 from nestvec.settings import DEFAULT_MODEL, DataSettings
-from nestvec.vectors.models import find_model, load_model
-from nestvec.vectors.processors import choose_compute, processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

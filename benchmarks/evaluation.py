@@ -172,8 +172,9 @@ def child(folder: Path, side: str, whole: bool) -> None:
     """Run one side, and write its figures, seconds and peak memory to the folder."""
     import sentence_transformers  # noqa: F401 - both have it loaded before the clock starts
 
-    from nestvec.vectors.encode import encode
-    from nestvec.vectors.models import find_model, load_model
+    from nestvec.models.encode import encode
+    from nestvec.models.find import find_model
+    from nestvec.models.load import load_model
 
     texts = Texts(**json.loads((folder / "texts.json").read_text(encoding="utf-8")))
     stored = folder / "queries.npy", folder / "documents.npy"

@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nestvec.delivered import choose
 from nestvec.indexing.index import open_index
+from nestvec.runs.delivered import choose
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from nestvec.delivered import of_point
-from nestvec.finished import read_finished
+from nestvec.runs.delivered import of_point
+from nestvec.runs.finished import read_finished
 
 PLAIN = "import sys; from sentence_transformers import SentenceTransformer as M; [M(path) for path in sys.argv[1:]]"
 

@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from nestvec.delivered import of_point
-from nestvec.finished import read_finished
+from nestvec.runs.delivered import of_point
+from nestvec.runs.finished import read_finished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

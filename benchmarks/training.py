@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from _blocks import Bench, Record, Variant, wait_for_device
 
+from nestvec.models.compute import choose_compute, use_processors
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
 from nestvec.settings import DEFAULT_MODEL
-from nestvec.vectors.models import find_model, load_model
-from nestvec.vectors.processors import choose_compute, use_processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nestvec.evaluation.significance import Bootstrap
-from nestvec.evaluation.surface import Point
-from nestvec.recommend import Evidence, recommend
+from nestvec.point import Point
+from nestvec.recommending.choose import Evidence, recommend
 from nestvec.settings import RecommendationSettings
 
 BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "int2": 2, "binary": 1}

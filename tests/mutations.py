@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tables import rows
 
 from nestvec.errors import InputError
-from nestvec.prepared import read_task
+from nestvec.pipeline.inputs import read_task
 from nestvec.settings import DataSettings, Settings
 
 if TYPE_CHECKING:

@@ -282,7 +282,7 @@ def test_the_columns_of_rejected_rows_are_explained():
 
 
 def test_the_run_folder_is_documented():
-    from nestvec.files import LAYOUT
+    from nestvec.runs.folder import LAYOUT
 
     [tree] = [block for block in blocks(README, "text") if block.startswith("runs/mine/")]
     for path in LAYOUT.values():

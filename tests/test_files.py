@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from full_disk import full_from
 
-from nestvec.config import config_text
 from nestvec.errors import InputError, NestvecError
-from nestvec.files import LAYOUT, RunFolder, claim_folder, read_json, replacing, sha256, write_json, write_text
+from nestvec.files import read_json, replacing, sha256, write_json, write_text
+from nestvec.runs.config import config_text
+from nestvec.runs.folder import LAYOUT, RunFolder, claim_folder
 from nestvec.settings import Settings
 
 

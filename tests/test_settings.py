@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.config import config_text, read_config
 from nestvec.errors import InputError
-from nestvec.settings import PRECISIONS, TRAINABLE, Settings, metrics, parsed_stages, sections
+from nestvec.point import PRECISIONS
+from nestvec.runs.config import config_text, read_config
+from nestvec.settings import (
+    TRAINABLE,
+    Settings,
+    metrics,
+    parsed_stages,
+    sections,
+)
 
 NAMES = {entry.name for kind in sections().values() for entry in fields(kind)} | {"seed"}
 NAN, INF = float("nan"), float("inf")

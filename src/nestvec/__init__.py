@@ -9,17 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nestvec.bulk import Encoded, encode
-    from nestvec.checking import Check, check
-    from nestvec.comparing import RunComparison, compare
+    from nestvec.encoding import Encoded, encode
     from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
     from nestvec.exporting import Exported, export
     from nestvec.indexing.index import Index, build_index, open_index, search
-    from nestvec.pipeline import Run, evaluate, load_run, run
-    from nestvec.reproducing import Reproduction, reproduce
+    from nestvec.pipeline.checking import Check, check
+    from nestvec.pipeline.comparing import RunComparison, compare
+    from nestvec.pipeline.reproducing import Reproduction, reproduce
+    from nestvec.pipeline.run import evaluate, run
+    from nestvec.runs.run import Run, load_run
     from nestvec.serving import serve
     from nestvec.settings import Settings
-    from nestvec.tuning.job import Tuned, tune
+    from nestvec.tuning.study import Tuned, tune
 
 __version__ = "0.1.0"
 

@@ -11,6 +11,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
+from nestvec.point import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cose
 MOST_NEGATIVES = 50  # mined per query
 _UP_TO_NEGATIVES = f"0 to {MOST_NEGATIVES}"
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
-PRECISIONS = ("float32", "float16", "int8", "int4", "int2", "binary")
 PROTOCOLS = ("leak-free", "by-query", "published")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")

@@ -8,7 +8,8 @@ import pytest
 
 from nestvec.evaluation.baselines import principal_axes
 from nestvec.evaluation.ranking import fuse, rank_bm25, rank_dense, rank_principal, rank_two_stage
-from nestvec.evaluation.surface import HYBRID, PCA, TWO_STAGE, Catalogue, Point, Ranking
+from nestvec.evaluation.surface import Catalogue, Ranking
+from nestvec.point import HYBRID, PCA, TWO_STAGE, Point
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import top_k

@@ -20,19 +20,15 @@ from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.significance import Bootstrap, effect_size, holm, outcomes
 from nestvec.evaluation.surface import (
     COMPARED,
-    HYBRID,
-    PCA,
-    TWO_STAGE,
     Catalogue,
-    Point,
     Ranking,
     Topics,
     compare,
-    full_width,
     save_values,
     summarise,
     write_trec_run,
 )
+from nestvec.point import HYBRID, PCA, TWO_STAGE, Point, full_width
 
 RELEVANT = 1500
 BM25 = Point("bm25", None, None, None)

@@ -10,8 +10,8 @@ from tables import rows, write_csv
 from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
-from nestvec.delivered import choose
 from nestvec.exporting import export
+from nestvec.runs.delivered import choose
 from nestvec.vectors.codecs import prefix
 
 WIDTHS = {"pretrained": 48, "tiny": 96}

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from nestvec.encoders.card import read_card
-from nestvec.encoders.encoder import open_encoder
 from nestvec.errors import InputError
+from nestvec.models.card import read_card
+from nestvec.models.encoder import open_encoder
 
 
 @pytest.fixture

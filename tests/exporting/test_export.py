@@ -12,13 +12,13 @@ import pytest
 from full_disk import full_from
 from sentence_transformers import SentenceTransformer
 
-from nestvec.delivered import choose
-from nestvec.encoders.card import read_card
 from nestvec.errors import InputError, NestvecError
 from nestvec.exporting import export
 from nestvec.exporting.targets import calibration_texts
 from nestvec.files import sha256
-from nestvec.vectors.models import find_model
+from nestvec.models.card import read_card
+from nestvec.models.find import find_model
+from nestvec.runs.delivered import choose
 from nestvec.vectors.stored import load_codecs
 
 ALONE = """
@@ -189,7 +189,7 @@ def test_what_no_export_made_is_not_replaced(run, tmp_path):
 def test_nothing_is_reported_to_a_librarys_makers():
     """In a process of its own: under pytest the library is silent anyway."""
     code = (
-        "from nestvec.encoders import quantise\n"
+        "from nestvec.models import quantise\n"
         "with quantise._nncf() as nncf:\n"
         "    import sys, nncf.telemetry.decorator as used\n"
         "assert type(used.telemetry).__name__ == 'MagicMock', used.telemetry\n"

@@ -10,10 +10,11 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 from tiny_mpnet import WIDTH
 
-from nestvec.encoders.graph import default_prompt, input_names, write_onnx
 from nestvec.errors import InputError
+from nestvec.models.find import find_model
+from nestvec.models.graph import default_prompt, input_names, write_onnx
+from nestvec.models.load import load_model
 from nestvec.vectors.codecs import prefix
-from nestvec.vectors.models import find_model, load_model
 
 BATCHES = (["x"], ["a b c d e f"] * 3, ["one two", "three " * 100, "f"] * 7, ["écrou M8 \U0001f529", "", "  saw "])
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import ModelCard
 
-from nestvec.delivered import choose
 from nestvec.exporting.model_card import readme
+from nestvec.runs.delivered import choose
 
 TARGETS = ("sentence-transformers", "onnx", "openvino")
 

@@ -217,7 +217,7 @@ def test_a_failed_build_leaves_the_index_that_was_there(run, tmp_path, typed):
 
 def test_encoding_that_was_done_is_not_done_again(run, products, monkeypatch):
     """A build that is killed between encoding and its end goes on with the vectors that are there."""
-    import nestvec.bulk as bulk
+    import nestvec.encoding as bulk
     from nestvec.stores.embedded import EmbeddedStore
 
     whole, calls = bulk.encode, []
@@ -232,7 +232,8 @@ def test_encoding_that_was_done_is_not_done_again(run, products, monkeypatch):
 
 
 def test_vectors_of_queries_are_the_models_own(run):
-    from nestvec.vectors.models import find_model, load_model
+    from nestvec.models.find import find_model
+    from nestvec.models.load import load_model
 
     index = build_index(run, system="pretrained")
     [hit] = index.search("claw hammer", 1)

@@ -12,10 +12,10 @@ from report_browser import launched
 from report_fixture import write_run
 from report_page import BLANK, Page
 
-from nestvec.files import RunFolder
 from nestvec.report import write_report
 from nestvec.report.content import read_content
 from nestvec.report.html import render
+from nestvec.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

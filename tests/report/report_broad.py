@@ -14,7 +14,7 @@ from report_page import Page
 from nestvec.files import write_json
 
 if TYPE_CHECKING:
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
 MINUS = "\u2212"
 BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "int2": 2, "binary": 1}

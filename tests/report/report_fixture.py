@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from report_world import MARKUP, SPLITS, invent, trained_as_told
 
-from nestvec.files import RunFolder, write_json, write_text
+from nestvec.files import write_json, write_text
+from nestvec.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from report_page import FIGURES
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from report_page import FIGURES
 if TYPE_CHECKING:
     from report_page import Page
 
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
 METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
 

@@ -17,7 +17,7 @@ from nestvec.report import write_report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
 FILES = (
     "config",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from report_page import Page
 
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestvec.evaluation.surface import Point
+from nestvec.point import Point
 from nestvec.report import html
-from nestvec.report.facts import Measure
+from nestvec.runs.schema import Measure
 
 NBSP = "\u00a0"
 

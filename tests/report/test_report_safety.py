@@ -23,7 +23,7 @@ from nestvec.report.html import render
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
 LOADING = ("src", "srcset", "href", "xlink:href", "action", "data", "poster", "background", "formaction", "ping")
 TABLES = ("surface", "frontier", "comparisons", "steps")

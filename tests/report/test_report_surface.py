@@ -17,9 +17,9 @@ from report_broad import FULL as BEST
 from report_broad import NAMES, WIDTHS, draw_words, read, recall, signed, size, surface, value
 from report_page import BLANK, Page
 
-from nestvec.files import RunFolder
 from nestvec.report.content import read_content
 from nestvec.report.html import render
+from nestvec.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

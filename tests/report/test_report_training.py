@@ -25,7 +25,7 @@ from nestvec.settings import TRAINABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
     Rendered = Callable[[str, Callable[[Any], object]], Page]
 

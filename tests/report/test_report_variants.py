@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
     Rendered = Callable[[str, Callable[[Any], object]], Page]
 

@@ -52,8 +52,8 @@ def test_one_text_is_a_list_of_one(client):
 def test_many_texts_come_back_in_order(client, shop):
     texts = [f"hammer number {number} " + "long " * (number % 50) for number in range(300)]
     found = client.embeddings.create(model="pretrained", input=texts, dimensions=96).data
+    from nestvec.models.find import find_model
     from nestvec.settings import DEFAULT_MODEL
-    from nestvec.vectors.models import find_model
 
     wanted = SentenceTransformer(str(find_model(DEFAULT_MODEL).path), truncate_dim=96)
     np.testing.assert_allclose(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from nestvec.finished import read_finished
+from nestvec.runs.finished import read_finished
 from nestvec.serving import places
 from nestvec.serving.places import Place, Places
 from nestvec.serving.points import Points

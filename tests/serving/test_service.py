@@ -13,9 +13,9 @@ from tables import THINGS, rows, write_csv
 
 from nestvec.errors import InputError
 from nestvec.indexing.index import Columns, build_index
+from nestvec.models.find import find_model
 from nestvec.serving.service import Service, UnknownPointError
 from nestvec.stores.store import Condition
-from nestvec.vectors.models import find_model
 
 
 def place(point):

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from tables import rows, write_csv
 
-from nestvec.prepared import prepare
+from nestvec.models.load import load_model
+from nestvec.pipeline.inputs import prepare
 from nestvec.settings import Settings
 from nestvec.training.job import make_job
-from nestvec.vectors.models import load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.prepared import Prepared
+    from nestvec.pipeline.inputs import Prepared
     from nestvec.training.job import Job
 
 QUICK = {"batch_size": 8, "compute": "float32", "epochs": 2, "validate_every": 8}

@@ -11,9 +11,10 @@ from datasets import Dataset
 from judged import BLADES, CLAW, HACKSAW, HAMMER, SAW, SLEDGE, by_hand
 from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
 from nestvec.training.batches import Collator, columns
 from nestvec.training.tokens import passes, tokenise
-from nestvec.vectors.models import find_model, load_model
 
 
 @pytest.fixture(scope="module")

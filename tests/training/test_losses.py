@@ -38,7 +38,9 @@ from sentence_transformers.sentence_transformer.losses import (
 from tiny_mpnet import save_tiny_mpnet
 from torch.nn import functional
 
-from nestvec.evaluation.surface import FULL
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
+from nestvec.point import FULL
 from nestvec.settings import Settings
 from nestvec.training.batches import Collator
 from nestvec.training.losses import SCALE, listwise
@@ -46,7 +48,6 @@ from nestvec.training.objective import Objective, Term, coded
 from nestvec.training.systems import SYSTEMS, objective
 from nestvec.training.tokens import tokenise
 from nestvec.vectors.codecs import CODECS
-from nestvec.vectors.models import find_model, load_model
 
 MATRICES = {  # one in the middle of each model
     "MiniLM": "0.model.encoder.layer.3.attention.self.query.weight",

@@ -10,10 +10,11 @@ import torch
 from judged import CLAW, HACKSAW, HAMMER, LEVEL, SHOVEL, VOLTS, by_hand
 
 from nestvec.evaluation.metrics import UNJUDGED, Judgements
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
 from nestvec.training import mining
 from nestvec.training.mining import mine
 from nestvec.training.tokens import tokenise
-from nestvec.vectors.models import find_model, load_model
 
 WIDE = 0.95
 

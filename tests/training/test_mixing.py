@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
 from nestvec.training.mixing import mix
-from nestvec.vectors.models import find_model, load_model
 
 MATRIX = "0.model.encoder.layer.2.attention.self.query.weight"
 

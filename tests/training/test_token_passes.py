@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from judged import by_hand
 from torch.nn import functional
 
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
 from nestvec.training import tokens as module
 from nestvec.training.tokens import Tokens, encode_tokens, passes, tokenise
-from nestvec.vectors.models import find_model, load_model
 
 TEXTS = [*by_hand().texts, "", "naïve café №1", "a screwdriver with a very long description " * 60]
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=9)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from judged import from_table
 
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
 from nestvec.training import validation as module
 from nestvec.training.tokens import tokenise
 from nestvec.training.validation import make_validation
 from nestvec.vectors.codecs import CODECS
-from nestvec.vectors.models import find_model, load_model
 
 POINTS = ((384, "float32"), (48, "float32"), (384, "binary"))
 QUERIES = 60

@@ -21,7 +21,7 @@ from studies import QUICK
 import nestvec.training.train  # noqa: F401
 from nestvec.settings import Settings
 from nestvec.tuning import Plan
-from nestvec.tuning.job import tune_settings
+from nestvec.tuning.study import tune_settings
 
 PLAN = {"search": "data-size", "repeats": 2}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from studies import counted
 
-from nestvec.config import read_config
+from nestvec.runs.config import read_config
 from nestvec.settings import Settings
 from nestvec.tuning.plan import Plan
 from nestvec.tuning.setup import set_up

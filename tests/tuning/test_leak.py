@@ -7,7 +7,9 @@ import pytest
 from tables import rows, write_csv
 
 import nestvec
-from nestvec.prepared import prepare
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
+from nestvec.pipeline.inputs import prepare
 from nestvec.settings import Settings
 from nestvec.training.job import make_job
 from nestvec.training.train import train
@@ -15,7 +17,6 @@ from nestvec.tuning.blind import blind
 from nestvec.tuning.plan import Plan
 from nestvec.tuning.setup import set_up
 from nestvec.tuning.trial import reference
-from nestvec.vectors.models import find_model, load_model
 
 SPACE = {"learning_rate": [5e-5, 3e-4], "scale": [5, 20]}
 

@@ -10,13 +10,14 @@ import pytest
 from studies import SPACE, counted
 
 import nestvec
-from nestvec.config import read_config
 from nestvec.errors import InputError, NestvecError
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
+from nestvec.runs.config import read_config
 from nestvec.settings import Settings
 from nestvec.tuning.plan import Plan
 from nestvec.tuning.setup import set_up
 from nestvec.tuning.trial import reference
-from nestvec.vectors.models import find_model, load_model
 
 
 def test_every_trial_is_in_the_folder_with_its_failure(studied):

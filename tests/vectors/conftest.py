@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nestvec.vectors.models import find_model, load_model
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
 
 
 @pytest.fixture(scope="session")

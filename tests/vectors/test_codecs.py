@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nestvec.settings import PRECISIONS
+from nestvec.point import PRECISIONS
 from nestvec.vectors.codecs import CODECS, Float32, Int8, prefix
 from nestvec.vectors.rotation import rotation
 from nestvec.vectors.topk import top_k

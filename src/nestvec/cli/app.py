@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nestvec import processes
+from nestvec import distributed
 from nestvec.errors import NestvecError, StoppedError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=True, highlight=False, quiet=not processes.is_first())
+console = Console(stderr=True, highlight=False, quiet=not distributed.is_first())
 
 
 def _print_version(wanted: bool) -> None:

@@ -67,7 +67,7 @@ def encode(
     """Vectors or codes of any number of texts; continues where it was killed."""
     if out is None:
         raise InputError("--out is missing", "a Parquet file to write")
-    from nestvec.bulk import encode as encode_texts
+    from nestvec.encoding import encode as encode_texts
 
     with stoppable(), Terminal() as terminal:
         made = encode_texts(
@@ -171,7 +171,7 @@ def search(
         for hit in hits:
             typer.echo(json.dumps({"id": hit.id, "score": hit.score, "text": hit.text, "fields": dict(hit.fields)}))
         return
-    from nestvec.terminal import print_hits
+    from nestvec.cli.output import print_hits
 
     print_hits(hits, Console(highlight=False))
 

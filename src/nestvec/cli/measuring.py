@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from nestvec import processes
+from nestvec import distributed
 from nestvec.cli.app import Terminal, app, stoppable
 from nestvec.cli.options import options
-from nestvec.config import read_config
 from nestvec.errors import GateClosedError, InputError
+from nestvec.runs.config import read_config
 from nestvec.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nestvec.pipeline import Run
+    from nestvec.runs.run import Run
 
 _Source = Annotated[str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", show_default=False)]
 _Out = Annotated[Path | None, typer.Option(help="The folder to write.", rich_help_panel="The run", show_default=False)]
@@ -44,11 +44,11 @@ def run(
     settings, folder = settled(source, out, config, given)
     if folder is None:
         raise InputError("--out is missing", "a folder to write")
-    from nestvec.pipeline import run_settings
+    from nestvec.pipeline.run import run_settings
 
     with stoppable(), Terminal() as terminal:
         finished = run_settings(settings, folder, terminal)
-    if processes.is_first():  # of several, one speaks
+    if distributed.is_first():  # of several, one speaks
         _conclude(finished, True, strict)
 
 
@@ -90,8 +90,8 @@ def evaluate(
 ) -> None:
     """The surface for any sentence-transformers models beside the pretrained one and BM25; trains nothing."""
     settings, folder = settled(data, out, config, {**given, "models": models, "model": model, "epochs": 0})
-    from nestvec.pipeline import run_settings
-    from nestvec.terminal import print_surface
+    from nestvec.cli.output import print_surface
+    from nestvec.pipeline.run import run_settings
 
     with stoppable(), Terminal() as terminal, kept_or_not(folder) as place:
         finished = run_settings(settings, place, terminal)
@@ -109,11 +109,11 @@ def check(
 ) -> None:
     """Validate a data set, draw its grades, propose a threshold, audit leaks; trains nothing."""
     settings, folder = settled(source, out, config, given)
-    from nestvec.checking import check_settings
+    from nestvec.pipeline.checking import check_settings
 
     with stoppable(), Terminal() as terminal:
         found = check_settings(settings, folder, terminal)
-    from nestvec.terminal import print_check
+    from nestvec.cli.output import print_check
 
     print_check(found, Console(highlight=False))
     if folder is not None:
@@ -129,8 +129,8 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="A JSON file to write.", show_default=False)] = None,
 ) -> None:
     """Two finished runs on the same test queries: the second less the first, with intervals and tests."""
-    from nestvec.comparing import compare as compare_runs
-    from nestvec.terminal import print_comparison
+    from nestvec.cli.output import print_comparison
+    from nestvec.pipeline.comparing import compare as compare_runs
 
     found = compare_runs(run_a, run_b, metric, everything)
     print_comparison(found, Console(highlight=False))
@@ -152,7 +152,7 @@ def reproduce(
     """The original experiment, as published, against its published numbers; then without its leaks."""
     if out is None:
         raise InputError("--out is missing", "a folder to write")
-    from nestvec.reproducing import reproduce as reproduce_experiment
+    from nestvec.pipeline.reproducing import reproduce as reproduce_experiment
 
     with stoppable(), Terminal() as terminal:
         found = reproduce_experiment(

@@ -10,8 +10,8 @@ import typer
 from nestvec.cli.app import Terminal, app, stoppable
 from nestvec.cli.measuring import settled
 from nestvec.cli.options import options
-from nestvec.config import read_tune
 from nestvec.errors import InputError
+from nestvec.runs.config import read_tune
 
 _PANEL = "The study"
 
@@ -51,7 +51,7 @@ def tune(
     if folder is None:
         raise InputError("--out is missing", "a folder to write")
     from nestvec.tuning import Plan
-    from nestvec.tuning.job import tune_settings
+    from nestvec.tuning.study import tune_settings
 
     stated = read_tune(config) if config else {}
     stated |= {name: value for name, value in typed.items() if value is not None}

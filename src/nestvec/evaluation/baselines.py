@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BM25 = "bm25"
 BM25_SETTINGS = {"method": "lucene", "k1": 1.5, "b": 0.75, "stemmer": "english (Snowball)", "stopwords": "none"}
 _STEP = 64  # queries between two progress reports
 _ROWS = 16_384  # documents in float64 at a time

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,30 @@ def recall(ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.i
     """
     share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / relevant
     return share
+
+
+def mean_recall(
+    rankings: Mapping[str, Sequence[str]], gains: Mapping[str, Mapping[str, int]], relevant_from: int, cutoff: int
+) -> float:
+    """Mean recall of rankings by ids, as an index or an export returns them.
+
+    Args:
+        rankings: query id to document ids, best first.
+        gains: query id to document id to gain; every ranked query has a relevant document.
+        relevant_from: gain from which a document is relevant.
+        cutoff: documents of a ranking that count.
+
+    Returns:
+        0 … 1; 0 where there are no rankings.
+    """
+    if not rankings:
+        return 0.0
+    ranked = np.full((len(rankings), cutoff), UNJUDGED, dtype=np.int64)
+    for row, (query, documents) in zip(ranked, rankings.items(), strict=True):
+        judged = [gains[query].get(document, UNJUDGED) for document in documents[:cutoff]]
+        row[: len(judged)] = judged
+    relevant = np.array([sum(gain >= relevant_from for gain in gains[query].values()) for query in rankings])
+    return float(recall(ranked, relevant_from, relevant).mean())
 
 
 def reciprocal_rank(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float64]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.evaluation.baselines import BM25, bm25_top_k, principal_axes
-from nestvec.evaluation.surface import FULL, HYBRID, PCA, TWO_STAGE, Point, Ranking
+from nestvec.evaluation.baselines import bm25_top_k, principal_axes
+from nestvec.evaluation.surface import Ranking
+from nestvec.point import BM25, FULL, HYBRID, PCA, TWO_STAGE, Point
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import rerank, top_k

@@ -14,10 +14,11 @@ import numpy as np
 
 from nestvec.data.split import HELD_OUT
 from nestvec.evaluation.significance import Bootstrap, effect_size, holm, outcomes, randomisation_test
+from nestvec.point import HYBRID, PLAIN, Point, full_width
 from nestvec.vectors.topk import tie_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,36 +26,8 @@ if TYPE_CHECKING:
     from nestvec.evaluation.significance import Interval
     from nestvec.vectors.codecs import Codec
 
-FULL = "float32"
-PLAIN, PCA, HYBRID, TWO_STAGE = "plain", "pca", "hybrid", "two-stage"
 _HAIR = np.float32(1e-12)  # below a score of 0, where a float32's own steps are too fine for some readers
 COMPARED = ("recall@10", "mrr@10", "ndcg@10")
-
-
-@dataclass(frozen=True, order=True)
-class Point:
-    """A place on the surface: one thing that ranks, and what its vectors take.
-
-    Attributes:
-        system: its name.
-        dimension: width of the prefix; None for a system without vectors.
-        precision: a name in `CODECS`; None for a system without vectors.
-        bytes_per_vector: what a document takes in storage; None for a system without vectors.
-        kind: `plain`, or what it is made of others by: `pca`, `hybrid`, `two-stage`.
-        bytes_scanned: of two stages only: what the first reads of every document.
-    """
-
-    system: str
-    dimension: int | None
-    precision: str | None
-    bytes_per_vector: int | None
-    kind: str = PLAIN
-    bytes_scanned: int | None = None
-
-    @property
-    def name(self) -> str:
-        """As run files and comparisons are named: `mnr.48.int8`, `bm25`."""
-        return self.system if self.dimension is None else f"{self.system}.{self.dimension}.{self.precision}"
 
 
 @dataclass(frozen=True)
@@ -181,16 +154,6 @@ def compare(
             family.append({**found, "p": randomisation_test(difference, resamples, rng, topics.of("test"))})
     corrected = holm([entry["p"] for entry in family])
     return [{**entry, "p_holm": p} for entry, p in zip(family, corrected, strict=True)]
-
-
-def full_width(values: Iterable[Point]) -> list[Point]:
-    """Every system at its widest and most precise, BM25 first, then in the order given."""
-    widest: dict[str, Point] = {}
-    for point in values:
-        best = widest.setdefault(point.system, point)
-        if (point.bytes_per_vector or 0) > (best.bytes_per_vector or 0):
-            widest[point.system] = point
-    return sorted(widest.values(), key=lambda point: point.dimension is not None)
 
 
 def write_trec_run(ranking: Ranking, topics: Topics, catalogue: Catalogue, path: Path) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from nestvec.exporting.job import Exported, export
+from nestvec.exporting.export_model import Exported, export
 
 __all__ = ["Exported", "export"]

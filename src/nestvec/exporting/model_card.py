@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nestvec.delivered import Delivered
-    from nestvec.encoders.card import Card
     from nestvec.exporting.origin import Origin
+    from nestvec.models.card import Card
+    from nestvec.runs.delivered import Delivered
 
 README = "README.md"
 _SHOWN = ("recall@10", "mrr@10", "ndcg@10")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.files import read_json
-from nestvec.vectors.models import CARD, PINNED
+from nestvec.models.find import CARD, PINNED
 
 if TYPE_CHECKING:
-    from nestvec.delivered import Delivered
+    from nestvec.runs.delivered import Delivered
 
 _LICENCES = {  # of models whose weights are pinned: a name alone proves nothing
     "sentence-transformers/all-MiniLM-L6-v2": "apache-2.0",

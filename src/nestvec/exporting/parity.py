@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import NestvecError
+from nestvec.evaluation.metrics import mean_recall
 from nestvec.settings import CUTOFF
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import tie_order, top_k
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.delivered import Delivered
     from nestvec.progress import Reporter
+    from nestvec.runs.delivered import Delivered
 
     Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -140,9 +141,10 @@ def measure(chosen: Delivered, encode: Encode, weights: str, reporter: Reporter)
         for each in (found, was)
     )
     same = [len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, was, strict=True)]
+    relevant_from = chosen.finished.results.relevant_from
     return Parity(
         weights, len(mine), len(asked), float(cosines.min()), float(cosines.mean()),
-        chosen.recall(ranked), chosen.recall(before_ranked), float(np.mean(same)) if same else 1.0,
+        mean_recall(ranked, chosen.judged, relevant_from, CUTOFF), mean_recall(before_ranked, chosen.judged, relevant_from, CUTOFF), float(np.mean(same)) if same else 1.0,
     )  # fmt: skip
 
 

@@ -8,26 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.encoders.batches import prepared, reader_of
-from nestvec.encoders.card import MODEL_FILES
-from nestvec.encoders.graph import write_onnx
-from nestvec.encoders.quantise import (
-    TEXTS,
-    quantise_onnx,
-    quantise_onnx_dynamic,
-    quantise_openvino,
-    write_openvino,
-)
 from nestvec.errors import InputError, NestvecError
-from nestvec.reading import read_table
-from nestvec.vectors.models import CARD, save_model
+from nestvec.models.batches import prepared, reader_of
+from nestvec.models.card import MODEL_FILES
+from nestvec.models.find import CARD
+from nestvec.models.graph import write_onnx
+from nestvec.models.load import save_model
+from nestvec.models.quantise import TEXTS, quantise_onnx, quantise_onnx_dynamic, quantise_openvino, write_openvino
+from nestvec.runs.tables import read_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.delivered import Delivered
-    from nestvec.encoders.card import Card
+    from nestvec.models.card import Card
+    from nestvec.runs.delivered import Delivered
 
 
 def write_model(folder: Path, model: SentenceTransformer, chosen: Delivered, card: Card) -> None:

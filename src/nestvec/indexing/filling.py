@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from nestvec.delivered import Delivered
     from nestvec.progress import Reporter
+    from nestvec.runs.delivered import Delivered
 
 _BATCH = 8192  # documents at a time
 
@@ -92,7 +92,7 @@ def encoded(delivered: Delivered, source: Path, columns: Columns, reporter: Repo
     Raises:
         InputError: the file cannot be used.
     """
-    from nestvec.bulk import encode
+    from nestvec.encoding import encode
 
     place = work(delivered)
     place.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def _staged_batches(documents: Path, vectors: Path) -> Iterator[Batch]:
     """Batches of both files, row by row together."""
     import pyarrow.parquet as pq
 
-    from nestvec.bulk import read_encoded
+    from nestvec.encoding import read_encoded
 
     coded = read_encoded(vectors)
     with pq.ParquetFile(documents) as told:

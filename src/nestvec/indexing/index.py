@@ -10,14 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec.delivered import choose, of_point
 from nestvec.errors import InputError
-from nestvec.evaluation.surface import Point
-from nestvec.files import RunFolder, read_json, write_json
-from nestvec.finished import read_finished
+from nestvec.files import read_json, write_json
 from nestvec.indexing.filling import Columns, arrived, counted, encoded, measured
 from nestvec.indexing.verify import verify
+from nestvec.point import Point
 from nestvec.progress import Silent
+from nestvec.runs.delivered import choose, of_point
+from nestvec.runs.finished import read_finished
+from nestvec.runs.folder import RunFolder
 from nestvec.settings import CUTOFF
 from nestvec.stores.embedded import EmbeddedStore
 from nestvec.stores.store import About, Condition, Stage
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.delivered import Delivered
     from nestvec.indexing.verify import Verified
     from nestvec.progress import Reporter
+    from nestvec.runs.delivered import Delivered
     from nestvec.stores.store import Hit, Store
     from nestvec.vectors.codecs import Codec
 
@@ -136,8 +137,8 @@ class Index:
 
     def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
         """(q, full width) of queries; the model is loaded when it is first needed."""
-        from nestvec.vectors.encode import encode
-        from nestvec.vectors.models import load_model
+        from nestvec.models.encode import encode
+        from nestvec.models.load import load_model
 
         self._loaded = self._loaded or load_model(self.delivered.model)
         return encode(self._loaded, texts)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from nestvec.errors import InputError
+from nestvec.evaluation.metrics import mean_recall
 from nestvec.settings import CUTOFF
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nestvec.delivered import Delivered
     from nestvec.progress import Reporter
+    from nestvec.runs.delivered import Delivered
     from nestvec.stores.store import About, Store
 
 TOLERANCE = 0.01  # of recall, that a store may lose of what was measured
@@ -80,7 +81,10 @@ def verify(delivered: Delivered, store: Store, exact: bool, reporter: Reporter) 
     runs = _ranked(folder.run(name))
     same = float(np.mean([ranked == runs.get(query, [])[:CUTOFF] for query, ranked in found.items()]))
     surface = cast("dict[str, Any]", delivered.finished.points[name].metrics[_RECALL])
-    return Verified(name, len(found), delivered.recall(found), float(surface["value"]), same)
+    relevant_from = delivered.finished.results.relevant_from
+    return Verified(
+        name, len(found), mean_recall(found, delivered.judged, relevant_from, CUTOFF), float(surface["value"]), same
+    )
 
 
 def _measured_name(delivered: Delivered, about: About) -> str:

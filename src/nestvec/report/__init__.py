@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nestvec.files import RunFolder, replacing, write_text
+from nestvec.files import replacing, write_text
 from nestvec.report.content import read_content
 from nestvec.report.figures import draw_figures
 from nestvec.report.html import render
 from nestvec.report.tables import write_tables
+from nestvec.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nestvec.recommend import NEARLY
+from nestvec.recommending.choose import NEARLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nestvec.report.content import Content
-    from nestvec.report.facts import Row
+    from nestvec.runs.schema import Row
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nestvec.reading import read_fields, read_table
+from nestvec.runs.tables import read_fields, read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
 Key = tuple[str, int | None, str | None]  # system, dimension, precision
 

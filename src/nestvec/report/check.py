@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.files import write_text
 from nestvec.report.checked import Checked
-from nestvec.report.conform import conform
 from nestvec.report.drawing import draw
 from nestvec.report.histogram import draw_grades
 from nestvec.report.html import count, fill, histogram, percent, plain
+from nestvec.runs.conform import conform
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nestvec.report.facts import Grades
+    from nestvec.runs.schema import Grades
 
 _THRESHOLDS = {
     "given": "relevant from {} on, as given",

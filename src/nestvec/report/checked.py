@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nestvec.report.facts import Audit, Finding, Grades
+from nestvec.runs.schema import Audit, Finding, Grades
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.evaluation.surface import HYBRID, PLAIN, TWO_STAGE, Point
+from nestvec.point import BM25, HYBRID, PLAIN, PRETRAINED, TWO_STAGE, Point
 from nestvec.report.changes import Changes, Key, read_changes
-from nestvec.report.conform import MisfitError, conform, load_json
-from nestvec.report.facts import (
-    BASELINE,
-    LEXICAL,
+from nestvec.report.trainings import Place, Training, read_trainings
+from nestvec.runs.conform import MisfitError, conform, load_json
+from nestvec.runs.schema import (
     METRICS,
     Audit,
     Comparison,
@@ -23,12 +22,11 @@ from nestvec.report.facts import (
     Results,
     Row,
 )
-from nestvec.report.trainings import Place, Training, read_trainings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Content:
     def systems(self) -> tuple[str, ...]:
         """The baseline first, BM25 last, the others as the results list them; none that is made of others."""
         named = dict.fromkeys(row.system for row in self.rows if row.kind == PLAIN)
-        return tuple(sorted(named, key=lambda name: (name == LEXICAL, name != BASELINE)))
+        return tuple(sorted(named, key=lambda name: (name == BM25, name != PRETRAINED)))
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -150,7 +148,7 @@ class Content:
     @property
     def lexical(self) -> Row | None:
         """BM25 on the test split."""
-        return next((row for row in self.split("test") if row.system == LEXICAL), None)
+        return next((row for row in self.split("test") if row.system == BM25), None)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -160,7 +158,7 @@ class Content:
 
     def at(self, system: str, width: int) -> Row | None:
         """A system's test row at a dimension and full precision; BM25 is the same at any."""
-        if system == LEXICAL:
+        if system == BM25:
             return self.lexical
         return next((row for row in self.line(system) if row.dimension == width), None)
 
@@ -243,9 +241,9 @@ def _check(results: Results, file: Path) -> None:
 
 def _before(rows: tuple[Row, ...], file: Path) -> Row:
     """The pretrained model's test row with the most bytes: full width, full precision."""
-    candidates = [row for row in rows if (row.system, row.split, row.kind) == (BASELINE, "test", PLAIN)]
+    candidates = [row for row in rows if (row.system, row.split, row.kind) == (PRETRAINED, "test", PLAIN)]
     if not candidates:
-        raise InputError(f"has no test row for {BASELINE!r}", "the results of a finished run", file=file)
+        raise InputError(f"has no test row for {PRETRAINED!r}", "the results of a finished run", file=file)
     return max(candidates, key=lambda row: (row.dimension or 0, row.bytes_per_vector or 0))
 
 
@@ -254,9 +252,9 @@ def _after(rows: tuple[Row, ...], before: Row, recommendation: Recommendation) -
     test = {_key(row): row for row in rows if row.split == "test"}
     for point in (recommendation.point, recommendation.reference):
         row = test.get(_key(point)) if point else None
-        if row is not None and row.system != BASELINE:
+        if row is not None and row.system != PRETRAINED:
             return row
-    others = [row for row in rows if (row.split, row.kind) == ("validation", PLAIN) and row.system != BASELINE]
+    others = [row for row in rows if (row.split, row.kind) == ("validation", PLAIN) and row.system != PRETRAINED]
     others = [row for row in others if row.precision in (before.precision, None) and _key(row) in test]
     widest = {row.system: row.dimension for row in sorted(others, key=lambda row: row.dimension or 0)}
     others = [row for row in others if row.dimension == widest[row.system]]

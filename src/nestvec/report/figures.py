@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nestvec.evaluation.surface import PLAIN
+from nestvec.point import BM25, PLAIN, PRETRAINED
 from nestvec.report.drawing import INK, MUTED, PAPER, STYLES, draw, entry, head
-from nestvec.report.facts import BASELINE, LEXICAL
 from nestvec.report.heatmap import heat_maps
 from nestvec.report.histogram import draw_grades
 from nestvec.report.learning import draw_loss, draw_validation
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 
     from nestvec.report.content import Content
     from nestvec.report.drawing import Style
-    from nestvec.report.facts import Row
+    from nestvec.runs.schema import Row
 
 FILLS = ("full", "none", "left", "right", "bottom", "top")  # marker filling per precision
 DASHES = ("-", (0, (2, 2)), (0, (6, 2)), (0, (1, 1)), (0, (4, 1, 1, 1)))  # line per precision
-_PLACES = {BASELINE: 0, "mnr": 1, "matryoshka": 2, LEXICAL: 3, "graded": 4}
+_PLACES = {PRETRAINED: 0, "mnr": 1, "matryoshka": 2, BM25: 3, "graded": 4}
 _PLACES |= {"cosine": 6, "cosine-matryoshka": 5, "cosent": 8, "cosent-matryoshka": 9}
 
 
@@ -74,7 +73,7 @@ def _by_dimension(metric: str, label: str) -> Callable[[Axes, Content], None]:
         entries: list[Artist] = []
         rows = {system: content.line(system) for system in content.systems}
         for system, place in style_places(content.systems).items():
-            if system == LEXICAL:
+            if system == BM25:
                 entries += _level(axes, content, metric)
             elif rows[system]:
                 entries.append(_band(axes, rows[system], metric, STYLES[place]))
@@ -104,9 +103,9 @@ def _level(axes: Axes, content: Content, metric: str) -> list[Artist]:
     """BM25 as a horizontal line: it has no vectors whose width could change."""
     if content.lexical is None:
         return []
-    style = STYLES[_PLACES[LEXICAL]]
+    style = STYLES[_PLACES[BM25]]
     value = content.lexical.metrics[metric].value
-    return [axes.axhline(value, color=style.light, linestyle=style.dash, label=LEXICAL)]
+    return [axes.axhline(value, color=style.light, linestyle=style.dash, label=BM25)]
 
 
 def _ticks(axes: Axes, values: list[int]) -> None:
@@ -129,7 +128,7 @@ def _by_bytes(axes: Axes, content: Content) -> None:
     """
     systems: list[Artist] = []
     for system, place in style_places(content.systems).items():
-        if system == LEXICAL:
+        if system == BM25:
             systems += _level(axes, content, "recall@10")
             continue
         for precision in content.precisions:

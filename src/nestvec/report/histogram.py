@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.report.drawing import INK, MUTED, RELEVANT, entry, head, patch
-from nestvec.report.facts import BINS
+from nestvec.runs.schema import BINS
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from nestvec.report.facts import Bar, Grades
+    from nestvec.runs.schema import Bar, Grades
 
 TICKS = 12  # levels of the histogram that can each have a label
 RARE = 0.01  # share of the records below which a level among many is drawn thin and without a label

@@ -15,17 +15,17 @@ from nestvec.evaluation.metrics import CONDENSED
 from nestvec.report import heatmap, words
 from nestvec.report.budgets import budgets, ways
 from nestvec.report.drawing import STYLES
-from nestvec.report.facts import METRICS
 from nestvec.report.figures import all_places
 from nestvec.report.learning import relative
 from nestvec.report.svg import page_colours, page_svg
+from nestvec.runs.schema import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nestvec.evaluation.surface import Point
+    from nestvec.point import Point
     from nestvec.report.content import Content
-    from nestvec.report.facts import Grades
+    from nestvec.runs.schema import Grades
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"

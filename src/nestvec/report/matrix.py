@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from nestvec.report.content import Content
-    from nestvec.report.facts import Comparison
+    from nestvec.runs.schema import Comparison
 
 BETTER, WORSE = STYLES[4].light, STYLES[9].light
 _TINT = 0.2  # of the colour behind a clear difference; ink stays readable on it

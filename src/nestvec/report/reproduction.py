@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.files import replacing, write_text
 from nestvec.report.drawing import MUTED, STYLES, draw, entry, head
-from nestvec.report.facts import Measure
 from nestvec.report.figures import style_places
 from nestvec.report.html import fill, number
+from nestvec.runs.schema import Measure
 
 if TYPE_CHECKING:
     from pathlib import Path

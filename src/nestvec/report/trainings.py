@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.evaluation.surface import FULL
-from nestvec.report.conform import load_json
+from nestvec.point import FULL
+from nestvec.runs.conform import load_json
 
 if TYPE_CHECKING:
-    from nestvec.files import RunFolder
+    from nestvec.runs.folder import RunFolder
 
 VALIDATED = ("recall@10", "ndcg@10")  # metrics of each point
 

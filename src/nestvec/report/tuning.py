@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.files import replacing, write_text
 from nestvec.report import words
-from nestvec.report.facts import Measure
 from nestvec.report.html import count, fill, number, percent, plain, setting, signed
 from nestvec.report.tuning_figures import chosen, draw_study
+from nestvec.runs.schema import Measure
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ from nestvec.report.content import read_content
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
 
-    from nestvec.evaluation.surface import Point
-    from nestvec.files import RunFolder
+    from nestvec.point import Point
     from nestvec.report.changes import Change
-    from nestvec.report.facts import Row
+    from nestvec.runs.folder import RunFolder
+    from nestvec.runs.schema import Row
 
 
 def place_of(point: Point) -> dict[str, Any]:

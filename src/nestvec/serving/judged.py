@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.data.split import PARTS, TEST, TRAIN, UNUSED, VALIDATION, WITHHELD
-from nestvec.reading import read_table
-from nestvec.report.conform import load_json
-from nestvec.report.facts import Grades
+from nestvec.runs.conform import load_json
+from nestvec.runs.schema import Grades
+from nestvec.runs.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nestvec.files import RunFolder
-    from nestvec.finished import Finished
+    from nestvec.runs.finished import Finished
+    from nestvec.runs.folder import RunFolder
 
 _COLUMNS = ["query_id", "document_id", "grade", "split"]
 _FIRST = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)]  # what is said of a query in several

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cachetools import LRUCache, cached
 
+from nestvec.models.compute import processors
 from nestvec.stores.exact import Part, Parts, by_score
 from nestvec.stores.scan import Scan
 from nestvec.vectors.codecs import prefix
-from nestvec.vectors.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.evaluation.surface import Point
+    from nestvec.point import Point
     from nestvec.vectors.codecs import Codec
 
 _ROWS = 16_384  # documents coded at a time

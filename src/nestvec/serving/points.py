@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nestvec.evaluation.baselines import BM25
-from nestvec.evaluation.surface import PLAIN, Point, full_width
+from nestvec.point import BM25, PLAIN, Point, full_width
 
 if TYPE_CHECKING:
-    from nestvec.finished import Finished
+    from nestvec.runs.finished import Finished
 
 
 class UnknownPointError(Exception):

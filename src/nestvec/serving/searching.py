@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.evaluation.surface import Point
+    from nestvec.point import Point
     from nestvec.serving.judged import Judged
     from nestvec.stores.store import Hit
 

@@ -14,10 +14,12 @@ import numpy as np
 from cachetools import LRUCache
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from nestvec.evaluation.baselines import BM25, Bm25
+from nestvec.evaluation.baselines import Bm25
 from nestvec.evaluation.surface import Catalogue
-from nestvec.finished import read_finished
 from nestvec.indexing.index import is_built, open_index
+from nestvec.models.compute import processors
+from nestvec.point import BM25
+from nestvec.runs.finished import read_finished
 from nestvec.serving.facts import facts_of, place_of
 from nestvec.serving.judged import Judgements, rows_of_queries
 from nestvec.serving.once import Once
@@ -26,7 +28,6 @@ from nestvec.serving.points import Points, UnknownPointError
 from nestvec.serving.systems import Models, System
 from nestvec.stores.scan import faiss
 from nestvec.stores.store import Hit
-from nestvec.vectors.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.evaluation.surface import Point
-    from nestvec.finished import Finished
     from nestvec.indexing.index import Index
+    from nestvec.point import Point
+    from nestvec.runs.finished import Finished
     from nestvec.serving.judged import Judged
     from nestvec.stores.store import Condition
 

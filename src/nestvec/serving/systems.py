@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nestvec.delivered import of_point
-from nestvec.encoders.encoder import open_encoder
 from nestvec.errors import InputError
+from nestvec.models.encoder import open_encoder
+from nestvec.models.tokens import count_tokens
+from nestvec.runs.delivered import of_point
 from nestvec.vectors.stored import load_codecs
-from nestvec.vectors.tokens import count_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-    from nestvec.encoders.encoder import Encoder
-    from nestvec.evaluation.surface import Point
-    from nestvec.finished import Finished
+    from nestvec.models.encoder import Encoder
+    from nestvec.models.find import ModelFolder
+    from nestvec.point import Point
+    from nestvec.runs.finished import Finished
     from nestvec.vectors.codecs import Codec
-    from nestvec.vectors.models import ModelFolder
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Models:
         """Whether several threads may encode at once: with PyTorch's modules over our own batches, on a processor."""
         import torch
 
-        from nestvec.encoders.torch_encoder import TorchEncoder
+        from nestvec.models.torch_encoder import TorchEncoder
 
         own = all(isinstance(encoder, TorchEncoder) for encoder in self._encoders.values())
         return own and not torch.cuda.is_available()
@@ -107,7 +107,7 @@ class Models:
 
 def _tokenizer(folder: ModelFolder) -> Tokenizer | None:
     """A model's fast tokenizer, cutting where the model does."""
-    from nestvec.encoders.batches import load_tokenizer
+    from nestvec.models.batches import load_tokenizer
 
     try:
         _, limit = count_tokens(folder.path, [])

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nestvec.evaluation.baselines import BM25
+from nestvec.models.compute import processors
+from nestvec.point import BM25
 from nestvec.serving.batching import Batcher, Capacity, Encoded
 from nestvec.serving.failures import GONE, Failure
 from nestvec.serving.points import UnknownPointError
-from nestvec.vectors.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from nestvec.evaluation.surface import Point
+    from nestvec.point import Point
     from nestvec.serving.meters import Meters
     from nestvec.serving.options import ServingOptions
     from nestvec.serving.service import Service

@@ -19,12 +19,12 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.files import read_json, remove, replacing, write_json
+from nestvec.models.compute import processors
 from nestvec.stores.exact import view_of
 from nestvec.stores.generation import Generation
 from nestvec.stores.scan import faiss
 from nestvec.stores.store import About, Batch
 from nestvec.vectors.codecs import prefix
-from nestvec.vectors.processors import processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nestvec.evaluation.surface import FULL
+from nestvec.models.compute import choose_compute
+from nestvec.point import FULL
 from nestvec.training.examples import Texts, with_negatives
 from nestvec.training.mining import mine
 from nestvec.training.systems import SYSTEMS
 from nestvec.training.tokens import tokenise
 from nestvec.training.validation import make_validation
-from nestvec.vectors.processors import choose_compute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

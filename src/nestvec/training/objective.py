@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nestvec.evaluation.surface import FULL
+from nestvec.point import FULL
 from nestvec.training.losses import SCALE, gathered
 from nestvec.vectors.codecs import CODECS
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.evaluation.surface import FULL
+    from nestvec.point import FULL
 from nestvec.training.losses import Criterion
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nestvec.evaluation.surface import FULL
+from nestvec.models.compute import choose_compute
+from nestvec.point import FULL
 from nestvec.training import examples, losses
 from nestvec.training.objective import Objective, Term
-from nestvec.vectors.processors import choose_compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,15 +17,15 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.base.sampler import BatchSamplers
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
-from nestvec import processes
+from nestvec import distributed
 from nestvec.errors import InputError
+from nestvec.models.compute import use_processors
+from nestvec.models.load import load_weights, quiet
 from nestvec.training.batches import Collator, columns
 from nestvec.training.mixing import mix
 from nestvec.training.systems import SYSTEMS, objective
 from nestvec.training.trainer import Trainer, Watcher, last_checkpoint, signals_noted, stop_if
 from nestvec.training.validation import clearly_better
-from nestvec.vectors.models import load_weights, quiet
-from nestvec.vectors.processors import use_processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,8 +101,8 @@ def train(
         InputError: the batch cannot be shared among the processes.
     """
     settings, system = job.settings.training, SYSTEMS[job.system]
-    if settings.batch_size % processes.count():
-        raise InputError(f"--batch-size is {settings.batch_size}", f"a multiple of the {processes.count()} processes")
+    if settings.batch_size % distributed.count():
+        raise InputError(f"--batch-size is {settings.batch_size}", f"a multiple of the {distributed.count()} processes")
     threads = use_processors()
     before = {} if job.validation is None else {"eval_" + name: value for name, value in job.validation(model).items()}
     start = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
@@ -194,7 +194,7 @@ def _arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArgume
         data_seed=job.settings.seed,
         batch_sampler=BatchSamplers.NO_DUPLICATES if SYSTEMS[job.system].distinct else BatchSamplers.BATCH_SAMPLER,
         accelerator_config={"split_batches": True},
-        dataloader_drop_last=processes.count() > 1,  # every process must have its part of every batch
+        dataloader_drop_last=distributed.count() > 1,  # every process must have its part of every batch
         ddp_broadcast_buffers=False,  # processes may run different numbers of forward passes
         eval_strategy="steps" if validates else "no",
         eval_steps=job.interval,

@@ -20,7 +20,7 @@ from sentence_transformers import SentenceTransformerTrainer
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
-from nestvec import processes
+from nestvec import distributed
 from nestvec.errors import NestvecError, StoppedError
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ class Trainer(SentenceTransformerTrainer):
             if self.args.should_save:
                 shutil.rmtree(staging, ignore_errors=True)
                 root.mkdir(parents=True, exist_ok=True)
-            processes.wait_for_all()
+            distributed.wait_for_all()
             self._staging = str(staging)
             super()._save_checkpoint(model, trial)
-            processes.wait_for_all()
+            distributed.wait_for_all()
             if self.args.should_save:
                 self._put_in_place(staging / name, root / name)
         except (OSError, RuntimeError, SafetensorError) as error:
@@ -105,7 +105,7 @@ class Trainer(SentenceTransformerTrainer):
             raise NestvecError(f"the checkpoint {root / name} cannot be written ({error}); {left}") from error
         finally:
             self._staging = None
-        processes.wait_for_all()
+        distributed.wait_for_all()
 
     def _put_in_place(self, written: Path, place: Path) -> None:
         """Rename a whole checkpoint, after its state names the best one by its place."""
@@ -152,7 +152,7 @@ class Watcher(TrainerCallback):
         self.advance(1)
         if state.global_step >= state.max_steps and self.validates:
             control.should_evaluate = True
-        if processes.any_of_them(self.stopped.is_set()):
+        if distributed.any_of_them(self.stopped.is_set()):
             self.stopped.set()
             control.should_save = control.should_training_stop = True
             control.should_evaluate = False

@@ -9,8 +9,8 @@ import numpy as np
 
 from nestvec.errors import InputError, NestvecError
 from nestvec.evaluation.ranking import rank_dense
-from nestvec.evaluation.surface import FULL
-from nestvec.settings import PRECISIONS, metrics
+from nestvec.point import FULL, PRECISIONS
+from nestvec.settings import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

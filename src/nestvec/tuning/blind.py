@@ -16,7 +16,7 @@ from nestvec.errors import InputError
 if TYPE_CHECKING:
     from nestvec.data.records import Records
     from nestvec.data.task import Task
-    from nestvec.prepared import Prepared
+    from nestvec.pipeline.inputs import Prepared
 
 
 def blind(prepared: Prepared) -> Prepared:

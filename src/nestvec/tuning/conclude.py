@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nestvec.config import config_text
 from nestvec.errors import NestvecError
 from nestvec.files import write_text
-from nestvec.pipeline import run_settings
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
+from nestvec.pipeline.run import run_settings
+from nestvec.runs.config import config_text
 from nestvec.tuning.board import MESSAGE, SLOT, quiet
 from nestvec.tuning.gain import BEST, DEFAULT, gained
 from nestvec.tuning.growth import growth
 from nestvec.tuning.space import applied
 from nestvec.tuning.trial import reference
-from nestvec.vectors.models import find_model, load_model
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

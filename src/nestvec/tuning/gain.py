@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from nestvec.comparing import compare_points
-from nestvec.evaluation.surface import FULL
-from nestvec.finished import read_finished
+from nestvec.pipeline.comparing import compare_points
+from nestvec.point import FULL
+from nestvec.runs.finished import read_finished
 
 if TYPE_CHECKING:
     from pathlib import Path

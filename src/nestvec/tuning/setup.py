@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nestvec import processes
-from nestvec.config import config_text
+from nestvec import distributed
 from nestvec.errors import InputError
-from nestvec.files import claim_folder
-from nestvec.prepared import prepare
+from nestvec.pipeline.inputs import prepare
+from nestvec.runs.config import config_text
+from nestvec.runs.folder import claim_folder
 from nestvec.settings import Settings
 from nestvec.tuning.aim import parse_aim
 from nestvec.tuning.blind import blind
@@ -23,7 +23,7 @@ from nestvec.tuning.storage import ServerLocks, open_store
 from nestvec.tuning.trial import REPEAT, SHARE, Bench
 
 if TYPE_CHECKING:
-    from nestvec.prepared import Prepared
+    from nestvec.pipeline.inputs import Prepared
     from nestvec.tuning.aim import Aim
     from nestvec.tuning.plan import Plan
     from nestvec.tuning.space import Space
@@ -94,7 +94,7 @@ def set_up(settings: Settings, plan: Plan, root: Path) -> Study:
     """
     if settings.training.epochs == 0:
         raise InputError("--epochs is 0", "1 or more: a trial is a training")
-    if processes.count() > 1:
+    if distributed.count() > 1:
         raise InputError("tune was started by torchrun", "--workers, or --engine ray")
     settings = _one_system(settings)
     prepared = prepare(settings)

@@ -11,7 +11,8 @@ from math import floor, isfinite, prod
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
-from nestvec.settings import PRECISIONS, GradedSettings, Settings, TrainingSettings
+from nestvec.point import PRECISIONS
+from nestvec.settings import GradedSettings, Settings, TrainingSettings
 from nestvec.training.systems import SYSTEMS
 from nestvec.tuning.aim import DIMENSION, PRECISION
 

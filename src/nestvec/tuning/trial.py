@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from nestvec.config import config_text
 from nestvec.errors import MissingExtraError, NestvecError, StoppedError
 from nestvec.files import read_json, remove, write_json, write_text
+from nestvec.models.load import load_model
+from nestvec.runs.config import config_text
 from nestvec.training.systems import SYSTEMS
 from nestvec.training.validation import BUDGET, make_validation
 from nestvec.tuning.aim import measure
 from nestvec.tuning.blind import of_queries
 from nestvec.tuning.board import MESSAGE, REPORTS
 from nestvec.tuning.space import applied
-from nestvec.vectors.models import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from nestvec.data.task import Task
-    from nestvec.prepared import Prepared
+    from nestvec.pipeline.inputs import Prepared
     from nestvec.progress import Reporter
     from nestvec.settings import Settings
     from nestvec.training.job import Job

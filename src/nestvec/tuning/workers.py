@@ -14,13 +14,13 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 from nestvec.errors import MissingExtraError, NestvecError
+from nestvec.models.compute import processors
 from nestvec.progress import Silent
 from nestvec.settings import Settings
 from nestvec.tuning.board import MESSAGE
 from nestvec.tuning.plan import Plan
 from nestvec.tuning.setup import set_up
 from nestvec.tuning.trial import run_trial
-from nestvec.vectors.processors import processors
 
 if TYPE_CHECKING:
     from nestvec.progress import Reporter
@@ -131,7 +131,7 @@ def work_on_ray(study: Study, board: Board, count: int | None, reporter: Reporte
         import ray
     except ImportError as error:
         raise MissingExtraError("ray", "ray") from error
-    from nestvec.bulk.cluster import connected, devices, failed
+    from nestvec.encoding.cluster import connected, devices, failed
 
     with connected(ray):
         found, needs = devices(ray)

@@ -1,0 +1,179 @@
+"""`nestvec export`: write, compare with what was measured, and only then put in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nestvec.errors import InputError
+from nestvec.exporting.model_card import README, write_readme
+from nestvec.exporting.origin import find_origin
+from nestvec.exporting.parity import Parity, measure
+from nestvec.exporting.targets import write_model
+from nestvec.files import replacing, sha256
+from nestvec.models.card import CODEC, TARGETS, WEIGHTS, Card, hash_files, is_export, write_card
+from nestvec.models.encoder import open_encoder
+from nestvec.models.find import WEIGHTS as WEIGHTS_FILE
+from nestvec.models.graph import OUTPUT, default_prompt, input_names
+from nestvec.models.load import load_model
+from nestvec.progress import Reporter, Silent
+from nestvec.runs.delivered import choose
+from nestvec.vectors.stored import save_codecs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from nestvec.runs.delivered import Delivered
+
+_GRAPHS = ("onnx", "openvino")  # targets that are run by the backend of their name
+_ENDLESS = 10**9  # tokens: what tokenizers say that have no limit
+_WEIGHTS = {"sentence-transformers": ("float32",), "onnx": WEIGHTS, "openvino": ("float32", "int8")}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export that passed.
+
+    Attributes:
+        folder: where it is.
+        card: what it holds.
+        parity: how near it comes to what was measured.
+        bytes: of all files.
+    """
+
+    folder: Path
+    card: Card
+    parity: Parity
+    bytes: int
+
+    @property
+    def summary(self) -> str:
+        """A few lines for people."""
+        card = self.card
+        first = f"{self.folder}: {card.system} at {card.point} for {card.to}, weights in {card.weights}"
+        return f"{first}, {self.bytes / 1e6:,.1f} MB\n{self.parity.summary}"
+
+
+def export(
+    run: str | Path,
+    out: str | Path,
+    to: str = "sentence-transformers",
+    system: str | None = None,
+    dimension: int | None = None,
+    precision: str | None = None,
+    weights: str = "float32",
+    reporter: Reporter | None = None,
+) -> Exported:
+    """Write a model that gives the very vectors that were measured, with its codec and a model card.
+
+    Args:
+        run: the folder of a finished run.
+        out: the folder to write; new, empty, or an earlier export, which is replaced.
+        to: `sentence-transformers`, `onnx` or `openvino`.
+        system: one with vectors; the recommended one where None.
+        dimension: one of those measured; as recommended where None.
+        precision: one of those measured, for the codec; as recommended where None.
+        weights: `float32`; `int8`, calibrated on training documents; for ONNX also `int8-dynamic`.
+        reporter: is told of progress.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: the run recommends nothing and no system is named, a word means nothing, or `out` cannot be written.
+        MissingExtraError: a library that the target needs is not installed.
+        NestvecError: the written model gives other vectors than were measured, or the disk is full; nothing is left.
+    """
+    reporter, out = reporter or Silent(), Path(out)
+    _refuse_unknown(to, weights)
+    _refuse_foreign(out)
+    chosen = choose(Path(run), system, dimension, precision)
+    model = load_model(chosen.model)
+    card = _card(chosen, model, to, weights)
+    try:
+        with replacing(out) as folder:
+            folder.mkdir()
+            calibrated = ", calibrated on training documents" if weights == "int8" else ""
+            reporter.say(f"export {card.system} at {card.point} for {to}, weights in {weights}{calibrated}")
+            write_model(folder, model, chosen, card)
+            save_codecs(folder / CODEC, {card.point: chosen.codec})
+            card = _hashed(folder, card)
+            write_card(folder, card)
+            parity = measure(chosen, _encode(folder, to), weights, reporter)
+            parity.refuse_other()
+            card = replace(card, parity=parity.to_json())
+            write_card(folder, card)
+            write_readme(folder / README, chosen, card)
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except OSError as error:  # a full disk is told by `replacing`
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot be written ({reason})", "a folder for the export", file=out) from error
+    return Exported(out, card, parity, size)
+
+
+def _refuse_unknown(to: str, weights: str) -> None:
+    """Raise for words that mean nothing, or nothing together."""
+    if to not in TARGETS:
+        raise InputError(f"--to is {to!r}", f"one of {', '.join(TARGETS)}")
+    if weights not in WEIGHTS:
+        raise InputError(f"--weights is {weights!r}", f"one of {', '.join(WEIGHTS)}")
+    if weights not in _WEIGHTS[to]:
+        raise InputError(f"--weights {weights} is not for {to}", " or ".join(_WEIGHTS[to]))
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise unless the folder is new, empty, or an earlier export."""
+    if out.exists() and not out.is_dir():
+        raise InputError("is a file", "a folder for the export", file=out)
+    if out.is_dir() and any(out.iterdir()) and not is_export(out):
+        raise InputError("holds files that no export made", "a new or empty folder, or an earlier export", file=out)
+
+
+def _card(chosen: Delivered, model: SentenceTransformer, to: str, weights: str) -> Card:
+    """What is known before anything is written."""
+    length = model.get_max_seq_length()
+    return Card(
+        to=to,
+        system=chosen.point.system,
+        base=find_origin(chosen).name,
+        dimension=chosen.dimension,
+        full_dimension=chosen.model.width,
+        precision=chosen.point.precision or "float32",
+        weights=weights,
+        max_length=length if isinstance(length, int) and length < _ENDLESS else None,
+        pad_id=getattr(model.tokenizer, "pad_token_id", None) or 0,
+        inputs=tuple(input_names(model)) if to in _GRAPHS else ("text",),
+        output=OUTPUT,
+        prompt=default_prompt(model),
+        model_sha256=chosen.model.sha256,
+        files={},
+        parity={},
+    )
+
+
+def _hashed(folder: Path, card: Card) -> Card:
+    """The card with the hashes of what was written."""
+    weights = folder / WEIGHTS_FILE
+    return replace(card, files=hash_files(folder), sha256=sha256(weights) if weights.is_file() else None)
+
+
+def _encode(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """Encode as whoever gets the export will: with its own library, in float32."""
+    if to in _GRAPHS:
+        return open_encoder(folder, backend=to, compute="float32").encode
+    from nestvec.models.find import find_model
+    from nestvec.models.load import quiet
+
+    model = load_model(find_model(str(folder)))
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        with quiet():
+            found: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False)
+        return found
+
+    return encode

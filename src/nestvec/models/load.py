@@ -1,0 +1,139 @@
+"""Load a model that was found and checked, give it other weights, and save it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+from nestvec.errors import InputError, MissingExtraError, NestvecError
+from nestvec.files import sha256, write_json
+from nestvec.models.compute import use_processors
+from nestvec.models.find import CARD, WEIGHTS, find_model, weight_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sentence_transformers import SentenceTransformer
+
+    from nestvec.models.find import ModelFolder
+
+_LIBRARIES = ("accelerate", "sentence_transformers")
+
+
+def load_model(folder: ModelFolder) -> SentenceTransformer:
+    """Load a checked model: safetensors only, no code from the folder, float32 weights, the device PyTorch prefers.
+
+    Args:
+        folder: from `find_model`.
+
+    Returns:
+        The model on the device PyTorch prefers.
+
+    Raises:
+        InputError: the folder is damaged in a way that only loading shows.
+        MissingExtraError: sentence-transformers is not installed.
+    """
+    try:
+        import torch
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise MissingExtraError("sentence-transformers", "train") from error
+    use_processors()
+    try:
+        with quiet():
+            model = SentenceTransformer(
+                str(folder.path),
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+            )
+    except Exception as error:  # the loaders raise whatever the damage makes them raise
+        raise InputError(f"cannot be loaded ({error})", "a sentence-transformers model", file=folder.path) from error
+    _refuse_missing_weights(model, folder.path)
+    if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
+        raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
+    return model
+
+
+def load_weights(model: SentenceTransformer, path: Path) -> None:
+    """Give a model the weights of a folder that the same model was saved to, such as a checkpoint.
+
+    Args:
+        model: changed in place.
+        path: the folder.
+
+    Raises:
+        InputError: the folder is damaged.
+    """
+    model.load_state_dict(load_model(find_model(str(path))).state_dict())
+
+
+def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object]) -> None:
+    """Save in sentence-transformers' form, with a card that says what it is and what its weights hash to.
+
+    Args:
+        model: what to save.
+        path: a folder that does not exist yet.
+        facts: JSON values for the card, such as the system's name.
+
+    Raises:
+        NestvecError: the disk is full.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        with quiet():
+            model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
+    except SafetensorError as error:
+        raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
+    write_json(path / CARD, {**facts, "sha256": sha256(path / WEIGHTS)})
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' loading bars and notices off the terminal; nestvec shows its own progress."""
+    from transformers.utils import logging as transformers_logging
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
+    levels = [logger.level for logger in loggers]
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for library in _LIBRARIES:  # about each other's next version; a user can do nothing about it
+                warnings.filterwarnings("ignore", category=FutureWarning, module=library)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _refuse_missing_weights(model: SentenceTransformer, path: Path) -> None:
+    """Raise if the transformer has a weight that no file holds: the library would fill it with random numbers."""
+    import torch
+    from safetensors import safe_open
+
+    stored: set[str] = set()
+    for file in weight_files(path):
+        with safe_open(path / file, framework="numpy") as tensors:
+            stored.update(tensors.keys())
+    endings = {name[at + 1 :] for name in stored for at in (-1, name.find(".")) if at != len(name)}
+    needed = [
+        name
+        for module in model
+        if isinstance(transformer := getattr(module, "auto_model", None), torch.nn.Module)
+        for name, _ in transformer.named_parameters()
+    ]
+    missing = [
+        name for name in needed if name not in endings and not name.startswith("pooler.")
+    ]  # not used for vectors
+    if missing:
+        found = f"lacks {len(missing)} weights, {missing[0]} first"
+        raise InputError(found, "all weights that config.json calls for", file=path / WEIGHTS)

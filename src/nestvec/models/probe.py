@@ -1,0 +1,39 @@
+"""Whether an encoder gives what the model itself gives, tried on a few odd texts when it is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.models.load import quiet
+from nestvec.vectors.codecs import prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+
+PROBES = ("a", "Deck Screws, 3 in. (100-Pack)", "écrou M8 inox \U0001f529 — 10 mm", "claw hammer with handle " * 200)
+LEAST = {"float32": 0.9999, "bfloat16": 0.995}  # cosine; the latter tells a wrong graph from mere rounding
+
+
+def agrees(encode: Encode, model: SentenceTransformer, dimension: int, compute: str = "float32") -> bool:
+    """Compare with `SentenceTransformer.encode` in float32.
+
+    Args:
+        encode: gives (n, dimension) float32 of n texts, rows of unit length.
+        model: the model in float32.
+        dimension: of the vectors.
+        compute: what the encoder computes in, `float32` or `bfloat16`.
+
+    Returns:
+        Whether every cosine is at least `LEAST`.
+    """
+    with quiet():
+        theirs = model.encode(list(PROBES), normalize_embeddings=True, show_progress_bar=False)
+    cosines = (prefix(np.asarray(theirs, dtype=np.float32), dimension) * encode(PROBES)).sum(axis=1)
+    return bool(cosines.min() >= LEAST[compute])

@@ -1,0 +1,199 @@
+"""The input of a run, read and checked before anything is written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.data.grades import Grades, read_grades
+from nestvec.data.load import load_records
+from nestvec.data.records import Records
+from nestvec.data.split import split_records
+from nestvec.data.task import Task, make_task
+from nestvec.errors import InputError
+from nestvec.evaluation.metrics import Judgements
+from nestvec.evaluation.surface import Catalogue, Topics
+from nestvec.models.find import ModelFolder, find_model
+from nestvec.point import BM25, FULL, PRETRAINED
+from nestvec.settings import REPORTERS, parsed_stages
+
+if TYPE_CHECKING:
+    from nestvec.settings import Settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The checked input of a run, before anything is written."""
+
+    settings: Settings
+    records: Records
+    grades: Grades
+    task: Task
+    model: ModelFolder
+    others: dict[str, ModelFolder] = field(default_factory=dict)  # systems that are models measured as they came
+    missing: dict[str, str] = field(default_factory=dict)  # models that could not be had, and why
+
+    @property
+    def protocol(self) -> str:
+        """How the records were split; `own` where the source says so itself."""
+        return self.settings.split.protocol if self.records.labels is None else "own"
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Systems to train; none at 0 epochs."""
+        return self.settings.training.systems if self.settings.training.epochs else ()
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Systems with vectors, in the order measured."""
+        return (PRETRAINED, *self.others, *self.trained)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What the inputs hash to."""
+        others = {f"model {name}": model.sha256 for name, model in self.others.items()}
+        return {"source": self.records.sha256, "model": self.model.sha256, **others}
+
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        """Widths to measure, widest first; resolved by `prepare`."""
+        return self.settings.evaluation.dimensions or ()
+
+    def widths(self, system: str) -> tuple[int, ...]:
+        """Widths to measure of a system, widest first: another model has its own full width."""
+        if system not in self.others:
+            return self.dimensions
+        own = self.others[system].width
+        return tuple(sorted({own, *(width for width in self.dimensions if width <= own)}, reverse=True))
+
+    def stages(self, system: str) -> tuple[tuple[tuple[int, str], tuple[int, str]], ...]:
+        """Two-stage searches to measure of a system: those asked for that it has the width for, or the usual two."""
+        widths, asked = self.widths(system), self.settings.evaluation.two_stage
+        if asked is not None:
+            wanted = map(parsed_stages, asked)
+            return tuple(pair for pair in wanted if max(pair[0][0], pair[1][0]) <= widths[0])
+        fine = widths[0], "int8"
+        return ((widths[-1], "int8"), fine), ((widths[0], "binary"), fine)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The documents that are searched."""
+        rows = self.task.catalogue.tolist()
+        ids, texts = self.records.document_ids, self.records.documents
+        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows])
+
+    @cached_property
+    def topics(self) -> Topics:
+        """The queries that are asked."""
+        number: dict[str, int] = {}
+        texts = np.array([number.setdefault(text, len(number)) for text in self.task.texts])
+        return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits, texts)
+
+    @cached_property
+    def judgements(self) -> Judgements:
+        """Who judged what, for the topics."""
+        task = self.task
+        shape = len(task.ids), len(task.catalogue)
+        return Judgements(task.topic, task.document, task.gain, shape, task.relevant_from)
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Read and check all input; writes nothing.
+
+    Args:
+        settings: what to do.
+
+    Returns:
+        The checked input with every setting resolved.
+
+    Raises:
+        InputError: something is wrong with it.
+    """
+    for name in settings.training.report_to:
+        if not any(find_spec(module) for module in REPORTERS[name]):
+            raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")
+    model = find_model(settings.training.model, settings.training.model_sha256)
+    settings = _resolved(settings, model.width)
+    others, missing = _others(settings, model)
+    records, grades, task = read_task(settings)
+    if records.revision is not None:  # pinned: the run's config reads the same again
+        settings = replace(settings, data=replace(settings.data, revision=records.revision))
+    return Prepared(settings, records, grades, task, model, others, missing)
+
+
+def _others(settings: Settings, model: ModelFolder) -> tuple[dict[str, ModelFolder], dict[str, str]]:
+    """Systems that are other models, and the models that could not be had; the pretrained one again is left out."""
+    found, missing = [], {}
+    for name in settings.evaluation.models:
+        found.append(find_model(name))
+    if bigger := settings.evaluation.bigger:
+        try:
+            found.append(find_model(bigger, fetch=False))
+        except InputError as error:
+            missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
+    taken = {PRETRAINED, BM25, *(settings.training.systems if settings.training.epochs else ())}
+    others: dict[str, ModelFolder] = {}
+    for one in found:
+        if one.sha256 not in {model.sha256, *(other.sha256 for other in others.values())}:
+            others[_system(one, taken)] = one
+    return others, missing
+
+
+def _system(model: ModelFolder, taken: set[str]) -> str:
+    """A name for a model as a system: the end of its own, as much of it as it takes to be another one."""
+    parts = [re.sub(r"[^\w.-]+", "_", part) for part in model.path.resolve().parts[1:] if part != "models"]
+    if not Path(model.name).is_dir():
+        parts = [re.sub(r"[^\w.-]+", "_", part) for part in model.name.split("/")]
+    for count in range(1, len(parts) + 1):
+        name = "-".join(parts[-count:])
+        if name not in taken:
+            break
+    while name in taken:
+        name += "-2"
+    taken.add(name)
+    return name
+
+
+def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
+    """Read and check the judgements and split them.
+
+    Args:
+        settings: what to read and how to split.
+
+    Returns:
+        The records, their grades, and what is trained on and asked.
+
+    Raises:
+        InputError: something is wrong with them.
+    """
+    protocol, data = settings.split.protocol, settings.data
+    if protocol == "published":  # counts rows of the whole table
+        records = load_records(replace(data, max_records=None), merge=False)
+    else:
+        records = load_records(data, settings.seed)
+    try:
+        grades = read_grades(records.grade, data.threshold)
+        parts = split_records(records, data, settings.split, settings.seed)
+        return records, grades, make_task(records, grades, parts, protocol)
+    except InputError as error:
+        raise error.at(data.source) from error
+
+
+def _resolved(settings: Settings, width: int) -> Settings:
+    """The settings with the widths filled in; the full width and precision are always measured."""
+    given = settings.evaluation.dimensions or (width // 2, width // 4, width // 8)
+    if (largest := max(given)) > width:
+        raise InputError(f"--dimensions holds {largest}", f"numbers from 1 to {width}, the model's width")
+    dimensions = tuple(sorted({width, *given}, reverse=True))
+    weights = settings.training.dimension_weights
+    if weights is not None and len(weights) != len(dimensions):
+        found = f"--dimension-weights holds {len(weights)} numbers"
+        raise InputError(found, f"one for each of the widths {', '.join(map(str, dimensions))}")
+    precisions = tuple(dict.fromkeys((FULL, *settings.evaluation.precisions)))
+    return replace(settings, evaluation=replace(settings.evaluation, dimensions=dimensions, precisions=precisions))

@@ -1,0 +1,271 @@
+"""`nestvec reproduce home-depot`: the original experiment as published, beside its published numbers.
+
+Two runs with the same recipe: one under the published protocol, whose split by record lets training see most of the
+test's queries, and one under the leak-free protocol. What the first gains over the second is leakage. Within the
+published run, the test records whose query, or product, training never saw tell the same story without a second
+training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.data.audit import normalised_texts
+from nestvec.data.columns import find_columns
+from nestvec.data.sources import open_source
+from nestvec.errors import InputError
+from nestvec.evaluation.ranking import rank_dense
+from nestvec.evaluation.significance import Bootstrap
+from nestvec.files import read_json, write_json
+from nestvec.models.encode import encode
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
+from nestvec.pipeline.inputs import Prepared, prepare
+from nestvec.pipeline.run import run_settings
+from nestvec.point import FULL, PRETRAINED
+from nestvec.progress import Reporter, Silent
+from nestvec.runs.folder import RunFolder
+from nestvec.settings import DataSettings, Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HUB = "hf:bstds/home_depot"
+BIGGER = "sentence-transformers/all-mpnet-base-v2"
+THRESHOLD, EPOCHS, RECORDS = 2.5, 30, 25_000
+DIMENSIONS = (384, 192, 96, 48)
+METRICS = ("recall@10", "mrr@10", "ndcg@10")
+_DESCRIPTIONS = ("description", "product_description")
+
+# As published: recall@10, MRR@10 and nDCG@10 at each dimension.
+PUBLISHED = {
+    ("pretrained", 384): (0.57585, 0.32033, 0.38130),
+    ("pretrained", 192): (0.53502, 0.29338, 0.35096),
+    ("pretrained", 96): (0.46584, 0.24511, 0.29740),
+    ("pretrained", 48): (0.32746, 0.16733, 0.20516),
+    ("mnr", 384): (0.66309, 0.36952, 0.43963),
+    ("mnr", 192): (0.65406, 0.36394, 0.43317),
+    ("mnr", 96): (0.63000, 0.34794, 0.41534),
+    ("mnr", 48): (0.58745, 0.31978, 0.38344),
+    ("matryoshka", 384): (0.65965, 0.35897, 0.43078),
+    ("matryoshka", 192): (0.64890, 0.35437, 0.42465),
+    ("matryoshka", 96): (0.63988, 0.35126, 0.42014),
+    ("matryoshka", 48): (0.63171, 0.34414, 0.41259),
+    ("all-mpnet-base-v2", 768): (0.5952, 0.3276, None),
+}
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A finished reproduction.
+
+    Attributes:
+        folder: where it is; the two runs are folders in it.
+        facts: what `reproduce.json` holds.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+
+
+def reproduce(
+    experiment: str = "home-depot",
+    out: str | Path = "reproduction",
+    *,
+    data: str | None = None,
+    epochs: int = EPOCHS,
+    max_records: int = RECORDS,
+    compute: str = "auto",
+    reporter: Reporter | None = None,
+) -> Reproduction:
+    """Run the original experiment, as published and without its leaks.
+
+    Args:
+        experiment: `home-depot`.
+        out: the folder to write; one that was begun with the same settings is continued.
+        data: the data set's Parquet file or the competition's CSV; None takes it from the hub.
+        epochs: passes over the training pairs; the original made 30.
+        max_records: records that the experiment takes; the original took 25,000.
+        compute: `float32` as the original, `bfloat16`, or `auto`.
+        reporter: is told of progress.
+
+    Returns:
+        What was found.
+
+    Raises:
+        InputError: the data cannot be had or is not of that form.
+    """
+    if experiment != "home-depot":
+        raise InputError(f"the experiment {experiment!r} is not known", "home-depot")
+    reporter, root = reporter or Silent(), Path(out)
+    if root.exists() and not root.is_dir():
+        raise InputError("is a file", "a folder for the reproduction", file=root)
+    recipe = {"epochs": epochs, "max_records": max_records, "compute": compute, **_columns(data or HUB)}
+    as_published, leak_free = (settings_for(data or HUB, protocol, recipe) for protocol in ("published", "leak-free"))
+    reporter.say("the published protocol: split by record")
+    prepared = prepare(as_published)
+    first = run_settings(as_published, root / "published", reporter)
+    bigger = _bigger(prepared, reporter)
+    reporter.say("the same recipe, leak-free")
+    second = run_settings(leak_free, root / "leak-free", reporter)
+    facts = _facts(prepared, (first.folder, second.folder), bigger, recipe)
+    write_json(root / "reproduce.json", facts)
+    from nestvec.report.reproduction import write_reproduction_page
+
+    write_reproduction_page(facts, root)
+    return Reproduction(root, facts)
+
+
+def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings:
+    """The original's settings.
+
+    Args:
+        source: where the data is.
+        protocol: `published` or `leak-free`.
+        recipe: what differs: epochs, records, columns.
+
+    Returns:
+        Settings for `nestvec run`.
+    """
+    original: dict[str, Any] = {
+        "source": source,
+        "protocol": protocol,
+        "threshold": THRESHOLD,
+        "systems": "mnr,matryoshka",
+        "dimensions": DIMENSIONS,
+        "batch_size": 16,
+        "learning_rate": 5e-5,
+        "warmup": 0.1,
+        "seed": 42,
+    }
+    return Settings.from_flat({**original, **recipe})
+
+
+def _columns(source: str) -> dict[str, str]:
+    """The description is the document, as in the original; where there is none, the title is."""
+    settings = DataSettings(source=source)
+    opened = open_source(settings)
+    described = next((name for name in _DESCRIPTIONS if name in opened.columns), None)
+    if described is None:
+        find_columns(opened, settings)  # says what is missing, if anything
+        return {}
+    return {"document": described}
+
+
+def _bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
+    """The bigger pretrained model of the original, where it can be had: per-query values, or why not."""
+    try:
+        model = load_model(find_model(BIGGER))
+    except InputError as error:
+        return {"missing": str(error)}
+    task, catalogue = prepared.task, prepared.catalogue
+    texts = [*task.texts, *catalogue.texts]
+    with reporter.step("encode with all-mpnet-base-v2", len(texts)) as advance:
+        vectors = encode(model, texts, advance)
+    pair = vectors[: len(task.texts)], vectors[len(task.texts) :]
+    [ranking] = rank_dense("all-mpnet-base-v2", pair, catalogue, ((vectors.shape[1],), (FULL,)))
+    return {"values": prepared.judgements.measure(np.arange(len(task.texts)), ranking.rows)}
+
+
+def _facts(
+    prepared: Prepared, folders: tuple[RunFolder, RunFolder], bigger: dict[str, Any], recipe: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything that `reproduce.json` holds."""
+    first, second = (read_json(folder.path("results")) for folder in folders)
+    task = prepared.task
+    rng = np.random.default_rng(prepared.settings.seed)
+    bootstrap = Bootstrap(len(task.ids), prepared.settings.evaluation.resamples, rng)
+    rows = [_beside(entry, first) for entry in PUBLISHED if entry[0] != "all-mpnet-base-v2"]
+    if "values" in bigger:
+        measured = {metric: asdict(bootstrap.interval(bigger["values"][metric])) for metric in METRICS}
+        rows.append({**_published(("all-mpnet-base-v2", 768)), "ours": measured})
+    return {
+        "schema": 1,
+        "experiment": "home-depot",
+        "recipe": recipe,
+        "titles_only": prepared.records.titles_only,
+        "counts": {
+            "records": len(prepared.records),
+            "training_pairs": len(task.pairs),
+            "test_queries": len(task.ids),
+            "test_documents": len(task.catalogue),
+        },
+        "original_counts": {"records": 74_067, "training_pairs": 9202, "test_queries": 2327, "test_documents": 5064},
+        "rows": rows,
+        "missing": {"all-mpnet-base-v2": bigger["missing"]} if "missing" in bigger else {},
+        "audit": read_json(folders[0].path("audit")),
+        "gains": [
+            _gain("published protocol", first, "mnr"),
+            _gain("published protocol", first, "matryoshka"),
+            *_unseen_gains(prepared, folders[0]),
+            _gain("leak-free protocol", second, "mnr"),
+            _gain("leak-free protocol", second, "matryoshka"),
+        ],
+    }
+
+
+def _published(entry: tuple[str, int]) -> dict[str, Any]:
+    """A published row."""
+    return {"system": entry[0], "dimension": entry[1], "published": dict(zip(METRICS, PUBLISHED[entry], strict=True))}
+
+
+def _beside(entry: tuple[str, int], results: dict[str, Any]) -> dict[str, Any]:
+    """A published row with what was measured here."""
+    place = (entry[0], entry[1], FULL, "test")
+    found = {
+        (row["system"], row["dimension"], row["precision"], row["split"]): row["metrics"] for row in results["surface"]
+    }
+    ours = {metric: found[place][metric] for metric in METRICS} if place in found else None
+    return {**_published(entry), "ours": ours}
+
+
+def _gain(where: str, results: dict[str, Any], system: str) -> dict[str, Any]:
+    """What a system gains over the pretrained model at full width, recall@10, paired."""
+    names = f"{system}.384.{FULL}", f"{PRETRAINED}.384.{FULL}"
+    for entry in results["comparisons"]:
+        if entry["metric"] == "recall@10" and (entry["a"], entry["b"]) == names:
+            row = next(row for row in results["surface"] if row["system"] == system and row["split"] == "test")
+            ends = {name: entry[name] for name in ("low", "high")}
+            return {"where": where, "system": system, "queries": row["queries"], "gain": entry["difference"], **ends}
+    return {"where": where, "system": system, "queries": 0, "gain": None, "low": None, "high": None}  # nothing trained
+
+
+def _unseen_gains(prepared: Prepared, folder: RunFolder) -> list[dict[str, Any]]:
+    """The published run's gain on the test records whose query, or query and product, training did not see."""
+    texts, trained = normalised_texts(prepared.records), prepared.task.of("train")
+    rows = np.array([int(identifier[1:]) for identifier in prepared.task.ids])  # of the records, see `data.task`
+    seen = {kind: np.isin(values[rows], values[trained]) for kind, values in texts.items()}
+    values = _recall(folder, list(prepared.task.ids))
+    found = []
+    for where, mask in (
+        ("… where training saw the query", seen["queries"]),
+        ("… where it did not", ~seen["queries"]),
+        ("… where it saw neither query nor product", ~seen["queries"] & ~seen["documents"]),
+    ):
+        for system in prepared.trained:
+            difference = (values[system] - values[PRETRAINED])[mask]
+            if len(difference):
+                draws = np.random.default_rng(prepared.settings.seed)
+                part = Bootstrap(len(difference), prepared.settings.evaluation.resamples, draws).interval(difference)
+                ends = {"low": part.low, "high": part.high}
+                found.append({"where": where, "system": system, "queries": len(difference), "gain": part.value, **ends})
+    return found
+
+
+def _recall(folder: RunFolder, ids: list[str]) -> dict[str, NDArray[np.float64]]:
+    """System to its recall@10 at full width for every query, in the order of `ids`."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder.path("per_query"))
+    wanted = (
+        (pc.field("metric") == "recall@10") & (pc.field("dimension") == DIMENSIONS[0]) & (pc.field("precision") == FULL)
+    )
+    found: dict[str, dict[str, float]] = {}
+    for row in table.filter(wanted).to_pylist():
+        found.setdefault(row["system"], {})[row["query_id"]] = row["value"]
+    return {system: np.array([values[identifier] for identifier in ids]) for system, values in found.items()}

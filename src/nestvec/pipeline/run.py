@@ -1,0 +1,136 @@
+"""The product in one screen: each stage called in order, skipped if its files are done.
+
+records → grades → split → training → embeddings → surface → recommendation → report
+
+Whatever can be wrong with the user's input is found before the run's folder is touched.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nestvec import distributed
+from nestvec.files import remove
+from nestvec.pipeline import stages
+from nestvec.pipeline.inputs import Prepared, prepare
+from nestvec.progress import Reporter, Silent
+from nestvec.runs.config import config_text
+from nestvec.runs.folder import RunFolder, claim_folder
+from nestvec.runs.run import Run
+from nestvec.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_TRAIN = "train "  # stages that all processes take part in
+
+
+def run(source: str = "sample", out: str | Path = "run", **options: Any) -> Run:  # noqa: ANN401 - values of settings
+    """The main job, end to end.
+
+    Args:
+        source: `sample`, or a CSV, TSV, JSONL or Parquet file of judgements.
+        out: the run's folder; one that was begun with the same settings is continued.
+        options: settings by name, such as `epochs=1`; see `nestvec.settings`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: the input or a setting is wrong; nothing was written.
+    """
+    return run_settings(Settings.from_flat({"source": source, **options}), Path(out))
+
+
+def evaluate(models: Sequence[str], data: str = "sample", out: str | Path = "evaluation", **options: Any) -> Run:  # noqa: ANN401
+    """The surface, its statistics and the recommendation for models as they are; trains nothing.
+
+    Args:
+        models: folders or names of sentence-transformers models; the pretrained one is measured beside them.
+        data: `sample`, or a file of judgements, as for `run`.
+        out: the folder; one that was begun with the same settings is continued.
+        options: settings by name; see `nestvec.settings`.
+
+    Returns:
+        A finished run, in which every model is a system.
+
+    Raises:
+        InputError: a model, the input or a setting is wrong; nothing was written.
+    """
+    chosen = {"source": data, "models": list(models), "epochs": 0}
+    return run_settings(Settings.from_flat({**options, **chosen}), Path(out))
+
+
+def run_settings(settings: Settings, root: Path, reporter: Reporter | None = None) -> Run:
+    """Run every stage that is not done yet.
+
+    Args:
+        settings: what to do.
+        root: the run's folder.
+        reporter: is told of progress.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: the input or a setting is wrong, or the folder was made with others; nothing was written.
+    """
+    reporter = reporter or Silent()
+    distributed.join()
+    prepared = prepare(settings)
+    folder = _claimed(root, prepared)
+    _say_what_was_read(prepared, reporter)
+    for name, stage in _stages(prepared, folder, reporter).items():
+        together = name.startswith(_TRAIN)
+        if not (together or distributed.is_first()):
+            continue
+        done = folder.is_done(name)
+        if distributed.agreed(done) if together else done:
+            reporter.say(f"{name}: done before")
+            continue
+        start = time.perf_counter()
+        facts = stage()
+        if distributed.is_first():
+            folder.mark_done(name, {**facts, "seconds": round(time.perf_counter() - start, 2)})
+            remove(folder.path("checkpoints"))
+    return Run(folder)
+
+
+def _claimed(root: Path, prepared: Prepared) -> RunFolder:
+    """The run's folder; only the first process makes it."""
+    if distributed.is_first():
+        claim_folder(root, config_text(prepared.settings, prepared.inputs))
+    distributed.wait_for_all()
+    return RunFolder(root)
+
+
+def _stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Stage name to what does it, in order."""
+    job = prepared, folder, reporter
+    return {
+        "prepare": partial(stages.write_data, prepared, folder),
+        **{f"{_TRAIN}{system}": partial(stages.train_system, *job, system) for system in prepared.trained},
+        **{f"encode {system}": partial(stages.encode_texts, *job, system) for system in prepared.systems},
+        "evaluate": partial(stages.evaluate, *job),
+        "report": partial(stages.report, folder),
+    }
+
+
+def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
+    """One line on the data, one on the threshold, and one per finding."""
+    records, grades = prepared.records, prepared.grades
+    reporter.say(f"{len(records):,} records, {len(records.queries):,} queries, {len(records.documents):,} documents")
+    origin = {
+        "given": "as given",
+        "dip": "the dip of the grades' histogram",
+        "middle": "no dip: the middle of the range",
+    }
+    share = f"{grades.relevant_share:.0%} of the records are relevant"
+    for name, why in prepared.missing.items():
+        reporter.say(f"{name} {why}")
+    reporter.say(f"relevant from {grades.threshold:g} on ({origin[grades.threshold_source]}): {share}")
+    for finding in records.findings:
+        reporter.say(f"{finding.name}: {finding.count:,}. {finding.action}")

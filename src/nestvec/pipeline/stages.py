@@ -1,0 +1,245 @@
+"""The stages of a run: each reads what earlier ones wrote, writes its own files, and returns facts about itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec import distributed
+from nestvec.data.audit import audit
+from nestvec.data.records import save_records, save_rejected
+from nestvec.errors import MissingExtraError
+from nestvec.evaluation.ranking import code, cut, fuse, rank_bm25, rank_dense, rank_principal, rank_two_stage
+from nestvec.evaluation.surface import compare, save_values, summarise, write_trec_run
+from nestvec.files import replacing, write_json, write_text
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model, save_model
+from nestvec.point import FULL, PLAIN, PRETRAINED, Point
+from nestvec.recommending.choose import gather, recommend
+from nestvec.settings import CUTOFF
+from nestvec.vectors.stored import save_codecs, save_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nestvec.evaluation.ranking import Vectors
+    from nestvec.evaluation.surface import Ranking, Values
+    from nestvec.pipeline.inputs import Prepared
+    from nestvec.progress import Reporter
+    from nestvec.runs.folder import RunFolder
+    from nestvec.vectors.codecs import Codec
+
+Facts = dict[str, Any]
+
+
+def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
+    """Write the data folder: records, grades, audit, findings and the test split's judgements."""
+    records, task, settings = prepared.records, prepared.task, prepared.settings
+    with replacing(folder.path("records")) as temporary:
+        save_records(records, task.labels, temporary)
+    _write_texts(prepared, folder)
+    write_json(folder.path("grades"), prepared.grades.to_json())
+    found = audit(records, task, prepared.grades.threshold, prepared.protocol, settings.seed)
+    write_json(folder.path("audit"), found)
+    if records.rejected:
+        with replacing(folder.path("rejected")) as temporary:
+            save_rejected(records, temporary)
+    write_json(folder.path("findings"), [vars(finding) for finding in records.findings])
+    write_text(folder.path("qrels"), "".join(_qrels(prepared)))
+    return {"records": len(records)}
+
+
+def _write_texts(prepared: Prepared, folder: RunFolder) -> None:
+    """Write what is encoded, in the order of its vectors: the queries that are measured, and the documents."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    task, catalogue = prepared.task, prepared.catalogue
+    queries = {"query_id": list(task.ids), "query": list(task.texts), "split": task.splits.tolist()}
+    documents = {"document_id": list(catalogue.ids), "document": list(catalogue.texts)}
+    for name, columns in {"queries": queries, "catalogue": documents}.items():
+        with replacing(folder.path(name)) as temporary:
+            pq.write_table(pa.table({key: pa.array(values, pa.string()) for key, values in columns.items()}), temporary)
+
+
+def _qrels(prepared: Prepared) -> Iterator[str]:
+    """Lines of a TREC judgements file: the queries that are measured on the test split."""
+    task, ids = prepared.task, prepared.catalogue.ids
+    test = task.splits[task.topic] == "test"
+    judged = (task.topic[test].tolist(), task.document[test].tolist(), task.gain[test].tolist())
+    for topic, document, gain in zip(*judged, strict=True):
+        yield f"{task.ids[topic]} 0 {ids[document]} {gain}\n"
+
+
+def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
+    """Fine-tune the pretrained model as one system and save it; an interrupted training goes on where it stood."""
+    model = load_model(prepared.model)
+    try:
+        from nestvec.training.job import make_job
+        from nestvec.training.train import train
+    except ImportError as error:
+        raise MissingExtraError(error.name or "sentence-transformers", "train") from error
+    data = prepared.records, prepared.grades, prepared.task
+    job = make_job(model, system, data, prepared.settings, prepared.dimensions, folder.path("mined"))
+    if job.examples.unused:
+        reporter.say(f"train {system}: {job.examples.unused:,} queries have no relevant document and are left out")
+    with reporter.step(f"train {system}", job.steps) as advance:
+        trained = train(model, job, folder.checkpoints(system), folder.path("logs") / system, advance)
+    if trained.worse:
+        reporter.say(
+            f"train {system}: recall@10 on validation fell from {trained.worse[0]:.3f} to {trained.worse[1]:.3f}; "
+            "a lower --learning-rate is the usual remedy"
+        )
+    if distributed.is_first():
+        card = {"system": system, "base": prepared.model.name, "base_sha256": prepared.model.sha256}
+        with replacing(folder.model(system)) as temporary:
+            save_model(model, temporary, {**card, "dimensions": list(prepared.dimensions)})
+    return vars(trained)
+
+
+def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
+    """Encode every query that is measured, then every document, once."""
+    from nestvec.models.encode import encode
+
+    given = {PRETRAINED: prepared.model, **prepared.others}
+    model = load_model(given.get(system) or find_model(str(folder.model(system))))
+    texts = [*prepared.task.texts, *prepared.catalogue.texts]
+    with reporter.step(f"encode with {system}", len(texts)) as advance:
+        vectors = encode(model, texts, advance)
+    with replacing(folder.embeddings(system)) as temporary, temporary.open("wb") as stream:
+        np.save(stream, vectors)
+    return {"texts": len(texts)}
+
+
+def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
+    """Rank every point of the surface once, measure it, and say what to ship."""
+    topics, settings = prepared.topics, prepared.settings
+    cutoffs = tuple(sorted({CUTOFF, *settings.evaluation.cutoffs}))
+    values: Values = {}
+    codecs: dict[str, dict[str, Codec]] = {}
+    with reporter.step("evaluate", _points(prepared)) as advance:
+        for ranking in _rankings(prepared, folder):
+            point = ranking.point
+            values[point] = prepared.judgements.measure(topics.rows, ranking.rows, cutoffs)
+            if ranking.codec is not None and point.kind == PLAIN:
+                codecs.setdefault(point.system, {})[f"{point.dimension}.{point.precision}"] = ranking.codec
+            with replacing(folder.run(point.name)) as temporary:
+                write_trec_run(ranking, topics, prepared.catalogue, temporary)
+            advance(1)
+    with replacing(folder.path("per_query")) as temporary:
+        save_values(values, topics, temporary)
+    for system, fitted in codecs.items():
+        with replacing(folder.codecs(system)) as temporary:
+            save_codecs(temporary, fitted)
+    if prepared.trained:
+        trainings = [_training(folder, system) for system in prepared.trained]
+        write_json(folder.path("training"), {"schema": 1, "systems": trainings})
+    rng, resamples = np.random.default_rng(settings.seed), settings.evaluation.resamples
+    bootstraps = topics.bootstraps(resamples, rng)
+    results = {
+        **_header(prepared),
+        "trained": list(prepared.trained),
+        "cutoffs": list(cutoffs),
+        "surface": summarise(values, topics, len(prepared.catalogue.ids), bootstraps),
+        "comparisons": compare(values, topics, bootstraps["test"], resamples, rng),
+        "codec_extras": {
+            f"{system}.{place}": codec.extra_bytes
+            for system, fitted in codecs.items()
+            for place, codec in fitted.items()
+            if codec.extra_bytes
+        },
+        "timings": {name: folder.facts(name)["seconds"] for name in folder.done()},
+    }
+    write_json(folder.path("results"), results)
+    wishes = settings.recommendation
+    found = recommend(gather(values, topics, wishes.metric, bootstraps), wishes)
+    if found["point"]:
+        _save_codes(prepared, folder, Point(**found["point"]))
+    write_json(folder.path("recommendation"), found)
+    return {"points": len(values)}
+
+
+def _points(prepared: Prepared) -> int:
+    """How many rankings the evaluation makes."""
+    precisions = len(prepared.settings.evaluation.precisions)
+    each = [
+        len(prepared.widths(system)) * (precisions + 1) + len(prepared.stages(system)) for system in prepared.systems
+    ]
+    return sum(each) + 1  # the full width has no axes to cut, but a fusion with BM25
+
+
+def _rankings(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
+    """Every point of the surface, one at a time."""
+    catalogue, evaluation = prepared.catalogue, prepared.settings.evaluation
+    full = []
+    for system in prepared.systems:
+        vectors, widths = _vectors(prepared, folder, system), prepared.widths(system)
+        for ranking in rank_dense(system, vectors, catalogue, (widths, evaluation.precisions)):
+            if (ranking.point.dimension, ranking.point.precision) == (widths[0], FULL):
+                full.append(ranking)
+            yield ranking
+        for stages in prepared.stages(system):
+            yield rank_two_stage(system, vectors, catalogue, stages, evaluation.shortlist)
+        yield from rank_principal(system, vectors, catalogue, widths[1:])
+    lexical = rank_bm25(prepared.task.texts, catalogue)
+    yield lexical
+    for ranking in full:
+        yield fuse(ranking, lexical, catalogue)
+
+
+def _vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
+    """A system's vectors of the queries and of the documents, read as they are needed."""
+    vectors, asked = np.load(folder.embeddings(system), mmap_mode="r"), len(prepared.topics.rows)
+    return vectors[:asked], vectors[asked:]
+
+
+def _save_codes(prepared: Prepared, folder: RunFolder, point: Point) -> None:
+    """Keep what is recommended as it was measured: the documents' codes in the catalogue's order, and their codec."""
+    vectors = _vectors(prepared, folder, point.system)
+    coded = code(point.system, cut(vectors, prepared.catalogue.order, point.dimension or 0), point.precision or FULL)
+    placed = np.empty_like(coded.codes)
+    placed[prepared.catalogue.order] = coded.codes
+    with replacing(folder.codes(point.name)) as temporary:
+        save_codes(temporary, coded.codec, placed)
+
+
+def _header(prepared: Prepared) -> Facts:
+    """What `results.json` says of the data and the model."""
+    return {
+        "schema": 1,
+        "source": prepared.settings.data.source,
+        "synthetic": prepared.records.synthetic,
+        "threshold": prepared.grades.threshold,
+        "relevant_from": prepared.grades.relevant_from,
+        "model": prepared.model.name,
+        "full_dimension": prepared.model.width,
+        "protocol": prepared.protocol,
+        "unanswerable": prepared.task.unanswerable,
+        "missing_models": prepared.missing,
+    }
+
+
+def _training(folder: RunFolder, system: str) -> Facts:
+    """What `training.json` says of a system: what its stage recorded, with the validations point by point."""
+    facts = folder.facts(f"train {system}")
+    return {"system": system, **facts, "curve": [_validation(figures) for figures in facts["curve"]]}
+
+
+def _validation(figures: Facts) -> Facts:
+    """A validation with a point per dimension and precision; `figures` has names such as `recall@10.384.float32`."""
+    points: dict[tuple[int, str], dict[str, float]] = {}
+    for name in figures:
+        metric, *point = name.split(".")
+        if point:
+            points.setdefault((int(point[0]), point[1]), {})[metric] = figures[name]
+    measured = [{"dimension": at[0], "precision": at[1], "metrics": metrics} for at, metrics in points.items()]
+    return {"step": figures["step"], "recall": figures["recall"], "points": measured}
+
+
+def report(folder: RunFolder) -> Facts:
+    """Write the report and its figures."""
+    from nestvec.report import write_report
+
+    write_report(folder)
+    return {}

@@ -1,0 +1,135 @@
+"""The points of the surface: a system and the format of its vectors, that is their dimension and precision.
+
+`VectorFormat.name` is `48.int8`, `Point.name` is `mnr.48.int8`: run files, codecs, options and messages all use these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "int2": 2, "binary": 1}  # of a number, by precision
+PRECISIONS = tuple(BITS)
+FULL = "float32"
+CORRECTION = 2  # bytes that a rotated vector stores besides its numbers: its lean and its factor (vectors/rabitq.py)
+PRETRAINED, BM25 = "pretrained", "bm25"  # systems that every run measures; BM25 has no vectors
+PLAIN, PCA, HYBRID, TWO_STAGE = "plain", "pca", "hybrid", "two-stage"
+
+
+@dataclass(frozen=True, order=True)
+class VectorFormat:
+    """How many numbers of a vector are stored, and how.
+
+    Attributes:
+        dimension: numbers that are kept, from the vector's start; at least 1.
+        precision: a name in `BITS`.
+    """
+
+    dimension: int
+    precision: str
+
+    @classmethod
+    def parse(cls, text: str) -> VectorFormat:
+        """Read `48.int8`.
+
+        Args:
+            text: dimension and precision with a dot between.
+
+        Returns:
+            The format.
+
+        Raises:
+            ValueError: the text has another form, or the precision is unknown.
+        """
+        dimension, _, precision = text.partition(".")
+        if not (dimension.isdecimal() and int(dimension) and precision in BITS):
+            raise ValueError(f"{text!r} is not a dimension and a precision such as 48.int8")
+        return cls(int(dimension), precision)
+
+    @property
+    def name(self) -> str:
+        """As files and options have it: `48.int8`."""
+        return f"{self.dimension}.{self.precision}"
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that one vector takes; the last byte is filled up."""
+        bits = BITS[self.precision]
+        return -(-self.dimension * bits // 8) + (CORRECTION if bits < 8 else 0)
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """One thing that ranks, and what its vectors take.
+
+    Attributes:
+        system: its name.
+        dimension: width of the prefix; None for a system without vectors.
+        precision: a name in `BITS`; None for a system without vectors.
+        bytes_per_vector: what a document takes in storage; None for a system without vectors.
+        kind: `plain`, or how the point is made of others: `pca`, `hybrid`, `two-stage`.
+        bytes_scanned: of two stages only: what the first reads of every document.
+    """
+
+    system: str
+    dimension: int | None = None
+    precision: str | None = None
+    bytes_per_vector: int | None = None
+    kind: str = PLAIN
+    bytes_scanned: int | None = None
+
+    @classmethod
+    def of(cls, system: str, stored: VectorFormat, kind: str = PLAIN) -> Point:
+        """A system's vectors in one format."""
+        return cls(system, stored.dimension, stored.precision, stored.bytes, kind)
+
+    @classmethod
+    def parse(cls, name: str) -> Point:
+        """Read what `name` gives: `mnr.48.int8`, or `bm25` for a system without vectors.
+
+        Args:
+            name: of a point.
+
+        Returns:
+            A plain point; how it is made of others is not part of a name.
+        """
+        system, *parts = name.rsplit(".", 2)
+        try:
+            return cls.of(system, VectorFormat.parse(".".join(parts)))
+        except ValueError:
+            return cls(name)
+
+    @property
+    def format(self) -> VectorFormat | None:
+        """The format of its vectors; None for a system without vectors."""
+        if self.dimension is None or self.precision is None:
+            return None
+        return VectorFormat(self.dimension, self.precision)
+
+    @property
+    def name(self) -> str:
+        """As run files and comparisons have it: `mnr.48.int8`, `bm25`."""
+        return self.system if self.dimension is None else f"{self.system}.{self.dimension}.{self.precision}"
+
+    @property
+    def bytes(self) -> int:
+        """Bytes per vector; 0 for a system without vectors."""
+        return self.bytes_per_vector or 0
+
+    @property
+    def is_vectors(self) -> bool:
+        """Whether it is a system's vectors as they are: not BM25, and not made of other points."""
+        return self.kind == PLAIN and self.dimension is not None
+
+
+def full_width(points: Iterable[Point]) -> list[Point]:
+    """Every system at its widest and most precise, BM25 first, then in the order given."""
+    widest: dict[str, Point] = {}
+    for point in points:
+        best = widest.setdefault(point.system, point)
+        if point.bytes > best.bytes:
+            widest[point.system] = point
+    return sorted(widest.values(), key=lambda point: point.dimension is not None)

@@ -1,0 +1,1 @@
+"""What to ship: chosen from the surface, and put into sentences."""

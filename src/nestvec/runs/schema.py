@@ -1,0 +1,265 @@
+"""The run's files as types: what the report needs of the JSON files in the run's folder and in `data/`.
+
+All metrics lie between 0 and 1; a difference is a first system minus a second one, in the metric's own unit.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from nestvec.point import Point
+
+METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
+CHANCE = 0.05  # below it a corrected p counts as clear
+BINS = 30  # of the grade histogram, where there are more levels than that
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A mean over queries with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Point):
+    """One row of the surface: a point on one split."""
+
+    split: str
+    queries: int
+    documents: int
+    metrics: dict[str, Measure]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison, `a` less `b`; `p_holm` is corrected for all comparisons of the run."""
+
+    a: str
+    b: str
+    split: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    effect: float = 0.0  # the mean over its standard deviation; 0 in runs of before it was written down
+    wins: int = 0  # queries for which `a` is better
+    ties: int = 0
+    losses: int = 0
+
+    @property
+    def clear(self) -> bool:
+        """Whether chance alone would hardly show such a difference."""
+        return self.p_holm < CHANCE
+
+    @property
+    def turned(self) -> Comparison:
+        """The same comparison as `b` less `a`."""
+        turned = {"difference": -self.difference, "low": -self.high, "high": -self.low, "effect": -self.effect}
+        return replace(self, a=self.b, b=self.a, wins=self.losses, losses=self.wins, **turned)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Results:
+    """`results.json`."""
+
+    source: str
+    synthetic: bool
+    relevant_from: int  # gain in thousandths of a grade above the lowest
+    model: str
+    full_dimension: int
+    surface: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...]
+    timings: dict[str, float]  # stage to seconds
+    unanswerable: dict[str, int] = field(default_factory=dict)  # split to queries left out: nothing relevant was judged
+    missing_documents: dict[str, int] = field(default_factory=dict)  # split to relevant ones that are not searched
+    cutoffs: tuple[int, ...] = (10,)
+    missing_models: dict[str, str] = field(default_factory=dict)  # name to why it could not be had
+    codec_extras: dict[str, int] = field(default_factory=dict)  # point's name to bytes stored once for all vectors
+    trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Point):
+    """One test on the way from large vectors to small: the point's metric minus the reference's, on validation."""
+
+    difference: float
+    lower_bound: float  # one-sided, 95 %
+    passed: bool  # not below minus the margin
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """The candidate minus one thing it has to beat; passed when the interval lies above 0."""
+
+    difference: float
+    low: float
+    high: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The evidence on validation, where the choice was made."""
+
+    queries: int
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The recommended point on the test split, and there minus the reference."""
+
+    value: float
+    low: float
+    high: float
+    difference: float
+    lower_bound: float
+    confirmed: bool
+    queries: int
+
+
+@dataclass(frozen=True)
+class Price:
+    """The memory of so many vectors in bytes, as recommended and whole in full precision."""
+
+    vectors: int
+    bytes: int
+    full_bytes: int
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """`recommendation.json`; `point` is None when the decision is not to ship."""
+
+    decision: str
+    reason: str
+    metric: str
+    margin: float
+    point: Point | None = None
+    reference: Point | None = None
+    validation: Choice | None = None
+    test: Confirmation | None = None
+    steps: tuple[Step, ...] = ()
+    gate: dict[str, GateCheck] = field(default_factory=dict)  # on validation: it decides
+    test_gate: dict[str, GateCheck] = field(default_factory=dict)  # the same on test
+    max_bytes: int | None = None
+    min_recall: float | None = None
+    price: tuple[Price, ...] = ()
+    queries_needed: int | None = None  # about how many validation queries would tell more; None where they do
+
+
+@dataclass(frozen=True)
+class Dip:
+    """The valley between the two humps of the grade histogram; depth is by what share it lies below the lower one."""
+
+    threshold: float
+    depth: float
+    lower_hump: float
+    valley: float
+    upper_hump: float
+    low: float | None = None  # 95 % of resampled histograms put the threshold between low and high
+    high: float | None = None
+    seen: float | None = None  # share of resampled histograms that have a dip at all
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of the histogram: the records with grades from low to high; the same where each level has a bar."""
+
+    low: float
+    high: float
+    relevant: int
+    rest: int
+
+
+@dataclass(frozen=True)
+class Grades:
+    """`grades.json`: the histogram of the raw grades and the threshold."""
+
+    levels: tuple[float, ...]
+    counts: tuple[int, ...]
+    lowest: float
+    highest: float
+    threshold: float
+    threshold_source: str  # given, dip, or middle of the range
+    relevant_from: int
+    relevant_share: float
+    dip: Dip | None = None
+
+    @property
+    def relevant(self) -> tuple[bool, ...]:
+        """Whether each level counts as relevant, decided on the same whole gains as the metrics are."""
+        return tuple(round(1000 * (level - self.lowest)) >= self.relevant_from for level in self.levels)
+
+    @property
+    def bars(self) -> tuple[Bar, ...]:
+        """The histogram: one bar per level, or even bins where there are more levels than `BINS`."""
+        parts = [[count if part else 0 for count, part in zip(self.counts, self.relevant, strict=True)]]
+        parts.append([count - part for count, part in zip(self.counts, parts[0], strict=True)])
+        if len(self.levels) <= BINS:
+            return tuple(Bar(level, level, *pair) for level, *pair in zip(self.levels, *parts, strict=True))
+        edges = [self.lowest + (self.highest - self.lowest) * place / BINS for place in range(BINS + 1)]
+        places = [min(bisect_right(edges, level) - 1, BINS - 1) for level in self.levels]
+        sums = [
+            [sum(n for n, at in zip(part, places, strict=True) if at == place) for place in range(BINS)]
+            for part in parts
+        ]
+        return tuple(Bar(*ends, *pair) for ends, *pair in zip(pairwise(edges), *sums, strict=True))
+
+
+@dataclass(frozen=True)
+class Components:
+    """Connected components of the graph of queries and documents, and the largest one's share of the records."""
+
+    count: int
+    largest_share: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`audit.json`: the split's sizes, and what of the held-out splits training has seen."""
+
+    protocol: str
+    queries: dict[str, int]
+    records: dict[str, int]
+    documents: dict[str, int]
+    training_pairs: int
+    withheld_pairs: int
+    leaks: dict[str, int]
+    row_split: dict[str, float]  # shares: what a split by record would have leaked
+    components: Components | None = None
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits."""
+        return tuple(dict.fromkeys([*self.queries, *self.records, *self.documents]))
+
+    @property
+    def withheld_share(self) -> float:
+        """What withholding costs: the share of the pairs that could have been trained on."""
+        return self.withheld_pairs / max(1, self.withheld_pairs + self.training_pairs)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of irregularity found in the data, and what was done about it."""
+
+    name: str
+    count: int
+    action: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """`config.toml`: the resolved settings, and what they were resolved with."""
+
+    settings: dict[str, object]
+    versions: dict[str, str]
+    inputs: dict[str, str]

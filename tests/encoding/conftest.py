@@ -1,0 +1,28 @@
+"""A tiny model, a file of texts with repeats, and a call that encodes with both."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from products import products, write_products
+from tiny_mpnet import save_tiny_mpnet
+
+from nestvec import encoding
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return save_tiny_mpnet(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def encode_tiny(tiny):
+    """Encode with the tiny model as quickly as it goes."""
+    return partial(encoding.encode, str(tiny), backend="torch", compute="float32")
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = products(240)
+    return write_products(tmp_path / "products.csv", rows), rows

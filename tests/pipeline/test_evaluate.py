@@ -1,0 +1,130 @@
+"""Oracles: the same points from a run of its own; direct numpy figures; data whose truth was planted."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tables import rows, write_csv
+from tiny_mpnet import WIDTH, save_tiny_mpnet
+
+import nestvec
+from nestvec.cli import main
+from nestvec.errors import InputError
+from nestvec.point import Point
+from nestvec.vectors.codecs import prefix
+from nestvec.vectors.stored import load_codecs, load_codes
+
+OPTIONS = {"resamples": 300, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8,binary"}
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return save_tiny_mpnet(tmp_path_factory.mktemp("others") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory):
+    return write_csv(tmp_path_factory.mktemp("judged") / "judged.csv", rows(queries=150))
+
+
+@pytest.fixture(scope="session")
+def evaluated(tiny, judged, tmp_path_factory):
+    return nestvec.evaluate([str(tiny)], str(judged), tmp_path_factory.mktemp("evaluated") / "run", **OPTIONS)
+
+
+def points(run):
+    return {
+        Point(row["system"], row["dimension"], row["precision"], None).name: row
+        for row in run.results["surface"]
+        if row["split"] == "test"
+    }
+
+
+def test_every_model_is_a_system_at_its_own_widths(evaluated):
+    found = points(evaluated)
+    own = {row["dimension"] for row in found.values() if row["system"] == "tiny"}
+    assert own == {WIDTH, *(width for width in (384, 192, 96, 48) if width <= WIDTH)}
+    assert found["pretrained.384.float32"]["bytes_per_vector"] == 1536
+    assert {"bm25", "tiny+bm25." + f"{WIDTH}.float32"} <= set(found)
+    assert evaluated.results["trained"] == []
+    assert evaluated.folder.path("report").stat().st_size > 0
+    assert "could not be had" in evaluated.results["missing_models"]["all-mpnet-base-v2"]
+
+
+def test_the_figures_do_not_depend_on_what_is_measured_beside(evaluated, judged, tiny, tmp_path):
+    other = nestvec.evaluate([], str(judged), tmp_path / "run", **OPTIONS, model=str(tiny))
+    mine, theirs = points(evaluated)[f"tiny.{WIDTH}.float32"], points(other)[f"pretrained.{WIDTH}.float32"]
+    values = {name: entry["value"] for name, entry in mine["metrics"].items()}
+    assert values == {name: entry["value"] for name, entry in theirs["metrics"].items()}
+
+
+def test_codecs_are_saved_and_decode_to_what_was_ranked(evaluated):
+    folder = evaluated.folder
+    codecs = load_codecs(folder.codecs("pretrained"))
+    assert set(codecs) == {f"{width}.{name}" for width in (384, 192, 96, 48) for name in ("float32", "int8", "binary")}
+    asked = int(np.load(folder.embeddings("pretrained")).shape[0] - points(evaluated)["bm25"]["documents"])
+    documents = np.load(folder.embeddings("pretrained"))[asked:]
+    for name, codec in codecs.items():
+        held = prefix(documents, int(name.split(".")[0]))
+        if name.endswith("int8"):
+            assert codec.scale == pytest.approx(np.abs(held).max(axis=0) / 127)
+        assert codec.bytes_per_vector == points(evaluated)[f"pretrained.{name}"]["bytes_per_vector"]
+
+
+def test_without_a_folder_the_figures_are_only_printed(judged, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    typed = ["nestvec", "evaluate", "all-MiniLM-L6-v2", "--data", str(judged), "--precisions", "float32"]
+    monkeypatch.setattr(sys, "argv", [*typed, "--resamples", "100", "--dimensions", "48"])
+    main_ended(0)
+    printed = capsys.readouterr().out
+    assert "pretrained 384 float32" in printed
+    assert "Do not ship" in printed
+    assert not list(tmp_path.iterdir())
+
+
+def main_ended(code):
+    try:
+        main()
+    except SystemExit as ended:
+        assert (ended.code or 0) == code
+
+
+def test_models_that_cannot_be_had_are_refused(judged, tmp_path):
+    with pytest.raises(InputError, match="no such model folder"):
+        nestvec.evaluate([str(tmp_path / "nothing")], str(judged), tmp_path / "run", **OPTIONS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_runs_are_compared_query_by_query(evaluated, judged, tiny, tmp_path, monkeypatch, capsys):
+    other = nestvec.evaluate([], str(judged), tmp_path / "run", **OPTIONS)
+    monkeypatch.setattr(
+        sys, "argv",
+        ["nestvec", "compare", str(evaluated.folder.root), str(other.folder.root), "--out", str(tmp_path / "c.json")],
+    )  # fmt: skip
+    main_ended(0)
+    told = json.loads((tmp_path / "c.json").read_text())
+    assert told["rows"][0]["name"] == "chosen"
+    for row in told["rows"][1:]:
+        assert (row["difference"], row["p"], row["wins"], row["losses"]) == (0, 1, 0, 0)
+    assert "is as good as A's on every query" in " ".join(capsys.readouterr().out.split())
+
+
+def test_codes_of_what_is_recommended_are_saved(tmp_path):
+    """A model that ranks by what the query says, beside one that is noise: the small vector is saved as measured."""
+    run = nestvec.run(
+        str(write_csv(tmp_path / "many.csv", rows(queries=150))), tmp_path / "run", epochs=1, systems="mnr",
+        resamples=200, test=0.3, validation=0.2, seed=7, margin=0.4, precisions="int4",
+    )  # fmt: skip
+    made = run.recommendation["point"]
+    assert made is not None
+    codec, codes = load_codes(run.folder.codes(f"{made['system']}.{made['dimension']}.{made['precision']}"))
+    assert codes.nbytes / len(codes) == made["bytes_per_vector"] == codec.bytes_per_vector
+    documents = pq.read_table(run.folder.path("records"))["document_id"].unique()
+    assert len(codes) == len(documents)
+    whole = np.load(run.folder.embeddings(made["system"]))[-len(documents) :]
+    held = prefix(whole, made["dimension"])  # in the same order as the codes
+    assert (held * codec.decode(codes)).sum(axis=1) == pytest.approx(np.ones(len(codes)), abs=0.1)
