@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from nestvec.evaluation.metrics import CONDENSED
 
-METRICS = {"recall@10": "recall@10", "mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "judged@10": "judged@10"}
-
 _FORMS = {"mrr": "MRR", "ndcg": "nDCG", "ndcg-exp": "nDCG-exp", "map": "MAP"}
 
 RIVALS = {"pretrained": "the pretrained model", "bm25": "BM25"}
@@ -88,7 +86,7 @@ GLOSSARY = {
 }
 
 
-def label(metric: str) -> str:
+def metric_label(metric: str) -> str:
     """A metric's name as people write it: `MRR@5`, `condensed MAP`."""
     name = metric.removeprefix(CONDENSED)
     measure, mark, cutoff = name.partition("@")
