@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nestvec.point import BM25, PLAIN, PRETRAINED
@@ -11,6 +12,7 @@ from nestvec.report.figure_style import INK, MUTED, PAPER, STYLES, add_heading, 
 from nestvec.report.grade_histogram import draw_grades
 from nestvec.report.heatmap import heat_maps
 from nestvec.report.training_figures import draw_loss, draw_validation
+from nestvec.report.words import metric_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,32 +62,39 @@ def draw_figures(content: Content, directory: Path) -> dict[str, str]:
     Returns:
         Figure name to its SVG text.
     """
+    paints: dict[str, Callable[[Axes, Content], None]] = {
+        "recall_by_dimension": partial(_draw_by_dimension, "recall@10"),
+        "mrr_by_dimension": partial(_draw_by_dimension, "mrr@10"),
+        "recall_by_bytes": _draw_by_bytes,
+        "grades": lambda axes, content: draw_grades(axes, content.grades),
+        **heat_maps(content),
+    }
+    if content.results.comparisons:
+        paints["differences"] = draw_differences
+    if content.trainings:
+        paints["learning_loss"] = lambda axes, content: draw_loss(axes, content.trainings, styles_of_all(content))
+    if content.validated:
+        paints["learning_recall"] = partial(_draw_validation, "recall@10")
+        paints["learning_ndcg"] = partial(_draw_validation, "ndcg@10")
     directory.mkdir(parents=True, exist_ok=True)
-    figures = _ALWAYS | (_WHERE_TRAINED if content.trainings else {}) | (_WHERE_VALIDATED if content.validated else {})
-    figures |= _WHERE_COMPARED if content.results.comparisons else {}
-    figures = {**figures, **heat_maps(content)}
-    return {name: draw_figure(name, paint, content, directory) for name, paint in figures.items()}
+    return {name: draw_figure(name, paint, content, directory) for name, paint in paints.items()}
 
 
-def _dimension_figure(metric: str, label: str) -> Callable[[Axes, Content], None]:
-    """A function that draws a metric against the dimension, one line per system with its interval band."""
-
-    def paint(axes: Axes, content: Content) -> None:
-        entries: list[Artist] = []
-        rows = {system: content.line(system) for system in content.systems}
-        for system, index in style_indices(content.systems).items():
-            if system == BM25:
-                entries += _draw_bm25_level(axes, content, metric)
-            elif rows[system]:
-                entries.append(_draw_with_band(axes, rows[system], metric, STYLES[index]))
-        measured = [row for line in rows.values() for row in line]
-        _set_log_ticks(axes, sorted({row.dimension or 0 for row in measured}))
-        lowest = min(row.metrics[metric].low for row in [*measured, *content.full_width])
-        axes.set_ylim(bottom=max(0.0, math.floor(10 * lowest) / 10))
-        axes.set_xlabel(f"dimensions (log scale), {content.before.precision}")
-        add_heading(axes, f"{label}, mean of {content.before.queries:,} test queries", entries)
-
-    return paint
+def _draw_by_dimension(metric: str, axes: Axes, content: Content) -> None:
+    """A metric against the dimension, one line per system with its interval band."""
+    entries: list[Artist] = []
+    rows = {system: content.line(system) for system in content.systems}
+    for system, index in style_indices(content.systems).items():
+        if system == BM25:
+            entries += _draw_bm25_level(axes, content, metric)
+        elif rows[system]:
+            entries.append(_draw_with_band(axes, rows[system], metric, STYLES[index]))
+    measured = [row for line in rows.values() for row in line]
+    _set_log_ticks(axes, sorted({row.dimension or 0 for row in measured}))
+    lowest = min(row.metrics[metric].low for row in [*measured, *content.full_width])
+    axes.set_ylim(bottom=max(0.0, math.floor(10 * lowest) / 10))
+    axes.set_xlabel(f"dimensions (log scale), {content.before.precision}")
+    add_heading(axes, f"{metric_label(metric)}, mean of {content.before.queries:,} test queries", entries)
 
 
 def _draw_with_band(axes: Axes, rows: Sequence[Row], metric: str, style: Style) -> Artist:
@@ -169,9 +178,9 @@ def _draw_frontier(axes: Axes, content: Content) -> Artist:
     return legend_line("frontier", **line)
 
 
-def _validation_figure(metric: str) -> Callable[[Axes, Content], None]:
-    """A function that draws a metric as it was validated while the systems were trained."""
-    return lambda axes, content: draw_validation(axes, content.trainings, styles_of_all(content), metric)
+def _draw_validation(metric: str, axes: Axes, content: Content) -> None:
+    """A metric as it was validated while the systems were trained."""
+    draw_validation(axes, content.trainings, styles_of_all(content), metric)
 
 
 def _precision_look(content: Content, colour: str, precision: str) -> dict[str, Any]:
@@ -193,16 +202,3 @@ def _mark_recommended(axes: Axes, row: Row) -> Artist:
     look: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": ""}
     axes.plot([row.bytes_per_vector or 0], [row.metrics["recall@10"].value], markersize=13, zorder=4, **look)
     return legend_line("recommended", markersize=10, **look)
-
-
-_ALWAYS: dict[str, Callable[[Axes, Content], None]] = {
-    "recall_by_dimension": _dimension_figure("recall@10", "recall@10"),
-    "mrr_by_dimension": _dimension_figure("mrr@10", "MRR@10"),
-    "recall_by_bytes": _draw_by_bytes,
-    "grades": lambda axes, content: draw_grades(axes, content.grades),
-}
-_WHERE_TRAINED: dict[str, Callable[[Axes, Content], None]] = {
-    "learning_loss": lambda axes, content: draw_loss(axes, content.trainings, styles_of_all(content)),
-}
-_WHERE_COMPARED: dict[str, Callable[[Axes, Content], None]] = {"differences": draw_differences}
-_WHERE_VALIDATED = {"learning_recall": _validation_figure("recall@10"), "learning_ndcg": _validation_figure("ndcg@10")}
