@@ -7,7 +7,6 @@ from functools import cache
 import numpy as np
 import pytest
 from tables import rows, write_csv
-from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
 from nestvec.exporting import export
@@ -16,11 +15,6 @@ from nestvec.runs.selection import select
 from nestvec.vectors.codecs import prefix
 
 WIDTHS = {"pretrained": 48, "tiny": 96}
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    return save_tiny_mpnet(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
