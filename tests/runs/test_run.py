@@ -17,9 +17,15 @@ from nestvec.runs import run as module
 from nestvec.runs.choice import choose_point
 
 
+def write_finished(path):
+    folder = write_run(path)
+    folder.mark_done("report", {})
+    return folder
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("read") / "run").root
+    return write_finished(tmp_path_factory.mktemp("read") / "run").root
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def test_a_run_says_what_it_is(run, root):
 
 
 def test_a_hostile_source_is_escaped_in_a_notebook(tmp_path):
-    folder = write_run(tmp_path / "run")
+    folder = write_finished(tmp_path / "run")
     results = raw(folder.root, "results.json")
     folder.path("results").write_text(json.dumps({**results, "source": "<script>alert(1)</script>"}))
     page = nestvec.load_run(folder.root)._repr_html_()
@@ -97,7 +103,7 @@ def test_each_file_is_read_once(run, monkeypatch):
 
 
 def test_a_recommended_point_that_was_not_measured_is_damage(tmp_path):
-    folder = write_run(tmp_path / "run")
+    folder = write_finished(tmp_path / "run")
     made = raw(folder.root, "recommendation.json")
     made["point"]["dimension"] = 7
     folder.path("recommendation").write_text(json.dumps(made))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from shipping import ship
 
+from nestvec.errors import InputError
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select
-from nestvec.errors import InputError
 from nestvec.vectors.codecs import prefix
 
 
@@ -66,10 +66,10 @@ def test_vectors_and_codec_are_those_that_were_measured(measured):
 def test_a_damaged_run_is_named(run, name, damage):
     damage(run / name)
     with pytest.raises(InputError, match=name):
-        select(load_run(run), "pretrained").document_vectors
+        _ = select(load_run(run), "pretrained").document_vectors
 
 
 def test_another_system_s_vectors_are_refused(run):
     np.save(run / "embeddings/pretrained.npy", np.zeros((5, 384), dtype=np.float32))
     with pytest.raises(InputError, match="holds 5 by 384"):
-        select(load_run(run), "pretrained").document_vectors
+        _ = select(load_run(run), "pretrained").document_vectors

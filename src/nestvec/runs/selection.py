@@ -1,4 +1,4 @@
-"""One point of a finished run with all that serving it takes: its model, its codec, and the vectors that were measured."""
+"""One point of a finished run with all that serving it takes: model, codec, and the vectors that were measured."""
 
 from __future__ import annotations
 
