@@ -19,7 +19,8 @@ from nestvec.report import words, write_report
 from nestvec.report.figure_style import STYLES
 from nestvec.report.figures import style_indices
 from nestvec.report.training_figures import MOST, draw_loss, relative_losses, running_mean
-from nestvec.report.trainings import Training
+from nestvec.runs.run import Run
+from nestvec.runs.schema import Training
 from nestvec.settings import TRAINABLE
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def changed(folder: RunFolder, name: str, change: Callable[[Any], object]) -> Pa
     value = json.loads(path.read_text(encoding="utf-8"))
     change(value)
     path.write_text(json.dumps(value), encoding="utf-8")
-    return Page.read(write_report(folder))
+    return Page.read(write_report(Run(folder)))
 
 
 def test_a_run_of_before_has_its_report_without_the_section(changed_run: RunFolder) -> None:

@@ -85,9 +85,9 @@ def _describe_validations(content: Content, metric: str) -> str:
     for training in content.validated:
         steps = [validation.step for validation in training.curve]
         named = {steps[0], training.best_step, steps[-1]} if len(steps) > MOST else set(steps)
-        for stored in training.ends:
-            line = [(step, value) for step, value in training.line(stored, metric) if step in named]
+        for end in training.ends:
+            line = [(step, value) for step, value in training.line(end, metric) if step in named]
             values = ", ".join(f"{number(value)} at step {count(step)}" for step, value in line)
-            sentences.append(f"{training.system} at {stored[0]} dimensions: {values}.")
+            sentences.append(f"{training.system} at {end.dimension} dimensions: {values}.")
         sentences.append(f"{training.system} kept step {count(training.best_step)}.")
     return " ".join(sentences)
