@@ -14,14 +14,14 @@ from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
 from nestvec.indexing.filling import Columns, arrived, counted, encoded, measured
 from nestvec.indexing.verify import verify
-from nestvec.point import Point
+from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
 from nestvec.runs.delivered import choose, of_point
 from nestvec.runs.finished import read_finished
 from nestvec.runs.folder import RunFolder
 from nestvec.settings import CUTOFF
 from nestvec.stores.embedded import EmbeddedStore
-from nestvec.stores.store import About, Condition, Stage
+from nestvec.stores.store import About, Condition
 from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
@@ -268,14 +268,13 @@ def search(
 
 def _planned(delivered: Delivered, shortlist: str | None, candidates: int) -> tuple[About, list[Codec]]:
     """What an index is to serve, and the codecs of its stages."""
-    stages, codecs = [Stage(delivered.dimension, delivered.point.precision or "")], [delivered.codec]
+    stages, codecs = [VectorFormat(delivered.dimension, delivered.point.precision or "")], [delivered.codec]
     if shortlist is not None:
         path = delivered.folder.codecs(delivered.point.system)
         known = load_codecs(path)
         if shortlist not in known:
             raise InputError(f"--shortlist {shortlist} was not measured", "one of " + ", ".join(known), file=path)
-        width, _, kind = shortlist.partition(".")
-        stages, codecs = [Stage(int(width), kind), *stages], [known[shortlist], *codecs]
+        stages, codecs = [VectorFormat.parse(shortlist), *stages], [known[shortlist], *codecs]
     if candidates < 1:
         raise InputError(f"--candidates is {candidates}", "a whole number from 1 on")
     model = delivered.model
@@ -302,9 +301,9 @@ def _shown(store: str) -> str:
     """A store as it may be written down: without a password."""
     if store == EMBEDDED:
         return store
-    from nestvec.stores.postgres.server import place_of
+    from nestvec.stores.postgres.server import redact_url
 
-    return place_of(store)
+    return redact_url(store)
 
 
 def _named(run: Path) -> str:
