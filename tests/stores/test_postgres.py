@@ -149,7 +149,7 @@ def test_columns_give_codes_back(vectors, precision, width, stage):
     columns = Columns(about, tuple(codecs))
     names = list(columns.types)
     chosen = [names.index(name) for name in columns.needed_columns(stage)]
-    raws = [tuple(values[place] for place in chosen) for values in columns.pack(vectors[:200])]
+    raws = [tuple(values[place] for place in chosen) for values in columns.pack_rows(vectors[:200])]
     expected = codecs[stage].encode(prefix(vectors[:200], stages[stage].dimension))
     assert np.array_equal(columns.parse_codes(stage, raws), expected)
 

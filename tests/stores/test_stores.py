@@ -189,6 +189,8 @@ def test_texts_and_ids_of_any_letters(store, plain):
 
 def test_what_is_served_survives_json():
     about = World(STAGES["two-stage"]).about
+    stages = [{"dimension": 16, "precision": "int8"}, {"dimension": 48, "precision": "int8"}]
+    assert json.loads(json.dumps(about.to_json()["stages"])) == stages  # as older indexes have them
     assert About.from_json(json.loads(json.dumps(about.to_json())), "index") == about
     with pytest.raises(InputError, match="newer nestvec"):
         About.from_json({**about.to_json(), "schema": 99}, "index")
