@@ -157,6 +157,7 @@ def test_columns_give_codes_back(vectors, precision, width, stage):
 def test_bytes_of_a_vector_are_as_documented(url, vectors):
     sizes = {}
     with psycopg.connect(url) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         for precision in CODECS:
             about, codecs = made((VectorFormat(128, precision),), vectors)
             columns, total = Columns(about, tuple(codecs)), 0
