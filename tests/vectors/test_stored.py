@@ -102,7 +102,7 @@ def test_damage_anywhere_is_refused_and_names_the_file(tmp_path, precision):
         path.write_bytes(content)
         with pytest.raises(InputError) as caught:
             load_codes(path)
-        assert caught.value.place.file == str(path)
+        assert caught.value.location.file == str(path)
 
 
 def test_codes_of_another_codec_are_refused(tmp_path):

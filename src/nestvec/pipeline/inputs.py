@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.data.grades import Grades, read_grades
-from nestvec.data.load import load_records
+from nestvec.data.load_records import load_records
 from nestvec.data.records import Records
 from nestvec.data.split import split_records
 from nestvec.data.task import Task, make_task
@@ -182,7 +182,7 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
         parts = split_records(records, data, settings.split, settings.seed)
         return records, grades, make_task(records, grades, parts, protocol)
     except InputError as error:
-        raise error.at(data.source) from error
+        raise error.with_file(data.source) from error
 
 
 def _resolved(settings: Settings, width: int) -> Settings:

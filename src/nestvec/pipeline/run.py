@@ -79,7 +79,7 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
         InputError: the input or a setting is wrong, or the folder was made with others; nothing was written.
     """
     reporter = reporter or Silent()
-    distributed.join()
+    distributed.join_processes()
     prepared = prepare(settings)
     folder = _claimed(root, prepared)
     _say_what_was_read(prepared, reporter)
@@ -88,7 +88,7 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
         if not (together or distributed.is_first()):
             continue
         done = folder.is_done(name)
-        if distributed.agreed(done) if together else done:
+        if distributed.take_first_value(done) if together else done:
             reporter.say(f"{name}: done before")
             continue
         start = time.perf_counter()
