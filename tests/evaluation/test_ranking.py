@@ -9,7 +9,7 @@ import pytest
 from nestvec.evaluation.baselines import principal_axes
 from nestvec.evaluation.ranking import fuse, rank_bm25, rank_dense, rank_principal, rank_two_stage
 from nestvec.evaluation.surface import Catalogue, Ranking
-from nestvec.point import HYBRID, PCA, TWO_STAGE, Point
+from nestvec.point import HYBRID, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import top_k
@@ -99,7 +99,7 @@ def test_the_order_of_the_catalogue_does_not_matter():
 
 def test_two_stages_rank_the_shortlist_by_the_larger_code():
     vectors, catalogue = drawn(7, 400, 64), catalogue_of(400)
-    found = rank_two_stage("mnr", vectors, catalogue, ((8, "int8"), (64, "int8")), 120)
+    found = rank_two_stage("mnr", vectors, catalogue, (VectorFormat(8, "int8"), VectorFormat(64, "int8")), 120)
     order = catalogue.order
     sides = {width: (prefix(vectors[0], width), prefix(vectors[1][order], width)) for width in (8, 64)}
     decoded = {}
@@ -118,7 +118,7 @@ def test_two_stages_rank_the_shortlist_by_the_larger_code():
 
 def test_a_shortlist_of_everything_is_the_larger_code_alone():
     vectors, catalogue = drawn(5, 90, 32), catalogue_of(90)
-    two = rank_two_stage("mnr", vectors, catalogue, ((4, "binary"), (32, "int4")), 100)
+    two = rank_two_stage("mnr", vectors, catalogue, (VectorFormat(4, "binary"), VectorFormat(32, "int4")), 100)
     [one] = rank_dense("mnr", vectors, catalogue, ((32,), ("int4",)))
     assert np.array_equal(two.rows, one.rows)
     assert np.array_equal(two.scores, one.scores)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.evaluation.surface import Catalogue
+    from nestvec.point import VectorFormat
     from nestvec.vectors.codecs import Codec
 
     Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]  # (q, w) of the queries and (d, w) of the documents
 
 _ROWS = 16_384  # documents put in order at a time
 _RANK_CONSTANT = 60  # of reciprocal rank fusion, as its authors have it
-Place = tuple[int, str]  # dimension and precision
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def rank_dense(
 
 
 def rank_two_stage(
-    system: str, vectors: Vectors, catalogue: Catalogue, stages: tuple[Place, Place], shortlist: int
+    system: str, vectors: Vectors, catalogue: Catalogue, stages: tuple[VectorFormat, VectorFormat], shortlist: int
 ) -> Ranking:
     """Take the best by a small code, and rank these by a larger one.
 
@@ -107,20 +107,21 @@ def rank_two_stage(
         system: its name.
         vectors: as for `rank_dense`.
         catalogue: the d documents.
-        stages: dimension and precision of the shortlist, and of what ranks it.
+        stages: the format that makes the shortlist, and the format that ranks it.
         shortlist: documents that the first hands on, `DEPTH` or more.
 
     Returns:
         The ranking; its bytes are of both codes, for an index needs both, and those scanned are the first's.
     """
     order = catalogue.order
-    first, second = (code(system, cut(vectors, order, dimension), precision) for dimension, precision in stages)
+    first, second = (code(system, cut(vectors, order, stage.dimension), stage.precision) for stage in stages)
     rows, _ = top_k(first.queries, first.codes, shortlist, first.codec.decode)
     rows, scores = rerank(second.queries, second.codes, rows, second.codec.decode)
     scanned = first.codec.bytes_per_vector
     point = Point(
-        f"{system}-via-{stages[0][0]}-{stages[0][1]}",
-        *stages[1],
+        f"{system}-via-{stages[0].dimension}-{stages[0].precision}",
+        stages[1].dimension,
+        stages[1].precision,
         scanned + second.codec.bytes_per_vector,
         TWO_STAGE,
         scanned,
