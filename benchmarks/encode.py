@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from _blocks import LENGTHS, write_texts
 
-from nestvec.data.load import load_records
+from nestvec.data.load_records import load_records
 from nestvec.models.batches import reader_of
 from nestvec.models.compute import choose_compute, processors
 from nestvec.models.encoder import open_encoder

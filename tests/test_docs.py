@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import nestvec
 from nestvec.cli import app
-from nestvec.data.columns import find_columns
+from nestvec.data.find_columns import find_columns
 from nestvec.data.readers import READERS
 from nestvec.data.streams import PACKED
 from nestvec.settings import CONFLICTS, PROTOCOLS, DataSettings, Settings
@@ -315,7 +315,7 @@ def test_findings_explained_are_findings_made(row):
 
 
 def test_findings_made_while_reading_are_explained():
-    from nestvec.data.load import _NOTES
+    from nestvec.data.load_records import _NOTES
 
     explained = {row[0] for row in table(DATA, "finding")}
     assert explained >= {*_NOTES, "bad rows"}

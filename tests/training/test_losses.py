@@ -137,7 +137,7 @@ def test_a_systems_objective_is_the_librarys(model, data, collate, system, weigh
         (data.records.query[row], data.texts.number[data.records.document[row]]): 0.0
         for row in range(len(data.records))
     }
-    for row in np.flatnonzero(data.task.of("train")):
+    for row in np.flatnonzero(data.task.in_part("train")):
         pair = data.records.query[row], data.texts.number[data.records.document[row]]
         grades[pair] = max(grades[pair], (data.records.grade[row] - 1) / 2)
     label = torch.tensor([grades[pair] for pair in zip(query, document, strict=True)])

@@ -49,8 +49,8 @@ def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
     job, model = job_and_model(table, system)
     before, seen = weights(model), []
     trained = train(model, job, tmp_path, advance=seen.append)
-    train_queries = len(np.unique(table.records.query[table.task.of("train")]))
-    assert trained.rows == (len(table.task.pairs) if SYSTEMS[system].distinct else table.task.of("train").sum())
+    train_queries = len(np.unique(table.records.query[table.task.in_part("train")]))
+    assert trained.rows == (len(table.task.pairs) if SYSTEMS[system].distinct else table.task.in_part("train").sum())
     assert trained.steps == job.steps == len(trained.losses) == sum(seen) == 2 * -(-trained.rows // 8)
     assert [point["step"] for point in trained.curve][:3] == [0, 8, 16]
     assert trained.curve[-1]["step"] == trained.steps
@@ -185,7 +185,7 @@ def test_queries_with_low_grades_only_are_counted_and_left_out(table, tmp_path):
     low = [{**row, "grade": 1} if place < 100 else row for place, row in enumerate(rows())]
     found = prepared(tmp_path, low, model=table.settings.training.model, threshold=3.0)
     job, _ = job_and_model(found, "graded")
-    train_rows = found.task.of("train")
+    train_rows = found.task.in_part("train")
     asked = set(found.records.query[train_rows])
     answered = set(found.records.query[train_rows & (found.records.grade >= 3)])
     assert job.examples.unused == len(asked) - len(answered) > 5

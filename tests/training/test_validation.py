@@ -41,7 +41,7 @@ def made(data, texts, seed=0):
 def judged(data):
     """Held-out judgements of the validation split: query text to document id to gain."""
     found = {}
-    for row in np.flatnonzero(data.task.of("validation")):
+    for row in np.flatnonzero(data.task.in_part("validation")):
         query = data.records.queries[data.records.query[row]]
         document = data.records.document_ids[data.records.document[row]]
         found.setdefault(query, {})[document] = data.records.grade[row] - 1

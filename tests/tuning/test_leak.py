@@ -85,8 +85,8 @@ def test_a_trial_has_no_test_split_and_trains_the_same(tmp_path, tiny, protocol)
     hidden = blind(whole)
     asked = {text for text, split in zip(whole.task.texts, whole.task.splits, strict=True) if split == "test"}
     assert asked and not asked & set(hidden.records.queries) and not asked & set(hidden.task.texts)
-    assert not hidden.task.of("test").any()
-    assert len(hidden.records) == (~whole.task.of("test")).sum() == len(hidden.records.grade)
+    assert not hidden.task.in_part("test").any()
+    assert len(hidden.records) == (~whole.task.in_part("test")).sum() == len(hidden.records.grade)
     assert set(hidden.task.splits) == {"validation"}
     assert np.array_equal(hidden.records.grade[hidden.task.pairs], whole.records.grade[whole.task.pairs])
     found = []

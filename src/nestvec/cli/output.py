@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from nestvec.errors import printable
+from nestvec.errors import replace_unprintable
 from nestvec.point import PLAIN
 from nestvec.report.check_page import check_headline, explain_threshold, read_checked, row_split_lines
 from nestvec.report.formatting import count, grade_range, interval, number, percent, plain, pluralise, signed
@@ -50,7 +50,7 @@ def print_hits(hits: Sequence[Hit], console: Console) -> None:
     for hit in hits:
         fields = ", ".join(f"{name}={value}" for name, value in hit.fields.items())
         cells = [f"{hit.score:.4f}", hit.id, hit.text, fields][: len(table.columns)]
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        table.add_row(*(Text(replace_unprintable(cell)) for cell in cells))
     console.print(table)
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from nestvec.data import columns as known
-from nestvec.data.readers import READERS, chunks, read_file
+from nestvec.data import find_columns as known
+from nestvec.data.readers import READERS, read_file, split_into_batches
 from nestvec.data.source import Batch, Rejects, Source
-from nestvec.data.streams import Unpacked, find_encoding, sha256_of, suffix
-from nestvec.data.values import all_blank, blank, cleaned_text, joined, refuse_empty, text_column
+from nestvec.data.streams import Unpacked, find_encoding, suffix
+from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, refuse_empty, text_column
 from nestvec.errors import InputError
+from nestvec.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ class Texts:
     Attributes:
         source: the table.
         template: how a text is made of its columns; `{name}` stands for the column `name`.
-        id_column: the rows' ids; None: their numbers, as `errors.Place` counts.
+        id_column: the rows' ids; None: their numbers, as `errors.Location` counts.
     """
 
     source: Source
@@ -56,7 +57,7 @@ class Texts:
     @property
     def columns(self) -> tuple[str, ...]:
         """Those that make the text."""
-        return known.named_in(self.template)
+        return known.template_columns(self.template)
 
     def rows(self) -> Iterator[Rows]:
         """The file's rows in order.
@@ -69,9 +70,9 @@ class Texts:
         """
         wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
         for batch in self.source.read(wanted, Rejects()):
-            parts = {name: cleaned_text(batch, name) for name in self.columns}
+            parts = {name: clean_column(batch, name) for name in self.columns}
             refuse_empty(batch, all_blank(list(parts.values())), ",".join(self.columns), "text")
-            texts = joined(self.template, parts).to_pylist()
+            texts = join_columns(self.template, parts).to_pylist()
             yield Rows(self._ids(batch), texts)
 
     def _ids(self, batch: Batch) -> list[str]:
@@ -79,7 +80,7 @@ class Texts:
         if self.id_column is None:
             return [str(row) for row in batch.rows.tolist()]
         ids = text_column(batch, self.id_column)
-        refuse_empty(batch, blank(ids), self.id_column, "an id")
+        refuse_empty(batch, is_blank(ids), self.id_column, "an id")
         found: list[str] = ids.to_pylist()
         return found
 
@@ -113,9 +114,9 @@ def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]
     """The text's template, and how its id may be called."""
     if given is not None:
         template = known.as_template(given)
-        for name in known.named_in(template):
+        for name in known.template_columns(template):
             _existing(source, "column", name)
-        if not known.named_in(template):
+        if not known.template_columns(template):
             raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
         return template, _DOCUMENT_IDS
     documents = [names for names in (known.HEADLINE, known.BODY) if known.well_known(source, names)]
@@ -123,9 +124,9 @@ def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]
     found = [known.well_known(source, names) for names in kinds]
     several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in found)
     if several or not found:
-        named = known.listed([name for names in found for name in names])
+        named = known.quote_names([name for names in found for name in names])
         problem = f"more than one column could be the text: {named}" if found else "no column is known as the text"
-        raise InputError(problem, "--column to name one of " + known.listed(source.columns), file=source.name)
+        raise InputError(problem, "--column to name one of " + known.quote_names(source.columns), file=source.name)
     return " ".join(f"{{{names[0]}}}" for names in found), _DOCUMENT_IDS if documents else _QUERY_IDS
 
 
@@ -140,7 +141,7 @@ def _find_id(source: Source, given: str | None, names: tuple[str, ...]) -> str |
 def _existing(source: Source, option: str, name: str) -> str:
     """The name, if the file has such a column."""
     if name not in source.columns:
-        wanted = f"--{option} to name one of " + known.listed(source.columns)
+        wanted = f"--{option} to name one of " + known.quote_names(source.columns)
         raise InputError(f"there is no column {name!r}", wanted, file=source.name)
     return name
 
@@ -155,9 +156,9 @@ def _read_lines(path: Path) -> Source:
         del columns, rejects  # there is one, and any line is text
         form = "utf-8-sig" if encoding == "utf-8" else encoding
         with io.TextIOWrapper(io.BufferedReader(Unpacked(path)), encoding=form) as stream:
-            for lines in chunks(enumerate(stream, start=1)):
+            for lines in split_into_batches(enumerate(stream, start=1)):
                 values = pa.array([line.rstrip("\n") for _, line in lines], pa.string())
                 rows = np.array([number for number, _ in lines], dtype=np.int64)
                 yield Batch(str(path), rows, pa.RecordBatch.from_arrays([values], names=[_TEXT]))
 
-    return Source(str(path), sha256_of([path]), (_TEXT,), read)
+    return Source(str(path), sha256(path), (_TEXT,), read)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from nestvec.errors import InputError
-from nestvec.files import full_disk, read_json, remove, replacing, write_json
+from nestvec.files import explain_full_disk, read_json, remove, replacing, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -147,7 +147,7 @@ class Work:
         (self.root / "texts").mkdir()
         counts = np.zeros(min(max(size // _BYTES, _BUCKETS[0]), _BUCKETS[1]), dtype=np.int64)
         first = 0
-        with full_disk(self.root):
+        with explain_full_disk(self.root):
             for part in rows:
                 _append(self._ids, pa.record_batch([pa.array(part.ids, pa.string())], schema=_IDS))
                 counts += self._spread(part.texts, first, len(counts))

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from nestvec.errors import InputError
-from nestvec.files import full_disk, replacing
+from nestvec.files import explain_full_disk, replacing
 from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def write_output(work: Work, shards: list[Shard], out: Path, about: dict[str, An
 
 def _joined(work: Work, shards: list[Shard], shape: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
     """All codes in the input's order, memory-mapped, and the number of distinct texts."""
-    with full_disk(work.joined), work.joined.open("wb") as stream:
+    with explain_full_disk(work.joined), work.joined.open("wb") as stream:
         _reserve(stream.fileno(), shape[0] * shape[1])
     joined = np.memmap(work.joined, dtype=np.uint8, mode="r+", shape=shape)
     texts = 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split, normalised_texts
+from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split_leaks, normalised_texts
 from nestvec.data.duplicates import find_near_duplicates
 from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
@@ -197,7 +197,7 @@ def _sampled(texts: Sequence[str], seed: int) -> Sequence[str]:
 def _splits(records: Records, grades: Grades, task: Task, settings: Settings) -> dict[str, Any]:
     """What the split that a run would use costs, and what a naive one by row would leak."""
     protocol = settings.split.protocol if records.labels is None else "own"
-    share = float(task.of("test").mean())
+    share = float(task.in_part("test").mean())
     ways = {"exact": exact_texts(records), "normalised": normalised_texts(records)}
     return {
         "row_split": {way: _row_split(texts, share, settings.seed) for way, texts in ways.items()},
@@ -212,7 +212,7 @@ def _row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> 
     for kind, values in texts.items():
         asked = np.unique(values[test])
         recurring[kind] = {"test": len(asked), "in_training": int(np.isin(asked, values[~test]).sum())}
-    return {"shares": naive_split(texts, share, seed), "recurring": recurring}
+    return {"shares": naive_split_leaks(texts, share, seed), "recurring": recurring}
 
 
 def _warnings(facts: dict[str, Any]) -> list[str]:

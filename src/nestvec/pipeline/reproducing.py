@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.data.audit import normalised_texts
-from nestvec.data.columns import find_columns
+from nestvec.data.find_columns import find_columns
 from nestvec.data.sources import open_source
 from nestvec.errors import InputError
 from nestvec.evaluation.ranking import Vectors, rank_dense
@@ -231,7 +231,7 @@ def _gain(where: str, run: Run, system: str) -> dict[str, Any]:
 
 def _unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
     """The published run's gain on the test records whose query, or query and product, training did not see."""
-    texts, trained = normalised_texts(prepared.records), prepared.task.of("train")
+    texts, trained = normalised_texts(prepared.records), prepared.task.in_part("train")
     rows = np.array([int(identifier[1:]) for identifier in prepared.task.ids])  # of the records, see `data.task`
     seen = {kind: np.isin(values[rows], values[trained]) for kind, values in texts.items()}
     values = _recall_of(run, prepared)

@@ -83,9 +83,11 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
             nothing was written.
     """
     reporter = reporter or Silent()
-    distributed.join()
+    distributed.join_processes()
     prepared = prepare(settings)
-    prepared = prepared.computing_in(distributed.agreed(_choose_compute(prepared.settings.training.compute, root)))
+    prepared = prepared.computing_in(
+        distributed.take_first_value(_choose_compute(prepared.settings.training.compute, root))
+    )
     folder = RunFolder(root)
     with hold_folder(root) if distributed.is_first() else nullcontext():  # of several processes, the first writes
         if distributed.is_first():
@@ -103,7 +105,7 @@ def _run_stage(name: str, stage: Callable[[], dict[str, Any]], folder: RunFolder
     if not (together or distributed.is_first()):
         return
     done = folder.is_done(name)
-    if distributed.agreed(done) if together else done:
+    if distributed.take_first_value(done) if together else done:
         reporter.say(f"{name}: done before")
         return
     start = time.perf_counter()

@@ -178,7 +178,7 @@ def _rankings(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
                 full.append(ranking)
             yield ranking
         for stages in prepared.stages(system):
-            formats = [VectorFormat(*stage) for stage in stages]
+            formats = stages
             yield rank_two_stage(system, vectors, catalogue, formats, evaluation.shortlist)
         yield from rank_principal(system, vectors, catalogue, widths[1:])
     lexical = rank_bm25(prepared.task.texts, catalogue)

@@ -95,7 +95,7 @@ def pairs(records: Records, grades: Grades, task: Task, texts: Texts, seed: int)
         As many rows as the task has pairs, in the records' order.
     """
     del seed
-    unused = np.setdiff1d(records.query[task.of("train")], records.query[task.pairs])
+    unused = np.setdiff1d(records.query[task.in_part("train")], records.query[task.pairs])
     return replace(_single(records, grades, task, texts, task.pairs), unused=len(unused))
 
 
@@ -113,7 +113,7 @@ def judged(records: Records, grades: Grades, task: Task, texts: Texts, seed: int
         As many rows as the training split has records, in their order.
     """
     del seed
-    return _single(records, grades, task, texts, np.flatnonzero(task.of("train")))
+    return _single(records, grades, task, texts, np.flatnonzero(task.in_part("train")))
 
 
 def contrasts(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
@@ -190,7 +190,7 @@ def _single(records: Records, grades: Grades, task: Task, texts: Texts, rows: ND
 
 def _judgements(records: Records, grades: Grades, task: Task, texts: Texts) -> Judgements:
     """The training split's judgements, never those of another split; the highest gain where twins were judged."""
-    rows = np.flatnonzero(task.of("train"))
+    rows = np.flatnonzero(task.in_part("train"))
     query, document = records.query[rows], texts.number[records.document[rows]]
     gain = gains(records.grade[rows], grades.lowest)
     order = np.lexsort((-gain, document, query))

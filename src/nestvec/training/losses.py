@@ -38,7 +38,7 @@ def ranking(model: SentenceTransformer, examples: Examples, scale: float = SCALE
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     del examples
-    loss = MultipleNegativesRankingLoss(model, scale=scale, gather_across_devices=distributed.count() > 1)
+    loss = MultipleNegativesRankingLoss(model, scale=scale, gather_across_devices=distributed.world_size() > 1)
     return lambda queries, documents, label: loss.compute_loss_from_embeddings([queries, documents], label["query"])
 
 
@@ -61,7 +61,7 @@ def cosent(model: SentenceTransformer, examples: Examples, scale: float = SCALE)
 
     def criterion(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
         grades = _scaled(examples, label)
-        if distributed.count() == 1:
+        if distributed.world_size() == 1:
             return loss.compute_loss_from_embeddings([queries, documents], grades)
         from sentence_transformers.util import all_gather, all_gather_with_grad
 
@@ -133,13 +133,15 @@ def gathered(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (n, d) vectors and (n,) their numbers; just those that came in where there is one process and no copy.
     """
-    if distributed.count() > 1:
+    if distributed.world_size() > 1:
         from sentence_transformers.util import all_gather_with_grad
 
         most = torch.tensor(len(number), device=number.device)
         torch_distributed.all_reduce(most, op=torch_distributed.ReduceOp.MAX)
         missing = int(most) - len(number)  # a process may have fewer, and gathering wants as many from each
-        numbers = [torch.empty(int(most), dtype=number.dtype, device=number.device) for _ in range(distributed.count())]
+        numbers = [
+            torch.empty(int(most), dtype=number.dtype, device=number.device) for _ in range(distributed.world_size())
+        ]
         torch_distributed.all_gather(numbers, functional.pad(number, (0, missing), value=_NONE))
         documents, number = all_gather_with_grad(functional.pad(documents, (0, 0, 0, missing))), torch.cat(numbers)
     distinct, first = np.unique(number.cpu().numpy(), return_index=True)

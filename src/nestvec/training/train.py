@@ -101,8 +101,10 @@ def train(
         InputError: the batch cannot be shared among the processes.
     """
     settings, system = job.settings.training, SYSTEMS[job.system]
-    if settings.batch_size % distributed.count():
-        raise InputError(f"--batch-size is {settings.batch_size}", f"a multiple of the {distributed.count()} processes")
+    if settings.batch_size % distributed.world_size():
+        raise InputError(
+            f"--batch-size is {settings.batch_size}", f"a multiple of the {distributed.world_size()} processes"
+        )
     threads = use_processors()
     before = {} if job.validation is None else {"eval_" + name: value for name, value in job.validation(model).items()}
     start = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
@@ -194,7 +196,7 @@ def _arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArgume
         data_seed=job.settings.seed,
         batch_sampler=BatchSamplers.NO_DUPLICATES if SYSTEMS[job.system].distinct else BatchSamplers.BATCH_SAMPLER,
         accelerator_config={"split_batches": True},
-        dataloader_drop_last=distributed.count() > 1,  # every process must have its part of every batch
+        dataloader_drop_last=distributed.world_size() > 1,  # every process must have its part of every batch
         ddp_broadcast_buffers=False,  # processes may run different numbers of forward passes
         eval_strategy="steps" if validates else "no",
         eval_steps=job.interval,

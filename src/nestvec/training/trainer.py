@@ -152,7 +152,7 @@ class Watcher(TrainerCallback):
         self.advance(1)
         if state.global_step >= state.max_steps and self.validates:
             control.should_evaluate = True
-        if distributed.any_of_them(self.stopped.is_set()):
+        if distributed.any_process(self.stopped.is_set()):
             self.stopped.set()
             control.should_save = control.should_training_stop = True
             control.should_evaluate = False

@@ -10,7 +10,7 @@ import numpy as np
 from nestvec.errors import InputError, NestvecError
 from nestvec.evaluation.ranking import Vectors, rank_dense
 from nestvec.point import FULL, PRECISIONS, VectorFormat
-from nestvec.settings import metrics
+from nestvec.settings import metric_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,8 +90,10 @@ def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
     first, comma, second = text.partition(",")
     metric, dot, place = first.partition(".")
     dimension, _, precision = place.partition(".")
-    if metric not in metrics(settings.evaluation.cutoffs):
-        raise InputError(f"--aim is {text}", "one of " + ", ".join(metrics(settings.evaluation.cutoffs)) + "; " + _FORM)
+    if metric not in metric_names(settings.evaluation.cutoffs):
+        raise InputError(
+            f"--aim is {text}", "one of " + ", ".join(metric_names(settings.evaluation.cutoffs)) + "; " + _FORM
+        )
     if (comma and (second.strip() != BYTES or dot)) or (dot and not dimension.isdecimal()):
         raise InputError(f"--aim is {text}", _FORM)
     if dot and not 1 <= int(dimension) <= widths[0]:

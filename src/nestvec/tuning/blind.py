@@ -86,7 +86,7 @@ def of_queries(records: Records, task: Task, share: float, seed: int) -> tuple[T
     Raises:
         InputError: no query of the share has a relevant document.
     """
-    queries = np.unique(records.query[task.of("train")])
+    queries = np.unique(records.query[task.in_part("train")])
     order = np.random.default_rng(seed).permutation(queries)
     chosen = order[: max(1, round(share * len(queries)))]
     left_out = (task.parts == TRAIN) & ~np.isin(records.query, chosen)

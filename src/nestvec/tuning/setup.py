@@ -94,7 +94,7 @@ def set_up(settings: Settings, plan: Plan, root: Path) -> Study:
     """
     if settings.training.epochs == 0:
         raise InputError("--epochs is 0", "1 or more: a trial is a training")
-    if distributed.count() > 1:
+    if distributed.world_size() > 1:
         raise InputError("tune was started by torchrun", "--workers, or --engine ray")
     settings = _one_system(settings)
     prepared = prepare(settings)

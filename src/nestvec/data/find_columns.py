@@ -49,29 +49,32 @@ class Columns:
     Attributes:
         query: the query's text.
         grade: the relevance grade.
-        documents: the columns that make the document's text.
-        template: how they are joined; `{name}` stands for the column `name`.
+        template: how the document's text is made; `{name}` stands for the column `name`.
         document_id: what tells documents apart; None: their text does.
         split: the source's own split, if it is to be used.
     """
 
     query: str
     grade: str
-    documents: tuple[str, ...]
     template: str
     document_id: str | None
     split: str | None = None
 
     @property
-    def texts(self) -> list[str]:
+    def documents(self) -> tuple[str, ...]:
+        """The columns that make the document's text."""
+        return template_columns(self.template)
+
+    @property
+    def text_names(self) -> list[str]:
         """Every column that is read as text, once each."""
         optional = [name for name in (self.document_id, self.split) if name]
         return list(dict.fromkeys([self.query, *self.documents, *optional]))
 
     @property
-    def all(self) -> list[str]:
+    def names(self) -> list[str]:
         """Every column that has to be read, once each."""
-        return list(dict.fromkeys([*self.texts, self.grade]))
+        return list(dict.fromkeys([*self.text_names, self.grade]))
 
     @property
     def titles_only(self) -> bool:
@@ -80,7 +83,7 @@ class Columns:
 
 
 def find_columns(source: Source, settings: DataSettings) -> Columns:
-    """Map a source's columns.
+    """Find the columns of a table of judgements.
 
     Args:
         source: an opened table.
@@ -92,19 +95,17 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
     Raises:
         InputError: a named column is missing, or none or several could be meant.
     """
-    template, documents = _document(source, settings.document)
     return Columns(
-        query=_one(source, "query", settings.query, QUERY),
-        grade=_one(source, "grade", settings.grade, _GRADE),
-        documents=documents,
-        template=template,
-        document_id=_document_id(source, settings.document_id),
-        split=None if settings.split_column is None else _existing(source, "split-column", settings.split_column),
+        query=_only_column(source, "query", settings.query, QUERY),
+        grade=_only_column(source, "grade", settings.grade, _GRADE),
+        template=_find_template(source, settings.document),
+        document_id=_find_document_id(source, settings.document_id),
+        split=None if settings.split_column is None else _require_column(source, "split-column", settings.split_column),
     )
 
 
-def find_document(source: Source, document: str | None, document_id: str | None) -> tuple[str, tuple[str, ...], str]:
-    """Map the columns of a table of documents without judgements.
+def find_document_columns(source: Source, document: str | None, document_id: str | None) -> tuple[str, str]:
+    """Find the columns of a table of documents without judgements.
 
     Args:
         source: an opened table.
@@ -112,67 +113,64 @@ def find_document(source: Source, document: str | None, document_id: str | None)
         document_id: the id's column as given; None looks for well-known names, `id` among them.
 
     Returns:
-        The template of a document's text, the columns in it, and the column of its id.
+        The template of a document's text, and the column of its id.
 
     Raises:
         InputError: a named column is missing, or none or several could be meant.
     """
-    template, documents = _document(source, document)
+    template = _find_template(source, document)
     if document_id is None and not well_known(source, DOCUMENT_ID):
-        return template, documents, _one(source, "document-id", None, ("id", "_id"))
-    return template, documents, _one(source, "document-id", document_id, DOCUMENT_ID)
+        return template, _only_column(source, "document-id", None, ("id", "_id"))
+    return template, _only_column(source, "document-id", document_id, DOCUMENT_ID)
 
 
-def _one(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str:
-    """The one column of a role."""
+def _only_column(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str:
+    """The column of a role: as given, or the only one with a well-known name."""
     if given is not None:
-        return _existing(source, role, given)
-    found = well_known(source, known)
-    if len(found) != 1:
-        raise _unclear(source, role, found)
-    return found[0]
+        return _require_column(source, role, given)
+    candidates = well_known(source, known)
+    if len(candidates) != 1:
+        raise _unclear_column(source, role, candidates)
+    return candidates[0]
 
 
-def _document(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
-    """The template of a document's text, and the columns in it."""
+def _find_template(source: Source, given: str | None) -> str:
+    """The template of a document's text."""
     if given is None:
-        parts = [_at_most_one(source, names) for names in (HEADLINE, BODY)]
+        parts = [_column_or_none(source, names) for names in (HEADLINE, BODY)]
         names = [name for name in parts if name]
         if not names:
-            raise _unclear(source, "document", [])
-        return " ".join(f"{{{name}}}" for name in names), tuple(names)
+            raise _unclear_column(source, "document", [])
+        return " ".join(f"{{{name}}}" for name in names)
     template = as_template(given)
-    named = named_in(template)
-    if not named:
+    if not template_columns(template):
         raise InputError(f"--document {template!r} names no column", "'name,description' or '{name}. {description}'")
-    for name in named:
-        _existing(source, "document", name)
-    return template, named
+    for name in template_columns(template):
+        _require_column(source, "document", name)
+    return template
 
 
-def _document_id(source: Source, given: str | None) -> str | None:
+def _find_document_id(source: Source, given: str | None) -> str | None:
     """The column that tells documents apart, if there is one."""
-    return (
-        _existing(source, "document-id", given)
-        if given is not None
-        else _at_most_one(source, DOCUMENT_ID, "document-id")
-    )
+    if given is None:
+        return _column_or_none(source, DOCUMENT_ID, "document-id")
+    return _require_column(source, "document-id", given)
 
 
-def _at_most_one(source: Source, known: tuple[str, ...], role: str = "document") -> str | None:
-    """The one well-known column of a kind, or None."""
-    found = well_known(source, known)
-    if len(found) > 1:
-        raise _unclear(source, role, found)
-    return found[0] if found else None
+def _column_or_none(source: Source, known: tuple[str, ...], role: str = "document") -> str | None:
+    """The only column with a well-known name, or None."""
+    candidates = well_known(source, known)
+    if len(candidates) > 1:
+        raise _unclear_column(source, role, candidates)
+    return candidates[0] if candidates else None
 
 
-def _existing(source: Source, role: str, name: str) -> str:
+def _require_column(source: Source, role: str, name: str) -> str:
     """The name, if the source has such a column."""
     if name not in source.columns:
         raise InputError(
             f"there is no column {name!r}",
-            f"--{role} to be one of " + listed(source.columns),
+            f"--{role} to be one of " + quote_names(source.columns),
             file=source.name,
             column=name,
         )
@@ -184,7 +182,7 @@ def as_template(given: str) -> str:
     return given if "{" in given else " ".join(f"{{{name.strip()}}}" for name in given.split(","))
 
 
-def named_in(template: str) -> tuple[str, ...]:
+def template_columns(template: str) -> tuple[str, ...]:
     """The columns that a template such as `{name}. {description}` names, once each."""
     return tuple(dict.fromkeys(re.findall(r"\{([^{}]*)\}", template)))
 
@@ -194,15 +192,15 @@ def well_known(source: Source, known: tuple[str, ...]) -> list[str]:
     return [name for name in source.columns if name.strip().lower() in known]
 
 
-def _unclear(source: Source, role: str, found: list[str]) -> InputError:
-    """What to say when a role's column cannot be told."""
-    problem = (
-        f"more than one column could be the {role}: {listed(found)}" if found else f"no column is known as the {role}"
-    )
-    return InputError(problem, f"--{role} to name one of " + listed(source.columns), file=source.name)
+def _unclear_column(source: Source, role: str, candidates: list[str]) -> InputError:
+    """The error for a role that no column, or more than one, could have."""
+    problem = f"no column is known as the {role}"
+    if candidates:
+        problem = f"more than one column could be the {role}: {quote_names(candidates)}"
+    return InputError(problem, f"--{role} to name one of " + quote_names(source.columns), file=source.name)
 
 
-def listed(names: tuple[str, ...] | list[str]) -> str:
+def quote_names(names: tuple[str, ...] | list[str]) -> str:
     """Names in a message; a table of hundreds of columns is cut."""
     shown = ", ".join(repr(name if len(name) <= 40 else name[:39] + "…") for name in names[:20])
     return shown if len(names) <= 20 else f"{shown} … ({len(names)} in all)"

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nestvec.data.columns import Columns, find_columns
-from nestvec.data.merge import merged
-from nestvec.data.records import Finding, Records, subset
-from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.find_columns import Columns, find_columns
+from nestvec.data.merge import merge_judgements
+from nestvec.data.records import Records, select_records
+from nestvec.data.source import Batch, Finding, Rejects, Source
 from nestvec.data.sources import open_source
-from nestvec.data.text import cleaned, trec_id
-from nestvec.data.values import all_blank, blank, joined, number, text_column
+from nestvec.data.text import clean_text, trec_id
+from nestvec.data.values import all_blank, is_blank, join_columns, parse_number, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LARGEST_GRADE = 1e6  # beyond it, gains in thousandths leave the range of TREC's integers
 _EXAMPLES = 3
 _NEAR_EMPTY = 3  # a text with fewer letters than this
-_NOTES = {  # what is noted while reading, and what is done about it
+_NOTES = {  # what is counted while reading, and what is done about it
     "texts cleaned": "HTML entities were decoded and runs of white space made one space.",
     "texts that are nearly empty": "Kept as they are.",
     "another text under one document id": "A document keeps the first text that its id came with.",
@@ -42,7 +42,7 @@ _NOTES = {  # what is noted while reading, and what is done about it
 
 @dataclass
 class Note:
-    """Something counted while reading.
+    """Something that is counted while reading; becomes a `Finding` at the end.
 
     Attributes:
         action: what is done about it.
@@ -55,11 +55,11 @@ class Note:
     examples: list[str] = field(default_factory=list)
 
     def count(self, times: int, example: str | None = None) -> None:
-        """Count it.
+        """Add to the count.
 
         Args:
-            times: how often.
-            example: the case at hand, in words.
+            times: how often it was seen.
+            example: one case, in words; kept while there are few.
         """
         self.seen += times
         if example is not None and len(self.examples) < _EXAMPLES:
@@ -84,14 +84,14 @@ def load_records(settings: DataSettings, seed: int = 0, *, merge: bool = True) -
     columns = find_columns(source, settings)
     rejects = Rejects(settings.on_bad_row)
     reading = Reading(source, columns, settings, rejects)
-    for batch in source.read(columns.all, rejects):
-        reading.add(batch)
+    for batch in source.read(columns.names, rejects):
+        reading.add_batch(batch)
     for documents in source.documents() if source.documents else ():
         reading.add_documents(documents)
-    records = reading.records(merge=merge)
+    records = reading.make_records(merge=merge)
     if settings.max_records is not None and settings.max_records < len(records):
         rows = np.random.default_rng(seed).permutation(len(records))[: settings.max_records]
-        records = subset(records, np.sort(rows))
+        records = select_records(records, np.sort(rows))
     return records
 
 
@@ -114,7 +114,7 @@ class Reading:
         self._labels: list[list[str]] = []
         self._notes = {name: Note(action) for name, action in _NOTES.items()}
 
-    def add(self, batch: Batch) -> None:
+    def add_batch(self, batch: Batch) -> None:
         """Check and take in a batch.
 
         Args:
@@ -123,23 +123,23 @@ class Reading:
         Raises:
             InputError: a row is bad and the policy is to stop.
         """
-        columns, values = self._columns, {name: self._cleaned(batch, name) for name in self._columns.texts}
+        columns = self._columns
+        values = {name: self._clean_and_note(batch, name) for name in columns.text_names}
         parts = [values[name] for name in columns.documents]
-        grades, wrong = self._grades(batch)
-        bad = [(blank(values[columns.query]), columns.query), (all_blank(parts), ",".join(columns.documents))]
-        bad += [(blank(values[name]), name) for name in (columns.document_id, columns.split) if name]
-        kept = self._sift(batch, bad, wrong)
-        if not kept.any():
+        grades, wrong_grade = self._parse_grades(batch)
+        empty = [(is_blank(values[columns.query]), columns.query), (all_blank(parts), ",".join(columns.documents))]
+        empty += [(is_blank(values[name]), name) for name in (columns.document_id, columns.split) if name]
+        good = self._refuse_bad_rows(batch, empty, wrong_grade)
+        if not good.any():
             return
-        mask = pa.array(kept)
-        values = {name: column.filter(mask) for name, column in values.items()}
-        queries = self._interned(values[columns.query], self._queries)
-        document = joined(columns.template, {name: values[name] for name in columns.documents})
+        values = {name: column.filter(pa.array(good)) for name, column in values.items()}
+        queries = self._number_texts(values[columns.query], self._queries)
+        document = join_columns(columns.template, {name: values[name] for name in columns.documents})
         if columns.document_id is None:
-            documents = self._interned(document, self._documents, self._texts)
+            documents = self._number_texts(document, self._documents, self._texts)
         else:
-            documents = self._identified(values[columns.document_id], document)
-        self._parts.append((queries, documents, grades[kept]))
+            documents = self._number_documents(values[columns.document_id], document)
+        self._parts.append((queries, documents, grades[good]))
         if columns.split:
             self._labels.append(values[columns.split].to_pylist())
 
@@ -149,54 +149,53 @@ class Reading:
         Args:
             batch: their `id` and `text`; one without text is left out and counted.
         """
-        texts = pa.array([cleaned(text) for text in batch.column("text").to_pylist()], pa.string())
-        kept = pa.array(~blank(texts))
-        self._notes["documents without text left out"].count(int(batch.num_rows - np.asarray(kept).sum()))
-        self._identified(batch.column("id").filter(kept), texts.filter(kept))
+        texts = pa.array([clean_text(text) for text in batch.column("text").to_pylist()], pa.string())
+        blank = is_blank(texts)
+        self._notes["documents without text left out"].count(int(blank.sum()))
+        self._number_documents(batch.column("id").filter(pa.array(~blank)), texts.filter(pa.array(~blank)))
 
-    def _sift(
-        self, batch: Batch, bad: list[tuple[NDArray[np.bool_], str]], wrong: NDArray[np.bool_]
+    def _refuse_bad_rows(
+        self, batch: Batch, empty: list[tuple[NDArray[np.bool_], str]], wrong_grade: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """Which rows are good; the others are refused in order, each for the first thing that is wrong with it."""
-        spoilt = np.any([wrong, *(mask for mask, _ in bad)], axis=0)
-        for place in np.flatnonzero(spoilt).tolist():
-            where: dict[str, Any] = {"file": batch.file, "row": int(batch.rows[place])}
-            column = next((name for mask, name in bad if mask[place]), None)
+        """Refuse bad rows in order, each for the first thing that is wrong with it; returns which rows are good."""
+        bad = np.any([wrong_grade, *(mask for mask, _ in empty)], axis=0)
+        for index in np.flatnonzero(bad).tolist():
+            content = {name: batch.values.column(name)[index].as_py() for name in self._columns.names}
+            column = next((name for mask, name in empty if mask[index]), None)
             if column is not None:
-                error = InputError("is empty", "text", column=column, **where)
+                error = InputError("is empty", "text", file=batch.file, row=int(batch.rows[index]), column=column)
             else:
-                error = self._wrong_grade(batch, place, where)
-            self._rejects.refuse(
-                error, str({name: batch.values.column(name)[place].as_py() for name in self._columns.all})
-            )
-        good: NDArray[np.bool_] = ~spoilt
+                error = self._wrong_grade_error(batch, index)
+            self._rejects.refuse(error, str(content))
+        good: NDArray[np.bool_] = ~bad
         return good
 
-    def _grades(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """The grades as numbers, and which of them are none or lie outside the range."""
+    def _parse_grades(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The grades as numbers, and which of them are missing, no number or outside the range."""
         values = batch.values.column(self._columns.grade)
         if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
             values = pc.utf8_trim_whitespace(text_column(batch, self._columns.grade))
         try:
             numbers = values.cast(pa.float64())
         except pa.ArrowInvalid:
-            numbers = pa.array([number(text) for text in values.to_pylist()], pa.float64())
+            numbers = pa.array([parse_number(text) for text in values.to_pylist()], pa.float64())
         grades: NDArray[np.float64] = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
         low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
         return grades, ~((grades >= low) & (grades <= high))  # a null is NaN here, which lies in no range
 
-    def _wrong_grade(self, batch: Batch, place: int, where: dict[str, Any]) -> InputError:
-        """What to say of a grade that is no number or lies outside the range."""
-        found = batch.values.column(self._columns.grade)[place].as_py()
-        shown = "is empty" if found is None or not str(found).strip() else f"is {str(found)[:60]!r}"
+    def _wrong_grade_error(self, batch: Batch, index: int) -> InputError:
+        """The error for a grade that is missing, no number or outside the range."""
+        column, row = self._columns.grade, int(batch.rows[index])
+        grade = batch.values.column(column)[index].as_py()
+        problem = "is empty" if grade is None or not str(grade).strip() else f"is {str(grade)[:60]!r}"
         low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
-        return InputError(shown, f"a number from {low:,g} to {high:,g}", column=self._columns.grade, **where)
+        return InputError(problem, f"a number from {low:,g} to {high:,g}", file=batch.file, row=row, column=column)
 
-    def _cleaned(self, batch: Batch, column: str) -> pa.Array:
-        """A column's texts cleaned; those that changed, or say next to nothing, are counted by distinct text."""
+    def _clean_and_note(self, batch: Batch, column: str) -> pa.Array:
+        """Clean a column's texts; distinct texts that changed, or are nearly empty, are counted."""
         coded = text_column(batch, column).dictionary_encode()
         raw = coded.dictionary.to_pylist()
-        texts = [cleaned(text) for text in raw]
+        texts = [clean_text(text) for text in raw]
         for before, after in zip(raw, texts, strict=True):
             if before != after:
                 self._notes["texts cleaned"].count(1, f"{before[:120]!r} → {after[:120]!r}")
@@ -204,8 +203,10 @@ class Reading:
                 self._notes["texts that are nearly empty"].count(1, repr(after))
         return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
 
-    def _interned(self, column: pa.Array, known: dict[str, int], texts: list[str] | None = None) -> NDArray[np.int64]:
-        """Row numbers of a batch's texts among all distinct ones so far."""
+    def _number_texts(
+        self, column: pa.Array, known: dict[str, int], texts: list[str] | None = None
+    ) -> NDArray[np.int64]:
+        """Number a batch's texts by first appearance among all texts so far; new ones are added to `texts`."""
         coded = column.dictionary_encode()
         rows = []
         for text in coded.dictionary.to_pylist():
@@ -214,16 +215,16 @@ class Reading:
                 if texts is not None:
                     texts.append(text)
             rows.append(known[text])
-        taken: NDArray[np.int64] = np.array(rows, dtype=np.int64)[np.asarray(coded.indices)]
-        return taken
+        numbers: NDArray[np.int64] = np.array(rows, dtype=np.int64)[np.asarray(coded.indices)]
+        return numbers
 
-    def _identified(self, ids: pa.Array, column: pa.Array) -> NDArray[np.int64]:
-        """Row numbers of a batch's documents by id; an id keeps its first text."""
+    def _number_documents(self, ids: pa.Array, column: pa.Array) -> NDArray[np.int64]:
+        """Number a batch's documents by id; an id keeps its first text."""
         rows = []
         coded = column.dictionary_encode()
-        texts, places = coded.dictionary.to_pylist(), coded.indices.to_numpy()
-        for identifier, place in zip(ids.to_pylist(), places, strict=True):
-            text = texts[place]
+        texts, indices = coded.dictionary.to_pylist(), coded.indices.to_numpy()
+        for identifier, index in zip(ids.to_pylist(), indices, strict=True):
+            text = texts[index]
             row = self._documents.setdefault(identifier, len(self._texts))
             if row == len(self._texts):
                 self._texts.append(text)
@@ -233,8 +234,8 @@ class Reading:
             rows.append(row)
         return np.array(rows, dtype=np.int64)
 
-    def records(self, *, merge: bool) -> Records:
-        """Everything taken in.
+    def make_records(self, *, merge: bool) -> Records:
+        """Make records of everything that was taken in.
 
         Args:
             merge: whether repeated judgements make one record.
@@ -246,25 +247,25 @@ class Reading:
             InputError: there are none, or judgements conflict and the settings say that this is an error.
         """
         if not self._parts:
-            found = "holds no usable record" if self._rejects.rows else "holds no record"
-            raise InputError(found, "a table with at least one record", file=self._source.name)
+            problem = "holds no usable record" if self._rejects.rows else "holds no record"
+            raise InputError(problem, "a table with at least one record", file=self._source.name)
         query, document, grade = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
         rows, findings = np.arange(len(grade)), list[Finding]()
         if merge:
-            texts = list(self._queries), self._texts
-            rows, grade, findings = merged(query, document, grade, texts, self._settings.conflicts)
+            queries, conflicts = list(self._queries), self._settings.conflicts
+            rows, grade, findings = merge_judgements(query, document, grade, queries, self._texts, conflicts)
         by_id = self._columns.document_id is not None or self._source.documents is not None
         labels = [label for part in self._labels for label in part]
         return Records(
             queries=tuple(self._queries),
-            query_ids=tuple("q" + _digest(text) for text in self._queries),
+            query_ids=tuple("q" + _hash_text(text) for text in self._queries),
             documents=tuple(self._texts),
-            document_ids=tuple(trec_id(name) if by_id else "d" + _digest(name) for name in self._documents),
+            document_ids=tuple(trec_id(name) if by_id else "d" + _hash_text(name) for name in self._documents),
             query=query[rows],
             document=document[rows],
             grade=grade,
             labels=tuple(labels[row] for row in rows) if labels else None,
-            findings=(*self._findings(), *findings),
+            findings=(*self._collect_findings(), *findings),
             rejected=tuple(self._rejects.rows),
             sha256=self._source.sha256,
             revision=self._source.revision,
@@ -272,20 +273,21 @@ class Reading:
             titles_only=self._columns.titles_only,
         )
 
-    def _findings(self) -> list[Finding]:
-        """What was noted while opening and reading."""
+    def _collect_findings(self) -> list[Finding]:
+        """What was found while opening and reading."""
         if self._columns.document_id is not None:
             self._notes["documents whose text another id has too"].count(len(self._texts) - len(set(self._texts)))
-        found = [Finding(*note) for note in self._source.notes]
-        noted = self._notes.items()
-        found += [Finding(name, note.seen, note.action, tuple(note.examples)) for name, note in noted if note.seen]
+        findings = list(self._source.findings)
+        for name, note in self._notes.items():
+            if note.seen:
+                findings.append(Finding(name, note.seen, note.action, tuple(note.examples)))
         if self._rejects.rows:
             examples = tuple(f"row {row.row}: {row.column} {row.problem}" for row in self._rejects.rows[:_EXAMPLES])
             action = "Set aside in data/rejected.parquet; they are not used."
-            found.append(Finding("bad rows", len(self._rejects.rows), action, examples))
-        return found
+            findings.append(Finding("bad rows", len(self._rejects.rows), action, examples))
+        return findings
 
 
-def _digest(text: str) -> str:
+def _hash_text(text: str) -> str:
     """16 hex digits that stand for a text."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
