@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.models import graph_encoder
 from nestvec.models.encoder import open_encoder
-from nestvec.models.runtime import Runtime
+from nestvec.models.graph_runtime import Runtime
 from nestvec.vectors.codecs import prefix
 
 TEXTS = [
@@ -104,16 +104,13 @@ def test_a_model_that_our_batches_are_not_for_is_encoded_by_its_library(static):
 
 
 def test_a_graph_that_gives_other_vectors_is_refused_and_auto_takes_pytorch(folders, truth, monkeypatch):
-    real = graph_encoder.opening
+    real = graph_encoder.open_runtime
 
-    def wrong(backend):
-        def opened(graph, compute, weights):
-            runtime = real(backend)(graph, compute, weights)
-            return Runtime(runtime.name, lambda inputs: -runtime.run(inputs), 1, 64)
+    def wrong(*given):
+        runtime = real(*given)
+        return Runtime(runtime.name, lambda inputs: -runtime.run(inputs), 1, 64)
 
-        return opened
-
-    monkeypatch.setattr(graph_encoder, "opening", wrong)
+    monkeypatch.setattr(graph_encoder, "open_runtime", wrong)
     with pytest.raises(InputError, match="gives other vectors than the model"):
         open_encoder(folders["mpnet"].path, None, "openvino", "float32")
     encoder = open_encoder(folders["mpnet"].path, None, "auto", "float32")
@@ -137,7 +134,7 @@ def test_what_cannot_be_is_said(folders, given, message):
 
 
 def test_a_backend_that_is_not_installed_is_named_with_its_extra(folders, monkeypatch):
-    monkeypatch.setattr("nestvec.models.encoder._has", lambda backend: backend != "openvino")
+    monkeypatch.setattr("nestvec.models.encoder._is_installed", lambda backend: backend != "openvino")
     with pytest.raises(
         MissingExtraError, match=r"openvino is not installed; expected pip install 'nestvec\[openvino\]"
     ):
@@ -150,7 +147,7 @@ def test_a_damaged_graph_is_named(tmp_path):
     path.write_bytes(b"nothing")
     for backend in ("onnx", "openvino"):
         with pytest.raises(InputError, match=r"model\.onnx: cannot be loaded"):
-            graph_encoder.opening(backend)(path, "float32", "float32")
+            graph_encoder.open_runtime(backend, path, "float32", "float32")
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path):

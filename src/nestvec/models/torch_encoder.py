@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.models.batches import reader_of
+from nestvec.models.agreement import agrees_with_model
 from nestvec.models.compute import choose_compute
 from nestvec.models.encode import encode
-from nestvec.models.graph import default_prompt, input_names
-from nestvec.models.load import load_model, quiet
-from nestvec.models.probe import agrees
+from nestvec.models.load import load_model, quiet_libraries
+from nestvec.models.onnx_graph import default_prompt, input_names
+from nestvec.models.token_batches import make_reader
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.models.batches import Reader
     from nestvec.models.find import ModelFolder
+    from nestvec.models.token_batches import TokenReader
 
 _TOKENS = {"cpu": 4096}  # of a batch: more gains nothing on a processor
 _TOKENS_ELSEWHERE = 65_536
@@ -38,7 +38,7 @@ class TorchEncoder:
         compute: `float32` or `bfloat16`.
     """
 
-    def __init__(self, model: SentenceTransformer, reader: Reader, dimension: int, compute: str) -> None:
+    def __init__(self, model: SentenceTransformer, reader: TokenReader, dimension: int, compute: str) -> None:
         self.name = f"torch {compute}"
         self.dimension = dimension
         self._model, self._reader = model, reader
@@ -50,7 +50,7 @@ class TorchEncoder:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         device = self._model.device
         with torch.inference_mode():
-            for batch in self._reader.batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE)):
+            for batch in self._reader.make_batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE)):
                 features = {name: torch.from_numpy(values).to(device) for name, values in batch.inputs.items()}
                 vectors[batch.rows] = prefix(self._forward(features).cpu().numpy(), self.dimension)
                 advance(len(batch.rows))
@@ -80,7 +80,7 @@ class StockEncoder:
 
     def encode(self, texts: Sequence[str], advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
         """See `Encoder.encode`."""
-        with quiet():
+        with quiet_libraries():
             return prefix(encode(self._model, texts, advance), self.dimension)
 
 
@@ -106,7 +106,7 @@ def open_torch(folder: ModelFolder, dimension: int, compute: str) -> TorchEncode
     model = load_model(folder).eval()
     reader = _reader(model)
     own = TorchEncoder(model, reader, dimension, "float32") if reader else None
-    if reader is None or own is None or not agrees(own.encode, model, dimension):
+    if reader is None or own is None or not agrees_with_model(own.encode, model, dimension):
         if compute == "bfloat16":
             raise InputError("this model runs in float32 only", "--compute float32", file=folder.path)
         return StockEncoder(model, dimension)
@@ -118,9 +118,9 @@ def open_torch(folder: ModelFolder, dimension: int, compute: str) -> TorchEncode
     return TorchEncoder(model, reader, dimension, chosen)
 
 
-def _reader(model: SentenceTransformer) -> Reader | None:
+def _reader(model: SentenceTransformer) -> TokenReader | None:
     """The model's reader, where it has one."""
     try:
-        return reader_of(model, input_names(model), default_prompt(model))
+        return make_reader(model, input_names(model), default_prompt(model))
     except InputError:  # it reads something else than tokens
         return None

@@ -76,11 +76,12 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
     """Fine-tune the pretrained model as one system and save it; an interrupted training goes on where it stood."""
     model = load_model(prepared.model)
     try:
+        from nestvec.training.examples import TrainingData
         from nestvec.training.job import make_job
         from nestvec.training.train import train
     except ImportError as error:
         raise MissingExtraError(error.name or "sentence-transformers", "train") from error
-    data = prepared.records, prepared.grades, prepared.task
+    data = TrainingData.of(prepared.records, prepared.grades, prepared.task)
     job = make_job(model, system, data, prepared.settings, prepared.dimensions, folder.path("mined"))
     if job.examples.unused:
         reporter.say(f"train {system}: {job.examples.unused:,} queries have no relevant document and are left out")

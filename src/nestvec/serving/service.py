@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from nestvec.evaluation.baselines import Bm25
 from nestvec.evaluation.surface import Catalogue
 from nestvec.indexing.index import is_built, open_index
-from nestvec.models.compute import processors
+from nestvec.models.compute import count_processors
 from nestvec.point import BM25
 from nestvec.runs.finished import read_finished
 from nestvec.serving.facts import facts_of, place_of
@@ -80,7 +80,7 @@ class Service:
         self._lexical = Once(self._indexed_words)
         self._shown = Once(lambda: facts_of(finished.folder, self._points.measured, self._judgements))
         self._asking = Lock()  # a database's connection answers one at a time, and the embedded store does too
-        self._pool = ThreadPoolExecutor(processors(), "nestvec-search", partial(faiss().omp_set_num_threads, 1))
+        self._pool = ThreadPoolExecutor(count_processors(), "nestvec-search", partial(faiss().omp_set_num_threads, 1))
         # several searches at once: products that each wanted all processors would wait for one another
         self._limits = threadpool_limits(1, "blas")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
 from nestvec.models.encoder import open_encoder
-from nestvec.models.tokens import count_tokens
+from nestvec.models.token_counts import count_tokens
 from nestvec.runs.delivered import of_point
 from nestvec.vectors.stored import load_codecs
 
@@ -107,7 +107,7 @@ class Models:
 
 def _tokenizer(folder: ModelFolder) -> Tokenizer | None:
     """A model's fast tokenizer, cutting where the model does."""
-    from nestvec.models.batches import load_tokenizer
+    from nestvec.models.token_batches import load_tokenizer
 
     try:
         _, limit = count_tokens(folder.path, [])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nestvec.models.compute import processors
+from nestvec.models.compute import count_processors
 from nestvec.point import BM25
 from nestvec.serving.batching import Batcher, Capacity, Encoded
 from nestvec.serving.failures import GONE, Failure
@@ -51,7 +51,7 @@ class Work:
         meters.watch_queue(lambda: self.capacity.held)
         self.encoding = tuple(system for system in service.systems if system != BM25)
         self._encoders: Executor | None = None
-        self._searchers = ThreadPoolExecutor(processors(), "search")
+        self._searchers = ThreadPoolExecutor(count_processors(), "search")
         self._batchers: dict[str, Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -66,8 +66,8 @@ class Work:
 
         # Several passes at once, a processor or a few each: threads that share a pass wait for each other at every
         # layer, and for whatever else the machine does.
-        passes = min(_PASSES, processors()) if self.service.parallel else 1
-        threads = partial(torch.set_num_threads, max(1, processors() // passes))
+        passes = min(_PASSES, count_processors()) if self.service.parallel else 1
+        threads = partial(torch.set_num_threads, max(1, count_processors() // passes))
         self._encoders = ThreadPoolExecutor(passes, "encode", initializer=threads)
         for system in self.encoding:
             batcher = Batcher(system, self._encoding(system), self._encoders, self.options, self.meters)

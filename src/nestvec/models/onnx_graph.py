@@ -47,10 +47,10 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
     if not 1 <= dimension <= width:
         raise InputError(f"there is no dimension {dimension}", f"a number from 1 to {width}, the model's width")
     model.to("cpu").eval()
-    tensors, constants = _features(model)
+    tensors, constants = _example_features(model)
     names = list(tensors)
-    graph = _graph(model, names, constants, dimension)
-    with _plain_attention(model), _quiet(), torch.no_grad():
+    graph = _join_modules(model, names, constants, dimension)
+    with _use_plain_attention(model), _quiet_exporter(), torch.no_grad():
         try:
             torch.onnx.export(
                 graph, tuple(tensors.values()), str(path), dynamo=False, opset_version=_OPSET,
@@ -67,7 +67,7 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
 
 def input_names(model: SentenceTransformer) -> list[str]:
     """Names of the graph's inputs, in its order: what the tokenizer gives the model."""
-    return list(_features(model)[0])
+    return list(_example_features(model)[0])
 
 
 def default_prompt(model: SentenceTransformer) -> str:
@@ -76,7 +76,7 @@ def default_prompt(model: SentenceTransformer) -> str:
     return (model.prompts.get(name) or "") if name else ""
 
 
-def _features(model: SentenceTransformer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _example_features(model: SentenceTransformer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """What the first module is given for the example texts: tensors by name, and what is the same for every text."""
     import torch
 
@@ -88,7 +88,9 @@ def _features(model: SentenceTransformer) -> tuple[dict[str, torch.Tensor], dict
     return tensors, {name: value for name, value in found.items() if name not in tensors}
 
 
-def _graph(model: SentenceTransformer, names: list[str], constants: dict[str, Any], dimension: int) -> torch.nn.Module:
+def _join_modules(
+    model: SentenceTransformer, names: list[str], constants: dict[str, Any], dimension: int
+) -> torch.nn.Module:
     """All modules in order, then what `vectors.codecs.prefix` does."""
     import torch
 
@@ -113,7 +115,7 @@ def _graph(model: SentenceTransformer, names: list[str], constants: dict[str, An
 
 
 @contextlib.contextmanager
-def _plain_attention(model: SentenceTransformer) -> Iterator[None]:
+def _use_plain_attention(model: SentenceTransformer) -> Iterator[None]:
     """Attention as plain products, which runtimes know to fuse: no operator of PyTorch's own is in the way."""
     found: list[Any] = [part.auto_model for part in model.children() if hasattr(part, "auto_model")]
     before = [transformer.config._attn_implementation for transformer in found]
@@ -127,7 +129,7 @@ def _plain_attention(model: SentenceTransformer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet_exporter() -> Iterator[None]:
     """Without the exporter's remarks on itself and on branches that are the same for every text."""
     import torch
 

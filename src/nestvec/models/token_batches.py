@@ -35,7 +35,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Reader:
+class TokenReader:
     """Reads texts as one model does.
 
     Attributes:
@@ -50,7 +50,7 @@ class Reader:
     pad: int
     prompt: str = ""
 
-    def batches(self, texts: Sequence[str], tokens: int) -> Iterator[Batch]:
+    def make_batches(self, texts: Sequence[str], tokens: int) -> Iterator[Batch]:
         """All texts in batches, the longest first, so that memory peaks at once or never.
 
         Which texts share a batch depends on nothing but the texts and the budget.
@@ -62,12 +62,12 @@ class Reader:
         Yields:
             Batches that hold every text once.
         """
-        read = self._tokens(texts)
+        read = self._tokenise(texts)
         lengths = np.array([len(ids) for ids, _ in read], dtype=np.int64)
-        for rows in planned(lengths, tokens):
-            yield Batch(rows, self._padded([read[row] for row in rows.tolist()]))
+        for rows in plan_batches(lengths, tokens):
+            yield Batch(rows, self._pad_batch([read[row] for row in rows.tolist()]))
 
-    def _tokens(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
+    def _tokenise(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
         """Each text's ids and the sentence that each token belongs to."""
         found = []
         for first in range(0, len(texts), _AT_ONCE):
@@ -76,7 +76,7 @@ class Reader:
                 found.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
         return found
 
-    def _padded(self, read: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
+    def _pad_batch(self, read: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
         """A batch's inputs."""
         shape = len(read), max(len(ids) for ids, _ in read)
         blank = {"input_ids": self.pad, "attention_mask": 0, "token_type_ids": 0}
@@ -88,7 +88,7 @@ class Reader:
         return inputs
 
 
-def planned(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
+def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
     """Share out texts to batches.
 
     Args:
@@ -106,7 +106,7 @@ def planned(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int6
         first += count
 
 
-def prepared(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
+def prepare_tokenizer(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
     """A tokenizer that cuts at a limit and leaves padding to us.
 
     Args:
@@ -143,12 +143,12 @@ def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
     except ImportError as error:
         raise MissingExtraError("tokenizers", "onnx") from error
     try:
-        return prepared(Tokenizer.from_file(str(path)), limit)
+        return prepare_tokenizer(Tokenizer.from_file(str(path)), limit)
     except Exception as error:  # the library raises nothing narrower
         raise InputError(f"cannot be read ({error})", "a fast tokenizer", file=path) from error
 
 
-def reader_of(model: SentenceTransformer, inputs: Sequence[str], prompt: str) -> Reader | None:
+def make_reader(model: SentenceTransformer, inputs: Sequence[str], prompt: str) -> TokenReader | None:
     """A reader for a loaded model.
 
     Args:
@@ -168,4 +168,6 @@ def reader_of(model: SentenceTransformer, inputs: Sequence[str], prompt: str) ->
     if not {"input_ids", "attention_mask"} <= set(inputs) <= _FILLED:
         return None
     own = Tokenizer.from_str(backend.to_str())  # a copy: the model's is left as it is
-    return Reader(prepared(own, model.get_max_seq_length()), tuple(inputs), tokenizer.pad_token_id, prompt)
+    return TokenReader(
+        prepare_tokenizer(own, model.get_max_seq_length()), tuple(inputs), tokenizer.pad_token_id, prompt
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.models.load import quiet
+from nestvec.models.load import quiet_libraries
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ PROBES = ("a", "Deck Screws, 3 in. (100-Pack)", "écrou M8 inox \U0001f529 — 1
 LEAST = {"float32": 0.9999, "bfloat16": 0.995}  # cosine; the latter tells a wrong graph from mere rounding
 
 
-def agrees(encode: Encode, model: SentenceTransformer, dimension: int, compute: str = "float32") -> bool:
+def agrees_with_model(encode: Encode, model: SentenceTransformer, dimension: int, compute: str = "float32") -> bool:
     """Compare with `SentenceTransformer.encode` in float32.
 
     Args:
@@ -33,7 +33,7 @@ def agrees(encode: Encode, model: SentenceTransformer, dimension: int, compute: 
     Returns:
         Whether every cosine is at least `LEAST`.
     """
-    with quiet():
+    with quiet_libraries():
         theirs = model.encode(list(PROBES), normalize_embeddings=True, show_progress_bar=False)
     cosines = (prefix(np.asarray(theirs, dtype=np.float32), dimension) * encode(PROBES)).sum(axis=1)
     return bool(cosines.min() >= LEAST[compute])

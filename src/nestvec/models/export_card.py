@@ -111,7 +111,7 @@ def read_card(folder: Path) -> Card | None:
         raise InputError("is damaged: it is no table of names and values", _EXPECTED, file=path)
     if "kind" not in values:
         return None
-    card = _card(path, values)
+    card = _parse_card(path, values)
     _check_files(folder, card)
     return card
 
@@ -125,7 +125,7 @@ def is_export(folder: Path) -> bool:
     return isinstance(values, dict) and values.get("kind") == KIND
 
 
-def _card(path: Path, values: dict[str, Any]) -> Card:
+def _parse_card(path: Path, values: dict[str, Any]) -> Card:
     """The card of a table, every value of its type."""
     if values["kind"] != KIND:
         raise InputError(f"is of the kind {values['kind']!r}", _EXPECTED, file=path)
@@ -135,13 +135,13 @@ def _card(path: Path, values: dict[str, Any]) -> Card:
     if schema != SCHEMA or type(schema) is not int:
         raise InputError(f"has schema {schema!r}", f"schema {SCHEMA}", file=path)
     found = {field.name: values.get(field.name) for field in fields(Card)}
-    wrong = [name for name, value in found.items() if not _fits(name, value)]
+    wrong = [name for name, value in found.items() if not _is_valid(name, value)]
     if wrong:
         raise InputError(f"is damaged: {wrong[0]} is {found[wrong[0]]!r}", _EXPECTED, file=path)
     return Card(**{**found, "inputs": tuple(found["inputs"])})  # type: ignore[arg-type] # checked by _fits
 
 
-def _fits(name: str, value: object) -> bool:
+def _is_valid(name: str, value: object) -> bool:
     """Whether a card may say so."""
     if name in _ONE_OF:
         return value in _ONE_OF[name]
@@ -152,7 +152,7 @@ def _fits(name: str, value: object) -> bool:
     if name == "inputs":
         return isinstance(value, list) and bool(value) and all(isinstance(entry, str) for entry in value)
     if name == "files":
-        return isinstance(value, dict) and all(_inside(file, code) for file, code in value.items())
+        return isinstance(value, dict) and all(_is_inside(file, code) for file, code in value.items())
     if name == "parity":
         return isinstance(value, dict) and all(type(figure) in (int, float) for figure in value.values())
     return isinstance(value, str) or (value is None and name == "sha256")
@@ -161,7 +161,7 @@ def _fits(name: str, value: object) -> bool:
 _ONE_OF: dict[str, tuple[str, ...]] = {"to": TARGETS, "weights": WEIGHTS, "precision": tuple(PRECISIONS)}
 
 
-def _inside(file: str, code: object) -> bool:
+def _is_inside(file: str, code: object) -> bool:
     """Whether a name leads to a file inside the folder, and has a hash."""
     place = PurePosixPath(file)
     return isinstance(code, str) and bool(file) and not place.is_absolute() and ".." not in place.parts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
-from nestvec.models.compute import processors
-from nestvec.models.runtime import Runtime
+from nestvec.models.compute import count_processors
+from nestvec.models.graph_runtime import Runtime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,4 +50,4 @@ def open_onnx(graph: Path, compute: str, weights: str) -> Runtime:
         found: NDArray[np.float32] = session.run(None, inputs)[0]
         return found
 
-    return Runtime(f"onnx {weights}", run, processors(), _TOKENS)
+    return Runtime(f"onnx {weights}", run, count_processors(), _TOKENS)
