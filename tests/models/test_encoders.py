@@ -42,13 +42,22 @@ def truth(models):
     }
 
 
+@pytest.fixture(scope="module")
+def read(models):
+    """Tokens that each model reads of each text."""
+    return {
+        name: [int(model.preprocess([text])["attention_mask"].sum()) for text in TEXTS]
+        for name, model in models.items()
+    }
+
+
 def cosines(a, b):
     return (a.astype(float) * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
 @pytest.mark.parametrize("name", ["minilm", "mpnet"])
 @pytest.mark.parametrize(("backend", "compute"), WAYS)
-def test_every_backend_gives_what_sentence_transformers_gives(folders, truth, name, backend, compute):
+def test_every_backend_gives_what_sentence_transformers_gives(folders, truth, read, name, backend, compute):
     encoder = open_encoder(folders[name].path, None, backend, compute)
     seen: list[int] = []
     found = encoder.encode(TEXTS, seen.append)
@@ -57,7 +66,9 @@ def test_every_backend_gives_what_sentence_transformers_gives(folders, truth, na
     assert cosines(found, truth[name]).min() >= LEAST[compute]
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-5)
     assert sum(seen) == len(TEXTS)
-    assert np.array_equal(encoder.encode(TEXTS), found)  # the same texts, the same bytes
+    token_counts = np.zeros(len(TEXTS), dtype=np.int64)
+    assert np.array_equal(encoder.encode(TEXTS, token_counts=token_counts), found)  # the same texts, the same bytes
+    assert token_counts.tolist() == read[name]
     assert encoder.encode([]).shape == (0, truth[name].shape[1])
 
 

@@ -1,4 +1,4 @@
-"""What the processor can do: how many threads are ours, and which number format it multiplies fast."""
+"""What this machine computes with: how many threads this process may use, and which number format is fast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def use_processors() -> int:
 
 
 def count_processors() -> int:
-    """How many processors are ours; `OMP_NUM_THREADS` has the last word."""
+    """How many processors this process may use; `OMP_NUM_THREADS` has the last word."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() and int(given) else max(1, min(_count_allowed(), _count_quota()))
 
@@ -60,7 +60,7 @@ def _count_allowed() -> int:
 
 
 def _count_quota() -> int:
-    """Processors' worth of time that a container may take; as many as there are where nothing limits it."""
+    """Processors that a container's quota allows, rounded up; all of the machine's where there is no quota."""
     with contextlib.suppress(OSError, ValueError):
         limit, period = _QUOTA.read_text(encoding="utf-8").split()
         return ceil(int(limit) / int(period))

@@ -45,12 +45,18 @@ class Encoder(Protocol):
     def dimension(self) -> int:
         """Of the vectors."""
 
-    def encode(self, texts: Sequence[str], advance: Callable[[int], None] = ...) -> NDArray[np.float32]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] = ...,
+        token_counts: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """Encode texts; the same texts always share a batch, so they always give the same bytes.
 
         Args:
             texts: n texts, none of them empty.
             advance: called with the number of texts done since the last call.
+            token_counts: (n,) that is filled with how many tokens the model read of each text; 0 where it reads none.
 
         Returns:
             (n, dimension) float32, rows of unit length in the order of the texts.
@@ -81,8 +87,8 @@ def open_encoder(folder: Path, dimension: int | None = None, backend: str = "aut
     card = read_card(folder)
     runs = _RUNS[card.to if card else "sentence-transformers"]
     if backend != "auto" and backend not in runs:
-        made = f"was exported for {card.to}" if card else "is a sentence-transformers model"
-        raise InputError(f"{made}, which {backend} cannot run", f"--backend {' or '.join(runs)}", file=folder)
+        problem = f"was exported for {card.to}" if card else "is a sentence-transformers model"
+        raise InputError(f"{problem}, which {backend} cannot run", f"--backend {' or '.join(runs)}", file=folder)
     if card and card.to != "sentence-transformers":
         width = choose_width(folder, card.dimension, dimension)
         return _open_export(folder, card, width, _choose_backend(runs, backend), compute)
@@ -123,7 +129,7 @@ def _is_installed(backend: str) -> bool:
 
 
 def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
-    """The backend that was named, or the first of those that would do; whichever it is, it is installed."""
+    """The backend that was named, or the first that can run the model; raises if it is not installed."""
     fitting = runs if backend == "auto" else (backend,)
     chosen = next((name for name in fitting if _is_installed(name)), None)
     if chosen is None:
@@ -132,7 +138,7 @@ def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
 
 
 def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute: str) -> Encoder:
-    """A graph on disk; neither PyTorch nor sentence-transformers is needed."""
+    """Open an exported graph; neither PyTorch nor sentence-transformers is needed."""
     from nestvec.models.graph_encoder import GraphEncoder, open_runtime
     from nestvec.models.token_batches import TokenReader, load_tokenizer
 
@@ -143,7 +149,7 @@ def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute
 
 
 def _open_model(model: ModelFolder, dimension: int, backend: str, compute: str) -> Encoder:
-    """A sentence-transformers model; the graph that some backends need is made on the spot."""
+    """Open a sentence-transformers model; the graph that some backends need is written to a temporary folder."""
     from nestvec.models.graph_encoder import open_graph
 
     if backend == "auto" and _prefers_openvino():
@@ -160,7 +166,7 @@ def _open_model(model: ModelFolder, dimension: int, backend: str, compute: str) 
 
 
 def _prefers_openvino() -> bool:
-    """Whether OpenVINO is there and the fastest: it was on every x86-64 tried; a GPU is PyTorch's."""
+    """Whether OpenVINO is installed and likely the fastest: it was on every x86-64 tried; with a GPU PyTorch is."""
     if not _is_installed("openvino") or platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     import torch

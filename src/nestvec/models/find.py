@@ -82,7 +82,7 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
     full_name = _complete_name(name)
     pin = PINNED.get(full_name)
     path = Path(name) if Path(name).is_dir() else _find_packaged(pin) or _fetch_from_hub(full_name, pin, fetch)
-    found = _hash_weights(path, name)
+    digest = _hash_weights(path, name)
     card = path / CARD
     pins = {
         "--model-sha256": expected_sha256,
@@ -90,9 +90,9 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
         CARD: str(read_json(card).get("sha256", "")) if card.exists() else None,
     }
     for origin, wanted in pins.items():
-        if wanted and found != wanted.lower():
-            raise InputError(f"the weights hash to sha256 {found}", f"{wanted} ({origin})", file=path / WEIGHTS)
-    return ModelFolder(name, path, found, _read_width(path))
+        if wanted and digest != wanted.lower():
+            raise InputError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
+    return ModelFolder(name, path, digest, _read_width(path))
 
 
 def _complete_name(name: str) -> str:

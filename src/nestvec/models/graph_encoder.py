@@ -36,15 +36,22 @@ class GraphEncoder:
         self.dimension = dimension
         self._runtime, self._reader = runtime, reader
 
-    def encode(self, texts: Sequence[str], advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] = lambda _: None,
+        token_counts: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """See `Encoder.encode`."""
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         batches = list(self._reader.make_batches(texts, self._runtime.tokens))
         with ThreadPoolExecutor(self._runtime.lanes, thread_name_prefix="nestvec-encode") as pool:
             try:
-                made = pool.map(self._runtime.run, (batch.inputs for batch in batches))
-                for batch, found in zip(batches, made, strict=True):
-                    vectors[batch.rows] = prefix(found, self.dimension)
+                outputs = pool.map(self._runtime.run, (batch.inputs for batch in batches))
+                for batch, output in zip(batches, outputs, strict=True):
+                    vectors[batch.rows] = prefix(output, self.dimension)
+                    if token_counts is not None:
+                        token_counts[batch.rows] = batch.lengths
                     advance(len(batch.rows))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for no more than what is running
@@ -88,7 +95,7 @@ def open_graph(folder: ModelFolder, dimension: int, backend: str, compute: str) 
     Raises:
         InputError: the model cannot be written as a graph, or the graph gives other vectors than the model.
     """
-    from nestvec.models.agreement import agrees_with_model
+    from nestvec.models.agreement import LEAST, agrees_with_model
     from nestvec.models.load import load_model
     from nestvec.models.onnx_graph import default_prompt, input_names, write_onnx
     from nestvec.models.token_batches import make_reader
@@ -103,6 +110,6 @@ def open_graph(folder: ModelFolder, dimension: int, backend: str, compute: str) 
         write_onnx(model, dimension, graph)
         runtime = open_runtime(backend, graph, compute, "float32")
     encoder = GraphEncoder(runtime, reader, dimension)
-    if not agrees_with_model(encoder.encode, model, dimension, runtime.name.rsplit(" ", 1)[-1]):
+    if not agrees_with_model(encoder.encode, model, dimension, LEAST[runtime.name.rsplit(" ", 1)[-1]]):
         raise InputError(f"its graph gives other vectors than the model in {backend}", wanted, file=folder.path)
     return encoder

@@ -135,5 +135,5 @@ def _refuse_missing_weights(model: SentenceTransformer, path: Path) -> None:
         name for name in needed if name not in endings and not name.startswith("pooler.")
     ]  # not used for vectors
     if missing:
-        found = f"lacks {len(missing)} weights, {missing[0]} first"
-        raise InputError(found, "all weights that config.json calls for", file=path / WEIGHTS)
+        problem = f"lacks {len(missing)} weights, {missing[0]} first"
+        raise InputError(problem, "all weights that config.json calls for", file=path / WEIGHTS)

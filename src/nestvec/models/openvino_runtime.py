@@ -59,7 +59,7 @@ def open_openvino(graph: Path, compute: str, weights: str) -> Runtime:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         own.request.infer(inputs)
-        found: NDArray[np.float32] = own.request.get_output_tensor(0).data.copy()
-        return found
+        vectors: NDArray[np.float32] = own.request.get_output_tensor(0).data.copy()
+        return vectors
 
     return Runtime(f"openvino {compute if weights == 'float32' else weights}", run, lanes, _TOKENS)

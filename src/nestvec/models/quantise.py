@@ -138,9 +138,9 @@ def _prepare_graph(source: Path) -> Iterator[Path]:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-        found = Path(folder) / "prepared.onnx"
-        quant_pre_process(source, found, skip_symbolic_shape=True)
-        yield found
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        yield prepared
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _AT_ONCE = 1024  # texts tokenised at a time: the library's own account of one takes many times the numbers it holds
+_PIECE = 20_000  # texts whose tokens are in memory at once
 _FILLED = {"input_ids", "attention_mask", "token_type_ids"}  # the inputs that are made here
 
 
@@ -27,10 +28,12 @@ class Batch:
 
     Attributes:
         rows: (n,) which of the texts.
+        lengths: (n,) tokens of each.
         inputs: name to (n, tokens) int64, padded to the longest of them.
     """
 
     rows: NDArray[np.int64]
+    lengths: NDArray[np.int64]
     inputs: dict[str, NDArray[np.int64]]
 
 
@@ -51,7 +54,7 @@ class TokenReader:
     prompt: str = ""
 
     def make_batches(self, texts: Sequence[str], tokens: int) -> Iterator[Batch]:
-        """All texts in batches, the longest first, so that memory peaks at once or never.
+        """All texts in batches: 20,000 texts at a time, the longest first, so that memory peaks at once or never.
 
         Which texts share a batch depends on nothing but the texts and the budget.
 
@@ -62,26 +65,27 @@ class TokenReader:
         Yields:
             Batches that hold every text once.
         """
-        read = self._tokenise(texts)
-        lengths = np.array([len(ids) for ids, _ in read], dtype=np.int64)
-        for rows in plan_batches(lengths, tokens):
-            yield Batch(rows, self._pad_batch([read[row] for row in rows.tolist()]))
+        for start in range(0, len(texts), _PIECE):
+            tokenised = self._tokenise(texts[start : start + _PIECE])
+            lengths = np.array([len(ids) for ids, _ in tokenised], dtype=np.int64)
+            for rows in plan_batches(lengths, tokens):
+                yield Batch(start + rows, lengths[rows], self._pad_batch([tokenised[row] for row in rows.tolist()]))
 
     def _tokenise(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
         """Each text's ids and the sentence that each token belongs to."""
-        found = []
+        tokenised = []
         for first in range(0, len(texts), _AT_ONCE):
             part = [self.prompt + text for text in texts[first : first + _AT_ONCE]]
             for encoding in self.tokenizer.encode_batch_fast(part):
-                found.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
-        return found
+                tokenised.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
+        return tokenised
 
-    def _pad_batch(self, read: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
-        """A batch's inputs."""
-        shape = len(read), max(len(ids) for ids, _ in read)
+    def _pad_batch(self, tokenised: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
+        """The model's inputs for a batch of tokenised texts, filled up to the longest of them."""
+        shape = len(tokenised), max(len(ids) for ids, _ in tokenised)
         blank = {"input_ids": self.pad, "attention_mask": 0, "token_type_ids": 0}
         inputs = {name: np.full(shape, blank[name], dtype=np.int64) for name in self.inputs}
-        for row, (ids, types) in enumerate(read):
+        for row, (ids, types) in enumerate(tokenised):
             for name, values in (("input_ids", ids), ("attention_mask", 1), ("token_type_ids", types)):
                 if name in inputs:
                     inputs[name][row, : len(ids)] = values

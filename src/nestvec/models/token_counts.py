@@ -1,4 +1,4 @@
-"""How long texts are as a model reads them."""
+"""How many tokens texts have, and how many a model reads at most; of the model only its tokenizer is loaded."""
 
 from __future__ import annotations
 

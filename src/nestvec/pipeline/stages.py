@@ -101,13 +101,14 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
     """Encode every query that is measured, then every document, once."""
-    from nestvec.models.encode import encode
+    from nestvec.models.torch_encoder import open_torch
 
     given = {PRETRAINED: prepared.model, **prepared.others}
-    model = load_model(given.get(system) or find_model(str(folder.model(system))))
+    model = given.get(system) or find_model(str(folder.model(system)))
+    encoder = open_torch(model, model.width, "float32")
     texts = [*prepared.task.texts, *prepared.catalogue.texts]
     with reporter.step(f"encode with {system}", len(texts)) as advance:
-        vectors = encode(model, texts, advance)
+        vectors = encoder.encode(texts, advance)
     with replacing(folder.embeddings(system)) as temporary, temporary.open("wb") as stream:
         np.save(stream, vectors)
     return {"texts": len(texts)}

@@ -191,13 +191,11 @@ class Service:
             raise UnknownPointError("system", f"no such system with vectors; there are {', '.join(self._dense)}")
         return self._dense[system].model.width
 
-    def tokens(self, system: str, texts: Sequence[str]) -> list[int]:
-        """How many tokens a system's model reads of each text; 0 where its tokenizer cannot be asked."""
-        return self._loaded.tokens(system, texts)
-
-    def encode(self, system: str, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, full width) float32 of n texts, none of them empty; rows of unit length."""
-        return self._loaded.encode(system, texts)
+    def encode(
+        self, system: str, texts: Sequence[str], token_counts: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
+        return self._loaded.encode(system, texts, token_counts)
 
     def known(self, system: str, query: str) -> NDArray[np.float32] | None:
         """A query's (full width,) vector: the one that was measured, or one that is remembered; None otherwise."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PASSES = 4  # through models at once, at most: beyond, Python itself is what they wait for
-_ALIKE = 32  # texts of a pass that share a batch
 
 
 class Work:
@@ -153,11 +152,8 @@ class Work:
         """Texts to vectors and tokens."""
 
         def encode(texts: list[str]) -> Encoded:
-            vectors = np.empty((len(texts), self.service.width(system)), dtype=np.float32)
-            rows = np.argsort([-len(text) for text in texts], kind="stable")
-            for part in np.split(rows, range(_ALIKE, len(rows), _ALIKE)):  # like lengths together: less padding
-                vectors[part] = self.service.encode(system, [texts[row] for row in part])
-            return Encoded(vectors, self.service.tokens(system, texts))
+            token_counts = np.zeros(len(texts), dtype=np.int64)
+            return Encoded(self.service.encode(system, texts, token_counts), token_counts.tolist())
 
         return encode
 

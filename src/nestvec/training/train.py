@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
+    from transformers import TrainerState
 
     from nestvec.training.job import Job
     from nestvec.training.validation import Validation
@@ -100,12 +101,43 @@ def train(
         StoppedError: Ctrl-C or SIGTERM; a checkpoint was written first.
         InputError: the batch cannot be shared among the processes.
     """
-    if job.settings.training.batch_size % distributed.count():
-        problem = f"--batch-size is {job.settings.training.batch_size}"
-        raise InputError(problem, f"a multiple of the {distributed.count()} processes")
+    _refuse_uneven_batch(job)
     threads = use_processors()
-    before = {} if job.validation is None else {"eval_" + name: value for name, value in job.validation(model).items()}
+    before = {} if job.validation is None else job.validation(model)
     start = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
+    state = _run_trainer(model, job, checkpoints, logs, advance, watch)
+    curve = _collect_curve(before, state.log_history)
+    best_step, mixed = _settle_weights(model, job, start, curve, checkpoints, state.global_step)
+    return Trained(
+        steps=state.global_step,
+        compute=job.compute,
+        threads=threads,
+        learning_rate=job.learning_rate,
+        rows=len(job.examples),
+        unused=job.examples.unused,
+        losses=tuple(round(entry["loss"], 6) for entry in state.log_history if "loss" in entry),
+        curve=curve,
+        best_step=best_step,
+        mixed=mixed,
+    )
+
+
+def _refuse_uneven_batch(job: Job) -> None:
+    """Raise if a batch cannot be shared among the processes in equal parts."""
+    size, processes = job.settings.training.batch_size, distributed.count()
+    if size % processes:
+        raise InputError(f"--batch-size is {size}", f"a multiple of the {processes} processes")
+
+
+def _run_trainer(
+    model: SentenceTransformer,
+    job: Job,
+    checkpoints: Path,
+    logs: Path | None,
+    advance: Callable[[int], None],
+    watch: Callable[[int], None] | None,
+) -> TrainerState:
+    """Train from the last checkpoint, or from the start, to the end; raises StoppedError if a signal came."""
     set_seed(job.settings.seed)
     if logs is not None:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)  # the library takes it from nowhere else
@@ -116,28 +148,8 @@ def train(
         trainer = _make_trainer(model, job, checkpoints, watcher)
         resumed = last_checkpoint(checkpoints)
         trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
-    state = trainer.state
-    raise_if_signalled(signalled, state.global_step, job.system)
-    log = [{"step": 0, **before}, *state.log_history]
-    curve = [_pick_figures(entry) for entry in log if "eval_recall" in entry]
-    best_step = choose_step(curve, state.global_step)
-    if best_step != state.global_step:
-        load_weights(model, checkpoints / f"checkpoint-{best_step}")
-    ours = SYSTEMS[job.system].ours
-    mixed = mix_weights(model, start, job.validation, job.settings.graded.mixing) if ours else 1.0
-    model.eval()
-    return Trained(
-        steps=state.global_step,
-        compute=job.compute,
-        threads=threads,
-        learning_rate=job.learning_rate,
-        rows=len(job.examples),
-        unused=job.examples.unused,
-        losses=tuple(round(entry["loss"], 6) for entry in state.log_history if "loss" in entry),
-        curve=tuple(curve),
-        best_step=best_step,
-        mixed=mixed,
-    )
+    raise_if_signalled(signalled, trainer.state.global_step, job.system)
+    return trainer.state
 
 
 def _make_trainer(model: SentenceTransformer, job: Job, checkpoints: Path, watcher: Watcher) -> Trainer:
@@ -160,6 +172,24 @@ def _make_trainer(model: SentenceTransformer, job: Job, checkpoints: Path, watch
     return trainer
 
 
+def _settle_weights(
+    model: SentenceTransformer,
+    job: Job,
+    start: dict[str, torch.Tensor],
+    curve: Sequence[dict[str, float]],
+    checkpoints: Path,
+    last: int,
+) -> tuple[int, float]:
+    """Give the model the weights to keep; returns the step they are from, and the share of them in a mixture."""
+    step = choose_step(curve, last)
+    if step != last:
+        load_weights(model, checkpoints / f"checkpoint-{step}")
+    ours = SYSTEMS[job.system].ours
+    mixed = mix_weights(model, start, job.validation, job.settings.graded.mixing) if ours else 1.0
+    model.eval()
+    return step, mixed
+
+
 def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
     """Which state of a training to keep: the last, unless the best is clearly better; both have a checkpoint.
 
@@ -177,14 +207,21 @@ def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
     return best if clearly_better(reached[best], reached[last]) else last
 
 
-def _pick_figures(entry: dict[str, Any]) -> dict[str, float]:
-    """A validation as the report shows it: its step and its figures, in one order, without what the trainer adds."""
-    figures = {
-        name.removeprefix("eval_"): round(value, 6)
-        for name, value in sorted(entry.items())
-        if name.startswith(("eval_recall", "eval_ndcg"))
-    }
-    return {"step": entry["step"], **figures}
+def _collect_curve(before: dict[str, float], log: Sequence[dict[str, Any]]) -> tuple[dict[str, float], ...]:
+    """Every validation as the report shows it: its step and its figures, without what the trainer adds."""
+    prefixed = {"step": 0, **{f"eval_{name}": value for name, value in before.items()}}
+    return tuple(
+        {
+            "step": entry["step"],
+            **{
+                name.removeprefix("eval_"): round(value, 6)
+                for name, value in sorted(entry.items())
+                if name.startswith(("eval_recall", "eval_ndcg"))
+            },
+        }
+        for entry in (prefixed, *log)
+        if "eval_recall" in entry
+    )
 
 
 def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArguments:
