@@ -17,7 +17,7 @@ from tiny_mpnet import save_tiny_mpnet
 from nestvec.errors import InputError, NestvecError, StoppedError
 from nestvec.settings import TRAINABLE, Settings
 from nestvec.training.systems import SYSTEMS
-from nestvec.training.train import kept_step, train
+from nestvec.training.train import choose_step, train
 from nestvec.training.trainer import last_checkpoint, step_of
 
 
@@ -129,8 +129,8 @@ def test_an_earlier_state_is_kept_only_if_it_is_clearly_better():
             {"step": step, "recall": recall, "recall_error": 0.02} for step, recall in ((0, 1), (4, 0.5), (8, last))
         ]
 
-    assert [kept_step(curve(last), 8) for last in (0.5, 0.481, 0.479, 0.6)] == [8, 8, 4, 8]
-    assert kept_step([], 8) == 8  # nothing was validated
+    assert [choose_step(curve(last), 8) for last in (0.5, 0.481, 0.479, 0.6)] == [8, 8, 4, 8]
+    assert choose_step([], 8) == 8  # nothing was validated
 
 
 def test_a_loss_that_is_no_number_names_step_and_records(table, tmp_path):

@@ -11,6 +11,7 @@ from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.pipeline.inputs import prepare
 from nestvec.settings import Settings
+from nestvec.training.examples import TrainingData
 from nestvec.training.job import make_job
 from nestvec.training.train import train
 from nestvec.tuning.blind import blind
@@ -92,7 +93,7 @@ def test_a_trial_has_no_test_split_and_trains_the_same(tmp_path, tiny, protocol)
     found = []
     for name, each in (("whole", whole), ("hidden", hidden)):
         model = load_model(each.model)
-        data = each.records, each.grades, each.task
+        data = TrainingData.of(each.records, each.grades, each.task)
         job = make_job(model, "matryoshka", data, each.settings, each.dimensions)
         trained = train(model, job, tmp_path / name)
         weights = b"".join(tensor.contiguous().numpy().tobytes() for tensor in model.state_dict().values())

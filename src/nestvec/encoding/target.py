@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.models.card import CODEC, is_export, read_card
-from nestvec.models.encoder import width_of
+from nestvec.models.encoder import choose_width
+from nestvec.models.export_card import CODEC, is_export, read_card
 from nestvec.models.find import find_model
 from nestvec.point import PRECISIONS
 from nestvec.runs.folder import LAYOUT
@@ -73,7 +73,7 @@ def find_target(
     if is_export(path):
         return _of_export(path, dimension, precision)
     folder = find_model(model)
-    width, precision = width_of(model, folder.width, dimension), precision or "float32"
+    width, precision = choose_width(model, folder.width, dimension), precision or "float32"
     own = folder.path / _OWN
     codec = load_codecs(own).get(f"{width}.{precision}") if own.is_file() else None
     return _with_codec(Target(folder.path, folder.sha256, width, precision, codec, "model"))
@@ -84,7 +84,7 @@ def _of_export(path: Path, dimension: int | None, precision: str | None) -> Targ
     card = read_card(path)
     if card is None:  # `is_export` saw one
         raise InputError("is no export", "a folder that `nestvec export` wrote", file=path)
-    width, precision = width_of(str(path), card.dimension, dimension), precision or card.precision
+    width, precision = choose_width(str(path), card.dimension, dimension), precision or card.precision
     codec = load_codecs(path / CODEC).get(f"{width}.{precision}")
     return _with_codec(Target(path, card.model_sha256, width, precision, codec, "export"))
 

@@ -17,7 +17,7 @@ from nestvec.data.duplicates import find_near_duplicates
 from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
 from nestvec.models.find import find_model
-from nestvec.models.tokens import count_tokens
+from nestvec.models.token_counts import count_tokens
 from nestvec.pipeline.inputs import read_task
 from nestvec.progress import Reporter, Silent
 from nestvec.settings import Settings

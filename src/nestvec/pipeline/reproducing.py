@@ -21,9 +21,8 @@ from nestvec.errors import InputError
 from nestvec.evaluation.ranking import Vectors, rank_dense
 from nestvec.evaluation.significance import Bootstrap
 from nestvec.files import write_json
-from nestvec.models.encode import encode
 from nestvec.models.find import find_model
-from nestvec.models.load import load_model
+from nestvec.models.torch_encoder import open_torch
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.run import run_settings
 from nestvec.point import FULL, PRETRAINED, Point, VectorFormat
@@ -159,13 +158,14 @@ def _columns(source: str) -> dict[str, str]:
 def _bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
     """The bigger pretrained model of the original, where it can be had: per-query values, or why not."""
     try:
-        model = load_model(find_model(BIGGER))
+        model = find_model(BIGGER)
+        encoder = open_torch(model, model.width, "float32")
     except InputError as error:
         return {"missing": str(error)}
     task, catalogue = prepared.task, prepared.catalogue
     texts = [*task.texts, *catalogue.texts]
     with reporter.step("encode with all-mpnet-base-v2", len(texts)) as advance:
-        vectors = encode(model, texts, advance)
+        vectors = encoder.encode(texts, advance)
     pair = Vectors(vectors[: len(task.texts)], vectors[len(task.texts) :])
     [ranking] = rank_dense("all-mpnet-base-v2", pair, catalogue, [VectorFormat(vectors.shape[1], FULL)])
     return {"values": prepared.judgements.measure(np.arange(len(task.texts)), ranking.rows)}

@@ -118,7 +118,7 @@ def measure(model: SentenceTransformer, validation: Validation, aim: Aim, place:
     Raises:
         NestvecError: its vectors are no numbers.
     """
-    queries, documents = validation.encoded(model)
+    queries, documents = validation.encode_sides(model)
     if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
         raise NestvecError("the model's vectors are no numbers; a lower --learning-rate is the usual remedy")
     (ranking,) = rank_dense("", Vectors(queries, documents), validation.catalogue, [VectorFormat(*place)])

@@ -13,6 +13,7 @@ from nestvec.errors import MissingExtraError, NestvecError, StoppedError
 from nestvec.files import read_json, remove, write_json, write_text
 from nestvec.models.load import load_model
 from nestvec.runs.config import config_text
+from nestvec.training.examples import TrainingData
 from nestvec.training.systems import SYSTEMS
 from nestvec.training.validation import BUDGET, make_validation
 from nestvec.tuning.aim import measure
@@ -181,7 +182,7 @@ def _trained(bench: Bench, trial: Trial, slot: int, folder: Path, reporter: Repo
     recipe = _recipe(bench, dict(trial.params))
     write_text(folder / SETTINGS, config_text(recipe.settings, prepared.inputs))
     model = load_model(prepared.model)
-    data = prepared.records, prepared.grades, recipe.task
+    data = TrainingData.of(prepared.records, prepared.grades, recipe.task)
     job = make_job(model, bench.system, data, recipe.settings, prepared.dimensions)
     if not _chooses(job):
         job = replace(job, validation=None)
@@ -213,8 +214,8 @@ def _validation(bench: Bench, job: Job, budget: int) -> Validation:
     """What every trial of the study is measured on, whatever its own seed: so many tokens of documents."""
     prepared = bench.prepared
     seed = prepared.settings.seed
-    data, texts = (prepared.records, prepared.task), (job.texts, job.tokens)
-    found = make_validation(data, texts, (), job.compute, seed, budget)
+    data = TrainingData(prepared.records, prepared.grades, prepared.task, job.texts)
+    found = make_validation(data, job.tokens, (), job.compute, seed, budget)
     if found is None:  # which was refused before
         raise NestvecError("there is nothing to measure a trial on")
     return found
@@ -244,7 +245,7 @@ def reference(bench: Bench, model: SentenceTransformer) -> Worth:
     from nestvec.training.job import make_job
 
     prepared = bench.prepared
-    data = prepared.records, prepared.grades, prepared.task
+    data = TrainingData.of(prepared.records, prepared.grades, prepared.task)
     settings = replace(prepared.settings, graded=replace(prepared.settings.graded, hard_negatives=0))
     job = make_job(model, bench.system, data, settings, prepared.dimensions)
     return measure(model, _validation(bench, job, MEASURED), bench.aim, bench.aim.point({}))

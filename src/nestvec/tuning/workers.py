@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 from nestvec.errors import MissingExtraError, NestvecError
-from nestvec.models.compute import processors
+from nestvec.models.compute import count_processors
 from nestvec.progress import Silent
 from nestvec.settings import Settings
 from nestvec.tuning.board import MESSAGE
@@ -87,7 +87,7 @@ def work_in_processes(study: Study, board: Board, count: int, reporter: Reporter
     Raises:
         NestvecError: processes ended before the trials did.
     """
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, processors() // count))
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, count_processors() // count))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
     command = [sys.executable, "-m", "nestvec.tuning.workers"]
     with ExitStack() as stack:

@@ -47,10 +47,10 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
     if not 1 <= dimension <= width:
         raise InputError(f"there is no dimension {dimension}", f"a number from 1 to {width}, the model's width")
     model.to("cpu").eval()
-    tensors, constants = _features(model)
+    tensors, constants = _example_features(model)
     names = list(tensors)
-    graph = _graph(model, names, constants, dimension)
-    with _plain_attention(model), _quiet(), torch.no_grad():
+    graph = _join_modules(model, names, constants, dimension)
+    with _use_plain_attention(model), _quiet_exporter(), torch.no_grad():
         try:
             torch.onnx.export(
                 graph, tuple(tensors.values()), str(path), dynamo=False, opset_version=_OPSET,
@@ -67,7 +67,7 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
 
 def input_names(model: SentenceTransformer) -> list[str]:
     """Names of the graph's inputs, in its order: what the tokenizer gives the model."""
-    return list(_features(model)[0])
+    return list(_example_features(model)[0])
 
 
 def default_prompt(model: SentenceTransformer) -> str:
@@ -76,24 +76,26 @@ def default_prompt(model: SentenceTransformer) -> str:
     return (model.prompts.get(name) or "") if name else ""
 
 
-def _features(model: SentenceTransformer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _example_features(model: SentenceTransformer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """What the first module is given for the example texts: tensors by name, and what is the same for every text."""
     import torch
 
-    found = model.preprocess(_EXAMPLE, prompt=default_prompt(model) or None)
-    tensors = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+    features = model.preprocess(_EXAMPLE, prompt=default_prompt(model) or None)
+    tensors = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
     odd = [name for name, value in tensors.items() if value.ndim != 2 or value.dtype != torch.int64]
     if odd or "input_ids" not in tensors:
-        raise InputError(f"the model reads {', '.join(odd or found)}", "one that reads a text's tokens")
-    return tensors, {name: value for name, value in found.items() if name not in tensors}
+        raise InputError(f"the model reads {', '.join(odd or features)}", "one that reads a text's tokens")
+    return tensors, {name: value for name, value in features.items() if name not in tensors}
 
 
-def _graph(model: SentenceTransformer, names: list[str], constants: dict[str, Any], dimension: int) -> torch.nn.Module:
-    """All modules in order, then what `vectors.codecs.prefix` does."""
+def _join_modules(
+    model: SentenceTransformer, names: list[str], constants: dict[str, Any], dimension: int
+) -> torch.nn.Module:
+    """A module that runs the model's modules in order, then does what `vectors.codecs.prefix` does."""
     import torch
 
     class Graph(torch.nn.Module):
-        """Takes the inputs by place, as an ONNX graph does."""
+        """Takes the inputs by position, as an ONNX graph does."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -113,22 +115,22 @@ def _graph(model: SentenceTransformer, names: list[str], constants: dict[str, An
 
 
 @contextlib.contextmanager
-def _plain_attention(model: SentenceTransformer) -> Iterator[None]:
-    """Attention as plain products, which runtimes know to fuse: no operator of PyTorch's own is in the way."""
-    found: list[Any] = [part.auto_model for part in model.children() if hasattr(part, "auto_model")]
-    before = [transformer.config._attn_implementation for transformer in found]
-    for transformer in found:
+def _use_plain_attention(model: SentenceTransformer) -> Iterator[None]:
+    """Compute attention as plain matrix products, which runtimes can fuse; PyTorch's own operator they cannot."""
+    transformers: list[Any] = [part.auto_model for part in model.children() if hasattr(part, "auto_model")]
+    before = [transformer.config._attn_implementation for transformer in transformers]
+    for transformer in transformers:
         transformer.set_attn_implementation("eager")
     try:
         yield
     finally:
-        for transformer, name in zip(found, before, strict=True):
+        for transformer, name in zip(transformers, before, strict=True):
             transformer.set_attn_implementation(name)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on itself and on branches that are the same for every text."""
+def _quiet_exporter() -> Iterator[None]:
+    """Silence the exporter's warnings about itself and about branches that are the same for every text."""
     import torch
 
     logger = logging.getLogger("torch.onnx")

@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
-from nestvec.models.compute import processors
-from nestvec.models.runtime import Runtime
+from nestvec.models.compute import count_processors
+from nestvec.models.graph_runtime import Runtime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def open_openvino(graph: Path, compute: str, weights: str) -> Runtime:
     core.set_property({"ENABLE_MMAP": False})  # the file may be removed while the graph is in use
     if compute == "auto":
         compute = "bfloat16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "float32"
-    lanes = processors()
+    lanes = count_processors()
     settings = {
         "PERFORMANCE_HINT": "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": _HINTS[compute],
@@ -59,7 +59,7 @@ def open_openvino(graph: Path, compute: str, weights: str) -> Runtime:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
         own.request.infer(inputs)
-        found: NDArray[np.float32] = own.request.get_output_tensor(0).data.copy()
-        return found
+        vectors: NDArray[np.float32] = own.request.get_output_tensor(0).data.copy()
+        return vectors
 
     return Runtime(f"openvino {compute if weights == 'float32' else weights}", run, lanes, _TOKENS)

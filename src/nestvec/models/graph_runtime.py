@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -30,10 +29,3 @@ class Runtime:
     run: Run
     lanes: int
     tokens: int
-
-
-class Opening(Protocol):
-    """Gets a graph ready: the same for every runtime."""
-
-    def __call__(self, graph: Path, compute: str, weights: str) -> Runtime:
-        """Read and compile the file; it is not needed any more when this returns."""

@@ -7,7 +7,7 @@ import pytest
 from nestvec.errors import InputError
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model, save_model
-from nestvec.models.tokens import count_tokens
+from nestvec.models.token_counts import count_tokens
 
 
 def test_the_limit_of_a_model_saved_by_us(tmp_path, minilm, minilm_folder):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
-from nestvec.models.compute import processors
-from nestvec.models.runtime import Runtime
+from nestvec.models.compute import count_processors
+from nestvec.models.graph_runtime import Runtime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def open_onnx(graph: Path, compute: str, weights: str) -> Runtime:
         raise InputError(f"cannot be loaded ({str(error)[:200]})", "an ONNX model", file=graph) from error
 
     def run(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = session.run(None, inputs)[0]
-        return found
+        vectors: NDArray[np.float32] = session.run(None, inputs)[0]
+        return vectors
 
-    return Runtime(f"onnx {weights}", run, processors(), _TOKENS)
+    return Runtime(f"onnx {weights}", run, count_processors(), _TOKENS)

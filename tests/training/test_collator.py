@@ -11,10 +11,12 @@ from datasets import Dataset
 from judged import BLADES, CLAW, HACKSAW, HAMMER, SAW, SLEDGE, by_hand
 from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 
+from nestvec.evaluation.metrics import Judgements
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
-from nestvec.training.batches import Collator, columns
-from nestvec.training.tokens import passes, tokenise
+from nestvec.training.collator import Collator, sampler_columns
+from nestvec.training.examples import Examples
+from nestvec.training.token_passes import plan_passes, tokenise_texts
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +26,11 @@ def data():
 
 @pytest.fixture(scope="module")
 def tokens(data):
-    return tokenise(load_model(find_model("all-MiniLM-L6-v2")), list(data.texts))
+    return tokenise_texts(load_model(find_model("all-MiniLM-L6-v2")), list(data.texts))
 
 
 def collated(data, tokens, examples, rows):
-    return Collator(examples, tokens, len(data.texts.queries))([{"row": row} for row in rows])
+    return Collator(examples, tokens)([{"row": row} for row in rows])
 
 
 def ids_in_order(batch):
@@ -53,7 +55,7 @@ def test_the_order_leads_from_the_passes_to_the_texts_that_the_label_names(data,
     assert ids_in_order(batch) == expected
     assert label["query"].tolist() == [examples.query[row] for row in rows]
     assert set(documents) == {document for row in rows for document in examples.members[row]}
-    assert len(batch) == 1 + 2 * len(passes(np.array([len(ids) for ids in expected]))) > 3
+    assert len(batch) == 1 + 2 * len(plan_passes(np.array([len(ids) for ids in expected]))) > 3
     assert all(tensor.dtype == torch.int64 for tensor in label.values())
 
 
@@ -76,20 +78,21 @@ def test_rows_of_one_document_bring_one_each(data, tokens):
 def test_columns_number_queries_and_documents_apart(data):
     pairs, contrasts = data.examples("mnr"), data.examples("graded")
     queries = len(data.texts.queries)
-    found = columns(pairs, queries)
+    found = sampler_columns(pairs)
     assert found["row"] == list(range(len(pairs)))
     assert found["query"] == pairs.query.tolist()
     assert found["document"] == [queries + members[0] for members in pairs.members]
-    assert columns(contrasts, queries) == {"row": list(range(len(contrasts))), "query": contrasts.query.tolist()}
+    assert sampler_columns(contrasts) == {"row": list(range(len(contrasts))), "query": contrasts.query.tolist()}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_librarys_sampler_repeats_neither_a_query_nor_a_document_in_a_batch(data, tokens, seed):
     rng = np.random.default_rng(seed)
     query, document = rng.integers(0, 12, 60), rng.integers(0, 15, 60)
-    examples = replace(data.examples("mnr"), query=query, members=[[number] for number in document.tolist()])
-    collator = Collator(examples, tokens, queries=12)
-    rows = Dataset.from_dict(columns(examples, collator.queries))
+    known = Judgements(query, document, np.ones(60, np.int64), (12, 15), 1)
+    examples = Examples(query, [[number] for number in document.tolist()], known, 1)
+    collator = Collator(examples, tokens)
+    rows = Dataset.from_dict(sampler_columns(examples))
     sampler = NoDuplicatesBatchSampler(rows, 8, False, list(collator.valid_label_columns), torch.Generator(), seed)
     batches = list(sampler)
     assert sorted(row for batch in batches for row in batch) == list(range(60))

@@ -43,19 +43,19 @@ class Tokens:
         """(n,) tokens of each text."""
         return np.diff(self.starts)
 
-    def padded(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+    def pad_batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
         """The texts at `rows` as a model takes them: input_ids and attention_mask, each (r, longest)."""
         import torch
 
         lengths = self.lengths[rows]
-        place = np.arange(lengths.max(initial=0))
-        inside = place < lengths[:, None]
+        columns = np.arange(lengths.max(initial=0))
+        inside = columns < lengths[:, None]
         ids = np.full(inside.shape, self.padding, dtype=np.int64)
-        ids[inside] = self.ids[(self.starts[rows][:, None] + place)[inside]]
+        ids[inside] = self.ids[(self.starts[rows][:, None] + columns)[inside]]
         return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(inside.astype(np.int64))}
 
 
-def tokenise(model: SentenceTransformer, texts: Sequence[str]) -> Tokens:
+def tokenise_texts(model: SentenceTransformer, texts: Sequence[str]) -> Tokens:
     """Tokenise texts as the model's own `encode` would, cut to what it reads at most.
 
     Args:
@@ -77,7 +77,7 @@ def tokenise(model: SentenceTransformer, texts: Sequence[str]) -> Tokens:
     return Tokens(np.concatenate(ids) if ids else np.empty(0, np.int32), starts.astype(np.int64), padding)
 
 
-def passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[NDArray[np.int64]]:
+def plan_passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[NDArray[np.int64]]:
     """Cut texts into forward passes so that padded tokens and passes together cost least.
 
     The best cut of texts sorted by length is made of runs: cost(j) = min over i < j of cost(i) + overhead + (j - i) x
@@ -88,7 +88,7 @@ def passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[NDArra
         overhead: what a pass costs besides, in tokens.
 
     Returns:
-        Places of the texts of each pass, shortest first; every place once.
+        Rows of the texts of each pass, shortest first; every row once.
     """
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
@@ -99,11 +99,11 @@ def passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[NDArra
         costs = cost[:end] + overhead + (end - first) * ordered[end - 1]
         cut[end] = costs.argmin()
         cost[end] = costs[cut[end]]
-    found, end = [], len(order)
+    passes, end = [], len(order)
     while end:
-        found.append(order[cut[end] : end])
+        passes.append(order[cut[end] : end])
         end = int(cut[end])
-    return found[::-1]
+    return passes[::-1]
 
 
 def encode_tokens(
@@ -124,13 +124,13 @@ def encode_tokens(
     from torch.nn import functional
 
     order = np.argsort(tokens.lengths[rows], kind="stable")
-    found = np.empty((len(rows), model.get_embedding_dimension() or 0), dtype=np.float32)
+    vectors = np.empty((len(rows), model.get_embedding_dimension() or 0), dtype=np.float32)
     training, device = model.training, model.device
     model.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=compute == "bfloat16"):
         for first in range(0, len(order), _ENCODED):
             part = order[first : first + _ENCODED]
-            features = {name: tensor.to(device) for name, tensor in tokens.padded(rows[part]).items()}
-            found[part] = functional.normalize(model(features)["sentence_embedding"].float(), dim=1).cpu().numpy()
+            features = {name: tensor.to(device) for name, tensor in tokens.pad_batch(rows[part]).items()}
+            vectors[part] = functional.normalize(model(features)["sentence_embedding"].float(), dim=1).cpu().numpy()
     model.train(training)
-    return found
+    return vectors

@@ -1,4 +1,4 @@
-"""How long texts are as a model reads them."""
+"""How many tokens texts have, and how many a model reads at most; of the model only its tokenizer is loaded."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def count_tokens(folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64],
     for first in range(0, len(texts), _BATCH):
         batch = tokenizer.encode_batch_fast(list(texts[first : first + _BATCH]))
         lengths[first : first + len(batch)] = [len(encoding.ids) for encoding in batch]
-    return lengths, _limit(folder)
+    return lengths, _read_limit(folder)
 
 
-def _limit(folder: Path) -> int:
+def _read_limit(folder: Path) -> int:
     """Tokens that the model reads at most: what sentence-transformers makes of the files of a model."""
     named, tokenizer, model = (
-        _whole(folder / file, key)
+        _read_number(folder / file, key)
         for file, key in (
             ("sentence_bert_config.json", "max_seq_length"),
             ("tokenizer_config.json", "model_max_length"),
@@ -66,7 +66,7 @@ def _limit(folder: Path) -> int:
     return named or min(filter(None, (tokenizer, model)), default=_DEFAULT_LIMIT)
 
 
-def _whole(path: Path, key: str) -> int | None:
+def _read_number(path: Path, key: str) -> int | None:
     """A positive whole number in a JSON file, if it is there."""
     value = read_json(path).get(key) if path.is_file() else None
     return value if isinstance(value, int) and value > 0 else None

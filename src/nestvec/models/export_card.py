@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nestvec.errors import InputError
 from nestvec.files import read_json, sha256, write_json
 from nestvec.models.find import CARD
-from nestvec.point import PRECISIONS
+from nestvec.point import PRECISIONS, VectorFormat
 from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Card:
     @property
     def point(self) -> str:
         """As codecs are named: `48.int8`."""
-        return f"{self.dimension}.{self.precision}"
+        return VectorFormat(self.dimension, self.precision).name
 
 
 def write_card(folder: Path, card: Card) -> None:
@@ -87,8 +87,8 @@ def write_card(folder: Path, card: Card) -> None:
 
 def hash_files(folder: Path) -> dict[str, str]:
     """Every file of a folder but its card: relative name with slashes to sha256, in order of name."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in found}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
 
 
 def read_card(folder: Path) -> Card | None:
@@ -111,7 +111,7 @@ def read_card(folder: Path) -> Card | None:
         raise InputError("is damaged: it is no table of names and values", _EXPECTED, file=path)
     if "kind" not in values:
         return None
-    card = _card(path, values)
+    card = _parse_card(path, values)
     _check_files(folder, card)
     return card
 
@@ -125,8 +125,8 @@ def is_export(folder: Path) -> bool:
     return isinstance(values, dict) and values.get("kind") == KIND
 
 
-def _card(path: Path, values: dict[str, Any]) -> Card:
-    """The card of a table, every value of its type."""
+def _parse_card(path: Path, values: dict[str, Any]) -> Card:
+    """Read a card from JSON values; raises InputError if one is missing or has the wrong type."""
     if values["kind"] != KIND:
         raise InputError(f"is of the kind {values['kind']!r}", _EXPECTED, file=path)
     schema = values.get("schema")
@@ -134,15 +134,15 @@ def _card(path: Path, values: dict[str, Any]) -> Card:
         raise InputError(f"has schema {schema}, which a newer nestvec wrote", f"schema {SCHEMA}", file=path)
     if schema != SCHEMA or type(schema) is not int:
         raise InputError(f"has schema {schema!r}", f"schema {SCHEMA}", file=path)
-    found = {field.name: values.get(field.name) for field in fields(Card)}
-    wrong = [name for name, value in found.items() if not _fits(name, value)]
+    known = {field.name: values.get(field.name) for field in fields(Card)}
+    wrong = [name for name, value in known.items() if not _is_valid(name, value)]
     if wrong:
-        raise InputError(f"is damaged: {wrong[0]} is {found[wrong[0]]!r}", _EXPECTED, file=path)
-    return Card(**{**found, "inputs": tuple(found["inputs"])})  # type: ignore[arg-type] # checked by _fits
+        raise InputError(f"is damaged: {wrong[0]} is {known[wrong[0]]!r}", _EXPECTED, file=path)
+    return Card(**{**known, "inputs": tuple(known["inputs"])})  # type: ignore[arg-type] # checked by _is_valid
 
 
-def _fits(name: str, value: object) -> bool:
-    """Whether a card may say so."""
+def _is_valid(name: str, value: object) -> bool:
+    """Whether a card may have this value under this name."""
     if name in _ONE_OF:
         return value in _ONE_OF[name]
     if name in ("dimension", "full_dimension"):
@@ -152,7 +152,7 @@ def _fits(name: str, value: object) -> bool:
     if name == "inputs":
         return isinstance(value, list) and bool(value) and all(isinstance(entry, str) for entry in value)
     if name == "files":
-        return isinstance(value, dict) and all(_inside(file, code) for file, code in value.items())
+        return isinstance(value, dict) and all(_is_inside(file, code) for file, code in value.items())
     if name == "parity":
         return isinstance(value, dict) and all(type(figure) in (int, float) for figure in value.values())
     return isinstance(value, str) or (value is None and name == "sha256")
@@ -161,10 +161,10 @@ def _fits(name: str, value: object) -> bool:
 _ONE_OF: dict[str, tuple[str, ...]] = {"to": TARGETS, "weights": WEIGHTS, "precision": tuple(PRECISIONS)}
 
 
-def _inside(file: str, code: object) -> bool:
+def _is_inside(file: str, code: object) -> bool:
     """Whether a name leads to a file inside the folder, and has a hash."""
-    place = PurePosixPath(file)
-    return isinstance(code, str) and bool(file) and not place.is_absolute() and ".." not in place.parts
+    path = PurePosixPath(file)
+    return isinstance(code, str) and bool(file) and not path.is_absolute() and ".." not in path.parts
 
 
 def _check_files(folder: Path, card: Card) -> None:
@@ -178,11 +178,11 @@ def _check_files(folder: Path, card: Card) -> None:
         if not file.is_file():
             raise InputError("there is no such file", f"one that {CARD} lists", file=file)
         try:
-            found = sha256(file)
+            digest = sha256(file)
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror})", "a file of an export", file=file) from error
-        if found != wanted.lower():
-            problem = f"was cut short, changed or swapped: it hashes to sha256 {found}"
+        if digest != wanted.lower():
+            problem = f"was cut short, changed or swapped: it hashes to sha256 {digest}"
             raise InputError(problem, f"{wanted} ({CARD})", file=file)
     coded = list(load_codecs(folder / CODEC))
     if coded != [card.point]:

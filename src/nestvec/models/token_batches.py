@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _AT_ONCE = 1024  # texts tokenised at a time: the library's own account of one takes many times the numbers it holds
+_PIECE = 20_000  # texts whose tokens are in memory at once
 _FILLED = {"input_ids", "attention_mask", "token_type_ids"}  # the inputs that are made here
 
 
@@ -27,15 +28,17 @@ class Batch:
 
     Attributes:
         rows: (n,) which of the texts.
+        lengths: (n,) tokens of each.
         inputs: name to (n, tokens) int64, padded to the longest of them.
     """
 
     rows: NDArray[np.int64]
+    lengths: NDArray[np.int64]
     inputs: dict[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
-class Reader:
+class TokenReader:
     """Reads texts as one model does.
 
     Attributes:
@@ -50,8 +53,8 @@ class Reader:
     pad: int
     prompt: str = ""
 
-    def batches(self, texts: Sequence[str], tokens: int) -> Iterator[Batch]:
-        """All texts in batches, the longest first, so that memory peaks at once or never.
+    def make_batches(self, texts: Sequence[str], tokens: int) -> Iterator[Batch]:
+        """All texts in batches: 20,000 texts at a time, the longest first, so that memory peaks at once or never.
 
         Which texts share a batch depends on nothing but the texts and the budget.
 
@@ -62,33 +65,34 @@ class Reader:
         Yields:
             Batches that hold every text once.
         """
-        read = self._tokens(texts)
-        lengths = np.array([len(ids) for ids, _ in read], dtype=np.int64)
-        for rows in planned(lengths, tokens):
-            yield Batch(rows, self._padded([read[row] for row in rows.tolist()]))
+        for start in range(0, len(texts), _PIECE):
+            tokenised = self._tokenise(texts[start : start + _PIECE])
+            lengths = np.array([len(ids) for ids, _ in tokenised], dtype=np.int64)
+            for rows in plan_batches(lengths, tokens):
+                yield Batch(start + rows, lengths[rows], self._pad_batch([tokenised[row] for row in rows.tolist()]))
 
-    def _tokens(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
+    def _tokenise(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
         """Each text's ids and the sentence that each token belongs to."""
-        found = []
+        tokenised = []
         for first in range(0, len(texts), _AT_ONCE):
             part = [self.prompt + text for text in texts[first : first + _AT_ONCE]]
             for encoding in self.tokenizer.encode_batch_fast(part):
-                found.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
-        return found
+                tokenised.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
+        return tokenised
 
-    def _padded(self, read: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
-        """A batch's inputs."""
-        shape = len(read), max(len(ids) for ids, _ in read)
+    def _pad_batch(self, tokenised: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
+        """The model's inputs for a batch of tokenised texts, filled up to the longest of them."""
+        shape = len(tokenised), max(len(ids) for ids, _ in tokenised)
         blank = {"input_ids": self.pad, "attention_mask": 0, "token_type_ids": 0}
         inputs = {name: np.full(shape, blank[name], dtype=np.int64) for name in self.inputs}
-        for row, (ids, types) in enumerate(read):
+        for row, (ids, types) in enumerate(tokenised):
             for name, values in (("input_ids", ids), ("attention_mask", 1), ("token_type_ids", types)):
                 if name in inputs:
                     inputs[name][row, : len(ids)] = values
         return inputs
 
 
-def planned(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
+def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
     """Share out texts to batches.
 
     Args:
@@ -106,7 +110,7 @@ def planned(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int6
         first += count
 
 
-def prepared(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
+def prepare_tokenizer(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
     """A tokenizer that cuts at a limit and leaves padding to us.
 
     Args:
@@ -143,12 +147,12 @@ def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
     except ImportError as error:
         raise MissingExtraError("tokenizers", "onnx") from error
     try:
-        return prepared(Tokenizer.from_file(str(path)), limit)
+        return prepare_tokenizer(Tokenizer.from_file(str(path)), limit)
     except Exception as error:  # the library raises nothing narrower
         raise InputError(f"cannot be read ({error})", "a fast tokenizer", file=path) from error
 
 
-def reader_of(model: SentenceTransformer, inputs: Sequence[str], prompt: str) -> Reader | None:
+def make_reader(model: SentenceTransformer, inputs: Sequence[str], prompt: str) -> TokenReader | None:
     """A reader for a loaded model.
 
     Args:
@@ -168,4 +172,6 @@ def reader_of(model: SentenceTransformer, inputs: Sequence[str], prompt: str) ->
     if not {"input_ids", "attention_mask"} <= set(inputs) <= _FILLED:
         return None
     own = Tokenizer.from_str(backend.to_str())  # a copy: the model's is left as it is
-    return Reader(prepared(own, model.get_max_seq_length()), tuple(inputs), tokenizer.pad_token_id, prompt)
+    return TokenReader(
+        prepare_tokenizer(own, model.get_max_seq_length()), tuple(inputs), tokenizer.pad_token_id, prompt
+    )
