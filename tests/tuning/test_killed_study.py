@@ -11,8 +11,8 @@ from studies import counted
 
 from nestvec.runs.config import read_config
 from nestvec.settings import Settings
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.setup import set_up
+from nestvec.tuning.tune_settings import Plan
+from nestvec.tuning.prepare_study import set_up
 
 SCRIPT = Path(__file__).with_name("killed_study.py")
 

@@ -13,9 +13,9 @@ from nestvec.pipeline.inputs import prepare
 from nestvec.settings import Settings
 from nestvec.training.job import make_job
 from nestvec.training.train import train
-from nestvec.tuning.blind import blind
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.setup import set_up
+from nestvec.tuning.trial_data import blind
+from nestvec.tuning.tune_settings import Plan
+from nestvec.tuning.prepare_study import set_up
 from nestvec.tuning.trial import reference
 
 SPACE = {"learning_rate": [5e-5, 3e-4], "scale": [5, 20]}

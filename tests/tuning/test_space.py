@@ -9,7 +9,7 @@ import pytest
 from nestvec.errors import InputError
 from nestvec.settings import TRAINABLE, Settings
 from nestvec.tuning.aim import Aim, parse_aim
-from nestvec.tuning.plan import Plan
+from nestvec.tuning.tune_settings import Plan
 from nestvec.tuning.space import Range, Values, applied, default_space, grid_of, read_space, size
 
 SETTINGS = Settings.from_flat({"dimensions": [384, 96, 48], "systems": "graded"})

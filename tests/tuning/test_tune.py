@@ -15,8 +15,8 @@ from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.runs.config import read_config
 from nestvec.settings import Settings
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.setup import set_up
+from nestvec.tuning.tune_settings import Plan
+from nestvec.tuning.prepare_study import set_up
 from nestvec.tuning.trial import reference
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from nestvec.report.html import number
 from nestvec.report.tuning import headline, write_tuning_page
-from nestvec.tuning.growth import growth
+from nestvec.tuning.data_size import growth
 
 
 def test_the_page_shows_what_was_found(studied):

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nestvec.encoding.shards import Recipe, Shards, settle_codec
-from nestvec.encoding.target import find_target
-from nestvec.encoding.texts import open_texts
-from nestvec.encoding.work import Work, shards_of
-from nestvec.encoding.written import write_output
+from nestvec.encoding.model_and_codec import find_target
+from nestvec.encoding.text_file import open_texts
+from nestvec.encoding.work_folder import Work, shards_of
+from nestvec.encoding.embeddings_file import write_output
 from nestvec.errors import InputError
 from nestvec.files import remove
 from nestvec.models.encoder import open_encoder
 from nestvec.progress import Silent
 
 if TYPE_CHECKING:
-    from nestvec.encoding.target import Target
-    from nestvec.encoding.texts import Texts
-    from nestvec.encoding.work import Shard
+    from nestvec.encoding.model_and_codec import Target
+    from nestvec.encoding.text_file import Texts
+    from nestvec.encoding.work_folder import Shard
     from nestvec.models.encoder import Encoder
     from nestvec.progress import Reporter
 
@@ -120,7 +120,7 @@ def encode(
         codec = settle_codec(work, target, encoder, shards[0], advance)
         left = [each for each in shards if not work.shard(each.number).is_file()]
         if engine == "ray":
-            from nestvec.encoding.cluster import encode_on_ray
+            from nestvec.encoding.ray_cluster import encode_on_ray
 
             name = f"{target.dimension}.{target.precision}"
             recipe = Recipe(work, target.folder.absolute(), name, target.dimension, backend, compute, encoder.name)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.encoding.target import Target
-    from nestvec.encoding.work import Shard, Work
+    from nestvec.encoding.model_and_codec import Target
+    from nestvec.encoding.work_folder import Shard, Work
     from nestvec.models.encoder import Encoder
     from nestvec.vectors.codecs import Codec
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from nestvec.files import write_json, write_text
 from nestvec.progress import Reporter, Silent
 from nestvec.settings import Settings
-from nestvec.tuning.conclude import concluded
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.setup import set_up
+from nestvec.tuning.study_result import concluded
+from nestvec.tuning.tune_settings import Plan
+from nestvec.tuning.prepare_study import set_up
 from nestvec.tuning.storage import held
 from nestvec.tuning.workers import work, work_in_processes, work_on_ray
 
 if TYPE_CHECKING:
-    from nestvec.tuning.board import Board
-    from nestvec.tuning.setup import Study
+    from nestvec.tuning.trial_queue import Board
+    from nestvec.tuning.prepare_study import Study
 
 STUDY, TRIALS, REPORT, FIGURES = "study.json", "trials.csv", "report.html", "figures"
 

@@ -16,8 +16,8 @@ from nestvec.runs.config import config_text
 from nestvec.training.systems import SYSTEMS
 from nestvec.training.validation import BUDGET, make_validation
 from nestvec.tuning.aim import measure
-from nestvec.tuning.blind import of_queries
-from nestvec.tuning.board import MESSAGE, REPORTS
+from nestvec.tuning.trial_data import of_queries
+from nestvec.tuning.trial_queue import MESSAGE, REPORTS
 from nestvec.tuning.space import applied
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nestvec.training.job import Job
     from nestvec.training.validation import Validation
     from nestvec.tuning.aim import Aim, Worth
-    from nestvec.tuning.board import Board
+    from nestvec.tuning.trial_queue import Board
 
 TRIALS, SETTINGS, CURVE, FACTS, CHECKPOINTS = "trials", "settings.toml", "curve.json", "trial.json", "checkpoints"
 SHARE, REPEAT, QUERIES = "share", "repeat", "queries"  # of a search over the size of the data

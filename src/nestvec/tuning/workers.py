@@ -17,15 +17,15 @@ from nestvec.errors import MissingExtraError, NestvecError
 from nestvec.models.compute import processors
 from nestvec.progress import Silent
 from nestvec.settings import Settings
-from nestvec.tuning.board import MESSAGE
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.setup import set_up
+from nestvec.tuning.trial_queue import MESSAGE
+from nestvec.tuning.tune_settings import Plan
+from nestvec.tuning.prepare_study import set_up
 from nestvec.tuning.trial import run_trial
 
 if TYPE_CHECKING:
     from nestvec.progress import Reporter
-    from nestvec.tuning.board import Board
-    from nestvec.tuning.setup import Study
+    from nestvec.tuning.trial_queue import Board
+    from nestvec.tuning.prepare_study import Study
 
 _POLL = 0.5  # seconds between looks at what others do
 
@@ -131,7 +131,7 @@ def work_on_ray(study: Study, board: Board, count: int | None, reporter: Reporte
         import ray
     except ImportError as error:
         raise MissingExtraError("ray", "ray") from error
-    from nestvec.encoding.cluster import connected, devices, failed
+    from nestvec.encoding.ray_cluster import connected, devices, failed
 
     with connected(ray):
         found, needs = devices(ray)

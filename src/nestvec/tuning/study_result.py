@@ -11,9 +11,9 @@ from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.pipeline.run import run_settings
 from nestvec.runs.config import config_text
-from nestvec.tuning.board import MESSAGE, SLOT, quiet
-from nestvec.tuning.gain import BEST, DEFAULT, gained
-from nestvec.tuning.growth import growth
+from nestvec.tuning.trial_queue import MESSAGE, SLOT, quiet
+from nestvec.tuning.improvement import BEST, DEFAULT, gained
+from nestvec.tuning.data_size import growth
 from nestvec.tuning.space import applied
 from nestvec.tuning.trial import reference
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from nestvec.progress import Reporter
     from nestvec.settings import Settings
-    from nestvec.tuning.board import Board
-    from nestvec.tuning.setup import Study
+    from nestvec.tuning.trial_queue import Board
+    from nestvec.tuning.prepare_study import Study
 
 BEST_SETTINGS = "best.toml"
 _FEWEST = 4  # complete trials from which importances can be guessed

@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from dealt import SPACE, opened
+from queue_workers import SPACE, opened
 from studies import counted
 
 from nestvec.errors import InputError
-from nestvec.tuning.board import Board, Rules, planned
+from nestvec.tuning.trial_queue import Board, Rules, planned
 from nestvec.tuning.space import Range, Values
 from nestvec.tuning.storage import JOURNAL, open_store
 
-SCRIPT = Path(__file__).with_name("dealt.py")
+SCRIPT = Path(__file__).with_name("queue_workers.py")
 SLOTS, KILLS = 24, 6
 
 

@@ -15,9 +15,9 @@ from nestvec.runs.config import config_text
 from nestvec.runs.folder import claim_folder
 from nestvec.settings import Settings
 from nestvec.tuning.aim import parse_aim
-from nestvec.tuning.blind import blind
-from nestvec.tuning.board import Board, Rules, planned
-from nestvec.tuning.plan import SHARES, SIZE
+from nestvec.tuning.trial_data import blind
+from nestvec.tuning.trial_queue import Board, Rules, planned
+from nestvec.tuning.tune_settings import SHARES, SIZE
 from nestvec.tuning.space import Values, default_space, read_space
 from nestvec.tuning.storage import ServerLocks, open_store
 from nestvec.tuning.trial import REPEAT, SHARE, Bench
@@ -25,7 +25,7 @@ from nestvec.tuning.trial import REPEAT, SHARE, Bench
 if TYPE_CHECKING:
     from nestvec.pipeline.inputs import Prepared
     from nestvec.tuning.aim import Aim
-    from nestvec.tuning.plan import Plan
+    from nestvec.tuning.tune_settings import Plan
     from nestvec.tuning.space import Space
     from nestvec.tuning.storage import Store
 

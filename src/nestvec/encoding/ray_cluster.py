@@ -11,7 +11,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from nestvec.encoding.work import Shard
+from nestvec.encoding.work_folder import Shard
 from nestvec.errors import InputError, MissingExtraError, NestvecError
 
 if TYPE_CHECKING:

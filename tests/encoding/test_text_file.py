@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nestvec.encoding.texts import open_texts
+from nestvec.encoding.text_file import open_texts
 from nestvec.errors import InputError
 
 

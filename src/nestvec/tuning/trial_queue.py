@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.tuning.plan import TRIALS
+from nestvec.tuning.tune_settings import TRIALS
 from nestvec.tuning.space import grid_of, size
 from nestvec.tuning.storage import held
 

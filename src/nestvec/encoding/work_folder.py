@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.encoding.texts import Rows
+    from nestvec.encoding.text_file import Rows
 
 SCHEMA = 1
 _BUCKETS = 16, 2048  # at least and at most

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nestvec.errors import NestvecError
-from nestvec.tuning.growth import fitted, growth, law
+from nestvec.tuning.data_size import fitted, growth, law
 
 SIZES = np.array([60.0, 125.0, 250.0, 500.0])
 TRUTH = (0.8, 1.2, 0.45)

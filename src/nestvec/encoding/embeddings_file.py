@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.encoding.work import Shard, Work
+    from nestvec.encoding.work_folder import Shard, Work
     from nestvec.vectors.codecs import Codec
 
 SCHEMA = 1

@@ -1,6 +1,6 @@
 """Workers that take slots of a study and end them, while they are killed at random by what no process can catch.
 
-    python tests/tuning/dealt.py ROOT URL SLOTS KILLS
+    python tests/tuning/queue_workers.py ROOT URL SLOTS KILLS
 
 URL is `-` for a journal in ROOT. A slot's value is its number. All workers are forked from one that has imported
 everything; a killed one is replaced at once.
@@ -18,7 +18,7 @@ from pathlib import Path
 import optuna.storages  # noqa: F401 - so that the forked processes need not
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
-from nestvec.tuning.board import Board, Rules
+from nestvec.tuning.trial_queue import Board, Rules
 from nestvec.tuning.space import Values
 from nestvec.tuning.storage import open_store
 
