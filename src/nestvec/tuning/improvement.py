@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestvec.pipeline.comparing import compare_points
-from nestvec.point import FULL
+from nestvec.point import FULL, Point, VectorFormat
 from nestvec.runs.finished import read_finished
 
 if TYPE_CHECKING:
@@ -18,51 +18,51 @@ BEST, DEFAULT = "best", "default"  # folders of the two runs
 
 
 @dataclass(frozen=True)
-class Gain:
+class Improvement:
     """The best settings less the defaults, on test.
 
     Attributes:
         facts: the comparison's figures.
-        seen: whether there is a difference.
+        is_significant: whether a difference can be told from noise.
     """
 
     facts: dict[str, Any]
-    seen: bool
+    is_significant: bool
 
     @property
     def verdict(self) -> str:
-        """In one sentence; that nothing was gained is an answer."""
-        found = self.facts
-        ends = f"[{found['low']:+.3f}, {found['high']:+.3f}]"
-        told = f"{found['metric']} on test is {found['mean_b']:.3f} with the tuned settings"
-        by = f"{found['difference']:+.3f} {ends} against the defaults' {found['mean_a']:.3f}"
-        if self.seen:
-            return f"{told}, {by}: a significant {'gain' if found['difference'] > 0 else 'loss'}."
-        return f"{told}, {by}: no significant gain."
+        """The comparison in one sentence; that nothing was gained is an answer."""
+        facts = self.facts
+        reached = f"{facts['metric']} on test is {facts['mean_b']:.3f} with the tuned settings"
+        ends = f"[{facts['low']:+.3f}, {facts['high']:+.3f}]"
+        difference = f"{facts['difference']:+.3f} {ends} against the defaults' {facts['mean_a']:.3f}"
+        if self.is_significant:
+            return f"{reached}, {difference}: a significant {'gain' if facts['difference'] > 0 else 'loss'}."
+        return f"{reached}, {difference}: no significant gain."
 
 
-def gained(root: Path, system: str, aim: Aim, place: tuple[int, str]) -> Gain:
-    """Compare the two runs of a study at the point that was aimed at.
+def measure_improvement(root: Path, system: str, aim: Aim, stored: VectorFormat) -> Improvement:
+    """Compare the two runs of a study in the format that was aimed at.
 
     Args:
-        root: the study's folder, which holds both.
-        system: what both trained.
+        root: the study's folder, which holds both runs.
+        system: what both runs trained.
         aim: which metric.
-        place: dimension and precision.
+        stored: the format of the vectors.
 
     Returns:
-        The difference, its interval, and one more at the full width.
+        The difference with its interval, and the differences at every dimension in float32.
 
     Raises:
         InputError: a run is damaged.
     """
-    first, second = read_finished(root / DEFAULT), read_finished(root / BEST)
-    name = f"{place[0]}.{place[1]}"
-    pairs = [(name, f"{system}.{name}", f"{system}.{name}")]
-    (row,) = compare_points(first, second, aim.metric, pairs)
-    widths = sorted({point.dimension or 0 for point in second.points.values() if point.system == system})
-    usual = [(str(width), f"{system}.{width}.{FULL}", f"{system}.{width}.{FULL}") for width in widths]
-    by_width = compare_points(first, second, aim.metric, usual)
+    default, best = read_finished(root / DEFAULT), read_finished(root / BEST)
+    name = Point.of(system, stored).name
+    (row,) = compare_points(default, best, aim.metric, [(stored.name, name, name)])
+    widths = sorted({point.dimension or 0 for point in best.points.values() if point.system == system})
+    names = {width: Point.of(system, VectorFormat(width, FULL)).name for width in widths}
+    pairs = [(str(width), name, name) for width, name in names.items()]
+    by_width = compare_points(default, best, aim.metric, pairs)
     facts = {**asdict(row), "metric": aim.metric, "queries": row.wins + row.ties + row.losses}
     facts["by_dimension"] = [asdict(entry) for entry in by_width]
-    return Gain(facts, row.p < 0.05 and not row.low <= 0 <= row.high)
+    return Improvement(facts, row.p < 0.05 and not row.low <= 0 <= row.high)
