@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    _Number = float | NDArray[np.float64]  # one for all, or one a curve
+
 DRAWS = 500
 Parameters = tuple[float, float, float]  # level, factor and exponent of the law
 _EXPONENTS = np.geomspace(0.05, 2.0, 400)  # of the power law
@@ -151,12 +153,12 @@ def forecast_growth(
     return Growth(facts)
 
 
-def _curve_facts(sizes: TrainingsBySize, drawn: Sequence[Parameters]) -> dict[str, Any]:
+def _curve_facts(sizes: TrainingsBySize, drawn: NDArray[np.float64]) -> dict[str, Any]:
     """The curve up to twice the queries, and the band around it."""
     full = float(sizes.queries[-1])
     curve = fit_power_law(sizes.queries, sizes.means, sizes.counts)
     ahead = np.geomspace(sizes.queries[0], 2 * full, 40)
-    band = _interval_ends(np.array([power_law(ahead, *parameters) for parameters in drawn]))
+    band = _interval_ends(power_law(ahead, *drawn.T[..., None]))
     line = {"queries": ahead, "value": power_law(ahead, *curve), "low": band[0], "high": band[1]}
     return {
         "curve": dict(zip("abc", curve, strict=True)),
@@ -164,7 +166,7 @@ def _curve_facts(sizes: TrainingsBySize, drawn: Sequence[Parameters]) -> dict[st
     }
 
 
-def power_law(queries: NDArray[np.float64], a: float, b: float, c: float) -> NDArray[np.float64]:
+def power_law(queries: NDArray[np.float64], a: _Number, b: _Number, c: _Number) -> NDArray[np.float64]:
     """A power law that levels off at `a`."""
     values: NDArray[np.float64] = a - b * queries ** (-c)
     return values
@@ -184,30 +186,41 @@ def fit_power_law(queries: NDArray[np.float64], means: NDArray[np.float64], coun
     Returns:
         The level it leads to, at most 1, its factor, 0 or more, and its exponent.
     """
+    (parameters,) = _fit_each(queries, means[None], counts)
+    level, factor, exponent = parameters.tolist()
+    return level, factor, exponent
+
+
+def _fit_each(
+    queries: NDArray[np.float64], means: NDArray[np.float64], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(d, 3) parameters of the law, fitted to each row of (d, s) means as `fit_power_law` describes."""
     scale = float(queries[-1])  # so that the powers of all exponents are of a like size
     power = (queries / scale) ** -_EXPONENTS[:, None]  # (e, s)
     weight = counts / counts.sum()
-    centre, mean = (power * weight).sum(axis=1), float((means * weight).sum())
-    spread = (weight * (power - centre[:, None]) ** 2).sum(axis=1)
-    factor = np.maximum(-(weight * (power - centre[:, None]) * (means - mean)).sum(axis=1) / spread, 0)
+    centre, mean = (power * weight).sum(axis=-1), (means * weight).sum(axis=-1, keepdims=True)  # (e,), (d, 1)
+    spread = (weight * (power - centre[:, None]) ** 2).sum(axis=-1)
+    values = means[:, None, :]  # (d, 1, s)
+    factor = -(weight * (power - centre[:, None]) * (values - mean[:, None])).sum(axis=-1) / spread  # (d, e)
+    factor = np.maximum(factor, 0)
     level = mean + factor * centre
     high = level > 1  # of a line that would lead above it the level is 1, and the factor the best for that
-    through_one = (weight * power * (1 - means)).sum(axis=1) / (weight * power**2).sum(axis=1)
+    through_one = (weight * power * (1 - values)).sum(axis=-1) / (weight * power**2).sum(axis=-1)
     level, factor = np.where(high, 1.0, level), np.where(high, np.maximum(through_one, 0), factor)
-    missed = (weight * (level[:, None] - factor[:, None] * power - means) ** 2).sum(axis=1)
-    best = int(missed.argmin())
-    exponent = float(_EXPONENTS[best])
-    return float(level[best]), float(factor[best]) * scale**exponent, exponent
+    missed = (weight * (level[..., None] - factor[..., None] * power - values) ** 2).sum(axis=-1)
+    best, rows = missed.argmin(axis=1), np.arange(len(means))
+    exponent = _EXPONENTS[best]
+    return np.stack([level[rows, best], factor[rows, best] * scale**exponent, exponent], axis=1)
 
 
 def forecast_mean(
-    sizes: TrainingsBySize, drawn: Sequence[Parameters], queries: float, rng: np.random.Generator
+    sizes: TrainingsBySize, drawn: NDArray[np.float64], queries: float, rng: np.random.Generator
 ) -> Forecast:
     """Forecast the mean of trainings at another size.
 
     Args:
         sizes: what was trained.
-        drawn: curves through trainings that were drawn anew.
+        drawn: (d, 3) parameters of curves through trainings that were drawn anew.
         queries: the size.
         rng: decides the noise of the trainings there.
 
@@ -216,17 +229,17 @@ def forecast_mean(
     """
     size = np.array([queries])
     noise = _draw_noise(sizes, float(sizes.counts.mean()), len(drawn), rng)
-    values = np.array([power_law(size, *parameters)[0] for parameters in drawn]) + noise
+    values = power_law(size, *drawn.T) + noise
     low, high = _interval_ends(values[:, None])
     value = float(power_law(size, *fit_power_law(sizes.queries, sizes.means, sizes.counts))[0])
     return Forecast(queries, value, float(low[0]), float(high[0]))
 
 
-def _redraw_curves(sizes: TrainingsBySize, draws: int, rng: np.random.Generator) -> list[Parameters]:
-    """Curves through means that are drawn anew."""
+def _redraw_curves(sizes: TrainingsBySize, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(d, 3) parameters of curves through means that are drawn anew."""
     noise = [_draw_noise(sizes, count, draws, rng) for count in sizes.counts]
     drawn = sizes.means + np.stack(noise, axis=1)
-    return [fit_power_law(sizes.queries, means, sizes.counts) for means in np.clip(drawn, 0, 1)]
+    return _fit_each(sizes.queries, np.clip(drawn, 0, 1), sizes.counts)
 
 
 def _draw_noise(sizes: TrainingsBySize, count: float, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
