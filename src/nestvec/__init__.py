@@ -55,17 +55,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bulk": ("Encoded", "encode"),
-    "checking": ("Check", "check"),
+    "encoding.encode_file": ("Encoded", "encode"),
     "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
-    "comparing": ("RunComparison", "compare"),
-    "exporting": ("Exported", "export"),
+    "exporting.export_model": ("Exported", "export"),
     "indexing.index": ("Index", "build_index", "open_index", "search"),
-    "pipeline": ("Run", "evaluate", "load_run", "run"),
-    "reproducing": ("Reproduction", "reproduce"),
+    "pipeline.checking": ("Check", "check"),
+    "pipeline.comparing": ("RunComparison", "compare"),
+    "pipeline.reproducing": ("Reproduction", "reproduce"),
+    "pipeline.run": ("evaluate", "run"),
+    "runs.run": ("Run", "load_run"),
     "serving": ("serve",),
     "settings": ("Settings",),
-    "tuning.job": ("Tuned", "tune"),
+    "tuning.study": ("Tuned", "tune"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.pipeline.comparing import compare_points
 from nestvec.point import FULL, Point, VectorFormat
-from nestvec.runs.finished import read_finished
+from nestvec.runs.run import load_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def measure_improvement(root: Path, system: str, aim: Aim, stored: VectorFormat)
     Raises:
         InputError: a run is damaged.
     """
-    default, best = read_finished(root / DEFAULT), read_finished(root / BEST)
+    default, best = load_run(root / DEFAULT), load_run(root / BEST)
     name = Point.of(system, stored).name
     (row,) = compare_points(default, best, aim.metric, [(stored.name, name, name)])
     widths = sorted({point.dimension or 0 for point in best.points.values() if point.system == system})
