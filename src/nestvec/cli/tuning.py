@@ -50,13 +50,13 @@ def tune(
     settings, folder = settled(source, out, config, given)
     if folder is None:
         raise InputError("--out is missing", "a folder to write")
-    from nestvec.tuning import Plan
-    from nestvec.tuning.study import tune_settings
+    from nestvec.tuning.study import run_study
+    from nestvec.tuning.tune_settings import TuneSettings
 
     stated = read_tune(config) if config else {}
     stated |= {name: value for name, value in typed.items() if value is not None}
-    plan = Plan.of(stated, str(config or "the command line"))
+    plan = TuneSettings.from_flat(stated, str(config or "the command line"))
     with stoppable(), Terminal() as terminal:
-        found = tune_settings(settings, plan, folder, terminal)
+        found = run_study(settings, plan, folder, terminal)
     typer.echo(found.verdict)
     typer.echo(f"The report: {found.folder / 'report.html'}")

@@ -11,40 +11,40 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from nestvec.encoding.work import Shard
+from nestvec.encoding.work_folder import Shard
 from nestvec.errors import InputError, MissingExtraError, NestvecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nestvec.encoding.shards import Recipe
+    from nestvec.encoding.shards import ShardRecipe
 
 _COLUMNS = ("number", "first", "end", "rows")  # of a shard, as it travels
 
 
-class _Actor:
+class _ShardActor:
     """Encodes shards on one machine; it loads the model once.
 
     Args:
         recipe: what to load.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ShardRecipe) -> None:
         self._shards = recipe.open()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Encode the shards that a batch names; the same batch comes back when they are written."""
+        """Encode the shards that a batch names; returns their numbers of rows when they are written."""
         for number, first, end, rows in zip(*(batch[name].tolist() for name in _COLUMNS), strict=True):
             self._shards.encode(Shard(number, (first, end), rows))
         return {"rows": batch["rows"]}
 
 
-def encode_on_ray(recipe: Recipe, shards: list[Shard], advance: Callable[[int], None]) -> None:
-    """Encode shards on the cluster that `RAY_ADDRESS` names or that runs here, else on one that is started for it.
+def encode_on_ray(recipe: ShardRecipe, shards: list[Shard], advance: Callable[[int], None]) -> None:
+    """Encode shards on the cluster that `RAY_ADDRESS` names or that runs here, else on one that is started here.
 
     Args:
-        recipe: what encodes them.
-        shards: which.
+        recipe: what encodes the shards.
+        shards: those to encode.
         advance: called with the number of rows done since the last call.
 
     Raises:
@@ -59,32 +59,36 @@ def encode_on_ray(recipe: Recipe, shards: list[Shard], advance: Callable[[int], 
         raise MissingExtraError("ray", "ray") from error
     if not shards:
         return
-    with connected(ray):
-        count, needs = devices(ray)
+    with connected_to_ray(ray):
+        count, needs = plan_actors(ray)
         items = [dict(zip(_COLUMNS, (shard.number, *shard.buckets, shard.rows), strict=True)) for shard in shards]
         rows = ray.data.from_items(items, override_num_blocks=len(items))  # a block each: a shard is what is shared out
-        done = rows.map_batches(
-            _Actor, fn_constructor_args=(recipe,), batch_size=1, compute=ray.data.ActorPoolStrategy(size=count), **needs
+        finished = rows.map_batches(
+            _ShardActor,
+            fn_constructor_args=(recipe,),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=count),
+            **needs,
         )
         try:
-            for row in done.iter_rows():
+            for row in finished.iter_rows():
                 advance(int(row["rows"]))
         except ray.exceptions.RayError as error:
-            raise failed(error) from error
+            raise ray_failure(error) from error
 
 
 @contextlib.contextmanager
-def connected(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
-    """Connected to Ray, and nothing of it on the terminal."""
+def connected_to_ray(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
+    """Connect to Ray while the block lasts, and keep its lines off the terminal."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ours = not ray.is_initialized()
+    started_here = not ray.is_initialized()
     with warnings.catch_warnings():
         for category in (DeprecationWarning, FutureWarning):  # it warns of its own next version
             warnings.simplefilter("ignore", category)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        if ours:
+        if started_here:
             try:
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except (ConnectionError, RuntimeError, ValueError) as error:
@@ -93,12 +97,12 @@ def connected(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
         try:
             yield
         finally:
-            if ours:
+            if started_here:
                 ray.shutdown()
 
 
-def devices(ray: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - the library
-    """How many actors, and what each takes: a GPU where there are any, else the processors of the smallest machine."""
+def plan_actors(ray: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - the library
+    """How many actors, and what one takes: a GPU where there are any, else the processors of the smallest machine."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cards = int(sum(machine.get("GPU", 0) for machine in machines))
     if cards:
@@ -106,12 +110,12 @@ def devices(ray: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - the libra
     processors = [int(machine["CPU"]) for machine in machines if machine.get("CPU", 0) >= 1]
     if not processors:
         raise InputError("the Ray cluster has no processors", "a machine with some")
-    each = min(processors)
-    return sum(count // each for count in processors), {"num_cpus": each}
+    smallest = min(processors)
+    return sum(count // smallest for count in processors), {"num_cpus": smallest}
 
 
-def failed(error: Exception) -> NestvecError:
-    """One message for whatever stopped a machine; ours where it was one of ours."""
+def ray_failure(error: Exception) -> NestvecError:
+    """One message for whatever stopped a machine: nestvec's own error where one caused it."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, NestvecError):

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from nestvec.errors import InputError
 from nestvec.files import explain_full_disk, replacing
+from nestvec.point import VectorFormat
 from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.encoding.work import Shard, Work
+    from nestvec.encoding.work_folder import Shard, WorkFolder
     from nestvec.vectors.codecs import Codec
 
 SCHEMA = 1
@@ -51,8 +52,8 @@ class Embeddings:
         """The rows' ids, in the order of the input."""
         import pyarrow.parquet as pq
 
-        found: list[str] = pq.read_table(self.path, columns=["id"])["id"].to_pylist()
-        return found
+        ids: list[str] = pq.read_table(self.path, columns=["id"])["id"].to_pylist()
+        return ids
 
     def codes(self) -> NDArray[np.generic]:
         """(n, …) codes as the codec gives them, in the order of the input."""
@@ -76,7 +77,7 @@ class Embeddings:
 
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(batch_size=rows, columns=["id", "embedding"]):
-                yield batch.column("id").to_pylist(), _codes(batch.column("embedding"))
+                yield batch.column("id").to_pylist(), _decode_column(batch.column("embedding"))
 
 
 def read_encoded(path: Path) -> Embeddings:
@@ -103,10 +104,10 @@ def read_encoded(path: Path) -> Embeddings:
         raise InputError("does not say how its vectors were made", _EXPECTED, file=path)
     if about.get("schema") != SCHEMA:
         raise InputError(f"has schema {about.get('schema')!r}", f"schema {SCHEMA}", file=path)
-    return Embeddings(path, about, _codec(path, about.pop("codec")))
+    return Embeddings(path, about, _load_codec(path, about.pop("codec")))
 
 
-def write_output(work: Work, shards: list[Shard], out: Path, about: dict[str, Any]) -> int:
+def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[str, Any]) -> int:
     """Join finished shards to the input's order and write them.
 
     The codes are put in order in a file, not in memory: what is in memory at once are a shard's codes or a row group's.
@@ -126,42 +127,44 @@ def write_output(work: Work, shards: list[Shard], out: Path, about: dict[str, An
     """
     import pyarrow.parquet as pq
 
-    codec = load_codecs(work.codec)[f"{about['dimension']}.{about['precision']}"]
+    stored = VectorFormat(about["dimension"], about["precision"])
+    codec = load_codecs(work.codec)[stored.name]
     rows = sum(shard.rows for shard in shards)
-    joined, texts = _joined(work, shards, (rows, codec.bytes_per_vector))
-    stored = base64.b64encode(work.codec.read_bytes()).decode()
-    told = json.dumps({"schema": SCHEMA, **about, "rows": rows, "texts": texts, "codec": stored})
-    form = _form(about["precision"], codec.bytes_per_vector)
-    schema = pa.schema([pa.field("id", pa.string(), False), pa.field("embedding", form, False)], {META: told.encode()})
+    joined, texts = _join_shards(work, shards, (rows, codec.bytes_per_vector))
+    packed = base64.b64encode(work.codec.read_bytes()).decode()
+    metadata = json.dumps({"schema": SCHEMA, **about, "rows": rows, "texts": texts, "codec": packed})
+    kind = _column_type(stored.precision, codec.bytes_per_vector)
+    columns = [pa.field("id", pa.string(), False), pa.field("embedding", kind, False)]
+    schema = pa.schema(columns, {META: metadata.encode()})
     first = 0
     with (
         replacing(out) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=False) as writer,
     ):
-        for ids in work.ids():
-            codes = _column(joined[first : first + len(ids)], about["precision"], form)
+        for ids in work.load_ids():
+            codes = _encode_column(joined[first : first + len(ids)], stored.precision, kind)
             writer.write_batch(pa.record_batch([ids, codes], schema=schema))
             first += len(ids)
     return texts
 
 
-def _joined(work: Work, shards: list[Shard], shape: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
+def _join_shards(work: WorkFolder, shards: list[Shard], shape: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
     """All codes in the input's order, memory-mapped, and the number of distinct texts."""
     with explain_full_disk(work.joined), work.joined.open("wb") as stream:
-        _reserve(stream.fileno(), shape[0] * shape[1])
+        _reserve_space(stream.fileno(), shape[0] * shape[1])
     joined = np.memmap(work.joined, dtype=np.uint8, mode="r+", shape=shape)
     texts = 0
     for shard in shards:
-        rows, place, codes = work.load_shard(shard.number)
-        if codes.shape[1:] != shape[1:] or len(rows) != shard.rows:
-            raise InputError("is damaged: its shape is another", "that folder removed", file=work.shard(shard.number))
-        joined[rows] = codes[place]
-        texts += len(codes)
+        finished = work.load_shard(shard)
+        if finished.codes.shape[1:] != shape[1:] or len(finished.rows) != shard.rows:
+            raise InputError("is damaged: its shape is another", "that folder removed", file=work.shard_path(shard))
+        joined[finished.rows] = finished.codes[finished.text_of_row]
+        texts += len(finished.codes)
     return joined, texts
 
 
-def _reserve(file: int, size: int) -> None:
-    """Take the disk's room beforehand: where none is left, writing to mapped memory would kill the process."""
+def _reserve_space(file: int, size: int) -> None:
+    """Take the disk space beforehand: on a full disk, writing to mapped memory would kill the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
         return
@@ -169,7 +172,7 @@ def _reserve(file: int, size: int) -> None:
         os.write(file, bytes(min(1 << 20, size - first)))
 
 
-def _form(precision: str, width: int) -> pa.DataType:
+def _column_type(precision: str, width: int) -> pa.DataType:
     """The embedding column's type: numbers where a number is a number, else the code's bytes."""
     kind = _NUMBERS.get(precision)
     if kind is None:
@@ -178,15 +181,15 @@ def _form(precision: str, width: int) -> pa.DataType:
     return pa.list_(pa.field("item", numbers, False), width // np.dtype(kind).itemsize)
 
 
-def _column(codes: NDArray[np.uint8], precision: str, form: pa.DataType) -> pa.Array:
+def _encode_column(codes: NDArray[np.uint8], precision: str, kind: pa.DataType) -> pa.Array:
     """(n, bytes) as the column."""
     flat = np.ascontiguousarray(codes).reshape(-1)
     if precision not in _NUMBERS:
-        return pa.FixedSizeBinaryArray.from_buffers(form, len(codes), [None, pa.py_buffer(flat)])
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat.view(_NUMBERS[precision])), type=form)
+        return pa.FixedSizeBinaryArray.from_buffers(kind, len(codes), [None, pa.py_buffer(flat)])
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat.view(_NUMBERS[precision])), type=kind)
 
 
-def _codes(column: pa.Array) -> NDArray[np.generic]:
+def _decode_column(column: pa.Array) -> NDArray[np.generic]:
     """The column as (n, …) codes."""
     if pa.types.is_fixed_size_list(column.type):
         numbers: NDArray[np.generic] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
@@ -196,15 +199,15 @@ def _codes(column: pa.Array) -> NDArray[np.generic]:
     return data.reshape(len(column), width)
 
 
-def _codec(path: Path, stored: object) -> Codec:
+def _load_codec(path: Path, stored: object) -> Codec:
     """The codec that a file carries."""
     with tempfile.TemporaryDirectory(prefix="nestvec-codec-") as folder:
         file = Path(folder) / "codec.safetensors"
         try:
             file.write_bytes(base64.b64decode(str(stored), validate=True))
-            found = list(load_codecs(file).values())
+            codecs = list(load_codecs(file).values())
         except (ValueError, InputError) as error:
             raise InputError(f"is damaged: its codec ({error})", _EXPECTED, file=path) from error
-    if len(found) != 1:
+    if len(codecs) != 1:
         raise InputError("is damaged: its codec", _EXPECTED, file=path)
-    return found[0]
+    return codecs[0]

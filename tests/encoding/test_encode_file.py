@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from products import Told
 from sentence_transformers import SentenceTransformer
 
 from nestvec import encoding
+from nestvec.encoding.encode_settings import EncodeOptions, EncodeSettings
 from nestvec.errors import InputError, NestvecError
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.stored import save_codecs
@@ -190,12 +192,17 @@ def test_a_damaged_shard_is_named(table, encode_tiny, tmp_path):
         ({"precision": "int3"}, "--precision is 'int3'"),
         ({"engine": "spark"}, "--engine is 'spark'"),
         ({"shard": 0}, "--shard is 0; expected at least 1"),
+        ({"dimensions": 48}, "encode takes no 'dimensions'; did you mean 'dimension'.; expected one of column, "),
         ({"dimension": 769}, "makes no vectors of dimension 769; expected a number from 1 to 768"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(table, encode_tiny, tmp_path, given, message):
     with pytest.raises(InputError, match=message):
         encode_tiny(str(table[0]), tmp_path / "out.parquet", **given)
+
+
+def test_keyword_arguments_are_the_fields_of_the_settings():
+    assert get_type_hints(EncodeOptions) == get_type_hints(EncodeSettings)
 
 
 def test_the_input_is_not_overwritten(table, encode_tiny, tmp_path):

@@ -1,6 +1,6 @@
 """Encodes in processes that are killed, each by what no process can catch, and says what was left of it.
 
-    python tests/bulk/killed.py MODEL SOURCE OUT MOMENT ...
+    python tests/encoding/killed_encoding.py MODEL SOURCE OUT MOMENT ...
 
 For every MOMENT a process of its own begins or goes on, and is killed when it has reported progress so often; the last
 one is left alone. All are forked from one that has imported everything, so that a kill costs a second and not ten.

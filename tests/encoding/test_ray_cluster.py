@@ -7,7 +7,7 @@ from products import Told
 
 from nestvec import encoding
 from nestvec.encoding import encode_file
-from nestvec.encoding.shards import Recipe
+from nestvec.encoding.shards import ShardRecipe
 from nestvec.errors import NestvecError
 
 ray = pytest.importorskip("ray")
@@ -28,6 +28,6 @@ def test_a_cluster_gives_the_bytes_that_one_machine_gives(cluster, table, encode
 
 
 def test_a_machine_that_cannot_encode_is_one_message(cluster, table, encode_tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(encode_file, "Recipe", lambda *given: Recipe(*given[:-1], "torch on another planet"))
+    monkeypatch.setattr(encode_file, "ShardRecipe", lambda *given: ShardRecipe(*given[:-1], "torch on another planet"))
     with pytest.raises(NestvecError, match="a machine of the cluster would encode with torch float32"):
         encode_tiny(str(table[0]), tmp_path / "out.parquet", shard=100, engine="ray")

@@ -1,27 +1,26 @@
-"""What a study is to do, and by whom."""
+"""What a study is to do, and by whom: the options of `nestvec tune` besides those of a run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping  # at run time, too: the command line reads the fields' types
+from dataclasses import dataclass, fields
+from typing import Any
 
 from nestvec.errors import InputError
+from nestvec.settings import _option
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-SIZE = "data-size"
-SEARCHES = ("tpe", "random", "grid", SIZE)
+DATA_SIZE = "data-size"
+SEARCHES = ("tpe", "random", "grid", DATA_SIZE)
 PRUNERS = ("median", "hyperband", "none")
 ENGINES = ("local", "ray")
 TRIALS, REPEATS = 12, 3
 SHARES = (0.12, 0.25, 0.5, 1.0)  # of the training queries, in a search over the size of the data
-_WHOLE = ("trials", "repeats", "workers")
+_COUNTS = ("trials", "repeats", "workers")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a study is to do.
+class TuneSettings:
+    """What a study is to do; fields with `help` are options of the command.
 
     Attributes:
         search: one of `SEARCHES`.
@@ -37,16 +36,16 @@ class Plan:
         where: the file that the space was read from, for messages.
     """
 
-    search: str = "tpe"
-    trials: int | None = None
-    aim: str = "recall@10"
-    pruner: str = "median"
-    repeats: int = REPEATS
+    search: str = _option("tpe", "tpe, random, grid, or data-size for a learning curve.")
+    trials: int | None = _option(None, "How many trials (12; a grid's every point).")
+    aim: str = _option("recall@10", "recall@10, ndcg@10.48.int8, or recall@10,bytes for both.")
+    pruner: str = _option("median", "What stops trials that fall behind: median, hyperband, none.")
+    repeats: int = _option(REPEATS, "Trainings of each size, for data-size.")
     space: Mapping[str, Any] | None = None
-    storage: str | None = None
-    study: str | None = None
-    workers: int | None = None
-    engine: str = "local"
+    storage: str | None = _option(None, "postgresql://user@host:port/database (a file in the folder).")
+    study: str | None = _option(None, "The study's name in a database (the folder's).")
+    workers: int | None = _option(None, "Processes that train at a time (1; with ray one a device).")
+    engine: str = _option("local", "local, or ray for a cluster.")
     where: str = "the settings"
 
     def __post_init__(self) -> None:
@@ -55,19 +54,19 @@ class Plan:
         for name, allowed in words.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"--{name} is {getattr(self, name)}", "one of " + ", ".join(allowed))
-        for name in _WHOLE:
+        for name in _COUNTS:
             value, least = getattr(self, name), 2 if name == "repeats" else 1
             if value is not None and (type(value) is not int or value < least):
                 raise InputError(f"--{name} is {value}", f"a whole number, {least} or more")
         if self.storage is not None and not self.storage.startswith(("postgresql://", "postgres://")):
             raise InputError(f"--storage is {self.storage}", "postgresql://user@host:port/database")
-        if self.search == SIZE and (self.trials is not None or self.space is not None):
+        if self.is_data_size and (self.trials is not None or self.space is not None):
             raise InputError("--search data-size takes no --trials and no [tune.space]", "--repeats")
         if not isinstance(self.aim, str):
             raise InputError(f"--aim is {self.aim!r}", "text")
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], where: str = "the settings") -> Plan:
+    def from_flat(cls, values: Mapping[str, Any], where: str = "the settings") -> TuneSettings:
         """Build from options by name.
 
         Args:
@@ -75,18 +74,18 @@ class Plan:
             where: the file that they are from, for messages.
 
         Returns:
-            The plan.
+            The checked settings.
 
         Raises:
             InputError: a name is unknown or a value outside its range.
         """
-        known = [name for name in cls.__dataclass_fields__ if name != "where"]
+        known = [entry.name for entry in fields(cls) if entry.name != "where"]
         for name in values:
             if name not in known:
                 raise InputError(f"[tune] has no {name!r}", "one of " + ", ".join(known), file=where)
         return cls(**{name: value for name, value in values.items() if value is not None}, where=where)
 
     @property
-    def is_size(self) -> bool:
-        """Whether it is about the size of the data."""
-        return self.search == SIZE
+    def is_data_size(self) -> bool:
+        """Whether the study searches over the size of the data."""
+        return self.search == DATA_SIZE

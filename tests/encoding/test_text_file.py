@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nestvec.encoding.texts import open_texts
+from nestvec.encoding.text_file import open_text_file
 from nestvec.errors import InputError
 
 
 def read(path, *given):
-    parts = list(open_texts(path, *given).rows())
+    parts = list(open_text_file(path, *given).batches())
     return [name for part in parts for name in part.ids], [text for part in parts for text in part.texts]
 
 
@@ -66,7 +66,7 @@ def test_a_headline_and_a_body_are_joined_as_a_documents_are(tmp_path):
     ],
 )
 def test_well_known_names(tmp_path, header, text, name):
-    found = open_texts(write(tmp_path / "t.csv", f"{header}\n{header}\n"))
+    found = open_text_file(write(tmp_path / "t.csv", f"{header}\n{header}\n"))
     assert (" ".join(found.columns), found.id_column) == (text, name)
 
 
@@ -90,7 +90,7 @@ def test_columns_can_be_named(tmp_path):
 )
 def test_unclear_columns_are_refused_with_those_there_are(tmp_path, header, given, message):
     with pytest.raises(InputError, match=message):
-        open_texts(write(tmp_path / "t.csv", f"{header}\n1,2\n"), *given)
+        open_text_file(write(tmp_path / "t.csv", f"{header}\n1,2\n"), *given)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,6 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path, name, content, place):
 
 def test_no_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
-        open_texts(tmp_path / "none.csv")
+        open_text_file(tmp_path / "none.csv")
     with pytest.raises(InputError, match="is a folder"):
-        open_texts(tmp_path)
+        open_text_file(tmp_path)

@@ -1,4 +1,4 @@
-"""What a trial may see: everything but the test split, which is not hidden from it but not there.
+"""What a trial may see: the input without the test split, and a share of the training queries.
 
 A study that looked at test, however little, would choose by it, and its claim on test would be worth nothing.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nestvec.pipeline.inputs import Prepared
 
 
-def blind(prepared: Prepared) -> Prepared:
-    """The input without the test split: neither its judgements nor its queries' texts.
+def hide_test_split(prepared: Prepared) -> Prepared:
+    """Remove the test split from the input: its judgements and its queries' texts.
 
     Queries and documents keep their numbers and all documents stay, so that a training is the same, bit for bit, as one
     with everything.
@@ -37,42 +37,42 @@ def blind(prepared: Prepared) -> Prepared:
     task, records = prepared.task, prepared.records
     if not (task.splits == "validation").any():
         raise InputError("the validation split holds no query to choose by", "another --protocol, or more queries")
-    kept = np.flatnonzero(task.parts != TEST)
-    moved = np.cumsum(task.parts != TEST) - 1
-    seen = np.zeros(len(records.queries), dtype=bool)
-    seen[records.query[kept]] = True
-    asked = np.flatnonzero(task.splits != "test")
-    place = np.cumsum(task.splits != "test") - 1
-    judged = np.isin(task.topic, asked)
-    without = replace(
+    visible_rows = np.flatnonzero(task.parts != TEST)
+    new_row = np.cumsum(task.parts != TEST) - 1  # by old row
+    has_row = np.zeros(len(records.queries), dtype=bool)
+    has_row[records.query[visible_rows]] = True
+    topics = np.flatnonzero(task.splits != "test")
+    new_topic = np.cumsum(task.splits != "test") - 1  # by old topic
+    judged = np.isin(task.topic, topics)
+    visible = replace(
         records,
-        queries=tuple(text if there else "" for text, there in zip(records.queries, seen, strict=True)),
-        query=records.query[kept],
-        document=records.document[kept],
-        grade=records.grade[kept],
-        labels=None if records.labels is None else tuple(records.labels[row] for row in kept),
+        queries=tuple(text if shown else "" for text, shown in zip(records.queries, has_row, strict=True)),
+        query=records.query[visible_rows],
+        document=records.document[visible_rows],
+        grade=records.grade[visible_rows],
+        labels=None if records.labels is None else tuple(records.labels[row] for row in visible_rows),
         findings=(),
         rejected=(),
     )
     return replace(
         prepared,
-        records=without,
+        records=visible,
         task=replace(
             task,
-            parts=task.parts[kept],
-            pairs=moved[task.pairs],
-            texts=[task.texts[row] for row in asked.tolist()],
-            ids=[task.ids[row] for row in asked.tolist()],
-            splits=task.splits[asked],
-            topic=place[task.topic[judged]],
+            parts=task.parts[visible_rows],
+            pairs=new_row[task.pairs],
+            texts=[task.texts[topic] for topic in topics.tolist()],
+            ids=[task.ids[topic] for topic in topics.tolist()],
+            splits=task.splits[topics],
+            topic=new_topic[task.topic[judged]],
             document=task.document[judged],
             gain=task.gain[judged],
         ),
     )
 
 
-def of_queries(records: Records, task: Task, share: float, seed: int) -> tuple[Task, int]:
-    """The task with a share of the training queries; smaller shares of the same seed are parts of larger ones.
+def take_query_share(records: Records, task: Task, share: float, seed: int) -> tuple[Task, int]:
+    """Keep a share of the training queries; smaller shares of the same seed are parts of larger ones.
 
     Args:
         records: n judged records.

@@ -28,7 +28,7 @@ _QUERY_IDS = ("query_id", "qid", "id", "_id")
 
 
 @dataclass(frozen=True)
-class Rows:
+class TextBatch:
     """Some rows of the file.
 
     Attributes:
@@ -41,7 +41,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Texts:
+class TextFile:
     """A file of texts, opened but not read.
 
     Attributes:
@@ -56,11 +56,11 @@ class Texts:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Those that make the text."""
+        """Columns that make the text."""
         return known.template_columns(self.template)
 
-    def rows(self) -> Iterator[Rows]:
-        """The file's rows in order.
+    def batches(self) -> Iterator[TextBatch]:
+        """Read the file's rows in order.
 
         Yields:
             Up to `data.source.BATCH` of them.
@@ -73,19 +73,19 @@ class Texts:
             parts = {name: clean_column(batch, name) for name in self.columns}
             refuse_empty(batch, all_blank(list(parts.values())), ",".join(self.columns), "text")
             texts = join_columns(self.template, parts).to_pylist()
-            yield Rows(self._ids(batch), texts)
+            yield TextBatch(self._read_ids(batch), texts)
 
-    def _ids(self, batch: Batch) -> list[str]:
+    def _read_ids(self, batch: Batch) -> list[str]:
         """The rows' ids."""
         if self.id_column is None:
             return [str(row) for row in batch.rows.tolist()]
         ids = text_column(batch, self.id_column)
         refuse_empty(batch, is_blank(ids), self.id_column, "an id")
-        found: list[str] = ids.to_pylist()
-        return found
+        known_ids: list[str] = ids.to_pylist()
+        return known_ids
 
 
-def open_texts(path: Path, column: str | None = None, id_column: str | None = None) -> Texts:
+def open_text_file(path: Path, column: str | None = None, id_column: str | None = None) -> TextFile:
     """Open a file of texts.
 
     Args:
@@ -107,38 +107,38 @@ def open_texts(path: Path, column: str | None = None, id_column: str | None = No
         raise InputError("is a folder", "a file of texts", file=path)
     source = _read_lines(path) if suffix(path) == PLAIN else read_file(path)
     template, ids = _find_text(source, column)
-    return Texts(source, template, _find_id(source, id_column, ids))
+    return TextFile(source, template, _find_id(source, id_column, ids))
 
 
 def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
-    """The text's template, and how its id may be called."""
+    """The text's template, and well-known names of the ids' column that goes with it."""
     if given is not None:
         template = known.as_template(given)
         for name in known.template_columns(template):
-            _existing(source, "column", name)
+            _require_column(source, "column", name)
         if not known.template_columns(template):
             raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
         return template, _DOCUMENT_IDS
     documents = [names for names in (known.HEADLINE, known.BODY) if known.well_known(source, names)]
     kinds = [*documents, known.QUERY] if known.well_known(source, known.QUERY) else documents
-    found = [known.well_known(source, names) for names in kinds]
-    several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in found)
-    if several or not found:
-        named = known.quote_names([name for names in found for name in names])
-        problem = f"more than one column could be the text: {named}" if found else "no column is known as the text"
+    candidates = [known.well_known(source, names) for names in kinds]
+    several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in candidates)
+    if several or not candidates:
+        named = known.quote_names([name for names in candidates for name in names])
+        problem = f"more than one column could be the text: {named}" if candidates else "no column is known as the text"
         raise InputError(problem, "--column to name one of " + known.quote_names(source.columns), file=source.name)
-    return " ".join(f"{{{names[0]}}}" for names in found), _DOCUMENT_IDS if documents else _QUERY_IDS
+    return " ".join(f"{{{names[0]}}}" for names in candidates), _DOCUMENT_IDS if documents else _QUERY_IDS
 
 
 def _find_id(source: Source, given: str | None, names: tuple[str, ...]) -> str | None:
-    """The ids' column; where several are well known, the first in the order of the names."""
+    """The ids' column: the one given, else the first of the names that the file has."""
     if given is not None:
-        return _existing(source, "id-column", given)
-    found = {name.strip().lower(): name for name in source.columns}
-    return next((found[name] for name in names if name in found), None)
+        return _require_column(source, "id-column", given)
+    columns = {name.strip().lower(): name for name in source.columns}
+    return next((columns[name] for name in names if name in columns), None)
 
 
-def _existing(source: Source, option: str, name: str) -> str:
+def _require_column(source: Source, option: str, name: str) -> str:
     """The name, if the file has such a column."""
     if name not in source.columns:
         wanted = f"--{option} to name one of " + known.quote_names(source.columns)
