@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from nestvec.data.source import Finding
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -55,23 +55,17 @@ def merge_judgements(
     np.maximum.at(high, group, grade)
     order, times = np.argsort(first), np.bincount(group)
 
-    def make_finding(mask: NDArray[np.bool_], name: str, action: str, describe: Callable[[Any], str]) -> list[Finding]:
-        chosen = [entry for entry in order if mask[entry]][:_EXAMPLES]
-        examples = tuple(
-            f"{queries[query[first[entry]]]!r} with {documents[document[first[entry]]][:80]!r}{describe(entry)}"
-            for entry in chosen
-        )
-        return [Finding(name, int((times - 1)[mask].sum()), action, examples)] if len(chosen) else []
+    def make_finding(mask: NDArray[np.bool_], name: str, action: str) -> list[Finding]:
+        examples = []
+        for entry in [entry for entry in order if mask[entry]][:_EXAMPLES]:
+            texts = queries[query[first[entry]]], documents[document[first[entry]]][:80]
+            grades = f": {low[entry]:g} to {high[entry]:g}" if low[entry] < high[entry] else ""
+            examples.append(f"{texts[0]!r} with {texts[1]!r}{grades}")
+        return [Finding(name, int((times - 1)[mask].sum()), action, tuple(examples))] if examples else []
 
-    repeated = make_finding(
-        (times > 1) & (low == high), "judged again with the same grade", "Counted once.", lambda _: ""
-    )
-    differing = make_finding(
-        low < high,
-        "judged again with another grade",
-        _SETTLED.get(conflicts, ""),
-        lambda entry: f": {low[entry]:g} to {high[entry]:g}",
-    )
+    same = (times > 1) & (low == high)
+    repeated = make_finding(same, "judged again with the same grade", "Counted once.")
+    differing = make_finding(low < high, "judged again with another grade", _SETTLED.get(conflicts, ""))
     if differing and conflicts == "error":
         raise InputError(f"{differing[0].examples[0]} is judged twice", "one grade, or --conflicts mean, max or last")
     settled = _settle_grades(grade, group, low, high, conflicts)
