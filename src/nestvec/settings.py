@@ -31,14 +31,28 @@ BIGGER_MODEL = "sentence-transformers/all-mpnet-base-v2"
 COMPUTE_TYPES = ("auto", "float32", "bfloat16")
 
 
-def _option(default: Any, text: str) -> Any:  # noqa: ANN401 - whatever the field's own type is
-    """A field with the words that `--help` shows for it."""
-    return field(default=default, metadata={"help": text})
+def option(default: Any, text: str, *, panel: str | None = None, repeat: bool = False) -> Any:  # noqa: ANN401 - the field's
+    """A field of a settings dataclass that becomes an option of a command (`cli/options.py`).
+
+    Args:
+        default: the field's value where nothing is given.
+        text: what `--help` shows.
+        panel: the heading in `--help` below which it stands; None takes the one of the dataclass.
+        repeat: whether the option of a tuple is given once for each item, in place of commas between them.
+
+    Returns:
+        The field.
+    """
+    shown = {"help": text, "repeat": repeat}
+    return field(default=default, metadata=shown if panel is None else {**shown, "panel": panel})
+
+
+_option = option
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What to read."""  # also the heading in `--help`
+    """What to read."""
 
     source: str = _option("sample", "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME.")
     queries: str | None = _option(None, "A collection in three parts: the queries' file.")

@@ -10,7 +10,7 @@ from tables import rows, write_csv
 from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
-from nestvec.exporting import export
+from nestvec.exporting.export_model import export
 from nestvec.runs.delivered import choose
 from nestvec.vectors.codecs import prefix
 

@@ -20,7 +20,7 @@ from studies import QUICK
 
 import nestvec.training.train  # noqa: F401
 from nestvec.settings import Settings
-from nestvec.tuning import Plan
+from nestvec.tuning.plan import Plan
 from nestvec.tuning.study import tune_settings
 
 PLAN = {"search": "data-size", "repeats": 2}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
-from nestvec.indexing.filling import Columns, arrived, counted, encoded, measured
+from nestvec.indexing.filling import arrived, counted, encoded, measured
+from nestvec.indexing.settings import Columns
 from nestvec.indexing.verify import verify
 from nestvec.point import Point
 from nestvec.progress import Silent

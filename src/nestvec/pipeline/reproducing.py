@@ -27,7 +27,7 @@ from nestvec.models.load import load_model
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.run import run_settings
 from nestvec.point import FULL, PRETRAINED
-from nestvec.progress import Reporter, Silent
+from nestvec.progress import Progress, Reporter, make_reporter
 from nestvec.runs.folder import RunFolder
 from nestvec.settings import DataSettings, Settings
 
@@ -80,7 +80,7 @@ def reproduce(
     epochs: int = EPOCHS,
     max_records: int = RECORDS,
     compute: str = "auto",
-    reporter: Reporter | None = None,
+    progress: Progress = True,
 ) -> Reproduction:
     """Run the original experiment, as published and without its leaks.
 
@@ -91,7 +91,7 @@ def reproduce(
         epochs: passes over the training pairs; the original made 30.
         max_records: records that the experiment takes; the original took 25,000.
         compute: `float32` as the original, `bfloat16`, or `auto`.
-        reporter: is told of progress.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
 
     Returns:
         What was found.
@@ -101,7 +101,7 @@ def reproduce(
     """
     if experiment != "home-depot":
         raise InputError(f"the experiment {experiment!r} is not known", "home-depot")
-    reporter, root = reporter or Silent(), Path(out)
+    reporter, root = make_reporter(progress), Path(out)
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the reproduction", file=root)
     recipe = {"epochs": epochs, "max_records": max_records, "compute": compute, **_columns(data or HUB)}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # at run time, too: the command line reads the fields' types
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nestvec.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from nestvec.settings import option
 
 SIZE = "data-size"
 SEARCHES = ("tpe", "random", "grid", SIZE)
@@ -37,16 +36,16 @@ class Plan:
         where: the file that the space was read from, for messages.
     """
 
-    search: str = "tpe"
-    trials: int | None = None
-    aim: str = "recall@10"
-    pruner: str = "median"
-    repeats: int = REPEATS
+    search: str = option("tpe", "tpe, random, grid, or data-size for a learning curve.")
+    trials: int | None = option(None, "How many trials (12; a grid's every point).")
+    aim: str = option("recall@10", "recall@10, ndcg@10.48.int8, or recall@10,bytes for both.")
+    pruner: str = option("median", "What stops trials that fall behind: median, hyperband, none.")
+    repeats: int = option(REPEATS, "Trainings of each size, for data-size.")
     space: Mapping[str, Any] | None = None
-    storage: str | None = None
-    study: str | None = None
-    workers: int | None = None
-    engine: str = "local"
+    storage: str | None = option(None, "postgresql://user@host:port/database (a file in the folder).")
+    study: str | None = option(None, "The study's name in a database (the folder's).")
+    workers: int | None = option(None, "Processes that train at a time (1; with ray one a device).")
+    engine: str = option("local", "local, or ray for a cluster.")
     where: str = "the settings"
 
     def __post_init__(self) -> None:

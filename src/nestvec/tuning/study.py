@@ -6,11 +6,13 @@ import csv
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from nestvec.files import write_json, write_text
-from nestvec.progress import Reporter, Silent
+from nestvec.pipeline.arguments import show_settings
+from nestvec.progress import Progress, Reporter, Silent, make_reporter
 from nestvec.settings import Settings
+from nestvec.tuning.arguments import StudySettings
 from nestvec.tuning.conclude import concluded
 from nestvec.tuning.plan import Plan
 from nestvec.tuning.setup import set_up
@@ -42,13 +44,17 @@ class Tuned:
         return str(self.facts["verdict"])
 
 
-def tune(source: str = "sample", out: str | Path = "tuning", **options: Any) -> Tuned:  # noqa: ANN401 - values of settings
+@show_settings(StudySettings, Plan)
+def tune(
+    source: str = "sample", out: str | Path = "tuning", *, progress: Progress = True, **settings: Unpack[StudySettings]
+) -> Tuned:
     """Search for better training settings on validation, and ask test once what they gain.
 
     Args:
         source: as for `run`.
         out: the study's folder; one that was begun with the same settings is continued.
-        options: those of `Plan`, such as `search="tpe"` and `trials=12`, and settings by name.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
+        settings: by name: those of `Plan`, such as `search="tpe"` and `trials=12`, and those of the trials.
 
     Returns:
         The finished study.
@@ -57,9 +63,9 @@ def tune(source: str = "sample", out: str | Path = "tuning", **options: Any) -> 
         InputError: the input, a setting or the space is wrong; nothing was written.
         NestvecError: no trial came to an end.
     """
-    planned = {name: options.pop(name) for name in list(options) if name in Plan.__dataclass_fields__}
-    settings = Settings.from_flat({"source": source, **options})
-    return tune_settings(settings, Plan.of(planned), Path(out))
+    given = {"source": source, **settings}
+    planned = {name: given.pop(name) for name in list(given) if name in Plan.__dataclass_fields__}
+    return tune_settings(Settings.from_flat(given), Plan.of(planned), Path(out), make_reporter(progress))
 
 
 def tune_settings(settings: Settings, plan: Plan, root: Path, reporter: Reporter | None = None) -> Tuned:
