@@ -117,7 +117,7 @@ class LineReporter(Silent):
     def say(self, text: str) -> None:
         """Print the line."""
         super().say(text)
-        self._print(text)
+        self._print_line(text)
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -131,9 +131,9 @@ class LineReporter(Silent):
         def print_until_end() -> None:
             if ended.wait(BEGIN_SECONDS):
                 return
-            self._print(f"{label} …")
+            self._print_line(f"{label} …")
             while not ended.wait(LINE_SECONDS):
-                self._print(f"{label}: {describe_progress(done, total, time.monotonic() - start)}")
+                self._print_line(f"{label}: {describe_progress(done, total, time.monotonic() - start)}")
 
         printer = Thread(target=print_until_end, name=f"nestvec {label}", daemon=True)
         with super().step(label, total):
@@ -143,9 +143,9 @@ class LineReporter(Silent):
             finally:
                 ended.set()
                 printer.join()
-        self._print(f"{label}: done in {format_duration(time.monotonic() - start)}")
+        self._print_line(f"{label}: done in {format_duration(time.monotonic() - start)}")
 
-    def _print(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=True)
 
 

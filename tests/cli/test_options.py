@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from nestvec.cli import app
-from nestvec.cli.options import build, options, select_given
+from nestvec.cli.options import build_settings, options, select_given
 from nestvec.errors import InputError
 from nestvec.exporting.settings import ExportSettings
 from nestvec.indexing.settings import Columns, IndexPlace, IndexSettings, SearchSettings
@@ -121,14 +121,14 @@ def made():
 def test_nothing_typed_is_the_defaults(made):
     given = made()
     assert select_given(given).keys() == {"on", "reporter"}
-    assert build(Made, given) == Made()
+    assert build_settings(Made, given) == Made()
 
 
 def test_what_is_typed_has_the_type_of_its_field(made):
     given = made(
         "--count", "4", "--share", ".5", "--path", "a/b", "--names", "c,d", "--where", "a=1,2", "--where", "b", "--on"
     )  # fmt: skip
-    assert build(Made, given) == Made(4, 0.5, Path("a/b"), ("c", "d"), ("a=1,2", "b"), True)
+    assert build_settings(Made, given) == Made(4, 0.5, Path("a/b"), ("c", "d"), ("a=1,2", "b"), True)
 
 
 def test_a_flag_has_no_second_form(made):

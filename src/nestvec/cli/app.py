@@ -76,7 +76,7 @@ def _root(
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def catch_interrupt() -> Iterator[None]:
     """Turn Ctrl-C into an error of ours: one line and an exit code instead of a traceback."""
     try:
         yield

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from nestvec.cli.app import Command, app
 from nestvec.cli.measuring import require_out
-from nestvec.cli.options import build, options
+from nestvec.cli.options import build_settings, options
 from nestvec.errors import InputError, NestvecError
 from nestvec.exporting.settings import ExportSettings
 from nestvec.indexing.settings import Columns, IndexPlace, IndexSettings, SearchSettings
@@ -59,7 +59,7 @@ def export(run: RunFolder, reporter: Reporter, out: _Out = None, **typed: Any) -
     folder = require_out(out)
     from nestvec.exporting.export_model import export as export_model
 
-    point, settings = build(_Point, typed), build(ExportSettings, typed)
+    point, settings = build_settings(_Point, typed), build_settings(ExportSettings, typed)
     exported = export_model(run, folder, **vars(settings), **vars(point), reporter=reporter)
     typer.echo(exported.summary)
 
@@ -87,7 +87,7 @@ def encode(
 
     encoded = encode_texts(
         model, source, path, column=column, id_column=id_column, backend=backend, compute=compute, engine=engine,
-        **vars(build(_Point, typed)), reporter=reporter,
+        **vars(build_settings(_Point, typed)), reporter=reporter,
     )  # fmt: skip
     rate = encoded.rows / max(encoded.seconds, 1e-9)
     typer.echo(
@@ -100,7 +100,8 @@ def encode(
 @options(IndexPlace, _Point, IndexSettings, _Upkeep, Columns)
 def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: ANN401 - see `options`
     """Build an index of what was measured, keep it up to date, or verify it."""
-    columns, upkeep = build(Columns, typed), build(_Upkeep, typed)
+    typed["fields"] = typed["fields"] or None  # an empty text names none to keep: all are kept, as where none is given
+    columns, upkeep = build_settings(Columns, typed), build_settings(_Upkeep, typed)
     with _build_or_open(run, typed, columns, reporter) as opened:
         if upkeep.upsert:
             typer.echo(f"{opened.upsert(upkeep.upsert, columns, reporter):,} documents added or replaced")
@@ -125,7 +126,11 @@ def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter:
     """The index, built anew where there is none, a point or documents are named, or nothing else is to be done."""
     from nestvec.indexing.index import EMBEDDED, build_index, is_built, open_index
 
-    place, point, settings = build(IndexPlace, typed), build(_Point, typed), build(IndexSettings, typed)
+    place, point, settings = (
+        build_settings(IndexPlace, typed),
+        build_settings(_Point, typed),
+        build_settings(IndexSettings, typed),
+    )
     is_upkeep = typed["upsert"] or typed["delete"] or typed["verify"]
     is_named = point != _Point() or settings.shortlist or settings.documents
     if is_built(run) and is_upkeep and not is_named:
@@ -147,7 +152,7 @@ def search(
     from nestvec.indexing.index import open_index
     from nestvec.stores.store import Condition
 
-    place, settings = build(IndexPlace, typed), build(SearchSettings, typed)
+    place, settings = build_settings(IndexPlace, typed), build_settings(SearchSettings, typed)
     conditions = [Condition.parse(text) for text in settings.where]
     with open_index(run, place.store, place.name) as opened:
         hits = opened.search(query, settings.top, conditions, settings.exact)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 import typer
 from rich.markup import escape
 
-from nestvec.cli.app import console, show_log, stoppable
+from nestvec.cli.app import catch_interrupt, console, show_log
 from nestvec.errors import InputError
 from nestvec.progress import make_reporter
 from nestvec.settings import (
@@ -48,8 +48,8 @@ _Kind = TypeVar("_Kind")
 def options(*kinds: type, headings: Mapping[type, str] | None = None) -> Callable[[Command], Command]:
     """Give a command an option for every field with words for help, and `--quiet` and `--verbose`.
 
-    An option that is not given is None, or False if it is a flag; `select_given` and `build` leave these out. A field
-    whose name is a parameter of the command makes no option. A command with a parameter `reporter` gets one.
+    An option that is not given is None, or False if it is a flag; `build_settings` and `select_given` read them. A
+    field whose name is a parameter of the command makes no option. A command with a parameter `reporter` gets one.
 
     Args:
         kinds: settings dataclasses; see `nestvec.settings.option` for what a field may state.
@@ -59,7 +59,7 @@ def options(*kinds: type, headings: Mapping[type, str] | None = None) -> Callabl
         A decorator for a function that takes what was typed as keyword arguments.
     """
 
-    def decorated(command: Command) -> Command:
+    def decorate(command: Command) -> Command:
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
         names = [parameter.name for parameter in own]
         reports = "reporter" in names
@@ -78,14 +78,14 @@ def options(*kinds: type, headings: Mapping[type, str] | None = None) -> Callabl
                 raise InputError("--quiet and --verbose are given", "one of them")
             if reports:
                 typed["reporter"] = make_reporter(not quiet, console)
-            with stoppable(), show_log(verbose):
+            with catch_interrupt(), show_log(verbose):
                 command(**typed)
 
         run_command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run_command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run_command
 
-    return decorated
+    return decorate
 
 
 def select_given(typed: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def select_given(typed: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in typed.items() if value is not None}
 
 
-def build(kind: type[_Kind], typed: Mapping[str, Any]) -> _Kind:
+def build_settings(kind: type[_Kind], typed: Mapping[str, Any]) -> _Kind:
     """Build a settings dataclass from the options that were given.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nestvec.cli.app import Command, app
 from nestvec.cli.delivering import RunFolder
-from nestvec.cli.options import build, options
+from nestvec.cli.options import build_settings, options
 from nestvec.progress import Reporter
 from nestvec.serving.options import ServingOptions, read_key
 
@@ -16,7 +16,7 @@ from nestvec.serving.options import ServingOptions, read_key
 @options(ServingOptions)
 def serve(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: ANN401 - see `options`
     """A search page and an HTTP API of a finished run."""
-    settings = build(ServingOptions, typed)
+    settings = build_settings(ServingOptions, typed)
     settings = replace(settings, api_key=read_key(settings.api_key))
     from nestvec.serving.server import serve as serve_run
 

@@ -94,7 +94,7 @@ def show_settings(keywords: Any, *others: Any) -> Callable[[_Function], _Functio
     owners = (*sections().values(), Settings, *others)
     defaults = {entry.name: entry.default for kind in owners for entry in fields(kind) if entry.default is not MISSING}
 
-    def decorated(function: _Function) -> _Function:
+    def decorate(function: _Function) -> _Function:
         signature = inspect.signature(function)
         own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
         listed = [
@@ -104,4 +104,4 @@ def show_settings(keywords: Any, *others: Any) -> Callable[[_Function], _Functio
         function.__signature__ = signature.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]
         return function
 
-    return decorated
+    return decorate
