@@ -9,10 +9,32 @@ import warnings
 
 import pytest
 from database import start_server
+from shared_runs import make_once
 from tables import rows, spoilt, write_csv
+from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
 from nestvec.cli import main
+from nestvec.models.find import find_model
+from nestvec.models.load import load_model
+
+
+@pytest.fixture(scope="session")
+def minilm_folder():
+    """The real MiniLM, from the installed package that carries it."""
+    return find_model("all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="session")
+def minilm(minilm_folder):
+    """The real MiniLM, loaded once, never changed."""
+    return load_model(minilm_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The folder of a tiny MPNet: another architecture, tokenizer and width than MiniLM's."""
+    return save_tiny_mpnet(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +48,18 @@ def found(tmp_path_factory):
     """A check of the spoilt table, its bad rows set aside."""
     path = write_csv(tmp_path_factory.mktemp("spoilt") / "judged.csv", spoilt())
     return nestvec.check(str(path), on_bad_row="set-aside")
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory):
+    """The folder of a finished run with MiniLM on a small table; nothing is trained, so nothing ships."""
+
+    def make(folder):
+        source = write_csv(folder / "judged.csv", rows(queries=80))
+        options = {"epochs": 0, "dimensions": "96,48", "precisions": "int8,binary", "resamples": 100}
+        nestvec.run(str(source), folder / "run", **options, test=0.4, seed=7)
+
+    return make_once(tmp_path_factory, "measured", make) / "run"
 
 
 @pytest.fixture(scope="session")

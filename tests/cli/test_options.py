@@ -18,7 +18,7 @@ from nestvec.cli import app
 from nestvec.cli.options import build_settings, options, select_given
 from nestvec.errors import InputError
 from nestvec.exporting.settings import ExportSettings
-from nestvec.indexing.settings import Columns, IndexPlace, IndexSettings, SearchSettings
+from nestvec.indexing.settings import Columns, IndexSettings, SearchSettings, StoreSettings
 from nestvec.serving.options import ServingOptions
 from nestvec.settings import Settings, option, sections
 from nestvec.tuning.plan import Plan
@@ -30,8 +30,8 @@ MADE_OF = {  # command to the dataclasses whose fields with help are its options
     "run": (*sections().values(), Settings),
     "tune": (*sections().values(), Settings, Plan),
     "export": (ExportSettings,),
-    "index": (IndexPlace, IndexSettings, Columns),
-    "search": (IndexPlace, SearchSettings),
+    "index": (StoreSettings, IndexSettings, Columns),
+    "search": (StoreSettings, SearchSettings),
     "serve": (ServingOptions,),
 }
 

@@ -6,14 +6,8 @@ from functools import partial
 
 import pytest
 from products import products, write_products
-from tiny_mpnet import save_tiny_mpnet
 
 from nestvec import encoding
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    return save_tiny_mpnet(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from tiny_mpnet import save_tiny_mpnet
 
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory):
+def folders(minilm_folder, tiny):
     """MiniLM as it is installed, and a tiny MPNet: another architecture, without token types."""
-    tiny = save_tiny_mpnet(tmp_path_factory.mktemp("models") / "tiny")
-    return {"minilm": find_model("all-MiniLM-L6-v2"), "mpnet": find_model(str(tiny))}
+    return {"minilm": minilm_folder, "mpnet": find_model(str(tiny))}
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tables import rows, write_csv
-from tiny_mpnet import WIDTH, save_tiny_mpnet
+from tiny_mpnet import WIDTH
 
 import nestvec
 from nestvec.cli import main
@@ -19,11 +19,6 @@ from nestvec.vectors.codecs import prefix
 from nestvec.vectors.stored import load_codecs, load_codes
 
 OPTIONS = {"resamples": 300, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8,binary"}
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    return save_tiny_mpnet(tmp_path_factory.mktemp("others") / "tiny")
 
 
 @pytest.fixture(scope="session")

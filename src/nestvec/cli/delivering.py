@@ -15,7 +15,7 @@ from nestvec.cli.measuring import require_out
 from nestvec.cli.options import build_settings, options
 from nestvec.errors import InputError, NestvecError
 from nestvec.exporting.settings import ExportSettings
-from nestvec.indexing.settings import Columns, IndexPlace, IndexSettings, SearchSettings
+from nestvec.indexing.settings import Columns, IndexSettings, SearchSettings, StoreSettings
 from nestvec.progress import Reporter
 from nestvec.settings import option
 
@@ -97,7 +97,7 @@ def encode(
 
 
 @app.command(cls=Command)
-@options(IndexPlace, _Point, IndexSettings, _Upkeep, Columns)
+@options(StoreSettings, _Point, IndexSettings, _Upkeep, Columns)
 def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: ANN401 - see `options`
     """Build an index of what was measured, keep it up to date, or verify it."""
     typed["fields"] = typed["fields"] or None  # an empty text names none to keep: all are kept, as where none is given
@@ -124,10 +124,11 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
 
 def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter: Reporter) -> Index:
     """The index, built anew where there is none, a point or documents are named, or nothing else is to be done."""
-    from nestvec.indexing.index import EMBEDDED, build_index, is_built, open_index
+    from nestvec.indexing.index import build_index, is_built, open_index
+    from nestvec.indexing.location import EMBEDDED
 
     place, point, settings = (
-        build_settings(IndexPlace, typed),
+        build_settings(StoreSettings, typed),
         build_settings(_Point, typed),
         build_settings(IndexSettings, typed),
     )
@@ -142,7 +143,7 @@ def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter:
 
 
 @app.command(cls=Command)
-@options(SearchSettings, IndexPlace, _Printed)
+@options(SearchSettings, StoreSettings, _Printed)
 def search(
     run: RunFolder,
     query: Annotated[str, typer.Argument(help="What to search for.", show_default=False)],
@@ -152,7 +153,7 @@ def search(
     from nestvec.indexing.index import open_index
     from nestvec.stores.store import Condition
 
-    place, settings = build_settings(IndexPlace, typed), build_settings(SearchSettings, typed)
+    place, settings = build_settings(StoreSettings, typed), build_settings(SearchSettings, typed)
     conditions = [Condition.parse(text) for text in settings.where]
     with open_index(run, place.store, place.name) as opened:
         hits = opened.search(query, settings.top, conditions, settings.exact)

@@ -86,11 +86,11 @@ def run(
 
 def _print_decision(finished: Run, is_kept: bool, strict: bool) -> None:
     """Print the recommendation, and where the report is unless the folder goes away."""
-    typer.echo(finished.recommendation["reason"])
+    typer.echo(finished.recommendation.reason)
     if is_kept:
         typer.echo(f"The report: {finished.folder.path('report')}")
     if strict and not finished.ships:
-        raise GateClosedError(finished.recommendation["reason"])
+        raise GateClosedError(finished.recommendation.reason)
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def evaluate(
 
     with kept_or_temporary(folder) as root:
         finished = run_settings(settings, root, reporter)
-        print_surface(finished.results, Console(highlight=False))
+        print_surface(finished, Console(highlight=False))
         _print_decision(finished, folder is not None, strict)
 
 

@@ -10,7 +10,7 @@ from nestvec.settings import option
 
 
 @dataclass(frozen=True)
-class IndexPlace:
+class StoreSettings:
     """Where an index is kept.
 
     Attributes:
