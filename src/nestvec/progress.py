@@ -225,6 +225,8 @@ def describe_progress(done: int, total: int, seconds: float) -> str:
     Returns:
         `120 of 400, 2 min 10 s left`; before the first unit is done, the time so far.
     """
+    if not done and total == 1:
+        return f"under way for {format_duration(seconds)}"
     if not done:
         return f"0 of {total:,} after {format_duration(seconds)}"
     return f"{done:,} of {total:,}, {format_duration(seconds / done * max(0, total - done))} left"
