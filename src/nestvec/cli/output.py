@@ -12,8 +12,8 @@ from rich.text import Text
 
 from nestvec.errors import printable
 from nestvec.point import PLAIN
-from nestvec.report.check import counted, headline, leaked, read_checked, threshold
-from nestvec.report.html import count, grades, interval, number, percent, plain, signed
+from nestvec.report.check_page import check_headline, explain_threshold, read_checked, row_split_lines
+from nestvec.report.formatting import count, grade_range, interval, number, percent, plain, pluralise, signed
 from nestvec.runs.schema import METRICS
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class _Page:
 def _print_summary(checked: Checked, page: _Page) -> None:
     """Print the source, the page's first sentence, and the warnings."""
     page.print_text(checked.source, "bold")
-    page.print_text(headline(checked))
+    page.print_text(check_headline(checked))
     for warning in checked.warnings:
         page.print_text(f"! {warning}", "yellow")
 
@@ -161,13 +161,13 @@ def _print_grades(checked: Checked, page: _Page) -> None:
     """Print the histogram of the grades: relevant bars solid, the threshold before the first of them."""
     bars = [bar for bar in checked.grades.bars if bar.relevant + bar.rest]
     longest = max(bar.relevant + bar.rest for bar in bars)
-    names = [grades(bar.low, bar.high) for bar in bars]
+    names = [grade_range(bar.low, bar.high) for bar in bars]
     width = max(map(len, names))
     first_relevant = next(row for row, bar in enumerate(bars) if bar.relevant)
     page.print_text("Grades, by the number of records", "bold")
     for row, (bar, name) in enumerate(zip(bars, names, strict=True)):
         if row == first_relevant:
-            page.print_text(f"{'─' * 8} {threshold(checked.grades)} {'─' * 8}")
+            page.print_text(f"{'─' * 8} {explain_threshold(checked.grades)} {'─' * 8}")
         page.print_text(f"{name:>{width}} {count(bar.relevant + bar.rest):>11} {_draw_bar(bar, longest)}")
     page.print_text(_describe_dip(checked))
 
@@ -206,7 +206,7 @@ def _print_spreads(checked: Checked, page: _Page) -> None:
     page.print_table(("", "least", "25 %", "median", "75 %", "most", "mean"), [_format_spread(*line) for line in lines])
     cut = tokens.documents
     page.print_text(
-        f"The model reads {count(tokens.limit)} tokens: {counted(cut.too_long, 'document')} of {count(cut.counted)} "
+        f"The model reads {count(tokens.limit)} tokens: {pluralise(cut.too_long, 'document')} of {count(cut.counted)} "
         f"would be cut, and {percent(cut.share_cut)} of all their tokens."
     )
 
@@ -221,14 +221,14 @@ def _print_findings(checked: Checked, page: _Page) -> None:
     """Print what was found while reading, and how many documents say nearly the same."""
     near = checked.near_duplicates
     lines = [(finding.name, count(finding.count)) for finding in checked.findings]
-    name = f"near-duplicate documents, of {count(near.compared)}, in {counted(near.groups, 'group')}"
+    name = f"near-duplicate documents, of {count(near.compared)}, in {pluralise(near.groups, 'group')}"
     lines.append((name, count(near.documents)))
     page.print_table(("Found", "count"), lines)
 
 
 def _print_row_split(checked: Checked, page: _Page) -> None:
     """Print what a split by row would leak."""
-    lines = [(name, *cells) for name, cells in leaked(checked)]
+    lines = [(name, *cells) for name, cells in row_split_lines(checked)]
     page.print_table(("A split by row would leak", *checked.row_split), lines)
 
 
@@ -242,7 +242,7 @@ def _print_split(checked: Checked, page: _Page) -> None:
     )
     if audit.components is not None:
         page.print_text(
-            f"{counted(audit.components.count, 'connected component')} of queries and documents; the largest holds "
+            f"{pluralise(audit.components.count, 'connected component')} of queries and documents; the largest holds "
             f"{percent(audit.components.largest_share)} of the records."
         )
     leaks = [f"{count(number)} {name}" for name, number in audit.leaks.items() if number]

@@ -114,7 +114,7 @@ def reproduce(
     second = run_settings(leak_free, root / "leak-free", reporter)
     facts = _facts(prepared, first, second, bigger, recipe)
     write_json(root / "reproduce.json", facts)
-    from nestvec.report.reproduction import write_reproduction_page
+    from nestvec.report.reproduction_page import write_reproduction_page
 
     write_reproduction_page(facts, root)
     return Reproduction(root, facts)
