@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 import nestvec
 from nestvec.cli import app
@@ -29,7 +28,6 @@ DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 COMMANDS = typer.main.get_command(app).commands
-OPTIONS = [option for option in COMMANDS["run"].params if option.param_type_name == "option"]
 
 
 def blocks(text, language):
@@ -64,20 +62,6 @@ def test_every_command_is_in_the_readme_and_has_help(command):
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"\bnestvec ([a-z]+) (?=\S*[-./A-Z])", README))))
 def test_the_readme_types_no_command_that_is_not_there(command):
     assert command in COMMANDS
-
-
-@pytest.fixture(scope="module")
-def help_of_run():
-    """What `nestvec run --help` prints, without colours."""
-    shown = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
-    assert shown.exit_code == 0
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.output)
-
-
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.opts[0])
-def test_every_option_of_run_has_help_and_is_shown(option, help_of_run):
-    assert option.help
-    assert re.search(rf"{re.escape(option.opts[0])}\b(?!-)", help_of_run)
 
 
 def test_no_document_names_an_option_that_is_not_there():

@@ -73,41 +73,58 @@ _SHARE = Check("a share from 0 to 1", lambda share: 0 <= share <= 1)
 _INNER_SHARE = Check("a share between 0 and 1", lambda share: 0 < share < 1)
 
 
-def _option(default: Any, text: str, check: Check | None = None) -> Any:  # noqa: ANN401 - whatever the field's type is
-    """A field with the words that `--help` shows for it, and the values that it can have; None is never checked."""
-    return field(default=default, metadata={"help": text, "check": check})
+def option(
+    default: Any,  # noqa: ANN401 - whatever the field's type is
+    text: str,
+    check: Check | None = None,
+    *,
+    panel: str | None = None,
+    repeat: bool = False,
+) -> Any:  # noqa: ANN401
+    """A field of a settings dataclass that becomes an option of a command (`cli/options.py`).
+
+    Args:
+        default: the field's value where nothing is given.
+        text: what `--help` shows.
+        check: the values that the field can have; None, the value, is never checked.
+        panel: the heading in `--help` below which the option stands; None takes the heading of the dataclass.
+        repeat: whether the option of a tuple is given once for each item, in place of commas between them.
+
+    Returns:
+        The field.
+    """
+    shown = {"help": text, "check": check, "repeat": repeat}
+    return field(default=default, metadata=shown if panel is None else {**shown, "panel": panel})
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What to read."""  # also the heading in `--help`
+    """What to read."""
 
-    source: str = _option("sample", "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME.")
-    queries: str | None = _option(None, "A collection in three parts: the queries' file.")
-    corpus: str | None = _option(None, "The documents' file of such a collection.")
-    qrels: str | None = _option(None, "The judgements' file of such a collection: TREC's or BEIR's form.")
-    split: str | None = _option(None, "Which split of a data set from the hub (all).")
-    revision: str | None = _option(None, "Which revision of a data set from the hub (the newest, pinned in the run).")
-    query: str | None = _option(None, "Column with the query (found by its name).")
-    document: str | None = _option(
+    source: str = option("sample", "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME.")
+    queries: str | None = option(None, "A collection in three parts: the queries' file.")
+    corpus: str | None = option(None, "The documents' file of such a collection.")
+    qrels: str | None = option(None, "The judgements' file of such a collection: TREC's or BEIR's form.")
+    split: str | None = option(None, "Which split of a data set from the hub (all).")
+    revision: str | None = option(None, "Which revision of a data set from the hub (the newest, pinned in the run).")
+    query: str | None = option(None, "Column with the query (found by its name).")
+    document: str | None = option(
         None, "Column with the text, several (name,description) or a template ({name}. {brand})."
     )
-    grade: str | None = _option(None, "Column with the relevance grade (found by its name).")
-    document_id: str | None = _option(None, "Column that tells documents apart (their text does).")
-    split_column: str | None = _option(None, "Column with your own split: train, validation or test.")
-    max_records: int | None = _option(None, "Take a seeded subset of this many records.", _at_least(1))
-    threshold: float | None = _option(
+    grade: str | None = option(None, "Column with the relevance grade (found by its name).")
+    document_id: str | None = option(None, "Column that tells documents apart (their text does).")
+    split_column: str | None = option(None, "Column with your own split: train, validation or test.")
+    max_records: int | None = option(None, "Take a seeded subset of this many records.", _at_least(1))
+    threshold: float | None = option(
         None, "Relevant from this grade on (the dip of the grades' histogram).", Check("a finite number", isfinite)
     )
-    grade_range: tuple[float, ...] | None = _option(
+    grade_range: tuple[float, ...] | None = option(
         None,
         "Lowest and highest grade there can be: 1,3 (any).",
         Check("the lowest and the highest grade: 1,3", lambda ends: len(ends) == 2 and -inf < ends[0] < ends[1] < inf),
     )
-    conflicts: str = _option(
-        "mean", "What counts when judgements differ: mean, max, last or error.", _one_of(CONFLICTS)
-    )
-    on_bad_row: str = _option(
+    conflicts: str = option("mean", "What counts when judgements differ: mean, max, last or error.", _one_of(CONFLICTS))
+    on_bad_row: str = option(
         "stop", "What to do with a bad row: stop, or set-aside into data/rejected.parquet.", _one_of(BAD_ROWS)
     )
 
@@ -116,11 +133,11 @@ class DataSettings:
 class SplitSettings:
     """How to split."""
 
-    protocol: str = _option(
+    protocol: str = option(
         "leak-free", "leak-free, by-query, or published (by record, as the original experiment).", _one_of(PROTOCOLS)
     )
-    validation: float = _option(0.1, "Share of the queries to choose on.", _INNER_SHARE)
-    test: float = _option(0.2, "Share of the queries to report on.", _INNER_SHARE)
+    validation: float = option(0.1, "Share of the queries to choose on.", _INNER_SHARE)
+    test: float = option(0.2, "Share of the queries to report on.", _INNER_SHARE)
 
 
 @dataclass(frozen=True)
@@ -128,25 +145,25 @@ class TrainingSettings:
     """How to train."""
 
     # The defaults were chosen on the validation splits of the sample and of real judgements.
-    model: str = _option(DEFAULT_MODEL, "The pretrained model: a folder or a name.")
-    model_sha256: str | None = _option(None, "What its model.safetensors must hash to.")
-    systems: tuple[str, ...] = _option(
+    model: str = option(DEFAULT_MODEL, "The pretrained model: a folder or a name.")
+    model_sha256: str | None = option(None, "What its model.safetensors must hash to.")
+    systems: tuple[str, ...] = option(
         ("mnr", "matryoshka"), "What to train: " + ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE)
     )
-    epochs: int = _option(1, "Passes over the training pairs; 0 prepares and measures without training.", _at_least(0))
-    batch_size: int = _option(16, "Pairs in a batch; each is the others' negative.", _at_least(2))
-    learning_rate: float | None = _option(
+    epochs: int = option(1, "Passes over the training pairs; 0 prepares and measures without training.", _at_least(0))
+    batch_size: int = option(16, "Pairs in a batch; each is the others' negative.", _at_least(2))
+    learning_rate: float | None = option(
         None, "Peak learning rate (5e-5, up to 1.5e-4 where there are few steps).", _POSITIVE
     )
-    warmup: float = _option(
+    warmup: float = option(
         0.1, "Share of the steps that warm up.", Check("a share from 0 up to 1", lambda share: 0 <= share < 1)
     )
-    accumulate: int = _option(1, "Batches whose gradients make one step.", _at_least(1))
-    compute: str = _option(
+    accumulate: int = option(1, "Batches whose gradients make one step.", _at_least(1))
+    compute: str = option(
         "auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.", _one_of(COMPUTE_TYPES)
     )
-    scale: float | None = _option(None, "What similarities are multiplied by before the softmax (20).", _POSITIVE)
-    dimension_weights: tuple[float, ...] | None = _option(
+    scale: float | None = option(None, "What similarities are multiplied by before the softmax (20).", _POSITIVE)
+    dimension_weights: tuple[float, ...] | None = option(
         None,
         "What each width counts in a Matryoshka objective, widest first (1 each; graded: 1, 1/4, 1/16 …).",
         Check(
@@ -154,11 +171,11 @@ class TrainingSettings:
             lambda weights: all(0 <= weight < inf for weight in weights) and any(weights),
         ),
     )
-    validate_every: int | None = _option(
+    validate_every: int | None = option(
         None, "Steps between validations and checkpoints (a third of all, 100 at least).", _at_least(1)
     )
-    patience: int = _option(0, "Validations without a gain after which to stop; 0 never stops.", _at_least(0))
-    report_to: tuple[str, ...] = _option(
+    patience: int = option(0, "Validations without a gain after which to stop; 0 never stops.", _at_least(0))
+    report_to: tuple[str, ...] = option(
         (), "Who else is told of the training: " + ", ".join(REPORTERS) + ".", _distinct(REPORTERS, fewest=0)
     )
 
@@ -168,26 +185,26 @@ class GradedSettings:
     """How `graded` trains, besides."""
 
     # Each default was decided by an ablation on validation data: docs/training.md.
-    codes: tuple[str, ...] = _option(
+    codes: tuple[str, ...] = option(
         (), "Precisions that the documents pass through while training.", _distinct(PRECISIONS[1:], fewest=0)
     )
-    code_share: float = _option(0.5, "Share of the loss that is taken through them.", _SHARE)
-    distil: float = _option(
+    code_share: float = option(0.5, "Share of the loss that is taken through them.", _SHARE)
+    distil: float = option(
         0.0,
         "Weight of learning each width's similarities from the full width's.",
         Check("0 or more", lambda weight: 0 <= weight < inf),
     )
-    hard_negatives: int = _option(
+    hard_negatives: int = option(
         0,
         "Documents that nobody judged but the model ranks high, per row.",
         Check(f"0 to {MOST_NEGATIVES}", lambda count: 0 <= count <= MOST_NEGATIVES),
     )
-    negative_margin: float = _option(
+    negative_margin: float = option(
         0.95,
         "Such a document's similarity, over the positive's, is at most this.",
         Check("a share above 0, at most 1", lambda share: 0 < share <= 1),
     )
-    mixing: tuple[float, ...] = _option(
+    mixing: tuple[float, ...] = option(
         (1.0, 0.75, 0.5, 0.0),
         "Shares of the tuned weights, the rest pretrained, to choose from on validation.",
         Check("shares from 0 to 1", lambda shares: len(shares) > 0 and all(map(_SHARE.holds, shares))),
@@ -198,39 +215,39 @@ class GradedSettings:
 class EvaluationSettings:
     """What to measure."""
 
-    dimensions: tuple[int, ...] | None = _option(
+    dimensions: tuple[int, ...] | None = option(
         None,
         "Widths (the model's, and its 1/2, 1/4 and 1/8).",
         Check("whole numbers from 1 to the model's width", lambda widths: len(widths) > 0 and min(widths) >= 1),
     )
-    precisions: tuple[str, ...] = _option(
+    precisions: tuple[str, ...] = option(
         PRECISIONS, "How vectors are stored: " + ", ".join(PRECISIONS) + ".", _distinct(PRECISIONS)
     )
-    cutoffs: tuple[int, ...] = _option(
+    cutoffs: tuple[int, ...] = option(
         (1, 5, 10, 100),
         f"Where rankings are cut, up to {DEPTH}; {CUTOFF} always is.",
         Check(f"whole numbers from 1 to {DEPTH}", lambda cutoffs: all(1 <= cutoff <= DEPTH for cutoff in cutoffs)),
     )
-    two_stage: tuple[str, ...] | None = _option(
+    two_stage: tuple[str, ...] | None = option(
         None,
         "Shortlist and re-ranking: 48.int8:384.int8 (the narrowest int8, and the widest binary, then the widest int8).",
     )
-    shortlist: int = _option(DEPTH, "Documents that the first of two stages hands on.", _at_least(DEPTH))
-    models: tuple[str, ...] = _option((), "Other models to measure beside: folders or names.")
-    bigger: str = _option(BIGGER_MODEL, "A bigger pretrained model, measured if this machine has it; empty for none.")
-    resamples: int = _option(10_000, "Draws of the bootstrap and of the paired test.", _at_least(100))
+    shortlist: int = option(DEPTH, "Documents that the first of two stages hands on.", _at_least(DEPTH))
+    models: tuple[str, ...] = option((), "Other models to measure beside: folders or names.")
+    bigger: str = option(BIGGER_MODEL, "A bigger pretrained model, measured if this machine has it; empty for none.")
+    resamples: int = option(10_000, "Draws of the bootstrap and of the paired test.", _at_least(100))
 
 
 @dataclass(frozen=True)
 class RecommendationSettings:
     """What counts as not worse."""
 
-    metric: str = _option("recall@10", "What the recommendation goes by.")
-    margin: float = _option(
+    metric: str = option("recall@10", "What the recommendation goes by.")
+    margin: float = option(
         0.01, "How much of it may be lost.", Check("a number between 0 and 1", lambda margin: 0 < margin < 1)
     )
-    max_bytes: int | None = _option(None, "Recommend no vector of more bytes (any).", _at_least(1))
-    min_recall: float | None = _option(
+    max_bytes: int | None = option(None, "Recommend no vector of more bytes (any).", _at_least(1))
+    min_recall: float | None = option(
         None,
         "Recommend no vector with a lower recall@10 on validation (any).",
         Check("a share above 0", lambda recall: 0 < recall <= 1),
@@ -251,7 +268,7 @@ class Settings:
     graded: GradedSettings = field(default_factory=GradedSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     recommendation: RecommendationSettings = field(default_factory=RecommendationSettings)
-    seed: int = _option(42, "Decides split, order and draws.", Check("0 to 4294967295", lambda seed: 0 <= seed < 2**32))
+    seed: int = option(42, "Decides split, order and draws.", Check("0 to 4294967295", lambda seed: 0 <= seed < 2**32))
 
     def __post_init__(self) -> None:
         """Check every range that can be checked without data."""

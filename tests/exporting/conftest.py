@@ -9,7 +9,7 @@ import pytest
 from tables import rows, write_csv
 
 import nestvec
-from nestvec.exporting import export
+from nestvec.exporting.export_model import export
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select
 from nestvec.vectors.codecs import prefix

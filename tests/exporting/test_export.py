@@ -13,7 +13,7 @@ from full_disk import full_from
 from sentence_transformers import SentenceTransformer
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.exporting import export
+from nestvec.exporting.export_model import export
 from nestvec.exporting.targets import calibration_texts
 from nestvec.files import sha256
 from nestvec.models.export_card import read_card

@@ -12,7 +12,8 @@ import pytest
 from tables import THINGS, rows, write_csv
 
 from nestvec.errors import InputError
-from nestvec.indexing.index import Columns, build_index
+from nestvec.indexing.index import build_index
+from nestvec.indexing.settings import Columns
 from nestvec.models.find import find_model
 from nestvec.serving.service import Service, UnknownPointError
 from nestvec.stores.store import Condition

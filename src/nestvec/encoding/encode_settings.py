@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from nestvec.errors import InputError
-from nestvec.settings import _option
+from nestvec.settings import option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,14 +49,14 @@ class EncodeSettings:
         InputError: engine or shard lies outside its range; what depends on the model is checked when it is found.
     """
 
-    column: str | None = _option(None, "The text's column.")
-    id_column: str | None = _option(None, "The id's column (row numbers).")
-    system: str | None = _option(None, "The system; must be named where the run recommends none.")
-    dimension: int | None = _option(None, "The width (as recommended).")
-    precision: str | None = _option(None, "The precision (as recommended).")
-    backend: str = _option("auto", "torch, onnx, openvino, or auto.")
-    compute: str = _option("auto", "float32, bfloat16, or auto.")
-    engine: str = _option("local", "local, or ray for a cluster.")
+    column: str | None = option(None, "The text's column.")
+    id_column: str | None = option(None, "The id's column (row numbers).")
+    system: str | None = option(None, "The system; must be named where the run recommends none.")
+    dimension: int | None = option(None, "The width (as recommended).")
+    precision: str | None = option(None, "The precision (as recommended).")
+    backend: str = option("auto", "torch, onnx, openvino, or auto.")
+    compute: str = option("auto", "float32, bfloat16, or auto.")
+    engine: str = option("local", "local, or ray for a cluster.")
     shard: int = SHARD
 
     def __post_init__(self) -> None:

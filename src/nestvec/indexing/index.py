@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.indexing.filling import Columns, arrived, counted, encoded, measured
+from nestvec.indexing.filling import arrived, counted, encoded, measured
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
+from nestvec.indexing.settings import Columns
 from nestvec.indexing.verify import verify
 from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent

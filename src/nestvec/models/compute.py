@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 from math import ceil
 from pathlib import Path
 
+_LOG = logging.getLogger(__name__)
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
@@ -24,6 +26,7 @@ def use_processors() -> int:
 
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, min(torch.get_num_threads(), _count_allowed(), _count_quota())))
+    _LOG.debug("PyTorch computes in %d threads", torch.get_num_threads())
     return torch.get_num_threads()
 
 

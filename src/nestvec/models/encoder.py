@@ -6,6 +6,7 @@ In float32 all of them return what `SentenceTransformer.encode` does, to a cosin
 from __future__ import annotations
 
 import importlib.util
+import logging
 import platform
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nestvec.models.export_card import Card
     from nestvec.models.find import ModelFolder
 
+_LOG = logging.getLogger(__name__)
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 COMPUTES = ("auto", "float32", "bfloat16")
 _RUNS = {  # what a folder was exported for to what runs it, the first by itself
@@ -153,11 +155,13 @@ def _open_model(model: ModelFolder, dimension: int, backend: str, compute: str) 
     from nestvec.models.graph_encoder import open_graph
 
     if backend == "auto" and _prefers_openvino():
+        _LOG.debug("%s: tried with openvino", model.path)
         try:
             return open_graph(model, dimension, "openvino", compute)
         except InputError:  # modules that cannot be written as a graph, or onnx is missing
             backend = "torch"
     backend = "torch" if backend == "auto" else _choose_backend((backend,), backend)
+    _LOG.debug("%s: run by %s", model.path, backend)
     if backend != "torch":
         return open_graph(model, dimension, backend, compute)
     from nestvec.models.torch_encoder import open_torch

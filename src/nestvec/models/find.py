@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from nestvec.files import read_json, sha256
 
 WEIGHTS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
+_LOG = logging.getLogger(__name__)
 CARD = "nestvec.json"  # beside the weights of a model that nestvec saved: what it is and what its weights hash to
 
 
@@ -92,6 +94,7 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
     for origin, wanted in pins.items():
         if wanted and digest != wanted.lower():
             raise InputError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
+    _LOG.debug("%s: %s, weights with sha256 %s", name, path, digest)
     return ModelFolder(name, path, digest, _read_width(path))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from nestvec.files import read_json, write_json
 from nestvec.models.find import find_model
 from nestvec.models.token_counts import count_tokens
 from nestvec.pipeline.inputs import read_task
-from nestvec.progress import Reporter, Silent
+from nestvec.pipeline.run_arguments import RunSettings, show_settings
+from nestvec.progress import Progress, Reporter, Silent, make_reporter
 from nestvec.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,13 +53,21 @@ class Check:
         return list(self.facts["warnings"])
 
 
-def check(source: str = "sample", out: str | Path | None = None, **options: Any) -> Check:  # noqa: ANN401
+@show_settings(RunSettings)
+def check(
+    source: str = "sample",
+    out: str | Path | None = None,
+    *,
+    progress: Progress = True,
+    **settings: Unpack[RunSettings],
+) -> Check:
     """Validate a data set and describe it.
 
     Args:
         source: `sample`, a file, a folder, or hf:NAME.
         out: a folder for check.json and check.html; None writes nothing.
-        options: settings by name, see `nestvec.settings`.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
+        settings: by name; see `nestvec.settings`.
 
     Returns:
         What was found.
@@ -66,7 +75,8 @@ def check(source: str = "sample", out: str | Path | None = None, **options: Any)
     Raises:
         InputError: the data cannot be used; the message says where and why.
     """
-    return check_settings(Settings.from_flat({"source": source, **options}), None if out is None else Path(out))
+    checked = Settings.from_flat({"source": source, **settings})
+    return check_settings(checked, None if out is None else Path(out), make_reporter(progress))
 
 
 def check_settings(settings: Settings, out: Path | None, reporter: Reporter | None = None) -> Check:

@@ -26,7 +26,7 @@ from nestvec.models.torch_encoder import open_torch
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.run import run_settings
 from nestvec.point import FULL, PRETRAINED, Point, VectorFormat
-from nestvec.progress import Reporter, Silent
+from nestvec.progress import Progress, Reporter, make_reporter
 from nestvec.runs.run import Run
 from nestvec.settings import DataSettings, Settings
 
@@ -79,7 +79,7 @@ def reproduce(
     epochs: int = EPOCHS,
     max_records: int = RECORDS,
     compute: str = "auto",
-    reporter: Reporter | None = None,
+    progress: Progress = True,
 ) -> Reproduction:
     """Run the original experiment, as published and without its leaks.
 
@@ -90,7 +90,7 @@ def reproduce(
         epochs: passes over the training pairs; the original made 30.
         max_records: records that the experiment takes; the original took 25,000.
         compute: `float32` as the original, `bfloat16`, or `auto`.
-        reporter: is told of progress.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
 
     Returns:
         What was found.
@@ -100,7 +100,7 @@ def reproduce(
     """
     if experiment != "home-depot":
         raise InputError(f"the experiment {experiment!r} is not known", "home-depot")
-    reporter, root = reporter or Silent(), Path(out)
+    reporter, root = make_reporter(progress), Path(out)
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the reproduction", file=root)
     recipe = {"epochs": epochs, "max_records": max_records, "compute": compute, **_columns(data or HUB)}

@@ -6,14 +6,16 @@ import csv
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from nestvec.files import write_json, write_text
-from nestvec.progress import Reporter, Silent
+from nestvec.pipeline.run_arguments import show_settings
+from nestvec.progress import Progress, Reporter, Silent, make_reporter
 from nestvec.settings import Settings
 from nestvec.tuning.prepare_study import prepare_study
 from nestvec.tuning.storage import holding_lock
 from nestvec.tuning.study_result import conclude_study
+from nestvec.tuning.tune_arguments import StudySettings
 from nestvec.tuning.tune_settings import TuneSettings
 from nestvec.tuning.workers import run_trials_here, run_trials_in_processes, run_trials_on_ray
 
@@ -42,13 +44,17 @@ class Tuned:
         return str(self.facts["verdict"])
 
 
-def tune(source: str = "sample", out: str | Path = "tuning", **options: Any) -> Tuned:  # noqa: ANN401 - values of settings
+@show_settings(StudySettings, TuneSettings)
+def tune(
+    source: str = "sample", out: str | Path = "tuning", *, progress: Progress = True, **settings: Unpack[StudySettings]
+) -> Tuned:
     """Search for better training settings on validation, and ask test once what they gain.
 
     Args:
         source: as for `run`.
         out: the study's folder; one that was begun with the same settings is continued.
-        options: those of `TuneSettings`, such as `search="tpe"` and `trials=12`, and settings by name.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
+        settings: by name: those of `TuneSettings`, such as `search="tpe"` and `trials=12`, and those of the trials.
 
     Returns:
         The finished study.
@@ -57,9 +63,10 @@ def tune(source: str = "sample", out: str | Path = "tuning", **options: Any) -> 
         InputError: the input, a setting or the space is wrong; nothing was written.
         NestvecError: no trial came to an end.
     """
-    tuning = {name: options.pop(name) for name in list(options) if name in TuneSettings.__dataclass_fields__}
-    settings = Settings.from_flat({"source": source, **options})
-    return run_study(settings, TuneSettings.from_flat(tuning), Path(out))
+    given = {"source": source, **settings}
+    tuning = {name: given.pop(name) for name in list(given) if name in TuneSettings.__dataclass_fields__}
+    shared = Settings.from_flat(given)
+    return run_study(shared, TuneSettings.from_flat(tuning), Path(out), make_reporter(progress))
 
 
 def run_study(settings: Settings, tuning: TuneSettings, root: Path, reporter: Reporter | None = None) -> Tuned:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nestvec.errors import InputError
-from nestvec.settings import _option
+from nestvec.settings import option
 
 DATA_SIZE = "data-size"
 SEARCHES = ("tpe", "random", "grid", DATA_SIZE)
@@ -36,16 +36,16 @@ class TuneSettings:
         where: the file that the space was read from, for messages.
     """
 
-    search: str = _option("tpe", "tpe, random, grid, or data-size for a learning curve.")
-    trials: int | None = _option(None, "How many trials (12; a grid's every point).")
-    aim: str = _option("recall@10", "recall@10, ndcg@10.48.int8, or recall@10,bytes for both.")
-    pruner: str = _option("median", "What stops trials that fall behind: median, hyperband, none.")
-    repeats: int = _option(REPEATS, "Trainings of each size, for data-size.")
+    search: str = option("tpe", "tpe, random, grid, or data-size for a learning curve.")
+    trials: int | None = option(None, "How many trials (12; a grid's every point).")
+    aim: str = option("recall@10", "recall@10, ndcg@10.48.int8, or recall@10,bytes for both.")
+    pruner: str = option("median", "What stops trials that fall behind: median, hyperband, none.")
+    repeats: int = option(REPEATS, "Trainings of each size, for data-size.")
     space: Mapping[str, Any] | None = None
-    storage: str | None = _option(None, "postgresql://user@host:port/database (a file in the folder).")
-    study: str | None = _option(None, "The study's name in a database (the folder's).")
-    workers: int | None = _option(None, "Processes that train at a time (1; with ray one a device).")
-    engine: str = _option("local", "local, or ray for a cluster.")
+    storage: str | None = option(None, "postgresql://user@host:port/database (a file in the folder).")
+    study: str | None = option(None, "The study's name in a database (the folder's).")
+    workers: int | None = option(None, "Processes that train at a time (1; with ray one a device).")
+    engine: str = option("local", "local, or ray for a cluster.")
     where: str = "the settings"
 
     def __post_init__(self) -> None:
