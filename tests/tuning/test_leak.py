@@ -19,7 +19,7 @@ from nestvec.tuning.trial import measure_reference
 from nestvec.tuning.trial_data import hide_test_split
 from nestvec.tuning.tune_settings import TuneSettings
 
-SPACE = {"learning_rate": [5e-5, 3e-4], "scale": [5, 20]}
+SPACE = {"learning_rate": [5e-5, 3e-4]}
 
 
 def split_of(query):

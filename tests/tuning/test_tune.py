@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+from types import SimpleNamespace
 
 import pytest
 from studies import SPACE, counted
@@ -15,6 +16,7 @@ from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.runs.config import read_config
 from nestvec.settings import Settings
+from nestvec.training import train
 from nestvec.tuning.prepare_study import prepare_study
 from nestvec.tuning.trial import measure_reference
 from nestvec.tuning.tune_settings import TuneSettings
@@ -98,7 +100,9 @@ def test_where_every_trial_fails_that_is_the_message(judged, quick, tmp_path):
         nestvec.tune(judged, tmp_path / "t", trials=1, space={"learning_rate": [1e30]}, **quick)
 
 
-def test_two_aims_give_a_frontier(judged, quick, tmp_path, without_runs):
+def test_two_aims_give_a_frontier(judged, quick, tmp_path, without_runs, monkeypatch):
+    untrained = SimpleNamespace(steps=1, learning_rate=1e-4, rows=1, best_step=None, mixed=None)
+    monkeypatch.setattr(train, "train", lambda *_: untrained)  # all trials train the same and differ in their format
     space = {"dimension": [768, 192], "precision": ["float32", "binary"]}
     found = nestvec.tune(judged, tmp_path / "t", search="grid", aim="recall@10,bytes", space=space, **quick).facts
     points = [(trial["bytes_per_vector"], trial["value"]) for trial in found["trials"]]
