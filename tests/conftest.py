@@ -63,6 +63,18 @@ def measured(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def two_models(tmp_path_factory):
+    """The folder of a finished run of MiniLM and a tiny MPNet of another width; nothing is trained."""
+
+    def make(folder):
+        source, tiny = write_csv(folder / "judged.csv", rows(queries=150)), save_tiny_mpnet(folder / "tiny")
+        options = {"resamples": 300, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8,binary"}
+        nestvec.evaluate([str(tiny)], str(source), folder / "run", **options)
+
+    return make_once(tmp_path_factory, "two-models", make) / "run"
+
+
+@pytest.fixture(scope="session")
 def server():
     """The URL of a real PostgreSQL server."""
     with start_server() as url:
