@@ -28,7 +28,8 @@ from pathlib import Path
 import numpy as np
 
 from nestvec.indexing.index import open_index
-from nestvec.runs.delivered import choose
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import select
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
@@ -89,7 +90,7 @@ def answers(run: Path) -> object:
     """How many documents an index holds, and what it finds, scores included."""
     index = open_index(run)
     try:
-        asked = np.asarray(index.delivered.query_vectors()[:ASKED])
+        asked = np.asarray(index.selection.query_vectors[:ASKED])
         hits = index.store.search(asked, 10, exact=True)
         return len(index.store), [
             [(hit.id, round(hit.score, 6), hit.text, dict(hit.fields)) for hit in each] for each in hits
@@ -130,7 +131,7 @@ def main() -> None:
         runs = [folder / "undisturbed", folder / "disturbed"]
         for run in runs:
             shutil.copytree(given.run, run, ignore=shutil.ignore_patterns("index"))
-        texts = choose(runs[0], given.system).catalogue()[1]
+        texts = select(load_run(runs[0]), given.system).run.catalogue.texts
         write_documents(folder / "new.csv", texts, 0, given.documents)
         write_documents(folder / "more.csv", texts, given.documents // 2, given.documents)
         (folder / "gone.txt").write_text("\n".join(f"n{row}" for row in range(0, given.documents, 3)))

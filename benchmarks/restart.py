@@ -24,8 +24,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from nestvec.runs.delivered import of_point
-from nestvec.runs.finished import read_finished
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import open_system
 
 PLAIN = "import sys; from sentence_transformers import SentenceTransformer as M; [M(path) for path in sys.argv[1:]]"
 
@@ -64,8 +64,10 @@ def ask(port: int, over: threading.Event, seen: dict[str, int]) -> None:
 
 def measure(run: Path, rounds: int, clients: int) -> dict[str, Any]:
     """Print a line for each round; returns what the last line says."""
-    finished = read_finished(run)
-    models = [str(of_point(finished, point).model.path) for name, point in finished.full.items() if point.dimension]
+    finished = load_run(run)
+    models = [
+        str(open_system(finished, name).model.path) for name, point in finished.full_width.items() if point.dimension
+    ]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])
     process, _ = started(run, port)

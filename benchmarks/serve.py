@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from nestvec.runs.delivered import of_point
-from nestvec.runs.finished import read_finished
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import open_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,9 +189,9 @@ def show(turns: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Print what was found; returns what the last line says."""
-    finished = read_finished(options.run)
+    finished = load_run(options.run)
     system = finished.chosen.system
-    model = of_point(finished, finished.full[system]).model.path
+    model = open_system(finished, system).model.path
     column = {"queries": "query", "documents": "document"}[options.texts]
     texts = list(dict.fromkeys(pq.read_table(finished.folder.path("records"), columns=[column])[column].to_pylist()))
     with tempfile.TemporaryDirectory(prefix="nestvec-serve-") as held:

@@ -7,6 +7,7 @@ killed run leaves nothing that looks finished. A stage is done when its marker e
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -61,6 +62,27 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         remove(temporary)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to a folder; the lock ends with the process that holds it, however it ends.
+
+    Args:
+        folder: that exists; `.lock` is made in it.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        InputError: another process holds the lock.
+    """
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError("is being written by another process", "one process at a time", file=folder) from error
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,30 @@ FULL = "float32"
 CORRECTION = 2  # bytes that a rotated vector stores besides its numbers: its lean and its factor (vectors/rabitq.py)
 PRETRAINED, BM25 = "pretrained", "bm25"  # systems that every run measures; BM25 has no vectors
 PLAIN, PCA, HYBRID, TWO_STAGE = "plain", "pca", "hybrid", "two-stage"
+
+
+class ReadByName:
+    """A dataclass whose fields can be read as the keys of its JSON form: `row["metrics"]["recall@10"]["value"]`."""
+
+    def keys(self) -> list[str]:
+        """Names of the fields, so that `dict(…)` takes the object."""
+        return [entry.name for entry in fields(self)]  # type: ignore[arg-type] # only dataclasses inherit
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - the field's own type
+        """A field's value.
+
+        Args:
+            name: of the field.
+
+        Returns:
+            The value.
+
+        Raises:
+            KeyError: there is no such field.
+        """
+        if name not in self.keys():
+            raise KeyError(name)
+        return getattr(self, name)
 
 
 @dataclass(frozen=True, order=True)
@@ -61,8 +85,8 @@ class VectorFormat:
         return -(-self.dimension * bits // 8) + (CORRECTION if bits < 8 else 0)
 
 
-@dataclass(frozen=True, order=True)
-class Point:
+@dataclass(frozen=True)
+class Point(ReadByName):
     """One thing that ranks, and what its vectors take.
 
     Attributes:
@@ -75,8 +99,8 @@ class Point:
     """
 
     system: str
-    dimension: int | None = None
-    precision: str | None = None
+    dimension: int | None
+    precision: str | None
     bytes_per_vector: int | None = None
     kind: str = PLAIN
     bytes_scanned: int | None = None
@@ -100,13 +124,13 @@ class Point:
         try:
             return cls.of(system, VectorFormat.parse(".".join(parts)))
         except ValueError:
-            return cls(name)
+            return cls(name, None, None)
 
     @property
-    def format(self) -> VectorFormat | None:
-        """The format of its vectors; None for a system without vectors."""
+    def format(self) -> VectorFormat:
+        """Dimension and precision of the vectors; ValueError for a system without vectors."""
         if self.dimension is None or self.precision is None:
-            return None
+            raise ValueError(f"{self.system} has no vectors")
         return VectorFormat(self.dimension, self.precision)
 
     @property

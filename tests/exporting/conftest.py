@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nestvec.exporting import export
-from nestvec.runs.delivered import choose
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import select
 from nestvec.vectors.codecs import prefix
 
 WIDTHS = {"pretrained": 48, "tiny": 96}
@@ -37,8 +38,8 @@ def evaluated(run):
     """What gives a system's texts and the vectors that were measured of them, read without the code under test."""
 
     def found(system):
-        chosen = choose(run, system, WIDTHS[system], "int8")
-        texts = [*chosen.queries()[1], *chosen.catalogue()[1]]
+        chosen = select(load_run(run), system, WIDTHS[system], "int8")
+        texts = [*chosen.run.queries.texts, *chosen.run.catalogue.texts]
         return texts, prefix(np.load(run / "embeddings" / f"{system}.npy"), WIDTHS[system])
 
     return found

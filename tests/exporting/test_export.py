@@ -19,7 +19,8 @@ from nestvec.exporting.targets import calibration_texts
 from nestvec.files import sha256
 from nestvec.models.card import read_card
 from nestvec.models.find import find_model
-from nestvec.runs.delivered import choose
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import select
 from nestvec.vectors.stored import load_codecs
 
 ALONE = """
@@ -96,7 +97,7 @@ def test_an_export_is_told_by_its_card(exported, run):
     made = exported("tiny", "onnx")
     card = read_card(made.folder)
     assert card == made.card
-    chosen = choose(run, "tiny", 96, "int8")
+    chosen = select(load_run(run), "tiny", 96, "int8")
     assert (card.system, card.dimension, card.full_dimension, card.precision) == ("tiny", 96, 768, "int8")
     assert card.model_sha256 == chosen.model.sha256 == sha256(chosen.model.path / "model.safetensors")
     assert set(card.files) | {"nestvec.json", "README.md"} == {path.name for path in made.folder.iterdir()}
@@ -117,7 +118,7 @@ def test_the_same_export_again_has_the_same_bytes_and_replaces_it(exported, run,
 def test_calibration_reads_training_documents_only(run):
     import pyarrow.parquet as pq
 
-    chosen = choose(run, "tiny", 96, "int8")
+    chosen = select(load_run(run), "tiny", 96, "int8")
     records = pq.read_table(run / "data" / "records.parquet")
     pairs = zip(records["document"].to_pylist(), records["split"].to_pylist(), strict=True)
     elsewhere = {document for document, split in pairs if split != "train"}

@@ -10,7 +10,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from nestvec.exporting.model_card import readme
-from nestvec.runs.delivered import choose
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import select
 
 TARGETS = ("sentence-transformers", "onnx", "openvino")
 
@@ -57,8 +58,9 @@ def test_no_text_of_the_users_data_is_in_it(exported, run):
 
 def test_names_are_shown_and_not_obeyed(exported, run):
     hostile = "x](http://evil)<script>|`*_\n---\nlicense: mit"
-    chosen = choose(run, "tiny", 96, "int8")
-    renamed = replace(chosen, model=replace(chosen.model, name=hostile.replace("/", "")))
+    chosen = select(load_run(run), "tiny", 96, "int8")
+    model = replace(chosen.model, name=hostile.replace("/", ""))
+    renamed = replace(chosen, files=replace(chosen.files, model=model))
     text = readme(renamed, replace(exported("tiny", "onnx").card, prompt='"\n```\n', base=hostile))
     assert "<script>" not in text and "x](http" not in text
     assert ModelCard(text).data.license == "unknown"
@@ -68,11 +70,10 @@ def test_names_are_shown_and_not_obeyed(exported, run):
 
 def test_what_is_recommended_is_said_to_be(exported, run):
     """The recommendation is changed to this very point, as it would be in a run that ships."""
-    card, chosen = exported("tiny", "onnx").card, choose(run, "tiny", 96, "int8")
-    finished = chosen.finished
+    card, chosen = exported("tiny", "onnx").card, select(load_run(run), "tiny", 96, "int8")
     for point, words in (
         (chosen.point, "This is what the run recommends."),
         (replace(chosen.point, dimension=48), r"**This is not what the run recommends**, which is tiny.48.int8."),
     ):
-        shipped = replace(finished, recommendation=replace(finished.recommendation, point=point))
-        assert words in readme(replace(chosen, finished=shipped), card)
+        vars(chosen.run)["recommendation"] = replace(chosen.run.recommendation, point=point)
+        assert words in readme(chosen, card)

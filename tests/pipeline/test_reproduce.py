@@ -12,10 +12,12 @@ import pytest
 from tables import THINGS
 from tiny_mpnet import save_tiny_mpnet
 
+import nestvec
 from nestvec.errors import InputError
 from nestvec.pipeline import reproducing
 from nestvec.pipeline.inputs import read_task
 from nestvec.pipeline.reproducing import PUBLISHED, reproduce, settings_for
+from nestvec.report.content import read_content
 
 ROWS = 74_067
 GRADES = (1.0, 1.33, 1.67, 2.0, 2.33, 2.5, 2.67, 3.0)
@@ -150,3 +152,12 @@ def test_an_unknown_experiment_or_no_hub_is_said(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="huggingface"):
         reproduce("home-depot", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_published_protocol_s_report_shows_the_queries_texts(reproduced):
+    """Every record is a query of its own there, named by its row: r17."""
+    run = nestvec.load_run(reproduced.folder / "published")
+    texts = set(pq.read_table(run.folder.path("records"))["query"].to_pylist())
+    changes = read_content(run).changes
+    shown = [change.query for change in (*changes.gained, *changes.lost)]
+    assert shown and set(shown) <= texts

@@ -16,6 +16,7 @@ from nestvec.report import write_report
 from nestvec.report.content import read_content
 from nestvec.report.html import render
 from nestvec.runs.folder import RunFolder
+from nestvec.runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ def browser() -> Iterator[Browser]:
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run of the sample that ends with a recommendation."""
     folder = write_run(tmp_path_factory.mktemp("shipped") / "run")
-    write_report(folder)
+    write_report(Run(folder))
     return folder
 
 
@@ -42,7 +43,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run on somebody's own data that ends with "do not ship"."""
     folder = write_run(tmp_path_factory.mktemp("stopped") / "run", ship=False, synthetic=False)
-    write_report(folder)
+    write_report(Run(folder))
     return folder
 
 
@@ -51,7 +52,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run of four trained systems, one with a long name, that recommends `graded`."""
     trained = ("mnr", "matryoshka", "cosine-matryoshka", "graded")
     folder = write_run(tmp_path_factory.mktemp("crowded") / "run", trained=trained)
-    write_report(folder)
+    write_report(Run(folder))
     return folder
 
 
@@ -78,7 +79,7 @@ def rendered(changed_run: RunFolder) -> Callable[[str, Callable[[dict], object]]
         value = json.loads(path.read_text(encoding="utf-8"))
         change(value)
         path.write_text(json.dumps(value), encoding="utf-8")
-        return Page.parse(render(read_content(changed_run), BLANK))
+        return Page.parse(render(read_content(Run(changed_run)), BLANK))
 
     return edit
 
@@ -88,7 +89,7 @@ def broad(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run with six precisions, two full widths, systems made of others, and all metrics."""
     folder = write_run(tmp_path_factory.mktemp("broad") / "run")
     broaden(folder)
-    write_report(folder)
+    write_report(Run(folder))
     return folder
 
 

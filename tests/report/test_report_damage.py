@@ -13,6 +13,7 @@ import pytest
 
 from nestvec.errors import InputError
 from nestvec.report import write_report
+from nestvec.runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ FILES = (
 
 def refused(folder: RunFolder) -> InputError:
     with pytest.raises(InputError) as caught:
-        write_report(folder)
+        write_report(Run(folder))
     assert caught.value.exit_code == 2
     assert not folder.path("report").exists() and not folder.path("figures").exists()
     return caught.value
@@ -101,7 +102,7 @@ def put(new: object, *path: Any) -> Callable[[Any], None]:
         ("results", put(float("nan"), "surface", 1, "metrics", "mrr@10", "low"), "low is nan"),
         ("results", put(True, "surface", 1, "queries"), "surface[1].queries is True"),
         ("results", put({}, "comparisons"), "comparisons is {}"),
-        ("results", put([], "surface"), "no test row for 'pretrained'"),
+        ("results", put([], "surface"), "nothing was measured on test"),
         ("recommendation", put("recall@20", "metric"), "names the metric 'recall@20'"),
         ("recommendation", drop("reason"), "reason is missing"),
         ("recommendation", put({"system": "mnr"}, "point"), "point.dimension is missing"),

@@ -21,6 +21,7 @@ from nestvec.report.drawing import INK
 from nestvec.report.figures import draw_figures
 from nestvec.report.heatmap import FAINT, FULL, HUE, figure_names
 from nestvec.runs.folder import RunFolder
+from nestvec.runs.run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.mark.parametrize("system", WIDTHS)
 def test_heat_map_says_value_and_bytes_of_every_cell(broad: RunFolder, system: str) -> None:
-    name = figure_names(read_content(broad))[system]
+    name = figure_names(read_content(Run(broad)))[system]
     texts = [one.text for one in ElementTree.parse(broad.path("figures") / f"{name}.svg").iter(f"{SVG}text")]
     expected = []
     for width in WIDTHS[system]:
@@ -49,7 +50,7 @@ def test_heat_map_says_value_and_bytes_of_every_cell(broad: RunFolder, system: s
 
 def test_the_better_the_stronger_and_the_recommended_cell_has_a_frame(broad: RunFolder) -> None:
     found: list[tuple[float, float]] = []
-    for system, name in figure_names(read_content(broad)).items():
+    for system, name in figure_names(read_content(Run(broad))).items():
         text = (broad.path("figures") / f"{name}.svg").read_text(encoding="utf-8")
         shades = [float(shade) for shade in re.findall(rf'style="fill: {HUE}; opacity: ([\d.]+)', text)]
         values = [recall(system, width, precision) for width in WIDTHS[system] for precision in PRECISIONS]
@@ -92,7 +93,7 @@ def test_no_two_systems_share_a_figure(broad: RunFolder, tmp_path: Path) -> None
         row["system"] = {"=wide": "a.b", "mnr": "A b"}.get(row["system"], row["system"])
     copy.path("results").unlink()
     copy.path("results").write_text(json.dumps(told), encoding="utf-8")
-    content = read_content(copy)
+    content = read_content(Run(copy))
     names = [name.lower() for name in figure_names(content).values()]
     assert len(names) == len(set(names)) == 4
     assert set(figure_names(content).values()) <= set(draw_figures(content, tmp_path / "figures"))

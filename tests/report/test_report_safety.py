@@ -19,6 +19,7 @@ from report_world import MARKUP
 from nestvec.report import write_report
 from nestvec.report.content import read_content
 from nestvec.report.html import render
+from nestvec.runs.run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,7 @@ def test_every_free_text_is_escaped(changed_run: RunFolder) -> None:
     nasty = json.dumps(NASTY)
     text = config.read_text(encoding="utf-8")
     config.write_text(f"{nasty} = {nasty}\n{text}{nasty} = {nasty}\n", encoding="utf-8")
-    page = Page.parse(render(read_content(changed_run), BLANK))
+    page = Page.parse(render(read_content(Run(changed_run)), BLANK))
     assert len(page.root.find("script")) == 1
     assert not page.root.find("img") and not page.misnested
     assert not [element for element in page.elements if any(name.startswith("on") for name in element.attributes)]
@@ -115,7 +116,7 @@ def test_only_our_script_may_run(page: Page) -> None:
 
 
 def test_same_files_give_the_same_bytes(shipped: RunFolder, tmp_path: Path, changed_run: RunFolder) -> None:
-    write_report(changed_run)  # the same files elsewhere
+    write_report(Run(changed_run))  # the same files elsewhere
     written = [*shipped.path("figures").iterdir(), *shipped.path("tables").iterdir()]
     for name in ["report.html", *(str(path.relative_to(shipped.root)) for path in written)]:
         assert (changed_run.root / name).read_bytes() == (shipped.root / name).read_bytes()

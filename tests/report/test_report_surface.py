@@ -20,6 +20,7 @@ from report_page import BLANK, Page
 from nestvec.report.content import read_content
 from nestvec.report.html import render
 from nestvec.runs.folder import RunFolder
+from nestvec.runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,7 @@ def altered(broad: RunFolder, tmp_path: Path) -> Callable[[str, Callable[[dict[s
         copy.path(name).write_text(json.dumps(told), encoding="utf-8")
         names = [row["system"] for row in read(copy, "results")["surface"]]
         drawings = BLANK | {f"surface_{re.sub('[^a-z0-9]', '_', name)}": "<svg viewBox='0 0 1 1'/>" for name in names}
-        return Page.parse(render(read_content(copy), drawings))
+        return Page.parse(render(read_content(Run(copy)), drawings))
 
     return edit
 

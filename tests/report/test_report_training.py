@@ -13,13 +13,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from nestvec.report.trainings import Training
 from report_page import LEARNING, Page
 
 from nestvec.report import words, write_report
 from nestvec.report.drawing import STYLES
 from nestvec.report.figures import style_places
 from nestvec.report.learning import MOST, draw_loss, relative, running_mean
-from nestvec.report.trainings import Training
+from nestvec.runs.run import Run
 from nestvec.settings import TRAINABLE
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def changed(folder: RunFolder, name: str, change: Callable[[Any], object]) -> Pa
     value = json.loads(path.read_text(encoding="utf-8"))
     change(value)
     path.write_text(json.dumps(value), encoding="utf-8")
-    return Page.read(write_report(folder))
+    return Page.read(write_report(Run(folder)))
 
 
 def test_a_run_of_before_has_its_report_without_the_section(changed_run: RunFolder) -> None:

@@ -14,6 +14,7 @@ from report_page import FIGURES, MAPS, Page
 from nestvec.report.content import read_content
 from nestvec.report.figures import draw_figures
 from nestvec.report.html import render
+from nestvec.runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +125,7 @@ def test_without_training(rendered: Rendered, changed_run: RunFolder, tmp_path: 
     assert "From pretrained at 384 dimensions in float32 to bm25" in page.text
     assert "Against the pretrained model" not in page.text, "nothing is compared with itself"
     assert "candidate:" not in page.text, "the gate compared the pretrained model, not BM25, with its rivals"
-    assert set(draw_figures(read_content(changed_run), tmp_path / "figures")) == {"differences", *FIGURES} - set(
+    assert set(draw_figures(read_content(Run(changed_run)), tmp_path / "figures")) == {"differences", *FIGURES} - set(
         MAPS[1:]
     )
 
@@ -150,7 +151,7 @@ def test_a_system_without_some_dimensions(rendered: Rendered, changed_run: RunFo
     assert "Systems that were not measured at full width" not in page.text
     cells = page.table("numbers-recall@10")["mnr"]
     assert [cell == "\u2013" for cell in cells] == [True, False, False, True]
-    draw_figures(read_content(changed_run), tmp_path / "figures")
+    draw_figures(read_content(Run(changed_run)), tmp_path / "figures")
 
 
 def test_a_system_in_codes_only(rendered: Rendered) -> None:
@@ -176,7 +177,7 @@ def test_other_systems_and_precisions(rendered: Rendered, changed_run: RunFolder
 
     page = rendered("results", change)
     assert list(page.table("comparison-table")) == ["pretrained", "mnr", "matryoshka", "graded", "bm25"]
-    drawings = draw_figures(read_content(changed_run), tmp_path / "figures")
+    drawings = draw_figures(read_content(Run(changed_run)), tmp_path / "figures")
     assert "graded" in drawings["recall_by_dimension"] and "binary" in drawings["recall_by_bytes"]
 
 
@@ -190,7 +191,7 @@ def test_continuous_grades_are_binned(rendered: Rendered, changed_run: RunFolder
     assert len(rows) == 30
     assert sum(int(cell) for row in rows for cell in row[1:]) == 3 * 401
     assert sum(int(row[2]) for row in rows) == 3 * sum(round(1000 * 2 * place / 400) >= 1500 for place in range(401))
-    draw_figures(read_content(changed_run), tmp_path / "figures")
+    draw_figures(read_content(Run(changed_run)), tmp_path / "figures")
 
 
 def test_one_width_only(rendered: Rendered, changed_run: RunFolder, tmp_path: Path) -> None:
@@ -199,5 +200,5 @@ def test_one_width_only(rendered: Rendered, changed_run: RunFolder, tmp_path: Pa
 
     rendered("recommendation", lambda made: made.update(point={**made["reference"], "precision": "int8"}))
     rendered("results", change)
-    content = read_content(changed_run)
+    content = read_content(Run(changed_run))
     assert "Ship" in render(content, draw_figures(content, tmp_path / "figures"))

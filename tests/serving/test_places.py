@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from nestvec.runs.finished import read_finished
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import open_system
 from nestvec.serving import places
 from nestvec.serving.places import Place, Places
-from nestvec.serving.points import Points
-from nestvec.serving.systems import System
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import tie_order, top_k
 
@@ -43,7 +42,7 @@ def answers(service, point, queries, k=100):
 
 
 def test_every_point_answers_every_test_query_as_it_was_measured(shop, service):
-    points = [point for measured in Points(read_finished(shop)).measured.values() for point in measured]
+    points = [point for measured in load_run(shop).systems.values() for point in measured]
     queries = asked(shop)
     assert len(points) == 3 * 9 + 1  # three systems at three widths and precisions, and BM25
     assert len(queries) > 20
@@ -115,11 +114,10 @@ def made(monkeypatch):
 @pytest.fixture
 def of_shop(shop):
     """Makes the places of the pretrained model with a budget, and gives its points."""
-    finished = read_finished(shop)
-    points = Points(finished).measured["pretrained"]
-    system = System.read(finished, points)
-    order = np.arange(len(system.documents))
-    return points, lambda budget: Places(order, {"pretrained": system.documents}, {"pretrained": system.codecs}, budget)
+    run = load_run(shop)
+    files = open_system(run, "pretrained")
+    order, vectors = np.arange(len(run.catalogue)), {"pretrained": files.document_vectors}
+    return run.systems["pretrained"], lambda budget: Places(order, vectors, {"pretrained": files.codecs}, budget)
 
 
 def test_a_budget_lets_go_of_what_was_used_least_lately(of_shop, made):

@@ -114,7 +114,8 @@ def index(
 ) -> None:
     """Build an index of what was measured, keep it up to date, or verify it."""
     from nestvec.indexing.filling import Columns
-    from nestvec.indexing.index import EMBEDDED, build_index, is_built, open_index
+    from nestvec.indexing.index import build_index, is_built, open_index
+    from nestvec.indexing.location import EMBEDDED
 
     columns = Columns(document, document_id, fields.split(",") if fields else None)
     building = not (upsert or delete or verify) or bool(system or dimension or precision or shortlist or documents)

@@ -54,11 +54,11 @@ def run(
 
 def _conclude(finished: Run, kept: bool, strict: bool) -> None:
     """Say what came out, and where it is told in full."""
-    typer.echo(finished.recommendation["reason"])
+    typer.echo(finished.recommendation.reason)
     if kept:
         typer.echo(f"The report: {finished.folder.path('report')}")
     if strict and not finished.ships:
-        raise GateClosedError(finished.recommendation["reason"])
+        raise GateClosedError(finished.recommendation.reason)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def evaluate(
 
     with stoppable(), Terminal() as terminal, kept_or_not(folder) as place:
         finished = run_settings(settings, place, terminal)
-        print_surface(finished.results, Console(highlight=False))
+        print_surface(finished, Console(highlight=False))
         _conclude(finished, folder is not None, strict)
 
 

@@ -5,14 +5,16 @@ Texts of the data are left to the page; the little that is shown of them cannot 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from nestvec.errors import printable
+from nestvec.point import PLAIN
 from nestvec.report.check import counted, headline, leaked, read_checked, threshold
 from nestvec.report.html import count, grades, interval, number, percent, plain, signed
+from nestvec.runs.schema import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from nestvec.pipeline.checking import Check
     from nestvec.pipeline.comparing import RunComparison
     from nestvec.report.checked import Checked, Spread
+    from nestvec.runs.run import Run
     from nestvec.runs.schema import Bar
     from nestvec.stores.store import Hit
 
@@ -66,23 +69,21 @@ def print_check(found: Check, console: Console) -> None:
         part(checked, _Page(console))
 
 
-def print_surface(results: dict[str, Any], console: Console) -> None:
+def print_surface(run: Run, console: Console) -> None:
     """Print every point on the test split, by system and falling bytes.
 
     Args:
-        results: what `results.json` holds.
+        run: the run.
         console: where to; its width is used up to 80 columns.
     """
-    rows = [row for row in results["surface"] if row["split"] == "test" and row["kind"] == "plain"]
-    metrics = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
+    rows = [row for row in run.points.values() if row.kind == PLAIN]
     page = _Page(console)
-    page.say(f"{count(rows[0]['queries'])} test queries, {count(rows[0]['documents'])} documents", "bold")
+    page.say(f"{count(rows[0].queries)} test queries, {count(rows[0].documents)} documents", "bold")
     lines = []
-    for row in sorted(rows, key=lambda row: (row["system"], -(row["bytes_per_vector"] or 0), -(row["dimension"] or 0))):
-        place = "" if row["dimension"] is None else f" {row['dimension']} {row['precision']}"
-        found = [number(row["metrics"][metric]["value"]) for metric in metrics]
-        lines.append((f"{row['system']}{place}", count(row["bytes_per_vector"]), *found))
-    page.table(("", "bytes", *metrics), lines)
+    for row in sorted(rows, key=lambda row: (row.system, -row.bytes, -(row.dimension or 0))):
+        name = row.system if row.dimension is None else f"{row.system} {row.dimension} {row.precision}"
+        lines.append((name, count(row.bytes_per_vector), *(number(row.metrics[metric].value) for metric in METRICS)))
+    page.table(("", "bytes", *METRICS), lines)
 
 
 def print_comparison(found: RunComparison, console: Console) -> None:

@@ -11,8 +11,9 @@ from nestvec.models.card import CODEC, is_export, read_card
 from nestvec.models.encoder import width_of
 from nestvec.models.find import find_model
 from nestvec.point import PRECISIONS
-from nestvec.runs.delivered import choose
 from nestvec.runs.folder import LAYOUT
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import select
 from nestvec.vectors.codecs import Float16, Float32
 from nestvec.vectors.stored import load_codecs
 
@@ -64,9 +65,9 @@ def find_target(
         raise InputError(f"--precision is {precision!r}", f"one of {', '.join(PRECISIONS)}")
     path = Path(model)
     if (path / LAYOUT["results"]).is_file() or (path / LAYOUT["config"]).is_file():
-        found = choose(path, system, dimension, precision)
-        point = found.point
-        return Target(found.model.path, found.model.sha256, found.dimension, point.precision or "", found.codec, "run")
+        chosen = select(load_run(path), system, dimension, precision)
+        weights = chosen.model
+        return Target(weights.path, weights.sha256, chosen.dimension, chosen.format.precision, chosen.codec, "run")
     if system is not None:
         raise InputError(f"--system {system} is given", "a run's folder to go with it", file=model)
     if is_export(path):

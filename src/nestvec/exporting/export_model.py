@@ -18,7 +18,8 @@ from nestvec.models.find import WEIGHTS as WEIGHTS_FILE
 from nestvec.models.graph import OUTPUT, default_prompt, input_names
 from nestvec.models.load import load_model
 from nestvec.progress import Reporter, Silent
-from nestvec.runs.delivered import choose
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import select
 from nestvec.vectors.stored import save_codecs
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.runs.delivered import Delivered
+    from nestvec.runs.selection import Selection
 
 _GRAPHS = ("onnx", "openvino")  # targets that are run by the backend of their name
 _ENDLESS = 10**9  # tokens: what tokenizers say that have no limit
@@ -92,7 +93,7 @@ def export(
     reporter, out = reporter or Silent(), Path(out)
     _refuse_unknown(to, weights)
     _refuse_foreign(out)
-    chosen = choose(Path(run), system, dimension, precision)
+    chosen = select(load_run(run), system, dimension, precision)
     model = load_model(chosen.model)
     card = _card(chosen, model, to, weights)
     try:
@@ -134,7 +135,7 @@ def _refuse_foreign(out: Path) -> None:
         raise InputError("holds files that no export made", "a new or empty folder, or an earlier export", file=out)
 
 
-def _card(chosen: Delivered, model: SentenceTransformer, to: str, weights: str) -> Card:
+def _card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
     """What is known before anything is written."""
     length = model.get_max_seq_length()
     return Card(
@@ -143,7 +144,7 @@ def _card(chosen: Delivered, model: SentenceTransformer, to: str, weights: str) 
         base=find_origin(chosen).name,
         dimension=chosen.dimension,
         full_dimension=chosen.model.width,
-        precision=chosen.point.precision or "float32",
+        precision=chosen.format.precision,
         weights=weights,
         max_length=length if isinstance(length, int) and length < _ENDLESS else None,
         pad_id=getattr(model.tokenizer, "pad_token_id", None) or 0,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nestvec.exporting.origin import find_origin
 from nestvec.exporting.snippets import installed, snippet
-from nestvec.files import read_json
+from nestvec.point import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
     from nestvec.exporting.origin import Origin
     from nestvec.models.card import Card
-    from nestvec.runs.delivered import Delivered
+    from nestvec.runs.schema import Row
+    from nestvec.runs.selection import Selection
 
 README = "README.md"
 _SHOWN = ("recall@10", "mrr@10", "ndcg@10")
 _LIBRARIES = {"sentence-transformers": "sentence-transformers", "onnx": "onnx", "openvino": "openvino"}
 
 
-def write_readme(path: Path, chosen: Delivered, card: Card) -> None:
+def write_readme(path: Path, chosen: Selection, card: Card) -> None:
     """Write the model card.
 
     Args:
@@ -40,7 +41,7 @@ def write_readme(path: Path, chosen: Delivered, card: Card) -> None:
     path.write_text(readme(chosen, card), encoding="utf-8")
 
 
-def readme(chosen: Delivered, card: Card) -> str:
+def readme(chosen: Selection, card: Card) -> str:
     """The model card's text.
 
     Args:
@@ -54,8 +55,7 @@ def readme(chosen: Delivered, card: Card) -> str:
         InputError: a file of the run is missing or damaged.
     """
     origin = find_origin(chosen)
-    surface = [row for row in read_json(chosen.folder.path("results"))["surface"] if row["split"] == "test"]
-    here = next(row for row in surface if _name(row) == chosen.point.name)
+    here = chosen.run.points[chosen.point.name]
     parts = [
         _header(card, origin, here),
         f"# {_escaped(card.system)}, {card.dimension} dimensions",
@@ -65,7 +65,7 @@ def readme(chosen: Delivered, card: Card) -> str:
         "## Is it worth shipping?",
         _advice(chosen),
         "## What was measured",
-        _measured(surface, chosen),
+        _measured(chosen),
         "## Data and split",
         _data(chosen),
         "## Agreement of this export with what was measured",
@@ -78,12 +78,12 @@ def readme(chosen: Delivered, card: Card) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _header(card: Card, origin: Origin, here: dict[str, Any]) -> str:
+def _header(card: Card, origin: Origin, here: Row) -> str:
     """The YAML that the hub reads; strings as JSON, which is YAML."""
     metrics = [
-        f"      - {{type: {json.dumps(name)}, value: {here['metrics'][name]['value']:.4f}}}"
+        f"      - {{type: {json.dumps(name)}, value: {here.metrics[name].value:.4f}}}"
         for name in _SHOWN
-        if name in here["metrics"]
+        if name in here.metrics
     ]
     lines = [
         "---",
@@ -126,11 +126,9 @@ def _use(card: Card) -> str:
     )
 
 
-def _advice(chosen: Delivered) -> str:
+def _advice(chosen: Selection) -> str:
     """What the run recommends, and whether this is it."""
-    found = read_json(chosen.folder.path("recommendation"))
-    told = _escaped(str(found.get("reason", "")))
-    recommended = chosen.finished.recommendation.point
+    recommended, told = chosen.run.recommendation.point, _escaped(chosen.run.recommendation.reason)
     if recommended is None:
         return f"**The run says: do not ship.** {told} This export was asked for by name all the same."
     if recommended.name == chosen.point.name:
@@ -138,43 +136,43 @@ def _advice(chosen: Delivered) -> str:
     return f"**This is not what the run recommends**, which is {_escaped(recommended.name)}. {told}"
 
 
-def _measured(surface: Sequence[dict[str, Any]], chosen: Delivered) -> str:
+def _measured(chosen: Selection) -> str:
     """The system's every point, and the others at full width."""
-    widest = {point.name for point in chosen.finished.full.values()}
+    widest = {point.name for point in chosen.run.full_width.values()}
     rows = [
         row
-        for row in surface
-        if row.get("kind", "plain") == "plain" and (row["system"] == chosen.point.system or _name(row) in widest)
+        for row in chosen.run.points.values()
+        if row.kind == PLAIN and (row.system == chosen.point.system or row.name in widest)
     ]
-    shown = [name for name in _SHOWN if all(name in row["metrics"] for row in rows)]
+    shown = [name for name in _SHOWN if all(name in row.metrics for row in rows)]
     table = [["", "system", "dimension", "precision", "bytes", *shown]]
     for row in rows:
-        this = "→" if _name(row) == chosen.point.name else ""
-        place = [_escaped(row["system"]), row["dimension"], row["precision"], row["bytes_per_vector"]]
-        table.append([this, *("" if value is None else str(value) for value in place), *_figures(row, shown)])
+        this = "→" if row.name == chosen.point.name else ""
+        cells = [_escaped(row.system), row.dimension, row.precision, row.bytes_per_vector]
+        table.append([this, *("" if value is None else str(value) for value in cells), *_figures(row, shown)])
     first = rows[0]
     told = (
-        f"On {first['queries']:,} test queries over {first['documents']:,} documents, with 95 % intervals; the arrow "
+        f"On {first.queries:,} test queries over {first.documents:,} documents, with 95 % intervals; the arrow "
         "marks this export's point. Queries are in float32, documents at the precision given."
     )
     return f"{told}\n\n{_table(table)}"
 
 
-def _figures(row: dict[str, Any], names: Sequence[str]) -> list[str]:
+def _figures(row: Row, names: Sequence[str]) -> list[str]:
     """A row's metrics with their intervals."""
-    values = (row["metrics"][name] for name in names)
-    return [f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]" for value in values]
+    measures = (row.metrics[name] for name in names)
+    return [f"{each.value:.3f} [{each.low:.3f}, {each.high:.3f}]" for each in measures]
 
 
-def _data(chosen: Delivered) -> str:
+def _data(chosen: Selection) -> str:
     """How the data was split, and what of the test is seen in training."""
-    found = read_json(chosen.folder.path("audit"))
-    counts = [["", *found["queries"]]]
+    audit = chosen.run.audit
+    counts = [["", *audit.queries]]
     for name in ("queries", "records", "documents"):
-        counts.append([name, *(f"{found[name].get(split, 0):,}" for split in found["queries"])])
-    leaks = "\n".join(f"- {_escaped(name)}: {count:,}" for name, count in found["leaks"].items())
+        counts.append([name, *(f"{audit[name].get(split, 0):,}" for split in audit.queries)])
+    leaks = "\n".join(f"- {_escaped(name)}: {count:,}" for name, count in audit.leaks.items())
     return (
-        f"Split protocol: {_escaped(str(found['protocol']))}. Choices were made on validation, figures are of the test "
+        f"Split protocol: {_escaped(audit.protocol)}. Choices were made on validation, figures are of the test "
         f"split.\n\n{_table(counts)}\n\nLeak audit, by texts that say the same:\n\n{leaks}"
     )
 
@@ -191,11 +189,11 @@ def _parity(card: Card) -> str:
     )
 
 
-def _limits(card: Card, here: dict[str, Any]) -> str:
+def _limits(card: Card, here: Row) -> str:
     """What it is for and what it is not."""
     lines = [
         "- For search over texts like those it was measured on: the figures hold for that catalogue and its queries.",
-        f"- {here['queries']:,} test queries were asked; intervals say how much other queries may differ.",
+        f"- {here.queries:,} test queries were asked; intervals say how much other queries may differ.",
         "- A document that nobody judged counts as not relevant, so the figures are low rather than high.",
         "- Other languages, other kinds of text and other tasks than search were not measured.",
         f"- Vectors of another model or another dimension cannot be compared with these {card.dimension} numbers.",
@@ -211,11 +209,6 @@ def _licence(origin: Origin) -> str:
     if origin.licence:
         return f"{_escaped(origin.name)} is under {origin.licence}; what was trained on your data is yours to decide."
     return f"The licence of {_escaped(origin.name)} is not known here: look it up before you pass this on."
-
-
-def _name(row: dict[str, Any]) -> str:
-    """As points are named."""
-    return row["system"] if row["dimension"] is None else f"{row['system']}.{row['dimension']}.{row['precision']}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ from nestvec.files import read_json
 from nestvec.models.find import CARD, PINNED
 
 if TYPE_CHECKING:
-    from nestvec.runs.delivered import Delivered
+    from nestvec.runs.selection import Selection
 
 _LICENCES = {  # of models whose weights are pinned: a name alone proves nothing
     "sentence-transformers/all-MiniLM-L6-v2": "apache-2.0",
@@ -34,7 +34,7 @@ class Origin:
     trained: bool
 
 
-def find_origin(chosen: Delivered) -> Origin:
+def find_origin(chosen: Selection) -> Origin:
     """Look it up by the weights' hash.
 
     Args:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.progress import Reporter
-    from nestvec.runs.delivered import Delivered
+    from nestvec.runs.selection import Selection
 
     Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -106,7 +106,7 @@ class Parity:
             )
 
 
-def measure(chosen: Delivered, encode: Encode, weights: str, reporter: Reporter) -> Parity:
+def measure(chosen: Selection, encode: Encode, weights: str, reporter: Reporter) -> Parity:
     """Encode documents and test queries with an export and compare.
 
     Args:
@@ -118,14 +118,13 @@ def measure(chosen: Delivered, encode: Encode, weights: str, reporter: Reporter)
     Returns:
         The figures.
     """
-    rng = np.random.default_rng(0)
-    ids, texts = chosen.catalogue()
-    query_ids, query_texts, _ = chosen.queries()
-    asked = _drawn(rng, [row for row, query in enumerate(query_ids) if query in chosen.judged], QUERIES)
+    run, rng = chosen.run, np.random.default_rng(0)
+    ids, texts, query_ids, query_texts = run.catalogue.ids, run.catalogue.texts, run.queries.ids, run.queries.texts
+    asked = _drawn(rng, [row for row, query in enumerate(query_ids) if query in run.answerable], QUERIES)
     documents = _drawn(rng, range(len(ids)), max(TEXTS // 2, TEXTS - len(asked)))
     mine = _encoded(encode, [*(query_texts[row] for row in asked), *(texts[row] for row in documents)], reporter)
-    before = prefix(np.asarray(chosen.query_vectors()[asked]), chosen.dimension)
-    wanted = np.concatenate([before, prefix(np.asarray(chosen.vectors()[documents]), chosen.dimension)])
+    before = prefix(np.asarray(chosen.query_vectors[asked]), chosen.dimension)
+    wanted = np.concatenate([before, prefix(np.asarray(chosen.document_vectors[documents]), chosen.dimension)])
     if mine.shape != wanted.shape:
         raise NestvecError(f"the exported model gives vectors of {mine.shape[1]} numbers, not {wanted.shape[1]}")
     cosines = np.einsum("ij,ij->i", mine, wanted, dtype=np.float64)
@@ -133,19 +132,24 @@ def measure(chosen: Delivered, encode: Encode, weights: str, reporter: Reporter)
     cosines = np.where(exact, 1.0, cosines)
     order = tie_order(ids)
     codes = _codes(chosen, order)
-    found, was = (
+    exported, measured = (
         order[top_k(queries, codes, CUTOFF, chosen.codec.decode)[0]] for queries in (mine[: len(asked)], before)
     )
-    ranked, before_ranked = (
-        {query_ids[query]: [ids[row] for row in rows] for query, rows in zip(asked, each, strict=True)}
-        for each in (found, was)
-    )
-    same = [len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, was, strict=True)]
-    relevant_from = chosen.finished.results.relevant_from
+    recalls = []
+    for rows in (exported, measured):
+        rankings = {query_ids[query]: [ids[row] for row in ranked] for query, ranked in zip(asked, rows, strict=True)}
+        recalls.append(mean_recall(rankings, run.answerable, run.results.relevant_from, CUTOFF))
+    same = [len(np.intersect1d(a, b)) / len(b) for a, b in zip(exported, measured, strict=True)]
     return Parity(
-        weights, len(mine), len(asked), float(cosines.min()), float(cosines.mean()),
-        mean_recall(ranked, chosen.judged, relevant_from, CUTOFF), mean_recall(before_ranked, chosen.judged, relevant_from, CUTOFF), float(np.mean(same)) if same else 1.0,
-    )  # fmt: skip
+        weights=weights,
+        texts=len(mine),
+        queries=len(asked),
+        cosine_least=float(cosines.min()),
+        cosine_mean=float(cosines.mean()),
+        recall=recalls[0],
+        recall_before=recalls[1],
+        agreement=float(np.mean(same)) if same else 1.0,
+    )
 
 
 def _drawn(rng: np.random.Generator, rows: Sequence[int], count: int) -> NDArray[np.int64]:
@@ -165,9 +169,9 @@ def _encoded(encode: Encode, texts: list[str], reporter: Reporter) -> NDArray[np
     return np.concatenate(parts)
 
 
-def _codes(chosen: Delivered, order: NDArray[np.int64]) -> NDArray[np.generic]:
+def _codes(chosen: Selection, order: NDArray[np.int64]) -> NDArray[np.generic]:
     """The catalogue's codes, as they are delivered, in the order given."""
-    vectors = chosen.vectors()
+    vectors = chosen.document_vectors
     parts = [
         chosen.codec.encode(prefix(np.asarray(vectors[order[first : first + _ROWS]]), chosen.dimension))
         for first in range(0, len(order), _ROWS)

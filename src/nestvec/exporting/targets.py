@@ -15,17 +15,16 @@ from nestvec.models.find import CARD
 from nestvec.models.graph import write_onnx
 from nestvec.models.load import save_model
 from nestvec.models.quantise import TEXTS, quantise_onnx, quantise_onnx_dynamic, quantise_openvino, write_openvino
-from nestvec.runs.tables import read_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from nestvec.models.card import Card
-    from nestvec.runs.delivered import Delivered
+    from nestvec.runs.selection import Selection
 
 
-def write_model(folder: Path, model: SentenceTransformer, chosen: Delivered, card: Card) -> None:
+def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:
     """Write a model for the card's target.
 
     Args:
@@ -115,7 +114,7 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
     (folder / "tokenizer.json").write_text(own.to_str(pretty=True), encoding="utf-8")
 
 
-def calibration_texts(chosen: Delivered) -> list[str]:
+def calibration_texts(chosen: Selection) -> list[str]:
     """Some training documents, always the same: nothing that is tested is calibrated on.
 
     Args:
@@ -127,15 +126,15 @@ def calibration_texts(chosen: Delivered) -> list[str]:
     Raises:
         InputError: the run has none.
     """
-    path = chosen.folder.path("records")
-    texts = sorted(set(read_table(path, ["document"], [("split", "==", "train")])["document"].to_pylist()))
+    path = chosen.run.folder.path("records")
+    texts = sorted(set(chosen.run.read_records(["document"], [("split", "==", "train")])["document"].to_pylist()))
     if not texts:
         raise InputError("has no training documents to calibrate on", "--weights float32 or int8-dynamic", file=path)
     drawn = np.random.default_rng(0).choice(len(texts), min(TEXTS, len(texts)), replace=False)
     return [texts[row] for row in drawn.tolist()]
 
 
-def _feeds(model: SentenceTransformer, chosen: Delivered, card: Card) -> list[dict[str, NDArray[np.int64]]]:
+def _feeds(model: SentenceTransformer, chosen: Selection, card: Card) -> list[dict[str, NDArray[np.int64]]]:
     """The calibration texts' tokens, a text each: none is padded."""
     reader = reader_of(model, card.inputs, card.prompt)
     texts = calibration_texts(chosen) if reader else []  # without a reader the tokenizer was refused before

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nestvec.progress import Reporter
-    from nestvec.runs.delivered import Delivered
+    from nestvec.runs.selection import Selection
 
 _BATCH = 8192  # documents at a time
 
@@ -37,26 +37,27 @@ class Columns:
     fields: Sequence[str] | None = None
 
 
-def work(delivered: Delivered) -> Path:
+def work(selection: Selection) -> Path:
     """Where documents lie on their way in."""
-    return delivered.folder.path("index") / "work"
+    return selection.run.folder.path("index") / "work"
 
 
-def arrived(delivered: Delivered) -> None:
+def arrived(selection: Selection) -> None:
     """Remove what lay there: it is in the index."""
-    remove(work(delivered))
+    remove(work(selection))
 
 
-def measured(delivered: Delivered) -> Iterator[Batch]:
+def measured(selection: Selection) -> Iterator[Batch]:
     """The run's documents with the vectors that were measured.
 
     Args:
-        delivered: the point.
+        selection: the point.
 
     Yields:
         Batches in the run's order, without fields.
     """
-    (ids, texts), vectors = delivered.catalogue(), delivered.vectors()
+    catalogue, vectors = selection.run.catalogue, selection.document_vectors
+    ids, texts = catalogue.ids, catalogue.texts
     for first in range(0, len(ids), _BATCH):
         part = slice(first, first + _BATCH)
         yield Batch(ids[part], texts[part], np.asarray(vectors[part]), [{} for _ in ids[part]])
@@ -77,11 +78,11 @@ def counted(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterato
         advance(len(batch.ids))
 
 
-def encoded(delivered: Delivered, source: Path, columns: Columns, reporter: Reporter) -> tuple[int, Iterator[Batch]]:
+def encoded(selection: Selection, source: Path, columns: Columns, reporter: Reporter) -> tuple[int, Iterator[Batch]]:
     """A file's documents with their vectors; an encoding that was killed goes on where it stood.
 
     Args:
-        delivered: the point.
+        selection: the point.
         source: the file.
         columns: where it has what.
         reporter: is told of progress.
@@ -94,14 +95,14 @@ def encoded(delivered: Delivered, source: Path, columns: Columns, reporter: Repo
     """
     from nestvec.encoding import encode
 
-    place = work(delivered)
+    place = work(selection)
     place.mkdir(parents=True, exist_ok=True)
     documents, vectors = place / "documents.parquet", place / "vectors.parquet"
     rows = _staged(documents, source, columns)
-    done = {"documents": sha256(documents), "model": delivered.model.sha256}
+    done = {"documents": sha256(documents), "model": selection.model.sha256}
     if not ((place / "done.json").is_file() and vectors.is_file() and read_json(place / "done.json") == done):
         encode(
-            str(delivered.model.path),
+            str(selection.model.path),
             str(documents),
             vectors,
             column="text",

@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.files import read_json, write_json
 from nestvec.indexing.filling import Columns, arrived, counted, encoded, measured
+from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
 from nestvec.indexing.verify import verify
 from nestvec.point import Point
 from nestvec.progress import Silent
-from nestvec.runs.delivered import choose, of_point
-from nestvec.runs.finished import read_finished
 from nestvec.runs.folder import RunFolder
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import select, select_point
 from nestvec.settings import CUTOFF
-from nestvec.stores.embedded import EmbeddedStore
 from nestvec.stores.store import About, Condition, Stage
-from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,25 +31,22 @@ if TYPE_CHECKING:
 
     from nestvec.indexing.verify import Verified
     from nestvec.progress import Reporter
-    from nestvec.runs.delivered import Delivered
+    from nestvec.runs.run import Run
+    from nestvec.runs.selection import Selection
     from nestvec.stores.store import Hit, Store
     from nestvec.vectors.codecs import Codec
-
-EMBEDDED = "embedded"
-_SCHEMES = ("postgresql://", "postgres://")
-_ALIASES = {"faiss": EMBEDDED, "postgres": "postgresql://", "pgvector": "postgresql://"}  # libpq's variables say where
 
 
 class Index:
     """A run's index, open.
 
     Args:
-        delivered: the point whose vectors it holds.
+        selection: the point whose vectors it holds.
         store: where they are.
     """
 
-    def __init__(self, delivered: Delivered, store: Store) -> None:
-        self.delivered = delivered
+    def __init__(self, selection: Selection, store: Store) -> None:
+        self.selection = selection
         self.store = store
         self._loaded: SentenceTransformer | None = None
 
@@ -60,7 +55,7 @@ class Index:
         """What is served."""
         found = self.store.about
         if found is None:
-            raise InputError("holds no index", "`nestvec index` first", file=self.delivered.folder.path("index"))
+            raise InputError("holds no index", "`nestvec index` first", file=self.selection.run.folder.path("index"))
         return found
 
     def search(self, query: str, k: int = CUTOFF, where: Sequence[Condition] = (), exact: bool = False) -> list[Hit]:
@@ -103,9 +98,9 @@ class Index:
             InputError: the file cannot be used; nothing was changed.
         """
         _ = self.about  # there is one
-        rows, batches = encoded(self.delivered, source, columns or Columns(), reporter or Silent())
+        rows, batches = encoded(self.selection, source, columns or Columns(), reporter or Silent())
         self.store.upsert(batches)
-        arrived(self.delivered)
+        arrived(self.selection)
         return rows
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
@@ -121,7 +116,7 @@ class Index:
         Raises:
             InputError: the index holds other documents than were measured.
         """
-        return verify(self.delivered, self.store, exact, reporter or Silent())
+        return verify(self.selection, self.store, exact, reporter or Silent())
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -140,7 +135,7 @@ class Index:
         from nestvec.models.encode import encode
         from nestvec.models.load import load_model
 
-        self._loaded = self._loaded or load_model(self.delivered.model)
+        self._loaded = self._loaded or load_model(self.selection.model)
         return encode(self._loaded, texts)
 
 
@@ -164,9 +159,9 @@ def build_index(
         run: the folder of a finished run.
         store: `embedded`, or the URL of a PostgreSQL database.
         name: of the index in a database; None takes the folder's.
-        system: as for `delivered.choose`.
-        dimension: likewise.
-        precision: likewise.
+        system: one with vectors; as recommended where None.
+        dimension: one of those measured; as recommended where None.
+        precision: one of those measured; as recommended where None.
         shortlist: dimension and precision of a first stage, such as `48.int8`; None searches in one.
         candidates: documents that a first stage hands on.
         documents: a file to index in place of the run's documents.
@@ -179,37 +174,36 @@ def build_index(
     Raises:
         InputError: something is wrong with the run, the point, the file or the store; an index that was there stays.
     """
-    run, reporter = Path(run), reporter or Silent()
-    delivered = choose(run, system, dimension, precision)
-    about, codecs = _planned(delivered, shortlist, candidates)
-    place = {"store": _meant(store), "name": name or _named(run)}
-    held = _opened(delivered.folder, place)
+    opened, reporter = load_run(run), reporter or Silent()
+    selection = select(opened, system, dimension, precision)
+    about, codecs = _plan_stages(selection, shortlist, candidates)
+    location = StoreLocation.of(opened.folder, store, name)
+    held = location.open(opened.folder)
     try:
         if documents is None:
-            ids = delivered.catalogue()[0]
-            with reporter.step("index", len(ids)) as advance:
-                held.build(about, codecs, counted(measured(delivered), advance))
+            with reporter.step("index", len(opened.catalogue)) as advance:
+                held.build(about, codecs, counted(measured(selection), advance))
         else:
-            _, batches = encoded(delivered, documents, columns or Columns(), reporter)
+            _, batches = encoded(selection, documents, columns or Columns(), reporter)
             held.build(about, codecs, batches)
-            arrived(delivered)
-        write_json(_note(delivered.folder), {"schema": 1, **place, "store": _shown(place["store"])})
+            arrived(selection)
+        location.remember(opened.folder)
     except BaseException:
         held.close()
         raise
-    return Index(delivered, held)
+    return Index(selection, held)
 
 
 def is_built(run: Path) -> bool:
     """Whether a run has an index, in whatever store."""
-    return _note(RunFolder(run)).is_file()
+    return location_file(RunFolder(run)).is_file()
 
 
-def open_index(run: str | Path, store: str | None = None, name: str | None = None) -> Index:
+def open_index(run: str | Path | Run, store: str | None = None, name: str | None = None) -> Index:
     """Open a run's index.
 
     Args:
-        run: the folder of a finished run.
+        run: a finished run, or its folder.
         store: as for `build_index`; None takes the one that was built last.
         name: as for `build_index`; None takes the one that was built last.
 
@@ -219,28 +213,22 @@ def open_index(run: str | Path, store: str | None = None, name: str | None = Non
     Raises:
         InputError: there is none, it is damaged or newer, or it was built with another model than the run's.
     """
-    finished = read_finished(Path(run))
-    note = _note(finished.folder)
-    if not note.is_file():
-        raise InputError("there is no index", "`nestvec index` first", file=note.parent)
-    kept = read_json(note)
-    if not isinstance(kept, dict) or not all(isinstance(kept.get(key), str) for key in ("store", "name")):
-        raise InputError("is damaged", "what `nestvec index` wrote", file=note)
-    place = {"store": _meant(store or kept["store"]), "name": name or kept["name"]}
-    held = _opened(finished.folder, place)
+    opened = load_run(run)
+    folder, file = opened.folder, opened.folder.path("index")
+    held = find_location(folder, store, name).open(folder)
     try:
         about = held.about
         if about is None:
-            raise InputError("holds no index", "`nestvec index` first", file=note.parent)
-        delivered = of_point(finished, Point(about.system, about.served.dimension, about.served.precision, None))
-        if delivered.model.sha256 != about.model_sha256:
+            raise InputError("holds no index", "`nestvec index` first", file=file)
+        selection = select_point(opened, Point(about.system, about.served.dimension, about.served.precision))
+        if selection.model.sha256 != about.model_sha256:
             problem = f"was built with another model (sha256 {about.model_sha256[:12]}…)"
-            wanted = f"{about.system} of this run ({delivered.model.sha256[:12]}…): build the index again"
-            raise InputError(problem, wanted, file=note.parent)
+            wanted = f"{about.system} of this run ({selection.model.sha256[:12]}…): build the index again"
+            raise InputError(problem, wanted, file=file)
     except BaseException:
         held.close()
         raise
-    return Index(delivered, held)
+    return Index(selection, held)
 
 
 def search(
@@ -266,52 +254,16 @@ def search(
         return opened.search(query, k, conditions)
 
 
-def _planned(delivered: Delivered, shortlist: str | None, candidates: int) -> tuple[About, list[Codec]]:
+def _plan_stages(selection: Selection, shortlist: str | None, candidates: int) -> tuple[About, list[Codec]]:
     """What an index is to serve, and the codecs of its stages."""
-    stages, codecs = [Stage(delivered.dimension, delivered.point.precision or "")], [delivered.codec]
+    stages, codecs = [Stage(selection.dimension, selection.format.precision)], [selection.codec]
     if shortlist is not None:
-        path = delivered.folder.codecs(delivered.point.system)
-        known = load_codecs(path)
+        known, path = selection.files.codecs, selection.run.folder.codecs(selection.point.system)
         if shortlist not in known:
             raise InputError(f"--shortlist {shortlist} was not measured", "one of " + ", ".join(known), file=path)
         width, _, kind = shortlist.partition(".")
         stages, codecs = [Stage(int(width), kind), *stages], [known[shortlist], *codecs]
     if candidates < 1:
         raise InputError(f"--candidates is {candidates}", "a whole number from 1 on")
-    model = delivered.model
-    return About(delivered.point.system, model.sha256, model.width, tuple(stages), candidates), codecs
-
-
-def _meant(store: str) -> str:
-    """A store by its one name."""
-    return _ALIASES.get(store, store)
-
-
-def _opened(folder: RunFolder, place: dict[str, str]) -> Store:
-    """The store that is meant."""
-    if place["store"] == EMBEDDED:
-        return EmbeddedStore(folder.path("index") / EMBEDDED)
-    if place["store"].startswith(_SCHEMES):
-        from nestvec.stores.postgres.store import PostgresStore
-
-        return PostgresStore(place["store"], place["name"])
-    raise InputError(f"--store is {place['store']!r}", f"`{EMBEDDED}`, or postgresql://user@host:port/database")
-
-
-def _shown(store: str) -> str:
-    """A store as it may be written down: without a password."""
-    if store == EMBEDDED:
-        return store
-    from nestvec.stores.postgres.server import place_of
-
-    return place_of(store)
-
-
-def _named(run: Path) -> str:
-    """A name for a run's index."""
-    return "".join(letter if letter.isalnum() else "_" for letter in run.resolve().name.lower()) or "nestvec"
-
-
-def _note(folder: RunFolder) -> Path:
-    """The file that says which store was built last."""
-    return folder.path("index") / "store.json"
+    model = selection.model
+    return About(selection.point.system, model.sha256, model.width, tuple(stages), candidates), codecs

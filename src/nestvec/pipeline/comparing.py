@@ -22,12 +22,14 @@ from nestvec.evaluation.significance import (
     randomisation_test,
 )
 from nestvec.files import write_json
-from nestvec.runs.finished import read_finished
+from nestvec.point import Point
+from nestvec.runs.run import load_run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nestvec.runs.finished import Finished
+    from nestvec.point import Point
+from nestvec.runs.run import Run
 
 CHOSEN = "chosen"  # the row of what either run recommends
 _DETECTABLE = 2.8  # standard errors: 1.96 for the interval and 0.84 for a power of 80 % (Cohen 1988; Sakai 2016)
@@ -159,7 +161,7 @@ def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything:
     Raises:
         InputError: a folder is no finished run, or the two asked other queries, judged or measured otherwise.
     """
-    first, second = read_finished(Path(a)), read_finished(Path(b))
+    first, second = load_run(a), load_run(b)
     rows = compare_points(first, second, metric, _pairs(first, second, everything))
     return RunComparison(
         a=str(a),
@@ -168,15 +170,15 @@ def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything:
         queries=rows[0].wins + rows[0].ties + rows[0].losses,
         rows=rows,
         documents=first.documents,
-        seed=first.draws[0],
-        resamples=first.draws[1],
+        seed=first.config.draws[0],
+        resamples=first.config.draws[1],
         ships=(first.ships, second.ships),
         only_a=_systems(first, second),
         only_b=_systems(second, first),
     )
 
 
-def compare_points(first: Finished, second: Finished, metric: str, pairs: list[Pair]) -> tuple[ComparedPoint, ...]:
+def compare_points(first: Run, second: Run, metric: str, pairs: list[Pair]) -> tuple[ComparedPoint, ...]:
     """Compare points of two finished runs on the test queries.
 
     Args:
@@ -194,13 +196,13 @@ def compare_points(first: Finished, second: Finished, metric: str, pairs: list[P
     _refuse_another_task(first, second)
     _refuse_metric(metric, first, second)
     before, after = (
-        run.values(metric, {pair[place] for pair in pairs}) for place, run in enumerate((first, second), start=1)
+        run.per_query(metric, {pair[place] for pair in pairs}) for place, run in enumerate((first, second), start=1)
     )
     ids = sorted(before[pairs[0][1]])
     texts = _agreed_texts(first, second, ids, sorted(after[pairs[0][2]]))
     columns = [(_column(before[pair[1]], ids), _column(after[pair[2]], ids)) for pair in pairs]
     groups = np.unique(texts, return_inverse=True)[1]
-    return _compared(pairs, columns, groups, first.draws)
+    return _compared(pairs, columns, groups, first.config.draws)
 
 
 def _compared(
@@ -243,17 +245,21 @@ def _detectable(difference: NDArray[np.float64], groups: NDArray[np.int64]) -> f
     return _DETECTABLE * float(np.sqrt(drawn / (drawn - 1) * (sums**2).sum())) / len(difference)
 
 
-def _pairs(first: Finished, second: Finished, everything: bool) -> list[Pair]:
+def _pairs(first: Run, second: Run, everything: bool) -> list[Pair]:
     """What is compared: what either recommends, then every system at full width, then all else if it is wanted."""
     chosen = (first.chosen.name, second.chosen.name)
-    pairs = [(point.name, second.full[system].name) for system, point in first.full.items() if system in second.full]
+    pairs = [
+        (point.name, second.full_width[system].name)
+        for system, point in first.full_width.items()
+        if system in second.full_width
+    ]
     if everything:
         pairs += [(name, name) for name in first.points if name in second.points]
     others = [pair for pair in dict.fromkeys(pairs) if pair != chosen]  # nothing is asked twice
     return [(CHOSEN, *chosen), *((pair[1], *pair) for pair in others)]
 
 
-def _systems(mine: Finished, theirs: Finished) -> tuple[str, ...]:
+def _systems(mine: Run, theirs: Run) -> tuple[str, ...]:
     """Systems that the other run did not measure."""
     known = {point.system for point in theirs.points.values()}
     return tuple(dict.fromkeys(point.system for point in mine.points.values() if point.system not in known))
@@ -264,22 +270,25 @@ def _column(values: dict[str, float], ids: list[str]) -> NDArray[np.float64]:
     return np.array([values[name] for name in ids])
 
 
-def _refuse_another_task(first: Finished, second: Finished) -> None:
+def _refuse_another_task(first: Run, second: Run) -> None:
     """Raise where the two runs were not judged alike, or did not search as many documents."""
-    known = first.folder.root
+    known = first.root
     facts = [(run.results.relevant_from, run.documents) for run in (first, second)]
     for name, there, here in zip(("relevant_from", "the number of documents searched"), *facts, strict=True):
         if there != here:
             raise InputError(f"{name} is {here:,}", f"{there:,} as in {known}", file=second.folder.path("results"))
-    judged = first.judgements(), second.judgements()
-    apart = [pair for pair in {**judged[0], **judged[1]} if judged[0].get(pair) != judged[1].get(pair)]
+    mine, theirs = (
+        {(query, document): gain for query, gains in run.judgements.items() for document, gain in gains.items()}
+        for run in (first, second)
+    )
+    apart = [pair for pair in {**mine, **theirs} if mine.get(pair) != theirs.get(pair)]
     if apart:
         queries = len({query for query, _ in apart})
         problem = f"differs from the other run's in {len(apart):,} judgements of {queries:,} test queries"
         raise InputError(problem, f"the judgements of {known}", file=second.folder.path("qrels"))
 
 
-def _refuse_metric(metric: str, first: Finished, second: Finished) -> None:
+def _refuse_metric(metric: str, first: Run, second: Run) -> None:
     """Raise where a run lacks the metric."""
     for run in (first, second):
         if metric not in run.metrics:
@@ -288,14 +297,14 @@ def _refuse_metric(metric: str, first: Finished, second: Finished) -> None:
             raise InputError(f"{metric!r} was not measured", wanted, file=run.folder.path("results"))
 
 
-def _agreed_texts(first: Finished, second: Finished, ids: list[str], others: list[str]) -> NDArray[np.str_]:
+def _agreed_texts(first: Run, second: Run, ids: list[str], others: list[str]) -> NDArray[np.str_]:
     """(q,) texts of the queries; raises where their ids differ, or what these stand for."""
-    wanted = f"the test queries of {first.folder.root}"
+    wanted = f"the test queries of {first.root}"
     if ids != others:
         apart = len(set(ids) ^ set(others))
         raise InputError(f"{apart:,} test queries are only in one run", wanted, file=second.folder.path("per_query"))
-    texts = first.texts(ids)
-    changed = int((texts != second.texts(ids)).sum())
+    texts, theirs = (np.array(list(run.query_texts(ids).values())) for run in (first, second))
+    changed = int((texts != theirs).sum())
     if changed:
         raise InputError(f"{changed:,} test queries have another text", wanted, file=second.folder.path("records"))
     return texts
@@ -303,5 +312,5 @@ def _agreed_texts(first: Finished, second: Finished, ids: list[str], others: lis
 
 def _spoken(name: str) -> str:
     """`mnr.384.int8` in words."""
-    system, *place = name.rsplit(".", 2)
-    return f"{system} at {place[0]} in {place[1]}" if place else name
+    point = Point.parse(name)
+    return point.system if point.dimension is None else f"{point.system} at {point.dimension} in {point.precision}"

@@ -39,6 +39,11 @@ class Prepared:
     others: dict[str, ModelFolder] = field(default_factory=dict)  # systems that are models measured as they came
     missing: dict[str, str] = field(default_factory=dict)  # models that could not be had, and why
 
+    def computing_in(self, compute: str) -> Prepared:
+        """The same input, to be trained on in a number format: `float32` or `bfloat16`."""
+        training = replace(self.settings.training, compute=compute)
+        return replace(self, settings=replace(self.settings, training=training))
+
     @property
     def protocol(self) -> str:
         """How the records were split; `own` where the source says so itself."""

@@ -20,15 +20,15 @@ from nestvec.data.sources import open_source
 from nestvec.errors import InputError
 from nestvec.evaluation.ranking import rank_dense
 from nestvec.evaluation.significance import Bootstrap
-from nestvec.files import read_json, write_json
+from nestvec.files import write_json
 from nestvec.models.encode import encode
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.run import run_settings
-from nestvec.point import FULL, PRETRAINED
+from nestvec.point import FULL, PRETRAINED, Point
 from nestvec.progress import Reporter, Silent
-from nestvec.runs.folder import RunFolder
+from nestvec.runs.run import Run
 from nestvec.settings import DataSettings, Settings
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def reproduce(
     bigger = _bigger(prepared, reporter)
     reporter.say("the same recipe, leak-free")
     second = run_settings(leak_free, root / "leak-free", reporter)
-    facts = _facts(prepared, (first.folder, second.folder), bigger, recipe)
+    facts = _facts(prepared, first, second, bigger, recipe)
     write_json(root / "reproduce.json", facts)
     from nestvec.report.reproduction import write_reproduction_page
 
@@ -172,14 +172,13 @@ def _bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
 
 
 def _facts(
-    prepared: Prepared, folders: tuple[RunFolder, RunFolder], bigger: dict[str, Any], recipe: dict[str, Any]
+    prepared: Prepared, as_published: Run, leak_free: Run, bigger: dict[str, Any], recipe: dict[str, Any]
 ) -> dict[str, Any]:
     """Everything that `reproduce.json` holds."""
-    first, second = (read_json(folder.path("results")) for folder in folders)
     task = prepared.task
     rng = np.random.default_rng(prepared.settings.seed)
     bootstrap = Bootstrap(len(task.ids), prepared.settings.evaluation.resamples, rng)
-    rows = [_beside(entry, first) for entry in PUBLISHED if entry[0] != "all-mpnet-base-v2"]
+    rows = [_beside(entry, as_published) for entry in PUBLISHED if entry[0] != "all-mpnet-base-v2"]
     if "values" in bigger:
         measured = {metric: asdict(bootstrap.interval(bigger["values"][metric])) for metric in METRICS}
         rows.append({**_published(("all-mpnet-base-v2", 768)), "ours": measured})
@@ -197,13 +196,13 @@ def _facts(
         "original_counts": {"records": 74_067, "training_pairs": 9202, "test_queries": 2327, "test_documents": 5064},
         "rows": rows,
         "missing": {"all-mpnet-base-v2": bigger["missing"]} if "missing" in bigger else {},
-        "audit": read_json(folders[0].path("audit")),
+        "audit": asdict(as_published.audit),
         "gains": [
-            _gain("published protocol", first, "mnr"),
-            _gain("published protocol", first, "matryoshka"),
-            *_unseen_gains(prepared, folders[0]),
-            _gain("leak-free protocol", second, "mnr"),
-            _gain("leak-free protocol", second, "matryoshka"),
+            _gain("published protocol", as_published, "mnr"),
+            _gain("published protocol", as_published, "matryoshka"),
+            *_unseen_gains(prepared, as_published),
+            _gain("leak-free protocol", leak_free, "mnr"),
+            _gain("leak-free protocol", leak_free, "matryoshka"),
         ],
     }
 
@@ -213,33 +212,29 @@ def _published(entry: tuple[str, int]) -> dict[str, Any]:
     return {"system": entry[0], "dimension": entry[1], "published": dict(zip(METRICS, PUBLISHED[entry], strict=True))}
 
 
-def _beside(entry: tuple[str, int], results: dict[str, Any]) -> dict[str, Any]:
+def _beside(entry: tuple[str, int], run: Run) -> dict[str, Any]:
     """A published row with what was measured here."""
-    place = (entry[0], entry[1], FULL, "test")
-    found = {
-        (row["system"], row["dimension"], row["precision"], row["split"]): row["metrics"] for row in results["surface"]
-    }
-    ours = {metric: found[place][metric] for metric in METRICS} if place in found else None
+    row = run.points.get(Point(*entry, FULL).name)
+    ours = {metric: asdict(row.metrics[metric]) for metric in METRICS} if row else None
     return {**_published(entry), "ours": ours}
 
 
-def _gain(where: str, results: dict[str, Any], system: str) -> dict[str, Any]:
+def _gain(where: str, run: Run, system: str) -> dict[str, Any]:
     """What a system gains over the pretrained model at full width, recall@10, paired."""
-    names = f"{system}.384.{FULL}", f"{PRETRAINED}.384.{FULL}"
-    for entry in results["comparisons"]:
-        if entry["metric"] == "recall@10" and (entry["a"], entry["b"]) == names:
-            row = next(row for row in results["surface"] if row["system"] == system and row["split"] == "test")
-            ends = {name: entry[name] for name in ("low", "high")}
-            return {"where": where, "system": system, "queries": row["queries"], "gain": entry["difference"], **ends}
+    names = tuple(Point(name, DIMENSIONS[0], FULL).name for name in (system, PRETRAINED))
+    for entry in run.results.comparisons:
+        if entry.metric == "recall@10" and (entry.a, entry.b) == names:
+            facts = {"queries": run.points[entry.a].queries, "gain": entry.difference}
+            return {"where": where, "system": system, **facts, "low": entry.low, "high": entry.high}
     return {"where": where, "system": system, "queries": 0, "gain": None, "low": None, "high": None}  # nothing trained
 
 
-def _unseen_gains(prepared: Prepared, folder: RunFolder) -> list[dict[str, Any]]:
+def _unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
     """The published run's gain on the test records whose query, or query and product, training did not see."""
     texts, trained = normalised_texts(prepared.records), prepared.task.of("train")
     rows = np.array([int(identifier[1:]) for identifier in prepared.task.ids])  # of the records, see `data.task`
     seen = {kind: np.isin(values[rows], values[trained]) for kind, values in texts.items()}
-    values = _recall(folder, list(prepared.task.ids))
+    values = _recall_of(run, prepared)
     found = []
     for where, mask in (
         ("… where training saw the query", seen["queries"]),
@@ -256,16 +251,8 @@ def _unseen_gains(prepared: Prepared, folder: RunFolder) -> list[dict[str, Any]]
     return found
 
 
-def _recall(folder: RunFolder, ids: list[str]) -> dict[str, NDArray[np.float64]]:
-    """System to its recall@10 at full width for every query, in the order of `ids`."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(folder.path("per_query"))
-    wanted = (
-        (pc.field("metric") == "recall@10") & (pc.field("dimension") == DIMENSIONS[0]) & (pc.field("precision") == FULL)
-    )
-    found: dict[str, dict[str, float]] = {}
-    for row in table.filter(wanted).to_pylist():
-        found.setdefault(row["system"], {})[row["query_id"]] = row["value"]
-    return {system: np.array([values[identifier] for identifier in ids]) for system, values in found.items()}
+def _recall_of(run: Run, prepared: Prepared) -> dict[str, NDArray[np.float64]]:
+    """System to its recall@10 at full width for every query, in the order of the task's ids."""
+    names = {system: Point(system, DIMENSIONS[0], FULL).name for system in (PRETRAINED, *prepared.trained)}
+    values = run.per_query("recall@10", names.values())
+    return {system: np.array([values[name][query] for query in prepared.task.ids]) for system, name in names.items()}

@@ -8,17 +8,20 @@ Whatever can be wrong with the user's input is found before the run's folder is 
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nestvec import distributed
+from nestvec.errors import InputError
 from nestvec.files import remove
+from nestvec.models.compute import choose_compute
 from nestvec.pipeline import stages
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.progress import Reporter, Silent
-from nestvec.runs.config import config_text
-from nestvec.runs.folder import RunFolder, claim_folder
+from nestvec.runs.config import config_text, read_run_config
+from nestvec.runs.folder import RunFolder, claim_folder, hold_folder
 from nestvec.runs.run import Run
 from nestvec.settings import Settings
 
@@ -76,35 +79,47 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
         The finished run.
 
     Raises:
-        InputError: the input or a setting is wrong, or the folder was made with others; nothing was written.
+        InputError: the input or a setting is wrong, the folder was made with others, or another process runs in it;
+            nothing was written.
     """
     reporter = reporter or Silent()
     distributed.join()
     prepared = prepare(settings)
-    folder = _claimed(root, prepared)
-    _say_what_was_read(prepared, reporter)
-    for name, stage in _stages(prepared, folder, reporter).items():
-        together = name.startswith(_TRAIN)
-        if not (together or distributed.is_first()):
-            continue
-        done = folder.is_done(name)
-        if distributed.agreed(done) if together else done:
-            reporter.say(f"{name}: done before")
-            continue
-        start = time.perf_counter()
-        facts = stage()
+    prepared = prepared.computing_in(distributed.agreed(_choose_compute(prepared.settings.training.compute, root)))
+    folder = RunFolder(root)
+    with hold_folder(root) if distributed.is_first() else nullcontext():  # of several processes, the first writes
         if distributed.is_first():
-            folder.mark_done(name, {**facts, "seconds": round(time.perf_counter() - start, 2)})
-            remove(folder.path("checkpoints"))
+            claim_folder(root, config_text(prepared.settings, prepared.inputs))
+        distributed.wait_for_all()
+        _say_what_was_read(prepared, reporter)
+        for name, stage in _stages(prepared, folder, reporter).items():
+            _run_stage(name, stage, folder, reporter)
     return Run(folder)
 
 
-def _claimed(root: Path, prepared: Prepared) -> RunFolder:
-    """The run's folder; only the first process makes it."""
+def _run_stage(name: str, stage: Callable[[], dict[str, Any]], folder: RunFolder, reporter: Reporter) -> None:
+    """Run a stage unless its files are there; all processes train together, the first alone does all else."""
+    together = name.startswith(_TRAIN)
+    if not (together or distributed.is_first()):
+        return
+    done = folder.is_done(name)
+    if distributed.agreed(done) if together else done:
+        reporter.say(f"{name}: done before")
+        return
+    start = time.perf_counter()
+    facts = stage()
     if distributed.is_first():
-        claim_folder(root, config_text(prepared.settings, prepared.inputs))
-    distributed.wait_for_all()
-    return RunFolder(root)
+        folder.mark_done(name, {**facts, "seconds": round(time.perf_counter() - start, 2)})
+        remove(folder.path("checkpoints"))
+
+
+def _choose_compute(wanted: str, root: Path) -> str:
+    """The number format to train in: as set, else as a run that is continued began, else as the hardware is fast."""
+    config = RunFolder(root).path("config")
+    if wanted == "auto" and config.is_file():
+        with suppress(InputError):  # a damaged file is named when the folder is claimed
+            wanted = str(read_run_config(config).settings.get("compute", wanted))
+    return choose_compute(wanted)
 
 
 def _stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Callable[[], dict[str, Any]]]:

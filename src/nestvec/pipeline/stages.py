@@ -10,15 +10,15 @@ from nestvec import distributed
 from nestvec.data.audit import audit
 from nestvec.data.records import save_records, save_rejected
 from nestvec.errors import MissingExtraError
-from nestvec.evaluation.ranking import code, cut, fuse, rank_bm25, rank_dense, rank_principal, rank_two_stage
+from nestvec.evaluation.ranking import fuse, rank_bm25, rank_dense, rank_principal, rank_two_stage
 from nestvec.evaluation.surface import compare, save_values, summarise, write_trec_run
 from nestvec.files import replacing, write_json, write_text
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model, save_model
-from nestvec.point import FULL, PLAIN, PRETRAINED, Point
+from nestvec.point import FULL, PLAIN, PRETRAINED
 from nestvec.recommending.choose import gather, recommend
 from nestvec.settings import CUTOFF
-from nestvec.vectors.stored import save_codecs, save_codes
+from nestvec.vectors.stored import save_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,8 +154,6 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     write_json(folder.path("results"), results)
     wishes = settings.recommendation
     found = recommend(gather(values, topics, wishes.metric, bootstraps), wishes)
-    if found["point"]:
-        _save_codes(prepared, folder, Point(**found["point"]))
     write_json(folder.path("recommendation"), found)
     return {"points": len(values)}
 
@@ -194,16 +192,6 @@ def _vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
     return vectors[:asked], vectors[asked:]
 
 
-def _save_codes(prepared: Prepared, folder: RunFolder, point: Point) -> None:
-    """Keep what is recommended as it was measured: the documents' codes in the catalogue's order, and their codec."""
-    vectors = _vectors(prepared, folder, point.system)
-    coded = code(point.system, cut(vectors, prepared.catalogue.order, point.dimension or 0), point.precision or FULL)
-    placed = np.empty_like(coded.codes)
-    placed[prepared.catalogue.order] = coded.codes
-    with replacing(folder.codes(point.name)) as temporary:
-        save_codes(temporary, coded.codec, placed)
-
-
 def _header(prepared: Prepared) -> Facts:
     """What `results.json` says of the data and the model."""
     return {
@@ -240,6 +228,7 @@ def _validation(figures: Facts) -> Facts:
 def report(folder: RunFolder) -> Facts:
     """Write the report and its figures."""
     from nestvec.report import write_report
+    from nestvec.runs.run import Run
 
-    write_report(folder)
+    write_report(Run(folder))
     return {}

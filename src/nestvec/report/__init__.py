@@ -9,19 +9,20 @@ from nestvec.report.content import read_content
 from nestvec.report.figures import draw_figures
 from nestvec.report.html import render
 from nestvec.report.tables import write_tables
-from nestvec.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nestvec.runs.run import Run
+
 __all__ = ["write_report"]
 
 
-def write_report(folder: RunFolder) -> Path:
+def write_report(run: Run) -> Path:
     """Write `report.html`, `figures/` and `tables/` from the run's files alone; the same files give the same bytes.
 
     Args:
-        folder: a finished run.
+        run: the run.
 
     Returns:
         Where the report is.
@@ -29,11 +30,11 @@ def write_report(folder: RunFolder) -> Path:
     Raises:
         InputError: a file of the run is missing or damaged.
     """
-    content = read_content(folder)
-    with replacing(folder.path("figures")) as directory:
+    content = read_content(run)
+    with replacing(run.folder.path("figures")) as directory:
         drawings = draw_figures(content, directory)
-    with replacing(folder.path("tables")) as directory:
+    with replacing(run.folder.path("tables")) as directory:
         write_tables(content, directory)
-    report = folder.path("report")
+    report = run.folder.path("report")
     write_text(report, render(content, drawings))
     return report

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.point import BM25, HYBRID, PLAIN, PRETRAINED, TWO_STAGE, Point
-from nestvec.report.changes import Changes, Key, read_changes
-from nestvec.report.trainings import Place, Training, read_trainings
-from nestvec.runs.conform import MisfitError, conform, load_json
+from nestvec.point import BM25, HYBRID, PLAIN, PRETRAINED, TWO_STAGE, Point, VectorFormat
+from nestvec.report.changes import Changes, find_changes
 from nestvec.runs.schema import (
     METRICS,
+    TEST,
+    VALIDATION,
     Audit,
     Comparison,
-    Config,
     Finding,
     Grades,
     Recommendation,
@@ -24,25 +22,54 @@ from nestvec.runs.schema import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nestvec.runs.folder import RunFolder
+    from nestvec.runs.config import Config
+    from nestvec.runs.run import Run
+    from nestvec.runs.schema import Training
 
 
 @dataclass(frozen=True)
 class Content:
     """Everything the page shows."""
 
-    config: Config
-    results: Results
-    recommendation: Recommendation
-    grades: Grades
-    audit: Audit
-    findings: tuple[Finding, ...]
+    run: Run
     before: Row  # the pretrained model at full width, test split
     after: Row  # what is recommended, or else the best other candidate, test split
     changes: Changes  # queries that gained and lost from `before` to `after`
-    trainings: tuple[Training, ...]  # none where nothing was trained, or by a nestvec that did not write it down
+
+    @property
+    def config(self) -> Config:
+        """The run's settings."""
+        return self.run.config
+
+    @property
+    def results(self) -> Results:
+        """The run's surface and comparisons."""
+        return self.run.results
+
+    @property
+    def recommendation(self) -> Recommendation:
+        """What the run recommends."""
+        return self.run.recommendation
+
+    @property
+    def grades(self) -> Grades:
+        """The histogram of the grades."""
+        return self.run.grades
+
+    @property
+    def audit(self) -> Audit:
+        """The split and its leaks."""
+        return self.run.audit
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found in the data."""
+        return self.run.findings
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """How the systems were trained; nothing where nothing was, or where it was not written down yet."""
+        return self.run.trainings
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -52,7 +79,7 @@ class Content:
     @property
     def ship(self) -> bool:
         """Whether the recommendation is to ship."""
-        return self.recommendation.point is not None
+        return self.run.ships
 
     @property
     def gated(self) -> Point:
@@ -76,10 +103,10 @@ class Content:
         return tuple(training for training in self.trainings if training.curve)
 
     @property
-    def validated_places(self) -> tuple[Place, ...]:
+    def validated_formats(self) -> tuple[VectorFormat, ...]:
         """Every dimension and precision that was validated while training, wide before narrow."""
-        found = dict.fromkeys(place for training in self.trainings for place in training.places)
-        return tuple(sorted(found, key=lambda place: -place[0]))
+        formats = dict.fromkeys(stored for training in self.trainings for stored in training.formats)
+        return tuple(sorted(formats, key=lambda stored: -stored.dimension))
 
     @property
     def full_width(self) -> tuple[Row, ...]:
@@ -94,13 +121,13 @@ class Content:
 
     def widest(self, system: str) -> Row | None:
         """A system's test row at its greatest width and full precision; None where that was not measured."""
-        rows = [row for row in self.split("test") if row.system == system]
+        rows = [row for row in self.split(TEST) if row.system == system]
         row = max(rows, key=lambda row: (row.dimension or 0, row.bytes_per_vector or 0), default=None)
         return row if row is None or row.precision in (None, self.before.precision) else None
 
     def made(self, kind: str) -> tuple[Row, ...]:
         """Test rows that are made of others in one way, as the results list them."""
-        return tuple(row for row in self.rows if (row.kind, row.split) == (kind, "test"))
+        return tuple(row for row in self.rows if (row.kind, row.split) == (kind, TEST))
 
     @property
     def staged(self) -> tuple[tuple[str, str, Row], ...]:
@@ -127,14 +154,8 @@ class Content:
         return self.recommendation.metric if self.recommendation.metric in compared else METRICS[0]
 
     def frontier(self, metric: str) -> tuple[Row, ...]:
-        """The test rows that nothing smaller reaches, by rising bytes; of equals at one size, the first listed."""
-        best, kept = -1.0, []
-        rows = [row for row in self.split("test") if row.bytes_per_vector]
-        for row in sorted(rows, key=lambda row: (row.bytes_per_vector or 0, -row.metrics[metric].value)):
-            if row.metrics[metric].value > best:
-                best = row.metrics[metric].value
-                kept.append(row)
-        return tuple(kept)
+        """The test rows that no smaller one reaches, by rising bytes; of equals at one size, the first listed."""
+        return self.run.frontier(metric)
 
     def cell(self, system: str, dimension: int, precision: str) -> Row | None:
         """A system's test row at a dimension and precision."""
@@ -142,18 +163,18 @@ class Content:
 
     def measured(self, system: str) -> tuple[int, ...]:
         """A system's dimensions on test, wide before narrow."""
-        found = {row.dimension for row in self.split("test") if row.system == system and row.dimension}
+        found = {row.dimension for row in self.split(TEST) if row.system == system and row.dimension}
         return tuple(sorted(found, reverse=True))
 
     @property
     def lexical(self) -> Row | None:
         """BM25 on the test split."""
-        return next((row for row in self.split("test") if row.system == BM25), None)
+        return next((row for row in self.split(TEST) if row.system == BM25), None)
 
     @property
     def widths(self) -> tuple[int, ...]:
         """The dimensions measured at full precision on test, ascending."""
-        rows = [row for row in self.split("test") if row.precision == self.before.precision]
+        rows = [row for row in self.split(TEST) if row.precision == self.before.precision]
         return tuple(sorted({row.dimension for row in rows if row.dimension}))
 
     def at(self, system: str, width: int) -> Row | None:
@@ -165,7 +186,7 @@ class Content:
     def line(self, system: str, precision: str | None = None) -> tuple[Row, ...]:
         """A system's test rows at one precision (None: the full one), from the narrowest to the widest."""
         precision = precision or self.before.precision
-        rows = [row for row in self.split("test") if row.system == system and row.precision == precision]
+        rows = [row for row in self.split(TEST) if row.system == system and row.precision == precision]
         return tuple(sorted(rows, key=lambda row: row.dimension or 0))
 
     def split(self, split: str) -> tuple[Row, ...]:
@@ -185,16 +206,16 @@ class Content:
     def compared(self, a: Point, b: Point, metric: str) -> Comparison | None:
         """The paired comparison of `a` less `b` on the test split, whichever way round the run made it."""
         for entry in self.results.comparisons:
-            if (entry.metric, entry.split) == (metric, "test") and {entry.a, entry.b} == {a.name, b.name}:
+            if (entry.metric, entry.split) == (metric, TEST) and {entry.a, entry.b} == {a.name, b.name}:
                 return entry if entry.a == a.name else entry.turned
         return None
 
 
-def read_content(folder: RunFolder) -> Content:
+def read_content(run: Run) -> Content:
     """Gather the facts of a finished run.
 
     Args:
-        folder: the run.
+        run: the run.
 
     Returns:
         What the page shows.
@@ -202,75 +223,53 @@ def read_content(folder: RunFolder) -> Content:
     Raises:
         InputError: a file of the run is missing or damaged.
     """
-    results = load_json(folder.path("results"), Results)
-    _check(results, folder.path("results"))
-    before = _before(results.surface, folder.path("results"))
-    recommendation = load_json(folder.path("recommendation"), Recommendation)
-    shared = [name for name in results.surface[0].metrics if all(name in row.metrics for row in results.surface)]
+    surface, recommendation = run.results.surface, run.recommendation
+    _refuse_missing_metrics(run)
+    before = _before(run)
+    shared = [name for name in surface[0].metrics if all(name in row.metrics for row in surface)]
     if recommendation.metric not in shared:
-        problem, file = f"names the metric {recommendation.metric!r}", folder.path("recommendation")
+        problem, file = f"names the metric {recommendation.metric!r}", run.folder.path("recommendation")
         raise InputError(problem, "one of " + ", ".join(shared), file=file)
-    after = _after(results.surface, before, recommendation)
-    grades = load_json(folder.path("grades"), Grades)
-    return Content(
-        config=_read_config(folder.path("config")),
-        results=results,
-        recommendation=recommendation,
-        grades=grades,
-        audit=load_json(folder.path("audit"), Audit),
-        findings=load_json(folder.path("findings"), tuple[Finding, ...]),
-        before=before,
-        after=after,
-        changes=read_changes(folder, _key(before), _key(after), (grades.lowest, results.relevant_from)),
-        trainings=read_trainings(folder, results.trained),
-    )
+    after = _after(run, before)
+    for part in ("config", "grades", "audit", "findings", "trainings"):
+        getattr(run, part)  # damage is named before anything is written
+    return Content(run, before, after, find_changes(run, before, after))
 
 
-def _key(point: Point) -> Key:
-    """What identifies a point of the surface."""
-    return point.system, point.dimension, point.precision
-
-
-def _check(results: Results, file: Path) -> None:
-    """Every row has every metric that the page shows."""
-    for place, row in enumerate(results.surface):
+def _refuse_missing_metrics(run: Run) -> None:
+    """Raise unless every row has every metric that the page shows."""
+    for number, row in enumerate(run.results.surface):
         for metric in METRICS:
             if metric not in row.metrics:
-                raise InputError(f"is damaged: surface[{place}].metrics.{metric} is missing", "four metrics", file=file)
+                problem = f"is damaged: surface[{number}].metrics.{metric} is missing"
+                raise InputError(problem, "four metrics", file=run.folder.path("results"))
 
 
-def _before(rows: tuple[Row, ...], file: Path) -> Row:
+def _before(run: Run) -> Row:
     """The pretrained model's test row with the most bytes: full width, full precision."""
-    candidates = [row for row in rows if (row.system, row.split, row.kind) == (PRETRAINED, "test", PLAIN)]
-    if not candidates:
-        raise InputError(f"has no test row for {PRETRAINED!r}", "the results of a finished run", file=file)
-    return max(candidates, key=lambda row: (row.dimension or 0, row.bytes_per_vector or 0))
+    rows = [row for row in run.points.values() if (row.system, row.kind) == (PRETRAINED, PLAIN)]
+    if not rows:
+        problem = f"has no test row for {PRETRAINED!r}"
+        raise InputError(problem, "the results of a finished run", file=run.folder.path("results"))
+    return max(rows, key=lambda row: (row.dimension or 0, row.bytes))
 
 
-def _after(rows: tuple[Row, ...], before: Row, recommendation: Recommendation) -> Row:
+def _after(run: Run, before: Row) -> Row:
     """The recommended point; without one, the reference, or the best other full-width system on validation."""
-    test = {_key(row): row for row in rows if row.split == "test"}
+    recommendation, test = run.recommendation, run.points
     for point in (recommendation.point, recommendation.reference):
-        row = test.get(_key(point)) if point else None
+        row = test.get(point.name) if point else None
         if row is not None and row.system != PRETRAINED:
             return row
-    others = [row for row in rows if (row.split, row.kind) == ("validation", PLAIN) and row.system != PRETRAINED]
-    others = [row for row in others if row.precision in (before.precision, None) and _key(row) in test]
+    others = [
+        row
+        for row in run.results.surface
+        if (row.split, row.kind) == (VALIDATION, PLAIN)
+        and row.system != PRETRAINED
+        and row.precision in (before.precision, None)
+        and row.name in test
+    ]
     widest = {row.system: row.dimension for row in sorted(others, key=lambda row: row.dimension or 0)}
     others = [row for row in others if row.dimension == widest[row.system]]
     best = max(others, key=lambda row: row.metrics[recommendation.metric].value, default=before)
-    return test[_key(best)]
-
-
-def _read_config(path: Path) -> Config:
-    """The resolved settings with the tables that only the report shows."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        versions, inputs = (conform(values.pop(name, {}), dict[str, str], name) for name in ("versions", "inputs"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", "the settings of a finished run", file=path) from error
-    except MisfitError as error:
-        raise InputError(f"is damaged: {error}", error.expected, file=path) from error
-    except ValueError as error:
-        raise InputError(f"is damaged: {error}", "the settings of a finished run", file=path) from error
-    return Config(settings=values, versions=versions, inputs=inputs)
+    return test[best.name]

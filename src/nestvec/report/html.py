@@ -197,10 +197,10 @@ def _learning(content: Content, metric: str) -> str:
     for training in content.validated:
         steps = [validation.step for validation in training.curve]
         told = {steps[0], training.best_step, steps[-1]} if len(steps) > TOLD else set(steps)
-        for place in training.ends:
-            line = [(step, value) for step, value in training.line(place, metric) if step in told]
+        for end in training.ends:
+            line = [(step, value) for step, value in training.line(end, metric) if step in told]
             values = ", ".join(f"{number(value)} at step {count(step)}" for step, value in line)
-            sentences.append(f"{training.system} at {place[0]} dimensions: {values}.")
+            sentences.append(f"{training.system} at {end.dimension} dimensions: {values}.")
         sentences.append(f"{training.system} kept step {count(training.best_step)}.")
     return " ".join(sentences)
 

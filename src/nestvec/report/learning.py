@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-    from nestvec.report.trainings import Training
+    from nestvec.runs.schema import Training
 
 MOST = 300  # points of a drawn line; a screen shows no more
 AROUND = 0.05  # share of the steps on either side that a running mean takes in
@@ -72,8 +72,8 @@ def draw_validation(axes: Axes, trainings: Sequence[Training], places: Mapping[s
     for training in trainings:
         style = STYLES[places[training.system]]
         look: dict[str, Any] = {"color": style.light, "marker": style.marker}
-        for place, kind in zip(training.ends, _KINDS, strict=False):
-            line = training.line(place, metric)
+        for end, kind in zip(training.ends, _KINDS, strict=False):
+            line = training.line(end, metric)
             axes.plot([step for step, _ in line], [value for _, value in line], **look, **kind)
             kept = [value for step, value in line if step == training.best_step]
             axes.plot([training.best_step] * len(kept), kept, markersize=13, zorder=4, **_RING)
@@ -81,8 +81,8 @@ def draw_validation(axes: Axes, trainings: Sequence[Training], places: Mapping[s
             entries.append(entry(training.system, linestyle="", **look))
     ends = dict.fromkeys(end for training in trainings for end in training.ends)
     kinds = [
-        entry(f"{width} dimensions", color=MUTED, marker="o", **kind)
-        for (width, _), kind in zip(ends, _KINDS, strict=False)
+        entry(f"{end.dimension} dimensions", color=MUTED, marker="o", **kind)
+        for end, kind in zip(ends, _KINDS, strict=False)
     ]
     _steps(axes, trainings)
     head(

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from nestvec.point import Point
     from nestvec.report.content import Content
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would calculate
@@ -25,27 +24,13 @@ def write_tables(content: Content, directory: Path) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     tables = {
-        "surface": [_measured(row) for row in content.rows],
-        "frontier": [_measured(row) for row in content.frontier(content.recommendation.metric)],
+        "surface": [row.flat for row in content.rows],
+        "frontier": [row.flat for row in content.frontier(content.recommendation.metric)],
         "comparisons": [asdict(entry) for entry in content.results.comparisons],
         "steps": [asdict(step) for step in content.recommendation.steps],
     }
     for name, rows in tables.items():
         _write(directory / f"{name}.csv", rows)
-
-
-def _measured(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of the surface
-    """A row of the surface with three columns for each metric."""
-    flat: dict[str, Any] = {**_place(row), "split": row.split, "queries": row.queries, "documents": row.documents}
-    for name, measure in row.metrics.items():
-        flat |= {name: measure.value, f"{name} low": measure.low, f"{name} high": measure.high}
-    return flat
-
-
-def _place(point: Point) -> dict[str, Any]:
-    """What identifies a point, and its costs."""
-    names = ("system", "kind", "dimension", "precision", "bytes_per_vector", "bytes_scanned")
-    return {name: getattr(point, name) for name in names}
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:

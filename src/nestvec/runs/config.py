@@ -1,22 +1,103 @@
-"""Settings as a TOML file: what `--config` takes and what a run's folder keeps."""
+"""Settings as a TOML file: what `--config` takes and what a run's folder keeps; read and written here only."""
 
 from __future__ import annotations
 
 import tomllib
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
-from nestvec.settings import sections
+from nestvec.runs.conform import MisfitError, conform
+from nestvec.settings import EvaluationSettings, Settings, sections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from nestvec.settings import Settings
-
 _VERSIONED = ("nestvec", "torch", "transformers", "sentence-transformers", "numpy", "pyarrow", "bm25s")
-_NOT_SETTINGS = {"versions", "inputs", "tune"}  # tables of a config file that other readers own
+_LOCATIONS = {"source", "queries", "corpus", "qrels", "model"}  # settings that say where an input lies
+_TABLES: dict[str, Any] = {
+    "versions": dict[str, str],
+    "inputs": dict[str, str],
+    "tune": dict[str, object],
+}  # of a run, in the order of `Config`
+_NOT_SETTINGS = set(_TABLES)  # tables of a config file that other readers own
+
+
+@dataclass(frozen=True)
+class Config:
+    """`config.toml` of a run.
+
+    Attributes:
+        settings: the resolved settings by name.
+        versions: package to the version that made the run.
+        inputs: `source`, `model` and `model NAME` to what they hashed to.
+        tune: of a study: its table `tune`.
+    """
+
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    inputs: dict[str, str]
+    tune: dict[str, Any]
+
+    @property
+    def draws(self) -> tuple[int, int]:
+        """The seed, and the number of resamples."""
+        values = self.settings.get("seed", Settings.seed), self.settings.get("resamples", EvaluationSettings.resamples)
+        return int(values[0]), int(values[1])
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """What two runs must agree on to share a folder.
+
+        Where an input lies may differ, as may versions and the number of trials: what an input hashes to counts.
+        """
+        hashes = {f"{name}'s sha256": value for name, value in self.inputs.items()}
+        settings = {name: value for name, value in self.settings.items() if name not in _LOCATIONS}
+        study = {f"tune.{name}": value for name, value in self.tune.items() if name != "trials"}
+        return settings | hashes | study
+
+
+def parse_run_config(text: str) -> Config:
+    """Read the text of a run's `config.toml`.
+
+    Args:
+        text: as `config_text` gave it.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ValueError: the text is not TOML, or a value has another type than nestvec writes.
+    """
+    values = tomllib.loads(text)
+    tables = [conform(values.pop(name, {}), kind, name) for name, kind in _TABLES.items()]
+    for name in ("seed", "resamples"):
+        if name in values and (type(values[name]) is not int or values[name] < 0):
+            raise MisfitError(name, repr(values[name]), "a whole number from 0 on")
+    return Config({name: value for name, value in values.items() if not isinstance(value, dict)}, *tables)
+
+
+def read_run_config(path: Path) -> Config:
+    """Read a run's `config.toml`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The settings.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    expected = "the settings of a finished run"
+    try:
+        return parse_run_config(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", expected, file=path) from error
+    except ValueError as error:
+        raise InputError(f"is damaged: {error}", getattr(error, "expected", expected), file=path) from error
 
 
 def read_config(path: Path) -> dict[str, Any]:

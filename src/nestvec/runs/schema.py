@@ -1,4 +1,6 @@
-"""The run's files as types: what the report needs of the JSON files in the run's folder and in `data/`.
+"""A run's files as types: what the JSON files in its folder and in `data/` hold.
+
+`Results["surface"]` reads like `Results.surface`, so that code written for the JSON works on these objects.
 
 All metrics lie between 0 and 1; a difference is a first system minus a second one, in the metric's own unit.
 """
@@ -8,16 +10,22 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
-from nestvec.point import Point
+from nestvec.point import FULL, Point, ReadByName, VectorFormat
 
-METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
+TEST, VALIDATION = "test", "validation"  # the splits that are measured
+VALIDATED = ("recall@10", "ndcg@10")  # metrics of every validation while training
+METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")  # of every row
 CHANCE = 0.05  # below it a corrected p counts as clear
+_COLUMNS = (
+    "system", "kind", "dimension", "precision", "bytes_per_vector", "bytes_scanned", "split", "queries", "documents"
+)  # fmt: skip
 BINS = 30  # of the grade histogram, where there are more levels than that
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(ReadByName):
     """A mean over queries with the ends of its 95 % interval."""
 
     value: float
@@ -34,9 +42,17 @@ class Row(Point):
     documents: int
     metrics: dict[str, Measure]
 
+    @property
+    def flat(self) -> dict[str, Any]:
+        """One row of a table: the point, the split, and three columns for each metric: value, low and high."""
+        row = {name: getattr(self, name) for name in _COLUMNS}
+        for name, measure in self.metrics.items():
+            row |= {name: measure.value, f"{name} low": measure.low, f"{name} high": measure.high}
+        return row
+
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ReadByName):
     """A paired comparison, `a` less `b`; `p_holm` is corrected for all comparisons of the run."""
 
     a: str
@@ -66,7 +82,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(ReadByName):
     """`results.json`."""
 
     source: str
@@ -82,6 +98,8 @@ class Results:
     cutoffs: tuple[int, ...] = (10,)
     missing_models: dict[str, str] = field(default_factory=dict)  # name to why it could not be had
     codec_extras: dict[str, int] = field(default_factory=dict)  # point's name to bytes stored once for all vectors
+    protocol: str = ""  # how the records were split; empty in runs of before it was written down
+    threshold: float | None = None  # the grade from which a document is relevant
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
 
 
@@ -95,7 +113,7 @@ class Step(Point):
 
 
 @dataclass(frozen=True)
-class GateCheck:
+class GateCheck(ReadByName):
     """The candidate minus one thing it has to beat; passed when the interval lies above 0."""
 
     difference: float
@@ -105,14 +123,16 @@ class GateCheck:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The evidence on validation, where the choice was made."""
+class Choice(ReadByName):
+    """The evidence on validation, where the choice was made: the choice minus the reference."""
 
     queries: int
+    difference: float = 0.0
+    low: float = 0.0  # lower end of the 95 % interval
 
 
 @dataclass(frozen=True)
-class Confirmation:
+class Confirmation(ReadByName):
     """The recommended point on the test split, and there minus the reference."""
 
     value: float
@@ -125,7 +145,7 @@ class Confirmation:
 
 
 @dataclass(frozen=True)
-class Price:
+class Price(ReadByName):
     """The memory of so many vectors in bytes, as recommended and whole in full precision."""
 
     vectors: int
@@ -134,10 +154,10 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Recommendation:
+class Recommendation(ReadByName):
     """`recommendation.json`; `point` is None when the decision is not to ship."""
 
-    decision: str
+    decision: str  # `ship` or `do not ship`
     reason: str
     metric: str
     margin: float
@@ -151,11 +171,12 @@ class Recommendation:
     max_bytes: int | None = None
     min_recall: float | None = None
     price: tuple[Price, ...] = ()
+    chosen_on: str = "validation"  # the split; `test` where the protocol has no validation
     queries_needed: int | None = None  # about how many validation queries would tell more; None where they do
 
 
 @dataclass(frozen=True)
-class Dip:
+class Dip(ReadByName):
     """The valley between the two humps of the grade histogram; depth is by what share it lies below the lower one."""
 
     threshold: float
@@ -169,7 +190,7 @@ class Dip:
 
 
 @dataclass(frozen=True)
-class Bar:
+class Bar(ReadByName):
     """A bar of the histogram: the records with grades from low to high; the same where each level has a bar."""
 
     low: float
@@ -179,7 +200,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Grades:
+class Grades(ReadByName):
     """`grades.json`: the histogram of the raw grades and the threshold."""
 
     levels: tuple[float, ...]
@@ -214,7 +235,7 @@ class Grades:
 
 
 @dataclass(frozen=True)
-class Components:
+class Components(ReadByName):
     """Connected components of the graph of queries and documents, and the largest one's share of the records."""
 
     count: int
@@ -222,7 +243,7 @@ class Components:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(ReadByName):
     """`audit.json`: the split's sizes, and what of the held-out splits training has seen."""
 
     protocol: str
@@ -247,7 +268,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(ReadByName):
     """One kind of irregularity found in the data, and what was done about it."""
 
     name: str
@@ -257,9 +278,78 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Config:
-    """`config.toml`: the resolved settings, and what they were resolved with."""
+class ValidatedPoint(ReadByName):
+    """One point of a validation."""
 
-    settings: dict[str, object]
-    versions: dict[str, str]
-    inputs: dict[str, str]
+    dimension: int
+    precision: str
+    metrics: dict[str, float]
+
+    @property
+    def format(self) -> VectorFormat:
+        """Its dimension and precision."""
+        return VectorFormat(self.dimension, self.precision)
+
+
+@dataclass(frozen=True)
+class Validation(ReadByName):
+    """A validation on the way."""
+
+    step: int
+    recall: float  # mean of recall@10 over the points: decides which step is kept
+    points: tuple[ValidatedPoint, ...]
+
+    def value(self, stored: VectorFormat, metric: str) -> float | None:
+        """A metric at a dimension and precision; None where that was not measured."""
+        return next((point.metrics[metric] for point in self.points if point.format == stored), None)
+
+
+@dataclass(frozen=True)
+class Training(ReadByName):
+    """An entry of `training.json`: one system's training."""
+
+    system: str
+    steps: int
+    compute: str  # number format
+    threads: int
+    learning_rate: float  # its peak
+    rows: int  # what was learnt from: a query with its documents each
+    unused: int  # training queries left out
+    losses: tuple[float, ...]  # per step
+    curve: tuple[Validation, ...]
+    best_step: int
+    mixed: float  # share of the tuned weights in what was kept; 1 where nothing was mixed
+    seconds: float
+
+    @property
+    def formats(self) -> tuple[VectorFormat, ...]:
+        """Every point that was validated, wide before narrow, as named within a width."""
+        found = dict.fromkeys(point.format for validation in self.curve for point in validation.points)
+        return tuple(sorted(found, key=lambda stored: -stored.dimension))
+
+    @property
+    def coded(self) -> bool:
+        """Whether it was validated in codes too."""
+        return any(stored.precision != FULL for stored in self.formats)
+
+    @property
+    def ends(self) -> tuple[VectorFormat, ...]:
+        """The widest and the narrowest point in full precision; one where they are the same, none without a curve."""
+        full = [stored for stored in self.formats if stored.precision == FULL]
+        return tuple(dict.fromkeys((*full[:1], *full[-1:])))
+
+    def at(self, step: int) -> Validation | None:
+        """The validation at a step, 0 before any training; None where there was none."""
+        return next((validation for validation in self.curve if validation.step == step), None)
+
+    def line(self, stored: VectorFormat, metric: str) -> tuple[tuple[int, float], ...]:
+        """Step and value of a metric at a point, for every validation that has it."""
+        values = [(validation.step, validation.value(stored, metric)) for validation in self.curve]
+        return tuple((step, value) for step, value in values if value is not None)
+
+
+@dataclass(frozen=True)
+class Trainings(ReadByName):
+    """`training.json`."""
+
+    systems: tuple[Training, ...]

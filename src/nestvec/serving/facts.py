@@ -8,11 +8,11 @@ from nestvec.evaluation.surface import COMPARED
 from nestvec.report.content import read_content
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable
 
     from nestvec.point import Point
     from nestvec.report.changes import Change
-    from nestvec.runs.folder import RunFolder
+    from nestvec.runs.run import Run
     from nestvec.runs.schema import Row
 
 
@@ -21,12 +21,11 @@ def place_of(point: Point) -> dict[str, Any]:
     return {"system": point.system, "dimension": point.dimension, "precision": point.precision}
 
 
-def facts_of(folder: RunFolder, points: Mapping[str, Sequence[Point]], judged: Container[str]) -> dict[str, Any]:
+def facts_of(run: Run, judged: Container[str]) -> dict[str, Any]:
     """Gather what is shown of a run, but for what is served of it.
 
     Args:
-        folder: of a finished run.
-        points: system to what can be searched of it.
+        run: the run.
         judged: texts of queries; the examples are of these.
 
     Returns:
@@ -35,11 +34,10 @@ def facts_of(folder: RunFolder, points: Mapping[str, Sequence[Point]], judged: C
     Raises:
         InputError: a file of the run is missing or damaged.
     """
-    content = read_content(folder)
+    content = read_content(run)
     made, results, grades = content.recommendation, content.results, content.grades
-    rows = {row.name: row for row in content.rows if row.split == "test"}
     return {
-        "name": folder.root.resolve().name,
+        "name": run.root.resolve().name,
         "metric": made.metric,
         "decision": made.decision,
         "reason": made.reason,
@@ -49,8 +47,8 @@ def facts_of(folder: RunFolder, points: Mapping[str, Sequence[Point]], judged: C
         "grades": {"lowest": grades.lowest, "highest": grades.highest},
         "model": results.model,
         "systems": [
-            {"name": system, "points": [_measured(rows[point.name], made.metric) for point in measured]}
-            for system, measured in points.items()
+            {"name": system, "points": [_measured(run.points[point.name], made.metric) for point in measured]}
+            for system, measured in run.systems.items()
         ],
         "examples": {
             "before": place_of(content.before),

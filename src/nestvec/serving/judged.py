@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.data.split import PARTS, TEST, TRAIN, UNUSED, VALIDATION, WITHHELD
-from nestvec.runs.conform import load_json
-from nestvec.runs.schema import Grades
-from nestvec.runs.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nestvec.runs.finished import Finished
-    from nestvec.runs.folder import RunFolder
+    from nestvec.runs.run import Run
 
 _COLUMNS = ["query_id", "document_id", "grade", "split"]
 _FIRST = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)]  # what is said of a query in several
@@ -53,15 +49,15 @@ class Judgements:
     """A run's records, by query.
 
     Args:
-        folder: of a finished run.
+        run: the run.
 
     Raises:
         InputError: a file is missing or damaged.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.grades = load_json(folder.path("grades"), Grades)
-        table = read_table(folder.path("records"), ["query", *_COLUMNS])
+    def __init__(self, run: Run) -> None:
+        self.grades = run.grades
+        table = run.read_records(["query", *_COLUMNS])
         texts = table["query"].combine_chunks().dictionary_encode()
         self._queries = {text: row for row, text in enumerate(texts.dictionary.to_pylist())}
         numbers = texts.indices.to_numpy(zero_copy_only=False)
@@ -85,11 +81,11 @@ class Judgements:
         return Judged(ids[splits.index(split)], split, found, self.grades.threshold)
 
 
-def rows_of_queries(finished: Finished) -> dict[str, int]:
+def rows_of_queries(run: Run) -> dict[str, int]:
     """Where the vectors of the queries that were measured are.
 
     Args:
-        finished: the run.
+        run: the run.
 
     Returns:
         Text to row; of one asked several times, the first on test.
@@ -97,7 +93,6 @@ def rows_of_queries(finished: Finished) -> dict[str, int]:
     Raises:
         InputError: a file is missing or damaged.
     """
-    _, texts, splits = finished.queries
-    asked = list(enumerate(zip(texts, splits, strict=True)))
+    asked = list(enumerate(zip(run.queries.texts, run.queries.splits, strict=True)))
     asked.sort(key=lambda each: (each[1][1] == PARTS[TEST], -each[0]))  # what comes later counts
     return {query: row for row, (query, _) in asked}

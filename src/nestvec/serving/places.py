@@ -136,5 +136,5 @@ class Places:
 
     def _coded(self, point: Point) -> Place:
         """Code the catalogue."""
-        codec = self._codecs[point.system][f"{point.dimension}.{point.precision}"]
+        codec = self._codecs[point.system][point.format.name]
         return Place.of(self._vectors[point.system], self._order, point.dimension or 0, codec)

@@ -151,7 +151,7 @@ def _target(work: Work, asked: SearchRequest) -> _Target:
     named = (asked.system, asked.dimension, asked.precision)
     listed = [asked.filter] if isinstance(asked.filter, str) else asked.filter or []
     conditions = tuple(_condition(each) for each in listed)
-    served = work.service.index.delivered.point if work.service.index else None
+    served = work.service.index.selection.point if work.service.index else None
     if named == (None, None, None) and served is not None:
         return _Target(served, True, conditions)
     point = work.point(*named)

@@ -67,7 +67,7 @@ def serve(
             reporter.say(f"ready after {time.perf_counter() - began:.1f} s")
 
         server = Server(create_app(service, options, health, Loading(reporter.say, ready, failed)), options, health)
-        reporter.say(f"{service.finished.folder.root} on {_address(listener)}")
+        reporter.say(f"{service.run.root} on {_address(listener)}")
         server.run([listener])
     if problems:
         raise problems[0]

@@ -19,13 +19,14 @@ from nestvec.evaluation.surface import Catalogue
 from nestvec.indexing.index import is_built, open_index
 from nestvec.models.compute import processors
 from nestvec.point import BM25
-from nestvec.runs.finished import read_finished
+from nestvec.runs.choice import UnknownPointError, choose_point
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import open_system
 from nestvec.serving.facts import facts_of, place_of
 from nestvec.serving.judged import Judgements, rows_of_queries
 from nestvec.serving.once import Once
 from nestvec.serving.places import Places
-from nestvec.serving.points import Points, UnknownPointError
-from nestvec.serving.systems import Models, System
+from nestvec.serving.systems import Models
 from nestvec.stores.scan import faiss
 from nestvec.stores.store import Hit
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from nestvec.indexing.index import Index
     from nestvec.point import Point
-    from nestvec.runs.finished import Finished
+    from nestvec.runs.run import Run
     from nestvec.serving.judged import Judged
     from nestvec.stores.store import Condition
 
@@ -49,36 +50,37 @@ class Service:
     """A run that can be asked; made by `open`, then `load`. Any thread may ask; for `encode`, see `parallel`.
 
     Args:
-        finished: the run.
-        index: of it, where there is one.
-        runs: the backend and the numbers that models compute in.
+        run: the run.
+        index: of the run, where there is one.
+        computing: the backend and the number format that models compute in.
         codes: bytes of documents' codes that are held at most.
 
     Attributes:
-        finished: the run.
+        run: the run.
         index: what is delivered, where an index was built.
         default: the point that is recommended, or else the run's best at full width.
         systems: those with vectors in the surface's order, then BM25.
     """
 
-    def __init__(self, finished: Finished, index: Index | None, runs: tuple[str, str], codes: int) -> None:
-        self.finished, self.index = finished, index
-        self._runs = runs
-        self._points = Points(finished)
-        self.default, self.systems = self._points.default, tuple(self._points.measured)
-        dense = {name: points for name, points in self._points.measured.items() if name != BM25}
-        self._dense = {name: System.read(finished, points) for name, points in dense.items()}
-        self._catalogue, self._rows = Catalogue(*finished.catalogue), rows_of_queries(finished)
-        self._judgements = Judgements(finished.folder)
-        vectors, codecs = (
-            {name: getattr(system, part) for name, system in self._dense.items()} for part in ("documents", "codecs")
-        )
+    def __init__(self, run: Run, index: Index | None, computing: tuple[str, str], codes: int) -> None:
+        self.run, self.index = run, index
+        self._computing = computing
+        self.systems = tuple(run.systems)
+        self.default = choose_point(run.systems[run.chosen.system], run.chosen)
+        self._dense = {name: open_system(run, name) for name in self.systems if name != BM25}
+        for name, files in self._dense.items():
+            for point in run.systems[name]:
+                files.codec(point.format)  # damage is named before anybody asks
+        self._catalogue, self._rows = Catalogue(run.catalogue.ids, run.catalogue.texts), rows_of_queries(run)
+        self._judgements = Judgements(run)
+        vectors = {name: files.document_vectors for name, files in self._dense.items()}
+        codecs = {name: files.codecs for name, files in self._dense.items()}
         self._places = Places(self._catalogue.order, vectors, codecs, codes)
         self._recent: LRUCache[tuple[str, str], NDArray[np.float32]] = LRUCache(_VECTORS, lambda vector: vector.nbytes)
         self._remembering = Lock()
         self._models: Models | None = None
         self._lexical = Once(self._indexed_words)
-        self._shown = Once(lambda: facts_of(finished.folder, self._points.measured, self._judgements))
+        self._shown = Once(lambda: facts_of(run, self._judgements))
         self._asking = Lock()  # a database's connection answers one at a time, and the embedded store does too
         self._pool = ThreadPoolExecutor(processors(), "nestvec-search", partial(faiss().omp_set_num_threads, 1))
         # several searches at once: products that each wanted all processors would wait for one another
@@ -111,10 +113,10 @@ class Service:
         Raises:
             InputError: it is no finished run, or a file in it is missing or damaged.
         """
-        finished = read_finished(run)
-        index = open_index(run, store, name) if store or is_built(run) else None
+        opened = load_run(run)
+        index = open_index(opened, store, name) if store or is_built(run) else None
         try:
-            return cls(finished, index, (backend, compute), codes)
+            return cls(opened, index, (backend, compute), codes)
         except BaseException:
             if index:
                 index.close()
@@ -129,7 +131,7 @@ class Service:
         Raises:
             InputError: a model cannot be loaded.
         """
-        self._models = Models({name: system.model for name, system in self._dense.items()}, self._runs, say)
+        self._models = Models({name: system.model for name, system in self._dense.items()}, self._computing, say)
 
     def warm(self) -> None:
         """Make what whoever asks first would wait for: the default point's codes, what the page shows, BM25.
@@ -168,7 +170,10 @@ class Service:
         Raises:
             UnknownPointError: it was not measured.
         """
-        return self._points.of(system, dimension, precision)
+        measured = [point for points in self.run.systems.values() for point in points]
+        return choose_point(
+            measured, self.default, system=system, dimension=dimension, precision=precision, file=self.run.root
+        )
 
     @property
     def parallel(self) -> bool:
@@ -188,7 +193,8 @@ class Service:
             UnknownPointError: there is no such system, or it has no vectors.
         """
         if system not in self._dense:
-            raise UnknownPointError("system", f"no such system with vectors; there are {', '.join(self._dense)}")
+            systems = f"one of {', '.join(self._dense)}"
+            raise UnknownPointError("system", "has no such system with vectors", systems, file=self.run.root)
         return self._dense[system].model.width
 
     def tokens(self, system: str, texts: Sequence[str]) -> list[int]:
@@ -203,7 +209,7 @@ class Service:
         """A query's (full width,) vector: the one that was measured, or one that is remembered; None otherwise."""
         row = self._rows.get(query)
         if row is not None:
-            return np.array(self._dense[system].queries[row])
+            return np.array(self._dense[system].query_vectors[row])
         with self._remembering:
             return self._recent.get((system, query))
 
@@ -251,7 +257,8 @@ class Service:
             NestvecError: the store cannot be used.
         """
         if self.index is None:
-            raise UnknownPointError("filter", "the run has no index to filter; `nestvec index` builds one")
+            hint = "the run has no index to filter"
+            raise UnknownPointError("filter", hint, "`nestvec index` first", file=self.run.root, hint=hint)
         with self._asking:
             return self.index.store.search(vectors, k, conditions)
 
@@ -274,7 +281,7 @@ class Service:
         """What the index serves, and how many documents are in it."""
         if self.index is None:
             return None
-        return {**place_of(self.index.delivered.point), "documents": self.indexed}
+        return {**place_of(self.index.selection.point), "documents": self.indexed}
 
     def _indexed_words(self) -> Bm25:
         """The documents' words; in tie order."""

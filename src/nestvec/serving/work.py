@@ -12,9 +12,9 @@ import numpy as np
 
 from nestvec.models.compute import processors
 from nestvec.point import BM25
+from nestvec.runs.choice import UnknownPointError
 from nestvec.serving.batching import Batcher, Capacity, Encoded
 from nestvec.serving.failures import GONE, Failure
-from nestvec.serving.points import UnknownPointError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -115,7 +115,7 @@ class Work:
         try:
             return self.service.width(system)
         except UnknownPointError as error:
-            raise Failure(422, str(error), field) from error
+            raise Failure(422, error.message, field) from error
 
     def point(self, system: str | None, dimension: int | None, precision: str | None) -> Point:
         """A point that was measured.
@@ -134,7 +134,7 @@ class Work:
         try:
             return self.service.point(system, dimension, precision)
         except UnknownPointError as error:
-            raise Failure(422, str(error), error.field) from error
+            raise Failure(422, error.message, error.field) from error
 
     def refuse_long(self, field: str, texts: Sequence[str]) -> None:
         """Raise where a text is too long.

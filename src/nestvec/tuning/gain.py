@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.pipeline.comparing import compare_points
 from nestvec.point import FULL
-from nestvec.runs.finished import read_finished
+from nestvec.runs.run import load_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def gained(root: Path, system: str, aim: Aim, place: tuple[int, str]) -> Gain:
     Raises:
         InputError: a run is damaged.
     """
-    first, second = read_finished(root / DEFAULT), read_finished(root / BEST)
+    first, second = load_run(root / DEFAULT), load_run(root / BEST)
     name = f"{place[0]}.{place[1]}"
     pairs = [(name, f"{system}.{name}", f"{system}.{name}")]
     (row,) = compare_points(first, second, aim.metric, pairs)

@@ -1,0 +1,92 @@
+"""Which measured point is meant by what a user names: the same rule for the command line, the API and the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nestvec.errors import InputError
+from nestvec.point import BM25, FULL, Point, VectorFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class UnknownPointError(InputError):
+    """The point that was named was not measured.
+
+    Args:
+        field: what is wrong: `system`, `dimension`, `precision`, `dimensions` or `filter`.
+        problem: what is wrong, in words; may repeat what was named.
+        expected: what there is.
+        file: the run's folder.
+        hint: the problem without what was named, for answers to strangers.
+
+    Attributes:
+        field: as given.
+        message: hint and what there is.
+    """
+
+    def __init__(
+        self, field: str, problem: str, expected: str, *, file: object = None, hint: str = "not measured"
+    ) -> None:
+        super().__init__(problem, expected, file=file)
+        self.field, self.message = field, f"{hint}; expected {expected}"
+
+
+def choose_point(
+    measured: Sequence[Point],
+    default: Point | None,
+    *,
+    system: str | None = None,
+    dimension: int | None = None,
+    precision: str | None = None,
+    file: object = None,
+) -> Point:
+    """Find the point that is meant by system, dimension and precision, any of which may be left out.
+
+    What is left out is the default's where the default is of the same system, else the full width and float32.
+
+    Args:
+        measured: all points that can be meant.
+        default: the point that is meant when nothing is named; None where a system must be named.
+        system: its name.
+        dimension: one of those measured.
+        precision: one of those measured.
+        file: the run's folder, for messages.
+
+    Returns:
+        One of `measured`.
+
+    Raises:
+        UnknownPointError: such a point was not measured.
+    """
+    named = default.system if system is None and default is not None else system
+    own = [point for point in measured if point.system == named]
+    if not own:
+        systems = ", ".join(dict.fromkeys(point.system for point in measured))
+        raise UnknownPointError("system", f"has no system {named!r}", f"one of {systems}", file=file)
+    if named == BM25:
+        return _choose_lexical(own[0], dimension, precision, file)
+    widest = max(point.dimension or 0 for point in own)
+    rest = default if default is not None and default.system == named else Point.of("", VectorFormat(widest, FULL))
+    wanted = (
+        rest.dimension if dimension is None else dimension,
+        rest.precision if precision is None else precision,
+    )
+    found = next((point for point in own if (point.dimension, point.precision) == wanted), None)
+    if found is not None:
+        return found
+    problem = f"did not measure {named} at {wanted[0]}.{wanted[1]}"
+    precisions = [point.precision for point in own if point.precision and point.dimension == wanted[0]]
+    if precisions:
+        raise UnknownPointError("precision", problem, f"one of {', '.join(precisions)}", file=file)
+    dimensions = ", ".join(dict.fromkeys(str(point.dimension) for point in own))
+    raise UnknownPointError("dimension", problem, f"one of the dimensions {dimensions}", file=file)
+
+
+def _choose_lexical(point: Point, dimension: int | None, precision: str | None, file: object) -> Point:
+    """BM25, which no dimension or precision goes with."""
+    if dimension is None and precision is None:
+        return point
+    field = "precision" if dimension is None else "dimension"
+    raise UnknownPointError(field, f"{BM25} has no vectors", f"no {field}: {BM25} has no vectors", file=file)

@@ -1,0 +1,411 @@
+"""A finished run as everybody reads it: report, page, compare, export, index, serve and notebooks.
+
+Each file of the folder is read once, when it is first asked for; whatever is missing or damaged is named with its file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.errors import InputError
+from nestvec.point import BM25, PLAIN, PRETRAINED, Point, full_width
+from nestvec.runs.choice import choose_point
+from nestvec.runs.config import Config, read_run_config
+from nestvec.runs.conform import load_json
+from nestvec.runs.folder import RunFolder
+from nestvec.runs.schema import TEST, VALIDATED, Audit, Finding, Grades, Recommendation, Results, Row, Trainings
+from nestvec.runs.tables import EXPECTED, read_qrels, read_ranking, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from nestvec.runs.schema import Training
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """Queries or documents of a run, in the order of their vectors.
+
+    Attributes:
+        ids: their ids.
+        texts: their texts.
+        splits: of queries: `validation` or `test`; of documents: nothing.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    splits: list[str]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where its files are.
+    """
+
+    folder: RunFolder
+
+    def __repr__(self) -> str:
+        """Source, decision and path."""
+        if not self.folder.path("recommendation").is_file():
+            return f"Run({str(self.folder.root)!r})"
+        return (
+            f"Run(source={self.results.source!r}, decision={self.recommendation.decision!r}, path={str(self.root)!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the recommendation in a sentence, and the points that no smaller one reaches."""
+        metric = self.recommendation.metric
+        heads = ("point", "bytes per vector", metric, "95 %")
+        rows = [
+            (row.name, f"{row.bytes:,}", f"{row.metrics[metric].value:.4f}",
+             f"{row.metrics[metric].low:.4f} to {row.metrics[metric].high:.4f}")
+            for row in self.frontier(metric)
+        ]  # fmt: skip
+        head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        about = f"{escape(self.results.source)}: <b>{escape(self.recommendation.decision)}</b>"
+        return (
+            f"<p>{about}. {escape(self.recommendation.reason)}</p><table><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table><p>{escape(str(self.folder.path('report')))}</p>"
+        )
+
+    @property
+    def root(self) -> Path:
+        """The folder's path."""
+        return self.folder.root
+
+    # what was decided and measured
+
+    @cached_property
+    def results(self) -> Results:
+        """What `results.json` holds."""
+        results = load_json(self.folder.path("results"), Results)
+        if not any(row.split == TEST and row.metrics for row in results.surface):
+            problem = "is damaged: nothing was measured on test"
+            raise InputError(problem, EXPECTED, file=self.folder.path("results"))
+        return results
+
+    @cached_property
+    def recommendation(self) -> Recommendation:
+        """What `recommendation.json` holds."""
+        return load_json(self.folder.path("recommendation"), Recommendation)
+
+    @property
+    def ships(self) -> bool:
+        """Whether there is something to ship."""
+        return self.recommendation.point is not None
+
+    @property
+    def chosen(self) -> Point:
+        """What the run recommends, or else its best at full width."""
+        chosen, path = self.recommendation.point or self.recommendation.reference, self.folder.path("recommendation")
+        if chosen is None:
+            raise InputError("is damaged: reference is missing", EXPECTED, file=path)
+        if chosen.name not in self.points:
+            raise InputError(f"is damaged: {chosen.name} was not measured", "a point of results.json", file=path)
+        return chosen
+
+    @property
+    def surface(self) -> list[dict[str, Any]]:
+        """The surface as flat rows, for `pandas.DataFrame(run.surface)` and the like."""
+        return [row.flat for row in self.results.surface]
+
+    @cached_property
+    def points(self) -> dict[str, Row]:
+        """Rows of the test split by the names of their points, as they were measured."""
+        return {row.name: row for row in self.results.surface if row.split == TEST}
+
+    @cached_property
+    def systems(self) -> dict[str, list[Point]]:
+        """System to its points as measured on test, none made of others; in the surface's order, BM25 last."""
+        rows = [row for row in self.points.values() if row.kind == PLAIN]
+        names = sorted(dict.fromkeys(row.system for row in rows), key=lambda name: name == BM25)
+        return {name: [_plain(row) for row in rows if row.system == name] for name in names}
+
+    @cached_property
+    def full_width(self) -> dict[str, Point]:
+        """Every system's widest and most precise point, BM25 first; none that is made of others."""
+        return {point.system: point for point in full_width(p for p in self.points.values() if p.kind == PLAIN)}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that every point has."""
+        first, *others = self.points.values()
+        return tuple(name for name in first.metrics if all(name in row.metrics for row in others))
+
+    @property
+    def documents(self) -> int:
+        """How many documents are searched."""
+        return next(iter(self.points.values())).documents
+
+    def frontier(self, metric: str) -> tuple[Row, ...]:
+        """Test rows of plain vectors that no smaller row reaches, by rising bytes; of equals at one size, the first.
+
+        Args:
+            metric: one of `metrics`.
+
+        Returns:
+            The rows.
+        """
+        best, rows = -1.0, []
+        vectors = [row for row in self.points.values() if row.is_vectors]
+        for row in sorted(vectors, key=lambda row: (row.bytes, -row.metrics[metric].value)):
+            if row.metrics[metric].value > best:
+                best = row.metrics[metric].value
+                rows.append(row)
+        return tuple(rows)
+
+    def choose(self, system: str | None = None, dimension: int | None = None, precision: str | None = None) -> Point:
+        """Find the measured vectors that are meant; what is not named is as recommended, see `choose_point`.
+
+        Args:
+            system: one with vectors.
+            dimension: one of those measured.
+            precision: one of those measured.
+
+        Returns:
+            The point.
+
+        Raises:
+            InputError: the run recommends nothing and no system is named, or such a point was not measured.
+        """
+        measured = [point for name, points in self.systems.items() if name != BM25 for point in points]
+        recommended = self.recommendation.point
+        if recommended is None and system is None:
+            systems = ", ".join(dict.fromkeys(point.system for point in measured))
+            problem = "says 'do not ship', so it has no model to hand over"
+            raise InputError(problem, f"--system, one of {systems}", file=self.root)
+        return choose_point(
+            measured, recommended, system=system, dimension=dimension, precision=precision, file=self.root
+        )
+
+    # how it was made
+
+    @cached_property
+    def config(self) -> Config:
+        """The resolved settings, versions and input hashes of `config.toml`."""
+        return read_run_config(self.folder.path("config"))
+
+    @cached_property
+    def grades(self) -> Grades:
+        """What `grades.json` holds."""
+        return load_json(self.folder.path("grades"), Grades)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What `audit.json` holds."""
+        return load_json(self.folder.path("audit"), Audit)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What `findings.json` holds."""
+        found: tuple[Finding, ...] = load_json(self.folder.path("findings"), tuple[Finding, ...])
+        return found
+
+    @cached_property
+    def trainings(self) -> tuple[Training, ...]:
+        """How each system was trained, in the results' order; nothing where `training.json` was not yet written."""
+        if not self.results.trained:
+            return ()
+        path = self.folder.path("training")
+        known = {training.system: training for training in load_json(path, Trainings).systems}
+        for system in self.results.trained:
+            if system not in known:
+                raise InputError(f"is damaged: no training of {system!r}", "one for each trained system", file=path)
+            points = [point for validation in known[system].curve for point in validation.points]
+            for metric in VALIDATED:
+                if any(metric not in point.metrics for point in points):
+                    problem = f"is damaged: a validation of {system!r} lacks {metric}"
+                    raise InputError(problem, "two metrics for each point", file=path)
+        return tuple(known[system] for system in self.results.trained)
+
+    # queries, documents, judgements
+
+    @cached_property
+    def catalogue(self) -> TextColumns:
+        """The documents, in the order of their vectors."""
+        table = read_table(self.folder.path("catalogue"), ["document_id", "document"])
+        return TextColumns(table["document_id"].to_pylist(), table["document"].to_pylist(), [])
+
+    @cached_property
+    def queries(self) -> TextColumns:
+        """The queries that were measured, in the order of their vectors."""
+        columns = ["query_id", "query", "split"]
+        table = read_table(self.folder.path("queries"), columns)
+        return TextColumns(*(table[name].to_pylist() for name in columns))
+
+    @cached_property
+    def judgements(self) -> dict[str, dict[str, int]]:
+        """The test split's judgements: query id to document id to gain in thousandths of a grade."""
+        return read_qrels(self.folder.path("qrels"))
+
+    @cached_property
+    def answerable(self) -> dict[str, dict[str, int]]:
+        """Those of `judgements` of queries that have a relevant document."""
+        least = self.results.relevant_from
+        return {query: gains for query, gains in self.judgements.items() if max(gains.values()) >= least}
+
+    def read_records(self, columns: list[str], filters: list[tuple[str, str, object]] | None = None) -> pa.Table:
+        """Columns of the judged records, as `read_table` reads them."""
+        return read_table(self.folder.path("records"), columns, filters)
+
+    def query_texts(self, ids: Collection[str]) -> dict[str, str]:
+        """Texts of judged queries.
+
+        Args:
+            ids: of queries of any split.
+
+        Returns:
+            Id to text.
+
+        Raises:
+            InputError: there is no such query.
+        """
+        if self.results.protocol == "published":  # asks every record on its own: r17 is the record in row 17
+            queries = self.read_records(["query"])["query"].to_pylist()
+            known = {f"r{row}": query for row, query in enumerate(queries)}
+        else:
+            known = self._texts("query", ids)
+        missing = [name for name in ids if name not in known]
+        if missing:
+            problem = f"is damaged: there is no query {missing[0]}"
+            raise InputError(problem, EXPECTED, file=self.folder.path("records"))
+        return {name: known[name] for name in ids}
+
+    def document_texts(self, ids: Collection[str]) -> dict[str, str]:
+        """Texts of judged documents.
+
+        Args:
+            ids: of documents; an unknown id is left out.
+
+        Returns:
+            Id to text.
+        """
+        return self._texts("document", ids)
+
+    def _texts(self, kind: str, ids: Collection[str]) -> dict[str, str]:
+        if not ids:  # pyarrow cannot tell the type of an empty list
+            return {}
+        table = self.read_records([f"{kind}_id", kind], [(f"{kind}_id", "in", sorted(ids))])
+        return dict(zip(table[f"{kind}_id"].to_pylist(), table[kind].to_pylist(), strict=True))
+
+    # values and rankings, query by query
+
+    def per_query(self, metric: str, names: Iterable[str]) -> dict[str, dict[str, float]]:
+        """Every test query's value of a metric at some points.
+
+        Args:
+            metric: one of `metrics`.
+            names: of points that were measured.
+
+        Returns:
+            Point's name to query id to value; the same queries for every point.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        path, points = self.folder.path("per_query"), [Point.parse(name) for name in dict.fromkeys(names)]
+        columns = ["system", "dimension", "precision", "query_id", "value"]
+        systems = sorted({point.system for point in points})
+        filters: list[tuple[str, str, object]] = [
+            ("split", "==", TEST), ("metric", "==", metric), ("system", "in", systems),
+        ]  # fmt: skip
+        table = read_table(path, [*columns, "split", "metric"], filters)
+        values: dict[str, dict[str, float]] = {point.name: {} for point in points}
+        for system, dimension, precision, query, value in zip(
+            *(table[name].to_pylist() for name in columns), strict=True
+        ):
+            name = Point(system, dimension, precision).name
+            if name in values:
+                values[name][query] = value
+        asked = set().union(*values.values())
+        for name, known in values.items():
+            if not known or set(known) != asked:
+                raise InputError(f"is damaged: {name} has not {metric} of every test query", EXPECTED, file=path)
+        return values
+
+    def ranking(self, name: str, queries: Collection[str] | None = None) -> dict[str, list[str]]:
+        """What a point ranked for the test queries.
+
+        Args:
+            name: of the point, such as `mnr.48.int8`.
+            queries: ids of those wanted; None takes all.
+
+        Returns:
+            Query id to document ids, best first.
+        """
+        return read_ranking(self.folder.run(name), queries)
+
+    # vectors
+
+    def vectors(self, system: str, width: int) -> NDArray[np.float32]:
+        """The vectors that were measured of a system: queries, then documents, both in the order of their texts.
+
+        Args:
+            system: one with vectors.
+            width: of its model.
+
+        Returns:
+            (q + d, width) float32, rows of unit length, memory-mapped.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        path = self.folder.embeddings(system)
+        try:
+            vectors: NDArray[np.float32] = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"cannot be read ({error})", "the vectors of a finished run", file=path) from error
+        wanted = len(self.queries) + len(self.catalogue), width
+        if vectors.shape != wanted or vectors.dtype != np.float32:
+            problem = f"is damaged: it holds {' by '.join(map(str, vectors.shape))} numbers of {vectors.dtype}"
+            raise InputError(problem, f"{wanted[0]} by {wanted[1]} of float32", file=path)
+        return vectors
+
+    def model_origin(self, system: str) -> tuple[list[str], str | None]:
+        """Names under which an untrained system's model may be found, and what its weights must hash to."""
+        settings, hashes = self.config.settings, self.config.inputs
+        if system == PRETRAINED:
+            return [str(settings.get("model", ""))], hashes.get("model")
+        models = settings.get("models", [])
+        names = [*(models if isinstance(models, list) else []), str(settings.get("bigger", ""))]
+        return [name for name in names if name], hashes.get(f"model {system}")
+
+
+def load_run(out: str | Path | Run) -> Run:
+    """Open the folder of a finished run.
+
+    Args:
+        out: the folder; a run that is open already is given back.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: it is not one.
+    """
+    run = out if isinstance(out, Run) else Run(RunFolder(Path(out)))
+    if not run.folder.is_done("report"):
+        raise InputError("is not the folder of a finished run", "what `nestvec run --out` made", file=out)
+    return run
+
+
+def _plain(row: Row) -> Point:
+    """A row's point without its figures."""
+    return Point(row.system, row.dimension, row.precision, row.bytes_per_vector)

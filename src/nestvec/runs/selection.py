@@ -1,0 +1,190 @@
+"""One point of a finished run with all that serving it takes: model, codec, and the vectors that were measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from nestvec.errors import InputError
+from nestvec.models.find import find_model
+from nestvec.point import PRETRAINED, Point, VectorFormat
+from nestvec.vectors.stored import load_codecs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nestvec.models.find import ModelFolder
+    from nestvec.runs.run import Run
+    from nestvec.vectors.codecs import Codec
+
+
+@dataclass(frozen=True)
+class SystemFiles:
+    """What a run keeps of one system with vectors.
+
+    Attributes:
+        run: the run.
+        system: its name.
+        model: its model, checked.
+        codecs: fitted on the catalogue, by the names of their formats, such as `48.int8`.
+    """
+
+    run: Run
+    system: str
+    model: ModelFolder
+    codecs: Mapping[str, Codec]
+
+    @property
+    def query_vectors(self) -> NDArray[np.float32]:
+        """(q, full width) float32 of the run's queries, rows of unit length, memory-mapped."""
+        return self._vectors[: len(self.run.queries)]
+
+    @property
+    def document_vectors(self) -> NDArray[np.float32]:
+        """(d, full width) float32 of the run's documents, rows of unit length, memory-mapped."""
+        return self._vectors[len(self.run.queries) :]
+
+    @cached_property
+    def _vectors(self) -> NDArray[np.float32]:
+        return self.run.vectors(self.system, self.model.width)
+
+    def codec(self, stored: VectorFormat) -> Codec:
+        """The codec of a format.
+
+        Args:
+            stored: one that was measured.
+
+        Returns:
+            What codes `vectors.codecs.prefix` of the documents.
+
+        Raises:
+            InputError: the file lacks the format.
+        """
+        codec = self.codecs.get(stored.name)
+        if codec is None:
+            path = self.run.folder.codecs(self.system)
+            raise InputError(f"is damaged: it lacks {stored.name}", "the codecs of every point", file=path)
+        return codec
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A measured point, ready to be exported, indexed or served.
+
+    Attributes:
+        files: of the point's system.
+        format: dimension and precision.
+        codec: of that format.
+    """
+
+    files: SystemFiles
+    format: VectorFormat
+    codec: Codec
+
+    @property
+    def run(self) -> Run:
+        """The run."""
+        return self.files.run
+
+    @property
+    def model(self) -> ModelFolder:
+        """The system's model, checked."""
+        return self.files.model
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors."""
+        return self.format.dimension
+
+    @property
+    def query_vectors(self) -> NDArray[np.float32]:
+        """As of `SystemFiles`: at full width."""
+        return self.files.query_vectors
+
+    @property
+    def document_vectors(self) -> NDArray[np.float32]:
+        """As of `SystemFiles`: at full width."""
+        return self.files.document_vectors
+
+    @property
+    def point(self) -> Point:
+        """System, dimension and precision."""
+        return Point.of(self.files.system, self.format)
+
+
+def select(
+    run: Run, system: str | None = None, dimension: int | None = None, precision: str | None = None
+) -> Selection:
+    """What a run recommends, or the point that is named; see `Run.choose`.
+
+    Args:
+        run: the run.
+        system: one with vectors.
+        dimension: one of those measured.
+        precision: one of those measured.
+
+    Returns:
+        The point with its model and codec.
+
+    Raises:
+        InputError: the run recommends nothing and no system is named, such a point was not measured, or a file is
+            missing or damaged.
+    """
+    return select_point(run, run.choose(system, dimension, precision))
+
+
+def select_point(run: Run, point: Point) -> Selection:
+    """A measured point with its model and codec.
+
+    Args:
+        run: the run.
+        point: one of its points with vectors.
+
+    Returns:
+        The point with its model and codec.
+
+    Raises:
+        InputError: a file is missing or damaged, or the model is another than the one measured.
+    """
+    if point.dimension is None:
+        raise InputError(f"{point.system} has no vectors", "a system with vectors", file=run.root)
+    files = open_system(run, point.system)
+    return Selection(files, point.format, files.codec(point.format))
+
+
+def open_system(run: Run, system: str) -> SystemFiles:
+    """Find a system's model and codecs.
+
+    Args:
+        run: the run.
+        system: one with vectors.
+
+    Returns:
+        What the run keeps of it.
+
+    Raises:
+        InputError: a file is missing or damaged, or the model is another than the one measured.
+    """
+    return SystemFiles(run, system, _find_model(run, system), load_codecs(run.folder.codecs(system)))
+
+
+def _find_model(run: Run, system: str) -> ModelFolder:
+    """The model that a system's vectors were made with, checked by the hash of its weights."""
+    trained = run.folder.model(system)
+    if trained.is_dir():
+        return find_model(str(trained))
+    names, sha256 = run.model_origin(system)
+    path = run.folder.path("config")
+    if sha256 is None:
+        raise InputError(f"does not say which model {system} is", "the settings of a run", file=path)
+    problem: InputError | None = None
+    for name in names:
+        try:
+            return find_model(name, sha256, fetch=system == PRETRAINED)
+        except InputError as error:  # another of the models, or one that is gone
+            problem = problem or error
+    raise problem or InputError(f"lacks the model {system}", "the settings of a run", file=path)
