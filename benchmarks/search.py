@@ -30,9 +30,10 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
+from nestvec.point import VectorFormat
 from nestvec.stores.embedded import EmbeddedStore
 from nestvec.stores.postgres.store import PostgresStore
-from nestvec.stores.store import About, Batch, Stage
+from nestvec.stores.store import About, Batch
 from nestvec.vectors.codecs import CODECS, prefix
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from nestvec.stores.store import Hit
 
 WIDTH = 384
-STAGES = (Stage(48, "int8"), Stage(384, "binary"))
+STAGES = (VectorFormat(48, "int8"), VectorFormat(384, "binary"))
 K = 10
 STEP = 20_000  # documents made and loaded at a time
 FITTED = 100_000  # documents that codecs learn from
@@ -141,7 +142,9 @@ def ids(hits: list[list[Hit]]) -> Ids:
     return [[hit.id for hit in each] for each in hits]
 
 
-def compare_stage(stage: Stage, vectors: np.ndarray, queries: np.ndarray, folder: Path, url: str, table: Table) -> None:
+def compare_stage(
+    stage: VectorFormat, vectors: np.ndarray, queries: np.ndarray, folder: Path, url: str, table: Table
+) -> None:
     """Both stores over the same codes."""
     codec = CODECS[stage.precision](prefix(vectors[:FITTED], stage.dimension))
     about = About("benchmark", "", WIDTH, (stage,))

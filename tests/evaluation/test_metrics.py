@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ir_measures import RR, Judged, R, nDCG
 
-from nestvec.evaluation.metrics import UNJUDGED, Judgements, judged, ndcg, recall, reciprocal_rank
+from nestvec.evaluation.metrics import UNJUDGED, Judgements, judged_share, ndcg, recall, reciprocal_rank
 from nestvec.vectors.topk import best_rows, tie_order
 
 RELEVANT = 1500
@@ -167,7 +167,7 @@ def test_fractions_by_hand():
     ranked = np.array([[UNJUDGED, 2000, 0, 1500], [UNJUDGED, UNJUDGED, 0, 500]])
     assert recall(ranked, RELEVANT, np.array([3, 1])).tolist() == [2 / 3, 0]
     assert reciprocal_rank(ranked, RELEVANT).tolist() == [1 / 2, 0]
-    assert judged(ranked).tolist() == [3 / 4, 2 / 4]
+    assert judged_share(ranked).tolist() == [3 / 4, 2 / 4]
     ideal = np.array([[2000, 1500, 1500, 0], [1500, 500, 0, 0]])
     log = np.log2([2, 3, 4, 5])
     first = (2000 / log[1] + 1500 / log[3]) / (2000 / log[0] + 1500 / log[1] + 1500 / log[2])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from nestvec.evaluation.baselines import principal_axes
-from nestvec.evaluation.ranking import fuse, rank_bm25, rank_dense, rank_principal, rank_two_stage
+from nestvec.evaluation.ranking import Vectors, fuse_rankings, rank_bm25, rank_dense, rank_principal, rank_two_stage
 from nestvec.evaluation.surface import Catalogue, Ranking
-from nestvec.point import HYBRID, PCA, TWO_STAGE, Point
+from nestvec.point import HYBRID, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import top_k
@@ -21,8 +21,12 @@ def drawn(queries, documents, width, seed=0):
     """Vectors whose directions differ in spread, as a model's do."""
     rng = np.random.default_rng(seed)
     spread = np.exp(-np.arange(width) / width * 3)
-    return tuple(prefix((rng.normal(size=(rows, width)) * spread).astype(np.float32), width)
-                 for rows in (queries, documents))  # fmt: skip
+    return Vectors(*(prefix((rng.normal(size=(rows, width)) * spread).astype(np.float32), width)
+                     for rows in (queries, documents)))  # fmt: skip
+
+
+def formats(dimensions, precisions):
+    return [VectorFormat(dimension, precision) for dimension in dimensions for precision in precisions]
 
 
 def catalogue_of(documents):
@@ -37,7 +41,7 @@ def test_points_of_vectors_made_by_hand():
     catalogue = Catalogue(["a", "b", "c", "d"], ["", "", "", ""])
     documents = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0.6, 0.48, 0.64, 0], [0.8, 0.6, 0, 0]], dtype=np.float32)
     queries = np.array([[1, 0, 0, 0], [0, 0.28, 0.96, 0]], dtype=np.float32)
-    found = list(rank_dense("mnr", (queries, documents), catalogue, ((2, 4, 1), ("float32", "int8"))))
+    found = list(rank_dense("mnr", Vectors(queries, documents), catalogue, formats((2, 4, 1), ("float32", "int8"))))
     expected = [
         ("float32", 4, 16),
         ("int8", 4, 4),
@@ -61,7 +65,7 @@ def test_a_codec_is_fitted_on_the_renormalised_prefixes_of_the_documents(precisi
     rng = np.random.default_rng(0)
     queries, documents = (prefix(rng.normal(size=(rows, 64)).astype(np.float32), 64) for rows in (5, 90))
     catalogue = Catalogue([f"d{90 - row:03}" for row in range(90)], [""] * 90)  # in tie order as they stand
-    [found] = rank_dense("mnr", (queries, documents), catalogue, ((8,), (precision,)))
+    [found] = rank_dense("mnr", Vectors(queries, documents), catalogue, formats((8,), (precision,)))
     held = prefix(documents, 8)
     codec = CODECS[precision](held)
     rows, scores = top_k(prefix(queries, 8), codec.decode(codec.encode(held)), DEPTH)
@@ -71,9 +75,9 @@ def test_a_codec_is_fitted_on_the_renormalised_prefixes_of_the_documents(precisi
 
 def test_a_ranking_holds_a_hundred_documents_at_most():
     rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(3, 8)).astype(np.float32), rng.normal(size=(150, 8)).astype(np.float32)
+    vectors = Vectors(*(rng.normal(size=(rows, 8)).astype(np.float32) for rows in (3, 150)))
     catalogue = Catalogue([f"d{row:03}" for row in range(150)], [f"word{row}" for row in range(150)])
-    [ranking] = rank_dense("mnr", vectors, catalogue, ((8,), ("float32",)))
+    [ranking] = rank_dense("mnr", vectors, catalogue, formats((8,), ("float32",)))
     assert ranking.rows.shape == ranking.scores.shape == (3, DEPTH)
     assert rank_bm25(["word7"], catalogue).rows.shape == (1, DEPTH)
 
@@ -85,7 +89,7 @@ def test_the_order_of_the_catalogue_does_not_matter():
     documents = np.tile(rng.normal(size=6).astype(np.float32), (5, 1))  # all the same: only ids decide
     for order in ([0, 1, 2, 3, 4], [4, 2, 0, 1, 3]):
         catalogue = Catalogue([ids[row] for row in order], [texts[row] for row in order])
-        [ranking] = rank_dense("mnr", (queries, documents), catalogue, ((6,), ("int8",)))
+        [ranking] = rank_dense("mnr", Vectors(queries, documents), catalogue, formats((6,), ("int8",)))
         assert [catalogue.ids[row] for row in ranking.rows[0]] == ["\U0001f600", "\uffee", "é", "z", "a"]
         words = rank_bm25(["deck screw", "zzz"], catalogue)
         assert [catalogue.ids[row] for row in words.rows[0]] == ["é", "z", "a", "\uffee", "\U0001f600"]
@@ -99,7 +103,7 @@ def test_the_order_of_the_catalogue_does_not_matter():
 
 def test_two_stages_rank_the_shortlist_by_the_larger_code():
     vectors, catalogue = drawn(7, 400, 64), catalogue_of(400)
-    found = rank_two_stage("mnr", vectors, catalogue, ((8, "int8"), (64, "int8")), 120)
+    found = rank_two_stage("mnr", vectors, catalogue, (VectorFormat(8, "int8"), VectorFormat(64, "int8")), 120)
     order = catalogue.order
     sides = {width: (prefix(vectors[0], width), prefix(vectors[1][order], width)) for width in (8, 64)}
     decoded = {}
@@ -118,8 +122,8 @@ def test_two_stages_rank_the_shortlist_by_the_larger_code():
 
 def test_a_shortlist_of_everything_is_the_larger_code_alone():
     vectors, catalogue = drawn(5, 90, 32), catalogue_of(90)
-    two = rank_two_stage("mnr", vectors, catalogue, ((4, "binary"), (32, "int4")), 100)
-    [one] = rank_dense("mnr", vectors, catalogue, ((32,), ("int4",)))
+    two = rank_two_stage("mnr", vectors, catalogue, (VectorFormat(4, "binary"), VectorFormat(32, "int4")), 100)
+    [one] = rank_dense("mnr", vectors, catalogue, formats((32,), ("int4",)))
     assert np.array_equal(two.rows, one.rows)
     assert np.array_equal(two.scores, one.scores)
 
@@ -144,13 +148,15 @@ def test_principal_axes_are_those_of_a_singular_value_decomposition():
 def test_principal_points_are_marked_and_hold_more_than_a_cut_where_spread_hides_behind():
     rng = np.random.default_rng(3)
     latent = rng.normal(size=(2000, 4)) @ np.eye(4, 32, 28)  # what matters stands in the last numbers
-    vectors = tuple(
-        prefix((latent[rows] + 0.1 * rng.normal(size=(len(latent[rows]), 32))).astype(np.float32), 32)
-        for rows in (slice(0, 50), slice(0, 2000))
+    vectors = Vectors(
+        *(
+            prefix((latent[rows] + 0.1 * rng.normal(size=(len(latent[rows]), 32))).astype(np.float32), 32)
+            for rows in (slice(0, 50), slice(0, 2000))
+        )
     )
     catalogue = catalogue_of(2000)
-    [whole] = rank_dense("mnr", vectors, catalogue, ((32,), ("float32",)))
-    [plain] = rank_dense("mnr", vectors, catalogue, ((4,), ("float32",)))
+    [whole] = rank_dense("mnr", vectors, catalogue, formats((32,), ("float32",)))
+    [plain] = rank_dense("mnr", vectors, catalogue, formats((4,), ("float32",)))
     [turned] = rank_principal("mnr", vectors, catalogue, (4,))
     assert turned.point == Point("mnr-pca", 4, "float32", 16, PCA)
 
@@ -168,12 +174,12 @@ def test_fusion_adds_reciprocal_ranks_and_breaks_ties_by_id():
     catalogue = Catalogue(ids, ids)
     dense = Ranking(Point("mnr", 8, "float32", 32), np.array([[0, 1, 2]]), np.zeros((1, 3), np.float32))
     lexical = Ranking(BM25, np.array([[3, 0, 1]]), np.zeros((1, 3), np.float32))
-    found = fuse(dense, lexical, catalogue)
+    found = fuse_rankings(dense, lexical, catalogue)
     points = {"a": 1 / 61 + 1 / 62, "b": 1 / 62 + 1 / 63, "d": 1 / 61, "c": 1 / 63}
     assert [ids[row] for row in found.rows[0]] == ["a", "b", "d"]
     assert found.scores[0].tolist() == pytest.approx([points[name] for name in "abd"])
     assert found.point == Point("mnr+bm25", 8, "float32", 32, HYBRID)
-    swapped = fuse(
+    swapped = fuse_rankings(
         Ranking(dense.point, np.array([[0, 1]]), np.zeros((1, 2), np.float32)),
         Ranking(BM25, np.array([[1, 0]]), np.zeros((1, 2), np.float32)),
         catalogue,

@@ -15,9 +15,9 @@ from nestvec.evaluation.significance import (
     Bootstrap,
     Interval,
     Outcomes,
+    count_outcomes,
     effect_size,
     holm,
-    outcomes,
     queries_needed,
     queries_to_show,
     randomisation_test,
@@ -175,7 +175,7 @@ def test_signs_of_a_group_go_together():
 
 def test_outcomes_and_effect_by_hand():
     difference = np.array([0.5, 0.0, -0.25, 1e-12, 0.25])
-    assert outcomes(difference) == Outcomes(wins=2, ties=2, losses=1)
+    assert count_outcomes(difference) == Outcomes(wins=2, ties=2, losses=1)
     assert effect_size(difference) == pytest.approx(difference.mean() / difference.std(ddof=1))
     t = scipy.stats.ttest_1samp(difference, 0).statistic
     assert effect_size(difference) == pytest.approx(t / np.sqrt(5))

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from ir_measures import RR, Judged, R, nDCG
 
 from nestvec.evaluation.metrics import Judgements
-from nestvec.evaluation.significance import Bootstrap, effect_size, holm, outcomes
+from nestvec.evaluation.significance import Bootstrap, count_outcomes, effect_size, holm
 from nestvec.evaluation.surface import (
     COMPARED,
     Catalogue,
     Ranking,
     Topics,
-    compare,
+    compare_systems,
     save_values,
-    summarise,
+    summarise_surface,
     write_trec_run,
 )
 from nestvec.point import HYBRID, PCA, TWO_STAGE, Point, full_width
@@ -135,7 +135,7 @@ def test_summaries_are_means_with_their_intervals_per_split():
         "validation": Bootstrap(2, 200, np.random.default_rng(0)),
         "test": Bootstrap(3, 200, np.random.default_rng(1)),
     }
-    rows = summarise(values, topics(5, labels), 77, bootstraps)
+    rows = summarise_surface(values, topics(5, labels), 77, bootstraps)
     assert [(row["system"], row["split"], row["queries"]) for row in rows] == [
         ("mnr", "validation", 2), ("mnr", "test", 3), ("bm25", "validation", 2), ("bm25", "test", 3)
     ]  # fmt: skip
@@ -161,7 +161,7 @@ def test_comparisons_are_every_pair_at_full_width_on_the_test_split():
         values[point]["recall@10"][40:] += 5
     values[points[3]]["mrr@10"][:40] += 1
     bootstrap = Bootstrap(40, 500, np.random.default_rng(0))
-    found = compare(values, topics(60, labels), bootstrap, 500, np.random.default_rng(1))
+    found = compare_systems(values, topics(60, labels), bootstrap, 500, np.random.default_rng(1))
     names = ["matryoshka.8.float32", "mnr.8.float32", "pretrained.8.float32", "bm25"]
     pairs = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :]]
     assert [(row["a"], row["b"], row["metric"]) for row in found] == [
@@ -178,7 +178,7 @@ def test_comparisons_are_every_pair_at_full_width_on_the_test_split():
             "a", "b", "split", "metric", "difference", "low", "high", "effect", "wins", "ties", "losses", "p", "p_holm"
         ]  # fmt: skip
         assert row["effect"] == effect_size(difference)
-        counted = outcomes(difference)
+        counted = count_outcomes(difference)
         assert (row["wins"], row["ties"], row["losses"]) == (counted.wins, counted.ties, counted.losses)
         planted = row["a"].startswith("matryoshka") and row["metric"] == "mrr@10"
         assert (row["p_holm"] < 0.05) == planted
@@ -189,7 +189,7 @@ def test_what_is_shown_at_full_width_is_compared_and_nothing_else():
     others = [replace(made, system=f"mnr-{kind}", kind=kind) for kind in (PCA, TWO_STAGE)]
     points = [made, *others, replace(made, system="mnr+bm25", kind=HYBRID), BM25]
     bootstrap = Bootstrap(30, 200, np.random.default_rng(0))
-    found = compare(made_values(points, 30), topics(30), bootstrap, 200, np.random.default_rng(1))
+    found = compare_systems(made_values(points, 30), topics(30), bootstrap, 200, np.random.default_rng(1))
     pairs = {frozenset((row["a"], row["b"])) for row in found}
     names = ("mnr.384.float32", "mnr+bm25.384.float32", "bm25")
     assert pairs == {frozenset(pair) for pair in combinations(names, 2)}

@@ -30,7 +30,7 @@ from nestvec.evaluation.significance import Bootstrap
 from nestvec.evaluation.surface import Topics
 from nestvec.files import read_json, write_json
 from nestvec.point import Point
-from nestvec.recommending.choose import gather, recommend, sequence
+from nestvec.recommending.choose import gather_evidence, order_points, recommend
 from nestvec.runs.conform import load_json
 from nestvec.runs.schema import Recommendation
 
@@ -39,13 +39,13 @@ from nestvec.runs.schema import Recommendation
 
 def test_two_precisions_go_from_wide_to_narrow():
     expected = ["384xfloat32", "384xint8", "192xint8", "96xint8", "48xint8"]
-    assert names(sequence(grid("mnr"))) == expected
-    assert names(sequence(grid("mnr")[::-1])) == expected
+    assert names(order_points(grid("mnr"))) == expected
+    assert names(order_points(grid("mnr")[::-1])) == expected
 
 
 def test_six_precisions_cut_bits_before_dimensions():
     expected = [f"384x{name}" for name in BITS] + ["192xbinary", "96xbinary", "48xbinary"]
-    assert names(sequence(grid("mnr", tuple(BITS)))) == expected
+    assert names(order_points(grid("mnr", tuple(BITS)))) == expected
 
 
 def test_what_a_small_code_keeps_besides_does_not_cost_it_its_place():
@@ -55,16 +55,16 @@ def test_what_a_small_code_keeps_besides_does_not_cost_it_its_place():
     ]
     assert points[2].bytes_per_vector > at("mnr", 192, "int8").bytes_per_vector
     expected = ["384xfloat32", "384xint8", "384xint4", "192xint4", "96xint4", "48xint4"]
-    assert names(sequence(points)) == expected
+    assert names(order_points(points)) == expected
 
 
 def test_one_precision_keeps_every_width():
-    assert names(sequence(grid("mnr", ("float32",)))) == [f"{width}xfloat32" for width in WIDTHS]
+    assert names(order_points(grid("mnr", ("float32",)))) == [f"{width}xfloat32" for width in WIDTHS]
 
 
 def test_a_sequence_falls_in_bytes_and_leaves_out_only_what_a_wider_one_undercuts():
     points = [at("mnr", width, name) for width in (768, 512, 384, 96, 40) for name in ("float16", "int4", "binary")]
-    kept = sequence(points)
+    kept = order_points(points)
     sizes = [point.bytes_per_vector for point in kept]
     assert sizes == sorted(set(sizes), reverse=True)
     for point in set(points) - set(kept):
@@ -258,7 +258,7 @@ def test_evidence_is_gathered_by_split_and_metric():
     values = {at("mnr", 48): {"mrr@10": np.arange(4.0) + 10, "recall@10": np.array([0.1, 0.5, 0.3, 0.7])}}
     topics = Topics(np.arange(4), list("abcd"), np.array(["test", "validation", "test", "validation"]))
     bootstraps = {split: Bootstrap(2, 100, np.random.default_rng(0)) for split in ("validation", "test")}
-    found = gather(values, topics, "mrr@10", bootstraps)
+    found = gather_evidence(values, topics, "mrr@10", bootstraps)
     assert {split: part.values[at("mnr", 48)].tolist() for split, part in found.items()} == {
         "validation": [11, 13], "test": [10, 12]
     }  # fmt: skip

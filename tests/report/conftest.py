@@ -14,7 +14,7 @@ from report_page import BLANK, Page
 
 from nestvec.report import write_report
 from nestvec.report.content import read_content
-from nestvec.report.html import render
+from nestvec.report.run_page import render_run_page
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.run import Run
 
@@ -79,7 +79,7 @@ def rendered(changed_run: RunFolder) -> Callable[[str, Callable[[dict], object]]
         value = json.loads(path.read_text(encoding="utf-8"))
         change(value)
         path.write_text(json.dumps(value), encoding="utf-8")
-        return Page.parse(render(read_content(Run(changed_run)), BLANK))
+        return Page.parse(render_run_page(read_content(Run(changed_run)), BLANK))
 
     return edit
 

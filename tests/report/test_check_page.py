@@ -18,7 +18,7 @@ from tables import rows, spoilt, write_csv
 from test_report_safety import LOADING, strings
 
 import nestvec
-from nestvec.report.check import headline, read_checked, write_check_page
+from nestvec.report.check_page import check_headline, read_checked, write_check_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -112,9 +112,9 @@ def test_a_given_threshold_stands_beside_the_dips(tmp_path: Path, facts: dict[st
 
 def test_one_of_each_is_singular(facts: dict[str, Any]) -> None:
     one = read_checked({**facts, "records": 1, "queries": 1, "documents": 1, "warnings": ["!"]})
-    assert headline(one).startswith("1 record, 1 query, 1 document: ")
-    assert headline(one).endswith("; 1 warning.")
-    assert headline(read_checked({**facts, "warnings": []})).endswith("dip.")
+    assert check_headline(one).startswith("1 record, 1 query, 1 document: ")
+    assert check_headline(one).endswith("; 1 warning.")
+    assert check_headline(read_checked({**facts, "warnings": []})).endswith("dip.")
 
 
 def test_planted_markup_is_text(page: Page, facts: dict[str, Any]) -> None:

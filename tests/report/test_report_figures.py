@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from report_page import FIGURES
 
-from nestvec.report.drawing import LEGEND, LINES, draw, entry, head
-from nestvec.report.figures import STYLES, style_places
-from nestvec.report.svg import page_colours, page_svg
+from nestvec.report.figure_style import LEGEND, LINES, add_heading, draw_figure, legend_line
+from nestvec.report.figures import STYLES, style_indices
+from nestvec.report.inline_svg import colour_variables, page_svg
 from nestvec.settings import TRAINABLE
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_points_stand_where_the_results_say(shipped: RunFolder) -> None:
     text = (shipped.path("figures") / "recall_by_dimension.svg").read_text(encoding="utf-8")
     results = json.loads(shipped.path("results").read_text(encoding="utf-8"))
     xs, ys, values = [], [], []
-    for system, place in style_places(("pretrained", "mnr", "matryoshka")).items():
+    for system, place in style_indices(("pretrained", "mnr", "matryoshka")).items():
         marks = re.findall(rf'x="([\d.]+)" y="([\d.]+)" style="fill: {STYLES[place].light};', text)
         marks = sorted({(float(x), float(y)) for x, y in marks})
         marks = [(x, y) for x, y in marks if x > 0 and y > 60]  # neither the band nor the legend
@@ -88,7 +88,7 @@ def test_the_pages_copy_follows_the_theme(shipped: RunFolder, name: str) -> None
     drawing = page_svg(svg, name)
     root = ElementTree.fromstring(drawing)
     assert not re.search(r"#[0-9a-f]{6}\b", drawing), "a colour of its own would not turn with the theme"
-    assert set(re.findall(r"var\(--(\w+)\)", drawing)) <= set(page_colours().values())
+    assert set(re.findall(r"var\(--(\w+)\)", drawing)) <= set(colour_variables().values())
     ids = {element.attrib["id"] for element in root.iter() if "id" in element.attrib}
     used = re.findall(r"url\(#([^)]+)\)", drawing) + re.findall(r'href="#([^"]+)"', drawing)
     assert used and set(used) <= ids
@@ -131,19 +131,19 @@ def test_systems_differ_without_colour() -> None:
 
 def test_every_system_of_ours_has_a_place_of_its_own_whatever_else_is_drawn() -> None:
     ours = ("pretrained", *TRAINABLE, "bm25")
-    fixed = style_places(ours)
+    fixed = style_indices(ours)
     assert len(set(fixed.values())) == len(ours)
-    assert all(style_places((system,))[system] == place for system, place in fixed.items())
-    assert len(set(style_places(("a", *ours, "b")).values())) == len(ours) + 2
+    assert all(style_indices((system,))[system] == place for system, place in fixed.items())
+    assert len(set(style_indices(("a", *ours, "b")).values())) == len(ours) + 2
 
 
 def test_a_legend_with_many_lines_makes_the_figure_higher_and_stays_inside_it(tmp_path: Path) -> None:
     def paint(axes: Axes, names: list[str]) -> None:
-        head(axes, "many", [entry(name, color="#1d2024") for name in names])
+        add_heading(axes, "many", [legend_line(name, color="#1d2024") for name in names])
 
     heights = []
     for names in (["short"] * 4, ["cosine-matryoshka"] * 12):
-        draw("many", paint, names, tmp_path)
+        draw_figure("many", paint, names, tmp_path)
         with Image.open(tmp_path / "many.png") as image:
             pixels = np.asarray(image.convert("RGB"))
         assert (pixels[:, -1] == 255).all() and (pixels[:, 0] == 255).all()

@@ -17,7 +17,7 @@ from PIL import Image
 from report_broad import MINUS, WIDTHS, draw_words, read, recall, signed, size
 
 from nestvec.report.content import read_content
-from nestvec.report.drawing import INK
+from nestvec.report.figure_style import INK
 from nestvec.report.figures import draw_figures
 from nestvec.report.heatmap import FAINT, FULL, HUE, figure_names
 from nestvec.runs.folder import RunFolder

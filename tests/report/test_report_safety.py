@@ -18,7 +18,7 @@ from report_world import MARKUP
 
 from nestvec.report import write_report
 from nestvec.report.content import read_content
-from nestvec.report.html import render
+from nestvec.report.run_page import render_run_page
 from nestvec.runs.run import Run
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_every_free_text_is_escaped(changed_run: RunFolder) -> None:
     nasty = json.dumps(NASTY)
     text = config.read_text(encoding="utf-8")
     config.write_text(f"{nasty} = {nasty}\n{text}{nasty} = {nasty}\n", encoding="utf-8")
-    page = Page.parse(render(read_content(Run(changed_run)), BLANK))
+    page = Page.parse(render_run_page(read_content(Run(changed_run)), BLANK))
     assert len(page.root.find("script")) == 1
     assert not page.root.find("img") and not page.misnested
     assert not [element for element in page.elements if any(name.startswith("on") for name in element.attributes)]

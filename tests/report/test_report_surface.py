@@ -18,7 +18,7 @@ from report_broad import NAMES, WIDTHS, draw_words, read, recall, signed, size, 
 from report_page import BLANK, Page
 
 from nestvec.report.content import read_content
-from nestvec.report.html import render
+from nestvec.report.run_page import render_run_page
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.run import Run
 
@@ -54,7 +54,7 @@ def altered(broad: RunFolder, tmp_path: Path) -> Callable[[str, Callable[[dict[s
         copy.path(name).write_text(json.dumps(told), encoding="utf-8")
         names = [row["system"] for row in read(copy, "results")["surface"]]
         drawings = BLANK | {f"surface_{re.sub('[^a-z0-9]', '_', name)}": "<svg viewBox='0 0 1 1'/>" for name in names}
-        return Page.parse(render(read_content(Run(copy)), drawings))
+        return Page.parse(render_run_page(read_content(Run(copy)), drawings))
 
     return edit
 

@@ -13,14 +13,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from nestvec.report.trainings import Training
 from report_page import LEARNING, Page
 
 from nestvec.report import words, write_report
-from nestvec.report.drawing import STYLES
-from nestvec.report.figures import style_places
-from nestvec.report.learning import MOST, draw_loss, relative, running_mean
+from nestvec.report.figure_style import STYLES
+from nestvec.report.figures import style_indices
+from nestvec.report.training_figures import MOST, draw_loss, relative_losses, running_mean
 from nestvec.runs.run import Run
+from nestvec.runs.schema import Training
 from nestvec.settings import TRAINABLE
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_points_stand_where_the_validations_say(shipped: RunFolder, name: str, m
     text = (shipped.path("figures") / f"{name}.svg").read_text(encoding="utf-8")
     xs, ys, steps, values = [], [], [], []
     for system, entry in trainings(shipped).items():
-        colour = STYLES[style_places((system,))[system]].light
+        colour = STYLES[style_indices((system,))[system]].light
         marks = re.findall(rf'x="([\d.]+)" y="([\d.]+)" style="[^"]*stroke: {colour}', text)
         marks = sorted({(float(x), -float(y)) for x, y in marks if float(y) > 60})  # not the legend
         told = [(step["step"], point["metrics"][metric]) for step in entry["curve"] for point in step["points"]]
@@ -137,13 +137,13 @@ def test_running_mean_takes_in_a_tenth_of_the_steps() -> None:
 
 @pytest.mark.parametrize("factor", [1, 4.5])
 def test_a_loss_begins_at_one_whatever_its_scale(factor: float) -> None:
-    losses, mean = relative(np.array([4, 2, 0, 2]) * factor)
+    losses, mean = relative_losses(np.array([4, 2, 0, 2]) * factor)
     assert losses.tolist() == pytest.approx([4 / 3, 2 / 3, 0, 2 / 3])
     assert mean.tolist() == pytest.approx([1, 2 / 3, 4 / 9, 1 / 3])
 
 
 def test_a_loss_of_nothing_stays_nothing() -> None:
-    losses, mean = relative([0.0, 0.0, 0.0])
+    losses, mean = relative_losses([0.0, 0.0, 0.0])
     assert not losses.any() and not mean.any()
 
 
@@ -156,7 +156,7 @@ def test_a_long_training_is_drawn_with_few_points_and_all_its_extremes() -> None
     axes = Figure().add_subplot()
     draw_loss(axes, [told], {"mnr": 1})
     drawn, mean = (np.asarray(line.get_xydata()) for line in axes.lines)
-    scaled, exact = relative(losses)
+    scaled, exact = relative_losses(losses)
     assert len(drawn) <= MOST and len(mean) <= MOST
     for line, values in ((drawn, scaled), (mean, exact)):
         assert line[:, 1] == pytest.approx(values[line[:, 0].astype(int) - 1])

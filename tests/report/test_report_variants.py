@@ -13,7 +13,7 @@ from report_page import FIGURES, MAPS, Page
 
 from nestvec.report.content import read_content
 from nestvec.report.figures import draw_figures
-from nestvec.report.html import render
+from nestvec.report.run_page import render_run_page
 from nestvec.runs.run import Run
 
 if TYPE_CHECKING:
@@ -201,4 +201,4 @@ def test_one_width_only(rendered: Rendered, changed_run: RunFolder, tmp_path: Pa
     rendered("recommendation", lambda made: made.update(point={**made["reference"], "precision": "int8"}))
     rendered("results", change)
     content = read_content(Run(changed_run))
-    assert "Ship" in render(content, draw_figures(content, tmp_path / "figures"))
+    assert "Ship" in render_run_page(content, draw_figures(content, tmp_path / "figures"))

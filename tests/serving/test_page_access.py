@@ -18,8 +18,8 @@ from page_visit import SYSTEMS, Visit, beginning, box, expected, judged_queries,
 from report.report_browser import OVERFLOW, launched
 from running import serving
 
-from nestvec.report.drawing import STYLES
-from nestvec.report.figures import style_places
+from nestvec.report.figure_style import STYLES
+from nestvec.report.figures import style_indices
 
 OUTSIDE = """(elements, width) => elements.filter(element => !element.closest('.wide, ul, .hidden')
     && element.getBoundingClientRect().right > width + 0.5).map(element => element.outerHTML.slice(0, 80))"""
@@ -80,7 +80,7 @@ def test_looks_as_the_report(browser, served):
     names = [*SYSTEMS, "graded", "cosine", "mnr+bm25", "all-mpnet-base-v2"]
     with Visit(browser, served) as page:
         places = page.evaluate("names => import('/page/looks.js').then(({ places }) => [...places(names)])", names)
-        assert dict(places) == style_places(tuple(names))
+        assert dict(places) == style_indices(tuple(names))
         colours = """count => [...Array(count).keys()].map(
             place => getComputedStyle(document.documentElement).getPropertyValue(`--s${place}`))"""
         for scheme in ("light", "dark"):

@@ -16,26 +16,30 @@ from database import start_server
 from psycopg import sql
 
 from nestvec.errors import InputError, NestvecError
+from nestvec.point import VectorFormat
 from nestvec.stores.postgres import catalogue, statements
 from nestvec.stores.postgres.columns import Columns
-from nestvec.stores.postgres.copying import fields_given, fields_kept, given, kept, rows_of
-from nestvec.stores.postgres.server import place_of
+from nestvec.stores.postgres.copying import copy_stream, escape_fields, escape_text, unescape_fields, unescape_text
+from nestvec.stores.postgres.server import redact_url
 from nestvec.stores.postgres.store import PostgresStore
-from nestvec.stores.store import About, Batch, Condition, Stage
+from nestvec.stores.store import About, Batch, Condition
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import rerank, tie_order, top_k
 
 WIDTH = 160
 DOCUMENTS = 1500
-SINGLE = [(Stage(16, precision),) for precision in CODECS] + [(Stage(150, "binary"),), (Stage(150, "int2"),)]
+SINGLE = [(VectorFormat(16, precision),) for precision in CODECS] + [
+    (VectorFormat(150, "binary"),),
+    (VectorFormat(150, "int2"),),
+]
 DOUBLE = [
-    (Stage(16, "int8"), Stage(32, "float32")),  # a prefix of what the second keeps
-    (Stage(16, "float16"), Stage(32, "float16")),
-    (Stage(32, "int4"), Stage(32, "float16")),
-    (Stage(16, "int8"), Stage(32, "int8")),  # columns of their own
-    (Stage(160, "binary"), Stage(160, "int8")),
-    (Stage(16, "int4"), Stage(128, "binary")),
-    (Stage(128, "int2"), Stage(16, "float32")),
+    (VectorFormat(16, "int8"), VectorFormat(32, "float32")),  # a prefix of what the second keeps
+    (VectorFormat(16, "float16"), VectorFormat(32, "float16")),
+    (VectorFormat(32, "int4"), VectorFormat(32, "float16")),
+    (VectorFormat(16, "int8"), VectorFormat(32, "int8")),  # columns of their own
+    (VectorFormat(160, "binary"), VectorFormat(160, "int8")),
+    (VectorFormat(16, "int4"), VectorFormat(128, "binary")),
+    (VectorFormat(128, "int2"), VectorFormat(16, "float32")),
 ]
 
 
@@ -137,22 +141,25 @@ def test_scores_are_of_the_very_codes(store, vectors, queries, stages):
 @pytest.mark.parametrize("stage", [0, 1])
 def test_columns_give_codes_back(vectors, precision, width, stage):
     stages = (
-        (Stage(width, precision), Stage(29, "int8")) if stage == 0 else (Stage(16, "int8"), Stage(width, precision))
+        (VectorFormat(width, precision), VectorFormat(29, "int8"))
+        if stage == 0
+        else (VectorFormat(16, "int8"), VectorFormat(width, precision))
     )
     about, codecs = made(stages, vectors)
     columns = Columns(about, tuple(codecs))
     names = list(columns.types)
-    chosen = [names.index(name) for name in columns.needed(stage)]
-    raws = [tuple(values[place] for place in chosen) for values in columns.pack(vectors[:200])]
+    chosen = [names.index(name) for name in columns.needed_columns(stage)]
+    raws = [tuple(values[place] for place in chosen) for values in columns.pack_rows(vectors[:200])]
     expected = codecs[stage].encode(prefix(vectors[:200], stages[stage].dimension))
-    assert np.array_equal(columns.codes(stage, raws), expected)
+    assert np.array_equal(columns.parse_codes(stage, raws), expected)
 
 
 def test_bytes_of_a_vector_are_as_documented(url, vectors):
     sizes = {}
     with psycopg.connect(url) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         for precision in CODECS:
-            about, codecs = made((Stage(128, precision),), vectors)
+            about, codecs = made((VectorFormat(128, precision),), vectors)
             columns, total = Columns(about, tuple(codecs)), 0
             connection.execute(statements.make_table(f"bytes_{precision}", columns))
             store_row(connection, f"bytes_{precision}", columns, vectors[:1])
@@ -179,8 +186,8 @@ def store_row(connection, table, columns, vectors):
     cursor = connection.cursor()
     cursor.execute(statements.make_batch(table))
     with cursor.copy(statements.COPY) as copy:
-        copy.write(rows_of(columns, Batch(["x"], ["x"], vectors, [{}])))
-    cursor.execute(statements.merge(table, columns))
+        copy.write(copy_stream(columns, Batch(["x"], ["x"], vectors, [{}])))
+    cursor.execute(statements.merge_batch(table, columns))
     cursor.execute("DROP TABLE pg_temp.nestvec_batch")
 
 
@@ -188,16 +195,16 @@ def store_row(connection, table, columns, vectors):
 def test_index_is_used(url, store, vectors, queries, stages):
     build(store, vectors, stages)
     with psycopg.connect(url, autocommit=True) as connection:
-        entry = catalogue.find(connection, store.name, "")
+        entry = catalogue.find_entry(connection, store.name, "")
         connection.execute("SET enable_seqscan = off")  # a few thousand documents are sooner read than looked up
-        text = statements.nearest(entry.table, entry.columns, 10, [])
-        plan = connection.execute(sql.SQL("EXPLAIN ") + text, [entry.columns.asked(queries[0])]).fetchall()
+        text = statements.select_nearest(entry.table, entry.columns, 10, [])
+        plan = connection.execute(sql.SQL("EXPLAIN ") + text, [entry.columns.format_query(queries[0])]).fetchall()
     assert any("Index Scan using" in line and "nestvec" in line for (line,) in plan), plan
     assert not any("Sort" in line for (line,) in plan)
 
 
 def test_wide_vectors_are_refused(store):
-    about = About("ours", "", 5000, (Stage(4001, "float32"),))
+    about = About("ours", "", 5000, (VectorFormat(4001, "float32"),))
     with pytest.raises(InputError, match="too many"):
         store.build(about, [CODECS["float32"](np.zeros((1, 4001), np.float32))], [])
 
@@ -254,9 +261,9 @@ def test_kept_texts_keep_their_order():
         "a",
         "\x00a",
     ]
-    assert [given(kept(part)) for part in parts] == parts
-    assert sorted(parts) == [given(each) for each in sorted(kept(part) for part in parts)]
-    assert "\x00" not in "".join(map(kept, parts))
+    assert [unescape_text(escape_text(part)) for part in parts] == parts
+    assert sorted(parts) == [unescape_text(each) for each in sorted(escape_text(part) for part in parts)]
+    assert "\x00" not in "".join(map(escape_text, parts))
 
 
 @pytest.mark.parametrize(
@@ -273,7 +280,7 @@ def test_fields_round_trip():
     import json
 
     fields = {"a": 1, "b": 1.0, "c": -0.5, "d": 1e22, "e": "é", "f": 123456789012345678901234567890}
-    assert fields_given(json.loads(fields_kept(fields))) == fields
+    assert unescape_fields(json.loads(escape_fields(fields))) == fields
 
 
 # Filters
@@ -308,7 +315,9 @@ def test_conditions_hold_as_they_do_here(store, vectors, sign):
 
 @pytest.mark.parametrize("precision", ["int8", "binary"])
 def test_filters_do_not_starve(url, store, vectors, queries, precision):
-    build(store, vectors, (Stage(160, precision),), fields=lambda row: {"rare": row % 100, "place": "ab"[row % 2]})
+    build(
+        store, vectors, (VectorFormat(160, precision),), fields=lambda row: {"rare": row % 100, "place": "ab"[row % 2]}
+    )
     with psycopg.connect(url, autocommit=True) as connection:  # as with millions of documents
         connection.execute("ALTER DATABASE postgres SET enable_seqscan = off")
     try:
@@ -335,7 +344,8 @@ CHILD = """
 import sys
 import numpy as np
 from nestvec.stores.postgres.store import PostgresStore
-from nestvec.stores.store import About, Batch, Stage
+from nestvec.stores.store import About, Batch
+from nestvec.point import VectorFormat
 from nestvec.vectors.codecs import CODECS
 
 url, name, step = sys.argv[1:]
@@ -351,7 +361,7 @@ def batches():
         if part == 20 and step == "index":
             return
 
-about = About("theirs", "", 160, (Stage(32, "float32"),))
+about = About("theirs", "", 160, (VectorFormat(32, "float32"),))
 PostgresStore(url, name).build(about, [CODECS["float32"](np.zeros((1, 32)))], batches())
 """
 
@@ -395,7 +405,7 @@ def test_builders_and_writers_keep_apart(url, store, vectors, monkeypatch):
     monkeypatch.setattr("nestvec.stores.postgres.store._PATIENCE", "100ms")
     build(store, vectors[:10])
     other = PostgresStore(url, store.name)
-    about, codecs = made((Stage(16, "int8"),), vectors)
+    about, codecs = made((VectorFormat(16, "int8"),), vectors)
 
     def slow():
         yield from batches(vectors[:20])
@@ -422,7 +432,7 @@ def test_build_that_fails_leaves_the_old_index(url, store, vectors):
         yield from batches(vectors[10:20])
         raise InputError("the source is damaged")
 
-    about, codecs = made((Stage(16, "int8"),), vectors)
+    about, codecs = made((VectorFormat(16, "int8"),), vectors)
     with pytest.raises(InputError, match="the source is damaged"):
         store.build(about, codecs, broken())
     assert len(store) == 10
@@ -435,7 +445,7 @@ def test_empty_index_and_none(url, store, vectors, queries):
         store.search(queries, 1)
     with pytest.raises(InputError, match="no such index"):
         store.upsert(batches(vectors[:1]))
-    about, codecs = made((Stage(16, "binary"),), vectors)
+    about, codecs = made((VectorFormat(16, "binary"),), vectors)
     store.build(about, codecs, [])
     assert store.search(queries, 3) == [[]] * len(queries)
     store.upsert(batches(vectors[:2]))
@@ -579,7 +589,7 @@ def test_lost_connection_is_said_and_made_again(url, store, vectors, queries):
     ],
 )
 def test_passwords_are_left_out(url, shown):
-    assert place_of(url) == shown
+    assert redact_url(url) == shown
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nestvec.stores.scan import Scan, bound
+from nestvec.stores.scan import Scan, score_bound
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import rerank
 
@@ -48,7 +48,7 @@ def test_no_document_scores_above_the_bound_of_its_rough_score(precision, width,
         assert sorted(rows[0].tolist()) == list(range(40))
         scores = exact(codec, codes, query)
         for value, row in zip(rough[0].tolist(), rows[0].tolist(), strict=True):
-            assert scores[row] <= bound(codec, query, value)
+            assert scores[row] <= score_bound(codec, query, value)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
@@ -71,8 +71,8 @@ def test_the_file_holds_the_very_codes(tmp_path, precision):
     opened = Scan.open(codec, tmp_path / "codes.faiss")
     assert len(opened) == 60
     rows = np.array([59, 0, 7, 7])
-    assert np.array_equal(opened.codes(rows), codes[rows])
-    assert opened.codes(rows).dtype == codes.dtype
+    assert np.array_equal(opened.codes_at(rows), codes[rows])
+    assert opened.codes_at(rows).dtype == codes.dtype
     found, again = opened.search(queries, 5), Scan.of(codec, codes).search(queries, 5)
     assert np.array_equal(found[1], again[1])
     # what is stored beside the codes does not grow with them

@@ -9,7 +9,8 @@ import pytest
 from worlds import STAGES, World
 
 from nestvec.errors import InputError
-from nestvec.stores.store import About, Batch, Condition, Stage
+from nestvec.point import VectorFormat
+from nestvec.stores.store import About, Batch, Condition
 
 CONDITIONS = {
     "text": ["brand=Acme"],
@@ -133,7 +134,7 @@ def test_the_last_of_an_id_counts(store, plain):
 
 
 def test_a_build_takes_the_place_of_what_was_there(opened, plain):
-    other = World((Stage(48, "binary"),), documents=50, seed=3)
+    other = World((VectorFormat(48, "binary"),), documents=50, seed=3)
     with opened() as store, opened() as reader:
         plain.put_into(store)
         assert len(reader) == 300
@@ -188,6 +189,8 @@ def test_texts_and_ids_of_any_letters(store, plain):
 
 def test_what_is_served_survives_json():
     about = World(STAGES["two-stage"]).about
+    stages = [{"dimension": 16, "precision": "int8"}, {"dimension": 48, "precision": "int8"}]
+    assert json.loads(json.dumps(about.to_json()["stages"])) == stages  # as older indexes have them
     assert About.from_json(json.loads(json.dumps(about.to_json())), "index") == about
     with pytest.raises(InputError, match="newer nestvec"):
         About.from_json({**about.to_json(), "schema": 99}, "index")

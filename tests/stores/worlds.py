@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from nestvec.stores.store import About, Batch, Stage
+from nestvec.point import VectorFormat
+from nestvec.stores.store import About, Batch
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import rerank, tie_order, top_k
 
 WIDTH = 48
 STAGES = {
-    "float32": (Stage(WIDTH, "float32"),),
-    "float16": (Stage(WIDTH, "float16"),),
-    "int8": (Stage(16, "int8"),),
-    "int8-wide": (Stage(32, "int8"),),  # of a width that faiss has a rounded product for
-    "int4": (Stage(WIDTH, "int4"),),
-    "int2": (Stage(WIDTH, "int2"),),
-    "binary": (Stage(WIDTH, "binary"),),
-    "two-stage": (Stage(16, "int8"), Stage(WIDTH, "int8")),
-    "two-stage-binary": (Stage(WIDTH, "binary"), Stage(WIDTH, "float16")),
+    "float32": (VectorFormat(WIDTH, "float32"),),
+    "float16": (VectorFormat(WIDTH, "float16"),),
+    "int8": (VectorFormat(16, "int8"),),
+    "int8-wide": (VectorFormat(32, "int8"),),  # of a width that faiss has a rounded product for
+    "int4": (VectorFormat(WIDTH, "int4"),),
+    "int2": (VectorFormat(WIDTH, "int2"),),
+    "binary": (VectorFormat(WIDTH, "binary"),),
+    "two-stage": (VectorFormat(16, "int8"), VectorFormat(WIDTH, "int8")),
+    "two-stage-binary": (VectorFormat(WIDTH, "binary"), VectorFormat(WIDTH, "float16")),
 }
 
 

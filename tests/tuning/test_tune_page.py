@@ -9,15 +9,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from nestvec.report.html import number
-from nestvec.report.tuning import headline, write_tuning_page
+from nestvec.report.formatting import number
+from nestvec.report.tuning_page import study_headline, write_tuning_page
 from nestvec.tuning.growth import growth
 
 
 def test_the_page_shows_what_was_found(studied):
     page = (studied.folder / "report.html").read_text()
     facts = studied.facts
-    assert headline(facts) in page.replace("&#39;", "'")
+    assert study_headline(facts) in page.replace("&#39;", "'")
     for trial in facts["trials"]:
         assert f'data-value="{trial["trial"]}"' in page
         if trial["value"] is not None:

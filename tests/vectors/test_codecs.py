@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nestvec.point import PRECISIONS
+from nestvec.point import PRECISIONS, VectorFormat
 from nestvec.vectors.codecs import CODECS, Float32, Int8, prefix
 from nestvec.vectors.rotation import rotation
 from nestvec.vectors.topk import top_k
@@ -34,7 +34,7 @@ BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "int2": 2, "binary":
 ROTATED = ("int4", "int2", "binary")
 OWN = dict.fromkeys(ROTATED, 2)  # bytes of each vector's own beside its numbers
 STEPS = {"int4": 0.3352, "int2": 0.9957, "binary": 1.5958}  # of the best uniform quantiser; Max 1960, table II
-WIDTHS = (384, 48, 13, 9, 1)
+WIDTHS = (384, 150, 48, 13, 9, 3, 1)
 
 
 def leaning(rows, width, seed=0):
@@ -60,6 +60,7 @@ def test_bytes_per_vector_are_those_of_the_codes(precision, width):
     codes = codec.encode(documents)
     assert codec.bytes_per_vector == codes.nbytes / len(documents)
     assert codec.bytes_per_vector == math.ceil(width * BITS[precision] / 8) + OWN.get(precision, 0)
+    assert codec.bytes_per_vector == VectorFormat(width, precision).bytes  # what the surface says
     assert isinstance(codec.bytes_per_vector, int)  # it goes into JSON
     assert codec.decode(codes).shape == documents.shape
     assert codec.decode(codes).dtype == np.float32

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from nestvec.vectors.rotation import _whole, by_rows, rotate, rotate_back, rotation
+from nestvec.vectors.rotation import _whole_rotation, by_rows, rotate, rotate_back, rotation
 
 WIDTHS = (1, 2, 3, 48, 100, 384, 768)
 
@@ -32,7 +32,7 @@ def test_the_rotation_is_the_same_every_time_and_cannot_be_changed():
     before = rotation(48).copy()
     rotation.cache_clear()
     assert np.array_equal(rotation(48), before)
-    for kept in (rotation(48), _whole(48)):
+    for kept in (rotation(48), _whole_rotation(48)):
         with pytest.raises(ValueError, match="read-only"):
             kept[0, 0] = 1
 
@@ -58,13 +58,13 @@ def test_the_longest_sums_are_the_same_in_any_order(width, monkeypatch):
     matrix[:, 0] = 1 / np.sqrt(width)
     vectors = np.concatenate([rng.standard_normal((5, width)), np.ones((1, width))]).astype(np.float32)
     monkeypatch.setattr("nestvec.vectors.rotation.rotation", lambda _: matrix.astype(np.float32))
-    _whole.cache_clear()
+    _whole_rotation.cache_clear()
     found = rotate(vectors)
     order = rng.permutation(width)
-    _whole.cache_clear()
+    _whole_rotation.cache_clear()
     monkeypatch.setattr("nestvec.vectors.rotation.rotation", lambda _: matrix[order].astype(np.float32))
     assert np.array_equal(rotate(vectors[:, order]), found)
-    _whole.cache_clear()  # of a rotation that is none
+    _whole_rotation.cache_clear()  # of a rotation that is none
 
 
 def test_lengths_and_angles_are_kept():

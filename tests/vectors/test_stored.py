@@ -14,16 +14,16 @@ from safetensors.numpy import load_file, save_file
 
 from nestvec.errors import InputError
 from nestvec.vectors.codecs import CODECS
-from nestvec.vectors.stored import load_codecs, load_codes, save_codecs, save_codes
+from nestvec.vectors.stored import load_codecs, save_codecs
 
 GIVEN = ("bits", "dimension")  # of a codec's fields: what precision and width say already
 ELSEWHERE = """
 import sys
 import numpy as np
-from nestvec.vectors.stored import load_codes
-codec, codes = load_codes(__import__("pathlib").Path(sys.argv[1]))
-np.save(sys.argv[2], codec.decode(codes))
-np.save(sys.argv[3], codec.encode(np.load(sys.argv[4])))
+from nestvec.vectors.stored import load_codecs
+codec = load_codecs(__import__("pathlib").Path(sys.argv[1]))["codec"]
+np.save(sys.argv[3], codec.decode(np.load(sys.argv[2])))
+np.save(sys.argv[4], codec.encode(np.load(sys.argv[5])))
 """
 
 
@@ -33,10 +33,11 @@ def test_another_process_decodes_and_codes_the_same_bits(tmp_path, precision, wi
     documents = like_a_models(60) if width == 384 else directions(60, width)
     codec = CODECS[precision](documents[:40])
     codes = codec.encode(documents)
-    save_codes(tmp_path / "codes.safetensors", codec, codes)
+    save_codecs(tmp_path / "codecs.safetensors", {"codec": codec})
+    np.save(tmp_path / "codes.npy", codes)
     np.save(tmp_path / "documents.npy", documents)
-    names = [str(tmp_path / name) for name in ("codes.safetensors", "decoded.npy", "coded.npy", "documents.npy")]
-    subprocess.run([sys.executable, "-c", ELSEWHERE, *names], check=True)
+    names = ("codecs.safetensors", "codes.npy", "decoded.npy", "coded.npy", "documents.npy")
+    subprocess.run([sys.executable, "-c", ELSEWHERE, *(str(tmp_path / name) for name in names)], check=True)
     assert np.array_equal(np.load(tmp_path / "decoded.npy"), codec.decode(codes))
     coded = np.load(tmp_path / "coded.npy")
     assert coded.dtype == codes.dtype
@@ -68,19 +69,15 @@ def test_the_same_codecs_are_the_same_bytes(tmp_path):
 
 
 def test_what_is_no_such_file_is_refused(tmp_path):
-    path = tmp_path / "codes.safetensors"
+    path = tmp_path / "codecs.safetensors"
     with pytest.raises(InputError, match="cannot be read"):
-        load_codes(path)
+        load_codecs(path)
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="cannot be read"):
         load_codecs(path)
     save_file({"codes": np.zeros(3)}, path)
     with pytest.raises(InputError, match="of another form"):
-        load_codes(path)
-    codec = CODECS["int8"](directions(5, 4))
-    save_codecs(path, {"4.int8": codec})
-    with pytest.raises(InputError, match="lacks codes"):
-        load_codes(path)
+        load_codecs(path)
     save_file({"x": np.zeros(3)}, path, metadata=about("nestvec codes 2", "seed 0"))
     with pytest.raises(InputError, match="is damaged"):
         load_codecs(path)
@@ -91,9 +88,8 @@ def test_what_is_no_such_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize("precision", CODECS)
 def test_damage_anywhere_is_refused_and_names_the_file(tmp_path, precision):
-    documents, path = directions(6, 16), tmp_path / "codes.safetensors"
-    codec = CODECS[precision](documents)
-    save_codes(path, codec, codec.encode(documents))
+    path = tmp_path / "codecs.safetensors"
+    save_codecs(path, {f"16.{precision}": CODECS[precision](directions(6, 16))})
     whole = path.read_bytes()
     starts = 8 + int.from_bytes(whole[:8], "little")  # of the arrays' bytes
     damaged = [whole[:cut] for cut in (0, 4, starts, len(whole) - 1)]
@@ -101,15 +97,8 @@ def test_damage_anywhere_is_refused_and_names_the_file(tmp_path, precision):
     for content in damaged:
         path.write_bytes(content)
         with pytest.raises(InputError) as caught:
-            load_codes(path)
+            load_codecs(path)
         assert caught.value.place.file == str(path)
-
-
-def test_codes_of_another_codec_are_refused(tmp_path):
-    documents, path = directions(6, 16), tmp_path / "codes.safetensors"
-    save_codes(path, CODECS["int4"](documents), CODECS["int8"](documents).encode(documents))
-    with pytest.raises(InputError, match="are not of its codec"):
-        load_codes(path)
 
 
 @pytest.mark.parametrize("precision", CODECS)

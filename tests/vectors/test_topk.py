@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from nestvec.vectors import topk
 from nestvec.vectors.codecs import CODECS
-from nestvec.vectors.topk import best_rows, ranked, rerank, tie_order, top_k
+from nestvec.vectors.topk import best_rows, rank_chunks, rerank, tie_order, top_k
 
 FEW = st.sampled_from(np.array([-1, -0.5, 0, 0.5, 1], dtype=np.float32))
 
@@ -96,7 +96,7 @@ def test_chunks_change_nothing(monkeypatch, chunk):
 @pytest.mark.parametrize("chunk", [1, 3, 7, 100])
 def test_scores_that_come_in_chunks_are_ranked_alike(chunk):
     scores = np.random.default_rng(2).integers(0, 4, (10, 50)).astype(np.float32)
-    rows, best = ranked(lambda first: scores[first : first + chunk], 10, 50, 7, chunk)
+    rows, best = rank_chunks(lambda first: scores[first : first + chunk], 10, 50, 7, chunk)
     assert rows.tolist() == [naive(row, 7) for row in scores]
     assert np.array_equal(best, np.take_along_axis(scores, rows, axis=1))
 

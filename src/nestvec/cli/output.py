@@ -12,8 +12,8 @@ from rich.text import Text
 
 from nestvec.errors import printable
 from nestvec.point import PLAIN
-from nestvec.report.check import counted, headline, leaked, read_checked, threshold
-from nestvec.report.html import count, grades, interval, number, percent, plain, signed
+from nestvec.report.check_page import check_headline, explain_threshold, read_checked, row_split_lines
+from nestvec.report.formatting import count, grade_range, interval, number, percent, plain, pluralise, signed
 from nestvec.runs.schema import METRICS
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class _Page:
 def _top(checked: Checked, page: _Page) -> None:
     """The source, the sentence of the page, and the warnings."""
     page.say(checked.source, "bold")
-    page.say(headline(checked))
+    page.say(check_headline(checked))
     for warning in checked.warnings:
         page.say(f"! {warning}", "yellow")
 
@@ -159,12 +159,12 @@ def _grades(checked: Checked, page: _Page) -> None:
     found = checked.grades
     bars = [bar for bar in found.bars if bar.relevant + bar.rest]
     longest = max(bar.relevant + bar.rest for bar in bars)
-    names = [grades(bar.low, bar.high) for bar in bars]
+    names = [grade_range(bar.low, bar.high) for bar in bars]
     first = next(place for place, bar in enumerate(bars) if bar.relevant)
     page.say("Grades, by the number of records", "bold")
     for place, (bar, name) in enumerate(zip(bars, names, strict=True)):
         if place == first:
-            page.say(f"{'─' * 8} {threshold(found)} {'─' * 8}")
+            page.say(f"{'─' * 8} {explain_threshold(found)} {'─' * 8}")
         page.say(f"{name:>{max(map(len, names))}} {count(bar.relevant + bar.rest):>11} {_drawn(bar, longest)}")
     page.say(_dip(checked))
 
@@ -202,7 +202,7 @@ def _spreads(checked: Checked, page: _Page) -> None:
     page.table(("", "least", "25 %", "median", "75 %", "most", "mean"), [_numbers(*line) for line in lines])
     cut = tokens.documents
     page.say(
-        f"The model reads {count(tokens.limit)} tokens: {counted(cut.too_long, 'document')} of {count(cut.counted)} "
+        f"The model reads {count(tokens.limit)} tokens: {pluralise(cut.too_long, 'document')} of {count(cut.counted)} "
         f"would be cut, and {percent(cut.share_cut)} of all their tokens."
     )
 
@@ -217,14 +217,14 @@ def _findings(checked: Checked, page: _Page) -> None:
     """What was found while reading, and documents that say nearly the same."""
     near = checked.near_duplicates
     lines = [(finding.name, count(finding.count)) for finding in checked.findings]
-    name = f"near-duplicate documents, of {count(near.compared)}, in {counted(near.groups, 'group')}"
+    name = f"near-duplicate documents, of {count(near.compared)}, in {pluralise(near.groups, 'group')}"
     lines.append((name, count(near.documents)))
     page.table(("Found", "count"), lines)
 
 
 def _row_split(checked: Checked, page: _Page) -> None:
     """What a split by row would leak."""
-    lines = [(name, *cells) for name, cells in leaked(checked)]
+    lines = [(name, *cells) for name, cells in row_split_lines(checked)]
     page.table(("A split by row would leak", *checked.row_split), lines)
 
 
@@ -238,7 +238,7 @@ def _split(checked: Checked, page: _Page) -> None:
     )
     if audit.components is not None:
         page.say(
-            f"{counted(audit.components.count, 'connected component')} of queries and documents; the largest holds "
+            f"{pluralise(audit.components.count, 'connected component')} of queries and documents; the largest holds "
             f"{percent(audit.components.largest_share)} of the records."
         )
     leaks = [f"{count(number)} {name}" for name, number in audit.leaks.items() if number]

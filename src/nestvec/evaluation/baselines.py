@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import MissingExtraError
-from nestvec.vectors.topk import ranked
+from nestvec.vectors.topk import rank_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ class Bm25:
     """
 
     def __init__(self, documents: Sequence[str]) -> None:
-        held = _words(documents)
+        words = _stem_words(documents)
         self._documents = len(documents)
         self._index: Any = None  # where no document has a word, which bm25s cannot index
-        if any(held):
+        if any(words):
             import bm25s
 
             self._index = bm25s.BM25(method="lucene", k1=BM25_SETTINGS["k1"], b=BM25_SETTINGS["b"])
-            self._index.index(held, show_progress=False)
+            self._index.index(words, show_progress=False)
 
     def top_k(
         self, queries: Sequence[str], k: int, advance: Callable[[int], None] = lambda _: None
@@ -54,16 +54,16 @@ class Bm25:
         Returns:
             (q, min(k, d)) rows of documents, best first, and their float32 scores.
         """
-        asked = _words(queries)
+        words_by_query = _stem_words(queries)
 
-        def scored(first: int) -> NDArray[np.float32]:
-            rows = [self._scores(words) for words in asked[first : first + _STEP]]
+        def score_chunk(first: int) -> NDArray[np.float32]:
+            rows = [self._score_query(words) for words in words_by_query[first : first + _STEP]]
             advance(len(rows))
             return np.stack(rows).astype(np.float32)
 
-        return ranked(scored, len(queries), self._documents, k, _STEP)
+        return rank_chunks(score_chunk, len(queries), self._documents, k, _STEP)
 
-    def _scores(self, words: list[str]) -> NDArray[np.floating]:
+    def _score_query(self, words: list[str]) -> NDArray[np.floating]:
         """(d,) scores of a query."""
         if self._index is None or not words:
             return np.zeros(self._documents)
@@ -71,14 +71,14 @@ class Bm25:
         return scores
 
 
-def _words(texts: Sequence[str]) -> list[list[str]]:
+def _stem_words(texts: Sequence[str]) -> list[list[str]]:
     """Each text's words, stemmed."""
     try:
         import bm25s
         import Stemmer
     except ImportError as error:
         raise MissingExtraError(error.name or "bm25s", "evaluate") from error
-    found: list[list[str]] = bm25s.tokenize(
+    words: list[list[str]] = bm25s.tokenize(
         list(texts),
         token_pattern=r"(?u)\b\w+\b",  # one letter or digit is a word: sizes such as "2 in" tell products apart
         stopwords=None,
@@ -86,7 +86,7 @@ def _words(texts: Sequence[str]) -> list[list[str]]:
         return_ids=False,
         show_progress=False,
     )
-    return found
+    return words
 
 
 def bm25_top_k(

@@ -54,8 +54,8 @@ def mean_recall(
         return 0.0
     ranked = np.full((len(rankings), cutoff), UNJUDGED, dtype=np.int64)
     for row, (query, documents) in zip(ranked, rankings.items(), strict=True):
-        judged = [gains[query].get(document, UNJUDGED) for document in documents[:cutoff]]
-        row[: len(judged)] = judged
+        row_gains = [gains[query].get(document, UNJUDGED) for document in documents[:cutoff]]
+        row[: len(row_gains)] = row_gains
     relevant = np.array([sum(gain >= relevant_from for gain in gains[query].values()) for query in rankings])
     return float(recall(ranked, relevant_from, relevant).mean())
 
@@ -120,8 +120,8 @@ def average_precision(
     """
     hits = ranked >= relevant_from
     at = hits.cumsum(axis=1) / np.arange(1, ranked.shape[1] + 1)
-    found: NDArray[np.float64] = np.where(hits, at, 0.0).sum(axis=1) / relevant
-    return found
+    average: NDArray[np.float64] = np.where(hits, at, 0.0).sum(axis=1) / relevant
+    return average
 
 
 def ndcg(ranked: NDArray[np.number], ideal: NDArray[np.number]) -> NDArray[np.float64]:
@@ -137,12 +137,12 @@ def ndcg(ranked: NDArray[np.number], ideal: NDArray[np.number]) -> NDArray[np.fl
         (q,) values between 0 and 1.
     """
     # summed in ranked order, so that equal rankings give equal bits whatever the number of queries
-    found: NDArray[np.float64] = (np.maximum(ranked, 0) * _discount(ranked.shape[1])).sum(axis=1)
-    share: NDArray[np.float64] = found / (ideal * _discount(ideal.shape[1])).sum(axis=1)
+    gained: NDArray[np.float64] = (np.maximum(ranked, 0) * _rank_discount(ranked.shape[1])).sum(axis=1)
+    share: NDArray[np.float64] = gained / (ideal * _rank_discount(ideal.shape[1])).sum(axis=1)
     return share
 
 
-def exponential(gains: NDArray[np.int64]) -> NDArray[np.float64]:
+def exponential_gains(gains: NDArray[np.int64]) -> NDArray[np.float64]:
     """2^g - 1 for a gain of g grades above the lowest, as web search counts (Burges et al. 2005).
 
     Args:
@@ -155,13 +155,13 @@ def exponential(gains: NDArray[np.int64]) -> NDArray[np.float64]:
     return values
 
 
-def condensed(ranked: NDArray[np.int64]) -> NDArray[np.int64]:
+def condense_rankings(ranked: NDArray[np.int64]) -> NDArray[np.int64]:
     """(q, k) gains with the judged documents moved up in their order, and `UNJUDGED` behind them."""
     order = np.argsort(ranked == UNJUDGED, axis=1, kind="stable")
     return np.take_along_axis(ranked, order, axis=1)
 
 
-def judged(ranked: NDArray[np.int64]) -> NDArray[np.float64]:
+def judged_share(ranked: NDArray[np.int64]) -> NDArray[np.float64]:
     """Share of the places looked at whose document somebody judged for the query.
 
     Args:
@@ -174,7 +174,7 @@ def judged(ranked: NDArray[np.int64]) -> NDArray[np.float64]:
     return share
 
 
-def _discount(places: int) -> NDArray[np.float64]:
+def _rank_discount(places: int) -> NDArray[np.float64]:
     """(places,) what a gain counts at each rank."""
     discount: NDArray[np.float64] = 1 / np.log2(np.arange(2, places + 2))
     return discount
@@ -210,13 +210,13 @@ class Judgements:
         self.keys = (query * shape[1] + document)[order]
         self.values = gain[order]
         self.relevant = np.bincount(query[gain >= relevant_from], minlength=shape[0])
-        self._ideal = _highest(query, gain, shape[0])
+        self._ideal = _highest_gains(query, gain, shape[0])
 
     def gains(self, query: NDArray[np.int64], documents: NDArray[np.int64]) -> NDArray[np.int64]:
         """(r, k) gains of (r, k) ranked documents for (r,) queries; `UNJUDGED` where there is no judgement."""
         keys = query[:, None] * self._documents + documents
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where(self.keys[place] == keys, self.values[place], UNJUDGED)
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[at] == keys, self.values[at], UNJUDGED)
 
     def measure(
         self, query: NDArray[np.int64], documents: NDArray[np.int64], cutoffs: Sequence[int] = (10,)
@@ -232,37 +232,38 @@ class Judgements:
             Metric name to (r,) values between 0 and 1: recall@k, mrr@k, ndcg@k, judged@k, precision@k, ndcg-exp@k and
             accuracy@k for each cutoff, map, and all but judged@k over condensed lists.
         """
-        found = self.gains(query, documents)
-        usual, judged_only = self._measured(query, found, cutoffs), self._measured(query, condensed(found), cutoffs)
+        gains = self.gains(query, documents)
+        usual = self._measure_gains(query, gains, cutoffs)
+        judged_only = self._measure_gains(query, condense_rankings(gains), cutoffs)
         named = {f"{CONDENSED}{name}": values for name, values in judged_only.items() if not name.startswith("judged")}
         return usual | named
 
-    def _measured(
-        self, query: NDArray[np.int64], found: NDArray[np.int64], cutoffs: Sequence[int]
+    def _measure_gains(
+        self, query: NDArray[np.int64], gains: NDArray[np.int64], cutoffs: Sequence[int]
     ) -> dict[str, NDArray[np.float64]]:
         """Every metric of (r, k) gains in ranked order."""
         relevant, least = self.relevant[query], self.relevant_from
         values: dict[str, NDArray[np.float64]] = {}
         for cutoff in cutoffs:
-            top, ideal = found[:, :cutoff], self._ideal[query, :cutoff]
+            top, ideal = gains[:, :cutoff], self._ideal[query, :cutoff]
             values |= {
                 f"recall@{cutoff}": recall(top, least, relevant),
                 f"mrr@{cutoff}": reciprocal_rank(top, least),
                 f"ndcg@{cutoff}": ndcg(top, ideal),
-                f"judged@{cutoff}": judged(top),
+                f"judged@{cutoff}": judged_share(top),
                 f"precision@{cutoff}": precision(top, least, cutoff),
-                f"ndcg-exp@{cutoff}": ndcg(exponential(top), exponential(ideal)),
+                f"ndcg-exp@{cutoff}": ndcg(exponential_gains(top), exponential_gains(ideal)),
                 f"accuracy@{cutoff}": accuracy(top, least),
             }
-        return {**values, "map": average_precision(found, least, relevant)}
+        return {**values, "map": average_precision(gains, least, relevant)}
 
 
-def _highest(query: NDArray[np.int64], gain: NDArray[np.int64], queries: int) -> NDArray[np.int64]:
+def _highest_gains(query: NDArray[np.int64], gain: NDArray[np.int64], queries: int) -> NDArray[np.int64]:
     """(q, _DEEPEST) every query's highest gains, descending, padded with 0."""
     order = np.lexsort((-gain, query))
     first = np.searchsorted(query[order], np.arange(queries))
     rank = np.arange(len(order)) - first[query[order]]
-    kept = rank < _DEEPEST
+    counted = rank < _DEEPEST
     highest = np.zeros((queries, _DEEPEST), dtype=np.int64)
-    highest[query[order][kept], rank[kept]] = gain[order][kept]
+    highest[query[order][counted], rank[counted]] = gain[order][counted]
     return highest

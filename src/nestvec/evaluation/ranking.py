@@ -6,30 +6,40 @@ One encoding per system goes in; a dimension is a re-normalised prefix of it and
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nestvec.evaluation.baselines import bm25_top_k, principal_axes
 from nestvec.evaluation.surface import Ranking
-from nestvec.point import BM25, FULL, HYBRID, PCA, TWO_STAGE, Point
+from nestvec.point import BM25, FULL, HYBRID, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.topk import rerank, top_k
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from nestvec.evaluation.surface import Catalogue
     from nestvec.vectors.codecs import Codec
 
-    Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]  # (q, w) of the queries and (d, w) of the documents
-
 _ROWS = 16_384  # documents put in order at a time
 _RANK_CONSTANT = 60  # of reciprocal rank fusion, as its authors have it
-Place = tuple[int, str]  # dimension and precision
+
+
+class Vectors(NamedTuple):
+    """One encoding of queries and documents.
+
+    Attributes:
+        queries: (q, w) float32, rows of unit length.
+        documents: (d, w) float32, rows of unit length.
+    """
+
+    queries: NDArray[np.float32]
+    documents: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -48,58 +58,50 @@ class Coded:
     codes: NDArray[np.generic]
     codec: Codec
 
-    def ranking(self, order: NDArray[np.int64]) -> Ranking:
-        """The best `DEPTH` documents for each query; `order` has their rows in the catalogue."""
+    def rank(self, order: NDArray[np.int64]) -> Ranking:
+        """Rank the best `DEPTH` documents for each query; `order` has their rows in the catalogue."""
         rows, scores = top_k(self.queries, self.codes, DEPTH, self.codec.decode)
         return Ranking(self.point, order[rows], scores, self.codec)
 
 
-def code(system: str, sides: Vectors, precision: str) -> Coded:
-    """Fit a codec on documents and code them.
-
-    Args:
-        system: its name.
-        sides: (q, n) queries and (d, n) documents at the dimension wanted, float32, rows of unit length.
-        precision: in `CODECS`.
-
-    Returns:
-        What can be searched.
-    """
-    codec = CODECS[precision](sides[1])
-    point = Point(system, sides[1].shape[1], precision, codec.bytes_per_vector)
-    return Coded(point, sides[0], codec.encode(sides[1]), codec)
+def _code_documents(system: str, cut: Vectors, precision: str) -> Coded:
+    """Fit a codec on documents at the dimension wanted, and code them."""
+    codec = CODECS[precision](cut.documents)
+    point = Point.of(system, VectorFormat(cut.documents.shape[1], precision))
+    return Coded(point, cut.queries, codec.encode(cut.documents), codec)
 
 
-def cut(vectors: Vectors, order: NDArray[np.int64], dimension: int) -> Vectors:
+def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int) -> Vectors:
     """The prefixes of queries and documents, the documents in the order given; the whole is copied once."""
-    held = np.empty((len(order), dimension), dtype=np.float32)
+    documents = np.empty((len(order), dimension), dtype=np.float32)
     for first in range(0, len(order), _ROWS):
-        held[first : first + _ROWS] = prefix(vectors[1][order[first : first + _ROWS]], dimension)
-    return prefix(vectors[0], dimension), held
+        documents[first : first + _ROWS] = prefix(vectors.documents[order[first : first + _ROWS]], dimension)
+    return Vectors(prefix(vectors.queries, dimension), documents)
 
 
 def rank_dense(
-    system: str, vectors: Vectors, catalogue: Catalogue, grid: tuple[Sequence[int], Sequence[str]]
+    system: str, vectors: Vectors, catalogue: Catalogue, formats: Iterable[VectorFormat]
 ) -> Iterator[Ranking]:
-    """Rank with one system's vectors at every dimension and precision, wide before narrow.
+    """Rank with one system's vectors in several formats, wide before narrow.
 
     Args:
         system: its name.
-        vectors: (q, w) of the queries and (d, w) of the documents, float32, rows of unit length.
+        vectors: w numbers wide.
         catalogue: the d documents.
-        grid: dimensions, each 1 … w, and precisions in `CODECS`.
+        formats: dimensions from 1 to w, and precisions in `CODECS`.
 
     Yields:
-        One ranking per dimension and precision.
+        One ranking per format; those of one dimension in the order given.
     """
-    for dimension in sorted(grid[0], reverse=True):
-        sides = cut(vectors, catalogue.order, dimension)
-        for precision in grid[1]:
-            yield code(system, sides, precision).ranking(catalogue.order)
+    widest_first = sorted(formats, key=lambda stored: -stored.dimension)
+    for dimension, same in groupby(widest_first, key=lambda stored: stored.dimension):
+        cut = _cut_vectors(vectors, catalogue.order, dimension)
+        for stored in same:
+            yield _code_documents(system, cut, stored.precision).rank(catalogue.order)
 
 
 def rank_two_stage(
-    system: str, vectors: Vectors, catalogue: Catalogue, stages: tuple[Place, Place], shortlist: int
+    system: str, vectors: Vectors, catalogue: Catalogue, stages: Sequence[VectorFormat], shortlist: int
 ) -> Ranking:
     """Take the best by a small code, and rank these by a larger one.
 
@@ -107,23 +109,26 @@ def rank_two_stage(
         system: its name.
         vectors: as for `rank_dense`.
         catalogue: the d documents.
-        stages: dimension and precision of the shortlist, and of what ranks it.
-        shortlist: documents that the first hands on, `DEPTH` or more.
+        stages: the format of the shortlist's vectors, and that of those that rank it.
+        shortlist: documents that the first stage hands on, `DEPTH` or more.
 
     Returns:
         The ranking; its bytes are of both codes, for an index needs both, and those scanned are the first's.
     """
     order = catalogue.order
-    first, second = (code(system, cut(vectors, order, dimension), precision) for dimension, precision in stages)
+    first, second = (
+        _code_documents(system, _cut_vectors(vectors, order, stage.dimension), stage.precision) for stage in stages
+    )
     rows, _ = top_k(first.queries, first.codes, shortlist, first.codec.decode)
     rows, scores = rerank(second.queries, second.codes, rows, second.codec.decode)
-    scanned = first.codec.bytes_per_vector
+    small, large = stages
     point = Point(
-        f"{system}-via-{stages[0][0]}-{stages[0][1]}",
-        *stages[1],
-        scanned + second.codec.bytes_per_vector,
+        f"{system}-via-{small.dimension}-{small.precision}",
+        large.dimension,
+        large.precision,
+        small.bytes + large.bytes,
         TWO_STAGE,
-        scanned,
+        small.bytes,
     )
     return Ranking(point, order[rows[:, :DEPTH]], scores[:, :DEPTH])
 
@@ -140,8 +145,9 @@ def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensio
     Yields:
         One ranking per dimension, in float32.
     """
-    turned = principal_axes(*vectors)
-    for ranking in rank_dense(f"{system}-pca", turned, catalogue, (dimensions, (FULL,))):
+    turned = Vectors(*principal_axes(*vectors))
+    formats = [VectorFormat(dimension, FULL) for dimension in dimensions]
+    for ranking in rank_dense(f"{system}-pca", turned, catalogue, formats):
         yield replace(ranking, point=replace(ranking.point, kind=PCA))
 
 
@@ -158,11 +164,11 @@ def rank_bm25(queries: Sequence[str], catalogue: Catalogue, advance: Callable[[i
     """
     order = catalogue.order
     rows, scores = bm25_top_k(queries, [catalogue.texts[row] for row in order], DEPTH, advance)
-    return Ranking(Point(BM25, None, None, None), order[rows], scores)
+    return Ranking(Point(BM25), order[rows], scores)
 
 
-def fuse(dense: Ranking, lexical: Ranking, catalogue: Catalogue) -> Ranking:
-    """Two rankings as one: a document scores the sum of 1 / (60 + its rank) over both.
+def fuse_rankings(dense: Ranking, lexical: Ranking, catalogue: Catalogue) -> Ranking:
+    """Fuse two rankings: a document scores the sum of 1 / (60 + its rank) over both.
 
     Source: Cormack, Clarke & Buettcher 2009. Of each ranking `DEPTH` documents take part.
 
@@ -174,14 +180,14 @@ def fuse(dense: Ranking, lexical: Ranking, catalogue: Catalogue) -> Ranking:
     Returns:
         The fused ranking; its dimension, precision and bytes are those of the vectors.
     """
-    place = np.empty(len(catalogue.order), dtype=np.int64)
-    place[catalogue.order] = np.arange(len(place))  # in tie order
+    ties = np.empty(len(catalogue.order), dtype=np.int64)
+    ties[catalogue.order] = np.arange(len(ties))  # each document's place in tie order
     points = 1 / (_RANK_CONSTANT + 1 + np.arange(dense.rows.shape[1]))
     rows, scores = np.empty_like(dense.rows), np.empty_like(dense.scores)
     for query, pair in enumerate(zip(dense.rows, lexical.rows, strict=True)):
-        found, at = np.unique(place[np.concatenate(pair)], return_inverse=True)
+        candidates, at = np.unique(ties[np.concatenate(pair)], return_inverse=True)
         total = np.bincount(at, np.tile(points, 2)).astype(np.float32)
         best = np.argsort(-total, kind="stable")[: dense.rows.shape[1]]
-        rows[query], scores[query] = catalogue.order[found[best]], total[best]
+        rows[query], scores[query] = catalogue.order[candidates[best]], total[best]
     point = replace(dense.point, system=f"{dense.point.system}+{lexical.point.system}", kind=HYBRID)
     return Ranking(point, rows, scores)

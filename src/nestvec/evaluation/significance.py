@@ -56,7 +56,7 @@ class Bootstrap:
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(r, c) means of the resampled (q, c) values."""
-        columns = self._sums(values.reshape(self.queries, -1))
+        columns = self._group_sums(values.reshape(self.queries, -1))
         parts, counts = [], []
         for first in range(0, len(self._weights), _ROWS):
             drawn = self._weights[first : first + _ROWS].astype(np.float64)
@@ -92,20 +92,20 @@ class Bootstrap:
         Returns:
             The bound, never below `worst`.
         """
-        sums = np.append(self._sums(values[:, None])[:, 0], worst * self._sizes.mean())
+        sums = np.append(self._group_sums(values[:, None])[:, 0], worst * self._sizes.mean())
         sizes = np.append(self._sizes, self._sizes.mean())
-        means = [(drawn @ sums) / (drawn @ sizes) for drawn in self._dirichlet]
+        means = [(drawn @ sums) / (drawn @ sizes) for drawn in self._dirichlet_weights]
         return float(np.quantile(np.concatenate(means), 1 - level))
 
     @cached_property
-    def _dirichlet(self) -> list[NDArray[np.float32]]:
+    def _dirichlet_weights(self) -> list[NDArray[np.float32]]:
         """Random weights for every group and the further one, in blocks of rows; only their ratios count."""
         shape = len(self._sizes) + 1
         starts = range(0, len(self._weights), _ROWS)
         rows = [min(_ROWS, len(self._weights) - first) for first in starts]
         return [self._bounds.standard_exponential((count, shape), dtype=np.float32) for count in rows]
 
-    def _sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _group_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(g, c) sums of (q, c) values over each group; the values themselves where each is for itself."""
         if len(self._sizes) == self.queries and bool((np.diff(self._group) == 1).all()):
             return values
@@ -123,7 +123,7 @@ class Outcomes:
     losses: int
 
 
-def outcomes(difference: NDArray[np.float64]) -> Outcomes:
+def count_outcomes(difference: NDArray[np.float64]) -> Outcomes:
     """Wins, ties and losses of (q,) differences; what float noise makes of a tie is one."""
     wins, losses = int((difference > _SAME).sum()), int((difference < -_SAME).sum())
     return Outcomes(wins, len(difference) - wins - losses, losses)

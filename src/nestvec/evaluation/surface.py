@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.data.split import HELD_OUT
-from nestvec.evaluation.significance import Bootstrap, effect_size, holm, outcomes, randomisation_test
+from nestvec.evaluation.significance import Bootstrap, count_outcomes, effect_size, holm, randomisation_test
 from nestvec.point import HYBRID, PLAIN, Point, full_width
 from nestvec.vectors.topk import tie_order
 
@@ -81,20 +81,22 @@ class Topics:
     splits: NDArray[np.str_]
     texts: NDArray[np.int64] | None = None
 
-    def of(self, split: str) -> NDArray[np.int64] | None:
-        """The texts' numbers of one split."""
+    def texts_of(self, split: str) -> NDArray[np.int64] | None:
+        """The numbers of one split's texts; None where all texts differ."""
         return None if self.texts is None else self.texts[self.splits == split]
 
     def bootstraps(self, resamples: int, rng: np.random.Generator) -> dict[str, Bootstrap]:
         """One per split that has queries; validation first."""
         sizes = {split: int((self.splits == split).sum()) for split in HELD_OUT}
-        return {split: Bootstrap(size, resamples, rng, self.of(split)) for split, size in sizes.items() if size}
+        return {split: Bootstrap(size, resamples, rng, self.texts_of(split)) for split, size in sizes.items() if size}
 
 
 Values = dict[Point, dict[str, "NDArray[np.float64]"]]  # per point and metric, (q,) values in the topics' order
 
 
-def summarise(values: Values, topics: Topics, documents: int, bootstraps: dict[str, Bootstrap]) -> list[dict[str, Any]]:
+def summarise_surface(
+    values: Values, topics: Topics, documents: int, bootstraps: dict[str, Bootstrap]
+) -> list[dict[str, Any]]:
     """Rows of the surface as `results.json` has them: means per point and split with their intervals.
 
     Args:
@@ -124,7 +126,7 @@ def summarise(values: Values, topics: Topics, documents: int, bootstraps: dict[s
     return rows
 
 
-def compare(
+def compare_systems(
     values: Values, topics: Topics, bootstrap: Bootstrap, resamples: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Paired comparisons on the test split of all systems at full width and precision, Holm-corrected together.
@@ -148,10 +150,10 @@ def compare(
         for metric in COMPARED:
             difference = values[a][metric][test] - values[b][metric][test]
             entry = bootstrap.interval(difference)
-            found: dict[str, Any] = {"a": a.name, "b": b.name, "split": "test", "metric": metric}
-            found |= {"difference": entry.value, "low": entry.low, "high": entry.high}
-            found |= {"effect": effect_size(difference), **asdict(outcomes(difference))}
-            family.append({**found, "p": randomisation_test(difference, resamples, rng, topics.of("test"))})
+            row: dict[str, Any] = {"a": a.name, "b": b.name, "split": "test", "metric": metric}
+            row |= {"difference": entry.value, "low": entry.low, "high": entry.high}
+            row |= {"effect": effect_size(difference), **asdict(count_outcomes(difference))}
+            family.append({**row, "p": randomisation_test(difference, resamples, rng, topics.texts_of("test"))})
     corrected = holm([entry["p"] for entry in family])
     return [{**entry, "p_holm": p} for entry, p in zip(family, corrected, strict=True)]
 

@@ -14,13 +14,13 @@ from nestvec.errors import InputError
 from nestvec.indexing.filling import Columns, arrived, counted, encoded, measured
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
 from nestvec.indexing.verify import verify
-from nestvec.point import Point
+from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select, select_point
 from nestvec.settings import CUTOFF
-from nestvec.stores.store import About, Condition, Stage
+from nestvec.stores.store import About, Condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -256,13 +256,12 @@ def search(
 
 def _plan_stages(selection: Selection, shortlist: str | None, candidates: int) -> tuple[About, list[Codec]]:
     """What an index is to serve, and the codecs of its stages."""
-    stages, codecs = [Stage(selection.dimension, selection.format.precision)], [selection.codec]
+    stages, codecs = [selection.format], [selection.codec]
     if shortlist is not None:
         known, path = selection.files.codecs, selection.run.folder.codecs(selection.point.system)
         if shortlist not in known:
             raise InputError(f"--shortlist {shortlist} was not measured", "one of " + ", ".join(known), file=path)
-        width, _, kind = shortlist.partition(".")
-        stages, codecs = [Stage(int(width), kind), *stages], [known[shortlist], *codecs]
+        stages, codecs = [VectorFormat.parse(shortlist), *stages], [known[shortlist], *codecs]
     if candidates < 1:
         raise InputError(f"--candidates is {candidates}", "a whole number from 1 on")
     model = selection.model

@@ -71,9 +71,9 @@ class StoreLocation:
         """Write down in the run which store was built last; without a password."""
         store = self.store
         if store != EMBEDDED:
-            from nestvec.stores.postgres.server import place_of
+            from nestvec.stores.postgres.server import redact_url
 
-            store = place_of(store)
+            store = redact_url(store)
         write_json(location_file(folder), {"schema": 1, "name": self.name, "store": store})
 
 

@@ -96,7 +96,7 @@ def check_settings(settings: Settings, out: Path | None, reporter: Reporter | No
 
 def _write(found: Check, out: Path) -> None:
     """The findings as data and as a page."""
-    from nestvec.report.check import write_check_page
+    from nestvec.report.check_page import write_check_page
 
     write_check_page(found.facts, out / "check.html")  # first: if it cannot be made, nothing is written
     write_json(out / "check.json", found.facts)

@@ -16,9 +16,9 @@ from nestvec.errors import InputError
 from nestvec.evaluation.significance import (
     LEVEL,
     Bootstrap,
+    count_outcomes,
     effect_size,
     holm,
-    outcomes,
     randomisation_test,
 )
 from nestvec.files import write_json
@@ -229,7 +229,7 @@ def _compared(
             p=chance,
             p_holm=corrected,
             effect=effect_size(gap),
-            **asdict(outcomes(gap)),
+            **asdict(count_outcomes(gap)),
             detectable=_detectable(gap, groups),
         )
         for pair, values, gap, interval, chance, corrected in measured

@@ -18,7 +18,7 @@ from nestvec.data.audit import normalised_texts
 from nestvec.data.columns import find_columns
 from nestvec.data.sources import open_source
 from nestvec.errors import InputError
-from nestvec.evaluation.ranking import rank_dense
+from nestvec.evaluation.ranking import Vectors, rank_dense
 from nestvec.evaluation.significance import Bootstrap
 from nestvec.files import write_json
 from nestvec.models.encode import encode
@@ -26,7 +26,7 @@ from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.run import run_settings
-from nestvec.point import FULL, PRETRAINED, Point
+from nestvec.point import FULL, PRETRAINED, Point, VectorFormat
 from nestvec.progress import Reporter, Silent
 from nestvec.runs.run import Run
 from nestvec.settings import DataSettings, Settings
@@ -114,7 +114,7 @@ def reproduce(
     second = run_settings(leak_free, root / "leak-free", reporter)
     facts = _facts(prepared, first, second, bigger, recipe)
     write_json(root / "reproduce.json", facts)
-    from nestvec.report.reproduction import write_reproduction_page
+    from nestvec.report.reproduction_page import write_reproduction_page
 
     write_reproduction_page(facts, root)
     return Reproduction(root, facts)
@@ -166,8 +166,8 @@ def _bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
     texts = [*task.texts, *catalogue.texts]
     with reporter.step("encode with all-mpnet-base-v2", len(texts)) as advance:
         vectors = encode(model, texts, advance)
-    pair = vectors[: len(task.texts)], vectors[len(task.texts) :]
-    [ranking] = rank_dense("all-mpnet-base-v2", pair, catalogue, ((vectors.shape[1],), (FULL,)))
+    pair = Vectors(vectors[: len(task.texts)], vectors[len(task.texts) :])
+    [ranking] = rank_dense("all-mpnet-base-v2", pair, catalogue, [VectorFormat(vectors.shape[1], FULL)])
     return {"values": prepared.judgements.measure(np.arange(len(task.texts)), ranking.rows)}
 
 

@@ -10,20 +10,19 @@ from nestvec import distributed
 from nestvec.data.audit import audit
 from nestvec.data.records import save_records, save_rejected
 from nestvec.errors import MissingExtraError
-from nestvec.evaluation.ranking import fuse, rank_bm25, rank_dense, rank_principal, rank_two_stage
-from nestvec.evaluation.surface import compare, save_values, summarise, write_trec_run
+from nestvec.evaluation.ranking import Vectors, fuse_rankings, rank_bm25, rank_dense, rank_principal, rank_two_stage
+from nestvec.evaluation.surface import compare_systems, save_values, summarise_surface, write_trec_run
 from nestvec.files import replacing, write_json, write_text
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model, save_model
-from nestvec.point import FULL, PLAIN, PRETRAINED
-from nestvec.recommending.choose import gather, recommend
+from nestvec.point import FULL, PLAIN, PRETRAINED, VectorFormat
+from nestvec.recommending.choose import gather_evidence, recommend
 from nestvec.settings import CUTOFF
 from nestvec.vectors.stored import save_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nestvec.evaluation.ranking import Vectors
     from nestvec.evaluation.surface import Ranking, Values
     from nestvec.pipeline.inputs import Prepared
     from nestvec.progress import Reporter
@@ -141,8 +140,8 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
         **_header(prepared),
         "trained": list(prepared.trained),
         "cutoffs": list(cutoffs),
-        "surface": summarise(values, topics, len(prepared.catalogue.ids), bootstraps),
-        "comparisons": compare(values, topics, bootstraps["test"], resamples, rng),
+        "surface": summarise_surface(values, topics, len(prepared.catalogue.ids), bootstraps),
+        "comparisons": compare_systems(values, topics, bootstraps["test"], resamples, rng),
         "codec_extras": {
             f"{system}.{place}": codec.extra_bytes
             for system, fitted in codecs.items()
@@ -153,7 +152,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     }
     write_json(folder.path("results"), results)
     wishes = settings.recommendation
-    found = recommend(gather(values, topics, wishes.metric, bootstraps), wishes)
+    found = recommend(gather_evidence(values, topics, wishes.metric, bootstraps), wishes)
     write_json(folder.path("recommendation"), found)
     return {"points": len(values)}
 
@@ -173,23 +172,25 @@ def _rankings(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
     full = []
     for system in prepared.systems:
         vectors, widths = _vectors(prepared, folder, system), prepared.widths(system)
-        for ranking in rank_dense(system, vectors, catalogue, (widths, evaluation.precisions)):
+        formats = [VectorFormat(width, precision) for width in widths for precision in evaluation.precisions]
+        for ranking in rank_dense(system, vectors, catalogue, formats):
             if (ranking.point.dimension, ranking.point.precision) == (widths[0], FULL):
                 full.append(ranking)
             yield ranking
         for stages in prepared.stages(system):
-            yield rank_two_stage(system, vectors, catalogue, stages, evaluation.shortlist)
+            formats = [VectorFormat(*stage) for stage in stages]
+            yield rank_two_stage(system, vectors, catalogue, formats, evaluation.shortlist)
         yield from rank_principal(system, vectors, catalogue, widths[1:])
     lexical = rank_bm25(prepared.task.texts, catalogue)
     yield lexical
     for ranking in full:
-        yield fuse(ranking, lexical, catalogue)
+        yield fuse_rankings(ranking, lexical, catalogue)
 
 
 def _vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
     """A system's vectors of the queries and of the documents, read as they are needed."""
     vectors, asked = np.load(folder.embeddings(system), mmap_mode="r"), len(prepared.topics.rows)
-    return vectors[:asked], vectors[asked:]
+    return Vectors(vectors[:asked], vectors[asked:])
 
 
 def _header(prepared: Prepared) -> Facts:

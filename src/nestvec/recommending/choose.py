@@ -17,13 +17,13 @@ recommended if it keeps to the wishes, and the test split says whether that is c
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nestvec.evaluation.significance import LEVEL, Bootstrap, queries_needed, queries_to_show
-from nestvec.point import BM25, PLAIN, PRETRAINED, Point, full_width
-from nestvec.recommending.sentences import Barred, reason
+from nestvec.point import BM25, PRETRAINED, Point, full_width
+from nestvec.recommending.sentences import POINT_FIELDS, Barred, explain_decision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,15 +54,17 @@ class Evidence:
     recalls: dict[Point, float]
 
     @cached_property
-    def plain(self) -> list[Point]:
+    def plain_points(self) -> list[Point]:
         """Vectors as they are, not made of others: what can be the reference."""
-        return [point for point in self.values if point.kind == PLAIN and point.dimension is not None]
+        return [point for point in self.values if point.is_vectors]
 
     @cached_property
     def sequences(self) -> dict[str, list[Point]]:
         """What can be recommended, per system as it is tested; the pretrained model could never beat itself."""
-        systems = dict.fromkeys(point.system for point in self.plain if point.system != PRETRAINED)
-        return {system: sequence([point for point in self.plain if point.system == system]) for system in systems}
+        systems = dict.fromkeys(point.system for point in self.plain_points if point.system != PRETRAINED)
+        return {
+            system: order_points([point for point in self.plain_points if point.system == system]) for system in systems
+        }
 
     @property
     def level(self) -> float:
@@ -83,7 +85,7 @@ class Evidence:
         """(q,) a minus b."""
         return self.values[a] - self.values[b]
 
-    def bound(self, point: Point, reference: Point, level: float) -> float:
+    def lower_bound(self, point: Point, reference: Point, level: float) -> float:
         """The lower bound of a point's difference to the reference; for the reference itself, 0 without any test."""
         return 0.0 if point == reference else self.bootstrap.lower_bound(self.difference(point, reference), level)
 
@@ -97,11 +99,10 @@ class Step:
     lower_bound: float
     passed: bool
 
-    @property
-    def told(self) -> dict[str, Any]:
-        """As the answer has it."""
-        found = {"difference": self.difference, "lower_bound": self.lower_bound, "passed": self.passed}
-        return {**_place(self.point), **found}
+    def to_json(self) -> dict[str, Any]:
+        """As `recommendation.json` has it."""
+        outcome = {"difference": self.difference, "lower_bound": self.lower_bound, "passed": self.passed}
+        return {**_point_json(self.point), **outcome}
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,9 @@ class Choice:
     shipped: Point | None
 
 
-def gather(values: Values, topics: Topics, metric: str, bootstraps: dict[str, Bootstrap]) -> dict[str, Evidence]:
+def gather_evidence(
+    values: Values, topics: Topics, metric: str, bootstraps: dict[str, Bootstrap]
+) -> dict[str, Evidence]:
     """Split to the evidence that the recommendation is made of.
 
     Args:
@@ -133,12 +136,13 @@ def gather(values: Values, topics: Topics, metric: str, bootstraps: dict[str, Bo
     Returns:
         One per split.
     """
-    found = {}
+    evidence = {}
     for split, bootstrap in bootstraps.items():
         chosen = topics.splits == split
         recalls = {point: float(metrics[RECALL][chosen].mean()) for point, metrics in values.items()}
-        found[split] = Evidence({point: each[metric][chosen] for point, each in values.items()}, bootstrap, recalls)
-    return found
+        decisive = {point: metrics[metric][chosen] for point, metrics in values.items()}
+        evidence[split] = Evidence(decisive, bootstrap, recalls)
+    return evidence
 
 
 def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> dict[str, Any]:
@@ -153,16 +157,16 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
     """
     test = evidence["test"]
     validation = evidence.get("validation", test)
-    made = _choose(validation, wishes)
-    reference, chosen = made.reference, made.shipped or made.reference
+    choice = _choose_point(validation, wishes)
+    reference, chosen = choice.reference, choice.shipped or choice.reference
     difference = validation.bootstrap.interval(validation.difference(chosen, reference))
-    bound = test.bound(chosen, reference, LEVEL)
-    barred = _barred(validation, made, wishes)
-    target, needed = _needed(validation, made, wishes, barred.best if barred else None)
-    found = {
-        "decision": "ship" if made.shipped else "do not ship",
-        "point": _place(made.shipped) if made.shipped else None,
-        "reference": _place(reference),
+    bound = test.lower_bound(chosen, reference, LEVEL)
+    barred = _find_barred(validation, choice, wishes)
+    target, needed = _estimate_queries(validation, choice, wishes, barred.best if barred else None)
+    decision = {
+        "decision": "ship" if choice.shipped else "do not ship",
+        "point": _point_json(choice.shipped) if choice.shipped else None,
+        "reference": _point_json(reference),
         "metric": wishes.metric,
         "margin": wishes.margin,
         "chosen_on": "validation" if "validation" in evidence else "test",
@@ -174,38 +178,38 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
             "confirmed": "validation" in evidence and bound > -wishes.margin,
             "queries": test.bootstrap.queries,
         },
-        "steps": [step.told for step in made.steps],
-        "gate": _gate(validation, chosen),
-        "test_gate": _gate(test, chosen),
+        "steps": [step.to_json() for step in choice.steps],
+        "gate": _test_gate(validation, chosen),
+        "test_gate": _test_gate(test, chosen),
         "max_bytes": wishes.max_bytes,
         "min_recall": wishes.min_recall,
         "price": [
-            {"vectors": size, "bytes": size * _size(chosen), "full_bytes": size * _size(reference)} for size in SIZES
+            {"vectors": size, "bytes": size * chosen.bytes, "full_bytes": size * reference.bytes} for size in SIZES
         ],
         "queries_needed": needed,
     }
-    return {**found, "reason": reason(found, barred, target)}
+    return {**decision, "reason": explain_decision(decision, barred, target)}
 
 
-def sequence(points: list[Point]) -> list[Point]:
+def order_points(points: list[Point]) -> list[Point]:
     """One system's points from large to small, without those that a wider one undercuts at hardly more bytes."""
 
-    def undercut(point: Point) -> bool:
+    def is_undercut(point: Point) -> bool:
         wider = [other for other in points if (other.dimension or 0) > (point.dimension or 0)]
-        return any(_size(other) <= NEARLY * _size(point) for other in wider)
+        return any(other.bytes <= NEARLY * point.bytes for other in wider)
 
-    return sorted((point for point in points if not undercut(point)), key=lambda point: -_size(point))
+    return sorted((point for point in points if not is_undercut(point)), key=lambda point: -point.bytes)
 
 
-def _choose(evidence: Evidence, wishes: RecommendationSettings) -> Choice:
+def _choose_point(evidence: Evidence, wishes: RecommendationSettings) -> Choice:
     """Test the sequences, ask the gate, and take the smallest point; of equally small ones, the better one."""
-    reference = max(full_width(evidence.plain), key=evidence.mean)  # of equally good ones, the first measured
+    reference = max(full_width(evidence.plain_points), key=evidence.mean)  # of equally good ones, the first measured
     steps = _test_sequences(evidence, reference, wishes.margin)
     holding = [step.point for step in steps if step.passed]
-    systems = {point.system for point in full_width(evidence.plain) if _passes(evidence, point)}
-    passing = [point for point in holding if point.system in systems and _passes(evidence, point)]
-    passing.sort(key=lambda point: (_size(point), -evidence.mean(point)))
-    shipped = next((point for point in passing if all(_kept(point, evidence, wishes).values())), None)
+    systems = {point.system for point in full_width(evidence.plain_points) if _passes_gate(evidence, point)}
+    passing = [point for point in holding if point.system in systems and _passes_gate(evidence, point)]
+    passing.sort(key=lambda point: (point.bytes, -evidence.mean(point)))
+    shipped = next((point for point in passing if all(_check_wishes(point, evidence, wishes).values())), None)
     return Choice(reference, steps, passing, shipped)
 
 
@@ -214,70 +218,73 @@ def _test_sequences(evidence: Evidence, reference: Point, margin: float) -> list
     steps = []
     for points in evidence.sequences.values():
         for point in points:
-            bound = evidence.bound(point, reference, evidence.level)
+            bound = evidence.lower_bound(point, reference, evidence.level)
             steps.append(Step(point, float(evidence.difference(point, reference).mean()), bound, bound > -margin))
             if not steps[-1].passed:
                 break
     return steps
 
 
-def _kept(point: Point, evidence: Evidence, wishes: RecommendationSettings) -> dict[str, bool]:
+def _check_wishes(point: Point, evidence: Evidence, wishes: RecommendationSettings) -> dict[str, bool]:
     """Each wish that was made, and whether a point keeps to it."""
-    kept = {}
+    keeps = {}
     if wishes.max_bytes is not None:
-        kept["max_bytes"] = _size(point) <= wishes.max_bytes
+        keeps["max_bytes"] = point.bytes <= wishes.max_bytes
     if wishes.min_recall is not None:
-        kept["min_recall"] = evidence.recalls[point] >= wishes.min_recall
-    return kept
+        keeps["min_recall"] = evidence.recalls[point] >= wishes.min_recall
+    return keeps
 
 
-def _barred(evidence: Evidence, made: Choice, wishes: RecommendationSettings) -> Barred | None:
+def _find_barred(evidence: Evidence, choice: Choice, wishes: RecommendationSettings) -> Barred | None:
     """What stands against the wishes, where they rule out all that would pass."""
-    if made.shipped or not made.passing:
+    if choice.shipped or not choice.passing:
         return None
-    kept = [_kept(point, evidence, wishes) for point in made.passing]
-    alone = [name for name in kept[0] if not any(each[name] for each in kept)]
+    keeps = [_check_wishes(point, evidence, wishes) for point in choice.passing]
+    alone = [name for name in keeps[0] if not any(kept[name] for kept in keeps)]
     options = [point for points in evidence.sequences.values() for point in points]
-    within = [point for point in options if all(_kept(point, evidence, wishes).values())]
+    within = [point for point in options if all(_check_wishes(point, evidence, wishes).values())]
     best = max(within, key=evidence.mean, default=None)
     recalls = [evidence.recalls[point] for point in options]
-    nearest = {"max_bytes": min(map(_size, options)), "min_recall": max(recalls)}
-    facts = None
-    if best is not None:
-        difference = float(evidence.difference(best, made.reference).mean())
-        facts = difference, evidence.bound(best, made.reference, evidence.level)
-    return Barred(tuple(alone or kept[0]), made.passing[0], best, facts, nearest)
+    nearest = {"max_bytes": min(point.bytes for point in options), "min_recall": max(recalls)}
+    barred = Barred(tuple(alone or keeps[0]), choice.passing[0], best, nearest)
+    if best is None:
+        return barred
+    difference = float(evidence.difference(best, choice.reference).mean())
+    bound = evidence.lower_bound(best, choice.reference, evidence.level)
+    return replace(barred, difference=difference, lower_bound=bound)
 
 
-def _needed(
-    evidence: Evidence, made: Choice, wishes: RecommendationSettings, wished: Point | None
+def _estimate_queries(
+    evidence: Evidence, choice: Choice, wishes: RecommendationSettings, wished: Point | None
 ) -> tuple[Point | None, int | None]:
     """What more queries could bring, and about how many it would take; None and None where these are enough."""
-    targets = [made.reference]  # its gain over the rivals
-    if made.shipped:
-        if _size(made.shipped) < _size(made.reference):
+    targets = [choice.reference]  # its gain over the rivals
+    if choice.shipped:
+        if choice.shipped.bytes < choice.reference.bytes:
             return None, None
-        limit = _size(made.shipped)
-        smaller = [[point for point in points if _size(point) < limit] for points in evidence.sequences.values()]
-        kept = [[point for point in points if all(_kept(point, evidence, wishes).values())] for points in smaller]
+        limit = choice.shipped.bytes
+        smaller = [[point for point in points if point.bytes < limit] for points in evidence.sequences.values()]
+        kept = [
+            [point for point in points if all(_check_wishes(point, evidence, wishes).values())] for points in smaller
+        ]
         targets = [points[0] for points in kept if points]
-    elif made.passing:
+    elif choice.passing:
         targets = [wished] if wished else []
-    numbers = [(number, at) for at in targets if (number := _until(evidence, made, wishes.margin, at))]
+    numbers = [(number, at) for at in targets if (number := _queries_to_ship(evidence, choice, wishes.margin, at))]
     number, target = min(numbers, key=lambda entry: entry[0], default=(None, None))
     return target, number
 
 
-def _until(evidence: Evidence, made: Choice, margin: float, target: Point) -> int | None:
+def _queries_to_ship(evidence: Evidence, choice: Choice, margin: float, target: Point) -> int | None:
     """About how many queries it would take to ship a point; None where no number would do."""
     if target.system == PRETRAINED:
         return None
-    held = {step.point for step in made.steps if step.passed}
-    path = [point for point in evidence.sequences[target.system] if _size(point) >= _size(target)]
+    passed = {step.point for step in choice.steps if step.passed}
+    path = [point for point in evidence.sequences[target.system] if point.bytes >= target.bytes]
     numbers = [
-        queries_needed(evidence.difference(point, made.reference), margin, evidence.level)
+        queries_needed(evidence.difference(point, choice.reference), margin, evidence.level)
         for point in path
-        if point not in held
+        if point not in passed
     ]
     for point in {path[0], target}:
         gains = [evidence.difference(point, rival) for rival in evidence.rivals]
@@ -287,25 +294,20 @@ def _until(evidence: Evidence, made: Choice, margin: float, target: Point) -> in
     return max([evidence.bootstrap.queries + 1, *known]) if len(known) == len(numbers) else None
 
 
-def _gate(evidence: Evidence, point: Point) -> dict[str, dict[str, Any]]:
+def _test_gate(evidence: Evidence, point: Point) -> dict[str, dict[str, Any]]:
     """Whether a point beats the pretrained model at full width, and BM25."""
-    found = {rival.system: evidence.bootstrap.interval(evidence.difference(point, rival)) for rival in evidence.rivals}
+    gains = {rival.system: evidence.bootstrap.interval(evidence.difference(point, rival)) for rival in evidence.rivals}
     return {
         name: {"difference": entry.value, "low": entry.low, "high": entry.high, "passed": entry.low > 0}
-        for name, entry in found.items()
+        for name, entry in gains.items()
     }
 
 
-def _passes(evidence: Evidence, point: Point) -> bool:
+def _passes_gate(evidence: Evidence, point: Point) -> bool:
     """Whether every rival is beaten."""
-    return all(rival["passed"] for rival in _gate(evidence, point).values())
+    return all(rival["passed"] for rival in _test_gate(evidence, point).values())
 
 
-def _place(point: Point) -> dict[str, Any]:
-    """A point as the answer names it."""
-    return {name: getattr(point, name) for name in ("system", "dimension", "precision", "bytes_per_vector")}
-
-
-def _size(point: Point) -> int:
-    """Bytes a vector."""
-    return point.bytes_per_vector or 0
+def _point_json(point: Point) -> dict[str, Any]:
+    """A point as `recommendation.json` has it."""
+    return {name: getattr(point, name) for name in POINT_FIELDS}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nestvec.files import replacing, write_text
 from nestvec.report.content import read_content
 from nestvec.report.figures import draw_figures
-from nestvec.report.html import render
+from nestvec.report.run_page import render_run_page
 from nestvec.report.tables import write_tables
 
 if TYPE_CHECKING:
@@ -36,5 +36,5 @@ def write_report(run: Run) -> Path:
     with replacing(run.folder.path("tables")) as directory:
         write_tables(content, directory)
     report = run.folder.path("report")
-    write_text(report, render(content, drawings))
+    write_text(report, render_run_page(content, drawings))
     return report

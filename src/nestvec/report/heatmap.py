@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from nestvec.report.drawing import INK, STYLES, head
+from nestvec.report.figure_style import INK, STYLES, add_heading
+from nestvec.report.formatting import count, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,13 @@ _METRIC = "recall@10"
 _LONGEST = 26  # letters of a name that the title has room for
 
 
+class ValueRange(NamedTuple):
+    """The lowest and the highest value of the metric in any heat map."""
+
+    low: float
+    high: float
+
+
 def heat_maps(content: Content) -> dict[str, Callable[[Axes, Content], None]]:
     """A drawing for each system with vectors, by the figure's name.
 
@@ -29,7 +37,7 @@ def heat_maps(content: Content) -> dict[str, Callable[[Axes, Content], None]]:
     Returns:
         Figure name to what draws it.
     """
-    return {figure: partial(_paint, system) for system, figure in figure_names(content).items()}
+    return {figure: partial(_draw_heat_map, system) for system, figure in figure_names(content).items()}
 
 
 def figure_names(content: Content) -> dict[str, str]:
@@ -41,25 +49,25 @@ def figure_names(content: Content) -> dict[str, str]:
     Returns:
         System to figure name.
     """
-    found: dict[str, str] = {}
+    figures: dict[str, str] = {}
     for system in content.systems:
         if content.measured(system):
-            name, taken = figure_name(system), [other.lower() for other in found.values()]
-            found[system] = name if name.lower() not in taken else f"{name}_{len(found)}"
-    return found
+            name, taken = figure_name(system), [other.lower() for other in figures.values()]
+            figures[system] = name if name.lower() not in taken else f"{name}_{len(figures)}"
+    return figures
 
 
-def scale(content: Content) -> tuple[float, float]:
-    """The lowest and the highest value of all maps, which have the faintest and the strongest colour.
+def value_range(content: Content) -> ValueRange:
+    """Find the lowest and the highest value of all maps, which have the faintest and the strongest colour.
 
     Args:
         content: the facts.
 
     Returns:
-        Two values of the metric.
+        Both values of the metric.
     """
-    shown = [row.metrics[_METRIC].value for row in content.split("test") if row.dimension]
-    return min(shown), max(shown)
+    values = [row.metrics[_METRIC].value for row in content.split("test") if row.dimension]
+    return ValueRange(min(values), max(values))
 
 
 def figure_name(system: str) -> str:
@@ -67,8 +75,8 @@ def figure_name(system: str) -> str:
     return "surface_" + "".join(letter if letter.isalnum() else "_" for letter in system)
 
 
-def described(system: str, content: Content) -> str:
-    """The figure in numbers, for people who do not see it.
+def describe_heat_map(system: str, content: Content) -> str:
+    """Put a heat map into numbers, for people who do not see it.
 
     Args:
         system: its name.
@@ -79,19 +87,21 @@ def described(system: str, content: Content) -> str:
     """
     sentences = []
     for width in content.measured(system):
-        cells = [(name, content.cell(system, width, name)) for name in content.precisions]
-        told = [
-            f"{row.metrics[_METRIC].value:.3f} in {name} ({row.bytes_per_vector} bytes)" for name, row in cells if row
+        cells = [(precision, content.cell(system, width, precision)) for precision in content.precisions]
+        values = [
+            f"{number(row.metrics[_METRIC].value)} in {precision} ({row.bytes_per_vector} bytes)"
+            for precision, row in cells
+            if row
         ]
-        sentences.append(f"{width} dimensions: {', '.join(told)}.")
+        sentences.append(f"{width} dimensions: {', '.join(values)}.")
     return f"Heat map of {_METRIC} of {system} by dimension and precision. " + " ".join(sentences)
 
 
-def _paint(system: str, axes: Axes, content: Content) -> None:
+def _draw_heat_map(system: str, axes: Axes, content: Content) -> None:
     """One system; all share a scale, so that two maps can be compared."""
     from matplotlib.patches import Rectangle
 
-    low, high = scale(content)
+    low, high = value_range(content)
     spread = (high - low) or 1.0
     widths, precisions = content.measured(system), content.precisions
     for down, width in enumerate(widths):
@@ -106,15 +116,15 @@ def _paint(system: str, axes: Axes, content: Content) -> None:
             if chosen:
                 edge = Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=2)
                 axes.add_patch(edge)
-            axes.text(across + 0.5, down + 0.4, f"{value:.3f}", ha="center", va="center", color=INK, fontsize=9.5)
-            size = f"{row.bytes_per_vector:,} B"
+            axes.text(across + 0.5, down + 0.4, number(value), ha="center", va="center", color=INK, fontsize=9.5)
+            size = f"{count(row.bytes_per_vector)} B"
             axes.text(across + 0.5, down + 0.76, size, ha="center", va="center", color=INK, fontsize=8)
     axes.set(xlim=(0, len(precisions)), ylim=(len(widths), 0), xlabel="precision, and bytes per vector (B)")
-    axes.set_xticks([place + 0.5 for place in range(len(precisions))], labels=list(precisions), fontsize=9)
-    axes.set_yticks([place + 0.5 for place in range(len(widths))], labels=[str(width) for width in widths])
+    axes.set_xticks([column + 0.5 for column in range(len(precisions))], labels=list(precisions), fontsize=9)
+    axes.set_yticks([line + 0.5 for line in range(len(widths))], labels=[str(width) for width in widths])
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.set_ylabel("dimensions")
     n = content.before.queries
     name = system if len(system) <= _LONGEST else f"{system[: _LONGEST - 1]}…"
-    head(axes, f"{name}: {_METRIC}, mean of {n:,} test queries", left=0.62)
+    add_heading(axes, f"{name}: {_METRIC}, mean of {n:,} test queries", left=0.62)

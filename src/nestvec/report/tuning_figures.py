@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import isclose, log10
 from typing import TYPE_CHECKING, Any
 
-from nestvec.report.drawing import INK, MUTED, PAPER, RULE, STYLES, draw, entry, head
-from nestvec.report.words import label
+from nestvec.report.figure_style import INK, MUTED, PAPER, RULE, STYLES, add_heading, draw_figure, legend_line
+from nestvec.report.words import metric_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,34 +40,34 @@ def draw_study(facts: Facts, directory: Path) -> dict[str, str]:
     Returns:
         Figure name to SVG text.
     """
-    figures: dict[str, Any] = {"learning_curves": _curves}
+    figures: dict[str, Any] = {"learning_curves": _draw_curves}
     if "growth" in facts:
-        figures = {"growth": _growth}
+        figures = {"growth": _draw_growth}
     else:
-        figures["history"] = _history
+        figures["history"] = _draw_history
         if facts["importance"]:
-            figures["importance"] = _importance
+            figures["importance"] = _draw_importance
         if len(facts["space"]) > 1:
-            figures["parallel"] = _parallel
+            figures["parallel"] = _draw_parallel
         if len(facts["frontier"]) > 1 or facts["aim"].endswith("bytes"):
-            figures["frontier"] = _frontier
+            figures["frontier"] = _draw_frontier
     if not any(trial["curve"] for trial in facts["trials"]):
         figures.pop("learning_curves", None)
-    return {name: draw(name, paint, facts, directory) for name, paint in figures.items()}
+    return {name: draw_figure(name, paint, facts, directory) for name, paint in figures.items()}
 
 
-def told(name: str) -> str:
+def short_setting_name(name: str) -> str:
     """A setting's name where there is little room."""
     return NAMES.get(name, name.replace("_", " "))
 
 
-def chosen(facts: Facts) -> Facts:
-    """The best trial."""
-    found: Facts = next(trial for trial in facts["trials"] if trial["trial"] == facts["best"] + 1)
-    return found
+def best_trial(facts: Facts) -> Facts:
+    """The trial with the best value."""
+    best: Facts = next(trial for trial in facts["trials"] if trial["trial"] == facts["best"] + 1)
+    return best
 
 
-def _history(axes: Axes, facts: Facts) -> None:
+def _draw_history(axes: Axes, facts: Facts) -> None:
     """Every trial in the order planned, the best so far, and what the defaults reach."""
     complete = [trial for trial in facts["trials"] if trial["value"] is not None]
     stopped = [trial["trial"] for trial in facts["trials"] if trial["value"] is None]
@@ -77,39 +77,39 @@ def _history(axes: Axes, facts: Facts) -> None:
         line.append((trial["trial"], best))
     axes.step(*zip(*line, strict=True), where="post", color=_BEST, linewidth=1.4)
     axes.plot([trial["trial"] for trial in complete], [trial["value"] for trial in complete], **_COMPLETE)
-    top = chosen(facts)
+    top = best_trial(facts)
     axes.plot([top["trial"]], [top["value"]], **_CHOSEN)
-    entries = [entry("trial", **_COMPLETE)] + ([entry("stopped or failed", **_STOPPED)] if stopped else [])
-    more = [entry("best so far", color=_BEST), entry("chosen", **{**_CHOSEN, "markersize": 10})]
+    entries = [legend_line("trial", **_COMPLETE)] + ([legend_line("stopped or failed", **_STOPPED)] if stopped else [])
+    more = [legend_line("best so far", color=_BEST), legend_line("chosen", **{**_CHOSEN, "markersize": 10})]
     if "reference" in facts:
         axes.axhline(facts["reference"]["value"], color=INK, linestyle=_DASH, linewidth=1.1)
-        more.append(entry("defaults", color=INK, linestyle=_DASH, linewidth=1.1))
+        more.append(legend_line("defaults", color=INK, linestyle=_DASH, linewidth=1.1))
     low, high = axes.get_ylim()
     axes.plot(stopped, [low] * len(stopped), **_STOPPED, clip_on=False)  # they have no value
     axes.set_ylim(low, high)
-    _whole_numbers(axes)
+    _set_whole_number_ticks(axes)
     axes.set_xlabel("trial")
-    head(axes, f"{label(facts['metric'])} on validation", entries, more)
+    add_heading(axes, f"{metric_label(facts['metric'])} on validation", entries, more)
 
 
-def _importance(axes: Axes, facts: Facts) -> None:
+def _draw_importance(axes: Axes, facts: Facts) -> None:
     """How much of the spread of the values each setting explains."""
     items = sorted(facts["importance"].items(), key=lambda item: item[1])
-    axes.barh([told(name) for name, _ in items], [share for _, share in items], color=_TRIAL, height=0.6)
+    axes.barh([short_setting_name(name) for name, _ in items], [share for _, share in items], color=_TRIAL, height=0.6)
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x")
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.set_xlabel("share of the spread explained")
     axes.tick_params(axis="y", labelcolor=MUTED)
-    head(axes, "Importance of each setting (fANOVA)", left=1.05)
+    add_heading(axes, "Importance of each setting (fANOVA)", left=1.05)
 
 
-def _parallel(axes: Axes, facts: Facts) -> None:
+def _draw_parallel(axes: Axes, facts: Facts) -> None:
     """A line per trial through its settings to what it reached; the better third stands out."""
     names = list(facts["space"])
     shown = [trial for trial in facts["trials"] if set(names) <= set(trial["params"])]
-    scales = [_scale(name, facts["space"][name], shown) for name in names]
+    scales = [_axis_positions(name, facts["space"][name], shown) for name in names]
     values = sorted((trial["value"] for trial in shown if trial["value"] is not None), reverse=True)
     low, high = values[-1], values[0]
     bar = values[max(0, len(values) // 3 - 1)]
@@ -117,21 +117,26 @@ def _parallel(axes: Axes, facts: Facts) -> None:
         line = [scale[trial["params"][name]] for scale, name in zip(scales, names, strict=True)]
         if trial["value"] is not None:
             line.append((trial["value"] - low) / (high - low) if high > low else 0.5)
-        axes.plot(range(len(line)), line, **_look(trial, bar, facts["best"]))
+        axes.plot(range(len(line)), line, **_trial_look(trial, bar, facts["best"]))
     axes.set_xlim(-0.3, len(names) + 0.3)
     axes.set_ylim(-0.08, 1.08)
-    axes.set_xticks(range(len(names) + 1), labels=[_broken(told(name)) for name in (*names, "value")], fontsize=8)
+    labels = [short_setting_name(name).replace(" ", "\n", 1) for name in (*names, "value")]
+    axes.set_xticks(range(len(names) + 1), labels=labels, fontsize=8)
     axes.set_yticks([])
-    ends_of = [*(_ends(facts["space"][name]) for name in names), (_short(low), _short(high))]
-    for place, ends in enumerate(ends_of):
-        axes.axvline(place, color=RULE, linewidth=0.8, zorder=0)
-        axes.text(place, -0.03, ends[0], ha="center", va="top", fontsize=7.5, color=MUTED)
-        axes.text(place, 1.02, ends[1], ha="center", va="bottom", fontsize=7.5, color=MUTED)
-    entries = [entry("best", color=_BEST), entry("better third", color=_TRIAL), entry("others", color=_GREY, alpha=0.5)]
-    head(axes, "Settings of every trial, and what it reached", entries, left=0.12, bottom=0.62)
+    ends_of = [*(_axis_ends(facts["space"][name]) for name in names), (_short_value(low), _short_value(high))]
+    for column, (lowest, highest) in enumerate(ends_of):
+        axes.axvline(column, color=RULE, linewidth=0.8, zorder=0)
+        axes.text(column, -0.03, lowest, ha="center", va="top", fontsize=7.5, color=MUTED)
+        axes.text(column, 1.02, highest, ha="center", va="bottom", fontsize=7.5, color=MUTED)
+    entries = [
+        legend_line("best", color=_BEST),
+        legend_line("better third", color=_TRIAL),
+        legend_line("others", color=_GREY, alpha=0.5),
+    ]
+    add_heading(axes, "Settings of every trial, and what it reached", entries, left=0.12, bottom=0.62)
 
 
-def _look(trial: Facts, bar: float, best: int) -> dict[str, Any]:
+def _trial_look(trial: Facts, bar: float, best: int) -> dict[str, Any]:
     """How a trial's line is drawn."""
     if trial["trial"] == best + 1:
         return {"color": _BEST, "linewidth": 2.4, "zorder": 4}
@@ -140,29 +145,28 @@ def _look(trial: Facts, bar: float, best: int) -> dict[str, Any]:
     return {"color": _GREY, "linewidth": 0.9, "alpha": 0.5, "linestyle": "-" if trial["value"] is not None else _DASH}
 
 
-def _scale(name: str, wish: object, trials: Sequence[Facts]) -> Mapping[Any, float]:
+def _axis_positions(name: str, searched: object, trials: Sequence[Facts]) -> Mapping[Any, float]:
     """Where each value of a setting lies between 0 and 1."""
     values = {trial["params"][name] for trial in trials}
-    if isinstance(wish, list):
-        return {value: place / max(len(wish) - 1, 1) for place, value in enumerate(wish)}
-    low, high = _numbers(wish)
-    if isinstance(wish, dict) and wish.get("log"):
+    if isinstance(searched, list):
+        return {value: index / max(len(searched) - 1, 1) for index, value in enumerate(searched)}
+    low, high = _range_ends(searched)
+    if isinstance(searched, dict) and searched.get("log"):
         return {value: log10(value / low) / log10(high / low) for value in values}
     return {value: (value - low) / (high - low) for value in values}
 
 
-def _numbers(wish: Any) -> tuple[float, float]:  # noqa: ANN401 - a range as TOML has it
-    """The ends of a range."""
-    return float(wish["low"]), float(wish["high"])
+def _range_ends(searched: Any) -> tuple[float, float]:  # noqa: ANN401 - a range as TOML has it
+    return float(searched["low"]), float(searched["high"])
 
 
-def _ends(wish: Any) -> tuple[str, str]:  # noqa: ANN401 - values or a range, as TOML has them
-    """What stands at both ends of a setting's axis."""
-    ends = (wish[0], wish[-1]) if isinstance(wish, list) else _numbers(wish)
-    return _short(ends[0]), _short(ends[1])
+def _axis_ends(searched: Any) -> tuple[str, str]:  # noqa: ANN401 - values or a range, as TOML has them
+    """The lowest and the highest value that was searched, as they stand at the ends of a setting's axis."""
+    low, high = (searched[0], searched[-1]) if isinstance(searched, list) else _range_ends(searched)
+    return _short_value(low), _short_value(high)
 
 
-def _short(value: object) -> str:
+def _short_value(value: object) -> str:
     """A value where there is little room."""
     if isinstance(value, float) and not isclose(value, 0):
         return f"{value:.3g}".replace("e-0", "e-")
@@ -170,80 +174,76 @@ def _short(value: object) -> str:
     return text if len(text) <= 9 else f"{text[:8]}…"
 
 
-def _broken(name: str) -> str:
-    """A name over two lines where it has two words."""
-    return name.replace(" ", "\n", 1)
-
-
-def _curves(axes: Axes, facts: Facts) -> None:
+def _draw_curves(axes: Axes, facts: Facts) -> None:
     """Every trial on validation while it trained; those that were stopped end early."""
     reports = max(point["place"] for trial in facts["trials"] for point in trial["curve"] or ())
     for trial in facts["trials"]:
         curve = trial["curve"] or ()
-        line = [100 * point["place"] / reports for point in curve], [point["value"] for point in curve]
+        shares, values = [100 * point["place"] / reports for point in curve], [point["value"] for point in curve]
         if trial["trial"] == facts["best"] + 1:
-            axes.plot(*line, color=_BEST, linewidth=2.4, marker="o", zorder=4)
+            axes.plot(shares, values, color=_BEST, linewidth=2.4, marker="o", zorder=4)
         elif trial["state"] == "pruned":
-            axes.plot(*line, color=_GREY, linewidth=1, linestyle=_DASH, alpha=0.8)
-            axes.plot([line[0][-1]], [line[1][-1]], **_STOPPED)
+            axes.plot(shares, values, color=_GREY, linewidth=1, linestyle=_DASH, alpha=0.8)
+            axes.plot(shares[-1:], values[-1:], **_STOPPED)
         else:
-            axes.plot(*line, color=_TRIAL, linewidth=1, alpha=0.6)
+            axes.plot(shares, values, color=_TRIAL, linewidth=1, alpha=0.6)
     axes.set_xlabel("share of the training, %")
-    entries = [entry("best", color=_BEST, marker="o"), entry("seen through", color=_TRIAL, alpha=0.6)]
+    entries = [legend_line("best", color=_BEST, marker="o"), legend_line("seen through", color=_TRIAL, alpha=0.6)]
     if any(trial["state"] == "pruned" for trial in facts["trials"]):
-        entries.append(entry("stopped early", **{**_STOPPED, "linestyle": _DASH}))
-    head(axes, f"{label(facts['metric'])} on validation, while training", entries)
+        entries.append(legend_line("stopped early", **{**_STOPPED, "linestyle": _DASH}))
+    add_heading(axes, f"{metric_label(facts['metric'])} on validation, while training", entries)
 
 
-def _frontier(axes: Axes, facts: Facts) -> None:
+def _draw_frontier(axes: Axes, facts: Facts) -> None:
     """Bytes and the metric of every trial, and the best that each number of bytes reaches."""
     complete = [trial for trial in facts["trials"] if trial["value"] is not None]
     best = [trial for slot in facts["frontier"] for trial in complete if trial["trial"] == slot + 1]
-    place = [trial["bytes_per_vector"] for trial in best], [trial["value"] for trial in best]
-    axes.step(*place, where="post", color=_BEST, linewidth=1.4)
+    sizes, values = [trial["bytes_per_vector"] for trial in best], [trial["value"] for trial in best]
+    axes.step(sizes, values, where="post", color=_BEST, linewidth=1.4)
     axes.plot([trial["bytes_per_vector"] for trial in complete], [trial["value"] for trial in complete], **_COMPLETE)
-    top = chosen(facts)
+    top = best_trial(facts)
     axes.plot([top["bytes_per_vector"]], [top["value"]], **_CHOSEN)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.minorticks_off()
     axes.set_xlabel("bytes per vector (log scale)")
-    more = [entry("frontier", color=_BEST), entry("chosen", **{**_CHOSEN, "markersize": 10})]
-    head(axes, f"{label(facts['metric'])} on validation", [entry("trial", **_COMPLETE), *more])
+    more = [legend_line("frontier", color=_BEST), legend_line("chosen", **{**_CHOSEN, "markersize": 10})]
+    add_heading(axes, f"{metric_label(facts['metric'])} on validation", [legend_line("trial", **_COMPLETE), *more])
 
 
-def _growth(axes: Axes, facts: Facts) -> None:
+def _draw_growth(axes: Axes, facts: Facts) -> None:
     """Trainings by size, the curve through them, and the forecasts."""
-    found = facts["growth"]
-    line, full = found["line"], found["queries"][-1]
+    growth = facts["growth"]
+    line, full = growth["line"], growth["queries"][-1]
     axes.fill_between(line["queries"], line["low"], line["high"], color=_TRIAL, alpha=0.15, linewidth=0)
     axes.plot(line["queries"], line["value"], color=_TRIAL)
-    for queries, values in zip(found["queries"], found["values"], strict=True):
+    for queries, values in zip(growth["queries"], growth["values"], strict=True):
         axes.plot([queries] * len(values), values, **_COMPLETE)
-    entries: list[Artist] = [entry("training", **_COMPLETE), entry("fitted curve", color=_TRIAL)]
+    entries: list[Artist] = [legend_line("training", **_COMPLETE), legend_line("fitted curve", color=_TRIAL)]
     bars: dict[str, Any] = {"capsize": 4, "linestyle": ""}
-    twice = found["twice"]
-    axes.errorbar([twice["queries"]], [twice["value"]], _arms(twice), color=_BEST, marker="D", **bars)
-    more: list[Artist] = [entry("forecast of twice", color=_BEST, marker="D", linestyle="-")]
-    if "held_back" in found:
-        held = found["held_back"]
-        axes.errorbar([full * 1.07], [held["value"]], _arms(held), color=_GREY, marker="s", fillstyle="none", **bars)
-        more.append(entry("from smaller sizes", color=_GREY, marker="s", fillstyle="none"))
+    twice = growth["twice"]
+    axes.errorbar([twice["queries"]], [twice["value"]], _error_bars(twice), color=_BEST, marker="D", **bars)
+    more: list[Artist] = [legend_line("forecast of twice", color=_BEST, marker="D", linestyle="-")]
+    if "held_back" in growth:
+        held_back = growth["held_back"]
+        look: dict[str, Any] = {"color": _GREY, "marker": "s", "fillstyle": "none"}
+        axes.errorbar([full * 1.07], [held_back["value"]], _error_bars(held_back), **look, **bars)
+        more.append(legend_line("from smaller sizes", **look))
     axes.set_xscale("log", base=2)
-    ticks = [*found["queries"], round(twice["queries"])]
+    ticks = [*growth["queries"], round(twice["queries"])]
     axes.set_xticks(ticks, labels=[f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("training queries (log scale)")
-    head(axes, f"{label(found['metric'])} on validation", entries, more)
+    add_heading(axes, f"{metric_label(growth['metric'])} on validation", entries, more)
 
 
-def _arms(found: Facts) -> list[list[float]]:
+def _error_bars(forecast: Facts) -> list[list[float]]:
     """How far an interval reaches below and above its value."""
-    return [[max(found["value"] - found["low"], 0)], [max(found["high"] - found["value"], 0)]]
+    return [[max(forecast["value"] - forecast["low"], 0)], [max(forecast["high"] - forecast["value"], 0)]]
 
 
-def _whole_numbers(axes: Axes) -> None:
-    """Trials are counted."""
+def _set_whole_number_ticks(axes: Axes) -> None:
+    """A horizontal axis with ticks at whole numbers only: trials are counted."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

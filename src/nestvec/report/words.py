@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from nestvec.evaluation.metrics import CONDENSED
 
-METRICS = {"recall@10": "recall@10", "mrr@10": "MRR@10", "ndcg@10": "nDCG@10", "judged@10": "judged@10"}
-
 _FORMS = {"mrr": "MRR", "ndcg": "nDCG", "ndcg-exp": "nDCG-exp", "map": "MAP"}
 
 RIVALS = {"pretrained": "the pretrained model", "bm25": "BM25"}
@@ -28,8 +26,8 @@ SYSTEMS = {
     "cosent": "Learns that of two judged pairs the one with the higher grade shall have the higher cosine.",
     "cosent-matryoshka": "Learns as cosent does, but at every dimension at once.",
     "graded": (
-        "Learns to rank relevant documents above those judged clearly worse, at every dimension at once and, unless "
-        "told otherwise, on coded vectors too."
+        "Learns to rank relevant documents above those judged clearly worse, at every dimension at once. Unless "
+        "the setting codes names precisions, it trains on vectors in full precision alone."
     ),
 }
 
@@ -68,7 +66,10 @@ GLOSSARY = {
     "System": "One thing that ranks: BM25, which matches words, or a model that turns texts into vectors.",
     "Dimension": "How many numbers of a vector are kept, counted from its start; the rest is cut off.",
     "Precision": "How each number is stored: float32 takes four bytes, int8 one; int4, int2 and binary 4, 2 and 1 bit.",
-    "Bytes per vector": "What one document takes in the index: dimension times bytes per number, rounded up.",
+    "Bytes per vector": (
+        "What one document takes in the index: dimension times bytes per number, rounded up. A vector in int4, int2 or "
+        "binary takes 2 bytes more, for its correction."
+    ),
     "recall@10": "The share of the relevant documents of a query that are among the first ten.",
     "MRR@10": "One divided by the rank of the first relevant document; 0 if none is among the first ten.",
     "nDCG@10": "How well the first ten are ordered by grade, against the best possible order.",
@@ -88,7 +89,7 @@ GLOSSARY = {
 }
 
 
-def label(metric: str) -> str:
+def metric_label(metric: str) -> str:
     """A metric's name as people write it: `MRR@5`, `condensed MAP`."""
     name = metric.removeprefix(CONDENSED)
     measure, mark, cutoff = name.partition("@")

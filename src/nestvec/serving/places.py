@@ -15,7 +15,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 
 from nestvec.models.compute import processors
-from nestvec.stores.exact import Part, Parts, by_score
+from nestvec.stores.exact import Part, Parts, rank_rows
 from nestvec.stores.scan import Scan
 from nestvec.vectors.codecs import prefix
 
@@ -85,8 +85,8 @@ class Place:
             (min(k, d),) rows in tie order, best first, and their float32 scores.
         """
         asked = prefix(query[None], self.dimension)[0]
-        scored = partial(by_score, self.searched.codec, asked, codes=self._codes)
-        rows, scores = self.searched.best(asked, k, scored, pool)
+        scored = partial(rank_rows, self.searched.codec, asked, codes=self._codes)
+        rows, scores = self.searched.find_best(asked, k, scored, pool)
         return rows[:k], scores[:k]
 
     def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
@@ -94,7 +94,7 @@ class Place:
         firsts = np.array([part.rows for part in self.searched.parts])
         shares = np.split(rows, np.searchsorted(rows, firsts[1:]))
         pairs = zip(self.searched.parts, shares, firsts, strict=True)
-        return np.concatenate([part.scan.codes(share - first) for part, share, first in pairs])
+        return np.concatenate([part.scan.codes_at(share - first) for part, share, first in pairs])
 
 
 class Places:

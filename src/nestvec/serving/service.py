@@ -27,7 +27,7 @@ from nestvec.serving.judged import Judgements, rows_of_queries
 from nestvec.serving.once import Once
 from nestvec.serving.places import Places
 from nestvec.serving.systems import Models
-from nestvec.stores.scan import faiss
+from nestvec.stores.scan import load_faiss
 from nestvec.stores.store import Hit
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Service:
         self._lexical = Once(self._indexed_words)
         self._shown = Once(lambda: facts_of(run, self._judgements))
         self._asking = Lock()  # a database's connection answers one at a time, and the embedded store does too
-        self._pool = ThreadPoolExecutor(processors(), "nestvec-search", partial(faiss().omp_set_num_threads, 1))
+        self._pool = ThreadPoolExecutor(processors(), "nestvec-search", partial(load_faiss().omp_set_num_threads, 1))
         # several searches at once: products that each wanted all processors would wait for one another
         self._limits = threadpool_limits(1, "blas")
 

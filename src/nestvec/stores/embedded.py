@@ -20,9 +20,9 @@ import numpy as np
 from nestvec.errors import InputError
 from nestvec.files import read_json, remove, replacing, write_json
 from nestvec.models.compute import processors
-from nestvec.stores.exact import view_of
+from nestvec.stores.exact import filter_generation
 from nestvec.stores.generation import Generation
-from nestvec.stores.scan import faiss
+from nestvec.stores.scan import load_faiss
 from nestvec.stores.store import About, Batch
 from nestvec.vectors.codecs import prefix
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.stores.store import Condition, Hit, Value
+    from nestvec.stores.store import Condition, Hit
     from nestvec.vectors.codecs import Codec
 
 CURRENT = "current.json"
@@ -55,8 +55,8 @@ class EmbeddedStore:
         self._generation: Generation | None = None
         self._name: str | None = None
         self._lock = RLock()  # a switch of generations closes what a search may be reading
-        self._pool = ThreadPoolExecutor(processors(), initializer=partial(faiss().omp_set_num_threads, 1))
-        self._open()
+        self._pool = ThreadPoolExecutor(processors(), initializer=partial(load_faiss().omp_set_num_threads, 1))
+        self._open_current()
 
     @property
     def about(self) -> About | None:
@@ -65,31 +65,31 @@ class EmbeddedStore:
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
         """Put up an index in place of the one that is there; see `Store`."""
-        with self._writing():
-            made = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
-            name = f"{max(made, default=0) + 1:06d}"
+        with self._write_lock():
+            numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
+            name = f"{max(numbers, default=0) + 1:06d}"
             with replacing(self._folder / name) as temporary:
-                generation = Generation.make(temporary, about, codecs)
+                generation = Generation.create_empty(temporary, about, codecs)
                 try:
-                    for batch in _gathered(batches):
-                        generation.add(*_coded(generation, batch))
+                    for batch in _gather_segments(batches):
+                        _add_batch(generation, batch)
                 finally:
                     generation.close()
-            self._switch(name, about)
+            self._switch_to(name, about)
 
     def upsert(self, batches: Iterable[Batch]) -> None:
         """Add documents, and replace those whose id is there; see `Store`."""
-        with self._writing():
-            for batch in _gathered(batches):
-                generation = self._current()
-                generation.add(*_coded(generation, batch))
+        with self._write_lock():
+            for batch in _gather_segments(batches):
+                generation = self._current_generation()
+                _add_batch(generation, batch)
                 if len(generation.segments) > _SEGMENTS:
-                    self._compact(generation)
+                    self._merge_segments(generation)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; see `Store`."""
-        with self._writing():
-            return self._current().remove(ids)
+        with self._write_lock():
+            return self._current_generation().remove_documents(ids)
 
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
@@ -97,25 +97,25 @@ class EmbeddedStore:
         """The best documents of each query; always exact, see `Store`."""
         del exact
         with self._lock:
-            return self._search(self._current(), queries, k, where)
+            return self._search_generation(self._current_generation(), queries, k, where)
 
-    def _search(
+    def _search_generation(
         self, generation: Generation, queries: NDArray[np.float32], k: int, where: Sequence[Condition]
     ) -> list[list[Hit]]:
-        """The same, of a generation that stays open."""
+        """Search a generation that nobody closes meanwhile."""
         if queries.shape[1] != generation.about.full_dimension:
-            found = f"the query has {queries.shape[1]} dimensions"
-            raise InputError(found, f"{generation.about.full_dimension}, as the index was built", file=self._folder)
-        view = view_of(generation, where)
-        return [view.hits(query, k, self._pool) for query in queries]
+            problem = f"the query has {queries.shape[1]} dimensions"
+            raise InputError(problem, f"{generation.about.full_dimension}, as the index was built", file=self._folder)
+        view = filter_generation(generation, where)
+        return [view.find_hits(query, k, self._pool) for query in queries]
 
     def __len__(self) -> int:
         """How many documents there are."""
-        return len(self._current())
+        return len(self._current_generation())
 
     def size(self) -> int:
         """Bytes on disk."""
-        return self._current().size()
+        return self._current_generation().size()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -124,26 +124,25 @@ class EmbeddedStore:
             self._generation.close()
         self._generation = self._name = None
 
-    def _current(self) -> Generation:
+    def _current_generation(self) -> Generation:
         """The generation that is served now."""
-        self._open()
+        self._open_current()
         if self._generation is None:
             raise InputError("holds no index", "what `nestvec index` made", file=self._folder)
         return self._generation
 
-    def _open(self) -> None:
+    def _open_current(self) -> None:
         """Open what `current.json` names, or take notice of what changed in it."""
         path = self._folder / CURRENT
         if not path.is_file():
             return
         with self._lock:
-            self._take_up(path)
+            self._serve(read_json(path), path)
 
-    def _take_up(self, path: Path) -> None:
-        """Serve what a `current.json` names."""
-        state = read_json(path)
+    def _serve(self, state: object, path: Path) -> None:
+        """Serve the generation that a state names; the path is for messages."""
         name = state.get("generation") if isinstance(state, dict) else None
-        if not isinstance(name, str) or not name.isdecimal():
+        if not isinstance(state, dict) or not isinstance(name, str) or not name.isdecimal():
             raise InputError("is damaged: it names no generation", "what `nestvec index` made", file=path)
         if self._generation is not None and name == self._name:
             self._generation.refresh()
@@ -153,37 +152,37 @@ class EmbeddedStore:
             self._generation.close()
         self._generation, self._name = opened, name
 
-    def _switch(self, name: str, about: About) -> None:
+    def _switch_to(self, name: str, about: About) -> None:
         """Serve another generation, and remove what is not served."""
         write_json(self._folder / CURRENT, {**about.to_json(), "generation": name})
-        self._open()
+        self._open_current()
         for path in self._folder.iterdir():
             if path.name.isdecimal() and path.name != name:
                 remove(path)
 
-    def _compact(self, old: Generation) -> None:
-        """Write the codes of all documents together: few large segments, and no rows that are gone."""
+    def _merge_segments(self, old: Generation) -> None:
+        """Write all documents into a new generation: few large segments, and no rows that are gone."""
         name = f"{int(self._name or 0) + 1:06d}"
         with replacing(self._folder / name) as temporary:
-            made = Generation.make(temporary, old.about, old.codecs)
+            merged = Generation.create_empty(temporary, old.about, old.codecs)
             try:
-                rows = np.flatnonzero(old.live())
+                rows = np.flatnonzero(old.live_rows())
                 for first in range(0, len(rows), _SEGMENT):
                     chosen = rows[first : first + _SEGMENT]
-                    found = sorted(old.documents(chosen), key=lambda document: document.row)
-                    documents = (
-                        [each.id for each in found],
-                        [each.text for each in found],
-                        [each.fields for each in found],
+                    documents = sorted(old.documents_at(chosen), key=lambda document: document.row)
+                    merged.add_documents(
+                        [document.id for document in documents],
+                        [document.text for document in documents],
+                        [document.fields for document in documents],
+                        [old.codes_at(stage, chosen) for stage in range(len(old.codecs))],
                     )
-                    made.add(documents, [old.codes(stage, chosen) for stage in range(len(old.codecs))])
             finally:
-                made.close()
-        self._switch(name, old.about)
+                merged.close()
+        self._switch_to(name, old.about)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One writer at a time; what killed ones left is removed."""
+    def _write_lock(self) -> Iterator[None]:
+        """Let one process write at a time; remove what killed writers left."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / ".lock").open("w") as lock:
             try:
@@ -195,37 +194,33 @@ class EmbeddedStore:
             yield
 
 
-def _coded(
-    generation: Generation, batch: Batch
-) -> tuple[tuple[Sequence[str], Sequence[str], Sequence[dict[str, Value]]], list[NDArray[np.generic]]]:
-    """A batch as a generation takes it: its documents, and their codes at each stage."""
+def _add_batch(generation: Generation, batch: Batch) -> None:
+    """Add a batch's documents to a generation, coded for each of its stages."""
     stages = zip(generation.about.stages, generation.codecs, strict=True)
     codes = [codec.encode(prefix(batch.vectors, stage.dimension)) for stage, codec in stages]
-    return (batch.ids, batch.texts, [dict(entries) for entries in batch.fields]), codes
+    generation.add_documents(batch.ids, batch.texts, batch.fields, codes)
 
 
-def _gathered(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Batches put together to segments of a good size; of an id that comes again, the last."""
-    held: list[Batch] = []
+def _gather_segments(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Merge batches into segments of a good size; of an id that comes again, the last counts."""
+    waiting: list[Batch] = []
     for batch in batches:
-        held.append(batch)
-        if sum(len(each.ids) for each in held) >= _SEGMENT:
-            yield _merged(held)
-            held = []
-    if held:
-        yield _merged(held)
+        waiting.append(batch)
+        if sum(len(batch.ids) for batch in waiting) >= _SEGMENT:
+            yield _merge_batches(waiting)
+            waiting = []
+    if waiting:
+        yield _merge_batches(waiting)
 
 
-def _merged(batches: Sequence[Batch]) -> Batch:
+def _merge_batches(batches: Sequence[Batch]) -> Batch:
     """Several batches as one."""
     ids = [identifier for batch in batches for identifier in batch.ids]
-    last = {identifier: place for place, identifier in enumerate(ids)}
-    kept = [place for place, identifier in enumerate(ids) if last[identifier] == place]
+    last = {identifier: row for row, identifier in enumerate(ids)}
+    rows = [row for row, identifier in enumerate(ids) if last[identifier] == row]
     texts = [text for batch in batches for text in batch.texts]
     fields = [entries for batch in batches for entries in batch.fields]
     vectors = np.concatenate([batch.vectors for batch in batches])
-    if len(kept) < len(ids):
-        vectors = vectors[kept]
-    return Batch(
-        [ids[place] for place in kept], [texts[place] for place in kept], vectors, [fields[place] for place in kept]
-    )
+    if len(rows) < len(ids):
+        vectors = vectors[rows]
+    return Batch([ids[row] for row in rows], [texts[row] for row in rows], vectors, [fields[row] for row in rows])

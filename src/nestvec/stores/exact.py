@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.stores.scan import Scan, bound
+from nestvec.stores.scan import Scan, score_bound
 from nestvec.stores.store import Hit
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import rerank
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.stores.generation import Found, Generation
+    from nestvec.stores.generation import Generation, StoredDocument
     from nestvec.stores.store import Condition
     from nestvec.vectors.codecs import Codec
 
-    Scored = tuple[NDArray[np.int64], NDArray[np.float32]]  # rows and their exact scores, highest first
+    ScoredRows = tuple[NDArray[np.int64], NDArray[np.float32]]  # rows and their exact scores, highest first
 
 _ROOM = 64  # candidates at the least
 _FEW = 4  # a filter that leaves less than one in so many is searched alone
@@ -63,37 +63,37 @@ class Parts:
     codec: Codec
     parts: Sequence[Part]
 
-    def best(
-        self, query: NDArray[np.float32], k: int, scored: Callable[[NDArray[np.int64]], Scored], pool: Executor
-    ) -> Scored:
+    def find_best(
+        self, query: NDArray[np.float32], k: int, rank: Callable[[NDArray[np.int64]], ScoredRows], pool: Executor
+    ) -> ScoredRows:
         """Documents among which the k best are, with all that tie with the last of them.
 
         Args:
             query: (d,) float32, as wide as what the codes stand for.
             k: how many, at least 1.
-            scored: gives rows their exact scores, highest first; it may leave out rows that must not be found.
+            rank: gives rows their exact scores, highest first; it may leave out rows that must not be found.
             pool: searches the parts.
 
         Returns:
-            What `scored` made of the candidates: k at least, where so many may be found.
+            What `rank` made of the candidates: k at least, where so many may be found.
         """
-        documents, room = sum(len(part.scan) for part in self.parts), max(_ROOM, _MORE * k)
+        documents, wanted = sum(len(part.scan) for part in self.parts), max(_ROOM, _MORE * k)
         while True:
-            found = list(pool.map(lambda part, wanted=room: part.search(query, wanted), self.parts))
-            rough = np.concatenate([np.zeros(0, dtype=np.float32), *(scores for scores, _ in found)])
-            rows = np.concatenate([np.zeros(0, dtype=np.int64), *(places for _, places in found)])
-            order = np.argsort(-rough, kind="stable")[:room]
-            rows, scores = scored(rows[order])
-            if room >= documents:
+            candidates = list(pool.map(lambda part, wanted=wanted: part.search(query, wanted), self.parts))
+            rough = np.concatenate([np.zeros(0, dtype=np.float32), *(scores for scores, _ in candidates)])
+            rows = np.concatenate([np.zeros(0, dtype=np.int64), *(rows for _, rows in candidates)])
+            order = np.argsort(-rough, kind="stable")[:wanted]
+            rows, scores = rank(rows[order])
+            if wanted >= documents:
                 return rows, scores
-            if len(rows) >= k and scores[k - 1] > bound(self.codec, query, float(rough[order[-1]])):
+            if len(rows) >= k and scores[k - 1] > score_bound(self.codec, query, float(rough[order[-1]])):
                 return rows, scores
-            room *= _MORE
+            wanted *= _MORE
 
 
-def by_score(
+def rank_rows(
     codec: Codec, query: NDArray[np.float32], rows: NDArray[np.int64], codes: Callable[[NDArray[np.int64]], Any]
-) -> Scored:
+) -> ScoredRows:
     """(r,) rows by the exact scores of their codes, highest first.
 
     Args:
@@ -124,7 +124,7 @@ class View:
     parts: Parts
     live: NDArray[np.bool_]
 
-    def hits(self, query: NDArray[np.float32], k: int, pool: Executor) -> list[Hit]:
+    def find_hits(self, query: NDArray[np.float32], k: int, pool: Executor) -> list[Hit]:
         """The best documents of a query.
 
         Args:
@@ -138,48 +138,50 @@ class View:
         about = self.generation.about
         two = len(about.stages) > 1
         wanted = max(k, about.shortlist) if two else k
-        found = self._ranked(*self._best(query, wanted, pool), wanted)
+        ranked = self._rank_documents(*self._rank_first_stage(query, wanted, pool), wanted)
         if two:
-            rows = np.array([document.row for document, _ in found], dtype=np.int64)
-            found = self._ranked(*self._scored(1, query, rows), k)
-        return [Hit(document.id, score, document.text, document.fields) for document, score in found]
+            rows = np.array([document.row for document, _ in ranked], dtype=np.int64)
+            ranked = self._rank_documents(*self._rank_by_stage(1, query, rows), k)
+        return [Hit(document.id, score, document.text, document.fields) for document, score in ranked]
 
-    def _best(self, query: NDArray[np.float32], k: int, pool: Executor) -> Scored:
+    def _rank_first_stage(self, query: NDArray[np.float32], k: int, pool: Executor) -> ScoredRows:
         """Rows and exact scores of documents among which the k best are, with all that tie with the last of them."""
         asked = prefix(query[None], self.generation.about.stages[0].dimension)[0]
-        return self.parts.best(asked, k, lambda rows: self._scored(0, query, rows[self.live[rows]]), pool)
+        return self.parts.find_best(asked, k, lambda rows: self._rank_by_stage(0, query, rows[self.live[rows]]), pool)
 
-    def _scored(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64]) -> Scored:
+    def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64]) -> ScoredRows:
         """(r,) rows by their exact scores at a stage, highest first."""
         asked = prefix(query[None], self.generation.about.stages[stage].dimension)[0]
-        return by_score(self.generation.codecs[stage], asked, rows, partial(self.generation.codes, stage))
+        return rank_rows(self.generation.codecs[stage], asked, rows, partial(self.generation.codes_at, stage))
 
-    def _ranked(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> list[tuple[Found, float]]:
+    def _rank_documents(
+        self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int
+    ) -> list[tuple[StoredDocument, float]]:
         """The k best documents of (r,) rows with falling scores; of equal ones the greater id first."""
         if len(rows) > k:
             rows = rows[scores >= scores[k - 1]]
         score = dict(zip(rows.tolist(), scores.tolist(), strict=False))
-        documents = self.generation.documents(rows)
-        found = sorted(documents, key=lambda each: (score[each.row], each.id.encode()), reverse=True)
-        return [(document, score[document.row]) for document in found[:k]]
+        documents = self.generation.documents_at(rows)
+        documents.sort(key=lambda document: (score[document.row], document.id.encode()), reverse=True)
+        return [(document, score[document.row]) for document in documents[:k]]
 
 
-def view_of(generation: Generation, where: Sequence[Condition]) -> View:
-    """What conditions leave of a generation.
+def filter_generation(generation: Generation, where: Sequence[Condition]) -> View:
+    """Search only the documents of a generation that fulfil conditions.
 
     Args:
         generation: an open one.
         where: all must hold; none leaves all.
 
     Returns:
-        What is to be searched.
+        The rows that may be found, with the codes to search.
     """
-    live = generation.live()
+    live = generation.live_rows()
     parts = [Part(segment.scans[0], segment.first) for segment in generation.segments]
     if where:
-        rows = generation.matching(where)
+        rows = generation.matching_rows(where)
         if len(rows) * _FEW < len(live):
-            codes = generation.codes(0, rows)
+            codes = generation.codes_at(0, rows)
             parts = [Part(Scan.of(generation.codecs[0], codes), rows)] if len(rows) else []
         allowed = np.zeros_like(live)
         allowed[rows] = True

@@ -55,17 +55,17 @@ class Segment:
 
     Attributes:
         first: the number of its first row.
-        rows: how many.
+        row_count: how many.
         scans: its codes, one for each stage.
     """
 
     first: int
-    rows: int
+    row_count: int
     scans: tuple[Scan, ...]
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredDocument:
     """A document as SQLite has it."""
 
     row: int
@@ -107,7 +107,7 @@ class Generation:
             raise
 
     @classmethod
-    def make(cls, folder: Path, about: About, codecs: Sequence[Codec]) -> Generation:
+    def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec]) -> Generation:
         """Begin one in a folder that does not exist yet.
 
         Args:
@@ -120,7 +120,7 @@ class Generation:
         """
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
-        with _told(folder / DOCUMENTS), closing(sqlite3.connect(folder / DOCUMENTS)) as base:
+        with _sqlite_errors(folder / DOCUMENTS), closing(sqlite3.connect(folder / DOCUMENTS)) as base:
             base.executescript(_TABLES)
         return cls(folder, about)
 
@@ -131,17 +131,17 @@ class Generation:
 
     def __len__(self) -> int:
         """How many documents there are."""
-        with self._reading():
+        with self._translated_errors():
             return int(self._base.execute("SELECT count(*) FROM documents").fetchone()[0])
 
     @property
-    def rows(self) -> int:
+    def row_count(self) -> int:
         """Rows of the codes, those gone included."""
-        return self.segments[-1].first + self.segments[-1].rows if self.segments else 0
+        return self.segments[-1].first + self.segments[-1].row_count if self.segments else 0
 
     def refresh(self) -> None:
         """Take notice of what other processes have written."""
-        with self._reading():
+        with self._translated_errors():
             version = self._base.execute("PRAGMA data_version").fetchone()[0]
             if version == self._seen:
                 return
@@ -151,39 +151,42 @@ class Generation:
             self._base.execute("COMMIT")
             for first, rows, checks in listed:
                 if first not in self._segments:
-                    self._segments[first] = self._segment(first, rows, json.loads(checks))
+                    self._segments[first] = self._open_segment(first, rows, json.loads(checks))
         self.segments = tuple(self._segments[first] for first, _, _ in listed)
         self.gone = np.array([row for (row,) in gone], dtype=np.int64)
         self._seen = version
 
-    def add(
+    def add_documents(
         self,
-        documents: tuple[Sequence[str], Sequence[str], Sequence[Mapping[str, Value]]],
+        ids: Sequence[str],
+        texts: Sequence[str],
+        fields: Sequence[Mapping[str, Value]],
         codes: Sequence[NDArray[np.generic]],
     ) -> None:
-        """Add documents as one segment; those that have their ids are gone. All of it happens, or nothing.
+        """Add documents as one segment; earlier ones with the same ids are gone. All of it happens, or nothing.
 
         Args:
-            documents: n ids, each once, n texts and n mappings of fields.
+            ids: n, each once.
+            texts: n.
+            fields: n mappings.
             codes: (n, …) for each stage.
         """
-        ids, texts, fields = documents
         if not ids:
             return
-        first, checks = self.rows, {}
+        first, checks = self.row_count, {}
         for stage, codec, coded in zip(self.about.stages, self.codecs, codes, strict=True):
-            path = self._path(first, stage.name)
+            path = self._segment_path(first, stage.name)
             with replacing(path) as temporary:
                 Scan.of(codec, coded).save(temporary)
-                checks[stage.name] = check(temporary)
+                checks[stage.name] = file_checksum(temporary)
         rows = range(first, first + len(ids))
         typed = [
             (name, row, value if isinstance(value, str) else None, None if isinstance(value, str) else float(value))
             for row, entries in zip(rows, fields, strict=True)
             for name, value in entries.items()
         ]
-        with self._writing():
-            self._drop(ids)
+        with self._write_transaction():
+            self._mark_gone(ids)
             self._base.execute("INSERT INTO segments VALUES (?, ?, ?)", (first, len(ids), json.dumps(checks)))
             written = (json.dumps(dict(entries), ensure_ascii=False, allow_nan=False) for entries in fields)
             self._base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
@@ -191,88 +194,83 @@ class Generation:
         self._seen = -1  # a connection is not told of its own changes
         self.refresh()
 
-    def remove(self, ids: Sequence[str]) -> int:
+    def remove_documents(self, ids: Sequence[str]) -> int:
         """Remove documents; how many were there."""
-        with self._writing():
-            found = self._drop(ids)
+        with self._write_transaction():
+            removed = self._mark_gone(ids)
         self._seen = -1
         self.refresh()
-        return found
+        return removed
 
-    def documents(self, rows: NDArray[np.int64]) -> list[Found]:
+    def documents_at(self, rows: NDArray[np.int64]) -> list[StoredDocument]:
         """The documents of (r,) rows, in any order; rows that are gone are passed over."""
         statement = "SELECT row, id, text, fields FROM documents WHERE row IN (SELECT value FROM json_each(?))"
-        with self._reading():
-            found = self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall()
-        return [Found(row, identifier, text, json.loads(fields)) for row, identifier, text, fields in found]
+        with self._translated_errors():
+            stored = self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall()
+        return [StoredDocument(row, identifier, text, json.loads(fields)) for row, identifier, text, fields in stored]
 
-    def matching(self, where: Sequence[Condition]) -> NDArray[np.int64]:
+    def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
         """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
         parts = [
             f"SELECT row FROM fields WHERE name = ? AND (text {sign} ? OR number {sign} ?)"
             for sign in (condition.sign for condition in where)  # which is one of six
         ]
-        values = [value for each in where for value in (each.name, each.value, each.number)]
-        with self._reading():
-            found = self._base.execute(" INTERSECT ".join(parts), values).fetchall()
-        return np.sort(np.array([row for (row,) in found], dtype=np.int64))
+        values = [value for condition in where for value in (condition.name, condition.value, condition.number)]
+        with self._translated_errors():
+            matching = self._base.execute(" INTERSECT ".join(parts), values).fetchall()
+        return np.sort(np.array([row for (row,) in matching], dtype=np.int64))
 
-    def codes(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
+    def codes_at(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         """(r, …) codes of (r,) rows at a stage."""
         firsts = np.array([segment.first for segment in self.segments])
-        place = np.searchsorted(firsts, rows, side="right") - 1
-        found: NDArray[np.generic] | None = None
-        for at in np.unique(place).tolist():
-            mask = place == at
-            part = self.segments[at].scans[stage].codes(rows[mask] - self.segments[at].first)
-            found = np.empty((len(rows), *part.shape[1:]), dtype=part.dtype) if found is None else found
-            found[mask] = part
-        return (
-            self.codecs[stage].encode(np.zeros((0, self.about.stages[stage].dimension), "f4"))
-            if found is None
-            else found
-        )
+        owners = np.searchsorted(firsts, rows, side="right") - 1
+        codes = self.codecs[stage].encode(np.zeros((0, self.about.stages[stage].dimension), "f4"))
+        codes = np.empty((len(rows), *codes.shape[1:]), dtype=codes.dtype)
+        for owner in np.unique(owners).tolist():
+            segment, mask = self.segments[owner], owners == owner
+            codes[mask] = segment.scans[stage].codes_at(rows[mask] - segment.first)
+        return codes
 
-    def live(self) -> NDArray[np.bool_]:
+    def live_rows(self) -> NDArray[np.bool_]:
         """(rows,) which rows hold a document."""
-        held = np.ones(self.rows, dtype=np.bool_)
-        held[self.gone] = False
-        return held
+        live = np.ones(self.row_count, dtype=np.bool_)
+        live[self.gone] = False
+        return live
 
     def size(self) -> int:
         """Bytes on disk."""
         return sum(path.stat().st_size for path in self.folder.iterdir())
 
-    def _path(self, first: int, stage: str) -> Path:
+    def _segment_path(self, first: int, stage: str) -> Path:
         """Where a segment's codes of one stage lie."""
         return self.folder / f"{first:012d}.{stage}.faiss"
 
-    def _segment(self, first: int, rows: int, checks: Mapping[str, str]) -> Segment:
-        """Open one, after a look at its files."""
+    def _open_segment(self, first: int, row_count: int, checks: Mapping[str, str]) -> Segment:
+        """Open a segment whose files have the checksums given."""
         scans = []
         for stage, codec in zip(self.about.stages, self.codecs, strict=True):
-            path = self._path(first, stage.name)
+            path = self._segment_path(first, stage.name)
             if not path.is_file():
                 raise InputError("is missing", _EXPECTED, file=path)
-            if check(path) != checks.get(stage.name):
+            if file_checksum(path) != checks.get(stage.name):
                 raise InputError("is damaged or another index's: its checksum is another", _EXPECTED, file=path)
             scans.append(Scan.open(codec, path))
-        return Segment(first, rows, tuple(scans))
+        return Segment(first, row_count, tuple(scans))
 
-    def _drop(self, ids: Sequence[str]) -> int:
+    def _mark_gone(self, ids: Sequence[str]) -> int:
         """Make the rows of some ids gone, inside a transaction; how many there were."""
         chosen = "SELECT row FROM documents WHERE id IN (SELECT value FROM json_each(?))"
         wanted = (json.dumps(list(ids)),)
-        found = self._base.execute(f"INSERT INTO gone {chosen}", wanted).rowcount
-        if found:
+        marked = self._base.execute(f"INSERT INTO gone {chosen}", wanted).rowcount
+        if marked:
             self._base.execute(f"DELETE FROM fields WHERE row IN ({chosen})", wanted)
             self._base.execute(f"DELETE FROM documents WHERE row IN ({chosen})", wanted)
-        return found
+        return marked
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _write_transaction(self) -> Iterator[None]:
         """A transaction: all of the block, or nothing."""
-        with self._reading():
+        with self._translated_errors():
             self._base.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -282,14 +280,14 @@ class Generation:
                     self._base.execute("ROLLBACK")
                 raise
 
-    def _reading(self) -> AbstractContextManager[None]:
-        """SQLite's errors as ours."""
-        return _told(self.folder / DOCUMENTS)
+    def _translated_errors(self) -> AbstractContextManager[None]:
+        """Raise SQLite's errors as nestvec's."""
+        return _sqlite_errors(self.folder / DOCUMENTS)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """SQLite's errors about a file as ours."""
+def _sqlite_errors(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors about a file as nestvec's."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -300,7 +298,7 @@ def _told(path: Path) -> Iterator[None]:
         raise InputError(f"is damaged ({error})", _EXPECTED, file=path) from error
 
 
-def check(path: Path) -> str:
+def file_checksum(path: Path) -> str:
     """A checksum of a file's size and of pages spread over it: a swapped or shortened file shows, at any size at once.
 
     Args:
@@ -310,10 +308,10 @@ def check(path: Path) -> str:
         Its size, and a CRC-32 in hex.
     """
     size = path.stat().st_size
-    places = np.unique(np.linspace(0, max(0, size - _PAGE), _PAGES).astype(np.int64)).tolist()
-    found = 0
+    offsets = np.unique(np.linspace(0, max(0, size - _PAGE), _PAGES).astype(np.int64)).tolist()
+    checksum = 0
     with path.open("rb") as stream:
-        for place in places:
-            stream.seek(place)
-            found = zlib.crc32(stream.read(_PAGE), found)
-    return f"{size}:{found:08x}"
+        for offset in offsets:
+            stream.seek(offset)
+            checksum = zlib.crc32(stream.read(_PAGE), checksum)
+    return f"{size}:{checksum:08x}"

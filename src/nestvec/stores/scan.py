@@ -5,33 +5,38 @@ is moved by 128, as faiss counts from 0, and given its steps (faiss's kind for b
 where the width is a multiple of 32). Codes of 4, 2 and 1 bits are a product quantiser with a centroid for every value
 that a byte can have: its numbers' levels where it holds numbers, and the lean on the documents' mean where it holds
 that. A sum of such centroids lacks the vector's own factor. With the largest factor in its place it is an upper bound
-of the score, which `bound` makes precise. Whoever searches scores the candidates exactly, and takes more of them until
-none that is left out can be better (the threshold algorithm, Fagin et al. 2003).
+of the score, which `score_bound` makes precise. Whoever searches scores the candidates exactly, and takes more of them
+until none that is left out can be better (the threshold algorithm, Fagin et al. 2003).
+
+`_FORMS` has a row for each class of codec; a codec whose class has none is refused.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestvec.errors import MissingExtraError, NestvecError
+from nestvec.point import CORRECTION
 from nestvec.vectors.codecs import Float16, Float32, Int8
+from nestvec.vectors.rabitq import Rotated
 from nestvec.vectors.rotation import rotate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nestvec.vectors.codecs import Codec
-    from nestvec.vectors.rabitq import Rotated
 
-_MIDDLE = np.uint8(128)  # what faiss adds to a signed byte
+_MIDDLE = 128  # what faiss adds to a signed byte
 _LONGEST = 2.0  # more than a decoded vector of unit length ever has
 
 
-def faiss() -> Any:  # noqa: ANN401 - it has no types
+def load_faiss() -> Any:  # noqa: ANN401 - it has no types
     """The faiss library.
 
     Returns:
@@ -53,10 +58,14 @@ class Scan:
     Args:
         codec: what made the codes.
         index: of faiss, holding them.
+
+    Raises:
+        TypeError: `_FORMS` has no row for the codec's class.
     """
 
     def __init__(self, codec: Codec, index: Any) -> None:  # noqa: ANN401 - faiss has no types
         self._codec = codec
+        self._form = _form_of(codec)
         self._index = index
 
     @classmethod
@@ -70,9 +79,10 @@ class Scan:
         Returns:
             A scan over a copy of them.
         """
-        index = _empty(codec)
-        held = np.ascontiguousarray(codes).view(np.uint8).reshape(len(codes), -1)
-        faiss().copy_array_to_vector((held ^ _MIDDLE if isinstance(codec, Int8) else held).reshape(-1), index.codes)
+        form = _form_of(codec)
+        index = form.make_index(codec)
+        stored = np.ascontiguousarray(codes).view(np.uint8).reshape(len(codes), -1)
+        load_faiss().copy_array_to_vector((stored ^ form.moved if form.moved else stored).reshape(-1), index.codes)
         index.ntotal = len(codes)
         return cls(codec, index)
 
@@ -90,10 +100,10 @@ class Scan:
         Raises:
             RuntimeError: faiss cannot read it.
         """
-        return cls(codec, faiss().read_index(str(path), faiss().IO_FLAG_MMAP_IFC))
+        return cls(codec, load_faiss().read_index(str(path), load_faiss().IO_FLAG_MMAP_IFC))
 
     def save(self, path: Path) -> None:
-        """Write faiss's own form; any faiss can search it, given queries as `_asked` turns them.
+        """Write faiss's own form; any faiss can search it, given queries as the codec's row of `_FORMS` turns them.
 
         Args:
             path: where to.
@@ -102,7 +112,7 @@ class Scan:
             NestvecError: the disk is full.
         """
         try:
-            faiss().write_index(self._index, str(path))
+            load_faiss().write_index(self._index, str(path))
         except RuntimeError as error:  # faiss has no other class for it
             why = str(error).rpartition("(")[2].rstrip(")")
             raise NestvecError(f"{path} cannot be written ({why}); what was finished before stays") from error
@@ -111,12 +121,12 @@ class Scan:
         """How many documents there are."""
         return int(self._index.ntotal)
 
-    def codes(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
+    def codes_at(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         """(r, …) codes of (r,) rows, as the codec made them."""
-        width, kinds = self._codec.bytes_per_vector, {Float32: np.float32, Float16: np.float16, Int8: np.int8}
-        mapped = faiss().rev_swig_ptr(self._index.codes.data(), len(self) * width)
-        held: NDArray[np.uint8] = mapped.reshape(len(self), width)[rows]
-        return (held ^ _MIDDLE if isinstance(self._codec, Int8) else held).view(kinds.get(type(self._codec), np.uint8))
+        width = self._codec.bytes_per_vector
+        mapped = load_faiss().rev_swig_ptr(self._index.codes.data(), len(self) * width)
+        stored: NDArray[np.uint8] = mapped.reshape(len(self), width)[rows]
+        return (stored ^ self._form.moved if self._form.moved else stored).view(self._form.number)
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k documents with the highest rough scores.
@@ -131,15 +141,12 @@ class Scan:
         k = min(k, len(self))
         if not k:
             return np.zeros((len(queries), 0), dtype=np.float32), np.zeros((len(queries), 0), dtype=np.int64)
-        scores, rows = self._index.search(_asked(self._codec, queries), k)
+        scores, rows = self._index.search(self._form.turn_queries(self._codec, queries), k)
         return scores, rows
 
 
-def bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
+def score_bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
     """The highest score that a document can have whose rough one is at most `rough`.
-
-    With levels' sum s, lean l and factor f in [f0, f1], the score is f s + l and the rough one f1 s + l. For s >= 0 the
-    rough one is higher; for s < 0 the score is at most the rough one plus (f1 - f0) |s|, where f1 |s| = l - rough.
 
     Args:
         codec: what made the codes.
@@ -148,62 +155,111 @@ def bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
 
     Returns:
         The bound, with room for what float32 rounds.
+
+    Raises:
+        TypeError: `_FORMS` has no row for the codec's class.
     """
-    width = len(query)
-    room = 2 * (width + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query)) * _LONGEST
-    if isinstance(codec, Float32 | Float16 | Int8):
-        return rough + room
-    rotated: Rotated = codec  # type: ignore[assignment]
-    leaning = float(query.astype(np.float64) @ rotated.axis)
-    lean = max(leaning * rotated.lean.low, leaning * rotated.lean.high)
-    share = 1 - rotated.factor.low / rotated.factor.high if rotated.factor.high > 0 else 0.0
-    return rough + share * max(0.0, lean - rough) + room
+    rounded = 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query)) * _LONGEST
+    return rough + _form_of(codec).excess(codec, query, rough) + rounded
 
 
-def _asked(codec: Codec, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Queries in the space of the index: below 8 bits rotated, with one part for each byte."""
-    if isinstance(codec, Float32 | Float16 | Int8):
-        return np.ascontiguousarray(queries)
-    rotated: Rotated = codec  # type: ignore[assignment]
-    each, packed = 8 // rotated.bits, rotated.bytes_per_vector - 2
-    parts = np.zeros((len(queries), packed + 2, each), dtype=np.float32)
-    turned = np.zeros((len(queries), packed * each))
-    turned[:, : rotated.dimension] = rotate(queries)
-    parts[:, :packed] = turned.reshape(len(queries), packed, each)
-    parts[:, packed, 0] = queries.astype(np.float64) @ rotated.axis
-    return parts.reshape(len(queries), -1)
+@dataclass(frozen=True)
+class _Form:
+    """How faiss holds and searches the codes of one class of codec.
+
+    Attributes:
+        make_index: gives a codec an empty index.
+        number: numpy's type of a code's numbers.
+        moved: bits of every byte that are the other way round in faiss.
+        turn_queries: gives a codec and (q, d) float32 queries these in the space of the index.
+        excess: gives a codec, a (d,) query and a rough score how far a score can lie above its rough one.
+    """
+
+    make_index: Callable[[Any], Any]
+    number: type[np.generic]
+    moved: int = 0
+    turn_queries: Callable[[Any, NDArray[np.float32]], NDArray[np.float32]] = lambda _, q: np.ascontiguousarray(q)
+    excess: Callable[[Any, NDArray[np.float32], float], float] = lambda *_: 0.0
 
 
-def _empty(codec: Codec) -> Any:  # noqa: ANN401 - faiss has no types
-    """An index of faiss that holds nothing yet."""
-    library = faiss()
-    product = library.METRIC_INNER_PRODUCT
-    if isinstance(codec, Float32):
-        return library.IndexFlatIP(codec.dimension)
-    if isinstance(codec, Float16):
-        return library.IndexScalarQuantizer(codec.dimension, library.ScalarQuantizer.QT_fp16, product)
-    if isinstance(codec, Int8):
-        index = library.IndexScalarQuantizer(len(codec.scale), library.ScalarQuantizer.QT_8bit, product)
-        # faiss reads a byte c as low + width (c + 1/2) / 255
-        ranges = np.concatenate([-(_MIDDLE + 0.5) * codec.scale, 255 * codec.scale]).astype(np.float32)
-        library.copy_array_to_vector(ranges, index.sq.trained)
-        index.is_trained = True
-        return index
-    rotated: Rotated = codec  # type: ignore[assignment]
-    each, parts = 8 // rotated.bits, rotated.bytes_per_vector
-    index = library.IndexPQ(parts * each, parts, 8, product)
-    library.copy_array_to_vector(_centroids(rotated).reshape(-1), index.pq.centroids)
+def _form_of(codec: Codec) -> _Form:
+    """How faiss holds a codec's codes."""
+    form = _FORMS.get(type(codec))
+    if form is None:
+        name = type(codec).__name__
+        raise TypeError(f"faiss is not told how to search codes of {name}; add {name} to _FORMS in stores/scan.py")
+    return form
+
+
+def _make_flat(codec: Float32) -> Any:  # noqa: ANN401 - faiss has no types
+    return load_faiss().IndexFlatIP(codec.dimension)
+
+
+def _make_halves(codec: Float16) -> Any:  # noqa: ANN401 - faiss has no types
+    library = load_faiss()
+    kind = library.ScalarQuantizer.QT_fp16
+    return library.IndexScalarQuantizer(codec.dimension, kind, library.METRIC_INNER_PRODUCT)
+
+
+def _make_steps(codec: Int8) -> Any:  # noqa: ANN401 - faiss has no types
+    """An index of whole steps: faiss reads a byte c as low + width (c + 1/2) / 255."""
+    library = load_faiss()
+    kind = library.ScalarQuantizer.QT_8bit
+    index = library.IndexScalarQuantizer(len(codec.scale), kind, library.METRIC_INNER_PRODUCT)
+    ranges = np.concatenate([-(_MIDDLE + 0.5) * codec.scale, 255 * codec.scale]).astype(np.float32)
+    library.copy_array_to_vector(ranges, index.sq.trained)
     index.is_trained = True
     return index
 
 
-def _centroids(codec: Rotated) -> NDArray[np.float32]:
+def _make_product(codec: Rotated) -> Any:  # noqa: ANN401 - faiss has no types
+    """An index with a centroid for each value of each byte."""
+    library = load_faiss()
+    numbers, parts = 8 // codec.bits, codec.bytes_per_vector
+    index = library.IndexPQ(parts * numbers, parts, 8, library.METRIC_INNER_PRODUCT)
+    library.copy_array_to_vector(_make_centroids(codec).reshape(-1), index.pq.centroids)
+    index.is_trained = True
+    return index
+
+
+def _make_centroids(codec: Rotated) -> NDArray[np.float32]:
     """(bytes, 256, numbers a byte) what each value of each byte of a code stands for; the factor's byte for nothing."""
-    each, parts = 8 // codec.bits, codec.bytes_per_vector
+    numbers, parts = 8 // codec.bits, codec.bytes_per_vector
     values = np.arange(256, dtype=np.uint8)
     shifts = np.arange(8 - codec.bits, -1, -codec.bits, dtype=np.uint8)
     levels = (values[:, None] >> shifts) & np.uint8(2**codec.bits - 1)
-    found = np.zeros((parts, 256, each), dtype=np.float32)
-    found[: parts - 2] = (2 * levels.astype(np.float64) + 1 - 2**codec.bits) * codec.factor.high
-    found[parts - 2, :, 0] = codec.lean.decode(values)
-    return found
+    centroids = np.zeros((parts, 256, numbers), dtype=np.float32)
+    centroids[: parts - CORRECTION] = (2 * levels.astype(np.float64) + 1 - 2**codec.bits) * codec.factor.high
+    centroids[parts - CORRECTION, :, 0] = codec.lean.decode(values)
+    return centroids
+
+
+def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(q, d) queries rotated, with a part for each byte of a code: its numbers, or the product with the axis."""
+    numbers, packed = 8 // codec.bits, codec.bytes_per_vector - CORRECTION
+    parts = np.zeros((len(queries), packed + CORRECTION, numbers), dtype=np.float32)
+    turned = np.zeros((len(queries), packed * numbers))
+    turned[:, : codec.dimension] = rotate(queries)
+    parts[:, :packed] = turned.reshape(len(queries), packed, numbers)
+    parts[:, packed, 0] = queries.astype(np.float64) @ codec.axis
+    return parts.reshape(len(queries), -1)
+
+
+def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) -> float:
+    """How far a score can lie above its rough one.
+
+    With levels' sum s, lean l and factor f in [f0, f1], the score is f s + l and the rough one f1 s + l. For s >= 0 the
+    rough one is higher; for s < 0 the score is at most the rough one plus (f1 - f0) |s|, where f1 |s| = l - rough.
+    """
+    leaning = float(query.astype(np.float64) @ codec.axis)
+    lean = max(leaning * codec.lean.low, leaning * codec.lean.high)
+    share = 1 - codec.factor.low / codec.factor.high if codec.factor.high > 0 else 0.0
+    return share * max(0.0, lean - rough)
+
+
+_FORMS: dict[type, _Form] = {
+    Float32: _Form(_make_flat, np.float32),
+    Float16: _Form(_make_halves, np.float16),
+    Int8: _Form(_make_steps, np.int8, _MIDDLE),
+    Rotated: _Form(_make_product, np.uint8, turn_queries=_turn_queries, excess=_rotated_excess),
+}

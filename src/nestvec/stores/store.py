@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nestvec.errors import InputError
+from nestvec.point import VectorFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,24 +37,6 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Vectors as one stage of a search reads them.
-
-    Attributes:
-        dimension: how much of the vector, from its start.
-        precision: one of `settings.PRECISIONS`.
-    """
-
-    dimension: int
-    precision: str
-
-    @property
-    def name(self) -> str:
-        """As in the surface's names: `48.int8`."""
-        return f"{self.dimension}.{self.precision}"
-
-
-@dataclass(frozen=True)
 class About:
     """What an index serves.
 
@@ -61,7 +44,7 @@ class About:
         system: the one whose vectors these are.
         model_sha256: of its weights; queries must be encoded by the same.
         full_dimension: width of the vectors that the store is given.
-        stages: one, or a shortlist's and what re-ranks it.
+        stages: the format of the vectors that are searched, or that of the shortlist's and of those that re-rank it.
         shortlist: documents that the first of two stages hands on.
         schema: of the store's own form.
     """
@@ -69,13 +52,13 @@ class About:
     system: str
     model_sha256: str
     full_dimension: int
-    stages: tuple[Stage, ...]
+    stages: tuple[VectorFormat, ...]
     shortlist: int = 100
     schema: int = SCHEMA
 
     @property
-    def served(self) -> Stage:
-        """What the scores are of: the last stage."""
+    def served(self) -> VectorFormat:
+        """The format of the vectors that give the scores: the last stage's."""
         return self.stages[-1]
 
     def to_json(self) -> dict[str, Any]:
@@ -100,14 +83,14 @@ class About:
         if not isinstance(schema, int) or schema > SCHEMA:
             raise InputError(f"was made by a newer nestvec (schema {schema})", f"schema {SCHEMA} or less", file=place)
         try:
-            stages = tuple(Stage(int(each["dimension"]), str(each["precision"])) for each in values["stages"])
+            stages = tuple(VectorFormat(int(stage["dimension"]), str(stage["precision"])) for stage in values["stages"])
             numbers = int(values["full_dimension"]), stages, int(values["shortlist"])
-            found = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema)
+            about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"is damaged ({error})", "what nestvec wrote of an index", file=place) from error
         if not stages:
             raise InputError("is damaged (it has no stages)", "what nestvec wrote of an index", file=place)
-        return found
+        return about
 
 
 @dataclass(frozen=True)
@@ -149,7 +132,7 @@ class Condition:
     """A filter on one field, such as `price<=20`.
 
     A number among the fields is compared as a number, text as text, byte by byte in UTF-8. A document without the
-    field fails every condition, and so does a number that is compared with what is none.
+    field fails every condition, and so does a number that is compared with text.
 
     Attributes:
         name: the field's.
@@ -162,7 +145,7 @@ class Condition:
     value: str
 
     def __post_init__(self) -> None:
-        """A sign becomes a part of a statement, so it can be none but these."""
+        """A sign becomes a part of a statement, so only these are allowed."""
         if self.sign not in _OPERATORS:
             raise ValueError(f"{self.sign!r} is none of {' '.join(_OPERATORS)}")
 
@@ -179,28 +162,28 @@ class Condition:
         Raises:
             InputError: it has no sign or no name.
         """
-        found = re.fullmatch(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)  # linear in any text's length
-        if not found or not found[1].strip():
+        match = re.fullmatch(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)  # linear in any text's length
+        if not match or not match[1].strip():
             raise InputError(f"--where holds {text!r}", "a field, one of = != < <= > >=, and a value")
-        return cls(found[1].strip(), found[2], found[3].strip())
+        return cls(match[1].strip(), match[2], match[3].strip())
 
     @property
     def number(self) -> float | None:
         """The value as a number, if it is a finite one."""
         try:
-            found = float(self.value)
+            number = float(self.value)
         except ValueError:
             return None
-        return found if math.isfinite(found) else None
+        return number if math.isfinite(number) else None
 
     def holds(self, fields: Mapping[str, Value]) -> bool:
-        """Whether a document's fields fulfil it; what stores do in their own language must agree."""
-        there = fields.get(self.name)
-        if there is None:
+        """Whether a document's fields fulfil it; a store's own query language must give the same answer."""
+        value = fields.get(self.name)
+        if value is None:
             return False
-        if isinstance(there, str):
-            return _OPERATORS[self.sign](there.encode(), self.value.encode())
-        return self.number is not None and _OPERATORS[self.sign](there, self.number)
+        if isinstance(value, str):
+            return _OPERATORS[self.sign](value.encode(), self.value.encode())
+        return self.number is not None and _OPERATORS[self.sign](value, self.number)
 
 
 class Store(Protocol):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.evaluation.metrics import Judgements
-from nestvec.evaluation.ranking import rank_dense
+from nestvec.evaluation.ranking import Vectors, rank_dense
 from nestvec.evaluation.surface import Catalogue
+from nestvec.point import VectorFormat
 from nestvec.training.tokens import encode_tokens
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from nestvec.data.records import Records
     from nestvec.data.task import Task
-    from nestvec.evaluation.ranking import Vectors
     from nestvec.training.examples import Texts
     from nestvec.training.tokens import Tokens
 
@@ -59,7 +59,7 @@ class Validation:
         queries, documents = (
             encode_tokens(model, self.tokens, rows, self.compute) for rows in (self.queries, self.documents)
         )
-        return queries, documents
+        return Vectors(queries, documents)
 
     def __call__(self, model: SentenceTransformer) -> dict[str, float]:
         """Measure a model.
@@ -75,8 +75,7 @@ class Validation:
         found: dict[str, float] = {}
         recalls = np.zeros(len(self.queries))
         for dimension, precision in self.points:
-            grid = ((dimension,), (precision,))
-            (ranking,) = rank_dense("", vectors, self.catalogue, grid)
+            (ranking,) = rank_dense("", vectors, self.catalogue, [VectorFormat(dimension, precision)])
             measured = self.judgements.measure(np.arange(len(self.queries)), ranking.rows)
             recalls += measured["recall@10"] / len(self.points)
             found |= {f"{name}.{dimension}.{precision}": float(measured[name].mean()) for name in MEASURED}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.evaluation.ranking import rank_dense
-from nestvec.point import FULL, PRECISIONS
+from nestvec.evaluation.ranking import Vectors, rank_dense
+from nestvec.point import FULL, PRECISIONS, VectorFormat
 from nestvec.settings import metrics
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ def measure(model: SentenceTransformer, validation: Validation, aim: Aim, place:
     queries, documents = validation.encoded(model)
     if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
         raise NestvecError("the model's vectors are no numbers; a lower --learning-rate is the usual remedy")
-    grid = ((place[0],), (place[1],))
-    (ranking,) = rank_dense("", (queries, documents), validation.catalogue, grid)
+    (ranking,) = rank_dense("", Vectors(queries, documents), validation.catalogue, [VectorFormat(*place)])
     cutoff = aim.metric.partition("@")[2]
     cutoffs = (int(cutoff),) if cutoff else (10,)
     values = validation.judgements.measure(np.arange(len(queries)), ranking.rows, cutoffs)[aim.metric]

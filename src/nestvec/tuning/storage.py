@@ -89,10 +89,10 @@ class ServerLocks:
 
     def __init__(self, url: str, study: str) -> None:
         try:
-            from nestvec.stores.postgres.server import connected
+            from nestvec.stores.postgres.server import open_connection
         except ImportError as error:
             raise MissingExtraError(error.name or "psycopg", "postgres") from error
-        self._connection = connected(url)
+        self._connection = open_connection(url)
         self._study = zlib.crc32(f"nestvec tune {study}".encode()) - 2**31
 
     def take(self, name: str) -> bool:

@@ -115,7 +115,7 @@ def _work(study: Study, board: Board, reporter: Reporter) -> None:
 
 def _write(root: Path, facts: dict[str, Any]) -> None:
     """Write what came out, for machines and for people."""
-    from nestvec.report.tuning import write_tuning_page
+    from nestvec.report.tuning_page import write_tuning_page
 
     write_json(root / STUDY, facts)
     names = list(facts["space"])

@@ -1,1 +1,1 @@
-"""Models, encoding, codecs and exact search."""
+"""Codecs and exact search, in numpy only."""

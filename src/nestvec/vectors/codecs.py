@@ -48,7 +48,7 @@ def prefix(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
 
 
 class Codec(Protocol):
-    """What every precision does; fitted on documents of one dimension."""
+    """What codes documents at a precision; fitted on documents of one dimension."""
 
     @property
     def bytes_per_vector(self) -> int:
@@ -154,14 +154,13 @@ class Int8:
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
         """The nearest step; what lies outside the fitted range is cut to its end."""
-        return by_rows(self._encode, vectors)
+        return by_rows(self._encode_rows, vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
         """Steps times their size."""
         return codes.astype(np.float32) * self.scale
 
-    def _encode(self, vectors: NDArray[np.float32]) -> NDArray[np.int8]:
-        """A few rows."""
+    def _encode_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.int8]:
         codes: NDArray[np.int8] = np.clip(np.rint(vectors / self.scale), -_LARGEST, _LARGEST).astype(np.int8)
         return codes
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.point import CORRECTION
 from nestvec.vectors.rotation import by_rows, rotate, rotate_back
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _FITTED_ON = 2_000_000  # numbers, the first documents': 5,208 vectors of 384
 _NORMAL_STEP = {1: 1.5958, 2: 0.9957, 4: 0.3352}  # bits to the best step for a standard normal number (Max 1960)
 _AROUND = np.linspace(0.5, 1.5, 101)  # times that step: what is tried on the documents
-_OWN = 2  # bytes of a vector's own: how far it leans, and its factor
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Range:
     def encode(self, values: NDArray[np.float64]) -> NDArray[np.uint8]:
         """(n,) values to bytes."""
         width = (self.high - self.low) or 1.0
-        found: NDArray[np.uint8] = np.rint(255 * np.clip((values - self.low) / width, 0, 1)).astype(np.uint8)
-        return found
+        steps: NDArray[np.uint8] = np.rint(255 * np.clip((values - self.low) / width, 0, 1)).astype(np.uint8)
+        return steps
 
     def decode(self, codes: NDArray[np.uint8]) -> NDArray[np.float64]:
         """(n,) bytes to values."""
@@ -85,11 +85,11 @@ class Rotated:
         sample = vectors[: -(-_FITTED_ON // vectors.shape[1])]
         mean = sample.mean(axis=0, dtype=np.float64) if len(sample) else np.zeros(vectors.shape[1])
         axis = (mean / (np.linalg.norm(mean) or 1.0)).astype(np.float32)
-        rough = cls(bits, 0.0, axis, Range.of(_products(sample, axis)), Range(0.0, 0.0))
-        turned = rotate(rough._rest(sample)[1])
+        rough = cls(bits, 0.0, axis, Range.of(_axis_products(sample, axis)), Range(0.0, 0.0))
+        turned = rotate(rough._split_lean(sample)[1])
         step = _best_step(np.sort(np.abs(turned), axis=None), bits)
-        levels = _levels(turned, step, bits)
-        return cls(bits, step, axis, rough.lean, Range.of(_factors(turned, levels, bits)))
+        levels = _nearest_levels(turned, step, bits)
+        return cls(bits, step, axis, rough.lean, Range.of(_length_factors(turned, levels, bits)))
 
     @property
     def dimension(self) -> int:
@@ -99,81 +99,79 @@ class Rotated:
     @property
     def bytes_per_vector(self) -> int:
         """`bits` a number, the last byte filled up, and two bytes of the vector's own."""
-        return self._packed + _OWN
+        return self._packed_bytes + CORRECTION
 
     @property
     def extra_bytes(self) -> int:
-        """What is stored once for the whole corpus: the axis in float32, the step and two ranges in float64."""
+        """Bytes that are stored once for the whole corpus: the axis in float32, the step and two ranges in float64."""
         return 4 * self.dimension + 8 * 5
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
         """(n, bytes) uint8: each number's level, the first number in a byte's top bits; then lean and factor."""
-        return by_rows(self._encode, vectors)
+        return by_rows(self._encode_rows, vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
         """The levels times the vector's factor, turned back, and its lean on the axis."""
-        return by_rows(self._decode, codes.astype(np.uint8, copy=False))
+        return by_rows(self._decode_rows, codes.astype(np.uint8, copy=False))
 
-    def _encode(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """A few rows."""
-        lean, rest = self._rest(vectors)
+    def _encode_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
+        lean, rest = self._split_lean(vectors)
         turned = rotate(rest)
-        levels = _levels(turned, self.step, self.bits)
-        factors = self.factor.encode(_factors(turned, levels, self.bits))
-        each = 8 // self.bits
-        room = np.zeros((len(vectors), self._packed * each), dtype=np.uint8)
-        room[:, : self.dimension] = levels
-        packed = np.bitwise_or.reduce(room.reshape(len(vectors), self._packed, each) << self._shifts, axis=2)
+        levels = _nearest_levels(turned, self.step, self.bits)
+        factors = self.factor.encode(_length_factors(turned, levels, self.bits))
+        shape = len(vectors), self._packed_bytes, 8 // self.bits
+        padded = np.zeros((len(vectors), shape[1] * shape[2]), dtype=np.uint8)
+        padded[:, : self.dimension] = levels
+        packed = np.bitwise_or.reduce(padded.reshape(shape) << self._bit_shifts, axis=2)
         return np.concatenate([packed, lean[:, None], factors[:, None]], axis=1)
 
-    def _decode(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """A few rows."""
-        packed, lean, factor = codes[:, :-_OWN], self.lean.decode(codes[:, -2]), self.factor.decode(codes[:, -1])
-        levels = ((packed[:, :, None] >> self._shifts) & np.uint8(2**self.bits - 1)).reshape(
-            len(codes), 8 // self.bits * self._packed
+    def _decode_rows(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+        packed, lean, factor = codes[:, :-CORRECTION], self.lean.decode(codes[:, -2]), self.factor.decode(codes[:, -1])
+        levels = ((packed[:, :, None] >> self._bit_shifts) & np.uint8(2**self.bits - 1)).reshape(
+            len(codes), 8 // self.bits * self._packed_bytes
         )
-        turned = rotate_back(_centred(levels[:, : self.dimension], self.bits), factor[:, None])
+        turned = rotate_back(_centre_levels(levels[:, : self.dimension], self.bits), factor[:, None])
         decoded: NDArray[np.float32] = turned + (lean[:, None] * self.axis).astype(np.float32)
         return decoded
 
-    def _rest(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def _split_lean(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """(n,) bytes of how far each vector leans, and (n, d) what the byte does not say: its error is not lost."""
-        lean = self.lean.encode(_products(vectors, self.axis))
+        lean = self.lean.encode(_axis_products(vectors, self.axis))
         return lean, (vectors - self.lean.decode(lean)[:, None] * self.axis).astype(np.float32)
 
     @property
-    def _packed(self) -> int:
+    def _packed_bytes(self) -> int:
         """Bytes of a vector's numbers."""
         return -(-self.dimension * self.bits // 8)
 
     @property
-    def _shifts(self) -> NDArray[np.uint8]:
+    def _bit_shifts(self) -> NDArray[np.uint8]:
         """How far each number of a byte stands from its low end."""
         return np.arange(8 - self.bits, -1, -self.bits, dtype=np.uint8)
 
 
-def _products(vectors: NDArray[np.float32], axis: NDArray[np.float32]) -> NDArray[np.float64]:
+def _axis_products(vectors: NDArray[np.float32], axis: NDArray[np.float32]) -> NDArray[np.float64]:
     """(n,) products with the axis, each row summed alone, so that it does not matter what is coded with it."""
     products: NDArray[np.float64] = (vectors.astype(np.float64) * axis).sum(axis=1)
     return products
 
 
-def _levels(turned: NDArray[np.float64], step: float, bits: int) -> NDArray[np.uint8]:
+def _nearest_levels(turned: NDArray[np.float64], step: float, bits: int) -> NDArray[np.uint8]:
     """(n, d) levels, counted from the lowest."""
     half = 2 ** (bits - 1)
     levels: NDArray[np.uint8] = (np.clip(np.floor(turned / (step or 1.0)), -half, half - 1) + half).astype(np.uint8)
     return levels
 
 
-def _centred(levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
+def _centre_levels(levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
     """Levels as odd whole numbers around 0."""
     odd: NDArray[np.float64] = 2 * levels.astype(np.float64) + 1 - 2**bits
     return odd
 
 
-def _factors(turned: NDArray[np.float64], levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
+def _length_factors(turned: NDArray[np.float64], levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
     """(n,) squared length of each rotated vector over its product with its levels; 0 for one of zeros."""
-    products = (turned * _centred(levels, bits)).sum(axis=1)
+    products = (turned * _centre_levels(levels, bits)).sum(axis=1)
     factors: NDArray[np.float64] = (turned**2).sum(axis=1) / np.where(products > 0, products, 1)
     return factors
 
@@ -183,10 +181,10 @@ def _best_step(sizes: NDArray[np.float64], bits: int) -> float:
     if not sizes.any():
         return 0.0
     steps = _AROUND * _NORMAL_STEP[bits] * np.sqrt(np.mean(sizes**2))
-    return float(steps[np.argmin(_loss(sizes, steps, bits))])
+    return float(steps[np.argmin(_squared_errors(sizes, steps, bits))])
 
 
-def _loss(sizes: NDArray[np.float64], steps: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
+def _squared_errors(sizes: NDArray[np.float64], steps: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
     """The squared error of each step over magnitudes.
 
     Args:

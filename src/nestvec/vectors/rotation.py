@@ -58,7 +58,7 @@ def rotate(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
     exponent = np.frexp(largest)[1] - _VECTOR_BITS
     whole = np.rint(np.ldexp(vectors.astype(np.float64), -exponent))
-    rotated: NDArray[np.float64] = np.ldexp(whole @ _whole(vectors.shape[1]), exponent - _BITS)
+    rotated: NDArray[np.float64] = np.ldexp(whole @ _whole_rotation(vectors.shape[1]), exponent - _BITS)
     return rotated
 
 
@@ -72,7 +72,7 @@ def rotate_back(levels: NDArray[np.float64], unit: float | NDArray[np.float64]) 
     Returns:
         (n, d) float32.
     """
-    turned = levels @ _whole(levels.shape[1]).T
+    turned = levels @ _whole_rotation(levels.shape[1]).T
     return (turned * (unit * 2.0**-_BITS)).astype(np.float32)
 
 
@@ -86,7 +86,7 @@ def by_rows(
 
 
 @lru_cache(maxsize=4)
-def _whole(dimension: int) -> NDArray[np.float64]:
+def _whole_rotation(dimension: int) -> NDArray[np.float64]:
     """The rotation's entries as whole numbers, read-only."""
     whole: NDArray[np.float64] = np.ldexp(rotation(dimension).astype(np.float64), _BITS)
     whole.flags.writeable = False

@@ -1,4 +1,7 @@
-"""Codecs and codes as safetensors files: what was measured can be decoded by any other process, bit for bit."""
+"""Codecs as safetensors files: what was measured can be decoded by any other process, bit for bit.
+
+`_KINDS` names each class of codec; a codec whose class it lacks is refused before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
 
 _KINDS = {kind.__name__.lower(): kind for kind in (Float32, Float16, Int8, Rotated)}
 _ABOUT = {"format": "nestvec codes 2", "rotation": f"seed {SEED}"}  # both are part of what a code means
+_EXPECTED = "codecs that nestvec saved"
 _KEY = "nestvec"  # of the metadata, all of it in one: of several, the library changes the order from file to file
-_CODES = "codes"
 
 
 def save_codecs(path: Path, codecs: Mapping[str, Codec]) -> None:
@@ -34,8 +37,13 @@ def save_codecs(path: Path, codecs: Mapping[str, Codec]) -> None:
     Args:
         path: where to.
         codecs: by name, such as `384.int8`.
+
+    Raises:
+        TypeError: `_KINDS` lacks a codec's class, so that nothing could read the file.
     """
-    _write(path, {name: value for key, codec in codecs.items() for name, value in _tensors(key, codec).items()})
+    _write_tensors(
+        path, {name: value for key, codec in codecs.items() for name, value in _codec_tensors(key, codec).items()}
+    )
 
 
 def load_codecs(path: Path) -> dict[str, Codec]:
@@ -50,67 +58,36 @@ def load_codecs(path: Path) -> dict[str, Codec]:
     Raises:
         InputError: the file is missing, damaged, or of another form.
     """
-    return _codecs(path, _read(path))
+    return _parse_codecs(path, _read_tensors(path))
 
 
-def save_codes(path: Path, codec: Codec, codes: NDArray[np.generic]) -> None:
-    """Write documents' codes with their codec.
-
-    Args:
-        path: where to.
-        codec: what made them.
-        codes: (n, …) codes.
-    """
-    _write(path, {_CODES: np.ascontiguousarray(codes), **_tensors("", codec)})
-
-
-def load_codes(path: Path) -> tuple[Codec, NDArray[np.generic]]:
-    """Read what `save_codes` wrote.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The codec, and (n, …) codes.
-
-    Raises:
-        InputError: the file is missing, damaged, or of another form.
-    """
-    tensors = _read(path)
-    codes = tensors.pop(_CODES, None)
-    codecs = _codecs(path, tensors)
-    if codes is None or list(codecs) != [""]:
-        raise InputError("is damaged: it lacks codes or codec", "codes that nestvec saved", file=path)
-    if codes.nbytes != len(codes) * codecs[""].bytes_per_vector:
-        raise InputError("is damaged: its codes are not of its codec", "codes that nestvec saved", file=path)
-    return codecs[""], codes
-
-
-def _tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
+def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
     """A codec's numbers as arrays, named `key/class/field`; a range is an array of two."""
-    kind = type(codec).__name__.lower()
-    found = {}
+    name = type(codec).__name__
+    if _KINDS.get(name.lower()) is not type(codec):
+        raise TypeError(f"a codec of {name} cannot be saved; add {name} to _KINDS in vectors/stored.py")
+    tensors = {}
     for entry in fields(cast("Any", codec)):  # every codec is a dataclass
         value = getattr(codec, entry.name)
         value = [value.low, value.high] if isinstance(value, Range) else value
-        found[f"{key}/{kind}/{entry.name}"] = np.asarray(value)
-    return found
+        tensors[f"{key}/{name.lower()}/{entry.name}"] = np.asarray(value)
+    return tensors
 
 
-def _codecs(path: Path, tensors: Mapping[str, NDArray[Any]]) -> dict[str, Codec]:
+def _parse_codecs(path: Path, tensors: Mapping[str, NDArray[Any]]) -> dict[str, Codec]:
     """Codecs from arrays, back to the types of their fields."""
     parts: dict[tuple[str, str], dict[str, NDArray[Any]]] = {}
     try:
         for name, value in tensors.items():
             key, kind, entry = name.split("/")
             parts.setdefault((key, kind), {})[entry] = value
-        return {key: _KINDS[kind](**_typed(values)) for (key, kind), values in parts.items()}
+        return {key: _KINDS[kind](**_parse_fields(values)) for (key, kind), values in parts.items()}
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"is damaged: {error}", "codecs that nestvec saved", file=path) from error
+        raise InputError(f"is damaged: {error}", _EXPECTED, file=path) from error
 
 
-def _typed(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """A number where there is one, a range where there are two named so, else the array."""
+def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Each field's value: a number, a range where the field is one, else the array."""
     ranges = {entry.name for entry in fields(Rotated) if entry.type == Range.__name__}
     return {
         name: value.item() if value.ndim == 0 else Range(*value.tolist()) if name in ranges else value
@@ -118,43 +95,43 @@ def _typed(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """A safetensors file that says what it is."""
+def _write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write a safetensors file that says what it is."""
     from safetensors.numpy import save
 
-    about = {**_ABOUT, "crc32": _checksum(tensors)}
+    about = {**_ABOUT, "crc32": _tensor_checksum(tensors)}
     path.write_bytes(save(dict(tensors), metadata={_KEY: json.dumps(about)}))
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    """Its arrays."""
+def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a file that `_write_tensors` wrote."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as stored:
-            about = _parsed((stored.metadata() or {}).get(_KEY, ""))
+            about = _parse_metadata((stored.metadata() or {}).get(_KEY, ""))
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dictionary
     except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot be read ({error})", "codes that nestvec saved", file=path) from error
+        raise InputError(f"cannot be read ({error})", _EXPECTED, file=path) from error
     if {name: about.get(name) for name in _ABOUT} != _ABOUT:
-        raise InputError("is of another form", "codes that nestvec saved", file=path)
-    if about.get("crc32") != _checksum(tensors):
-        raise InputError("is damaged: its checksum is another", "codes that nestvec saved", file=path)
+        raise InputError("is of another form", _EXPECTED, file=path)
+    if about.get("crc32") != _tensor_checksum(tensors):
+        raise InputError("is damaged: its checksum is another", _EXPECTED, file=path)
     return tensors
 
 
-def _parsed(about: str) -> dict[str, Any]:
+def _parse_metadata(about: str) -> dict[str, Any]:
     """The metadata; nothing where it is of another form."""
     try:
-        found = json.loads(about)
+        metadata = json.loads(about)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
-def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """Of names and bytes: the format itself notices a file cut short, but no changed bits."""
-    found = 0
+def _tensor_checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """A CRC-32 of names and bytes: the format itself notices a file cut short, but no changed bits."""
+    checksum = 0
     for name in sorted(tensors):
-        found = zlib.crc32(np.ascontiguousarray(tensors[name]).data, zlib.crc32(name.encode(), found))
-    return f"{found:08x}"
+        checksum = zlib.crc32(np.ascontiguousarray(tensors[name]).data, zlib.crc32(name.encode(), checksum))
+    return f"{checksum:08x}"

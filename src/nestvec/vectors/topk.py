@@ -52,7 +52,7 @@ def top_k(
         (q, min(k, d)) rows of documents, best first, and (q, min(k, d)) float32 scores.
     """
     decode, k = decode or _as_they_are, min(k, len(codes))
-    step = max(1, min(_QUERIES, 4 * _CELLS // _room(k)))
+    step = max(1, min(_QUERIES, 4 * _CELLS // _contender_room(k)))
     parts = [_top_k(queries[first : first + step], codes, k, decode) for first in range(0, max(1, len(queries)), step)]
     return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
 
@@ -61,22 +61,22 @@ def _top_k(
     queries: NDArray[np.float32], codes: NDArray[np.generic], k: int, decode: Decode
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The same for queries that share a pass."""
-    found = _Contenders(len(queries), k, partial(_exact, queries, codes, decode))
+    contenders = _Contenders(len(queries), k, partial(_score_pairs, queries, codes, decode))
     size = max(1, _CELLS // max(1, len(queries)))
     cells = np.empty(len(queries) * min(size, len(codes)), dtype=np.float32)
     reached = np.empty(len(cells) + _GROUP, dtype=np.bool_)
-    error = 2 * _rounding(queries.shape[1]) * _longest(queries)  # twice, as the subtraction rounds, too
+    error = 2 * _rounding_error(queries.shape[1]) * _longest_length(queries)  # twice, as the subtraction rounds, too
     for first in range(0, len(codes), size):
-        held = decode(codes[first : first + size])
-        rough = cells[: len(queries) * len(held)].reshape(len(queries), len(held))
-        np.matmul(queries, held.T, out=rough)
-        found.slack = max(found.slack, np.float32(error * _longest(held)))
+        decoded = decode(codes[first : first + size])
+        rough = cells[: len(queries) * len(decoded)].reshape(len(queries), len(decoded))
+        np.matmul(queries, decoded.T, out=rough)
+        contenders.slack = max(contenders.slack, np.float32(error * _longest_length(decoded)))
         if first == 0:
-            found.start(rough)
-        place = _reaching(rough, found.least - found.slack, reached)
-        query, row = _divided(place, len(held))
-        found.take(query, row + first, rough.reshape(-1)[place])
-    return _scored(queries, codes, found.finish(), k, decode)
+            contenders.start(rough)
+        places = _find_reaching(rough, contenders.least - contenders.slack, reached)
+        query, row = _split_flat(places, len(decoded))
+        contenders.add_scores(query, row + first, rough.reshape(-1)[places])
+    return _rank_pairs(queries, codes, contenders.finish(), k, decode)
 
 
 class _Contenders:
@@ -97,7 +97,7 @@ class _Contenders:
     ) -> None:
         self._k = k
         self._exact = exact
-        self._room = _room(k)
+        self._room = _contender_room(k)
         self._count = np.zeros(queries, dtype=np.int64)
         self._scores = np.full((queries, self._room), -np.inf, dtype=np.float32)
         self._rows = np.zeros((queries, self._room), dtype=np.int64)
@@ -110,55 +110,57 @@ class _Contenders:
             last = rough.shape[1] - self._k
             self.least = np.partition(rough, last, axis=1)[:, last]
 
-    def take(self, query: NDArray[np.int64], rows: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
+    def add_scores(self, query: NDArray[np.int64], rows: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
         """Add (n,) documents to queries; in order of query, then row, and of greater rows than before."""
         while len(query):
             added = np.bincount(query, minlength=len(self._count))
-            place = np.arange(len(query)) - (np.cumsum(added) - added - self._count)[query]
-            fits = place < self._room
-            self._scores[query[fits], place[fits]] = scores[fits]
-            self._rows[query[fits], place[fits]] = rows[fits]
+            column = np.arange(len(query)) - (np.cumsum(added) - added - self._count)[query]
+            fits = column < self._room
+            self._scores[query[fits], column[fits]] = scores[fits]
+            self._rows[query[fits], column[fits]] = rows[fits]
             self._count = np.minimum(self._count + added, self._room)
             if fits.all():
                 return
-            self._compact(np.unique(query[~fits]))
+            self._drop_hopeless(np.unique(query[~fits]))
             left = np.flatnonzero(~fits & (scores >= (self.least - self.slack)[query]))
             query, rows, scores = query[left], rows[left], scores[left]
 
     def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(n,) queries and rows of their contenders, ascending, without those that cannot be among the best."""
-        self._compact(np.arange(len(self._count)))
-        held = np.arange(self._room) < self._count[:, None]
-        return np.repeat(np.arange(len(held)), self._count), self._rows[held]
+        self._drop_hopeless(np.arange(len(self._count)))
+        filled = np.arange(self._room) < self._count[:, None]
+        return np.repeat(np.arange(len(filled)), self._count), self._rows[filled]
 
-    def _compact(self, full: NDArray[np.int64]) -> None:
+    def _drop_hopeless(self, full: NDArray[np.int64]) -> None:
         """Drop what cannot be among the best of (f,) queries; leaves each with half of its room at least."""
         scores, last = self._scores[full], self._room - self._k
         if self._k:
             self.least[full] = np.maximum(self.least[full], np.partition(scores, last, axis=1)[:, last])
-        kept = scores >= (self.least[full] - self.slack)[:, None]
-        kept &= np.arange(self._room) < self._count[full, None]
-        for place in np.flatnonzero(kept.sum(axis=1) > self._room // 2).tolist():  # as many near-equal documents have
-            self._settle(int(full[place]), kept[place])
-        self._count[full] = kept.sum(axis=1)
-        order = np.argsort(~kept, axis=1, kind="stable")
-        self._scores[full] = np.take_along_axis(np.where(kept, scores, np.float32(-np.inf)), order, axis=1)
+        possible = scores >= (self.least[full] - self.slack)[:, None]
+        possible &= np.arange(self._room) < self._count[full, None]
+        for row in np.flatnonzero(possible.sum(axis=1) > self._room // 2).tolist():  # as many near-equal documents have
+            self._keep_best(int(full[row]), possible[row])
+        self._count[full] = possible.sum(axis=1)
+        order = np.argsort(~possible, axis=1, kind="stable")
+        self._scores[full] = np.take_along_axis(np.where(possible, scores, np.float32(-np.inf)), order, axis=1)
         self._rows[full] = np.take_along_axis(self._rows[full], order, axis=1)
 
-    def _settle(self, query: int, kept: NDArray[np.bool_]) -> None:
+    def _keep_best(self, query: int, kept: NDArray[np.bool_]) -> None:
         """Keep the best k by their exact scores, which nothing that comes later can change."""
-        places = np.flatnonzero(kept)
-        scores = self._exact(np.full(len(places), query), self._rows[query, places])
+        columns = np.flatnonzero(kept)
+        scores = self._exact(np.full(len(columns), query), self._rows[query, columns])
         kept[:] = False
-        kept[places[best_rows(scores, self._k)]] = True
+        kept[columns[best_rows(scores, self._k)]] = True
 
 
-def _room(k: int) -> int:
+def _contender_room(k: int) -> int:
     """Contenders of a query that are kept: enough that it seldom runs out."""
     return max(_ROOM, 4 * k)
 
 
-def _reaching(rough: NDArray[np.float32], least: NDArray[np.float32], room: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _find_reaching(
+    rough: NDArray[np.float32], least: NDArray[np.float32], room: NDArray[np.bool_]
+) -> NDArray[np.int64]:
     """Ascending places in the flat (q, b) scores of those that reach their query's (q,) least: hardly any.
 
     They are looked for in words of eight, and in eight of these laid on each other; `room` is for what they reach.
@@ -168,14 +170,14 @@ def _reaching(rough: NDArray[np.float32], least: NDArray[np.float32], room: NDAr
     np.greater_equal(rough, least[:, None], out=room[: rough.size].reshape(rough.shape))
     words = room[:padded].view(np.uint64).reshape(_WORD, -1)
     columns = np.flatnonzero(np.bitwise_or.reduce(words, axis=0))
-    part, column = _divided(np.flatnonzero(words[:, columns]), len(columns))
+    part, column = _split_flat(np.flatnonzero(words[:, columns]), len(columns))
     word = part * words.shape[1] + columns[column]
-    which, byte = _divided(np.flatnonzero(room[:padded].reshape(-1, _WORD)[word]), _WORD)
-    found: NDArray[np.int64] = word[which] * _WORD + byte
-    return found
+    which, byte = _split_flat(np.flatnonzero(room[:padded].reshape(-1, _WORD)[word]), _WORD)
+    places: NDArray[np.int64] = word[which] * _WORD + byte
+    return places
 
 
-def _divided(places: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _split_flat(places: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows and columns of places in a flat matrix."""
     rows = places // max(1, width)
     return rows, places - rows * width
@@ -197,10 +199,10 @@ def rerank(
     """
     query = np.repeat(np.arange(len(rows)), rows.shape[1])
     pairs = query, np.sort(rows, axis=1).reshape(-1)
-    return _scored(queries, codes, pairs, rows.shape[1], decode or _as_they_are)
+    return _rank_pairs(queries, codes, pairs, rows.shape[1], decode or _as_they_are)
 
 
-def _scored(
+def _rank_pairs(
     queries: NDArray[np.float32],
     codes: NDArray[np.generic],
     pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
@@ -209,16 +211,16 @@ def _scored(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The k best of each query's contenders: (n,) queries and rows of documents, ascending, k a query at the least."""
     query, rows = pairs
-    exact = _exact(queries, codes, decode, query, rows)
+    exact = _score_pairs(queries, codes, decode, query, rows)
     counts = np.bincount(query, minlength=len(queries))
     first = np.cumsum(counts) - counts
-    held = np.full((len(queries), int(counts.max(initial=k))), -np.inf, dtype=np.float32)
-    held[query, np.arange(len(query)) - first[query]] = exact
-    chosen = first[:, None] + np.argsort(-held, axis=1, kind="stable")[:, :k]
-    return rows[chosen], exact[chosen]
+    table = np.full((len(queries), int(counts.max(initial=k))), -np.inf, dtype=np.float32)
+    table[query, np.arange(len(query)) - first[query]] = exact
+    best = first[:, None] + np.argsort(-table, axis=1, kind="stable")[:, :k]
+    return rows[best], exact[best]
 
 
-def _exact(
+def _score_pairs(
     queries: NDArray[np.float32],
     codes: NDArray[np.generic],
     decode: Decode,
@@ -228,7 +230,7 @@ def _exact(
     """(n,) scores of n pairs of a query and a document, some hundreds at a time."""
     scores = np.empty(len(rows), dtype=np.float32)
     for at in range(0, len(rows), _STEP):
-        scores[at : at + _STEP] = _dot(decode(codes[rows[at : at + _STEP]]), queries[query[at : at + _STEP]])
+        scores[at : at + _STEP] = _dot_rows(decode(codes[rows[at : at + _STEP]]), queries[query[at : at + _STEP]])
     return scores
 
 
@@ -237,13 +239,13 @@ def _as_they_are(codes: NDArray[np.generic]) -> NDArray[np.float32]:
     return codes.astype(np.float32, copy=False)
 
 
-def ranked(
-    scored: Callable[[int], NDArray[np.float32]], queries: int, documents: int, k: int, chunk: int
+def rank_chunks(
+    score_chunk: Callable[[int], NDArray[np.float32]], queries: int, documents: int, k: int, chunk: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The k best of scores that come in chunks of queries.
 
     Args:
-        scored: called with a chunk's first query, gives (≤ chunk, d) float32 scores over documents in tie order.
+        score_chunk: called with a chunk's first query, gives (≤ chunk, d) float32 scores over documents in tie order.
         queries: how many there are.
         documents: d.
         k: at least 1; at most d are returned.
@@ -256,9 +258,9 @@ def ranked(
     rows = np.empty((queries, k), dtype=np.int64)
     best = np.empty((queries, k), dtype=np.float32)
     for first in range(0, queries, chunk):
-        for place, scores in enumerate(scored(first), start=first):
-            rows[place] = best_rows(scores, k)
-            best[place] = scores[rows[place]]
+        for query, scores in enumerate(score_chunk(first), start=first):
+            rows[query] = best_rows(scores, k)
+            best[query] = scores[rows[query]]
     return rows, best
 
 
@@ -277,13 +279,13 @@ def _at_least_kth(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     return np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
 
 
-def _dot(documents: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
+def _dot_rows(documents: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) dot products, each summed alone in float64 and rounded once: equal rows get equal bits wherever they are."""
     product: NDArray[np.float32] = (documents.astype(np.float64) * queries).sum(axis=1).astype(np.float32)
     return product
 
 
-def _rounding(width: int) -> float:
+def _rounding_error(width: int) -> float:
     """How far apart rounding can put two equal float32 dot products of unit vectors, whatever the order of their sums.
 
     Source: Higham 2002, section 3.1: each is off by at most w u / (1 - w u) times the product of the lengths.
@@ -292,6 +294,6 @@ def _rounding(width: int) -> float:
     return 2 * unit / (1 - unit)
 
 
-def _longest(rows: NDArray[np.float32]) -> float:
+def _longest_length(rows: NDArray[np.float32]) -> float:
     """The length of the longest row."""
     return float(np.sqrt(np.einsum("ij,ij->i", rows, rows).max(initial=0)))

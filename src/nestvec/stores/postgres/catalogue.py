@@ -40,8 +40,8 @@ class Entry:
     table: str
 
 
-def find(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> Entry | None:
-    """What is said of an index now.
+def find_entry(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> Entry | None:
+    """Find an index's entry.
 
     Args:
         connection: to read it by.
@@ -54,24 +54,24 @@ def find(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str)
     Raises:
         InputError: it is damaged, of a newer nestvec, or the table is another's.
     """
-    found = _row(connection, name, place)
-    if found is None:
+    row = _read_row(connection, name, place)
+    if row is None:
         return None
-    about, codecs, table = found
+    about, codecs, table = row
     if not isinstance(about, dict) or not isinstance(codecs, bytes):
         raise InputError("nestvec_indexes is another's table", _WROTE, file=place)
     serves = About.from_json(about, place)
-    return Entry(name, Columns(serves, _decoded(serves, codecs, place)), table)
+    return Entry(name, Columns(serves, _parse_codecs(serves, codecs, place)), table)
 
 
 def find_table(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> str | None:
     """The table that serves, even where the rest is damaged: a new build replaces it."""
-    found = _row(connection, name, place)
-    return str(found[2]) if found else None
+    row = _read_row(connection, name, place)
+    return str(row[2]) if row else None
 
 
-def save(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) -> None:
-    """Say it of the index from now on."""
+def save_entry(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) -> None:
+    """Write an index's entry in place of the one that is there."""
     about = entry.columns.about
     names = [stage.name for stage in about.stages]
     with tempfile.TemporaryDirectory(prefix="nestvec-") as folder:
@@ -81,8 +81,8 @@ def save(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) -> None:
     connection.execute(statements.WRITE, [entry.name, Jsonb(about.to_json()), stored, entry.table])
 
 
-def _row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> tuple[Any, ...] | None:
-    """As the table has it; None where there is no table yet."""
+def _read_row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> tuple[Any, ...] | None:
+    """An index's row; None where there is none, or no table yet."""
     try:
         return connection.execute(statements.READ, [name], binary=True).fetchone()
     except errors.UndefinedTable:
@@ -91,14 +91,14 @@ def _row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str)
         raise InputError("nestvec_indexes is another's table", _WROTE, file=place) from error
 
 
-def _decoded(about: About, stored: bytes, place: str) -> tuple[Codec, ...]:
+def _parse_codecs(about: About, stored: bytes, place: str) -> tuple[Codec, ...]:
     """The codecs, in the order of stages."""
     with tempfile.TemporaryDirectory(prefix="nestvec-") as folder:
         path = Path(folder) / _FILE
         path.write_bytes(stored)
         try:
-            found = load_codecs(path)
-            return tuple(found[stage.name] for stage in about.stages)
+            codecs = load_codecs(path)
+            return tuple(codecs[stage.name] for stage in about.stages)
         except InputError as error:
             raise error.at(place) from error
         except KeyError as error:

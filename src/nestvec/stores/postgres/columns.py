@@ -18,6 +18,8 @@ document, and another copy of the numbers or bits.
 The first of two stages has columns of its own, named `first_…`. If the second is of float32 or float16 and no narrower,
 and the first of 4 bits or more, it has none: the HNSW index is over `subvector(embedding, 1, d)::halfvec(d)`, and its
 codes are made from that prefix.
+
+`_KEPT` has a row for each precision; one that has none is refused.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from nestvec.errors import InputError
+from nestvec.point import CORRECTION
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.stores.store import About, Stage
+    from nestvec.point import VectorFormat
+    from nestvec.stores.store import About
     from nestvec.vectors.codecs import Codec
     from nestvec.vectors.rabitq import Rotated
 
@@ -43,12 +47,39 @@ if TYPE_CHECKING:
 
 WIDEST = 4000  # numbers that an HNSW index of pgvector takes as halfvec; of bits it takes more
 _FIRST = "first_"  # begins the names of what only the first of two stages needs
+_NUMBERS = {"vector": ">f4", "halfvec": ">f2"}  # a number of pgvector's types, in numpy's words
 _FEWEST = 128  # signs that tell documents apart: of 64, the nearest 100 lack every tenth of the best 10
-_OWN = 2  # bytes of a binary code that are not its bits
 
 
 @dataclass(frozen=True)
-class Search:
+class _Kept:
+    """How codes of one precision are kept.
+
+    Attributes:
+        numbers: pgvector's type of what they decode to; None where the column holds the code itself.
+        prefixes: whether a prefix of these numbers has the codes that were measured of it.
+        signs: whether documents are looked for by the signs of their numbers.
+        whole: whether the signs and the two bytes of correction are the whole code.
+    """
+
+    numbers: str | None = None
+    prefixes: bool = False
+    signs: bool = False
+    whole: bool = False
+
+
+_KEPT = {
+    "float32": _Kept("vector", prefixes=True),
+    "float16": _Kept("halfvec", prefixes=True),
+    "int8": _Kept("halfvec"),
+    "int4": _Kept(),
+    "int2": _Kept(signs=True),
+    "binary": _Kept(signs=True, whole=True),
+}
+
+
+@dataclass(frozen=True)
+class IndexTarget:
     """What an approximate index is over.
 
     Attributes:
@@ -77,55 +108,57 @@ class Columns:
     codecs: tuple[Codec, ...]
 
     @property
-    def shared(self) -> bool:
+    def shares_embedding(self) -> bool:
         """Whether the first of two stages reads its numbers from the embedding that the second keeps."""
         first, last = self.about.stages[0], self.about.served
-        full = last.precision in {"float32", "float16"}  # of int8, a prefix gives other codes than were measured
-        return len(self.about.stages) > 1 and not _signs(first) and full and first.dimension <= last.dimension
+        fits = _kept(last).prefixes and first.dimension <= last.dimension
+        return len(self.about.stages) > 1 and fits and not _searched_by_signs(first)
 
     @property
     def by_signs(self) -> bool:
         """Whether the approximate index is over signs, which say less than the codes."""
-        return _signs(self.about.stages[0])
+        return _searched_by_signs(self.about.stages[0])
 
     @property
     def types(self) -> dict[str, str]:
-        """Name to type, in the order in which `pack` gives them."""
-        return {name: form for stage in self._kept for name, form in self._forms(stage).items()}
+        """Name to type, in the order in which `pack_rows` gives them."""
+        return {name: form for stage in self._own_stages for name, form in self._types_of(stage).items()}
 
-    def pack(self, vectors: NDArray[np.float32]) -> Iterator[tuple[bytes, ...]]:
+    def pack_rows(self, vectors: NDArray[np.float32]) -> Iterator[tuple[bytes, ...]]:
         """Each of (n, full dimension) vectors as its columns' values, as PostgreSQL receives them in binary."""
         parts = []
-        for stage in self._kept:
-            about, codec = self.about.stages[stage], self.codecs[stage]
-            codes = codec.encode(prefix(vectors, about.dimension))
-            parts += [_packed(name.removeprefix(_FIRST), about, codec, codes) for name in self._forms(stage)]
+        for stage in self._own_stages:
+            form, codec = self.about.stages[stage], self.codecs[stage]
+            codes = codec.encode(prefix(vectors, form.dimension))
+            parts += [_pack_column(name.removeprefix(_FIRST), form, codec, codes) for name in self._types_of(stage)]
         return zip(*([bytes(row) for row in part] for part in parts), strict=True)
 
-    def needed(self, stage: int) -> list[str]:
-        """Names of the columns that `codes` reads for a stage."""
-        if stage == 0 and self.shared:
-            return self.needed(1)
-        made = [name.removeprefix(_FIRST) for name in self._forms(stage)]
-        holding = ["embedding"] if _keeps(self.about.stages[stage]) else ["own", "bits"] if "own" in made else ["code"]
-        return [self._named(stage, name) for name in holding]
+    def needed_columns(self, stage: int) -> list[str]:
+        """Names of the columns that `parse_codes` reads for a stage."""
+        if stage == 0 and self.shares_embedding:
+            return self.needed_columns(1)
+        types = [name.removeprefix(_FIRST) for name in self._types_of(stage)]
+        if _kept(self.about.stages[stage]).numbers:
+            names = ["embedding"]
+        else:
+            names = ["own", "bits"] if "own" in types else ["code"]
+        return [self._column_name(stage, name) for name in names]
 
-    def codes(self, stage: int, raws: Sequence[Raw]) -> NDArray[np.generic]:
+    def parse_codes(self, stage: int, raws: Sequence[Raw]) -> NDArray[np.generic]:
         """The stage's codes.
 
         Args:
             stage: 0, or 1 for the second.
-            raws: n documents' values of the `needed` columns, as PostgreSQL sends them in binary.
+            raws: n documents' values of the `needed_columns`, as PostgreSQL sends them in binary.
 
         Returns:
             (n, …) codes.
         """
-        if stage == 0 and self.shared:
-            wide = self.codecs[1].decode(self.codes(1, raws))
+        if stage == 0 and self.shares_embedding:
+            wide = self.codecs[1].decode(self.parse_codes(1, raws))
             return self.codecs[0].encode(prefix(wide, self.about.stages[0].dimension))
-        about = self.about.stages[stage]
-        if _keeps(about):
-            return self.codecs[stage].encode(_numbers(raws, about.precision))
+        if numbers := _kept(self.about.stages[stage]).numbers:
+            return self.codecs[stage].encode(_parse_numbers(raws, numbers))
         parts = [
             np.frombuffer(b"".join(part), dtype=np.uint8).reshape(len(raws), -1) for part in zip(*raws, strict=True)
         ]
@@ -135,19 +168,19 @@ class Columns:
         return np.concatenate([bits[:, 4:], own], axis=1)  # 4 bytes say how many bits there are
 
     @property
-    def search(self) -> Search:
+    def index_target(self) -> IndexTarget:
         """What the approximate index is over."""
         first = self.about.stages[0]
-        if _signs(first):
-            return Search(self._named(0, "bits"), f"bit({first.dimension})", "bit_hamming_ops", "<~>")
-        form, column = f"halfvec({first.dimension})", self._named(0, "embedding")
-        if self.shared and first.dimension < self.about.served.dimension:
+        if _searched_by_signs(first):
+            return IndexTarget(self._column_name(0, "bits"), f"bit({first.dimension})", "bit_hamming_ops", "<~>")
+        form, column = f"halfvec({first.dimension})", self._column_name(0, "embedding")
+        if self.shares_embedding and first.dimension < self.about.served.dimension:
             column = f"subvector({column}, 1, {first.dimension})::{form}"
-        elif (self.about.served if self.shared else first).precision == "float32":
+        elif _kept(self.about.served if self.shares_embedding else first).numbers == "vector":
             column = f"{column}::{form}"
-        return Search(column, form, "halfvec_cosine_ops", "<=>")
+        return IndexTarget(column, form, "halfvec_cosine_ops", "<=>")
 
-    def asked(self, query: NDArray[np.float32]) -> str:
+    def format_query(self, query: NDArray[np.float32]) -> str:
         """A query as the approximate index is asked.
 
         Args:
@@ -158,84 +191,89 @@ class Columns:
         """
         first, codec = self.about.stages[0], self.codecs[0]
         cut = prefix(query[None], first.dimension)
-        if _signs(first):
+        if _searched_by_signs(first):
             return "".join(map(str, _sign_bits(cast("Rotated", codec), codec.encode(cut))[0].tolist()))
         return f"[{','.join(map(str, cut[0].tolist()))}]"
 
-    def check(self) -> None:
+    def check_width(self) -> None:
         """Refuse what pgvector's index cannot take.
 
         Raises:
             InputError: there are too many numbers.
         """
         first = self.about.stages[0]
-        if not _signs(first) and first.dimension > WIDEST:
+        if not _searched_by_signs(first) and first.dimension > WIDEST:
             raise InputError(f"{first.dimension} numbers are too many for an index of pgvector", f"at most {WIDEST}")
 
     @property
-    def _kept(self) -> range:
+    def _own_stages(self) -> range:
         """The stages that have columns of their own."""
-        return range(self.shared, len(self.about.stages))
+        return range(self.shares_embedding, len(self.about.stages))
 
-    def _named(self, stage: int, name: str) -> str:
+    def _column_name(self, stage: int, name: str) -> str:
         """A column's name: the first of two stages has its own."""
-        return name if self.shared or stage == len(self.about.stages) - 1 else _FIRST + name
+        return name if self.shares_embedding or stage == len(self.about.stages) - 1 else _FIRST + name
 
-    def _forms(self, stage: int) -> dict[str, str]:
+    def _types_of(self, stage: int) -> dict[str, str]:
         """Names and types of the columns that are made for a stage."""
-        forms = _forms(self.about.stages[stage], searched=stage == 0)
-        return {self._named(stage, name): form for name, form in forms.items()}
+        types = _column_types(self.about.stages[stage], searched=stage == 0)
+        return {self._column_name(stage, name): form for name, form in types.items()}
 
 
-def _keeps(stage: Stage) -> bool:
-    """Whether the stage's codes are kept as numbers."""
-    return stage.precision in {"float32", "float16", "int8"}
+def _kept(stage: VectorFormat) -> _Kept:
+    """How a stage's codes are kept."""
+    if stage.precision not in _KEPT:
+        raise TypeError(
+            f"PostgreSQL has no columns for codes of {stage.precision}; "
+            f"add {stage.precision} to _KEPT in stores/postgres/columns.py"
+        )
+    return _KEPT[stage.precision]
 
 
-def _signs(stage: Stage) -> bool:
+def _searched_by_signs(stage: VectorFormat) -> bool:
     """Whether the stage is looked for by its signs."""
-    return stage.precision in {"int2", "binary"} and stage.dimension >= _FEWEST
+    return _kept(stage).signs and stage.dimension >= _FEWEST
 
 
-def _forms(stage: Stage, searched: bool) -> dict[str, str]:
+def _column_types(stage: VectorFormat, searched: bool) -> dict[str, str]:
     """Names and types of a stage's columns; only one that is searched needs what an index can be over."""
-    width = stage.dimension
-    if _keeps(stage):
-        return {"embedding": f"{'vector' if stage.precision == 'float32' else 'halfvec'}({width})"}
+    width, kept = stage.dimension, _kept(stage)
+    if kept.numbers:
+        return {"embedding": f"{kept.numbers}({width})"}
     if not searched:
         return {"code": "bytea"}
-    if not _signs(stage):
+    if not _searched_by_signs(stage):
         return {"code": "bytea", "embedding": f"halfvec({width})"}
-    return {"own" if stage.precision == "binary" else "code": "bytea", "bits": f"bit({width})"}
+    return {"own" if kept.whole else "code": "bytea", "bits": f"bit({width})"}
 
 
-def _packed(name: str, stage: Stage, codec: Codec, codes: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _pack_column(name: str, stage: VectorFormat, codec: Codec, codes: NDArray[np.generic]) -> NDArray[np.uint8]:
     """(n, bytes) a column's values in PostgreSQL's binary form, whose numbers have their high byte first."""
     if name == "embedding":
-        numbers = codec.decode(codes).astype(">f4" if stage.precision == "float32" else ">f2")
+        numbers = codec.decode(codes).astype(_NUMBERS[_kept(stage).numbers or "halfvec"])
         head = np.array([stage.dimension, 0], dtype=">i2")
-        return _headed(head, numbers)
+        return _prepend_header(head, numbers)
     if name == "bits":
         bits = _sign_bits(cast("Rotated", codec), codes)
-        return _headed(np.array([stage.dimension], dtype=">i4"), np.packbits(bits, axis=1))
-    held = codes.astype(np.uint8, copy=False)
-    return held[:, -_OWN:] if name == "own" else held
+        return _prepend_header(np.array([stage.dimension], dtype=">i4"), np.packbits(bits, axis=1))
+    code = codes.astype(np.uint8, copy=False)
+    return code[:, -CORRECTION:] if name == "own" else code
 
 
-def _headed(head: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.uint8]:
-    """The same bytes before each row's."""
+def _prepend_header(head: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.uint8]:
+    """(n, bytes) rows with the same bytes before each."""
     body = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
     return np.concatenate([np.tile(head.view(np.uint8), (len(rows), 1)), body], axis=1)
 
 
 def _sign_bits(codec: Rotated, codes: NDArray[np.generic]) -> NDArray[np.uint8]:
     """(n, d) zeros and ones: the top bit of each number's level."""
-    bits = np.unpackbits(codes[:, :-_OWN].astype(np.uint8, copy=False), axis=1)
+    bits = np.unpackbits(codes[:, :-CORRECTION].astype(np.uint8, copy=False), axis=1)
     return bits[:, :: codec.bits][:, : codec.dimension]
 
 
-def _numbers(raws: Sequence[Raw], precision: str) -> NDArray[np.float32]:
-    """(n, d) what embeddings hold."""
-    form = ">f4" if precision == "float32" else ">f2"
+def _parse_numbers(raws: Sequence[Raw], numbers: str) -> NDArray[np.float32]:
+    """(n, d) numbers of embeddings of pgvector's type."""
     together = np.frombuffer(b"".join(raw[0] for raw in raws), dtype=np.uint8).reshape(len(raws), -1)
-    return np.ascontiguousarray(together[:, 4:]).view(form).astype(np.float32)  # 4 bytes say how many there are
+    stored = np.ascontiguousarray(together[:, 4:]).view(_NUMBERS[numbers])  # 4 bytes say how many there are
+    return stored.astype(np.float32)

@@ -21,47 +21,48 @@ if TYPE_CHECKING:
 _EXACT = 1e16  # from here on Python writes a float with an exponent, which jsonb would turn into a whole number
 
 
-def kept(text: str) -> str:
-    """A text as the database can hold it."""
+def escape_text(text: str) -> str:
+    """A text as the database can hold it: see the module."""
     return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01") if "\x00" in text or "\x01" in text else text
 
 
-def given(text: str) -> str:
-    """What `kept` was given."""
+def unescape_text(text: str) -> str:
+    """The text that `escape_text` was given."""
     return text.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01") if "\x01" in text else text
 
 
-def fields_kept(fields: Mapping[str, Value]) -> str:
+def escape_fields(fields: Mapping[str, Value]) -> str:
     """Fields as JSON, numbers with all their digits."""
-    return (
-        "{"
-        + ",".join(f"{json.dumps(kept(name), ensure_ascii=False)}:{_written(value)}" for name, value in fields.items())
-        + "}"
+    parts = (
+        f"{json.dumps(escape_text(name), ensure_ascii=False)}:{_format_value(value)}" for name, value in fields.items()
     )
+    return "{" + ",".join(parts) + "}"
 
 
-def fields_given(fields: Mapping[str, Value]) -> dict[str, Value]:
-    """What `fields_kept` was given, from the JSON read."""
-    return {given(name): given(value) if isinstance(value, str) else value for name, value in fields.items()}
+def unescape_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
+    """The fields that `escape_fields` was given, from the JSON read."""
+    return {
+        unescape_text(name): unescape_text(value) if isinstance(value, str) else value for name, value in fields.items()
+    }
 
 
-def number_written(value: float) -> str:
+def format_number(value: float) -> str:
     """A finite number as JSON and SQL read it, exactly if it is whole, else the shortest that gives the same float."""
     if isinstance(value, float) and abs(value) >= _EXACT:
         return f"{int(value)}.0"
     return repr(value)
 
 
-def _written(value: Value) -> str:
+def _format_value(value: Value) -> str:
     """A field's value as JSON."""
     if isinstance(value, str):
-        return json.dumps(kept(value), ensure_ascii=False)
+        return json.dumps(escape_text(value), ensure_ascii=False)
     if not math.isfinite(value):
         raise InputError(f"a field holds {value}", "a finite number")
-    return number_written(value + 0)  # a bool becomes a whole number
+    return format_number(value + 0)  # a bool becomes a whole number
 
 
-def rows_of(columns: Columns, batch: Batch) -> bytes:
+def copy_stream(columns: Columns, batch: Batch) -> bytes:
     """A batch as the stream of a binary COPY: id, text, fields and the vector's columns.
 
     Args:
@@ -74,20 +75,22 @@ def rows_of(columns: Columns, batch: Batch) -> bytes:
     Raises:
         InputError: a text is no Unicode, or a field is not a finite number.
     """
-    last = sorted({each: row for row, each in enumerate(batch.ids)}.values())
+    last = sorted({identifier: row for row, identifier in enumerate(batch.ids)}.values())
     count = (3 + len(columns.types)).to_bytes(2, "big")
     parts = [b"PGCOPY\n\xff\r\n\x00" + bytes(8)]
-    for row, values in zip(last, columns.pack(batch.vectors[last]), strict=True):
-        fields = b"\x01" + _encoded(fields_kept(batch.fields[row]), batch.ids[row])  # a version goes before jsonb
-        texts = _encoded(kept(batch.ids[row]), batch.ids[row]), _encoded(kept(batch.texts[row]), batch.ids[row])
+    for row, values in zip(last, columns.pack_rows(batch.vectors[last]), strict=True):
+        fields = b"\x01" + _encode_text(escape_fields(batch.fields[row]), batch.ids[row])  # a version goes before jsonb
+        texts = (
+            _encode_text(escape_text(batch.ids[row]), batch.ids[row]),
+            _encode_text(escape_text(batch.texts[row]), batch.ids[row]),
+        )
         parts.append(count)
         for value in (*texts, fields, *values):
             parts += [len(value).to_bytes(4, "big"), value]
     return b"".join([*parts, b"\xff\xff"])
 
 
-def _encoded(text: str, owner: str) -> bytes:
-    """UTF-8."""
+def _encode_text(text: str, owner: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:

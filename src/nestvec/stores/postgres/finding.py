@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.stores.postgres import statements
-from nestvec.stores.postgres.copying import fields_given, given
+from nestvec.stores.postgres.copying import unescape_fields, unescape_text
 from nestvec.stores.store import Hit
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import rerank, top_k
@@ -33,12 +33,12 @@ _MORE = 10  # candidates beyond those wanted, so that rounding to half precision
 _SIGNS_MORE = 20  # candidates by signs alone, times those wanted
 _TOGETHER = 32  # queries on their way at a time
 _READ = 20_000  # documents read at a time
-Scored = list[tuple[float, str]]  # score and id as the database has it, best first
+ScoredIds = list[tuple[float, str]]  # score and id as the database has it, best first
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A search.
+class SearchRequest:
+    """What is searched for.
 
     Attributes:
         queries: (q, full dimension) float32, rows of unit length.
@@ -70,101 +70,104 @@ class Finder:
         self.table = table
         self.columns = columns
 
-    def find(self, asked: Asked, exact: bool) -> list[list[Hit]]:
+    def find(self, request: SearchRequest, exact: bool) -> list[list[Hit]]:
         """The best documents of each query, as `Store.search` has them."""
         about = self.columns.about
-        wanted = asked.k if len(about.stages) == 1 else max(asked.k, about.shortlist)
+        wanted = request.k if len(about.stages) == 1 else max(request.k, about.shortlist)
         if not exact:
-            self._take_care(self._candidates(wanted))
+            self._set_effort(self._candidate_count(wanted))
         with self._snapshot():
-            found: list[Scored] = [] if exact else self._near(asked, wanted)
-            missed = [row for row in range(len(asked.queries)) if exact or len(found[row]) < wanted]
+            ranked: list[ScoredIds] = [] if exact else self._find_near(request, wanted)
+            missed = [row for row in range(len(request.queries)) if exact or len(ranked[row]) < wanted]
             if missed:
-                found = found or [[] for _ in missed]
-                again = self._all(Asked(asked.queries[missed], asked.k, asked.where), wanted)
+                ranked = ranked or [[] for _ in missed]
+                again = self._find_all(SearchRequest(request.queries[missed], request.k, request.where), wanted)
                 for row, scored in zip(missed, again, strict=True):
-                    found[row] = scored
+                    ranked[row] = scored
             if len(about.stages) > 1:
-                found = self._again(asked.queries, found)
-            return self._read([scored[: asked.k] for scored in found])
+                ranked = self._rerank_shortlists(request.queries, ranked)
+            return self._read_hits([scored[: request.k] for scored in ranked])
 
     # The first stage
 
-    def _near(self, asked: Asked, wanted: int) -> list[Scored]:
+    def _find_near(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
         """The best `wanted` of what the approximate index finds."""
-        text = _nearest(self.table, self.columns, self._candidates(wanted), asked.where)
-        conditions = statements.values(asked.where)
-        found: list[Scored] = []
-        for first in range(0, len(asked.queries), _TOGETHER):
-            part = asked.queries[first : first + _TOGETHER]
-            cursors = [self._execute(text, [*conditions, self.columns.asked(query)]) for query in part]
-            found += [
-                self._scored(query[None], cursor.fetchall(), 0)[:wanted]
+        text = _nearest_statement(self.table, self.columns, self._candidate_count(wanted), request.where)
+        conditions = statements.condition_values(request.where)
+        ranked: list[ScoredIds] = []
+        for first in range(0, len(request.queries), _TOGETHER):
+            part = request.queries[first : first + _TOGETHER]
+            cursors = [self._execute(text, [*conditions, self.columns.format_query(query)]) for query in part]
+            ranked += [
+                self._score_rows(query[None], cursor.fetchall(), 0)[:wanted]
                 for query, cursor in zip(part, cursors, strict=True)
             ]
-        return found
+        return ranked
 
-    def _all(self, asked: Asked, wanted: int) -> list[Scored]:
+    def _find_all(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
         """The best `wanted` of all documents, which all queries share a pass over."""
-        columns, best = self.columns, [list[tuple[float, str]]() for _ in asked.queries]
-        cut = prefix(asked.queries, columns.about.stages[0].dimension)
-        for rows in self._passing(asked.where):
+        columns, best = self.columns, [list[tuple[float, str]]() for _ in request.queries]
+        cut = prefix(request.queries, columns.about.stages[0].dimension)
+        for rows in self._read_passing(request.where):
             rows.sort(reverse=True, key=lambda row: str(row[0]))  # code points are in the order of UTF-8's bytes
-            codes = columns.codes(0, [row[1:] for row in rows])
-            places, scores = top_k(cut, codes, wanted, columns.codecs[0].decode)
-            for query, (place, score) in enumerate(zip(places.tolist(), scores.tolist(), strict=True)):
-                new = [(each, rows[row][0]) for each, row in zip(score, place, strict=True)]
+            codes = columns.parse_codes(0, [row[1:] for row in rows])
+            rows_by_query, scores = top_k(cut, codes, wanted, columns.codecs[0].decode)
+            for query, (best_rows, values) in enumerate(zip(rows_by_query.tolist(), scores.tolist(), strict=True)):
+                new = [(value, rows[row][0]) for value, row in zip(values, best_rows, strict=True)]
                 best[query] = sorted(best[query] + new, reverse=True)[:wanted]
         return best
 
-    def _passing(self, where: tuple[Condition, ...]) -> Iterator[list[tuple[Any, ...]]]:
+    def _read_passing(self, where: tuple[Condition, ...]) -> Iterator[list[tuple[Any, ...]]]:
         """Ids and the first stage's columns of all documents that fulfil the conditions, some at a time."""
-        text = statements.everything(self.table, self.columns.needed(0), where)
-        self._execute(statements.declare(text), statements.values(where))
-        while rows := self._execute(statements.fetch(_READ)).fetchall():
+        text = statements.select_all(self.table, self.columns.needed_columns(0), where)
+        self._execute(statements.declare_cursor(text), statements.condition_values(where))
+        while rows := self._execute(statements.fetch_rows(_READ)).fetchall():
             yield rows
         self._execute(statements.DONE)
 
-    def _candidates(self, wanted: int) -> int:
+    def _candidate_count(self, wanted: int) -> int:
         """How many documents the approximate index is asked for."""
         return wanted * _SIGNS_MORE if self.columns.by_signs else wanted + _MORE
 
     # The second stage, and the texts
 
-    def _again(self, queries: NDArray[np.float32], found: Sequence[Scored]) -> list[Scored]:
+    def _rerank_shortlists(self, queries: NDArray[np.float32], shortlists: Sequence[ScoredIds]) -> list[ScoredIds]:
         """The shortlists, ranked by the second stage's codes."""
-        text = statements.some(self.table, self.columns.needed(1))
-        again: list[Scored] = []
-        for first in range(0, len(found), _TOGETHER):
-            part = range(first, min(first + _TOGETHER, len(found)))
-            cursors = [self._execute(text, [[each for _, each in found[row]]]) for row in part]
-            again += [
-                self._scored(queries[row][None], cursor.fetchall(), 1)
+        text = statements.select_ids(self.table, self.columns.needed_columns(1))
+        reranked: list[ScoredIds] = []
+        for first in range(0, len(shortlists), _TOGETHER):
+            part = range(first, min(first + _TOGETHER, len(shortlists)))
+            cursors = [self._execute(text, [[identifier for _, identifier in shortlists[row]]]) for row in part]
+            reranked += [
+                self._score_rows(queries[row][None], cursor.fetchall(), 1)
                 for row, cursor in zip(part, cursors, strict=True)
             ]
-        return again
+        return reranked
 
-    def _scored(self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int) -> Scored:
+    def _score_rows(self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int) -> ScoredIds:
         """Documents by a stage's codes, best first, of equal scores the greater id first."""
         if not rows:
             return []
         rows.sort(reverse=True, key=lambda row: str(row[0]))
-        codes = self.columns.codes(stage, [row[1:] for row in rows])
+        codes = self.columns.parse_codes(stage, [row[1:] for row in rows])
         cut = prefix(query, self.columns.about.stages[stage].dimension)
         places, scores = rerank(cut, codes, _all_rows(len(rows)), self.columns.codecs[stage].decode)
         return [(score, rows[row][0]) for row, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)]
 
-    def _read(self, found: Sequence[Scored]) -> list[list[Hit]]:
-        """The documents themselves."""
-        ids = sorted({each for scored in found for _, each in scored})
-        rows = self._execute(statements.some(self.table, ["text", "fields"]), [ids]).fetchall()
-        held = {each: (given(text), fields_given(fields)) for each, text, fields in rows}
-        return [[Hit(given(each), score, *held[each]) for score, each in scored] for scored in found]
+    def _read_hits(self, ranked: Sequence[ScoredIds]) -> list[list[Hit]]:
+        """Read the texts and fields of ranked documents."""
+        ids = sorted({identifier for scored in ranked for _, identifier in scored})
+        rows = self._execute(statements.select_ids(self.table, ["text", "fields"]), [ids]).fetchall()
+        documents = {identifier: (unescape_text(text), unescape_fields(fields)) for identifier, text, fields in rows}
+        return [
+            [Hit(unescape_text(identifier), score, *documents[identifier]) for score, identifier in scored]
+            for scored in ranked
+        ]
 
     # The connection
 
-    def _take_care(self, candidates: int) -> None:
-        """Have HNSW look at enough documents; the session keeps it."""
+    def _set_effort(self, candidates: int) -> None:
+        """Have HNSW look at enough documents; the session keeps the setting."""
         effort = str(min(max(candidates, _EFFORT), _MOST_EFFORT))
         if self._effort != effort:
             self._connection.execute(statements.EFFORT, [effort])
@@ -194,6 +197,6 @@ def _all_rows(count: int) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=64)
-def _nearest(table: str, columns: Columns, count: int, where: tuple[Condition, ...]) -> bytes:
-    """The statement, put together once."""
-    return statements.nearest(table, columns, count, where).as_bytes(None)
+def _nearest_statement(table: str, columns: Columns, count: int, where: tuple[Condition, ...]) -> bytes:
+    """The statement that asks the approximate index, put together once."""
+    return statements.select_nearest(table, columns, count, where).as_bytes(None)

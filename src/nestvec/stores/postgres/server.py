@@ -24,7 +24,7 @@ _SESSION = (
 )
 
 
-def place_of(url: str) -> str:
+def redact_url(url: str) -> str:
     """The URL as it may be shown.
 
     Args:
@@ -48,7 +48,7 @@ def place_of(url: str) -> str:
     return f"postgresql://{shown}{f'?host={host}' if host.startswith('/') else ''}"
 
 
-def connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+def open_connection(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     """A connection that begins a transaction only where it is told to.
 
     Args:
@@ -62,19 +62,19 @@ def connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     """
     wait = conninfo.conninfo_to_dict(url).get("connect_timeout") or _WAIT
     try:
-        found = psycopg.connect(url, autocommit=True, client_encoding="UTF8", connect_timeout=wait)
+        connection = psycopg.connect(url, autocommit=True, client_encoding="UTF8", connect_timeout=wait)
     except psycopg.OperationalError as error:
         raise InputError(
-            f"cannot be reached ({_first_line(error)})", "a PostgreSQL server", file=place_of(url)
+            f"cannot be reached ({_first_line(error)})", "a PostgreSQL server", file=redact_url(url)
         ) from None
     for setting in _SESSION:
         with suppress(psycopg.Error):  # an older server, or a system that has no such thing, is served less well
-            found.execute(setting)
-    return found
+            connection.execute(setting)
+    return connection
 
 
 @contextmanager
-def told(place: str) -> Iterator[None]:
+def translated_errors(place: str) -> Iterator[None]:
     """Turn what the server refuses into one message."""
     try:
         yield
@@ -90,7 +90,7 @@ def told(place: str) -> Iterator[None]:
         raise NestvecError(f"{place}: the server refused ({_first_line(error)})") from error
 
 
-def need_vectors(connection: psycopg.Connection[tuple[Any, ...]], place: str) -> None:
+def require_pgvector(connection: psycopg.Connection[tuple[Any, ...]], place: str) -> None:
     """Put up pgvector where it is not, and see that it is new enough.
 
     Args:
@@ -110,9 +110,9 @@ def need_vectors(connection: psycopg.Connection[tuple[Any, ...]], place: str) ->
             raise InputError("this role may not add pgvector", expected, file=place) from error
         except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
             raise InputError("the server has no pgvector", wanted, file=place) from error
-    found = connection.execute(version).fetchone()
-    if found is None or tuple(int(part) for part in found[0].split(".")[:2]) < _EXTENSION:
-        raise InputError(f"its pgvector is {found and found[0]}", wanted, file=place)
+    installed = connection.execute(version).fetchone()
+    if installed is None or tuple(int(part) for part in installed[0].split(".")[:2]) < _EXTENSION:
+        raise InputError(f"its pgvector is {installed and installed[0]}", wanted, file=place)
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 from psycopg import sql
 
-from nestvec.stores.postgres.copying import kept, number_written
+from nestvec.stores.postgres.copying import escape_text, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ def lock_key(name: str) -> int:
 
 def make_table(table: str, columns: Columns) -> sql.Composed:
     """The documents' table of a new index."""
-    own = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(n), _type(t)) for n, t in columns.types.items()]
+    own = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(n), _own_sql(t)) for n, t in columns.types.items()]
     fixed = sql.SQL('id text COLLATE "C" PRIMARY KEY, text text NOT NULL, fields jsonb NOT NULL')
     return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(table), sql.SQL(", ").join([fixed, *own]))
 
@@ -56,8 +56,8 @@ def keep_inline(table: str, columns: Columns) -> sql.Composed:
 
 def make_index(table: str, columns: Columns) -> sql.Composed:
     """The approximate index."""
-    search = columns.search
-    over = sql.SQL("({}) {}").format(_said(search.expression), _said(search.operators))
+    target = columns.index_target
+    over = sql.SQL("({}) {}").format(_own_sql(target.expression), _own_sql(target.operators))
     return sql.SQL("CREATE INDEX ON {} USING hnsw ({})").format(sql.Identifier(table), over)
 
 
@@ -76,7 +76,7 @@ COPY = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(_BATCH)
 EMPTY = sql.SQL("TRUNCATE {}").format(_BATCH)
 
 
-def merge(table: str, columns: Columns) -> sql.Composed:
+def merge_batch(table: str, columns: Columns) -> sql.Composed:
     """Put the batch into the table; what is there already and the same is left alone.
 
     They go in order of id, so that two writers of the same documents don't wait for each other in a circle.
@@ -99,54 +99,55 @@ def merge(table: str, columns: Columns) -> sql.Composed:
     )
 
 
-def delete(table: str) -> sql.Composed:
+def delete_ids(table: str) -> sql.Composed:
     """Remove documents by a list of ids."""
     return sql.SQL("DELETE FROM {} WHERE id = ANY(%s)").format(sql.Identifier(table))
 
 
-def nearest(table: str, columns: Columns, count: int, where: Sequence[Condition]) -> sql.Composed:
-    """Ids and first stage's columns that the approximate index finds; the query is the last parameter."""
-    search = columns.search
-    by = sql.SQL("{} {} %s::{}").format(_said(search.expression), _said(search.sign), _type(search.form))
-    some = everything(table, columns.needed(0), where)
+def select_nearest(table: str, columns: Columns, count: int, where: Sequence[Condition]) -> sql.Composed:
+    """Select the ids and first stage's columns that the approximate index finds; the query is the last parameter."""
+    target = columns.index_target
+    by = sql.SQL("{} {} %s::{}").format(_own_sql(target.expression), _own_sql(target.sign), _own_sql(target.form))
+    rows = select_all(table, columns.needed_columns(0), where)
     return sql.SQL("{} ORDER BY {} LIMIT {}").format(
-        some, by, sql.Literal(count)
+        rows, by, sql.Literal(count)
     )  # a parameter would mislead the planner
 
 
-def everything(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
-    """Ids and columns of all documents that fulfil the conditions."""
-    found = _select(table, names)
+def select_all(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
+    """Select the ids and columns of all documents that fulfil the conditions."""
+    rows = _select_columns(table, names)
     if not where:
-        return found
-    return sql.SQL("{} WHERE {}").format(found, sql.SQL(" AND ").join([_condition(each) for each in where]))
+        return rows
+    conditions = sql.SQL(" AND ").join([_condition_sql(condition) for condition in where])
+    return sql.SQL("{} WHERE {}").format(rows, conditions)
 
 
-def declare(text: sql.Composed) -> sql.Composed:
-    """Begin to read the rows of a statement."""
+def declare_cursor(text: sql.Composed) -> sql.Composed:
+    """Begin to read the rows of a statement, some at a time."""
     return sql.SQL("DECLARE nestvec_all NO SCROLL CURSOR FOR {}").format(text)
 
 
-def fetch(count: int) -> sql.Composed:
-    """Read some more of them."""
+def fetch_rows(count: int) -> sql.Composed:
+    """Read more rows of the cursor."""
     return sql.SQL("FETCH {} FROM nestvec_all").format(sql.Literal(count))
 
 
-def some(table: str, names: Sequence[str]) -> sql.Composed:
-    """Ids and columns of listed documents."""
-    return sql.SQL("{} WHERE id = ANY(%s)").format(_select(table, names))
+def select_ids(table: str, names: Sequence[str]) -> sql.Composed:
+    """Select columns of the documents whose ids are in the parameter."""
+    return sql.SQL("{} WHERE id = ANY(%s)").format(_select_columns(table, names))
 
 
-def values(where: Sequence[Condition]) -> list[str]:
+def condition_values(where: Sequence[Condition]) -> list[str]:
     """The parameters of conditions, in order."""
-    found = []
-    for each in where:
-        name = kept(each.name)
-        found += [name, *([] if each.number is None else [name, number_written(each.number)]), name, kept(each.value)]
-    return found
+    values = []
+    for condition in where:
+        name, number = escape_text(condition.name), condition.number
+        values += [name, *([] if number is None else [name, format_number(number)]), name, escape_text(condition.value)]
+    return values
 
 
-def _condition(condition: Condition) -> sql.Composed:
+def _condition_sql(condition: Condition) -> sql.Composed:
     """As `Condition.holds`: by the kind of what is there; CASE, as AND may be tried in any order."""
     sign = sql.SQL(_SIGNS[condition.sign])
     number = sql.SQL(
@@ -158,27 +159,22 @@ def _condition(condition: Condition) -> sql.Composed:
     ).format(number=number.format(sign), sign=sign)
 
 
-def _select(table: str, names: Sequence[str]) -> sql.Composed:
-    """Ids and columns."""
+def _select_columns(table: str, names: Sequence[str]) -> sql.Composed:
     wanted = sql.SQL(", ").join([sql.Identifier("id"), *(sql.Identifier(name) for name in names)])
     return sql.SQL("SELECT {} FROM {}").format(wanted, sql.Identifier(table))
 
 
-def _type(form: str) -> sql.SQL:
-    return _said(form)
-
-
-def _said(text: str) -> sql.SQL:
-    """SQL of our own, made of fixed words and whole numbers."""
+def _own_sql(text: str) -> sql.SQL:
+    """SQL of our own, made of fixed words and whole numbers: no user's text."""
     return sql.SQL(text)
 
 
-def count(table: str) -> sql.Composed:
-    """How many documents there are."""
+def count_rows(table: str) -> sql.Composed:
+    """Count the documents."""
     return sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
 
 
-def lock(how: str) -> sql.Composed:
+def take_lock(how: str) -> sql.Composed:
     """Take an advisory lock by one of PostgreSQL's functions."""
     return sql.SQL("SELECT {}(%s)").format(sql.Identifier(how))
 
@@ -189,6 +185,6 @@ IDS_SIZE = sql.SQL(_INDEXES + "indisprimary")
 VECTORS_SIZE = sql.SQL(_INDEXES + "NOT indisprimary")
 
 
-def quoted(table: str) -> str:
+def quote_table(table: str) -> str:
     """A table's name as a regclass is read."""
     return sql.Identifier(table).as_string(None)

@@ -30,9 +30,9 @@ from psycopg import errors
 
 from nestvec.stores.postgres import catalogue, statements
 from nestvec.stores.postgres.columns import Columns
-from nestvec.stores.postgres.copying import kept, rows_of
-from nestvec.stores.postgres.finding import Asked, Finder
-from nestvec.stores.postgres.server import connected, need_vectors, place_of, told
+from nestvec.stores.postgres.copying import copy_stream, escape_text
+from nestvec.stores.postgres.finding import Finder, SearchRequest
+from nestvec.stores.postgres.server import open_connection, redact_url, require_pgvector, translated_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,16 +71,16 @@ class PostgresStore:
         if not 0 < len(name.encode(errors="replace")) <= _NAME or not name.isprintable():
             raise InputError(f"an index cannot be named {name!r}", f"1 to {_NAME} bytes of printable text")
         self._url, self.name = url, name
-        self._place = f"{place_of(url)}, index {name!r}"
-        self._held = connected(url)
+        self._place = f"{redact_url(url)}, index {name!r}"
+        self._held = open_connection(url)
         self._finder: Finder | None = None
         self._alone = RLock()
 
     @property
     def about(self) -> About | None:
         """What it serves; None where nothing was built yet."""
-        with self._told():
-            entry = catalogue.find(self._connection(), self.name, self._place)
+        with self._one_at_a_time():
+            entry = catalogue.find_entry(self._connection(), self.name, self._place)
         return entry.columns.about if entry else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
@@ -95,22 +95,22 @@ class PostgresStore:
             InputError: another process builds this index, or the server lacks what is needed.
         """
         columns = Columns(about, tuple(codecs))
-        columns.check()
-        with self._told():
-            self._prepare()
-        with self._told(), self._connection().transaction():
-            self._lock("pg_advisory_xact_lock")
+        columns.check_width()
+        with self._one_at_a_time():
+            self._prepare_server()
+        with self._one_at_a_time(), self._connection().transaction():
+            self._take_lock("pg_advisory_xact_lock")
             for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):  # a build takes what it takes
-                self._set(limit, "0")
+                self._set_local(limit, "0")
             old = catalogue.find_table(self._connection(), self.name, self._place)
             readable = re.sub(r"[^a-z0-9_]", "_", self.name.lower())
             table = f"nestvec_{readable}_{secrets.token_hex(4)}"
             self._connection().execute(statements.make_table(table, columns))
             self._connection().execute(statements.keep_inline(table, columns))
             for batch in batches:
-                self._load(table, columns, batch)
+                self._load_batch(table, columns, batch)
             self._make_index(table, columns)
-            catalogue.save(self._connection(), catalogue.Entry(self.name, columns, table))
+            catalogue.save_entry(self._connection(), catalogue.Entry(self.name, columns, table))
             if old:
                 self._connection().execute(statements.drop_table(old))
         self._finder = None
@@ -118,9 +118,9 @@ class PostgresStore:
     def upsert(self, batches: Iterable[Batch]) -> None:
         """Add documents, and replace those whose id is there; see `Store`."""
         for batch in batches:
-            with self._told(), self._connection().transaction():
-                entry = self._writing()
-                self._load(entry.table, entry.columns, batch)
+            with self._one_at_a_time(), self._connection().transaction():
+                entry = self._lock_for_writing()
+                self._load_batch(entry.table, entry.columns, batch)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; see `Store`.
@@ -131,9 +131,9 @@ class PostgresStore:
         Returns:
             How many were there.
         """
-        with self._told(), self._connection().transaction():
-            statement = statements.delete(self._writing().table)
-            parts = [[kept(each) for each in ids[at : at + _IDS]] for at in range(0, len(ids), _IDS)]
+        with self._one_at_a_time(), self._connection().transaction():
+            statement = statements.delete_ids(self._lock_for_writing().table)
+            parts = [list(map(escape_text, ids[at : at + _IDS])) for at in range(0, len(ids), _IDS)]
             return sum(self._connection().execute(statement, [part]).rowcount for part in parts)
 
     def search(
@@ -155,16 +155,16 @@ class PostgresStore:
         """
 
         def find(finder: Finder) -> list[list[Hit]]:
-            self._fits(finder.columns.about, queries)
-            return finder.find(Asked(queries, k, tuple(where)), exact) if len(queries) else []
+            self._check_width(finder.columns.about, queries)
+            return finder.find(SearchRequest(queries, k, tuple(where)), exact) if len(queries) else []
 
-        return self._reading(find)
+        return self._use_finder(find)
 
     def __len__(self) -> int:
         """How many documents there are."""
         if self.about is None:
             return 0
-        return self._reading(lambda finder: self._number(statements.count(finder.table)))
+        return self._use_finder(lambda finder: self._read_number(statements.count_rows(finder.table)))
 
     def size(self) -> int:
         """Bytes on disk: the table with its indexes."""
@@ -175,8 +175,10 @@ class PostgresStore:
         if self.about is None:
             return {}
         parts = {"table": statements.TABLE_SIZE, "ids": statements.IDS_SIZE, "vectors": statements.VECTORS_SIZE}
-        return self._reading(
-            lambda finder: {part: self._number(text, [statements.quoted(finder.table)]) for part, text in parts.items()}
+        return self._use_finder(
+            lambda finder: {
+                part: self._read_number(text, [statements.quote_table(finder.table)]) for part, text in parts.items()
+            }
         )
 
     def close(self) -> None:
@@ -185,102 +187,102 @@ class PostgresStore:
 
     # What is there
 
-    def _reading(self, work: Callable[[Finder], T]) -> T:
-        """Work on the index as it was last seen, and if another process has replaced it, on the new one."""
-        with self._told():
+    def _use_finder(self, work: Callable[[Finder], T]) -> T:
+        """Search the index as it was last seen or, if another process has replaced it, the new one."""
+        with self._one_at_a_time():
             self._connection()  # a new one drops what was seen by the old
-            finder = self._finder or self._find()
+            finder = self._finder or self._make_finder()
             try:
                 self._finder = finder
                 return work(finder)
             except errors.UndefinedTable:
-                self._finder = self._find()
+                self._finder = self._make_finder()
                 if self._finder.table == finder.table:
                     raise InputError("its documents are gone", "to be built again", file=self._place) from None
                 return work(self._finder)
 
-    def _find(self) -> Finder:
-        """For the index as it is now."""
-        entry = self._entry()
+    def _make_finder(self) -> Finder:
+        """A finder for the index as it is now."""
+        entry = self._require_entry()
         return Finder(self._connection(), entry.table, entry.columns)
 
-    def _entry(self) -> catalogue.Entry:
-        """What is said of the index now, which there must be."""
-        entry = catalogue.find(self._connection(), self.name, self._place)
+    def _require_entry(self) -> catalogue.Entry:
+        """The index's entry in the catalogue; refuses an index that is not there."""
+        entry = catalogue.find_entry(self._connection(), self.name, self._place)
         if entry is None:
             raise InputError("there is no such index", "one that was built", file=self._place)
         return entry
 
     # Writing
 
-    def _prepare(self) -> None:
+    def _prepare_server(self) -> None:
         """See that there is pgvector and a place for what indexes serve."""
         with self._connection().transaction():
             self._connection().execute("SELECT pg_advisory_xact_lock(%s)", [statements.lock_key("")])
-            need_vectors(self._connection(), self._place)
+            require_pgvector(self._connection(), self._place)
             self._connection().execute(statements.METADATA)
 
-    def _writing(self) -> catalogue.Entry:
-        """The index as it is now and stays while this transaction lasts."""
-        self._lock("pg_advisory_xact_lock_shared")
-        return self._entry()
+    def _lock_for_writing(self) -> catalogue.Entry:
+        """Keep the index as it is until the transaction ends, and give its entry."""
+        self._take_lock("pg_advisory_xact_lock_shared")
+        return self._require_entry()
 
-    def _lock(self, how: str) -> None:
+    def _take_lock(self, how: str) -> None:
         """Keep builders apart from each other and from writers until the transaction ends."""
-        self._set("lock_timeout", _PATIENCE)
-        self._connection().execute(statements.lock(how), [statements.lock_key(self.name)])
+        self._set_local("lock_timeout", _PATIENCE)
+        self._connection().execute(statements.take_lock(how), [statements.lock_key(self.name)])
         self._connection().execute("SET LOCAL lock_timeout TO DEFAULT")
 
-    def _load(self, table: str, columns: Columns, batch: Batch) -> None:
+    def _load_batch(self, table: str, columns: Columns, batch: Batch) -> None:
         """Put a batch into the table."""
         if not len(batch.ids):
             return
-        self._fits(columns.about, batch.vectors)
+        self._check_width(columns.about, batch.vectors)
         cursor = self._connection().cursor()
         cursor.execute(statements.make_batch(table))
         with cursor.copy(statements.COPY) as copy:
-            copy.write(rows_of(columns, batch))
-        cursor.execute(statements.merge(table, columns))
+            copy.write(copy_stream(columns, batch))
+        cursor.execute(statements.merge_batch(table, columns))
         cursor.execute(statements.EMPTY)
 
     def _make_index(self, table: str, columns: Columns) -> None:
         """Build the approximate index, in memory if the server can."""
-        count, connection = self._number(statements.count(table)), self._connection()
+        count, connection = self._read_number(statements.count_rows(table)), self._connection()
         graph = count * (_GRAPH + 4 * columns.about.stages[0].dimension) // 1024
-        allowed = self._number("SELECT setting::bigint FROM pg_settings WHERE name = 'maintenance_work_mem'")
-        self._set("maintenance_work_mem", f"{max(allowed, min(graph, _MEMORY))}kB")
+        allowed = self._read_number("SELECT setting::bigint FROM pg_settings WHERE name = 'maintenance_work_mem'")
+        self._set_local("maintenance_work_mem", f"{max(allowed, min(graph, _MEMORY))}kB")
         try:
             with connection.transaction():
                 connection.execute(statements.make_index(table, columns))
         except errors.DiskFull:  # or a container's shared memory, through which parallel workers build, is small
-            self._set("max_parallel_maintenance_workers", "0")
+            self._set_local("max_parallel_maintenance_workers", "0")
             connection.execute(statements.make_index(table, columns))
 
-    def _fits(self, about: About, vectors: NDArray[np.float32]) -> None:
+    def _check_width(self, about: About, vectors: NDArray[np.float32]) -> None:
         """Refuse vectors of another width."""
         if vectors.shape[1] != about.full_dimension:
-            found = f"holds vectors of {about.full_dimension} numbers, not of {vectors.shape[1]}"
-            raise InputError(found, f"those of system {about.system!r}", file=self._place)
+            problem = f"holds vectors of {about.full_dimension} numbers, not of {vectors.shape[1]}"
+            raise InputError(problem, f"those of system {about.system!r}", file=self._place)
 
     # The connection
 
     def _connection(self) -> Connection:
-        """The one that is open; a new one where the server has closed it."""
+        """The open connection; a new one where the server has closed it."""
         if self._held.closed:
-            self._held, self._finder = connected(self._url), None
+            self._held, self._finder = open_connection(self._url), None
         return self._held
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _one_at_a_time(self) -> Iterator[None]:
         """One thread at a time, as there is one connection; what the server refuses becomes one message."""
-        with self._alone, told(self._place):
+        with self._alone, translated_errors(self._place):
             yield
 
-    def _set(self, name: str, value: str) -> None:
-        """A setting until the transaction ends."""
+    def _set_local(self, name: str, value: str) -> None:
+        """Change a setting until the transaction ends."""
         self._connection().execute(statements.LOCAL, [name, value])
 
-    def _number(self, text: statements.Text | str, values: Sequence[object] = ()) -> int:
-        """What a statement counts."""
-        found = self._connection().execute(text, values).fetchone()
-        return int(found[0]) if found else 0
+    def _read_number(self, text: statements.Text | str, values: Sequence[object] = ()) -> int:
+        """The one number that a statement gives."""
+        row = self._connection().execute(text, values).fetchone()
+        return int(row[0]) if row else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from nestvec.report.drawing import INK, MUTED, PAPER, RULE, STYLES
+from nestvec.report.figure_style import INK, MUTED, PAPER, RULE, STYLES
 
 _DROPPED = {"metadata", "style"}  # who drew it, and a default that the page's own style sheet gives
 _KEPT_OF_ROOT = "viewBox"  # the page decides how wide a drawing is
@@ -24,28 +24,29 @@ def page_svg(svg: str, name: str) -> str:
     root = ElementTree.fromstring(svg)
     root.attrib = {_KEPT_OF_ROOT: root.attrib[_KEPT_OF_ROOT], "aria-hidden": "true", "focusable": "false"}
     for element in root.iter():
-        element.tag = _local(element.tag)
-        for child in [child for child in element if _local(child.tag) in _DROPPED]:
+        element.tag = _local_name(element.tag)
+        for child in [child for child in element if _local_name(child.tag) in _DROPPED]:
             element.remove(child)
-        element.attrib = {_local(key): _own(_local(key), value, name) for key, value in element.attrib.items()}
+        attributes = {_local_name(key): value for key, value in element.attrib.items()}
+        element.attrib = {key: _rewrite_value(key, value, name) for key, value in attributes.items()}
         if element.tag != "text":  # only indentation
             element.text = element.tail = None
         element.tail = None
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def page_colours() -> dict[str, str]:
+def colour_variables() -> dict[str, str]:
     """Drawn colour to the name of the page's CSS variable."""
     named = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"}
-    return named | {style.light: f"s{place}" for place, style in enumerate(STYLES)}
+    return named | {style.light: f"s{index}" for index, style in enumerate(STYLES)}
 
 
-def _local(name: str) -> str:
+def _local_name(name: str) -> str:
     """A tag or attribute without its namespace: HTML knows SVG's by heart."""
     return name.rpartition("}")[2]
 
 
-def _own(key: str, value: str, name: str) -> str:
+def _rewrite_value(key: str, value: str, name: str) -> str:
     """An attribute's value with ids, references, typeface and colours as the page needs them."""
     if key == "id":
         return f"{name}-{value}"
@@ -55,6 +56,6 @@ def _own(key: str, value: str, name: str) -> str:
         return value.replace(" \n", " ").strip()
     value = re.sub(r"url\(#", f"url(#{name}-", value)
     value = re.sub(r"font-family: [^;]*;\s*", "", value)
-    for colour, variable in page_colours().items():
+    for colour, variable in colour_variables().items():
         value = value.replace(colour, f"var(--{variable})")
     return value

@@ -1,6 +1,6 @@
 """How every figure looks and how it is saved: PNG for slides, SVG for the page.
 
-The drawings use a handful of named colours. The page replaces each in the SVG by a CSS variable (`svg.page_svg`), so
+The drawings use a handful of named colours. The page replaces each in the SVG by a CSS variable (`inline_svg.py`), so
 that the same drawing reads in light and in dark. Systems differ by colour, marker and line style, not by colour alone.
 """
 
@@ -90,8 +90,8 @@ _RC: Any = {
 }
 
 
-def draw(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path | None = None) -> str:
-    """Draw a figure.
+def draw_figure(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path | None = None) -> str:
+    """Draw a figure, and save it where a folder is given.
 
     Args:
         name: the figure's, from which the ids inside the SVG follow.
@@ -127,7 +127,7 @@ def draw(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path 
     return svg.getvalue()
 
 
-def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT, bottom: float = BOTTOM) -> None:
+def add_heading(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT, bottom: float = BOTTOM) -> None:
     """Put a title and legends above the axes, flush left, and give the axes what is left of the figure.
 
     Args:
@@ -138,7 +138,7 @@ def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT,
         bottom: inches that those of the horizontal axis need.
     """
     figure, (width, height) = cast("Figure", axes.get_figure()), SIZE
-    rows = [row for entries in legends for row in _lines(entries)]
+    rows = [row for entries in legends for row in _wrap_legend(entries)]
     height += LEGEND * max(0, len(rows) - LINES)
     figure.set_size_inches(width, height)
     figure.text(0, 1, title, va="top")
@@ -153,32 +153,32 @@ def head(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT,
     figure.subplots_adjust(left=left / width, right=1 - RIGHT / width, bottom=bottom / height, top=top)
 
 
-def _lines(entries: Sequence[Artist]) -> list[list[Artist]]:
+def _wrap_legend(entries: Sequence[Artist]) -> list[list[Artist]]:
     """The entries of a legend, as many to a line as the figure is wide."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     lines: list[list[Artist]] = []
     room, font = 0.0, FontProperties(size=TEXT)
-    for one in entries:
-        text = text_to_path.get_text_width_height_descent(str(one.get_label()), font, ismath=False)[0]
+    for item in entries:
+        text = text_to_path.get_text_width_height_descent(str(item.get_label()), font, ismath=False)[0]
         needed = text + (HANDLE + PAD + GAP) * TEXT
         if not lines or needed > room + GAP * TEXT:
             lines.append([])
             room = 72 * SIZE[0]
-        lines[-1].append(one)
+        lines[-1].append(item)
         room -= needed
     return lines
 
 
-def entry(label: str, **look: Any) -> Artist:  # noqa: ANN401 - matplotlib's own options
+def legend_line(label: str, **look: Any) -> Artist:  # noqa: ANN401 - matplotlib's own options
     """A legend entry for something drawn many times."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=label, **look)
 
 
-def patch(label: str, **look: Any) -> Artist:  # noqa: ANN401 - matplotlib's own options
+def legend_patch(label: str, **look: Any) -> Artist:  # noqa: ANN401 - matplotlib's own options
     """A legend entry for bars."""
     from matplotlib.patches import Patch
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nestvec.files import replacing, write_text
-from nestvec.report.drawing import MUTED, STYLES, draw, entry, head
-from nestvec.report.figures import style_places
-from nestvec.report.html import fill, number
+from nestvec.report.figure_style import MUTED, STYLES, add_heading, draw_figure, legend_line
+from nestvec.report.figures import style_indices
+from nestvec.report.formatting import number
+from nestvec.report.html import fill_template
+from nestvec.report.words import metric_label
 from nestvec.runs.schema import Measure
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-METRICS = {"recall@10": "recall@10", "mrr@10": "MRR@10", "ndcg@10": "nDCG@10"}
+METRICS = ("recall@10", "mrr@10", "ndcg@10")  # that were published
 _DRAWN = ("pretrained", "mnr", "matryoshka")
 _FIGURE = "recall_by_dimension"
 
@@ -29,15 +31,15 @@ def write_reproduction_page(facts: dict[str, Any], root: Path) -> None:
     """
     with replacing(root / "figures") as directory:
         directory.mkdir()
-        drawings = {_FIGURE: draw(_FIGURE, _truncation, facts, directory)}
-    told = {
+        drawings = {_FIGURE: draw_figure(_FIGURE, _draw_truncation, facts, directory)}
+    shown = {
         "facts": {**facts, "rows": [_with_measures(row) for row in facts["rows"]]},
-        "headline": headline(facts),
-        "metrics": METRICS,
-        "described": {_FIGURE: _described(facts)},
-        "places": style_places(_DRAWN),
+        "headline": reproduction_headline(facts),
+        "metrics": {metric: metric_label(metric) for metric in METRICS},
+        "alt_texts": {_FIGURE: _describe_truncation(facts)},
+        "styles": style_indices(_DRAWN),
     }
-    write_text(root / "reproduce.html", fill("reproduction.html.jinja", told, drawings))
+    write_text(root / "reproduce.html", fill_template("reproduction.html.jinja", shown, drawings))
 
 
 def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "ours": ours and {metric: Measure(**ours[metric]) for metric in METRICS}}
 
 
-def headline(facts: dict[str, Any]) -> str:
+def reproduction_headline(facts: dict[str, Any]) -> str:
     """What came out, in one sentence.
 
     Args:
@@ -67,13 +69,13 @@ def headline(facts: dict[str, Any]) -> str:
     )
 
 
-def _truncation(axes: Axes, facts: dict[str, Any]) -> None:
+def _draw_truncation(axes: Axes, facts: dict[str, Any]) -> None:
     """Recall@10 against the dimension: ours as lines, the published ones as hollow markers."""
-    places = style_places(_DRAWN)
+    styles = style_indices(_DRAWN)
     dimensions = sorted({row["dimension"] for row in facts["rows"] if row["system"] in _DRAWN})
     legends = []
     for system in _DRAWN:
-        style = STYLES[places[system]]
+        style = STYLES[styles[system]]
         rows = sorted((row for row in facts["rows"] if row["system"] == system), key=lambda row: row["dimension"])
         axes.plot(
             [row["dimension"] for row in rows], [row["published"]["recall@10"] for row in rows], linestyle=":",
@@ -87,16 +89,16 @@ def _truncation(axes: Axes, facts: dict[str, Any]) -> None:
             widths, [row["ours"]["recall@10"]["value"] for row in ours], linestyle=style.dash, color=style.light,
             marker=style.marker,
         )  # fmt: skip
-        legends.append(entry(system, color=style.light, marker=style.marker, linestyle=style.dash))
+        legends.append(legend_line(system, color=style.light, marker=style.marker, linestyle=style.dash))
     axes.set_xscale("log", base=2)
     axes.set_xticks(dimensions, labels=[str(dimension) for dimension in dimensions])
     axes.minorticks_off()
     axes.set_xlabel("dimensions (log scale), float32")
-    hollow = entry("as published", color=MUTED, marker="o", fillstyle="none", linestyle=":")
-    head(axes, f"recall@10, mean of n = {facts['counts']['test_queries']:,} test records", legends, [hollow])
+    hollow = legend_line("as published", color=MUTED, marker="o", fillstyle="none", linestyle=":")
+    add_heading(axes, f"recall@10, mean of n = {facts['counts']['test_queries']:,} test records", legends, [hollow])
 
 
-def _described(facts: dict[str, Any]) -> str:
+def _describe_truncation(facts: dict[str, Any]) -> str:
     """The figure in numbers, for people who do not see it."""
     sentences = []
     for row in facts["rows"]:

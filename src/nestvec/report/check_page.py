@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.files import write_text
 from nestvec.report.checked import Checked
-from nestvec.report.drawing import draw
-from nestvec.report.histogram import draw_grades
-from nestvec.report.html import count, fill, histogram, percent, plain
+from nestvec.report.figure_style import draw_figure
+from nestvec.report.formatting import count, percent, plain, pluralise
+from nestvec.report.grade_histogram import describe_grades, draw_grades
+from nestvec.report.html import fill_template
 from nestvec.runs.conform import conform
 
 if TYPE_CHECKING:
@@ -31,54 +32,48 @@ def write_check_page(facts: dict[str, Any], path: Path) -> None:
         path: where to.
     """
     checked = read_checked(facts)
-    drawings = {"grades": draw("grades", draw_grades, checked.grades)}
-    told = {
+    drawings = {"grades": draw_figure("grades", draw_grades, checked.grades)}
+    shown = {
         "checked": checked,
-        "headline": headline(checked),
-        "described": {"grades": histogram(checked.grades)},
-        "leaked": leaked(checked),
+        "headline": check_headline(checked),
+        "alt_texts": {"grades": describe_grades(checked.grades)},
+        "row_split_lines": row_split_lines(checked),
     }
-    write_text(path, fill("check.html.jinja", told, drawings))
+    write_text(path, fill_template("check.html.jinja", shown, drawings))
 
 
 def read_checked(facts: dict[str, Any]) -> Checked:
-    """The facts as types.
+    """Give the facts of a check their types.
 
     Args:
         facts: what `check.json` holds.
 
     Returns:
-        The same.
+        The same facts.
     """
     checked: Checked = conform(facts, Checked)
     return checked
 
 
-def headline(checked: Checked) -> str:
-    """What was found, in one sentence."""
+def check_headline(checked: Checked) -> str:
+    """The sizes of the data set, the grade from which a document is relevant, and how many warnings: one sentence."""
     sizes = [(checked.records, "record"), (checked.queries, "query"), (checked.documents, "document")]
-    whole = ", ".join(counted(number, word) for number, word in sizes)
-    warnings = f"; {counted(len(checked.warnings), 'warning')}" if checked.warnings else ""
-    return f"{whole}: {threshold(checked.grades)}{warnings}."
+    contents = ", ".join(pluralise(size, noun) for size, noun in sizes)
+    warnings = f"; {pluralise(len(checked.warnings), 'warning')}" if checked.warnings else ""
+    return f"{contents}: {explain_threshold(checked.grades)}{warnings}."
 
 
-def threshold(grades: Grades) -> str:
+def explain_threshold(grades: Grades) -> str:
     """From which grade on a document is relevant, and why."""
     return _THRESHOLDS[grades.threshold_source].format(plain(grades.threshold))
 
 
-def counted(number: int, word: str) -> str:
-    """A count with its noun."""
-    plural = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
-    return f"{count(number)} {word if number == 1 else plural}"
-
-
-def leaked(checked: Checked) -> list[tuple[str, list[str]]]:
-    """What a split by row would leak: a line per figure, in it a cell per way to compare texts."""
+def row_split_lines(checked: Checked) -> list[tuple[str, list[str]]]:
+    """The table of what a split by row would leak: each line a name and a cell for each way to compare texts."""
     ways = list(checked.row_split.values())
     lines = [(name, [percent(way.shares[name]) for way in ways]) for name in ways[0].shares]
     for kind in ways[0].recurring:
-        found = [way.recurring[kind] for way in ways]
-        cells = [f"{count(one.in_training)} of {count(one.test)}" for one in found]
+        texts = [way.recurring[kind] for way in ways]
+        cells = [f"{count(text.in_training)} of {count(text.test)}" for text in texts]
         lines.append((f"distinct test {kind} that are in training", cells))
     return lines

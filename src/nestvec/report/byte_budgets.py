@@ -23,30 +23,30 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Ways:
+class Shrinking:
     """One system made smaller in two ways: all dimensions with fewer bits, or full precision with fewer dimensions.
 
     Attributes:
         system: its name.
-        gains: per size that both ways reach, the first way's metric minus the second's.
+        gains: per size that both ways reach, the metric with fewer bits minus the metric with fewer dimensions.
     """
 
     system: str
     gains: dict[int, float]
 
     @property
-    def bits(self) -> int:
+    def bits_better(self) -> int:
         """At how many sizes fewer bits are better."""
         return sum(gain > 0 for gain in self.gains.values())
 
     @property
-    def dimensions(self) -> int:
+    def dimensions_better(self) -> int:
         """At how many sizes fewer dimensions are better."""
         return sum(gain < 0 for gain in self.gains.values())
 
 
-def budgets(content: Content, metric: str) -> tuple[Budget, ...]:
-    """What every size that was measured is best spent on, large before small.
+def best_by_size(content: Content, metric: str) -> tuple[Budget, ...]:
+    """Find what every size that was measured is best spent on, large before small.
 
     Args:
         content: the facts.
@@ -56,15 +56,15 @@ def budgets(content: Content, metric: str) -> tuple[Budget, ...]:
         A budget per size; sizes within 5 % of each other are one, the largest of them.
     """
     rows = [row for row in content.split("test") if row.bytes_per_vector]
-    systems = [name for name in content.systems if content.measured(name)]
+    own = {name: [row for row in rows if row.system == name] for name in content.systems if content.measured(name)}
     return tuple(
-        Budget(size, {name: _best([row for row in rows if row.system == name], size, metric) for name in systems})
-        for size in _sizes(rows)
+        Budget(size, {name: _best_within(rows, size, metric) for name, rows in own.items()})
+        for size in _distinct_sizes(rows)
     )
 
 
-def ways(content: Content, metric: str) -> tuple[Ways, ...]:
-    """Each system made smaller by fewer bits, and by fewer dimensions.
+def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinking, ...]:
+    """Make each system smaller by fewer bits, and by fewer dimensions, and compare both size by size.
 
     Args:
         content: the facts.
@@ -73,22 +73,22 @@ def ways(content: Content, metric: str) -> tuple[Ways, ...]:
     Returns:
         The systems of which both ways were measured, below their full size.
     """
-    found = []
+    shrinkings = []
     for system in content.systems:
         rows = [row for row in content.split("test") if row.system == system and row.bytes_per_vector]
         widest = max((row.dimension or 0 for row in rows), default=0)
         coded = [row for row in rows if row.dimension == widest and row.precision != content.before.precision]
         cut = [row for row in rows if row.dimension != widest and row.precision == content.before.precision]
         gains = {}
-        for size in _sizes(rows):
-            pair = _best(coded, size, metric), _best(cut, size, metric)
-            if pair[0] and pair[1]:
-                gains[size] = pair[0].metrics[metric].value - pair[1].metrics[metric].value
-        found += [Ways(system, gains)] if gains else []
-    return tuple(found)
+        for size in _distinct_sizes(rows):
+            fewer_bits, fewer_dimensions = _best_within(coded, size, metric), _best_within(cut, size, metric)
+            if fewer_bits and fewer_dimensions:
+                gains[size] = fewer_bits.metrics[metric].value - fewer_dimensions.metrics[metric].value
+        shrinkings += [Shrinking(system, gains)] if gains else []
+    return tuple(shrinkings)
 
 
-def _sizes(rows: Sequence[Row]) -> list[int]:
+def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
     """The sizes measured, falling; of those hardly apart the largest."""
     sizes: list[int] = []
     for size in sorted({row.bytes_per_vector or 0 for row in rows}, reverse=True):
@@ -97,7 +97,7 @@ def _sizes(rows: Sequence[Row]) -> list[int]:
     return sizes
 
 
-def _best(rows: Sequence[Row], size: int, metric: str) -> Row | None:
+def _best_within(rows: Sequence[Row], size: int, metric: str) -> Row | None:
     """The best row of at most so many bytes; of equally good ones the smallest."""
     within = [row for row in rows if (row.bytes_per_vector or 0) <= size]
     return max(within, key=lambda row: (row.metrics[metric].value, -(row.bytes_per_vector or 0)), default=None)

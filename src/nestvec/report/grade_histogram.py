@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.report.drawing import INK, MUTED, RELEVANT, entry, head, patch
+from nestvec.report.figure_style import INK, MUTED, RELEVANT, add_heading, legend_line, legend_patch
+from nestvec.report.formatting import count, grade_range, plain
 from nestvec.runs.schema import BINS
 
 if TYPE_CHECKING:
@@ -22,41 +23,48 @@ RARE = 0.01  # share of the records below which a level among many is drawn thin
 def draw_grades(axes: Axes, grades: Grades) -> None:
     """The grade histogram, relevant bars filled and the others hatched, with the threshold between them."""
     relevant, rest = [bar for bar in grades.bars if bar.relevant], [bar for bar in grades.bars if bar.rest]
-    common, widths = _common(grades), _widths(grades)
+    common, widths = _common_levels(grades), _bar_widths(grades)
     outline: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
-    axes.bar([_middle(bar) for bar in rest], [bar.rest for bar in rest], [widths[bar] for bar in rest], **outline)
+    axes.bar([_bar_middle(bar) for bar in rest], [bar.rest for bar in rest], [widths[bar] for bar in rest], **outline)
     solid: dict[str, Any] = {"color": RELEVANT, "bottom": [bar.rest for bar in relevant]}  # a bin cut in two has both
     heights = [bar.relevant for bar in relevant]
-    axes.bar([_middle(bar) for bar in relevant], heights, [widths[bar] for bar in relevant], **solid)
+    axes.bar([_bar_middle(bar) for bar in relevant], heights, [widths[bar] for bar in relevant], **solid)
     cut: dict[str, Any] = {"color": INK, "linestyle": (0, (4, 2)), "linewidth": 1.2}
     axes.axvline(grades.threshold, **cut)
-    entries = [patch("not relevant", **outline), patch("relevant", color=RELEVANT), entry("threshold", **cut)]
+    bars = [legend_patch("not relevant", **outline), legend_patch("relevant", color=RELEVANT)]
     more: list[list[Artist]] = []
     if (dip := grades.dip) is not None and dip.low is not None and dip.high is not None and dip.low < dip.high:
         band: dict[str, Any] = {"color": INK, "alpha": 0.12, "linewidth": 0}
         axes.axvspan(dip.low, dip.high, zorder=0, **band)
-        more.append([patch("threshold of 95 % of the resampled histograms", **band)])
+        more.append([legend_patch("threshold of 95 % of the resampled histograms", **band)])
     if 0 < len(common) <= TICKS:
         axes.set_xticks(common, labels=[f"{level:.4g}" for level in common])
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("grade")
-    head(axes, f"judged records, {sum(grades.counts):,} in all", entries, *more, left=0.62)
+    legend = [*bars, legend_line("threshold", **cut)]
+    add_heading(axes, f"judged records, {sum(grades.counts):,} in all", legend, *more, left=0.62)
 
 
-def _common(grades: Grades) -> list[float]:
+def describe_grades(grades: Grades) -> str:
+    """The histogram in words, one phrase per bar."""
+    bars = [f"{grade_range(bar.low, bar.high)}: {count(bar.relevant + bar.rest)}" for bar in grades.bars]
+    return f"Histogram of the grades. Records per grade: {', '.join(bars)}. The threshold is {plain(grades.threshold)}."
+
+
+def _common_levels(grades: Grades) -> list[float]:
     """The levels that hold records to speak of; all of them where there are few."""
     if len(grades.levels) <= TICKS:
         return list(grades.levels)
     whole = sum(grades.counts)
-    return [level for level, count in zip(grades.levels, grades.counts, strict=True) if count >= RARE * whole]
+    return [level for level, records in zip(grades.levels, grades.counts, strict=True) if records >= RARE * whole]
 
 
-def _widths(grades: Grades) -> dict[Bar, float]:
+def _bar_widths(grades: Grades) -> dict[Bar, float]:
     """How wide each bar is: no two bars that can be seen overlap, and none is too thin to be seen."""
     span = grades.highest - grades.lowest
     if grades.bars[0].low != grades.bars[0].high or span == 0:
         return dict.fromkeys(grades.bars, span / BINS or 0.5)
-    common = _common(grades)
+    common = _common_levels(grades)
     narrow, wide = (
         max(0.8 * float(np.diff(levels).min()), 0.01 * span) if len(levels) > 1 else 0.01 * span
         for levels in (grades.levels, common)
@@ -64,6 +72,5 @@ def _widths(grades: Grades) -> dict[Bar, float]:
     return {bar: wide if bar.low in common else narrow for bar in grades.bars}
 
 
-def _middle(bar: Bar) -> float:
-    """Where a bar stands."""
+def _bar_middle(bar: Bar) -> float:
     return (bar.low + bar.high) / 2

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.report.drawing import INK, MUTED, PAPER, STYLES, entry, head
-from nestvec.report.words import METRICS
+from nestvec.report.figure_style import INK, MUTED, PAPER, STYLES, add_heading, legend_line
+from nestvec.report.words import metric_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,58 +42,58 @@ def running_mean(losses: ArrayLike) -> NDArray[np.float64]:
     return means
 
 
-def relative(losses: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Losses and their running mean, both as shares of where the running mean begins; as they are where that is 0."""
+def relative_losses(losses: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Losses and their running mean, both divided by the first value of the mean; undivided where that is 0."""
     mean = running_mean(losses)
     start = mean[0] or 1.0
     return np.asarray(losses) / start, mean / start
 
 
-def draw_loss(axes: Axes, trainings: Sequence[Training], places: Mapping[str, int]) -> None:
+def draw_loss(axes: Axes, trainings: Sequence[Training], styles: Mapping[str, int]) -> None:
     """The loss at every step, light, with its running mean; each system's begins at 1."""
     entries: list[Artist] = []
     for training in trainings:
         if not training.losses:
             continue
-        style = STYLES[places[training.system]]
-        losses, mean = relative(training.losses)
-        axes.plot(*_outline(losses), color=style.light, alpha=0.4, linewidth=0.7)
-        shown = _thinned(len(mean))
-        [line] = axes.plot(shown + 1, mean[shown], color=style.light, linestyle=style.dash, label=training.system)
+        style = STYLES[styles[training.system]]
+        losses, mean = relative_losses(training.losses)
+        axes.plot(*_thin_outline(losses), color=style.light, alpha=0.4, linewidth=0.7)
+        chosen = _spread_evenly(len(mean))
+        [line] = axes.plot(chosen + 1, mean[chosen], color=style.light, linestyle=style.dash, label=training.system)
         entries.append(line)
     axes.set_ylim(bottom=0)
-    _steps(axes, trainings)
-    head(axes, "training loss, 1 where a system begins", entries)
+    _set_step_axis(axes, trainings)
+    add_heading(axes, "training loss, 1 where a system begins", entries)
 
 
-def draw_validation(axes: Axes, trainings: Sequence[Training], places: Mapping[str, int], metric: str) -> None:
+def draw_validation(axes: Axes, trainings: Sequence[Training], styles: Mapping[str, int], metric: str) -> None:
     """A metric by step at the widest and the narrowest point, with a ring on the step that was kept."""
     entries: list[Artist] = []
     for training in trainings:
-        style = STYLES[places[training.system]]
+        style = STYLES[styles[training.system]]
         look: dict[str, Any] = {"color": style.light, "marker": style.marker}
         for end, kind in zip(training.ends, _KINDS, strict=False):
             line = training.line(end, metric)
             axes.plot([step for step, _ in line], [value for _, value in line], **look, **kind)
-            kept = [value for step, value in line if step == training.best_step]
-            axes.plot([training.best_step] * len(kept), kept, markersize=13, zorder=4, **_RING)
+            kept_value = [value for step, value in line if step == training.best_step]
+            axes.plot([training.best_step] * len(kept_value), kept_value, markersize=13, zorder=4, **_RING)
         if training.ends:
-            entries.append(entry(training.system, linestyle="", **look))
+            entries.append(legend_line(training.system, linestyle="", **look))
     ends = dict.fromkeys(end for training in trainings for end in training.ends)
     kinds = [
-        entry(f"{end.dimension} dimensions", color=MUTED, marker="o", **kind)
+        legend_line(f"{end.dimension} dimensions", color=MUTED, marker="o", **kind)
         for end, kind in zip(ends, _KINDS, strict=False)
     ]
-    _steps(axes, trainings)
-    head(
+    _set_step_axis(axes, trainings)
+    add_heading(
         axes,
-        f"{METRICS[metric]} on validation, while training",
+        f"{metric_label(metric)} on validation, while training",
         entries,
-        [*kinds, entry("kept", markersize=10, **_RING)],
+        [*kinds, legend_line("kept", markersize=10, **_RING)],
     )
 
 
-def _steps(axes: Axes, trainings: Sequence[Training]) -> None:
+def _set_step_axis(axes: Axes, trainings: Sequence[Training]) -> None:
     """The steps as the horizontal axis, from the model as it came at 0: whole numbers, alike in every chart."""
     from matplotlib.ticker import MaxNLocator
 
@@ -104,16 +104,16 @@ def _steps(axes: Axes, trainings: Sequence[Training]) -> None:
     axes.set_xlabel("step")
 
 
-def _thinned(count: int) -> NDArray[np.int64]:
-    """Places of an even choice of at most `MOST` values, the first and the last among them."""
+def _spread_evenly(count: int) -> NDArray[np.int64]:
+    """Indices of at most `MOST` of so many values, evenly apart, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, MOST)).round().astype(np.int64))
 
 
-def _outline(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _thin_outline(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Steps and values of a line that looks the same: where there are many, the lowest and highest of each run."""
     steps = np.arange(len(values))
     if len(values) > MOST:
         runs = np.array_split(steps, MOST // 2)
-        chosen = [run[place] for run in runs for place in (values[run].argmin(), values[run].argmax())]
+        chosen = [run[index] for run in runs for index in (values[run].argmin(), values[run].argmax())]
         steps = np.unique(chosen)
     return steps + 1, values[steps]

@@ -1,0 +1,75 @@
+"""The page of a run: what is recommended, and the facts behind it in words and tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nestvec.evaluation.metrics import CONDENSED
+from nestvec.report.alt_texts import describe_figures
+from nestvec.report.byte_budgets import best_by_size, compare_bits_with_dimensions
+from nestvec.report.figures import styles_of_all
+from nestvec.report.formatting import count, describe_point, interval, number
+from nestvec.report.heatmap import figure_names, value_range
+from nestvec.report.html import fill_template
+from nestvec.report.words import metric_label
+from nestvec.runs.schema import METRICS
+
+if TYPE_CHECKING:
+    from nestvec.report.content import Content
+
+
+def render_run_page(content: Content, drawings: dict[str, str]) -> str:
+    """Write the report as one HTML file that loads nothing.
+
+    Args:
+        content: the facts.
+        drawings: figure name to SVG text, from `draw_figures`.
+
+    Returns:
+        The file's text.
+    """
+    facts = {
+        "content": content,
+        "headline": run_headline(content),
+        "styles": styles_of_all(content),
+        "alt_texts": describe_figures(content),
+        "metrics": METRICS,
+        "heat_maps": figure_names(content),
+        "map_range": value_range(content),
+        "budgets": best_by_size(content, content.recommendation.metric),
+        "shrinkings": compare_bits_with_dimensions(content, content.recommendation.metric),
+        "groups": group_metrics(content),
+    }
+    return fill_template("report.html.jinja", facts, drawings)
+
+
+def run_headline(content: Content) -> str:
+    """The recommendation in one sentence."""
+    chosen, recommendation = content.after, content.recommendation
+    label = metric_label(recommendation.metric)
+    if recommendation.point is None and content.within_gate:
+        return f"Do not ship: nothing within the limits that were set holds up on {label}."
+    if recommendation.point is None:
+        return f"Do not ship: nothing measured clearly beats both the pretrained model and BM25 on {label}."
+    size, full = chosen.bytes_per_vector, content.before.bytes_per_vector
+    instead = f" instead of {count(full)}" if size != full else ", as the pretrained model"
+    value = recommendation.test or chosen.metrics[recommendation.metric]
+    reached = f"{label} {number(value.value, 2)} {interval(value, 2)} on test"
+    return f"Ship {describe_point(chosen)}: {count(size)} bytes per vector{instead}, {reached}."
+
+
+def group_metrics(content: Content) -> dict[str, list[str]]:
+    """All metrics that the run measured, by where rankings are cut; what stands beside them says how far to trust it.
+
+    Args:
+        content: the facts.
+
+    Returns:
+        A group's name to its metrics, the share of judged places first, the condensed ones last.
+    """
+    groups: dict[str, list[str]] = {}
+    names = [name for name in content.before.metrics if all(name in row.metrics for row in content.full_width)]
+    for name in sorted(names, key=lambda name: (name.startswith(CONDENSED), not name.startswith("judged@"))):
+        cutoff = name.partition("@")[2]
+        groups.setdefault(f"first {cutoff}" if cutoff else "whole ranking", []).append(name)
+    return dict(sorted(groups.items(), key=lambda group: (len(group[0]), group[0])))
