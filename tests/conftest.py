@@ -8,9 +8,11 @@ import sys
 import warnings
 
 import pytest
+import torch
 from database import start_server
 from shared_runs import make_once
 from tables import rows, spoilt, write_csv
+from threadpoolctl import threadpool_limits
 from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
@@ -35,6 +37,11 @@ def minilm(minilm_folder):
 def tiny(tmp_path_factory):
     """The folder of a tiny MPNet: another architecture, tokenizer and width than MiniLM's."""
     return save_tiny_mpnet(tmp_path_factory.mktemp("models") / "tiny")
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as processors: one that takes more waits for the others
+    torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
 
 
 @pytest.fixture(scope="session")

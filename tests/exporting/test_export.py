@@ -80,7 +80,10 @@ def test_the_readmes_code_gives_the_evaluated_vectors_without_pytorch(system, to
 @pytest.mark.parametrize(
     ("system", "to", "weights"),
     [
-        ("pretrained", "onnx", "int8"), ("pretrained", "onnx", "int8-dynamic"), ("pretrained", "openvino", "int8"),
+        ("pretrained", "onnx", "int8-dynamic"),
+        # quantising all of MiniLM's layers by what they give for texts takes half a minute
+        pytest.param("pretrained", "onnx", "int8", marks=pytest.mark.slow),
+        pytest.param("pretrained", "openvino", "int8", marks=pytest.mark.slow),
         ("tiny", "onnx", "int8"), ("tiny", "onnx", "int8-dynamic"), ("tiny", "openvino", "int8"),
     ],
 )  # fmt: skip

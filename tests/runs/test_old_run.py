@@ -3,8 +3,8 @@
 Oracle: the files that 0.1.0 wrote, read here without the code under test: `results.json`, `per_query.parquet`,
 `runs/*.trec` and `data/*.parquet`.
 
-run_0_1_0.tar.xz was made from the sample (400 records, one epoch of `mnr`, two widths, three precisions, two stages) and
-a tiny model of random weights, `tiny`, which the run's config names by a relative path.
+run_0_1_0.tar.xz was made from the sample (400 records, one epoch of `mnr`, two widths, three precisions, two stages)
+and a tiny model of random weights, `tiny`, which the run's config names by a relative path.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ def measured(results, system, dimension, precision):
     """A point's mean on test."""
     point = (system, dimension, precision, "test")
     [row] = [
-        row
-        for row in results["surface"]
-        if (row["system"], row["dimension"], row["precision"], row["split"]) == point
+        row for row in results["surface"] if (row["system"], row["dimension"], row["precision"], row["split"]) == point
     ]
     return row["metrics"][METRIC]["value"]
 
@@ -76,7 +74,7 @@ def test_it_loads_with_its_results_and_its_decision(old, results):
 
 
 def test_the_report_shows_what_was_measured_and_asked(old, results):
-    page = write_report(nestvec.load_run(old).folder).read_text(encoding="utf-8")
+    page = write_report(nestvec.load_run(old)).read_text(encoding="utf-8")
     text = html.unescape(page)
     for dimension in (48, 24):
         assert f"{measured(results, 'mnr', dimension, 'float32'):.3f}" in text
