@@ -24,15 +24,15 @@ from transformers.trainer_utils import SaveStrategy
 
 from nestvec.data.sample import make_sample
 from nestvec.evaluation.metrics import Judgements
-from nestvec.models.load import quiet
+from nestvec.models.load import quiet_libraries
 from nestvec.settings import Settings
-from nestvec.training.batches import Collator, columns
+from nestvec.training.collator import Collator, sampler_columns
 from nestvec.training.examples import Examples, Texts
 from nestvec.training.job import Job
 from nestvec.training.losses import SCALE
-from nestvec.training.systems import SYSTEMS, objective
-from nestvec.training.tokens import tokenise
-from nestvec.training.train import _arguments
+from nestvec.training.systems import SYSTEMS, make_objective
+from nestvec.training.token_passes import tokenise_texts
+from nestvec.training.train import make_arguments
 from nestvec.training.trainer import Trainer, Watcher
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Bench:
         known = Judgements(query, document, np.full(len(query), 1000), (len(queries), len(documents)), 1000)
         examples = Examples(query, [[row] for row in document.tolist()], known, 1000)
         start = time.perf_counter()
-        tokens = tokenise(self.model, list(self.texts))
+        tokens = tokenise_texts(self.model, list(self.texts))
         self.tokenised = (time.perf_counter() - start) / len(document) * self.batch_size
         return Job("mnr", examples, self.texts, tokens, None, Settings(), (self.model.get_embedding_dimension() or 0,))
 
@@ -217,9 +217,9 @@ class Bench:
                 if isinstance(module, torch.nn.Dropout):
                     module.p = 0.0
         set_seed(seed)
-        arguments = _arguments(job, self.folder)
+        arguments = make_arguments(job, self.folder)
         arguments.max_steps, arguments.save_strategy = steps, SaveStrategy.NO
-        with quiet():
+        with quiet_libraries():
             trainer = (self._ours if variant.ours else self._stock)(job, model, arguments)
             trainer.record = Record()
             trainer.remove_callback(PrinterCallback)
@@ -244,14 +244,14 @@ class Bench:
 
     def _ours(self, job: Job, model: SentenceTransformer, arguments: Any) -> OurTrainer:  # noqa: ANN401
         """As `training.train` wires it, without validation."""
-        collator: Any = Collator(job.examples, job.tokens, len(job.texts.queries))
+        collator: Any = Collator(job.examples, job.tokens)
         return OurTrainer(
             job,
             model=model,
             args=arguments,
-            train_dataset=Dataset.from_dict(columns(job.examples, len(job.texts.queries))),
+            train_dataset=Dataset.from_dict(sampler_columns(job.examples)),
             data_collator=collator,
-            loss=objective(SYSTEMS[job.system], model, job.examples, job.dimensions, job.settings),
+            loss=make_objective(SYSTEMS[job.system], model, job.examples, job.dimensions, job.settings),
             callbacks=[Watcher(lambda _: None, threading.Event(), False)],
         )
 

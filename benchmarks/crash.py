@@ -45,9 +45,10 @@ LONGEST_WRITE = 0.5  # seconds after such a write began within which the kill fa
 CHILD = """
 import sys
 from contextlib import contextmanager
-from nestvec.cli import Terminal, main, measuring
+from nestvec.cli import main, options
+from nestvec.progress import Silent
 
-class Told(Terminal):
+class Told(Silent):
     @contextmanager
     def step(self, label, total):
         done = 0
@@ -58,7 +59,7 @@ class Told(Terminal):
         print(f"{label} 0/{total}", flush=True)
         yield advance
 
-measuring.Terminal = Told
+options.make_reporter = lambda *_: Told()
 sys.argv = ["nestvec", *sys.argv[1:]]
 main()
 """

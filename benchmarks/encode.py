@@ -35,15 +35,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from _blocks import LENGTHS, write_texts
 
-from nestvec.data.load import load_records
-from nestvec.models.batches import reader_of
-from nestvec.models.compute import choose_compute, processors
+from nestvec.data.load_records import load_records
+from nestvec.models.compute import choose_compute, count_processors
 from nestvec.models.encoder import open_encoder
 from nestvec.models.find import find_model
-from nestvec.models.graph import default_prompt, input_names, write_onnx
-from nestvec.models.graph_encoder import GraphEncoder, opening
+from nestvec.models.graph_encoder import GraphEncoder, open_runtime
 from nestvec.models.load import load_model
+from nestvec.models.onnx_graph import default_prompt, input_names, write_onnx
 from nestvec.models.quantise import TEXTS, quantise_onnx, quantise_openvino
+from nestvec.models.token_batches import make_reader
 from nestvec.settings import DEFAULT_MODEL, DataSettings
 
 if TYPE_CHECKING:
@@ -87,17 +87,18 @@ def backends(model: SentenceTransformer, folder: Path, only: str) -> dict[str, E
         for name, compute in [*ways, ("onnx", "float32")]
         if only in f"{name} {compute}"
     }
-    reader = reader_of(model, input_names(model), default_prompt(model))
+    reader = make_reader(model, input_names(model), default_prompt(model))
     if reader is None:
         raise SystemExit("the model has no fast tokenizer")
-    feeds = [batch.inputs for text in texts_of(model, TEXTS, None, 99) for batch in reader.batches([text], 1)]
+    feeds = [batch.inputs for text in texts_of(model, TEXTS, None, 99) for batch in reader.make_batches([text], 1)]
     write_onnx(model, WIDTH, folder / "model.onnx")
     if only in "onnx int8":
         quantise_onnx(folder / "model.onnx", folder / "int8.onnx", feeds)
-        found["onnx int8"] = GraphEncoder(opening("onnx")(folder / "int8.onnx", "auto", "int8"), reader, WIDTH).encode
+        runtime = open_runtime("onnx", folder / "int8.onnx", "auto", "int8")
+        found["onnx int8"] = GraphEncoder(runtime, reader, WIDTH).encode
     if only in "openvino int8":
         quantise_openvino(folder / "model.onnx", folder / "int8.xml", feeds)
-        runtime = opening("openvino")(folder / "int8.xml", "auto", "int8")
+        runtime = open_runtime("openvino", folder / "int8.xml", "auto", "int8")
         found["openvino int8"] = GraphEncoder(runtime, reader, WIDTH).encode
     return found
 
@@ -138,7 +139,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     model = load_model(find_model(DEFAULT_MODEL))
     texts = texts_of(model, options.texts, options.data, options.seed)
     tokens = [len(ids) for ids in model.tokenizer(texts, truncation=True, max_length=256)["input_ids"]]
-    print(f"{processors()} processors; {len(texts)} texts, {np.mean(tokens):.0f} tokens each, {options.turns} turns")
+    print(
+        f"{count_processors()} processors; {len(texts)} texts, {np.mean(tokens):.0f} tokens each, {options.turns} turns"
+    )
     with tempfile.TemporaryDirectory(prefix="nestvec-encode-") as folder:
         stock: Encode = lambda part: np.asarray(model.encode(part, show_progress_bar=False))  # noqa: E731
         ways = {STOCK: stock, **backends(model, Path(folder), options.only)}
@@ -166,7 +169,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     for kind, target in TARGETS.items():
         print(f"best in {kind}: {best[kind]:.2f} times the library, wanted {target}")
     return {
-        "processors": processors(),
+        "processors": count_processors(),
         "texts": len(texts),
         "tokens": float(np.mean(tokens)),
         "best": best,
@@ -206,8 +209,8 @@ def kills(options: argparse.Namespace) -> dict[str, Any]:
 def _encoding(source: Path, out: Path) -> subprocess.Popen[bytes]:
     """A process that encodes, in a group of its own."""
     code = (
-        "import sys; from pathlib import Path; from nestvec import bulk; "
-        "bulk.encode(sys.argv[1], sys.argv[2], Path(sys.argv[3]), precision='int8', dimension=48, shard=20)"
+        "import sys; from pathlib import Path; from nestvec import encoding; "
+        "encoding.encode(sys.argv[1], sys.argv[2], Path(sys.argv[3]), precision='int8', dimension=48, shard=20)"
     )
     return subprocess.Popen([sys.executable, "-c", code, DEFAULT_MODEL, str(source), str(out)], start_new_session=True)
 

@@ -172,19 +172,21 @@ def child(folder: Path, side: str, whole: bool) -> None:
     """Run one side, and write its figures, seconds and peak memory to the folder."""
     import sentence_transformers  # noqa: F401 - both have it loaded before the clock starts
 
-    from nestvec.models.encode import encode
     from nestvec.models.find import find_model
     from nestvec.models.load import load_model
+    from nestvec.models.torch_encoder import open_torch
 
     texts = Texts(**json.loads((folder / "texts.json").read_text(encoding="utf-8")))
     stored = folder / "queries.npy", folder / "documents.npy"
-    model = load_model(find_model(DEFAULT_MODEL)) if whole else None
+    model = load_model(find_model(DEFAULT_MODEL)) if whole and side == "theirs" else None
     vectors = None if whole else tuple(np.load(path) for path in stored)
 
     def encoded() -> tuple[np.ndarray, np.ndarray]:
         if vectors is not None:
             return vectors[0], vectors[1]
-        made = encode(model, texts.queries), encode(model, texts.documents)  # type: ignore[arg-type]
+        folder = find_model(DEFAULT_MODEL)
+        encoder = open_torch(folder, folder.width, "float32")
+        made = encoder.encode(texts.queries), encoder.encode(texts.documents)
         for path, held in zip(stored, made, strict=True):
             np.save(path, held)
         return made

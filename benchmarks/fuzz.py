@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from mutations import bombs, inputs, outcome
+from mutations import broken_inputs, load_outcome, make_bombs
 
 
 def main() -> None:
@@ -27,12 +27,12 @@ def main() -> None:
     kept = Path(tempfile.mkdtemp(prefix="nestvec-fuzz-"))
     tally: Counter[str] = Counter()
     slowest = (0.0, "")
-    for number, (name, content) in enumerate(chain(inputs(seed, count), bombs())):
+    for number, (name, content) in enumerate(chain(broken_inputs(seed, count), make_bombs())):
         path = kept / name
         path.write_bytes(content)
         start = time.perf_counter()
         try:
-            result = outcome(path)
+            result = load_outcome(path)
         except BaseException as error:
             print(f"{name}: {type(error).__name__}: {error}")
             traceback.print_exc(limit=-4)

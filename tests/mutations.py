@@ -71,10 +71,10 @@ def repeat(rng: random.Random, content: bytes) -> bytes:
 def swap_fields(rng: random.Random, content: bytes) -> bytes:
     lines = content.split(b"\n")
     for _ in range(rng.randint(1, 5)):
-        place = rng.randrange(len(lines))
-        fields = lines[place].split(b",")
+        index = rng.randrange(len(lines))
+        fields = lines[index].split(b",")
         rng.shuffle(fields)
-        lines[place] = b",".join(fields)
+        lines[index] = b",".join(fields)
     return b"\n".join(lines)
 
 
@@ -86,14 +86,14 @@ def other_encoding(rng: random.Random, content: bytes) -> bytes:
 
 def absurd_number(rng: random.Random, content: bytes) -> bytes:
     lines = content.split(b"\n")
-    place = rng.randrange(len(lines))
-    lines[place] = lines[place].replace(b"3", rng.choice(_ABSURD).encode(), 1)
+    index = rng.randrange(len(lines))
+    lines[index] = lines[index].replace(b"3", rng.choice(_ABSURD).encode(), 1)
     return b"\n".join(lines)
 
 
 def quotes(rng: random.Random, content: bytes) -> bytes:
-    place = rng.randrange(len(content))
-    return content[:place] + rng.choice([b'"', b'""', b"'", b"\\", b"\r", b"\x00", b"\n\n"]) + content[place:]
+    index = rng.randrange(len(content))
+    return content[:index] + rng.choice([b'"', b'""', b"'", b"\\", b"\r", b"\x00", b"\n\n"]) + content[index:]
 
 
 def noise(rng: random.Random, content: bytes) -> bytes:
@@ -105,17 +105,17 @@ def deep(rng: random.Random, content: bytes) -> bytes:
 
 
 def other_header(rng: random.Random, content: bytes) -> bytes:
-    first, _, rest = content.partition(b"\n")
+    first, _, body = content.partition(b"\n")
     name = "".join(rng.choices(string.printable, k=rng.randint(0, 12))).encode()
     return (
-        rng.choice([name, first + b"," + name, first.upper(), first.replace(b"grade", b"grade,grade")]) + b"\n" + rest
+        rng.choice([name, first + b"," + name, first.upper(), first.replace(b"grade", b"grade,grade")]) + b"\n" + body
     )
 
 
 MUTATIONS = (flip_bytes, cut, repeat, swap_fields, other_encoding, absurd_number, quotes, noise, deep, other_header)
 
 
-def inputs(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
+def broken_inputs(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
     """`count` broken inputs as (file name, content); the packing is put on before or after the damage."""
     rng = random.Random(seed)
     table: list[dict[str, object]] = list(rows(queries=40, each=4))
@@ -127,7 +127,7 @@ def inputs(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
         yield f"{number}-{mutate.__name__}{form}{packing}", packed
 
 
-def bombs() -> Iterator[tuple[str, bytes]]:
+def make_bombs() -> Iterator[tuple[str, bytes]]:
     """Packed files of a few KiB that unpack to hundreds of MiB."""
     head, zeros = b"query,document,grade\n", b"a,b,1\n" * 60_000_000
     for packing in (".gz", ".zst"):
@@ -151,7 +151,7 @@ def at_most(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def outcome(path: Path) -> str:
+def load_outcome(path: Path) -> str:
     """`loaded`, or the message that a user would see; anything else is raised.
 
     Raises:

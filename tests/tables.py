@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nestvec.data.load import load_records
+from nestvec.data.load_records import load_records
 from nestvec.settings import DataSettings
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ def rows(queries: int = 60, each: int = 5) -> list[dict[str, Any]]:
     """`each` documents a query, graded 3, 3, 2, 1, 1; every seventh query shares its first one with the next query."""
     grades = (3, 3, 2, 1, 1)
 
-    def document(query: int, place: int) -> int:
-        return (query + (query % 7 == 0 and place == 0)) * each + place
+    def document(query: int, index: int) -> int:
+        return (query + (query % 7 == 0 and index == 0)) * each + index
 
     return [
         {
             "query": f"{THINGS[query % 10]} size {query}",
-            "document": f"{THINGS[document(query, place) // each % 10]} number {document(query, place)}",
-            "grade": grades[place % 5],
+            "document": f"{THINGS[document(query, index) // each % 10]} number {document(query, index)}",
+            "grade": grades[index % 5],
         }
         for query in range(queries)
-        for place in range(each)
+        for index in range(each)
     ]
 
 
@@ -49,7 +49,7 @@ def spoilt(queries: int = 60) -> list[dict[str, Any]]:
     table = rows(queries)
     table[1] = {**table[1], "document": "<script>window.pwned = 1</script> " + "rake " * 300}  # far too long
     table[3] = {**table[0], "query": f"  {table[0]['query'].upper()}", "grade": 1}  # the same query but for its form
-    words = " ".join(f"{thing} {place}" for place, thing in enumerate(THINGS))  # 20 words, so 19 of 21 are in both
+    words = " ".join(f"{thing} {index}" for index, thing in enumerate(THINGS))  # 20 words, so 19 of 21 are in both
     table[6]["document"], table[7]["document"] = f"{words} red", f"{words} blue"
     table[8]["document"] = f"{words} red!"  # the very same words
     table[11] = {**table[10], "grade": 1}  # judged again, otherwise
@@ -65,7 +65,7 @@ def load(path: Path | str, **options: Any) -> Records:
     return load_records(DataSettings(source=str(path), **options))
 
 
-def seen(records: Records) -> list[tuple[str, str, float]]:
+def as_triples(records: Records) -> list[tuple[str, str, float]]:
     """Records as (query, document, grade)."""
     return [
         (records.queries[query], records.documents[document], float(grade))

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 import nestvec
 from nestvec.cli import app
-from nestvec.data.columns import find_columns
+from nestvec.data.find_columns import find_columns
 from nestvec.data.readers import READERS
 from nestvec.data.streams import PACKED
 from nestvec.settings import CONFLICTS, PROTOCOLS, DataSettings, Settings
@@ -29,7 +28,6 @@ DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 COMMANDS = typer.main.get_command(app).commands
-OPTIONS = [option for option in COMMANDS["run"].params if option.param_type_name == "option"]
 
 
 def blocks(text, language):
@@ -64,20 +62,6 @@ def test_every_command_is_in_the_readme_and_has_help(command):
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"\bnestvec ([a-z]+) (?=\S*[-./A-Z])", README))))
 def test_the_readme_types_no_command_that_is_not_there(command):
     assert command in COMMANDS
-
-
-@pytest.fixture(scope="module")
-def help_of_run():
-    """What `nestvec run --help` prints, without colours."""
-    shown = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
-    assert shown.exit_code == 0
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown.output)
-
-
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.opts[0])
-def test_every_option_of_run_has_help_and_is_shown(option, help_of_run):
-    assert option.help
-    assert re.search(rf"{re.escape(option.opts[0])}\b(?!-)", help_of_run)
 
 
 def test_no_document_names_an_option_that_is_not_there():
@@ -315,7 +299,7 @@ def test_findings_explained_are_findings_made(row):
 
 
 def test_findings_made_while_reading_are_explained():
-    from nestvec.data.load import _NOTES
+    from nestvec.data.load_records import _NOTES
 
     explained = {row[0] for row in table(DATA, "finding")}
     assert explained >= {*_NOTES, "bad rows"}

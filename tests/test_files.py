@@ -19,7 +19,7 @@ from nestvec.runs.folder import LAYOUT, RunFolder, claim_folder
 from nestvec.settings import Settings
 
 
-def tree(root):
+def read_tree(root):
     """Every path below a folder with its content."""
     return {str(path.relative_to(root)): path.read_text() if path.is_file() else None for path in root.rglob("*")}
 
@@ -37,7 +37,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path):
         temporary.write_text("half")
         assert not path.exists()
         assert temporary.parent == path.parent  # the same file system, or renaming would copy
-    assert tree(tmp_path) == {"deep": None, "deep/file": "half"}
+    assert read_tree(tmp_path) == {"deep": None, "deep/file": "half"}
 
 
 @pytest.mark.parametrize("old", [None, "file", "folder"])
@@ -45,11 +45,11 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path):
 def test_nothing_is_left_when_the_block_raises(tmp_path, old, new):
     path = tmp_path / "place"
     write(path, old, "old")
-    before = tree(tmp_path)
+    before = read_tree(tmp_path)
     with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
         write(temporary, new, "half")
         raise KeyboardInterrupt
-    assert tree(tmp_path) == before
+    assert read_tree(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -60,17 +60,17 @@ def test_the_new_takes_the_place_of_the_old(tmp_path, old, new):
     write(path, old, "old")
     with replacing(path) as temporary:
         write(temporary, new, "new")
-    assert tree(tmp_path) == {"place": "new"} if new == "file" else {"place": None, "place/inside": "new"}
+    assert read_tree(tmp_path) == {"place": "new"} if new == "file" else {"place": None, "place/inside": "new"}
 
 
 @pytest.mark.parametrize("old", [None, "file", "folder"])
 def test_a_block_that_writes_nothing_keeps_the_old(tmp_path, old):
     path = tmp_path / "place"
     write(path, old, "old")
-    before = tree(tmp_path)
+    before = read_tree(tmp_path)
     with pytest.raises(FileNotFoundError), replacing(path):
         pass
-    assert tree(tmp_path) == before
+    assert read_tree(tmp_path) == before
 
 
 def test_what_this_process_left_behind_is_overwritten(tmp_path):
@@ -82,7 +82,7 @@ def test_what_this_process_left_behind_is_overwritten(tmp_path):
     with replacing(path) as temporary:
         assert not temporary.exists()
         temporary.write_text("y")
-    assert tree(tmp_path) == {"place": "y"}
+    assert read_tree(tmp_path) == {"place": "y"}
 
 
 def write(path, kind, text):
@@ -108,7 +108,7 @@ def test_what_json_cannot_hold_leaves_the_old_file(tmp_path, value):
     write_json(tmp_path / "x.json", 1)
     with pytest.raises((ValueError, TypeError)):
         write_json(tmp_path / "x.json", {"a": [value]})
-    assert tree(tmp_path) == {"x.json": "1\n"}
+    assert read_tree(tmp_path) == {"x.json": "1\n"}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"NaNs"])
@@ -168,11 +168,11 @@ def test_a_new_or_empty_folder_is_claimed(tmp_path):
 def test_the_same_settings_take_a_folder_up(tmp_path):
     claim_folder(tmp_path / "run", config(epochs=1))
     write_text(tmp_path / "run" / "results.json", "{}")
-    before = tree(tmp_path)
+    before = read_tree(tmp_path)
     assert claim_folder(tmp_path / "run", config(epochs=1)).root == tmp_path / "run"
     other_versions = config(epochs=1).replace('numpy = "', 'numpy = "0.')
     claim_folder(tmp_path / "run", other_versions)
-    assert tree(tmp_path) == before
+    assert read_tree(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -187,10 +187,10 @@ def test_the_same_settings_take_a_folder_up(tmp_path):
 def test_other_settings_are_refused_with_the_difference(tmp_path, first, second, shown):
     claim_folder(tmp_path / "run", config(**first))
     (tmp_path / "run" / ".results.json.1.tmp").write_text("half")
-    before = tree(tmp_path)
+    before = read_tree(tmp_path)
     with pytest.raises(InputError, match=f"run: was made with other settings: {shown}; expected .*--out"):
         claim_folder(tmp_path / "run", config(**second))
-    assert tree(tmp_path) == before
+    assert read_tree(tmp_path) == before
 
 
 def test_other_inputs_are_refused_with_the_difference(tmp_path):
@@ -203,7 +203,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
     root = tmp_path / "run"
     claim_folder(root, config())
     write_text(root / "runs" / "mnr.trec", "whole")
-    before = tree(root)
+    before = read_tree(root)
     for name in (
         ".config.toml.9.tmp",
         "runs/.bm25.trec.9.tmp",
@@ -213,7 +213,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("half")
     claim_folder(root, config())
-    assert tree(root) == {**before, "models": None}
+    assert read_tree(root) == {**before, "models": None}
 
 
 def test_a_file_in_the_way_is_refused(tmp_path):
@@ -222,14 +222,14 @@ def test_a_file_in_the_way_is_refused(tmp_path):
         claim_folder(tmp_path / "run", config())
     with pytest.raises(InputError, match="cannot be written"):
         claim_folder(tmp_path / "run" / "below", config())
-    assert tree(tmp_path) == {"run": "mine"}
+    assert read_tree(tmp_path) == {"run": "mine"}
 
 
 def test_foreign_files_are_refused_and_kept(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match="holds files that no run made; expected a new or empty folder"):
         claim_folder(tmp_path, config())
-    assert tree(tmp_path) == {"thesis.tex": "mine"}
+    assert read_tree(tmp_path) == {"thesis.tex": "mine"}
 
 
 @pytest.mark.parametrize("text", ["[server]\nport = 1\n", "epochs = 3\n", "no toml", 'a = "\\ud800"\n'])
@@ -237,7 +237,7 @@ def test_a_foreign_config_file_is_refused_and_kept(tmp_path, text):
     (tmp_path / "config.toml").write_text(text)
     with pytest.raises(InputError):
         claim_folder(tmp_path, config())
-    assert tree(tmp_path) == {"config.toml": text}
+    assert read_tree(tmp_path) == {"config.toml": text}
 
 
 @pytest.mark.parametrize("kind", ["a folder", "inputs that are no table"])
@@ -260,7 +260,7 @@ def test_a_full_disk_gives_one_message_and_leaves_what_was_there(tmp_path):
     write_text(tmp_path / "results.json", "old")
     with full_from(1000), pytest.raises(NestvecError, match=r"results.json cannot be written \(File too large\)"):
         write_text(tmp_path / "results.json", "new" * 1000)
-    assert tree(tmp_path) == {"results.json": "old"}
+    assert read_tree(tmp_path) == {"results.json": "old"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -11,15 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec.errors import InputError
-from nestvec.point import PRECISIONS
+from nestvec.point import PRECISIONS, VectorFormat
 from nestvec.runs.config import config_text, read_config
-from nestvec.settings import (
-    TRAINABLE,
-    Settings,
-    metrics,
-    parsed_stages,
-    sections,
-)
+from nestvec.settings import TRAINABLE, Settings, metric_names, parse_stages, sections
 
 NAMES = {entry.name for kind in sections().values() for entry in fields(kind)} | {"seed"}
 NAN, INF = float("nan"), float("inf")
@@ -114,6 +108,17 @@ def test_an_unknown_name_is_refused_and_the_known_ones_shown(name):
     assert str(caught.value).startswith(f"shop.toml: unknown setting {name!r}; expected one of accumulate, ")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("epoch", "epochs"), ("batchsize", "batch_size"), ("Batch-Sise", "batch_size"), ("Seed", "seed"), ("zzz", None)],
+)
+def test_an_unknown_name_that_is_close_to_a_known_one_is_answered_with_it(name, meant):
+    with pytest.raises(InputError) as caught:
+        Settings.from_flat({name: 3})
+    hint = "" if meant is None else f"; did you mean {meant!r}?"
+    assert str(caught.value).endswith(f"validation, warmup{hint}")
+
+
 def test_every_setting_has_one_owner_and_words_for_help():
     owners = [entry for kind in sections().values() for entry in fields(kind)]
     assert len({entry.name for entry in owners}) == len(owners)
@@ -132,7 +137,7 @@ def test_a_metric_at_a_cutoff_that_is_measured_can_decide():
 
 
 def test_two_stages_are_read():
-    assert parsed_stages("48.int8:384.float16") == ((48, "int8"), (384, "float16"))
+    assert parse_stages("48.int8:384.float16") == (VectorFormat(48, "int8"), VectorFormat(384, "float16"))
 
 
 def test_nothing_given_is_the_default_everywhere():
@@ -148,7 +153,7 @@ VALUES = {
     "compute": st.sampled_from(["auto", "float32", "bfloat16"]), "resamples": st.integers(100, 10**9),
     "systems": st.lists(st.sampled_from(TRAINABLE), min_size=1, unique=True),
     "precisions": st.lists(st.sampled_from(PRECISIONS), min_size=1, unique=True),
-    "dimensions": st.lists(st.integers(1, 10**5), min_size=1), "metric": st.sampled_from(metrics(())),
+    "dimensions": st.lists(st.integers(1, 10**5), min_size=1), "metric": st.sampled_from(metric_names(())),
     "margin": st.floats(1e-9, 0.999), "max_bytes": st.integers(1, 10**6), "min_recall": st.floats(1e-6, 1),
     "cutoffs": st.lists(st.integers(1, 100)), "shortlist": st.integers(100, 10**6), "bigger": st.just(""),
     "two_stage": st.lists(st.sampled_from(["48.int8:384.int8", "384.binary:384.float16"])),
@@ -160,18 +165,18 @@ OPTIONS = st.fixed_dictionaries({}, optional=VALUES)
 @settings(max_examples=200, deadline=None)
 @given(OPTIONS)
 def test_flat_is_read_back_to_an_equal_object(options):
-    made = Settings.from_flat(options)
-    assert Settings.from_flat(made.flat()) == made
-    assert {name: made.flat()[name] for name in options} == options
+    checked = Settings.from_flat(options)
+    assert Settings.from_flat(checked.flat()) == checked
+    assert {name: checked.flat()[name] for name in options} == options
 
 
 @settings(max_examples=100, deadline=None)
 @given(OPTIONS)
 def test_the_written_file_is_read_back_to_an_equal_object(tmp_path_factory, options):
-    made = Settings.from_flat(options)
+    checked = Settings.from_flat(options)
     path = tmp_path_factory.mktemp("config") / "config.toml"
-    path.write_text(config_text(made, {"source": "ab12"}), encoding="utf-8")
-    assert Settings.from_flat(read_config(path)) == made
+    path.write_text(config_text(checked, {"source": "ab12"}), encoding="utf-8")
+    assert Settings.from_flat(read_config(path)) == checked
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     assert content["inputs"] == {"source": "ab12"}
     assert {"python", "numpy", "nestvec"} <= set(content["versions"])

@@ -9,16 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nestvec.encoding import Encoded, encode
+    from nestvec.encoding.encode_file import Encoded, encode
     from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
-    from nestvec.exporting import Exported, export
+    from nestvec.exporting.export_model import Exported, export
     from nestvec.indexing.index import Index, build_index, open_index, search
+    from nestvec.indexing.settings import Columns
     from nestvec.pipeline.checking import Check, check
     from nestvec.pipeline.comparing import RunComparison, compare
     from nestvec.pipeline.reproducing import Reproduction, reproduce
     from nestvec.pipeline.run import evaluate, run
+    from nestvec.progress import ProgressEvent
     from nestvec.runs.run import Run, load_run
-    from nestvec.serving import serve
+    from nestvec.serving.options import ServingOptions
+    from nestvec.serving.server import serve
     from nestvec.settings import Settings
     from nestvec.tuning.study import Tuned, tune
 
@@ -26,6 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Check",
+    "Columns",
     "Encoded",
     "Exported",
     "GateClosedError",
@@ -33,9 +37,11 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "NestvecError",
+    "ProgressEvent",
     "Reproduction",
     "Run",
     "RunComparison",
+    "ServingOptions",
     "Settings",
     "Tuned",
     "__version__",
@@ -54,17 +60,20 @@ __all__ = [
     "tune",
 ]
 
-_HOMES = {
+_MODULES = {
     "encoding.encode_file": ("Encoded", "encode"),
     "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
     "exporting.export_model": ("Exported", "export"),
     "indexing.index": ("Index", "build_index", "open_index", "search"),
+    "indexing.settings": ("Columns",),
     "pipeline.checking": ("Check", "check"),
     "pipeline.comparing": ("RunComparison", "compare"),
     "pipeline.reproducing": ("Reproduction", "reproduce"),
     "pipeline.run": ("evaluate", "run"),
+    "progress": ("ProgressEvent",),
     "runs.run": ("Run", "load_run"),
-    "serving": ("serve",),
+    "serving.options": ("ServingOptions",),
+    "serving.server": ("serve",),
     "settings": ("Settings",),
     "tuning.study": ("Tuned", "tune"),
 }
@@ -72,7 +81,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for."""
-    for module, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"nestvec.{module}"), name)
     raise AttributeError(f"module 'nestvec' has no attribute {name!r}")

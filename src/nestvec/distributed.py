@@ -10,8 +10,8 @@ import os
 from typing import Any
 
 
-def count() -> int:
-    """How many processes share the work, as torchrun says."""
+def world_size() -> int:
+    """How many processes torchrun started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -20,39 +20,39 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def join() -> None:
+def join_processes() -> None:
     """Meet the other processes: NCCL where they have a GPU each, gloo otherwise; once is enough."""
-    if count() > 1:
+    if world_size() > 1:
         from accelerate import PartialState
 
         PartialState()
 
 
 def wait_for_all() -> None:
-    """Until every process is here."""
-    if count() > 1:
+    """Return when every process has called this."""
+    if world_size() > 1:
         from torch import distributed
 
         distributed.barrier()
 
 
-def agreed(value: Any) -> Any:  # noqa: ANN401 - whatever the first process holds
-    """What the first process holds; for facts, such as a file's presence, on which all must act alike."""
-    if count() == 1:
+def take_first_value(value: Any) -> Any:  # noqa: ANN401 - whatever the first process holds
+    """The first process's value, for facts such as a file's presence on which all processes must act alike."""
+    if world_size() == 1:
         return value
     from torch import distributed
 
-    held = [value]
-    distributed.broadcast_object_list(held)
-    return held[0]
+    values = [value]
+    distributed.broadcast_object_list(values)
+    return values[0]
 
 
-def any_of_them(value: bool) -> bool:
-    """Whether it is true in at least one process."""
-    if count() == 1:
+def any_process(value: bool) -> bool:
+    """Whether the value is true in at least one process."""
+    if world_size() == 1:
         return value
     from torch import distributed
 
-    held: list[bool] = [False] * count()
-    distributed.all_gather_object(held, value)
-    return any(held)
+    values: list[bool] = [False] * world_size()
+    distributed.all_gather_object(values, value)
+    return any(values)

@@ -19,7 +19,7 @@ class NestvecError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where in the user's input something is wrong; every part is optional.
 
     Attributes:
@@ -46,10 +46,10 @@ class InputError(NestvecError):
     """The user's input or settings are wrong: one message, no traceback.
 
     Args:
-        problem: what was found, in words; shown after the place.
+        problem: what was found, in words; shown after the location.
         expected: what would have been right.
         file: the file, folder or option at fault.
-        row: 1-based row, see `Place`.
+        row: 1-based row, see `Location`.
         column: the column's name.
     """
 
@@ -66,18 +66,18 @@ class InputError(NestvecError):
     ) -> None:
         self.problem = problem
         self.expected = expected
-        self.place = Place(None if file is None else str(file), row, column)
-        place = f"{self.place}: " if str(self.place) else ""
+        self.location = Location(None if file is None else str(file), row, column)
+        where = f"{self.location}: " if str(self.location) else ""
         wanted = f"; expected {expected}" if expected else ""
-        super().__init__(printable(f"{place}{problem}{wanted}"))
+        super().__init__(replace_unprintable(f"{where}{problem}{wanted}"))
 
-    def at(self, file: object) -> InputError:
-        """The same error with its file, for whoever raised it without knowing."""
-        return InputError(self.problem, self.expected, file=file, row=self.place.row, column=self.place.column)
+    def with_file(self, file: object) -> InputError:
+        """The same error with the file's name, for code that raised it without knowing the file."""
+        return InputError(self.problem, self.expected, file=file, row=self.location.row, column=self.location.column)
 
 
-def printable(text: str) -> str:
-    """One line that no terminal stumbles over: what quotes a user's data may hold anything."""
+def replace_unprintable(text: str) -> str:
+    """The text with a mark for every letter that a terminal cannot print: quoted user data may hold anything."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 

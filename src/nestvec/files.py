@@ -1,7 +1,7 @@
-"""The run's folder: where each file lies, how it is written, and which stages are done.
+"""Files that are written whole or not at all, JSON, and hashes.
 
-Everything is written to a temporary name beside its place and renamed, so that a reader never sees half a file and a
-killed run leaves nothing that looks finished. A stage is done when its marker exists; the marker is written last.
+Everything is written to a temporary name in the same folder and renamed, so that a reader never sees half a file and a
+killed process leaves nothing that looks finished.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, the quota, the 
 
 
 @contextmanager
-def full_disk(path: Path) -> Iterator[None]:
-    """One message where the disk is full.
+def explain_full_disk(path: Path) -> Iterator[None]:
+    """Give one message when the disk, the quota or the largest file size is reached.
 
     Args:
-        path: what is being written.
+        path: what the block writes.
 
     Yields:
         Nothing.
 
     Raises:
-        NestvecError: it is.
+        NestvecError: the block's writing failed for one of these reasons.
     """
     try:
         yield
@@ -55,7 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     remove(temporary)
     try:
-        with full_disk(path):
+        with explain_full_disk(path):
             yield temporary
             if path.is_dir() and temporary.exists():  # a folder cannot be renamed over one that has files
                 remove(path)
@@ -116,10 +116,13 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - anything JSON can hold
         raise InputError(f"is damaged: {error}", "JSON", file=path) from error
 
 
-def sha256(path: Path) -> str:
-    """The file's SHA-256 in hex; read in pieces, so any size is fine."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def sha256(*paths: Path) -> str:
+    """The SHA-256 in hex of files' bytes, one file after the other; files are read in pieces, so any size is fine."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()
 
 
 def remove(path: Path) -> None:

@@ -1,33 +1,277 @@
-"""How long work tells whoever waits for it: lines, and steps with a known number of units."""
+"""How long work is reported: bars in a terminal or a notebook, lines elsewhere, or calls of the user's own function.
+
+Library code gets a `Reporter`. Every reporter also logs its lines at INFO to the logger `nestvec.progress`, so that an
+application that configures logging has them without a bar.
+"""
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from importlib.util import find_spec
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from nestvec import distributed
+from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from rich.console import Console
+    from rich.progress import Progress as Bars  # `Progress` here is what `progress=` takes
 
+BEGIN_SECONDS = 1  # after which a step says that it is under way: shorter ones say only that they are done
+LINE_SECONDS = 30  # between the lines of a step where no bar can be drawn
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """What a callback is told.
+
+    Attributes:
+        label: of the step, such as `train mnr`; empty for a message between steps.
+        done: units of the step that are done; 0 when it begins.
+        total: units that the step has; 0 for a message.
+        message: a fact found on the way, such as how many records were read; None for a step's progress.
+    """
+
+    label: str
+    done: int
+    total: int
+    message: str | None = None
+
+
+@runtime_checkable
 class Reporter(Protocol):
-    """Who is told how the work goes on."""
+    """Takes what long work says about itself."""
 
     def say(self, text: str) -> None:
         """Take one line."""
 
     def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Open a step of `total` units; the block calls what it is given with the units done."""
+        """Open a step of `total` units; the block gets a function and calls it with the units newly done."""
 
 
 class Silent:
-    """A reporter for callers who don't want to hear."""
+    """Shows nothing: the log alone is told."""
 
     def say(self, text: str) -> None:
-        """Forget the line."""
+        """Log the line."""
+        _LOG.info("%s", text)
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Forget the step."""
-        del label, total
+        """Log the step's begin, and its end with the seconds that it took."""
+        start = time.monotonic()
+        _LOG.info("%s: begins, %d to do", label, total)
         yield lambda _: None
+        _LOG.info("%s: done in %s", label, format_duration(time.monotonic() - start))
+
+
+class CallbackReporter(Silent):
+    """Calls a function of the user's with every line and every advance.
+
+    Args:
+        callback: is called from the working thread; what it raises stops the work.
+    """
+
+    def __init__(self, callback: Callable[[ProgressEvent], None]) -> None:
+        self._callback = callback
+
+    def say(self, text: str) -> None:
+        """Pass the line on as a message."""
+        super().say(text)
+        self._callback(ProgressEvent("", 0, 0, text))
+
+    @contextmanager
+    def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Pass on that the step begins, and every advance."""
+        done = 0
+
+        def advance(units: int) -> None:
+            nonlocal done
+            done += units
+            self._callback(ProgressEvent(label, done, total))
+
+        with super().step(label, total):
+            self._callback(ProgressEvent(label, 0, total))
+            yield advance
+
+
+class LineReporter(Silent):
+    """Prints lines where no bar can be drawn: a step's begin, its end, and every 30 seconds how far it is.
+
+    Args:
+        console: where to print.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def say(self, text: str) -> None:
+        """Print the line."""
+        super().say(text)
+        self._print_line(text)
+
+    @contextmanager
+    def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Print lines from a thread of its own, so that a step that seldom advances is heard of, too."""
+        done, start, ended = 0, time.monotonic(), Event()
+
+        def advance(units: int) -> None:
+            nonlocal done
+            done += units
+
+        def print_until_end() -> None:
+            if ended.wait(BEGIN_SECONDS):
+                return
+            self._print_line(f"{label} …")
+            while not ended.wait(LINE_SECONDS):
+                self._print_line(f"{label}: {describe_progress(done, total, time.monotonic() - start)}")
+
+        printer = Thread(target=print_until_end, name=f"nestvec {label}", daemon=True)
+        with super().step(label, total):
+            printer.start()
+            try:
+                yield advance
+            finally:
+                ended.set()
+                printer.join()
+        self._print_line(f"{label}: done in {format_duration(time.monotonic() - start)}")
+
+    def _print_line(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+class BarReporter(Silent):
+    """Draws a bar with the time left for each step, and prints lines above it.
+
+    Args:
+        console: where to draw.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Bars | None = None  # while a step is open
+
+    def say(self, text: str) -> None:
+        """Print the line above the bars."""
+        super().say(text)
+        self._console.print(text, markup=False)
+
+    @contextmanager
+    def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Draw a bar; a step inside another one gets a bar below the other's."""
+        with super().step(label, total):
+            if self._bars is not None:
+                with _draw_bar(self._bars, label, total) as advance:
+                    yield advance
+                return
+            with _create_bars(self._console) as self._bars:
+                try:
+                    with _draw_bar(self._bars, label, total) as advance:
+                        yield advance
+                finally:
+                    self._bars = None
+
+
+Progress = bool | Callable[[ProgressEvent], None] | Reporter  # what `progress=` takes
+
+
+def make_reporter(progress: Progress = True, console: Console | None = None) -> Reporter:
+    """What `progress=` means to every function that takes it.
+
+    Args:
+        progress: True shows bars or lines on standard error; False shows nothing; a function is called with each event;
+            a reporter is itself.
+        console: where to show; None takes standard error.
+
+    Returns:
+        The reporter. Of several processes that share a run, only the first reports.
+
+    Raises:
+        InputError: `progress` is none of these.
+    """
+    if isinstance(progress, Reporter):
+        return progress
+    if progress is False or not distributed.is_first():
+        return Silent()
+    if callable(progress):
+        return CallbackReporter(progress)
+    if progress is not True:
+        raise InputError(f"progress is {progress!r}", "True, False, or a function that takes a ProgressEvent")
+    if console is None:
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False)
+    draws = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+    return BarReporter(console) if draws else LineReporter(console)
+
+
+def describe_progress(done: int, total: int, seconds: float) -> str:
+    """How far a step is, in words.
+
+    Args:
+        done: units done, 0 to `total`.
+        total: units to do.
+        seconds: since the step began.
+
+    Returns:
+        `120 of 400, 2 min 10 s left`; before the first unit is done, the time so far.
+    """
+    if not done and total == 1:
+        return f"under way for {format_duration(seconds)}"
+    if not done:
+        return f"0 of {total:,} after {format_duration(seconds)}"
+    return f"{done:,} of {total:,}, {format_duration(seconds / done * max(0, total - done))} left"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as a person says it: `0.3 s`, `42 s`, `2 min 10 s`, `1 h 05 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _create_bars(console: Console) -> Bars:
+    """Bars that are gone when their block ends."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+@contextmanager
+def _draw_bar(bars: Bars, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """One bar among them; the block gets what moves it on."""
+    task = bars.add_task(label, total=total)
+    try:
+        yield lambda units: bars.advance(task, units)
+    finally:
+        bars.remove_task(task)

@@ -1,25 +1,28 @@
 """Every setting of a run: one frozen dataclass per stage.
 
 The names are flat everywhere a person meets them (`--batch-size`, `batch_size = 16`); which stage owns a name is read
-off the dataclasses below. Checks that need no data are made here, before anything else happens.
+off the dataclasses below. A field holds its default, its words for `--help` and its check, so a new setting is one
+place. The checks need no data and are made before anything else happens.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from math import isfinite
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from difflib import get_close_matches
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nestvec.errors import InputError
-from nestvec.point import PRECISIONS
+from nestvec.point import PRECISIONS, VectorFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from dataclasses import Field
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded")
 MOST_NEGATIVES = 50  # mined per query
-_UP_TO_NEGATIVES = f"0 to {MOST_NEGATIVES}"
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
 PROTOCOLS = ("leak-free", "by-query", "published")
 CONFLICTS = ("mean", "max", "last", "error")
@@ -29,44 +32,112 @@ CUTOFF = 10  # always measured: what the report shows first
 DEPTH = 100  # documents of a ranking that are kept
 BIGGER_MODEL = "sentence-transformers/all-mpnet-base-v2"
 COMPUTE_TYPES = ("auto", "float32", "bfloat16")
+_KINDS: dict[str, tuple[Any, str]] = {  # what TOML gives for a field's type, and its name in messages
+    "int": (int, "a whole number"),
+    "float": (int | float, "a number"),
+    "str": (str, "text"),
+}
 
 
-def _option(default: Any, text: str) -> Any:  # noqa: ANN401 - whatever the field's own type is
-    """A field with the words that `--help` shows for it."""
-    return field(default=default, metadata={"help": text})
+class Check(NamedTuple):
+    """Which values a setting can have.
+
+    Attributes:
+        expected: the range in words.
+        holds: whether a value, which is never None, lies in it.
+    """
+
+    expected: str
+    holds: Callable[[Any], bool]
+
+
+def _at_least(least: int) -> Check:
+    return Check(f"{least} or more", lambda value: value >= least)
+
+
+def _one_of(names: tuple[str, ...]) -> Check:
+    return Check("one of " + ", ".join(names), lambda value: value in names)
+
+
+def _distinct(names: Iterable[str], fewest: int = 1) -> Check:
+    """Some of the names, each at most once."""
+    allowed = tuple(names)
+    return Check(
+        "each of these at most once: " + ", ".join(allowed),
+        lambda values: set(values) <= set(allowed) and len(set(values)) == len(values) >= fewest,
+    )
+
+
+_POSITIVE = Check("a number above 0", lambda value: 0 < value < inf)
+_SHARE = Check("a share from 0 to 1", lambda share: 0 <= share <= 1)
+_INNER_SHARE = Check("a share between 0 and 1", lambda share: 0 < share < 1)
+
+
+def option(
+    default: Any,  # noqa: ANN401 - whatever the field's type is
+    text: str,
+    check: Check | None = None,
+    *,
+    panel: str | None = None,
+    repeat: bool = False,
+) -> Any:  # noqa: ANN401
+    """A field of a settings dataclass that becomes an option of a command (`cli/options.py`).
+
+    Args:
+        default: the field's value where nothing is given.
+        text: what `--help` shows.
+        check: the values that the field can have; None, the value, is never checked.
+        panel: the heading in `--help` below which the option stands; None takes the heading of the dataclass.
+        repeat: whether the option of a tuple is given once for each item, in place of commas between them.
+
+    Returns:
+        The field.
+    """
+    shown = {"help": text, "check": check, "repeat": repeat}
+    return field(default=default, metadata=shown if panel is None else {**shown, "panel": panel})
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What to read."""  # also the heading in `--help`
+    """What to read."""
 
-    source: str = _option("sample", "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME.")
-    queries: str | None = _option(None, "A collection in three parts: the queries' file.")
-    corpus: str | None = _option(None, "The documents' file of such a collection.")
-    qrels: str | None = _option(None, "The judgements' file of such a collection: TREC's or BEIR's form.")
-    split: str | None = _option(None, "Which split of a data set from the hub (all).")
-    revision: str | None = _option(None, "Which revision of a data set from the hub (the newest, pinned in the run).")
-    query: str | None = _option(None, "Column with the query (found by its name).")
-    document: str | None = _option(
+    source: str = option("sample", "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME.")
+    queries: str | None = option(None, "A collection in three parts: the queries' file.")
+    corpus: str | None = option(None, "The documents' file of such a collection.")
+    qrels: str | None = option(None, "The judgements' file of such a collection: TREC's or BEIR's form.")
+    split: str | None = option(None, "Which split of a data set from the hub (all).")
+    revision: str | None = option(None, "Which revision of a data set from the hub (the newest, pinned in the run).")
+    query: str | None = option(None, "Column with the query (found by its name).")
+    document: str | None = option(
         None, "Column with the text, several (name,description) or a template ({name}. {brand})."
     )
-    grade: str | None = _option(None, "Column with the relevance grade (found by its name).")
-    document_id: str | None = _option(None, "Column that tells documents apart (their text does).")
-    split_column: str | None = _option(None, "Column with your own split: train, validation or test.")
-    max_records: int | None = _option(None, "Take a seeded subset of this many records.")
-    threshold: float | None = _option(None, "Relevant from this grade on (the dip of the grades' histogram).")
-    grade_range: tuple[float, ...] | None = _option(None, "Lowest and highest grade there can be: 1,3 (any).")
-    conflicts: str = _option("mean", "What counts when judgements differ: mean, max, last or error.")
-    on_bad_row: str = _option("stop", "What to do with a bad row: stop, or set-aside into data/rejected.parquet.")
+    grade: str | None = option(None, "Column with the relevance grade (found by its name).")
+    document_id: str | None = option(None, "Column that tells documents apart (their text does).")
+    split_column: str | None = option(None, "Column with your own split: train, validation or test.")
+    max_records: int | None = option(None, "Take a seeded subset of this many records.", _at_least(1))
+    threshold: float | None = option(
+        None, "Relevant from this grade on (the dip of the grades' histogram).", Check("a finite number", isfinite)
+    )
+    grade_range: tuple[float, ...] | None = option(
+        None,
+        "Lowest and highest grade there can be: 1,3 (any).",
+        Check("the lowest and the highest grade: 1,3", lambda ends: len(ends) == 2 and -inf < ends[0] < ends[1] < inf),
+    )
+    conflicts: str = option("mean", "What counts when judgements differ: mean, max, last or error.", _one_of(CONFLICTS))
+    on_bad_row: str = option(
+        "stop", "What to do with a bad row: stop, or set-aside into data/rejected.parquet.", _one_of(BAD_ROWS)
+    )
 
 
 @dataclass(frozen=True)
 class SplitSettings:
     """How to split."""
 
-    protocol: str = _option("leak-free", "leak-free, by-query, or published (by record, as the original experiment).")
-    validation: float = _option(0.1, "Share of the queries to choose on.")
-    test: float = _option(0.2, "Share of the queries to report on.")
+    protocol: str = option(
+        "leak-free", "leak-free, by-query, or published (by record, as the original experiment).", _one_of(PROTOCOLS)
+    )
+    validation: float = option(0.1, "Share of the queries to choose on.", _INNER_SHARE)
+    test: float = option(0.2, "Share of the queries to report on.", _INNER_SHARE)
 
 
 @dataclass(frozen=True)
@@ -74,24 +145,39 @@ class TrainingSettings:
     """How to train."""
 
     # The defaults were chosen on the validation splits of the sample and of real judgements.
-    model: str = _option(DEFAULT_MODEL, "The pretrained model: a folder or a name.")
-    model_sha256: str | None = _option(None, "What its model.safetensors must hash to.")
-    systems: tuple[str, ...] = _option(("mnr", "matryoshka"), "What to train: " + ", ".join(TRAINABLE) + ".")
-    epochs: int = _option(1, "Passes over the training pairs; 0 prepares and measures without training.")
-    batch_size: int = _option(16, "Pairs in a batch; each is the others' negative.")
-    learning_rate: float | None = _option(None, "Peak learning rate (5e-5, up to 1.5e-4 where there are few steps).")
-    warmup: float = _option(0.1, "Share of the steps that warm up.")
-    accumulate: int = _option(1, "Batches whose gradients make one step.")
-    compute: str = _option("auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.")
-    scale: float | None = _option(None, "What similarities are multiplied by before the softmax (20).")
-    dimension_weights: tuple[float, ...] | None = _option(
-        None, "What each width counts in a Matryoshka objective, widest first (1 each; graded: 1, 1/4, 1/16 …)."
+    model: str = option(DEFAULT_MODEL, "The pretrained model: a folder or a name.")
+    model_sha256: str | None = option(None, "What its model.safetensors must hash to.")
+    systems: tuple[str, ...] = option(
+        ("mnr", "matryoshka"), "What to train: " + ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE)
     )
-    validate_every: int | None = _option(
-        None, "Steps between validations and checkpoints (a third of all, 100 at least)."
+    epochs: int = option(1, "Passes over the training pairs; 0 prepares and measures without training.", _at_least(0))
+    batch_size: int = option(16, "Pairs in a batch; each is the others' negative.", _at_least(2))
+    learning_rate: float | None = option(
+        None, "Peak learning rate (5e-5, up to 1.5e-4 where there are few steps).", _POSITIVE
     )
-    patience: int = _option(0, "Validations without a gain after which to stop; 0 never stops.")
-    report_to: tuple[str, ...] = _option((), "Who else is told of the training: " + ", ".join(REPORTERS) + ".")
+    warmup: float = option(
+        0.1, "Share of the steps that warm up.", Check("a share from 0 up to 1", lambda share: 0 <= share < 1)
+    )
+    accumulate: int = option(1, "Batches whose gradients make one step.", _at_least(1))
+    compute: str = option(
+        "auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.", _one_of(COMPUTE_TYPES)
+    )
+    scale: float | None = option(None, "What similarities are multiplied by before the softmax (20).", _POSITIVE)
+    dimension_weights: tuple[float, ...] | None = option(
+        None,
+        "What each width counts in a Matryoshka objective, widest first (1 each; graded: 1, 1/4, 1/16 …).",
+        Check(
+            "numbers from 0 on, not all of them 0",
+            lambda weights: all(0 <= weight < inf for weight in weights) and any(weights),
+        ),
+    )
+    validate_every: int | None = option(
+        None, "Steps between validations and checkpoints (a third of all, 100 at least).", _at_least(1)
+    )
+    patience: int = option(0, "Validations without a gain after which to stop; 0 never stops.", _at_least(0))
+    report_to: tuple[str, ...] = option(
+        (), "Who else is told of the training: " + ", ".join(REPORTERS) + ".", _distinct(REPORTERS, fewest=0)
+    )
 
 
 @dataclass(frozen=True)
@@ -99,13 +185,29 @@ class GradedSettings:
     """How `graded` trains, besides."""
 
     # Each default was decided by an ablation on validation data: docs/training.md.
-    codes: tuple[str, ...] = _option((), "Precisions that the documents pass through while training.")
-    code_share: float = _option(0.5, "Share of the loss that is taken through them.")
-    distil: float = _option(0.0, "Weight of learning each width's similarities from the full width's.")
-    hard_negatives: int = _option(0, "Documents that nobody judged but the model ranks high, per row.")
-    negative_margin: float = _option(0.95, "Such a document's similarity, over the positive's, is at most this.")
-    mixing: tuple[float, ...] = _option(
-        (1.0, 0.75, 0.5, 0.0), "Shares of the tuned weights, the rest pretrained, to choose from on validation."
+    codes: tuple[str, ...] = option(
+        (), "Precisions that the documents pass through while training.", _distinct(PRECISIONS[1:], fewest=0)
+    )
+    code_share: float = option(0.5, "Share of the loss that is taken through them.", _SHARE)
+    distil: float = option(
+        0.0,
+        "Weight of learning each width's similarities from the full width's.",
+        Check("0 or more", lambda weight: 0 <= weight < inf),
+    )
+    hard_negatives: int = option(
+        0,
+        "Documents that nobody judged but the model ranks high, per row.",
+        Check(f"0 to {MOST_NEGATIVES}", lambda count: 0 <= count <= MOST_NEGATIVES),
+    )
+    negative_margin: float = option(
+        0.95,
+        "Such a document's similarity, over the positive's, is at most this.",
+        Check("a share above 0, at most 1", lambda share: 0 < share <= 1),
+    )
+    mixing: tuple[float, ...] = option(
+        (1.0, 0.75, 0.5, 0.0),
+        "Shares of the tuned weights, the rest pretrained, to choose from on validation.",
+        Check("shares from 0 to 1", lambda shares: len(shares) > 0 and all(map(_SHARE.holds, shares))),
     )
 
 
@@ -113,27 +215,43 @@ class GradedSettings:
 class EvaluationSettings:
     """What to measure."""
 
-    dimensions: tuple[int, ...] | None = _option(None, "Widths (the model's, and its 1/2, 1/4 and 1/8).")
-    precisions: tuple[str, ...] = _option(PRECISIONS, "How vectors are stored: " + ", ".join(PRECISIONS) + ".")
-    cutoffs: tuple[int, ...] = _option((1, 5, 10, 100), f"Where rankings are cut, up to {DEPTH}; {CUTOFF} always is.")
-    two_stage: tuple[str, ...] | None = _option(
+    dimensions: tuple[int, ...] | None = option(
+        None,
+        "Widths (the model's, and its 1/2, 1/4 and 1/8).",
+        Check("whole numbers from 1 to the model's width", lambda widths: len(widths) > 0 and min(widths) >= 1),
+    )
+    precisions: tuple[str, ...] = option(
+        PRECISIONS, "How vectors are stored: " + ", ".join(PRECISIONS) + ".", _distinct(PRECISIONS)
+    )
+    cutoffs: tuple[int, ...] = option(
+        (1, 5, 10, 100),
+        f"Where rankings are cut, up to {DEPTH}; {CUTOFF} always is.",
+        Check(f"whole numbers from 1 to {DEPTH}", lambda cutoffs: all(1 <= cutoff <= DEPTH for cutoff in cutoffs)),
+    )
+    two_stage: tuple[str, ...] | None = option(
         None,
         "Shortlist and re-ranking: 48.int8:384.int8 (the narrowest int8, and the widest binary, then the widest int8).",
     )
-    shortlist: int = _option(DEPTH, "Documents that the first of two stages hands on.")
-    models: tuple[str, ...] = _option((), "Other models to measure beside: folders or names.")
-    bigger: str = _option(BIGGER_MODEL, "A bigger pretrained model, measured if this machine has it; empty for none.")
-    resamples: int = _option(10_000, "Draws of the bootstrap and of the paired test.")
+    shortlist: int = option(DEPTH, "Documents that the first of two stages hands on.", _at_least(DEPTH))
+    models: tuple[str, ...] = option((), "Other models to measure beside: folders or names.")
+    bigger: str = option(BIGGER_MODEL, "A bigger pretrained model, measured if this machine has it; empty for none.")
+    resamples: int = option(10_000, "Draws of the bootstrap and of the paired test.", _at_least(100))
 
 
 @dataclass(frozen=True)
 class RecommendationSettings:
     """What counts as not worse."""
 
-    metric: str = _option("recall@10", "What the recommendation goes by.")
-    margin: float = _option(0.01, "How much of it may be lost.")
-    max_bytes: int | None = _option(None, "Recommend no vector of more bytes (any).")
-    min_recall: float | None = _option(None, "Recommend no vector with a lower recall@10 on validation (any).")
+    metric: str = option("recall@10", "What the recommendation goes by.")
+    margin: float = option(
+        0.01, "How much of it may be lost.", Check("a number between 0 and 1", lambda margin: 0 < margin < 1)
+    )
+    max_bytes: int | None = option(None, "Recommend no vector of more bytes (any).", _at_least(1))
+    min_recall: float | None = option(
+        None,
+        "Recommend no vector with a lower recall@10 on validation (any).",
+        Check("a share above 0", lambda recall: 0 < recall <= 1),
+    )
 
 
 @dataclass(frozen=True)
@@ -150,11 +268,20 @@ class Settings:
     graded: GradedSettings = field(default_factory=GradedSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     recommendation: RecommendationSettings = field(default_factory=RecommendationSettings)
-    seed: int = _option(42, "Decides split, order and draws.")
+    seed: int = option(42, "Decides split, order and draws.", Check("0 to 4294967295", lambda seed: 0 <= seed < 2**32))
 
     def __post_init__(self) -> None:
         """Check every range that can be checked without data."""
-        _check(self)
+        for section in (*(getattr(self, name) for name in sections()), self):
+            for entry in fields(section):
+                check, value = entry.metadata.get("check"), getattr(section, entry.name)
+                if check is not None and value is not None:
+                    _require(check.holds(value), entry.name, value, check.expected)
+        for text in self.evaluation.two_stage or ():
+            parse_stages(text)
+        split, metric, names = self.split, self.recommendation.metric, metric_names(self.evaluation.cutoffs)
+        _require(split.validation + split.test < 1, "test", split.test, "a share that leaves queries to train on")
+        _require(metric in names, "metric", metric, "one of " + ", ".join(names))
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any], where: str = "settings") -> Settings:
@@ -170,19 +297,18 @@ class Settings:
         Raises:
             InputError: an unknown name, a value of the wrong type or outside its range.
         """
-        known = {**_owners(), "seed": ""}
-        by_section: dict[str, dict[str, Any]] = {section: {} for section in sections()}
-        top: dict[str, Any] = {}
+        owners = _find_owners()
+        by_section: dict[str, dict[str, Any]] = defaultdict(dict)
         for given, value in values.items():
             if value is None:  # not given
                 continue
             name = given.replace("-", "_")
-            if name not in known:
-                raise InputError(f"unknown setting {given!r}", "one of " + ", ".join(sorted(known)), file=where)
-            target = by_section[known[name]] if known[name] else top
-            target[name] = _converted(name, value, where)
-        stages = {name: kind(**by_section[name]) for name, kind in sections().items()}
-        return cls(**stages, **top)
+            if name not in owners:
+                raise _unknown_setting(given, name, owners, where)
+            section, entry = owners[name]
+            by_section[section][name] = _convert(entry, value, where)
+        stages = {section: kind(**by_section[section]) for section, kind in sections().items()}
+        return cls(**stages, **by_section[""])
 
     def flat(self) -> dict[str, Any]:
         """Option names to values, without those that are None; what `from_flat` reads back to an equal object."""
@@ -197,167 +323,74 @@ class Settings:
         }
 
 
-def parsed_stages(text: str) -> tuple[tuple[int, str], tuple[int, str]]:
-    """Dimension and precision of two stages, from `48.int8:384.int8`.
+def parse_stages(text: str) -> tuple[VectorFormat, VectorFormat]:
+    """Read the two stages of a search from `48.int8:384.int8`.
 
     Args:
         text: as typed.
 
     Returns:
-        The shortlist's, and those of what ranks it.
+        The format that makes the shortlist, and the format that ranks it.
 
     Raises:
         InputError: it has another form.
     """
-    parts = [part.partition(".") for part in text.split(":")]
-    if len(parts) != 2 or not all(part[0].isdecimal() and int(part[0]) and part[2] in PRECISIONS for part in parts):
-        raise InputError(f"--two-stage is {text!r}", "two dimensions and precisions: 48.int8:384.int8")
-    (first, _, coarse), (second, _, fine) = parts
-    return (int(first), coarse), (int(second), fine)
+    try:
+        first, second = map(VectorFormat.parse, text.split(":"))
+    except ValueError as error:  # also of one part, or of three
+        raise InputError(f"--two-stage is {text!r}", "two dimensions and precisions: 48.int8:384.int8") from error
+    return first, second
+
+
+def metric_names(cutoffs: tuple[int, ...]) -> tuple[str, ...]:
+    """Names of the metrics that a recommendation can go by: every measure at every cutoff, and `map`."""
+    return (*(f"{measure}@{cutoff}" for cutoff in sorted({CUTOFF, *cutoffs}) for measure in MEASURES), "map")
 
 
 def sections() -> dict[str, Any]:
     """Stage name to its dataclass."""
-    return {
-        "data": DataSettings,
-        "split": SplitSettings,
-        "training": TrainingSettings,
-        "graded": GradedSettings,
-        "evaluation": EvaluationSettings,
-        "recommendation": RecommendationSettings,
-    }
+    return {entry.name: entry.default_factory for entry in fields(Settings) if entry.default_factory is not MISSING}
 
 
-def _owners() -> dict[str, str]:
-    """Setting name to the stage that owns it."""
-    return {entry.name: section for section, kind in sections().items() for entry in fields(kind)}
+def _find_owners() -> dict[str, tuple[str, Field[Any]]]:
+    """Setting name to its field and the stage that owns it; `seed` belongs to none."""
+    owners = {entry.name: (stage, entry) for stage, kind in sections().items() for entry in fields(kind)}
+    return owners | {entry.name: ("", entry) for entry in fields(Settings) if entry.name not in sections()}
 
 
-def _converted(name: str, value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML value is anything until checked
-    """The value in the setting's own type, as its dataclass states it."""
-    kinds = (*sections().values(), Settings)
-    stated = next(str(entry.type) for kind in kinds for entry in fields(kind) if entry.name == name)
+def _unknown_setting(given: str, name: str, known: Iterable[str], where: str) -> InputError:
+    close = get_close_matches(name.lower(), known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return InputError(f"unknown setting {given!r}", "one of " + ", ".join(sorted(known)) + hint, file=where)
+
+
+def _convert(entry: Field[Any], value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML value is anything until checked
+    """The value in the type that the setting's field states."""
+    stated = str(entry.type)
     if stated.startswith("tuple"):
-        return _as_list(name, value, {"int": int, "float": float, "str": str}[stated[6:].split(",")[0]], where)
-    if stated.startswith("int"):
-        kind, right = "a whole number", isinstance(value, int) and not isinstance(value, bool)
-    elif stated.startswith("float"):
-        kind, right = "a number", isinstance(value, int | float) and not isinstance(value, bool)
-        value = float(value) if right else value
-    else:
-        kind, right = "text", isinstance(value, str)
-    if not right:
-        raise InputError(f"{_flag(name)} is {value!r}", kind, file=where)
-    return value
+        return _convert_list(entry.name, value, stated.removeprefix("tuple[").partition(",")[0], where)
+    kind, expected = _KINDS[stated.partition(" ")[0]]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InputError(f"{_option_name(entry.name)} is {value!r}", expected, file=where)
+    return float(value) if stated.startswith("float") else value
 
 
-def _as_list(name: str, value: Any, kind: type, where: str) -> tuple[Any, ...]:  # noqa: ANN401 - see _converted
+def _convert_list(name: str, value: Any, kind: str, where: str) -> tuple[Any, ...]:  # noqa: ANN401 - see _convert
     """A comma-separated text or a list as a tuple of the setting's item type; an empty text holds nothing."""
     items = (value.split(",") if value else ()) if isinstance(value, str) else value
     try:
-        return tuple(kind(str(item).strip()) for item in items)
+        return tuple({"int": int, "float": float, "str": str}[kind](str(item).strip()) for item in items)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{_flag(name)} is {value!r}", f"{kind.__name__} values split by commas", file=where
-        ) from error
+        raise InputError(f"{_option_name(name)} is {value!r}", f"{kind} values split by commas", file=where) from error
 
 
-def _flag(name: str) -> str:
+def _option_name(name: str) -> str:
     """A setting as typed on the command line."""
     return "--" + name.replace("_", "-")
 
 
-def _check(settings: Settings) -> None:
-    """Raise InputError for the first value outside its range."""
-    for text in settings.evaluation.two_stage or ():
-        parsed_stages(text)
-    data, training, split, evaluation = settings.data, settings.training, settings.split, settings.evaluation
-    limits, rate = (settings.data.max_records, settings.data.threshold), training.learning_rate
-    graded, every, wishes = settings.graded, training.validate_every, settings.recommendation
-    checks: list[tuple[str, object, bool, str]] = [
-        ("max_records", limits[0], limits[0] is None or limits[0] >= 1, "1 or more"),
-        ("threshold", limits[1], limits[1] is None or isfinite(limits[1]), "a finite number"),
-        ("grade_range", data.grade_range, *_ascending(data.grade_range)),
-        ("conflicts", data.conflicts, data.conflicts in CONFLICTS, "one of " + ", ".join(CONFLICTS)),
-        ("on_bad_row", data.on_bad_row, data.on_bad_row in BAD_ROWS, "one of " + ", ".join(BAD_ROWS)),
-        ("protocol", split.protocol, split.protocol in PROTOCOLS, "one of " + ", ".join(PROTOCOLS)),
-        ("validation", split.validation, 0 < split.validation < 1, "a share between 0 and 1"),
-        ("test", split.test, 0 < split.test < 1, "a share between 0 and 1"),
-        ("test", split.test, split.validation + split.test < 1, "a share that leaves queries to train on"),
-        ("epochs", training.epochs, training.epochs >= 0, "0 or more"),
-        ("batch_size", training.batch_size, training.batch_size >= 2, "2 or more"),
-        ("learning_rate", rate, rate is None or 0 < rate < float("inf"), "a number above 0"),
-        ("warmup", training.warmup, 0 <= training.warmup < 1, "a share from 0 up to 1"),
-        ("compute", training.compute, training.compute in COMPUTE_TYPES, "one of " + ", ".join(COMPUTE_TYPES)),
-        ("accumulate", training.accumulate, training.accumulate >= 1, "1 or more"),
-        ("scale", training.scale, training.scale is None or 0 < training.scale < float("inf"), "a number above 0"),
-        ("dimension_weights", training.dimension_weights, *_weights(training.dimension_weights)),
-        ("validate_every", every, every is None or every >= 1, "1 or more"),
-        ("patience", training.patience, training.patience >= 0, "0 or more"),
-        ("report_to", training.report_to, *_known(training.report_to, tuple(REPORTERS), fewest=0)),
-        ("systems", training.systems, *_known(training.systems, TRAINABLE)),
-        ("codes", graded.codes, *_known(graded.codes, PRECISIONS[1:], fewest=0)),
-        ("code_share", graded.code_share, 0 <= graded.code_share <= 1, "a share from 0 to 1"),
-        ("distil", graded.distil, 0 <= graded.distil < float("inf"), "0 or more"),
-        ("hard_negatives", graded.hard_negatives, 0 <= graded.hard_negatives <= MOST_NEGATIVES, _UP_TO_NEGATIVES),
-        ("negative_margin", graded.negative_margin, 0 < graded.negative_margin <= 1, "a share above 0, at most 1"),
-        ("mixing", graded.mixing, *_shares(graded.mixing)),
-        ("precisions", evaluation.precisions, *_known(evaluation.precisions, PRECISIONS)),
-        ("dimensions", evaluation.dimensions, *_widths(evaluation.dimensions)),
-        ("resamples", evaluation.resamples, evaluation.resamples >= 100, "100 or more"),
-        ("cutoffs", evaluation.cutoffs, *_places(evaluation.cutoffs)),
-        ("shortlist", evaluation.shortlist, evaluation.shortlist >= DEPTH, f"{DEPTH} or more"),
-        (
-            "metric",
-            wishes.metric,
-            wishes.metric in metrics(evaluation.cutoffs),
-            "one of " + ", ".join(metrics(evaluation.cutoffs)),
-        ),
-        ("max_bytes", wishes.max_bytes, wishes.max_bytes is None or wishes.max_bytes >= 1, "1 or more"),
-        ("min_recall", wishes.min_recall, wishes.min_recall is None or 0 < wishes.min_recall <= 1, "a share above 0"),
-        ("margin", wishes.margin, 0 < wishes.margin < 1, "a number between 0 and 1"),
-        ("seed", settings.seed, 0 <= settings.seed < 2**32, "0 to 4294967295"),
-    ]
-    for name, value, right, wanted in checks:
-        if not right:
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-            raise InputError(f"{_flag(name)} is {shown}", wanted)
-
-
-def metrics(cutoffs: tuple[int, ...]) -> tuple[str, ...]:
-    """Names of the metrics that a recommendation can go by: every measure at every cutoff, and `map`."""
-    return (*(f"{measure}@{place}" for place in sorted({CUTOFF, *cutoffs}) for measure in MEASURES), "map")
-
-
-def _places(cutoffs: tuple[int, ...]) -> tuple[bool, str]:
-    """Whether rankings can be cut there."""
-    return all(1 <= place <= DEPTH for place in cutoffs), f"whole numbers from 1 to {DEPTH}"
-
-
-def _known(values: tuple[str, ...], allowed: tuple[str, ...], fewest: int = 1) -> tuple[bool, str]:
-    """Whether all values are allowed, none is there twice and enough are there, and what is."""
-    right = set(values) <= set(allowed) and len(set(values)) == len(values) >= fewest
-    return right, "each of these at most once: " + ", ".join(allowed)
-
-
-def _ascending(ends: tuple[float, ...] | None) -> tuple[bool, str]:
-    """Whether a range has two ends in order."""
-    right = ends is None or (len(ends) == 2 and ends[0] < ends[1] and all(map(isfinite, ends)))
-    return right, "the lowest and the highest grade: 1,3"
-
-
-def _weights(weights: tuple[float, ...] | None) -> tuple[bool, str]:
-    """Whether these can be weights; their number is checked when the widths are known."""
-    right = weights is None or (all(0 <= weight < float("inf") for weight in weights) and any(weights))
-    return right, "numbers from 0 on, not all of them 0"
-
-
-def _shares(mixing: tuple[float, ...]) -> tuple[bool, str]:
-    """Whether all are shares."""
-    return len(mixing) > 0 and all(0 <= share <= 1 for share in mixing), "shares from 0 to 1"
-
-
-def _widths(dimensions: tuple[int, ...] | None) -> tuple[bool, str]:
-    """Whether the dimensions can be widths; the upper end is checked when the model is known."""
-    right = dimensions is None or (len(dimensions) > 0 and all(width >= 1 for width in dimensions))
-    return right, "whole numbers from 1 to the model's width"
+def _require(right: bool, name: str, value: Any, expected: str) -> None:  # noqa: ANN401 - of any setting
+    """Raise InputError unless a setting's value is right."""
+    if not right:
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+        raise InputError(f"{_option_name(name)} is {shown}", expected)

@@ -81,7 +81,7 @@ def test_data_cannot_steer_the_terminal(found):
 
 
 def test_the_example_of_the_documents():
-    document = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    document = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
     [shown] = re.findall(r"On the sample it prints:\n\n```text\n(.*?)```", document, re.DOTALL)
     assert printed(nestvec.check("sample"), width=80) == shown
 

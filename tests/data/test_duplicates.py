@@ -14,15 +14,15 @@ def test_near_duplicates_against_all_pairs():
     texts = [" ".join(map(str, rng.choice(60, 30, replace=False))) for _ in range(60)]
     for text in texts[:30]:  # some words of each replaced, from none to all
         words = text.split()
-        for place in rng.choice(30, rng.integers(0, 6), replace=False):
-            words[place] = f"x{place}"
+        for index in rng.choice(30, rng.integers(0, 6), replace=False):
+            words[index] = f"x{index}"
         texts.append(" ".join(reversed(words)))
     sets = [set(text.split()) for text in texts]
     near = [(a, b) for a, b in combinations(range(90), 2) if len(sets[a] & sets[b]) >= 0.9 * len(sets[a] | sets[b])]
-    found = find_near_duplicates(texts)
+    duplicates = find_near_duplicates(texts)
     assert 0 < len(near) < 30
-    assert found["documents"] == len({row for pair in near for row in pair}) == 2 * found["groups"]
-    assert {tuple(sorted(group)) for group in found["examples"]} <= {
+    assert duplicates["documents"] == len({row for pair in near for row in pair}) == 2 * duplicates["groups"]
+    assert {tuple(sorted(group)) for group in duplicates["examples"]} <= {
         tuple(sorted((texts[a], texts[b]))) for a, b in near
     }
 

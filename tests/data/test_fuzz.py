@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mutations import inputs, outcome
+from mutations import broken_inputs, load_outcome
 
 FAILED_ONCE = Path(__file__).parent / "failed_once"  # inputs that once got through, kept
 
 
 def test_broken_inputs_load_or_end_with_one_line(tmp_path):
     counts = {"loaded": 0, "refused": 0}
-    for name, content in inputs(seed=20_261_124, count=1500):
+    for name, content in broken_inputs(seed=20_261_124, count=1500):
         path = tmp_path / name
         path.write_bytes(content)
-        counts["loaded" if outcome(path) == "loaded" else "refused"] += 1
+        counts["loaded" if load_outcome(path) == "loaded" else "refused"] += 1
         path.unlink()
     assert counts["loaded"] > 50  # some damage is harmless
     assert counts["refused"] > 500
@@ -26,4 +26,4 @@ def test_broken_inputs_load_or_end_with_one_line(tmp_path):
     "path", sorted(FAILED_ONCE.iterdir()) if FAILED_ONCE.is_dir() else [], ids=lambda path: path.name
 )
 def test_what_failed_once_is_refused(path):
-    assert outcome(path)
+    assert load_outcome(path)

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tables import load, rows, seen, write_csv
+from tables import as_triples, load, rows, write_csv
 
-from nestvec.data.load import load_records
+from nestvec.data.load_records import load_records
 from nestvec.data.records import save_records
 from nestvec.errors import InputError
 from nestvec.settings import DataSettings
@@ -32,7 +32,7 @@ def written(request, tmp_path):
 
 
 def test_every_format_reads_the_same(written):
-    assert seen(load(written)) == [(row["query"], row["document"], float(row["grade"])) for row in rows()]
+    assert as_triples(load(written)) == [(row["query"], row["document"], float(row["grade"])) for row in rows()]
 
 
 def test_difficult_csv_reads_as_python_reads_it(tmp_path):
@@ -41,7 +41,7 @@ def test_difficult_csv_reads_as_python_reads_it(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
     with path.open(newline="", encoding="utf-8-sig") as stream:
         expected = list(csv.DictReader(stream))
-    assert [record[:2] for record in seen(load(path))] == [
+    assert [record[:2] for record in as_triples(load(path))] == [
         (row["query"], " ".join(row["document"].split())) for row in expected
     ]
 
@@ -52,7 +52,7 @@ def test_latin_1_entities_and_white_space_are_put_right_and_counted(tmp_path):
         "query,document,grade\ncaf\u00e9 table,1/2 in.&nbsp;x 3&quot;  bolt,2\nbolt,bolt,1\n".encode("latin-1")
     )
     records = load(path)
-    assert seen(records)[0] == ("caf\u00e9 table", '1/2 in. x 3" bolt', 2.0)
+    assert as_triples(records)[0] == ("caf\u00e9 table", '1/2 in. x 3" bolt', 2.0)
     assert {finding.name: finding.count for finding in records.findings} == {"not UTF-8": 1, "texts cleaned": 1}
 
 
@@ -60,10 +60,10 @@ def test_repeated_judgements_are_merged_and_said(tmp_path):
     table = [("q", "d", 1), ("q", "d", 2), ("q", "e", 3), ("q", "e", 3), ("p", "d", 3), ("q", "d", 3)]
     path = write_csv(tmp_path / "t.csv", [dict(zip(("query", "document", "grade"), row, strict=True)) for row in table])
     records = load(path)
-    assert seen(records) == [("q", "d", 2.0), ("q", "e", 3.0), ("p", "d", 3.0)]
-    found = {finding.name: (finding.count, finding.examples) for finding in records.findings}
-    assert found["judged again with the same grade"] == (1, ("'q' with 'e'",))
-    assert found["judged again with another grade"] == (2, ("'q' with 'd': 1 to 3",))
+    assert as_triples(records) == [("q", "d", 2.0), ("q", "e", 3.0), ("p", "d", 3.0)]
+    findings = {finding.name: (finding.count, finding.examples) for finding in records.findings}
+    assert findings["judged again with the same grade"] == (1, ("'q' with 'e'",))
+    assert findings["judged again with another grade"] == (2, ("'q' with 'd': 1 to 3",))
 
 
 def test_documents_are_told_apart_by_id_where_there_is_one(tmp_path):
@@ -73,7 +73,7 @@ def test_documents_are_told_apart_by_id_where_there_is_one(tmp_path):
     )
     records = load(path)
     assert records.document_ids == ("a%201", "b%251")
-    assert seen(records) == [("q", "same text", 3.0), ("q", "same text", 1.0), ("p", "same text", 2.0)]
+    assert as_triples(records) == [("q", "same text", 3.0), ("q", "same text", 1.0), ("p", "same text", 2.0)]
     assert {finding.name for finding in records.findings} == {
         "texts that are nearly empty",
         "another text under one document id",
@@ -93,24 +93,24 @@ def test_documents_are_told_apart_by_id_where_there_is_one(tmp_path):
 def test_document_text_is_joined_as_asked(tmp_path, document, expected):
     table = [{"search_term": "saw", "Name": "x", "relevance": 1}]
     table = [{"search_term": "saw", "name": "Saw", "description": "cuts wood", "relevance": 1}]
-    assert seen(load(write_csv(tmp_path / "t.csv", table), document=document)) == [("saw", expected, 1.0)]
+    assert as_triples(load(write_csv(tmp_path / "t.csv", table), document=document)) == [("saw", expected, 1.0)]
 
 
 def test_well_known_names_are_found_whatever_their_case(tmp_path):
     table = [{"Search_Term": "saw", "Product_Title": "Saw", "Relevance": 1.5, "id": 7}]
-    assert seen(load(write_csv(tmp_path / "t.csv", table))) == [("saw", "Saw", 1.5)]
+    assert as_triples(load(write_csv(tmp_path / "t.csv", table))) == [("saw", "Saw", 1.5)]
 
 
 def test_max_records_takes_a_seeded_part_and_drops_the_rest(written):
     part = load_records(DataSettings(source=str(written), max_records=40), seed=3)
     again = load_records(DataSettings(source=str(written), max_records=40), seed=3)
     other = load_records(DataSettings(source=str(written), max_records=40), seed=4)
-    assert seen(part) == seen(again) != seen(other)
+    assert as_triples(part) == as_triples(again) != as_triples(other)
     assert len(part) == 40
     assert set(part.query.tolist()) == set(range(len(part.queries)))
     assert set(part.document.tolist()) == set(range(len(part.documents)))
     everything = {(row["query"], row["document"], float(row["grade"])) for row in rows()}
-    assert set(seen(part)) <= everything
+    assert set(as_triples(part)) <= everything
 
 
 def test_saved_records_read_back(written, tmp_path):
@@ -121,7 +121,7 @@ def test_saved_records_read_back(written, tmp_path):
     assert table.column_names == ["query_id", "query", "document_id", "document", "grade", "split"]
     assert list(
         zip(table["query"].to_pylist(), table["document"].to_pylist(), table["grade"].to_pylist(), strict=True)
-    ) == seen(records)
+    ) == as_triples(records)
     assert table["split"].to_pylist() == labels.tolist()
     assert len(set(table["query_id"].to_pylist())) == len(records.queries)
 
@@ -146,7 +146,7 @@ BAD = {
 }
 
 
-def refused(path, content, words):
+def assert_refused(path, content, words):
     """Loading ends with one message that names the file and all of `words`."""
     path.write_text(content)
     with pytest.raises(InputError) as caught:
@@ -159,7 +159,7 @@ def refused(path, content, words):
 @pytest.mark.parametrize("case", BAD, ids=list(BAD))
 def test_bad_csv_is_refused_with_its_place(tmp_path, case):
     content, *words = BAD[case]
-    refused(tmp_path / "bad.csv", content, words)
+    assert_refused(tmp_path / "bad.csv", content, words)
 
 
 JSON = '{"query": "a", "document": "b", "grade": 1}\n'
@@ -177,7 +177,7 @@ BAD_JSON = {
 @pytest.mark.parametrize("case", BAD_JSON, ids=list(BAD_JSON))
 def test_bad_json_lines_are_refused_with_their_place(tmp_path, case):
     content, *words = BAD_JSON[case]
-    refused(tmp_path / "bad.jsonl", content, words)
+    assert_refused(tmp_path / "bad.jsonl", content, words)
 
 
 def test_a_damaged_parquet_file_is_refused(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from nestvec.data.sample import make_sample
 from nestvec.data.sample_store import read_store
-from nestvec.data.text import normalised
+from nestvec.data.text import normalise_text
 
 LEVELS = [1, 1.33, 1.67, 2, 2.33, 2.67, 3]  # means of three ratings of 1, 2 or 3, to two decimals
 
@@ -33,7 +33,7 @@ def products(rows):
     return {row["document_id"]: (row["name"], row["description"]) for row in rows}
 
 
-def contents(table):
+def hash_table(table):
     """A hash over every value of the table, in order."""
     digest = hashlib.sha256()
     for column in table.column_names:
@@ -45,16 +45,16 @@ def contents(table):
 def test_sizes_are_what_the_issue_asks(rows, products):
     assert len(products) >= 3000
     assert len(read_store().categories) >= 40
-    assert len({normalised(row["query"]) for row in rows}) >= 900
+    assert len({normalise_text(row["query"]) for row in rows}) >= 900
     assert 9_500 <= len(rows) <= 11_000
 
 
 def test_nothing_is_there_twice(rows, products):
     assert len({(row["document_id"], row["name"], row["description"]) for row in rows}) == len(products)
-    assert len({normalised(" ".join(texts)) for texts in products.values()}) == len(products)
+    assert len({normalise_text(" ".join(texts)) for texts in products.values()}) == len(products)
     assert len({(row["query"], row["document_id"]) for row in rows}) == len(rows)
     queries = {row["query"] for row in rows}
-    assert len({normalised(query) for query in queries}) == len(queries)
+    assert len({normalise_text(query) for query in queries}) == len(queries)
 
 
 def test_names_and_descriptions_are_as_long_as_asked(products):
@@ -64,7 +64,7 @@ def test_names_and_descriptions_are_as_long_as_asked(products):
     tokenizer.no_truncation()
     tokenizer.no_padding()
     descriptions = [text for _, text in products.values()]
-    lengths = [len(found.ids) for found in tokenizer.encode_batch(descriptions, add_special_tokens=False)]
+    lengths = [len(encoded.ids) for encoded in tokenizer.encode_batch(descriptions, add_special_tokens=False)]
     assert min(lengths) >= 60
     assert max(lengths) <= 180
 
@@ -117,17 +117,17 @@ def test_withholding_documents_of_held_out_queries_keeps_most_pairs(rows):
     for seed in range(5):
         random = Random(seed)
         held_out = {query for query in sorted({row["query"] for row in rows}) if random.random() < 0.3}
-        held = {row["document_id"] for row in rows if row["query"] in held_out}
+        withheld = {row["document_id"] for row in rows if row["query"] in held_out}
         pairs = [row for row in rows if row["query"] not in held_out and row["relevance"] >= 2.5]
-        assert sum(row["document_id"] in held for row in pairs) < 0.35 * len(pairs)
+        assert sum(row["document_id"] in withheld for row in pairs) < 0.35 * len(pairs)
 
 
 def test_one_seed_gives_one_table_and_another_seed_another(table):
-    first = contents(table)
-    assert contents(make_sample()) == first
-    assert contents(make_sample(1)) != first
+    first = hash_table(table)
+    assert hash_table(make_sample()) == first
+    assert hash_table(make_sample(1)) != first
 
 
 def test_the_table_is_the_same_on_every_machine(table):
     # pins the whole table: change it together with the generator, and with every document that quotes the sample
-    assert contents(table) == "05437256927c193c8ef545dbf5d248b3270a36719d425cb8c9c1c8463f4ec9e4"
+    assert hash_table(table) == "05437256927c193c8ef545dbf5d248b3270a36719d425cb8c9c1c8463f4ec9e4"

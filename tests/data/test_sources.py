@@ -8,9 +8,9 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tables import load, rows, seen, write_csv
+from tables import as_triples, load, rows, write_csv
 
-from nestvec.data.load import load_records
+from nestvec.data.load_records import load_records
 from nestvec.errors import InputError
 from nestvec.settings import DataSettings
 
@@ -32,14 +32,14 @@ def test_packed_files_read_the_same(tmp_path, form, packing):
     content = plain.read_bytes()
     packed = gzip.compress(content) if packing == ".gz" else pa.compress(content, codec="zstd", asbytes=True)
     (tmp_path / f"judged{form}{packing}").write_bytes(packed)
-    assert seen(load(tmp_path / f"judged{form}{packing}")) == EXPECTED
+    assert as_triples(load(tmp_path / f"judged{form}{packing}")) == EXPECTED
 
 
 def test_a_folder_of_shards_reads_in_the_order_of_names(tmp_path):
     for number, start in enumerate(range(0, len(TABLE), 40)):
         pq.write_table(pa.Table.from_pylist(TABLE[start : start + 40]), tmp_path / f"part-{number:03d}.parquet")
     (tmp_path / "notes.md").write_text("not a table")
-    assert seen(load(tmp_path)) == EXPECTED
+    assert as_triples(load(tmp_path)) == EXPECTED
 
 
 def test_shards_whose_columns_differ_are_refused(tmp_path):
@@ -59,7 +59,7 @@ def test_a_folder_without_one_table_is_refused(tmp_path, files, said):
         load(tmp_path)
 
 
-def collection(folder, qrels):
+def write_collection(folder, qrels):
     """The table in BEIR's form, with two documents that nobody judged."""
     queries = list(dict.fromkeys(row["query"] for row in TABLE))
     documents = [*dict.fromkeys(row["document"] for row in TABLE), "never judged", "nor this one"]
@@ -71,33 +71,33 @@ def collection(folder, qrels):
         title, _, body = text.partition(" ")
         lines.append(json.dumps({"_id": named[text], "title": title, "text": body}))
     (folder / "corpus.jsonl").write_text("\n".join(lines))
-    found = [(ids[row["query"]], named[row["document"]], row["grade"]) for row in TABLE]
+    judgements = [(ids[row["query"]], named[row["document"]], row["grade"]) for row in TABLE]
     (folder / "qrels").mkdir()
     if qrels == "beir":
-        content = "query-id\tcorpus-id\tscore\n" + "\n".join("\t".join(map(str, line)) for line in found)
+        content = "query-id\tcorpus-id\tscore\n" + "\n".join("\t".join(map(str, line)) for line in judgements)
         (folder / "qrels" / "test.tsv").write_text(content)
     else:
         (folder / "qrels" / "trec.txt").write_text(
-            "\n".join(f"{query} 0 {document} {grade}" for query, document, grade in found)
+            "\n".join(f"{query} 0 {document} {grade}" for query, document, grade in judgements)
         )
     return folder
 
 
 def test_a_beir_folder_reads_with_its_whole_corpus(tmp_path):
-    records = load(collection(tmp_path, "beir"))
-    assert seen(records) == EXPECTED
+    records = load(write_collection(tmp_path, "beir"))
+    assert as_triples(records) == EXPECTED
     assert records.documents[-2:] == ("never judged", "nor this one")
     assert records.document_ids[-1] == f"d{len(records.documents) - 1}"
 
 
 def test_trec_qrels_with_files_of_their_own(tmp_path):
-    folder = collection(tmp_path, "trec")
+    folder = write_collection(tmp_path, "trec")
     settings = DataSettings(
         queries=str(folder / "queries.jsonl"),
         corpus=str(folder / "corpus.jsonl"),
         qrels=str(folder / "qrels" / "trec.txt"),
     )
-    assert seen(load_records(settings)) == EXPECTED
+    assert as_triples(load_records(settings)) == EXPECTED
 
 
 def test_tab_separated_queries_and_corpus(tmp_path):
@@ -106,7 +106,7 @@ def test_tab_separated_queries_and_corpus(tmp_path):
     (tmp_path / "qrels.txt").write_text("1 0 a 2\n2 0 b 1\n2 0 c 0\n")
     parts = {name: str(tmp_path / file) for name, file in
              (("queries", "queries.tsv"), ("corpus", "corpus.tsv"), ("qrels", "qrels.txt"))}  # fmt: skip
-    assert seen(load_records(DataSettings(**parts))) == [
+    assert as_triples(load_records(DataSettings(**parts))) == [
         ("deck screw", "Screws for decks", 2.0), ("saw", "A saw", 1.0), ("saw", "A drill", 0.0)
     ]  # fmt: skip
 
@@ -117,7 +117,7 @@ def test_tab_separated_queries_and_corpus(tmp_path):
      ("q0 d0", "has 2 columns"), ("q0 0 d0 good", "is 'good'")],
 )  # fmt: skip
 def test_qrels_that_point_nowhere_are_refused_with_their_row(tmp_path, line, said):
-    folder = collection(tmp_path, "trec")
+    folder = write_collection(tmp_path, "trec")
     path = folder / "qrels" / "trec.txt"
     path.write_text(path.read_text() + "\n" + line)
     parts = {name: str(folder / f"{name}.jsonl") for name in ("queries", "corpus")}
@@ -147,9 +147,9 @@ def test_a_folder_in_the_hubs_form_is_read_by_the_hubs_library(offline, tmp_path
     table = [{**names, "id": number, "entity_id": 10 + number, "query": f"saw {number}"} for number in range(30)]
     pq.write_table(pa.Table.from_pylist(table), folder / "data" / "train-00000-of-00001.parquet")
     records = load(f"hf:{folder}")
-    assert seen(records)[0] == ("saw 0", "Saw It cuts wood", 2.5)
+    assert as_triples(records)[0] == ("saw 0", "Saw It cuts wood", 2.5)
     assert records.document_ids[:2] == ("10", "11")
-    assert seen(load(f"hf:{folder}", split="train")) == seen(records)
+    assert as_triples(load(f"hf:{folder}", split="train")) == as_triples(records)
     with pytest.raises(InputError, match=r"cannot be had.*nowhere"):
         load(f"hf:{folder}", split="nowhere")
 
@@ -169,7 +169,7 @@ def test_bad_rows_are_set_aside_with_their_numbers(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(BAD_ROWS)
     records = load(path, on_bad_row="set-aside", grade_range=(1.0, 3.0))
-    assert seen(records) == [("a", "b", 1.0), ("g", "h", 3.0), ("l", "m", 2.0)]
+    assert as_triples(records) == [("a", "b", 1.0), ("g", "h", 3.0), ("l", "m", 2.0)]
     assert sorted((row.row, row.column, row.problem) for row in records.rejected) == [
         (3, "", "has 2 fields"), (4, "grade", "is 'best'"), (6, "query", "is empty"), (7, "grade", "is '9'"),
     ]  # fmt: skip
@@ -192,7 +192,7 @@ def test_row_numbers_hold_across_blocks_and_gaps(tmp_path):
 def test_conflicts_are_settled_as_asked(tmp_path, conflicts, grade):
     path = tmp_path / "t.csv"
     path.write_text(HEADER + "q,d,2\nq,d,3\nq,e,1\nq,d,1\n")
-    assert seen(load(path, conflicts=conflicts)) == [("q", "d", grade), ("q", "e", 1.0)]
+    assert as_triples(load(path, conflicts=conflicts)) == [("q", "d", grade), ("q", "e", 1.0)]
 
 
 def test_conflicts_can_be_an_error(tmp_path):
@@ -212,8 +212,8 @@ def test_a_grade_outside_the_declared_range_is_refused(tmp_path):
 def test_mixed_encodings_are_told(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(HEADER.encode() + "café,a,1\n".encode() + "naïve,b,2\n".encode("latin-1"))
-    found = {finding.name: finding for finding in load(path).findings}
-    assert found["lines in UTF-8 in a file that is not"].examples == ("line 2",)
+    findings = {finding.name: finding for finding in load(path).findings}
+    assert findings["lines in UTF-8 in a file that is not"].examples == ("line 2",)
 
 
 def test_utf_16_is_refused_by_name(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from products import products, write_products
 
-SCRIPT = Path(__file__).with_name("killed.py")
+SCRIPT = Path(__file__).with_name("killed_encoding.py")
 
 
 def test_killed_and_continued_is_the_same_to_the_byte(tmp_path, tiny, encode_tiny):

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from nestvec.exporting import export
+from nestvec.exporting.export_model import export
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select
 from nestvec.vectors.codecs import prefix

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from nestvec.errors import InputError
-from nestvec.models.card import read_card
 from nestvec.models.encoder import open_encoder
+from nestvec.models.export_card import read_card
 
 
 @pytest.fixture

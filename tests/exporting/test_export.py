@@ -14,10 +14,10 @@ from sentence_transformers import SentenceTransformer
 from shared_runs import copy_run
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.exporting import export
+from nestvec.exporting.export_model import export
 from nestvec.exporting.targets import calibration_texts
 from nestvec.files import sha256
-from nestvec.models.card import read_card
+from nestvec.models.export_card import read_card
 from nestvec.models.find import find_model
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select
@@ -192,7 +192,7 @@ def test_nothing_is_reported_to_a_librarys_makers():
     """In a process of its own: under pytest the library is silent anyway."""
     code = (
         "from nestvec.models import quantise\n"
-        "with quantise._nncf() as nncf:\n"
+        "with quantise._import_nncf() as nncf:\n"
         "    import sys, nncf.telemetry.decorator as used\n"
         "assert type(used.telemetry).__name__ == 'MagicMock', used.telemetry\n"
         "assert sys.modules.get('openvino_telemetry', 1) is not None\n"

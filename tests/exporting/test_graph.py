@@ -12,8 +12,8 @@ from tiny_mpnet import WIDTH
 
 from nestvec.errors import InputError
 from nestvec.models.find import find_model
-from nestvec.models.graph import default_prompt, input_names, write_onnx
 from nestvec.models.load import load_model
+from nestvec.models.onnx_graph import default_prompt, input_names, write_onnx
 from nestvec.vectors.codecs import prefix
 
 BATCHES = (["x"], ["a b c d e f"] * 3, ["one two", "three " * 100, "f"] * 7, ["écrou M8 \U0001f529", "", "  saw "])

@@ -18,8 +18,8 @@ def four_threads(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(compute, "_affinity", lambda: 4)
-    monkeypatch.setattr(compute, "_quota", lambda: 4)
+    monkeypatch.setattr(compute, "_count_allowed", lambda: 4)
+    monkeypatch.setattr(compute, "_count_quota", lambda: 4)
     yield
     torch.set_num_threads(before)
 
@@ -70,7 +70,9 @@ def test_a_gpu_decides_where_there_is_one_and_emulation_does_not_count(tmp_path,
     assert choose_compute("auto") == ("bfloat16" if has else "float32")
 
 
-@pytest.mark.parametrize(("limit", "value"), [("_affinity", 3), ("_quota", 2), ("_quota", 0), ("_affinity", 99)])
+@pytest.mark.parametrize(
+    ("limit", "value"), [("_count_allowed", 3), ("_count_quota", 2), ("_count_quota", 0), ("_count_allowed", 99)]
+)
 def test_threads_are_as_many_as_this_process_may_use(four_threads, monkeypatch, limit, value):
     monkeypatch.setattr(compute, limit, lambda: value)
     assert use_processors() == torch.get_num_threads() == min(4, max(1, value))
@@ -78,7 +80,7 @@ def test_threads_are_as_many_as_this_process_may_use(four_threads, monkeypatch, 
 
 def test_what_the_environment_says_of_threads_stays(four_threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    monkeypatch.setattr(compute, "_affinity", lambda: 1)
+    monkeypatch.setattr(compute, "_count_allowed", lambda: 1)
     assert use_processors() == torch.get_num_threads() == 4
 
 
@@ -90,7 +92,7 @@ def test_a_containers_quota_is_rounded_up(tmp_path, monkeypatch, content, thread
     said.write_text(content, encoding="utf-8")
     monkeypatch.setattr(compute, "_QUOTA", said)
     monkeypatch.setattr(compute.os, "cpu_count", lambda: 17)
-    assert compute._quota() == threads
+    assert compute._count_quota() == threads
 
 
 @pytest.mark.parametrize("content", ["max 100000\n", "", "100000", None])
@@ -100,13 +102,13 @@ def test_without_a_quota_all_processors_count(tmp_path, monkeypatch, content):
         said.write_text(content, encoding="utf-8")
     monkeypatch.setattr(compute, "_QUOTA", said)
     monkeypatch.setattr(compute.os, "cpu_count", lambda: 17)
-    assert compute._quota() == 17
+    assert compute._count_quota() == 17
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux says which processors a process may use")
 def test_the_processors_of_this_process_are_counted(monkeypatch):
     monkeypatch.setattr(compute.os, "sched_getaffinity", lambda _: {0, 3, 5})
-    assert compute._affinity() == 3
+    assert compute._count_allowed() == 3
     monkeypatch.delattr(compute.os, "sched_getaffinity")
     monkeypatch.setattr(compute.os, "cpu_count", lambda: 17)
-    assert compute._affinity() == 17
+    assert compute._count_allowed() == 17

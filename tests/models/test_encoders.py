@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.models import graph_encoder
 from nestvec.models.encoder import open_encoder
-from nestvec.models.runtime import Runtime
+from nestvec.models.graph_runtime import Runtime
 from nestvec.vectors.codecs import prefix
 
 TEXTS = [
@@ -42,13 +42,22 @@ def truth(models):
     }
 
 
+@pytest.fixture(scope="module")
+def read(models):
+    """Tokens that each model reads of each text."""
+    return {
+        name: [int(model.preprocess([text])["attention_mask"].sum()) for text in TEXTS]
+        for name, model in models.items()
+    }
+
+
 def cosines(a, b):
     return (a.astype(float) * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
 @pytest.mark.parametrize("name", ["minilm", "mpnet"])
 @pytest.mark.parametrize(("backend", "compute"), WAYS)
-def test_every_backend_gives_what_sentence_transformers_gives(folders, truth, name, backend, compute):
+def test_every_backend_gives_what_sentence_transformers_gives(folders, truth, read, name, backend, compute):
     encoder = open_encoder(folders[name].path, None, backend, compute)
     seen: list[int] = []
     found = encoder.encode(TEXTS, seen.append)
@@ -57,7 +66,9 @@ def test_every_backend_gives_what_sentence_transformers_gives(folders, truth, na
     assert cosines(found, truth[name]).min() >= LEAST[compute]
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-5)
     assert sum(seen) == len(TEXTS)
-    assert np.array_equal(encoder.encode(TEXTS), found)  # the same texts, the same bytes
+    token_counts = np.zeros(len(TEXTS), dtype=np.int64)
+    assert np.array_equal(encoder.encode(TEXTS, token_counts=token_counts), found)  # the same texts, the same bytes
+    assert token_counts.tolist() == read[name]
     assert encoder.encode([]).shape == (0, truth[name].shape[1])
 
 
@@ -104,16 +115,13 @@ def test_a_model_that_our_batches_are_not_for_is_encoded_by_its_library(static):
 
 
 def test_a_graph_that_gives_other_vectors_is_refused_and_auto_takes_pytorch(folders, truth, monkeypatch):
-    real = graph_encoder.opening
+    real = graph_encoder.open_runtime
 
-    def wrong(backend):
-        def opened(graph, compute, weights):
-            runtime = real(backend)(graph, compute, weights)
-            return Runtime(runtime.name, lambda inputs: -runtime.run(inputs), 1, 64)
+    def wrong(*given):
+        runtime = real(*given)
+        return Runtime(runtime.name, lambda inputs: -runtime.run(inputs), 1, 64)
 
-        return opened
-
-    monkeypatch.setattr(graph_encoder, "opening", wrong)
+    monkeypatch.setattr(graph_encoder, "open_runtime", wrong)
     with pytest.raises(InputError, match="gives other vectors than the model"):
         open_encoder(folders["mpnet"].path, None, "openvino", "float32")
     encoder = open_encoder(folders["mpnet"].path, None, "auto", "float32")
@@ -137,7 +145,7 @@ def test_what_cannot_be_is_said(folders, given, message):
 
 
 def test_a_backend_that_is_not_installed_is_named_with_its_extra(folders, monkeypatch):
-    monkeypatch.setattr("nestvec.models.encoder._has", lambda backend: backend != "openvino")
+    monkeypatch.setattr("nestvec.models.encoder._is_installed", lambda backend: backend != "openvino")
     with pytest.raises(
         MissingExtraError, match=r"openvino is not installed; expected pip install 'nestvec\[openvino\]"
     ):
@@ -150,7 +158,7 @@ def test_a_damaged_graph_is_named(tmp_path):
     path.write_bytes(b"nothing")
     for backend in ("onnx", "openvino"):
         with pytest.raises(InputError, match=r"model\.onnx: cannot be loaded"):
-            graph_encoder.opening(backend)(path, "float32", "float32")
+            graph_encoder.open_runtime(backend, path, "float32", "float32")
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path):

@@ -16,7 +16,7 @@ import pytest
 from tables import rows, spoilt, write_csv
 
 import nestvec
-from nestvec.data.load import load_records
+from nestvec.data.load_records import load_records
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.pipeline.checking import load_check

@@ -283,8 +283,8 @@ def refused(runs, **options):
 def test_a_folder_that_is_no_finished_run(runs, tmp_path):
     (runs[1].path("stages") / "report.json").unlink()
     assert "not the folder of a finished run" in refused(runs).problem
-    assert refused(runs).place.file == str(runs[1].root)
-    assert refused((runs[0], RunFolder(tmp_path / "nothing"))).place.file == str(tmp_path / "nothing")
+    assert refused(runs).location.file == str(runs[1].root)
+    assert refused((runs[0], RunFolder(tmp_path / "nothing"))).location.file == str(tmp_path / "nothing")
 
 
 def test_other_judgements(runs):
@@ -297,7 +297,7 @@ def test_other_judgements(runs):
     path.write_text("\n".join([*changed, "q9 0 d9 1000"]) + "\n", encoding="utf-8")
     error = refused(runs)
     assert error.problem == f"differs from the other run's in {gone + 2} judgements of 3 test queries"
-    assert error.place.file == str(path) and str(runs[0].root) in error.expected
+    assert error.location.file == str(path) and str(runs[0].root) in error.expected
 
 
 def test_judgements_in_another_order_are_the_same(runs):
@@ -309,7 +309,7 @@ def test_judgements_in_another_order_are_the_same(runs):
 def test_another_threshold(runs):
     edit(runs[1].path("results"), lambda results: results.update(relevant_from=1200))
     error = refused(runs)
-    assert (error.problem, error.place.file) == ("relevant_from is 1,200", str(runs[1].path("results")))
+    assert (error.problem, error.location.file) == ("relevant_from is 1,200", str(runs[1].path("results")))
     assert "1,500" in error.expected
 
 
@@ -324,7 +324,7 @@ def test_other_queries(runs):
     pq.write_table(table.filter(pc.not_equal(table["query_id"], name)), runs[1].path("per_query"))
     error = refused(runs)
     assert error.problem == "1 test queries are only in one run"
-    assert error.place.file == str(runs[1].path("per_query"))
+    assert error.location.file == str(runs[1].path("per_query"))
 
 
 def test_other_texts_under_the_same_ids(runs):
@@ -333,14 +333,14 @@ def test_other_texts_under_the_same_ids(runs):
     pq.write_table(table.set_column(column, "query", pc.utf8_upper(table["query"])), runs[1].path("records"))
     error = refused(runs)
     assert "test queries have another text" in error.problem
-    assert error.place.file == str(runs[1].path("records"))
+    assert error.location.file == str(runs[1].path("records"))
 
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_metric_that_one_lacks(runs, place):
     edit(runs[place].path("results"), lambda results: [row["metrics"].pop("ndcg@10") for row in results["surface"]])
     error = refused(runs, metric="ndcg@10")
-    assert error.place.file == str(runs[place].path("results"))
+    assert error.location.file == str(runs[place].path("results"))
     assert (error.problem, error.expected) == (
         "'ndcg@10' was not measured",
         "what both runs measured: recall@10, mrr@10, judged@10",
@@ -357,7 +357,7 @@ def test_another_metric(originals):
 def test_damage_is_named(runs, name, damage):
     path = runs[0].path(name)
     path.unlink() if damage == "gone" else path.write_bytes(b"\xff\xfe {[ no file of ours\n")
-    assert refused(runs).place.file == str(path)
+    assert refused(runs).location.file == str(path)
 
 
 def test_json_holds_what_was_found(found, tmp_path):

@@ -46,25 +46,25 @@ def refused(folder: RunFolder) -> InputError:
 def test_missing_file(changed_run: RunFolder, name: str) -> None:
     changed_run.path(name).unlink()
     error = refused(changed_run)
-    assert error.place.file == str(changed_run.path(name))
+    assert error.location.file == str(changed_run.path(name))
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_garbage(changed_run: RunFolder, name: str) -> None:
     changed_run.path(name).write_bytes(b"\xff\xfe {[ this is no file of ours\n")
-    assert refused(changed_run).place.file == str(changed_run.path(name))
+    assert refused(changed_run).location.file == str(changed_run.path(name))
 
 
 @pytest.mark.parametrize("name", ["records", "per_query"])
 def test_cut_off_parquet(changed_run: RunFolder, name: str) -> None:
     path = changed_run.path(name)
     path.write_bytes(path.read_bytes()[:-100])
-    assert refused(changed_run).place.file == str(path)
+    assert refused(changed_run).location.file == str(path)
 
 
 def test_missing_run_file(changed_run: RunFolder) -> None:
     changed_run.run("matryoshka.48.int8").unlink()
-    assert refused(changed_run).place.file == str(changed_run.run("matryoshka.48.int8"))
+    assert refused(changed_run).location.file == str(changed_run.run("matryoshka.48.int8"))
 
 
 def test_damaged_line_of_a_run_file(changed_run: RunFolder) -> None:
@@ -72,7 +72,7 @@ def test_damaged_line_of_a_run_file(changed_run: RunFolder) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[4] = lines[4].rsplit(" ", 3)[0]
     path.write_text("\n".join(lines), encoding="utf-8")
-    assert refused(changed_run).place.row == 5
+    assert refused(changed_run).location.row == 5
 
 
 def drop(*path: Any) -> Callable[[Any], None]:
@@ -123,7 +123,7 @@ def test_wrong_value_is_named(changed_run: RunFolder, name: str, change: Callabl
     path.write_text(json.dumps(value), encoding="utf-8")
     error = refused(changed_run)
     assert told in str(error)
-    assert error.place.file == str(path)
+    assert error.location.file == str(path)
 
 
 def test_missing_column(changed_run: RunFolder) -> None:

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from running import serving
 
-from nestvec.indexing.filling import Columns
 from nestvec.indexing.index import build_index
+from nestvec.indexing.settings import Columns
 
 POINTS = ["mnr.48.int8", "matryoshka.384.float32", "pretrained.96.binary", "bm25"]
 JSON = {"content-type": "application/json"}

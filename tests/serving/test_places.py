@@ -88,7 +88,7 @@ def test_parts_are_searched_as_the_whole(drawn, precision, k, monkeypatch):
     """Against the evaluation's own search over all codes."""
     monkeypatch.setattr(places, "_LEAST", 100)
     monkeypatch.setattr(places, "_ROWS", 77)
-    monkeypatch.setattr(places, "processors", lambda: 4)
+    monkeypatch.setattr(places, "count_processors", lambda: 4)
     vectors, order = drawn
     codec = CODECS[precision](prefix(vectors, 16))
     place = Place.of(vectors, order, 16, codec)

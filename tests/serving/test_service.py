@@ -12,7 +12,8 @@ import pytest
 from tables import THINGS, rows, write_csv
 
 from nestvec.errors import InputError
-from nestvec.indexing.index import Columns, build_index
+from nestvec.indexing.index import build_index
+from nestvec.indexing.settings import Columns
 from nestvec.models.find import find_model
 from nestvec.serving.service import Service, UnknownPointError
 from nestvec.stores.store import Condition
@@ -110,7 +111,9 @@ def test_tokens_are_those_of_the_model_s_own_tokenizer(shop, service):
     texts = ["hammer", "Ünlikely \U0001f529 wörds, 3 in. x 4 in.", "nail " * 1000, "\0"]
     for system, folder in (("pretrained", find_model("all-MiniLM-L6-v2").path), ("mnr", shop / "models/mnr")):
         theirs = AutoTokenizer.from_pretrained(folder)(texts, truncation=True, max_length=256)
-        assert service.tokens(system, texts) == [len(ids) for ids in theirs["input_ids"]]
+        token_counts = np.zeros(len(texts), dtype=np.int64)
+        service.encode(system, texts, token_counts)
+        assert token_counts.tolist() == [len(ids) for ids in theirs["input_ids"]]
 
 
 def test_judgements_are_the_table_s(shop, service):

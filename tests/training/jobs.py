@@ -9,6 +9,7 @@ from tables import rows, write_csv
 from nestvec.models.load import load_model
 from nestvec.pipeline.inputs import prepare
 from nestvec.settings import Settings
+from nestvec.training.examples import TrainingData
 from nestvec.training.job import make_job
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def prepared(folder: Path, table: list[dict[str, Any]] | None = None, **options:
 def job_and_model(found: Prepared, system: str) -> tuple[Job, SentenceTransformer]:
     """A training over it and its starting point."""
     model = load_model(found.model)
-    data = found.records, found.grades, found.task
+    data = TrainingData.of(found.records, found.grades, found.task)
     return make_job(model, system, data, found.settings, found.dimensions), model
 
 

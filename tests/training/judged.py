@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,14 +12,12 @@ from nestvec.data.records import Records
 from nestvec.data.split import PARTS, split_records
 from nestvec.data.task import make_task
 from nestvec.settings import DataSettings, SplitSettings
-from nestvec.training.examples import Texts
+from nestvec.training.examples import TrainingData
 from nestvec.training.systems import SYSTEMS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nestvec.data.grades import Grades
-    from nestvec.data.task import Task
     from nestvec.training.examples import Examples
 
 QUERIES = ("hammer", "saw for steel", "drill", "rake", "level", "ladder", "something to dig with in the garden", "18 V")
@@ -65,18 +62,12 @@ JUDGED = (  # query, place in DOCUMENTS, grade, part
 )
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(TrainingData):
     """Records, their grades and split, and their texts."""
-
-    records: Records
-    grades: Grades
-    task: Task
-    texts: Texts
 
     def examples(self, system: str, seed: int = 0) -> Examples:
         """What a system learns from."""
-        return SYSTEMS[system].rows(self.records, self.grades, self.task, self.texts, seed)
+        return SYSTEMS[system].rows(self, seed)
 
 
 def by_hand() -> Judged:
@@ -104,4 +95,4 @@ def from_table(folder: Path, protocol: str = "leak-free", queries: int = 60) -> 
 
 def _judged(records: Records, parts: np.ndarray, protocol: str, threshold: float) -> Judged:
     grades = read_grades(records.grade, threshold)
-    return Judged(records, grades, make_task(records, grades, parts, protocol), Texts.of(records))
+    return Judged.of(records, grades, make_task(records, grades, parts, protocol))

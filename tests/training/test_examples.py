@@ -31,7 +31,7 @@ from judged import (
 )
 
 from nestvec.evaluation.metrics import UNJUDGED
-from nestvec.training.examples import by_query, clearly_not, with_negatives, worth_finding
+from nestvec.training.examples import clearly_not, group_by_query, with_negatives, worth_finding
 
 SINGLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka")
 
@@ -160,4 +160,4 @@ def test_mined_negatives_come_last_as_many_as_asked_for(data):
 
 
 def test_documents_by_query_keep_their_order():
-    assert by_query(np.array([3, 1, 3, 3]), np.array([9, 8, 7, 9])) == {3: [9, 7, 9], 1: [8]}
+    assert group_by_query(np.array([3, 1, 3, 3]), np.array([9, 8, 7, 9])) == {3: [9, 7, 9], 1: [8]}

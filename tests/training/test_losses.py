@@ -40,13 +40,13 @@ from torch.nn import functional
 
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
-from nestvec.point import FULL
+from nestvec.point import FULL, VectorFormat
 from nestvec.settings import Settings
-from nestvec.training.batches import Collator
-from nestvec.training.losses import SCALE, listwise
-from nestvec.training.objective import Objective, Term, coded
-from nestvec.training.systems import SYSTEMS, objective
-from nestvec.training.tokens import tokenise
+from nestvec.training.collator import Collator
+from nestvec.training.losses import SCALE, listwise_loss
+from nestvec.training.objective import Objective, Term, pass_through_codec
+from nestvec.training.systems import SYSTEMS, make_objective
+from nestvec.training.token_passes import tokenise_texts
 from nestvec.vectors.codecs import CODECS
 
 MATRICES = {  # one in the middle of each model
@@ -84,8 +84,8 @@ def model(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def collate(model, data):
-    tokens = tokenise(model, list(data.texts))
-    return lambda examples, rows: Collator(examples, tokens, len(data.texts.queries))([{"row": row} for row in rows])
+    tokens = tokenise_texts(model, list(data.texts))
+    return lambda examples, rows: Collator(examples, tokens)([{"row": row} for row in rows])
 
 
 def features(batch):
@@ -129,7 +129,7 @@ def test_a_systems_objective_is_the_librarys(model, data, collate, system, weigh
     rows = distinct(examples) if SYSTEMS[system].distinct else range(0, len(examples), 2)
     settings = Settings.from_flat({"compute": "float32", "dimension_weights": weights})
     ours = value_and_gradient(
-        model, objective(SYSTEMS[system], model, examples, widths, settings), *features(collate(examples, rows))
+        model, make_objective(SYSTEMS[system], model, examples, widths, settings), *features(collate(examples, rows))
     )
     query, document = examples.query[rows], [examples.members[row][0] for row in rows]
     texts = [data.texts.queries[row] for row in query], [data.texts.documents[row] for row in document]
@@ -137,7 +137,7 @@ def test_a_systems_objective_is_the_librarys(model, data, collate, system, weigh
         (data.records.query[row], data.texts.number[data.records.document[row]]): 0.0
         for row in range(len(data.records))
     }
-    for row in np.flatnonzero(data.task.of("train")):
+    for row in np.flatnonzero(data.task.in_part("train")):
         pair = data.records.query[row], data.texts.number[data.records.document[row]]
         grades[pair] = max(grades[pair], (data.records.grade[row] - 1) / 2)
     label = torch.tensor([grades[pair] for pair in zip(query, document, strict=True)])
@@ -157,7 +157,7 @@ def test_graded_is_mnr_where_each_query_has_one_positive_and_no_other_grade(mode
     assert [list(examples.members[row]) for row in rows] == [[DRILL], [SHOVEL], [BATTERY]]
     settings = Settings.from_flat({"compute": "float32", "codes": "", "dimension_weights": "1,1,1"})
     ours = value_and_gradient(
-        model, objective(SYSTEMS["graded"], model, examples, WIDTHS, settings), *features(collate(examples, rows))
+        model, make_objective(SYSTEMS["graded"], model, examples, WIDTHS, settings), *features(collate(examples, rows))
     )
     texts = (
         [data.texts.queries[row] for row in examples.query[rows]],
@@ -177,7 +177,7 @@ def unit(rows, width, seed):
 def test_listwise_is_multiple_negatives_ranking_for_a_relevant_document_each(model):
     sides = unit(5, 8, 1), unit(5, 8, 2)
     queries, documents = (functional.normalize(side) for side in sides)  # the library normalises once more
-    ours = listwise(queries, documents, torch.eye(5, dtype=torch.bool), torch.zeros(5, 5, dtype=torch.bool))
+    ours = listwise_loss(queries, documents, torch.eye(5, dtype=torch.bool), torch.zeros(5, 5, dtype=torch.bool))
     theirs = MultipleNegativesRankingLoss(model).compute_loss_from_embeddings([queries, documents], torch.zeros(5))
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
     gradients = (torch.autograd.grad(loss, sides, retain_graph=True) for loss in (ours, theirs))
@@ -192,8 +192,8 @@ def test_the_gradient_of_listwise_is_that_of_finite_differences(each):
     targets[0, :each] = torch.arange(1, each + 1)
     targets[1, 2 : 2 + each] = 1  # the third query has none
     left_out[0, 5] = left_out[1, 3] = left_out[2, 6] = True  # also a target, where there are several
-    assert torch.autograd.gradcheck(lambda *sides: listwise(*sides, targets, left_out), (queries, documents))
-    gradient = torch.autograd.grad(listwise(queries, documents, targets, left_out), (queries, documents))
+    assert torch.autograd.gradcheck(lambda *sides: listwise_loss(*sides, targets, left_out), (queries, documents))
+    gradient = torch.autograd.grad(listwise_loss(queries, documents, targets, left_out), (queries, documents))
     assert gradient[0][:2].abs().min() > 0
     assert torch.equal(gradient[0][2], torch.zeros(5, dtype=torch.float64))
 
@@ -206,7 +206,7 @@ def loss_of(data, queries, documents, weights):
     label = {"query": torch.tensor(queries), "document": torch.tensor(documents)}
     examples = data.examples("graded")
     settings = Settings.from_flat({"compute": "float32", "codes": ""})
-    loss = objective(SYSTEMS["graded"], None, examples, (2,), settings).of_vectors(asked, held, label)
+    loss = make_objective(SYSTEMS["graded"], None, examples, (2,), settings).vector_loss(asked, held, label)
     return float(loss.detach()), torch.autograd.grad(loss, held)[0]
 
 
@@ -261,7 +261,7 @@ def test_coded_is_what_the_codec_gives_back_with_the_gradient_of_the_identity(pr
     documents = unit(20, 16, 5).detach().float().requires_grad_()
     held = documents.detach().numpy()
     codec = CODECS[precision](held)
-    found = coded(documents, precision)
+    found = pass_through_codec(documents, precision)
     assert np.allclose(found.detach().numpy(), codec.decode(codec.encode(held)), atol=1e-6)
     assert (precision == FULL) == np.allclose(found.detach().numpy(), held, atol=1e-5)
     direction = unit(20, 16, 6).detach().float()
@@ -279,8 +279,8 @@ LABEL = {"more": torch.tensor(0.25)}
 
 def test_terms_are_weighted_and_take_renormalised_prefixes():
     queries, documents = torch.full((1, 4), 0.5), torch.tensor([[0.5, 0.5, -0.5, 0.5]])
-    terms = (Term(4, weight=2.0), Term(2, weight=0.5))
-    found = Objective(None, cosines, terms).of_vectors(queries, documents, LABEL)
+    terms = (Term(VectorFormat(4, FULL), 2.0), Term(VectorFormat(2, FULL), 0.5))
+    found = Objective(None, cosines, terms).vector_loss(queries, documents, LABEL)
     assert float(found) == pytest.approx(2.0 * (1 / 2 + 0.25) + 0.5 * (1 + 0.25), rel=1e-6)
 
 
@@ -290,7 +290,7 @@ def test_a_term_of_a_code_takes_the_prefix_through_its_codec():
                    for side in (queries, documents))  # fmt: skip
     codec = CODECS["binary"](held)
     expected = 3 * (float((asked * codec.decode(codec.encode(held))).sum()) + 0.25)
-    found = Objective(None, cosines, [Term(6, "binary", 3.0)]).of_vectors(queries, documents, LABEL)
+    found = Objective(None, cosines, [Term(VectorFormat(6, "binary"), 3.0)]).vector_loss(queries, documents, LABEL)
     assert float(found) == pytest.approx(expected, rel=1e-5)
     assert expected != pytest.approx(3 * (float((asked * held).sum()) + 0.25), rel=1e-2)
 
@@ -300,11 +300,11 @@ def test_distillation_is_counted_once_a_prefix(codes):
     """Full width: cosines .6 and .48; prefix of two: 1 and .6."""
     queries = torch.tensor([[1.0, 0, 0]], requires_grad=True)
     documents = torch.tensor([[0.6, 0, 0.8], [0.48, 0.64, 0.6]], requires_grad=True)
-    terms = [Term(width, precision) for width in (3, 2) for precision in (FULL, *codes)]
+    terms = [Term(VectorFormat(width, precision)) for width in (3, 2) for precision in (FULL, *codes)]
     targets = np.array([exp(20 * 0.6), exp(20 * 0.48)])
     chances = np.array([exp(20 * 1.0), exp(20 * 0.6)])
     divergence = -(targets / targets.sum() * np.log(chances / chances.sum())).sum()
-    loss = Objective(None, lambda *_: torch.zeros(()), terms, distil=0.3).of_vectors(queries, documents, LABEL)
+    loss = Objective(None, lambda *_: torch.zeros(()), terms, distil=0.3).vector_loss(queries, documents, LABEL)
     assert float(loss.detach()) == pytest.approx(0.3 * divergence, rel=1e-5)
     loss.backward()
     assert documents.grad[:, :2].any()
@@ -314,21 +314,24 @@ def test_distillation_is_counted_once_a_prefix(codes):
 def test_without_weights_the_widths_count_alike_but_for_graded(data):
     settings = Settings.from_flat({"compute": "float32", "codes": ""})
     for system, rows in (("matryoshka", "mnr"), ("graded", "graded")):
-        found = objective(SYSTEMS[system], None, data.examples(rows), WIDTHS, settings)
+        found = make_objective(SYSTEMS[system], None, data.examples(rows), WIDTHS, settings)
         fade = SYSTEMS[system].fade
-        assert found.terms == (Term(384), Term(96, weight=fade), Term(48, weight=fade**2))
+        weights = {384: 1.0, 96: fade, 48: fade**2}
+        assert found.terms == tuple(Term(VectorFormat(width, FULL), weight) for width, weight in weights.items())
     assert SYSTEMS["matryoshka"].fade == 1.0 > SYSTEMS["graded"].fade
 
 
 def test_graded_splits_each_weight_between_the_numbers_as_they_are_and_the_codes(data):
     options = {"codes": "binary,int2", "code_share": 0.5, "dimension_weights": "1,2", "distil": 0.1}
     settings = Settings.from_flat({**options, "compute": "float32"})
-    found = objective(SYSTEMS["graded"], None, data.examples("graded"), (384, 48), settings)
-    assert found.terms == (
-        Term(384, FULL, 0.5), Term(384, "binary", 0.25), Term(384, "int2", 0.25),
-        Term(48, FULL, 1.0), Term(48, "binary", 0.5), Term(48, "int2", 0.5),
-    )  # fmt: skip
+    found = make_objective(SYSTEMS["graded"], None, data.examples("graded"), (384, 48), settings)
+    assert {(term.format.name, term.weight) for term in found.terms} == {
+        ("384.float32", 0.5), ("384.binary", 0.25), ("384.int2", 0.25),
+        ("48.float32", 1.0), ("48.binary", 0.5), ("48.int2", 0.5),
+    }  # fmt: skip
+    assert found.terms[0].format == VectorFormat(384, FULL)  # the full width first
+    assert len(found.terms) == 6
     assert found.distil == 0.1
-    other = objective(SYSTEMS["matryoshka"], None, data.examples("mnr"), (384, 48), settings)
-    assert other.terms == (Term(384, FULL, 1.0), Term(48, FULL, 2.0))
+    other = make_objective(SYSTEMS["matryoshka"], None, data.examples("mnr"), (384, 48), settings)
+    assert other.terms == (Term(VectorFormat(384, FULL), 1.0), Term(VectorFormat(48, FULL), 2.0))
     assert other.distil == 0.0

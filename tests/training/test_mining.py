@@ -13,8 +13,8 @@ from nestvec.evaluation.metrics import UNJUDGED, Judgements
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.training import mining
-from nestvec.training.mining import mine
-from nestvec.training.tokens import tokenise
+from nestvec.training.mining import mine_negatives
+from nestvec.training.token_passes import tokenise_texts
 
 WIDE = 0.95
 
@@ -32,7 +32,7 @@ def data():
 @pytest.fixture(scope="module")
 def mined_from(model, data):
     """What is mined from, for rows of `graded`."""
-    return data.examples("graded"), data.texts, tokenise(model, list(data.texts))
+    return data.examples("graded"), tokenise_texts(model, list(data.texts))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def by_comparing(examples, similarities, margin, most=50):
 
 @pytest.mark.parametrize("margin", [WIDE, 0.5])
 def test_negatives_are_the_unjudged_documents_within_the_margin(model, mined_from, similarities, margin):
-    found = mine(model, mined_from, margin, "float32")
+    found = mine_negatives(model, *mined_from, margin, "float32")
     assert found == by_comparing(mined_from[0], similarities, margin)
     assert found != by_comparing(mined_from[0], similarities, 9.0)  # the margin shuts some out
     assert len(found) > 1
@@ -76,14 +76,14 @@ def test_negatives_are_the_unjudged_documents_within_the_margin(model, mined_fro
 
 def test_no_more_than_the_most_are_kept(model, mined_from, similarities, monkeypatch):
     monkeypatch.setattr(mining, "MOST_NEGATIVES", 2)
-    found = mine(model, mined_from, WIDE, "float32")
+    found = mine_negatives(model, *mined_from, WIDE, "float32")
     assert found == by_comparing(mined_from[0], similarities, WIDE, most=2)
     assert max(map(len, found.values())) == 2
 
 
 def test_a_judged_document_is_never_mined_whatever_its_grade(model, data, mined_from):
     examples, *rest = mined_from
-    before = mine(model, mined_from, WIDE, "float32")
+    before = mine_negatives(model, *mined_from, WIDE, "float32")
     assert SHOVEL in before[HAMMER]
     judgements = Judgements(
         np.append(examples.judgements.keys // len(data.texts.documents), HAMMER),
@@ -92,7 +92,7 @@ def test_a_judged_document_is_never_mined_whatever_its_grade(model, data, mined_
         (len(data.texts.queries), len(data.texts.documents)),
         examples.judgements.relevant_from,
     )
-    after = mine(model, (replace(examples, judgements=judgements), *rest), WIDE, "float32")
+    after = mine_negatives(model, replace(examples, judgements=judgements), *rest, WIDE, "float32")
     assert after == {**before, HAMMER: [document for document in before[HAMMER] if document != SHOVEL]}
 
 
@@ -105,43 +105,43 @@ def doctor(path):
 
 
 def test_the_same_weights_read_the_cache_and_others_do_not(model, mined_from, similarities, tmp_path):
-    found = mine(model, mined_from, WIDE, "float32", tmp_path)
+    found = mine_negatives(model, *mined_from, WIDE, "float32", tmp_path)
     assert found == by_comparing(mined_from[0], similarities, WIDE)
     (kept,) = tmp_path.iterdir()
-    assert mine(model, mined_from, WIDE, "float32", tmp_path) == found
+    assert mine_negatives(model, *mined_from, WIDE, "float32", tmp_path) == found
     doctor(kept)
-    assert mine(model, mined_from, WIDE, "float32", tmp_path) == DOCTORED
+    assert mine_negatives(model, *mined_from, WIDE, "float32", tmp_path) == DOCTORED
     weights = next(iter(model.parameters()))
     before = weights.detach().clone()
     try:
         with torch.no_grad():
             weights[5, 7] += 1e-6  # of a token that no text has
-        assert mine(model, mined_from, WIDE, "float32", tmp_path) == found
+        assert mine_negatives(model, *mined_from, WIDE, "float32", tmp_path) == found
         assert len(list(tmp_path.iterdir())) == 2
     finally:
         with torch.no_grad():
             weights.copy_(before)
-    assert mine(model, mined_from, WIDE, "float32", tmp_path) == DOCTORED
+    assert mine_negatives(model, *mined_from, WIDE, "float32", tmp_path) == DOCTORED
 
 
 def other_margin(data, mined_from):
-    return mined_from, 0.5, "float32"
+    return *mined_from, 0.5, "float32"
 
 
 def other_compute(data, mined_from):
-    return mined_from, WIDE, "bfloat16"
+    return *mined_from, WIDE, "bfloat16"
 
 
 def other_texts(data, mined_from):
-    examples, texts, tokens = mined_from
+    examples, tokens = mined_from
     ids = tokens.ids.copy()
     ids[1] += 1
-    return (examples, texts, replace(tokens, ids=ids)), WIDE, "float32"
+    return examples, replace(tokens, ids=ids), WIDE, "float32"
 
 
 def other_rows(data, mined_from):
     examples, *rest = mined_from
-    return (replace(examples, members=[*examples.members[:-1], [SHOVEL]]), *rest), WIDE, "float32"
+    return replace(examples, members=[*examples.members[:-1], [SHOVEL]]), *rest, WIDE, "float32"
 
 
 def other_grades(data, mined_from):
@@ -151,15 +151,15 @@ def other_grades(data, mined_from):
     values = np.where(keys == HAMMER * documents + CLAW, 0, examples.judgements.values)
     shape = len(data.texts.queries), documents
     judgements = Judgements(keys // documents, keys % documents, values, shape, examples.judgements.relevant_from)
-    return (replace(examples, judgements=judgements), *rest), WIDE, "float32"
+    return replace(examples, judgements=judgements), *rest, WIDE, "float32"
 
 
 @pytest.mark.parametrize("changed", [other_margin, other_compute, other_texts, other_rows, other_grades])
 def test_whatever_else_decides_is_in_the_caches_key(model, data, mined_from, tmp_path, monkeypatch, changed):
     vectors = np.eye(len(list(data.texts)), 384, dtype=np.float32)  # any will do
     monkeypatch.setattr(mining, "encode_tokens", lambda model, tokens, rows, compute: vectors[rows])
-    mine(model, mined_from, WIDE, "float32", tmp_path)
+    mine_negatives(model, *mined_from, WIDE, "float32", tmp_path)
     (kept,) = tmp_path.iterdir()
     doctor(kept)
-    assert mine(model, mined_from, WIDE, "float32", tmp_path) == DOCTORED
-    assert mine(model, *changed(data, mined_from), tmp_path) != DOCTORED
+    assert mine_negatives(model, *mined_from, WIDE, "float32", tmp_path) == DOCTORED
+    assert mine_negatives(model, *changed(data, mined_from), tmp_path) != DOCTORED

@@ -7,7 +7,7 @@ import torch
 
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
-from nestvec.training.mixing import mix
+from nestvec.training.mixing import mix_weights
 
 MATRIX = "0.model.encoder.layer.2.attention.self.query.weight"
 
@@ -56,33 +56,33 @@ def same(model, weights):
 def test_the_ends_are_the_weights_themselves(model, start, tuned, best):
     worth = {share: 0.9 if share == best else 0.5 for share in (1.0, 0.75, 0.0)}
     scores = Scores(start, tuned, worth)
-    assert mix(model, start, scores, (1.0, 0.75, 0.0)) == best
+    assert mix_weights(model, start, scores, (1.0, 0.75, 0.0)) == best
     assert scores.seen == [1.0, 0.75, 0.0]
     assert same(model, tuned if best else start)
     assert not same(model, start if best else tuned)
 
 
 def test_the_best_mixture_is_left_in_the_model(model, start, tuned):
-    assert mix(model, start, Scores(start, tuned, {1.0: 0.5, 0.75: 0.9, 0.25: 0.7}), (1.0, 0.75, 0.25)) == 0.75
+    assert mix_weights(model, start, Scores(start, tuned, {1.0: 0.5, 0.75: 0.9, 0.25: 0.7}), (1.0, 0.75, 0.25)) == 0.75
     for name, weights in model.state_dict().items():
         assert torch.allclose(weights, 0.25 * start[name] + 0.75 * tuned[name], atol=1e-6)
 
 
 @pytest.mark.parametrize("shares", [(0.5, 1.0), (1.0, 0.5)])
 def test_the_first_of_equally_good_ones_is_taken(model, start, tuned, shares):
-    assert mix(model, start, Scores(start, tuned, {1.0: 0.5, 0.5: 0.5}), shares) == shares[0]
+    assert mix_weights(model, start, Scores(start, tuned, {1.0: 0.5, 0.5: 0.5}), shares) == shares[0]
 
 
 @pytest.mark.parametrize("shares", [(), (1.0,)])
 def test_nothing_to_choose_from_changes_nothing(model, start, tuned, shares):
     scores = Scores(start, tuned, {})
-    assert mix(model, start, scores, shares) == 1.0
+    assert mix_weights(model, start, scores, shares) == 1.0
     assert scores.seen == []
     assert same(model, tuned)
 
 
 def test_nothing_to_choose_by_changes_nothing(model, start, tuned):
-    assert mix(model, start, None, (0.5, 0.0)) == 1.0
+    assert mix_weights(model, start, None, (0.5, 0.0)) == 1.0
     assert same(model, tuned)
 
 
@@ -91,6 +91,6 @@ def test_what_is_no_floating_point_number_stays():
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.num_batches_tracked += 7
     model.bias.data += 1
-    assert mix(model, start, lambda _: {"recall": 0.5, "recall_error": 0.0}, (0.0,)) == 0.0
+    assert mix_weights(model, start, lambda _: {"recall": 0.5, "recall_error": 0.0}, (0.0,)) == 0.0
     assert int(model.num_batches_tracked) == 7
     assert torch.equal(model.bias, start["bias"])

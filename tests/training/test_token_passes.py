@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
-from nestvec.training import tokens as module
-from nestvec.training.tokens import Tokens, encode_tokens, passes, tokenise
+from nestvec.training import token_passes as module
+from nestvec.training.token_passes import Tokens, encode_tokens, plan_passes, tokenise_texts
 
 TEXTS = [*by_hand().texts, "", "naïve café №1", "a screwdriver with a very long description " * 60]
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=9)
@@ -31,7 +31,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def tokens(model):
-    return tokenise(model, TEXTS)
+    return tokenise_texts(model, TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_tokens_are_what_the_model_reads_of_each_text_alone(model, tokens):
 def test_a_lower_limit_of_the_model_is_kept(model, tokens):
     model.max_seq_length = 10
     try:
-        cut = tokenise(model, TEXTS)
+        cut = tokenise_texts(model, TEXTS)
     finally:
         model.max_seq_length = 256
     assert cut.lengths.tolist() == np.minimum(tokens.lengths, 10).tolist()
@@ -61,13 +61,13 @@ def test_a_lower_limit_of_the_model_is_kept(model, tokens):
 
 def test_texts_tokenised_in_parts_are_the_same(model, tokens, monkeypatch):
     monkeypatch.setattr(module, "_AT_ONCE", 4)
-    found = tokenise(model, TEXTS)
+    found = tokenise_texts(model, TEXTS)
     assert len(TEXTS) > 2 * 4
     assert ids_of(found) == ids_of(tokens)
 
 
 def test_no_texts_are_no_tokens(model):
-    found = tokenise(model, [])
+    found = tokenise_texts(model, [])
     assert found.lengths.tolist() == found.ids.tolist() == []
     assert found.starts.tolist() == [0]
 
@@ -82,7 +82,7 @@ def test_no_texts_are_no_tokens(model):
 )
 def test_padding(rows, ids, mask):
     texts = Tokens(np.arange(5, 11, dtype=np.int32), np.array([0, 2, 3, 6]), padding=1)
-    found = texts.padded(np.array(rows))
+    found = texts.pad_batch(np.array(rows))
     assert found["input_ids"].tolist() == ids
     assert found["attention_mask"].tolist() == mask
     assert {tensor.dtype for tensor in found.values()} == {torch.int64}
@@ -100,7 +100,7 @@ def test_the_cut_costs_least_of_all_contiguous_ones(lengths, overhead):
         for count in range(len(order))
         for cuts in combinations(range(1, len(order)), count)
     )
-    found = [part.tolist() for part in passes(np.array(lengths), overhead)]
+    found = [part.tolist() for part in plan_passes(np.array(lengths), overhead)]
     assert cost(lengths, found, overhead) == least
     ordered = [lengths[place] for part in found for place in part]
     assert ordered == sorted(lengths)  # shortest first
@@ -108,23 +108,25 @@ def test_the_cut_costs_least_of_all_contiguous_ones(lengths, overhead):
 
 @given(st.lists(st.integers(1, 256), min_size=1, max_size=80))
 def test_every_text_is_in_one_pass_and_no_cut_costs_more_than_none(lengths):
-    found = [part.tolist() for part in passes(np.array(lengths))]
+    found = [part.tolist() for part in plan_passes(np.array(lengths))]
     assert sorted(place for part in found for place in part) == list(range(len(lengths)))
     assert cost(lengths, found, module._OVERHEAD) <= module._OVERHEAD + len(lengths) * max(lengths)
 
 
 def test_passes_of_hand_made_lengths():
-    assert [part.tolist() for part in passes(np.full(7, 30))] == [list(range(7))]
-    assert [part.tolist() for part in passes(np.array([200, 10, 200, 10, 11]))] == [[1, 3, 4], [0, 2]]
-    assert [part.tolist() for part in passes(np.array([200, 10, 200, 10, 11]), overhead=10_000)] == [[1, 3, 4, 0, 2]]
-    assert passes(np.empty(0, dtype=np.int64)) == []
+    assert [part.tolist() for part in plan_passes(np.full(7, 30))] == [list(range(7))]
+    assert [part.tolist() for part in plan_passes(np.array([200, 10, 200, 10, 11]))] == [[1, 3, 4], [0, 2]]
+    assert [part.tolist() for part in plan_passes(np.array([200, 10, 200, 10, 11]), overhead=10_000)] == [
+        [1, 3, 4, 0, 2]
+    ]
+    assert plan_passes(np.empty(0, dtype=np.int64)) == []
 
 
 def test_vectors_of_the_passes_are_the_models(model, tokens, encoded):
-    groups = passes(tokens.lengths)
+    groups = plan_passes(tokens.lengths)
     assert len(groups) > 2
     with torch.inference_mode():
-        parts = [model.eval()(tokens.padded(group))["sentence_embedding"] for group in groups]
+        parts = [model.eval()(tokens.pad_batch(group))["sentence_embedding"] for group in groups]
     found = functional.normalize(torch.cat(parts)[np.argsort(np.concatenate(groups))])
     assert np.allclose(found.numpy(), encoded, atol=1e-5)
 

@@ -17,7 +17,7 @@ from tiny_mpnet import save_tiny_mpnet
 from nestvec.errors import InputError, NestvecError, StoppedError
 from nestvec.settings import TRAINABLE, Settings
 from nestvec.training.systems import SYSTEMS
-from nestvec.training.train import kept_step, train
+from nestvec.training.train import choose_step, train
 from nestvec.training.trainer import last_checkpoint, step_of
 
 
@@ -49,8 +49,8 @@ def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
     job, model = job_and_model(table, system)
     before, seen = weights(model), []
     trained = train(model, job, tmp_path, advance=seen.append)
-    train_queries = len(np.unique(table.records.query[table.task.of("train")]))
-    assert trained.rows == (len(table.task.pairs) if SYSTEMS[system].distinct else table.task.of("train").sum())
+    train_queries = len(np.unique(table.records.query[table.task.in_part("train")]))
+    assert trained.rows == (len(table.task.pairs) if SYSTEMS[system].distinct else table.task.in_part("train").sum())
     assert trained.steps == job.steps == len(trained.losses) == sum(seen) == 2 * -(-trained.rows // 8)
     assert [point["step"] for point in trained.curve][:3] == [0, 8, 16]
     assert trained.curve[-1]["step"] == trained.steps
@@ -129,8 +129,8 @@ def test_an_earlier_state_is_kept_only_if_it_is_clearly_better():
             {"step": step, "recall": recall, "recall_error": 0.02} for step, recall in ((0, 1), (4, 0.5), (8, last))
         ]
 
-    assert [kept_step(curve(last), 8) for last in (0.5, 0.481, 0.479, 0.6)] == [8, 8, 4, 8]
-    assert kept_step([], 8) == 8  # nothing was validated
+    assert [choose_step(curve(last), 8) for last in (0.5, 0.481, 0.479, 0.6)] == [8, 8, 4, 8]
+    assert choose_step([], 8) == 8  # nothing was validated
 
 
 def test_a_loss_that_is_no_number_names_step_and_records(table, tmp_path):
@@ -185,7 +185,7 @@ def test_queries_with_low_grades_only_are_counted_and_left_out(table, tmp_path):
     low = [{**row, "grade": 1} if place < 100 else row for place, row in enumerate(rows())]
     found = prepared(tmp_path, low, model=table.settings.training.model, threshold=3.0)
     job, _ = job_and_model(found, "graded")
-    train_rows = found.task.of("train")
+    train_rows = found.task.in_part("train")
     asked = set(found.records.query[train_rows])
     answered = set(found.records.query[train_rows & (found.records.grade >= 3)])
     assert job.examples.unused == len(asked) - len(answered) > 5

@@ -10,12 +10,13 @@ from judged import from_table
 
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
+from nestvec.point import VectorFormat
 from nestvec.training import validation as module
-from nestvec.training.tokens import tokenise
+from nestvec.training.token_passes import tokenise_texts
 from nestvec.training.validation import make_validation
 from nestvec.vectors.codecs import CODECS
 
-POINTS = ((384, "float32"), (48, "float32"), (384, "binary"))
+FORMATS = (VectorFormat(384, "float32"), VectorFormat(48, "float32"), VectorFormat(384, "binary"))
 QUERIES = 60
 
 
@@ -30,18 +31,18 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def texts(model, data):
-    return data.texts, tokenise(model, list(data.texts))
+def tokens(model, data):
+    return tokenise_texts(model, list(data.texts))
 
 
-def made(data, texts, seed=0):
-    return make_validation((data.records, data.task), texts, POINTS, "float32", seed)
+def made(data, tokens, seed=0):
+    return make_validation(data, tokens, FORMATS, "float32", seed)
 
 
 def judged(data):
     """Held-out judgements of the validation split: query text to document id to gain."""
     found = {}
-    for row in np.flatnonzero(data.task.of("validation")):
+    for row in np.flatnonzero(data.task.in_part("validation")):
         query = data.records.queries[data.records.query[row]]
         document = data.records.document_ids[data.records.document[row]]
         found.setdefault(query, {})[document] = data.records.grade[row] - 1
@@ -52,14 +53,15 @@ def asked(data, found):
     return [data.texts.queries[row] for row in found.queries]
 
 
-def test_figures_are_those_of_counting(model, data, texts):
-    found = made(data, texts)
+def test_figures_are_those_of_counting(model, data, tokens):
+    found = made(data, tokens)
     gains, queries = judged(data), asked(data, found)
     assert sorted(queries) == sorted(gains) and len(queries) > 3
     assert len(found.catalogue.ids) == len(data.records.documents)  # all fit
     vectors = [model.encode(list(side)) for side in (queries, found.catalogue.texts)]
     measured = found(model)
-    for dimension, precision in POINTS:
+    for stored in FORMATS:
+        dimension, precision = stored.dimension, stored.precision
         sides = [side[:, :dimension] / np.linalg.norm(side[:, :dimension], axis=1, keepdims=True) for side in vectors]
         codec = CODECS[precision](sides[1])
         scores = sides[0] @ codec.decode(codec.encode(sides[1])).T
@@ -77,16 +79,16 @@ def test_figures_are_those_of_counting(model, data, texts):
         assert 0 < np.mean(ndcgs) < 1
         assert measured[f"recall@10.{dimension}.{precision}"] == pytest.approx(np.mean(recalls), abs=1e-9)
         assert measured[f"ndcg@10.{dimension}.{precision}"] == pytest.approx(np.mean(ndcgs), abs=1e-9)
-    names = [f"{measure}.{dimension}.{precision}" for dimension, precision in POINTS for measure in module.MEASURED]
+    names = [f"{measure}.{stored.name}" for stored in FORMATS for measure in module.MEASURED]
     assert set(measured) == {"recall", "recall_error", *names}
     assert measured["recall"] == pytest.approx(np.mean([measured[name] for name in names if "recall" in name]))
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_small_budget_takes_queries_with_all_their_documents_and_fills_up(model, data, texts, seed, monkeypatch):
+def test_a_small_budget_takes_queries_with_all_their_documents_and_fills_up(model, data, tokens, seed, monkeypatch):
     budget = 150
     monkeypatch.setattr(module, "BUDGET", budget)
-    found, gains = made(data, texts, seed), judged(data)
+    found, gains = made(data, tokens, seed), judged(data)
     queries = asked(data, found)
     length = {text: len(model.tokenizer(text)["input_ids"]) for text in found.catalogue.texts}
     text_of = dict(zip(data.records.document_ids, data.records.documents, strict=True))
@@ -94,7 +96,7 @@ def test_a_small_budget_takes_queries_with_all_their_documents_and_fills_up(mode
     assert set(queries) < set(gains)
     assert needed < set(found.catalogue.ids) < set(data.records.document_ids)
     assert sum(length[text_of[document]] for document in needed) < budget / 2
-    longest = max(texts[1].lengths)
+    longest = max(tokens.lengths)
     assert budget - longest < sum(length.values()) <= budget
     assert [data.texts.documents[row - len(data.texts.queries)] for row in found.documents] == list(
         found.catalogue.texts
@@ -104,22 +106,22 @@ def test_a_small_budget_takes_queries_with_all_their_documents_and_fills_up(mode
     assert np.array_equal(found.judgements.gains(np.arange(len(queries)), every), np.round(1000 * np.array(wanted)))
 
 
-def test_a_budget_that_no_query_fits_takes_one_query_and_its_documents(data, texts, monkeypatch):
+def test_a_budget_that_no_query_fits_takes_one_query_and_its_documents(data, tokens, monkeypatch):
     monkeypatch.setattr(module, "BUDGET", 1)
-    found = made(data, texts)
+    found = made(data, tokens)
     (query,) = asked(data, found)
     assert sorted(found.catalogue.ids) == sorted(judged(data)[query])
 
 
-def test_the_seed_decides_who_is_asked(data, texts, monkeypatch):
+def test_the_seed_decides_who_is_asked(data, tokens, monkeypatch):
     monkeypatch.setattr(module, "BUDGET", 100)
-    first, again = ([made(data, texts, seed) for seed in range(6)] for _ in range(2))
+    first, again = ([made(data, tokens, seed) for seed in range(6)] for _ in range(2))
     draws = [(found.queries.tolist(), found.documents.tolist()) for found in first]
     assert draws == [(found.queries.tolist(), found.documents.tolist()) for found in again]
     assert len({str(draw) for draw in draws}) > 3
 
 
-def test_a_protocol_without_a_validation_split_has_none(data, texts, tmp_path):
+def test_a_protocol_without_a_validation_split_has_none(data, tokens, tmp_path):
     published = from_table(tmp_path, "published", queries=QUERIES)
     assert published.records.queries == data.records.queries
-    assert made(published, texts) is None
+    assert made(published, tokens) is None

@@ -20,9 +20,10 @@ from studies import QUICK
 
 import nestvec.training.train  # noqa: F401
 from nestvec.settings import Settings
-from nestvec.tuning import Plan
-from nestvec.tuning.study import tune_settings
+from nestvec.tuning.study import run_study
+from nestvec.tuning.tune_settings import TuneSettings
 
+SCRIPT = Path(__file__)
 PLAN = {"search": "data-size", "repeats": 2}
 
 
@@ -41,10 +42,10 @@ class Loud:
         yield lambda _: os.write(self.pipe, b".")
 
 
-def search(model, source, out, pipe):
-    """In this process, to its end."""
+def search(model, source, out, reporter):
+    """Run the study in this process, to its end."""
     settings = Settings.from_flat({"source": source, "model": model, **QUICK, "epochs": 2})
-    tune_settings(settings, Plan.of(PLAN), Path(out), Loud(pipe))
+    run_study(settings, TuneSettings.from_flat(PLAN), Path(out), reporter)
 
 
 if __name__ == "__main__":
@@ -53,13 +54,13 @@ if __name__ == "__main__":
         reads, writes = os.pipe()
         child = os.fork()
         if not child:
-            search(*given, writes)
+            search(*given, Loud(writes))
             os._exit(0)
         os.close(writes)
         heard = 0
-        while heard < moment and (found := os.read(reads, 1)):
-            heard += len(found)
+        while heard < moment and (steps := os.read(reads, 1)):
+            heard += len(steps)
         os.kill(child, signal.SIGKILL)
         os.close(reads)
         sys.stdout.write(f"killed by {os.WTERMSIG(os.waitpid(child, 0)[1])}\n")
-    search(*given, os.open(os.devnull, os.O_WRONLY))
+    search(*given, Loud(os.open(os.devnull, os.O_WRONLY)))

@@ -9,10 +9,10 @@ QUICK = {
 SPACE = {"learning_rate": [5e-5, 2e-4, 1e30], "epochs": [1, 2], "dimension_fade": [1.0, 0.5]}
 
 
-def counted(board):
+def counted(queue):
     """Slot to how many of its trials came to an end by themselves."""
     found = {}
-    for trial in board.trials:
+    for trial in queue.trials:
         ended = trial.state.name in ("COMPLETE", "PRUNED") or (
             trial.state.name == "FAIL" and "message" in trial.user_attrs
         )

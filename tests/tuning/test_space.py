@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 
 from nestvec.errors import InputError
+from nestvec.point import VectorFormat
 from nestvec.settings import TRAINABLE, Settings
 from nestvec.tuning.aim import Aim, parse_aim
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.space import Range, Values, applied, default_space, grid_of, read_space, size
+from nestvec.tuning.space import Range, Values, apply_params, count_points, default_space, list_grid, read_space
+from nestvec.tuning.tune_settings import TuneSettings
 
 SETTINGS = Settings.from_flat({"dimensions": [384, 96, 48], "systems": "graded"})
-AIM = Aim("recall@10", 384)
+FULL_WIDTH = VectorFormat(384, "float32")
+AIM = Aim("recall@10", FULL_WIDTH)
 
 
 def read(table, aim=AIM):
@@ -37,9 +39,9 @@ def test_values_and_ranges_are_read():
         Range("warmup", 0, 0.3, step=0.1),
         Values("mixing", (1.0, "1.0,0.5")),
     )
-    assert size(space) is None
-    assert size(space[1:]) == 2 * 4 * 4 * 2
-    points = grid_of(space[1:4])
+    assert count_points(space) is None
+    assert count_points(space[1:]) == 2 * 4 * 4 * 2
+    points = list_grid(space[1:4])
     assert len(points) == 32
     assert points[1] == {"batch_size": 16, "epochs": 1, "warmup": 0.1}
     assert {tuple(map(type, point.values())) for point in points} == {(int, int, float)}
@@ -81,30 +83,32 @@ def test_one_setting_is_not_searched_twice():
 
 def test_a_grid_takes_steps_and_has_an_end():
     with pytest.raises(InputError, match="a range with a step"):
-        grid_of(read({"warmup": {"low": 0.0, "high": 0.3}}))
+        list_grid(read({"warmup": {"low": 0.0, "high": 0.3}}))
     with pytest.raises(InputError, match="10,000"):
-        grid_of(read({"batch_size": {"low": 2, "high": 300}, "epochs": {"low": 1, "high": 100}}))
+        list_grid(read({"batch_size": {"low": 2, "high": 300}, "epochs": {"low": 1, "high": 100}}))
 
 
 @pytest.mark.parametrize("system", TRAINABLE)
-@pytest.mark.parametrize("aim", [AIM, Aim("recall@10", 384, small=True)])
+@pytest.mark.parametrize("aim", [AIM, Aim("recall@10", FULL_WIDTH, with_bytes=True)])
 def test_the_default_space_holds_what_the_system_knows_and_nothing_wrong(system, aim):
     training = replace(SETTINGS.training, systems=(system,))
     names = {}
     for grid in (False, True):
         space = default_space(system, grid, aim, SETTINGS)
-        table = {knob.name: knob.told() for knob in space}
+        table = {knob.name: knob.to_toml() for knob in space}
         assert read_space(table, replace(SETTINGS, training=training), aim, "it").__len__() == len(space)
         names[grid] = set(table)
     assert ("dimension_fade" in names[False]) == (system.endswith("matryoshka") or system == "graded")
     assert ("scale" in names[False]) == (not system.startswith("cosine"))
     assert ({"hard_negatives", "mixing"} <= names[False]) == (system == "graded")
-    assert ({"dimension", "precision"} <= names[False]) == aim.small
-    assert 8 <= len(grid_of(default_space(system, True, AIM, SETTINGS))) <= 16
+    assert ({"dimension", "precision"} <= names[False]) == aim.with_bytes
+    assert 8 <= len(list_grid(default_space(system, True, AIM, SETTINGS))) <= 16
 
 
 def test_parameters_become_settings():
-    found = applied(SETTINGS, {"learning_rate": 1e-4, "dimension_fade": 0.5, "mixing": "1.0,0.5", "precision": "int8"})
+    found = apply_params(
+        SETTINGS, {"learning_rate": 1e-4, "dimension_fade": 0.5, "mixing": "1.0,0.5", "precision": "int8"}
+    )
     assert found.training.learning_rate == 1e-4
     assert found.training.dimension_weights == (1.0, 0.5, 0.25)
     assert found.graded.mixing == (1.0, 0.5)
@@ -115,11 +119,11 @@ def test_aims_are_read():
     def read_aim(text):
         return parse_aim(text, SETTINGS, (384, 96, 48))
 
-    assert read_aim("ndcg@5.48.int8") == Aim("ndcg@5", 48, "int8")
-    assert read_aim("map") == Aim("map", 384, "float32")
-    small = read_aim("recall@10,bytes")
-    assert small.directions == ["maximize", "minimize"]
-    assert small.point({"dimension": 48, "precision": "binary"}) == (48, "binary")
+    assert read_aim("ndcg@5.48.int8") == Aim("ndcg@5", VectorFormat(48, "int8"))
+    assert read_aim("map") == Aim("map", FULL_WIDTH)
+    with_bytes = read_aim("recall@10,bytes")
+    assert with_bytes.directions == ["maximize", "minimize"]
+    assert with_bytes.choose_format({"dimension": 48, "precision": "binary"}) == VectorFormat(48, "binary")
     for wrong in ("recall", "recall@7", "recall@10.48", "recall@10.0.int8", "recall@10.385.int8", "recall@10,size"):
         with pytest.raises(InputError, match="--aim is"):
             read_aim(wrong)
@@ -131,4 +135,4 @@ def test_plans_are_checked():
         {"repeats": 1}, {"workers": 0}, {"search": "data-size", "trials": 3}, {"colour": 1}, {"aim": 3},
     ):  # fmt: skip
         with pytest.raises(InputError):
-            Plan.of(wrong)
+            TuneSettings.from_flat(wrong)

@@ -15,9 +15,9 @@ from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.runs.config import read_config
 from nestvec.settings import Settings
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.setup import set_up
-from nestvec.tuning.trial import reference
+from nestvec.tuning.prepare_study import prepare_study
+from nestvec.tuning.trial import measure_reference
+from nestvec.tuning.tune_settings import TuneSettings
 
 
 def test_every_trial_is_in_the_folder_with_its_failure(studied):
@@ -50,9 +50,9 @@ def test_every_trial_is_in_the_folder_with_its_failure(studied):
 def test_the_best_run_is_the_best_trial_once_more(studied, judged, quick, tmp_path):
     best = studied.facts["trials"][studied.facts["best"]]
     settings = Settings.from_flat({"source": judged, **quick})
-    study = set_up(settings, Plan(), tmp_path / "study")
+    study = prepare_study(settings, TuneSettings(), tmp_path / "study")
     again = load_model(find_model(str(studied.folder / "best" / "models" / "matryoshka")))
-    assert reference(study.bench, again).value == best["value"]
+    assert measure_reference(study.context, again).value == best["value"]
     assert not (tmp_path / "study").exists()
     written = Settings.from_flat(read_config(studied.folder / "best.toml"))
     ran = Settings.from_flat(read_config(studied.folder / "best" / "config.toml"))
@@ -98,7 +98,7 @@ def test_where_every_trial_fails_that_is_the_message(judged, quick, tmp_path):
         nestvec.tune(judged, tmp_path / "t", trials=1, space={"learning_rate": [1e30]}, **quick)
 
 
-def test_two_aims_give_a_frontier(judged, quick, tmp_path):
+def test_two_aims_give_a_frontier(judged, quick, tmp_path, without_runs):
     space = {"dimension": [768, 192], "precision": ["float32", "binary"]}
     found = nestvec.tune(judged, tmp_path / "t", search="grid", aim="recall@10,bytes", space=space, **quick).facts
     points = [(trial["bytes_per_vector"], trial["value"]) for trial in found["trials"]]
@@ -147,7 +147,6 @@ def test_a_bad_space_in_a_file_is_named(typed, judged, tiny, tmp_path):
 
 def test_attempts_are_counted(studied, judged, quick):
     settings = Settings.from_flat({"source": judged, **quick})
-    study = set_up(settings, Plan(search="tpe", trials=6, space=SPACE), studied.folder)
-    board, store = study.open()
-    assert counted(board) == dict.fromkeys(range(6), 1)
-    store.close()
+    study = prepare_study(settings, TuneSettings(search="tpe", trials=6, space=SPACE), studied.folder)
+    with study.open_queue() as queue:
+        assert counted(queue) == dict.fromkeys(range(6), 1)

@@ -11,7 +11,7 @@ import pytest
 
 from nestvec.report.formatting import number
 from nestvec.report.tuning_page import study_headline, write_tuning_page
-from nestvec.tuning.growth import growth
+from nestvec.tuning.data_size import forecast_growth
 
 
 def test_the_page_shows_what_was_found(studied):
@@ -56,7 +56,7 @@ def grown(facts):
         value = 0.8 - 1.2 * size**-0.5 + 0.004 * repeat
         trial = {**facts["trials"][facts["best"]], "trial": place + 1, "value": value, "queries": size}
         trials.append({**trial, "params": {"share": size / 500, "repeat": repeat}, "message": None})
-    found = growth(trials, "recall@10", 1)
+    found = forecast_growth(trials, "recall@10", 1)
     space = {"share": [0.12, 0.25, 0.5, 1.0], "repeat": [0, 1]}
     return {**kept, "trials": trials, "space": space, "planned": 8, "growth": found.facts, "verdict": found.verdict}
 

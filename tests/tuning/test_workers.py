@@ -24,7 +24,8 @@ def shared(facts, planned):
     return workers
 
 
-def test_two_processes_share_a_study_in_postgresql(judged, quick, tmp_path, server):
+@pytest.mark.slow  # two processes of their own that import PyTorch, and eight trainings
+def test_two_processes_share_a_study_in_postgresql(judged, quick, tmp_path, server, without_runs):
     given = {"storage": server, "workers": 2, "search": "tpe", "trials": 8, "space": SPACE}
     found = nestvec.tune(judged, tmp_path / "shared", **given, **quick)
     assert f"{os.uname().nodename}:{os.getpid()}" not in shared(found.facts, 8)
@@ -33,6 +34,7 @@ def test_two_processes_share_a_study_in_postgresql(judged, quick, tmp_path, serv
         nestvec.tune(judged, tmp_path / "other", **{**given, "study": "shared", "aim": "ndcg@10"}, **quick)
 
 
+@pytest.mark.slow  # a Ray cluster, and eight trainings
 def test_two_ray_workers_share_a_study(cluster, judged, quick, tmp_path):
     assert len(cluster.list_all_nodes()) == 2
     found = nestvec.tune(judged, tmp_path / "t", engine="ray", search="data-size", repeats=2, **quick)

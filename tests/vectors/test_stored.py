@@ -111,7 +111,7 @@ def test_damage_anywhere_is_refused_and_names_the_file(tmp_path, precision):
         path.write_bytes(content)
         with pytest.raises(InputError) as caught:
             load_codecs(path)
-        assert caught.value.place.file == str(path)
+        assert caught.value.location.file == str(path)
 
 
 @pytest.mark.parametrize("precision", CODECS)

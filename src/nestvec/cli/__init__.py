@@ -13,6 +13,6 @@ from nestvec.cli import delivering
 
 # isort: split
 from nestvec.cli import serving
-from nestvec.cli.app import Terminal, app, main
+from nestvec.cli.app import app, main
 
-__all__ = ["Terminal", "app", "delivering", "main", "measuring", "serving", "tuning"]
+__all__ = ["app", "delivering", "main", "measuring", "serving", "tuning"]

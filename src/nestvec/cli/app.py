@@ -1,22 +1,50 @@
-"""The application: how it starts and ends, and how long work is shown."""
+"""The application: how it starts and ends, what it shows on standard error, and how errors become exit codes."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typer.core import TyperCommand, TyperGroup
 
 from nestvec import distributed
 from nestvec.errors import NestvecError, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from typer.core import TyperOption
+
+
+class Command(TyperCommand):
+    """A command whose `--help` is shown without the type of its value: it takes none."""
+
+    def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - click's, or typer's copy of click
+        """The option `--help`."""
+        return _without_type(super().get_help_option(ctx))
+
+
+class Group(TyperGroup):
+    """All commands; `--help` as in `Command`."""
+
+    def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - click's, or typer's copy of click
+        """The option `--help`."""
+        return _without_type(super().get_help_option(ctx))
+
+
+def _without_type(option: TyperOption | None) -> TyperOption | None:
+    """The same option; help shows nothing where the type of its value would stand."""
+    if option is not None:
+        option.metavar = ""
+    return option
+
 
 app = typer.Typer(
+    cls=Group,
     help="Fit retrieval embeddings to your own search, at the smallest vector that holds up.",
     no_args_is_help=True,
     add_completion=False,
@@ -37,7 +65,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, metavar="", help="Print the version and end."
+        ),
     ] = False,
 ) -> None:
     """Fit retrieval embeddings to your own search, at the smallest vector that holds up."""
@@ -45,51 +76,39 @@ def _root(
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Ctrl-C as an error of ours: one line and an exit code instead of a traceback."""
+def catch_interrupt() -> Iterator[None]:
+    """Turn Ctrl-C into an error of ours: one line and an exit code instead of a traceback."""
     try:
         yield
     except KeyboardInterrupt as error:
         raise StoppedError("stopped; the same command continues after the last finished stage") from error
 
 
-class Terminal:
-    """Shows what the pipeline is doing: a line for each fact, a bar with time left for each long step."""
+@contextmanager
+def show_log(verbose: bool) -> Iterator[None]:
+    """Show on standard error what nestvec logs, down to DEBUG, where the user asked for it."""
+    if not verbose:
+        yield
+        return
+    logger, handler = logging.getLogger("nestvec"), _ConsoleHandler(logging.DEBUG)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%H:%M:%S"))
+    handler.addFilter(lambda record: record.name != "nestvec.progress")  # the reporter shows those itself
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        nobody = not console.is_terminal  # watches; a bar that is gone would leave an empty line in a log
-        self._progress = Progress(*columns, console=console, transient=True, disable=nobody)
 
-    def __enter__(self) -> Terminal:
-        """Nothing is drawn before the first step."""
-        return self
+class _ConsoleHandler(logging.Handler):
+    """Prints log lines above the bars."""
 
-    def __exit__(self, *_: object) -> None:
-        """Stop drawing and leave the cursor where a person expects it."""
-        if self._progress.live.is_started:
-            self._progress.stop()
-
-    def say(self, text: str) -> None:
-        """Print one line above the bars."""
-        self._progress.console.print(text, markup=False)
-
-    @contextmanager
-    def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar over `total` units; the block is given what moves it on."""
-        self._progress.start()
-        task = self._progress.add_task(label, total=total)
-        try:
-            yield lambda done: self._progress.advance(task, done)
-        finally:
-            self._progress.remove_task(task)
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        console.print(self.format(record), markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -3,172 +3,161 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from nestvec.cli.app import Terminal, app, stoppable
+from nestvec.cli.app import Command, app
+from nestvec.cli.measuring import require_out
+from nestvec.cli.options import build_settings, options
 from nestvec.errors import InputError, NestvecError
+from nestvec.exporting.settings import ExportSettings
+from nestvec.indexing.settings import Columns, IndexSettings, SearchSettings, StoreSettings
+from nestvec.progress import Reporter
+from nestvec.settings import option
 
-_Run = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]
-_System = Annotated[
-    str | None, typer.Option(help="The system; must be named where the run recommends none.", show_default=False)
-]
-_Dimension = Annotated[int | None, typer.Option(help="The width (as recommended).", show_default=False)]
-_Precision = Annotated[str | None, typer.Option(help="The precision (as recommended).", show_default=False)]
-_Store = Annotated[
-    str | None,
-    typer.Option(help="`embedded`, or postgresql://user@host:port/database.", show_default=False),
-]
-_Name = Annotated[str | None, typer.Option(help="The index's name in a database (the folder's).", show_default=False)]
+if TYPE_CHECKING:
+    from nestvec.indexing.index import Index
+
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]
+_Out = Annotated[Path | None, typer.Option(help="The folder to write.", show_default=False)]
 
 
-@app.command()
-def export(
-    run: _Run,
-    out: Annotated[Path | None, typer.Option(help="The folder to write.", show_default=False)] = None,
-    to: Annotated[str, typer.Option(help="sentence-transformers, onnx or openvino.")] = "sentence-transformers",
-    system: _System = None,
-    dimension: _Dimension = None,
-    precision: _Precision = None,
-    weights: Annotated[
-        str, typer.Option(help="float32, int8 (calibrated on training documents) or int8-dynamic (onnx).")
-    ] = "float32",
-) -> None:
+@dataclass(frozen=True)
+class _Point:
+    """Which of the points that were measured to hand over."""
+
+    system: str | None = option(None, "The system; must be named where the run recommends none.")
+    dimension: int | None = option(None, "The width (as recommended).")
+    precision: str | None = option(None, "The precision (as recommended).")
+
+
+@dataclass(frozen=True)
+class _Upkeep:
+    """What to do with an index that is there."""
+
+    upsert: Path | None = option(None, "A file of documents to add or replace in the index.")
+    delete: Path | None = option(None, "A file of ids to remove from the index, one a line.")
+    verify: bool = option(False, "Ask the test queries again and compare recall.")
+    exact: bool = option(False, "Verify without an approximate index.")
+
+
+@dataclass(frozen=True)
+class _Printed:
+    """How hits are printed."""
+
+    json: bool = option(False, "One JSON object a line.")
+
+
+@app.command(cls=Command)
+@options(ExportSettings, _Point)
+def export(run: RunFolder, reporter: Reporter, out: _Out = None, **typed: Any) -> None:  # noqa: ANN401 - see `options`
     """The recommended model, whole: pooling, prefix and normalisation inside, compared with what was measured."""
-    if out is None:
-        raise InputError("--out is missing", "a folder to write")
-    from nestvec.exporting import export as export_model
+    folder = require_out(out)
+    from nestvec.exporting.export_model import export as export_model
 
-    with stoppable(), Terminal() as terminal:
-        made = export_model(run, out, to, system, dimension, precision, weights, terminal)
-    typer.echo(made.summary)
+    point, settings = build_settings(_Point, typed), build_settings(ExportSettings, typed)
+    exported = export_model(run, folder, **vars(settings), **vars(point), reporter=reporter)
+    typer.echo(exported.summary)
 
 
-@app.command()
+@app.command(cls=Command)
+@options(_Point)
 def encode(
     model: Annotated[
         str,
         typer.Argument(help="A finished run, an export, or any sentence-transformers model.", show_default=False),
     ],
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A file of texts.", show_default=False)],
+    reporter: Reporter,
     out: Annotated[Path | None, typer.Option(help="The Parquet file to write.", show_default=False)] = None,
     column: Annotated[str | None, typer.Option(help="The text's column.", show_default=False)] = None,
     id_column: Annotated[str | None, typer.Option(help="The id's column (row numbers).", show_default=False)] = None,
-    system: _System = None,
-    dimension: _Dimension = None,
-    precision: _Precision = None,
     backend: Annotated[str, typer.Option(help="torch, onnx, openvino, or auto.")] = "auto",
     compute: Annotated[str, typer.Option(help="float32, bfloat16, or auto.")] = "auto",
     engine: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """Vectors or codes of any number of texts; continues where it was killed."""
-    if out is None:
-        raise InputError("--out is missing", "a Parquet file to write")
+    path = require_out(out, "a Parquet file to write")
     from nestvec.encoding import encode as encode_texts
 
-    with stoppable(), Terminal() as terminal:
-        made = encode_texts(
-            model, source, out, column=column, id_column=id_column, system=system, dimension=dimension,
-            precision=precision, backend=backend, compute=compute, engine=engine, reporter=terminal,
-        )  # fmt: skip
-    rate = made.rows / max(made.seconds, 1e-9)
+    encoded = encode_texts(
+        model, source, path, column=column, id_column=id_column, backend=backend, compute=compute, engine=engine,
+        **vars(build_settings(_Point, typed)), reporter=reporter,
+    )  # fmt: skip
+    rate = encoded.rows / max(encoded.seconds, 1e-9)
     typer.echo(
-        f"{made.out}: {made.rows:,} rows ({made.texts:,} distinct texts) in {made.dimension} dimensions, "
-        f"{made.precision}, {made.bytes_per_vector:,} bytes each; by {made.encoder}, {rate:,.0f} rows a second"
+        f"{encoded.out}: {encoded.rows:,} rows ({encoded.texts:,} distinct texts) in {encoded.dimension} dimensions, "
+        f"{encoded.precision}, {encoded.bytes_per_vector:,} bytes each; by {encoded.encoder}, {rate:,.0f} rows a second"
     )
 
 
-@app.command()
-def index(
-    run: _Run,
-    store: _Store = None,
-    name: _Name = None,
-    system: _System = None,
-    dimension: _Dimension = None,
-    precision: _Precision = None,
-    shortlist: Annotated[
-        str | None, typer.Option(help="A first stage's dimension and precision: 48.int8.", show_default=False)
-    ] = None,
-    candidates: Annotated[int, typer.Option(help="Documents that the first stage hands on.")] = 100,
-    documents: Annotated[
-        Path | None, typer.Option(help="A file to index in place of the run's documents.", show_default=False)
-    ] = None,
-    upsert: Annotated[
-        Path | None, typer.Option(help="A file of documents to add or replace in the index.", show_default=False)
-    ] = None,
-    delete: Annotated[
-        Path | None, typer.Option(help="A file of ids to remove from the index, one a line.", show_default=False)
-    ] = None,
-    document: Annotated[
-        str | None, typer.Option(help="Column(s) of the text in such a file.", show_default=False)
-    ] = None,
-    document_id: Annotated[str | None, typer.Option(help="Its id's column.", show_default=False)] = None,
-    fields: Annotated[
-        str | None, typer.Option(help="Its columns to filter by, with commas (all others).", show_default=False)
-    ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Ask the test queries again and compare recall.")] = False,
-    exact: Annotated[bool, typer.Option("--exact", help="Verify without an approximate index.")] = False,
-) -> None:
+@app.command(cls=Command)
+@options(StoreSettings, _Point, IndexSettings, _Upkeep, Columns)
+def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: ANN401 - see `options`
     """Build an index of what was measured, keep it up to date, or verify it."""
-    from nestvec.indexing.filling import Columns
+    typed["fields"] = typed["fields"] or None  # an empty text names none to keep: all are kept, as where none is given
+    columns, upkeep = build_settings(Columns, typed), build_settings(_Upkeep, typed)
+    with _build_or_open(run, typed, columns, reporter) as opened:
+        if upkeep.upsert:
+            typer.echo(f"{opened.upsert(upkeep.upsert, columns, reporter):,} documents added or replaced")
+        if upkeep.delete:
+            typer.echo(f"{opened.delete(_read_ids(upkeep.delete)):,} documents removed")
+        about = opened.about
+        stages = " → ".join(stage.name for stage in about.stages)
+        size = f"{len(opened.store):,} documents, {opened.store.size():,} bytes on disk"
+        typer.echo(f"The index serves {about.system} at {stages}: {size}")
+        verified = opened.verify(upkeep.exact, reporter) if upkeep.verify else None
+    if verified is not None:
+        outcome = (
+            f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} here, {verified.measured:.4f} as "
+            f"{verified.point} was measured; the same ten documents for {verified.same:.1%} of them"
+        )
+        if not verified.holds:
+            raise NestvecError(f"the index loses more than a hundredth: {outcome}")
+        typer.echo(outcome)
+
+
+def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter: Reporter) -> Index:
+    """The index, built anew where there is none, a point or documents are named, or nothing else is to be done."""
     from nestvec.indexing.index import build_index, is_built, open_index
     from nestvec.indexing.location import EMBEDDED
 
-    columns = Columns(document, document_id, fields.split(",") if fields else None)
-    building = not (upsert or delete or verify) or bool(system or dimension or precision or shortlist or documents)
-    with stoppable(), Terminal() as terminal:
-        if building or not is_built(run):
-            opened = build_index(
-                run, store or EMBEDDED, name=name, system=system, dimension=dimension, precision=precision,
-                shortlist=shortlist, candidates=candidates, documents=documents, columns=columns, reporter=terminal,
-            )  # fmt: skip
-        else:
-            opened = open_index(run, store, name)
-        with opened:
-            if upsert:
-                typer.echo(f"{opened.upsert(upsert, columns, terminal):,} documents added or replaced")
-            if delete:
-                typer.echo(f"{opened.delete(_ids(delete)):,} documents removed")
-            about = opened.about
-            stages = " → ".join(stage.name for stage in about.stages)
-            size = f"{len(opened.store):,} documents, {opened.store.size():,} bytes on disk"
-            typer.echo(f"The index serves {about.system} at {stages}: {size}")
-            found = opened.verify(exact, terminal) if verify else None
-    if found is not None:
-        said = (
-            f"recall@10 of {found.queries:,} test queries: {found.found:.4f} here, {found.measured:.4f} as "
-            f"{found.point} was measured; the same ten documents for {found.same:.1%} of them"
-        )
-        if not found.holds:
-            raise NestvecError(f"the index loses more than a hundredth: {said}")
-        typer.echo(said)
+    place, point, settings = (
+        build_settings(StoreSettings, typed),
+        build_settings(_Point, typed),
+        build_settings(IndexSettings, typed),
+    )
+    is_upkeep = typed["upsert"] or typed["delete"] or typed["verify"]
+    is_named = point != _Point() or settings.shortlist or settings.documents
+    if is_built(run) and is_upkeep and not is_named:
+        return open_index(run, place.store, place.name)
+    store = place.store or EMBEDDED
+    return build_index(
+        run, store, name=place.name, **vars(point), **vars(settings), columns=columns, reporter=reporter
+    )  # fmt: skip
 
 
-@app.command()
+@app.command(cls=Command)
+@options(SearchSettings, StoreSettings, _Printed)
 def search(
-    run: _Run,
+    run: RunFolder,
     query: Annotated[str, typer.Argument(help="What to search for.", show_default=False)],
-    top: Annotated[int, typer.Option(help="How many documents.")] = 10,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="A condition on a field, such as 'price<=20'; may be given again.", show_default=False),
-    ] = None,
-    store: _Store = None,
-    name: _Name = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Without an approximate index.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The best documents of a query in a run's index."""
     from nestvec.indexing.index import open_index
     from nestvec.stores.store import Condition
 
-    conditions = [Condition.parse(each) for each in where or []]
-    with open_index(run, store, name) as opened:
-        hits = opened.search(query, top, conditions, exact)
-    if as_json:
+    place, settings = build_settings(StoreSettings, typed), build_settings(SearchSettings, typed)
+    conditions = [Condition.parse(text) for text in settings.where]
+    with open_index(run, place.store, place.name) as opened:
+        hits = opened.search(query, settings.top, conditions, settings.exact)
+    if typed["json"]:
         for hit in hits:
             typer.echo(json.dumps({"id": hit.id, "score": hit.score, "text": hit.text, "fields": dict(hit.fields)}))
         return
@@ -177,7 +166,7 @@ def search(
     print_hits(hits, Console(highlight=False))
 
 
-def _ids(path: Path) -> list[str]:
+def _read_ids(path: Path) -> list[str]:
     """Ids in a file, one a line, as the files of a run write them."""
     from nestvec.data.text import trec_id
 

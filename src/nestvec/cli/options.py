@@ -1,54 +1,169 @@
-"""Settings as options of a command."""
+"""Settings as options of a command: one option a field of a settings dataclass, with the field's words as help."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from functools import wraps
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
+from rich.markup import escape
 
-from nestvec.settings import Settings, sections
+from nestvec.cli.app import catch_interrupt, console, show_log
+from nestvec.errors import InputError
+from nestvec.progress import make_reporter
+from nestvec.settings import (
+    DataSettings,
+    EvaluationSettings,
+    GradedSettings,
+    RecommendationSettings,
+    Settings,
+    SplitSettings,
+    TrainingSettings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from dataclasses import Field
 
+    Command = Callable[..., None]
 
-def options(*stages: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command every setting of some stages as an option; unset ones are left to config file and defaults.
+THE_RUN = "The run"
+_HEADINGS = {  # of the panels in `--help`; the fields of other dataclasses name theirs themselves
+    Settings: THE_RUN,
+    DataSettings: "Data",
+    SplitSettings: "Split",
+    TrainingSettings: "Training",
+    GradedSettings: "Training of graded",
+    EvaluationSettings: "Evaluation",
+    RecommendationSettings: "Recommendation",
+}
+_MANY = (tuple, Sequence)  # types of fields that hold several values
+_Kind = TypeVar("_Kind")
+
+
+def options(*kinds: type, headings: Mapping[type, str] | None = None) -> Callable[[Command], Command]:
+    """Give a command an option for every field with words for help, and `--quiet` and `--verbose`.
+
+    An option that is not given is None, or False if it is a flag; `build_settings` and `select_given` read them. A
+    field whose name is a parameter of the command makes no option. A command with a parameter `reporter` gets one.
 
     Args:
-        stages: names of `settings.sections`; `seed` belongs to no stage and always comes along.
+        kinds: settings dataclasses; see `nestvec.settings.option` for what a field may state.
+        headings: of the panels in `--help` below which a dataclass's options stand, where its fields name none.
 
     Returns:
         A decorator for a function that takes what was typed as keyword arguments.
     """
 
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Command) -> Command:
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        kinds = [sections()[stage] for stage in stages]
-        added = [
-            _typed(entry, (kind.__doc__ or "").rstrip("."))
-            for kind in kinds
-            for entry in fields(kind)
-            if entry.name not in {"source", *(parameter.name for parameter in own)}
+        names = [parameter.name for parameter in own]
+        reports = "reporter" in names
+        panels = {**_HEADINGS, **(headings or {})}
+        made = [parameter for kind in kinds for parameter in _create_options(kind, panels.get(kind))]
+        added = [parameter for parameter in made if parameter.name not in names]
+        parameters = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in (*own, *added, *_VERBOSITY)
+            if parameter.name != "reporter"
         ]
-        added += [_typed(entry, "The run") for entry in fields(Settings) if entry.name == "seed"]
-        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *added)]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return command
 
-    return decorated
+        @wraps(command)
+        def run_command(*, quiet: bool, verbose: bool, **typed: Any) -> None:  # noqa: ANN401 - whatever was typed
+            if quiet and verbose:
+                raise InputError("--quiet and --verbose are given", "one of them")
+            if reports:
+                typed["reporter"] = make_reporter(not quiet, console)
+            with catch_interrupt(), show_log(verbose):
+                command(**typed)
+
+        run_command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run_command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run_command
+
+    return decorate
 
 
-def _typed(entry: Field[Any], panel: str) -> inspect.Parameter:
-    """A setting as a parameter that typer makes an option of."""
-    kind = next((kind for kind in (int, float) if str(entry.type).startswith(kind.__name__)), str)
-    default = ",".join(map(str, entry.default)) if isinstance(entry.default, tuple) else entry.default
-    shown = f" ({default})" if default not in (None, "") else ""
-    option = typer.Option(help=entry.metadata["help"] + shown, rich_help_panel=panel, show_default=False)
-    return inspect.Parameter(
-        entry.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+def select_given(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given: those that are not None."""
+    return {name: value for name, value in typed.items() if value is not None}
+
+
+def build_settings(kind: type[_Kind], typed: Mapping[str, Any]) -> _Kind:
+    """Build a settings dataclass from the options that were given.
+
+    Args:
+        kind: the dataclass.
+        typed: option names to values; None where not given. Names that are no field are left out.
+
+    Returns:
+        The settings; fields that were not given keep their defaults.
+    """
+    hints = get_type_hints(kind)
+    given = {entry.name: typed[entry.name] for entry in _list_fields(kind) if typed.get(entry.name) is not None}
+    for name, value in given.items():
+        if get_origin(_drop_none(hints[name])) in _MANY:
+            given[name] = tuple(value.split(",") if isinstance(value, str) else value)
+    return kind(**given)
+
+
+def _create_options(kind: type, heading: str | None) -> Iterator[inspect.Parameter]:
+    """A dataclass's fields as parameters that typer makes options of."""
+    hints = get_type_hints(kind)
+    for entry in _list_fields(kind):
+        if "help" not in entry.metadata or (kind is DataSettings and entry.name == "source"):  # that is an argument
+            continue
+        annotation, panel = _read_type(hints[entry.name], entry), entry.metadata.get("panel", heading)
+        default = False if annotation is bool else None
+        if annotation is bool:
+            option = create_flag(entry.name, entry.metadata["help"], panel)
+        else:
+            text = escape(entry.metadata["help"] + _show_default(entry))
+            option = typer.Option(help=text, rich_help_panel=panel, show_default=False)
+            annotation = annotation | None
+        yield inspect.Parameter(
+            entry.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
+        )
+
+
+def create_flag(name: str, text: str, panel: str | None = None) -> Any:  # noqa: ANN401 - typer's
+    """An option without a value, and without a second form `--no-NAME`."""
+    return typer.Option(f"--{name.replace('_', '-')}", help=escape(text), rich_help_panel=panel, metavar="")
+
+
+def _list_fields(kind: Any) -> tuple[Field[Any], ...]:  # noqa: ANN401 - a dataclass; mypy has no word for it
+    return fields(kind)
+
+
+def _read_type(hint: Any, entry: Field[Any]) -> Any:  # noqa: ANN401 - types are values here
+    """What typer shall read: of several values, a list where the option may be given again, else a text with commas."""
+    kind = _drop_none(hint)
+    if get_origin(kind) in _MANY:
+        return list[str] if entry.metadata.get("repeat") else str
+    return kind
+
+
+def _drop_none(hint: Any) -> Any:  # noqa: ANN401 - types are values here
+    """`int` from `int | None`."""
+    return get_args(hint)[0] if isinstance(hint, UnionType) else hint
+
+
+def _show_default(entry: Field[Any]) -> str:
+    """The default behind the help's words; nothing where the words say what holds when nothing is given."""
+    value = ",".join(map(str, entry.default)) if isinstance(entry.default, tuple) else entry.default
+    return "" if value in (None, "", MISSING) else f" ({value})"
+
+
+_VERBOSITY = tuple(
+    inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, create_flag(name, text)]
     )
+    for name, text in (
+        ("quiet", "Show results and errors only."),
+        ("verbose", "Show also which files, models and libraries are used."),
+    )
+)

@@ -1,4 +1,4 @@
-"""What of the held-out parts is seen in training, counted afresh from the records, whatever the protocol promises."""
+"""What of the held-out parts is seen in training, counted from the records, whatever the protocol promises."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
         row would have leaked.
     """
     texts = normalised_texts(records)
-    names = [name for name in PARTS if name in SPLITS or task.of(name).any()]
+    names = [name for name in PARTS if name in SPLITS or task.in_part(name).any()]
     return {
         "protocol": protocol,
-        "queries": {name: len(np.unique(texts["queries"][task.of(name)])) for name in SPLITS},
-        "records": {name: int(task.of(name).sum()) for name in names},
-        "documents": {name: len(np.unique(texts["documents"][task.of(name)])) for name in names},
+        "queries": {name: len(np.unique(texts["queries"][task.in_part(name)])) for name in SPLITS},
+        "records": {name: int(task.in_part(name).sum()) for name in names},
+        "documents": {name: len(np.unique(texts["documents"][task.in_part(name)])) for name in names},
         "training_pairs": len(task.pairs),
-        "withheld_pairs": int((task.of("withheld") & (records.grade >= threshold)).sum()),
-        "leaks": _leaks(texts, task),
-        "exact_leaks": _leaks(exact_texts(records), task),
-        "leaked_share": _share(texts, task.of("test"), task.of("train")),
-        "components": _components(texts),
-        "row_split": naive_split(texts, float(task.of("test").mean()), seed),
+        "withheld_pairs": int((task.in_part("withheld") & (records.grade >= threshold)).sum()),
+        "leaks": _count_leaks(texts, task),
+        "exact_leaks": _count_leaks(exact_texts(records), task),
+        "leaked_share": _leaked_shares(texts, task.in_part("test"), task.in_part("train")),
+        "components": _count_components(texts),
+        "row_split": naive_split_leaks(texts, float(task.in_part("test").mean()), seed),
     }
 
 
@@ -76,28 +76,28 @@ def exact_texts(records: Records) -> dict[str, NDArray[np.int64]]:
     return {"queries": records.query, "documents": numbers[records.document]}
 
 
-def _leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, int]:
+def _count_leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, int]:
     """Distinct texts of each held-out part that training sees too."""
     return {
-        f"{part} {what} in training": len(np.intersect1d(values[task.of(part)], values[task.of("train")]))
+        f"{part} {what} in training": len(np.intersect1d(values[task.in_part(part)], values[task.in_part("train")]))
         for part in reversed(HELD_OUT)
         for what, values in texts.items()
     }
 
 
-def _share(texts: dict[str, NDArray[np.int64]], test: NDArray[np.bool_], train: NDArray[np.bool_]) -> dict[str, float]:
+def _leaked_shares(
+    texts: dict[str, NDArray[np.int64]], test: NDArray[np.bool_], train: NDArray[np.bool_]
+) -> dict[str, float]:
     """Share of the test records whose query or document training sees too."""
-    words = {"queries": "query", "documents": "document"}
-    return {
-        f"test records whose {words[what]} is in training": float(np.isin(values[test], values[train]).mean())
-        if test.any()
-        else 0.0
-        for what, values in texts.items()
-    }
+    shares = {}
+    for what, name in (("queries", "query"), ("documents", "document")):
+        seen = np.isin(texts[what][test], texts[what][train])
+        shares[f"test records whose {name} is in training"] = float(seen.mean()) if test.any() else 0.0
+    return shares
 
 
-def naive_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, float]:
-    """What a split by row with as large a test part would leak.
+def naive_split_leaks(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, float]:
+    """What a split by row would leak.
 
     Args:
         texts: `queries` and `documents`, each (n,) numbers of texts.
@@ -105,10 +105,10 @@ def naive_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) ->
         seed: decides which.
 
     Returns:
-        Shares of its test records whose query, or document, is in its training part.
+        Shares of the drawn test records whose query, or document, is among the other records too.
     """
     test = drawn_by_row(len(texts["queries"]), share, seed)
-    return _share(texts, test, ~test)
+    return _leaked_shares(texts, test, ~test)
 
 
 def drawn_by_row(count: int, share: float, seed: int) -> NDArray[np.bool_]:
@@ -127,7 +127,7 @@ def drawn_by_row(count: int, share: float, seed: int) -> NDArray[np.bool_]:
     return test
 
 
-def _components(texts: dict[str, NDArray[np.int64]]) -> dict[str, float]:
+def _count_components(texts: dict[str, NDArray[np.int64]]) -> dict[str, float]:
     """Connected components of the graph of queries and documents: how many, and the largest one's share of records."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from nestvec.data.readers import chunks, json_objects
+from nestvec.data.readers import json_objects, split_into_batches
 from nestvec.data.source import BATCH, Batch, Rejects, Source
-from nestvec.data.streams import pieces, sha256_of, suffix
+from nestvec.data.streams import read_pieces, suffix
 from nestvec.errors import InputError
+from nestvec.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ _PACKINGS = ("", ".gz", ".zst")
 
 @dataclass(frozen=True)
 class Collection:
-    """The three parts.
+    """The files of a collection.
 
     Attributes:
         queries: the file of queries.
@@ -50,21 +51,12 @@ def find_collection(folder: Path) -> Collection | None:
     Returns:
         The parts, or None if one is missing.
     """
-    found = [
-        next(
-            (
-                folder / f"{name}.jsonl{packing}"
-                for packing in _PACKINGS
-                if (folder / f"{name}.jsonl{packing}").is_file()
-            ),
-            None,
-        )
+    queries, corpus = (
+        next(filter(Path.is_file, (folder / f"{name}.jsonl{packing}" for packing in _PACKINGS)), None)
         for name in ("queries", "corpus")
-    ]
+    )
     qrels = tuple(sorted((folder / "qrels").glob("*.tsv*")))
-    if found[0] is None or found[1] is None or not qrels:
-        return None
-    return Collection(found[0], found[1], qrels)
+    return Collection(queries, corpus, qrels) if queries and corpus and qrels else None
 
 
 def read_collection(parts: Collection) -> Source:
@@ -85,44 +77,44 @@ def read_collection(parts: Collection) -> Source:
             raise InputError("there is no such file", "queries, corpus and qrels", file=file)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-        queries, corpus = dict(_texts(parts.queries)), dict(_texts(parts.corpus))
+        queries, corpus = dict(_read_texts(parts.queries)), dict(_read_texts(parts.corpus))
         for qrels in parts.qrels:
-            for batch in _joined(qrels, (queries, corpus), rejects):
+            for batch in _join_qrels(qrels, queries, corpus, rejects):
                 yield Batch(batch.file, batch.rows, batch.values.select(columns))
 
     def documents() -> Iterator[pa.RecordBatch]:
-        for chunk in chunks(_texts(parts.corpus)):
+        for chunk in split_into_batches(_read_texts(parts.corpus)):
             columns = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
             yield pa.RecordBatch.from_arrays(columns, names=["id", "text"])
 
     name = str(parts.qrels[0] if len(parts.qrels) == 1 else parts.qrels[0].parent)
-    return Source(name, sha256_of(files), COLUMNS, read, documents=documents)
+    return Source(name, sha256(*files), COLUMNS, read, documents=documents)
 
 
-def _texts(path: Path) -> Iterator[tuple[str, str]]:
+def _read_texts(path: Path) -> Iterator[tuple[str, str]]:
     """Id and text of every query or document of a file."""
     if suffix(path) == ".jsonl":
         for number, values in json_objects(path, Rejects()):
             identifier = values.get("_id", values.get("id"))
             parts = [part for name in ("title", "text") if isinstance(part := values.get(name), str)]
             if identifier is None or not parts:
-                found = ", ".join(map(repr, values)) or "nothing"
-                raise InputError(f"holds {found}", "the fields _id and text", file=path, row=number)
+                names = ", ".join(map(repr, values)) or "nothing"
+                raise InputError(f"holds {names}", "the fields _id and text", file=path, row=number)
             yield str(identifier), " ".join(part for part in parts if part)
         return
-    for number, line in _lines(path):
+    for number, line in _read_lines(path):
         identifier, tab, text = line.partition("\t")
         if not tab:
             raise InputError("has one column", "an id, a tab and a text", file=path, row=number)
         yield identifier, text
 
 
-def _joined(path: Path, texts: tuple[dict[str, str], dict[str, str]], rejects: Rejects) -> Iterator[Batch]:
+def _join_qrels(path: Path, queries: dict[str, str], corpus: dict[str, str], rejects: Rejects) -> Iterator[Batch]:
     """A file's judgements with the texts that their ids stand for."""
     rows: list[int] = []
     records: list[tuple[str, str, str, str]] = []
-    for number, query, document, grade in _qrels(path, rejects):
-        for identifier, known, what in ((query, texts[0], "query"), (document, texts[1], "corpus")):
+    for number, query, document, grade in _read_qrels(path, rejects):
+        for identifier, known, what in ((query, queries, "query"), (document, corpus, "corpus")):
             if identifier not in known:
                 error = InputError(
                     f"the id {identifier!r} is not among the {what} file's", "an id that is", file=path, row=number
@@ -131,23 +123,22 @@ def _joined(path: Path, texts: tuple[dict[str, str], dict[str, str]], rejects: R
                 break
         else:
             rows.append(number)
-            records.append((texts[0][query], texts[1][document], grade, document))
+            records.append((queries[query], corpus[document], grade, document))
         if len(rows) == BATCH:
-            yield _batch(path, rows, records)
+            yield _make_batch(path, rows, records)
             rows, records = [], []
     if rows:
-        yield _batch(path, rows, records)
+        yield _make_batch(path, rows, records)
 
 
-def _batch(path: Path, rows: list[int], records: list[tuple[str, str, str, str]]) -> Batch:
-    """Joined judgements as a batch."""
+def _make_batch(path: Path, rows: list[int], records: list[tuple[str, str, str, str]]) -> Batch:
     arrays = [pa.array(column, pa.string()) for column in zip(*records, strict=True)]
     return Batch(str(path), np.array(rows), pa.RecordBatch.from_arrays(arrays, names=list(COLUMNS)))
 
 
-def _qrels(path: Path, rejects: Rejects) -> Iterator[tuple[int, str, str, str]]:
+def _read_qrels(path: Path, rejects: Rejects) -> Iterator[tuple[int, str, str, str]]:
     """Row, query id, document id and grade of every judgement; a first line whose grade is no number is a header."""
-    for number, line in _lines(path):
+    for number, line in _read_lines(path):
         fields = line.split("\t") if "\t" in line else line.split()
         if len(fields) == 4:
             fields = [fields[0], fields[2], fields[3]]
@@ -161,21 +152,20 @@ def _qrels(path: Path, rejects: Rejects) -> Iterator[tuple[int, str, str, str]]:
         yield number, query, document, grade
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number and text of every line that is not blank."""
-    rest, number = b"", 0
-    for piece in pieces(path):
-        *lines, rest = (rest + piece).split(b"\n")
+    unfinished, number = b"", 0
+    for piece in read_pieces(path):
+        *lines, unfinished = (unfinished + piece).split(b"\n")
         for line in lines:
             number += 1
             if line.strip():
-                yield number, _decoded(path, number, line)
-    if rest.strip():
-        yield number + 1, _decoded(path, number + 1, rest)
+                yield number, _decode_line(path, number, line)
+    if unfinished.strip():
+        yield number + 1, _decode_line(path, number + 1, unfinished)
 
 
-def _decoded(path: Path, number: int, line: bytes) -> str:
-    """A line as text."""
+def _decode_line(path: Path, number: int, line: bytes) -> str:
     try:
         return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
     except UnicodeDecodeError as error:

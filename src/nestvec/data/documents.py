@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nestvec.data.columns import find_document
+from nestvec.data.find_columns import find_document_columns, template_columns
 from nestvec.data.readers import read_file
 from nestvec.data.source import Rejects
 from nestvec.data.streams import suffix
 from nestvec.data.text import trec_id
-from nestvec.data.values import all_blank, blank, cleaned_text, joined, refuse_empty
+from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, refuse_empty
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,39 +62,40 @@ def read_documents(
     if not path.is_file():
         raise InputError("there is no such file", "a CSV, TSV, JSONL or Parquet file of documents", file=path)
     source = read_file(path)
-    template, parts, identifier = find_document(source, document, document_id)
+    template, identifier = find_document_columns(source, document, document_id)
+    parts = template_columns(template)
     for name in fields or ():
         if name not in source.columns:
             raise InputError(f"there is no column {name!r}", "--fields to name columns", file=path, column=name)
-    kept = [name for name in source.columns if name not in {*parts, identifier}] if fields is None else list(fields)
-    for batch in source.read(list(dict.fromkeys([identifier, *parts, *kept])), Rejects()):
-        yield _documents(batch, identifier, (template, parts), kept, suffix(path) in _DELIMITED)
+    if fields is None:
+        fields = [name for name in source.columns if name not in {*parts, identifier}]
+    for batch in source.read(list(dict.fromkeys([identifier, *parts, *fields])), Rejects()):
+        yield _make_documents(batch, identifier, template, fields, suffix(path) in _DELIMITED)
 
 
-def _documents(
-    batch: Batch, identifier: str, text: tuple[str, tuple[str, ...]], kept: list[str], written: bool
+def _make_documents(
+    batch: Batch, identifier: str, template: str, fields: Sequence[str], parse_numbers: bool
 ) -> Documents:
-    """A batch's documents; `written` numbers are text that looks like one."""
-    template, parts = text
-    columns = {name: cleaned_text(batch, name) for name in dict.fromkeys([identifier, *parts])}
-    refuse_empty(batch, blank(columns[identifier]), identifier, "text")
+    """A batch's documents; `parse_numbers` makes numbers of texts that look like one."""
+    parts = template_columns(template)
+    columns = {name: clean_column(batch, name) for name in dict.fromkeys([identifier, *parts])}
+    refuse_empty(batch, is_blank(columns[identifier]), identifier, "text")
     refuse_empty(batch, all_blank([columns[name] for name in parts]), ", ".join(parts), "text")
-    values = {name: batch.values.column(name).to_pylist() for name in kept}
-    fields: list[Fields] = [{} for _ in range(batch.values.num_rows)]
-    for name, column in values.items():
-        for entries, value in zip(fields, column, strict=True):
-            typed = _value(value, written)
+    entries: list[Fields] = [{} for _ in range(batch.values.num_rows)]
+    for name in fields:
+        for entry, value in zip(entries, batch.values.column(name).to_pylist(), strict=True):
+            typed = _filter_value(value, parse_numbers)
             if typed is not None:
-                entries[name] = typed
-    ids = [trec_id(each) for each in columns[identifier].to_pylist()]
-    return Documents(ids, joined(template, columns).to_pylist(), fields)
+                entry[name] = typed
+    ids = [trec_id(value) for value in columns[identifier].to_pylist()]
+    return Documents(ids, join_columns(template, columns).to_pylist(), entries)
 
 
-def _value(value: Any, written: bool) -> str | float | int | None:  # noqa: ANN401 - whatever a table holds
+def _filter_value(value: Any, parse_numbers: bool) -> str | float | int | None:  # noqa: ANN401 - whatever a table holds
     """A value that can be filtered by: a finite number, or text; None for nothing."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
         return value if math.isfinite(value) else None
     text = "" if value is None else str(value).strip()
-    return float(text) if written and _NUMBER.fullmatch(text) else text or None
+    return float(text) if parse_numbers and _NUMBER.fullmatch(text) else text or None

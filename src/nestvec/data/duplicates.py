@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 THRESHOLD = 0.9  # Jaccard similarity of the word sets
 _BANDS = (8, 8)  # of so many hashes each: finds 99 % of the pairs at the threshold, and all but all above it
 _EXAMPLES, _SHOWN, _LONGEST = 5, 3, 400  # groups, texts of each, letters of a text
-_ENOUGH = 100  # candidates of a text that are compared; whoever has more is no candidate for others
+_MOST_CANDIDATES = 100  # of a text that are compared; a text with more is no candidate for others
 
 
 def find_near_duplicates(texts: Sequence[str]) -> dict[str, Any]:
-    """Group documents whose sets of words have a Jaccard similarity of `THRESHOLD` or more with another one's.
+    """Group documents whose set of words has a Jaccard similarity of `THRESHOLD` or more with another document's.
 
     Candidates come from locality-sensitive hashing (Broder 1997), which may miss a few near the threshold; each is
     compared word by word before it counts. Of very many variants of one text only the first are candidates, so that
@@ -26,15 +26,15 @@ def find_near_duplicates(texts: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         `compared`: n; `threshold`; `documents`: how many have a near-duplicate; `identical`: how many of these have the
-        very same words as another one; `groups`: how many groups they form; `examples`: a few groups' texts, those that
-        differ first.
+        very same words as another document; `groups`: how many groups they form; `examples`: a few groups' texts, those
+        of groups with different texts first.
     """
     same: dict[frozenset[str], list[int]] = {}
     for row, text in enumerate(texts):
         same.setdefault(frozenset(re.findall(r"\w+", text.casefold())), []).append(row)
     same.pop(frozenset(), None)
     members = list(same.values())
-    groups = [[row for place in places for row in members[place]] for places in _joined(list(same))]
+    groups = [[row for index in indices for row in members[index]] for indices in _group_similar(list(same))]
     groups = [sorted(rows) for rows in groups if len(rows) > 1]
     shown = sorted(([texts[row] for row in rows] for rows in sorted(groups)), key=lambda group: len(set(group)) == 1)
     return {
@@ -43,44 +43,43 @@ def find_near_duplicates(texts: Sequence[str]) -> dict[str, Any]:
         "documents": sum(map(len, groups)),
         "identical": sum(len(rows) for rows in members if len(rows) > 1),
         "groups": len(groups),
-        "examples": [_example(group) for group in shown[:_EXAMPLES]],
+        "examples": [_pick_examples(group) for group in shown[:_EXAMPLES]],
     }
 
 
-def _joined(sets: list[frozenset[str]]) -> list[list[int]]:
-    """Sets of words in groups: connected by similarity; one that resembles no other is a group of its own."""
+def _group_similar(sets: list[frozenset[str]]) -> list[list[int]]:
+    """Indices of the sets in groups that similarity connects; a set that resembles no other is a group of its own."""
     from datasketch import MinHash, MinHashLSH
 
     group = list(range(len(sets)))
 
-    def root(place: int) -> int:
-        while group[place] != place:
-            group[place] = group[group[place]]
-            place = group[place]
-        return place
+    def find_root(index: int) -> int:
+        while group[index] != index:
+            group[index] = group[group[index]]
+            index = group[index]
+        return index
 
     bands, rows = _BANDS
-    words = [[word.encode() for word in sorted(found)] for found in sets]
-    index = MinHashLSH(num_perm=bands * rows, params=_BANDS)
-    for place, signature in enumerate(MinHash.bulk(words, num_perm=bands * rows, seed=1)):
-        candidates = sorted(index.query(signature))[:_ENOUGH]
+    words = [[word.encode() for word in sorted(members)] for members in sets]
+    lookup = MinHashLSH(num_perm=bands * rows, params=_BANDS)
+    for index, signature in enumerate(MinHash.bulk(words, num_perm=bands * rows, seed=1)):
+        candidates = sorted(lookup.query(signature))[:_MOST_CANDIDATES]
         for other in candidates:
-            if root(place) != root(other) and _similarity(sets[place], sets[other]) >= THRESHOLD:
-                group[root(place)] = root(other)
-        if len(candidates) < _ENOUGH:
-            index.insert(place, signature, check_duplication=False)
-    found: dict[int, list[int]] = {}
-    for place in range(len(sets)):
-        found.setdefault(root(place), []).append(place)
-    return list(found.values())
+            if find_root(index) != find_root(other) and _jaccard(sets[index], sets[other]) >= THRESHOLD:
+                group[find_root(index)] = find_root(other)
+        if len(candidates) < _MOST_CANDIDATES:
+            lookup.insert(index, signature, check_duplication=False)
+    groups: dict[int, list[int]] = {}
+    for index in range(len(sets)):
+        groups.setdefault(find_root(index), []).append(index)
+    return list(groups.values())
 
 
-def _similarity(a: frozenset[str], b: frozenset[str]) -> float:
-    """Jaccard similarity."""
+def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     return len(a & b) / len(a | b)
 
 
-def _example(group: list[str]) -> list[str]:
-    """The first few texts of a group, one that differs rather than one that does not."""
+def _pick_examples(group: list[str]) -> list[str]:
+    """The first few texts of a group; distinct ones where there are any."""
     different = list(dict.fromkeys(group))
     return [text[:_LONGEST] for text in (different if len(different) > 1 else group)[:_SHOWN]]

@@ -101,7 +101,7 @@ def gains(grade: NDArray[np.float64], lowest: float) -> NDArray[np.int64]:
 
 
 def read_grades(grade: NDArray[np.float64], threshold: float | None = None) -> Grades:
-    """Draw the histogram and settle the threshold.
+    """Count the grades and choose the threshold.
 
     Args:
         grade: (n,) finite grades.
@@ -143,28 +143,31 @@ def find_dip(levels: NDArray[np.float64], counts: NDArray[np.int64]) -> Dip | No
     Returns:
         The dip, or None.
     """
-    grades, sizes = _bars(levels, counts)
-    found = _valley(sizes)
-    if found is None:
+    grades, sizes = _gather_bars(levels, counts)
+    deepest = _find_valley(sizes)
+    if deepest is None:
         return None
-    valley, depth = found
+    valley, depth = deepest
     resamples = np.random.default_rng(0).multinomial(int(sizes.sum()), sizes / sizes.sum(), size=_RESAMPLES)
-    again = [_threshold(grades, resample, place[0]) for resample in resamples if (place := _valley(resample))]
-    low, high = np.quantile(again, [0.025, 0.975]) if again else (levels[0], levels[-1])
+    valleys = [(resample, _find_valley(resample)) for resample in resamples]
+    thresholds = [_cut_beside_valley(grades, resample, other[0]) for resample, other in valleys if other]
+    low, high = np.quantile(thresholds, [0.025, 0.975]) if thresholds else (levels[0], levels[-1])
     return Dip(
-        threshold=_threshold(grades, sizes, valley),
+        threshold=_cut_beside_valley(grades, sizes, valley),
         depth=depth,
         lower_hump=float(grades[int(np.argmax(sizes[:valley]))]),
         valley=float(grades[valley]),
         upper_hump=float(grades[valley + 1 + int(np.argmax(sizes[valley + 1 :]))]),
         low=float(low),
         high=float(high),
-        seen=len(again) / _RESAMPLES,
+        seen=len(thresholds) / _RESAMPLES,
     )
 
 
-def _bars(levels: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The levels that hold records to speak of, others added to the nearest; many are gathered into bins."""
+def _gather_bars(
+    levels: NDArray[np.float64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The histogram's bars: rare levels are added to the nearest; where there are many levels they are binned."""
     common = levels[counts >= _RARE * counts.sum()]
     if len(common) > _BINS or counts[np.isin(levels, common)].sum() < 0.9 * counts.sum():
         sizes, edges = np.histogram(levels, _BINS, weights=counts)
@@ -173,8 +176,8 @@ def _bars(levels: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[NDArr
     return common, np.bincount(nearest, weights=counts, minlength=len(common)).astype(np.int64)
 
 
-def _valley(sizes: NDArray[np.int64]) -> tuple[int, float] | None:
-    """The bar that lies deepest below the lower of the highest bars on its two sides, and how deep."""
+def _find_valley(sizes: NDArray[np.int64]) -> tuple[int, float] | None:
+    """The bar that lies deepest below the lower of the highest bars on its two sides, and its depth; or None."""
     before, after = np.cumsum(sizes) - sizes, sizes.sum() - np.cumsum(sizes)
     left = np.maximum.accumulate(np.append(0, sizes[:-1]))
     right = np.maximum.accumulate(np.append(0, sizes[:0:-1]))[::-1]
@@ -185,7 +188,7 @@ def _valley(sizes: NDArray[np.int64]) -> tuple[int, float] | None:
     return (deepest, float(depth[deepest])) if depth[deepest] >= _SHALLOW else None
 
 
-def _threshold(grades: NDArray[np.float64], sizes: NDArray[np.int64], valley: int) -> float:
-    """Half-way from the valley to the lower of its neighbours."""
+def _cut_beside_valley(grades: NDArray[np.float64], sizes: NDArray[np.int64], valley: int) -> float:
+    """The threshold half-way from the valley to the lower of its neighbours."""
     neighbour = valley - 1 if sizes[valley - 1] <= sizes[valley + 1] else valley + 1
     return round(float(grades[valley] + grades[neighbour]) / 2, 6)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from nestvec.data.source import BATCH, Batch, Rejects, Source, numbered
-from nestvec.data.streams import sha256_of
+from nestvec.data.source import BATCH, Batch, Rejects, Source, number_rows
 from nestvec.errors import InputError, MissingExtraError
+from nestvec.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ def read_hub(name: str, split: str | None = None, revision: str | None = None) -
     Args:
         name: `OWNER/NAME`, or a folder.
         split: which of its splits; None takes them all, one after the other.
-        revision: branch, tag or commit; None takes the newest. The commit is found out and pinned.
+        revision: branch, tag or commit; None takes the newest. The commit that it stands for is pinned.
 
     Returns:
         The table.
@@ -37,45 +37,43 @@ def read_hub(name: str, split: str | None = None, revision: str | None = None) -
     except ImportError as error:
         raise MissingExtraError("datasets", "train") from error
     local = Path(name).is_dir()
-    commit = None if local else _commit(name, revision)
+    commit = None if local else _find_commit(name, revision)
     datasets.disable_progress_bars()
     try:
-        found = datasets.load_dataset(name, split=split, revision=commit)
+        loaded = datasets.load_dataset(name, split=split, revision=commit)
     except Exception as error:  # the library raises whatever the trouble makes it raise
-        raise _unavailable(name, error) from error
-    parts = [found] if split else list(found.values())
+        raise _unavailable_error(name, error) from error
+    parts = [loaded] if split else list(loaded.values())
     columns = tuple(parts[0].column_names)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         del rejects
-        yield from numbered(f"{PREFIX}{name}", _batches(parts, columns))
+        yield from number_rows(f"{PREFIX}{name}", _read_batches(parts, columns))
 
     if commit is not None:
         return Source(f"{PREFIX}{name}", commit, columns, read, revision=commit)
-    return Source(
-        f"{PREFIX}{name}", sha256_of(sorted(path for path in Path(name).rglob("*") if path.is_file())), columns, read
-    )
+    return Source(f"{PREFIX}{name}", sha256(*sorted(filter(Path.is_file, Path(name).rglob("*")))), columns, read)
 
 
-def _batches(parts: list[Any], columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _read_batches(parts: list[Any], columns: list[str]) -> Iterator[pa.RecordBatch]:
     """The rows of every part in turn."""
     for part in parts:
         for table in part.select_columns(columns).with_format("arrow").iter(batch_size=BATCH):
             yield from table.combine_chunks().to_batches()
 
 
-def _commit(name: str, revision: str | None) -> str:
+def _find_commit(name: str, revision: str | None) -> str:
     """The commit that a revision stands for now."""
     from huggingface_hub import HfApi
 
     try:
         return str(HfApi().dataset_info(name, revision=revision).sha)
     except Exception as error:
-        raise _unavailable(name, error) from error
+        raise _unavailable_error(name, error) from error
 
 
-def _unavailable(name: str, error: Exception) -> InputError:
-    """What to say when a data set cannot be had, and what to do instead."""
+def _unavailable_error(name: str, error: Exception) -> InputError:
+    """The error for a data set that cannot be downloaded, with what to do instead."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     advice = (
         f"the hub to have it and to be reachable; else download its files from https://huggingface.co/datasets/{name} "

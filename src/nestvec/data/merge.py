@@ -1,16 +1,16 @@
-"""The same query and document judged more than once: one record, and a word about it."""
+"""Merge judgements of the same query and document into one record, and say what was merged."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.records import Finding
+from nestvec.data.source import Finding
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -22,20 +22,22 @@ _SETTLED = {
 }
 
 
-def merged(
+def merge_judgements(
     query: NDArray[np.int64],
     document: NDArray[np.int64],
     grade: NDArray[np.float64],
-    texts: tuple[Sequence[str], Sequence[str]],
+    queries: Sequence[str],
+    documents: Sequence[str],
     conflicts: str,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], list[Finding]]:
-    """One record per query and document.
+    """Make one record per query and document.
 
     Args:
         query: (n,) rows of queries.
         document: (n,) rows of documents.
         grade: (n,) grades.
-        texts: of the queries and of the documents.
+        queries: their texts.
+        documents: their texts.
         conflicts: what makes the grade of records that differ: `mean`, `max`, `last`, or `error`.
 
     Returns:
@@ -44,7 +46,7 @@ def merged(
     Raises:
         InputError: grades differ and `conflicts` is `error`.
     """
-    keys = query * len(texts[1]) + document
+    keys = query * len(documents) + document
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     if len(first) == len(keys):
         return np.arange(len(keys)), grade, []
@@ -53,36 +55,35 @@ def merged(
     np.maximum.at(high, group, grade)
     order, times = np.argsort(first), np.bincount(group)
 
-    def finding(mask: NDArray[np.bool_], name: str, action: str, word: Callable[[Any], str]) -> list[Finding]:
-        chosen = [entry for entry in order if mask[entry]][:_EXAMPLES]
-        pairs = [(texts[0][query[first[entry]]], texts[1][document[first[entry]]][:80]) for entry in chosen]
-        examples = tuple(f"{a!r} with {b!r}{word(entry)}" for (a, b), entry in zip(pairs, chosen, strict=True))
-        return [Finding(name, int((times - 1)[mask].sum()), action, examples)] if len(chosen) else []
+    def make_finding(mask: NDArray[np.bool_], name: str, action: str) -> list[Finding]:
+        examples = []
+        for entry in [entry for entry in order if mask[entry]][:_EXAMPLES]:
+            texts = queries[query[first[entry]]], documents[document[first[entry]]][:80]
+            grades = f": {low[entry]:g} to {high[entry]:g}" if low[entry] < high[entry] else ""
+            examples.append(f"{texts[0]!r} with {texts[1]!r}{grades}")
+        return [Finding(name, int((times - 1)[mask].sum()), action, tuple(examples))] if examples else []
 
-    found = finding((times > 1) & (low == high), "judged again with the same grade", "Counted once.", lambda _: "")
-    differing = finding(
-        low < high,
-        "judged again with another grade",
-        _SETTLED.get(conflicts, ""),
-        lambda entry: f": {low[entry]:g} to {high[entry]:g}",
-    )
+    same = (times > 1) & (low == high)
+    repeated = make_finding(same, "judged again with the same grade", "Counted once.")
+    differing = make_finding(low < high, "judged again with another grade", _SETTLED.get(conflicts, ""))
     if differing and conflicts == "error":
         raise InputError(f"{differing[0].examples[0]} is judged twice", "one grade, or --conflicts mean, max or last")
-    settled = _settled(grade, group, (low, high), conflicts)
-    return first[order], settled[order], [*found, *differing]
+    settled = _settle_grades(grade, group, low, high, conflicts)
+    return first[order], settled[order], [*repeated, *differing]
 
 
-def _settled(
+def _settle_grades(
     grade: NDArray[np.float64],
     group: NDArray[np.int64],
-    ends: tuple[NDArray[np.float64], NDArray[np.float64]],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
     conflicts: str,
 ) -> NDArray[np.float64]:
-    """The grade of every group."""
+    """The grade of every group: its mean, its highest or its last."""
     if conflicts == "max":
-        return ends[1]
+        return high
     if conflicts == "last":
-        last = np.empty(len(ends[0]))
+        last = np.empty(len(low))
         last[group] = grade  # of several, numpy keeps the one assigned last
         return last
-    return np.where(ends[0] == ends[1], ends[0], np.bincount(group, weights=grade) / np.bincount(group))
+    return np.where(low == high, low, np.bincount(group, weights=grade) / np.bincount(group))

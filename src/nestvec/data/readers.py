@@ -1,4 +1,4 @@
-"""One reader per file format: delimited text, JSON lines, Parquet. What the values mean is decided in `data.load`."""
+"""One reader per file format: delimited text, JSON lines, Parquet. `load_records` decides what the values mean."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from nestvec.data.source import BATCH, SET_ASIDE, Batch, Rejects, Source, damaged, numbered
-from nestvec.data.streams import PIECE, Unpacked, find_encoding, sha256_of, suffix
+from nestvec.data.source import BATCH, SET_ASIDE, Batch, Finding, Rejects, Source, damaged_error, number_rows
+from nestvec.data.streams import PIECE, Unpacked, find_encoding, suffix
 from nestvec.errors import InputError
+from nestvec.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,31 +53,31 @@ def read_file(path: Path) -> Source:
         raise InputError(f"cannot be read ({error.strerror or error})", "a readable file", file=path) from error
 
 
-def _delimited(path: Path) -> Source:
-    """A CSV or TSV file, in UTF-8 with or without its mark, or else in Latin-1."""
+def _open_delimited(path: Path) -> Source:
+    """Open a CSV or TSV file: UTF-8 with or without a byte order mark, or else Latin-1."""
     encoding = find_encoding(path)
     delimiter = "\t" if suffix(path) == ".tsv" else ","
-    notes: list[tuple[str, int, str, tuple[str, ...]]] = []
+    findings: list[Finding] = []
     if encoding.name != "utf-8":
-        notes.append(("not UTF-8", 1, "The file was read as Latin-1.", ()))
+        findings.append(Finding("not UTF-8", 1, "The file was read as Latin-1."))
     if encoding.mixed:
         action = "They were read as Latin-1 like the rest; letters outside ASCII in them are wrong."
-        notes.append(("lines in UTF-8 in a file that is not", encoding.mixed, action, encoding.examples))
+        findings.append(Finding("lines in UTF-8 in a file that is not", encoding.mixed, action, encoding.examples))
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-        yield from _delimited_batches(path, (encoding.name, delimiter), columns, rejects)
+        yield from _read_delimited(path, encoding.name, delimiter, columns, rejects)
 
-    names = _header(path, encoding.name, delimiter)
-    return Source(str(path), sha256_of([path]), names, read, tuple(notes))
+    names = _read_header(path, encoding.name, delimiter)
+    return Source(str(path), sha256(path), names, read, tuple(findings))
 
 
-def _delimited_batches(path: Path, form: tuple[str, str], columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+def _read_delimited(path: Path, encoding: str, delimiter: str, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
     """Records of a delimited file; those with a wrong number of fields are refused and leave a gap in the numbers."""
     from pyarrow import csv
 
     ragged: list[Any] = []
 
-    def note(row: Any) -> str:  # noqa: ANN401 - pyarrow.csv.InvalidRow has no types
+    def skip_row(row: Any) -> str:  # noqa: ANN401 - pyarrow.csv.InvalidRow has no types
         ragged.append(row)
         return "skip"
 
@@ -85,8 +86,10 @@ def _delimited_batches(path: Path, form: tuple[str, str], columns: list[str], re
         try:
             batches = csv.open_csv(
                 pa.PythonFile(stream, mode="r"),
-                read_options=csv.ReadOptions(use_threads=False, encoding=form[0], block_size=_BLOCK),
-                parse_options=csv.ParseOptions(delimiter=form[1], newlines_in_values=True, invalid_row_handler=note),
+                read_options=csv.ReadOptions(use_threads=False, encoding=encoding, block_size=_BLOCK),
+                parse_options=csv.ParseOptions(
+                    delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip_row
+                ),
                 convert_options=csv.ConvertOptions(
                     column_types=dict.fromkeys(columns, pa.string()),
                     include_columns=columns,
@@ -96,23 +99,23 @@ def _delimited_batches(path: Path, form: tuple[str, str], columns: list[str], re
             )
             for values in batches:
                 skipped.update(row.number for row in ragged)  # those of blocks ahead too
-                rows = _numbers(number, values.num_rows, skipped)
+                rows = _number_kept_rows(number, values.num_rows, skipped)
                 number = int(rows[-1]) + 1 if len(rows) else number
                 _refuse_ragged(path, ragged, rejects)
                 yield Batch(str(path), rows, values)
         except (pa.ArrowException, ValueError) as error:
-            raise damaged(path, error) from error
+            raise damaged_error(path, error) from error
     _refuse_ragged(path, ragged, rejects)
 
 
-def _numbers(first: int, count: int, skipped: set[int]) -> NDArray[np.int64]:
+def _number_kept_rows(first: int, count: int, skipped: set[int]) -> NDArray[np.int64]:
     """Numbers of `count` records from `first` on, without those skipped."""
     numbers = np.arange(first, first + count + len(skipped))
     return numbers[~np.isin(numbers, list(skipped))][:count]
 
 
 def _refuse_ragged(path: Path, ragged: list[Any], rejects: Rejects) -> None:
-    """Hand over rows whose number of fields is off, once each."""
+    """Refuse rows with a wrong number of fields, and empty their list."""
     for row in ragged:
         fields = f"{row.actual_columns} field" + "s" * (row.actual_columns != 1)
         error = InputError(f"has {fields}", f"{row.expected_columns} as in the header", file=path, row=row.number)
@@ -120,7 +123,7 @@ def _refuse_ragged(path: Path, ragged: list[Any], rejects: Rejects) -> None:
     ragged.clear()
 
 
-def _header(path: Path, encoding: str, delimiter: str) -> tuple[str, ...]:
+def _read_header(path: Path, encoding: str, delimiter: str) -> tuple[str, ...]:
     """The names in the first record of a delimited file."""
     with io.TextIOWrapper(
         io.BufferedReader(Unpacked(path)), encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline=""
@@ -129,7 +132,7 @@ def _header(path: Path, encoding: str, delimiter: str) -> tuple[str, ...]:
         try:
             names = next((row for row in text_csv.reader(lines, delimiter=delimiter) if row), [])
         except text_csv.Error as error:
-            raise damaged(path, error) from error
+            raise damaged_error(path, error) from error
     if not "".join(names).strip():
         raise InputError("is empty", "a header line and at least one record", file=path)
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -138,8 +141,8 @@ def _header(path: Path, encoding: str, delimiter: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _json_lines(path: Path) -> Source:
-    """A file with one JSON object a line; the first ones' fields are the columns, and one that a line lacks is null."""
+def _open_json_lines(path: Path) -> Source:
+    """Open a file with one JSON object a line: the first objects' fields are the columns; a missing field is null."""
     bad = Rejects(SET_ASIDE)  # whether they stop the load is decided when they are read
     first = list(islice(json_objects(path, bad), _LOOKED_AT))
     if not first and bad.rows:
@@ -149,7 +152,7 @@ def _json_lines(path: Path) -> Source:
     names = tuple(dict.fromkeys(name for _, values in first for name in values))
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-        for chunk in chunks(json_objects(path, rejects)):
+        for chunk in split_into_batches(json_objects(path, rejects)):
             rows, texts = [], []
             for number, values in chunk:
                 try:
@@ -161,7 +164,7 @@ def _json_lines(path: Path) -> Source:
                 arrays = [pa.array(column, pa.string()) for column in zip(*texts, strict=True)]
                 yield Batch(str(path), np.array(rows), pa.RecordBatch.from_arrays(arrays, names=columns))
 
-    return Source(str(path), sha256_of([path]), names, read)
+    return Source(str(path), sha256(path), names, read)
 
 
 def json_objects(path: Path, rejects: Rejects) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -180,32 +183,31 @@ def json_objects(path: Path, rejects: Rejects) -> Iterator[tuple[int, dict[str, 
             if not line.strip():
                 continue
             try:
-                yield number, _parsed(path, number, line)
+                yield number, _parse_json(path, number, line)
             except InputError as error:
                 rejects.refuse(error, line[:2000].decode("utf-8", "replace"))
 
 
-def chunks(entries: Iterator[T]) -> Iterator[list[T]]:
-    """The entries in lists of a batch each.
+def split_into_batches(entries: Iterator[T]) -> Iterator[list[T]]:
+    """Split entries into lists.
 
     Args:
-        entries: any number of things.
+        entries: any number of them.
 
     Yields:
-        Up to `BATCH` of them.
+        Up to `BATCH` entries.
     """
     while chunk := list(islice(entries, BATCH)):
         yield chunk
 
 
-def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    """One line of JSON as an object."""
+def _parse_json(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON ({error})", "one JSON object a line", file=path, row=number) from error
     if not isinstance(value, dict):
-        raise InputError(f"is {_shown(value)}", "one JSON object a line", file=path, row=number)
+        raise InputError(f"is {_shorten_json(value)}", "one JSON object a line", file=path, row=number)
     return value
 
 
@@ -217,10 +219,10 @@ def _as_text(path: Path, number: int, column: str, value: object) -> str | None:
         return value
     if isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63):
         return repr(float(value)) if isinstance(value, bool) else repr(value)
-    raise InputError(f"is {_shown(value)}", "text or a number", file=path, row=number, column=column)
+    raise InputError(f"is {_shorten_json(value)}", "text or a number", file=path, row=number, column=column)
 
 
-def _shown(value: object) -> str:
+def _shorten_json(value: object) -> str:
     """A value in a message, cut to a length that a person reads."""
     try:
         text = json.dumps(value)
@@ -229,8 +231,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _parquet(path: Path) -> Source:
-    """A Parquet file."""
+def _open_parquet(path: Path) -> Source:
     import pyarrow.parquet as pq
 
     if path.suffix.lower() != ".parquet":
@@ -239,7 +240,7 @@ def _parquet(path: Path) -> Source:
         with pq.ParquetFile(path) as file:
             rows, names = file.metadata.num_rows, tuple(file.schema_arrow.names)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise damaged(path, error) from error
+        raise damaged_error(path, error) from error
     if rows == 0:
         raise InputError("is empty", "a table with at least one record", file=path)
 
@@ -247,18 +248,18 @@ def _parquet(path: Path) -> Source:
         del rejects  # a Parquet file is whole or damaged
         try:
             with pq.ParquetFile(path) as file:
-                for batch in numbered(str(path), file.iter_batches(batch_size=BATCH, columns=columns)):
+                for batch in number_rows(str(path), file.iter_batches(batch_size=BATCH, columns=columns)):
                     batch.values.validate(full=True)  # damage can hide in text that is not UTF-8
                     yield batch
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise damaged(path, error) from error
+            raise damaged_error(path, error) from error
 
-    return Source(str(path), sha256_of([path]), names, read)
+    return Source(str(path), sha256(path), names, read)
 
 
 READERS: dict[str, Callable[[Path], Source]] = {
-    ".csv": _delimited,
-    ".tsv": _delimited,
-    ".jsonl": _json_lines,
-    ".parquet": _parquet,
+    ".csv": _open_delimited,
+    ".tsv": _open_delimited,
+    ".jsonl": _open_json_lines,
+    ".parquet": _open_parquet,
 }

@@ -1,6 +1,6 @@
 """Judged records, told apart by query text and document, and what was found while reading them.
 
-A query is a distinct text with all its judgements. A document is what its id says, or its text where there is no id.
+A query is a distinct text with all its judgements. Documents are told apart by id, or by text where there is no id.
 """
 
 from __future__ import annotations
@@ -17,24 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.data.source import Rejected
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something in the data that its owner should know.
-
-    Attributes:
-        name: what was found.
-        count: how many records, or documents, it concerns.
-        action: what was done about it, a sentence.
-        examples: the first few, in words.
-    """
-
-    name: str
-    count: int
-    action: str
-    examples: tuple[str, ...] = ()
+    from nestvec.data.source import Finding, Rejected
 
 
 @dataclass(frozen=True)
@@ -78,7 +61,7 @@ class Records:
         return len(self.grade)
 
 
-def subset(records: Records, rows: NDArray[np.int64]) -> Records:
+def select_records(records: Records, rows: NDArray[np.int64]) -> Records:
     """The records at `rows` with the queries and documents that they name, and the documents that no record names."""
     queries, query = np.unique(records.query[rows], return_inverse=True)
     unjudged = np.setdiff1d(np.arange(len(records.documents)), records.document)
@@ -107,17 +90,16 @@ def save_records(records: Records, labels: NDArray[np.str_], path: Path) -> None
     """
     import pyarrow.parquet as pq
 
-    def column(values: Sequence[str], rows: NDArray[np.int64]) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(pa.array(rows, pa.int32()), pa.array(values, pa.string())).cast(
-            pa.string()
-        )
+    def take_texts(texts: Sequence[str], rows: NDArray[np.int64]) -> pa.Array:
+        coded = pa.DictionaryArray.from_arrays(pa.array(rows, pa.int32()), pa.array(texts, pa.string()))
+        return coded.cast(pa.string())
 
     table = pa.table(
         {
-            "query_id": column(records.query_ids, records.query),
-            "query": column(records.queries, records.query),
-            "document_id": column(records.document_ids, records.document),
-            "document": column(records.documents, records.document),
+            "query_id": take_texts(records.query_ids, records.query),
+            "query": take_texts(records.queries, records.query),
+            "document_id": take_texts(records.document_ids, records.document),
+            "document": take_texts(records.documents, records.document),
             "grade": records.grade,
             "split": pa.array(labels.tolist(), pa.string()),
         }

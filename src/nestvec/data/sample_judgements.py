@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.sample_store import normal, pick, shuffled
+from nestvec.data.sample_store import draw_normal, pick, shuffled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,31 +48,35 @@ def make_judgements(
 ) -> list[Judgement]:
     """Pool and rate the products of every query; every product is judged at least once."""
     bestseller = rng.random(len(products)) < _BESTSELLERS
-    pools = [np.flatnonzero(shelf.count(query.wishes) == len(query.wishes)).tolist() for query in queries]
+    pools = [np.flatnonzero(shelf.count_met(query.wishes) == len(query.wishes)).tolist() for query in queries]
     unseen = np.ones(len(products), dtype=bool)
     for pool in pools:
         unseen[pool] = False
     for query, pool in zip(queries, pools, strict=True):
-        pool.extend(_misses(query, shelf, (bestseller, unseen), rng))
+        pool.extend(_pick_misses(query, shelf, bestseller, unseen, rng))
         unseen[pool] = False
     for row in np.flatnonzero(unseen):
-        pools[_closest(int(row), queries, shelf)].append(int(row))
+        pools[_closest_query(int(row), queries, shelf)].append(int(row))
     judgements = []
     for index, (query, pool) in enumerate(zip(queries, pools, strict=True)):
-        grades = _grades(query, products, pool, shelf, rng)
+        grades = _rate_pool(query, products, pool, shelf, rng)
         judgements += [Judgement(index, row, grade) for row, grade in zip(pool, grades, strict=True)]
     return shuffled(rng, judgements)
 
 
-def _misses(
-    query: Query, shelf: Shelf, flags: tuple[NDArray[np.bool_], NDArray[np.bool_]], rng: np.random.Generator
+def _pick_misses(
+    query: Query,
+    shelf: Shelf,
+    bestseller: NDArray[np.bool_],
+    unseen: NDArray[np.bool_],
+    rng: np.random.Generator,
 ) -> list[int]:
-    """Products that meet all wishes but one or two, and at times one that meets none.
+    """Products that meet all wishes but one or two, and at times one product that meets none.
 
-    What nothing has shown yet comes first, then bestsellers, then the rest; within each, near misses before far ones.
+    Products that no query has shown come first, then bestsellers, then all others; within each, near misses before far
+    ones.
     """
-    bestseller, unseen = flags
-    count = shelf.count(query.wishes)
+    count = shelf.count_met(query.wishes)
     missed = len(query.wishes) - count
     wanted = _FEWEST_MISSES + int(rng.random() * (_MOST_MISSES - _FEWEST_MISSES + 1))
     candidates = shuffled(rng, np.flatnonzero((count > 0) & (missed > 0) & (missed <= 2)).tolist())
@@ -84,34 +88,34 @@ def _misses(
     return chosen
 
 
-def _closest(row: int, queries: list[Query], shelf: Shelf) -> int:
-    """The query most of whose wishes the product meets, the first of several."""
-    return int(np.argmax([shelf.count(query.wishes)[row] / len(query.wishes) for query in queries]))
+def _closest_query(row: int, queries: list[Query], shelf: Shelf) -> int:
+    """The first query with the largest share of its wishes met by the product."""
+    return int(np.argmax([shelf.count_met(query.wishes)[row] / len(query.wishes) for query in queries]))
 
 
-def _grades(
+def _rate_pool(
     query: Query, products: list[Product], pool: list[int], shelf: Shelf, rng: np.random.Generator
 ) -> list[float]:
     """The mean rating of each pooled product; a panel that finds nothing relevant looks again."""
     while True:
-        grades = [_mean_rating(_relevance(query, row, shelf, rng), rng) for row in pool]
+        grades = [_draw_mean_rating(_draw_relevance(query, row, shelf, rng), rng) for row in pool]
         if max(grades) >= RELEVANT_FROM:
             return grades
 
 
-def _relevance(query: Query, row: int, shelf: Shelf, rng: np.random.Generator) -> float:
-    """Latent relevance in about 0..1: each wish that is not met takes its share; the rest is taste."""
+def _draw_relevance(query: Query, row: int, shelf: Shelf, rng: np.random.Generator) -> float:
+    """Latent relevance in about 0..1: each wish that is not met lowers it; taste moves it at random."""
     relevance = 0.93
     for wish in query.wishes:
-        if not shelf.met(wish)[row]:
+        if not shelf.meets(wish)[row]:
             relevance *= _MISSED.get(wish[0], _MISSED["axis"])
-    return relevance + 0.04 * normal(rng)
+    return relevance + 0.04 * draw_normal(rng)
 
 
-def _mean_rating(relevance: float, rng: np.random.Generator) -> float:
-    """Three raters, each with an own leaning and an own slip of the hand."""
+def _draw_mean_rating(relevance: float, rng: np.random.Generator) -> float:
+    """The mean of three raters, each with a leaning and a slip of the hand."""
     ratings = []
     for leaning in _RATERS:
-        felt = relevance + leaning + _NOISE * normal(rng)
+        felt = relevance + leaning + _NOISE * draw_normal(rng)
         ratings.append(1 + sum(felt >= bar for bar in _BARS))
     return round(sum(ratings) / len(ratings), 2)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PER_CATEGORY = 63
 
-# A description's length in word pieces, as `_pieces` estimates it. Most are short, a few run long: the product of
+# A description's length in word pieces, as `_count_pieces` estimates it. Most are short, a few run long: the product of
 # three uniform numbers is mostly small. Short on purpose: the whole demo has minutes on two cores.
 _SHORTEST, _LONGEST = 65, 105
 _OVERSHOOT = 4  # pieces by which the last sentence may pass the length that was drawn
@@ -108,7 +108,7 @@ def make_products(store: Store, rng: np.random.Generator) -> list[Product]:
         seen: set[tuple[str, ...]] = set()
         while len(seen) < PER_CATEGORY:
             series = lines[len(seen) % len(lines)]
-            values = _values(category, rng)
+            values = _draw_values(category, rng)
             identity = (series.name, *values.values())
             if identity in seen:
                 continue
@@ -119,14 +119,14 @@ def make_products(store: Store, rng: np.random.Generator) -> list[Product]:
                     category=category,
                     series=series,
                     values=values,
-                    name=_name(category, series, values, rng),
-                    description=_description(store, (category, series), values, rng),
+                    name=_write_name(category, series, values, rng),
+                    description=_write_description(store, category, series, values, rng),
                 )
             )
     return products
 
 
-def _values(category: Category, rng: np.random.Generator) -> dict[str, str]:
+def _draw_values(category: Category, rng: np.random.Generator) -> dict[str, str]:
     """One wording per axis that applies; a product that could come in packs comes singly one time in three."""
     values = {axis: pick(rng, category.values[axis]) for axis in AXES if category.values[axis]}
     if "pack" in values and rng.random() < 1 / 3:
@@ -134,32 +134,32 @@ def _values(category: Category, rng: np.random.Generator) -> dict[str, str]:
     return values
 
 
-def _name(category: Category, series: Series, values: Mapping[str, str], rng: np.random.Generator) -> str:
+def _write_name(category: Category, series: Series, values: Mapping[str, str], rng: np.random.Generator) -> str:
     """The title: brand, line, noun, and most of the attributes; those left out stand in the description only."""
     shown = {axis: value if rng.random() < 0.75 else "" for axis, value in values.items()}
     front = (series.brand, series.name, shown.get("power", ""), shown["kind"], category.name)
-    title = " ".join(_capitalised(part) for part in front if part)
+    title = " ".join(_capitalise_words(part) for part in front if part)
     size = f"{shown['size']} {category.part}" if shown["size"] else ""
     tail = [part for part in (size, shown["material"], shown["colour"]) if part]
-    title = ", ".join([title, *(_capitalised(part) for part in tail)])
+    title = ", ".join([title, *(_capitalise_words(part) for part in tail)])
     return f"{title} ({shown['pack']})" if shown.get("pack") else title
 
 
-def _description(
-    store: Store, family: tuple[Category, Series], values: Mapping[str, str], rng: np.random.Generator
+def _write_description(
+    store: Store, category: Category, series: Series, values: Mapping[str, str], rng: np.random.Generator
 ) -> str:
-    """The text: an opening, every attribute, and what lengthens it to a length drawn at random."""
+    """The text: an opening, every attribute, and sentences that lengthen it to a length drawn at random."""
     eagerness = float(rng.random()) * float(rng.random()) * float(rng.random())
     wanted = _SHORTEST + (_LONGEST - _SHORTEST) * eagerness
-    facts = shuffled(rng, family[0].facts)
-    opening = _filled(pick(rng, _OPENERS), store, family, {**values, "fact": facts.pop()}, rng)
+    facts = shuffled(rng, category.facts)
+    opening = _fill_template(pick(rng, _OPENERS), store, category, series, {**values, "fact": facts.pop()}, rng)
     attributes = shuffled(rng, [pick(rng, _AXES[axis]) for axis in values])
-    body = [_filled(template, store, family, values, rng) for template in attributes]
-    length = sum(_pieces(sentence, store) for sentence in (opening, *body))
-    for template in _fillers(family[0], len(facts), rng):
+    body = [_fill_template(template, store, category, series, values, rng) for template in attributes]
+    length = sum(_count_pieces(sentence, store) for sentence in (opening, *body))
+    for template in _draw_fillers(category, len(facts), rng):
         fact = facts.pop() if template in _FACTS else ""
-        sentence = _filled(template, store, family, {**values, "fact": fact}, rng)
-        longer = length + _pieces(sentence, store)
+        sentence = _fill_template(template, store, category, series, {**values, "fact": fact}, rng)
+        longer = length + _count_pieces(sentence, store)
         if length < wanted and longer <= wanted + _OVERSHOOT:
             body.insert(int(rng.random() * (len(body) + 1)), sentence)
             length = longer
@@ -168,18 +168,22 @@ def _description(
     return " ".join([opening, *prose, *bullets])
 
 
-def _fillers(category: Category, facts: int, rng: np.random.Generator) -> list[str]:
-    """Templates to lengthen a text with: the line's promise first, the rest as often as it reads naturally."""
+def _draw_fillers(category: Category, facts: int, rng: np.random.Generator) -> list[str]:
+    """Templates that lengthen a text: the line's promise first, then others as often as they read naturally."""
     general = [*shuffled(rng, _GENERAL)[:5], *shuffled(rng, category.boilerplate)[:2]]
-    rest = shuffled(rng, [*shuffled(rng, _FACTS)[:facts], *shuffled(rng, _OTHERS)[:2], *general])
-    return [pick(rng, _PROMISES), *rest]
+    others = shuffled(rng, [*shuffled(rng, _FACTS)[:facts], *shuffled(rng, _OTHERS)[:2], *general])
+    return [pick(rng, _PROMISES), *others]
 
 
-def _filled(
-    template: str, store: Store, family: tuple[Category, Series], values: Mapping[str, str], rng: np.random.Generator
+def _fill_template(
+    template: str,
+    store: Store,
+    category: Category,
+    series: Series,
+    values: Mapping[str, str],
+    rng: np.random.Generator,
 ) -> str:
     """The template with its blanks filled in; `{other}` and `{second}` are categories that the product is not."""
-    category, series = family
     others = [entry for entry in store.categories if entry is not category]
     other, second = pick(rng, others), pick(rng, others)
     stranger = pick(rng, [line for line in store.series if other.name in line.categories])
@@ -188,12 +192,12 @@ def _filled(
         "brand": series.brand,
         "series": series.name,
         "promise": series.promise,
-        "item": _one(category, values["kind"]),
+        "item": _singular_noun(category, values["kind"]),
         "part": category.part,
         "use": pick(rng, category.uses),
-        "other": _one(other),
-        "others": _many(other),
-        "second": _one(second),
+        "other": _singular_noun(other),
+        "others": _plural_noun(other),
+        "second": _singular_noun(second),
         "other_series": stranger.name,
         "other_brand": stranger.brand,
     }
@@ -202,13 +206,13 @@ def _filled(
     return text.removesuffix(".") if text.endswith("..") else text  # "The blade is 4 in.."
 
 
-def _one(category: Category, kind: str = "") -> str:
+def _singular_noun(category: Category, kind: str = "") -> str:
     """A single one of the category, without its article: "compact drill", "pair of locking pliers"."""
     noun = f"{kind} {category.name}".strip()
     return f"pair of {noun}" if category.name.endswith("s") else noun
 
 
-def _many(category: Category) -> str:
+def _plural_noun(category: Category) -> str:
     """Several of the category: "drills", "paint brushes", "pliers"."""
     noun = category.name
     if noun.endswith("s"):
@@ -216,13 +220,14 @@ def _many(category: Category) -> str:
     return noun + ("es" if noun.endswith(("sh", "ch", "x")) else "s")
 
 
-def _capitalised(text: str) -> str:
+def _capitalise_words(text: str) -> str:
     """Each word with a capital, as titles have it; units stay as they are."""
     return " ".join(word if word in _UNITS else word[:1].upper() + word[1:] for word in text.split(" "))
 
 
-def _pieces(text: str, store: Store) -> float:
+def _count_pieces(text: str, store: Store) -> float:
     """About how many word pieces a MiniLM tokenizer makes of the text: three for a name, often two for a long word."""
     return sum(
-        3.0 if token in store.names else 1.0 if len(token) < 9 else 1.5 for token in re.findall(r"\w+|[^\w\s]", text)
+        3.0 if token in store.printed_names else 1.0 if len(token) < 9 else 1.5
+        for token in re.findall(r"\w+|[^\w\s]", text)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,17 +18,29 @@ if TYPE_CHECKING:
 QUERIES = 930
 MOST_RELEVANT = 6  # products that may meet all of a query's wishes; with more, a ranking of ten could not show them
 
-# How a query names its category and its line, and how many such queries there are of a hundred.
-_FORMS = (
-    (18, "asked", None),
-    (8, "slang", None),
-    (30, "asked", "name"),
-    (10, "asked", "old"),
-    (12, "slang", "name"),
-    (4, "slang", "old"),
-    (12, None, "name"),
-    (6, None, "old"),
-)
+
+class Form(NamedTuple):
+    """How a query names its category and its line.
+
+    Attributes:
+        category: `asked` or `slang`; None where the query does not name it.
+        series: `name` or `old`; None where the query does not name it.
+    """
+
+    category: str | None
+    series: str | None
+
+
+_FORMS = {  # and how many such queries there are of a hundred
+    Form("asked", None): 18,
+    Form("slang", None): 8,
+    Form("asked", "name"): 30,
+    Form("asked", "old"): 10,
+    Form("slang", "name"): 12,
+    Form("slang", "old"): 4,
+    Form(None, "name"): 12,
+    Form(None, "old"): 6,
+}
 _PICKY = 0.5  # share of queries that name one attribute even where fewer words would do
 _KIND_FIRST = 0.6  # share of queries whose first attribute is the kind, what people think of first
 _NOUN_LAST = 0.5  # share of queries that end with the category, if they name it; else words stand in any order
@@ -64,14 +76,14 @@ class Shelf:
             self._masks[wish] = np.zeros(self.size, dtype=bool)
             self._masks[wish][members] = True
 
-    def met(self, wish: tuple[str, str]) -> NDArray[np.bool_]:
+    def meets(self, wish: tuple[str, str]) -> NDArray[np.bool_]:
         """(products,) which of them meet the wish."""
         return self._masks[wish]
 
-    def count(self, wishes: tuple[tuple[str, str], ...]) -> NDArray[np.int64]:
+    def count_met(self, wishes: tuple[tuple[str, str], ...]) -> NDArray[np.int64]:
         """(products,) how many of the wishes each product meets."""
-        met: NDArray[np.int64] = np.sum([self._masks[wish] for wish in wishes], axis=0, dtype=np.int64)
-        return met
+        count: NDArray[np.int64] = np.sum([self._masks[wish] for wish in wishes], axis=0, dtype=np.int64)
+        return count
 
 
 def wishes_met(product: Product) -> list[tuple[str, str]]:
@@ -92,12 +104,12 @@ def make_queries(store: Store, products: list[Product], shelf: Shelf, rng: np.ra
         while waiting and covered[waiting[-1]]:
             waiting.pop()
         product = products[waiting.pop()] if waiting else pick(rng, products)
-        category, series = _form(rng)
-        wishes = _wishes(product, (category, series), shelf, rng)
-        met = shelf.count(wishes) == len(wishes)
+        form = _draw_form(rng)
+        wishes = _draw_wishes(product, form, shelf, rng)
+        met = shelf.count_met(wishes) == len(wishes)
         if not 1 <= int(met.sum()) <= MOST_RELEVANT:
             continue
-        text = _typed(store, product, wishes, (category, series), rng)
+        text = _type_query(store, product, wishes, form, rng)
         if text in texts:
             continue
         texts[text] = None
@@ -106,74 +118,71 @@ def make_queries(store: Store, products: list[Product], shelf: Shelf, rng: np.ra
     return queries
 
 
-def _form(rng: np.random.Generator) -> tuple[str | None, str | None]:
-    """How the query names its category and its line."""
-    left = rng.random() * sum(weight for weight, _, _ in _FORMS)
-    for weight, category, series in _FORMS:
+def _draw_form(rng: np.random.Generator) -> Form:
+    left = rng.random() * sum(_FORMS.values())
+    for form, weight in _FORMS.items():
         left -= weight
         if left < 0:
-            return category, series
-    return _FORMS[-1][1:]
+            return form
+    return list(_FORMS)[-1]
 
 
-def _wishes(
-    product: Product, form: tuple[str | None, str | None], shelf: Shelf, rng: np.random.Generator
-) -> tuple[tuple[str, str], ...]:
+def _draw_wishes(product: Product, form: Form, shelf: Shelf, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
     """What is meant: attributes of the product are added until few enough products meet them all."""
     wishes: list[tuple[str, str]] = []
-    if form[0]:
+    if form.category:
         wishes.append(("category", product.category.name))
-    if form[1]:
+    if form.series:
         wishes.append(("series", product.series.name))
     axes = shuffled(rng, [axis for axis in AXES if axis in product.values])
     if rng.random() < _KIND_FIRST:
         axes.sort(key=lambda axis: axis != "kind")
     if rng.random() < _PICKY:
         wishes.append((axes[0], product.values[axes.pop(0)]))
-    while axes and int((shelf.count(tuple(wishes)) == len(wishes)).sum()) > MOST_RELEVANT:
+    while axes and int((shelf.count_met(tuple(wishes)) == len(wishes)).sum()) > MOST_RELEVANT:
         wishes.append((axes[0], product.values[axes.pop(0)]))
     return tuple(wishes)
 
 
-def _typed(
+def _type_query(
     store: Store,
     product: Product,
     wishes: tuple[tuple[str, str], ...],
-    form: tuple[str | None, str | None],
+    form: Form,
     rng: np.random.Generator,
 ) -> str:
     """What is typed for the wishes: any order, any spelling, sometimes a slip."""
-    words = [_spelt(store, product, wish, form, rng) for wish in wishes]
+    words = [_type_wish(store, product, wish, form, rng) for wish in wishes]
     order = shuffled(rng, range(len(words)))
-    if form[0] and rng.random() < _NOUN_LAST:
-        order.sort(key=lambda place: wishes[place][0] == "category")
-    words = [words[place] for place in order]
+    if form.category and rng.random() < _NOUN_LAST:
+        order.sort(key=lambda index: wishes[index][0] == "category")
+    words = [words[index] for index in order]
     if rng.random() < _MISSPELT:
-        words = _misspelt(words, rng)
+        words = _misspell_word(words, rng)
     if rng.random() < _CHATTY:
         words.insert(0, pick(rng, _CHATTER))
     return " ".join(words)
 
 
-def _spelt(
+def _type_wish(
     store: Store,
     product: Product,
     wish: tuple[str, str],
-    form: tuple[str | None, str | None],
+    form: Form,
     rng: np.random.Generator,
 ) -> str:
     """What is typed for one wish."""
     axis, value = wish
     if axis == "category":
-        return pick(rng, product.category.slang if form[0] == "slang" else product.category.asked)
+        return pick(rng, product.category.slang if form.category == "slang" else product.category.asked)
     if axis == "series":
-        return (product.series.old_name if form[1] == "old" else product.series.name).lower()
+        return (product.series.old_name if form.series == "old" else product.series.name).lower()
     key = product.category.name if axis == "kind" else axis
     return pick(rng, store.spellings[key, value])
 
 
-def _misspelt(words: list[str], rng: np.random.Generator) -> list[str]:
-    """One of the longer words with a letter dropped, doubled or swapped with the next; the first letter stays.
+def _misspell_word(words: list[str], rng: np.random.Generator) -> list[str]:
+    """The words, with a letter of a longer one dropped, doubled or swapped with the next; the first letter stays.
 
     Words with figures or marks in them are typed with care: another "1/4 in" would be another wish.
     """
@@ -183,10 +192,10 @@ def _misspelt(words: list[str], rng: np.random.Generator) -> list[str]:
     index = pick(rng, long)
     word = words[index]
     at = 1 + int(rng.random() * (len(word) - 2))
-    slip = pick(rng, (word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:], _swapped(word, at)))
+    slip = pick(rng, (word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:], _swap_letters(word, at)))
     return [*words[:index], slip, *words[index + 1 :]]
 
 
-def _swapped(word: str, at: int) -> str:
+def _swap_letters(word: str, at: int) -> str:
     """The word with two neighbouring letters the wrong way round."""
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]

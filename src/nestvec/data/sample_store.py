@@ -85,7 +85,7 @@ class Store:
     spellings: Mapping[tuple[str, str], tuple[str, ...]]
 
     @cached_property
-    def names(self) -> frozenset[str]:
+    def printed_names(self) -> frozenset[str]:
         """Every invented name that the catalogue prints."""
         return frozenset(name for line in self.series for name in (line.name, line.brand))
 
@@ -101,13 +101,13 @@ def read_store() -> Store:
     for entry in words["category"]:
         spellings.update({(entry["name"], kind[0]): tuple(kind[1:]) for kind in entry["kinds"]})
     return Store(
-        categories=tuple(_category(entry, groups[entry["group"]]) for entry in words["category"]),
-        series=tuple(series for group in words["group"] for series in _series(group, words["category"])),
+        categories=tuple(_make_category(entry, groups[entry["group"]]) for entry in words["category"]),
+        series=tuple(series for group in words["group"] for series in _make_series(group, words["category"])),
         spellings=spellings,
     )
 
 
-def _category(entry: dict[str, Any], group: dict[str, Any]) -> Category:
+def _make_category(entry: dict[str, Any], group: dict[str, Any]) -> Category:
     """One category with what its department adds."""
     values = {axis: tuple(entry[axis + "s"]) for axis in AXES if axis != "kind"}
     return Category(
@@ -123,7 +123,7 @@ def _category(entry: dict[str, Any], group: dict[str, Any]) -> Category:
     )
 
 
-def _series(group: dict[str, Any], categories: list[dict[str, Any]]) -> list[Series]:
+def _make_series(group: dict[str, Any], categories: list[dict[str, Any]]) -> list[Series]:
     """The lines of a department; each has products in all of its categories."""
     names = tuple(entry["name"] for entry in categories if entry["group"] == group["name"])
     return [Series(name, brand, old_name, promise, names) for name, brand, old_name, promise in group["series"]]
@@ -140,6 +140,6 @@ def shuffled(rng: np.random.Generator, items: Sequence[T]) -> list[T]:
     return [items[index] for index in sorted(range(len(items)), key=keys.__getitem__)]
 
 
-def normal(rng: np.random.Generator) -> float:
+def draw_normal(rng: np.random.Generator) -> float:
     """A nearly standard normal number: twelve uniform ones, less their mean, have variance 1."""
     return fsum(rng.random(12).tolist()) - 6.0

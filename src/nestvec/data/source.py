@@ -1,4 +1,4 @@
-"""What a source of judgements is: a table that is read in batches whose rows know their place, and what may be wrong.
+"""What a source of judgements is: a table that is read in batches with row numbers.
 
 Readers hand every problem of a row to `Rejects`, which either raises it at once or sets the row aside.
 """
@@ -23,12 +23,29 @@ BATCH = 50_000  # rows
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Something in the data that its owner should know.
+
+    Attributes:
+        name: what was found.
+        count: how many records, or documents, it concerns.
+        action: what was done about it, a sentence.
+        examples: the first few, in words.
+    """
+
+    name: str
+    count: int
+    action: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Rejected:
     """A row that could not be used.
 
     Attributes:
         file: where it stands.
-        row: its number, as `errors.Place` counts.
+        row: its number, as `errors.Location` counts.
         column: the column at fault; empty where it is the whole row.
         problem: what was found.
         expected: what would have been right.
@@ -59,18 +76,16 @@ class Rejects:
         """Take in a bad row.
 
         Args:
-            error: what is wrong with it, with its place.
+            error: what is wrong with the row, with its file and number.
             content: the row's text.
 
         Raises:
-            InputError: the same one, where the policy is to stop.
+            InputError: the error, where the policy is to stop.
         """
         if self.policy == STOP:
             raise error
-        place = error.place
-        self.rows.append(
-            Rejected(place.file or "", place.row or 0, place.column or "", error.problem, error.expected, content)
-        )
+        file, row, column = error.location.file or "", error.location.row or 0, error.location.column or ""
+        self.rows.append(Rejected(file, row, column, error.problem, error.expected, content))
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ class Batch:
 
     Attributes:
         file: where they stand.
-        rows: (n,) their numbers, as `errors.Place` counts.
+        rows: (n,) their numbers, as `errors.Location` counts.
         values: n rows of the columns asked for.
     """
 
@@ -97,7 +112,7 @@ class Source:
         sha256: of the bytes of its files; for the sample, of what it generated.
         columns: names in the table's order.
         read: called with the columns wanted and the decider over bad rows, gives the records in batches.
-        notes: what was found while opening: (name, count, action, examples) each.
+        findings: what was found while opening.
         documents: gives (id, text) batches of documents that may have no judgement; None where there are no others.
         synthetic: whether the data is the built-in sample.
         revision: the hub's commit that was read, if it is from there.
@@ -107,34 +122,34 @@ class Source:
     sha256: str
     columns: tuple[str, ...]
     read: Callable[[list[str], Rejects], Iterator[Batch]]
-    notes: tuple[tuple[str, int, str, tuple[str, ...]], ...] = ()
+    findings: tuple[Finding, ...] = ()
     documents: Callable[[], Iterator[pa.RecordBatch]] | None = None
     synthetic: bool = False
     revision: str | None = None
 
 
-def numbered(file: str, batches: Iterator[pa.RecordBatch], first_row: int = 1) -> Iterator[Batch]:
-    """Batches of a table none of whose rows is left out.
+def number_rows(file: str, batches: Iterator[pa.RecordBatch], first_row: int = 1) -> Iterator[Batch]:
+    """Number the rows of a table from which no row is left out.
 
     Args:
-        file: where they stand.
+        file: where the rows stand.
         batches: the rows.
-        first_row: number of the first.
+        first_row: number of the first row.
 
     Yields:
-        The same rows with their numbers.
+        The rows with their numbers.
     """
     for values in batches:
         yield Batch(file, np.arange(first_row, first_row + values.num_rows), values)
         first_row += values.num_rows
 
 
-def damaged(file: object, error: Exception) -> InputError:
-    """What to say when a library cannot make sense of a file.
+def damaged_error(file: object, error: Exception) -> InputError:
+    """The error for a file that a library cannot read.
 
     Args:
-        file: which.
-        error: what the library said.
+        file: its path.
+        error: the library's error.
 
     Returns:
         The error to raise.

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from nestvec.data.collection import Collection, find_collection, read_collection
 from nestvec.data.hub import PREFIX, read_hub
 from nestvec.data.readers import READERS, read_file
-from nestvec.data.source import BATCH, Batch, Rejects, Source, numbered
-from nestvec.data.streams import sha256_of, suffix
+from nestvec.data.source import BATCH, Batch, Rejects, Source, number_rows
+from nestvec.data.streams import suffix
 from nestvec.errors import InputError
+from nestvec.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ SAMPLE = "sample"
 
 
 def open_source(settings: DataSettings) -> Source:
-    """Find out what a source is and get ready to read it.
+    """Open a source of judgements.
 
     Args:
         settings: the source, or the parts of a collection; and which split and revision of the hub's.
@@ -35,21 +36,20 @@ def open_source(settings: DataSettings) -> Source:
         InputError: there is no such source, its format is unknown, or it is empty or damaged.
     """
     if settings.qrels is not None:
-        return _parts(settings)
+        return _open_parts(settings)
     source = settings.source
     if source == SAMPLE:
-        return _sample()
+        return _open_sample()
     if source.startswith(PREFIX):
         return read_hub(source.removeprefix(PREFIX), settings.split, settings.revision)
     path = Path(source)
     if not path.exists():
         wanted = "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME"
         raise InputError("there is no such file", wanted, file=source)
-    return _folder(path) if path.is_dir() else read_file(path)
+    return _open_folder(path) if path.is_dir() else read_file(path)
 
 
-def _sample() -> Source:
-    """The built-in catalogue."""
+def _open_sample() -> Source:
     from nestvec.data.sample import make_sample
 
     table = make_sample()
@@ -59,29 +59,29 @@ def _sample() -> Source:
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         del rejects  # none are bad
-        yield from numbered(SAMPLE, iter(table.select(columns).to_batches(max_chunksize=BATCH)))
+        yield from number_rows(SAMPLE, iter(table.select(columns).to_batches(max_chunksize=BATCH)))
 
     return Source(SAMPLE, digest.hexdigest(), tuple(table.column_names), read, synthetic=True)
 
 
-def _parts(settings: DataSettings) -> Source:
-    """A collection whose parts are named one by one."""
+def _open_parts(settings: DataSettings) -> Source:
+    """Open a collection whose files are options of their own."""
     if settings.queries is None or settings.corpus is None:
         missing = "--queries" if settings.queries is None else "--corpus"
         raise InputError(f"--qrels is given without {missing}", "all of --queries, --corpus and --qrels")
     return read_collection(Collection(Path(settings.queries), Path(settings.corpus), (Path(str(settings.qrels)),)))
 
 
-def _folder(path: Path) -> Source:
-    """A folder: a collection in BEIR's form, or shards of one table in the order of their names."""
+def _open_folder(path: Path) -> Source:
+    """Open a collection in BEIR's form, or the shards of one table in the order of their names."""
     collection = find_collection(path)
     if collection is not None:
         return read_collection(collection)
     files = sorted(file for file in path.iterdir() if file.is_file() and suffix(file) in READERS)
     endings = sorted({suffix(file) for file in files})
     if len(endings) != 1:
-        found = "files of several formats: " + ", ".join(endings) if files else "no table"
-        raise InputError(f"holds {found}", "shards in one of " + ", ".join(READERS), file=path)
+        content = "files of several formats: " + ", ".join(endings) if files else "no table"
+        raise InputError(f"holds {content}", "shards in one of " + ", ".join(READERS), file=path)
     shards = [read_file(file) for file in files]
     for shard in shards[1:]:
         if set(shard.columns) != set(shards[0].columns):
@@ -95,5 +95,5 @@ def _folder(path: Path) -> Source:
         for shard in shards:
             yield from shard.read(columns, rejects)
 
-    notes = tuple(note for shard in shards for note in shard.notes)
-    return Source(str(path), sha256_of(files), shards[0].columns, read, notes)
+    findings = tuple(finding for shard in shards for finding in shard.findings)
+    return Source(str(path), sha256(*files), shards[0].columns, read, findings)

@@ -1,6 +1,6 @@
 """Who trains, who chooses, who reports: a label per record, by one of three protocols or the source's own column.
 
-`leak-free`: a query's place follows from a hash of its normalised text and the seed alone, so row order doesn't matter
+`leak-free`: a query's part follows from a hash of its normalised text and the seed alone, so row order doesn't matter
 and a table that grows keeps its old queries where they were. A document judged for a validation or test query is
 withheld from training: records that pair it with a training query are labelled `withheld`. So no edge of the graph of
 queries and documents leads from training to a held-out part, also where nearly all of it is one connected component.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.text import normalised
+from nestvec.data.text import normalise_text
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FEWEST_QUERIES = 20
 HELD_OUT = ("validation", "test")
 SPLITS = ("train", *HELD_OUT)
-PARTS = (*SPLITS, "withheld", "unused")  # a record's part is a place in this list: a byte, as there may be many records
+PARTS = (*SPLITS, "withheld", "unused")  # a record's part is an index into these: a byte, as there may be many records
 TRAIN, VALIDATION, TEST, WITHHELD, UNUSED = range(len(PARTS))
 PUBLISHED_SEED, PUBLISHED_RECORDS, PUBLISHED_TEST = 42, 25_000, 0.2
 _SPELLINGS = {
@@ -51,22 +51,22 @@ def split_records(records: Records, data: DataSettings, settings: SplitSettings,
         seed: decides who is held out, but for the published protocol.
 
     Returns:
-        (n,) places in `PARTS`: train, validation, test, withheld or unused.
+        (n,) indices into `PARTS`: train, validation, test, withheld or unused.
 
     Raises:
         InputError: there are too few queries, or the source's own labels are unknown.
     """
     if records.labels is not None:
-        return _own(records.labels, data.split_column or "")
+        return _read_labels(records.labels, data.split_column or "")
     if settings.protocol == "published":
-        return published(len(records), data.max_records or PUBLISHED_RECORDS)
+        return split_published(len(records), data.max_records or PUBLISHED_RECORDS)
     if len(records.queries) < FEWEST_QUERIES:
         wanted = f"at least {FEWEST_QUERIES} distinct queries"
         raise InputError(f"{len(records.queries)} queries are left to split", wanted)
     return _PROTOCOLS[settings.protocol](records, settings, seed)
 
 
-def published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.int8]:
+def split_published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.int8]:
     """The original experiment's split by record, as the `datasets` library draws it.
 
     Args:
@@ -74,36 +74,35 @@ def published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.int8]:
         limit: how many of them the experiment takes.
 
     Returns:
-        (n,) places in `PARTS`: train, test, or unused.
+        (n,) indices into `PARTS`: train, test, or unused.
     """
     chosen = np.random.default_rng(PUBLISHED_SEED).permutation(count)[:limit]
     order = chosen[np.random.default_rng(PUBLISHED_SEED).permutation(len(chosen))]
-    held = ceil(PUBLISHED_TEST * len(chosen))
+    tested = ceil(PUBLISHED_TEST * len(chosen))
     parts = np.full(count, UNUSED, dtype=np.int8)
-    parts[order[:held]], parts[order[held:]] = TEST, TRAIN
+    parts[order[:tested]], parts[order[tested:]] = TEST, TRAIN
     return parts
 
 
-def _leak_free(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
-    """By query, with what would leak withheld."""
-    parts = _by_query(records, settings, seed)
+def _split_leak_free(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
+    """Split by query, and withhold training records whose document a held-out query has too."""
+    parts = _split_by_query(records, settings, seed)
     document = same_text(records.documents)[records.document]
-    held = np.unique(document[parts != TRAIN])
-    return np.where((parts == TRAIN) & np.isin(document, held), np.int8(WITHHELD), parts)
+    held_out = np.unique(document[parts != TRAIN])
+    return np.where((parts == TRAIN) & np.isin(document, held_out), np.int8(WITHHELD), parts)
 
 
-def _by_query(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
-    """Each query with all its records into one part."""
-    place = np.array([_place(text, seed) for text in records.queries])
+def _split_by_query(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
+    """Put each query with all its records into one part."""
+    shares = np.array([_hash_to_share(text, seed) for text in records.queries])
     limits = [settings.test, settings.test + settings.validation]
-    parts: NDArray[np.int8] = np.array([TEST, VALIDATION, TRAIN], dtype=np.int8)[
-        np.searchsorted(limits, place, side="right")[records.query]
-    ]
+    part = np.array([TEST, VALIDATION, TRAIN], dtype=np.int8)[np.searchsorted(limits, shares, side="right")]
+    parts: NDArray[np.int8] = part[records.query]
     return parts
 
 
-def _own(labels: Sequence[str], column: str) -> NDArray[np.int8]:
-    """The source's own labels in our words."""
+def _read_labels(labels: Sequence[str], column: str) -> NDArray[np.int8]:
+    """The parts that the source's own labels name."""
     words = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
     for label in sorted(set(labels)):
         if label.strip().lower() not in words:
@@ -121,16 +120,16 @@ def same_text(texts: Sequence[str]) -> NDArray[np.int64]:
         (t,) numbers from 0 on, by first appearance.
     """
     known: dict[str, int] = {}
-    return np.array([known.setdefault(normalised(text), len(known)) for text in texts], dtype=np.int64)
+    return np.array([known.setdefault(normalise_text(text), len(known)) for text in texts], dtype=np.int64)
 
 
-def _place(text: str, seed: int) -> float:
-    """0 … 1, evenly spread over texts."""
-    digest = hashlib.sha256(f"{seed}\0{normalised(text)}".encode()).digest()
+def _hash_to_share(text: str, seed: int) -> float:
+    """A number from 0 to 1 that is spread evenly over texts."""
+    digest = hashlib.sha256(f"{seed}\0{normalise_text(text)}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 _PROTOCOLS: dict[str, Callable[[Records, SplitSettings, int], NDArray[np.int8]]] = {
-    "leak-free": _leak_free,
-    "by-query": _by_query,
+    "leak-free": _split_leak_free,
+    "by-query": _split_by_query,
 }

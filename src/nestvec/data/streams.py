@@ -6,7 +6,6 @@ A packed file that unpacks to far more than real tables do is refused before it 
 from __future__ import annotations
 
 import codecs
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from nestvec.data.source import damaged
+from nestvec.data.source import damaged_error
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,38 +52,38 @@ class Unpacked(io.RawIOBase):
         self._seen = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes; `size` is at most a piece, so that a bomb cannot go off in one go."""
         try:
-            found: bytes = self._stream.read(PIECE if size is None or size < 0 else min(size, PIECE))
+            content: bytes = self._stream.read(PIECE if size is None or size < 0 else min(size, PIECE))
         except (OSError, pa.ArrowException) as error:
-            raise damaged(self._path, error) from error
-        self._seen += len(found)
+            raise damaged_error(self._path, error) from error
+        self._seen += len(content)
         if self._packing and self._seen > self._allowed:
             raise InputError(
                 f"unpacks to more than {self._allowed >> 20} MiB, over {_LARGEST_RATIO} times its size",
                 "a table of judgements",
                 file=self._path,
             )
-        return found
+        return content
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """The next bytes into a buffer; how many."""
-        found = self.read(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
+        """Read the next bytes into a buffer; returns how many."""
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if not self.closed:
             self._stream.close()
         super().close()
 
 
-def pieces(path: Path) -> Iterator[bytes]:
+def read_pieces(path: Path) -> Iterator[bytes]:
     """A file's unpacked bytes in pieces.
 
     Args:
@@ -114,7 +113,7 @@ class Encoding:
 
 
 def find_encoding(path: Path) -> Encoding:
-    """Look at all of a file's bytes.
+    """Find a file's encoding from all of its bytes.
 
     Args:
         path: the file; unpacked on the way.
@@ -124,7 +123,7 @@ def find_encoding(path: Path) -> Encoding:
     """
     decoder, first = codecs.getincrementaldecoder("utf-8")(), True
     try:
-        for piece in pieces(path):
+        for piece in read_pieces(path):
             if first and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 raise InputError("is in UTF-16", "UTF-8 or Latin-1", file=path)
             decoder.decode(piece)
@@ -145,20 +144,3 @@ def _is_utf8(line: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def sha256_of(paths: list[Path]) -> str:
-    """The SHA-256 of files' bytes, one after the other, in hex; that of a single file is its own.
-
-    Args:
-        paths: the files, in a fixed order.
-
-    Returns:
-        64 hex digits.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as stream:
-            while piece := stream.read(PIECE):
-                digest.update(piece)
-    return digest.hexdigest()

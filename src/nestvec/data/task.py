@@ -31,14 +31,14 @@ class Task:
     """Training and evaluation over n records, with q topics and a catalogue of d documents.
 
     Attributes:
-        parts: (n,) the part of each record, a place in `split.PARTS`.
+        parts: (n,) the part of each record, an index into `split.PARTS`.
         pairs: (p,) records to train on.
         texts: q query texts.
         ids: q query ids.
         splits: (q,) `validation` or `test`.
         catalogue: (d,) rows of the records' documents.
         topic: (m,) the topic of each judgement.
-        document: (m,) its place in the catalogue.
+        document: (m,) the row of its document in `catalogue`.
         gain: (m,) its gain, in thousandths of a grade above the lowest.
         relevant_from: gain from which a document is relevant.
         unanswerable: held-out queries per split that no judged document answers; they are not asked.
@@ -56,7 +56,7 @@ class Task:
     relevant_from: int
     unanswerable: dict[str, int]
 
-    def of(self, part: str) -> NDArray[np.bool_]:
+    def in_part(self, part: str) -> NDArray[np.bool_]:
         """(n,) which records belong to a part, named as in `split.PARTS`."""
         mask: NDArray[np.bool_] = self.parts == PARTS.index(part)
         return mask
@@ -69,7 +69,7 @@ class Task:
 
 
 def make_task(records: Records, grades: Grades, parts: NDArray[np.int8], protocol: str) -> Task:
-    """Draw the consequences of a split.
+    """Make the task that a split of the records gives.
 
     Args:
         records: n records.
@@ -93,22 +93,22 @@ def make_task(records: Records, grades: Grades, parts: NDArray[np.int8], protoco
     pairs = np.flatnonzero((parts == TRAIN) & trainable)
     if len(pairs) == 0:
         raise InputError("the training split holds no relevant record", "at least one pair to train on")
-    task = _by_record if by_record else _by_query
-    return task(records, grades, parts, pairs)
+    ask = _ask_records if by_record else _ask_queries
+    return ask(records, grades, parts, pairs)
 
 
-def _by_query(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
-    """Every held-out query with all its judgements of its split, against all documents."""
+def _ask_queries(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
+    """Ask every held-out query with all its judgements of its split, against all documents."""
     gain = gains(records.grade, grades.lowest)
-    held = (parts == VALIDATION) | (parts == TEST)
-    key = np.where(held, (parts.astype(np.int64) - VALIDATION) * len(records.queries) + records.query, -1)
+    held_out = (parts == VALIDATION) | (parts == TEST)
+    key = np.where(held_out, (parts.astype(np.int64) - VALIDATION) * len(records.queries) + records.query, -1)
     asked = np.unique(key[key >= 0])
     answerable = np.unique(key[(key >= 0) & (records.grade >= grades.threshold)])
     rows = np.flatnonzero(np.isin(key, answerable))
     query, split = answerable % len(records.queries), np.array(HELD_OUT)[answerable // len(records.queries)]
     order = np.argsort(query, kind="stable")  # in the records' order, whatever the split
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
+    topic = np.empty(len(order), dtype=np.int64)
+    topic[order] = np.arange(len(order))
     lost = np.array(HELD_OUT)[np.setdiff1d(asked, answerable) // len(records.queries)]
     return Task(
         parts=parts,
@@ -117,7 +117,7 @@ def _by_query(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: 
         ids=[records.query_ids[row] for row in query[order]],
         splits=split[order],
         catalogue=np.arange(len(records.documents)),
-        topic=place[np.searchsorted(answerable, key[rows])],
+        topic=topic[np.searchsorted(answerable, key[rows])],
         document=records.document[rows],
         gain=gain[rows],
         relevant_from=grades.relevant_from,
@@ -125,8 +125,8 @@ def _by_query(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: 
     )
 
 
-def _by_record(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
-    """Every relevant test record as a query of its own, against the test records' documents and distractors."""
+def _ask_records(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
+    """Ask every relevant test record as a query of its own, against the test records' documents and distractors."""
     test = parts == TEST
     rows = np.flatnonzero(test & (records.grade >= grades.threshold))
     judged = np.unique(records.document[test])

@@ -8,12 +8,12 @@ import unicodedata
 from urllib.parse import quote
 
 
-def cleaned(text: str) -> str:
+def clean_text(text: str) -> str:
     """The text with HTML entities decoded and runs of white space made one space; nothing else is changed."""
     return " ".join(html.unescape(text).split())
 
 
-def normalised(text: str) -> str:
+def normalise_text(text: str) -> str:
     """The form in which texts are compared for leaks: Unicode's compatibility form, case folded, single spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 

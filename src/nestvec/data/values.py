@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nestvec.data.text import cleaned
+from nestvec.data.text import clean_text
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def text_column(batch: Batch, column: str) -> pa.Array:
         ) from error
 
 
-def cleaned_text(batch: Batch, column: str) -> pa.Array:
+def clean_column(batch: Batch, column: str) -> pa.Array:
     """A column as text, cleaned; every distinct text is cleaned once.
 
     Args:
@@ -57,7 +57,7 @@ def cleaned_text(batch: Batch, column: str) -> pa.Array:
         InputError: its type is none that text can be made of.
     """
     coded = text_column(batch, column).dictionary_encode()
-    texts = [cleaned(text) for text in coded.dictionary.to_pylist()]
+    texts = [clean_text(text) for text in coded.dictionary.to_pylist()]
     return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
 
 
@@ -78,8 +78,8 @@ def refuse_empty(batch: Batch, empty: NDArray[np.bool_], column: str, expected: 
         raise InputError("is empty", expected, file=batch.file, row=row, column=column)
 
 
-def joined(template: str, parts: dict[str, pa.Array]) -> pa.Array:
-    """Texts of a template with its columns filled in, a missing value as nothing.
+def join_columns(template: str, parts: dict[str, pa.Array]) -> pa.Array:
+    """Fill columns into a template; a missing value adds nothing.
 
     Args:
         template: `{name}` stands for the column `name`.
@@ -89,25 +89,25 @@ def joined(template: str, parts: dict[str, pa.Array]) -> pa.Array:
         (n,) texts.
     """
     pieces = re.split(r"\{([^{}]*)\}", template)
-    filled = [parts[piece] if place % 2 else pa.scalar(piece) for place, piece in enumerate(pieces)]
+    filled = [parts[piece] if index % 2 else pa.scalar(piece) for index, piece in enumerate(pieces)]
     texts = pc.binary_join_element_wise(*filled, "", null_handling="replace", null_replacement="")
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, " {2,}", " "))
 
 
-def blank(texts: pa.Array) -> NDArray[np.bool_]:
+def is_blank(texts: pa.Array) -> NDArray[np.bool_]:
     """Which texts are null or hold nothing but white space."""
-    found: NDArray[np.bool_] = np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(texts, "")))) == 0
-    return found
+    blank: NDArray[np.bool_] = np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(texts, "")))) == 0
+    return blank
 
 
 def all_blank(parts: list[pa.Array]) -> NDArray[np.bool_]:
     """Which rows have no text in any of the columns."""
-    everywhere: NDArray[np.bool_] = np.all([blank(part) for part in parts], axis=0)
-    return everywhere
+    blank: NDArray[np.bool_] = np.all([is_blank(part) for part in parts], axis=0)
+    return blank
 
 
-def number(text: str | None) -> float | None:
-    """A text as a number, or None."""
+def parse_number(text: str | None) -> float | None:
+    """A text as a number; None where it is none."""
     try:
         return float(pa.scalar(text, pa.string()).cast(pa.float64()).as_py()) if text else None
     except pa.ArrowInvalid:

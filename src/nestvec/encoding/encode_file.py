@@ -11,27 +11,27 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from nestvec.encoding.shards import Recipe, Shards, settle_codec
-from nestvec.encoding.target import find_target
-from nestvec.encoding.texts import open_texts
-from nestvec.encoding.work import Work, shards_of
-from nestvec.encoding.written import write_output
+from nestvec.encoding.embeddings_file import write_output
+from nestvec.encoding.encode_settings import EncodeOptions, EncodeSettings
+from nestvec.encoding.model_and_codec import find_model_and_codec
+from nestvec.encoding.shards import ShardEncoder, ShardRecipe, settle_codec
+from nestvec.encoding.text_file import open_text_file
+from nestvec.encoding.work_folder import WorkFolder, group_shards
 from nestvec.errors import InputError
 from nestvec.files import remove
 from nestvec.models.encoder import open_encoder
 from nestvec.progress import Silent
 
 if TYPE_CHECKING:
-    from nestvec.encoding.target import Target
-    from nestvec.encoding.texts import Texts
-    from nestvec.encoding.work import Shard
+    from collections.abc import Callable
+
+    from nestvec.encoding.model_and_codec import ModelAndCodec
+    from nestvec.encoding.text_file import TextFile
+    from nestvec.encoding.work_folder import Shard
     from nestvec.models.encoder import Encoder
     from nestvec.progress import Reporter
-
-SHARD = 5000  # texts: a minute of two cores, which is what a kill costs at most
-ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -64,37 +64,16 @@ class Encoded:
 
 
 def encode(
-    model: str,
-    source: str,
-    out: Path,
-    *,
-    column: str | None = None,
-    id_column: str | None = None,
-    dimension: int | None = None,
-    precision: str | None = None,
-    system: str | None = None,
-    backend: str = "auto",
-    compute: str = "auto",
-    engine: str = "local",
-    shard: int = SHARD,
-    reporter: Reporter | None = None,
+    model: str, source: str, out: Path, *, reporter: Reporter | None = None, **options: Unpack[EncodeOptions]
 ) -> Encoded:
     """Encode a file of texts, or go on with what an earlier call began.
 
     Args:
         model: a finished run's folder, an export's, or a sentence-transformers model's folder or name.
-        source: CSV, TSV, JSONL, Parquet or .txt; see `texts.open_texts`.
+        source: CSV, TSV, JSONL, Parquet or .txt; see `text_file.open_text_file`.
         out: the Parquet file to write; while it is made, `.NAME.work` beside it holds what is finished.
-        column: the text's column, several, or a template; None looks for well-known names.
-        id_column: the ids' column; None looks for a well-known one, else takes the rows' numbers.
-        dimension: of the vectors; None for the run's recommendation, the export's own, or the full width.
-        precision: of their numbers; None for the run's recommendation, the export's own, or float32.
-        system: of a run; None for its recommendation.
-        backend: `auto`, `torch`, `onnx` or `openvino`; see `encoders.encoder.open_encoder`.
-        compute: `auto`, `float32` or `bfloat16`.
-        engine: `local`, or `ray` for a Ray cluster whose machines share the output's folder.
-        shard: texts that are encoded between two saves, at most; from 1.
         reporter: is told of the progress, in rows.
+        options: the fields of `EncodeSettings`, such as `column="text"`, `dimension=48` and `precision="int8"`.
 
     Returns:
         What was made.
@@ -103,70 +82,81 @@ def encode(
         InputError: input, model or settings are wrong, or the work was begun with others.
         NestvecError: the disk is full; what is finished stays, and the same call goes on.
     """
-    began, reporter = time.monotonic(), reporter or Silent()
-    if engine not in ENGINES or shard < 1:
-        problem = f"--engine is {engine!r}" if engine not in ENGINES else f"--shard is {shard}"
-        raise InputError(problem, f"one of {', '.join(ENGINES)}" if engine not in ENGINES else "at least 1")
-    target = find_target(model, dimension, precision, system)
-    texts = open_texts(Path(source), column, id_column)
-    work = _work_of(out, Path(source))
-    encoder = open_encoder(target.folder, target.dimension, backend, compute)
-    about = _about(target, texts, encoder)
-    work.claim({**about, "shard": shard})
-    shards = _read(work, texts, Path(source), shard, reporter)
-    rows, done = sum(each.rows for each in shards), [each for each in shards if work.shard(each.number).is_file()]
+    started, reporter = time.monotonic(), reporter or Silent()
+    settings = EncodeSettings.from_options(options)
+    target = find_model_and_codec(model, settings.dimension, settings.precision, settings.system)
+    texts = open_text_file(Path(source), settings.column, settings.id_column)
+    work = _open_work_folder(out, Path(source))
+    encoder = open_encoder(target.folder, target.format.dimension, settings.backend, settings.compute)
+    origin = _describe_origin(target, texts, encoder)
+    work.claim({**origin, "shard": settings.shard})
+    shards = _read_shards(work, texts, Path(source), settings.shard, reporter)
+    rows, resumed = sum(shard.rows for shard in shards), sum(shard.rows for shard in shards if work.has_shard(shard))
     with reporter.step(f"encode with {encoder.name}", rows) as advance:
-        advance(sum(each.rows for each in done))
+        advance(resumed)
         codec = settle_codec(work, target, encoder, shards[0], advance)
-        left = [each for each in shards if not work.shard(each.number).is_file()]
-        if engine == "ray":
-            from nestvec.encoding.cluster import encode_on_ray
-
-            name = f"{target.dimension}.{target.precision}"
-            recipe = Recipe(work, target.folder.absolute(), name, target.dimension, backend, compute, encoder.name)
-            encode_on_ray(recipe, left, advance)
-        else:
-            for each in left:
-                Shards(work, encoder, codec).encode(each, advance)
+        _encode_missing(shards, ShardEncoder(work, encoder, codec), target, settings, advance)
     with reporter.step("write", 1) as advance:
-        distinct = write_output(work, shards, out, about)
+        distinct = write_output(work, shards, out, origin)
         advance(1)
     remove(work.root)
     return Encoded(
-        out, rows, distinct, sum(each.rows for each in done), target.dimension, target.precision,
-        codec.bytes_per_vector, encoder.name, target.origin, time.monotonic() - began,
+        out, rows, distinct, resumed, target.format.dimension, target.format.precision,
+        codec.bytes_per_vector, encoder.name, target.origin, time.monotonic() - started,
     )  # fmt: skip
 
 
-def _work_of(out: Path, source: Path) -> Work:
-    """The work folder of an output."""
+def _encode_missing(
+    shards: list[Shard],
+    encoder: ShardEncoder,
+    target: ModelAndCodec,
+    settings: EncodeSettings,
+    advance: Callable[[int], None],
+) -> None:
+    """Encode the shards that no earlier call finished, here or on the cluster."""
+    missing = [shard for shard in shards if not encoder.work.has_shard(shard)]
+    if settings.engine == "ray":
+        from nestvec.encoding.ray_cluster import encode_on_ray
+
+        recipe = ShardRecipe(
+            encoder.work, target.folder.absolute(), target.format, settings.backend, settings.compute,
+            encoder.encoder.name,
+        )  # fmt: skip
+        encode_on_ray(recipe, missing, advance)
+    else:
+        for shard in missing:
+            encoder.encode(shard, advance)
+
+
+def _open_work_folder(out: Path, source: Path) -> WorkFolder:
+    """The work folder of an output that may be written."""
     if out.is_dir() or (out.exists() and out.resolve() == source.resolve()):
         problem = "is a folder" if out.is_dir() else "is the input itself"
         raise InputError(problem, "a Parquet file to write", file=out)
     for stale in out.parent.glob(f".{out.name}.*.tmp"):  # of a process that was killed while it wrote
         remove(stale)
-    return Work(out.parent.absolute() / f".{out.name}.work")
+    return WorkFolder(out.parent.absolute() / f".{out.name}.work")
 
 
-def _about(target: Target, texts: Texts, encoder: Encoder) -> dict[str, Any]:
-    """What decides over the output's bytes; written with it."""
+def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -> dict[str, Any]:
+    """What decides over the output's bytes, as JSON values; the output carries it."""
     return {
         "source_sha256": texts.source.sha256,
         "text": texts.template,
         "id": texts.id_column,
         "model_sha256": target.sha256,
-        "dimension": target.dimension,
-        "precision": target.precision,
+        "dimension": target.format.dimension,
+        "precision": target.format.precision,
         "codec_of": target.origin,
         "encoder": encoder.name,
     }
 
 
-def _read(work: Work, texts: Texts, source: Path, size: int, reporter: Reporter) -> list[Shard]:
-    """The input's shards; read now or by an earlier process."""
-    read = work.texts_read() or work.read(texts.rows(), source.stat().st_size)
-    shards = shards_of(read, size)
+def _read_shards(work: WorkFolder, texts: TextFile, source: Path, size: int, reporter: Reporter) -> list[Shard]:
+    """The input's shards, read now or by an earlier process."""
+    counts = work.load_counts() or work.sort_into_buckets(texts.batches(), source.stat().st_size)
+    shards = group_shards(counts, size)
     if not shards:
         raise InputError("holds no text", "at least one", file=source)
-    reporter.say(f"{read.rows:,} texts in {len(shards):,} {'shard' if len(shards) == 1 else 'shards'}")
+    reporter.say(f"{counts.rows:,} texts in {len(shards):,} {'shard' if len(shards) == 1 else 'shards'}")
     return shards

@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.encoding.target import Target
-    from nestvec.encoding.work import Shard, Work
+    from nestvec.encoding.model_and_codec import ModelAndCodec
+    from nestvec.encoding.work_folder import Shard, WorkFolder
     from nestvec.models.encoder import Encoder
+    from nestvec.point import VectorFormat
     from nestvec.vectors.codecs import Codec
 
 PIECE = 20_000  # texts whose vectors are in memory at once: 31 MB at 384 numbers
 
 
 @dataclass(frozen=True)
-class Shards:
+class ShardEncoder:
     """What it takes to encode any shard of a job.
 
     Attributes:
@@ -37,7 +38,7 @@ class Shards:
         codec: makes codes of them.
     """
 
-    work: Work
+    work: WorkFolder
     encoder: Encoder
     codec: Codec
 
@@ -52,38 +53,36 @@ class Shards:
             InputError: the model gives something else than numbers.
             NestvecError: the disk is full.
         """
-        rows, place, distinct = self.work.distinct(shard)
-        advance(len(rows) - len(distinct))
-        parts = [
-            self.codec.encode(vectors_of(self.encoder, distinct[first : first + PIECE], advance))
-            for first in range(0, len(distinct), PIECE)
+        members = self.work.load_distinct(shard)
+        advance(len(members.rows) - len(members.texts))
+        codes = [
+            self.codec.encode(encode_finite(self.encoder, members.texts[first : first + PIECE], advance))
+            for first in range(0, len(members.texts), PIECE)
         ]
-        self.work.save_shard(shard.number, rows, place, np.concatenate(parts))
+        self.work.save_shard(shard, members, np.concatenate(codes))
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ShardRecipe:
     """What another process needs to encode a job's shards: nothing but paths and words.
 
     Attributes:
-        work: its folder, which that process sees under the same path.
-        folder: the model's, likewise.
-        name: of the codec in the work folder.
-        dimension: of the vectors.
+        work: the job's folder, which that process sees under the same path.
+        folder: the model's, which that process sees under the same path.
+        format: of the vectors.
         backend: `auto`, `torch`, `onnx` or `openvino`.
         compute: `auto`, `float32` or `bfloat16`.
-        encoder: what it has to come to: the name of the encoder that the job was begun with.
+        encoder: name of the encoder that the job was begun with, which that process must have too.
     """
 
-    work: Work
+    work: WorkFolder
     folder: Path
-    name: str
-    dimension: int
+    format: VectorFormat
     backend: str
     compute: str
     encoder: str
 
-    def open(self) -> Shards:
+    def open(self) -> ShardEncoder:
         """Load model and codec.
 
         Returns:
@@ -92,15 +91,15 @@ class Recipe:
         Raises:
             InputError: this machine would encode in another way than the one where the job was begun.
         """
-        encoder = open_encoder(self.folder, self.dimension, self.backend, self.compute)
+        encoder = open_encoder(self.folder, self.format.dimension, self.backend, self.compute)
         if encoder.name != self.encoder:
             wanted = f"{self.encoder}, or --backend and --compute that every machine has"
             raise InputError(f"a machine of the cluster would encode with {encoder.name}", wanted)
-        return Shards(self.work, encoder, load_codecs(self.work.codec)[self.name])
+        return ShardEncoder(self.work, encoder, load_codecs(self.work.codec)[self.format.name])
 
 
-def vectors_of(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], None]) -> NDArray[np.float32]:
-    """Encode, and make sure that what comes are numbers.
+def encode_finite(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], None]) -> NDArray[np.float32]:
+    """Encode, and refuse NaN and infinities.
 
     Args:
         encoder: makes vectors.
@@ -113,25 +112,29 @@ def vectors_of(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], 
     Raises:
         InputError: the model gives something else.
     """
-    found = encoder.encode(texts, advance)
-    wrong = ~np.isfinite(found).all(axis=1)
+    vectors = encoder.encode(texts, advance)
+    wrong = ~np.isfinite(vectors).all(axis=1)
     if wrong.any():
         shown = texts[int(np.argmax(wrong))][:60]
         raise InputError(f"{encoder.name} gives no finite numbers for {shown!r}", "another --compute or model")
-    return found
+    return vectors
 
 
 def settle_codec(
-    work: Work, target: Target, encoder: Encoder, first: Shard, advance: Callable[[int], None] = lambda _: None
+    work: WorkFolder,
+    target: ModelAndCodec,
+    encoder: Encoder,
+    first: Shard,
+    advance: Callable[[int], None],
 ) -> Codec:
-    """The codec of a job: what the target brings, or one fitted on the texts of the first shard; kept in the folder.
+    """Find the codec of a job, the target's or one fitted on the first shard's texts, and keep it in the work folder.
 
-    A hash put the texts into shards, so the first is a random sample of them, and always the same one. Its vectors are
-    at hand then, so the shard is written too.
+    A hash put the texts into shards, so the first shard is a random sample of them, and always the same one. Its
+    vectors are at hand after the fit, so the shard is written too.
 
     Args:
         work: the job's folder.
-        target: what is made.
+        target: the model, with a codec or without.
         encoder: makes vectors.
         first: the first shard.
         advance: called with the number of rows done since the last call.
@@ -139,23 +142,22 @@ def settle_codec(
     Returns:
         The codec.
     """
-    name = f"{target.dimension}.{target.precision}"
+    name = target.format.name
     if work.codec.is_file():
         return load_codecs(work.codec)[name]
     if target.codec is not None:
-        _save(work, name, target.codec)
+        _save_codec(work, name, target.codec)
         return target.codec
-    rows, place, distinct = work.distinct(first)
-    sample = vectors_of(encoder, distinct[:PIECE], advance)
-    codec = CODECS[target.precision](sample)
-    _save(work, name, codec)
-    if len(sample) == len(distinct):
-        work.save_shard(first.number, rows, place, codec.encode(sample))
-        advance(len(rows) - len(distinct))
+    members = work.load_distinct(first)
+    sample = encode_finite(encoder, members.texts[:PIECE], advance)
+    codec = CODECS[target.format.precision](sample)
+    _save_codec(work, name, codec)
+    if len(sample) == len(members.texts):
+        work.save_shard(first, members, codec.encode(sample))
+        advance(len(members.rows) - len(sample))
     return codec
 
 
-def _save(work: Work, name: str, codec: Codec) -> None:
-    """Keep a codec in the folder."""
+def _save_codec(work: WorkFolder, name: str, codec: Codec) -> None:
     with replacing(work.codec) as temporary:
         save_codecs(temporary, {name: codec})

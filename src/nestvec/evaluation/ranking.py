@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.evaluation.surface import Catalogue
+    from nestvec.point import VectorFormat
     from nestvec.vectors.codecs import Codec
 
 _ROWS = 16_384  # documents put in order at a time
@@ -164,7 +165,7 @@ def rank_bm25(queries: Sequence[str], catalogue: Catalogue, advance: Callable[[i
     """
     order = catalogue.order
     rows, scores = bm25_top_k(queries, [catalogue.texts[row] for row in order], DEPTH, advance)
-    return Ranking(Point(BM25), order[rows], scores)
+    return Ranking(Point(BM25, None, None), order[rows], scores)
 
 
 def fuse_rankings(dense: Ranking, lexical: Ranking, catalogue: Catalogue) -> Ranking:

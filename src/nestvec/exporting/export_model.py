@@ -12,11 +12,11 @@ from nestvec.exporting.origin import find_origin
 from nestvec.exporting.parity import Parity, measure
 from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256
-from nestvec.models.card import CODEC, TARGETS, WEIGHTS, Card, hash_files, is_export, write_card
 from nestvec.models.encoder import open_encoder
+from nestvec.models.export_card import CODEC, TARGETS, WEIGHTS, Card, hash_files, is_export, write_card
 from nestvec.models.find import WEIGHTS as WEIGHTS_FILE
-from nestvec.models.graph import OUTPUT, default_prompt, input_names
 from nestvec.models.load import load_model
+from nestvec.models.onnx_graph import OUTPUT, default_prompt, input_names
 from nestvec.progress import Reporter, Silent
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select
@@ -168,12 +168,12 @@ def _encode(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float
     if to in _GRAPHS:
         return open_encoder(folder, backend=to, compute="float32").encode
     from nestvec.models.find import find_model
-    from nestvec.models.load import quiet
+    from nestvec.models.load import quiet_libraries
 
     model = load_model(find_model(str(folder)))
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        with quiet():
+        with quiet_libraries():
             found: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False)
         return found
 

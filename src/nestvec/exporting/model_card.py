@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nestvec.exporting.origin import Origin
-    from nestvec.models.card import Card
+    from nestvec.models.export_card import Card
     from nestvec.runs.schema import Row
     from nestvec.runs.selection import Selection
 

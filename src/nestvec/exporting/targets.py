@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.models.batches import prepared, reader_of
-from nestvec.models.card import MODEL_FILES
+from nestvec.models.export_card import MODEL_FILES
 from nestvec.models.find import CARD
-from nestvec.models.graph import write_onnx
 from nestvec.models.load import save_model
+from nestvec.models.onnx_graph import write_onnx
 from nestvec.models.quantise import TEXTS, quantise_onnx, quantise_onnx_dynamic, quantise_openvino, write_openvino
+from nestvec.models.token_batches import make_reader, prepare_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.models.card import Card
+    from nestvec.models.export_card import Card
     from nestvec.runs.selection import Selection
 
 
@@ -102,14 +102,14 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
     """The tokenizer's files; `tokenizer.json` cuts and pads as the model wants it, by itself."""
     from tokenizers import Tokenizer
 
-    if reader_of(model, card.inputs, card.prompt) is None:
+    if make_reader(model, card.inputs, card.prompt) is None:
         wanted = "a fast tokenizer that pads on the right, or --to sentence-transformers"
         raise InputError(f"{card.to} cannot read texts as {card.base} does", wanted)
     tokenizer: Any = model.tokenizer
     tokenizer.save_pretrained(str(folder))
     transformer: Any = model[0].auto_model
     transformer.config.save_pretrained(str(folder))
-    own = prepared(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), card.max_length)
+    own = prepare_tokenizer(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), card.max_length)
     own.enable_padding(pad_id=card.pad_id, pad_token=tokenizer.pad_token, pad_type_id=tokenizer.pad_token_type_id)
     (folder / "tokenizer.json").write_text(own.to_str(pretty=True), encoding="utf-8")
 
@@ -136,6 +136,6 @@ def calibration_texts(chosen: Selection) -> list[str]:
 
 def _feeds(model: SentenceTransformer, chosen: Selection, card: Card) -> list[dict[str, NDArray[np.int64]]]:
     """The calibration texts' tokens, a text each: none is padded."""
-    reader = reader_of(model, card.inputs, card.prompt)
+    reader = make_reader(model, card.inputs, card.prompt)
     texts = calibration_texts(chosen) if reader else []  # without a reader the tokenizer was refused before
-    return [batch.inputs for text in texts for batch in reader.batches([text], 1)] if reader else []
+    return [batch.inputs for text in texts for batch in reader.make_batches([text], 1)] if reader else []

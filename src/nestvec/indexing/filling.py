@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,28 +12,14 @@ from nestvec.files import read_json, remove, replacing, sha256, write_json
 from nestvec.stores.store import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from nestvec.indexing.settings import Columns
     from nestvec.progress import Reporter
     from nestvec.runs.selection import Selection
 
 _BATCH = 8192  # documents at a time
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Where a file of documents has what.
-
-    Attributes:
-        document: columns or template of the text; None looks for well-known names.
-        document_id: the id's column; None looks for well-known names.
-        fields: columns to filter by; None keeps all others.
-    """
-
-    document: str | None = None
-    document_id: str | None = None
-    fields: Sequence[str] | None = None
 
 
 def work(selection: Selection) -> Path:

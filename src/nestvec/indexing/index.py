@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.indexing.filling import Columns, arrived, counted, encoded, measured
+from nestvec.indexing.filling import arrived, counted, encoded, measured
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
+from nestvec.indexing.settings import Columns
 from nestvec.indexing.verify import verify
 from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from sentence_transformers import SentenceTransformer
 
     from nestvec.indexing.verify import Verified
+    from nestvec.models.encoder import Encoder
     from nestvec.progress import Reporter
     from nestvec.runs.run import Run
     from nestvec.runs.selection import Selection
@@ -48,7 +49,7 @@ class Index:
     def __init__(self, selection: Selection, store: Store) -> None:
         self.selection = selection
         self.store = store
-        self._loaded: SentenceTransformer | None = None
+        self._loaded: Encoder | None = None
 
     @property
     def about(self) -> About:
@@ -132,11 +133,11 @@ class Index:
 
     def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
         """(q, full width) of queries; the model is loaded when it is first needed."""
-        from nestvec.models.encode import encode
-        from nestvec.models.load import load_model
+        from nestvec.models.torch_encoder import open_torch
 
-        self._loaded = self._loaded or load_model(self.selection.model)
-        return encode(self._loaded, texts)
+        model = self.selection.model
+        self._loaded = self._loaded or open_torch(model, model.width, "float32")
+        return self._loaded.encode(texts)
 
 
 def build_index(

@@ -1,13 +1,15 @@
-"""What the processor can do: how many threads are ours, and which number format it multiplies fast."""
+"""What this machine computes with: how many threads this process may use, and which number format is fast."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 from math import ceil
 from pathlib import Path
 
+_LOG = logging.getLogger(__name__)
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
@@ -23,14 +25,15 @@ def use_processors() -> int:
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, min(torch.get_num_threads(), _affinity(), _quota())))
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), _count_allowed(), _count_quota())))
+    _LOG.debug("PyTorch computes in %d threads", torch.get_num_threads())
     return torch.get_num_threads()
 
 
-def processors() -> int:
-    """How many processors are ours; `OMP_NUM_THREADS` has the last word."""
+def count_processors() -> int:
+    """How many processors this process may use; `OMP_NUM_THREADS` has the last word."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() and int(given) else max(1, min(_affinity(), _quota()))
+    return int(given) if given.isdecimal() and int(given) else max(1, min(_count_allowed(), _count_quota()))
 
 
 def choose_compute(wanted: str) -> str:
@@ -54,13 +57,13 @@ def choose_compute(wanted: str) -> str:
     return "bfloat16" if any(flag in flags.split() for flag in _FLAGS) else "float32"
 
 
-def _affinity() -> int:
+def _count_allowed() -> int:
     """Processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _quota() -> int:
-    """Processors' worth of time that a container may take; as many as there are where nothing limits it."""
+def _count_quota() -> int:
+    """Processors that a container's quota allows, rounded up; all of the machine's where there is no quota."""
     with contextlib.suppress(OSError, ValueError):
         limit, period = _QUOTA.read_text(encoding="utf-8").split()
         return ceil(int(limit) / int(period))

@@ -6,11 +6,12 @@ In float32 all of them return what `SentenceTransformer.encode` does, to a cosin
 from __future__ import annotations
 
 import importlib.util
+import logging
 import platform
 from typing import TYPE_CHECKING, Protocol
 
 from nestvec.errors import InputError, MissingExtraError
-from nestvec.models.card import read_card
+from nestvec.models.export_card import read_card
 from nestvec.models.find import find_model
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nestvec.models.card import Card
+    from nestvec.models.export_card import Card
     from nestvec.models.find import ModelFolder
 
+_LOG = logging.getLogger(__name__)
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 COMPUTES = ("auto", "float32", "bfloat16")
 _RUNS = {  # what a folder was exported for to what runs it, the first by itself
@@ -45,12 +47,18 @@ class Encoder(Protocol):
     def dimension(self) -> int:
         """Of the vectors."""
 
-    def encode(self, texts: Sequence[str], advance: Callable[[int], None] = ...) -> NDArray[np.float32]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] = ...,
+        token_counts: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """Encode texts; the same texts always share a batch, so they always give the same bytes.
 
         Args:
             texts: n texts, none of them empty.
             advance: called with the number of texts done since the last call.
+            token_counts: (n,) that is filled with how many tokens the model read of each text; 0 where it reads none.
 
         Returns:
             (n, dimension) float32, rows of unit length in the order of the texts.
@@ -81,23 +89,24 @@ def open_encoder(folder: Path, dimension: int | None = None, backend: str = "aut
     card = read_card(folder)
     runs = _RUNS[card.to if card else "sentence-transformers"]
     if backend != "auto" and backend not in runs:
-        made = f"was exported for {card.to}" if card else "is a sentence-transformers model"
-        raise InputError(f"{made}, which {backend} cannot run", f"--backend {' or '.join(runs)}", file=folder)
+        problem = f"was exported for {card.to}" if card else "is a sentence-transformers model"
+        raise InputError(f"{problem}, which {backend} cannot run", f"--backend {' or '.join(runs)}", file=folder)
     if card and card.to != "sentence-transformers":
-        return _of_export(folder, card, width_of(folder, card.dimension, dimension), _installed(runs, backend), compute)
+        width = choose_width(folder, card.dimension, dimension)
+        return _open_export(folder, card, width, _choose_backend(runs, backend), compute)
     model = find_model(str(folder))
-    width = width_of(folder, card.dimension if card else model.width, dimension)
-    return _of_model(model, width, backend, compute)
+    width = choose_width(folder, card.dimension if card else model.width, dimension)
+    return _open_model(model, width, backend, compute)
 
 
 def _refuse_unknown(backend: str, compute: str) -> None:
-    """Raise for words that mean nothing."""
+    """Raise where the backend or the number format has no such name."""
     for option, given, known in (("--backend", backend, BACKENDS), ("--compute", compute, COMPUTES)):
         if given not in known:
             raise InputError(f"{option} is {given!r}", f"one of {', '.join(known)}")
 
 
-def width_of(folder: Path | str, most: int, wanted: int | None) -> int:
+def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
     """The dimension of the vectors that are made.
 
     Args:
@@ -116,40 +125,43 @@ def width_of(folder: Path | str, most: int, wanted: int | None) -> int:
     return wanted or most
 
 
-def _has(backend: str) -> bool:
+def _is_installed(backend: str) -> bool:
     """Whether a backend's library is installed."""
     return importlib.util.find_spec(_LIBRARIES[backend]) is not None
 
 
-def _installed(runs: tuple[str, ...], backend: str) -> str:
-    """The backend that was named, or the first of those that would do; whichever it is, it is installed."""
+def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
+    """The backend that was named, or the first that can run the model; raises if it is not installed."""
     fitting = runs if backend == "auto" else (backend,)
-    found = next((name for name in fitting if _has(name)), None)
-    if found is None:
+    chosen = next((name for name in fitting if _is_installed(name)), None)
+    if chosen is None:
         raise MissingExtraError(_LIBRARIES[fitting[0]], _EXTRAS[fitting[0]])
-    return found
+    return chosen
 
 
-def _of_export(folder: Path, card: Card, dimension: int, backend: str, compute: str) -> Encoder:
-    """A graph on disk; neither PyTorch nor sentence-transformers is needed."""
-    from nestvec.models.batches import Reader, load_tokenizer
-    from nestvec.models.graph_encoder import GraphEncoder, opening
+def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute: str) -> Encoder:
+    """Open an exported graph; neither PyTorch nor sentence-transformers is needed."""
+    from nestvec.models.graph_encoder import GraphEncoder, open_runtime
+    from nestvec.models.token_batches import TokenReader, load_tokenizer
 
-    reader = Reader(load_tokenizer(folder / "tokenizer.json", card.max_length), card.inputs, card.pad_id, card.prompt)
+    tokenizer = load_tokenizer(folder / "tokenizer.json", card.max_length)
     graph = folder / ("model.onnx" if card.to == "onnx" else "openvino_model.xml")
-    return GraphEncoder(opening(backend)(graph, compute, card.weights), reader, dimension)
+    runtime = open_runtime(backend, graph, compute, card.weights)
+    return GraphEncoder(runtime, TokenReader(tokenizer, card.inputs, card.pad_id, card.prompt), dimension)
 
 
-def _of_model(model: ModelFolder, dimension: int, backend: str, compute: str) -> Encoder:
-    """A sentence-transformers model; the graph that some backends need is made on the spot."""
+def _open_model(model: ModelFolder, dimension: int, backend: str, compute: str) -> Encoder:
+    """Open a sentence-transformers model; the graph that some backends need is written to a temporary folder."""
     from nestvec.models.graph_encoder import open_graph
 
     if backend == "auto" and _prefers_openvino():
+        _LOG.debug("%s: tried with openvino", model.path)
         try:
             return open_graph(model, dimension, "openvino", compute)
         except InputError:  # modules that cannot be written as a graph, or onnx is missing
             backend = "torch"
-    backend = "torch" if backend == "auto" else _installed((backend,), backend)
+    backend = "torch" if backend == "auto" else _choose_backend((backend,), backend)
+    _LOG.debug("%s: run by %s", model.path, backend)
     if backend != "torch":
         return open_graph(model, dimension, backend, compute)
     from nestvec.models.torch_encoder import open_torch
@@ -158,8 +170,8 @@ def _of_model(model: ModelFolder, dimension: int, backend: str, compute: str) ->
 
 
 def _prefers_openvino() -> bool:
-    """Whether OpenVINO is there and the fastest: it was on every x86-64 tried; a GPU is PyTorch's."""
-    if not _has("openvino") or platform.machine().lower() not in ("x86_64", "amd64"):
+    """Whether OpenVINO is installed and likely the fastest: it was on every x86-64 tried; with a GPU PyTorch is."""
+    if not _is_installed("openvino") or platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     import torch
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from nestvec.files import read_json, sha256
 
 WEIGHTS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
+_LOG = logging.getLogger(__name__)
 CARD = "nestvec.json"  # beside the weights of a model that nestvec saved: what it is and what its weights hash to
 
 
@@ -79,10 +81,10 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
         InputError: it cannot be found, is damaged, has no safetensors weights, or does not match its hash.
         MissingExtraError: the hub's library is needed and not installed.
     """
-    full_name = _full_name(name)
+    full_name = _complete_name(name)
     pin = PINNED.get(full_name)
-    path = Path(name) if Path(name).is_dir() else _packaged(pin) or _from_hub(full_name, pin, fetch)
-    found = _check_weights(path, name)
+    path = Path(name) if Path(name).is_dir() else _find_packaged(pin) or _fetch_from_hub(full_name, pin, fetch)
+    digest = _hash_weights(path, name)
     card = path / CARD
     pins = {
         "--model-sha256": expected_sha256,
@@ -90,17 +92,18 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
         CARD: str(read_json(card).get("sha256", "")) if card.exists() else None,
     }
     for origin, wanted in pins.items():
-        if wanted and found != wanted.lower():
-            raise InputError(f"the weights hash to sha256 {found}", f"{wanted} ({origin})", file=path / WEIGHTS)
-    return ModelFolder(name, path, found, _width(path))
+        if wanted and digest != wanted.lower():
+            raise InputError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
+    _LOG.debug("%s: %s, weights with sha256 %s", name, path, digest)
+    return ModelFolder(name, path, digest, _read_width(path))
 
 
-def _full_name(name: str) -> str:
+def _complete_name(name: str) -> str:
     """A pinned model's full name where the owner was left out."""
     return next((full for full in PINNED if full.split("/")[1] == name), name)
 
 
-def _packaged(pin: Pin | None) -> Path | None:
+def _find_packaged(pin: Pin | None) -> Path | None:
     """The folder inside the installed package that carries a pinned model, if it is installed."""
     spec = importlib.util.find_spec(pin.package) if pin else None
     if pin is None or spec is None or spec.origin is None:
@@ -109,7 +112,7 @@ def _packaged(pin: Pin | None) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
+def _fetch_from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
     """Fetch a model's folder from the Hugging Face hub, or find it in its cache."""
     try:
         from huggingface_hub import snapshot_download
@@ -133,13 +136,13 @@ def _from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
         raise InputError(f"the model cannot be had ({reason})", wanted, file=name) from error
 
 
-def _check_weights(path: Path, name: str) -> str:
+def _hash_weights(path: Path, name: str) -> str:
     """The hash of a folder's weights, after making sure that they are there and readable to the end."""
     from safetensors import SafetensorError, safe_open
 
     if not (path / "config.json").exists() and not (path / "modules.json").exists():
         raise InputError("holds neither config.json nor modules.json", "a sentence-transformers model", file=path)
-    files = weight_files(path)
+    files = list_weight_files(path)
     for file in files:
         if not (path / file).is_file():
             raise InputError("there is no such file", "weights as safetensors", file=path / file)
@@ -152,7 +155,7 @@ def _check_weights(path: Path, name: str) -> str:
     return sha256(path / (SHARDS if (path / SHARDS).exists() else WEIGHTS))
 
 
-def weight_files(path: Path) -> list[str]:
+def list_weight_files(path: Path) -> list[str]:
     """Names of the files that hold a folder's weights, relative to it."""
     index = path / SHARDS
     if not index.exists():
@@ -164,7 +167,7 @@ def weight_files(path: Path) -> list[str]:
     return sorted(set(shards.values()))
 
 
-def _width(path: Path) -> int:
+def _read_width(path: Path) -> int:
     """Dimensions of the vectors: the last module that states them, else the transformer's hidden size."""
     stated = [*sorted(path.glob("*/config.json"), reverse=True), path / "config.json"]
     for config in stated:

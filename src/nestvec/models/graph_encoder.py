@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.models.batches import Reader
     from nestvec.models.find import ModelFolder
-    from nestvec.models.runtime import Opening, Runtime
+    from nestvec.models.graph_runtime import Runtime
+    from nestvec.models.token_batches import TokenReader
 
 
 class GraphEncoder:
@@ -31,20 +31,27 @@ class GraphEncoder:
         dimension: of the vectors, at most what the graph gives.
     """
 
-    def __init__(self, runtime: Runtime, reader: Reader, dimension: int) -> None:
+    def __init__(self, runtime: Runtime, reader: TokenReader, dimension: int) -> None:
         self.name = runtime.name
         self.dimension = dimension
         self._runtime, self._reader = runtime, reader
 
-    def encode(self, texts: Sequence[str], advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] = lambda _: None,
+        token_counts: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """See `Encoder.encode`."""
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        batches = list(self._reader.batches(texts, self._runtime.tokens))
+        batches = list(self._reader.make_batches(texts, self._runtime.tokens))
         with ThreadPoolExecutor(self._runtime.lanes, thread_name_prefix="nestvec-encode") as pool:
             try:
-                made = pool.map(self._runtime.run, (batch.inputs for batch in batches))
-                for batch, found in zip(batches, made, strict=True):
-                    vectors[batch.rows] = prefix(found, self.dimension)
+                outputs = pool.map(self._runtime.run, (batch.inputs for batch in batches))
+                for batch, output in zip(batches, outputs, strict=True):
+                    vectors[batch.rows] = prefix(output, self.dimension)
+                    if token_counts is not None:
+                        token_counts[batch.rows] = batch.lengths
                     advance(len(batch.rows))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for no more than what is running
@@ -52,22 +59,25 @@ class GraphEncoder:
         return vectors
 
 
-def opening(backend: str) -> Opening:
-    """What opens a graph.
+def open_runtime(backend: str, graph: Path, compute: str, weights: str) -> Runtime:
+    """Load and compile a graph; its file is not needed any more when this returns.
 
     Args:
         backend: `onnx` or `openvino`.
+        graph: the file.
+        compute: `auto`, `float32` or `bfloat16`.
+        weights: of the graph: `float32`, `int8` or `int8-dynamic`.
 
     Returns:
-        The function.
+        The graph, ready.
     """
     if backend == "onnx":
-        from nestvec.models.onnx_encoder import open_onnx
+        from nestvec.models.onnx_runtime import open_onnx
 
-        return open_onnx
-    from nestvec.models.openvino_encoder import open_openvino
+        return open_onnx(graph, compute, weights)
+    from nestvec.models.openvino_runtime import open_openvino
 
-    return open_openvino
+    return open_openvino(graph, compute, weights)
 
 
 def open_graph(folder: ModelFolder, dimension: int, backend: str, compute: str) -> GraphEncoder:
@@ -85,21 +95,21 @@ def open_graph(folder: ModelFolder, dimension: int, backend: str, compute: str) 
     Raises:
         InputError: the model cannot be written as a graph, or the graph gives other vectors than the model.
     """
-    from nestvec.models.batches import reader_of
-    from nestvec.models.graph import default_prompt, input_names, write_onnx
+    from nestvec.models.agreement import LEAST, agrees_with_model
     from nestvec.models.load import load_model
-    from nestvec.models.probe import agrees
+    from nestvec.models.onnx_graph import default_prompt, input_names, write_onnx
+    from nestvec.models.token_batches import make_reader
 
     model = load_model(folder).to("cpu").eval()
-    reader = reader_of(model, input_names(model), default_prompt(model))
+    reader = make_reader(model, input_names(model), default_prompt(model))
     wanted = "--backend torch, which runs every model"
     if reader is None:
         raise InputError(f"its tokenizer is none that {backend} can do without PyTorch", wanted, file=folder.path)
     with tempfile.TemporaryDirectory(prefix="nestvec-graph-") as temporary:
         graph = Path(temporary) / "model.onnx"
         write_onnx(model, dimension, graph)
-        runtime = opening(backend)(graph, compute, "float32")
+        runtime = open_runtime(backend, graph, compute, "float32")
     encoder = GraphEncoder(runtime, reader, dimension)
-    if not agrees(encoder.encode, model, dimension, runtime.name.rsplit(" ", 1)[-1]):
+    if not agrees_with_model(encoder.encode, model, dimension, LEAST[runtime.name.rsplit(" ", 1)[-1]]):
         raise InputError(f"its graph gives other vectors than the model in {backend}", wanted, file=folder.path)
     return encoder

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nestvec.errors import InputError, MissingExtraError, NestvecError
 from nestvec.files import sha256, write_json
 from nestvec.models.compute import use_processors
-from nestvec.models.find import CARD, WEIGHTS, find_model, weight_files
+from nestvec.models.find import CARD, WEIGHTS, find_model, list_weight_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
         raise MissingExtraError("sentence-transformers", "train") from error
     use_processors()
     try:
-        with quiet():
+        with quiet_libraries():
             model = SentenceTransformer(
                 str(folder.path),
                 trust_remote_code=False,
@@ -85,7 +85,7 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
     from safetensors import SafetensorError
 
     try:
-        with quiet():
+        with quiet_libraries():
             model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
     except SafetensorError as error:
         raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
@@ -93,7 +93,7 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Keep the libraries' loading bars and notices off the terminal; nestvec shows its own progress."""
     from transformers.utils import logging as transformers_logging
 
@@ -121,7 +121,7 @@ def _refuse_missing_weights(model: SentenceTransformer, path: Path) -> None:
     from safetensors import safe_open
 
     stored: set[str] = set()
-    for file in weight_files(path):
+    for file in list_weight_files(path):
         with safe_open(path / file, framework="numpy") as tensors:
             stored.update(tensors.keys())
     endings = {name[at + 1 :] for name in stored for at in (-1, name.find(".")) if at != len(name)}
@@ -135,5 +135,5 @@ def _refuse_missing_weights(model: SentenceTransformer, path: Path) -> None:
         name for name in needed if name not in endings and not name.startswith("pooler.")
     ]  # not used for vectors
     if missing:
-        found = f"lacks {len(missing)} weights, {missing[0]} first"
-        raise InputError(found, "all weights that config.json calls for", file=path / WEIGHTS)
+        problem = f"lacks {len(missing)} weights, {missing[0]} first"
+        raise InputError(problem, "all weights that config.json calls for", file=path / WEIGHTS)

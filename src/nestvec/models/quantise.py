@@ -42,10 +42,10 @@ def quantise_onnx(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
     Raises:
         MissingExtraError: nncf or onnx is not installed.
     """
-    with _nncf() as nncf:
+    with _import_nncf() as nncf:
         import onnx
 
-        onnx.save(_calibrated(nncf, onnx.load(source), feeds), target)
+        onnx.save(_quantise_calibrated(nncf, onnx.load(source), feeds), target)
 
 
 def quantise_onnx_dynamic(source: Path, target: Path) -> None:
@@ -58,7 +58,7 @@ def quantise_onnx_dynamic(source: Path, target: Path) -> None:
     Raises:
         MissingExtraError: onnxruntime or onnx is not installed.
     """
-    with _onnx_tools() as tools, _prepared(source) as prepared:
+    with _import_onnx_tools() as tools, _prepare_graph(source) as prepared:
         tools.quantize_dynamic(
             prepared, target, per_channel=True, weight_type=tools.QuantType.QInt8,
             op_types_to_quantize=["MatMul", "Gather"],
@@ -76,10 +76,10 @@ def quantise_openvino(source: Path, target: Path, feeds: Sequence[Feed]) -> None
     Raises:
         MissingExtraError: openvino or nncf is not installed.
     """
-    with _nncf() as nncf:
+    with _import_nncf() as nncf:
         import openvino as ov
 
-        ov.save_model(_calibrated(nncf, _read(source), feeds), target, compress_to_fp16=False)
+        ov.save_model(_quantise_calibrated(nncf, _read_graph(source), feeds), target, compress_to_fp16=False)
 
 
 def write_openvino(source: Path, target: Path) -> None:
@@ -96,17 +96,17 @@ def write_openvino(source: Path, target: Path) -> None:
         import openvino as ov
     except ImportError as error:
         raise MissingExtraError("openvino", "openvino") from error
-    ov.save_model(_read(source), target, compress_to_fp16=False)
+    ov.save_model(_read_graph(source), target, compress_to_fp16=False)
 
 
-def _calibrated(nncf: Any, model: Any, feeds: Sequence[Feed]) -> Any:  # noqa: ANN401 - of either library
+def _quantise_calibrated(nncf: Any, model: Any, feeds: Sequence[Feed]) -> Any:  # noqa: ANN401 - of either library
     """The model with int8 weights and activations."""
     return nncf.quantize(
         model, nncf.Dataset(list(feeds)), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(feeds)
     )
 
 
-def _read(source: Path) -> Any:  # noqa: ANN401 - OpenVINO's model
+def _read_graph(source: Path) -> Any:  # noqa: ANN401 - OpenVINO's model
     """A graph that keeps no hold on its file."""
     import openvino as ov
 
@@ -116,7 +116,7 @@ def _read(source: Path) -> Any:  # noqa: ANN401 - OpenVINO's model
 
 
 @contextlib.contextmanager
-def _onnx_tools() -> Iterator[Any]:
+def _import_onnx_tools() -> Iterator[Any]:
     """`onnxruntime.quantization`, without its advice on the root logger."""
     try:
         import onnx  # noqa: F401 - what it reads with
@@ -133,18 +133,18 @@ def _onnx_tools() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _prepared(source: Path) -> Iterator[Path]:
+def _prepare_graph(source: Path) -> Iterator[Path]:
     """The graph with every shape worked out, in a temporary file beside it."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-        found = Path(folder) / "prepared.onnx"
-        quant_pre_process(source, found, skip_symbolic_shape=True)
-        yield found
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        yield prepared
 
 
 @contextlib.contextmanager
-def _nncf() -> Iterator[Any]:
+def _import_nncf() -> Iterator[Any]:
     """NNCF without its reports to its makers, its log and its loading bars."""
     hidden = sys.modules.get("openvino_telemetry")
     first = "nncf" not in sys.modules

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.models.batches import reader_of
+from nestvec.models.agreement import ROUNDING, agrees_with_model
 from nestvec.models.compute import choose_compute
-from nestvec.models.encode import encode
-from nestvec.models.graph import default_prompt, input_names
-from nestvec.models.load import load_model, quiet
-from nestvec.models.probe import agrees
+from nestvec.models.load import load_model, quiet_libraries
+from nestvec.models.onnx_graph import default_prompt, input_names
+from nestvec.models.token_batches import make_reader
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.models.batches import Reader
     from nestvec.models.find import ModelFolder
+    from nestvec.models.token_batches import TokenReader
 
 _TOKENS = {"cpu": 4096}  # of a batch: more gains nothing on a processor
 _TOKENS_ELSEWHERE = 65_536
+_TEXTS = 32  # of a batch that the library makes; more gain nothing on a processor
 
 
 class TorchEncoder:
@@ -38,21 +38,28 @@ class TorchEncoder:
         compute: `float32` or `bfloat16`.
     """
 
-    def __init__(self, model: SentenceTransformer, reader: Reader, dimension: int, compute: str) -> None:
+    def __init__(self, model: SentenceTransformer, reader: TokenReader, dimension: int, compute: str) -> None:
         self.name = f"torch {compute}"
         self.dimension = dimension
         self._model, self._reader = model, reader
 
-    def encode(self, texts: Sequence[str], advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
+    def encode(
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] = lambda _: None,
+        token_counts: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
         """See `Encoder.encode`."""
         import torch
 
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         device = self._model.device
         with torch.inference_mode():
-            for batch in self._reader.batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE)):
+            for batch in self._reader.make_batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE)):
                 features = {name: torch.from_numpy(values).to(device) for name, values in batch.inputs.items()}
                 vectors[batch.rows] = prefix(self._forward(features).cpu().numpy(), self.dimension)
+                if token_counts is not None:
+                    token_counts[batch.rows] = batch.lengths
                 advance(len(batch.rows))
         return vectors
 
@@ -66,7 +73,7 @@ class TorchEncoder:
 
 
 class StockEncoder:
-    """`SentenceTransformer.encode`, for a model that our own batches are not for.
+    """The library's own preprocessing and forward pass, for a model that our own batches are not for.
 
     Args:
         model: a loaded model.
@@ -78,17 +85,38 @@ class StockEncoder:
         self.dimension = dimension
         self._model = model
 
-    def encode(self, texts: Sequence[str], advance: Callable[[int], None] = lambda _: None) -> NDArray[np.float32]:
-        """See `Encoder.encode`."""
-        with quiet():
-            return prefix(encode(self._model, texts, advance), self.dimension)
+    def encode(
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] = lambda _: None,
+        token_counts: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """See `Encoder.encode`; does what `SentenceTransformer.encode` does, and counts tokens on the way."""
+        import torch
+        from sentence_transformers.util import batch_to_device
+
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        order = np.argsort([-len(text) for text in texts], kind="stable")  # the longest first: memory peaks at once
+        prompt = default_prompt(self._model) or None
+        with quiet_libraries(), torch.inference_mode():
+            for first in range(0, len(texts), _TEXTS):
+                rows = order[first : first + _TEXTS]
+                features = self._model.preprocess([texts[row] for row in rows], prompt=prompt)
+                if token_counts is not None:
+                    mask = features.get("attention_mask")
+                    token_counts[rows] = 0 if mask is None else mask.sum(dim=1).numpy()
+                output = self._model(batch_to_device(features, self._model.device))["sentence_embedding"]
+                vectors[rows] = prefix(output.float().cpu().numpy(), self.dimension)
+                advance(len(rows))
+        return vectors
 
 
 def open_torch(folder: ModelFolder, dimension: int, compute: str) -> TorchEncoder | StockEncoder:
     """Load a model.
 
     Whether our own batches give what `SentenceTransformer.encode` gives is tried on a few texts. Where they do not,
-    the library encodes, in float32.
+    the library makes the batches, in float32. What is measured and searched is encoded in float32 at the model's full
+    width: a smaller dimension is a re-normalised prefix of these vectors (`vectors.codecs.prefix`).
 
     Args:
         folder: the checked model.
@@ -101,26 +129,26 @@ def open_torch(folder: ModelFolder, dimension: int, compute: str) -> TorchEncode
     Raises:
         InputError: bfloat16 is asked for by name, and only the library's own encoding would do.
     """
-    import torch
-
     model = load_model(folder).eval()
-    reader = _reader(model)
+    reader = _find_reader(model)
     own = TorchEncoder(model, reader, dimension, "float32") if reader else None
-    if reader is None or own is None or not agrees(own.encode, model, dimension):
+    if reader is None or own is None or not agrees_with_model(own.encode, model, dimension, ROUNDING):
         if compute == "bfloat16":
             raise InputError("this model runs in float32 only", "--compute float32", file=folder.path)
         return StockEncoder(model, dimension)
     chosen = choose_compute(compute)
     if chosen == "bfloat16":
+        import torch
+
         for module in model.children():
             if isinstance(getattr(module, "auto_model", None), torch.nn.Module):
                 module.to(torch.bfloat16)
     return TorchEncoder(model, reader, dimension, chosen)
 
 
-def _reader(model: SentenceTransformer) -> Reader | None:
-    """The model's reader, where it has one."""
+def _find_reader(model: SentenceTransformer) -> TokenReader | None:
+    """The model's reader; None for a model that reads something else than tokens, or in another way."""
     try:
-        return reader_of(model, input_names(model), default_prompt(model))
-    except InputError:  # it reads something else than tokens
+        return make_reader(model, input_names(model), default_prompt(model))
+    except InputError:
         return None

@@ -8,18 +8,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split, normalised_texts
+from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split_leaks, normalised_texts
 from nestvec.data.duplicates import find_near_duplicates
 from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
 from nestvec.models.find import find_model
-from nestvec.models.tokens import count_tokens
+from nestvec.models.token_counts import count_tokens
 from nestvec.pipeline.inputs import read_task
-from nestvec.progress import Reporter, Silent
+from nestvec.pipeline.run_arguments import RunSettings, show_settings
+from nestvec.progress import Progress, Reporter, Silent, make_reporter
 from nestvec.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,13 +53,21 @@ class Check:
         return list(self.facts["warnings"])
 
 
-def check(source: str = "sample", out: str | Path | None = None, **options: Any) -> Check:  # noqa: ANN401
+@show_settings(RunSettings)
+def check(
+    source: str = "sample",
+    out: str | Path | None = None,
+    *,
+    progress: Progress = True,
+    **settings: Unpack[RunSettings],
+) -> Check:
     """Validate a data set and describe it.
 
     Args:
         source: `sample`, a file, a folder, or hf:NAME.
         out: a folder for check.json and check.html; None writes nothing.
-        options: settings by name, see `nestvec.settings`.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
+        settings: by name; see `nestvec.settings`.
 
     Returns:
         What was found.
@@ -66,7 +75,8 @@ def check(source: str = "sample", out: str | Path | None = None, **options: Any)
     Raises:
         InputError: the data cannot be used; the message says where and why.
     """
-    return check_settings(Settings.from_flat({"source": source, **options}), None if out is None else Path(out))
+    checked = Settings.from_flat({"source": source, **settings})
+    return check_settings(checked, None if out is None else Path(out), make_reporter(progress))
 
 
 def check_settings(settings: Settings, out: Path | None, reporter: Reporter | None = None) -> Check:
@@ -197,7 +207,7 @@ def _sampled(texts: Sequence[str], seed: int) -> Sequence[str]:
 def _splits(records: Records, grades: Grades, task: Task, settings: Settings) -> dict[str, Any]:
     """What the split that a run would use costs, and what a naive one by row would leak."""
     protocol = settings.split.protocol if records.labels is None else "own"
-    share = float(task.of("test").mean())
+    share = float(task.in_part("test").mean())
     ways = {"exact": exact_texts(records), "normalised": normalised_texts(records)}
     return {
         "row_split": {way: _row_split(texts, share, settings.seed) for way, texts in ways.items()},
@@ -212,7 +222,7 @@ def _row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> 
     for kind, values in texts.items():
         asked = np.unique(values[test])
         recurring[kind] = {"test": len(asked), "in_training": int(np.isin(asked, values[~test]).sum())}
-    return {"shares": naive_split(texts, share, seed), "recurring": recurring}
+    return {"shares": naive_split_leaks(texts, share, seed), "recurring": recurring}
 
 
 def _warnings(facts: dict[str, Any]) -> list[str]:

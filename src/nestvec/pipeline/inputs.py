@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.data.grades import Grades, read_grades
-from nestvec.data.load import load_records
+from nestvec.data.load_records import load_records
 from nestvec.data.records import Records
 from nestvec.data.split import split_records
 from nestvec.data.task import Task, make_task
@@ -20,8 +20,8 @@ from nestvec.errors import InputError
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
 from nestvec.models.find import ModelFolder, find_model
-from nestvec.point import BM25, FULL, PRETRAINED
-from nestvec.settings import REPORTERS, parsed_stages
+from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
+from nestvec.settings import REPORTERS, parse_stages
 
 if TYPE_CHECKING:
     from nestvec.settings import Settings
@@ -77,14 +77,13 @@ class Prepared:
         own = self.others[system].width
         return tuple(sorted({own, *(width for width in self.dimensions if width <= own)}, reverse=True))
 
-    def stages(self, system: str) -> tuple[tuple[tuple[int, str], tuple[int, str]], ...]:
+    def stages(self, system: str) -> tuple[tuple[VectorFormat, VectorFormat], ...]:
         """Two-stage searches to measure of a system: those asked for that it has the width for, or the usual two."""
         widths, asked = self.widths(system), self.settings.evaluation.two_stage
         if asked is not None:
-            wanted = map(parsed_stages, asked)
-            return tuple(pair for pair in wanted if max(pair[0][0], pair[1][0]) <= widths[0])
-        fine = widths[0], "int8"
-        return ((widths[-1], "int8"), fine), ((widths[0], "binary"), fine)
+            return tuple(pair for pair in map(parse_stages, asked) if max(pair).dimension <= widths[0])
+        fine = VectorFormat(widths[0], "int8")
+        return (VectorFormat(widths[-1], "int8"), fine), (VectorFormat(widths[0], "binary"), fine)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -187,7 +186,7 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
         parts = split_records(records, data, settings.split, settings.seed)
         return records, grades, make_task(records, grades, parts, protocol)
     except InputError as error:
-        raise error.at(data.source) from error
+        raise error.with_file(data.source) from error
 
 
 def _resolved(settings: Settings, width: int) -> Settings:

@@ -15,19 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.data.audit import normalised_texts
-from nestvec.data.columns import find_columns
+from nestvec.data.find_columns import find_columns
 from nestvec.data.sources import open_source
 from nestvec.errors import InputError
 from nestvec.evaluation.ranking import Vectors, rank_dense
 from nestvec.evaluation.significance import Bootstrap
 from nestvec.files import write_json
-from nestvec.models.encode import encode
 from nestvec.models.find import find_model
-from nestvec.models.load import load_model
+from nestvec.models.torch_encoder import open_torch
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.run import run_settings
 from nestvec.point import FULL, PRETRAINED, Point, VectorFormat
-from nestvec.progress import Reporter, Silent
+from nestvec.progress import Progress, Reporter, make_reporter
 from nestvec.runs.run import Run
 from nestvec.settings import DataSettings, Settings
 
@@ -80,7 +79,7 @@ def reproduce(
     epochs: int = EPOCHS,
     max_records: int = RECORDS,
     compute: str = "auto",
-    reporter: Reporter | None = None,
+    progress: Progress = True,
 ) -> Reproduction:
     """Run the original experiment, as published and without its leaks.
 
@@ -91,7 +90,7 @@ def reproduce(
         epochs: passes over the training pairs; the original made 30.
         max_records: records that the experiment takes; the original took 25,000.
         compute: `float32` as the original, `bfloat16`, or `auto`.
-        reporter: is told of progress.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
 
     Returns:
         What was found.
@@ -101,7 +100,7 @@ def reproduce(
     """
     if experiment != "home-depot":
         raise InputError(f"the experiment {experiment!r} is not known", "home-depot")
-    reporter, root = reporter or Silent(), Path(out)
+    reporter, root = make_reporter(progress), Path(out)
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the reproduction", file=root)
     recipe = {"epochs": epochs, "max_records": max_records, "compute": compute, **_columns(data or HUB)}
@@ -159,13 +158,14 @@ def _columns(source: str) -> dict[str, str]:
 def _bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
     """The bigger pretrained model of the original, where it can be had: per-query values, or why not."""
     try:
-        model = load_model(find_model(BIGGER))
+        model = find_model(BIGGER)
+        encoder = open_torch(model, model.width, "float32")
     except InputError as error:
         return {"missing": str(error)}
     task, catalogue = prepared.task, prepared.catalogue
     texts = [*task.texts, *catalogue.texts]
     with reporter.step("encode with all-mpnet-base-v2", len(texts)) as advance:
-        vectors = encode(model, texts, advance)
+        vectors = encoder.encode(texts, advance)
     pair = Vectors(vectors[: len(task.texts)], vectors[len(task.texts) :])
     [ranking] = rank_dense("all-mpnet-base-v2", pair, catalogue, [VectorFormat(vectors.shape[1], FULL)])
     return {"values": prepared.judgements.measure(np.arange(len(task.texts)), ranking.rows)}
@@ -231,7 +231,7 @@ def _gain(where: str, run: Run, system: str) -> dict[str, Any]:
 
 def _unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
     """The published run's gain on the test records whose query, or query and product, training did not see."""
-    texts, trained = normalised_texts(prepared.records), prepared.task.of("train")
+    texts, trained = normalised_texts(prepared.records), prepared.task.in_part("train")
     rows = np.array([int(identifier[1:]) for identifier in prepared.task.ids])  # of the records, see `data.task`
     seen = {kind: np.isin(values[rows], values[trained]) for kind, values in texts.items()}
     values = _recall_of(run, prepared)

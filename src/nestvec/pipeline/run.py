@@ -11,7 +11,7 @@ import time
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from nestvec import distributed
 from nestvec.errors import InputError
@@ -19,7 +19,8 @@ from nestvec.files import remove
 from nestvec.models.compute import choose_compute
 from nestvec.pipeline import stages
 from nestvec.pipeline.inputs import Prepared, prepare
-from nestvec.progress import Reporter, Silent
+from nestvec.pipeline.run_arguments import MeasuringSettings, RunSettings, show_settings
+from nestvec.progress import Progress, Reporter, Silent, make_reporter
 from nestvec.runs.config import config_text, read_run_config
 from nestvec.runs.folder import RunFolder, claim_folder, hold_folder
 from nestvec.runs.run import Run
@@ -31,13 +32,17 @@ if TYPE_CHECKING:
 _TRAIN = "train "  # stages that all processes take part in
 
 
-def run(source: str = "sample", out: str | Path = "run", **options: Any) -> Run:  # noqa: ANN401 - values of settings
+@show_settings(RunSettings)
+def run(
+    source: str = "sample", out: str | Path = "run", *, progress: Progress = True, **settings: Unpack[RunSettings]
+) -> Run:
     """The main job, end to end.
 
     Args:
         source: `sample`, or a CSV, TSV, JSONL or Parquet file of judgements.
         out: the run's folder; one that was begun with the same settings is continued.
-        options: settings by name, such as `epochs=1`; see `nestvec.settings`.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
+        settings: by name, such as `epochs=1`; see `nestvec.settings`.
 
     Returns:
         The finished run.
@@ -45,17 +50,26 @@ def run(source: str = "sample", out: str | Path = "run", **options: Any) -> Run:
     Raises:
         InputError: the input or a setting is wrong; nothing was written.
     """
-    return run_settings(Settings.from_flat({"source": source, **options}), Path(out))
+    return run_settings(Settings.from_flat({"source": source, **settings}), Path(out), make_reporter(progress))
 
 
-def evaluate(models: Sequence[str], data: str = "sample", out: str | Path = "evaluation", **options: Any) -> Run:  # noqa: ANN401
+@show_settings(MeasuringSettings)
+def evaluate(
+    models: Sequence[str],
+    data: str = "sample",
+    out: str | Path = "evaluation",
+    *,
+    progress: Progress = True,
+    **settings: Unpack[MeasuringSettings],
+) -> Run:
     """The surface, its statistics and the recommendation for models as they are; trains nothing.
 
     Args:
         models: folders or names of sentence-transformers models; the pretrained one is measured beside them.
         data: `sample`, or a file of judgements, as for `run`.
         out: the folder; one that was begun with the same settings is continued.
-        options: settings by name; see `nestvec.settings`.
+        progress: as for `run`.
+        settings: by name; see `nestvec.settings`.
 
     Returns:
         A finished run, in which every model is a system.
@@ -64,7 +78,7 @@ def evaluate(models: Sequence[str], data: str = "sample", out: str | Path = "eva
         InputError: a model, the input or a setting is wrong; nothing was written.
     """
     chosen = {"source": data, "models": list(models), "epochs": 0}
-    return run_settings(Settings.from_flat({**options, **chosen}), Path(out))
+    return run_settings(Settings.from_flat({**settings, **chosen}), Path(out), make_reporter(progress))
 
 
 def run_settings(settings: Settings, root: Path, reporter: Reporter | None = None) -> Run:
@@ -83,9 +97,13 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
             nothing was written.
     """
     reporter = reporter or Silent()
-    distributed.join()
-    prepared = prepare(settings)
-    prepared = prepared.computing_in(distributed.agreed(_choose_compute(prepared.settings.training.compute, root)))
+    distributed.join_processes()
+    with reporter.step("read the input", 1) as advance:
+        prepared = prepare(settings)
+        advance(1)
+    prepared = prepared.computing_in(
+        distributed.take_first_value(_choose_compute(prepared.settings.training.compute, root))
+    )
     folder = RunFolder(root)
     with hold_folder(root) if distributed.is_first() else nullcontext():  # of several processes, the first writes
         if distributed.is_first():
@@ -103,7 +121,7 @@ def _run_stage(name: str, stage: Callable[[], dict[str, Any]], folder: RunFolder
     if not (together or distributed.is_first()):
         return
     done = folder.is_done(name)
-    if distributed.agreed(done) if together else done:
+    if distributed.take_first_value(done) if together else done:
         reporter.say(f"{name}: done before")
         return
     start = time.perf_counter()

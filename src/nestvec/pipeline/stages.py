@@ -75,11 +75,12 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
     """Fine-tune the pretrained model as one system and save it; an interrupted training goes on where it stood."""
     model = load_model(prepared.model)
     try:
+        from nestvec.training.examples import TrainingData
         from nestvec.training.job import make_job
         from nestvec.training.train import train
     except ImportError as error:
         raise MissingExtraError(error.name or "sentence-transformers", "train") from error
-    data = prepared.records, prepared.grades, prepared.task
+    data = TrainingData.of(prepared.records, prepared.grades, prepared.task)
     job = make_job(model, system, data, prepared.settings, prepared.dimensions, folder.path("mined"))
     if job.examples.unused:
         reporter.say(f"train {system}: {job.examples.unused:,} queries have no relevant document and are left out")
@@ -99,13 +100,14 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
     """Encode every query that is measured, then every document, once."""
-    from nestvec.models.encode import encode
+    from nestvec.models.torch_encoder import open_torch
 
     given = {PRETRAINED: prepared.model, **prepared.others}
-    model = load_model(given.get(system) or find_model(str(folder.model(system))))
+    model = given.get(system) or find_model(str(folder.model(system)))
+    encoder = open_torch(model, model.width, "float32")
     texts = [*prepared.task.texts, *prepared.catalogue.texts]
     with reporter.step(f"encode with {system}", len(texts)) as advance:
-        vectors = encode(model, texts, advance)
+        vectors = encoder.encode(texts, advance)
     with replacing(folder.embeddings(system)) as temporary, temporary.open("wb") as stream:
         np.save(stream, vectors)
     return {"texts": len(texts)}
@@ -178,8 +180,7 @@ def _rankings(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
                 full.append(ranking)
             yield ranking
         for stages in prepared.stages(system):
-            formats = [VectorFormat(*stage) for stage in stages]
-            yield rank_two_stage(system, vectors, catalogue, formats, evaluation.shortlist)
+            yield rank_two_stage(system, vectors, catalogue, stages, evaluation.shortlist)
         yield from rank_principal(system, vectors, catalogue, widths[1:])
     lexical = rank_bm25(prepared.task.texts, catalogue)
     yield lexical

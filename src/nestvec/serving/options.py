@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nestvec.errors import InputError
+from nestvec.settings import option
 
 KEY_VARIABLE = "NESTVEC_API_KEY"
+LIMITS = "Limits"  # the heading in `--help`
 _ANYWHERE = ("0.0.0.0", "::", "")  # bound to, to be reached from everywhere
 
 
@@ -21,6 +23,10 @@ class ServingOptions:
         port: 0 takes any free one.
         api_key: what clients must show; None asks for nothing.
         cors: origins whose pages may call the API, such as `https://shop.example`; `*` is every one.
+        store: of the index, as for `open_index`; None takes the one that was built last.
+        name: of the index in a database; None takes the one that was built last.
+        backend: what runs the models: `torch`, `onnx`, `openvino`, or `auto`.
+        compute: the number format of the models: `float32`, `bfloat16`, or `auto`.
         batch: texts that go through a model together, at most.
         wait: seconds that a first text waits for others to join it.
         queue: texts that may wait or be worked on before newcomers are turned away.
@@ -37,21 +43,25 @@ class ServingOptions:
         InputError: a value lies outside its range; the message names the option.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8321
-    api_key: str | None = None
-    cors: tuple[str, ...] = ()
-    batch: int = 64
-    wait: float = 0.002
-    queue: int = 4096
-    connections: int = 900
-    max_body: int = 8 * 2**20
+    host: str = option("127.0.0.1", "The address to bind; 0.0.0.0 is all.")
+    port: int = option(8321, "The port; 0 takes any free one.")
+    api_key: str | None = option(None, f"A file with the key to ask for, or env:NAME ({KEY_VARIABLE}).")
+    cors: tuple[str, ...] = option((), "An origin whose pages may call the API; may be given again.", repeat=True)
+    store: str | None = option(None, "The index's store, as for `nestvec index` (the one built last).")
+    name: str | None = option(None, "The index's name in a database (the one built last).")
+    backend: str = option("torch", "torch, onnx, openvino, or auto.")
+    compute: str = option("float32", "float32, bfloat16, or auto.")
+    batch: int = option(64, "Texts that go through a model together.", panel=LIMITS)
+    wait: float = option(0.002, "Seconds that a first text waits for others.", panel=LIMITS)
+    queue: int = option(4096, "Texts that may wait before others are turned away.", panel=LIMITS)
+    connections: int = option(900, "Connections open at once.", panel=LIMITS)
+    max_body: int = option(8 * 2**20, "Bytes of a request's body.", panel=LIMITS)
     inputs: int = 2048
     queries: int = 256
     letters: int = 65_536
-    header_seconds: float = 10
-    body_seconds: float = 30
-    drain_seconds: float = 30
+    header_seconds: float = option(10, "Seconds for a request's head.", panel=LIMITS)
+    body_seconds: float = option(30, "Seconds for a request's body.", panel=LIMITS)
+    drain_seconds: float = option(30, "Seconds to answer what was asked before the server stops.", panel=LIMITS)
 
     def __post_init__(self) -> None:
         """Check every range."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cachetools import LRUCache, cached
 
-from nestvec.models.compute import processors
+from nestvec.models.compute import count_processors
 from nestvec.stores.exact import Part, Parts, rank_rows
 from nestvec.stores.scan import Scan
 from nestvec.vectors.codecs import prefix
@@ -58,7 +58,7 @@ class Place:
             The place.
         """
         parts, first = [], 0
-        for rows in np.array_split(order, max(1, min(processors(), len(order) // _LEAST))):
+        for rows in np.array_split(order, max(1, min(count_processors(), len(order) // _LEAST))):
             coded = [
                 codec.encode(prefix(vectors[rows[at : at + _ROWS]], dimension)) for at in range(0, len(rows), _ROWS)
             ]

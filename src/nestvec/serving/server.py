@@ -19,25 +19,12 @@ if TYPE_CHECKING:
 _NEEDED = ("fastapi", "uvicorn", "httptools", "prometheus_client", "fastapi_swagger", "cachetools")
 
 
-def serve(
-    run: str | Path,
-    options: ServingOptions | None = None,
-    *,
-    backend: str = "torch",
-    compute: str = "float32",
-    store: str | None = None,
-    name: str | None = None,
-    reporter: Reporter | None = None,
-) -> None:
+def serve(run: str | Path, options: ServingOptions | None = None, reporter: Reporter | None = None) -> None:
     """Serve a search page and an HTTP API of a run, until SIGTERM or Ctrl-C; what is being asked then is answered.
 
     Args:
         run: the folder of a finished run.
-        options: where to listen, whom to answer, and how much to take on.
-        backend: what runs the models: `torch`, `onnx`, `openvino`, or `auto`.
-        compute: `float32`, `bfloat16`, or `auto`.
-        store: as for `open_index`.
-        name: likewise.
+        options: where to listen, whom to answer, with which index and models, and how much to take on.
         reporter: is told where it listens, and when it is ready.
 
     Raises:
@@ -54,7 +41,9 @@ def serve(
     from nestvec.serving.service import Service
 
     with _bound(options) as listener:
-        service = Service.open(Path(run), backend=backend, compute=compute, store=store, name=name)
+        service = Service.open(
+            Path(run), backend=options.backend, compute=options.compute, store=options.store, name=options.name
+        )
         health, problems, began = Health(), list[BaseException](), time.perf_counter()
 
         def failed(error: BaseException) -> None:

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from nestvec.evaluation.baselines import Bm25
 from nestvec.evaluation.surface import Catalogue
 from nestvec.indexing.index import is_built, open_index
-from nestvec.models.compute import processors
+from nestvec.models.compute import count_processors
 from nestvec.point import BM25
 from nestvec.runs.choice import UnknownPointError, choose_point
 from nestvec.runs.run import load_run
@@ -82,7 +82,9 @@ class Service:
         self._lexical = Once(self._indexed_words)
         self._shown = Once(lambda: facts_of(run, self._judgements))
         self._asking = Lock()  # a database's connection answers one at a time, and the embedded store does too
-        self._pool = ThreadPoolExecutor(processors(), "nestvec-search", partial(load_faiss().omp_set_num_threads, 1))
+        self._pool = ThreadPoolExecutor(
+            count_processors(), "nestvec-search", partial(load_faiss().omp_set_num_threads, 1)
+        )
         # several searches at once: products that each wanted all processors would wait for one another
         self._limits = threadpool_limits(1, "blas")
 
@@ -197,13 +199,11 @@ class Service:
             raise UnknownPointError("system", "has no such system with vectors", systems, file=self.run.root)
         return self._dense[system].model.width
 
-    def tokens(self, system: str, texts: Sequence[str]) -> list[int]:
-        """How many tokens a system's model reads of each text; 0 where its tokenizer cannot be asked."""
-        return self._loaded.tokens(system, texts)
-
-    def encode(self, system: str, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, full width) float32 of n texts, none of them empty; rows of unit length."""
-        return self._loaded.encode(system, texts)
+    def encode(
+        self, system: str, texts: Sequence[str], token_counts: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
+        return self._loaded.encode(system, texts, token_counts)
 
     def known(self, system: str, query: str) -> NDArray[np.float32] | None:
         """A query's (full width,) vector: the one that was measured, or one that is remembered; None otherwise."""

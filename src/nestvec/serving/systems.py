@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nestvec.errors import InputError
 from nestvec.models.encoder import open_encoder
-from nestvec.models.tokens import count_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
-    from tokenizers import Tokenizer
 
     from nestvec.models.encoder import Encoder
     from nestvec.models.find import ModelFolder
@@ -33,11 +30,9 @@ class Models:
 
     def __init__(self, folders: Mapping[str, ModelFolder], runs: tuple[str, str], say: Callable[[str], None]) -> None:
         self._encoders: dict[str, Encoder] = {}
-        self._tokenizers: dict[str, Tokenizer | None] = {}
         for system, folder in folders.items():
             say(f"loading {system}")
             self._encoders[system] = open_encoder(folder.path, None, *runs)
-            self._tokenizers[system] = _tokenizer(folder)
 
     @property
     def parallel(self) -> bool:
@@ -49,24 +44,8 @@ class Models:
         own = all(isinstance(encoder, TorchEncoder) for encoder in self._encoders.values())
         return own and not torch.cuda.is_available()
 
-    def encode(self, system: str, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, full width) float32 of n texts, none of them empty; rows of unit length."""
-        return self._encoders[system].encode(texts)
-
-    def tokens(self, system: str, texts: Sequence[str]) -> list[int]:
-        """How many tokens the model reads of each text; 0 where its tokenizer cannot be asked."""
-        tokenizer = self._tokenizers[system]
-        if tokenizer is None:
-            return [0] * len(texts)
-        return [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(list(texts))]
-
-
-def _tokenizer(folder: ModelFolder) -> Tokenizer | None:
-    """A model's fast tokenizer, cutting where the model does."""
-    from nestvec.models.batches import load_tokenizer
-
-    try:
-        _, limit = count_tokens(folder.path, [])
-        return load_tokenizer(folder.path / "tokenizer.json", limit)
-    except InputError:  # it has none of its own
-        return None
+    def encode(
+        self, system: str, texts: Sequence[str], token_counts: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
+        return self._encoders[system].encode(texts, token_counts=token_counts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nestvec.models.compute import processors
+from nestvec.models.compute import count_processors
 from nestvec.point import BM25
 from nestvec.runs.choice import UnknownPointError
 from nestvec.serving.batching import Batcher, Capacity, Encoded
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PASSES = 4  # through models at once, at most: beyond, Python itself is what they wait for
-_ALIKE = 32  # texts of a pass that share a batch
 
 
 class Work:
@@ -51,7 +50,7 @@ class Work:
         meters.watch_queue(lambda: self.capacity.held)
         self.encoding = tuple(system for system in service.systems if system != BM25)
         self._encoders: Executor | None = None
-        self._searchers = ThreadPoolExecutor(processors(), "search")
+        self._searchers = ThreadPoolExecutor(count_processors(), "search")
         self._batchers: dict[str, Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -66,8 +65,8 @@ class Work:
 
         # Several passes at once, a processor or a few each: threads that share a pass wait for each other at every
         # layer, and for whatever else the machine does.
-        passes = min(_PASSES, processors()) if self.service.parallel else 1
-        threads = partial(torch.set_num_threads, max(1, processors() // passes))
+        passes = min(_PASSES, count_processors()) if self.service.parallel else 1
+        threads = partial(torch.set_num_threads, max(1, count_processors() // passes))
         self._encoders = ThreadPoolExecutor(passes, "encode", initializer=threads)
         for system in self.encoding:
             batcher = Batcher(system, self._encoding(system), self._encoders, self.options, self.meters)
@@ -153,11 +152,8 @@ class Work:
         """Texts to vectors and tokens."""
 
         def encode(texts: list[str]) -> Encoded:
-            vectors = np.empty((len(texts), self.service.width(system)), dtype=np.float32)
-            rows = np.argsort([-len(text) for text in texts], kind="stable")
-            for part in np.split(rows, range(_ALIKE, len(rows), _ALIKE)):  # like lengths together: less padding
-                vectors[part] = self.service.encode(system, [texts[row] for row in part])
-            return Encoded(vectors, self.service.tokens(system, texts))
+            token_counts = np.zeros(len(texts), dtype=np.int64)
+            return Encoded(self.service.encode(system, texts, token_counts), token_counts.tolist())
 
         return encode
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.files import read_json, remove, replacing, write_json
-from nestvec.models.compute import processors
+from nestvec.models.compute import count_processors
 from nestvec.stores.exact import filter_generation
 from nestvec.stores.generation import Generation
 from nestvec.stores.scan import load_faiss
@@ -55,7 +55,7 @@ class EmbeddedStore:
         self._generation: Generation | None = None
         self._name: str | None = None
         self._lock = RLock()  # a switch of generations closes what a search may be reading
-        self._pool = ThreadPoolExecutor(processors(), initializer=partial(load_faiss().omp_set_num_threads, 1))
+        self._pool = ThreadPoolExecutor(count_processors(), initializer=partial(load_faiss().omp_set_num_threads, 1))
         self._open_current()
 
     @property

@@ -8,7 +8,7 @@ that no document serves as a negative for a query that it is known to answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -54,6 +54,28 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class TrainingData:
+    """What examples are made of: judged records, and the split that says which of them a system may learn from.
+
+    Attributes:
+        records: n judged records.
+        grades: tell the lowest one.
+        task: which records belong to the training split, and which of these are training pairs.
+        texts: of the records, whatever their split.
+    """
+
+    records: Records
+    grades: Grades
+    task: Task
+    texts: Texts
+
+    @classmethod
+    def of(cls, records: Records, grades: Grades, task: Task) -> Self:
+        """Look the records' texts up as well."""
+        return cls(records, grades, task, Texts.of(records))
+
+
+@dataclass(frozen=True)
 class Examples:
     """r rows of a query and its documents, as numbers of `Texts`.
 
@@ -76,47 +98,47 @@ class Examples:
         return len(self.query)
 
     @property
+    def queries(self) -> int:
+        """How many queries there are, with and without rows; the documents' tokens come after theirs."""
+        return len(self.judgements.relevant)
+
+    @property
     def single(self) -> bool:
         """Whether every row holds one document."""
         return all(len(row) == 1 for row in self.members)
 
 
-def pairs(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
+def pair_rows(data: TrainingData, seed: int) -> Examples:
     """A row per training pair: the query and one relevant document.
 
     Args:
-        records: n judged records.
-        grades: tell the lowest one.
-        task: which records are training pairs.
-        texts: of the records.
+        data: the judged records and their split.
         seed: not used; there is nothing to draw.
 
     Returns:
         As many rows as the task has pairs, in the records' order.
     """
     del seed
-    unused = np.setdiff1d(records.query[task.of("train")], records.query[task.pairs])
-    return replace(_single(records, grades, task, texts, task.pairs), unused=len(unused))
+    query, task = data.records.query, data.task
+    unused = np.setdiff1d(query[task.in_part("train")], query[task.pairs])
+    return replace(_rows_of_one(data, task.pairs), unused=len(unused))
 
 
-def judged(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
+def judged_rows(data: TrainingData, seed: int) -> Examples:
     """A row per record of the training split, whatever its grade.
 
     Args:
-        records: n judged records.
-        grades: tell the lowest one.
-        task: which records belong to the training split.
-        texts: of the records.
+        data: the judged records and their split.
         seed: not used; there is nothing to draw.
 
     Returns:
         As many rows as the training split has records, in their order.
     """
     del seed
-    return _single(records, grades, task, texts, np.flatnonzero(task.of("train")))
+    return _rows_of_one(data, np.flatnonzero(data.task.in_part("train")))
 
 
-def contrasts(records: Records, grades: Grades, task: Task, texts: Texts, seed: int) -> Examples:
+def contrast_rows(data: TrainingData, seed: int) -> Examples:
     """A row per document worth finding: its query, the document, and one that was judged clearly not to answer.
 
     See `worth_finding` and `clearly_not`; what lies between is near enough to be right for someone, and as a negative
@@ -124,26 +146,23 @@ def contrasts(records: Records, grades: Grades, task: Task, texts: Texts, seed: 
     any has rows of one document.
 
     Args:
-        records: n judged records.
-        grades: tell the lowest one.
-        task: which records belong to the training split.
-        texts: of the records.
+        data: the judged records and their split.
         seed: decides which negative meets which relevant document.
 
     Returns:
         As many rows as there are documents worth finding, by query.
     """
-    known = _judgements(records, grades, task, texts)
-    (query, document), gain = np.divmod(known.keys, len(texts.documents)), known.values
+    known = _collect_judgements(data)
+    (query, document), gain = np.divmod(known.keys, len(data.texts.documents)), known.values
     shuffled = np.random.default_rng(seed).permutation(len(query))
-    clear = shuffled[clearly_not(gain[shuffled], known.relevant_from)]
-    negatives = by_query(query[clear], document[clear])
-    found = worth_finding(gain, known.relevant_from)
-    owners, seen, members = query[found].tolist(), dict[int, int](), []
-    for owner, held in zip(owners, document[found].tolist(), strict=True):
-        dealt, seen[owner] = seen.get(owner, 0), seen.get(owner, 0) + 1
-        others = negatives.get(owner, [])
-        members.append([held, others[dealt % len(others)]] if others else [held])
+    low = shuffled[clearly_not(gain[shuffled], known.relevant_from)]
+    negatives = group_by_query(query[low], document[low])
+    good = worth_finding(gain, known.relevant_from)
+    owners, times_seen, members = query[good].tolist(), dict[int, int](), []
+    for owner, positive in zip(owners, document[good].tolist(), strict=True):
+        turn, times_seen[owner] = times_seen.get(owner, 0), times_seen.get(owner, 0) + 1
+        candidates = negatives.get(owner, [])
+        members.append([positive, candidates[turn % len(candidates)]] if candidates else [positive])
     unused = len(np.unique(query)) - len(np.unique(owners))
     return Examples(np.array(owners, dtype=np.int64), members, known, int(gain.max()), unused)
 
@@ -173,30 +192,32 @@ def with_negatives(examples: Examples, mined: Mapping[int, Sequence[int]], count
     return replace(examples, members=[[*row, *mined.get(query, ())[:count]] for query, row in rows])
 
 
-def by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dict[int, list[int]]:
+def group_by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dict[int, list[int]]:
     """The documents of each query in their order; (n,) queries and their documents in."""
-    found: dict[int, list[int]] = {}
-    for asked, held in zip(query.tolist(), document.tolist(), strict=True):
-        found.setdefault(asked, []).append(held)
-    return found
+    documents: dict[int, list[int]] = {}
+    for owner, number in zip(query.tolist(), document.tolist(), strict=True):
+        documents.setdefault(owner, []).append(number)
+    return documents
 
 
-def _single(records: Records, grades: Grades, task: Task, texts: Texts, rows: NDArray[np.int64]) -> Examples:
-    """A row per record."""
-    members = [[document] for document in texts.number[records.document[rows]].tolist()]
-    highest = int(gains(records.grade, grades.lowest).max())
-    return Examples(records.query[rows], members, _judgements(records, grades, task, texts), max(highest, 1))
+def _rows_of_one(data: TrainingData, rows: NDArray[np.int64]) -> Examples:
+    """One row, of a query and one document, for each of the records at `rows`."""
+    records, lowest = data.records, data.grades.lowest
+    members = [[document] for document in data.texts.number[records.document[rows]].tolist()]
+    highest = int(gains(records.grade, lowest).max())
+    return Examples(records.query[rows], members, _collect_judgements(data), max(highest, 1))
 
 
-def _judgements(records: Records, grades: Grades, task: Task, texts: Texts) -> Judgements:
+def _collect_judgements(data: TrainingData) -> Judgements:
     """The training split's judgements, never those of another split; the highest gain where twins were judged."""
-    rows = np.flatnonzero(task.of("train"))
+    records, task, texts, lowest = data.records, data.task, data.texts, data.grades.lowest
+    rows = np.flatnonzero(task.in_part("train"))
     query, document = records.query[rows], texts.number[records.document[rows]]
-    gain = gains(records.grade[rows], grades.lowest)
+    gain = gains(records.grade[rows], lowest)
     order = np.lexsort((-gain, document, query))
-    kept = order[np.unique(np.stack([query[order], document[order]]), axis=1, return_index=True)[1]]
+    best = order[np.unique(np.stack([query[order], document[order]]), axis=1, return_index=True)[1]]
     # protocols differ in whether a grade at the threshold itself is trained on
-    relevant_from = int(gains(records.grade[task.pairs], grades.lowest).min())
+    relevant_from = int(gains(records.grade[task.pairs], lowest).min())
     return Judgements(
-        query[kept], document[kept], gain[kept], (len(texts.queries), len(texts.documents)), relevant_from
+        query[best], document[best], gain[best], (len(texts.queries), len(texts.documents)), relevant_from
     )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.models.compute import choose_compute
-from nestvec.point import FULL
-from nestvec.training.examples import Texts, with_negatives
-from nestvec.training.mining import mine
+from nestvec.point import FULL, VectorFormat
+from nestvec.training.examples import with_negatives
+from nestvec.training.mining import mine_negatives
 from nestvec.training.systems import SYSTEMS
-from nestvec.training.tokens import tokenise
+from nestvec.training.token_passes import tokenise_texts
 from nestvec.training.validation import make_validation
 
 if TYPE_CHECKING:
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.data.grades import Grades
-    from nestvec.data.records import Records
-    from nestvec.data.task import Task
     from nestvec.settings import Settings
-    from nestvec.training.examples import Examples
-    from nestvec.training.tokens import Tokens
+    from nestvec.training.examples import Examples, Texts, TrainingData
+    from nestvec.training.token_passes import Tokens
     from nestvec.training.validation import Validation
 
 _USUAL_RATE, _HIGHEST_RATE = 5e-5, 1.5e-4
@@ -85,7 +82,7 @@ class Job:
 def make_job(
     model: SentenceTransformer,
     system: str,
-    data: tuple[Records, Grades, Task],
+    data: TrainingData,
     settings: Settings,
     dimensions: Sequence[int],
     cache: Path | None = None,
@@ -95,7 +92,7 @@ def make_job(
     Args:
         model: the starting point; its tokenizer counts here, and its weights where negatives are mined.
         system: a name in `SYSTEMS`.
-        data: the records, their grades and their split.
+        data: the judged records and their split.
         settings: the recipe.
         dimensions: widths, the model's own first.
         cache: a folder that keeps mined negatives; None keeps none.
@@ -103,16 +100,13 @@ def make_job(
     Returns:
         The job.
     """
-    records, grades, task = data
-    row, compute = SYSTEMS[system], choose_compute(settings.training.compute)
-    texts = Texts.of(records)
-    tokens = tokenise(model, list(texts))
-    points = [(dimensions[0], FULL), (dimensions[-1], FULL)]
-    points += [(dimensions[0], code) for code in settings.graded.codes if row.ours]
-    validation = make_validation((records, task), (texts, tokens), tuple(dict.fromkeys(points)), compute, settings.seed)
-    examples = row.rows(records, grades, task, texts, settings.seed)
-    graded = settings.graded
-    if row.ours and graded.hard_negatives:
-        mined = mine(model, (examples, texts, tokens), graded.negative_margin, compute, cache)
+    kind, graded, compute = SYSTEMS[system], settings.graded, choose_compute(settings.training.compute)
+    tokens = tokenise_texts(model, list(data.texts))
+    formats = [VectorFormat(dimensions[0], FULL), VectorFormat(dimensions[-1], FULL)]
+    formats += [VectorFormat(dimensions[0], code) for code in graded.codes if kind.ours]
+    validation = make_validation(data, tokens, tuple(dict.fromkeys(formats)), compute, settings.seed)
+    examples = kind.rows(data, settings.seed)
+    if kind.ours and graded.hard_negatives:
+        mined = mine_negatives(model, examples, tokens, graded.negative_margin, compute, cache)
         examples = with_negatives(examples, mined, graded.hard_negatives)
-    return Job(system, examples, texts, tokens, validation, settings, dimensions)
+    return Job(system, examples, data.texts, tokens, validation, settings, dimensions)

@@ -30,7 +30,7 @@ SCALE = 20.0  # of a cosine before the softmax: the library's own
 _NONE = -1  # no document's number
 
 
-def ranking(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
+def ranking_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Multiple-negatives ranking: cross-entropy with the batch's other documents as negatives.
 
     Source: Henderson et al. 2017, section 4.4. Under several processes the documents of all are gathered.
@@ -38,30 +38,30 @@ def ranking(model: SentenceTransformer, examples: Examples, scale: float = SCALE
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     del examples
-    loss = MultipleNegativesRankingLoss(model, scale=scale, gather_across_devices=distributed.count() > 1)
+    loss = MultipleNegativesRankingLoss(model, scale=scale, gather_across_devices=distributed.world_size() > 1)
     return lambda queries, documents, label: loss.compute_loss_from_embeddings([queries, documents], label["query"])
 
 
-def cosine(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
+def cosine_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Squared distance of each pair's cosine from its grade on a scale of 0 to 1 (Reimers & Gurevych 2019)."""
     from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
     del scale  # it has none
     loss = CosineSimilarityLoss(model)
     return lambda queries, documents, label: loss.compute_loss_from_embeddings(
-        [queries, documents], _scaled(examples, label)
+        [queries, documents], _scaled_grades(examples, label)
     )
 
 
-def cosent(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
+def cosent_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Pairs of a higher grade shall have the higher cosine, over all pairs of the batch (Huang et al. 2024)."""
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
     loss = CoSENTLoss(model, scale=scale)
 
     def criterion(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
-        grades = _scaled(examples, label)
-        if distributed.count() == 1:
+        grades = _scaled_grades(examples, label)
+        if distributed.world_size() == 1:
             return loss.compute_loss_from_embeddings([queries, documents], grades)
         from sentence_transformers.util import all_gather, all_gather_with_grad
 
@@ -71,7 +71,7 @@ def cosent(model: SentenceTransformer, examples: Examples, scale: float = SCALE)
     return criterion
 
 
-def graded(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
+def graded_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Listwise cross-entropy of each query over the documents of all rows of the batch; see `listwise`.
 
     A document counts for a query as what it was judged to be for it, whichever row brought it: worth finding, clearly
@@ -81,18 +81,20 @@ def graded(model: SentenceTransformer, examples: Examples, scale: float = SCALE)
     known = examples.judgements
 
     def criterion(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
-        asked, held = (label[name].cpu().numpy() for name in ("query", "document"))
-        gains = known.gains(asked, np.broadcast_to(held, (len(asked), len(held))))
-        found = worth_finding(gains, known.relevant_from)
-        neither = (gains > UNJUDGED) & ~found & ~clearly_not(gains, known.relevant_from)
-        targets = np.where(found, gains, 0).astype(np.float32)
-        target, left_out = (torch.from_numpy(of).to(queries.device) for of in (targets, neither))
-        return listwise(queries, documents, target, left_out, scale)
+        query, document = (label[name].cpu().numpy() for name in ("query", "document"))
+        gains = known.gains(query, np.broadcast_to(document, (len(query), len(document))))
+        good = worth_finding(gains, known.relevant_from)
+        neither = (gains > UNJUDGED) & ~good & ~clearly_not(gains, known.relevant_from)
+        targets = np.where(good, gains, 0).astype(np.float32)
+        target, left_out = (torch.from_numpy(values).to(queries.device) for values in (targets, neither))
+        return listwise_loss(queries, documents, target, left_out, scale)
 
     return criterion
 
 
-def listwise(queries: Tensor, documents: Tensor, targets: Tensor, left_out: Tensor, scale: float = SCALE) -> Tensor:
+def listwise_loss(
+    queries: Tensor, documents: Tensor, targets: Tensor, left_out: Tensor, scale: float = SCALE
+) -> Tensor:
     """Cross-entropy between each query's targets and its softmax over the batch's documents.
 
     With one target a query and nothing left out this is multiple-negatives ranking. Source: Cao et al. 2007,
@@ -111,19 +113,19 @@ def listwise(queries: Tensor, documents: Tensor, targets: Tensor, left_out: Tens
     targets = targets.to(queries.dtype).masked_fill(left_out, 0)
     chances = functional.log_softmax((scale * queries @ documents.T).masked_fill(left_out, -torch.inf), dim=1)
     mass = targets.sum(dim=1)
-    asked = mass > 0
-    lost = -(chances.masked_fill(targets == 0, 0) * targets).sum(dim=1) / mass.where(asked, torch.ones_like(mass))
-    return lost.sum() / asked.sum().clamp(min=1)
+    has_target = mass > 0
+    lost = -(chances.masked_fill(targets == 0, 0) * targets).sum(dim=1) / mass.where(has_target, torch.ones_like(mass))
+    return lost.sum() / has_target.sum().clamp(min=1)
 
 
-def _scaled(examples: Examples, label: dict[str, Tensor]) -> Tensor:
+def _scaled_grades(examples: Examples, label: dict[str, Tensor]) -> Tensor:
     """(b,) grade of each row's document for its query, as 0 … 1 between the lowest and the highest there is."""
     query, document = (label[name].cpu().numpy() for name in ("query", "document"))
     gains = examples.judgements.gains(query, document[:, None])[:, 0]
     return torch.from_numpy((gains / examples.highest).astype(np.float32)).to(label["query"].device)
 
 
-def gathered(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+def gather_documents(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
     """The documents of all processes with gradients, each once.
 
     Args:
@@ -133,15 +135,17 @@ def gathered(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (n, d) vectors and (n,) their numbers; just those that came in where there is one process and no copy.
     """
-    if distributed.count() > 1:
+    if distributed.world_size() > 1:
         from sentence_transformers.util import all_gather_with_grad
 
         most = torch.tensor(len(number), device=number.device)
         torch_distributed.all_reduce(most, op=torch_distributed.ReduceOp.MAX)
         missing = int(most) - len(number)  # a process may have fewer, and gathering wants as many from each
-        numbers = [torch.empty(int(most), dtype=number.dtype, device=number.device) for _ in range(distributed.count())]
+        numbers = [
+            torch.empty(int(most), dtype=number.dtype, device=number.device) for _ in range(distributed.world_size())
+        ]
         torch_distributed.all_gather(numbers, functional.pad(number, (0, missing), value=_NONE))
         documents, number = all_gather_with_grad(functional.pad(documents, (0, 0, 0, missing))), torch.cat(numbers)
     distinct, first = np.unique(number.cpu().numpy(), return_index=True)
-    kept = torch.from_numpy(np.sort(first[distinct != _NONE])).to(number.device)
-    return documents[kept], number[kept]
+    rows = torch.from_numpy(np.sort(first[distinct != _NONE])).to(number.device)
+    return documents[rows], number[rows]

@@ -13,8 +13,8 @@ import numpy as np
 
 from nestvec.files import replacing
 from nestvec.settings import MOST_NEGATIVES
-from nestvec.training.examples import by_query
-from nestvec.training.tokens import encode_tokens
+from nestvec.training.examples import group_by_query
+from nestvec.training.token_passes import encode_tokens
 from nestvec.vectors.topk import top_k
 
 if TYPE_CHECKING:
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.training.examples import Examples, Texts
-    from nestvec.training.tokens import Tokens
+    from nestvec.training.examples import Examples
+    from nestvec.training.token_passes import Tokens
 
 
-def mine(
+def mine_negatives(
     model: SentenceTransformer,
-    data: tuple[Examples, Texts, Tokens],
+    examples: Examples,
+    tokens: Tokens,
     margin: float,
     compute: str,
     cache: Path | None = None,
@@ -38,7 +39,8 @@ def mine(
 
     Args:
         model: ranks as it stands.
-        data: the examples, their texts and the texts' tokens.
+        examples: the rows, with what was judged.
+        tokens: of their texts: the queries, then the documents.
         margin: a negative's similarity is at most this share of that of the query's most similar relevant document.
         compute: number format of the forward passes.
         cache: a folder for results, keyed by the weights and all else that decides them; None keeps none.
@@ -46,35 +48,33 @@ def mine(
     Returns:
         Query to documents that are not judged for it, most similar first, at most `MOST_NEGATIVES`.
     """
-    examples = data[0]
-    path = None if cache is None else cache / f"{_key(model, data, margin, compute)}.npz"
+    path = None if cache is None else cache / f"{_cache_key(model, examples, tokens, f'{margin} {compute}')}.npz"
     if path is not None and path.is_file():
-        with np.load(path, allow_pickle=False) as kept:
-            return by_query(kept["query"], kept["document"])
+        with np.load(path, allow_pickle=False) as cached:
+            return group_by_query(cached["query"], cached["document"])
     queries = np.unique(examples.query)
     documents = np.unique([document for row in examples.members for document in row])
-    tokens, first = data[2], len(data[1].queries)
-    asked = encode_tokens(model, tokens, queries, compute)
-    held = encode_tokens(model, tokens, first + documents, compute)
-    places, scores = top_k(asked, held, MOST_NEGATIVES * 2)
-    ranked = documents[places]
+    query_vectors = encode_tokens(model, tokens, queries, compute)
+    document_vectors = encode_tokens(model, tokens, examples.queries + documents, compute)
+    columns, scores = top_k(query_vectors, document_vectors, MOST_NEGATIVES * 2)
+    ranked = documents[columns]
     gains = examples.judgements.gains(queries, ranked)
-    limit = margin * _best_relevant(examples, queries, asked, documents, held)
+    limit = margin * _best_relevant(examples, queries, query_vectors, documents, document_vectors)
     fit = (gains < 0) & (scores <= limit[:, None])
     fit &= np.cumsum(fit, axis=1) <= MOST_NEGATIVES
     query, document = np.broadcast_to(queries[:, None], ranked.shape)[fit], ranked[fit]
     if path is not None:
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, query=query, document=document)
-    return by_query(query, document)
+    return group_by_query(query, document)
 
 
 def _best_relevant(
     examples: Examples,
     queries: NDArray[np.int64],
-    asked: NDArray[np.float32],
+    query_vectors: NDArray[np.float32],
     documents: NDArray[np.int64],
-    held: NDArray[np.float32],
+    document_vectors: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """(q,) similarity of each query to the most similar document of its rows that is relevant for it."""
     best = np.full(len(queries), -1, dtype=np.float32)
@@ -82,14 +82,13 @@ def _best_relevant(
         row = int(np.searchsorted(queries, query))
         gains = examples.judgements.gains(np.array([query]), np.array([members]))[0]
         relevant = np.searchsorted(documents, np.array(members)[gains >= examples.judgements.relevant_from])
-        best[row] = max(best[row], (held[relevant] @ asked[row]).max(initial=-1))
+        best[row] = max(best[row], (document_vectors[relevant] @ query_vectors[row]).max(initial=-1))
     return best
 
 
-def _key(model: SentenceTransformer, data: tuple[Examples, Texts, Tokens], margin: float, compute: str) -> str:
-    """A name for all that decides what is found: the weights, the texts, the rows, the judgements, the settings."""
-    examples, texts, tokens = data
-    digest = hashlib.sha256(f"{margin} {compute} {len(texts.queries)}".encode())
+def _cache_key(model: SentenceTransformer, examples: Examples, tokens: Tokens, settings: str) -> str:
+    """A name for all that decides what is mined: the weights, the texts, the rows, the judgements, the settings."""
+    digest = hashlib.sha256(f"{settings} {examples.queries}".encode())
     for name, weights in model.state_dict().items():
         digest.update(name.encode())
         digest.update(weights.cpu().contiguous().numpy().tobytes())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nestvec.training.validation import Validation
 
 
-def mix(
+def mix_weights(
     model: SentenceTransformer, start: Mapping[str, Tensor], validation: Validation | None, shares: Sequence[float]
 ) -> float:
     """Put the best mixture into the model.
@@ -38,18 +38,20 @@ def mix(
     if validation is None or tuple(shares) in {(), (1.0,)}:
         return 1.0
     tuned = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
-    found: dict[float, dict[str, float]] = {}
+    figures: dict[float, dict[str, float]] = {}
     for share in shares:
-        _put(model, start, tuned, share)
-        found[share] = validation(model)
-    best = max(found, key=lambda share: found[share]["recall"])
-    if not clearly_better(found[best], found[shares[0]]):
+        _load_mixture(model, start, tuned, share)
+        figures[share] = validation(model)
+    best = max(figures, key=lambda share: figures[share]["recall"])
+    if not clearly_better(figures[best], figures[shares[0]]):
         best = shares[0]
-    _put(model, start, tuned, best)
+    _load_mixture(model, start, tuned, best)
     return best
 
 
-def _put(model: SentenceTransformer, start: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float) -> None:
+def _load_mixture(
+    model: SentenceTransformer, start: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float
+) -> None:
     """Load a mixture; what is no floating-point number, such as positions, stays."""
     model.load_state_dict(
         {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nestvec.point import FULL
-from nestvec.training.losses import SCALE, gathered
+from nestvec.training.losses import SCALE, gather_documents
 from nestvec.vectors.codecs import CODECS
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.point import FULL
-from nestvec.training.losses import Criterion
+    from nestvec.point import VectorFormat
+    from nestvec.training.losses import Criterion
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,11 @@ class Term:
     """One summand of the objective.
 
     Attributes:
-        dimension: width of the prefix.
-        precision: a name in `CODECS` that the documents pass through.
+        format: width of the prefix, and the precision whose codec the documents pass through.
         weight: its factor.
     """
 
-    dimension: int
-    precision: str = FULL
+    format: VectorFormat
     weight: float = 1.0
 
 
@@ -77,14 +75,14 @@ class Objective(nn.Module):
         self.gathers = gathers
 
     def forward(self, features: Sequence[dict[str, Tensor]], label: dict[str, Tensor]) -> Tensor:
-        """The loss of one batch; `features` and `label` as `training.batches.Collator` makes them."""
+        """The loss of one batch; `features` and `label` as `training.collator.Collator` makes them."""
         with torch.autocast(label["order"].device.type, torch.bfloat16, enabled=self.cast_once):
-            passes = [self.model(part)["sentence_embedding"].float() for part in self._looked_up(features)]
+            passes = [self.model(part)["sentence_embedding"].float() for part in self._look_up_tokens(features)]
         vectors = torch.cat(passes)[label["order"]]
-        asked = len(label["query"])
-        return self.of_vectors(vectors[:asked], vectors[asked:], label)
+        count = len(label["query"])
+        return self.vector_loss(vectors[:count], vectors[count:], label)
 
-    def _looked_up(self, features: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    def _look_up_tokens(self, features: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
         """The passes with their tokens' vectors looked up, once for all of them.
 
         A lookup's gradient is as large as the vocabulary; one a pass would cost more than a short pass itself.
@@ -97,23 +95,25 @@ class Objective(nn.Module):
             for part, size, given in zip(parts, sizes, features, strict=True)
         ]
 
-    def of_vectors(self, queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
+    def vector_loss(self, queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
         """The loss of (b, w) query and (m, w) document vectors at full width."""
         if self.gathers:
-            documents, number = gathered(documents, label["document"])
+            documents, number = gather_documents(documents, label["document"])
             label = {**label, "document": number}
         loss = queries.new_zeros(())
         for term in self.terms:
-            asked, held = _prefixes(queries, documents, term.dimension)
-            loss = loss + term.weight * self.criterion(asked, coded(held, term.precision), label)
-        widths = dict.fromkeys(term.dimension for term in self.terms if term.dimension < queries.shape[1])
+            short_queries, short_documents = _cut_prefixes(queries, documents, term.format.dimension)
+            decoded = pass_through_codec(short_documents, term.format.precision)
+            loss = loss + term.weight * self.criterion(short_queries, decoded, label)
+        widths = dict.fromkeys(term.format.dimension for term in self.terms)
         for width in widths if self.distil else ():  # once a prefix, however many codes it has
-            asked, held = _prefixes(queries, documents, width)
-            loss = loss + self.distil * _divergence(asked @ held.T, queries, documents)
+            if width < queries.shape[1]:
+                short_queries, short_documents = _cut_prefixes(queries, documents, width)
+                loss = loss + self.distil * _divergence(short_queries @ short_documents.T, queries, documents)
         return loss
 
 
-def coded(documents: Tensor, precision: str) -> Tensor:
+def pass_through_codec(documents: Tensor, precision: str) -> Tensor:
     """Documents as they come back from their codec; the gradient passes as if they had not gone through it.
 
     Args:
@@ -125,13 +125,13 @@ def coded(documents: Tensor, precision: str) -> Tensor:
     """
     if precision == FULL:
         return documents
-    held = documents.detach().cpu().numpy()
-    codec = CODECS[precision](held)
-    decoded = torch.from_numpy(codec.decode(codec.encode(held))).to(documents.device)
+    vectors = documents.detach().cpu().numpy()
+    codec = CODECS[precision](vectors)
+    decoded = torch.from_numpy(codec.decode(codec.encode(vectors))).to(documents.device)
     return documents + (decoded - documents).detach()
 
 
-def _prefixes(queries: Tensor, documents: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
+def _cut_prefixes(queries: Tensor, documents: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
     """The first numbers of each vector, scaled to unit length again."""
     return functional.normalize(queries[:, :dimension], dim=1), functional.normalize(documents[:, :dimension], dim=1)
 
@@ -139,6 +139,6 @@ def _prefixes(queries: Tensor, documents: Tensor, dimension: int) -> tuple[Tenso
 def _divergence(similarities: Tensor, queries: Tensor, documents: Tensor) -> Tensor:
     """Cross-entropy of a prefix's softmax over the documents from that of the full width, which stays as it is."""
     with torch.no_grad():
-        asked, held = _prefixes(queries, documents, queries.shape[1])
-        targets = functional.softmax(SCALE * asked @ held.T, dim=1)
+        full_queries, full_documents = _cut_prefixes(queries, documents, queries.shape[1])
+        targets = functional.softmax(SCALE * full_queries @ full_documents.T, dim=1)
     return functional.cross_entropy(SCALE * similarities, targets)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.models.compute import choose_compute
-from nestvec.point import FULL
+from nestvec.point import FULL, VectorFormat
 from nestvec.training import examples, losses
 from nestvec.training.objective import Objective, Term
 
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.data.grades import Grades
-    from nestvec.data.records import Records
-    from nestvec.data.task import Task
     from nestvec.settings import Settings
-    from nestvec.training.examples import Examples, Texts
+    from nestvec.training.examples import Examples, TrainingData
     from nestvec.training.losses import Criterion
 
 
@@ -37,7 +34,7 @@ class System:
         scaled: whether similarities are scaled before a softmax.
     """
 
-    rows: Callable[[Records, Grades, Task, Texts, int], Examples]
+    rows: Callable[[TrainingData, int], Examples]
     criterion: Callable[[SentenceTransformer, Examples, float], Criterion]
     nested: bool = False
     distinct: bool = False
@@ -47,17 +44,17 @@ class System:
 
 
 SYSTEMS = {
-    "mnr": System(examples.pairs, losses.ranking, distinct=True),
-    "matryoshka": System(examples.pairs, losses.ranking, nested=True, distinct=True),
-    "cosine": System(examples.judged, losses.cosine, scaled=False),
-    "cosine-matryoshka": System(examples.judged, losses.cosine, nested=True, scaled=False),
-    "cosent": System(examples.judged, losses.cosent),
-    "cosent-matryoshka": System(examples.judged, losses.cosent, nested=True),
-    "graded": System(examples.contrasts, losses.graded, nested=True, distinct=True, fade=0.25, ours=True),
+    "mnr": System(examples.pair_rows, losses.ranking_loss, distinct=True),
+    "matryoshka": System(examples.pair_rows, losses.ranking_loss, nested=True, distinct=True),
+    "cosine": System(examples.judged_rows, losses.cosine_loss, scaled=False),
+    "cosine-matryoshka": System(examples.judged_rows, losses.cosine_loss, nested=True, scaled=False),
+    "cosent": System(examples.judged_rows, losses.cosent_loss),
+    "cosent-matryoshka": System(examples.judged_rows, losses.cosent_loss, nested=True),
+    "graded": System(examples.contrast_rows, losses.graded_loss, nested=True, distinct=True, fade=0.25, ours=True),
 }
 
 
-def objective(
+def make_objective(
     system: System, model: SentenceTransformer, rows: Examples, dimensions: Sequence[int], settings: Settings
 ) -> Objective:
     """A system's objective over a model.
@@ -77,14 +74,14 @@ def objective(
     weights: tuple[float, ...] = (1.0,)
     if system.nested:
         widths = dimensions
-        weights = settings.training.dimension_weights or tuple(system.fade**place for place in range(len(widths)))
+        weights = settings.training.dimension_weights or tuple(system.fade**step for step in range(len(widths)))
     codes: tuple[str, ...] = ()
     share = distil = 0.0
     if system.ours:
         codes, distil = settings.graded.codes, settings.graded.distil
         share = settings.graded.code_share if codes else 0.0
     terms = [
-        Term(width, precision, weight * part)
+        Term(VectorFormat(width, precision), weight * part)
         for width, weight in zip(widths, weights, strict=True)
         for precision, part in [(FULL, 1 - share), *((code, share / len(codes)) for code in codes)]
         if part

@@ -20,11 +20,11 @@ from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from nestvec import distributed
 from nestvec.errors import InputError
 from nestvec.models.compute import use_processors
-from nestvec.models.load import load_weights, quiet
-from nestvec.training.batches import Collator, columns
-from nestvec.training.mixing import mix
-from nestvec.training.systems import SYSTEMS, objective
-from nestvec.training.trainer import Trainer, Watcher, last_checkpoint, signals_noted, stop_if
+from nestvec.models.load import load_weights, quiet_libraries
+from nestvec.training.collator import Collator, sampler_columns
+from nestvec.training.mixing import mix_weights
+from nestvec.training.systems import SYSTEMS, make_objective
+from nestvec.training.trainer import Trainer, Watcher, last_checkpoint, note_signals, raise_if_signalled
 from nestvec.training.validation import clearly_better
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
+    from transformers import TrainerState
 
     from nestvec.training.job import Job
     from nestvec.training.validation import Validation
@@ -69,8 +70,8 @@ class Trained:
     def worse(self) -> tuple[float, float] | None:
         """Validation recall before training and of the state that was kept, if training lowered it."""
         reached = {point["step"]: point["recall"] for point in self.curve}
-        before, kept = reached.get(0, 0.0), reached.get(self.best_step, 1.0)
-        return (before, kept) if kept < before and self.mixed else None
+        before, after = reached.get(0, 0.0), reached.get(self.best_step, 1.0)
+        return (before, after) if after < before and self.mixed else None
 
 
 def train(
@@ -100,43 +101,13 @@ def train(
         StoppedError: Ctrl-C or SIGTERM; a checkpoint was written first.
         InputError: the batch cannot be shared among the processes.
     """
-    settings, system = job.settings.training, SYSTEMS[job.system]
-    if settings.batch_size % distributed.count():
-        raise InputError(f"--batch-size is {settings.batch_size}", f"a multiple of the {distributed.count()} processes")
+    _refuse_uneven_batch(job)
     threads = use_processors()
-    before = {} if job.validation is None else {"eval_" + name: value for name, value in job.validation(model).items()}
+    before = {} if job.validation is None else job.validation(model)
     start = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
-    set_seed(job.settings.seed)
-    if logs is not None:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)  # the library takes it from nowhere else
-    # A stand-in: the library would draw a progress bar while picking product texts for a card that is not written.
-    model.model_card_data.widget = [{"text": ""}]
-    with quiet(), signals_noted() as noted:
-        collator: Any = Collator(job.examples, job.tokens, len(job.texts.queries))
-        trainer = Trainer(
-            job,
-            model=model,
-            args=_arguments(job, checkpoints),
-            train_dataset=Dataset.from_dict(columns(job.examples, len(job.texts.queries))),
-            data_collator=collator,
-            loss=objective(system, model, job.examples, job.dimensions, job.settings),
-            evaluator=None if job.validation is None else _Evaluator(job.validation),
-            callbacks=[Watcher(advance, noted, job.validation is not None, watch)],
-        )
-        trainer.remove_callback(PrinterCallback)
-        if settings.patience and job.validation is not None:
-            trainer.add_callback(EarlyStoppingCallback(settings.patience))
-        resumed = last_checkpoint(checkpoints)
-        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
-    state = trainer.state
-    stop_if(noted, state.global_step, job.system)
-    log = [{"step": 0, **before}, *state.log_history]
-    curve = [_validation(entry) for entry in log if "eval_recall" in entry]
-    kept = kept_step(curve, state.global_step)
-    if kept != state.global_step:
-        load_weights(model, checkpoints / f"checkpoint-{kept}")
-    mixed = mix(model, start, job.validation, job.settings.graded.mixing) if system.ours else 1.0
-    model.eval()
+    state = _run_trainer(model, job, checkpoints, logs, advance, watch)
+    curve = _collect_curve(before, state.log_history)
+    best_step, mixed = _settle_weights(model, job, start, curve, checkpoints, state.global_step)
     return Trained(
         steps=state.global_step,
         compute=job.compute,
@@ -145,13 +116,81 @@ def train(
         rows=len(job.examples),
         unused=job.examples.unused,
         losses=tuple(round(entry["loss"], 6) for entry in state.log_history if "loss" in entry),
-        curve=tuple(curve),
-        best_step=kept,
+        curve=curve,
+        best_step=best_step,
         mixed=mixed,
     )
 
 
-def kept_step(curve: Sequence[dict[str, float]], last: int) -> int:
+def _refuse_uneven_batch(job: Job) -> None:
+    """Raise if a batch cannot be shared among the processes in equal parts."""
+    size, processes = job.settings.training.batch_size, distributed.world_size()
+    if size % processes:
+        raise InputError(f"--batch-size is {size}", f"a multiple of the {processes} processes")
+
+
+def _run_trainer(
+    model: SentenceTransformer,
+    job: Job,
+    checkpoints: Path,
+    logs: Path | None,
+    advance: Callable[[int], None],
+    watch: Callable[[int], None] | None,
+) -> TrainerState:
+    """Train from the last checkpoint, or from the start, to the end; raises StoppedError if a signal came."""
+    set_seed(job.settings.seed)
+    if logs is not None:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)  # the library takes it from nowhere else
+    # A stand-in: the library would draw a progress bar while picking product texts for a card that is not written.
+    model.model_card_data.widget = [{"text": ""}]
+    with quiet_libraries(), note_signals() as signalled:
+        watcher = Watcher(advance, signalled, job.validation is not None, watch)
+        trainer = _make_trainer(model, job, checkpoints, watcher)
+        resumed = last_checkpoint(checkpoints)
+        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
+    raise_if_signalled(signalled, trainer.state.global_step, job.system)
+    return trainer.state
+
+
+def _make_trainer(model: SentenceTransformer, job: Job, checkpoints: Path, watcher: Watcher) -> Trainer:
+    """The trainer of a job, ready to run."""
+    collator: Any = Collator(job.examples, job.tokens)
+    trainer = Trainer(
+        job,
+        model=model,
+        args=make_arguments(job, checkpoints),
+        train_dataset=Dataset.from_dict(sampler_columns(job.examples)),
+        data_collator=collator,
+        loss=make_objective(SYSTEMS[job.system], model, job.examples, job.dimensions, job.settings),
+        evaluator=None if job.validation is None else _ValidationEvaluator(job.validation),
+        callbacks=[watcher],
+    )
+    trainer.remove_callback(PrinterCallback)
+    patience = job.settings.training.patience
+    if patience and job.validation is not None:
+        trainer.add_callback(EarlyStoppingCallback(patience))
+    return trainer
+
+
+def _settle_weights(
+    model: SentenceTransformer,
+    job: Job,
+    start: dict[str, torch.Tensor],
+    curve: Sequence[dict[str, float]],
+    checkpoints: Path,
+    last: int,
+) -> tuple[int, float]:
+    """Give the model the weights to keep; returns the step they are from, and the share of them in a mixture."""
+    step = choose_step(curve, last)
+    if step != last:
+        load_weights(model, checkpoints / f"checkpoint-{step}")
+    ours = SYSTEMS[job.system].ours
+    mixed = mix_weights(model, start, job.validation, job.settings.graded.mixing) if ours else 1.0
+    model.eval()
+    return step, mixed
+
+
+def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
     """Which state of a training to keep: the last, unless the best is clearly better; both have a checkpoint.
 
     Args:
@@ -168,18 +207,33 @@ def kept_step(curve: Sequence[dict[str, float]], last: int) -> int:
     return best if clearly_better(reached[best], reached[last]) else last
 
 
-def _validation(entry: dict[str, Any]) -> dict[str, float]:
-    """A validation as the report shows it: its step and its figures, in one order, without what the trainer adds."""
-    figures = {
-        name.removeprefix("eval_"): round(value, 6)
-        for name, value in sorted(entry.items())
-        if name.startswith(("eval_recall", "eval_ndcg"))
-    }
-    return {"step": entry["step"], **figures}
+def _collect_curve(before: dict[str, float], log: Sequence[dict[str, Any]]) -> tuple[dict[str, float], ...]:
+    """Every validation as the report shows it: its step and its figures, without what the trainer adds."""
+    prefixed = {"step": 0, **{f"eval_{name}": value for name, value in before.items()}}
+    return tuple(
+        {
+            "step": entry["step"],
+            **{
+                name.removeprefix("eval_"): round(value, 6)
+                for name, value in sorted(entry.items())
+                if name.startswith(("eval_recall", "eval_ndcg"))
+            },
+        }
+        for entry in (prefixed, *log)
+        if "eval_recall" in entry
+    )
 
 
-def _arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArguments:
-    """The trainer's arguments: a batch is that of all processes together, every loss is looked at."""
+def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArguments:
+    """Turn a job's settings into the trainer's arguments.
+
+    Args:
+        job: what to train; its batch is that of all processes together.
+        checkpoints: a folder of this training's own.
+
+    Returns:
+        The arguments; every loss is logged.
+    """
     settings, validates = job.settings.training, job.validation is not None
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
@@ -194,7 +248,7 @@ def _arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArgume
         data_seed=job.settings.seed,
         batch_sampler=BatchSamplers.NO_DUPLICATES if SYSTEMS[job.system].distinct else BatchSamplers.BATCH_SAMPLER,
         accelerator_config={"split_batches": True},
-        dataloader_drop_last=distributed.count() > 1,  # every process must have its part of every batch
+        dataloader_drop_last=distributed.world_size() > 1,  # every process must have its part of every batch
         ddp_broadcast_buffers=False,  # processes may run different numbers of forward passes
         eval_strategy="steps" if validates else "no",
         eval_steps=job.interval,
@@ -210,7 +264,7 @@ def _arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArgume
     )
 
 
-class _Evaluator(BaseEvaluator):
+class _ValidationEvaluator(BaseEvaluator):
     """Our validation as the trainer calls it."""
 
     def __init__(self, validation: Validation) -> None:

@@ -1,7 +1,8 @@
 """sentence-transformers' trainer, with what a run that may be killed, filled up or led astray needs around it.
 
-A checkpoint is written beside its place and renamed, so that only whole ones can be found. A loss or gradient that is
-no number ends the training with the step and the records of the batch. A signal ends it after a checkpoint.
+A checkpoint is written under another name and then renamed, so that only whole checkpoints are seen. A loss or a
+gradient that is NaN or infinite ends the training with the step and the records of the batch. A signal ends it after a
+checkpoint.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ class Trainer(SentenceTransformerTrainer):
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:  # noqa: ANN401 - the library's
         """The gradient's norm, before the weights follow it."""
-        found = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
-        if found is not None:
-            self._refuse_if_not_finite("grad_norm", float(found))
-        return found
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+        if norm is not None:
+            self._refuse_if_not_finite("grad_norm", float(norm))
+        return norm
 
     def _refuse_if_not_finite(self, name: str, value: float) -> None:
         """Raise with the step and the records that were being learnt."""
@@ -69,11 +70,11 @@ class Trainer(SentenceTransformerTrainer):
             return
         texts = self._job.texts
         query, document = (self._batch[key].cpu().tolist() for key in ("query", "document"))
-        queries = [texts.queries[row] for row in query[:_NAMED]]
-        documents = [texts.documents[row] for row in document[:_NAMED]]
+        queries = repr([texts.queries[number] for number in query[:_NAMED]]) + _count_omitted(query)
+        documents = repr([texts.documents[number] for number in document[:_NAMED]]) + _count_omitted(document)
         raise NestvecError(
             f"training {self._job.system} stopped at step {self.state.global_step + 1}: its {name} is {value}. "
-            f"The batch holds the queries {queries!r}{_more(query)} and the documents {documents!r}{_more(document)}. "
+            f"The batch holds the queries {queries} and the documents {documents}. "
             "A lower --learning-rate is the usual remedy"
         )
 
@@ -82,7 +83,7 @@ class Trainer(SentenceTransformerTrainer):
         return self._staging or str(super()._get_output_dir(trial))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ANN401 - the library's
-        """Write a checkpoint beside its place, then rename it; older ones go after that."""
+        """Write a checkpoint under another name, then rename it; older checkpoints are removed after that."""
         root = Path(self._get_output_dir(trial))
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if (root / name).exists():  # a signal came right after a checkpoint
@@ -100,23 +101,23 @@ class Trainer(SentenceTransformerTrainer):
                 self._put_in_place(staging / name, root / name)
         except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(staging, ignore_errors=True)
-            kept = last_checkpoint(root)
-            left = f"the one of step {step_of(kept)} is intact" if kept else "there is none before it"
+            earlier = last_checkpoint(root)
+            left = f"the one of step {step_of(earlier)} is intact" if earlier else "there is none before it"
             raise NestvecError(f"the checkpoint {root / name} cannot be written ({error}); {left}") from error
         finally:
             self._staging = None
         distributed.wait_for_all()
 
-    def _put_in_place(self, written: Path, place: Path) -> None:
-        """Rename a whole checkpoint, after its state names the best one by its place."""
+    def _put_in_place(self, written: Path, path: Path) -> None:
+        """Rename a whole checkpoint, after its state names the best one by its final path."""
         if self.state.best_global_step:
-            best = place.with_name(f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
+            best = path.with_name(f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
             self.state.best_model_checkpoint = str(best)
             self.state.save_to_json(str(written / _STATE))
-        written.rename(place)
+        written.rename(path)
         written.parent.rmdir()
-        kept = self.state.best_model_checkpoint
-        rotate_checkpoints(str(place.parent), save_total_limit=1, best_model_checkpoint=kept)
+        best_path = self.state.best_model_checkpoint
+        rotate_checkpoints(str(path.parent), save_total_limit=1, best_model_checkpoint=best_path)
 
 
 class Watcher(TrainerCallback):
@@ -152,7 +153,7 @@ class Watcher(TrainerCallback):
         self.advance(1)
         if state.global_step >= state.max_steps and self.validates:
             control.should_evaluate = True
-        if distributed.any_of_them(self.stopped.is_set()):
+        if distributed.any_process(self.stopped.is_set()):
             self.stopped.set()
             control.should_save = control.should_training_stop = True
             control.should_evaluate = False
@@ -161,7 +162,7 @@ class Watcher(TrainerCallback):
 
 
 @contextlib.contextmanager
-def signals_noted() -> Iterator[threading.Event]:
+def note_signals() -> Iterator[threading.Event]:
     """Let Ctrl-C and SIGTERM set an event, once; the second Ctrl-C interrupts at once as usual.
 
     Yields:
@@ -173,12 +174,12 @@ def signals_noted() -> Iterator[threading.Event]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def note(number: int, _: object) -> None:
+    def note_signal(number: int, _: object) -> None:
         noted.set()
         signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
-        signal.signal(number, note)
+        signal.signal(number, note_signal)
     try:
         yield noted
     finally:
@@ -186,7 +187,7 @@ def signals_noted() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def stop_if(noted: threading.Event, step: int, system: str) -> None:
+def raise_if_signalled(noted: threading.Event, step: int, system: str) -> None:
     """Raise StoppedError if a signal has come."""
     if noted.is_set():
         raise StoppedError(f"stopped training {system} after step {step}; the same command continues from there")
@@ -202,6 +203,6 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _more(rows: list[int]) -> str:
-    """How many a message leaves out."""
+def _count_omitted(rows: list[int]) -> str:
+    """How many rows a message leaves out."""
     return f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""

@@ -14,8 +14,7 @@ import numpy as np
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.ranking import Vectors, rank_dense
 from nestvec.evaluation.surface import Catalogue
-from nestvec.point import VectorFormat
-from nestvec.training.tokens import encode_tokens
+from nestvec.training.token_passes import encode_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.data.records import Records
-    from nestvec.data.task import Task
-    from nestvec.training.examples import Texts
-    from nestvec.training.tokens import Tokens
+    from nestvec.evaluation.ranking import Vectors
+    from nestvec.point import VectorFormat
+    from nestvec.training.examples import TrainingData
+    from nestvec.training.token_passes import Tokens
 
 BUDGET = 25_000  # tokens of documents; three or four seconds on two cores
 MEASURED = ("recall@10", "ndcg@10")
@@ -42,7 +41,7 @@ class Validation:
         documents: (d,) which of them are searched.
         catalogue: the d documents.
         judgements: who is relevant for whom.
-        points: dimension and precision of each point that is measured.
+        formats: dimension and precision of each point that is measured.
         compute: number format of the forward passes.
     """
 
@@ -51,10 +50,10 @@ class Validation:
     documents: NDArray[np.int64]
     catalogue: Catalogue
     judgements: Judgements
-    points: Sequence[tuple[int, str]]
+    formats: Sequence[VectorFormat]
     compute: str
 
-    def encoded(self, model: SentenceTransformer) -> Vectors:
+    def encode_sides(self, model: SentenceTransformer) -> Vectors:
         """(q, w) and (d, w) float32 of the queries and the documents by a model as it stands, rows of unit length."""
         queries, documents = (
             encode_tokens(model, self.tokens, rows, self.compute) for rows in (self.queries, self.documents)
@@ -71,31 +70,31 @@ class Validation:
             `recall@10.384.float32`, `ndcg@10.384.float32`, … per point, and the aim: `recall`, the mean of recall@10
             over the points, with its standard error over the queries, `recall_error`.
         """
-        vectors = self.encoded(model)
-        found: dict[str, float] = {}
+        vectors = self.encode_sides(model)
+        figures: dict[str, float] = {}
         recalls = np.zeros(len(self.queries))
-        for dimension, precision in self.points:
-            (ranking,) = rank_dense("", vectors, self.catalogue, [VectorFormat(dimension, precision)])
+        for stored in self.formats:
+            (ranking,) = rank_dense("", vectors, self.catalogue, [stored])
             measured = self.judgements.measure(np.arange(len(self.queries)), ranking.rows)
-            recalls += measured["recall@10"] / len(self.points)
-            found |= {f"{name}.{dimension}.{precision}": float(measured[name].mean()) for name in MEASURED}
+            recalls += measured["recall@10"] / len(self.formats)
+            figures |= {f"{name}.{stored.name}": float(measured[name].mean()) for name in MEASURED}
         error = float(recalls.std() / np.sqrt(len(recalls)))
-        return {"recall": float(recalls.mean()), "recall_error": error, **found}
+        return {"recall": float(recalls.mean()), "recall_error": error, **figures}
 
 
-def clearly_better(found: Mapping[str, float], usual: Mapping[str, float]) -> bool:
+def clearly_better(figures: Mapping[str, float], usual: Mapping[str, float]) -> bool:
     """Whether figures beat the usual choice's by more than their standard error; if not, it may be luck.
 
     Source: Breiman et al. 1984, section 3.4.3 (the one-standard-error rule): of states that cannot be told apart the
     one that would be taken anyway is taken, here the last state and unmixed weights.
     """
-    return found["recall"] - usual["recall"] > found["recall_error"]
+    return figures["recall"] - usual["recall"] > figures["recall_error"]
 
 
 def make_validation(
-    data: tuple[Records, Task],
-    texts: tuple[Texts, Tokens],
-    points: Sequence[tuple[int, str]],
+    data: TrainingData,
+    tokens: Tokens,
+    formats: Sequence[VectorFormat],
     compute: str,
     seed: int,
     budget: int | None = None,
@@ -107,8 +106,8 @@ def make_validation(
 
     Args:
         data: the judged records and their split.
-        texts: of the records, and their tokens.
-        points: dimension and precision of each point to measure, the full width in float32 first.
+        tokens: of the records' texts: queries, then documents.
+        formats: what to measure, the full width in float32 first.
         compute: number format of the forward passes.
         seed: decides the draw.
         budget: tokens of documents; None takes the usual number.
@@ -116,12 +115,12 @@ def make_validation(
     Returns:
         What to measure on; None where the protocol has no validation split.
     """
-    (records, task), (wording, tokens) = data, texts
+    records, task, texts = data.records, data.task, data.texts
     rng, budget = np.random.default_rng(seed), budget or BUDGET
     topics = rng.permutation(np.flatnonzero(task.splits == "validation"))
     if not len(topics):
         return None
-    number = len(wording.queries) + wording.number[task.catalogue]
+    number = len(texts.queries) + texts.number[task.catalogue]
     length = tokens.lengths[number]
     spent = np.bincount(task.topic, length[task.document])[topics].cumsum()
     topics = np.sort(topics[: max(1, int(np.searchsorted(spent, budget / 2)))])
@@ -139,6 +138,6 @@ def make_validation(
     )
     rows = task.catalogue[documents].tolist()
     catalogue = Catalogue([records.document_ids[row] for row in rows], [records.documents[row] for row in rows])
-    place = {text: row for row, text in enumerate(wording.queries)}
-    asked = np.array([place[task.texts[row]] for row in topics])
-    return Validation(tokens, asked, number[documents], catalogue, judgements, tuple(points), compute)
+    query_number = {text: number for number, text in enumerate(texts.queries)}
+    queries = np.array([query_number[task.texts[row]] for row in topics])
+    return Validation(tokens, queries, number[documents], catalogue, judgements, tuple(formats), compute)

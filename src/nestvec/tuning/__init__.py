@@ -1,6 +1,1 @@
 """The search over training settings: chosen on validation, asked once on test."""
-
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.study import Tuned, tune
-
-__all__ = ["Plan", "Tuned", "tune"]

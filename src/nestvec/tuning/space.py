@@ -46,19 +46,19 @@ class Values:
         return self.choices
 
     def distribution(self) -> BaseDistribution:
-        """As Optuna has it."""
+        """The choice as Optuna draws it."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
 
-    def told(self) -> Any:  # noqa: ANN401 - TOML
-        """As a TOML file has it."""
+    def to_toml(self) -> Any:  # noqa: ANN401 - TOML
+        """What a TOML file says of it."""
         return list(self.choices)
 
 
 @dataclass(frozen=True)
 class Range:
-    """A setting that takes any number between two, both included; evenly by logarithm, or in steps, if so wished."""
+    """A setting that takes any number from `low` to `high`: evenly, evenly by logarithm, or in steps."""
 
     name: str
     low: float
@@ -73,11 +73,11 @@ class Range:
         step = self.step or (1 if self.whole and not self.log else None)
         if step is None:
             return None
-        numbers = [self.low + place * step for place in range(floor((self.high - self.low) / step + 1e-9) + 1)]
+        numbers = [self.low + count * step for count in range(floor((self.high - self.low) / step + 1e-9) + 1)]
         return tuple(int(number) if self.whole else round(number, 12) for number in numbers)
 
     def distribution(self) -> BaseDistribution:
-        """As Optuna has it."""
+        """The choice as Optuna draws it."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.whole:
@@ -85,8 +85,8 @@ class Range:
             return IntDistribution(int(self.low), int(self.high), log=self.log, step=step)
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
-    def told(self) -> Any:  # noqa: ANN401 - TOML
-        """As a TOML file has it."""
+    def to_toml(self) -> Any:  # noqa: ANN401 - TOML
+        """What a TOML file says of it."""
         kind = int if self.whole else float
         ends: dict[str, Any] = {"low": kind(self.low), "high": kind(self.high)}
         return ends | ({"log": True} if self.log else {}) | ({} if self.step is None else {"step": kind(self.step)})
@@ -97,7 +97,7 @@ Space = tuple[Knob, ...]
 
 
 def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Space:
-    """What is searched unless the user says otherwise: what the system knows.
+    """The space that is searched unless the user gives one: the settings that the system has.
 
     Args:
         system: a name in `SYSTEMS`.
@@ -108,35 +108,35 @@ def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Spac
     Returns:
         The space.
     """
-    row, points = SYSTEMS[system], _points(aim, settings)
+    row, formats = SYSTEMS[system], _format_knobs(aim, settings)
     if grid:
-        small = (Values("learning_rate", (3e-5, 1e-4, 2e-4)), Values("batch_size", (16, 32)), Values("epochs", (1, 2)))
-        return small + points
-    found: list[Knob] = [
+        rates, batches = Values("learning_rate", (3e-5, 1e-4, 2e-4)), Values("batch_size", (16, 32))
+        return (rates, batches, Values("epochs", (1, 2)), *formats)
+    knobs: list[Knob] = [
         Range("learning_rate", 1e-5, 3e-4, log=True),
         Values("batch_size", (16, 32, 64)),
         Values("epochs", (1, 2, 3)),
         Range("warmup", 0.0, 0.3, step=0.1),
     ]
     if row.scaled:
-        found.append(Range("scale", 10.0, 50.0, step=10.0))
+        knobs.append(Range("scale", 10.0, 50.0, step=10.0))
     if row.nested:
-        found.append(Values(FADE, (1.0, 0.5, 0.25)))
+        knobs.append(Values(FADE, (1.0, 0.5, 0.25)))
     if row.ours:
-        found += [Values("hard_negatives", (0, 1, 2, 4)), Values("mixing", (1.0, 0.75, 0.5))]
-    return (*found, *points)
+        knobs += [Values("hard_negatives", (0, 1, 2, 4)), Values("mixing", (1.0, 0.75, 0.5))]
+    return (*knobs, *formats)
 
 
-def _points(aim: Aim, settings: Settings) -> Space:
+def _format_knobs(aim: Aim, settings: Settings) -> Space:
     """Dimension and precision, where a trial chooses them."""
-    if not aim.small:
+    if not aim.with_bytes:
         return ()
     widths = settings.evaluation.dimensions or ()
     return Values(DIMENSION, tuple(widths)), Values(PRECISION, PRECISIONS)
 
 
 def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: str) -> Space:
-    """Read a space of the user's own.
+    """Read the user's own space.
 
     Args:
         table: setting to a list of values or a range, as in TOML.
@@ -148,25 +148,25 @@ def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: st
         The space, in the order of the table.
 
     Raises:
-        InputError: a setting cannot be searched, or a value of it is none it takes.
+        InputError: a setting cannot be searched, or does not take a value.
     """
     if not isinstance(table, dict) or not table:
         raise InputError(f"tune.space is {table!r}", "a table of settings to search", file=where)
     space = []
     for given, wish in table.items():
-        name, place = given.replace("-", "_"), f"{where}, [tune.space] {given}"
-        known = _TUNED | {FADE} | ({DIMENSION, PRECISION} if aim.small else set())
+        name, key = given.replace("-", "_"), f"{where}, [tune.space] {given}"
+        known = _TUNED | {FADE} | ({DIMENSION, PRECISION} if aim.with_bytes else set())
         if name not in known:
-            raise InputError("cannot be searched", "one of " + ", ".join(sorted(known)), file=place)
-        knob = _knob(name, wish, place)
-        _check(knob, settings, aim, place)
+            raise InputError("cannot be searched", "one of " + ", ".join(sorted(known)), file=key)
+        knob = _parse_knob(name, wish, key)
+        _check_knob(knob, settings, aim, key)
         space.append(knob)
     named = {knob.name for knob in space}
-    _refuse_twice(space, where)
-    return (*space, *(knob for knob in _points(aim, settings) if knob.name not in named))
+    _refuse_duplicates(space, where)
+    return (*space, *(knob for knob in _format_knobs(aim, settings) if knob.name not in named))
 
 
-def _refuse_twice(space: list[Knob], where: str) -> None:
+def _refuse_duplicates(space: list[Knob], where: str) -> None:
     """Raise where one setting is searched under two names."""
     names = [{FADE: "dimension_weights"}.get(knob.name, knob.name) for knob in space]
     for name in names:
@@ -174,65 +174,65 @@ def _refuse_twice(space: list[Knob], where: str) -> None:
             raise InputError(f"[tune.space] sets {name} twice", "each setting once", file=where)
 
 
-def _knob(name: str, wish: object, place: str) -> Knob:
-    """A list or a table as part of a space."""
+def _parse_knob(name: str, wish: object, key: str) -> Knob:
+    """Read a list or a table as one setting's part of the space."""
     if isinstance(wish, list) and wish:
-        choices = tuple(_scalar(value, place) for value in wish)
+        choices = tuple(_check_scalar(value, key) for value in wish)
         if len(set(map(str, choices))) < len(choices):
-            raise InputError(f"holds a value twice: {wish}", "each value once", file=place)
+            raise InputError(f"holds a value twice: {wish}", "each value once", file=key)
         return Values(name, choices)
     if not isinstance(wish, dict) or not {"low", "high"} <= set(wish) <= {"low", "high", "log", "step"}:
-        raise InputError(f"is {wish!r}", _FORM, file=place)
-    return _range(name, wish, place)
+        raise InputError(f"is {wish!r}", _FORM, file=key)
+    return _parse_range(name, wish, key)
 
 
-def _range(name: str, wish: Mapping[str, Any], place: str) -> Range:
-    """A table of ends as a range."""
+def _parse_range(name: str, wish: Mapping[str, Any], key: str) -> Range:
+    """Read a table of low and high as a range."""
     low, high, log, step = wish["low"], wish["high"], wish.get("log", False), wish.get("step")
     numbers = [number for number in (low, high, step) if number is not None]
     right = all(isinstance(number, int | float) and type(number) is not bool and isfinite(number) for number in numbers)
     if not right or not isinstance(log, bool):
-        raise InputError(f"is {dict(wish)!r}", _FORM, file=place)
+        raise InputError(f"is {dict(wish)!r}", _FORM, file=key)
     if low >= high or (log and low <= 0) or (step is not None and (step <= 0 or log)):
         wanted = "low below high; above 0 with log; a step above 0, and none with log"
-        raise InputError(f"is {dict(wish)!r}", wanted, file=place)
+        raise InputError(f"is {dict(wish)!r}", wanted, file=key)
     kind = _TYPES.get(name, "float")
     whole = kind.startswith("int")
     if name == PRECISION or not kind.startswith(("int", "float")):
-        raise InputError("is a range", "a list of values", file=place)
+        raise InputError("is a range", "a list of values", file=key)
     if whole and not all(isinstance(number, int) for number in numbers):
-        raise InputError(f"is {dict(wish)!r}", "whole numbers", file=place)
+        raise InputError(f"is {dict(wish)!r}", "whole numbers", file=key)
     return Range(name, low, high, log, step, whole or name == DIMENSION)
 
 
-def _scalar(value: object, place: str) -> Value:
-    """A value of a list; a list of its own is written with commas."""
+def _check_scalar(value: object, key: str) -> Value:
+    """A value of a list, checked; a list within the list is written with commas."""
     if isinstance(value, list) and value:
-        return ",".join(str(_scalar(item, place)) for item in value)
+        return ",".join(str(_check_scalar(item, key)) for item in value)
     if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
-        raise InputError(f"holds {value!r}", "numbers, words, or lists of these", file=place)
+        raise InputError(f"holds {value!r}", "numbers, words, or lists of these", file=key)
     return value
 
 
-def _check(knob: Knob, settings: Settings, aim: Aim, place: str) -> None:
-    """Raise where a value is none that its setting takes."""
+def _check_knob(knob: Knob, settings: Settings, aim: Aim, key: str) -> None:
+    """Raise where a setting does not take a value of the space."""
     for value in knob.choices if isinstance(knob, Values) else (knob.low, knob.high):
         if knob.name == DIMENSION:
-            right = isinstance(value, int) and 1 <= value <= aim.dimension
+            right = isinstance(value, int) and 1 <= value <= aim.format.dimension
         else:
             right = knob.name != PRECISION or value in PRECISIONS
         if knob.name == FADE:
             right = isinstance(value, int | float) and 0 < value <= 1
         if not right:
-            raise InputError(f"holds {value!r}", "a width, a precision, or a factor above 0 up to 1", file=place)
+            raise InputError(f"holds {value!r}", "a width, a precision, or a factor above 0 up to 1", file=key)
         try:
-            applied(settings, {knob.name: int(value) if getattr(knob, "whole", False) else value})
+            apply_params(settings, {knob.name: int(value) if getattr(knob, "whole", False) else value})
         except InputError as error:
-            raise InputError(error.problem, error.expected, file=place) from error
+            raise InputError(error.problem, error.expected, file=key) from error
 
 
-def applied(settings: Settings, params: Mapping[str, Value]) -> Settings:
-    """The settings of a trial.
+def apply_params(settings: Settings, params: Mapping[str, Value]) -> Settings:
+    """Put a trial's parameters into the settings.
 
     Args:
         settings: those that all trials share.
@@ -246,12 +246,12 @@ def applied(settings: Settings, params: Mapping[str, Value]) -> Settings:
     chosen: dict[str, Any] = {name: str(value) if name in lists else value for name, value in values.items()}
     if FADE in params:
         count = len(settings.evaluation.dimensions or ())
-        chosen["dimension_weights"] = [float(params[FADE]) ** place for place in range(count)]
+        chosen["dimension_weights"] = [float(params[FADE]) ** width for width in range(count)]
     return Settings.from_flat({**settings.flat(), **chosen}, "the study")
 
 
-def grid_of(space: Space) -> list[dict[str, Value]]:
-    """Every point of a space.
+def list_grid(space: Space) -> list[dict[str, Value]]:
+    """List every point of a space.
 
     Args:
         space: of values, or ranges with steps.
@@ -274,7 +274,7 @@ def grid_of(space: Space) -> list[dict[str, Value]]:
     return [dict(zip((knob.name for knob in space), values, strict=True)) for values in product(*axes)]
 
 
-def size(space: Space) -> int | None:
+def count_points(space: Space) -> int | None:
     """How many points there are; None where they cannot be counted."""
     axes = [knob.grid for knob in space]
     counted = [len(axis) for axis in axes if axis is not None]

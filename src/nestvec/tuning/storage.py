@@ -1,8 +1,8 @@
-"""Where a study is kept, and who works on what: a journal in its folder with file locks, or PostgreSQL with its own.
+"""Where a study is kept and how slots are locked: a journal with file locks in its folder, or PostgreSQL with its own.
 
-A lock is held by a process and let go when that dies, however it does: by the kernel where it is a file's, by the
-server where it is a session's. So a trial that is running while nobody holds its lock is one that was killed. Optuna's
-own heartbeats would say so too, a grace period later, and only in a database.
+A lock is released when the process that holds it dies, however it dies: by the kernel where it is a file's, by the
+server where it is a session's. So a trial that is running while nobody holds its lock was killed. Optuna's own
+heartbeats would say so too, a grace period later, and only in a database.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Locks(Protocol):
     """Named locks of a study."""
 
     def take(self, name: str) -> bool:
-        """Hold a lock unless another process does; says whether it is held."""
+        """Hold a lock unless another process does; returns whether it is held now."""
 
     def wait(self, name: str) -> None:
         """Hold a lock as soon as no other process does."""
 
     def release(self, name: str) -> None:
-        """Let go of a lock that is held."""
+        """Release a lock that is held."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release every lock."""
 
 
 class FileLocks:
@@ -53,7 +53,7 @@ class FileLocks:
         self._held: dict[str, Any] = {}
 
     def take(self, name: str) -> bool:
-        """Hold a lock unless another process does; says whether it is held."""
+        """Hold a lock unless another process does; returns whether it is held now."""
         stream = (self._folder / name).open("ab")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -70,11 +70,11 @@ class FileLocks:
         self._held[name] = stream
 
     def release(self, name: str) -> None:
-        """Let go of a lock that is held."""
+        """Release a lock that is held."""
         self._held.pop(name).close()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release every lock."""
         for name in list(self._held):
             self.release(name)
 
@@ -84,7 +84,7 @@ class ServerLocks:
 
     Args:
         url: of the database.
-        study: the study's name: others have locks of their own.
+        study: the study's name; every study has its own locks.
     """
 
     def __init__(self, url: str, study: str) -> None:
@@ -96,35 +96,35 @@ class ServerLocks:
         self._study = zlib.crc32(f"nestvec tune {study}".encode()) - 2**31
 
     def take(self, name: str) -> bool:
-        """Hold a lock unless another process does; says whether it is held."""
-        return bool(self._ask("pg_try_advisory_lock", name))
+        """Hold a lock unless another process does; returns whether it is held now."""
+        return bool(self._call_server("pg_try_advisory_lock", name))
 
     def wait(self, name: str) -> None:
         """Hold a lock as soon as no other process does."""
-        self._ask("pg_advisory_lock", name)
+        self._call_server("pg_advisory_lock", name)
 
     def release(self, name: str) -> None:
-        """Let go of a lock that is held."""
-        self._ask("pg_advisory_unlock", name)
+        """Release a lock that is held."""
+        self._call_server("pg_advisory_unlock", name)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release every lock."""
         self._connection.close()
 
-    def _ask(self, function: str, name: str) -> object:
-        """Call one of the server's functions with our two keys."""
+    def _call_server(self, function: str, name: str) -> object:
+        """Call a function of the server with the keys of study and lock."""
         import psycopg
 
         keys = self._study, zlib.crc32(name.encode()) - 2**31
         try:
             row = self._connection.execute(f"SELECT {function}(%s::int4, %s::int4)", keys).fetchone()
         except psycopg.Error as error:
-            raise _gone(error) from error
+            raise _database_error(error) from error
         return None if row is None else row[0]
 
 
 class JournalLock:
-    """Optuna's lock around a write to the journal, which a killed process lets go of.
+    """Optuna's lock around a write to the journal; the kernel releases it when its process dies.
 
     Args:
         path: the lock's file.
@@ -135,31 +135,31 @@ class JournalLock:
         self._stream: Any = None
 
     def acquire(self) -> bool:
-        """Hold it, as soon as nobody else does."""
+        """Hold the lock as soon as no other process does."""
         stream = self._path.open("ab")
         fcntl.flock(stream, fcntl.LOCK_EX)
         self._stream = stream
         return True
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         self._stream.close()
 
 
 @dataclass(frozen=True)
-class Store:
-    """Where a study is kept, open.
+class StudyStorage:
+    """A study's storage, open.
 
     Attributes:
         storage: Optuna's.
-        locks: who works on what.
+        locks: of its slots.
     """
 
     storage: BaseStorage
     locks: Locks
 
     def close(self) -> None:
-        """Let go of all locks and connections."""
+        """Release all locks and close all connections."""
         self.locks.close()
         engine = getattr(self.storage, "engine", None)
         if engine is not None:
@@ -167,7 +167,7 @@ class Store:
 
 
 @contextmanager
-def held(locks: Locks, name: str) -> Iterator[None]:
+def holding_lock(locks: Locks, name: str) -> Iterator[None]:
     """Hold a lock while the block lasts."""
     locks.wait(name)
     try:
@@ -176,8 +176,8 @@ def held(locks: Locks, name: str) -> Iterator[None]:
         locks.release(name)
 
 
-def open_store(root: Path, url: str | None, study: str) -> Store:
-    """Open where a study is kept.
+def open_study_storage(root: Path, url: str | None, study: str) -> StudyStorage:
+    """Open a study's storage.
 
     Args:
         root: the study's folder.
@@ -185,7 +185,7 @@ def open_store(root: Path, url: str | None, study: str) -> Store:
         study: its name.
 
     Returns:
-        What must be closed at the end.
+        The storage; it must be closed at the end.
 
     Raises:
         InputError: the journal is damaged, or no server answers.
@@ -198,23 +198,23 @@ def open_store(root: Path, url: str | None, study: str) -> Store:
         raise MissingExtraError("optuna", "tune") from error
     if url is not None:
         locks: Locks = ServerLocks(url, study)
-        with held(locks, "tables"):  # two who make them at once would get in each other's way
-            return Store(_database(url), locks)
+        with holding_lock(locks, "tables"):  # two who make them at once would get in each other's way
+            return StudyStorage(_open_database(url), locks)
     locks = FileLocks(root / LOCKS)
     path, lock = root / JOURNAL, JournalLock(root / LOCKS / "journal")
     lock.acquire()
     try:
-        _without_a_torn_end(path)
+        _cut_torn_line(path)
     finally:
         lock.release()
     try:
-        return Store(JournalStorage(JournalFileBackend(str(path), lock_obj=lock)), locks)  # type: ignore[arg-type]
+        return StudyStorage(JournalStorage(JournalFileBackend(str(path), lock_obj=lock)), locks)  # type: ignore[arg-type]
     except Exception as error:  # whatever the library makes of a line that is none
         raise InputError(f"is damaged ({error})", "the journal of a study", file=path) from error
 
 
-def _without_a_torn_end(path: Path) -> None:
-    """Cut off what a killed process left of its last line; the study knows nothing of it yet."""
+def _cut_torn_line(path: Path) -> None:
+    """Cut off the last line where a killed process wrote only a part of it."""
     if not path.exists():
         return
     content = path.read_bytes()
@@ -223,19 +223,19 @@ def _without_a_torn_end(path: Path) -> None:
             stream.truncate(content.rfind(b"\n") + 1)
 
 
-def _database(url: str) -> BaseStorage:
+def _open_database(url: str) -> BaseStorage:
     """Optuna's tables in a database."""
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import SQLAlchemyError
 
-    place = "postgresql+psycopg://" + url.partition("://")[2]
+    address = "postgresql+psycopg://" + url.partition("://")[2]
     try:
-        return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
+        return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
     except (SQLAlchemyError, RuntimeError) as error:
-        raise _gone(error) from error
+        raise _database_error(error) from error
 
 
-def _gone(error: Exception) -> NestvecError:
-    """One message for a database that fails us."""
+def _database_error(error: Exception) -> NestvecError:
+    """One message for any failure of the database."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return NestvecError(f"the study's database failed ({lines[0][:200]}); finished trials stay")

@@ -6,20 +6,22 @@ import csv
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from nestvec.files import write_json, write_text
-from nestvec.progress import Reporter, Silent
+from nestvec.pipeline.run_arguments import show_settings
+from nestvec.progress import Progress, Reporter, Silent, make_reporter
 from nestvec.settings import Settings
-from nestvec.tuning.conclude import concluded
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.setup import set_up
-from nestvec.tuning.storage import held
-from nestvec.tuning.workers import work, work_in_processes, work_on_ray
+from nestvec.tuning.prepare_study import prepare_study
+from nestvec.tuning.storage import holding_lock
+from nestvec.tuning.study_result import conclude_study
+from nestvec.tuning.tune_arguments import StudySettings
+from nestvec.tuning.tune_settings import TuneSettings
+from nestvec.tuning.workers import run_trials_here, run_trials_in_processes, run_trials_on_ray
 
 if TYPE_CHECKING:
-    from nestvec.tuning.board import Board
-    from nestvec.tuning.setup import Study
+    from nestvec.tuning.prepare_study import Study
+    from nestvec.tuning.trial_queue import TrialQueue
 
 STUDY, TRIALS, REPORT, FIGURES = "study.json", "trials.csv", "report.html", "figures"
 
@@ -42,13 +44,17 @@ class Tuned:
         return str(self.facts["verdict"])
 
 
-def tune(source: str = "sample", out: str | Path = "tuning", **options: Any) -> Tuned:  # noqa: ANN401 - values of settings
+@show_settings(StudySettings, TuneSettings)
+def tune(
+    source: str = "sample", out: str | Path = "tuning", *, progress: Progress = True, **settings: Unpack[StudySettings]
+) -> Tuned:
     """Search for better training settings on validation, and ask test once what they gain.
 
     Args:
         source: as for `run`.
         out: the study's folder; one that was begun with the same settings is continued.
-        options: those of `Plan`, such as `search="tpe"` and `trials=12`, and settings by name.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
+        settings: by name: those of `TuneSettings`, such as `search="tpe"` and `trials=12`, and those of the trials.
 
     Returns:
         The finished study.
@@ -57,17 +63,18 @@ def tune(source: str = "sample", out: str | Path = "tuning", **options: Any) -> 
         InputError: the input, a setting or the space is wrong; nothing was written.
         NestvecError: no trial came to an end.
     """
-    planned = {name: options.pop(name) for name in list(options) if name in Plan.__dataclass_fields__}
-    settings = Settings.from_flat({"source": source, **options})
-    return tune_settings(settings, Plan.of(planned), Path(out))
+    given = {"source": source, **settings}
+    tuning = {name: given.pop(name) for name in list(given) if name in TuneSettings.__dataclass_fields__}
+    shared = Settings.from_flat(given)
+    return run_study(shared, TuneSettings.from_flat(tuning), Path(out), make_reporter(progress))
 
 
-def tune_settings(settings: Settings, plan: Plan, root: Path, reporter: Reporter | None = None) -> Tuned:
-    """Run a study, or what is left of it.
+def run_study(settings: Settings, tuning: TuneSettings, root: Path, reporter: Reporter | None = None) -> Tuned:
+    """Run a study, or go on with what an earlier call began.
 
     Args:
         settings: those that all trials share.
-        plan: what to do.
+        tuning: what the study is to do.
         root: the study's folder.
         reporter: is told of progress.
 
@@ -79,42 +86,39 @@ def tune_settings(settings: Settings, plan: Plan, root: Path, reporter: Reporter
         NestvecError: no trial came to an end.
     """
     reporter = reporter or Silent()
-    study = set_up(settings, plan, root)
+    study = prepare_study(settings, tuning, root)
     study.claim()
-    board, store = study.open()
-    try:
-        reporter.say(_beginning(study, board))
-        _work(study, board, reporter)
-        with held(store.locks, "conclusion"):  # of several processes, one trains what is left
-            facts = concluded(study, board, reporter)
-            _write(root, facts)
-    finally:
-        store.close()
+    with study.open_queue() as queue:
+        reporter.say(_describe_start(study, queue))
+        _run_trials(study, queue, reporter)
+        with holding_lock(queue.locks, "conclusion"):  # of several processes, one trains what is left
+            facts = conclude_study(study, queue, reporter)
+            _write_results(root, facts)
     return Tuned(root, facts)
 
 
-def _beginning(study: Study, board: Board) -> str:
+def _describe_start(study: Study, queue: TrialQueue) -> str:
     """How many trials there are to do."""
-    done = len(board.finished)
+    done = len(queue.finished)
     before = f", {done} of them done before" if done else ""
-    return f"{study.rules.slots} trials of {study.bench.system} by {study.plan.search}{before}; {study.aim.name}"
+    return f"{study.rules.slots} trials of {study.context.system} by {study.tuning.search}{before}; {study.aim.name}"
 
 
-def _work(study: Study, board: Board, reporter: Reporter) -> None:
-    """Let those work who shall."""
-    plan = study.plan
-    if board.done:
+def _run_trials(study: Study, queue: TrialQueue, reporter: Reporter) -> None:
+    """Run the trials that are left in this process, in several, or on a cluster."""
+    tuning = study.tuning
+    if queue.is_done:
         return
-    if plan.engine == "ray":
-        work_on_ray(study, board, plan.workers, reporter)
-    elif (plan.workers or 1) > 1:
-        work_in_processes(study, board, plan.workers or 1, reporter)
+    if tuning.engine == "ray":
+        run_trials_on_ray(study, queue, tuning.workers, reporter)
+    elif (tuning.workers or 1) > 1:
+        run_trials_in_processes(study, queue, tuning.workers or 1, reporter)
     else:
-        work(study, board, reporter)
+        run_trials_here(study, queue, reporter)
 
 
-def _write(root: Path, facts: dict[str, Any]) -> None:
-    """Write what came out, for machines and for people."""
+def _write_results(root: Path, facts: dict[str, Any]) -> None:
+    """Write `study.json`, `trials.csv` and the page."""
     from nestvec.report.tuning_page import write_tuning_page
 
     write_json(root / STUDY, facts)

@@ -13,12 +13,13 @@ from nestvec.errors import MissingExtraError, NestvecError, StoppedError
 from nestvec.files import read_json, remove, write_json, write_text
 from nestvec.models.load import load_model
 from nestvec.runs.config import config_text
+from nestvec.training.examples import TrainingData
 from nestvec.training.systems import SYSTEMS
 from nestvec.training.validation import BUDGET, make_validation
-from nestvec.tuning.aim import measure
-from nestvec.tuning.blind import of_queries
-from nestvec.tuning.board import MESSAGE, REPORTS
-from nestvec.tuning.space import applied
+from nestvec.tuning.aim import measure_model
+from nestvec.tuning.space import apply_params
+from nestvec.tuning.trial_data import take_query_share
+from nestvec.tuning.trial_queue import MESSAGE, REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from nestvec.settings import Settings
     from nestvec.training.job import Job
     from nestvec.training.validation import Validation
-    from nestvec.tuning.aim import Aim, Worth
-    from nestvec.tuning.board import Board
+    from nestvec.tuning.aim import Aim, Measurement
+    from nestvec.tuning.trial_queue import TrialQueue
 
 TRIALS, SETTINGS, CURVE, FACTS, CHECKPOINTS = "trials", "settings.toml", "curve.json", "trial.json", "checkpoints"
 SHARE, REPEAT, QUERIES = "share", "repeat", "queries"  # of a search over the size of the data
@@ -43,12 +44,12 @@ _STREAM = 0x51  # keeps the draws of queries apart from others of the same seed
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrialContext:
     """What every trial of a worker starts from.
 
     Attributes:
         prepared: the input without the test split.
-        aim: what a trial is worth.
+        aim: what a trial is measured by.
         root: the study's folder.
     """
 
@@ -58,7 +59,7 @@ class Bench:
 
     @property
     def system(self) -> str:
-        """What is trained."""
+        """The system that is trained."""
         return self.prepared.settings.training.systems[0]
 
     def folder(self, slot: int) -> Path:
@@ -67,13 +68,13 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrialTraining:
     """What a trial trains.
 
     Attributes:
         settings: the trial's.
-        task: whom it learns from.
-        queries: how many training queries that are, where it matters.
+        task: which records it learns from.
+        queries: how many training queries these have, in a search over the size of the data.
     """
 
     settings: Settings
@@ -81,59 +82,59 @@ class Recipe:
     queries: int | None = None
 
 
-class Watch:
+class TrialWatch:
     """Measures a trial while it trains, tells Optuna, and stops it where it falls behind.
 
     Args:
         trial: Optuna's.
-        look: measures the model as it stands, on what is quick to encode.
+        measure: measures the model as it stands, on what is quick to encode.
         steps: of the whole training.
         path: where the curve is kept, for a process that continues after this one was killed.
         reports: whether Optuna is told; it knows no curves of two aims.
     """
 
-    def __init__(self, trial: Trial, look: Callable[[], Worth], steps: int, path: Path, reports: bool) -> None:
-        self._trial, self._look, self._path, self._reports = trial, look, path, reports
-        self._marks = {ceil(steps * place / REPORTS): place for place in range(1, REPORTS)}
+    def __init__(self, trial: Trial, measure: Callable[[], Measurement], steps: int, path: Path, reports: bool) -> None:
+        self._trial, self._measure, self._path, self._reports = trial, measure, path, reports
+        self._places = {ceil(steps * place / REPORTS): place for place in range(1, REPORTS)}  # by step
         self.curve: list[dict[str, float]] = []
 
-    def take_up(self, step: int) -> None:
-        """Go on after a step: what was measured up to it is told again."""
-        known = read_json(self._path) if self._path.exists() else []
-        for point in known:
+    def resume_curve(self, step: int) -> None:
+        """Go on after a step: what an earlier process measured up to it is reported again."""
+        measured = read_json(self._path) if self._path.exists() else []
+        for point in measured:
             if point["step"] <= step and point["place"] < REPORTS:  # the last one is measured again
-                self._tell(point)
+                self._report_point(point)
 
     def __call__(self, step: int) -> None:
         """After a step: measure, if it is time; raises TrialPruned where the trial is to stop."""
-        place = self._marks.get(step)
+        place = self._places.get(step)
         if place is None or any(point["place"] == place for point in self.curve):
             return
-        self._tell({"place": place, "step": step, "value": self._look().value})
+        self._report_point({"place": place, "step": step, "value": self._measure().value})
         write_json(self._path, self.curve)
         if self._reports and self._trial.should_prune():
             from optuna import TrialPruned
 
             raise TrialPruned
 
-    def end(self, step: int) -> None:
-        """The training is over."""
-        self._tell({"place": REPORTS, "step": step, "value": self._look().value})
+    def finish(self, step: int) -> None:
+        """Measure the model at the end of its training."""
+        self._report_point({"place": REPORTS, "step": step, "value": self._measure().value})
         write_json(self._path, self.curve)
 
-    def _tell(self, point: dict[str, float]) -> None:
+    def _report_point(self, point: dict[str, float]) -> None:
         """Keep a point, and tell Optuna."""
         self.curve.append(point)
         if self._reports:
             self._trial.report(point["value"], int(point["place"]))
 
 
-def run_trial(bench: Bench, board: Board, trial: Trial, slot: int, reporter: Reporter) -> None:
-    """Train, measure and tell; a trial that fails is recorded and ends there.
+def run_trial(context: TrialContext, queue: TrialQueue, trial: Trial, slot: int, reporter: Reporter) -> None:
+    """Train, measure and record a trial; one that fails is recorded with its message.
 
     Args:
-        bench: what it starts from.
-        board: the study.
+        context: what it starts from.
+        queue: the study's trials.
         trial: Optuna's, with its parameters.
         slot: which it is.
         reporter: is told of progress.
@@ -144,22 +145,22 @@ def run_trial(bench: Bench, board: Board, trial: Trial, slot: int, reporter: Rep
     """
     from optuna import TrialPruned
 
-    folder, start = bench.folder(slot), time.perf_counter()
+    folder, start = context.folder(slot), time.perf_counter()
     for stale in folder.rglob(".*.tmp"):  # of a process that was killed
         remove(stale)
     facts: dict[str, Any] = {"slot": slot, "params": dict(trial.params), "worker": f"{platform.node()}:{os.getpid()}"}
     values: list[float] | None = None
     pruned = False
     try:
-        facts |= _trained(bench, trial, slot, folder, reporter)
-        values = [facts["value"], facts["bytes_per_vector"]] if bench.aim.small else [facts["value"]]
+        facts |= _train_and_measure(context, trial, slot, folder, reporter)
+        values = [facts["value"], facts["bytes_per_vector"]] if context.aim.with_bytes else [facts["value"]]
     except TrialPruned:
         pruned = True
         facts["curve"] = read_json(folder / CURVE)
     except (StoppedError, MissingExtraError, KeyboardInterrupt):
         raise
     except Exception as error:  # whatever these settings did, others need not do
-        facts[MESSAGE] = _said(error)
+        facts[MESSAGE] = _describe_failure(error)
     facts["seconds"] = round(time.perf_counter() - start, 2)
     facts["state"] = "pruned" if pruned else "failed" if values is None else "complete"
     write_json(folder / FACTS, facts)
@@ -168,89 +169,91 @@ def run_trial(bench: Bench, board: Board, trial: Trial, slot: int, reporter: Rep
     for name, value in facts.items():
         if name not in {"slot", "params", "state"}:
             trial.set_user_attr(name, value)
-    board.tell(trial, values, pruned)
+    queue.end_trial(trial, values, pruned)
 
 
-def _trained(bench: Bench, trial: Trial, slot: int, folder: Path, reporter: Reporter) -> dict[str, Any]:
-    """Train, and say what came of it."""
+def _train_and_measure(
+    context: TrialContext, trial: Trial, slot: int, folder: Path, reporter: Reporter
+) -> dict[str, Any]:
+    """Train a trial's model; returns the facts that `trial.json` holds of it."""
     from nestvec.training.job import make_job
     from nestvec.training.train import train
     from nestvec.training.trainer import last_checkpoint, step_of
 
-    prepared, aim = bench.prepared, bench.aim
-    recipe = _recipe(bench, dict(trial.params))
-    write_text(folder / SETTINGS, config_text(recipe.settings, prepared.inputs))
+    prepared, aim = context.prepared, context.aim
+    training = _trial_training(context, dict(trial.params))
+    write_text(folder / SETTINGS, config_text(training.settings, prepared.inputs))
     model = load_model(prepared.model)
-    data = prepared.records, prepared.grades, recipe.task
-    job = make_job(model, bench.system, data, recipe.settings, prepared.dimensions)
-    if not _chooses(job):
+    data = TrainingData.of(prepared.records, prepared.grades, training.task)
+    job = make_job(model, context.system, data, training.settings, prepared.dimensions)
+    if not _needs_validation(job):
         job = replace(job, validation=None)
-    quick, place = _validation(bench, job, LOOKED), aim.point(trial.params)
+    quick, stored = _trial_validation(context, job, LOOKED), aim.choose_format(trial.params)
 
-    def look() -> Worth:
-        return measure(model, quick, aim, place)
+    def measure() -> Measurement:
+        return measure_model(model, quick, aim, stored)
 
-    watch = Watch(trial, look, job.steps, folder / CURVE, reports=not aim.small)
-    before = last_checkpoint(folder / CHECKPOINTS)
-    watch.take_up(step_of(before) if before else 0)
+    watch = TrialWatch(trial, measure, job.steps, folder / CURVE, reports=not aim.with_bytes)
+    checkpoint = last_checkpoint(folder / CHECKPOINTS)
+    watch.resume_curve(step_of(checkpoint) if checkpoint else 0)
     with reporter.step(f"trial {slot + 1}", job.steps) as advance:
         trained = train(model, job, folder / CHECKPOINTS, None, advance, watch)
-    watch.end(trained.steps)
-    worth = measure(model, _validation(bench, job, MEASURED), aim, place)
-    told = {name: getattr(trained, name) for name in ("steps", "learning_rate", "rows", "best_step", "mixed")}
-    known = {} if recipe.queries is None else {QUERIES: recipe.queries}
-    return {**vars(worth), **told, **known, "curve": watch.curve}
+    watch.finish(trained.steps)
+    measured = measure_model(model, _trial_validation(context, job, MEASURED), aim, stored)
+    facts = {name: getattr(trained, name) for name in ("steps", "learning_rate", "rows", "best_step", "mixed")}
+    queries = {} if training.queries is None else {QUERIES: training.queries}
+    return {**vars(measured), **facts, **queries, "curve": watch.curve}
 
 
-def _chooses(job: Job) -> bool:
-    """Whether a training looks at validation for more than its report: which step to keep, when to stop, how to mix."""
+def _needs_validation(job: Job) -> bool:
+    """Whether a training decides by validation: which step to keep, when to stop, how to mix."""
     settings = job.settings
     mixes = SYSTEMS[job.system].ours and settings.graded.mixing != (1.0,)
     return mixes or bool(settings.training.patience) or job.steps > job.interval
 
 
-def _validation(bench: Bench, job: Job, budget: int) -> Validation:
-    """What every trial of the study is measured on, whatever its own seed: so many tokens of documents."""
-    prepared = bench.prepared
+def _trial_validation(context: TrialContext, job: Job, budget: int) -> Validation:
+    """What every trial of the study is measured on, whatever its own seed: `budget` tokens of documents."""
+    prepared = context.prepared
     seed = prepared.settings.seed
-    data, texts = (prepared.records, prepared.task), (job.texts, job.tokens)
-    found = make_validation(data, texts, (), job.compute, seed, budget)
-    if found is None:  # which was refused before
+    data = TrainingData(prepared.records, prepared.grades, prepared.task, job.texts)
+    validation = make_validation(data, job.tokens, (), job.compute, seed, budget)
+    if validation is None:  # which was refused before
         raise NestvecError("there is nothing to measure a trial on")
-    return found
+    return validation
 
 
-def _recipe(bench: Bench, params: dict[str, Any]) -> Recipe:
+def _trial_training(context: TrialContext, params: dict[str, Any]) -> TrialTraining:
     """What a trial trains."""
-    settings, task = bench.prepared.settings, bench.prepared.task
+    settings, task = context.prepared.settings, context.prepared.task
     if SHARE not in params:
-        return Recipe(applied(settings, params), task)
-    # a repeat draws its own queries and trains in its own order; whom it is measured on stays
+        return TrialTraining(apply_params(settings, params), task)
+    # a repeat draws its own queries and trains in its own order, but is measured on the same queries
     seed = settings.seed + int(params[REPEAT])
-    part, queries = of_queries(bench.prepared.records, task, float(params[SHARE]), seed ^ _STREAM)
-    return Recipe(replace(settings, seed=seed % 2**32), part, queries)
+    task, queries = take_query_share(context.prepared.records, task, float(params[SHARE]), seed ^ _STREAM)
+    return TrialTraining(replace(settings, seed=seed % 2**32), task, queries)
 
 
-def reference(bench: Bench, model: SentenceTransformer) -> Worth:
-    """What a model is worth by the trials' own measure.
+def measure_reference(context: TrialContext, model: SentenceTransformer) -> Measurement:
+    """Measure a model as trials are measured.
 
     Args:
-        bench: the study's.
+        context: the study's.
         model: any of the same width and tokenizer.
 
     Returns:
-        What trials are compared with.
+        What trials can be compared with.
     """
     from nestvec.training.job import make_job
 
-    prepared = bench.prepared
-    data = prepared.records, prepared.grades, prepared.task
+    prepared = context.prepared
+    data = TrainingData.of(prepared.records, prepared.grades, prepared.task)
     settings = replace(prepared.settings, graded=replace(prepared.settings.graded, hard_negatives=0))
-    job = make_job(model, bench.system, data, settings, prepared.dimensions)
-    return measure(model, _validation(bench, job, MEASURED), bench.aim, bench.aim.point({}))
+    job = make_job(model, context.system, data, settings, prepared.dimensions)
+    return measure_model(model, _trial_validation(context, job, MEASURED), context.aim, context.aim.choose_format({}))
 
 
-def _said(error: Exception) -> str:
-    """What went wrong, in a line."""
+def _describe_failure(error: Exception) -> str:
+    """The error's message as one line."""
     text = " ".join(str(error).split()) or "no message"
     return text if isinstance(error, NestvecError) else f"{type(error).__name__}: {text}"[:500]

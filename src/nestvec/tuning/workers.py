@@ -14,112 +14,114 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 from nestvec.errors import MissingExtraError, NestvecError
-from nestvec.models.compute import processors
+from nestvec.models.compute import count_processors
 from nestvec.progress import Silent
 from nestvec.settings import Settings
-from nestvec.tuning.board import MESSAGE
-from nestvec.tuning.plan import Plan
-from nestvec.tuning.setup import set_up
+from nestvec.tuning.prepare_study import prepare_study
 from nestvec.tuning.trial import run_trial
+from nestvec.tuning.trial_queue import MESSAGE
+from nestvec.tuning.tune_settings import TuneSettings
 
 if TYPE_CHECKING:
     from nestvec.progress import Reporter
-    from nestvec.tuning.board import Board
-    from nestvec.tuning.setup import Study
+    from nestvec.tuning.prepare_study import Study
+    from nestvec.tuning.trial_queue import TrialQueue
 
 _POLL = 0.5  # seconds between looks at what others do
 
 
 @dataclass
-class Told:
-    """Says each finished trial once.
+class TrialAnnouncer:
+    """Reports each finished trial once.
 
     Attributes:
-        board: the study.
+        queue: the study's trials.
         reporter: is told.
-        said: slots that were said.
+        reported: slots that were reported.
     """
 
-    board: Board
+    queue: TrialQueue
     reporter: Reporter
-    said: set[int]
+    reported: set[int]
 
-    def news(self) -> bool:
-        """Say what was finished since; says whether all is."""
-        finished = self.board.finished
+    def announce_new(self) -> bool:
+        """Report what was finished since the last call; returns whether all trials are finished."""
+        finished = self.queue.finished
         for slot, trial in finished.items():
-            if slot not in self.said:
-                self.said.add(slot)
-                self.reporter.say(f"trial {slot + 1} of {self.board.rules.slots}: {_outcome(trial)}")
-        return len(finished) == self.board.rules.slots
+            if slot not in self.reported:
+                self.reported.add(slot)
+                self.reporter.say(f"trial {slot + 1} of {self.queue.rules.slots}: {_describe_outcome(trial)}")
+        return len(finished) == self.queue.rules.slots
 
 
-def work(study: Study, board: Board, reporter: Reporter) -> None:
+def run_trials_here(study: Study, queue: TrialQueue, reporter: Reporter) -> None:
     """Take trials until all are finished, whoever finishes them.
 
     Args:
         study: what is to be done.
-        board: its queue.
+        queue: the study's trials.
         reporter: is told of progress.
     """
-    told = Told(board, reporter, set(board.finished))
-    while not told.news():
-        taken = board.take()
+    announcer = TrialAnnouncer(queue, reporter, set(queue.finished))
+    while not announcer.announce_new():
+        taken = queue.take_trial()
         if taken is None:  # others are at work; one of them may die at it
             time.sleep(_POLL)
             continue
         trial, slot = taken
         try:
-            run_trial(study.bench, board, trial, slot, reporter)
+            run_trial(study.context, queue, trial, slot, reporter)
         finally:
-            board.let_go(slot)
+            queue.release_slot(slot)
 
 
-def work_in_processes(study: Study, board: Board, count: int, reporter: Reporter) -> None:
+def run_trials_in_processes(study: Study, queue: TrialQueue, count: int, reporter: Reporter) -> None:
     """Let several processes of this machine work, and share the processors among them.
 
     Args:
         study: what is to be done.
-        board: its queue.
+        queue: the study's trials.
         count: how many processes.
         reporter: is told of progress.
 
     Raises:
         NestvecError: processes ended before the trials did.
     """
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, processors() // count))
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, count_processors() // count))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
     command = [sys.executable, "-m", "nestvec.tuning.workers"]
     with ExitStack() as stack:
-        said = stack.enter_context(TemporaryFile("w+"))
-        workers = [_started(command, environment, said, stack) for _ in range(count)]
+        errors = stack.enter_context(TemporaryFile("w+"))
+        workers = [_start_worker(command, environment, errors, stack) for _ in range(count)]
         for worker in workers:
             if worker.stdin is not None:
-                worker.stdin.write(_recipe(study) + "\n")
+                worker.stdin.write(_describe_work(study) + "\n")
                 worker.stdin.flush()
-        told = Told(board, reporter, set(board.finished))
-        while not told.news():
+        announcer = TrialAnnouncer(queue, reporter, set(queue.finished))
+        while not announcer.announce_new():
             if all(worker.poll() is not None for worker in workers):
-                said.seek(0)
-                words = [line for line in said if line.strip()] or ["killed"]
-                raise NestvecError(f"all workers ended early ({words[-1].strip()[:300]}); the same command continues")
+                errors.seek(0)
+                lines = [line for line in errors if line.strip()] or ["killed"]
+                raise NestvecError(f"all workers ended early ({lines[-1].strip()[:300]}); the same command continues")
             time.sleep(_POLL)
 
 
-def _started(command: list[str], environment: dict[str, str], said: IO[str], stack: ExitStack) -> subprocess.Popen[str]:
+def _start_worker(
+    command: list[str], environment: dict[str, str], errors: IO[str], stack: ExitStack
+) -> subprocess.Popen[str]:
     """A worker that is stopped at the latest when the stack is left."""
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said, env=environment, text=True)
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors, env=environment, text=True)
     stack.callback(worker.communicate)
     stack.callback(worker.terminate)
     return worker
 
 
-def work_on_ray(study: Study, board: Board, count: int | None, reporter: Reporter) -> None:
+def run_trials_on_ray(study: Study, queue: TrialQueue, count: int | None, reporter: Reporter) -> None:
     """Let a worker on each device of a cluster work.
 
     Args:
         study: what is to be done; every machine sees its folder, its source and its storage as this one does.
-        board: its queue.
+        queue: the study's trials.
         count: how many workers at most; None takes one a device.
         reporter: is told of progress.
 
@@ -131,52 +133,49 @@ def work_on_ray(study: Study, board: Board, count: int | None, reporter: Reporte
         import ray
     except ImportError as error:
         raise MissingExtraError("ray", "ray") from error
-    from nestvec.encoding.cluster import connected, devices, failed
+    from nestvec.encoding.ray_cluster import connected_to_ray, plan_actors, ray_failure
 
-    with connected(ray):
-        found, needs = devices(ray)
-        task = ray.remote(max_retries=0, **needs)(_from_recipe)
-        left = [task.remote(_recipe(study)) for _ in range(min(found, count or found))]
-        told, reason = Told(board, reporter, set(board.finished)), None
-        while not told.news():
-            ended, left = ray.wait(left, num_returns=len(left), timeout=_POLL) if left else ([], [])
-            for one in ended:
+    with connected_to_ray(ray):
+        devices, needs = plan_actors(ray)
+        task = ray.remote(max_retries=0, **needs)(_run_worker)
+        running = [task.remote(_describe_work(study)) for _ in range(min(devices, count or devices))]
+        announcer, reason = TrialAnnouncer(queue, reporter, set(queue.finished)), None
+        while not announcer.announce_new():
+            ended, running = ray.wait(running, num_returns=len(running), timeout=_POLL) if running else ([], [])
+            for worker in ended:
                 try:
-                    ray.get(one)
+                    ray.get(worker)
                 except ray.exceptions.RayError as error:
-                    reason = failed(error)
-            if not left and not board.done:
+                    reason = ray_failure(error)
+            if not running and not queue.is_done:
                 raise reason or NestvecError("the cluster's workers ended early; finished trials stay")
-        for one in left:  # they are about to see it too
-            ray.cancel(one)
+        for worker in running:  # they are about to see it too
+            ray.cancel(worker)
 
 
-def _recipe(study: Study) -> str:
-    """What a worker needs to know, as a line."""
+def _describe_work(study: Study) -> str:
+    """What a worker needs to know, as a line of JSON."""
     return json.dumps(
         {
             "settings": study.settings.flat(),
-            "plan": asdict(study.plan),
+            "tuning": asdict(study.tuning),
             "root": str(study.root.resolve()),
             "name": study.name,
         }
     )
 
 
-def _from_recipe(line: str) -> None:
-    """Work as a line says."""
-    told: dict[str, Any] = json.loads(line)
-    plan = replace(Plan(**told["plan"]), study=told["name"])
-    study = set_up(Settings.from_flat(told["settings"]), plan, Path(told["root"]))
-    board, store = study.open()
-    try:
-        work(study, board, Silent())
-    finally:
-        store.close()
+def _run_worker(line: str) -> None:
+    """Run trials of the study that a line of `_describe_work` tells of."""
+    work: dict[str, Any] = json.loads(line)
+    tuning = replace(TuneSettings(**work["tuning"]), study=work["name"])
+    study = prepare_study(Settings.from_flat(work["settings"]), tuning, Path(work["root"]))
+    with study.open_queue() as queue:
+        run_trials_here(study, queue, Silent())
 
 
-def _outcome(trial: Any) -> str:  # noqa: ANN401 - Optuna's trial
-    """What came of a trial, in words."""
+def _describe_outcome(trial: Any) -> str:  # noqa: ANN401 - Optuna's trial
+    """A finished trial in words."""
     if trial.state.name == "FAIL":
         return f"failed: {trial.user_attrs[MESSAGE]}"
     values = " ".join(
@@ -187,8 +186,8 @@ def _outcome(trial: Any) -> str:  # noqa: ANN401 - Optuna's trial
     return f"{trial.values[0]:.4f} with {values}"
 
 
-def _main() -> None:
-    """A worker of `work_in_processes`: a line says what to do; when whoever wrote it is gone, it stops."""
+def _worker_main() -> None:
+    """A worker of `run_trials_in_processes`: standard input says what to do, and stops the worker when it is closed."""
     import signal
     import threading
 
@@ -200,11 +199,11 @@ def _main() -> None:
 
     threading.Thread(target=stop_at_the_end, daemon=True).start()
     try:
-        _from_recipe(line)
+        _run_worker(line)
     except NestvecError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":
-    _main()
+    _worker_main()

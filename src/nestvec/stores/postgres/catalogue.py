@@ -100,6 +100,6 @@ def _parse_codecs(about: About, stored: bytes, place: str) -> tuple[Codec, ...]:
             codecs = load_codecs(path)
             return tuple(codecs[stage.name] for stage in about.stages)
         except InputError as error:
-            raise error.at(place) from error
+            raise error.with_file(place) from error
         except KeyError as error:
             raise InputError(f"is damaged (it has no codec {error})", _WROTE, file=place) from error

@@ -1,0 +1,293 @@
+"""Read a source into records: columns mapped, texts cleaned, every record checked, repeated judgements merged.
+
+The same query and document judged more than once make one record with the mean grade; whatever is merged, changed or
+looks odd is a `Finding` with a count and examples, never silent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nestvec.data.find_columns import Columns, find_columns
+from nestvec.data.merge import merge_judgements
+from nestvec.data.records import Records, select_records
+from nestvec.data.source import Batch, Finding, Rejects, Source
+from nestvec.data.sources import open_source
+from nestvec.data.text import clean_text, trec_id
+from nestvec.data.values import all_blank, is_blank, join_columns, parse_number, text_column
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nestvec.settings import DataSettings
+
+LARGEST_GRADE = 1e6  # beyond it, gains in thousandths leave the range of TREC's integers
+_EXAMPLES = 3
+_NEAR_EMPTY = 3  # a text with fewer letters than this
+_NOTES = {  # what is counted while reading, and what is done about it
+    "texts cleaned": "HTML entities were decoded and runs of white space made one space.",
+    "texts that are nearly empty": "Kept as they are.",
+    "another text under one document id": "A document keeps the first text that its id came with.",
+    "documents whose text another id has too": "Kept: they rank side by side; the split takes them as one document.",
+    "documents without text left out": "They are not in the corpus.",
+}
+
+
+@dataclass
+class Note:
+    """Something that is counted while reading; becomes a `Finding` at the end.
+
+    Attributes:
+        action: what is done about it.
+        seen: how often so far.
+        examples: the first few.
+    """
+
+    action: str
+    seen: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def count(self, times: int, example: str | None = None) -> None:
+        """Add to the count.
+
+        Args:
+            times: how often it was seen.
+            example: one case, in words; kept while there are few.
+        """
+        self.seen += times
+        if example is not None and len(self.examples) < _EXAMPLES:
+            self.examples.append(example)
+
+
+def load_records(settings: DataSettings, seed: int = 0, *, merge: bool = True) -> Records:
+    """Read a source's records.
+
+    Args:
+        settings: the source, its columns, what to do with bad rows and conflicts, and how many records to take at most.
+        seed: decides which, where `max_records` takes fewer than there are.
+        merge: whether repeated judgements make one record; False keeps every row, for protocols that count rows.
+
+    Returns:
+        The records and what was found on the way.
+
+    Raises:
+        InputError: the source cannot be read, a column is missing or unclear, or a record is not usable; names the row.
+    """
+    source = open_source(settings)
+    columns = find_columns(source, settings)
+    rejects = Rejects(settings.on_bad_row)
+    reading = Reading(source, columns, settings, rejects)
+    for batch in source.read(columns.names, rejects):
+        reading.add_batch(batch)
+    for documents in source.documents() if source.documents else ():
+        reading.add_documents(documents)
+    records = reading.make_records(merge=merge)
+    if settings.max_records is not None and settings.max_records < len(records):
+        rows = np.random.default_rng(seed).permutation(len(records))[: settings.max_records]
+        records = select_records(records, np.sort(rows))
+    return records
+
+
+class Reading:
+    """Collects batches into records; texts are kept once.
+
+    Args:
+        source: what is read.
+        columns: which column is which.
+        settings: the range of grades and what to do with conflicts.
+        rejects: decides over bad rows.
+    """
+
+    def __init__(self, source: Source, columns: Columns, settings: DataSettings, rejects: Rejects) -> None:
+        self._source, self._columns, self._settings, self._rejects = source, columns, settings, rejects
+        self._queries: dict[str, int] = {}
+        self._documents: dict[str, int] = {}  # by id, or by text where there is no id
+        self._texts: list[str] = []
+        self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+        self._labels: list[list[str]] = []
+        self._notes = {name: Note(action) for name, action in _NOTES.items()}
+
+    def add_batch(self, batch: Batch) -> None:
+        """Check and take in a batch.
+
+        Args:
+            batch: rows of the columns wanted.
+
+        Raises:
+            InputError: a row is bad and the policy is to stop.
+        """
+        columns = self._columns
+        values = {name: self._clean_and_note(batch, name) for name in columns.text_names}
+        parts = [values[name] for name in columns.documents]
+        grades, wrong_grade = self._parse_grades(batch)
+        empty = [(is_blank(values[columns.query]), columns.query), (all_blank(parts), ",".join(columns.documents))]
+        empty += [(is_blank(values[name]), name) for name in (columns.document_id, columns.split) if name]
+        good = self._refuse_bad_rows(batch, empty, wrong_grade)
+        if not good.any():
+            return
+        values = {name: column.filter(pa.array(good)) for name, column in values.items()}
+        queries = self._number_texts(values[columns.query], self._queries)
+        document = join_columns(columns.template, {name: values[name] for name in columns.documents})
+        if columns.document_id is None:
+            documents = self._number_texts(document, self._documents, self._texts)
+        else:
+            documents = self._number_documents(values[columns.document_id], document)
+        self._parts.append((queries, documents, grades[good]))
+        if columns.split:
+            self._labels.append(values[columns.split].to_pylist())
+
+    def add_documents(self, batch: pa.RecordBatch) -> None:
+        """Take in documents that may have no judgement.
+
+        Args:
+            batch: their `id` and `text`; one without text is left out and counted.
+        """
+        texts = pa.array([clean_text(text) for text in batch.column("text").to_pylist()], pa.string())
+        blank = is_blank(texts)
+        self._notes["documents without text left out"].count(int(blank.sum()))
+        self._number_documents(batch.column("id").filter(pa.array(~blank)), texts.filter(pa.array(~blank)))
+
+    def _refuse_bad_rows(
+        self, batch: Batch, empty: list[tuple[NDArray[np.bool_], str]], wrong_grade: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Refuse bad rows in order, each for the first thing that is wrong with it; returns which rows are good."""
+        bad = np.any([wrong_grade, *(mask for mask, _ in empty)], axis=0)
+        for index in np.flatnonzero(bad).tolist():
+            content = {name: batch.values.column(name)[index].as_py() for name in self._columns.names}
+            column = next((name for mask, name in empty if mask[index]), None)
+            if column is not None:
+                error = InputError("is empty", "text", file=batch.file, row=int(batch.rows[index]), column=column)
+            else:
+                error = self._wrong_grade_error(batch, index)
+            self._rejects.refuse(error, str(content))
+        good: NDArray[np.bool_] = ~bad
+        return good
+
+    def _parse_grades(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The grades as numbers, and which of them are missing, no number or outside the range."""
+        values = batch.values.column(self._columns.grade)
+        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+            values = pc.utf8_trim_whitespace(text_column(batch, self._columns.grade))
+        try:
+            numbers = values.cast(pa.float64())
+        except pa.ArrowInvalid:
+            numbers = pa.array([parse_number(text) for text in values.to_pylist()], pa.float64())
+        grades: NDArray[np.float64] = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
+        low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
+        return grades, ~((grades >= low) & (grades <= high))  # a null is NaN here, which lies in no range
+
+    def _wrong_grade_error(self, batch: Batch, index: int) -> InputError:
+        """The error for a grade that is missing, no number or outside the range."""
+        column, row = self._columns.grade, int(batch.rows[index])
+        grade = batch.values.column(column)[index].as_py()
+        problem = "is empty" if grade is None or not str(grade).strip() else f"is {str(grade)[:60]!r}"
+        low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
+        return InputError(problem, f"a number from {low:,g} to {high:,g}", file=batch.file, row=row, column=column)
+
+    def _clean_and_note(self, batch: Batch, column: str) -> pa.Array:
+        """Clean a column's texts; distinct texts that changed, or are nearly empty, are counted."""
+        coded = text_column(batch, column).dictionary_encode()
+        raw = coded.dictionary.to_pylist()
+        texts = [clean_text(text) for text in raw]
+        for before, after in zip(raw, texts, strict=True):
+            if before != after:
+                self._notes["texts cleaned"].count(1, f"{before[:120]!r} → {after[:120]!r}")
+            if 0 < len(after) < _NEAR_EMPTY:
+                self._notes["texts that are nearly empty"].count(1, repr(after))
+        return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
+
+    def _number_texts(
+        self, column: pa.Array, known: dict[str, int], texts: list[str] | None = None
+    ) -> NDArray[np.int64]:
+        """Number a batch's texts by first appearance among all texts so far; new ones are added to `texts`."""
+        coded = column.dictionary_encode()
+        rows = []
+        for text in coded.dictionary.to_pylist():
+            if text not in known:
+                known[text] = len(known)
+                if texts is not None:
+                    texts.append(text)
+            rows.append(known[text])
+        numbers: NDArray[np.int64] = np.array(rows, dtype=np.int64)[np.asarray(coded.indices)]
+        return numbers
+
+    def _number_documents(self, ids: pa.Array, column: pa.Array) -> NDArray[np.int64]:
+        """Number a batch's documents by id; an id keeps its first text."""
+        rows = []
+        coded = column.dictionary_encode()
+        texts, indices = coded.dictionary.to_pylist(), coded.indices.to_numpy()
+        for identifier, index in zip(ids.to_pylist(), indices, strict=True):
+            text = texts[index]
+            row = self._documents.setdefault(identifier, len(self._texts))
+            if row == len(self._texts):
+                self._texts.append(text)
+            elif self._texts[row] != text:
+                example = f"{identifier}: {self._texts[row][:80]!r} and {text[:80]!r}"
+                self._notes["another text under one document id"].count(1, example)
+            rows.append(row)
+        return np.array(rows, dtype=np.int64)
+
+    def make_records(self, *, merge: bool) -> Records:
+        """Make records of everything that was taken in.
+
+        Args:
+            merge: whether repeated judgements make one record.
+
+        Returns:
+            The records.
+
+        Raises:
+            InputError: there are none, or judgements conflict and the settings say that this is an error.
+        """
+        if not self._parts:
+            problem = "holds no usable record" if self._rejects.rows else "holds no record"
+            raise InputError(problem, "a table with at least one record", file=self._source.name)
+        query, document, grade = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+        rows, findings = np.arange(len(grade)), list[Finding]()
+        if merge:
+            queries, conflicts = list(self._queries), self._settings.conflicts
+            rows, grade, findings = merge_judgements(query, document, grade, queries, self._texts, conflicts)
+        by_id = self._columns.document_id is not None or self._source.documents is not None
+        labels = [label for part in self._labels for label in part]
+        return Records(
+            queries=tuple(self._queries),
+            query_ids=tuple("q" + _hash_text(text) for text in self._queries),
+            documents=tuple(self._texts),
+            document_ids=tuple(trec_id(name) if by_id else "d" + _hash_text(name) for name in self._documents),
+            query=query[rows],
+            document=document[rows],
+            grade=grade,
+            labels=tuple(labels[row] for row in rows) if labels else None,
+            findings=(*self._collect_findings(), *findings),
+            rejected=tuple(self._rejects.rows),
+            sha256=self._source.sha256,
+            revision=self._source.revision,
+            synthetic=self._source.synthetic,
+            titles_only=self._columns.titles_only,
+        )
+
+    def _collect_findings(self) -> list[Finding]:
+        """What was found while opening and reading."""
+        if self._columns.document_id is not None:
+            self._notes["documents whose text another id has too"].count(len(self._texts) - len(set(self._texts)))
+        findings = list(self._source.findings)
+        for name, note in self._notes.items():
+            if note.seen:
+                findings.append(Finding(name, note.seen, note.action, tuple(note.examples)))
+        if self._rejects.rows:
+            examples = tuple(f"row {row.row}: {row.column} {row.problem}" for row in self._rejects.rows[:_EXAMPLES])
+            action = "Set aside in data/rejected.parquet; they are not used."
+            findings.append(Finding("bad rows", len(self._rejects.rows), action, examples))
+        return findings
+
+
+def _hash_text(text: str) -> str:
+    """16 hex digits that stand for a text."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]

@@ -1,0 +1,213 @@
+"""The output: a Parquet file of ids and codes that says how it was made and how its codes are decoded."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from nestvec.errors import InputError
+from nestvec.files import explain_full_disk, replacing
+from nestvec.point import VectorFormat
+from nestvec.vectors.stored import load_codecs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from nestvec.encoding.work_folder import Shard, WorkFolder
+    from nestvec.vectors.codecs import Codec
+
+SCHEMA = 1
+META = b"nestvec"
+_EXPECTED = "a file that `nestvec encode` wrote"
+_NUMBERS = {"float32": np.float32, "float16": np.float16, "int8": np.int8}  # others are bytes
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What `nestvec encode` wrote; the codes are read when they are asked for.
+
+    Attributes:
+        path: the file.
+        about: how it was made: model_sha256, dimension, precision, encoder, rows, texts and so on.
+        codec: decodes the codes.
+    """
+
+    path: Path
+    about: dict[str, Any]
+    codec: Codec
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The rows' ids, in the order of the input."""
+        import pyarrow.parquet as pq
+
+        ids: list[str] = pq.read_table(self.path, columns=["id"])["id"].to_pylist()
+        return ids
+
+    def codes(self) -> NDArray[np.generic]:
+        """(n, …) codes as the codec gives them, in the order of the input."""
+        parts = list(self.batches())
+        return np.concatenate([codes for _, codes in parts]) if parts else np.empty((0, 0))
+
+    def vectors(self) -> NDArray[np.float32]:
+        """(n, d) float32, decoded."""
+        return self.codec.decode(self.codes())
+
+    def batches(self, rows: int = 50_000) -> Iterator[tuple[list[str], NDArray[np.generic]]]:
+        """The file in pieces, for what does not fit into memory.
+
+        Args:
+            rows: of a piece, at most.
+
+        Yields:
+            Ids and their codes.
+        """
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(batch_size=rows, columns=["id", "embedding"]):
+                yield batch.column("id").to_pylist(), _decode_column(batch.column("embedding"))
+
+
+def read_encoded(path: Path) -> Embeddings:
+    """Open a file that `nestvec encode` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its ids, codes and codec.
+
+    Raises:
+        InputError: it is missing, damaged, another file, or of a newer nestvec.
+    """
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    try:
+        stored = (pq.read_schema(path).metadata or {}).get(META)
+        about = json.loads(stored) if stored else None
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise InputError(f"cannot be read ({str(error).splitlines()[0]})", _EXPECTED, file=path) from error
+    if not isinstance(about, dict) or "codec" not in about:
+        raise InputError("does not say how its vectors were made", _EXPECTED, file=path)
+    if about.get("schema") != SCHEMA:
+        raise InputError(f"has schema {about.get('schema')!r}", f"schema {SCHEMA}", file=path)
+    return Embeddings(path, about, _load_codec(path, about.pop("codec")))
+
+
+def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[str, Any]) -> int:
+    """Join finished shards to the input's order and write them.
+
+    The codes are put in order in a file, not in memory: what is in memory at once are a shard's codes or a row group's.
+
+    Args:
+        work: the job's folder, all shards finished.
+        shards: all of them.
+        out: the file to write; replaced when the new one is complete.
+        about: JSON values that say how the codes were made; without the codec.
+
+    Returns:
+        How many distinct texts there are.
+
+    Raises:
+        InputError: a shard is damaged.
+        NestvecError: the disk is full.
+    """
+    import pyarrow.parquet as pq
+
+    stored = VectorFormat(about["dimension"], about["precision"])
+    codec = load_codecs(work.codec)[stored.name]
+    rows = sum(shard.rows for shard in shards)
+    joined, texts = _join_shards(work, shards, (rows, codec.bytes_per_vector))
+    packed = base64.b64encode(work.codec.read_bytes()).decode()
+    metadata = json.dumps({"schema": SCHEMA, **about, "rows": rows, "texts": texts, "codec": packed})
+    kind = _column_type(stored.precision, codec.bytes_per_vector)
+    columns = [pa.field("id", pa.string(), False), pa.field("embedding", kind, False)]
+    schema = pa.schema(columns, {META: metadata.encode()})
+    first = 0
+    with (
+        replacing(out) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=False) as writer,
+    ):
+        for ids in work.load_ids():
+            codes = _encode_column(joined[first : first + len(ids)], stored.precision, kind)
+            writer.write_batch(pa.record_batch([ids, codes], schema=schema))
+            first += len(ids)
+    return texts
+
+
+def _join_shards(work: WorkFolder, shards: list[Shard], shape: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
+    """All codes in the input's order, memory-mapped, and the number of distinct texts."""
+    with explain_full_disk(work.joined), work.joined.open("wb") as stream:
+        _reserve_space(stream.fileno(), shape[0] * shape[1])
+    joined = np.memmap(work.joined, dtype=np.uint8, mode="r+", shape=shape)
+    texts = 0
+    for shard in shards:
+        finished = work.load_shard(shard)
+        if finished.codes.shape[1:] != shape[1:] or len(finished.rows) != shard.rows:
+            raise InputError("is damaged: its shape is another", "that folder removed", file=work.shard_path(shard))
+        joined[finished.rows] = finished.codes[finished.text_of_row]
+        texts += len(finished.codes)
+    return joined, texts
+
+
+def _reserve_space(file: int, size: int) -> None:
+    """Take the disk space beforehand: on a full disk, writing to mapped memory would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+        return
+    for first in range(0, size, 1 << 20):
+        os.write(file, bytes(min(1 << 20, size - first)))
+
+
+def _column_type(precision: str, width: int) -> pa.DataType:
+    """The embedding column's type: numbers where a number is a number, else the code's bytes."""
+    kind = _NUMBERS.get(precision)
+    if kind is None:
+        return pa.binary(width)
+    numbers = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}[precision]
+    return pa.list_(pa.field("item", numbers, False), width // np.dtype(kind).itemsize)
+
+
+def _encode_column(codes: NDArray[np.uint8], precision: str, kind: pa.DataType) -> pa.Array:
+    """(n, bytes) as the column."""
+    flat = np.ascontiguousarray(codes).reshape(-1)
+    if precision not in _NUMBERS:
+        return pa.FixedSizeBinaryArray.from_buffers(kind, len(codes), [None, pa.py_buffer(flat)])
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat.view(_NUMBERS[precision])), type=kind)
+
+
+def _decode_column(column: pa.Array) -> NDArray[np.generic]:
+    """The column as (n, …) codes."""
+    if pa.types.is_fixed_size_list(column.type):
+        numbers: NDArray[np.generic] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+        return numbers
+    width = column.type.byte_width
+    data = np.frombuffer(column.buffers()[1], dtype=np.uint8)[column.offset * width :][: len(column) * width]
+    return data.reshape(len(column), width)
+
+
+def _load_codec(path: Path, stored: object) -> Codec:
+    """The codec that a file carries."""
+    with tempfile.TemporaryDirectory(prefix="nestvec-codec-") as folder:
+        file = Path(folder) / "codec.safetensors"
+        try:
+            file.write_bytes(base64.b64decode(str(stored), validate=True))
+            codecs = list(load_codecs(file).values())
+        except (ValueError, InputError) as error:
+            raise InputError(f"is damaged: its codec ({error})", _EXPECTED, file=path) from error
+    if len(codecs) != 1:
+        raise InputError("is damaged: its codec", _EXPECTED, file=path)
+    return codecs[0]

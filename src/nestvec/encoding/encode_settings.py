@@ -1,0 +1,88 @@
+"""How a file of texts is encoded: the options of `nestvec encode`, checked before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from nestvec.errors import InputError
+from nestvec.settings import option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHARD = 5000  # texts: a minute of two cores, which is what a kill costs at most
+ENGINES = ("local", "ray")
+
+
+class EncodeOptions(TypedDict, total=False):
+    """The fields of `EncodeSettings` as keyword arguments."""
+
+    column: str | None
+    id_column: str | None
+    system: str | None
+    dimension: int | None
+    precision: str | None
+    backend: str
+    compute: str
+    engine: str
+    shard: int
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """How to encode a file of texts; fields with `help` are options of the command.
+
+    Attributes:
+        column: the text's column, several, or a template; None looks for well-known names.
+        id_column: the ids' column; None looks for a well-known one, else takes the rows' numbers.
+        system: of a run; None for its recommendation.
+        dimension: of the vectors; None for the run's recommendation, the export's own, or the full width.
+        precision: of their numbers; None for the run's recommendation, the export's own, or float32.
+        backend: `auto`, `torch`, `onnx` or `openvino`; see `models.encoder.open_encoder`.
+        compute: `auto`, `float32` or `bfloat16`.
+        engine: `local`, or `ray` for a Ray cluster whose machines share the output's folder.
+        shard: texts that are encoded between two saves, at most; from 1.
+
+    Raises:
+        InputError: engine or shard lies outside its range; what depends on the model is checked when it is found.
+    """
+
+    column: str | None = option(None, "The text's column.")
+    id_column: str | None = option(None, "The id's column (row numbers).")
+    system: str | None = option(None, "The system; must be named where the run recommends none.")
+    dimension: int | None = option(None, "The width (as recommended).")
+    precision: str | None = option(None, "The precision (as recommended).")
+    backend: str = option("auto", "torch, onnx, openvino, or auto.")
+    compute: str = option("auto", "float32, bfloat16, or auto.")
+    engine: str = option("local", "local, or ray for a cluster.")
+    shard: int = SHARD
+
+    def __post_init__(self) -> None:
+        """Raise InputError for the first value outside its range."""
+        if self.engine not in ENGINES:
+            raise InputError(f"--engine is {self.engine!r}", f"one of {', '.join(ENGINES)}")
+        if self.shard < 1:
+            raise InputError(f"--shard is {self.shard}", "at least 1")
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> EncodeSettings:
+        """Build from keyword arguments.
+
+        Args:
+            options: field names to values.
+
+        Returns:
+            The checked settings.
+
+        Raises:
+            InputError: a name is unknown, or a value outside its range.
+        """
+        known = [entry.name for entry in fields(cls)]
+        for name in options:
+            if name not in known:
+                similar = get_close_matches(name, known, 1)
+                hint = f"; did you mean {similar[0]!r}?" if similar else ""
+                raise InputError(f"encode takes no {name!r}{hint}", "one of " + ", ".join(known))
+        return cls(**options)

@@ -1,0 +1,97 @@
+"""What encodes and how vectors are kept: a run's recommended point, an export, or any model at a precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nestvec.errors import InputError
+from nestvec.models.encoder import choose_width
+from nestvec.models.export_card import CODEC, is_export, read_card
+from nestvec.models.find import find_model
+from nestvec.point import FULL, PRECISIONS, VectorFormat
+from nestvec.runs.folder import LAYOUT
+from nestvec.runs.run import load_run
+from nestvec.runs.selection import select
+from nestvec.vectors.codecs import Float16, Float32
+from nestvec.vectors.stored import load_codecs
+
+if TYPE_CHECKING:
+    from nestvec.vectors.codecs import Codec
+
+_OWN = "codecs.safetensors"  # beside a model that a run trained
+
+
+@dataclass(frozen=True)
+class ModelAndCodec:
+    """What a file of texts is encoded with.
+
+    Attributes:
+        folder: the model's, for `models.encoder.open_encoder`.
+        sha256: of the model's weights.
+        format: of the vectors: a prefix scaled to unit length, and how its numbers are kept.
+        codec: makes codes of the vectors; None: a codec has to be fitted on the texts.
+        origin: where the codec is from, in words.
+    """
+
+    folder: Path
+    sha256: str
+    format: VectorFormat
+    codec: Codec | None
+    origin: str
+
+
+def find_model_and_codec(
+    model: str, dimension: int | None = None, precision: str | None = None, system: str | None = None
+) -> ModelAndCodec:
+    """Find out what a model is: a point of a run, an export, or any sentence-transformers model.
+
+    Args:
+        model: the folder of a finished run, an export's, or a sentence-transformers model's folder or name.
+        dimension: None for the run's recommendation, the export's own, or the model's full width.
+        precision: None for the run's recommendation, the export's own, or float32.
+        system: of a run; None for its recommendation.
+
+    Returns:
+        The model with its codec.
+
+    Raises:
+        InputError: it is none of these, is damaged, or has no such point.
+    """
+    if precision is not None and precision not in PRECISIONS:
+        raise InputError(f"--precision is {precision!r}", f"one of {', '.join(PRECISIONS)}")
+    path = Path(model)
+    if (path / LAYOUT["results"]).is_file() or (path / LAYOUT["config"]).is_file():
+        selected = select(load_run(path), system, dimension, precision)
+        return ModelAndCodec(selected.model.path, selected.model.sha256, selected.format, selected.codec, "run")
+    if system is not None:
+        raise InputError(f"--system {system} is given", "a run's folder to go with it", file=model)
+    if is_export(path):
+        return _find_in_export(path, dimension, precision)
+    folder = find_model(model)
+    chosen = VectorFormat(choose_width(model, folder.width, dimension), precision or FULL)
+    own = folder.path / _OWN
+    codec = load_codecs(own).get(chosen.name) if own.is_file() else None
+    return _with_plain_codec(ModelAndCodec(folder.path, folder.sha256, chosen, codec, "model"))
+
+
+def _find_in_export(path: Path, dimension: int | None, precision: str | None) -> ModelAndCodec:
+    """An export at its own point, or at a smaller dimension or another precision."""
+    card = read_card(path)
+    if card is None:  # `is_export` saw one
+        raise InputError("is no export", "a folder that `nestvec export` wrote", file=path)
+    chosen = VectorFormat(choose_width(str(path), card.dimension, dimension), precision or card.precision)
+    codec = load_codecs(path / CODEC).get(chosen.name)
+    return _with_plain_codec(ModelAndCodec(path, card.model_sha256, chosen, codec, "export"))
+
+
+def _with_plain_codec(target: ModelAndCodec) -> ModelAndCodec:
+    """With a codec at float32 and float16, where nothing has to be learnt but the width."""
+    if target.codec is not None:
+        return target
+    width = target.format.dimension
+    plain: dict[str, Codec] = {"float32": Float32(width), "float16": Float16(width)}
+    codec = plain.get(target.format.precision)
+    origin = "none needed" if codec else "the texts of the first shard, a random sample"
+    return replace(target, codec=codec, origin=origin)

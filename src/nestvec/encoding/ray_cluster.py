@@ -1,0 +1,125 @@
+"""The same shards over a Ray cluster, through Ray Data: an actor for each GPU, or else for each machine's processors.
+
+Every machine sees the model and the output's folder under the same path; only the numbers of shards travel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from nestvec.encoding.work_folder import Shard
+from nestvec.errors import InputError, MissingExtraError, NestvecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nestvec.encoding.shards import ShardRecipe
+
+_COLUMNS = ("number", "first", "end", "rows")  # of a shard, as it travels
+
+
+class _ShardActor:
+    """Encodes shards on one machine; it loads the model once.
+
+    Args:
+        recipe: what to load.
+    """
+
+    def __init__(self, recipe: ShardRecipe) -> None:
+        self._shards = recipe.open()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Encode the shards that a batch names; returns their numbers of rows when they are written."""
+        for number, first, end, rows in zip(*(batch[name].tolist() for name in _COLUMNS), strict=True):
+            self._shards.encode(Shard(number, (first, end), rows))
+        return {"rows": batch["rows"]}
+
+
+def encode_on_ray(recipe: ShardRecipe, shards: list[Shard], advance: Callable[[int], None]) -> None:
+    """Encode shards on the cluster that `RAY_ADDRESS` names or that runs here, else on one that is started here.
+
+    Args:
+        recipe: what encodes the shards.
+        shards: those to encode.
+        advance: called with the number of rows done since the last call.
+
+    Raises:
+        InputError: there is no such cluster, or a machine of it cannot encode as this one does.
+        MissingExtraError: Ray is not installed.
+        NestvecError: a machine failed; finished shards stay.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray") from error
+    if not shards:
+        return
+    with connected_to_ray(ray):
+        count, needs = plan_actors(ray)
+        items = [dict(zip(_COLUMNS, (shard.number, *shard.buckets, shard.rows), strict=True)) for shard in shards]
+        rows = ray.data.from_items(items, override_num_blocks=len(items))  # a block each: a shard is what is shared out
+        finished = rows.map_batches(
+            _ShardActor,
+            fn_constructor_args=(recipe,),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(size=count),
+            **needs,
+        )
+        try:
+            for row in finished.iter_rows():
+                advance(int(row["rows"]))
+        except ray.exceptions.RayError as error:
+            raise ray_failure(error) from error
+
+
+@contextlib.contextmanager
+def connected_to_ray(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
+    """Connect to Ray while the block lasts, and keep its lines off the terminal."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    started_here = not ray.is_initialized()
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning):  # it warns of its own next version
+            warnings.simplefilter("ignore", category)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        if started_here:
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                wanted = "RAY_ADDRESS of a running cluster, or none to start one here"
+                raise InputError(f"Ray cannot be reached ({str(error).splitlines()[0]})", wanted) from error
+        try:
+            yield
+        finally:
+            if started_here:
+                ray.shutdown()
+
+
+def plan_actors(ray: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - the library
+    """How many actors, and what one takes: a GPU where there are any, else the processors of the smallest machine."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cards = int(sum(machine.get("GPU", 0) for machine in machines))
+    if cards:
+        return cards, {"num_gpus": 1}
+    processors = [int(machine["CPU"]) for machine in machines if machine.get("CPU", 0) >= 1]
+    if not processors:
+        raise InputError("the Ray cluster has no processors", "a machine with some")
+    smallest = min(processors)
+    return sum(count // smallest for count in processors), {"num_cpus": smallest}
+
+
+def ray_failure(error: Exception) -> NestvecError:
+    """One message for whatever stopped a machine: nestvec's own error where one caused it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, NestvecError):
+            return cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    return NestvecError(f"a machine of the Ray cluster failed ({lines[-1].strip()[:300]}); finished shards stay")

@@ -1,0 +1,164 @@
+"""A file of texts: which of its columns is the text, and its rows one after the other, cleaned as every load cleans."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from nestvec.data import find_columns as known
+from nestvec.data.readers import READERS, read_file, split_into_batches
+from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.streams import Unpacked, find_encoding, suffix
+from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, refuse_empty, text_column
+from nestvec.errors import InputError
+from nestvec.files import sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PLAIN = ".txt"  # a text a line
+_TEXT = "text"
+_DOCUMENT_IDS = (*known.DOCUMENT_ID, "id", "_id")
+_QUERY_IDS = ("query_id", "qid", "id", "_id")
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Some rows of the file.
+
+    Attributes:
+        ids: n ids.
+        texts: n texts, none of them empty.
+    """
+
+    ids: list[str]
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file of texts, opened but not read.
+
+    Attributes:
+        source: the table.
+        template: how a text is made of its columns; `{name}` stands for the column `name`.
+        id_column: the rows' ids; None: their numbers, as `errors.Location` counts.
+    """
+
+    source: Source
+    template: str
+    id_column: str | None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that make the text."""
+        return known.template_columns(self.template)
+
+    def batches(self) -> Iterator[TextBatch]:
+        """Read the file's rows in order.
+
+        Yields:
+            Up to `data.source.BATCH` of them.
+
+        Raises:
+            InputError: a row is damaged, or has no text or no id.
+        """
+        wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
+        for batch in self.source.read(wanted, Rejects()):
+            parts = {name: clean_column(batch, name) for name in self.columns}
+            refuse_empty(batch, all_blank(list(parts.values())), ",".join(self.columns), "text")
+            texts = join_columns(self.template, parts).to_pylist()
+            yield TextBatch(self._read_ids(batch), texts)
+
+    def _read_ids(self, batch: Batch) -> list[str]:
+        """The rows' ids."""
+        if self.id_column is None:
+            return [str(row) for row in batch.rows.tolist()]
+        ids = text_column(batch, self.id_column)
+        refuse_empty(batch, is_blank(ids), self.id_column, "an id")
+        known_ids: list[str] = ids.to_pylist()
+        return known_ids
+
+
+def open_text_file(path: Path, column: str | None = None, id_column: str | None = None) -> TextFile:
+    """Open a file of texts.
+
+    Args:
+        path: CSV, TSV, JSONL or Parquet, or .txt with a text a line; each but Parquet also packed as .gz or .zst.
+        column: the text's; several with commas between, or a template such as `{name}. {description}`. None looks for
+            well-known names, joined as the documents of a judged table are.
+        id_column: the ids'; None looks for a well-known name, and else numbers the rows.
+
+    Returns:
+        The file, opened.
+
+    Raises:
+        InputError: there is no such file, its form is unknown, or no column or several could be meant.
+    """
+    if not path.exists():
+        wanted = "a file of texts ending in " + ", ".join([*READERS, PLAIN])
+        raise InputError("there is no such file", wanted, file=path)
+    if path.is_dir():
+        raise InputError("is a folder", "a file of texts", file=path)
+    source = _read_lines(path) if suffix(path) == PLAIN else read_file(path)
+    template, ids = _find_text(source, column)
+    return TextFile(source, template, _find_id(source, id_column, ids))
+
+
+def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
+    """The text's template, and well-known names of the ids' column that goes with it."""
+    if given is not None:
+        template = known.as_template(given)
+        for name in known.template_columns(template):
+            _require_column(source, "column", name)
+        if not known.template_columns(template):
+            raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
+        return template, _DOCUMENT_IDS
+    documents = [names for names in (known.HEADLINE, known.BODY) if known.well_known(source, names)]
+    kinds = [*documents, known.QUERY] if known.well_known(source, known.QUERY) else documents
+    candidates = [known.well_known(source, names) for names in kinds]
+    several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in candidates)
+    if several or not candidates:
+        named = known.quote_names([name for names in candidates for name in names])
+        problem = f"more than one column could be the text: {named}" if candidates else "no column is known as the text"
+        raise InputError(problem, "--column to name one of " + known.quote_names(source.columns), file=source.name)
+    return " ".join(f"{{{names[0]}}}" for names in candidates), _DOCUMENT_IDS if documents else _QUERY_IDS
+
+
+def _find_id(source: Source, given: str | None, names: tuple[str, ...]) -> str | None:
+    """The ids' column: the one given, else the first of the names that the file has."""
+    if given is not None:
+        return _require_column(source, "id-column", given)
+    columns = {name.strip().lower(): name for name in source.columns}
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def _require_column(source: Source, option: str, name: str) -> str:
+    """The name, if the file has such a column."""
+    if name not in source.columns:
+        wanted = f"--{option} to name one of " + known.quote_names(source.columns)
+        raise InputError(f"there is no column {name!r}", wanted, file=source.name)
+    return name
+
+
+def _read_lines(path: Path) -> Source:
+    """A file with a text a line."""
+    if path.stat().st_size == 0:
+        raise InputError("is empty", "a text a line", file=path)
+    encoding = find_encoding(path).name
+
+    def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+        del columns, rejects  # there is one, and any line is text
+        form = "utf-8-sig" if encoding == "utf-8" else encoding
+        with io.TextIOWrapper(io.BufferedReader(Unpacked(path)), encoding=form) as stream:
+            for lines in split_into_batches(enumerate(stream, start=1)):
+                values = pa.array([line.rstrip("\n") for _, line in lines], pa.string())
+                rows = np.array([number for number, _ in lines], dtype=np.int64)
+                yield Batch(str(path), rows, pa.RecordBatch.from_arrays([values], names=[_TEXT]))
+
+    return Source(str(path), sha256(path), (_TEXT,), read)

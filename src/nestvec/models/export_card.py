@@ -1,0 +1,189 @@
+"""An export's card, `nestvec.json`: what the folder holds, and whether it is still what was exported."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from nestvec.errors import InputError
+from nestvec.files import read_json, sha256, write_json
+from nestvec.models.find import CARD
+from nestvec.point import PRECISIONS, VectorFormat
+from nestvec.vectors.stored import load_codecs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = 1
+KIND = "export"
+CODEC = "codec.safetensors"
+TARGETS = ("sentence-transformers", "onnx", "openvino")
+WEIGHTS = ("float32", "int8", "int8-dynamic")
+MODEL_FILES = {
+    "sentence-transformers": ("model.safetensors", "modules.json"),
+    "onnx": ("model.onnx", "tokenizer.json"),
+    "openvino": ("openvino_model.xml", "openvino_model.bin", "tokenizer.json"),
+}
+_EXPECTED = "a folder that `nestvec export` wrote"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What an export's folder holds.
+
+    Attributes:
+        to: one of `TARGETS`.
+        system: name of the exported system in its run.
+        base: the model that it was trained from, or the model itself.
+        dimension: of the vectors that it makes.
+        full_dimension: the model's width.
+        precision: that its codec stores documents at.
+        weights: one of `WEIGHTS`.
+        max_length: tokens that are read of a text; None where there is no limit.
+        pad_id: the token id that fills up a batch.
+        inputs: the graph's inputs in order; `text` for sentence-transformers.
+        output: the graph's output.
+        prompt: text that goes before every text.
+        model_sha256: of the system's weights in the run.
+        files: every other file's name to its sha256; names are relative and use slashes.
+        parity: what the check at export found; see `exporting.parity`.
+        sha256: of model.safetensors; only for sentence-transformers.
+    """
+
+    to: str
+    system: str
+    base: str
+    dimension: int
+    full_dimension: int
+    precision: str
+    weights: str
+    max_length: int | None
+    pad_id: int
+    inputs: tuple[str, ...]
+    output: str
+    prompt: str
+    model_sha256: str
+    files: dict[str, str]
+    parity: dict[str, float | int]
+    sha256: str | None = None
+
+    @property
+    def point(self) -> str:
+        """As codecs are named: `48.int8`."""
+        return VectorFormat(self.dimension, self.precision).name
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Write a folder's card.
+
+    Args:
+        folder: of the export.
+        card: what it holds.
+    """
+    values = {name: value for name, value in asdict(card).items() if value is not None or name != "sha256"}
+    write_json(folder / CARD, {"schema": SCHEMA, "kind": KIND, **values})
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Every file of a folder but its card: relative name with slashes to sha256, in order of name."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+
+
+def read_card(folder: Path) -> Card | None:
+    """Open an export's folder and check that it is whole.
+
+    Args:
+        folder: any folder.
+
+    Returns:
+        Its card; None where it holds none, or that of a model which a run saved.
+
+    Raises:
+        InputError: it was written by a newer nestvec, is no export, or a file is missing, cut short or another one.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        return None
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise InputError("is damaged: it is no table of names and values", _EXPECTED, file=path)
+    if "kind" not in values:
+        return None
+    card = _parse_card(path, values)
+    _check_files(folder, card)
+    return card
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder holds an export's card, be it whole or not."""
+    try:
+        values = read_json(folder / CARD)
+    except InputError:
+        return False
+    return isinstance(values, dict) and values.get("kind") == KIND
+
+
+def _parse_card(path: Path, values: dict[str, Any]) -> Card:
+    """Read a card from JSON values; raises InputError if one is missing or has the wrong type."""
+    if values["kind"] != KIND:
+        raise InputError(f"is of the kind {values['kind']!r}", _EXPECTED, file=path)
+    schema = values.get("schema")
+    if type(schema) is int and schema > SCHEMA:
+        raise InputError(f"has schema {schema}, which a newer nestvec wrote", f"schema {SCHEMA}", file=path)
+    if schema != SCHEMA or type(schema) is not int:
+        raise InputError(f"has schema {schema!r}", f"schema {SCHEMA}", file=path)
+    known = {field.name: values.get(field.name) for field in fields(Card)}
+    wrong = [name for name, value in known.items() if not _is_valid(name, value)]
+    if wrong:
+        raise InputError(f"is damaged: {wrong[0]} is {known[wrong[0]]!r}", _EXPECTED, file=path)
+    return Card(**{**known, "inputs": tuple(known["inputs"])})  # type: ignore[arg-type] # checked by _is_valid
+
+
+def _is_valid(name: str, value: object) -> bool:
+    """Whether a card may have this value under this name."""
+    if name in _ONE_OF:
+        return value in _ONE_OF[name]
+    if name in ("dimension", "full_dimension"):
+        return type(value) is int and value > 0
+    if name in ("max_length", "pad_id"):
+        return (type(value) is int and value >= 0) or (value is None and name == "max_length")
+    if name == "inputs":
+        return isinstance(value, list) and bool(value) and all(isinstance(entry, str) for entry in value)
+    if name == "files":
+        return isinstance(value, dict) and all(_is_inside(file, code) for file, code in value.items())
+    if name == "parity":
+        return isinstance(value, dict) and all(type(figure) in (int, float) for figure in value.values())
+    return isinstance(value, str) or (value is None and name == "sha256")
+
+
+_ONE_OF: dict[str, tuple[str, ...]] = {"to": TARGETS, "weights": WEIGHTS, "precision": tuple(PRECISIONS)}
+
+
+def _is_inside(file: str, code: object) -> bool:
+    """Whether a name leads to a file inside the folder, and has a hash."""
+    path = PurePosixPath(file)
+    return isinstance(code, str) and bool(file) and not path.is_absolute() and ".." not in path.parts
+
+
+def _check_files(folder: Path, card: Card) -> None:
+    """Raise if a file is missing or is not the one that was exported."""
+    lacking = [name for name in (*MODEL_FILES[card.to], CODEC) if name not in card.files]
+    if lacking or card.dimension > card.full_dimension:
+        what = f"it does not list {lacking[0]}" if lacking else f"dimension {card.dimension} of {card.full_dimension}"
+        raise InputError(f"is damaged: {what}", _EXPECTED, file=folder / CARD)
+    for name, wanted in card.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise InputError("there is no such file", f"one that {CARD} lists", file=file)
+        try:
+            digest = sha256(file)
+        except OSError as error:
+            raise InputError(f"cannot be read ({error.strerror})", "a file of an export", file=file) from error
+        if digest != wanted.lower():
+            problem = f"was cut short, changed or swapped: it hashes to sha256 {digest}"
+            raise InputError(problem, f"{wanted} ({CARD})", file=file)
+    coded = list(load_codecs(folder / CODEC))
+    if coded != [card.point]:
+        raise InputError(f"says {card.point}, while {CODEC} is for {', '.join(coded)}", _EXPECTED, file=folder / CARD)

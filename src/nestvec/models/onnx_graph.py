@@ -1,0 +1,147 @@
+"""A model as one ONNX graph that any runtime can read: tokens in, final vectors out."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from nestvec.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+OUTPUT = "embedding"
+_OPSET = 17  # ONNX Runtime reads it since 1.12, OpenVINO since 2022.2
+_EXAMPLE = ["a hammer with a long wooden handle", "nails"]  # of unlike length: padding must be traced as well
+_AXES = {0: "batch", 1: "tokens"}
+
+
+def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
+    """Write a model's modules, the prefix and its scaling to unit length as one graph.
+
+    The inputs are what the tokenizer gives the model, int64 (batch, tokens), any number of either; the output is named
+    `embedding`: float32 (batch, dimension), rows of unit length. A row whose prefix is all zero stays zero.
+
+    Args:
+        model: any sentence-transformers model with one vector a text; it is moved to the CPU.
+        dimension: 1 … the model's width.
+        path: of the file to write; weights beyond 2 GB go to files beside it.
+
+    Raises:
+        InputError: the model has no such dimension, or a module that cannot be written as a graph.
+        MissingExtraError: onnx is not installed.
+    """
+    import torch
+
+    try:
+        import onnx  # noqa: F401 - what PyTorch writes with
+    except ImportError as error:
+        raise MissingExtraError("onnx", "onnx") from error
+    width = model.get_embedding_dimension() or 0
+    if not 1 <= dimension <= width:
+        raise InputError(f"there is no dimension {dimension}", f"a number from 1 to {width}, the model's width")
+    model.to("cpu").eval()
+    tensors, constants = _example_features(model)
+    names = list(tensors)
+    graph = _join_modules(model, names, constants, dimension)
+    with _use_plain_attention(model), _quiet_exporter(), torch.no_grad():
+        try:
+            torch.onnx.export(
+                graph, tuple(tensors.values()), str(path), dynamo=False, opset_version=_OPSET,
+                input_names=names, output_names=[OUTPUT],
+                dynamic_axes={**{name: _AXES for name in names}, OUTPUT: {0: "batch"}},
+            )  # fmt: skip
+        except OSError:
+            raise  # of the disk, which the caller knows more about
+        except Exception as error:  # the exporter has a class for each thing that it cannot write
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            wanted = "modules that PyTorch can write"
+            raise InputError(f"the model cannot be written as ONNX ({reason[0]})", wanted) from error
+
+
+def input_names(model: SentenceTransformer) -> list[str]:
+    """Names of the graph's inputs, in its order: what the tokenizer gives the model."""
+    return list(_example_features(model)[0])
+
+
+def default_prompt(model: SentenceTransformer) -> str:
+    """What `SentenceTransformer.encode` puts before every text unless told otherwise; mostly nothing."""
+    name = model.default_prompt_name
+    return (model.prompts.get(name) or "") if name else ""
+
+
+def _example_features(model: SentenceTransformer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """What the first module is given for the example texts: tensors by name, and what is the same for every text."""
+    import torch
+
+    features = model.preprocess(_EXAMPLE, prompt=default_prompt(model) or None)
+    tensors = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
+    odd = [name for name, value in tensors.items() if value.ndim != 2 or value.dtype != torch.int64]
+    if odd or "input_ids" not in tensors:
+        raise InputError(f"the model reads {', '.join(odd or features)}", "one that reads a text's tokens")
+    return tensors, {name: value for name, value in features.items() if name not in tensors}
+
+
+def _join_modules(
+    model: SentenceTransformer, names: list[str], constants: dict[str, Any], dimension: int
+) -> torch.nn.Module:
+    """A module that runs the model's modules in order, then does what `vectors.codecs.prefix` does."""
+    import torch
+
+    class Graph(torch.nn.Module):
+        """Takes the inputs by position, as an ONNX graph does."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleList(model.children())
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            """(batch, tokens) of every input → (batch, dimension)."""
+            features: dict[str, Any] = {**dict(zip(names, inputs, strict=True)), **constants}
+            for part in self.parts:
+                features = part(features)
+            cut = features["sentence_embedding"][:, :dimension].to(torch.float32)
+            length = torch.linalg.vector_norm(cut, dim=1, keepdim=True)
+            scaled: torch.Tensor = cut / torch.where(length > 0, length, torch.ones_like(length))
+            return scaled
+
+    return Graph().eval()
+
+
+@contextlib.contextmanager
+def _use_plain_attention(model: SentenceTransformer) -> Iterator[None]:
+    """Compute attention as plain matrix products, which runtimes can fuse; PyTorch's own operator they cannot."""
+    transformers: list[Any] = [part.auto_model for part in model.children() if hasattr(part, "auto_model")]
+    before = [transformer.config._attn_implementation for transformer in transformers]
+    for transformer in transformers:
+        transformer.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        for transformer, name in zip(transformers, before, strict=True):
+            transformer.set_attn_implementation(name)
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silence the exporter's warnings about itself and about branches that are the same for every text."""
+    import torch
+
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=DeprecationWarning)  # this exporter needs no onnxscript
+            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            warnings.filterwarnings("ignore", category=UserWarning, message="Exporting aten::index")
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.onnx")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,53 @@
+"""Run a graph with ONNX Runtime on the processor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nestvec.errors import InputError, MissingExtraError
+from nestvec.models.compute import count_processors
+from nestvec.models.graph_runtime import Runtime
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_TOKENS = 1024  # of a batch: one processor's caches hold what it computes
+
+
+def open_onnx(graph: Path, compute: str, weights: str) -> Runtime:
+    """Load a graph.
+
+    Args:
+        graph: of model.onnx.
+        compute: `auto` or `float32`; ONNX Runtime has no fast bfloat16 on processors.
+        weights: of the graph: `float32`, `int8` or `int8-dynamic`.
+
+    Returns:
+        The graph, ready.
+
+    Raises:
+        InputError: bfloat16 is asked for, or the file is damaged.
+        MissingExtraError: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "onnx") from error
+    if compute == "bfloat16":
+        raise InputError("ONNX Runtime does not compute in bfloat16 here", "--compute float32, or --backend openvino")
+    options: Any = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors
+    try:
+        session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library raises nothing narrower
+        raise InputError(f"cannot be loaded ({str(error)[:200]})", "an ONNX model", file=graph) from error
+
+    def run(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = session.run(None, inputs)[0]
+        return vectors
+
+    return Runtime(f"onnx {weights}", run, count_processors(), _TOKENS)

@@ -1,0 +1,177 @@
+"""Texts as batches of tokens: each text tokenised once, like lengths together, as many as a number of tokens allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
+
+_AT_ONCE = 1024  # texts tokenised at a time: the library's own account of one takes many times the numbers it holds
+_PIECE = 20_000  # texts whose tokens are in memory at once
+_FILLED = {"input_ids", "attention_mask", "token_type_ids"}  # the inputs that are made here
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts that go through a model together.
+
+    Attributes:
+        rows: (n,) which of the texts.
+        lengths: (n,) tokens of each.
+        inputs: name to (n, tokens) int64, padded to the longest of them.
+    """
+
+    rows: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    inputs: dict[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class TokenReader:
+    """Reads texts as one model does.
+
+    Attributes:
+        tokenizer: cuts at the model's limit and pads nothing; of `prepared`.
+        inputs: what the model wants to be given, of `input_ids`, `attention_mask` and `token_type_ids`.
+        pad: the token id that fills a batch up.
+        prompt: goes before every text.
+    """
+
+    tokenizer: Tokenizer
+    inputs: tuple[str, ...]
+    pad: int
+    prompt: str = ""
+
+    def make_batches(self, texts: Sequence[str], tokens: int) -> Iterator[Batch]:
+        """All texts in batches: 20,000 texts at a time, the longest first, so that memory peaks at once or never.
+
+        Which texts share a batch depends on nothing but the texts and the budget.
+
+        Args:
+            texts: n texts.
+            tokens: the most that a batch has, padding included; a single text may have more.
+
+        Yields:
+            Batches that hold every text once.
+        """
+        for start in range(0, len(texts), _PIECE):
+            tokenised = self._tokenise(texts[start : start + _PIECE])
+            lengths = np.array([len(ids) for ids, _ in tokenised], dtype=np.int64)
+            for rows in plan_batches(lengths, tokens):
+                yield Batch(start + rows, lengths[rows], self._pad_batch([tokenised[row] for row in rows.tolist()]))
+
+    def _tokenise(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
+        """Each text's ids and the sentence that each token belongs to."""
+        tokenised = []
+        for first in range(0, len(texts), _AT_ONCE):
+            part = [self.prompt + text for text in texts[first : first + _AT_ONCE]]
+            for encoding in self.tokenizer.encode_batch_fast(part):
+                tokenised.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
+        return tokenised
+
+    def _pad_batch(self, tokenised: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
+        """The model's inputs for a batch of tokenised texts, filled up to the longest of them."""
+        shape = len(tokenised), max(len(ids) for ids, _ in tokenised)
+        blank = {"input_ids": self.pad, "attention_mask": 0, "token_type_ids": 0}
+        inputs = {name: np.full(shape, blank[name], dtype=np.int64) for name in self.inputs}
+        for row, (ids, types) in enumerate(tokenised):
+            for name, values in (("input_ids", ids), ("attention_mask", 1), ("token_type_ids", types)):
+                if name in inputs:
+                    inputs[name][row, : len(ids)] = values
+        return inputs
+
+
+def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Share out texts to batches.
+
+    Args:
+        lengths: (n,) tokens of each.
+        tokens: the most that a batch has when all are as long as its longest; a single text may have more.
+
+    Yields:
+        Rows of a batch, the longest first; every row once.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        count = max(1, tokens // max(1, int(lengths[order[first]])))
+        yield order[first : first + count]
+        first += count
+
+
+def prepare_tokenizer(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
+    """A tokenizer that cuts at a limit and leaves padding to us.
+
+    Args:
+        tokenizer: of any settings; changed.
+        limit: tokens that the model reads at most; None cuts nothing.
+
+    Returns:
+        The same one.
+    """
+    tokenizer.no_padding()
+    if limit is None:
+        tokenizer.no_truncation()
+    else:
+        tokenizer.enable_truncation(limit)
+    return tokenizer
+
+
+def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
+    """Read a fast tokenizer's file.
+
+    Args:
+        path: of tokenizer.json.
+        limit: tokens that the model reads at most; None cuts nothing.
+
+    Returns:
+        The tokenizer, prepared.
+
+    Raises:
+        InputError: it is missing or damaged.
+        MissingExtraError: the tokenizers library is not installed.
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise MissingExtraError("tokenizers", "onnx") from error
+    try:
+        return prepare_tokenizer(Tokenizer.from_file(str(path)), limit)
+    except Exception as error:  # the library raises nothing narrower
+        raise InputError(f"cannot be read ({error})", "a fast tokenizer", file=path) from error
+
+
+def make_reader(model: SentenceTransformer, inputs: Sequence[str], prompt: str) -> TokenReader | None:
+    """A reader for a loaded model.
+
+    Args:
+        model: any sentence-transformers model.
+        inputs: what it wants to be given.
+        prompt: goes before every text.
+
+    Returns:
+        The reader; None for a model that has no fast tokenizer, fills up on the left, or wants other inputs.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer: Any = getattr(model, "tokenizer", None)  # a model of static vectors has the library's bare one
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer) or tokenizer.padding_side != "right" or tokenizer.pad_token_id is None:
+        return None
+    if not {"input_ids", "attention_mask"} <= set(inputs) <= _FILLED:
+        return None
+    own = Tokenizer.from_str(backend.to_str())  # a copy: the model's is left as it is
+    return TokenReader(
+        prepare_tokenizer(own, model.get_max_seq_length()), tuple(inputs), tokenizer.pad_token_id, prompt
+    )

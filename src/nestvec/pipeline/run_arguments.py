@@ -1,0 +1,107 @@
+"""Settings as keyword arguments of Python functions: their types for editors, their defaults for `help()`.
+
+One key a setting: its dataclass in `nestvec.settings` says what it means. `tests/test_public.py` holds both together.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, TypedDict, TypeVar
+
+from nestvec.settings import Settings, sections
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class MeasuringSettings(TypedDict, total=False):
+    """What `evaluate` takes. Several values are a sequence, or a text with commas."""
+
+    # data
+    queries: str | None
+    corpus: str | None
+    qrels: str | None
+    split: str | None
+    revision: str | None
+    query: str | None
+    document: str | None
+    grade: str | None
+    document_id: str | None
+    split_column: str | None
+    max_records: int | None
+    threshold: float | None
+    grade_range: Sequence[float] | str | None
+    conflicts: str
+    on_bad_row: str
+    # split
+    protocol: str
+    validation: float
+    test: float
+    # training
+    model: str
+    model_sha256: str | None
+    systems: Sequence[str]
+    batch_size: int
+    learning_rate: float | None
+    warmup: float
+    accumulate: int
+    compute: str
+    scale: float | None
+    dimension_weights: Sequence[float] | str | None
+    validate_every: int | None
+    patience: int
+    report_to: Sequence[str]
+    # graded
+    codes: Sequence[str]
+    code_share: float
+    distil: float
+    hard_negatives: int
+    negative_margin: float
+    mixing: Sequence[float] | str
+    # evaluation
+    dimensions: Sequence[int] | str | None
+    precisions: Sequence[str]
+    cutoffs: Sequence[int] | str
+    two_stage: Sequence[str] | None
+    shortlist: int
+    bigger: str
+    resamples: int
+    # recommendation
+    metric: str
+    margin: float
+    max_bytes: int | None
+    min_recall: float | None
+    # all of them
+    seed: int
+
+
+class RunSettings(MeasuringSettings, total=False):
+    """What `run` and `check` take."""
+
+    models: Sequence[str]
+    epochs: int
+
+
+def show_settings(keywords: Any, *others: Any) -> Callable[[_Function], _Function]:  # noqa: ANN401 - classes
+    """Let `help()` and completion list every setting that a function's `**settings` takes.
+
+    Args:
+        keywords: the TypedDict that types them.
+        others: dataclasses that have defaults of keys which are no settings of a run.
+
+    Returns:
+        A decorator that gives the function such a signature, and changes nothing else.
+    """
+    owners = (*sections().values(), Settings, *others)
+    defaults = {entry.name: entry.default for kind in owners for entry in fields(kind) if entry.default is not MISSING}
+
+    def decorate(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+        listed = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=annotation)
+            for name, annotation in keywords.__annotations__.items()
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *listed])  # type: ignore[attr-defined]
+        return function
+
+    return decorate

@@ -1,0 +1,68 @@
+"""What tuning gained: the chosen settings beside the defaults, both trained once on the same data, asked on test."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from nestvec.pipeline.comparing import compare_points
+from nestvec.point import FULL, Point, VectorFormat
+from nestvec.runs.run import load_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nestvec.tuning.aim import Aim
+
+BEST, DEFAULT = "best", "default"  # folders of the two runs
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """The best settings less the defaults, on test.
+
+    Attributes:
+        facts: the comparison's figures.
+        is_significant: whether a difference can be told from noise.
+    """
+
+    facts: dict[str, Any]
+    is_significant: bool
+
+    @property
+    def verdict(self) -> str:
+        """The comparison in one sentence; that nothing was gained is an answer."""
+        facts = self.facts
+        reached = f"{facts['metric']} on test is {facts['mean_b']:.3f} with the tuned settings"
+        ends = f"[{facts['low']:+.3f}, {facts['high']:+.3f}]"
+        difference = f"{facts['difference']:+.3f} {ends} against the defaults' {facts['mean_a']:.3f}"
+        if self.is_significant:
+            return f"{reached}, {difference}: a significant {'gain' if facts['difference'] > 0 else 'loss'}."
+        return f"{reached}, {difference}: no significant gain."
+
+
+def measure_improvement(root: Path, system: str, aim: Aim, stored: VectorFormat) -> Improvement:
+    """Compare the two runs of a study in the format that was aimed at.
+
+    Args:
+        root: the study's folder, which holds both runs.
+        system: what both runs trained.
+        aim: which metric.
+        stored: the format of the vectors.
+
+    Returns:
+        The difference with its interval, and the differences at every dimension in float32.
+
+    Raises:
+        InputError: a run is damaged.
+    """
+    default, best = load_run(root / DEFAULT), load_run(root / BEST)
+    name = Point.of(system, stored).name
+    (row,) = compare_points(default, best, aim.metric, [(stored.name, name, name)])
+    widths = sorted({point.dimension or 0 for point in best.points.values() if point.system == system})
+    names = {width: Point.of(system, VectorFormat(width, FULL)).name for width in widths}
+    pairs = [(str(width), name, name) for width, name in names.items()]
+    by_width = compare_points(default, best, aim.metric, pairs)
+    facts = {**asdict(row), "metric": aim.metric, "queries": row.wins + row.ties + row.losses}
+    facts["by_dimension"] = [asdict(entry) for entry in by_width]
+    return Improvement(facts, row.p < 0.05 and not row.low <= 0 <= row.high)

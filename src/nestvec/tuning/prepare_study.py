@@ -1,0 +1,166 @@
+"""A study before its first trial: the input read and checked, the space settled, the folder claimed, the queue open."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nestvec import distributed
+from nestvec.errors import InputError
+from nestvec.pipeline.inputs import prepare
+from nestvec.runs.config import config_text
+from nestvec.runs.folder import claim_folder
+from nestvec.settings import Settings
+from nestvec.tuning.aim import parse_aim
+from nestvec.tuning.space import Values, default_space, read_space
+from nestvec.tuning.storage import ServerLocks, open_study_storage
+from nestvec.tuning.trial import REPEAT, SHARE, TrialContext
+from nestvec.tuning.trial_data import hide_test_split
+from nestvec.tuning.trial_queue import TrialQueue, TrialRules, plan_trials
+from nestvec.tuning.tune_settings import SHARES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nestvec.pipeline.inputs import Prepared
+    from nestvec.tuning.aim import Aim
+    from nestvec.tuning.space import Space
+    from nestvec.tuning.tune_settings import TuneSettings
+
+DEFAULT_SYSTEM = "matryoshka"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that can begin.
+
+    Attributes:
+        tuning: what the study is to do.
+        context: what trials start from; without the test split.
+        settings: those that all trials share, resolved; the defaults that the best settings are compared with.
+        rules: how trials are chosen.
+        root: the study's folder.
+        name: the study's name in the storage.
+    """
+
+    tuning: TuneSettings
+    context: TrialContext
+    settings: Settings
+    rules: TrialRules
+    root: Path
+    name: str
+
+    @property
+    def aim(self) -> Aim:
+        """What trials are worth."""
+        return self.context.aim
+
+    @property
+    def space(self) -> Space:
+        """What is searched."""
+        return self.rules.space
+
+    def claim(self) -> None:
+        """Make the folder, or go on with one of the same settings; a database server must answer first."""
+        if self.tuning.storage is not None:
+            ServerLocks(self.tuning.storage, self.name).close()
+        claim_folder(
+            self.root, config_text(self.settings, self.context.prepared.inputs, _tune_table(self)), shared=True
+        )
+
+    @contextmanager
+    def open_queue(self) -> Iterator[TrialQueue]:
+        """The queue of trials, with its storage open while the block lasts."""
+        with closing(open_study_storage(self.root, self.tuning.storage, self.name)) as storage:
+            yield TrialQueue(storage, self.name, self.rules)
+
+
+def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study:
+    """Read and check everything a study needs; writes nothing.
+
+    Args:
+        settings: those that all trials share.
+        tuning: what the study is to do.
+        root: the study's folder.
+
+    Returns:
+        The study.
+
+    Raises:
+        InputError: the input, a setting, the aim or the space is wrong.
+    """
+    if settings.training.epochs == 0:
+        raise InputError("--epochs is 0", "1 or more: a trial is a training")
+    if distributed.world_size() > 1:
+        raise InputError("tune was started by torchrun", "--workers, or --engine ray")
+    settings = _settle_system(settings)
+    prepared = prepare(settings)
+    aim = parse_aim(tuning.aim, prepared.settings, prepared.dimensions)
+    if aim.with_bytes and tuning.is_data_size:
+        raise InputError(f"--aim is {tuning.aim}", "one aim, for a search over the size of the data")
+    prepared = _include_aim_format(prepared, aim)
+    space = _settle_space(tuning, prepared.settings, aim)
+    slots, fixed = plan_trials(space, "grid" if tuning.is_data_size else tuning.search, tuning.trials, settings.seed)
+    if tuning.is_data_size:  # the small ones first, so that something can be seen early
+        fixed = tuple(sorted(fixed, key=lambda params: (params[SHARE], params[REPEAT])))
+    name = tuning.study or root.resolve().name
+    pruner = "none" if tuning.is_data_size else tuning.pruner
+    rules = TrialRules(tuning.search, slots, fixed, space, pruner, tuple(aim.directions), settings.seed, identity="")
+    study = Study(tuning, TrialContext(hide_test_split(prepared), aim, root), prepared.settings, rules, root, name)
+    return replace(study, rules=replace(rules, identity=_hash_identity(study)))  # which is of all the rest
+
+
+def _settle_system(settings: Settings) -> Settings:
+    """The settings with the one system that is tuned: `matryoshka` where none was named."""
+    systems = settings.training.systems
+    if systems == Settings().training.systems:
+        systems = (DEFAULT_SYSTEM,)
+    if len(systems) > 1:
+        raise InputError(f"--systems is {', '.join(systems)}", "one system to tune")
+    return replace(settings, training=replace(settings.training, systems=systems))
+
+
+def _include_aim_format(prepared: Prepared, aim: Aim) -> Prepared:
+    """The input with the aim's own format among those that a run measures."""
+    evaluation = prepared.settings.evaluation
+    dimensions = tuple(sorted({*prepared.dimensions, aim.format.dimension}, reverse=True))
+    weights = prepared.settings.training.dimension_weights
+    if weights is not None and len(weights) != len(dimensions):
+        problem = f"--dimension-weights holds {len(weights)} numbers"
+        raise InputError(problem, f"one for each of the widths {', '.join(map(str, dimensions))}, the aim's among them")
+    precisions = tuple(dict.fromkeys((*evaluation.precisions, aim.format.precision)))
+    evaluation = replace(evaluation, dimensions=dimensions, precisions=precisions)
+    return replace(prepared, settings=replace(prepared.settings, evaluation=evaluation))
+
+
+def _settle_space(tuning: TuneSettings, settings: Settings, aim: Aim) -> Space:
+    """The user's own space, or the default one."""
+    if tuning.is_data_size:
+        return Values(SHARE, SHARES), Values(REPEAT, tuple(range(tuning.repeats)))
+    if tuning.space is not None:
+        return read_space(tuning.space, settings, aim, tuning.where)
+    return default_space(settings.training.systems[0], tuning.search == "grid", aim, settings)
+
+
+def _tune_table(study: Study) -> dict[str, Any]:
+    """The table `tune` of the study's config.toml."""
+    tuning = study.tuning
+    table: dict[str, Any] = {"search": tuning.search, "aim": study.aim.name, "pruner": study.rules.pruner}
+    if tuning.is_data_size:
+        return {**table, "repeats": tuning.repeats}
+    return {**table, "trials": study.rules.slots, "space": {knob.name: knob.to_toml() for knob in study.space}}
+
+
+def _hash_identity(study: Study) -> str:
+    """A hash of all that makes the study this one: settings, data, model and space, wherever they lie."""
+    settings = study.settings.flat()
+    for path in ("source", "queries", "corpus", "qrels", "model"):
+        settings.pop(path, None)
+    table = _tune_table(study)
+    table.pop("trials", None)
+    content = json.dumps([settings, study.context.prepared.inputs, table], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -1,0 +1,96 @@
+"""What a trial may see: the input without the test split, and a share of the training queries.
+
+A study that looked at test, however little, would choose by it, and its claim on test would be worth nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.data.split import TEST, TRAIN, UNUSED
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from nestvec.data.records import Records
+    from nestvec.data.task import Task
+    from nestvec.pipeline.inputs import Prepared
+
+
+def hide_test_split(prepared: Prepared) -> Prepared:
+    """Remove the test split from the input: its judgements and its queries' texts.
+
+    Queries and documents keep their numbers and all documents stay, so that a training is the same, bit for bit, as one
+    with everything.
+
+    Args:
+        prepared: a run's whole input.
+
+    Returns:
+        A trial's.
+
+    Raises:
+        InputError: the split holds nothing to choose on.
+    """
+    task, records = prepared.task, prepared.records
+    if not (task.splits == "validation").any():
+        raise InputError("the validation split holds no query to choose by", "another --protocol, or more queries")
+    visible_rows = np.flatnonzero(task.parts != TEST)
+    new_row = np.cumsum(task.parts != TEST) - 1  # by old row
+    has_row = np.zeros(len(records.queries), dtype=bool)
+    has_row[records.query[visible_rows]] = True
+    topics = np.flatnonzero(task.splits != "test")
+    new_topic = np.cumsum(task.splits != "test") - 1  # by old topic
+    judged = np.isin(task.topic, topics)
+    visible = replace(
+        records,
+        queries=tuple(text if shown else "" for text, shown in zip(records.queries, has_row, strict=True)),
+        query=records.query[visible_rows],
+        document=records.document[visible_rows],
+        grade=records.grade[visible_rows],
+        labels=None if records.labels is None else tuple(records.labels[row] for row in visible_rows),
+        findings=(),
+        rejected=(),
+    )
+    return replace(
+        prepared,
+        records=visible,
+        task=replace(
+            task,
+            parts=task.parts[visible_rows],
+            pairs=new_row[task.pairs],
+            texts=[task.texts[topic] for topic in topics.tolist()],
+            ids=[task.ids[topic] for topic in topics.tolist()],
+            splits=task.splits[topics],
+            topic=new_topic[task.topic[judged]],
+            document=task.document[judged],
+            gain=task.gain[judged],
+        ),
+    )
+
+
+def take_query_share(records: Records, task: Task, share: float, seed: int) -> tuple[Task, int]:
+    """Keep a share of the training queries; smaller shares of the same seed are parts of larger ones.
+
+    Args:
+        records: n judged records.
+        task: their split.
+        share: above 0, up to 1.
+        seed: decides the order in which queries are taken.
+
+    Returns:
+        The task, in which the records of other training queries are unused, and how many training queries it has.
+
+    Raises:
+        InputError: no query of the share has a relevant document.
+    """
+    queries = np.unique(records.query[task.in_part("train")])
+    order = np.random.default_rng(seed).permutation(queries)
+    chosen = order[: max(1, round(share * len(queries)))]
+    left_out = (task.parts == TRAIN) & ~np.isin(records.query, chosen)
+    pairs = task.pairs[np.isin(records.query[task.pairs], chosen)]
+    if len(pairs) == 0:
+        raise InputError(f"{share:.0%} of the training queries hold no relevant record", "more judged queries")
+    return replace(task, parts=np.where(left_out, np.int8(UNUSED), task.parts), pairs=pairs), len(chosen)

@@ -1,0 +1,302 @@
+"""A study's trials as a queue for workers: as many slots as are planned, each finished once, whichever workers die.
+
+Every slot is a trial that waits in Optuna's queue, made before any is run, so that workers cannot begin more than were
+planned. A worker holds the slot's lock while it trains. Where a slot's trial runs and nobody holds its lock, it was
+killed: it fails, and the slot waits again with the same parameters.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.errors import InputError
+from nestvec.tuning.space import count_points, list_grid
+from nestvec.tuning.storage import holding_lock
+from nestvec.tuning.tune_settings import TRIALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from optuna import Study, Trial
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+    from nestvec.tuning.space import Space, Value
+    from nestvec.tuning.storage import StudyStorage
+
+SLOT, MESSAGE, REPEATED, IDENTITY = "slot", "message", "repeated", "identity"
+REPORTS = 5  # shares of a training at which a trial's value is told
+_EDIT = "edit"  # the lock around every look at the queue
+_BEFORE_PRUNING = 3  # trials that are seen through before one is stopped
+
+
+@dataclass(frozen=True)
+class TrialRules:
+    """How trials are chosen.
+
+    Attributes:
+        search: `tpe`, `random`, `grid` or `data-size`.
+        slots: how many trials are planned.
+        fixed: the parameters of each slot, where they are known beforehand; else empty.
+        space: where parameters are drawn from.
+        pruner: `median`, `hyperband` or `none`.
+        directions: in Optuna's words.
+        seed: decides every draw.
+        identity: a hash of the study's settings and data; another study under the same name is refused.
+    """
+
+    search: str
+    slots: int
+    fixed: tuple[dict[str, Value], ...]
+    space: Space
+    pruner: str
+    directions: tuple[str, ...]
+    seed: int
+    identity: str
+
+
+def plan_trials(space: Space, search: str, trials: int | None, seed: int) -> tuple[int, tuple[dict[str, Value], ...]]:
+    """How many trials there will be, and their parameters where these are known beforehand.
+
+    Args:
+        space: what is searched.
+        search: `tpe`, `random` or `grid`.
+        trials: how many are wished; None takes the grid's every point, or `TRIALS`.
+        seed: decides the order of a grid, and so which points are left out where there are more than wished.
+
+    Returns:
+        The number, never more than there are points, and the parameters of a grid.
+    """
+    if search != "grid":
+        points, wanted = count_points(space), trials or TRIALS
+        return wanted if points is None else min(points, wanted), ()
+    grid = list_grid(space)
+    order = np.random.default_rng(seed).permutation(len(grid))
+    chosen = [grid[point] for point in order[:trials]]
+    return len(chosen), tuple(chosen)
+
+
+@contextmanager
+def silence_optuna() -> Iterator[None]:
+    """Suppress Optuna's log and its warnings of what is experimental while the block lasts."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="optuna")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="optuna")
+        try:
+            yield
+        finally:
+            optuna.logging.set_verbosity(level)
+
+
+class TrialQueue:
+    """A study's trials, which several processes take from.
+
+    Args:
+        store: where the study is kept.
+        name: of the study.
+        rules: how trials are chosen.
+
+    Raises:
+        InputError: the storage has another study of that name.
+    """
+
+    def __init__(self, store: StudyStorage, name: str, rules: TrialRules) -> None:
+        import optuna
+
+        self.rules, self.locks = rules, store.locks
+        with holding_lock(self.locks, _EDIT), silence_optuna():
+            self.study: Study = optuna.create_study(
+                storage=store.storage,
+                study_name=name,
+                directions=list(rules.directions),  # type: ignore[arg-type]
+                pruner=_make_pruner(rules),
+                sampler=_make_sampler(rules, 0, 0),
+                load_if_exists=True,
+            )
+            if self.study.user_attrs.get(IDENTITY, rules.identity) != rules.identity:
+                wanted = "the same settings and data, or another name (--study)"
+                raise InputError(f"the storage has a study {name!r} with other settings or data", wanted)
+            self.study.set_user_attr(IDENTITY, rules.identity)
+            self._enqueue_missing()
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All attempts so far, by number."""
+        with silence_optuna():
+            return self.study.get_trials(deepcopy=False)
+
+    @property
+    def finished(self) -> dict[int, FrozenTrial]:
+        """Slot to the trial that finished it: complete, pruned, or failed by itself."""
+        trials = {int(trial.user_attrs[SLOT]): trial for trial in self.trials if _finishes_slot(trial)}
+        return {slot: trials[slot] for slot in sorted(trials) if slot < self.rules.slots}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every slot is finished."""
+        return len(self.finished) == self.rules.slots
+
+    def take_trial(self) -> tuple[Trial, int] | None:
+        """Begin the next trial and hold its slot's lock.
+
+        Returns:
+            The trial and its slot; None where no trial waits. Other workers may still train, or die at it.
+        """
+        with holding_lock(self.locks, _EDIT), silence_optuna():
+            self._fail_orphans()
+            self._enqueue_missing()
+            while (waiting := self._next_waiting()) is not None:
+                slot, attempt = int(waiting.user_attrs[SLOT]), int(waiting.user_attrs["attempt"])
+                self.study.sampler = _make_sampler(self.rules, slot, attempt)
+                trial = self.study.ask({knob.name: knob.distribution() for knob in self.rules.space})
+                if (untried := self._draw_untried(trial)) is None:
+                    self.locks.take(slot_lock(slot))
+                    return trial, slot
+                trial.set_user_attr(REPEATED, True)
+                self._fail_trial(trial.number)
+                self._enqueue_slot(slot, attempt + 1, untried)
+        return None
+
+    def release_slot(self, slot: int) -> None:
+        """Release the slot's lock; a trial that did not end is left as one that was killed."""
+        self.locks.release(slot_lock(slot))
+
+    def end_trial(self, trial: Trial, values: list[float] | None, pruned: bool = False) -> bool:
+        """End a trial: with its values, as pruned, or, without values, as failed.
+
+        Args:
+            trial: one that `take_trial` gave.
+            values: one a direction; None where it failed or was pruned.
+            pruned: whether it was stopped because it fell behind.
+
+        Returns:
+            Whether it was still this worker's to end.
+        """
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        state = TrialState.PRUNED if pruned else TrialState.COMPLETE if values is not None else TrialState.FAIL
+        with silence_optuna():
+            try:
+                self.study.tell(trial.number, None if pruned else values, state)
+            except (UpdateFinishedTrialError, ValueError):  # the connection was lost, and another took the slot over
+                return False
+        return True
+
+    def _next_waiting(self) -> FrozenTrial | None:
+        """The trial that Optuna will take next."""
+        from optuna.trial import TrialState
+
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return min(waiting, key=lambda trial: trial.number, default=None)
+
+    def _fail_orphans(self) -> None:
+        """Fail the trials whose process is dead."""
+        from optuna.trial import TrialState
+
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            slot = trial.user_attrs.get(SLOT)
+            if slot is None:
+                self._fail_trial(trial.number)
+            elif self.locks.take(slot_lock(slot)):
+                running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+                if any(other.number == trial.number for other in running):  # not ended since it was seen to run
+                    self._fail_trial(trial.number)
+                self.locks.release(slot_lock(slot))
+
+    def _fail_trial(self, number: int) -> None:
+        """Fail a trial that finishes no slot."""
+        from optuna.trial import TrialState
+
+        self.study.tell(number, state=TrialState.FAIL)
+
+    def _enqueue_missing(self) -> None:
+        """Enqueue every slot that is not finished, running or waiting; one that was begun keeps its parameters."""
+        trials = self.study.get_trials(deepcopy=False)
+        by_slot: dict[int, list[FrozenTrial]] = {}
+        for trial in trials:
+            by_slot.setdefault(int(trial.user_attrs.get(SLOT, -1)), []).append(trial)
+        for slot in range(self.rules.slots):
+            attempts = by_slot.get(slot, [])
+            if any(_finishes_slot(trial) or not trial.state.is_finished() for trial in attempts):
+                continue
+            begun = next((dict(trial.params) for trial in reversed(attempts) if trial.params), None)
+            if begun is not None and attempts[-1].user_attrs.get(REPEATED):
+                begun = None
+            fixed = self.rules.fixed[slot] if self.rules.fixed else {}
+            repeated = sum(bool(trial.user_attrs.get(REPEATED)) for trial in attempts)
+            self._enqueue_slot(slot, repeated, begun or fixed)
+
+    def _enqueue_slot(self, slot: int, attempt: int, params: dict[str, Any]) -> None:
+        """Let a slot wait in Optuna's queue."""
+        self.study.enqueue_trial(params, user_attrs={SLOT: slot, "attempt": attempt})
+
+    def _draw_untried(self, trial: Trial) -> dict[str, Value] | None:
+        """An untried point for a trial whose own was tried before; None where it is new, or points are endless."""
+        if self.rules.fixed or count_points(self.rules.space) is None:
+            return None
+        trials = self.study.get_trials(deepcopy=False)
+        tried = [_round_params(other.params) for other in trials if _is_in_use(other, trial.number)]
+        if _round_params(trial.params) not in tried:
+            return None
+        untried = [point for point in list_grid(self.rules.space) if _round_params(point) not in tried]
+        rng = np.random.default_rng([self.rules.seed, trial.number])
+        return untried[int(rng.integers(len(untried)))] if untried else None
+
+
+def slot_lock(slot: int) -> str:
+    """The name of a slot's lock."""
+    return f"slot-{slot}"
+
+
+def _round_params(params: Mapping[str, Value]) -> dict[str, Value]:
+    """Parameters that can be compared: multiples of a range's step differ in their last bits."""
+    return {name: round(value, 9) if isinstance(value, float) else value for name, value in params.items()}
+
+
+def _finishes_slot(trial: FrozenTrial) -> bool:
+    """Whether a trial finishes its slot: it came to an end by itself."""
+    from optuna.trial import TrialState
+
+    failed = trial.state == TrialState.FAIL and MESSAGE in trial.user_attrs
+    return failed or trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def _is_in_use(trial: FrozenTrial, number: int) -> bool:
+    """Whether another trial than `number` has its parameters: it is finished, or running."""
+    from optuna.trial import TrialState
+
+    return trial.number != number and (_finishes_slot(trial) or trial.state == TrialState.RUNNING)
+
+
+def _make_sampler(rules: TrialRules, slot: int, attempt: int) -> BaseSampler:
+    """Make the sampler of a slot; each slot has its own, so that a study that is continued draws the same."""
+    from optuna.samplers import RandomSampler, TPESampler
+
+    seed = int(np.random.default_rng([rules.seed, slot, attempt]).integers(2**31))
+    if rules.search != "tpe":
+        return RandomSampler(seed=seed)
+    with silence_optuna():
+        return TPESampler(seed=seed, n_startup_trials=max(4, rules.slots // 3), multivariate=True)
+
+
+def _make_pruner(rules: TrialRules) -> BasePruner:
+    """Make what stops trials that fall behind; with two aims none is stopped, for they have no order."""
+    from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
+
+    if rules.pruner == "none" or len(rules.directions) > 1:
+        return NopPruner()
+    if rules.pruner == "median":
+        return MedianPruner(n_startup_trials=_BEFORE_PRUNING, n_warmup_steps=0)
+    return HyperbandPruner(min_resource=1, max_resource=REPORTS, reduction_factor=3)
