@@ -212,7 +212,7 @@ def test_it_writes_data_and_page(typed, tmp_path):
 @pytest.mark.parametrize("content", ["query,document,grade\na,b,1\na,c,best\n", "", "a,b\n1,2\n"])
 def test_bad_input_writes_nothing(typed, tmp_path, content):
     (tmp_path / "judged.csv").write_text(content)
-    code, output, message = typed("check", tmp_path / "judged.csv", "--out", tmp_path / "out")
+    code, output, message = typed("check", tmp_path / "judged.csv", "--out", tmp_path / "out", "--quiet")
     assert code == 2
     assert output == "" and message.startswith("nestvec: ") and message.count("\n") == 1
     assert not (tmp_path / "out").exists()
@@ -222,7 +222,7 @@ def test_an_output_that_is_a_file_or_below_one(typed, tmp_path):
     source = write_csv(tmp_path / "judged.csv", rows())
     (tmp_path / "taken").write_text("mine")
     for out in (tmp_path / "taken", tmp_path / "taken" / "check"):
-        code, _, message = typed("check", source, "--out", out)
+        code, _, message = typed("check", source, "--out", out, "--quiet")
         assert code == 2
         assert message.startswith(f"nestvec: {out}: ") and message.count("\n") == 1
     assert (tmp_path / "taken").read_text() == "mine"

@@ -6,7 +6,6 @@ import json
 import sys
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from tables import rows, write_csv
 from tiny_mpnet import WIDTH
@@ -16,7 +15,7 @@ from nestvec.cli import main
 from nestvec.errors import InputError
 from nestvec.point import Point
 from nestvec.vectors.codecs import prefix
-from nestvec.vectors.stored import load_codecs, load_codes
+from nestvec.vectors.stored import load_codecs
 
 OPTIONS = {"resamples": 300, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8,binary"}
 
@@ -107,15 +106,13 @@ def test_two_runs_are_compared_query_by_query(evaluated, finished, tmp_path, mon
     assert told["verdict"] in " ".join(capsys.readouterr().out.split())
 
 
-def test_codes_of_what_is_recommended_are_saved(finished):
-    """A small vector holds up within the run's wide margin, and is saved as it was measured."""
-    run = finished
-    made = run.recommendation["point"]
-    assert made is not None
-    codec, codes = load_codes(run.folder.codes(f"{made['system']}.{made['dimension']}.{made['precision']}"))
-    assert codes.nbytes / len(codes) == made["bytes_per_vector"] == codec.bytes_per_vector
-    documents = pq.read_table(run.folder.path("records"))["document_id"].unique()
-    assert len(codes) == len(documents)
-    whole = np.load(run.folder.embeddings(made["system"]))[-len(documents) :]
-    held = prefix(whole, made["dimension"])  # in the same order as the codes
-    assert (held * codec.decode(codes)).sum(axis=1) == pytest.approx(np.ones(len(codes)), abs=0.1)
+def test_the_codec_of_what_is_recommended_is_saved_and_no_codes(finished):
+    """A small vector holds up within the run's wide margin; index and page code the documents again with its codec."""
+    point = finished.recommendation.point
+    assert point is not None
+    codec = load_codecs(finished.folder.codecs(point.system))[point.format.name]
+    assert codec.bytes_per_vector == point.bytes == finished.points[point.name].bytes
+    whole = np.load(finished.folder.embeddings(point.system))[-finished.documents :]
+    cut = prefix(whole, point.dimension)
+    assert (cut * codec.decode(codec.encode(cut))).sum(axis=1) == pytest.approx(np.ones(len(cut)), abs=0.1)
+    assert not (finished.folder.root / "codes" / f"{point.name}.safetensors").exists()
