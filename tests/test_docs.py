@@ -158,11 +158,7 @@ def test_the_tree_is_the_package():
 def test_the_layers_are_those_that_are_enforced():
     [layers] = [block for block in blocks(ARCHITECTURE, "text") if block.startswith("__main__")]
     [contract] = [entry for entry in PYPROJECT["tool"]["importlinter"]["contracts"] if entry["type"] == "layers"]
-<<<<<<< HEAD
     assert re.findall(r"\w+", layers) == [name for layer in contract["layers"] for name in layer.split(" | ")]
-=======
-    assert [layer.strip() for layer in layers.split("→")] == contract["layers"]
->>>>>>> cli
 
 
 # --- code
