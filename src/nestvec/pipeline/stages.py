@@ -119,7 +119,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     topics, settings = prepared.topics, prepared.settings
     cutoffs = tuple(sorted({CUTOFF, *settings.evaluation.cutoffs}))
     test = topics.splits == "test"
-    tested = [topics.ids[row] for row in np.flatnonzero(test)]
+    tested = [topics.ids[row] for row in np.flatnonzero(test).tolist()]
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
     with reporter.step("evaluate", _points(prepared)) as advance:
