@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from nestvec.evaluation.baselines import BM25_SETTINGS, bm25_top_k
+from nestvec.evaluation.baselines import BM25_SETTINGS, Bm25
 
 DOCUMENTS = [
     "cordless drill 18 v with two drill bits",
@@ -43,7 +43,7 @@ def lucene(query, documents):
 @pytest.mark.parametrize("query", QUERIES)
 def test_scores_are_lucenes(query):
     expected = lucene(query, DOCUMENTS)
-    rows, scores = bm25_top_k([query], DOCUMENTS, 5)
+    rows, scores = Bm25(DOCUMENTS).top_k([query], 5)
     assert scores[0] == pytest.approx(expected[rows[0]], abs=1e-6)
     assert rows[0].tolist() == sorted(range(5), key=lambda row: (-round(expected[row], 6), row))
 
@@ -51,9 +51,9 @@ def test_scores_are_lucenes(query):
 def test_many_queries_are_each_query_alone():
     many = [QUERIES[place % len(QUERIES)] for place in range(150)]  # more than a step
     seen: list[int] = []
-    rows, scores = bm25_top_k(many, DOCUMENTS, 3, seen.append)
+    rows, scores = Bm25(DOCUMENTS).top_k(many, 3, seen.append)
     for place, query in enumerate(many):
-        alone = bm25_top_k([query], DOCUMENTS, 3)
+        alone = Bm25(DOCUMENTS).top_k([query], 3)
         assert np.array_equal(rows[place], alone[0][0])
         assert np.array_equal(scores[place], alone[1][0])
     assert sum(seen) == 150
@@ -62,28 +62,28 @@ def test_many_queries_are_each_query_alone():
 
 @pytest.mark.parametrize("query", ["chainsaw", "!?", "drillx saw"])
 def test_a_query_with_no_known_word_ranks_all_at_0_in_tie_order(query):
-    rows, scores = bm25_top_k([query], DOCUMENTS, 4)
+    rows, scores = Bm25(DOCUMENTS).top_k([query], 4)
     assert rows.tolist() == [[0, 1, 2, 3]]
     assert not scores.any()
 
 
 def test_equal_documents_have_equal_scores_and_keep_their_order():
     documents = ["saw", *["deck screw 3 in"] * 7, "deck"]
-    rows, scores = bm25_top_k(["deck screw"], documents, 9)
+    rows, scores = Bm25(documents).top_k(["deck screw"], 9)
     assert rows[0, :7].tolist() == list(range(1, 8))
     assert len(set(scores[0, :7].tolist())) == 1
 
 
 def test_other_words_count_too():
     documents = ["перфоратор 800 вт", "дрель 500 вт", "ø 40 mm rohr", "écrou"]
-    rows, scores = bm25_top_k(["ДРЕЛЬ", "Écrou", "ø"], documents, 1)
+    rows, scores = Bm25(documents).top_k(["ДРЕЛЬ", "Écrou", "ø"], 1)
     assert rows[:, 0].tolist() == [1, 3, 2]
     assert (scores[:, 0] > 0).all()
 
 
 def test_documents_without_a_word_are_ranked_in_tie_order():
-    rows, scores = bm25_top_k(["drill", "saw"], ["!!", "??", "--"], 2)
+    rows, scores = Bm25(["!!", "??", "--"]).top_k(["drill", "saw"], 2)
     assert rows.tolist() == [[0, 1], [0, 1]]
     assert not scores.any()
-    mixed, _ = bm25_top_k(["drill"], ["!!", "drill"], 2)
+    mixed, _ = Bm25(["!!", "drill"]).top_k(["drill"], 2)
     assert mixed.tolist() == [[1, 0]]

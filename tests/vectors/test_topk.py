@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from nestvec.vectors import topk
 from nestvec.vectors.codecs import CODECS
-from nestvec.vectors.topk import best_rows, rank_chunks, rerank, tie_order, top_k
+from nestvec.vectors.topk import best_rows, rerank, tie_order, top_k
 
 FEW = st.sampled_from(np.array([-1, -0.5, 0, 0.5, 1], dtype=np.float32))
 
@@ -91,14 +91,6 @@ def test_chunks_change_nothing(monkeypatch, chunk):
     monkeypatch.setattr(topk, "_STEP", 4)  # documents scored anew in pieces, too
     pieces = top_k(queries, documents, 10)
     assert all(np.array_equal(a, b) for a, b in zip(whole, pieces, strict=True))
-
-
-@pytest.mark.parametrize("chunk", [1, 3, 7, 100])
-def test_scores_that_come_in_chunks_are_ranked_alike(chunk):
-    scores = np.random.default_rng(2).integers(0, 4, (10, 50)).astype(np.float32)
-    rows, best = rank_chunks(lambda first: scores[first : first + chunk], 10, 50, 7, chunk)
-    assert rows.tolist() == [naive(row, 7) for row in scores]
-    assert np.array_equal(best, np.take_along_axis(scores, rows, axis=1))
 
 
 def test_scores_that_differ_only_beyond_float32_tie():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import MissingExtraError
-from nestvec.vectors.topk import rank_chunks
+from nestvec.vectors.topk import best_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,14 +54,17 @@ class Bm25:
         Returns:
             (q, min(k, d)) rows of documents, best first, and their float32 scores.
         """
+        k = min(k, self._documents)
+        rows, best = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k), dtype=np.float32)
         words_by_query = _stem_words(queries)
-
-        def score_chunk(first: int) -> NDArray[np.float32]:
-            rows = [self._score_query(words) for words in words_by_query[first : first + _STEP]]
-            advance(len(rows))
-            return np.stack(rows).astype(np.float32)
-
-        return rank_chunks(score_chunk, len(queries), self._documents, k, _STEP)
+        for first in range(0, len(queries), _STEP):
+            chunk = words_by_query[first : first + _STEP]
+            for query, words in enumerate(chunk, start=first):
+                scores = self._score_query(words).astype(np.float32)
+                rows[query] = best_rows(scores, k)
+                best[query] = scores[rows[query]]
+            advance(len(chunk))
+        return rows, best
 
     def _score_query(self, words: list[str]) -> NDArray[np.floating]:
         """(d,) scores of a query."""
@@ -89,26 +92,6 @@ def _stem_words(texts: Sequence[str]) -> list[list[str]]:
     return words
 
 
-def bm25_top_k(
-    queries: Sequence[str], documents: Sequence[str], k: int, advance: Callable[[int], None] = lambda _: None
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rank every document for each query by BM25; see `Bm25`.
-
-    Args:
-        queries: q texts.
-        documents: d texts in tie order.
-        k: at least 1; at most d are returned.
-        advance: called with the number of queries done since the last call.
-
-    Returns:
-        (q, min(k, d)) rows of documents, best first, and their float32 scores.
-
-    Raises:
-        MissingExtraError: bm25s or PyStemmer is not installed.
-    """
-    return Bm25(documents).top_k(queries, k, advance)
-
-
 def principal_axes(
     queries: NDArray[np.float32], documents: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -131,5 +114,5 @@ def principal_axes(
         spread += centred.T @ centred
     axes = np.linalg.eigh(spread)[1][:, ::-1]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(mean))])
-    turned = [((side - mean.astype(np.float32)) @ axes.astype(np.float32)) for side in (queries, documents)]
-    return turned[0], turned[1]
+    centre, axes = mean.astype(np.float32), axes.astype(np.float32)
+    return (queries - centre) @ axes, (documents - centre) @ axes

@@ -1,8 +1,10 @@
 """Retrieval metrics per query, over arrays: one small function each, values in, values out, nothing averaged.
 
-All read `ranked`, the gains of what was ranked, and where needed what was there to be found. A document that nobody
-judged has gain `UNJUDGED` and counts as not relevant, with gain 0. They agree with trec_eval's on the same files.
-Metrics named `condensed-…` are the same over the ranking without what nobody judged (Sakai 2007).
+All give (q,) values between 0 and 1. All read `ranked`, the (q, k) gains of what was ranked, best first, and where
+needed what was there to be found: `relevant_from` is the gain from which a document is relevant, `relevant` the (q,)
+numbers of such documents in the whole corpus, at least 1. A document that nobody judged has gain `UNJUDGED` and counts
+as not relevant, with gain 0. They agree with trec_eval's on the same files. Metrics named
+`condensed-…` are the same over the ranking without what nobody judged (Sakai 2007).
 """
 
 from __future__ import annotations
@@ -22,16 +24,7 @@ _DEEPEST = 100  # places of the best possible order that are kept
 
 
 def recall(ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of a query's relevant documents that are among those ranked.
-
-    Args:
-        ranked: (q, k) gains in ranked order.
-        relevant_from: gain from which a document is relevant.
-        relevant: (q,) relevant documents in the whole corpus, at least 1.
-
-    Returns:
-        (q,) values between 0 and 1.
-    """
+    """Share of a query's relevant documents that are among those ranked."""
     share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / relevant
     return share
 
@@ -61,44 +54,19 @@ def mean_recall(
 
 
 def reciprocal_rank(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float64]:
-    """1 over the rank of the first relevant document; 0 if none is ranked.
-
-    Args:
-        ranked: (q, k) gains in ranked order.
-        relevant_from: gain from which a document is relevant.
-
-    Returns:
-        (q,) values between 0 and 1.
-    """
+    """1 over the rank of the first relevant document; 0 if none is ranked."""
     hits = ranked >= relevant_from
     return np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
 
 
 def precision(ranked: NDArray[np.int64], relevant_from: int, cutoff: int) -> NDArray[np.float64]:
-    """Share of the first `cutoff` places that hold a relevant document; places that nothing was ranked for hold none.
-
-    Args:
-        ranked: (q, ≤ cutoff) gains in ranked order.
-        relevant_from: gain from which a document is relevant.
-        cutoff: at least 1.
-
-    Returns:
-        (q,) values between 0 and 1.
-    """
+    """Share of the first `cutoff` places that hold a relevant document; where nothing was ranked, none does."""
     share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / cutoff
     return share
 
 
 def accuracy(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float64]:
-    """1 where a relevant document is among those ranked, else 0.
-
-    Args:
-        ranked: (q, k) gains in ranked order.
-        relevant_from: gain from which a document is relevant.
-
-    Returns:
-        (q,) 0 or 1.
-    """
+    """1 where a relevant document is among those ranked, else 0."""
     hit: NDArray[np.float64] = np.asarray((ranked >= relevant_from).any(axis=1), dtype=np.float64)
     return hit
 
@@ -106,18 +74,7 @@ def accuracy(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float6
 def average_precision(
     ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Precision at the rank of each relevant document, summed, over all relevant ones; those not ranked add 0.
-
-    Source: Buckley & Voorhees 2000; trec_eval's map.
-
-    Args:
-        ranked: (q, k) gains in ranked order.
-        relevant_from: gain from which a document is relevant.
-        relevant: (q,) relevant documents in the whole corpus, at least 1.
-
-    Returns:
-        (q,) values between 0 and 1.
-    """
+    """Precision at relevant documents' ranks, summed, over all relevant (Buckley & Voorhees 2000; trec_eval's map)."""
     hits = ranked >= relevant_from
     at = hits.cumsum(axis=1) / np.arange(1, ranked.shape[1] + 1)
     average: NDArray[np.float64] = np.where(hits, at, 0.0).sum(axis=1) / relevant
@@ -143,14 +100,7 @@ def ndcg(ranked: NDArray[np.number], ideal: NDArray[np.number]) -> NDArray[np.fl
 
 
 def exponential_gains(gains: NDArray[np.int64]) -> NDArray[np.float64]:
-    """2^g - 1 for a gain of g grades above the lowest, as web search counts (Burges et al. 2005).
-
-    Args:
-        gains: in thousandths of a grade; what nobody judged counts as 0.
-
-    Returns:
-        As many, at least 0.
-    """
+    """2^g - 1 for gains of g grades, given in thousandths, at least 0, as web search counts (Burges et al. 2005)."""
     values: NDArray[np.float64] = np.exp2(np.maximum(gains, 0) / 1000) - 1
     return values
 
@@ -162,14 +112,7 @@ def condense_rankings(ranked: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def judged_share(ranked: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of the places looked at whose document somebody judged for the query.
-
-    Args:
-        ranked: (q, k) gains in ranked order, k at least 1; fewer than the cutoff where the corpus is smaller.
-
-    Returns:
-        (q,) values between 0 and 1.
-    """
+    """Share of the places looked at whose document somebody judged; where the corpus is smaller, fewer than asked."""
     share: NDArray[np.float64] = (ranked > UNJUDGED).mean(axis=1)
     return share
 

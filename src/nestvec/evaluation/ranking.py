@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nestvec.evaluation.baselines import bm25_top_k, principal_axes
+from nestvec.evaluation.baselines import Bm25, principal_axes
 from nestvec.evaluation.surface import Ranking
 from nestvec.point import BM25, FULL, HYBRID, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
@@ -66,7 +66,6 @@ class Coded:
 
 
 def _code_documents(system: str, cut: Vectors, precision: str) -> Coded:
-    """Fit a codec on documents at the dimension wanted, and code them."""
     codec = CODECS[precision](cut.documents)
     point = Point.of(system, VectorFormat(cut.documents.shape[1], precision))
     return Coded(point, cut.queries, codec.encode(cut.documents), codec)
@@ -135,17 +134,7 @@ def rank_two_stage(
 
 
 def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensions: Sequence[int]) -> Iterator[Ranking]:
-    """Rank with a system's vectors turned to the documents' principal axes and cut there: the usual way to shrink.
-
-    Args:
-        system: its name.
-        vectors: as for `rank_dense`.
-        catalogue: the d documents.
-        dimensions: how many axes to keep.
-
-    Yields:
-        One ranking per dimension, in float32.
-    """
+    """Rank in float32 by vectors turned to the documents' principal axes and cut there: the usual way to shrink."""
     turned = Vectors(*principal_axes(*vectors))
     formats = [VectorFormat(dimension, FULL) for dimension in dimensions]
     for ranking in rank_dense(f"{system}-pca", turned, catalogue, formats):
@@ -153,18 +142,9 @@ def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensio
 
 
 def rank_bm25(queries: Sequence[str], catalogue: Catalogue, advance: Callable[[int], None] = lambda _: None) -> Ranking:
-    """Rank with BM25 over the documents' texts.
-
-    Args:
-        queries: q texts.
-        catalogue: the documents.
-        advance: called with the number of queries done since the last call.
-
-    Returns:
-        The ranking.
-    """
+    """Rank with BM25 over the documents' texts; `advance` is told the number of queries done since the last call."""
     order = catalogue.order
-    rows, scores = bm25_top_k(queries, [catalogue.texts[row] for row in order], DEPTH, advance)
+    rows, scores = Bm25([catalogue.texts[row] for row in order]).top_k(queries, DEPTH, advance)
     return Ranking(Point(BM25, None, None), order[rows], scores)
 
 

@@ -130,10 +130,7 @@ def count_outcomes(difference: NDArray[np.float64]) -> Outcomes:
 
 
 def effect_size(difference: NDArray[np.float64]) -> float:
-    """The mean of (q,) paired differences over their standard deviation; 0 where they do not differ.
-
-    Source: Cohen 1988, d of paired samples.
-    """
+    """Cohen's d of (q,) paired differences (1988): their mean over their deviation; 0 where they do not differ."""
     spread = float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
     return float(difference.mean()) / spread if spread > _SAME else 0.0
 
@@ -168,14 +165,7 @@ def queries_needed(
 
 
 def queries_to_show(difference: NDArray[np.float64]) -> int | None:
-    """About how many queries like these it would take until the 95 % interval of their mean lies above 0.
-
-    Args:
-        difference: (q,) seen so far.
-
-    Returns:
-        The number; None where the mean is not above 0.
-    """
+    """About how many such queries it takes until their mean's 95 % interval lies above 0; None where the mean does not."""
     mean, spread = float(difference.mean()), float(difference.std())
     if mean <= 0:
         return None

@@ -95,17 +95,7 @@ Values = dict[Point, dict[str, "NDArray[np.float64]"]]  # per point and metric, 
 def summarise_surface(
     values: Values, topics: Topics, documents: int, bootstraps: dict[str, Bootstrap]
 ) -> list[dict[str, Any]]:
-    """Rows of the surface as `results.json` has them: means per point and split with their intervals.
-
-    Args:
-        values: per query.
-        topics: the queries.
-        documents: how many are ranked.
-        bootstraps: one per split.
-
-    Returns:
-        Rows for `results.json`.
-    """
+    """Rows of the surface as `results.json` has them: means per point and split with their intervals."""
     rows = []
     for point, metrics in values.items():
         for split, bootstrap in bootstraps.items():

@@ -125,17 +125,7 @@ class Choice:
 def gather_evidence(
     values: Values, topics: Topics, metric: str, bootstraps: dict[str, Bootstrap]
 ) -> dict[str, Evidence]:
-    """Split to the evidence that the recommendation is made of.
-
-    Args:
-        values: per query, with recall@10 and the metric.
-        topics: the queries.
-        metric: the one that decides.
-        bootstraps: one per split.
-
-    Returns:
-        One per split.
-    """
+    """Split to the evidence: the per-query values, with recall@10 and the metric that decides, of its queries."""
     evidence = {}
     for split, bootstrap in bootstraps.items():
         chosen = topics.splits == split
@@ -304,10 +294,8 @@ def _test_gate(evidence: Evidence, point: Point) -> dict[str, dict[str, Any]]:
 
 
 def _passes_gate(evidence: Evidence, point: Point) -> bool:
-    """Whether every rival is beaten."""
     return all(rival["passed"] for rival in _test_gate(evidence, point).values())
 
 
 def _point_json(point: Point) -> dict[str, Any]:
-    """A point as `recommendation.json` has it."""
     return {name: getattr(point, name) for name in POINT_FIELDS}

@@ -54,7 +54,6 @@ def explain_decision(decision: dict[str, Any], barred: Barred | None, target: Po
 
 
 def _say_ship(decision: dict[str, Any], queries: str) -> list[str]:
-    """What to ship, whether the test agrees, and what it saves."""
     point, reference = _read_point(decision["point"]), _read_point(decision["reference"])
     ship = f"Ship {point.system} at {point.dimension} dimensions in {point.precision}, {point.bytes:,} bytes a vector"
     wished = "".join(f", {_name_wish(name, decision[name])}," for name in ("max_bytes", "min_recall") if decision[name])
@@ -73,7 +72,6 @@ def _say_ship(decision: dict[str, Any], queries: str) -> list[str]:
 
 
 def _say_tested(decision: dict[str, Any]) -> list[str]:
-    """What the test split says of what is shipped."""
     test = decision["test"]
     value = f"{decision['metric']} {test['value']:.3f} [{test['low']:.3f}, {test['high']:.3f}]"
     against = f", {test['difference']:+.3f} against the reference, lower bound {test['lower_bound']:+.3f}"
@@ -100,7 +98,6 @@ def _say_price(decision: dict[str, Any]) -> str:
 
 
 def _say_ruled_out(decision: dict[str, Any], barred: Barred, queries: str) -> list[str]:
-    """Why a wish leaves nothing to ship."""
     wished = " and ".join(_name_wish(name, decision[name]) for name in barred.wishes)
     without = f"{barred.without.name}, {barred.without.bytes:,} bytes a vector"
     sentences = [
@@ -133,7 +130,6 @@ def _say_why_not(decision: dict[str, Any], best: Point, barred: Barred) -> str:
 
 
 def _say_refused(decision: dict[str, Any], queries: str) -> list[str]:
-    """Why nothing passes."""
     if not decision["steps"]:
         return ["Do not ship: no model but the pretrained one was measured, and it cannot beat itself."]
     reference = _read_point(decision["reference"])
@@ -156,7 +152,6 @@ def _say_too_few(decision: dict[str, Any], target: Point | None, queries: str) -
 
 
 def _name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
-    """The rivals that are not beaten, with figures."""
     return " and from ".join(
         f"{name} by {rival['difference']:+.3f} [{rival['low']:+.3f}, {rival['high']:+.3f}]"
         for name, rival in gate.items()
@@ -165,10 +160,8 @@ def _name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
 
 
 def _name_wish(name: str, value: float) -> str:
-    """A wish as a vector keeps to it."""
     return f"of at most {value:,} bytes" if name == "max_bytes" else f"with a recall@10 of at least {value:g}"
 
 
 def _read_point(entry: dict[str, Any]) -> Point:
-    """The point that an entry of `recommendation.json` names."""
     return Point(*(entry[name] for name in POINT_FIELDS))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -28,18 +28,7 @@ _LARGEST_HALF = 65504  # of IEEE 754's half precision
 
 
 def prefix(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
-    """The first numbers of each vector, scaled to unit length again.
-
-    Args:
-        vectors: (n, d) float32.
-        dimension: 1 … d.
-
-    Returns:
-        (n, dimension) float32, rows of unit length; a row whose prefix is all zero stays zero.
-
-    Raises:
-        ValueError: the dimension is not between 1 and d.
-    """
+    """(n, dimension) float32: the first numbers of (n, d) vectors, scaled to unit length; zeros stay zeros."""
     if not 1 <= dimension <= vectors.shape[1]:
         raise ValueError(f"dimension {dimension} is not between 1 and {vectors.shape[1]}")
     cut = vectors[:, :dimension]
@@ -66,63 +55,50 @@ class Codec(Protocol):
 
 
 @dataclass(frozen=True)
-class Float32:
-    """The numbers as they are: 4 bytes each."""
+class _Float:
+    """Numbers as IEEE 754 has them; nothing is learned from the documents but the width."""
 
     dimension: int
+    number: ClassVar[type[np.floating]]
 
     @classmethod
-    def fit(cls, vectors: NDArray[np.float32]) -> Float32:
-        """Nothing to learn but the width."""
+    def fit(cls, vectors: NDArray[np.float32]) -> Self:
+        """A codec for (n, dimension) vectors."""
         return cls(vectors.shape[1])
 
     @property
     def bytes_per_vector(self) -> int:
-        """4 a number."""
-        return 4 * self.dimension
+        """4 or 2 a number."""
+        return self.dimension * np.dtype(self.number).itemsize
 
     @property
     def extra_bytes(self) -> int:
         """None."""
         return 0
+
+    def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
+        """The same numbers in float32, which holds every one of them."""
+        return codes.astype(np.float32, copy=False)
+
+
+class Float32(_Float):
+    """The numbers as they are: 4 bytes each."""
+
+    number = np.float32
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
         """The vectors themselves."""
         return vectors
 
-    def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """The codes themselves."""
-        return codes.astype(np.float32, copy=False)
 
-
-@dataclass(frozen=True)
-class Float16:
+class Float16(_Float):
     """The nearest half-precision numbers of IEEE 754: 2 bytes each."""
 
-    dimension: int
-
-    @classmethod
-    def fit(cls, vectors: NDArray[np.float32]) -> Float16:
-        """Nothing to learn but the width."""
-        return cls(vectors.shape[1])
-
-    @property
-    def bytes_per_vector(self) -> int:
-        """2 a number."""
-        return 2 * self.dimension
-
-    @property
-    def extra_bytes(self) -> int:
-        """None."""
-        return 0
+    number = np.float16
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
         """(n, d) float16; what lies beyond the largest is cut to it, for infinity would spoil every score."""
         return by_rows(lambda rows: np.clip(rows, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16), vectors)
-
-    def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """The same numbers in float32, which holds every one of them."""
-        return codes.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -154,15 +130,11 @@ class Int8:
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
         """The nearest step; what lies outside the fitted range is cut to its end."""
-        return by_rows(self._encode_rows, vectors)
+        return by_rows(lambda rows: np.clip(np.rint(rows / self.scale), -_LARGEST, _LARGEST).astype(np.int8), vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
         """Steps times their size."""
         return codes.astype(np.float32) * self.scale
-
-    def _encode_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.int8]:
-        codes: NDArray[np.int8] = np.clip(np.rint(vectors / self.scale), -_LARGEST, _LARGEST).astype(np.int8)
-        return codes
 
 
 CODECS: dict[str, Callable[[NDArray[np.float32]], Codec]] = {

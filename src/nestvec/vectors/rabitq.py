@@ -73,15 +73,7 @@ class Rotated:
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32], bits: int) -> Rotated:
-        """Learn axis, step and ranges from the first documents, as many as memory is sure to hold.
-
-        Args:
-            vectors: (n, d) float32.
-            bits: 1, 2 or 4.
-
-        Returns:
-            The codec.
-        """
+        """Learn axis, step and ranges from the first (n, d) documents, as many as memory is sure to hold."""
         sample = vectors[: -(-_FITTED_ON // vectors.shape[1])]
         mean = sample.mean(axis=0, dtype=np.float64) if len(sample) else np.zeros(vectors.shape[1])
         axis = (mean / (np.linalg.norm(mean) or 1.0)).astype(np.float32)
@@ -141,7 +133,6 @@ class Rotated:
 
     @property
     def _packed_bytes(self) -> int:
-        """Bytes of a vector's numbers."""
         return -(-self.dimension * self.bits // 8)
 
     @property

@@ -32,7 +32,7 @@ _KEY = "nestvec"  # of the metadata, all of it in one: of several, the library c
 
 
 def save_codecs(path: Path, codecs: Mapping[str, Codec]) -> None:
-    """Write codecs to one file.
+    """Write codecs to one safetensors file that says what it is.
 
     Args:
         path: where to.
@@ -41,24 +41,23 @@ def save_codecs(path: Path, codecs: Mapping[str, Codec]) -> None:
     Raises:
         TypeError: `_KINDS` lacks a codec's class, so that nothing could read the file.
     """
-    _write_tensors(
-        path, {name: value for key, codec in codecs.items() for name, value in _codec_tensors(key, codec).items()}
-    )
+    from safetensors.numpy import save
+
+    tensors = {name: value for key, codec in codecs.items() for name, value in _codec_tensors(key, codec).items()}
+    about = {**_ABOUT, "crc32": _tensor_checksum(tensors)}
+    path.write_bytes(save(tensors, metadata={_KEY: json.dumps(about)}))
 
 
 def load_codecs(path: Path) -> dict[str, Codec]:
-    """Read what `save_codecs` wrote.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Name to codec.
-
-    Raises:
-        InputError: the file is missing, damaged, or of another form.
-    """
-    return _parse_codecs(path, _read_tensors(path))
+    """Read what `save_codecs` wrote, by name; InputError where it is missing, damaged, or of another form."""
+    parts: dict[tuple[str, str], dict[str, NDArray[Any]]] = {}
+    try:
+        for name, value in _read_tensors(path).items():
+            key, kind, entry = name.split("/")
+            parts.setdefault((key, kind), {})[entry] = value
+        return {key: _KINDS[kind](**_parse_fields(values)) for (key, kind), values in parts.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"is damaged: {error}", _EXPECTED, file=path) from error
 
 
 def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
@@ -74,18 +73,6 @@ def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
     return tensors
 
 
-def _parse_codecs(path: Path, tensors: Mapping[str, NDArray[Any]]) -> dict[str, Codec]:
-    """Codecs from arrays, back to the types of their fields."""
-    parts: dict[tuple[str, str], dict[str, NDArray[Any]]] = {}
-    try:
-        for name, value in tensors.items():
-            key, kind, entry = name.split("/")
-            parts.setdefault((key, kind), {})[entry] = value
-        return {key: _KINDS[kind](**_parse_fields(values)) for (key, kind), values in parts.items()}
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"is damaged: {error}", _EXPECTED, file=path) from error
-
-
 def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Each field's value: a number, a range where the field is one, else the array."""
     ranges = {entry.name for entry in fields(Rotated) if entry.type == Range.__name__}
@@ -95,16 +82,7 @@ def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     }
 
 
-def _write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Write a safetensors file that says what it is."""
-    from safetensors.numpy import save
-
-    about = {**_ABOUT, "crc32": _tensor_checksum(tensors)}
-    path.write_bytes(save(dict(tensors), metadata={_KEY: json.dumps(about)}))
-
-
 def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a file that `_write_tensors` wrote."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -178,7 +178,6 @@ def _find_reaching(
 
 
 def _split_flat(places: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of places in a flat matrix."""
     rows = places // max(1, width)
     return rows, places - rows * width
 
@@ -186,17 +185,7 @@ def _split_flat(places: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64
 def rerank(
     queries: NDArray[np.float32], codes: NDArray[np.generic], rows: NDArray[np.int64], decode: Decode | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Some documents for each query, ranked by their dot product with it.
-
-    Args:
-        queries: (q, w) float32.
-        codes: as for `top_k`.
-        rows: (q, s) rows of documents, each once for a query.
-        decode: as for `top_k`.
-
-    Returns:
-        (q, s) the same rows, best first, and their float32 scores.
-    """
+    """Each query's (q, s) rows of documents, each once, as `top_k` ranks them: best first, with float32 scores."""
     query = np.repeat(np.arange(len(rows)), rows.shape[1])
     pairs = query, np.sort(rows, axis=1).reshape(-1)
     return _rank_pairs(queries, codes, pairs, rows.shape[1], decode or _as_they_are)
@@ -235,48 +224,15 @@ def _score_pairs(
 
 
 def _as_they_are(codes: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Vectors that nothing has coded."""
     return codes.astype(np.float32, copy=False)
-
-
-def rank_chunks(
-    score_chunk: Callable[[int], NDArray[np.float32]], queries: int, documents: int, k: int, chunk: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k best of scores that come in chunks of queries.
-
-    Args:
-        score_chunk: called with a chunk's first query, gives (≤ chunk, d) float32 scores over documents in tie order.
-        queries: how many there are.
-        documents: d.
-        k: at least 1; at most d are returned.
-        chunk: queries per call.
-
-    Returns:
-        (q, min(k, d)) rows of documents, best first, and their float32 scores.
-    """
-    k = min(k, documents)
-    rows = np.empty((queries, k), dtype=np.int64)
-    best = np.empty((queries, k), dtype=np.float32)
-    for first in range(0, queries, chunk):
-        for query, scores in enumerate(score_chunk(first), start=first):
-            rows[query] = best_rows(scores, k)
-            best[query] = scores[rows[query]]
-    return rows, best
 
 
 def best_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """(k,) places of the k highest of (d,) scores, highest first, of equal ones the smaller place; k at most d."""
-    candidates = _at_least_kth(scores, k)
-    order = np.argsort(-scores[candidates], kind="stable")[:k]
-    chosen: NDArray[np.int64] = candidates[order]
-    return chosen
-
-
-def _at_least_kth(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Ascending places of the scores that reach the k-th highest of (d,); all where k is d."""
-    if k >= len(scores):
-        return np.arange(len(scores))
-    return np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+    candidates = np.arange(len(scores))
+    if k < len(scores):
+        candidates = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+    return candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
 
 
 def _dot_rows(documents: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -295,5 +251,4 @@ def _rounding_error(width: int) -> float:
 
 
 def _longest_length(rows: NDArray[np.float32]) -> float:
-    """The length of the longest row."""
     return float(np.sqrt(np.einsum("ij,ij->i", rows, rows).max(initial=0)))

@@ -44,7 +44,7 @@ _INDEXES = "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index WHERE indreli
 IDS_SIZE = sql.SQL(_INDEXES + "indisprimary")
 VECTORS_SIZE = sql.SQL(_INDEXES + "NOT indisprimary")
 
-# Of one name, which `naming` fills in
+# Of one name, which `fill_name` puts in
 COUNT = "SELECT count(*) FROM {}"
 DELETE = "DELETE FROM {} WHERE id = ANY(%s)"
 DROP = "DROP TABLE IF EXISTS {}"
@@ -52,7 +52,7 @@ LOCK = "SELECT {}(%s)"  # by one of PostgreSQL's functions
 MAKE_BATCH = "CREATE TEMP TABLE IF NOT EXISTS nestvec_batch (LIKE {}) ON COMMIT DROP"
 
 
-def naming(name: str, statement: LiteralString) -> sql.Composed:
+def fill_name(statement: LiteralString, name: str) -> sql.Composed:
     """A statement with the name of a table or function in it."""
     return sql.SQL(statement).format(sql.Identifier(name))
 

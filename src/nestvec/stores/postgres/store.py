@@ -103,7 +103,7 @@ class PostgresStore:
             self._make_index(table, columns)
             catalogue.save_entry(self._connection(), catalogue.Entry(self.name, columns, table))
             if old:
-                self._connection().execute(statements.naming(old, statements.DROP))
+                self._connection().execute(statements.fill_name(statements.DROP, old))
         self._finder = None
 
     def upsert(self, batches: Iterable[Batch]) -> None:
@@ -116,7 +116,7 @@ class PostgresStore:
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; see `Store`."""
         with self._one_at_a_time(), self._connection().transaction():
-            statement = statements.naming(self._lock_for_writing().table, statements.DELETE)
+            statement = statements.fill_name(statements.DELETE, self._lock_for_writing().table)
             parts = [list(map(escape_text, ids[at : at + _IDS])) for at in range(0, len(ids), _IDS)]
             return sum(self._connection().execute(statement, [part]).rowcount for part in parts)
 
@@ -135,7 +135,7 @@ class PostgresStore:
         """How many documents there are."""
         if self.about is None:
             return 0
-        return self._use_finder(lambda finder: self._read_number(statements.naming(finder.table, statements.COUNT)))
+        return self._use_finder(lambda finder: self._read_number(statements.fill_name(statements.COUNT, finder.table)))
 
     def size(self) -> int:
         """Bytes on disk: the table with its indexes."""
@@ -199,7 +199,7 @@ class PostgresStore:
     def _take_lock(self, how: str) -> None:
         """Keep builders apart from each other and from writers until the transaction ends."""
         self._set_local("lock_timeout", _PATIENCE)
-        self._connection().execute(statements.naming(how, statements.LOCK), [statements.lock_key(self.name)])
+        self._connection().execute(statements.fill_name(statements.LOCK, how), [statements.lock_key(self.name)])
         self._connection().execute("SET LOCAL lock_timeout TO DEFAULT")
 
     def _load_batch(self, table: str, columns: Columns, batch: Batch) -> None:
@@ -207,7 +207,7 @@ class PostgresStore:
             return
         self._check_width(columns.about, batch.vectors)
         cursor = self._connection().cursor()
-        cursor.execute(statements.naming(table, statements.MAKE_BATCH))
+        cursor.execute(statements.fill_name(statements.MAKE_BATCH, table))
         with cursor.copy(statements.COPY) as copy:
             copy.write(copy_stream(columns, batch))
         cursor.execute(statements.merge_batch(table, columns))
@@ -215,7 +215,7 @@ class PostgresStore:
 
     def _make_index(self, table: str, columns: Columns) -> None:
         """Build the approximate index, in memory if the server can."""
-        count, connection = self._read_number(statements.naming(table, statements.COUNT)), self._connection()
+        count, connection = self._read_number(statements.fill_name(statements.COUNT, table)), self._connection()
         graph = count * (_GRAPH + 4 * columns.about.stages[0].dimension) // 1024
         allowed = self._read_number("SELECT setting::bigint FROM pg_settings WHERE name = 'maintenance_work_mem'")
         self._set_local("maintenance_work_mem", f"{max(allowed, min(graph, _MEMORY))}kB")
