@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from running import serving
 
-from nestvec.indexing.filling import Columns
+from nestvec.indexing.document_batches import Columns
 from nestvec.indexing.index import build_index
 
 POINTS = ["mnr.48.int8", "matryoshka.384.float32", "pretrained.96.binary", "bm25"]

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from nestvec.serving.batching import Batcher, Capacity, Encoded
+from nestvec.serving.batching import Batcher, Capacity
 from nestvec.serving.failures import Failure
-from nestvec.serving.meters import Meters
 from nestvec.serving.options import ServingOptions
+from nestvec.serving.prometheus_meters import Meters
 
 BATCH = 32
 
@@ -31,8 +31,7 @@ class Numbers:
         time.sleep(0.1 if len(self.passes) in self._slow else 0.001)
         if "broken" in texts:
             raise ValueError("broken")
-        numbers = np.array([[float(text)] for text in texts], dtype=np.float32)
-        return Encoded(numbers, [int(text) for text in texts])
+        return np.array([[float(text)] for text in texts], dtype=np.float32)
 
 
 def batched(encode, work, threads=2):
@@ -59,7 +58,7 @@ def test_passes_that_overtake_each_other_change_no_order():
         return await asyncio.gather(*(batcher.encode([str(each) for each in part]) for part in wanted))
 
     for found, part in zip(batched(encode, work), wanted, strict=True):
-        assert found.vectors[:, 0].tolist() == part == found.tokens
+        assert found[:, 0].tolist() == part
     assert max(map(len, encode.passes)) == BATCH  # of one request only so many, of several as many as fit
 
 
@@ -81,7 +80,7 @@ def test_a_text_that_comes_twice_is_encoded_once():
     async def work(batcher):
         return await asyncio.gather(*(batcher.encode(["5", "6", "5"]) for _ in range(4)))
 
-    assert all(found.tokens == [5, 6, 5] for found in batched(encode, work))
+    assert all(found[:, 0].tolist() == [5, 6, 5] for found in batched(encode, work))
     assert encode.passes == [["5", "6"]]
 
 
@@ -89,7 +88,7 @@ def test_a_pass_that_fails_fails_for_those_in_it():
     async def work(batcher):
         with pytest.raises(ValueError, match="broken"):
             await batcher.encode(["broken"])
-        return (await batcher.encode(["3"])).tokens
+        return (await batcher.encode(["3"]))[:, 0].tolist()
 
     assert batched(Numbers(), work) == [3]
 
@@ -112,10 +111,10 @@ def test_nobody_works_for_whoever_left():
 
 def test_room_is_given_back():
     capacity = Capacity(4)
-    with capacity.hold(9):  # alone, a request always fits
-        with pytest.raises(Failure) as refused, capacity.hold(1):
+    with capacity.reserve(9):  # alone, a request always fits
+        with pytest.raises(Failure) as refused, capacity.reserve(1):
             pass
         assert refused.value.status_code == 429
-    with capacity.hold(3), capacity.hold(1):
-        assert capacity.held == 4
-    assert capacity.held == 0
+    with capacity.reserve(3), capacity.reserve(1):
+        assert capacity.reserved == 4
+    assert capacity.reserved == 0

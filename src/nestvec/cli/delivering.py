@@ -113,7 +113,7 @@ def index(
     exact: Annotated[bool, typer.Option("--exact", help="Verify without an approximate index.")] = False,
 ) -> None:
     """Build an index of what was measured, keep it up to date, or verify it."""
-    from nestvec.indexing.filling import Columns
+    from nestvec.indexing.document_batches import Columns
     from nestvec.indexing.index import build_index, is_built, open_index
     from nestvec.indexing.location import EMBEDDED
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.indexing.filling import Columns, arrived, counted, encoded, measured
+from nestvec.indexing.document_batches import Columns, arrived, counted, encoded, measured
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
-from nestvec.indexing.verify import verify
+from nestvec.indexing.verify_index import verify
 from nestvec.point import Point
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.indexing.verify import Verified
+    from nestvec.indexing.verify_index import Verified
     from nestvec.progress import Reporter
     from nestvec.runs.run import Run
     from nestvec.runs.selection import Selection
