@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
 from nestvec.exporting.model_card import README, write_readme
-from nestvec.exporting.origin import find_origin
+from nestvec.exporting.model_origin import find_origin
 from nestvec.exporting.parity import Parity, measure
 from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256

@@ -9,7 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from nestvec.exporting.origin import find_origin
+from nestvec.exporting.model_origin import find_origin
 from nestvec.exporting.snippets import installed, snippet
 from nestvec.point import PLAIN
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nestvec.exporting.origin import Origin
+    from nestvec.exporting.model_origin import Origin
     from nestvec.models.export_card import Card
     from nestvec.runs.schema import Row
     from nestvec.runs.selection import Selection

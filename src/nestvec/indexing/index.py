@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.indexing.filling import arrived, counted, encoded, measured
+from nestvec.indexing.document_batches import arrived, counted, encoded, measured
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
 from nestvec.indexing.settings import Columns
-from nestvec.indexing.verify import verify
+from nestvec.indexing.verify_index import verify
 from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nestvec.indexing.verify import Verified
+    from nestvec.indexing.verify_index import Verified
     from nestvec.models.encoder import Encoder
     from nestvec.progress import Reporter
     from nestvec.runs.run import Run

@@ -77,12 +77,12 @@ class ServingOptions:
             if not right:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}", wanted)
         for origin in self.cors:
-            scheme, mark, rest = origin.partition("://")
-            if origin != "*" and not (scheme in ("http", "https") and mark and rest and "/" not in rest):
+            scheme, mark, address = origin.partition("://")
+            if origin != "*" and not (scheme in ("http", "https") and mark and address and "/" not in address):
                 raise InputError(f"--cors is {origin!r}", "an origin such as https://shop.example, or *")
 
     @property
-    def hosts(self) -> frozenset[str] | None:
+    def allowed_hosts(self) -> frozenset[str] | None:
         """Names that a request may call this server by; None where it is bound to all interfaces."""
         if self.host in _ANYWHERE:
             return None
@@ -106,13 +106,13 @@ def read_key(given: str | None) -> str | None:
             return None
         given = f"env:{KEY_VARIABLE}"
     if given.startswith("env:"):
-        found = os.environ.get(given[4:], "")
+        content = os.environ.get(given[4:], "")
     else:
         try:
-            found = Path(given).read_text(encoding="utf-8")
+            content = Path(given).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise InputError(f"cannot be read ({error})", "--api-key: a file that holds the key", file=given) from error
-    key = found.strip()
+    key = content.strip()
     if not key or not all("!" <= letter <= "~" for letter in key):
         raise InputError("holds no key", "letters, digits and signs of ASCII, without spaces", file=given)
     return key

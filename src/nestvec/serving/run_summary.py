@@ -1,4 +1,4 @@
-"""What the page shows of a run, as plain facts: nothing is rounded, nothing measured anew."""
+"""What GET /v1/run tells the search page of a run: nothing is rounded, nothing measured anew."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from nestvec.runs.schema import Row
 
 
-def place_of(point: Point) -> dict[str, Any]:
-    """A point as it is asked for."""
+def point_to_json(point: Point) -> dict[str, Any]:
+    """A point in the words of a search request."""
     return {"system": point.system, "dimension": point.dimension, "precision": point.precision}
 
 
-def facts_of(run: Run, judged: Container[str]) -> dict[str, Any]:
+def summarise_run(run: Run, judged: Container[str]) -> dict[str, Any]:
     """Gather what is shown of a run, but for what is served of it.
 
     Args:
@@ -35,38 +35,41 @@ def facts_of(run: Run, judged: Container[str]) -> dict[str, Any]:
         InputError: a file of the run is missing or damaged.
     """
     content = read_content(run)
-    made, results, grades = content.recommendation, content.results, content.grades
+    recommendation, results, grades = content.recommendation, content.results, content.grades
     return {
         "name": run.root.resolve().name,
-        "metric": made.metric,
-        "decision": made.decision,
-        "reason": made.reason,
+        "metric": recommendation.metric,
+        "decision": recommendation.decision,
+        "reason": recommendation.reason,
         "documents": content.before.documents,
         "queries": content.before.queries,
         "threshold": grades.threshold,
         "grades": {"lowest": grades.lowest, "highest": grades.highest},
         "model": results.model,
         "systems": [
-            {"name": system, "points": [_measured(run.points[point.name], made.metric) for point in measured]}
+            {
+                "name": system,
+                "points": [_row_to_json(run.points[point.name], recommendation.metric) for point in measured],
+            }
             for system, measured in run.systems.items()
         ],
         "examples": {
-            "before": place_of(content.before),
-            "after": place_of(content.after),
-            "gained": _examples(content.changes.gained, judged),
-            "lost": _examples(content.changes.lost, judged),
+            "before": point_to_json(content.before),
+            "after": point_to_json(content.after),
+            "gained": _examples_to_json(content.changes.gained, judged),
+            "lost": _examples_to_json(content.changes.lost, judged),
         },
     }
 
 
-def _measured(row: Row, metric: str) -> dict[str, Any]:
+def _row_to_json(row: Row, metric: str) -> dict[str, Any]:
     """A point with its metrics and their 95 % intervals."""
     metrics = {name: vars(row.metrics[name]) for name in dict.fromkeys((*COMPARED, metric)) if name in row.metrics}
-    place = {"dimension": row.dimension, "precision": row.precision, "bytes_per_vector": row.bytes_per_vector}
-    return {**place, "metrics": metrics}
+    vectors = {"dimension": row.dimension, "precision": row.precision, "bytes_per_vector": row.bytes_per_vector}
+    return {**vectors, "metrics": metrics}
 
 
-def _examples(changes: Iterable[Change], judged: Container[str]) -> list[dict[str, Any]]:
+def _examples_to_json(changes: Iterable[Change], judged: Container[str]) -> list[dict[str, Any]]:
     """Queries with their recall@10 before and after."""
     return [
         {"query": change.query, "before": change.recall[0], "after": change.recall[1]}

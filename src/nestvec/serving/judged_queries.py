@@ -1,4 +1,4 @@
-"""Queries that somebody judged: what was found relevant, and which of them were measured."""
+"""Queries that somebody judged: which documents are relevant, and where the vectors of those that were measured are."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from nestvec.runs.run import Run
 
 _COLUMNS = ["query_id", "document_id", "grade", "split"]
-_FIRST = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)]  # what is said of a query in several
+_SPLITS = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)]  # what is said of a query in several
 
 
 @dataclass(frozen=True)
-class Judged:
+class QueryJudgements:
     """A query's judgements, of whatever split.
 
     Attributes:
@@ -35,7 +35,7 @@ class Judged:
     threshold: float
 
     @property
-    def relevant(self) -> int:
+    def relevant_count(self) -> int:
         """How many documents are relevant."""
         return sum(grade >= self.threshold for grade in self.grades.values())
 
@@ -45,7 +45,7 @@ class Judged:
         return None if grade is None else grade >= self.threshold
 
 
-class Judgements:
+class JudgedQueries:
     """A run's records, by query.
 
     Args:
@@ -62,27 +62,27 @@ class Judgements:
         self._queries = {text: row for row, text in enumerate(texts.dictionary.to_pylist())}
         numbers = texts.indices.to_numpy(zero_copy_only=False)
         self._order = np.argsort(numbers, kind="stable")
-        self._first = np.searchsorted(numbers[self._order], np.arange(len(self._queries) + 1))
+        self._starts = np.searchsorted(numbers[self._order], np.arange(len(self._queries) + 1))
         self._records = table.select(_COLUMNS)
 
     def __contains__(self, query: object) -> bool:
         """Whether a text was judged."""
         return query in self._queries
 
-    def of(self, query: str) -> Judged | None:
+    def find(self, query: str) -> QueryJudgements | None:
         """A query's judgements; None where nobody judged it."""
         number = self._queries.get(query)
         if number is None:
             return None
-        rows = self._records.take(self._order[self._first[number] : self._first[number + 1]])
+        rows = self._records.take(self._order[self._starts[number] : self._starts[number + 1]])
         ids, documents, grades, splits = (rows[name].to_pylist() for name in _COLUMNS)
-        split = min(splits, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
-        found = dict(zip(documents, grades, strict=True))
-        return Judged(ids[splits.index(split)], split, found, self.grades.threshold)
+        split = min(splits, key=lambda name: _SPLITS.index(name) if name in _SPLITS else len(_SPLITS))
+        judged = dict(zip(documents, grades, strict=True))
+        return QueryJudgements(ids[splits.index(split)], split, judged, self.grades.threshold)
 
 
-def rows_of_queries(run: Run) -> dict[str, int]:
-    """Where the vectors of the queries that were measured are.
+def find_query_rows(run: Run) -> dict[str, int]:
+    """Find the rows of the measured queries' vectors by the queries' texts.
 
     Args:
         run: the run.
@@ -93,6 +93,6 @@ def rows_of_queries(run: Run) -> dict[str, int]:
     Raises:
         InputError: a file is missing or damaged.
     """
-    asked = list(enumerate(zip(run.queries.texts, run.queries.splits, strict=True)))
-    asked.sort(key=lambda each: (each[1][1] == PARTS[TEST], -each[0]))  # what comes later counts
-    return {query: row for row, (query, _) in asked}
+    texts, splits = run.queries.texts, run.queries.splits
+    rows = sorted(range(len(texts)), key=lambda row: (splits[row] == PARTS[TEST], -row))  # what comes later counts
+    return {texts[row]: row for row in rows}
