@@ -13,6 +13,7 @@ from rich.console import Console
 from nestvec.cli.app import Command, app
 from nestvec.cli.measuring import require_out
 from nestvec.cli.options import build_settings, options
+from nestvec.encoding.encode_settings import EncodeSettings
 from nestvec.errors import InputError, NestvecError
 from nestvec.exporting.settings import ExportSettings
 from nestvec.indexing.settings import Columns, IndexSettings, SearchSettings, StoreSettings
@@ -65,7 +66,7 @@ def export(run: RunFolder, reporter: Reporter, out: _Out = None, **typed: Any) -
 
 
 @app.command(cls=Command)
-@options(_Point)
+@options(EncodeSettings)
 def encode(
     model: Annotated[
         str,
@@ -74,21 +75,13 @@ def encode(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A file of texts.", show_default=False)],
     reporter: Reporter,
     out: Annotated[Path | None, typer.Option(help="The Parquet file to write.", show_default=False)] = None,
-    column: Annotated[str | None, typer.Option(help="The text's column.", show_default=False)] = None,
-    id_column: Annotated[str | None, typer.Option(help="The id's column (row numbers).", show_default=False)] = None,
-    backend: Annotated[str, typer.Option(help="torch, onnx, openvino, or auto.")] = "auto",
-    compute: Annotated[str, typer.Option(help="float32, bfloat16, or auto.")] = "auto",
-    engine: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """Vectors or codes of any number of texts; continues where it was killed."""
     path = require_out(out, "a Parquet file to write")
-    from nestvec.encoding import encode as encode_texts
+    from nestvec.encoding.encode_file import encode as encode_texts
 
-    encoded = encode_texts(
-        model, source, path, column=column, id_column=id_column, backend=backend, compute=compute, engine=engine,
-        **vars(build_settings(_Point, typed)), reporter=reporter,
-    )  # fmt: skip
+    encoded = encode_texts(model, source, path, reporter=reporter, **vars(build_settings(EncodeSettings, typed)))
     rate = encoded.rows / max(encoded.seconds, 1e-9)
     typer.echo(
         f"{encoded.out}: {encoded.rows:,} rows ({encoded.texts:,} distinct texts) in {encoded.dimension} dimensions, "
