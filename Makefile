@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Two workers; each keeps to one thread (tests/conftest.py), and takes tests from the other when its own are done.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal --durations 10
 
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test test-rest test-all check clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 setup: $(READY) ## a virtual environment with nestvec and everything it can use
 
@@ -24,8 +26,13 @@ demo: $(READY) ## the main job on the built-in sample; ends with a report
 	$(BIN)/nestvec run sample --out runs/demo
 	@echo "The report: $(CURDIR)/runs/demo/report.html"
 
-test: $(READY) ## the tests
-	$(BIN)/python -m pytest
+test: $(READY) ## the tests, but for the slow ones: at most five minutes on two processors
+	$(PYTEST) -m "not slow"
+
+test-rest: $(READY) ## the slow tests
+	$(PYTEST) -m slow
+
+test-all: test test-rest ## every test: at most a quarter of an hour
 
 check: $(READY) ## style, types, docstrings, the direction of imports
 	$(BIN)/ruff check .

@@ -8,9 +8,11 @@ import sys
 import warnings
 
 import pytest
+import torch
 from database import start_server
 from shared_runs import make_once
 from tables import rows, spoilt, write_csv
+from threadpoolctl import threadpool_limits
 from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
@@ -37,6 +39,11 @@ def tiny(tmp_path_factory):
     return save_tiny_mpnet(tmp_path_factory.mktemp("models") / "tiny")
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as processors: one that takes more waits for the others
+    torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
+
+
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory):
     """A check of the usual table: 60 queries, grades 3, 3, 2, 1, 1; nine queries share a document with the next one."""
@@ -60,6 +67,18 @@ def measured(tmp_path_factory):
         nestvec.run(str(source), folder / "run", **options, test=0.4, seed=7)
 
     return make_once(tmp_path_factory, "measured", make) / "run"
+
+
+@pytest.fixture(scope="session")
+def two_models(tmp_path_factory):
+    """The folder of a finished run of MiniLM and a tiny MPNet of another width; nothing is trained."""
+
+    def make(folder):
+        source, tiny = write_csv(folder / "judged.csv", rows(queries=150)), save_tiny_mpnet(folder / "tiny")
+        options = {"resamples": 300, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8,binary"}
+        nestvec.evaluate([str(tiny)], str(source), folder / "run", **options)
+
+    return make_once(tmp_path_factory, "two-models", make) / "run"
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ WIDTH = 768
 _SPECIAL = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
 
 
-def save_tiny_mpnet(folder: Path, dropout: float = 0.0) -> Path:
+def save_tiny_mpnet(folder: Path, dropout: float = 0.0, width: int = WIDTH) -> Path:
     """Write a sentence-transformers model of one layer over a vocabulary of letters; the same weights every time."""
     import torch
     from sentence_transformers import SentenceTransformer
@@ -26,7 +26,7 @@ def save_tiny_mpnet(folder: Path, dropout: float = 0.0) -> Path:
     (source / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     tokenizer = MPNetTokenizerFast(vocab=str(source / "vocab.txt"), model_max_length=64)
     config = MPNetConfig(
-        vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=1, num_attention_heads=12,
+        vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=1, num_attention_heads=12,
         intermediate_size=128, max_position_embeddings=66, hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
     )  # fmt: skip
@@ -34,7 +34,7 @@ def save_tiny_mpnet(folder: Path, dropout: float = 0.0) -> Path:
     MPNetModel(config, add_pooling_layer=False).save_pretrained(source)
     tokenizer.save_pretrained(source)
     transformer = Transformer(str(source))
-    SentenceTransformer(modules=[transformer, Pooling(WIDTH), Normalize()]).save_pretrained(
+    SentenceTransformer(modules=[transformer, Pooling(width), Normalize()]).save_pretrained(
         str(folder), create_model_card=False
     )
     return folder

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from difflib import get_close_matches
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from nestvec.errors import InputError
 from nestvec.point import PRECISIONS, VectorFormat
@@ -25,6 +25,7 @@ TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cose
 MOST_NEGATIVES = 50  # mined per query
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
 PROTOCOLS = ("leak-free", "by-query", "published")
+T = TypeVar("T")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")
 MEASURES = ("recall", "precision", "mrr", "ndcg", "ndcg-exp", "accuracy")  # each at several cutoffs
@@ -350,6 +351,27 @@ def metric_names(cutoffs: tuple[int, ...]) -> tuple[str, ...]:
 def sections() -> dict[str, Any]:
     """Stage name to its dataclass."""
     return {entry.name: entry.default_factory for entry in fields(Settings) if entry.default_factory is not MISSING}
+
+
+def from_keywords(kind: type[T], given: Mapping[str, Any], function: str) -> T:
+    """Build a settings dataclass from the keyword arguments of a public function.
+
+    Args:
+        kind: the dataclass.
+        given: names to values.
+        function: its name, for messages.
+
+    Returns:
+        The settings; fields that were not given keep their defaults.
+
+    Raises:
+        InputError: a name is unknown; the message says which one was probably meant.
+    """
+    known = [entry.name for entry in fields(cast("Any", kind))]
+    for name in given:
+        if name not in known:
+            raise _unknown_setting(name, name, known, f"{function}()")
+    return kind(**given)
 
 
 def _find_owners() -> dict[str, tuple[str, Field[Any]]]:

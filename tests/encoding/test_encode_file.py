@@ -192,7 +192,7 @@ def test_a_damaged_shard_is_named(table, encode_tiny, tmp_path):
         ({"precision": "int3"}, "--precision is 'int3'"),
         ({"engine": "spark"}, "--engine is 'spark'"),
         ({"shard": 0}, "--shard is 0; expected at least 1"),
-        ({"dimensions": 48}, "encode takes no 'dimensions'; did you mean 'dimension'.; expected one of column, "),
+        ({"dimensions": 48}, r"encode\(\): unknown setting 'dimensions'; expected one of .*; did you mean 'dimension'"),
         ({"dimension": 769}, "makes no vectors of dimension 769; expected a number from 1 to 768"),
     ],
 )

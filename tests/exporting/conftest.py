@@ -1,4 +1,4 @@
-"""A small run of two models, MiniLM and a tiny MPNet of another width, and its exports, each made once."""
+"""Exports of a small run of two models, MiniLM and a tiny MPNet of another width, each made once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from tables import rows, write_csv
 
-import nestvec
 from nestvec.exporting.export_model import export
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select
@@ -18,12 +16,9 @@ WIDTHS = {"pretrained": 48, "tiny": 96}
 
 
 @pytest.fixture(scope="session")
-def run(tiny, tmp_path_factory):
+def run(two_models):
     """The run's folder; it recommends nothing, so that a system has to be named."""
-    folder = tmp_path_factory.mktemp("exported")
-    source = write_csv(folder / "judged.csv", rows(queries=150))
-    options = {"resamples": 200, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8"}
-    return nestvec.evaluate([str(tiny)], str(source), folder / "run", **options).folder.root
+    return two_models
 
 
 @pytest.fixture(scope="session")

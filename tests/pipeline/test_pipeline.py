@@ -1,5 +1,5 @@
 """Oracles: pytrec_eval and ir_measures re-score the run files; sentence-transformers' own evaluator re-runs the saved
-models; a second run, and one that was interrupted and continued, must give the same bytes."""
+models; a second run, interrupted and continued, must give the same bytes."""
 
 from __future__ import annotations
 
@@ -9,27 +9,17 @@ from contextlib import contextmanager
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from shared_runs import copy_run
 from tables import rows, write_csv
+from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
 from nestvec.errors import InputError
 from nestvec.pipeline.run import run_settings
 from nestvec.point import PRECISIONS
+from nestvec.runs.config import read_config
 from nestvec.runs.folder import RunFolder
 from nestvec.settings import Settings
-
-OPTIONS = {"epochs": 1, "batch_size": 16, "resamples": 500, "test": 0.3, "validation": 0.2, "seed": 7}
-
-
-@pytest.fixture(scope="session")
-def source(tmp_path_factory):
-    return write_csv(tmp_path_factory.mktemp("source") / "judged.csv", rows(queries=150))
-
-
-@pytest.fixture(scope="session")
-def finished(source, tmp_path_factory):
-    """A run with real weights on a small table."""
-    return nestvec.run(str(source), tmp_path_factory.mktemp("runs") / "first", **OPTIONS)
 
 
 def results(run, *, timed=False):
@@ -210,16 +200,6 @@ def test_nothing_of_the_test_split_was_trained_on(finished):
     assert audit["withheld_pairs"] > 0
 
 
-def test_a_second_run_gives_the_same_numbers_and_weights(finished, source, tmp_path):
-    again = nestvec.run(str(source), tmp_path / "again", **OPTIONS)
-    assert results(again) == results(finished)
-    for file in ("qrels", "per_query", "recommendation", "records"):
-        assert again.folder.path(file).read_bytes() == finished.folder.path(file).read_bytes(), file
-    for system in ("mnr", "matryoshka"):
-        weights = [run.folder.model(system) / "model.safetensors" for run in (again, finished)]
-        assert weights[0].read_bytes() == weights[1].read_bytes()
-
-
 class Interrupting:
     """A reporter that stops the run as Ctrl-C would, in the middle of a step."""
 
@@ -240,52 +220,72 @@ class Interrupting:
         yield advance
 
 
-def test_an_interrupted_run_continues_to_the_same_numbers(finished, source, tmp_path):
-    settings = Settings.from_flat({"source": str(source), **OPTIONS})
-    for label, after in (("train mnr", 3), ("train matryoshka", 5), ("encode with mnr", 500), ("evaluate", 7)):
+@pytest.fixture(params=["tiny", pytest.param("MiniLM", marks=pytest.mark.slow)])  # a second training of MiniLM
+def undisturbed(request, options, tmp_path):
+    """The settings of a run, and the run that nothing interrupted."""
+    if request.param == "MiniLM":
+        table = request.getfixturevalue("source")
+        return Settings.from_flat({"source": str(table), **options}), request.getfixturevalue("finished")
+    table = write_csv(tmp_path / "judged.csv", rows(queries=100))
+    model = save_tiny_mpnet(tmp_path / "tiny", dropout=0.1)
+    quick = {"model": str(model), "dimensions": "96", "precisions": "int8", "compute": "float32", "resamples": 100}
+    settings = Settings.from_flat({"source": str(table), **options, **quick})
+    return settings, run_settings(settings, tmp_path / "whole")
+
+
+def test_an_interrupted_run_continues_to_the_same_numbers_and_weights(undisturbed, tmp_path):
+    settings, whole = undisturbed
+    for label, after in (("train mnr", 3), ("train matryoshka", 5), ("encode with mnr", 300), ("evaluate", 7)):
         with pytest.raises(KeyboardInterrupt):
             run_settings(settings, tmp_path / "run", Interrupting(label, after))
     continued = run_settings(settings, tmp_path / "run")
-    assert results(continued) == results(finished)
+    assert results(continued) == results(whole)
     assert not list(continued.folder.root.rglob("*.tmp"))
+    for file in ("qrels", "per_query", "recommendation", "records"):
+        assert continued.folder.path(file).read_bytes() == whole.folder.path(file).read_bytes(), file
+    for system in ("mnr", "matryoshka"):
+        weights = [run.folder.model(system) / "model.safetensors" for run in (continued, whole)]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_a_finished_run_is_opened_and_not_made_again(finished, source):
+def test_a_finished_run_is_opened_and_not_made_again(finished, source, options):
     before = finished.folder.path("results").stat().st_mtime_ns
-    again = nestvec.run(str(source), finished.folder.root, **OPTIONS)
+    again = nestvec.run(str(source), finished.folder.root, **options)
     assert again.folder.path("results").stat().st_mtime_ns == before
     assert results(nestvec.load_run(finished.folder.root), timed=True) == results(finished, timed=True)
 
 
-def test_the_config_reproduces_the_settings(finished, source):
-    from nestvec.runs.config import read_config
-
+def test_the_config_reproduces_the_settings(finished, source, options):
     settings = Settings.from_flat(read_config(finished.folder.path("config")))
-    assert settings.flat() == {**settings.flat(), **OPTIONS, "source": str(source), "dimensions": [384, 192, 96, 48]}
+    assert settings.flat() == {**settings.flat(), **options, "source": str(source), "dimensions": [384, 192, 96, 48]}
     assert run_settings(settings, finished.folder.root).folder == finished.folder
 
 
-def test_other_settings_are_refused_with_the_difference(finished, source):
+def test_other_settings_are_refused_with_the_difference(finished, source, options):
     with pytest.raises(InputError, match="epochs was 1, now 2"):
-        nestvec.run(str(source), finished.folder.root, **{**OPTIONS, "epochs": 2})
+        nestvec.run(str(source), finished.folder.root, **{**options, "epochs": 2})
 
 
-def test_a_changed_file_is_refused(source, tmp_path):
-    copy = tmp_path / "copy.csv"
-    copy.write_bytes(source.read_bytes())
-    nestvec.run(str(copy), tmp_path / "run", **{**OPTIONS, "epochs": 0})
-    copy.write_text(copy.read_text().replace(",3", ",2", 1))
+def test_a_changed_file_is_refused(measured, tmp_path):
+    """A copy of a finished run that was made of a copy of its table."""
+    table, run = tmp_path / "judged.csv", copy_run(measured, tmp_path / "run")
+    table.write_bytes((measured.parent / "judged.csv").read_bytes())
+    config = (run / "config.toml").read_text(encoding="utf-8")
+    (run / "config.toml").write_text(config.replace(str(measured.parent), str(tmp_path)), encoding="utf-8")
+    settings = Settings.from_flat(read_config(run / "config.toml"))
+    assert run_settings(settings, run).folder.root == run
+    table.write_text(table.read_text().replace(",3", ",2", 1))
     with pytest.raises(InputError, match="source's sha256 was"):
-        nestvec.run(str(copy), tmp_path / "run", **{**OPTIONS, "epochs": 0})
+        run_settings(settings, run)
 
 
-def test_no_epochs_measures_without_training(source, tmp_path):
-    run = nestvec.run(
-        str(source), tmp_path / "run", **{**OPTIONS, "epochs": 0, "dimensions": "48", "precisions": "int8"}
-    )
+def test_no_epochs_measures_without_training(measured):
+    run = nestvec.load_run(measured)
+    widths, precisions = (384, 96, 48), ("float32", "int8", "binary")
     assert [name(row) for row in points(run)] == [
-        "pretrained.384.float32", "pretrained.384.int8", "pretrained.48.float32", "pretrained.48.int8",
-        "pretrained-via-48-int8.384.int8", "pretrained-via-384-binary.384.int8", "pretrained-pca.48.float32",
+        *(f"pretrained.{width}.{precision}" for width in widths for precision in precisions),
+        "pretrained-via-48-int8.384.int8", "pretrained-via-384-binary.384.int8",
+        "pretrained-pca.96.float32", "pretrained-pca.48.float32",
         "bm25", "pretrained+bm25.384.float32",
     ]  # fmt: skip
     assert run.recommendation["decision"] == "do not ship"

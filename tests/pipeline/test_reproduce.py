@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tables import THINGS
+from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
 from nestvec.errors import InputError
+from nestvec.pipeline import reproducing
 from nestvec.pipeline.inputs import read_task
 from nestvec.pipeline.reproducing import PUBLISHED, reproduce, settings_for
 from nestvec.report.content import read_content
@@ -73,11 +75,18 @@ def test_the_published_protocol_takes_exactly_the_originals_rows(full_size):
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory):
-    """A small reproduction on a local folder in the hub's form, through the hub's own library."""
+    """A small reproduction on a local folder in the hub's form, through the hub's own library.
+
+    The model is a tiny one as wide as MiniLM, and resamples are few: what is tested is which records are trained on and
+    asked, and what is made of the two runs.
+    """
     root = tmp_path_factory.mktemp("reproduction")
     (root / "hub" / "data").mkdir(parents=True)
     pq.write_table(table(1200), root / "hub" / "data" / "train-00000-of-00001.parquet")
-    return reproduce("home-depot", root / "out", data=f"hf:{root / 'hub'}", epochs=1, max_records=900)
+    quick = {"model": str(save_tiny_mpnet(root / "tiny", width=384)), "resamples": 300, "precisions": "float32,int8"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reproducing, "settings_for", lambda *given: settings_for(*given[:2], {**given[2], **quick}))
+        return reproduce("home-depot", root / "out", data=f"hf:{root / 'hub'}", epochs=1, max_records=900)
 
 
 def test_a_reproduction_stands_beside_the_published_numbers(reproduced):

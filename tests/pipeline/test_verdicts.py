@@ -46,6 +46,7 @@ def outcome(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow  # MiniLM is trained on 300 queries; the next one does so in every run of the tests
 def test_grades_that_mean_nothing_end_in_do_not_ship(outcome):
     run = outcome(random_grades=True)
     assert not run.ships

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from running import serving
+from shared_runs import make_once
 from tables import rows, write_csv
 
 import nestvec
@@ -12,18 +13,13 @@ import nestvec
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """The folder of a run with pretrained, mnr, matryoshka and bm25 at three widths and precisions; never changed."""
-    folder = tmp_path_factory.mktemp("shop")
-    source = write_csv(folder / "judged.csv", rows(queries=80))
-    options = {
-        "systems": "mnr,matryoshka",
-        "epochs": 1,
-        "dimensions": "96,48",
-        "precisions": "int8,binary",
-        "resamples": 100,
-        "test": 0.4,
-        "seed": 7,
-    }
-    return nestvec.run(str(source), folder / "run", **options).folder.root
+
+    def make(folder):
+        source = write_csv(folder / "judged.csv", rows(queries=80))
+        options = {"systems": "mnr,matryoshka", "epochs": 1, "dimensions": "96,48", "precisions": "int8,binary"}
+        nestvec.run(str(source), folder / "run", **options, resamples=100, test=0.4, seed=7)
+
+    return make_once(tmp_path_factory, "shop", make) / "run"
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 
 import httpx2 as httpx
 import pyarrow.parquet as pq
 import pytest
 from running import serving
+from shared_runs import copy_run
 
 from nestvec.indexing.index import build_index
 from nestvec.indexing.settings import Columns
@@ -250,8 +250,7 @@ def test_metrics_count_what_was_asked(client, served):
 @pytest.fixture(scope="module")
 def indexed(shop, tmp_path_factory):
     """A copy of the run with an index whose documents have prices."""
-    run = tmp_path_factory.mktemp("indexed") / "run"
-    shutil.copytree(shop, run)
+    run = copy_run(shop, tmp_path_factory.mktemp("indexed") / "run")
     goods = run.parent / "goods.csv"
     goods.write_text("id,name,price\n" + "".join(f"g{size},hammer of size {size},{size}\n" for size in range(1, 41)))
     build_index(run, system="mnr", dimension=48, precision="int8", documents=goods, columns=Columns("name")).close()

@@ -7,7 +7,6 @@ report's own colours and markers.
 from __future__ import annotations
 
 import json
-import shutil
 from importlib.resources import files
 from itertools import product
 
@@ -17,6 +16,7 @@ import pytest
 from page_visit import SYSTEMS, Visit, beginning, box, expected, judged_queries, search, settled, shown
 from report.report_browser import OVERFLOW, launched
 from running import serving
+from shared_runs import copy_run
 
 from nestvec.report.figure_style import STYLES
 from nestvec.report.figures import style_indices
@@ -39,7 +39,7 @@ def browser():
 def guarded(shop, tmp_path_factory):
     """A server that asks for a key and takes one text at a time, of a copy of the run whose texts are difficult."""
     folder = tmp_path_factory.mktemp("guarded")
-    shutil.copytree(shop, folder / "run")
+    copy_run(shop, folder / "run")
     (folder / "key").write_text(KEY)
     path = folder / "run" / "data" / "catalogue.parquet"
     table = pq.read_table(path)

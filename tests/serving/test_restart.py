@@ -6,7 +6,6 @@ Oracles: exit codes as `nestvec.errors` has them; POSIX signals.
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 import httpx2 as httpx
 import pytest
 from running import LONG, serving, until
+from shared_runs import copy_run
 
 LOST = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.CloseError)
 
@@ -105,7 +105,7 @@ def failing(*words):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_what_stops_it_from_starting_is_one_message(shop, tmp_path):
+def test_what_stops_it_from_starting_is_one_message(shop, tmp_path, typed):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, told = failing(shop, "--port", port)
@@ -120,14 +120,13 @@ def test_what_stops_it_from_starting_is_one_message(shop, tmp_path):
         (shop, "--batch", 0),
         (shop, "--port", 0, "--store", "embedded"),  # no index was built
     ):
-        code, told = failing(*words)
+        code, _, told = typed("serve", *words)
         assert code == 2, told
         assert "Traceback" not in told and told.splitlines()[-1].startswith("nestvec: ")
 
 
 def test_a_model_that_cannot_be_loaded_is_one_message(shop, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(shop, run)
+    run = copy_run(shop, tmp_path / "run")
     config = run / "models" / "mnr" / "config.json"
     told = json.loads(config.read_text())
     config.write_text(json.dumps({**told, "hidden_size": 385}))

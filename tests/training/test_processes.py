@@ -6,15 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from jobs import job_and_model, prepared
 from tables import rows, write_csv
 from tiny_mpnet import save_tiny_mpnet
 
+from nestvec.errors import InputError
 from nestvec.training.train import train
 
+SYSTEMS = ("matryoshka", "graded", "cosent")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
             "--rdzv-endpoint", "localhost:0")  # fmt: skip
 
@@ -39,43 +40,44 @@ def even() -> list[dict[str, object]]:
     ]
 
 
-@pytest.mark.parametrize(("system", "epochs"), [("matryoshka", 4), ("graded", 4), ("cosent", 1)])
-def test_two_processes_train_as_one(tmp_path, still, system, epochs):
-    table = write_csv(tmp_path / "judged.csv", even())
-    options = ["--model", still, "--systems", system, "--batch-size", "8", "--compute", "float32", "--resamples", "100"]
-    command = [
-        *TORCHRUN,
-        "-m",
-        "nestvec",
-        "run",
-        str(table),
-        "--out",
-        str(tmp_path / "run"),
-        "--epochs",
-        str(epochs),
-        *options,
-    ]
-    command += ["--mixing", "1", "--validate-every", "8", "--split-column", "split"]
+OPTIONS = {"split_column": "split", "epochs": 4, "mixing": "1", "validate_every": 8}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, still):
+    """The folder of a run that two processes made, and what they printed."""
+    folder = tmp_path_factory.mktemp("shared")
+    table = write_csv(folder / "judged.csv", even())
+    options = {**OPTIONS, "model": still, "systems": ",".join(SYSTEMS), "batch_size": 8, "compute": "float32"}
+    options |= {"resamples": 100, "precisions": "int8", "out": folder / "run"}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
-    )
+        [*TORCHRUN, "-m", "nestvec", "run", str(table), *words],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("The report:") == 1  # one speaks
-    facts = json.loads((tmp_path / "run/.stages" / f"train {system}.json").read_text())
-    found = prepared(tmp_path, even(), split_column="split", model=still, epochs=epochs, mixing="1", validate_every=8)
-    job, model = job_and_model(found, system)
+    return folder / "run", done.stdout
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_two_processes_train_as_one(tmp_path, still, shared, system):
+    run, _ = shared
+    facts = json.loads((run / ".stages" / f"train {system}.json").read_text())
+    job, model = job_and_model(prepared(tmp_path, even(), model=still, **OPTIONS), system)
     alone = train(model, job, tmp_path / "checkpoints")
     assert len(facts["losses"]) >= 20
     assert facts["losses"][:20] == pytest.approx(alone.losses[:20], rel=1e-4)
-    assert (tmp_path / "run/report.html").is_file() and not (tmp_path / "run/checkpoints").exists()
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, still):
-    table = write_csv(tmp_path / "judged.csv", rows())
-    command = [*TORCHRUN, "-m", "nestvec", "run", str(table), "--out", str(tmp_path / "run"), "--model", still]
-    command += ["--batch-size", "7", "--compute", "float32"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
-    )
-    assert "--batch-size is 7; expected a multiple of the 2 processes" in done.stderr
-    assert not Path(tmp_path / "run/models").exists()
+def test_one_of_two_processes_speaks_and_writes(shared):
+    run, told = shared
+    assert told.count("The report:") == 1
+    assert (run / "report.html").is_file() and not (run / "checkpoints").exists()
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, still, monkeypatch):
+    job, model = job_and_model(prepared(tmp_path, model=still, batch_size=7), "mnr")
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun says it
+    with pytest.raises(InputError, match="--batch-size is 7; expected a multiple of the 2 processes"):
+        train(model, job, tmp_path / "checkpoints")
+    assert not (tmp_path / "checkpoints").exists()

@@ -19,27 +19,40 @@ from nestvec.vectors.stored import load_codecs, save_codecs
 GIVEN = ("bits", "dimension")  # of a codec's fields: what precision and width say already
 ELSEWHERE = """
 import sys
+from pathlib import Path
 import numpy as np
 from nestvec.vectors.stored import load_codecs
-codec = load_codecs(__import__("pathlib").Path(sys.argv[1]))["codec"]
-np.save(sys.argv[3], codec.decode(np.load(sys.argv[2])))
-np.save(sys.argv[4], codec.encode(np.load(sys.argv[5])))
+for folder in map(Path, sys.argv[1:]):
+    codec = load_codecs(folder / "codecs.safetensors")["codec"]
+    np.save(folder / "decoded.npy", codec.decode(np.load(folder / "codes.npy")))
+    np.save(folder / "coded.npy", codec.encode(np.load(folder / "documents.npy")))
 """
+CASES = [(precision, width) for precision in CODECS for width in (384, 13)]
 
 
-@pytest.mark.parametrize("width", [384, 13])
-@pytest.mark.parametrize("precision", CODECS)
-def test_another_process_decodes_and_codes_the_same_bits(tmp_path, precision, width):
-    documents = like_a_models(60) if width == 384 else directions(60, width)
-    codec = CODECS[precision](documents[:40])
-    codes = codec.encode(documents)
-    save_codecs(tmp_path / "codecs.safetensors", {"codec": codec})
-    np.save(tmp_path / "codes.npy", codes)
-    np.save(tmp_path / "documents.npy", documents)
-    names = ("codecs.safetensors", "codes.npy", "decoded.npy", "coded.npy", "documents.npy")
-    subprocess.run([sys.executable, "-c", ELSEWHERE, *(str(tmp_path / name) for name in names)], check=True)
-    assert np.array_equal(np.load(tmp_path / "decoded.npy"), codec.decode(codes))
-    coded = np.load(tmp_path / "coded.npy")
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """For each precision and width: the codec, its codes, and the folder where another process decoded and coded."""
+    root, made = tmp_path_factory.mktemp("elsewhere"), {}
+    for precision, width in CASES:
+        folder = root / f"{precision}-{width}"
+        folder.mkdir()
+        documents = like_a_models(60) if width == 384 else directions(60, width)
+        codec = CODECS[precision](documents[:40])
+        codes = codec.encode(documents)
+        save_codecs(folder / "codecs.safetensors", {"codec": codec})
+        np.save(folder / "codes.npy", codes)
+        np.save(folder / "documents.npy", documents)
+        made[precision, width] = codec, codes, folder
+    subprocess.run([sys.executable, "-c", ELSEWHERE, *(str(folder) for _, _, folder in made.values())], check=True)
+    return made
+
+
+@pytest.mark.parametrize(("precision", "width"), CASES)
+def test_another_process_decodes_and_codes_the_same_bits(elsewhere, precision, width):
+    codec, codes, folder = elsewhere[precision, width]
+    assert np.array_equal(np.load(folder / "decoded.npy"), codec.decode(codes))
+    coded = np.load(folder / "coded.npy")
     assert coded.dtype == codes.dtype
     assert np.array_equal(coded, codes)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from nestvec.cli.app import Command, app
 from nestvec.cli.measuring import require_out
-from nestvec.cli.options import build_settings, options
+from nestvec.cli.options import build_settings, options, select_given
 from nestvec.encoding.encode_settings import EncodeSettings
 from nestvec.errors import InputError, NestvecError
 from nestvec.exporting.settings import ExportSettings
@@ -81,7 +81,7 @@ def encode(
     path = require_out(out, "a Parquet file to write")
     from nestvec.encoding.encode_file import encode as encode_texts
 
-    encoded = encode_texts(model, source, path, reporter=reporter, **vars(build_settings(EncodeSettings, typed)))
+    encoded = encode_texts(model, source, path, reporter=reporter, **select_given(typed))
     rate = encoded.rows / max(encoded.seconds, 1e-9)
     typer.echo(
         f"{encoded.out}: {encoded.rows:,} rows ({encoded.texts:,} distinct texts) in {encoded.dimension} dimensions, "

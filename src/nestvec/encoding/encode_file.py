@@ -23,6 +23,7 @@ from nestvec.errors import InputError
 from nestvec.files import remove
 from nestvec.models.encoder import open_encoder
 from nestvec.progress import Silent
+from nestvec.settings import from_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,7 @@ def encode(
         NestvecError: the disk is full; what is finished stays, and the same call goes on.
     """
     started, reporter = time.monotonic(), reporter or Silent()
-    settings = EncodeSettings.from_options(options)
+    settings = from_keywords(EncodeSettings, options, "encode")
     target = find_model_and_codec(model, settings.dimension, settings.precision, settings.system)
     texts = open_text_file(Path(source), settings.column, settings.id_column)
     work = _open_work_folder(out, Path(source))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypedDict
+from dataclasses import dataclass
+from typing import TypedDict
 
 from nestvec.errors import InputError
 from nestvec.settings import option
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SHARD = 5000  # texts: a minute of two cores, which is what a kill costs at most
 ENGINES = ("local", "ray")
@@ -65,24 +61,3 @@ class EncodeSettings:
             raise InputError(f"--engine is {self.engine!r}", f"one of {', '.join(ENGINES)}")
         if self.shard < 1:
             raise InputError(f"--shard is {self.shard}", "at least 1")
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> EncodeSettings:
-        """Build from keyword arguments.
-
-        Args:
-            options: field names to values.
-
-        Returns:
-            The checked settings.
-
-        Raises:
-            InputError: a name is unknown, or a value outside its range.
-        """
-        known = [entry.name for entry in fields(cls)]
-        for name in options:
-            if name not in known:
-                similar = get_close_matches(name, known, 1)
-                hint = f"; did you mean {similar[0]!r}?" if similar else ""
-                raise InputError(f"encode takes no {name!r}{hint}", "one of " + ", ".join(known))
-        return cls(**options)
