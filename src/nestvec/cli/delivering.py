@@ -79,7 +79,7 @@ def encode(
 ) -> None:
     """Vectors or codes of any number of texts; continues where it was killed."""
     path = require_out(out, "a Parquet file to write")
-    from nestvec.encoding import encode as encode_texts
+    from nestvec.encoding.encode_file import encode as encode_texts
 
     encoded = encode_texts(model, source, path, reporter=reporter, **select_given(typed))
     rate = encoded.rows / max(encoded.seconds, 1e-9)

@@ -78,7 +78,7 @@ def encoded(selection: Selection, source: Path, columns: Columns, reporter: Repo
     Raises:
         InputError: the file cannot be used.
     """
-    from nestvec.encoding import encode
+    from nestvec.encoding.encode_file import encode
 
     place = work(selection)
     place.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def _staged_batches(documents: Path, vectors: Path) -> Iterator[Batch]:
     """Batches of both files, row by row together."""
     import pyarrow.parquet as pq
 
-    from nestvec.encoding import read_encoded
+    from nestvec.encoding.embeddings_file import read_encoded
 
     coded = read_encoded(vectors)
     with pq.ParquetFile(documents) as told:
