@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nestvec.runs.choice import PointArguments, PointSettings
 from nestvec.settings import option
 
 
+class ExportArguments(PointArguments, total=False):
+    """The fields of `ExportSettings` as keyword arguments, but for `to`."""
+
+    weights: str
+
+
 @dataclass(frozen=True)
-class ExportSettings:
+class ExportSettings(PointSettings):
     """Which model to hand over, in which form.
 
     Attributes:

@@ -8,19 +8,19 @@ index/work/        documents on their way in; gone when they are there
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from nestvec.errors import InputError
 from nestvec.indexing.document_batches import arrived, counted, encoded, measured
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
-from nestvec.indexing.settings import Columns
+from nestvec.indexing.settings import Columns, IndexArguments, IndexSettings
 from nestvec.indexing.verify_index import verify
 from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select, select_point
-from nestvec.settings import CUTOFF
+from nestvec.settings import CUTOFF, from_keywords
 from nestvec.stores.store import About, Condition
 
 if TYPE_CHECKING:
@@ -145,14 +145,9 @@ def build_index(
     store: str = EMBEDDED,
     *,
     name: str | None = None,
-    system: str | None = None,
-    dimension: int | None = None,
-    precision: str | None = None,
-    shortlist: str | None = None,
-    candidates: int = 100,
-    documents: Path | None = None,
     columns: Columns | None = None,
     reporter: Reporter | None = None,
+    **options: Unpack[IndexArguments],
 ) -> Index:
     """Build an index of a run's documents, or of a file's.
 
@@ -160,14 +155,9 @@ def build_index(
         run: the folder of a finished run.
         store: `embedded`, or the URL of a PostgreSQL database.
         name: of the index in a database; None takes the folder's.
-        system: one with vectors; as recommended where None.
-        dimension: one of those measured; as recommended where None.
-        precision: one of those measured; as recommended where None.
-        shortlist: dimension and precision of a first stage, such as `48.int8`; None searches in one.
-        candidates: documents that a first stage hands on.
-        documents: a file to index in place of the run's documents.
-        columns: where it has what.
+        columns: what is where in a file of documents.
         reporter: is told of progress.
+        options: the fields of `IndexSettings`, such as `system="mnr"`, `dimension=48` and `shortlist="48.int8"`.
 
     Returns:
         The index, open.
@@ -176,16 +166,17 @@ def build_index(
         InputError: something is wrong with the run, the point, the file or the store; an index that was there stays.
     """
     opened, reporter = load_run(run), reporter or Silent()
-    selection = select(opened, system, dimension, precision)
-    about, codecs = _plan_stages(selection, shortlist, candidates)
+    settings = from_keywords(IndexSettings, options, "build_index")
+    selection = select(opened, settings.system, settings.dimension, settings.precision)
+    about, codecs = _plan_stages(selection, settings.shortlist, settings.candidates)
     location = StoreLocation.of(opened.folder, store, name)
     held = location.open(opened.folder)
     try:
-        if documents is None:
+        if settings.documents is None:
             with reporter.step("index", len(opened.catalogue)) as advance:
                 held.build(about, codecs, counted(measured(selection), advance))
         else:
-            _, batches = encoded(selection, documents, columns or Columns(), reporter)
+            _, batches = encoded(selection, settings.documents, columns or Columns(), reporter)
             held.build(about, codecs, batches)
             arrived(selection)
         location.remember(opened.folder)

@@ -6,6 +6,7 @@ from collections.abc import Sequence  # at run time, too: the command line reads
 from dataclasses import dataclass
 from pathlib import Path
 
+from nestvec.runs.choice import PointArguments, PointSettings
 from nestvec.settings import option
 
 
@@ -22,8 +23,16 @@ class StoreSettings:
     name: str | None = option(None, "The index's name in a database (the folder's).")
 
 
+class IndexArguments(PointArguments, total=False):
+    """The fields of `IndexSettings` as keyword arguments."""
+
+    shortlist: str | None
+    candidates: int
+    documents: Path | None
+
+
 @dataclass(frozen=True)
-class IndexSettings:
+class IndexSettings(PointSettings):
     """What an index is built of.
 
     Attributes:

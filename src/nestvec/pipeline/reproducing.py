@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -71,15 +71,27 @@ class Reproduction:
     facts: dict[str, Any]
 
 
+class Recipe(TypedDict, total=False):
+    """What a reproduction may do in another way than the original.
+
+    Attributes:
+        epochs: passes over the training pairs; the original made 30.
+        max_records: records that the experiment takes; the original took 25,000.
+        compute: `float32` as the original, `bfloat16`, or `auto`.
+    """
+
+    epochs: int
+    max_records: int
+    compute: str
+
+
 def reproduce(
     experiment: str = "home-depot",
     out: str | Path = "reproduction",
     *,
     data: str | None = None,
-    epochs: int = EPOCHS,
-    max_records: int = RECORDS,
-    compute: str = "auto",
     progress: Progress = True,
+    **recipe: Unpack[Recipe],
 ) -> Reproduction:
     """Run the original experiment, as published and without its leaks.
 
@@ -87,10 +99,8 @@ def reproduce(
         experiment: `home-depot`.
         out: the folder to write; one that was begun with the same settings is continued.
         data: the data set's Parquet file or the competition's CSV; None takes it from the hub.
-        epochs: passes over the training pairs; the original made 30.
-        max_records: records that the experiment takes; the original took 25,000.
-        compute: `float32` as the original, `bfloat16`, or `auto`.
         progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
+        recipe: what differs from the original: `epochs`, `max_records`, `compute`.
 
     Returns:
         What was found.
@@ -103,15 +113,16 @@ def reproduce(
     reporter, root = make_reporter(progress), Path(out)
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the reproduction", file=root)
-    recipe = {"epochs": epochs, "max_records": max_records, "compute": compute, **_columns(data or HUB)}
-    as_published, leak_free = (settings_for(data or HUB, protocol, recipe) for protocol in ("published", "leak-free"))
+    source = data or HUB
+    made = {"epochs": EPOCHS, "max_records": RECORDS, "compute": "auto", **recipe, **_columns(source)}
+    as_published, leak_free = (settings_for(source, protocol, made) for protocol in ("published", "leak-free"))
     reporter.say("the published protocol: split by record")
     prepared = prepare(as_published)
     first = run_settings(as_published, root / "published", reporter)
     bigger = _bigger(prepared, reporter)
     reporter.say("the same recipe, leak-free")
     second = run_settings(leak_free, root / "leak-free", reporter)
-    facts = _facts(prepared, first, second, bigger, recipe)
+    facts = _facts(prepared, first, second, bigger, made)
     write_json(root / "reproduce.json", facts)
     from nestvec.report.reproduction_page import write_reproduction_page
 
