@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nestvec.errors import InputError
 from nestvec.exporting.model_card import README, write_readme
 from nestvec.exporting.model_origin import find_origin
-from nestvec.exporting.parity import Parity, measure
+from nestvec.exporting.parity import Parity, measure_parity
 from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256
 from nestvec.models.card import CODEC, TARGETS, WEIGHTS, Card, hash_files, is_export, write_card
@@ -95,21 +95,14 @@ def export(
     _refuse_foreign(out)
     chosen = select(load_run(run), system, dimension, precision)
     model = load_model(chosen.model)
-    card = _card(chosen, model, to, weights)
+    card = _make_card(chosen, model, to, weights)
     try:
         with replacing(out) as folder:
             folder.mkdir()
             calibrated = ", calibrated on training documents" if weights == "int8" else ""
             reporter.say(f"export {card.system} at {card.point} for {to}, weights in {weights}{calibrated}")
             write_model(folder, model, chosen, card)
-            save_codecs(folder / CODEC, {card.point: chosen.codec})
-            card = _hashed(folder, card)
-            write_card(folder, card)
-            parity = measure(chosen, _encode(folder, to), weights, reporter)
-            parity.refuse_other()
-            card = replace(card, parity=parity.to_json())
-            write_card(folder, card)
-            write_readme(folder / README, chosen, card)
+            card, parity = _complete_export(folder, chosen, card, reporter)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     except OSError as error:  # a full disk is told by `replacing`
         reason = error.strerror or str(error)
@@ -117,8 +110,21 @@ def export(
     return Exported(out, card, parity, size)
 
 
+def _complete_export(folder: Path, chosen: Selection, card: Card, reporter: Reporter) -> tuple[Card, Parity]:
+    """Write codec and cards beside a written model, and compare it with what was measured in between."""
+    save_codecs(folder / CODEC, {card.point: chosen.codec})
+    card = _add_hashes(folder, card)
+    write_card(folder, card)
+    parity = measure_parity(chosen, _open_export(folder, card.to), card.weights, reporter)
+    parity.refuse_other()
+    card = replace(card, parity=parity.to_json())
+    write_card(folder, card)
+    write_readme(folder / README, chosen, card)
+    return card, parity
+
+
 def _refuse_unknown(to: str, weights: str) -> None:
-    """Raise for words that mean nothing, or nothing together."""
+    """Raise for a target or weights that are not known, or do not go together."""
     if to not in TARGETS:
         raise InputError(f"--to is {to!r}", f"one of {', '.join(TARGETS)}")
     if weights not in WEIGHTS:
@@ -135,8 +141,8 @@ def _refuse_foreign(out: Path) -> None:
         raise InputError("holds files that no export made", "a new or empty folder, or an earlier export", file=out)
 
 
-def _card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
-    """What is known before anything is written."""
+def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
+    """Make the card from what is known before anything is written."""
     length = model.get_max_seq_length()
     return Card(
         to=to,
@@ -157,14 +163,14 @@ def _card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) 
     )
 
 
-def _hashed(folder: Path, card: Card) -> Card:
-    """The card with the hashes of what was written."""
+def _add_hashes(folder: Path, card: Card) -> Card:
+    """Add the hashes of the written files to the card."""
     weights = folder / WEIGHTS_FILE
     return replace(card, files=hash_files(folder), sha256=sha256(weights) if weights.is_file() else None)
 
 
-def _encode(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """Encode as whoever gets the export will: with its own library, in float32."""
+def _open_export(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """Open an export as whoever gets it will, with its own library in float32, and give what encodes."""
     if to in _GRAPHS:
         return open_encoder(folder, backend=to, compute="float32").encode
     from nestvec.models.find import find_model
@@ -174,7 +180,7 @@ def _encode(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         with quiet():
-            found: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False)
-        return found
+            vectors: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False)
+        return vectors
 
     return encode
