@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from nestvec.pipeline.comparing import compare_points
+from nestvec.pipeline.comparing import PointPair, compare_points
 from nestvec.point import FULL
 from nestvec.runs.run import load_run
 
@@ -58,10 +58,10 @@ def gained(root: Path, system: str, aim: Aim, place: tuple[int, str]) -> Gain:
     """
     first, second = load_run(root / DEFAULT), load_run(root / BEST)
     name = f"{place[0]}.{place[1]}"
-    pairs = [(name, f"{system}.{name}", f"{system}.{name}")]
+    pairs = [PointPair(name, f"{system}.{name}", f"{system}.{name}")]
     (row,) = compare_points(first, second, aim.metric, pairs)
     widths = sorted({point.dimension or 0 for point in second.points.values() if point.system == system})
-    usual = [(str(width), f"{system}.{width}.{FULL}", f"{system}.{width}.{FULL}") for width in widths]
+    usual = [PointPair(str(width), f"{system}.{width}.{FULL}", f"{system}.{width}.{FULL}") for width in widths]
     by_width = compare_points(first, second, aim.metric, usual)
     facts = {**asdict(row), "metric": aim.metric, "queries": row.wins + row.ties + row.losses}
     facts["by_dimension"] = [asdict(entry) for entry in by_width]
