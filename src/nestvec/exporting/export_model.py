@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from nestvec.errors import InputError
 from nestvec.exporting.model_card import README, write_readme
 from nestvec.exporting.model_origin import find_origin
-from nestvec.exporting.parity import Parity, measure
+from nestvec.exporting.parity import Parity, measure_parity
 from nestvec.exporting.settings import ExportArguments, ExportSettings
 from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256
@@ -106,14 +106,14 @@ def export(
 def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, reporter: Reporter) -> tuple[Card, Parity]:
     """Write everything into an empty folder, and compare the written model with what was measured."""
     model, to, weights = load_model(chosen.model), settings.to, settings.weights
-    card = _card(chosen, model, to, weights)
+    card = _make_card(chosen, model, to, weights)
     calibrated = ", calibrated on training documents" if weights == "int8" else ""
     reporter.say(f"export {card.system} at {card.point} for {to}, weights in {weights}{calibrated}")
     write_model(folder, model, chosen, card)
     save_codecs(folder / CODEC, {card.point: chosen.codec})
-    card = _hashed(folder, card)
+    card = _add_hashes(folder, card)
     write_card(folder, card)
-    parity = measure(chosen, _encode(folder, to), weights, reporter)
+    parity = measure_parity(chosen, _open_export(folder, to), weights, reporter)
     parity.refuse_other()
     card = replace(card, parity=parity.to_json())
     write_card(folder, card)
@@ -122,7 +122,7 @@ def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, rep
 
 
 def _refuse_unknown(to: str, weights: str) -> None:
-    """Raise for words that mean nothing, or nothing together."""
+    """Raise for a target or weights that are not known, or do not go together."""
     if to not in TARGETS:
         raise InputError(f"--to is {to!r}", f"one of {', '.join(TARGETS)}")
     if weights not in WEIGHTS:
@@ -139,8 +139,8 @@ def _refuse_foreign(out: Path) -> None:
         raise InputError("holds files that no export made", "a new or empty folder, or an earlier export", file=out)
 
 
-def _card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
-    """What is known before anything is written."""
+def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
+    """Make the card from what is known before anything is written."""
     length = model.get_max_seq_length()
     return Card(
         to=to,
@@ -161,14 +161,14 @@ def _card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) 
     )
 
 
-def _hashed(folder: Path, card: Card) -> Card:
-    """The card with the hashes of what was written."""
+def _add_hashes(folder: Path, card: Card) -> Card:
+    """Add the hashes of the written files to the card."""
     weights = folder / WEIGHTS_FILE
     return replace(card, files=hash_files(folder), sha256=sha256(weights) if weights.is_file() else None)
 
 
-def _encode(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """Encode as whoever gets the export will: with its own library, in float32."""
+def _open_export(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """Open an export as whoever gets it will, with its own library in float32, and give what encodes."""
     if to in _GRAPHS:
         return open_encoder(folder, backend=to, compute="float32").encode
     from nestvec.models.find import find_model

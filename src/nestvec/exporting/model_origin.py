@@ -35,7 +35,7 @@ class Origin:
 
 
 def find_origin(chosen: Selection) -> Origin:
-    """Look it up by the weights' hash.
+    """Look up a system's origin by the hash of the weights.
 
     Args:
         chosen: what is delivered.
@@ -48,5 +48,5 @@ def find_origin(chosen: Selection) -> Origin:
     trained = isinstance(saved, dict) and "base" in saved and "system" in saved
     name = str(saved["base"]) if trained else chosen.model.name
     code = str(saved.get("base_sha256", "")) if trained else chosen.model.sha256
-    known = next((full for full, pin in PINNED.items() if pin.sha256 == code), None)
-    return Origin(known or Path(name).name or name, known is not None, _LICENCES.get(known or ""), trained)
+    hub_name = next((full for full, pin in PINNED.items() if pin.sha256 == code), None)
+    return Origin(hub_name or Path(name).name or name, hub_name is not None, _LICENCES.get(hub_name or ""), trained)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from nestvec.errors import InputError
-from nestvec.indexing.document_batches import arrived, counted, encoded, measured
+from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
 from nestvec.indexing.settings import Columns, IndexArguments, IndexSettings
-from nestvec.indexing.verify_index import verify
+from nestvec.indexing.verify_index import verify_index
 from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
@@ -54,13 +54,13 @@ class Index:
     @property
     def about(self) -> About:
         """What is served."""
-        found = self.store.about
-        if found is None:
+        about = self.store.about
+        if about is None:
             raise InputError("holds no index", "`nestvec index` first", file=self.selection.run.folder.path("index"))
-        return found
+        return about
 
     def search(self, query: str, k: int = CUTOFF, where: Sequence[Condition] = (), exact: bool = False) -> list[Hit]:
-        """The best documents of a query.
+        """Find the best documents of a query.
 
         Args:
             query: a text.
@@ -78,7 +78,7 @@ class Index:
             raise InputError("the query is empty", "a text to search for")
         if k < 1:
             raise InputError(f"--top is {k}", "a whole number from 1 on")
-        return self.store.search(self._encoded([query]), k, where, exact)[0]
+        return self.store.search(self._encode_queries([query]), k, where, exact)[0]
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; how many were there."""
@@ -99,9 +99,9 @@ class Index:
             InputError: the file cannot be used; nothing was changed.
         """
         _ = self.about  # there is one
-        rows, batches = encoded(self.selection, source, columns or Columns(), reporter or Silent())
+        rows, batches = encode_documents(self.selection, source, columns or Columns(), reporter or Silent())
         self.store.upsert(batches)
-        arrived(self.selection)
+        remove_work_folder(self.selection)
         return rows
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
@@ -117,7 +117,7 @@ class Index:
         Raises:
             InputError: the index holds other documents than were measured.
         """
-        return verify(self.selection, self.store, exact, reporter or Silent())
+        return verify_index(self.selection, self.store, exact, reporter or Silent())
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -131,8 +131,8 @@ class Index:
         """See `close`."""
         self.close()
 
-    def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
-        """(q, full width) of queries; the model is loaded when it is first needed."""
+    def _encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
+        """Encode queries to (q, full width); the model is loaded when it is first needed."""
         from nestvec.models.torch_encoder import open_torch
 
         model = self.selection.model
@@ -170,20 +170,19 @@ def build_index(
     selection = select(opened, settings.system, settings.dimension, settings.precision)
     about, codecs = _plan_stages(selection, settings.shortlist, settings.candidates)
     location = StoreLocation.of(opened.folder, store, name)
-    held = location.open(opened.folder)
+    opened_store = location.open(opened.folder)
     try:
         if settings.documents is None:
-            with reporter.step("index", len(opened.catalogue)) as advance:
-                held.build(about, codecs, counted(measured(selection), advance))
+            opened_store.build(about, codecs, measured_batches(selection, reporter))
         else:
-            _, batches = encoded(selection, settings.documents, columns or Columns(), reporter)
-            held.build(about, codecs, batches)
-            arrived(selection)
+            _, batches = encode_documents(selection, settings.documents, columns or Columns(), reporter)
+            opened_store.build(about, codecs, batches)
+            remove_work_folder(selection)
         location.remember(opened.folder)
     except BaseException:
-        held.close()
+        opened_store.close()
         raise
-    return Index(selection, held)
+    return Index(selection, opened_store)
 
 
 def is_built(run: Path) -> bool:
@@ -207,9 +206,9 @@ def open_index(run: str | Path | Run, store: str | None = None, name: str | None
     """
     opened = load_run(run)
     folder, file = opened.folder, opened.folder.path("index")
-    held = find_location(folder, store, name).open(folder)
+    opened_store = find_location(folder, store, name).open(folder)
     try:
-        about = held.about
+        about = opened_store.about
         if about is None:
             raise InputError("holds no index", "`nestvec index` first", file=file)
         selection = select_point(opened, Point(about.system, about.served.dimension, about.served.precision))
@@ -218,15 +217,15 @@ def open_index(run: str | Path | Run, store: str | None = None, name: str | None
             wanted = f"{about.system} of this run ({selection.model.sha256[:12]}…): build the index again"
             raise InputError(problem, wanted, file=file)
     except BaseException:
-        held.close()
+        opened_store.close()
         raise
-    return Index(selection, held)
+    return Index(selection, opened_store)
 
 
 def search(
     run: str | Path, query: str, k: int = CUTOFF, where: Iterable[str] = (), store: str | None = None
 ) -> list[Hit]:
-    """The best documents of a query in a run's index.
+    """Find the best documents of a query in a run's index.
 
     Args:
         run: the folder of a finished run with an index.
@@ -241,7 +240,7 @@ def search(
     Raises:
         InputError: there is no usable index, or a condition cannot be read.
     """
-    conditions = [Condition.parse(each) for each in where]
+    conditions = [Condition.parse(text) for text in where]
     with open_index(run, store) as opened:
         return opened.search(query, k, conditions)
 

@@ -34,7 +34,7 @@ class StoreLocation:
 
     @classmethod
     def of(cls, folder: RunFolder, store: str, name: str | None) -> StoreLocation:
-        """The location that is meant.
+        """Find the location that is meant by a store and a name.
 
         Args:
             folder: of the run.
@@ -44,8 +44,8 @@ class StoreLocation:
         Returns:
             The location.
         """
-        own = "".join(letter if letter.isalnum() else "_" for letter in folder.root.resolve().name.lower())
-        return cls(_ALIASES.get(store, store), name or own or "nestvec")
+        default = "".join(letter if letter.isalnum() else "_" for letter in folder.root.resolve().name.lower())
+        return cls(_ALIASES.get(store, store), name or default or "nestvec")
 
     def open(self, folder: RunFolder) -> Store:
         """Open the store.
@@ -83,7 +83,7 @@ def location_file(folder: RunFolder) -> Path:
 
 
 def find_location(folder: RunFolder, store: str | None = None, name: str | None = None) -> StoreLocation:
-    """Where a run's index was built.
+    """Find where a run's index was built.
 
     Args:
         folder: of the run.

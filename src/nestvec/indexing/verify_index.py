@@ -46,7 +46,7 @@ class Verified:
         return self.found >= self.measured - TOLERANCE
 
 
-def verify(selection: Selection, store: Store, exact: bool, reporter: Reporter) -> Verified:
+def verify_index(selection: Selection, store: Store, exact: bool, reporter: Reporter) -> Verified:
     """Ask a store the test queries, and compare with the surface.
 
     Args:
@@ -69,18 +69,18 @@ def verify(selection: Selection, store: Store, exact: bool, reporter: Reporter) 
     name = _measured_name(selection, about)
     ids, vectors = run.queries.ids, selection.query_vectors
     rows = [row for row, split in enumerate(run.queries.splits) if split == TEST]
-    found: dict[str, list[str]] = {}
+    rankings: dict[str, list[str]] = {}
     with reporter.step("verify", len(rows)) as advance:
         for first in range(0, len(rows), _QUERIES):
             part = rows[first : first + _QUERIES]
             hits = store.search(np.asarray(vectors[part]), CUTOFF, (), exact)
-            found |= {ids[row]: [hit.id for hit in each] for row, each in zip(part, hits, strict=True)}
+            rankings |= {ids[row]: [hit.id for hit in ranked] for row, ranked in zip(part, hits, strict=True)}
             advance(len(part))
-    runs = run.ranking(name)
-    same = float(np.mean([ranked == runs.get(query, [])[:CUTOFF] for query, ranked in found.items()]))
+    expected = run.ranking(name)
+    same = float(np.mean([ranked == expected.get(query, [])[:CUTOFF] for query, ranked in rankings.items()]))
     measured = run.points[name].metrics[_RECALL].value
-    recall = mean_recall(found, run.answerable, run.results.relevant_from, CUTOFF)
-    return Verified(name, len(found), recall, measured, same)
+    recall = mean_recall(rankings, run.answerable, run.results.relevant_from, CUTOFF)
+    return Verified(name, len(rankings), recall, measured, same)
 
 
 def _measured_name(selection: Selection, about: About) -> str:
@@ -88,5 +88,5 @@ def _measured_name(selection: Selection, about: About) -> str:
     if len(about.stages) == 1:
         return selection.point.name
     first = about.stages[0]
-    named = f"{about.system}-via-{first.dimension}-{first.precision}.{about.served.name}"
-    return named if named in selection.run.points else selection.point.name
+    two_stage = f"{about.system}-via-{first.dimension}-{first.precision}.{about.served.name}"
+    return two_stage if two_stage in selection.run.points else selection.point.name
