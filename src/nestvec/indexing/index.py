@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.indexing.verify_index import Verified
-    from nestvec.models.encoder import Encoder
+    from nestvec.models.base_encoder import Encoder
     from nestvec.progress import Reporter
     from nestvec.runs.run import Run
     from nestvec.runs.selection import Selection
