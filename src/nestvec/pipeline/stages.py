@@ -11,12 +11,13 @@ from nestvec.data.audit import audit
 from nestvec.data.records import save_records, save_rejected
 from nestvec.errors import MissingExtraError
 from nestvec.evaluation.ranking import Vectors, fuse_rankings, rank_bm25, rank_dense, rank_principal, rank_two_stage
-from nestvec.evaluation.surface import compare_systems, save_values, summarise_surface, write_trec_run
+from nestvec.evaluation.surface import compare_systems, summarise_surface
 from nestvec.files import replacing, write_json, write_text
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model, save_model
 from nestvec.point import FULL, PLAIN, PRETRAINED, VectorFormat
 from nestvec.recommending.choose import gather_evidence, recommend
+from nestvec.runs.tables import write_per_query, write_ranking
 from nestvec.settings import CUTOFF
 from nestvec.vectors.stored import save_codecs
 
@@ -117,6 +118,8 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     """Rank every point of the surface once, measure it, and say what to ship."""
     topics, settings = prepared.topics, prepared.settings
     cutoffs = tuple(sorted({CUTOFF, *settings.evaluation.cutoffs}))
+    test = topics.splits == "test"
+    tested = [topics.ids[row] for row in np.flatnonzero(test).tolist()]
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
     with reporter.step("evaluate", _count_points(prepared)) as advance:
@@ -126,10 +129,11 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
             if ranking.codec is not None and point.kind == PLAIN:
                 codecs.setdefault(point.system, {})[point.format.name] = ranking.codec
             with replacing(folder.run(point.name)) as temporary:
-                write_trec_run(ranking, topics, prepared.catalogue, temporary)
+                documents = ([prepared.catalogue.ids[row] for row in rows] for rows in ranking.rows[test].tolist())
+                write_ranking(temporary, point.name, tested, documents, ranking.scores[test])
             advance(1)
     with replacing(folder.path("per_query")) as temporary:
-        save_values(values, topics, temporary)
+        write_per_query(temporary, values, topics.ids, topics.splits.tolist())
     for system, fitted in codecs.items():
         with replacing(folder.codecs(system)) as temporary:
             save_codecs(temporary, fitted)
