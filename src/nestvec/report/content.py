@@ -8,21 +8,9 @@ from typing import TYPE_CHECKING
 from nestvec.errors import InputError
 from nestvec.point import BM25, HYBRID, PLAIN, PRETRAINED, TWO_STAGE, Point, VectorFormat
 from nestvec.report.changes import Changes, find_changes
-from nestvec.runs.schema import (
-    METRICS,
-    TEST,
-    VALIDATION,
-    Audit,
-    Comparison,
-    Finding,
-    Grades,
-    Recommendation,
-    Results,
-    Row,
-)
+from nestvec.runs.schema import METRICS, TEST, VALIDATION, Comparison, Row
 
 if TYPE_CHECKING:
-    from nestvec.runs.config import Config
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Training
 
@@ -37,75 +25,30 @@ class Content:
     changes: Changes  # queries that gained and lost from `before` to `after`
 
     @property
-    def config(self) -> Config:
-        """The run's settings."""
-        return self.run.config
-
-    @property
-    def results(self) -> Results:
-        """The run's surface and comparisons."""
-        return self.run.results
-
-    @property
-    def recommendation(self) -> Recommendation:
-        """What the run recommends."""
-        return self.run.recommendation
-
-    @property
-    def grades(self) -> Grades:
-        """The histogram of the grades."""
-        return self.run.grades
-
-    @property
-    def audit(self) -> Audit:
-        """The split and its leaks."""
-        return self.run.audit
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What was found in the data."""
-        return self.run.findings
-
-    @property
-    def trainings(self) -> tuple[Training, ...]:
-        """How the systems were trained; nothing where nothing was, or where it was not written down yet."""
-        return self.run.trainings
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """The surface, on both splits."""
-        return self.results.surface
-
-    @property
-    def ship(self) -> bool:
-        """Whether the recommendation is to ship."""
-        return self.run.ships
-
-    @property
     def gated(self) -> Point:
         """What the gate compared with its rivals: the recommended point, or else the reference."""
-        return self.recommendation.point or self.recommendation.reference or self.after
+        return self.run.recommendation.point or self.run.recommendation.reference or self.after
 
     @property
     def systems(self) -> tuple[str, ...]:
         """The baseline first, BM25 last, the others as the results list them; none that is made of others."""
-        named = dict.fromkeys(row.system for row in self.rows if row.kind == PLAIN)
+        named = dict.fromkeys(row.system for row in self.run.results.surface if row.kind == PLAIN)
         return tuple(sorted(named, key=lambda name: (name == BM25, name != PRETRAINED)))
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precisions measured, as the results list them."""
-        return tuple(dict.fromkeys(row.precision for row in self.rows if row.precision))
+        return tuple(dict.fromkeys(row.precision for row in self.run.results.surface if row.precision))
 
     @property
     def validated(self) -> tuple[Training, ...]:
         """The trainings that were validated on the way."""
-        return tuple(training for training in self.trainings if training.curve)
+        return tuple(training for training in self.run.trainings if training.curve)
 
     @property
     def validated_formats(self) -> tuple[VectorFormat, ...]:
         """Every dimension and precision that was validated while training, wide before narrow."""
-        formats = dict.fromkeys(stored for training in self.trainings for stored in training.formats)
+        formats = dict.fromkeys(stored for training in self.run.trainings for stored in training.formats)
         return tuple(sorted(formats, key=lambda stored: -stored.dimension))
 
     @property
@@ -127,7 +70,7 @@ class Content:
 
     def made(self, kind: str) -> tuple[Row, ...]:
         """Test rows that are made of others in one way, as the results list them."""
-        return tuple(row for row in self.rows if (row.kind, row.split) == (kind, TEST))
+        return tuple(row for row in self.run.results.surface if (row.kind, row.split) == (kind, TEST))
 
     @property
     def staged(self) -> tuple[tuple[str, str, Row], ...]:
@@ -144,18 +87,14 @@ class Content:
     @property
     def within_gate(self) -> bool:
         """Whether the gate was passed: then what stands against a recommendation is a limit that was set."""
-        gate = self.recommendation.gate
+        gate = self.run.recommendation.gate
         return bool(gate) and all(entry.passed for entry in gate.values())
 
     @property
     def matrix_metric(self) -> str:
         """The metric by which the systems are compared with each other: the one that decides, if it was compared."""
-        compared = {entry.metric for entry in self.results.comparisons}
-        return self.recommendation.metric if self.recommendation.metric in compared else METRICS[0]
-
-    def frontier(self, metric: str) -> tuple[Row, ...]:
-        """The test rows that no smaller one reaches, by rising bytes; of equals at one size, the first listed."""
-        return self.run.frontier(metric)
+        compared = {entry.metric for entry in self.run.results.comparisons}
+        return self.run.recommendation.metric if self.run.recommendation.metric in compared else METRICS[0]
 
     def cell(self, system: str, dimension: int, precision: str) -> Row | None:
         """A system's test row at a dimension and precision."""
@@ -192,37 +131,27 @@ class Content:
     def split(self, split: str) -> tuple[Row, ...]:
         """The plain rows of one split, systems in order, wide before narrow, exact before coded."""
         order = {name: place for place, name in enumerate(self.systems)}
-        rows = [row for row in self.rows if (row.split, row.kind) == (split, PLAIN)]
+        rows = [row for row in self.run.results.surface if (row.split, row.kind) == (split, PLAIN)]
         return tuple(
             sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), -(row.bytes_per_vector or 0)))
         )
 
     def kept(self, row: Row, metric: str) -> float | None:
         """The metric as a share of the same system's at its greatest width and precision, on the row's split."""
-        own = [other for other in self.rows if (other.system, other.split) == (row.system, row.split)]
+        own = [other for other in self.run.results.surface if (other.system, other.split) == (row.system, row.split)]
         full = max(own, key=lambda other: (other.dimension or 0, other.bytes_per_vector or 0)).metrics[metric].value
         return row.metrics[metric].value / full if full else None
 
     def compared(self, a: Point, b: Point, metric: str) -> Comparison | None:
         """The paired comparison of `a` less `b` on the test split, whichever way round the run made it."""
-        for entry in self.results.comparisons:
+        for entry in self.run.results.comparisons:
             if (entry.metric, entry.split) == (metric, TEST) and {entry.a, entry.b} == {a.name, b.name}:
                 return entry if entry.a == a.name else entry.turned
         return None
 
 
 def read_content(run: Run) -> Content:
-    """Gather the facts of a finished run.
-
-    Args:
-        run: the run.
-
-    Returns:
-        What the page shows.
-
-    Raises:
-        InputError: a file of the run is missing or damaged.
-    """
+    """Gather what the page shows of a finished run; raises InputError where a file is missing or damaged."""
     surface, recommendation = run.results.surface, run.recommendation
     _refuse_missing_metrics(run)
     before = _before(run)

@@ -41,9 +41,9 @@ def style_indices(systems: tuple[str, ...]) -> dict[str, int]:
 
 def styles_of_all(content: Content) -> dict[str, int]:
     """The row in `STYLES` of every system that the report names."""
-    tested = (step.system for step in content.recommendation.steps)
-    styles = style_indices((*content.systems, *tested, *(training.system for training in content.trainings)))
-    composed = {row.system for row in content.rows if row.kind != PLAIN}
+    tested = (step.system for step in content.run.recommendation.steps)
+    styles = style_indices((*content.systems, *tested, *(training.system for training in content.run.trainings)))
+    composed = {row.system for row in content.run.results.surface if row.kind != PLAIN}
     return styles | {name: styles[_named_after(name, content.systems)] for name in composed}
 
 
@@ -66,13 +66,13 @@ def draw_figures(content: Content, directory: Path) -> dict[str, str]:
         "recall_by_dimension": partial(_draw_by_dimension, "recall@10"),
         "mrr_by_dimension": partial(_draw_by_dimension, "mrr@10"),
         "recall_by_bytes": _draw_by_bytes,
-        "grades": lambda axes, content: draw_grades(axes, content.grades),
+        "grades": lambda axes, content: draw_grades(axes, content.run.grades),
         **heat_maps(content),
     }
-    if content.results.comparisons:
+    if content.run.results.comparisons:
         paints["differences"] = draw_differences
-    if content.trainings:
-        paints["learning_loss"] = lambda axes, content: draw_loss(axes, content.trainings, styles_of_all(content))
+    if content.run.trainings:
+        paints["learning_loss"] = lambda axes, content: draw_loss(axes, content.run.trainings, styles_of_all(content))
     if content.validated:
         paints["learning_recall"] = partial(_draw_validation, "recall@10")
         paints["learning_ndcg"] = partial(_draw_validation, "ndcg@10")
@@ -153,14 +153,14 @@ def _draw_by_bytes(axes: Axes, content: Content) -> None:
     looks = {name: {**_precision_look(content, MUTED, name), "linestyle": ""} for name in content.precisions}
     kinds: list[Artist] = [legend_line(name, marker="o", **look) for name, look in looks.items()]
     kinds.append(_draw_frontier(axes, content))
-    if content.ship and content.after.bytes_per_vector:
+    if content.run.ships and content.after.bytes_per_vector:
         kinds.append(_mark_recommended(axes, content.after))
     add_heading(axes, f"recall@10, mean of {content.before.queries:,} test queries", systems, kinds)
 
 
 def _draw_frontier(axes: Axes, content: Content) -> Artist:
     """The best that each size reaches, as steps; each has its name up and left of it, where no other point can be."""
-    best, line = content.frontier("recall@10"), {"color": INK, "linewidth": 1.6}
+    best, line = content.run.frontier("recall@10"), {"color": INK, "linewidth": 1.6}
     corners = [(row.bytes_per_vector or 0, row.metrics["recall@10"].value) for row in best]
     largest = max(row.bytes_per_vector or 0 for row in content.split("test"))
     reached = [*corners, (largest, corners[-1][1])]  # more bytes bring no more
@@ -180,7 +180,7 @@ def _draw_frontier(axes: Axes, content: Content) -> Artist:
 
 def _draw_validation(metric: str, axes: Axes, content: Content) -> None:
     """A metric as it was validated while the systems were trained."""
-    draw_validation(axes, content.trainings, styles_of_all(content), metric)
+    draw_validation(axes, content.run.trainings, styles_of_all(content), metric)
 
 
 def _precision_look(content: Content, colour: str, precision: str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _draw_heat_map(system: str, axes: Axes, content: Content) -> None:
                 continue
             value = row.metrics[_METRIC].value
             alpha = FAINT + (FULL - FAINT) * (value - low) / spread
-            chosen = content.ship and row.name == content.after.name
+            chosen = content.run.ships and row.name == content.after.name
             axes.add_patch(Rectangle((across, down), 1, 1, facecolor=HUE, alpha=alpha, linewidth=0))
             if chosen:
                 edge = Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=2)

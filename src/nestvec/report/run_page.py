@@ -36,8 +36,8 @@ def render_run_page(content: Content, drawings: dict[str, str]) -> str:
         "metrics": METRICS,
         "heat_maps": figure_names(content),
         "map_range": value_range(content),
-        "budgets": best_by_size(content, content.recommendation.metric),
-        "shrinkings": compare_bits_with_dimensions(content, content.recommendation.metric),
+        "budgets": best_by_size(content, content.run.recommendation.metric),
+        "shrinkings": compare_bits_with_dimensions(content, content.run.recommendation.metric),
         "groups": group_metrics(content),
     }
     return fill_template("report.html.jinja", facts, drawings)
@@ -45,7 +45,7 @@ def render_run_page(content: Content, drawings: dict[str, str]) -> str:
 
 def run_headline(content: Content) -> str:
     """The recommendation in one sentence."""
-    chosen, recommendation = content.after, content.recommendation
+    chosen, recommendation = content.after, content.run.recommendation
     label = metric_label(recommendation.metric)
     if recommendation.point is None and content.within_gate:
         return f"Do not ship: nothing within the limits that were set holds up on {label}."

@@ -35,7 +35,7 @@ def summarise_run(run: Run, judged: Container[str]) -> dict[str, Any]:
         InputError: a file of the run is missing or damaged.
     """
     content = read_content(run)
-    recommendation, results, grades = content.recommendation, content.results, content.grades
+    recommendation, results, grades = run.recommendation, run.results, run.grades
     return {
         "name": run.root.resolve().name,
         "metric": recommendation.metric,
