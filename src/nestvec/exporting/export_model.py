@@ -140,7 +140,6 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def _card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
-    """What is known before anything is written."""
     length = model.get_max_seq_length()
     return Card(
         to=to,
@@ -162,7 +161,6 @@ def _card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) 
 
 
 def _hashed(folder: Path, card: Card) -> Card:
-    """The card with the hashes of what was written."""
     weights = folder / WEIGHTS_FILE
     return replace(card, files=hash_files(folder), sha256=sha256(weights) if weights.is_file() else None)
 

@@ -28,32 +28,12 @@ _LIBRARIES = {"sentence-transformers": "sentence-transformers", "onnx": "onnx", 
 
 
 def write_readme(path: Path, chosen: Selection, card: Card) -> None:
-    """Write the model card.
-
-    Args:
-        path: where to.
-        chosen: what is delivered.
-        card: what the export holds, with its parity.
-
-    Raises:
-        InputError: a file of the run is missing or damaged.
-    """
+    """Write the model card; raises InputError where a file of the run is missing or damaged."""
     path.write_text(readme(chosen, card), encoding="utf-8")
 
 
 def readme(chosen: Selection, card: Card) -> str:
-    """The model card's text.
-
-    Args:
-        chosen: what is delivered.
-        card: what the export holds, with its parity.
-
-    Returns:
-        Markdown with a YAML header.
-
-    Raises:
-        InputError: a file of the run is missing or damaged.
-    """
+    """The model card's Markdown with a YAML header; raises InputError where a file of the run is missing or damaged."""
     origin = find_origin(chosen)
     here = chosen.run.points[chosen.point.name]
     parts = [
@@ -118,7 +98,6 @@ def _what(card: Card, origin: Origin) -> str:
 
 
 def _use(card: Card) -> str:
-    """Code that runs."""
     return (
         f"`pip install {installed(card)}`, then, with the path of this folder:\n\n"
         f"```python\n{snippet(card, 'PATH')}\n```\n\n"
@@ -159,7 +138,6 @@ def _measured(chosen: Selection) -> str:
 
 
 def _figures(row: Row, names: Sequence[str]) -> list[str]:
-    """A row's metrics with their intervals."""
     measures = (row.metrics[name] for name in names)
     return [f"{each.value:.3f} [{each.low:.3f}, {each.high:.3f}]" for each in measures]
 
@@ -178,7 +156,6 @@ def _data(chosen: Selection) -> str:
 
 
 def _parity(card: Card) -> str:
-    """What the check at export found."""
     found = card.parity
     return (
         f"Checked on {found['texts']:,} texts when it was written: cosine to the evaluated vectors "
@@ -190,7 +167,6 @@ def _parity(card: Card) -> str:
 
 
 def _limits(card: Card, here: Row) -> str:
-    """What it is for and what it is not."""
     lines = [
         "- For search over texts like those it was measured on: the figures hold for that catalogue and its queries.",
         f"- {here.queries:,} test queries were asked; intervals say how much other queries may differ.",
@@ -205,7 +181,6 @@ def _limits(card: Card, here: Row) -> str:
 
 
 def _licence(origin: Origin) -> str:
-    """What is known of it."""
     if origin.licence:
         return f"{_escaped(origin.name)} is under {origin.licence}; what was trained on your data is yours to decide."
     return f"The licence of {_escaped(origin.name)} is not known here: look it up before you pass this on."

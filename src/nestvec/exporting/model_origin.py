@@ -35,14 +35,7 @@ class Origin:
 
 
 def find_origin(chosen: Selection) -> Origin:
-    """Look it up by the weights' hash.
-
-    Args:
-        chosen: what is delivered.
-
-    Returns:
-        The model behind it.
-    """
+    """Look the model behind a selection up by its weights' hash."""
     path = chosen.model.path / CARD
     saved = read_json(path) if path.is_file() else {}
     trained = isinstance(saved, dict) and "base" in saved and "system" in saved

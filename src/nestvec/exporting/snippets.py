@@ -12,15 +12,7 @@ _FEEDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_id
 
 
 def snippet(card: Card, folder: str) -> str:
-    """Python that encodes texts with an export.
-
-    Args:
-        card: what the export holds.
-        folder: where it lies, as the code should name it.
-
-    Returns:
-        Lines of Python that define `encode` and end by calling it.
-    """
+    """Lines of Python that define `encode` for the export in a folder, named as the code should, and call it."""
     if card.to == "sentence-transformers":
         lines = [
             "from sentence_transformers import SentenceTransformer",

@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 
 def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:
-    """Write a model for the card's target.
-
-    Args:
-        folder: an empty one.
-        model: the system's, loaded; it may be changed.
-        chosen: what is delivered.
-        card: says the target, the dimension and the weights.
+    """Write a model, which may be changed, for the card's target into an empty folder.
 
     Raises:
         InputError: the target cannot run this model, or the run has no documents to calibrate on.
@@ -115,13 +109,7 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
 
 
 def calibration_texts(chosen: Selection) -> list[str]:
-    """Some training documents, always the same: nothing that is tested is calibrated on.
-
-    Args:
-        chosen: what is delivered.
-
-    Returns:
-        At most `TEXTS` of them.
+    """At most `TEXTS` training documents, always the same: nothing that is tested is calibrated on.
 
     Raises:
         InputError: the run has none.

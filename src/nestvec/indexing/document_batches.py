@@ -33,14 +33,7 @@ def arrived(selection: Selection) -> None:
 
 
 def measured(selection: Selection) -> Iterator[Batch]:
-    """The run's documents with the vectors that were measured.
-
-    Args:
-        selection: the point.
-
-    Yields:
-        Batches in the run's order, without fields.
-    """
+    """Yield the run's documents with the vectors that were measured, in the run's order and without fields."""
     catalogue, vectors = selection.run.catalogue, selection.document_vectors
     ids, texts = catalogue.ids, catalogue.texts
     for first in range(0, len(ids), _BATCH):
@@ -49,35 +42,14 @@ def measured(selection: Selection) -> Iterator[Batch]:
 
 
 def counted(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
-    """The batches, and their documents as progress.
-
-    Args:
-        batches: any.
-        advance: called with the number of documents that were taken in.
-
-    Yields:
-        The same batches.
-    """
+    """Yield the batches; `advance` is called with the number of a batch's documents when they were taken in."""
     for batch in batches:
         yield batch
         advance(len(batch.ids))
 
 
 def encoded(selection: Selection, source: Path, columns: Columns, reporter: Reporter) -> tuple[int, Iterator[Batch]]:
-    """A file's documents with their vectors; an encoding that was killed goes on where it stood.
-
-    Args:
-        selection: the point.
-        source: the file.
-        columns: where it has what.
-        reporter: is told of progress.
-
-    Returns:
-        How many rows there are, and their batches.
-
-    Raises:
-        InputError: the file cannot be used.
-    """
+    """A file's documents encoded: how many rows, and their batches. A killed encoding goes on where it stood."""
     from nestvec.encoding.encode_file import encode
 
     place = work(selection)

@@ -39,12 +39,7 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """A run's index, open.
-
-    Args:
-        selection: the point whose vectors it holds.
-        store: where they are.
-    """
+    """A run's index, open: the point whose vectors it holds, and the store where they are."""
 
     def __init__(self, selection: Selection, store: Store) -> None:
         self.selection = selection
@@ -105,18 +100,7 @@ class Index:
         return rows
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
-        """Ask the test queries again, and compare with the surface.
-
-        Args:
-            exact: don't use an approximate index where the store has one.
-            reporter: is told of progress.
-
-        Returns:
-            The recall of both.
-
-        Raises:
-            InputError: the index holds other documents than were measured.
-        """
+        """Ask the test queries again and compare recall; raises InputError where other documents are held."""
         return verify(self.selection, self.store, exact, reporter or Silent())
 
     def close(self) -> None:

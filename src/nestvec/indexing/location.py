@@ -34,31 +34,12 @@ class StoreLocation:
 
     @classmethod
     def of(cls, folder: RunFolder, store: str, name: str | None) -> StoreLocation:
-        """The location that is meant.
-
-        Args:
-            folder: of the run.
-            store: a name or a URL.
-            name: of the index in a database; None makes one of the folder's name.
-
-        Returns:
-            The location.
-        """
+        """The location that a name or a URL means; an index without a name takes that of the run's folder."""
         own = "".join(letter if letter.isalnum() else "_" for letter in folder.root.resolve().name.lower())
         return cls(_ALIASES.get(store, store), name or own or "nestvec")
 
     def open(self, folder: RunFolder) -> Store:
-        """Open the store.
-
-        Args:
-            folder: of the run.
-
-        Returns:
-            The store, to be closed.
-
-        Raises:
-            InputError: there is no such kind of store, or it cannot be used.
-        """
+        """Open the store, to be closed; raises InputError where there is no such kind, or it cannot be used."""
         if self.store == EMBEDDED:
             return EmbeddedStore(folder.path("index") / EMBEDDED)
         if self.store.startswith(_SCHEMES):
@@ -83,15 +64,7 @@ def location_file(folder: RunFolder) -> Path:
 
 
 def find_location(folder: RunFolder, store: str | None = None, name: str | None = None) -> StoreLocation:
-    """Where a run's index was built.
-
-    Args:
-        folder: of the run.
-        store: a name or a URL; None takes the one that was built last.
-        name: of the index in a database; None takes the one that was built last.
-
-    Returns:
-        The location.
+    """Where a run's index was built; what is None is as it was built last.
 
     Raises:
         InputError: no index was built, or the file that says where is damaged.

@@ -80,19 +80,7 @@ def check(
 
 
 def check_settings(settings: Settings, out: Path | None, reporter: Reporter | None = None) -> Check:
-    """Validate a data set and describe it.
-
-    Args:
-        settings: the source, its columns, the split that is tried, and the model whose tokenizer counts.
-        out: a folder for check.json and check.html; None writes nothing.
-        reporter: is told of progress.
-
-    Returns:
-        What was found.
-
-    Raises:
-        InputError: the data cannot be used, or the folder cannot be written.
-    """
+    """Validate a data set and describe it, as `check`; raises InputError where the folder cannot be written, too."""
     if out is not None and out.exists() and not out.is_dir():
         raise InputError("is a file", "a folder for check.json and check.html", file=out)
     found = Check(describe(settings, reporter or Silent()))
@@ -105,7 +93,6 @@ def check_settings(settings: Settings, out: Path | None, reporter: Reporter | No
 
 
 def _write(found: Check, out: Path) -> None:
-    """The findings as data and as a page."""
     from nestvec.report.check_page import write_check_page
 
     write_check_page(found.facts, out / "check.html")  # first: if it cannot be made, nothing is written
@@ -113,18 +100,7 @@ def _write(found: Check, out: Path) -> None:
 
 
 def describe(settings: Settings, reporter: Reporter) -> dict[str, Any]:
-    """Everything that `check.json` holds.
-
-    Args:
-        settings: what to read.
-        reporter: is told of progress.
-
-    Returns:
-        Plain JSON values.
-
-    Raises:
-        InputError: the data cannot be used.
-    """
+    """Everything that `check.json` holds, as plain JSON values; raises InputError where the data cannot be used."""
     with reporter.step("read and split", 1) as advance:
         records, grades, task = read_task(settings)
         advance(1)
@@ -171,7 +147,6 @@ def _judged(records: Records, grades: Grades) -> dict[str, Any]:
 
 
 def _spread(values: NDArray[np.int64]) -> dict[str, float]:
-    """A distribution in seven numbers."""
     points = np.quantile(values, [0, 0.25, 0.5, 0.75, 0.95, 1])
     named = dict(zip(("min", "p25", "median", "p75", "p95", "max"), map(float, points), strict=True))
     return {**named, "mean": float(values.mean())}
@@ -226,7 +201,6 @@ def _row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> 
 
 
 def _warnings(facts: dict[str, Any]) -> list[str]:
-    """What deserves a look, the most harmful first."""
     return [
         *_grade_warnings(facts["grades"]),
         *_leak_warnings(facts["split"]),
@@ -253,7 +227,6 @@ def _grade_warnings(grades: dict[str, Any]) -> list[str]:
 
 
 def _leak_warnings(split: dict[str, Any]) -> list[str]:
-    """What the split that a run would use leaks."""
     found = ", ".join(f"{count:,} {name}" for name, count in split["leaks"].items() if count)
     name = "source's own" if split["protocol"] == "own" else split["protocol"]
     return [f"The {name} split leaks: {found}."] if found else []
@@ -277,15 +250,5 @@ def _text_warnings(facts: dict[str, Any]) -> list[str]:
 
 
 def load_check(out: str | Path) -> Check:
-    """Read a check back.
-
-    Args:
-        out: the folder.
-
-    Returns:
-        What was found then.
-
-    Raises:
-        InputError: there is no check.json in it, or it is damaged.
-    """
+    """Read a check back from its folder; raises InputError where check.json is missing or damaged."""
     return Check(read_json(Path(out) / "check.json"))

@@ -101,14 +101,7 @@ class RunComparison:
         return {"schema": 1, **plain, "rows": [asdict(row) for row in self.rows], "verdict": self.verdict}
 
     def save(self, path: Path) -> None:
-        """Write the JSON file; one that is there is replaced.
-
-        Args:
-            path: where to.
-
-        Raises:
-            InputError: it is a folder or cannot be written.
-        """
+        """Write the JSON file; one that is there is replaced. Raises InputError where it cannot be written."""
         if path.is_dir():  # which would be replaced as well
             raise InputError("is a folder", "a JSON file to write", file=path)
         try:
@@ -127,7 +120,6 @@ class RunComparison:
         return [f"{' and '.join(names)}, so the best at full width stands in."] if names else []
 
     def _answer(self) -> str:
-        """Better, worse, or not to be told apart."""
         row = self.rows[0]
         theirs = "A's" if row.a == row.b else f"A's {_spoken(row.a)}"
         mine = f"B's {_spoken(row.b)}"
@@ -266,7 +258,6 @@ def _systems(mine: Run, theirs: Run) -> tuple[str, ...]:
 
 
 def _column(values: dict[str, float], ids: list[str]) -> NDArray[np.float64]:
-    """(q,) values in the order of the queries' ids."""
     return np.array([values[name] for name in ids])
 
 
@@ -289,7 +280,6 @@ def _refuse_another_task(first: Run, second: Run) -> None:
 
 
 def _refuse_metric(metric: str, first: Run, second: Run) -> None:
-    """Raise where a run lacks the metric."""
     for run in (first, second):
         if metric not in run.metrics:
             both = [name for name in first.metrics if name in second.metrics]

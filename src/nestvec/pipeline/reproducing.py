@@ -131,16 +131,7 @@ def reproduce(
 
 
 def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings:
-    """The original's settings.
-
-    Args:
-        source: where the data is.
-        protocol: `published` or `leak-free`.
-        recipe: what differs: epochs, records, columns.
-
-    Returns:
-        Settings for `nestvec run`.
-    """
+    """The original's settings, under a protocol (`published` or `leak-free`); `recipe` says what differs."""
     original: dict[str, Any] = {
         "source": source,
         "protocol": protocol,
@@ -185,7 +176,6 @@ def _bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
 def _facts(
     prepared: Prepared, as_published: Run, leak_free: Run, bigger: dict[str, Any], recipe: dict[str, Any]
 ) -> dict[str, Any]:
-    """Everything that `reproduce.json` holds."""
     task = prepared.task
     rng = np.random.default_rng(prepared.settings.seed)
     bootstrap = Bootstrap(len(task.ids), prepared.settings.evaluation.resamples, rng)
@@ -219,12 +209,10 @@ def _facts(
 
 
 def _published(entry: tuple[str, int]) -> dict[str, Any]:
-    """A published row."""
     return {"system": entry[0], "dimension": entry[1], "published": dict(zip(METRICS, PUBLISHED[entry], strict=True))}
 
 
 def _beside(entry: tuple[str, int], run: Run) -> dict[str, Any]:
-    """A published row with what was measured here."""
     row = run.points.get(Point(*entry, FULL).name)
     ours = {metric: asdict(row.metrics[metric]) for metric in METRICS} if row else None
     return {**_published(entry), "ours": ours}

@@ -160,7 +160,6 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
 
 
 def _points(prepared: Prepared) -> int:
-    """How many rankings the evaluation makes."""
     precisions = len(prepared.settings.evaluation.precisions)
     each = [
         len(prepared.widths(system)) * (precisions + 1) + len(prepared.stages(system)) for system in prepared.systems
@@ -195,7 +194,6 @@ def _vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
 
 
 def _header(prepared: Prepared) -> Facts:
-    """What `results.json` says of the data and the model."""
     return {
         "schema": 1,
         "source": prepared.settings.data.source,
