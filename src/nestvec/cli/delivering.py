@@ -144,7 +144,6 @@ def search(
 
 
 def _read_ids(path: Path) -> list[str]:
-    """Ids in a file, one a line, as the files of a run write them."""
     from nestvec.data.text import trec_id
 
     try:

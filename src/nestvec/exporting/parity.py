@@ -83,11 +83,7 @@ class Parity:
         }
 
     def refuse_other(self) -> None:
-        """Raise for an export that gives other vectors.
-
-        Raises:
-            NestvecError: a figure is beyond its limit.
-        """
+        """Raise NestvecError where a figure is beyond its limit: the export gives other vectors."""
         least, mean = LEAST.get(self.weights, -1.0), MEAN.get(self.weights, -1.0)
         wrong = []
         if not self.cosine_least >= least:  # also where it is no number

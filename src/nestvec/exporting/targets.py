@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 
 def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:
-    """Write a model for the card's target.
-
-    Args:
-        folder: an empty one.
-        model: the system's, loaded; it may be changed.
-        chosen: what is delivered.
-        card: says the target, the dimension and the weights.
+    """Write a model, which may be changed, for the card's target into an empty folder.
 
     Raises:
         InputError: the target cannot run this model, or the run has no documents to calibrate on.

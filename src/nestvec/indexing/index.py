@@ -39,12 +39,7 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """A run's index, open.
-
-    Args:
-        selection: the point whose vectors it holds.
-        store: where they are.
-    """
+    """A run's index, open: the point whose vectors it holds, and the store where they are."""
 
     def __init__(self, selection: Selection, store: Store) -> None:
         self.selection = selection

@@ -48,17 +48,7 @@ class StoreLocation:
         return cls(_ALIASES.get(store, store), name or default or "nestvec")
 
     def open(self, folder: RunFolder) -> Store:
-        """Open the store.
-
-        Args:
-            folder: of the run.
-
-        Returns:
-            The store, to be closed.
-
-        Raises:
-            InputError: there is no such kind of store, or it cannot be used.
-        """
+        """Open the store, to be closed; raises InputError where there is no such kind, or it cannot be used."""
         if self.store == EMBEDDED:
             return EmbeddedStore(folder.path("index") / EMBEDDED)
         if self.store.startswith(_SCHEMES):

@@ -49,15 +49,6 @@ class Verified:
 def verify_index(selection: Selection, store: Store, exact: bool, reporter: Reporter) -> Verified:
     """Ask a store the test queries, and compare with the surface.
 
-    Args:
-        selection: the point that the store serves.
-        store: with the documents that were measured.
-        exact: don't use an approximate index where the store has one.
-        reporter: is told of progress.
-
-    Returns:
-        The recall of both.
-
     Raises:
         InputError: the store holds nothing, or other documents than were measured.
     """

@@ -80,19 +80,7 @@ def check(
 
 
 def check_settings(settings: Settings, out: Path | None, reporter: Reporter | None = None) -> Check:
-    """Validate a data set and describe it.
-
-    Args:
-        settings: the source, its columns, the split that is tried, and the model whose tokenizer counts.
-        out: a folder for check.json and check.html; None writes nothing.
-        reporter: is told of progress.
-
-    Returns:
-        What was found.
-
-    Raises:
-        InputError: the data cannot be used, or the folder cannot be written.
-    """
+    """Validate a data set and describe it, as `check`; raises InputError where the folder cannot be written, too."""
     if out is not None and out.exists() and not out.is_dir():
         raise InputError("is a file", "a folder for check.json and check.html", file=out)
     checked = Check(describe_data(settings, reporter or Silent()))
@@ -279,15 +267,5 @@ def _text_warnings(facts: dict[str, Any]) -> list[str]:
 
 
 def load_check(out: str | Path) -> Check:
-    """Read a check back.
-
-    Args:
-        out: the folder.
-
-    Returns:
-        What was found then.
-
-    Raises:
-        InputError: there is no check.json in it, or it is damaged.
-    """
+    """Read a check back from its folder; raises InputError where check.json is missing or damaged."""
     return Check(read_json(Path(out) / "check.json"))

@@ -113,14 +113,7 @@ class RunComparison:
         return {"schema": 1, **plain, "rows": [asdict(row) for row in self.rows], "verdict": self.verdict}
 
     def save(self, path: Path) -> None:
-        """Write the JSON file; one that is there is replaced.
-
-        Args:
-            path: where to.
-
-        Raises:
-            InputError: it is a folder or cannot be written.
-        """
+        """Write the JSON file; one that is there is replaced. Raises InputError where it cannot be written."""
         if path.is_dir():  # which would be replaced as well
             raise InputError("is a folder", "a JSON file to write", file=path)
         try:

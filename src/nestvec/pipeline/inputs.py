@@ -108,17 +108,7 @@ class Prepared:
 
 
 def prepare(settings: Settings) -> Prepared:
-    """Read and check all input; writes nothing.
-
-    Args:
-        settings: what to do.
-
-    Returns:
-        The checked input with every setting resolved.
-
-    Raises:
-        InputError: something is wrong with it.
-    """
+    """Read and check all input, and resolve every setting; writes nothing. Raises InputError where it is wrong."""
     for name in settings.training.report_to:
         if not any(find_spec(module) for module in REPORTERS[name]):
             raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")
@@ -163,17 +153,7 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 
 
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
-    """Read and check the judgements and split them.
-
-    Args:
-        settings: what to read and how to split.
-
-    Returns:
-        The records, their grades, and what is trained on and asked.
-
-    Raises:
-        InputError: something is wrong with them.
-    """
+    """Read, check and split the judgements, as settings say; raises InputError where something is wrong with them."""
     protocol, data = settings.split.protocol, settings.data
     if protocol == "published":  # counts rows of the whole table
         records = load_records(replace(data, max_records=None), merge=False)

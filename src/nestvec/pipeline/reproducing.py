@@ -132,16 +132,7 @@ def reproduce(
 
 
 def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings:
-    """The original's settings.
-
-    Args:
-        source: where the data is.
-        protocol: `published` or `leak-free`.
-        recipe: what differs: epochs, records, columns.
-
-    Returns:
-        Settings for `nestvec run`.
-    """
+    """The original's settings, under a protocol (`published` or `leak-free`); `recipe` says what differs."""
     original: dict[str, Any] = {
         "source": source,
         "protocol": protocol,

@@ -125,14 +125,7 @@ class CodeCache:
         return len(self._cache)
 
     def get(self, point: Point) -> CodedDocuments:
-        """The documents' codes of a point, made if they are not held.
-
-        Args:
-            point: one with vectors, as it was measured.
-
-        Returns:
-            The coded documents, which may still be searched when they are not held any more.
-        """
+        """The documents' codes of a measured point, which may be searched when they are not held any more."""
         return self._get(point)
 
     def _code_documents(self, point: Point) -> CodedDocuments:

@@ -56,17 +56,7 @@ def create_app(
     health: Health,
     loading: Loading,
 ) -> Guard:
-    """Build the application of a run: all routes, with loading begun when it starts.
-
-    Args:
-        service: the run, opened and not loaded.
-        options: the limits.
-        health: is kept up to date.
-        loading: who is told of it.
-
-    Returns:
-        An ASGI application.
-    """
+    """Build the ASGI application of a run: all routes; it begins to load when it starts, and tells `loading`."""
     meters = Meters()
     work = WorkQueue(service, options, meters)
 
