@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 
 
 def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:
-    """Write a model, which may be changed, for the card's target into an empty folder.
+    """Write a model for the card's target into an empty folder; the model in memory may be changed.
 
-    Raises:
-        InputError: the target cannot run this model, or the run has no documents to calibrate on.
-        NestvecError: the disk is full.
+    InputError is raised where the target cannot run this model, or the run has no documents to calibrate on;
+    NestvecError where the disk is full.
     """
     if card.to == "sentence-transformers":
         _write_sentence_transformers(folder, model, card)

@@ -47,11 +47,7 @@ class Verified:
 
 
 def verify_index(selection: Selection, store: Store, exact: bool, reporter: Reporter) -> Verified:
-    """Ask a store the test queries, and compare with the surface.
-
-    Raises:
-        InputError: the store holds nothing, or other documents than were measured.
-    """
+    """Ask a store the test queries and compare with the surface; InputError where it holds other documents."""
     run, about = selection.run, store.about
     documents = len(run.catalogue)
     if about is None or len(store) != documents:

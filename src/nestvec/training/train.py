@@ -185,7 +185,7 @@ def _settle_weights(
 
 
 def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
-    """Which step's state of a training to keep: the last, unless the best after step 0 is clearly better; both have checkpoints."""
+    """The step whose weights to keep: the last, unless the best after step 0 is clearly better; both have checkpoints."""
     reached = {int(point["step"]): point for point in curve if point["step"]}
     if last not in reached:
         return last
