@@ -185,7 +185,7 @@ def _settle_weights(
 
 
 def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
-    """The step whose weights to keep: the last, unless the best after step 0 is clearly better; both have checkpoints."""
+    """Choose the step whose weights to keep: the last, unless the best after step 0 is clearly better."""
     reached = {int(point["step"]): point for point in curve if point["step"]}
     if last not in reached:
         return last
