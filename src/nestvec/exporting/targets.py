@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:
     """Write a model, which may be changed, for the card's target into an empty folder.
 
-    Raises:
-        InputError: the target cannot run this model, or the run has no documents to calibrate on.
-        NestvecError: the disk is full.
+    Raises InputError where the target cannot run it, or the run has no documents to calibrate on.
     """
     if card.to == "sentence-transformers":
         _write_sentence_transformers(folder, model, card)
@@ -109,11 +107,7 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
 
 
 def calibration_texts(chosen: Selection) -> list[str]:
-    """At most `TEXTS` training documents, always the same: nothing that is tested is calibrated on.
-
-    Raises:
-        InputError: the run has none.
-    """
+    """At most `TEXTS` training documents, always the same and none that is tested; raises InputError without any."""
     path = chosen.run.folder.path("records")
     texts = sorted(set(chosen.run.read_records(["document"], [("split", "==", "train")])["document"].to_pylist()))
     if not texts:

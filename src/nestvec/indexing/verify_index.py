@@ -24,21 +24,13 @@ _QUERIES = 64  # asked at a time
 
 @dataclass(frozen=True)
 class Verified:
-    """What a store finds, beside what was measured.
+    """What a store finds, beside what was measured."""
 
-    Attributes:
-        point: what was measured, such as `mnr.48.int8`.
-        queries: of the test split.
-        found: recall@10 of the store.
-        measured: the surface's.
-        same: share of the queries whose first ten documents are the very ones that were measured, in order.
-    """
-
-    point: str
-    queries: int
-    found: float
-    measured: float
-    same: float
+    point: str  # what was measured, such as `mnr.48.int8`
+    queries: int  # of the test split
+    found: float  # recall@10 of the store
+    measured: float  # the surface's
+    same: float  # share of the queries whose first ten documents are the very ones that were measured, in order
 
     @property
     def holds(self) -> bool:
@@ -47,11 +39,7 @@ class Verified:
 
 
 def verify(selection: Selection, store: Store, exact: bool, reporter: Reporter) -> Verified:
-    """Ask a store the test queries, and compare with the surface.
-
-    Raises:
-        InputError: the store holds nothing, or other documents than were measured.
-    """
+    """Ask a store the test queries, compare with the surface; raises InputError where it holds other documents."""
     run, about = selection.run, store.about
     documents = len(run.catalogue)
     if about is None or len(store) != documents:

@@ -39,13 +39,9 @@ _NARROW = 0.25  # share of the range of grades within which 95 % of these dips m
 
 @dataclass(frozen=True)
 class Check:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        facts: what `check.json` holds.
-    """
-
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # what `check.json` holds
 
     @property
     def warnings(self) -> list[str]:
@@ -201,11 +197,7 @@ def _row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> 
 
 
 def _warnings(facts: dict[str, Any]) -> list[str]:
-    return [
-        *_grade_warnings(facts["grades"]),
-        *_leak_warnings(facts["split"]),
-        *_text_warnings(facts),
-    ]
+    return [*_grade_warnings(facts["grades"]), *_leak_warnings(facts["split"]), *_text_warnings(facts)]
 
 
 def _grade_warnings(grades: dict[str, Any]) -> list[str]:
