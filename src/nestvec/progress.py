@@ -32,19 +32,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """What a callback is told.
+    """What a callback is told."""
 
-    Attributes:
-        label: of the step, such as `train mnr`; empty for a message between steps.
-        done: units of the step that are done; 0 when it begins.
-        total: units that the step has; 0 for a message.
-        message: a fact found on the way, such as how many records were read; None for a step's progress.
-    """
-
-    label: str
-    done: int
-    total: int
-    message: str | None = None
+    label: str  # of the step, such as `train mnr`; empty for a message between steps
+    done: int  # units of the step that are done; 0 when it begins
+    total: int  # units that the step has; 0 for a message
+    message: str | None = None  # a fact found on the way, such as how many records were read
 
 
 @runtime_checkable

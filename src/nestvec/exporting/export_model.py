@@ -40,19 +40,12 @@ _WEIGHTS = {"sentence-transformers": ("float32",), "onnx": WEIGHTS, "openvino": 
 
 @dataclass(frozen=True)
 class Exported:
-    """An export that passed.
-
-    Attributes:
-        folder: where it is.
-        card: what it holds.
-        parity: how near it comes to what was measured.
-        bytes: of all files.
-    """
+    """An export that passed."""
 
     folder: Path
     card: Card
-    parity: Parity
-    bytes: int
+    parity: Parity  # how near it comes to what was measured
+    bytes: int  # of all files
 
     @property
     def summary(self) -> str:

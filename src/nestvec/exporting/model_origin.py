@@ -19,19 +19,12 @@ _LICENCES = {  # of models whose weights are pinned: a name alone proves nothing
 
 @dataclass(frozen=True)
 class Origin:
-    """The model that a system was trained from, or is.
+    """The model that a system was trained from, or is."""
 
-    Attributes:
-        name: on the hub where its weights are known, else its folder's last name or what the user called it.
-        hub: whether the name is known to be that of the hub's model.
-        licence: in the hub's words; None where it is not known.
-        trained: whether the system's weights differ from it.
-    """
-
-    name: str
-    hub: bool
-    licence: str | None
-    trained: bool
+    name: str  # on the hub where its weights are known, else its folder's last name or what the user called it
+    hub: bool  # whether the name is known to be that of the hub's model
+    licence: str | None  # in the hub's words; None where it is not known
+    trained: bool  # whether the system's weights differ from it
 
 
 def find_origin(chosen: Selection) -> Origin:

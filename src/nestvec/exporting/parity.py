@@ -34,27 +34,16 @@ _STEP = 64  # texts between two progress reports
 
 @dataclass(frozen=True)
 class Parity:
-    """How near an export comes to what was measured.
+    """How near an export comes to what was measured."""
 
-    Attributes:
-        weights: of the export.
-        texts: how many were encoded, documents and queries.
-        queries: how many of them are test queries whose recall is compared.
-        cosine_least: of any text to its evaluated vector.
-        cosine_mean: of all.
-        recall: recall@10 of the queries as the export encodes them, among the documents as they were measured.
-        recall_before: the same of the evaluated queries.
-        agreement: share of the ten documents that both find, on average.
-    """
-
-    weights: str
-    texts: int
-    queries: int
-    cosine_least: float
-    cosine_mean: float
-    recall: float
-    recall_before: float
-    agreement: float
+    weights: str  # of the export
+    texts: int  # encoded, documents and queries
+    queries: int  # test queries among them, whose recall is compared
+    cosine_least: float  # of any text to its evaluated vector
+    cosine_mean: float  # of all
+    recall: float  # recall@10 of the queries as the export encodes them, among the documents as they were measured
+    recall_before: float  # the same of the evaluated queries
+    agreement: float  # share of the ten documents that both find, on average
 
     @property
     def allowed_loss(self) -> float:

@@ -16,12 +16,7 @@ class ExportArguments(PointArguments, total=False):
 
 @dataclass(frozen=True)
 class ExportSettings(PointSettings):
-    """Which model to hand over, in which form.
-
-    Attributes:
-        to: `sentence-transformers`, `onnx` or `openvino`.
-        weights: `float32`; `int8`, calibrated on training documents; for ONNX also `int8-dynamic`.
-    """
+    """Which model to hand over, in which form."""
 
     to: str = option("sentence-transformers", "sentence-transformers, onnx or openvino.")
     weights: str = option("float32", "float32, int8 (calibrated on training documents) or int8-dynamic (onnx).")

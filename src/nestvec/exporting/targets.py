@@ -108,17 +108,7 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
 
 
 def calibration_texts(chosen: Selection) -> list[str]:
-    """Draw some training documents, always the same: nothing that is tested is calibrated on.
-
-    Args:
-        chosen: what is delivered.
-
-    Returns:
-        At most `TEXTS` of them.
-
-    Raises:
-        InputError: the run has none.
-    """
+    """At most `TEXTS` training documents, always the same and none that is tested; raises InputError without any."""
     path = chosen.run.folder.path("records")
     texts = sorted(set(chosen.run.read_records(["document"], [("split", "==", "train")])["document"].to_pylist()))
     if not texts:

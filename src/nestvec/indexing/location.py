@@ -22,15 +22,10 @@ _ALIASES = {"faiss": EMBEDDED, "postgres": "postgresql://", "pgvector": "postgre
 
 @dataclass(frozen=True)
 class StoreLocation:
-    """A store, and the index's name in it.
+    """A store, and the index's name in it."""
 
-    Attributes:
-        store: `embedded`, or the URL of a PostgreSQL database.
-        name: of the index in a database.
-    """
-
-    store: str
-    name: str
+    store: str  # `embedded`, or the URL of a PostgreSQL database
+    name: str  # of the index in a database
 
     @classmethod
     def of(cls, folder: RunFolder, store: str, name: str | None) -> StoreLocation:
@@ -73,19 +68,7 @@ def location_file(folder: RunFolder) -> Path:
 
 
 def find_location(folder: RunFolder, store: str | None = None, name: str | None = None) -> StoreLocation:
-    """Find where a run's index was built.
-
-    Args:
-        folder: of the run.
-        store: a name or a URL; None takes the one that was built last.
-        name: of the index in a database; None takes the one that was built last.
-
-    Returns:
-        The location.
-
-    Raises:
-        InputError: no index was built, or the file that says where is damaged.
-    """
+    """Where a run's index was built; None takes what was built last. Raises InputError where nothing was built."""
     path = location_file(folder)
     if not path.is_file():
         raise InputError("there is no index", "`nestvec index` first", file=path.parent)

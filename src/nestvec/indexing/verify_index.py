@@ -24,21 +24,13 @@ _QUERIES = 64  # asked at a time
 
 @dataclass(frozen=True)
 class Verified:
-    """What a store finds, beside what was measured.
+    """What a store finds, beside what was measured."""
 
-    Attributes:
-        point: what was measured, such as `mnr.48.int8`.
-        queries: of the test split.
-        found: recall@10 of the store.
-        measured: the surface's.
-        same: share of the queries whose first ten documents are the very ones that were measured, in order.
-    """
-
-    point: str
-    queries: int
-    found: float
-    measured: float
-    same: float
+    point: str  # what was measured, such as `mnr.48.int8`
+    queries: int  # of the test split
+    found: float  # recall@10 of the store
+    measured: float  # the surface's
+    same: float  # share of the queries whose first ten documents are the very ones that were measured, in order
 
     @property
     def holds(self) -> bool:

@@ -39,13 +39,9 @@ _NARROW = 0.25  # share of the range of grades within which 95 % of these dips m
 
 @dataclass(frozen=True)
 class Check:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        facts: what `check.json` holds.
-    """
-
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # what `check.json` holds
 
     @property
     def warnings(self) -> list[str]:

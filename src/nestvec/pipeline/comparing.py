@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.evaluation.significance import (
-    LEVEL,
-    Bootstrap,
-    count_outcomes,
-    effect_size,
-    holm,
-    randomisation_test,
-)
+from nestvec.evaluation.significance import LEVEL, Bootstrap, count_outcomes, effect_size, holm, randomisation_test
 from nestvec.files import write_json
 from nestvec.pipeline.comparable_runs import agree_on_texts, refuse_another_task, refuse_unmeasured
 from nestvec.point import Point
@@ -79,33 +72,19 @@ class ComparedPoint:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Two runs compared.
+    """Two runs compared."""
 
-    Attributes:
-        a: the first run's folder.
-        b: the second's.
-        metric: what is compared.
-        queries: test queries that both asked.
-        rows: what was compared, Holm-corrected together; what the runs recommend comes first.
-        documents: how many both searched.
-        seed: of the draws.
-        resamples: of the bootstrap and of the paired test.
-        ships: whether the first run recommends something, and the second.
-        only_a: systems that only the first measured.
-        only_b: systems that only the second measured.
-    """
-
-    a: str
-    b: str
+    a: str  # the first run's folder
+    b: str  # the second's
     metric: str
-    queries: int
-    rows: tuple[ComparedPoint, ...]
-    documents: int
-    seed: int
-    resamples: int
-    ships: tuple[bool, bool]
-    only_a: tuple[str, ...] = ()
-    only_b: tuple[str, ...] = ()
+    queries: int  # test queries that both asked
+    rows: tuple[ComparedPoint, ...]  # Holm-corrected together; what the runs recommend comes first
+    documents: int  # that both searched
+    seed: int  # of the draws
+    resamples: int  # of the bootstrap and of the paired test
+    ships: tuple[bool, bool]  # whether the first run recommends something, and the second
+    only_a: tuple[str, ...] = ()  # systems that only the first measured
+    only_b: tuple[str, ...] = ()  # systems that only the second measured
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -61,29 +61,18 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A finished reproduction.
+    """A finished reproduction."""
 
-    Attributes:
-        folder: where it is; the two runs are folders in it.
-        facts: what `reproduce.json` holds.
-    """
-
-    folder: Path
-    facts: dict[str, Any]
+    folder: Path  # where it is; the two runs are folders in it
+    facts: dict[str, Any]  # what `reproduce.json` holds
 
 
 class Recipe(TypedDict, total=False):
-    """What a reproduction may do in another way than the original.
+    """What a reproduction may do in another way than the original."""
 
-    Attributes:
-        epochs: passes over the training pairs; the original made 30.
-        max_records: records that the experiment takes; the original took 25,000.
-        compute: `float32` as the original, `bfloat16`, or `auto`.
-    """
-
-    epochs: int
-    max_records: int
-    compute: str
+    epochs: int  # passes over the training pairs; the original made 30
+    max_records: int  # that the experiment takes; the original took 25,000
+    compute: str  # `float32` as the original, `bfloat16`, or `auto`
 
 
 def reproduce(

@@ -31,15 +31,10 @@ _LETTERS = 16_384  # of a pass, roughly: about as many tokens as an encoder take
 
 
 class Encoded(NamedTuple):
-    """Texts as vectors.
+    """Texts as vectors."""
 
-    Attributes:
-        vectors: (n, width) float32.
-        tokens: (n,) int64, how many tokens the model read of each text; 0 where it reads none.
-    """
-
-    vectors: NDArray[np.float32]
-    tokens: NDArray[np.int64]
+    vectors: NDArray[np.float32]  # (n, width)
+    tokens: NDArray[np.int64]  # (n,) how many tokens the model read of each text; 0 where it reads none
 
 
 class Capacity:

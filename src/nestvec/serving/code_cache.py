@@ -34,15 +34,10 @@ _LEAST = 8_192  # documents of a part: fewer are not worth another thread
 
 @dataclass(frozen=True)
 class CodedDocuments:
-    """All documents' codes at one point.
+    """All documents' codes at one point."""
 
-    Attributes:
-        dimension: of the vectors that were coded.
-        searched: the codes, in parts that follow each other; rows are in tie order.
-    """
-
-    dimension: int
-    searched: Parts
+    dimension: int  # of the vectors that were coded
+    searched: Parts  # the codes, in parts that follow each other; rows are in tie order
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32], order: NDArray[np.int64], dimension: int, codec: Codec) -> CodedDocuments:

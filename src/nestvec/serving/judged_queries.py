@@ -20,19 +20,12 @@ _SPLITS = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)] 
 
 @dataclass(frozen=True)
 class QueryJudgements:
-    """A query's judgements, of whatever split.
-
-    Attributes:
-        query_id: the query's.
-        split: the first of `test`, `validation`, `train`, `withheld` and `unused` that it has records in.
-        grades: document id to grade.
-        threshold: a document counts as relevant from this grade on.
-    """
+    """A query's judgements, of whatever split."""
 
     query_id: str
-    split: str
-    grades: Mapping[str, float]
-    threshold: float
+    split: str  # the first of `test`, `validation`, `train`, `withheld` and `unused` that it has records in
+    grades: Mapping[str, float]  # of document ids
+    threshold: float  # a document counts as relevant from this grade on
 
     @property
     def relevant_count(self) -> int:

@@ -47,17 +47,11 @@ _SAFE = {
 
 @dataclass
 class Health:
-    """How a server is.
+    """How a server is."""
 
-    Attributes:
-        phase: `loading`, `ready` or `draining`.
-        connections: that are open.
-        loaded: set when it is loading no more.
-    """
-
-    phase: str = LOADING
-    connections: Sized = field(default_factory=tuple)
-    loaded: asyncio.Event = field(default_factory=asyncio.Event)
+    phase: str = LOADING  # or READY, or DRAINING
+    connections: Sized = field(default_factory=tuple)  # that are open
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is loading no more
 
     def become(self, phase: str) -> None:
         """Enter another phase; call it from within the event loop."""

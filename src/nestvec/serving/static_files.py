@@ -38,17 +38,11 @@ _START = """SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking:
 
 
 class Asset(NamedTuple):
-    """A file as it goes out.
-
-    Attributes:
-        content: all of it.
-        media_type: of it.
-        etag: changes when it does.
-    """
+    """A file as it goes out."""
 
     content: bytes
     media_type: str
-    etag: str
+    etag: str  # changes when the content does
 
     @classmethod
     def from_content(cls, name: str, content: bytes) -> Asset:
