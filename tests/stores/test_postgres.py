@@ -184,7 +184,7 @@ def test_bytes_of_a_vector_are_as_documented(url, vectors):
 def store_row(connection, table, columns, vectors):
     """Load one document by the store's own statements."""
     cursor = connection.cursor()
-    cursor.execute(statements.make_batch(table))
+    cursor.execute(statements.naming(table, statements.MAKE_BATCH))
     with cursor.copy(statements.COPY) as copy:
         copy.write(copy_stream(columns, Batch(["x"], ["x"], vectors, [{}])))
     cursor.execute(statements.merge_batch(table, columns))
@@ -520,7 +520,7 @@ def test_foreign_tables_are_named(url, vectors):
 def test_lost_documents_are_named(url, store, vectors):
     build(store, vectors[:10])
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(statements.drop_table(tables(url, store.name)[0]))
+        connection.execute(statements.naming(tables(url, store.name)[0], statements.DROP))
     with pytest.raises(InputError, match="documents are gone"):
         store.search(vectors[:1], 1)
 

@@ -1,4 +1,4 @@
-"""The surface: what every system at every dimension and precision reaches, with intervals, compared and written down.
+"""The surface: what every system at every dimension and precision reaches, with intervals, and compared.
 
 `ranking.py` makes the rankings that are measured here.
 """
@@ -19,14 +19,12 @@ from nestvec.vectors.topk import tie_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nestvec.evaluation.significance import Interval
     from nestvec.vectors.codecs import Codec
 
-_HAIR = np.float32(1e-12)  # below a score of 0, where a float32's own steps are too fine for some readers
 COMPARED = ("recall@10", "mrr@10", "ndcg@10")
 
 
@@ -156,64 +154,3 @@ def compare_systems(
             family.append({**row, "p": randomisation_test(difference, resamples, rng, topics.texts_of("test"))})
     corrected = holm([entry["p"] for entry in family])
     return [{**entry, "p_holm": p} for entry, p in zip(family, corrected, strict=True)]
-
-
-def write_trec_run(ranking: Ranking, topics: Topics, catalogue: Catalogue, path: Path) -> None:
-    """Write the test split's rankings as a TREC run file.
-
-    Scores keep every bit of a float32, but for ties: tools break them in different ways, so each tied document is
-    written a hair below the one ranked before it, and every tool reads our order.
-
-    Args:
-        ranking: of all topics.
-        topics: the queries.
-        catalogue: the documents.
-        path: where to.
-    """
-    with path.open("w", encoding="utf-8", newline="\n") as stream:
-        for row in np.flatnonzero(topics.splits == "test").tolist():
-            scores = _strictly_falling(ranking.scores[row])
-            for rank, (document, score) in enumerate(zip(ranking.rows[row].tolist(), scores, strict=True), start=1):
-                identifier = catalogue.ids[document]
-                stream.write(f"{topics.ids[row]} Q0 {identifier} {rank} {score:.9g} {ranking.point.name}\n")
-
-
-def _strictly_falling(scores: NDArray[np.float32]) -> list[float]:
-    """Falling scores with each tie lowered by the smallest step that a float32 can show."""
-    written: list[float] = scores.tolist()
-    for rank in range(1, len(written)):
-        if written[rank] >= written[rank - 1]:
-            above = np.float32(written[rank - 1])
-            written[rank] = float(above - max(np.spacing(abs(above)), _HAIR))
-    return written
-
-
-def save_values(values: Values, topics: Topics, path: Path) -> None:
-    """Write every query's value of every metric at every point as Parquet.
-
-    Args:
-        values: per query.
-        topics: the queries.
-        path: where to.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema(
-        [
-            ("split", pa.string()),
-            ("system", pa.string()),
-            ("dimension", pa.int32()),
-            ("precision", pa.string()),
-            ("query_id", pa.string()),
-            ("metric", pa.string()),
-            ("value", pa.float64()),
-        ]
-    )
-    count = len(topics.ids)
-    splits, ids = topics.splits.tolist(), list(topics.ids)
-    with pq.ParquetWriter(path, schema) as writer:
-        for point, metrics in values.items():
-            for name, column in metrics.items():
-                same = [[entry] * count for entry in (point.system, point.dimension, point.precision)]
-                writer.write_table(pa.table([splits, *same, ids, [name] * count, column], schema=schema))

@@ -73,12 +73,13 @@ class TokenReader:
 
     def _tokenise(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
         """Each text's ids and the sentence that each token belongs to."""
-        tokenised = []
-        for first in range(0, len(texts), _AT_ONCE):
-            part = [self.prompt + text for text in texts[first : first + _AT_ONCE]]
-            for encoding in self.tokenizer.encode_batch_fast(part):
-                tokenised.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
-        return tokenised
+        return [
+            (np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8))
+            for first in range(0, len(texts), _AT_ONCE)
+            for encoding in self.tokenizer.encode_batch_fast(
+                [self.prompt + text for text in texts[first : first + _AT_ONCE]]
+            )
+        ]
 
     def _pad_batch(self, tokenised: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
         """The model's inputs for a batch of tokenised texts, filled up to the longest of them."""
@@ -93,15 +94,7 @@ class TokenReader:
 
 
 def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Share out texts to batches.
-
-    Args:
-        lengths: (n,) tokens of each.
-        tokens: the most that a batch has when all are as long as its longest; a single text may have more.
-
-    Yields:
-        Rows of a batch, the longest first; every row once.
-    """
+    """Rows of each batch, the longest text first, from (n,) tokens of each text; a text of more `tokens` goes alone."""
     order = np.argsort(-lengths, kind="stable")
     first = 0
     while first < len(order):
@@ -111,15 +104,7 @@ def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np
 
 
 def prepare_tokenizer(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
-    """A tokenizer that cuts at a limit and leaves padding to us.
-
-    Args:
-        tokenizer: of any settings; changed.
-        limit: tokens that the model reads at most; None cuts nothing.
-
-    Returns:
-        The same one.
-    """
+    """The tokenizer itself, changed to cut at the limit (None cuts nothing) and to leave padding to us."""
     tokenizer.no_padding()
     if limit is None:
         tokenizer.no_truncation()
@@ -129,19 +114,7 @@ def prepare_tokenizer(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
 
 
 def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
-    """Read a fast tokenizer's file.
-
-    Args:
-        path: of tokenizer.json.
-        limit: tokens that the model reads at most; None cuts nothing.
-
-    Returns:
-        The tokenizer, prepared.
-
-    Raises:
-        InputError: it is missing or damaged.
-        MissingExtraError: the tokenizers library is not installed.
-    """
+    """Read tokenizer.json and prepare it, see `prepare_tokenizer`; InputError is raised where it is damaged."""
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -153,16 +126,7 @@ def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
 
 
 def make_reader(model: SentenceTransformer, inputs: Sequence[str], prompt: str) -> TokenReader | None:
-    """A reader for a loaded model.
-
-    Args:
-        model: any sentence-transformers model.
-        inputs: what it wants to be given.
-        prompt: goes before every text.
-
-    Returns:
-        The reader; None for a model that has no fast tokenizer, fills up on the left, or wants other inputs.
-    """
+    """A reader for a loaded model; None for one that has no fast tokenizer, pads on the left, or wants other inputs."""
     from tokenizers import Tokenizer
 
     tokenizer: Any = getattr(model, "tokenizer", None)  # a model of static vectors has the library's bare one

@@ -1,20 +1,26 @@
-"""Tables and TREC files of a run: read back; whatever is missing or damaged is named with its file."""
+"""Tables and TREC files of a run: written, and read back; whatever is missing or damaged is named with its file."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from nestvec.point import Point
 
 EXPECTED = "a file of a finished run"
 _JUDGEMENT, _RANKED = 4, 6  # fields of a line of TREC judgements, and of a TREC run
+_HAIR = np.float32(1e-12)  # below a score of 0, where a float32's own steps are too fine for some readers
 
 
 def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str, object]] | None = None) -> pa.Table:
@@ -41,6 +47,33 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
         return pq.read_table(path, columns=list(columns), filters=filters, partitioning=None)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
+
+
+def write_per_query(
+    path: Path,
+    values: Mapping[Point, Mapping[str, NDArray[np.float64]]],
+    queries: Sequence[str],
+    splits: Sequence[str],
+) -> None:
+    """Write every query's value of every metric at every point as Parquet.
+
+    Args:
+        path: where to.
+        values: point to metric to (q,) values.
+        queries: q ids.
+        splits: q names.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = ("split", "system", "dimension", "precision", "query_id", "metric")
+    schema = pa.schema({name: pa.string() for name in names} | {"dimension": pa.int32(), "value": pa.float64()})
+    with pq.ParquetWriter(path, schema) as writer:
+        for point, metrics in values.items():
+            for name, column in metrics.items():
+                same = [[entry] * len(queries) for entry in (point.system, point.dimension, point.precision)]
+                columns = [splits, *same, queries, [name] * len(queries), column]
+                writer.write_table(pa.table(columns, schema=schema))
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
@@ -79,6 +112,37 @@ def read_ranking(path: Path, queries: Collection[str] | None = None) -> dict[str
         if queries is None or query in queries:
             ranks[query].append((int(rank), document))
     return {query: [document for _, document in sorted(ranked)] for query, ranked in ranks.items()}
+
+
+def write_ranking(
+    path: Path, name: str, queries: Iterable[str], documents: Iterable[Sequence[str]], scores: NDArray[np.float32]
+) -> None:
+    """Write a TREC run file.
+
+    Scores keep every bit of a float32, but for ties: tools break them in different ways, so each tied document is
+    written a hair below the one ranked before it, and every tool reads our order.
+
+    Args:
+        path: where to.
+        name: of what ranks.
+        queries: q ids.
+        documents: for each query the ids of its k documents, best first.
+        scores: (q, k) float32.
+    """
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        for query, ranked, row in zip(queries, documents, scores, strict=True):
+            for rank, (document, score) in enumerate(zip(ranked, _strictly_falling(row), strict=True), start=1):
+                stream.write(f"{query} Q0 {document} {rank} {score:.9g} {name}\n")
+
+
+def _strictly_falling(scores: NDArray[np.float32]) -> list[float]:
+    """Falling scores with each tie lowered by the smallest step that a float32 can show."""
+    written: list[float] = scores.tolist()
+    for rank in range(1, len(written)):
+        if written[rank] >= written[rank - 1]:
+            above = np.float32(written[rank - 1])
+            written[rank] = float(above - max(np.spacing(abs(above)), _HAIR))
+    return written
 
 
 def _read_fields(path: Path, count: int) -> Iterator[list[str]]:

@@ -31,23 +31,14 @@ _LETTERS = 16_384  # of a pass, roughly: about as many tokens as an encoder take
 
 
 class Encoded(NamedTuple):
-    """Texts as vectors.
+    """Texts as vectors."""
 
-    Attributes:
-        vectors: (n, width) float32.
-        tokens: (n,) int64, how many tokens the model read of each text; 0 where it reads none.
-    """
-
-    vectors: NDArray[np.float32]
-    tokens: NDArray[np.int64]
+    vectors: NDArray[np.float32]  # (n, width)
+    tokens: NDArray[np.int64]  # (n,) how many tokens the model read of each text; 0 where it reads none
 
 
 class Capacity:
-    """Counts the texts that wait or are worked on, and turns requests away when there are too many.
-
-    Args:
-        most: texts at once; a single request always fits in when nobody else is there.
-    """
+    """Counts texts that wait or are worked on; turns requests away beyond `most`, but never a lone one."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -55,17 +46,7 @@ class Capacity:
 
     @contextmanager
     def reserve(self, texts: int) -> Iterator[None]:
-        """Keep room for so many texts while the block runs.
-
-        Args:
-            texts: how many.
-
-        Yields:
-            Nothing.
-
-        Raises:
-            Failure: 429, there is no room.
-        """
+        """Keep room for so many texts while the block runs; raises a Failure, 429, where there is none."""
         if self.reserved and self.reserved + texts > self._most:
             raise too_busy()
         self.reserved += texts
@@ -135,14 +116,7 @@ class Batcher:
         self._some = asyncio.Event()
 
     async def encode(self, texts: Sequence[str]) -> Encoded:
-        """Encode texts, together with those of other requests; texts of a client that left are dropped.
-
-        Args:
-            texts: n, at least one.
-
-        Returns:
-            Their vectors, in the order of the texts.
-        """
+        """Encode one or more texts, together with those of other requests; texts of a client that left are dropped."""
         job = _Job(texts, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         self._some.set()

@@ -34,15 +34,10 @@ _LEAST = 8_192  # documents of a part: fewer are not worth another thread
 
 @dataclass(frozen=True)
 class CodedDocuments:
-    """All documents' codes at one point.
+    """All documents' codes at one point."""
 
-    Attributes:
-        dimension: of the vectors that were coded.
-        searched: the codes, in parts that follow each other; rows are in tie order.
-    """
-
-    dimension: int
-    searched: Parts
+    dimension: int  # of the vectors that were coded
+    searched: Parts  # the codes, in parts that follow each other; rows are in tie order
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32], order: NDArray[np.int64], dimension: int, codec: Codec) -> CodedDocuments:
@@ -125,14 +120,7 @@ class CodeCache:
         return len(self._cache)
 
     def get(self, point: Point) -> CodedDocuments:
-        """The documents' codes of a point, made if they are not held.
-
-        Args:
-            point: one with vectors, as it was measured.
-
-        Returns:
-            The coded documents, which may still be searched when they are not held any more.
-        """
+        """The documents' codes of a measured point, which may be searched when they are not held any more."""
         return self._get(point)
 
     def _code_documents(self, point: Point) -> CodedDocuments:

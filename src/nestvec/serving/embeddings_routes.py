@@ -97,14 +97,7 @@ class ModelList(BaseModel):
 
 
 def embeddings_router(work: WorkQueue) -> APIRouter:
-    """Make the routes.
-
-    Args:
-        work: encodes.
-
-    Returns:
-        To be included in an application.
-    """
+    """Make the routes, for which `work` encodes."""
     router, started = APIRouter(tags=["embeddings"], route_class=JsonRoute), int(time.time())
 
     @router.post("/v1/embeddings", responses={200: {"model": EmbeddingsAnswer}, **_FAILURES})

@@ -99,14 +99,7 @@ def unavailable(why: str) -> Failure:
 
 
 def describe_failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the failures of a route, for the description of the API.
-
-    Args:
-        statuses: of `_KINDS`.
-
-    Returns:
-        What FastAPI takes as `responses`.
-    """
+    """Describe the failures of a route, of these statuses, as FastAPI takes them as `responses`."""
     responses: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         kind, code, said = _KINDS[status]
@@ -124,11 +117,7 @@ def describe_failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Have an application answer every failure in this form.
-
-    Args:
-        app: the application.
-    """
+    """Have an application answer every failure in this form."""
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(Exception, _answer_fault)

@@ -31,17 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loading:
-    """Who is told how loading goes.
+    """Who is told how loading goes."""
 
-    Attributes:
-        say: what is being loaded, line by line.
-        ready: that all is.
-        failed: why it ended before.
-    """
-
-    say: Callable[[str], None]
-    ready: Callable[[], None]
-    failed: Callable[[BaseException], None]
+    say: Callable[[str], None]  # what is being loaded, line by line
+    ready: Callable[[], None]  # that all is
+    failed: Callable[[BaseException], None]  # why it ended before
 
 
 class Standing(BaseModel):
@@ -50,23 +44,8 @@ class Standing(BaseModel):
     status: Literal["alive", "ready"]
 
 
-def create_app(
-    service: Service,
-    options: ServingOptions,
-    health: Health,
-    loading: Loading,
-) -> Guard:
-    """Build the application of a run: all routes, with loading begun when it starts.
-
-    Args:
-        service: the run, opened and not loaded.
-        options: the limits.
-        health: is kept up to date.
-        loading: who is told of it.
-
-    Returns:
-        An ASGI application.
-    """
+def create_app(service: Service, options: ServingOptions, health: Health, loading: Loading) -> Guard:
+    """Build the ASGI application of a run: all routes; it begins to load when it starts, and tells `loading`."""
     meters = Meters()
     work = WorkQueue(service, options, meters)
 

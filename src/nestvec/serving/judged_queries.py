@@ -20,19 +20,12 @@ _SPLITS = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)] 
 
 @dataclass(frozen=True)
 class QueryJudgements:
-    """A query's judgements, of whatever split.
-
-    Attributes:
-        query_id: the query's.
-        split: the first of `test`, `validation`, `train`, `withheld` and `unused` that it has records in.
-        grades: document id to grade.
-        threshold: a document counts as relevant from this grade on.
-    """
+    """A query's judgements, of whatever split."""
 
     query_id: str
-    split: str
-    grades: Mapping[str, float]
-    threshold: float
+    split: str  # the first of `test`, `validation`, `train`, `withheld` and `unused` that it has records in
+    grades: Mapping[str, float]  # of document ids
+    threshold: float  # a document counts as relevant from this grade on
 
     @property
     def relevant_count(self) -> int:
@@ -46,14 +39,7 @@ class QueryJudgements:
 
 
 class JudgedQueries:
-    """A run's records, by query.
-
-    Args:
-        run: the run.
-
-    Raises:
-        InputError: a file is missing or damaged.
-    """
+    """A run's records, by query; raises InputError where a file is missing or damaged."""
 
     def __init__(self, run: Run) -> None:
         self.grades = run.grades
@@ -82,17 +68,7 @@ class JudgedQueries:
 
 
 def find_query_rows(run: Run) -> dict[str, int]:
-    """Find the rows of the measured queries' vectors by the queries' texts.
-
-    Args:
-        run: the run.
-
-    Returns:
-        Text to row; of one asked several times, the first on test.
-
-    Raises:
-        InputError: a file is missing or damaged.
-    """
+    """Text of each measured query to the row of its vector; of one asked several times, the first on test."""
     texts, splits = run.queries.texts, run.queries.splits
     rows = sorted(range(len(texts)), key=lambda row: (splits[row] == PARTS[TEST], -row))  # what comes later counts
     return {texts[row]: row for row in rows}

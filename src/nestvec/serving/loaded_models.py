@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nestvec.models.encoder import Encoder
+    from nestvec.models.base_encoder import Encoder
     from nestvec.models.find import ModelFolder
 
 

@@ -18,27 +18,6 @@ _ANYWHERE = ("0.0.0.0", "::", "")  # bound to, to be reached from everywhere
 class ServingOptions:
     """Where a server listens, whom it answers, and how much it takes on.
 
-    Attributes:
-        host: the address to bind.
-        port: 0 takes any free one.
-        api_key: what clients must show; None asks for nothing.
-        cors: origins whose pages may call the API, such as `https://shop.example`; `*` is every one.
-        store: of the index, as for `open_index`; None takes the one that was built last.
-        name: of the index in a database; None takes the one that was built last.
-        backend: what runs the models: `torch`, `onnx`, `openvino`, or `auto`.
-        compute: the number format of the models: `float32`, `bfloat16`, or `auto`.
-        batch: texts that go through a model together, at most.
-        wait: seconds that a first text waits for others to join it.
-        queue: texts that may wait or be worked on before newcomers are turned away.
-        connections: open at once before newcomers are turned away.
-        max_body: bytes of a request.
-        inputs: texts of one request for vectors.
-        queries: of one search.
-        letters: of one text.
-        header_seconds: that a client may take to send a request's head.
-        body_seconds: that it may take for the body.
-        drain_seconds: that requests have to end when the server is to stop.
-
     Raises:
         InputError: a value lies outside its range; the message names the option.
     """
@@ -56,9 +35,9 @@ class ServingOptions:
     queue: int = option(4096, "Texts that may wait before others are turned away.", panel=LIMITS)
     connections: int = option(900, "Connections open at once.", panel=LIMITS)
     max_body: int = option(8 * 2**20, "Bytes of a request's body.", panel=LIMITS)
-    inputs: int = 2048
-    queries: int = 256
-    letters: int = 65_536
+    inputs: int = 2048  # texts of one request for vectors
+    queries: int = 256  # of one search
+    letters: int = 65_536  # of one text
     header_seconds: float = option(10, "Seconds for a request's head.", panel=LIMITS)
     body_seconds: float = option(30, "Seconds for a request's body.", panel=LIMITS)
     drain_seconds: float = option(30, "Seconds to answer what was asked before the server stops.", panel=LIMITS)

@@ -35,22 +35,11 @@ class Meters:
         self._queue = Gauge("nestvec_queue_texts", "Texts and queries that wait or are worked on.", registry=own)
 
     def watch_queue(self, length: Callable[[], int]) -> None:
-        """Ask for the queue's length whenever somebody looks.
-
-        Args:
-            length: tells it.
-        """
+        """Ask for the queue's length whenever somebody looks."""
         self._queue.set_function(length)
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count a request.
-
-        Args:
-            route: the path's pattern, never what a client made up.
-            method: the HTTP method, never what a client made up.
-            status: of the answer.
-            seconds: it took.
-        """
+        """Count an answer; route and method are the application's words, never what a client made up."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 

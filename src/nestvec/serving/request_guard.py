@@ -47,17 +47,11 @@ _SAFE = {
 
 @dataclass
 class Health:
-    """How a server is.
+    """How a server is."""
 
-    Attributes:
-        phase: `loading`, `ready` or `draining`.
-        connections: that are open.
-        loaded: set when it is loading no more.
-    """
-
-    phase: str = LOADING
-    connections: Sized = field(default_factory=tuple)
-    loaded: asyncio.Event = field(default_factory=asyncio.Event)
+    phase: str = LOADING  # or READY, or DRAINING
+    connections: Sized = field(default_factory=tuple)  # that are open
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is loading no more
 
     def become(self, phase: str) -> None:
         """Enter another phase; call it from within the event loop."""
@@ -193,14 +187,7 @@ class _Body:
         self._bytes, self._more = 0, True
 
     async def receive(self) -> Message:
-        """Of ASGI.
-
-        Returns:
-            The next message.
-
-        Raises:
-            Failure: 408 or 413.
-        """
+        """Of ASGI; raises a Failure, 408 or 413."""
         if not self._more:  # all is here; what may still come is that the client leaves
             return await self._receive()
         self._until = self._until or asyncio.get_running_loop().time() + self._options.body_seconds
@@ -233,7 +220,6 @@ def _too_large(options: ServingOptions) -> Failure:
 
 
 def _host_name(host: str) -> str:
-    """The name in a Host header, without the port."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()

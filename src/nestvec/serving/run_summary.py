@@ -22,18 +22,7 @@ def point_to_json(point: Point) -> dict[str, Any]:
 
 
 def summarise_run(run: Run, judged: Container[str]) -> dict[str, Any]:
-    """Gather what is shown of a run, but for what is served of it.
-
-    Args:
-        run: the run.
-        judged: texts of queries; the examples are of these.
-
-    Returns:
-        JSON values: what was decided, the surface on test, and the queries that changed most.
-
-    Raises:
-        InputError: a file of the run is missing or damaged.
-    """
+    """JSON values of a run: the decision, the surface on test, and the judged queries that changed most."""
     content = read_content(run)
     recommendation, results, grades = run.recommendation, run.results, run.grades
     return {

@@ -112,14 +112,7 @@ class _Target:
 
 
 def searching_router(work: WorkQueue) -> APIRouter:
-    """Make the routes.
-
-    Args:
-        work: encodes and searches.
-
-    Returns:
-        To be included in an application.
-    """
+    """Make the routes, for which `work` encodes and searches."""
     router = APIRouter(tags=["search"], route_class=JsonRoute)
     failures = describe_failures(401, 408, 413, 415, 421, 422, 429, 500, 503)
 

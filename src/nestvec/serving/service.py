@@ -100,22 +100,7 @@ class Service:
         name: str | None = None,
         codes: int = CODES,
     ) -> Service:
-        """Read and check a run; no model is loaded yet.
-
-        Args:
-            run: the folder of a finished run.
-            backend: as for `open_encoder`.
-            compute: as for `open_encoder`.
-            store: as for `open_index`; None takes the index that was built last, if there is one.
-            name: as for `open_index`.
-            codes: bytes of documents' codes that are held at most.
-
-        Returns:
-            The service, to be closed.
-
-        Raises:
-            InputError: it is no finished run, or a file in it is missing or damaged.
-        """
+        """Read and check a run; no model is loaded yet. Raises InputError where a file in it is missing or damaged."""
         opened = load_run(run)
         index = open_index(opened, store, name) if store or is_built(run) else None
         try:
@@ -126,23 +111,12 @@ class Service:
             raise
 
     def load(self, say: Callable[[str], None] = lambda _: None) -> None:
-        """Load every system's model; the service can be asked then.
-
-        Args:
-            say: is told what is being loaded.
-
-        Raises:
-            InputError: a model cannot be loaded.
-        """
+        """Load every system's model, telling `say` of each; the service can be asked then."""
         folders = {name: files.model for name, files in self._dense.items()}
         self._models = LoadedModels(folders, self._backend, self._compute, say)
 
     def warm_up(self) -> None:
-        """Make what whoever asks first would wait for: the default point's codes, what the page shows, BM25.
-
-        Raises:
-            InputError: a file of the run is damaged.
-        """
+        """Make what whoever asks first would wait for: the default point's codes, what the page shows, BM25."""
         if self.default.system != BM25:
             self._code_cache.get(self.default)
         self._summary()
@@ -163,19 +137,7 @@ class Service:
     def find_point(
         self, system: str | None = None, dimension: int | None = None, precision: str | None = None
     ) -> Point:
-        """Find a measured point by what is named of it; see `choose_point`.
-
-        Args:
-            system: one of `systems`.
-            dimension: one of those measured.
-            precision: one of those measured.
-
-        Returns:
-            The point.
-
-        Raises:
-            UnknownPointError: it was not measured.
-        """
+        """Find a measured point by what is named of it, as `choose_point`; raises UnknownPointError."""
         measured = [point for points in self.run.systems.values() for point in points]
         return choose_point(
             measured, self.default, system=system, dimension=dimension, precision=precision, file=self.run.root
@@ -187,17 +149,7 @@ class Service:
         return self._loaded_models.parallel
 
     def width(self, system: str) -> int:
-        """The full width of a system's vectors.
-
-        Args:
-            system: one with vectors.
-
-        Returns:
-            1 or more.
-
-        Raises:
-            UnknownPointError: there is no such system, or it has no vectors.
-        """
+        """The full width of a system's vectors; raises UnknownPointError where there is no such system with vectors."""
         if system not in self._dense:
             systems = f"one of {', '.join(self._dense)}"
             raise UnknownPointError("system", "has no such system with vectors", systems, file=self.run.root)
@@ -283,7 +235,6 @@ class Service:
             self.index.close()
 
     def _describe_index(self) -> dict[str, Any] | None:
-        """What the index serves, and how many documents are in it."""
         if self.index is None:
             return None
         return {**point_to_json(self.index.selection.point), "documents": self.indexed_documents}

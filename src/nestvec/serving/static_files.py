@@ -38,17 +38,11 @@ _START = """SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking:
 
 
 class Asset(NamedTuple):
-    """A file as it goes out.
-
-    Attributes:
-        content: all of it.
-        media_type: of it.
-        etag: changes when it does.
-    """
+    """A file as it goes out."""
 
     content: bytes
     media_type: str
-    etag: str
+    etag: str  # changes when the content does
 
     @classmethod
     def from_content(cls, name: str, content: bytes) -> Asset:
@@ -64,11 +58,7 @@ class Asset(NamedTuple):
 
 
 def assets_router() -> APIRouter:
-    """Make the routes of the page and of the API's description.
-
-    Returns:
-        To be included in an application.
-    """
+    """Make the routes of the page and of the API's description."""
     page = _read_assets(files("nestvec.serving") / "page")
     docs = _read_assets(files("fastapi_swagger") / "resources")
     docs["start.js"] = Asset.from_content("start.js", _START.encode())
@@ -101,7 +91,6 @@ def _read_assets(folder: Traversable) -> dict[str, Asset]:
 
 
 def _answer_asset(asset: Asset | None, request: Request) -> Response:
-    """Answer with a file; 404 where there is none."""
     if asset is None:
         raise Failure(404, "there is no such file")
     return asset.to_response(request)

@@ -65,13 +65,7 @@ class TimedConnection(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """A server of one application.
-
-    Args:
-        app: the application.
-        options: the limits.
-        health: told of connections, and that the end has begun.
-    """
+    """A server of one application; `health` is told of connections, and that the end has begun."""
 
     def __init__(self, app: ASGIApp, options: ServingOptions, health: Health) -> None:
         config = uvicorn.Config(

@@ -99,58 +99,25 @@ class WorkQueue:
         return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
 
     def width(self, system: str, field: str) -> int:
-        """The full width of a system's vectors.
-
-        Args:
-            system: its name.
-            field: that holds the name, for the message.
-
-        Returns:
-            1 or more.
-
-        Raises:
-            Failure: 422, there is no such system, or it makes no vectors.
-        """
+        """The full width of a system's vectors; raises a Failure, 422, that blames the field where it has none."""
         try:
             return self.service.width(system)
         except UnknownPointError as error:
             raise Failure(422, error.message, field) from error
 
     def find_point(self, system: str | None, dimension: int | None, precision: str | None) -> Point:
-        """Find a point that was measured.
-
-        Args:
-            system: as for `Service.find_point`.
-            dimension: as for `Service.find_point`.
-            precision: as for `Service.find_point`.
-
-        Returns:
-            The point.
-
-        Raises:
-            Failure: 422, there is no such point.
-        """
+        """Find a point that was measured, as `Service.find_point`; raises a Failure, 422, where there is none."""
         try:
             return self.service.find_point(system, dimension, precision)
         except UnknownPointError as error:
             raise Failure(422, error.message, error.field) from error
 
     def refuse_long(self, field: str, texts: Sequence[str]) -> None:
-        """Raise where a text is too long.
-
-        Args:
-            field: that holds them, for the message.
-            texts: any.
-
-        Raises:
-            Failure: 413.
-        """
+        """Raise a Failure, 413, that blames the field where one of the texts is too long."""
         if any(len(text) > self.options.letters for text in texts):
             raise Failure(413, f"at most {self.options.letters:,} letters a text", field)
 
     def _make_encoder(self, system: str) -> Callable[[list[str]], Encoded]:
-        """Make what encodes the texts of a pass."""
-
         def encode(texts: list[str]) -> Encoded:
             token_counts = np.zeros(len(texts), dtype=np.int64)
             return Encoded(self.service.encode(system, texts, token_counts), token_counts)
@@ -159,18 +126,7 @@ class WorkQueue:
 
 
 async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
-    """Wait for work, and drop it when the client leaves.
-
-    Args:
-        request: whose body was read.
-        work: a coroutine or a future.
-
-    Returns:
-        Its result.
-
-    Raises:
-        Failure: the client left.
-    """
+    """Wait for work and give its result; when the client leaves, drop it and raise a Failure."""
     task = asyncio.ensure_future(work)
     watching = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
@@ -186,6 +142,5 @@ async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
 
 
 async def _wait_for_disconnect(request: Request) -> None:
-    """Return when the client leaves."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -8,9 +8,8 @@ Every search is exact, with the evaluation's rule for ties, so what comes out is
 
 from __future__ import annotations
 
-import fcntl
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.files import read_json, remove, replacing, write_json
+from nestvec.files import locked, read_json, remove, replacing, write_json
 from nestvec.models.compute import count_processors
 from nestvec.stores.exact import filter_generation
 from nestvec.stores.generation import Generation
@@ -65,17 +64,9 @@ class EmbeddedStore:
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
         """Put up an index in place of the one that is there; see `Store`."""
-        with self._write_lock():
-            numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
-            name = f"{max(numbers, default=0) + 1:06d}"
-            with replacing(self._folder / name) as temporary:
-                generation = Generation.create_empty(temporary, about, codecs)
-                try:
-                    for batch in _gather_segments(batches):
-                        _add_batch(generation, batch)
-                finally:
-                    generation.close()
-            self._switch_to(name, about)
+        with self._write_lock(), self._new_generation(about, codecs) as generation:
+            for batch in _gather_segments(batches):
+                _add_batch(generation, batch)
 
     def upsert(self, batches: Iterable[Batch]) -> None:
         """Add documents, and replace those whose id is there; see `Store`."""
@@ -96,18 +87,14 @@ class EmbeddedStore:
     ) -> list[list[Hit]]:
         """The best documents of each query; always exact, see `Store`."""
         del exact
-        with self._lock:
-            return self._search_generation(self._current_generation(), queries, k, where)
-
-    def _search_generation(
-        self, generation: Generation, queries: NDArray[np.float32], k: int, where: Sequence[Condition]
-    ) -> list[list[Hit]]:
-        """Search a generation that nobody closes meanwhile."""
-        if queries.shape[1] != generation.about.full_dimension:
-            problem = f"the query has {queries.shape[1]} dimensions"
-            raise InputError(problem, f"{generation.about.full_dimension}, as the index was built", file=self._folder)
-        view = filter_generation(generation, where)
-        return [view.find_hits(query, k, self._pool) for query in queries]
+        with self._lock:  # nobody closes the generation meanwhile
+            generation = self._current_generation()
+            width = generation.about.full_dimension
+            if queries.shape[1] != width:
+                problem = f"the query has {queries.shape[1]} dimensions"
+                raise InputError(problem, f"{width}, as the index was built", file=self._folder)
+            view = filter_generation(generation, where)
+            return [view.find_hits(query, k, self._pool) for query in queries]
 
     def __len__(self) -> int:
         """How many documents there are."""
@@ -125,7 +112,6 @@ class EmbeddedStore:
         self._generation = self._name = None
 
     def _current_generation(self) -> Generation:
-        """The generation that is served now."""
         self._open_current()
         if self._generation is None:
             raise InputError("holds no index", "what `nestvec index` made", file=self._folder)
@@ -137,23 +123,28 @@ class EmbeddedStore:
         if not path.is_file():
             return
         with self._lock:
-            self._serve(read_json(path), path)
+            state = read_json(path)
+            name = state.get("generation") if isinstance(state, dict) else None
+            if not isinstance(name, str) or not name.isdecimal():
+                raise InputError("is damaged: it names no generation", "what `nestvec index` made", file=path)
+            if self._generation is not None and name == self._name:
+                self._generation.refresh()
+                return
+            opened = Generation(self._folder / name, About.from_json(state, path))
+            if self._generation is not None:
+                self._generation.close()
+            self._generation, self._name = opened, name
 
-    def _serve(self, state: object, path: Path) -> None:
-        """Serve the generation that a state names; the path is for messages."""
-        name = state.get("generation") if isinstance(state, dict) else None
-        if not isinstance(state, dict) or not isinstance(name, str) or not name.isdecimal():
-            raise InputError("is damaged: it names no generation", "what `nestvec index` made", file=path)
-        if self._generation is not None and name == self._name:
-            self._generation.refresh()
-            return
-        opened = Generation(self._folder / name, About.from_json(state, path))
-        if self._generation is not None:
-            self._generation.close()
-        self._generation, self._name = opened, name
-
-    def _switch_to(self, name: str, about: About) -> None:
-        """Serve another generation, and remove what is not served."""
+    @contextmanager
+    def _new_generation(self, about: About, codecs: Sequence[Codec]) -> Iterator[Generation]:
+        """An empty generation, to be served in place of the one that is there when the block ends well."""
+        numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
+        name = f"{max(numbers, default=0) + 1:06d}"
+        with (
+            replacing(self._folder / name) as temporary,
+            closing(Generation.create_empty(temporary, about, codecs)) as generation,
+        ):
+            yield generation
         write_json(self._folder / CURRENT, {**about.to_json(), "generation": name})
         self._open_current()
         for path in self._folder.iterdir():
@@ -162,33 +153,23 @@ class EmbeddedStore:
 
     def _merge_segments(self, old: Generation) -> None:
         """Write all documents into a new generation: few large segments, and no rows that are gone."""
-        name = f"{int(self._name or 0) + 1:06d}"
-        with replacing(self._folder / name) as temporary:
-            merged = Generation.create_empty(temporary, old.about, old.codecs)
-            try:
-                rows = np.flatnonzero(old.live_rows())
-                for first in range(0, len(rows), _SEGMENT):
-                    chosen = rows[first : first + _SEGMENT]
-                    documents = sorted(old.documents_at(chosen), key=lambda document: document.row)
-                    merged.add_documents(
-                        [document.id for document in documents],
-                        [document.text for document in documents],
-                        [document.fields for document in documents],
-                        [old.codes_at(stage, chosen) for stage in range(len(old.codecs))],
-                    )
-            finally:
-                merged.close()
-        self._switch_to(name, old.about)
+        rows = np.flatnonzero(old.live_rows())
+        with self._new_generation(old.about, old.codecs) as merged:
+            for first in range(0, len(rows), _SEGMENT):
+                chosen = rows[first : first + _SEGMENT]
+                documents = sorted(old.documents_at(chosen), key=lambda document: document.row)
+                merged.add_documents(
+                    [document.id for document in documents],
+                    [document.text for document in documents],
+                    [document.fields for document in documents],
+                    [old.codes_at(stage, chosen) for stage in range(len(old.codecs))],
+                )
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
         """Let one process write at a time; remove what killed writers left."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError("is being written by another process", "one at a time", file=self._folder) from error
+        with locked(self._folder):
             for stale in self._folder.rglob(".*.tmp"):
                 remove(stale)
             yield
@@ -214,10 +195,8 @@ def _gather_segments(batches: Iterable[Batch]) -> Iterator[Batch]:
 
 
 def _merge_batches(batches: Sequence[Batch]) -> Batch:
-    """Several batches as one."""
     ids = [identifier for batch in batches for identifier in batch.ids]
-    last = {identifier: row for row, identifier in enumerate(ids)}
-    rows = [row for row, identifier in enumerate(ids) if last[identifier] == row]
+    rows = sorted({identifier: row for row, identifier in enumerate(ids)}.values())
     texts = [text for batch in batches for text in batch.texts]
     fields = [entries for batch in batches for entries in batch.fields]
     vectors = np.concatenate([batch.vectors for batch in batches])

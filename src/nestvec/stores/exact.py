@@ -125,29 +125,19 @@ class View:
     live: NDArray[np.bool_]
 
     def find_hits(self, query: NDArray[np.float32], k: int, pool: Executor) -> list[Hit]:
-        """The best documents of a query.
-
-        Args:
-            query: (full dimension,) float32, of unit length.
-            k: how many.
-            pool: searches the parts.
-
-        Returns:
-            At most k, best first.
-        """
+        """The k best documents of a (full dimension,) float32 query of unit length, best first."""
         about = self.generation.about
         two = len(about.stages) > 1
         wanted = max(k, about.shortlist) if two else k
-        ranked = self._rank_documents(*self._rank_first_stage(query, wanted, pool), wanted)
+        asked = prefix(query[None], about.stages[0].dimension)[0]
+        rows, scores = self.parts.find_best(
+            asked, wanted, lambda rows: self._rank_by_stage(0, query, rows[self.live[rows]]), pool
+        )
+        ranked = self._rank_documents(rows, scores, wanted)
         if two:
             rows = np.array([document.row for document, _ in ranked], dtype=np.int64)
             ranked = self._rank_documents(*self._rank_by_stage(1, query, rows), k)
         return [Hit(document.id, score, document.text, document.fields) for document, score in ranked]
-
-    def _rank_first_stage(self, query: NDArray[np.float32], k: int, pool: Executor) -> ScoredRows:
-        """Rows and exact scores of documents among which the k best are, with all that tie with the last of them."""
-        asked = prefix(query[None], self.generation.about.stages[0].dimension)[0]
-        return self.parts.find_best(asked, k, lambda rows: self._rank_by_stage(0, query, rows[self.live[rows]]), pool)
 
     def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64]) -> ScoredRows:
         """(r,) rows by their exact scores at a stage, highest first."""
@@ -167,15 +157,7 @@ class View:
 
 
 def filter_generation(generation: Generation, where: Sequence[Condition]) -> View:
-    """Search only the documents of a generation that fulfil conditions.
-
-    Args:
-        generation: an open one.
-        where: all must hold; none leaves all.
-
-    Returns:
-        The rows that may be found, with the codes to search.
-    """
+    """Search only the documents of an open generation that fulfil all conditions; none leaves all."""
     live = generation.live_rows()
     parts = [Part(segment.scans[0], segment.first) for segment in generation.segments]
     if where:

@@ -108,16 +108,7 @@ class Generation:
 
     @classmethod
     def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec]) -> Generation:
-        """Begin one in a folder that does not exist yet.
-
-        Args:
-            folder: where.
-            about: what it is to serve.
-            codecs: one for each stage.
-
-        Returns:
-            The generation, open and empty.
-        """
+        """Begin one in a folder that does not exist yet, with a codec for each stage; it stays open."""
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         with _sqlite_errors(folder / DOCUMENTS), closing(sqlite3.connect(folder / DOCUMENTS)) as base:
@@ -158,19 +149,12 @@ class Generation:
 
     def add_documents(
         self,
-        ids: Sequence[str],
+        ids: Sequence[str],  # n, each once
         texts: Sequence[str],
         fields: Sequence[Mapping[str, Value]],
-        codes: Sequence[NDArray[np.generic]],
+        codes: Sequence[NDArray[np.generic]],  # (n, …) for each stage
     ) -> None:
-        """Add documents as one segment; earlier ones with the same ids are gone. All of it happens, or nothing.
-
-        Args:
-            ids: n, each once.
-            texts: n.
-            fields: n mappings.
-            codes: (n, …) for each stage.
-        """
+        """Add documents as one segment; earlier ones with the same ids are gone. All of it happens, or nothing."""
         if not ids:
             return
         first, checks = self.row_count, {}
@@ -178,7 +162,7 @@ class Generation:
             path = self._segment_path(first, stage.name)
             with replacing(path) as temporary:
                 Scan.of(codec, coded).save(temporary)
-                checks[stage.name] = file_checksum(temporary)
+                checks[stage.name] = _file_checksum(temporary)
         rows = range(first, first + len(ids))
         typed = [
             (name, row, value if isinstance(value, str) else None, None if isinstance(value, str) else float(value))
@@ -242,7 +226,6 @@ class Generation:
         return sum(path.stat().st_size for path in self.folder.iterdir())
 
     def _segment_path(self, first: int, stage: str) -> Path:
-        """Where a segment's codes of one stage lie."""
         return self.folder / f"{first:012d}.{stage}.faiss"
 
     def _open_segment(self, first: int, row_count: int, checks: Mapping[str, str]) -> Segment:
@@ -252,7 +235,7 @@ class Generation:
             path = self._segment_path(first, stage.name)
             if not path.is_file():
                 raise InputError("is missing", _EXPECTED, file=path)
-            if file_checksum(path) != checks.get(stage.name):
+            if _file_checksum(path) != checks.get(stage.name):
                 raise InputError("is damaged or another index's: its checksum is another", _EXPECTED, file=path)
             scans.append(Scan.open(codec, path))
         return Segment(first, row_count, tuple(scans))
@@ -281,7 +264,6 @@ class Generation:
                 raise
 
     def _translated_errors(self) -> AbstractContextManager[None]:
-        """Raise SQLite's errors as nestvec's."""
         return _sqlite_errors(self.folder / DOCUMENTS)
 
 
@@ -298,20 +280,11 @@ def _sqlite_errors(path: Path) -> Iterator[None]:
         raise InputError(f"is damaged ({error})", _EXPECTED, file=path) from error
 
 
-def file_checksum(path: Path) -> str:
-    """A checksum of a file's size and of pages spread over it: a swapped or shortened file shows, at any size at once.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its size, and a CRC-32 in hex.
-    """
-    size = path.stat().st_size
-    offsets = np.unique(np.linspace(0, max(0, size - _PAGE), _PAGES).astype(np.int64)).tolist()
-    checksum = 0
+def _file_checksum(path: Path) -> str:
+    """A file's size, and a CRC-32 of pages spread over it: a swapped or shortened file shows, at any size at once."""
+    size, checksum = path.stat().st_size, 0
     with path.open("rb") as stream:
-        for offset in offsets:
+        for offset in np.unique(np.linspace(0, max(0, size - _PAGE), _PAGES).astype(np.int64)).tolist():
             stream.seek(offset)
             checksum = zlib.crc32(stream.read(_PAGE), checksum)
     return f"{size}:{checksum:08x}"

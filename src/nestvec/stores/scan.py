@@ -37,14 +37,7 @@ _LONGEST = 2.0  # more than a decoded vector of unit length ever has
 
 
 def load_faiss() -> Any:  # noqa: ANN401 - it has no types
-    """The faiss library.
-
-    Returns:
-        The module.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
+    """The faiss library; MissingExtraError where it is not installed."""
     try:
         import faiss as library
     except ImportError as error:
@@ -70,15 +63,7 @@ class Scan:
 
     @classmethod
     def of(cls, codec: Codec, codes: NDArray[np.generic]) -> Scan:
-        """Codes in memory.
-
-        Args:
-            codec: what made them.
-            codes: (n, …) codes.
-
-        Returns:
-            A scan over a copy of them.
-        """
+        """A scan over a copy of (n, …) codes in memory."""
         form = _form_of(codec)
         index = form.make_index(codec)
         stored = np.ascontiguousarray(codes).view(np.uint8).reshape(len(codes), -1)
@@ -88,18 +73,7 @@ class Scan:
 
     @classmethod
     def open(cls, codec: Codec, path: Path) -> Scan:
-        """Codes in a file that `save` wrote, mapped and not read.
-
-        Args:
-            codec: what made them.
-            path: the file.
-
-        Returns:
-            A scan over the file.
-
-        Raises:
-            RuntimeError: faiss cannot read it.
-        """
+        """A scan over a file that `save` wrote, mapped and not read; RuntimeError where faiss cannot read it."""
         return cls(codec, load_faiss().read_index(str(path), load_faiss().IO_FLAG_MMAP_IFC))
 
     def save(self, path: Path) -> None:
@@ -129,15 +103,7 @@ class Scan:
         return (stored ^ self._form.moved if self._form.moved else stored).view(self._form.number)
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The k documents with the highest rough scores.
-
-        Args:
-            queries: (q, d) float32.
-            k: at least 1; at most n are returned.
-
-        Returns:
-            (q, min(k, n)) rough scores, falling, and rows.
-        """
+        """(q, min(k, n)) rough scores, falling, and rows of the documents nearest to (q, d) queries; k at least 1."""
         k = min(k, len(self))
         if not k:
             return np.zeros((len(queries), 0), dtype=np.float32), np.zeros((len(queries), 0), dtype=np.int64)
@@ -146,19 +112,7 @@ class Scan:
 
 
 def score_bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
-    """The highest score that a document can have whose rough one is at most `rough`.
-
-    Args:
-        codec: what made the codes.
-        query: (d,) float32.
-        rough: the lowest rough score among the candidates.
-
-    Returns:
-        The bound, with room for what float32 rounds.
-
-    Raises:
-        TypeError: `_FORMS` has no row for the codec's class.
-    """
+    """The highest score of a document whose rough score for a (d,) query is at most `rough`, rounding included."""
     rounded = 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query)) * _LONGEST
     return rough + _form_of(codec).excess(codec, query, rough) + rounded
 
@@ -183,7 +137,6 @@ class _Form:
 
 
 def _form_of(codec: Codec) -> _Form:
-    """How faiss holds a codec's codes."""
     form = _FORMS.get(type(codec))
     if form is None:
         name = type(codec).__name__

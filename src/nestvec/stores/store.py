@@ -67,18 +67,7 @@ class About:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], place: object) -> About:
-        """Read what `to_json` gave.
-
-        Args:
-            values: the object.
-            place: where it was found, for messages.
-
-        Returns:
-            The same `About`.
-
-        Raises:
-            InputError: it is of a newer form, or damaged.
-        """
+        """Read what `to_json` gave; the place is for the message where it is damaged or of a newer form."""
         schema = values.get("schema")
         if not isinstance(schema, int) or schema > SCHEMA:
             raise InputError(f"was made by a newer nestvec (schema {schema})", f"schema {SCHEMA} or less", file=place)
@@ -151,17 +140,7 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read a condition as typed.
-
-        Args:
-            text: a field's name, a sign, and a value; the name has none of the signs' letters.
-
-        Returns:
-            The condition.
-
-        Raises:
-            InputError: it has no sign or no name.
-        """
+        """Read a condition as typed: a field's name, which has none of the signs' letters, a sign, and a value."""
         match = re.fullmatch(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)  # linear in any text's length
         if not match or not match[1].strip():
             raise InputError(f"--where holds {text!r}", "a field, one of = != < <= > >=, and a value")
@@ -206,14 +185,7 @@ class Store(Protocol):
         """Add documents, and replace those whose id is there; each batch is there whole or not at all."""
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents; ids that are not there are passed over.
-
-        Args:
-            ids: any number.
-
-        Returns:
-            How many were there.
-        """
+        """Remove documents, and say how many were there; ids that are not there are passed over."""
 
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False

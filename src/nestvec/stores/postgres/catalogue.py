@@ -41,19 +41,7 @@ class Entry:
 
 
 def find_entry(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> Entry | None:
-    """Find an index's entry.
-
-    Args:
-        connection: to read it by.
-        name: the index's.
-        place: for messages.
-
-    Returns:
-        The entry, if there is one.
-
-    Raises:
-        InputError: it is damaged, of a newer nestvec, or the table is another's.
-    """
+    """The entry of an index, if there is one; InputError where it is damaged, newer, or the table is another's."""
     row = _read_row(connection, name, place)
     if row is None:
         return None
@@ -92,7 +80,6 @@ def _read_row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place:
 
 
 def _parse_codecs(about: About, stored: bytes, place: str) -> tuple[Codec, ...]:
-    """The codecs, in the order of stages."""
     with tempfile.TemporaryDirectory(prefix="nestvec-") as folder:
         path = Path(folder) / _FILE
         path.write_bytes(stored)

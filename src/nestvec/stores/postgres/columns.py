@@ -181,14 +181,7 @@ class Columns:
         return IndexTarget(column, form, "halfvec_cosine_ops", "<=>")
 
     def format_query(self, query: NDArray[np.float32]) -> str:
-        """A query as the approximate index is asked.
-
-        Args:
-            query: (full dimension,) float32.
-
-        Returns:
-            A number list, or the signs as bits.
-        """
+        """A (full dimension,) query as the approximate index is asked: a number list, or the signs as bits."""
         first, codec = self.about.stages[0], self.codecs[0]
         cut = prefix(query[None], first.dimension)
         if _searched_by_signs(first):
@@ -196,11 +189,7 @@ class Columns:
         return f"[{','.join(map(str, cut[0].tolist()))}]"
 
     def check_width(self) -> None:
-        """Refuse what pgvector's index cannot take.
-
-        Raises:
-            InputError: there are too many numbers.
-        """
+        """Refuse more numbers than pgvector's index can take."""
         first = self.about.stages[0]
         if not _searched_by_signs(first) and first.dimension > WIDEST:
             raise InputError(f"{first.dimension} numbers are too many for an index of pgvector", f"at most {WIDEST}")
@@ -215,13 +204,11 @@ class Columns:
         return name if self.shares_embedding or stage == len(self.about.stages) - 1 else _FIRST + name
 
     def _types_of(self, stage: int) -> dict[str, str]:
-        """Names and types of the columns that are made for a stage."""
         types = _column_types(self.about.stages[stage], searched=stage == 0)
         return {self._column_name(stage, name): form for name, form in types.items()}
 
 
 def _kept(stage: VectorFormat) -> _Kept:
-    """How a stage's codes are kept."""
     if stage.precision not in _KEPT:
         raise TypeError(
             f"PostgreSQL has no columns for codes of {stage.precision}; "
@@ -231,7 +218,6 @@ def _kept(stage: VectorFormat) -> _Kept:
 
 
 def _searched_by_signs(stage: VectorFormat) -> bool:
-    """Whether the stage is looked for by its signs."""
     return _kept(stage).signs and stage.dimension >= _FEWEST
 
 

@@ -54,7 +54,6 @@ def format_number(value: float) -> str:
 
 
 def _format_value(value: Value) -> str:
-    """A field's value as JSON."""
     if isinstance(value, str):
         return json.dumps(escape_text(value), ensure_ascii=False)
     if not math.isfinite(value):
@@ -63,18 +62,7 @@ def _format_value(value: Value) -> str:
 
 
 def copy_stream(columns: Columns, batch: Batch) -> bytes:
-    """A batch as the stream of a binary COPY: id, text, fields and the vector's columns.
-
-    Args:
-        columns: of the table.
-        batch: of an id that is there twice, only the last is taken.
-
-    Returns:
-        The whole stream, its start and end included.
-
-    Raises:
-        InputError: a text is no Unicode, or a field is not a finite number.
-    """
+    """A batch as the whole stream of a binary COPY: id, text, fields, the vector's columns; of an id, the last row."""
     last = sorted({identifier: row for row, identifier in enumerate(batch.ids)}.values())
     count = (3 + len(columns.types)).to_bytes(2, "big")
     parts = [b"PGCOPY\n\xff\r\n\x00" + bytes(8)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,15 +95,8 @@ class Finder:
         """The best `wanted` of what the approximate index finds."""
         text = _nearest_statement(self.table, self.columns, self._candidate_count(wanted), request.where)
         conditions = statements.condition_values(request.where)
-        ranked: list[ScoredIds] = []
-        for first in range(0, len(request.queries), _TOGETHER):
-            part = request.queries[first : first + _TOGETHER]
-            cursors = [self._execute(text, [*conditions, self.columns.format_query(query)]) for query in part]
-            ranked += [
-                self._score_rows(query[None], cursor.fetchall(), 0)[:wanted]
-                for query, cursor in zip(part, cursors, strict=True)
-            ]
-        return ranked
+        values = ([*conditions, self.columns.format_query(query)] for query in request.queries)
+        return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values)]
 
     def _find_all(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
         """The best `wanted` of all documents, which all queries share a pass over."""
@@ -126,7 +120,6 @@ class Finder:
         self._execute(statements.DONE)
 
     def _candidate_count(self, wanted: int) -> int:
-        """How many documents the approximate index is asked for."""
         return wanted * _SIGNS_MORE if self.columns.by_signs else wanted + _MORE
 
     # The second stage, and the texts
@@ -134,15 +127,18 @@ class Finder:
     def _rerank_shortlists(self, queries: NDArray[np.float32], shortlists: Sequence[ScoredIds]) -> list[ScoredIds]:
         """The shortlists, ranked by the second stage's codes."""
         text = statements.select_ids(self.table, self.columns.needed_columns(1))
-        reranked: list[ScoredIds] = []
-        for first in range(0, len(shortlists), _TOGETHER):
-            part = range(first, min(first + _TOGETHER, len(shortlists)))
-            cursors = [self._execute(text, [[identifier for _, identifier in shortlists[row]]]) for row in part]
-            reranked += [
-                self._score_rows(queries[row][None], cursor.fetchall(), 1)
-                for row, cursor in zip(part, cursors, strict=True)
-            ]
-        return reranked
+        values = ([[identifier for _, identifier in shortlist]] for shortlist in shortlists)
+        return list(self._score_answers(1, queries, text, values))
+
+    def _score_answers(
+        self, stage: int, queries: NDArray[np.float32], text: statements.Text, values: Iterator[Sequence[object]]
+    ) -> Iterator[ScoredIds]:
+        """Score what a statement answers with each query's values; some are on their way at a time."""
+        for first in range(0, len(queries), _TOGETHER):
+            part = queries[first : first + _TOGETHER]
+            cursors = [self._execute(text, row) for row in islice(values, len(part))]
+            for query, cursor in zip(part, cursors, strict=True):
+                yield self._score_rows(query[None], cursor.fetchall(), stage)
 
     def _score_rows(self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int) -> ScoredIds:
         """Documents by a stage's codes, best first, of equal scores the greater id first."""
@@ -151,11 +147,10 @@ class Finder:
         rows.sort(reverse=True, key=lambda row: str(row[0]))
         codes = self.columns.parse_codes(stage, [row[1:] for row in rows])
         cut = prefix(query, self.columns.about.stages[stage].dimension)
-        places, scores = rerank(cut, codes, _all_rows(len(rows)), self.columns.codecs[stage].decode)
+        places, scores = rerank(cut, codes, np.arange(len(rows))[None], self.columns.codecs[stage].decode)
         return [(score, rows[row][0]) for row, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)]
 
     def _read_hits(self, ranked: Sequence[ScoredIds]) -> list[list[Hit]]:
-        """Read the texts and fields of ranked documents."""
         ids = sorted({identifier for scored in ranked for _, identifier in scored})
         rows = self._execute(statements.select_ids(self.table, ["text", "fields"]), [ids]).fetchall()
         documents = {identifier: (unescape_text(text), unescape_fields(fields)) for identifier, text, fields in rows}
@@ -189,11 +184,6 @@ class Finder:
             if not self._connection.closed:
                 self._connection.rollback()
             raise
-
-
-def _all_rows(count: int) -> NDArray[np.int64]:
-    """(1, count) rows of one query."""
-    return np.arange(count, dtype=np.int64)[None]
 
 
 @lru_cache(maxsize=64)

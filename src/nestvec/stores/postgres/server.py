@@ -25,17 +25,7 @@ _SESSION = (
 
 
 def redact_url(url: str) -> str:
-    """The URL as it may be shown.
-
-    Args:
-        url: as typed, or `name=value` pairs.
-
-    Returns:
-        A URL without a password.
-
-    Raises:
-        InputError: it cannot be read, or a sign in the password has cut it at the wrong place.
-    """
+    """A URL, or `name=value` pairs, as a URL without the password; InputError where it cannot be read."""
     try:
         parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(url).items()}
     except psycopg.ProgrammingError:  # whose message quotes the URL
@@ -49,17 +39,7 @@ def redact_url(url: str) -> str:
 
 
 def open_connection(url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """A connection that begins a transaction only where it is told to.
-
-    Args:
-        url: as typed.
-
-    Returns:
-        The connection.
-
-    Raises:
-        InputError: no server answers, or it does not let us in.
-    """
+    """A connection that begins a transaction only where it is told to; InputError where no server lets us in."""
     wait = conninfo.conninfo_to_dict(url).get("connect_timeout") or _WAIT
     try:
         connection = psycopg.connect(url, autocommit=True, client_encoding="UTF8", connect_timeout=wait)
@@ -91,15 +71,7 @@ def translated_errors(place: str) -> Iterator[None]:
 
 
 def require_pgvector(connection: psycopg.Connection[tuple[Any, ...]], place: str) -> None:
-    """Put up pgvector where it is not, and see that it is new enough.
-
-    Args:
-        connection: in a transaction.
-        place: for messages.
-
-    Raises:
-        InputError: the server has none, too old a one, or may not be changed by this role.
-    """
+    """Put up pgvector where it is not, in a transaction; InputError where there is none, too old a one, or no right."""
     wanted = f"pgvector {'.'.join(map(str, _EXTENSION))} or newer"
     version = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
     if connection.execute(version).fetchone() is None:

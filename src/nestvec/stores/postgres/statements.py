@@ -1,4 +1,7 @@
-"""What is said to PostgreSQL: names are quoted by psycopg, values are parameters."""
+"""What is said to PostgreSQL: names are quoted by psycopg, values are parameters.
+
+What else goes into a statement is of `Columns`: fixed words and whole numbers, no user's text.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,24 @@ LOCAL = sql.SQL("SELECT set_config(%s, %s, true)")
 COMMIT = sql.SQL("COMMIT")
 DONE = sql.SQL("CLOSE nestvec_all")
 BEGIN = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+COPY = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(_BATCH)
+EMPTY = sql.SQL("TRUNCATE {}").format(_BATCH)
+TABLE_SIZE = sql.SQL("SELECT pg_table_size(%s::regclass)")
+_INDEXES = "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index WHERE indrelid = %s::regclass AND "
+IDS_SIZE = sql.SQL(_INDEXES + "indisprimary")
+VECTORS_SIZE = sql.SQL(_INDEXES + "NOT indisprimary")
+
+# Of one name, which `naming` fills in
+COUNT = "SELECT count(*) FROM {}"
+DELETE = "DELETE FROM {} WHERE id = ANY(%s)"
+DROP = "DROP TABLE IF EXISTS {}"
+LOCK = "SELECT {}(%s)"  # by one of PostgreSQL's functions
+MAKE_BATCH = "CREATE TEMP TABLE IF NOT EXISTS nestvec_batch (LIKE {}) ON COMMIT DROP"
+
+
+def naming(name: str, statement: LiteralString) -> sql.Composed:
+    """A statement with the name of a table or function in it."""
+    return sql.SQL(statement).format(sql.Identifier(name))
 
 
 def lock_key(name: str) -> int:
@@ -43,7 +64,7 @@ def lock_key(name: str) -> int:
 
 def make_table(table: str, columns: Columns) -> sql.Composed:
     """The documents' table of a new index."""
-    own = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(n), _own_sql(t)) for n, t in columns.types.items()]
+    own = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(n), sql.SQL(t)) for n, t in columns.types.items()]
     fixed = sql.SQL('id text COLLATE "C" PRIMARY KEY, text text NOT NULL, fields jsonb NOT NULL')
     return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(table), sql.SQL(", ").join([fixed, *own]))
 
@@ -57,23 +78,8 @@ def keep_inline(table: str, columns: Columns) -> sql.Composed:
 def make_index(table: str, columns: Columns) -> sql.Composed:
     """The approximate index."""
     target = columns.index_target
-    over = sql.SQL("({}) {}").format(_own_sql(target.expression), _own_sql(target.operators))
+    over = sql.SQL("({}) {}").format(sql.SQL(target.expression), sql.SQL(target.operators))
     return sql.SQL("CREATE INDEX ON {} USING hnsw ({})").format(sql.Identifier(table), over)
-
-
-def drop_table(table: str) -> sql.Composed:
-    """Remove an index' documents."""
-    return sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table))
-
-
-def make_batch(table: str) -> sql.Composed:
-    """A place for documents on their way."""
-    form = "CREATE TEMP TABLE IF NOT EXISTS nestvec_batch (LIKE {}) ON COMMIT DROP"
-    return sql.SQL(form).format(sql.Identifier(table))
-
-
-COPY = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(_BATCH)
-EMPTY = sql.SQL("TRUNCATE {}").format(_BATCH)
 
 
 def merge_batch(table: str, columns: Columns) -> sql.Composed:
@@ -84,34 +90,23 @@ def merge_batch(table: str, columns: Columns) -> sql.Composed:
     names = [sql.Identifier(name) for name in (*_FIXED, *columns.types)]
     new = [sql.SQL("excluded.{}").format(name) for name in names[1:]]
     old = [sql.SQL("held.{}").format(name) for name in names[1:]]
-    comma = sql.SQL(", ")
     changes = [sql.SQL("{} = {}").format(name, value) for name, value in zip(names[1:], new, strict=True)]
+    lists: dict[str, Sequence[sql.Composable]] = {"names": names, "changes": changes, "old": old, "new": new}
     return sql.SQL(
         "INSERT INTO {table} AS held ({names}) SELECT {names} FROM {batch} ORDER BY id ON CONFLICT (id) DO UPDATE "
         "SET {changes} WHERE ({old}) IS DISTINCT FROM ({new})"
     ).format(
-        table=sql.Identifier(table),
-        names=comma.join(names),
-        batch=_BATCH,
-        changes=comma.join(changes),
-        old=comma.join(old),
-        new=comma.join(new),
+        table=sql.Identifier(table), batch=_BATCH, **{name: sql.SQL(", ").join(part) for name, part in lists.items()}
     )
-
-
-def delete_ids(table: str) -> sql.Composed:
-    """Remove documents by a list of ids."""
-    return sql.SQL("DELETE FROM {} WHERE id = ANY(%s)").format(sql.Identifier(table))
 
 
 def select_nearest(table: str, columns: Columns, count: int, where: Sequence[Condition]) -> sql.Composed:
     """Select the ids and first stage's columns that the approximate index finds; the query is the last parameter."""
     target = columns.index_target
-    by = sql.SQL("{} {} %s::{}").format(_own_sql(target.expression), _own_sql(target.sign), _own_sql(target.form))
+    by = sql.SQL("{} {} %s::{}").format(sql.SQL(target.expression), sql.SQL(target.sign), sql.SQL(target.form))
     rows = select_all(table, columns.needed_columns(0), where)
-    return sql.SQL("{} ORDER BY {} LIMIT {}").format(
-        rows, by, sql.Literal(count)
-    )  # a parameter would mislead the planner
+    limit = sql.Literal(count)  # a parameter would mislead the planner
+    return sql.SQL("{} ORDER BY {} LIMIT {}").format(rows, by, limit)
 
 
 def select_all(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
@@ -162,27 +157,6 @@ def _condition_sql(condition: Condition) -> sql.Composed:
 def _select_columns(table: str, names: Sequence[str]) -> sql.Composed:
     wanted = sql.SQL(", ").join([sql.Identifier("id"), *(sql.Identifier(name) for name in names)])
     return sql.SQL("SELECT {} FROM {}").format(wanted, sql.Identifier(table))
-
-
-def _own_sql(text: str) -> sql.SQL:
-    """SQL of our own, made of fixed words and whole numbers: no user's text."""
-    return sql.SQL(text)
-
-
-def count_rows(table: str) -> sql.Composed:
-    """Count the documents."""
-    return sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
-
-
-def take_lock(how: str) -> sql.Composed:
-    """Take an advisory lock by one of PostgreSQL's functions."""
-    return sql.SQL("SELECT {}(%s)").format(sql.Identifier(how))
-
-
-TABLE_SIZE = sql.SQL("SELECT pg_table_size(%s::regclass)")
-_INDEXES = "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index WHERE indrelid = %s::regclass AND "
-IDS_SIZE = sql.SQL(_INDEXES + "indisprimary")
-VECTORS_SIZE = sql.SQL(_INDEXES + "NOT indisprimary")
 
 
 def quote_table(table: str) -> str:

@@ -84,16 +84,7 @@ class PostgresStore:
         return entry.columns.about if entry else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Put up an index in place of the one that is there; see `Store`.
-
-        Args:
-            about: what it is to serve.
-            codecs: fitted, one for each of its stages.
-            batches: the documents.
-
-        Raises:
-            InputError: another process builds this index, or the server lacks what is needed.
-        """
+        """Put up an index in place of the one that is there, unless another process builds it; see `Store`."""
         columns = Columns(about, tuple(codecs))
         columns.check_width()
         with self._one_at_a_time():
@@ -112,7 +103,7 @@ class PostgresStore:
             self._make_index(table, columns)
             catalogue.save_entry(self._connection(), catalogue.Entry(self.name, columns, table))
             if old:
-                self._connection().execute(statements.drop_table(old))
+                self._connection().execute(statements.naming(old, statements.DROP))
         self._finder = None
 
     def upsert(self, batches: Iterable[Batch]) -> None:
@@ -123,36 +114,16 @@ class PostgresStore:
                 self._load_batch(entry.table, entry.columns, batch)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents; see `Store`.
-
-        Args:
-            ids: any number.
-
-        Returns:
-            How many were there.
-        """
+        """Remove documents; see `Store`."""
         with self._one_at_a_time(), self._connection().transaction():
-            statement = statements.delete_ids(self._lock_for_writing().table)
+            statement = statements.naming(self._lock_for_writing().table, statements.DELETE)
             parts = [list(map(escape_text, ids[at : at + _IDS])) for at in range(0, len(ids), _IDS)]
             return sum(self._connection().execute(statement, [part]).rowcount for part in parts)
 
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """The best documents of each query; see `Store`.
-
-        Args:
-            queries: (q, full dimension) float32, rows of unit length.
-            k: at least 1.
-            where: what documents must fulfil, all of it.
-            exact: read all codes rather than ask the approximate index.
-
-        Returns:
-            q lists of at most k, best first.
-
-        Raises:
-            InputError: nothing was built yet, or the queries are of another width.
-        """
+        """The best documents of each query; see `Store`."""
 
         def find(finder: Finder) -> list[list[Hit]]:
             self._check_width(finder.columns.about, queries)
@@ -164,7 +135,7 @@ class PostgresStore:
         """How many documents there are."""
         if self.about is None:
             return 0
-        return self._use_finder(lambda finder: self._read_number(statements.count_rows(finder.table)))
+        return self._use_finder(lambda finder: self._read_number(statements.naming(finder.table, statements.COUNT)))
 
     def size(self) -> int:
         """Bytes on disk: the table with its indexes."""
@@ -202,12 +173,10 @@ class PostgresStore:
                 return work(self._finder)
 
     def _make_finder(self) -> Finder:
-        """A finder for the index as it is now."""
         entry = self._require_entry()
         return Finder(self._connection(), entry.table, entry.columns)
 
     def _require_entry(self) -> catalogue.Entry:
-        """The index's entry in the catalogue; refuses an index that is not there."""
         entry = catalogue.find_entry(self._connection(), self.name, self._place)
         if entry is None:
             raise InputError("there is no such index", "one that was built", file=self._place)
@@ -230,16 +199,15 @@ class PostgresStore:
     def _take_lock(self, how: str) -> None:
         """Keep builders apart from each other and from writers until the transaction ends."""
         self._set_local("lock_timeout", _PATIENCE)
-        self._connection().execute(statements.take_lock(how), [statements.lock_key(self.name)])
+        self._connection().execute(statements.naming(how, statements.LOCK), [statements.lock_key(self.name)])
         self._connection().execute("SET LOCAL lock_timeout TO DEFAULT")
 
     def _load_batch(self, table: str, columns: Columns, batch: Batch) -> None:
-        """Put a batch into the table."""
         if not len(batch.ids):
             return
         self._check_width(columns.about, batch.vectors)
         cursor = self._connection().cursor()
-        cursor.execute(statements.make_batch(table))
+        cursor.execute(statements.naming(table, statements.MAKE_BATCH))
         with cursor.copy(statements.COPY) as copy:
             copy.write(copy_stream(columns, batch))
         cursor.execute(statements.merge_batch(table, columns))
@@ -247,7 +215,7 @@ class PostgresStore:
 
     def _make_index(self, table: str, columns: Columns) -> None:
         """Build the approximate index, in memory if the server can."""
-        count, connection = self._read_number(statements.count_rows(table)), self._connection()
+        count, connection = self._read_number(statements.naming(table, statements.COUNT)), self._connection()
         graph = count * (_GRAPH + 4 * columns.about.stages[0].dimension) // 1024
         allowed = self._read_number("SELECT setting::bigint FROM pg_settings WHERE name = 'maintenance_work_mem'")
         self._set_local("maintenance_work_mem", f"{max(allowed, min(graph, _MEMORY))}kB")
@@ -259,7 +227,6 @@ class PostgresStore:
             connection.execute(statements.make_index(table, columns))
 
     def _check_width(self, about: About, vectors: NDArray[np.float32]) -> None:
-        """Refuse vectors of another width."""
         if vectors.shape[1] != about.full_dimension:
             problem = f"holds vectors of {about.full_dimension} numbers, not of {vectors.shape[1]}"
             raise InputError(problem, f"those of system {about.system!r}", file=self._place)
@@ -283,6 +250,5 @@ class PostgresStore:
         self._connection().execute(statements.LOCAL, [name, value])
 
     def _read_number(self, text: statements.Text | str, values: Sequence[object] = ()) -> int:
-        """The one number that a statement gives."""
         row = self._connection().execute(text, values).fetchone()
         return int(row[0]) if row else 0
