@@ -185,7 +185,7 @@ def _settle_weights(
 
 
 def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
-    """Which step's state of a training to keep: the last, unless the best after step 0 is clearly better; both have checkpoints."""
+    """The step whose state is kept, of those with a checkpoint: the last, unless the best after 0 is clearly better."""
     reached = {int(point["step"]): point for point in curve if point["step"]}
     if last not in reached:
         return last
