@@ -73,13 +73,12 @@ class TokenReader:
 
     def _tokenise(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
         """Each text's ids and the sentence that each token belongs to."""
-        return [
-            (np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8))
-            for first in range(0, len(texts), _AT_ONCE)
-            for encoding in self.tokenizer.encode_batch_fast(
-                [self.prompt + text for text in texts[first : first + _AT_ONCE]]
-            )
-        ]
+        tokenised = []
+        for first in range(0, len(texts), _AT_ONCE):
+            part = [self.prompt + text for text in texts[first : first + _AT_ONCE]]
+            for encoding in self.tokenizer.encode_batch_fast(part):
+                tokenised.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
+        return tokenised
 
     def _pad_batch(self, tokenised: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
         """The model's inputs for a batch of tokenised texts, filled up to the longest of them."""
@@ -94,7 +93,10 @@ class TokenReader:
 
 
 def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Rows of each batch, the longest text first, from (n,) tokens of each text; a text of more `tokens` goes alone."""
+    """Rows of each batch, the longest text first, every row once; `lengths`, (n,), are the texts' tokens.
+
+    A batch has `tokens` at most when all are as long as its longest; a single text may have more.
+    """
     order = np.argsort(-lengths, kind="stable")
     first = 0
     while first < len(order):
