@@ -17,14 +17,7 @@ MOST = 12  # validations of a training that are all put into words
 
 
 def describe_figures(content: Content) -> dict[str, str]:
-    """Put every figure of a run's page into words.
-
-    Args:
-        content: the facts.
-
-    Returns:
-        Figure name to its alternative text.
-    """
+    """Put every figure of a run's page into words: figure name to its alternative text."""
     full = content.before.precision
     recall, mrr = _describe_lines(content, "recall@10"), _describe_lines(content, "mrr@10")
     maps = {figure: describe_heat_map(system, content) for system, figure in figure_names(content).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
@@ -54,19 +55,13 @@ class Content:
     @property
     def full_width(self) -> tuple[Row, ...]:
         """Test rows of each system's own full width and precision, of BM25, and of both fused: no trade-off."""
-        full = [self.widest(name) for name in self.systems]
-        return (*(row for row in full if row is not None), *self.made(HYBRID))
+        widest = [next(rows) for _, rows in groupby(self.split(TEST), key=lambda row: row.system)]
+        return (*(row for row in widest if row.precision in (None, self.before.precision)), *self.made(HYBRID))
 
     @property
     def uneven(self) -> bool:
         """Whether the systems' full widths differ."""
         return len({row.dimension for row in self.full_width if row.dimension}) > 1
-
-    def widest(self, system: str) -> Row | None:
-        """A system's test row at its greatest width and full precision; None where that was not measured."""
-        rows = [row for row in self.split(TEST) if row.system == system]
-        row = max(rows, key=lambda row: (row.dimension or 0, row.bytes_per_vector or 0), default=None)
-        return row if row is None or row.precision in (None, self.before.precision) else None
 
     def made(self, kind: str) -> tuple[Row, ...]:
         """Test rows that are made of others in one way, as the results list them."""
@@ -78,7 +73,7 @@ class Content:
         found: list[tuple[str, str, Row]] = []
         for row in self.made(TWO_STAGE):
             origin, _, code = row.system.rpartition("-via-")
-            alone = self.cell(origin, row.dimension or 0, row.precision or "")
+            alone = self.cell(origin, row.dimension, row.precision)
             found.append((origin, code.replace("-", " ", 1), row))
             if alone and not any(other.name == alone.name for _, _, other in found):
                 found.append((origin, "", alone))
@@ -96,14 +91,13 @@ class Content:
         compared = {entry.metric for entry in self.run.results.comparisons}
         return self.run.recommendation.metric if self.run.recommendation.metric in compared else METRICS[0]
 
-    def cell(self, system: str, dimension: int, precision: str) -> Row | None:
-        """A system's test row at a dimension and precision."""
+    def cell(self, system: str, dimension: int | None, precision: str | None = None) -> Row | None:
+        """A system's test row at a dimension and precision (None: the full one)."""
         return next((row for row in self.line(system, precision) if row.dimension == dimension), None)
 
     def measured(self, system: str) -> tuple[int, ...]:
         """A system's dimensions on test, wide before narrow."""
-        found = {row.dimension for row in self.split(TEST) if row.system == system and row.dimension}
-        return tuple(sorted(found, reverse=True))
+        return tuple(dict.fromkeys(row.dimension for row in self.split(TEST) if row.system == system and row.dimension))
 
     @property
     def lexical(self) -> Row | None:
@@ -118,9 +112,7 @@ class Content:
 
     def at(self, system: str, width: int) -> Row | None:
         """A system's test row at a dimension and full precision; BM25 is the same at any."""
-        if system == BM25:
-            return self.lexical
-        return next((row for row in self.line(system) if row.dimension == width), None)
+        return self.lexical if system == BM25 else self.cell(system, width)
 
     def line(self, system: str, precision: str | None = None) -> tuple[Row, ...]:
         """A system's test rows at one precision (None: the full one), from the narrowest to the widest."""
@@ -132,14 +124,12 @@ class Content:
         """The plain rows of one split, systems in order, wide before narrow, exact before coded."""
         order = {name: place for place, name in enumerate(self.systems)}
         rows = [row for row in self.run.results.surface if (row.split, row.kind) == (split, PLAIN)]
-        return tuple(
-            sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), -(row.bytes_per_vector or 0)))
-        )
+        return tuple(sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), -row.bytes)))
 
     def kept(self, row: Row, metric: str) -> float | None:
         """The metric as a share of the same system's at its greatest width and precision, on the row's split."""
         own = [other for other in self.run.results.surface if (other.system, other.split) == (row.system, row.split)]
-        full = max(own, key=lambda other: (other.dimension or 0, other.bytes_per_vector or 0)).metrics[metric].value
+        full = max(own, key=lambda other: (other.dimension or 0, other.bytes)).metrics[metric].value
         return row.metrics[metric].value / full if full else None
 
     def compared(self, a: Point, b: Point, metric: str) -> Comparison | None:

@@ -16,12 +16,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsh
 
 
 def write_tables(content: Content, directory: Path) -> None:
-    """Write surface.csv, frontier.csv, comparisons.csv and steps.csv.
-
-    Args:
-        content: the facts.
-        directory: where to; made if it is missing.
-    """
+    """Write surface.csv, frontier.csv, comparisons.csv and steps.csv to a folder, made if it is missing."""
     directory.mkdir(parents=True, exist_ok=True)
     tables = {
         "surface": [row.flat for row in content.run.results.surface],
