@@ -229,7 +229,6 @@ DAMAGED = [
 ]
 
 
-@pytest.mark.parametrize("name", DAMAGED)
 def cut_short(path):
     """The rest of it is another file, since the copy may share its content with the original."""
     start = path.read_bytes()[:90]
@@ -237,6 +236,7 @@ def cut_short(path):
     path.write_bytes(start)
 
 
+@pytest.mark.parametrize("name", DAMAGED)
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), cut_short])
 def test_a_file_that_is_missing_or_cut_short_is_named(shop, tmp_path, name, damage):
     run = copied(shop, tmp_path)
