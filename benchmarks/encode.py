@@ -209,8 +209,8 @@ def kills(options: argparse.Namespace) -> dict[str, Any]:
 def _encoding(source: Path, out: Path) -> subprocess.Popen[bytes]:
     """A process that encodes, in a group of its own."""
     code = (
-        "import sys; from pathlib import Path; from nestvec import encoding; "
-        "encoding.encode(sys.argv[1], sys.argv[2], Path(sys.argv[3]), precision='int8', dimension=48, shard=20)"
+        "import sys; from pathlib import Path; from nestvec.encoding.encode_file import encode; "
+        "encode(sys.argv[1], sys.argv[2], Path(sys.argv[3]), precision='int8', dimension=48, shard=20)"
     )
     return subprocess.Popen([sys.executable, "-c", code, DEFAULT_MODEL, str(source), str(out)], start_new_session=True)
 

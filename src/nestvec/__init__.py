@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nestvec.encoding.embeddings_file import read_encoded
     from nestvec.encoding.encode_file import Encoded, encode
     from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
     from nestvec.exporting.export_model import Exported, export
@@ -53,6 +54,7 @@ __all__ = [
     "export",
     "load_run",
     "open_index",
+    "read_encoded",
     "reproduce",
     "run",
     "search",
@@ -61,6 +63,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "encoding.embeddings_file": ("read_encoded",),
     "encoding.encode_file": ("Encoded", "encode"),
     "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
     "exporting.export_model": ("Exported", "export"),

@@ -26,17 +26,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, the quota, the 
 
 @contextmanager
 def explain_full_disk(path: Path) -> Iterator[None]:
-    """Give one message when the disk, the quota or the largest file size is reached.
-
-    Args:
-        path: what the block writes.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        NestvecError: the block's writing failed for one of these reasons.
-    """
+    """Raise NestvecError where the block's writing of `path` fails on the disk, the quota or the largest file size."""
     try:
         yield
     except OSError as error:
@@ -97,17 +87,7 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - anything JSON 
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - anything JSON can hold
-    """Read a JSON file of a run.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its content.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
+    """What a JSON file of a run holds; InputError if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -32,19 +32,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """What a callback is told.
+    """What a callback is told."""
 
-    Attributes:
-        label: of the step, such as `train mnr`; empty for a message between steps.
-        done: units of the step that are done; 0 when it begins.
-        total: units that the step has; 0 for a message.
-        message: a fact found on the way, such as how many records were read; None for a step's progress.
-    """
-
-    label: str
-    done: int
-    total: int
-    message: str | None = None
+    label: str  # of the step, such as `train mnr`; empty for a message between steps
+    done: int  # units of the step that are done; 0 when it begins
+    total: int  # units that the step has; 0 for a message
+    message: str | None = None  # a fact found on the way, such as how many records were read
 
 
 @runtime_checkable
@@ -75,11 +68,7 @@ class Silent:
 
 
 class CallbackReporter(Silent):
-    """Calls a function of the user's with every line and every advance.
-
-    Args:
-        callback: is called from the working thread; what it raises stops the work.
-    """
+    """Calls a function of the user's with every line and every advance; what it raises stops the work."""
 
     def __init__(self, callback: Callable[[ProgressEvent], None]) -> None:
         self._callback = callback
@@ -105,11 +94,7 @@ class CallbackReporter(Silent):
 
 
 class LineReporter(Silent):
-    """Prints lines where no bar can be drawn: a step's begin, its end, and every 30 seconds how far it is.
-
-    Args:
-        console: where to print.
-    """
+    """Prints lines where no bar can be drawn: a step's begin, its end, and every 30 seconds how far it is."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -150,11 +135,7 @@ class LineReporter(Silent):
 
 
 class BarReporter(Silent):
-    """Draws a bar with the time left for each step, and prints lines above it.
-
-    Args:
-        console: where to draw.
-    """
+    """Draws a bar with the time left for each step, and prints lines above it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -215,16 +196,7 @@ def make_reporter(progress: Progress = True, console: Console | None = None) -> 
 
 
 def describe_progress(done: int, total: int, seconds: float) -> str:
-    """How far a step is, in words.
-
-    Args:
-        done: units done, 0 to `total`.
-        total: units to do.
-        seconds: since the step began.
-
-    Returns:
-        `120 of 400, 2 min 10 s left`; before the first unit is done, the time so far.
-    """
+    """How far a step is: `120 of 400, 2 min 10 s left`; before the first unit is done, the time so far."""
     if not done and total == 1:
         return f"under way for {format_duration(seconds)}"
     if not done:

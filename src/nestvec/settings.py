@@ -325,17 +325,7 @@ class Settings:
 
 
 def parse_stages(text: str) -> tuple[VectorFormat, VectorFormat]:
-    """Read the two stages of a search from `48.int8:384.int8`.
-
-    Args:
-        text: as typed.
-
-    Returns:
-        The format that makes the shortlist, and the format that ranks it.
-
-    Raises:
-        InputError: it has another form.
-    """
+    """The formats that shortlist and that rank, read from `48.int8:384.int8`; InputError for any other form."""
     try:
         first, second = map(VectorFormat.parse, text.split(":"))
     except ValueError as error:  # also of one part, or of three

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from nestvec.cli import app
 from nestvec.cli.options import build_settings, options, select_given
+from nestvec.encoding.encode_settings import EncodeSettings
 from nestvec.errors import InputError
 from nestvec.exporting.settings import ExportSettings
 from nestvec.indexing.settings import Columns, IndexSettings, SearchSettings, StoreSettings
@@ -29,6 +30,7 @@ OF_RUN = set().union(*OF_STAGES.values()) | {"seed"}
 MADE_OF = {  # command to the dataclasses whose fields with help are its options
     "run": (*sections().values(), Settings),
     "tune": (*sections().values(), Settings, TuneSettings),
+    "encode": (EncodeSettings,),
     "export": (ExportSettings,),
     "index": (StoreSettings, IndexSettings, Columns),
     "search": (StoreSettings, SearchSettings),

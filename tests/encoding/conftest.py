@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 from products import products, write_products
 
-from nestvec import encoding
+from nestvec.encoding import encode_file
 
 
 @pytest.fixture(scope="session")
 def encode_tiny(tiny):
     """Encode with the tiny model as quickly as it goes."""
-    return partial(encoding.encode, str(tiny), backend="torch", compute="float32")
+    return partial(encode_file.encode, str(tiny), backend="torch", compute="float32")
 
 
 @pytest.fixture

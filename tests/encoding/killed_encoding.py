@@ -17,7 +17,7 @@ from pathlib import Path
 import sentence_transformers  # noqa: F401 - so that the forked processes need not
 
 import nestvec.models.torch_encoder  # noqa: F401
-from nestvec import encoding
+from nestvec.encoding import encode_file
 
 
 class Loud:
@@ -40,7 +40,7 @@ class Loud:
 
 def encode(model, source, out, pipe):
     """In this process, to its end."""
-    made = encoding.encode(
+    made = encode_file.encode(
         model, source, Path(out), precision="int8", dimension=48, backend="torch", compute="float32", shard=25,
         reporter=Loud(pipe),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from full_disk import full_from
 from products import Told
 from sentence_transformers import SentenceTransformer
 
-from nestvec import encoding
+from nestvec.encoding import embeddings_file, encode_file
 from nestvec.encoding.encode_settings import EncodeOptions, EncodeSettings
 from nestvec.errors import InputError, NestvecError
 from nestvec.vectors.codecs import CODECS, prefix
@@ -36,7 +36,7 @@ def cosines(a, b):
 def test_rows_come_back_in_order_each_with_its_own_vector(table, encode_tiny, library, tmp_path):
     path, rows = table
     made = encode_tiny(str(path), tmp_path / "out.parquet", shard=50)
-    found = encoding.read_encoded(made.out)
+    found = embeddings_file.read_encoded(made.out)
     assert found.ids == [name for name, _ in rows]
     assert found.vectors().shape == (240, 768)
     assert cosines(found.vectors(), full(library, [text for _, text in rows])).min() >= 0.9999
@@ -66,7 +66,8 @@ def test_every_text_is_encoded_once_whatever_the_shards(table, encode_tiny, tmp_
 def test_the_size_of_a_shard_changes_no_vector_beyond_rounding(table, encode_tiny, tmp_path):
     path, _ = table
     parts = [
-        encoding.read_encoded(encode_tiny(str(path), tmp_path / f"{n}.parquet", shard=n).out) for n in (1, 40, 9999)
+        embeddings_file.read_encoded(encode_tiny(str(path), tmp_path / f"{n}.parquet", shard=n).out)
+        for n in (1, 40, 9999)
     ]
     for part in parts[1:]:
         assert part.vectors() == pytest.approx(parts[0].vectors(), abs=1e-5)
@@ -76,7 +77,7 @@ def test_the_size_of_a_shard_changes_no_vector_beyond_rounding(table, encode_tin
 def test_every_precision_decodes_to_near_the_vectors(table, encode_tiny, library, tmp_path, precision):
     path, rows = table
     made = encode_tiny(str(path), tmp_path / "out.parquet", precision=precision, dimension=48)
-    found = encoding.read_encoded(made.out)
+    found = embeddings_file.read_encoded(made.out)
     wanted = prefix(full(library, [text for _, text in rows]), 48)
     least = {"int4": 0.95, "int2": 0.8, "binary": 0.6}.get(precision, 0.999)
     assert cosines(found.vectors(), wanted).min() >= least
@@ -94,15 +95,15 @@ def test_codes_of_a_models_own_codec_are_those_it_would_give_the_vectors(table, 
     corpus = prefix(full(library, [f"{text} box" for _, text in rows]), 48)
     codec = CODECS[precision](corpus)
     save_codecs(copy / "codecs.safetensors", {f"48.{precision}": codec})
-    made = encoding.encode(
+    made = encode_file.encode(
         str(copy), str(path), tmp_path / "out.parquet",
         dimension=48, precision=precision, backend="torch", compute="float32",
     )  # fmt: skip
-    plain = encoding.encode(
+    plain = encode_file.encode(
         str(copy), str(path), tmp_path / "plain.parquet", dimension=48, backend="torch", compute="float32"
     )
-    vectors = encoding.read_encoded(plain.out).vectors()
-    assert np.array_equal(encoding.read_encoded(made.out).codes(), codec.encode(vectors))
+    vectors = embeddings_file.read_encoded(plain.out).vectors()
+    assert np.array_equal(embeddings_file.read_encoded(made.out).codes(), codec.encode(vectors))
     assert made.codec == "model"
 
 
@@ -111,10 +112,10 @@ def test_a_plain_model_gets_a_codec_of_the_texts_and_the_file_says_so(table, enc
     made = encode_tiny(str(path), tmp_path / "out.parquet", precision="int8", shard=40)
     assert (
         made.codec
-        == encoding.read_encoded(made.out).about["codec_of"]
+        == embeddings_file.read_encoded(made.out).about["codec_of"]
         == "the texts of the first shard, a random sample"
     )
-    wide = encoding.read_encoded(encode_tiny(str(path), tmp_path / "wide.parquet").out)
+    wide = embeddings_file.read_encoded(encode_tiny(str(path), tmp_path / "wide.parquet").out)
     assert wide.about["codec_of"] == "none needed"
 
 
@@ -227,7 +228,7 @@ def test_a_file_that_is_not_ours_is_refused(table, encode_tiny, tmp_path, damage
     out = encode_tiny(str(table[0]), tmp_path / "out.parquet", precision="int8", dimension=8).out
     damage(out)
     with pytest.raises(InputError, match=message):
-        encoding.read_encoded(out)
+        embeddings_file.read_encoded(out)
 
 
 def _marked(path, told):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from products import Told
 
-from nestvec import encoding
-from nestvec.encoding import encode_file
+from nestvec.encoding import embeddings_file, encode_file
 from nestvec.encoding.shards import ShardRecipe
 from nestvec.errors import NestvecError
 
@@ -23,7 +22,7 @@ def test_a_cluster_gives_the_bytes_that_one_machine_gives(cluster, table, encode
     assert len(cluster.list_all_nodes()) == 2
     assert made.out.read_bytes() == alone.out.read_bytes()
     assert sum(told.steps[0][2]) == 240
-    assert encoding.read_encoded(made.out).ids[:2] == ["sku-0", "sku-1"]
+    assert embeddings_file.read_encoded(made.out).ids[:2] == ["sku-0", "sku-1"]
     assert ray.is_initialized()  # what was connected stays so
 
 

@@ -28,7 +28,15 @@ def exported(run, tmp_path_factory):
 
     @cache
     def made(system, to, weights="float32"):
-        return export(run, root / f"{system}-{to}-{weights}", to, system, WIDTHS[system], "int8", weights)
+        return export(
+            run,
+            root / f"{system}-{to}-{weights}",
+            to,
+            system=system,
+            dimension=WIDTHS[system],
+            precision="int8",
+            weights=weights,
+        )
 
     return made
 

@@ -110,8 +110,8 @@ def test_an_export_is_told_by_its_card(exported, run):
 
 def test_the_same_export_again_has_the_same_bytes_and_replaces_it(exported, run, tmp_path):
     card = exported("tiny", "onnx").card
-    export(run, tmp_path / "out", "openvino", "tiny", 96, "int8")
-    again = export(run, tmp_path / "out", "onnx", "tiny", 96, "int8")
+    export(run, tmp_path / "out", "openvino", system="tiny", dimension=96, precision="int8")
+    again = export(run, tmp_path / "out", "onnx", system="tiny", dimension=96, precision="int8")
     assert set(again.card.files) == set(card.files)
     for name in card.files:
         assert again.card.files[name] == card.files[name]
@@ -135,14 +135,14 @@ def test_other_vectors_than_measured_leave_nothing(run, tmp_path, tmp_path_facto
     """The stored vectors are swapped about, as if another model had been measured."""
     run = copy_run(run, tmp_path_factory.mktemp("swapped") / "run")
     path = run / "embeddings" / "tiny.npy"
-    earlier = export(run, tmp_path / "earlier", "onnx", "tiny", 96, "int8")
+    earlier = export(run, tmp_path / "earlier", "onnx", system="tiny", dimension=96, precision="int8")
     np.save(path, np.roll(np.load(path), 1, axis=0))
     for to in ("sentence-transformers", "onnx", "openvino"):
         with pytest.raises(NestvecError, match=r"least cosine is .*, below 0\.9999.*Nothing was written") as told:
-            export(run, tmp_path / "out", to, "tiny", 96, "int8")
+            export(run, tmp_path / "out", to, system="tiny", dimension=96, precision="int8")
         assert told.value.exit_code == 1
     with pytest.raises(NestvecError, match=r"mean cosine is .*, below 0\.98.*--weights float32 loses nothing"):
-        export(run, tmp_path / "earlier", "onnx", "tiny", 96, "int8", "int8-dynamic")
+        export(run, tmp_path / "earlier", "onnx", system="tiny", dimension=96, precision="int8", weights="int8-dynamic")
     assert [entry.name for entry in tmp_path.iterdir()] == ["earlier"]
     assert read_card(tmp_path / "earlier") == earlier.card
 
@@ -154,7 +154,7 @@ def test_other_vectors_than_measured_leave_nothing(run, tmp_path, tmp_path_facto
 @pytest.mark.parametrize("size", [100, 1_000_000])
 def test_a_full_disk_is_one_message(to, weights, size, run, tmp_path):
     with full_from(size), pytest.raises(NestvecError, match="cannot be written"):
-        export(run, tmp_path / "out", to, "tiny", 96, "int8", weights)
+        export(run, tmp_path / "out", to, system="tiny", dimension=96, precision="int8", weights=weights)
     assert not list(tmp_path.iterdir())
 
 
@@ -182,9 +182,9 @@ def test_what_no_export_made_is_not_replaced(run, tmp_path):
     (tmp_path / "folder" / "notes.txt").write_text("mine")
     for name, message in (("file", "is a file"), ("folder", "no export made"), ("file/below", "cannot be written")):
         with pytest.raises(InputError, match=message):
-            export(run, tmp_path / name, "onnx", "tiny", 96)
+            export(run, tmp_path / name, "onnx", system="tiny", dimension=96)
     with pytest.raises(InputError, match="no export made"):
-        export(run, run, "onnx", "tiny", 96)
+        export(run, run, "onnx", system="tiny", dimension=96)
     assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "notes.txt").read_text() == "mine"
 
 

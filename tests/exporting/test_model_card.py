@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import ModelCard
 
-from nestvec.exporting.model_card import readme
+from nestvec.exporting.model_card import render_model_card
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select
 
@@ -61,7 +61,7 @@ def test_names_are_shown_and_not_obeyed(exported, run):
     chosen = select(load_run(run), "tiny", 96, "int8")
     model = replace(chosen.model, name=hostile.replace("/", ""))
     renamed = replace(chosen, files=replace(chosen.files, model=model))
-    text = readme(renamed, replace(exported("tiny", "onnx").card, prompt='"\n```\n', base=hostile))
+    text = render_model_card(renamed, replace(exported("tiny", "onnx").card, prompt='"\n```\n', base=hostile))
     assert "<script>" not in text and "x](http" not in text
     assert ModelCard(text).data.license == "unknown"
     assert [line for line in text.splitlines() if line.startswith("```")] == ["```python", "```"]
@@ -76,4 +76,4 @@ def test_what_is_recommended_is_said_to_be(exported, run):
         (replace(chosen.point, dimension=48), r"**This is not what the run recommends**, which is tiny.48.int8."),
     ):
         vars(chosen.run)["recommendation"] = replace(chosen.run.recommendation, point=point)
-        assert words in readme(chosen, card)
+        assert words in render_model_card(chosen, card)

@@ -217,13 +217,13 @@ def test_a_failed_build_leaves_the_index_that_was_there(run, tmp_path, typed):
 
 def test_encoding_that_was_done_is_not_done_again(run, products, monkeypatch):
     """A build that is killed between encoding and its end goes on with the vectors that are there."""
-    import nestvec.encoding as bulk
+    from nestvec.encoding import encode_file
     from nestvec.stores.embedded import EmbeddedStore
 
-    whole, calls = bulk.encode, []
-    monkeypatch.setattr(bulk, "encode", lambda *args, **options: calls.append(1) or whole(*args, **options))
+    whole, calls = encode_file.encode, []
+    monkeypatch.setattr(encode_file, "encode", lambda *args, **options: calls.append(1) or whole(*args, **options))
     with monkeypatch.context() as broken:
-        broken.setattr(EmbeddedStore, "_switch", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(EmbeddedStore, "_switch_to", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build_index(run, system="pretrained", documents=products)
     build_index(run, system="pretrained", documents=products).close()

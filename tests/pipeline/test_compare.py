@@ -300,10 +300,15 @@ def test_other_judgements(runs):
     assert error.location.file == str(path) and str(runs[0].root) in error.expected
 
 
-def test_judgements_in_another_order_are_the_same(runs):
+def test_judgements_in_another_order_are_the_same(runs, found):
     path = runs[1].path("qrels")
-    path.write_text("\n".join(reversed(path.read_text(encoding="utf-8").splitlines())) + "\n", encoding="utf-8")
-    compare(*(run.root for run in runs))
+    lines = path.read_text(encoding="utf-8").splitlines()[::-1]
+    assert lines != lines[::-1]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    again = compare(*(run.root for run in runs))
+    assert (again.rows, again.verdict) == (found.rows, found.verdict)
+    path.write_text("\n".join([f"{lines[0]}1", *lines[1:]]) + "\n", encoding="utf-8")  # ten times the gain
+    assert refused(runs).problem == "differs from the other run's in 1 judgements of 1 test queries"
 
 
 def test_another_threshold(runs):

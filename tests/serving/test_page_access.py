@@ -79,7 +79,9 @@ def test_fits_its_window(browser, served, shop, width):
 def test_looks_as_the_report(browser, served):
     names = [*SYSTEMS, "graded", "cosine", "mnr+bm25", "all-mpnet-base-v2"]
     with Visit(browser, served) as page:
-        places = page.evaluate("names => import('/page/looks.js').then(({ places }) => [...places(names)])", names)
+        places = page.evaluate(
+            "names => import('/page/system_styles.js').then(({ styleIndices }) => [...styleIndices(names)])", names
+        )
         assert dict(places) == style_indices(tuple(names))
         colours = """count => [...Array(count).keys()].map(
             place => getComputedStyle(document.documentElement).getPropertyValue(`--s${place}`))"""

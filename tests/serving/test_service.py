@@ -27,12 +27,12 @@ def place(point):
 def test_a_point_is_what_is_named_and_the_rest_the_default_s_or_full(service):
     assert service.systems == ("pretrained", "mnr", "matryoshka", "bm25")
     assert place(service.default) == ("mnr", 384, "float32")  # what recommendation.json has
-    assert service.point() == service.default
-    assert place(service.point(dimension=48)) == ("mnr", 48, "float32")
-    assert place(service.point("matryoshka")) == ("matryoshka", 384, "float32")
-    assert place(service.point("pretrained", precision="int8")) == ("pretrained", 384, "int8")
-    assert place(service.point("bm25")) == ("bm25", None, None)
-    assert service.point("mnr", 96, "int8").bytes_per_vector == 96
+    assert service.find_point() == service.default
+    assert place(service.find_point(dimension=48)) == ("mnr", 48, "float32")
+    assert place(service.find_point("matryoshka")) == ("matryoshka", 384, "float32")
+    assert place(service.find_point("pretrained", precision="int8")) == ("pretrained", 384, "int8")
+    assert place(service.find_point("bm25")) == ("bm25", None, None)
+    assert service.find_point("mnr", 96, "int8").bytes_per_vector == 96
 
 
 def test_the_default_s_own_dimension_and_precision_go_with_its_system(shop, tmp_path):
@@ -40,10 +40,10 @@ def test_the_default_s_own_dimension_and_precision_go_with_its_system(shop, tmp_
     point = {"system": "mnr", "dimension": 48, "precision": "int8", "bytes_per_vector": 48}
     edit(run / "recommendation.json", point=point)
     service = Service.open(run)
-    assert place(service.point()) == ("mnr", 48, "int8")
-    assert place(service.point("mnr", 96)) == ("mnr", 96, "int8")
-    assert place(service.point(precision="binary")) == ("mnr", 48, "binary")
-    assert place(service.point("pretrained")) == ("pretrained", 384, "float32")
+    assert place(service.find_point()) == ("mnr", 48, "int8")
+    assert place(service.find_point("mnr", 96)) == ("mnr", 96, "int8")
+    assert place(service.find_point(precision="binary")) == ("mnr", 48, "binary")
+    assert place(service.find_point("pretrained")) == ("pretrained", 384, "float32")
     service.close()
 
 
@@ -63,7 +63,7 @@ def test_the_default_s_own_dimension_and_precision_go_with_its_system(shop, tmp_
 )
 def test_a_point_named_wrongly_says_which_part_and_what_there_is(service, named, field, said):
     with pytest.raises(UnknownPointError, match=said) as raised:
-        service.point(*named)
+        service.find_point(*named)
     assert raised.value.field == field
     unknown = {"glove", "50", "0", "192", "int4"} & {str(part) for part in named}
     assert not unknown & set(raised.value.message.replace(",", " ").split())  # it may be anything, so it is not said
@@ -81,7 +81,7 @@ def test_widths(service):
 def test_a_judged_query_has_the_vector_that_was_measured_and_its_encoding_is_the_same(shop, service, system):
     texts = pq.read_table(shop / "data/queries.parquet")["query"].to_pylist()
     stored = np.load(shop / f"embeddings/{system}.npy")[: len(texts)]
-    known = np.stack([service.known(system, text) for text in texts])
+    known = np.stack([service.find_vector(system, text) for text in texts])
     assert known.tolist() == stored.tolist()
     fresh = service.encode(system, texts)
     assert fresh.shape == (len(texts), service.width(system))
@@ -97,13 +97,13 @@ def test_many_threads_encode_the_same(service):
 
 
 def test_what_was_encoded_is_remembered_by_system(service):
-    assert service.known("mnr", "an unheard-of query") is None
+    assert service.find_vector("mnr", "an unheard-of query") is None
     batch = service.encode("mnr", ["an unheard-of query", "another"])
-    service.remember("mnr", "an unheard-of query", batch[0])
+    service.remember_vector("mnr", "an unheard-of query", batch[0])
     expected = batch[0].tolist()
     batch[:] = 0
-    assert service.known("mnr", "an unheard-of query").tolist() == expected
-    assert service.known("pretrained", "an unheard-of query") is None
+    assert service.find_vector("mnr", "an unheard-of query").tolist() == expected
+    assert service.find_vector("pretrained", "an unheard-of query") is None
 
 
 def test_tokens_are_those_of_the_model_s_own_tokenizer(shop, service):
@@ -122,16 +122,16 @@ def test_judgements_are_the_table_s(shop, service):
     texts = {text: name for name, text in _pairs(shop, "document_id", "document")}
     splits = dict(_pairs(shop, "query", "split"))
     for query in {row["query"] for row in table}:
-        judged = service.judged(query)
+        judged = service.find_judgements(query)
         grades = {texts[row["document"]]: row["grade"] for row in table if row["query"] == query}
         assert judged.grades == grades
         assert judged.threshold == 1.5
-        assert judged.relevant == sum(grade >= 2 for grade in grades.values())
+        assert judged.relevant_count == sum(grade >= 2 for grade in grades.values())
         assert judged.split == splits[query] or judged.split == "train"
         for document, grade in grades.items():
             assert judged.is_relevant(document) == (grade >= 2)
         assert judged.is_relevant("no such document") is None
-    assert service.judged("nobody asked") is None
+    assert service.find_judgements("nobody asked") is None
 
 
 def _pairs(shop, *columns):
@@ -142,7 +142,7 @@ def _pairs(shop, *columns):
 def test_judgements_are_of_the_id_that_was_measured(shop, service):
     queries = pq.read_table(shop / "data/queries.parquet").to_pydict()
     for name, text, split in zip(*(queries[column] for column in ("query_id", "query", "split")), strict=True):
-        judged = service.judged(text)
+        judged = service.find_judgements(text)
         assert (judged.query_id, judged.split) == (name, split)
 
 
@@ -158,12 +158,12 @@ def test_the_texts_of_hits_and_how_many_there_are(shop, service):
     alone = service.search(service.default, ["saw"], vectors[1:], 7)
     assert alone[0] == both[1][:7]
     assert service.search(service.default, [], np.zeros((0, 384), dtype=np.float32), 7) == []
-    [lexical] = service.search(service.point("bm25"), ["zyzzyva"], None, 5)
+    [lexical] = service.search(service.find_point("bm25"), ["zyzzyva"], None, 5)
     assert [hit.score for hit in lexical] == [0] * 5
 
 
 def test_facts_are_the_run_s_and_fit_json(shop, service):
-    facts = service.facts()
+    facts = service.summarise()
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     surface = json.loads((shop / "results.json").read_text())["surface"]
     measured = {(row["system"], row["dimension"], row["precision"]): row for row in surface if row["split"] == "test"}
@@ -199,7 +199,7 @@ def test_examples_changed_as_they_say(shop, service):
         ]
         return value
 
-    examples = service.facts()["examples"]
+    examples = service.summarise()["examples"]
     assert examples["gained"]
     assert examples["lost"]
     for example in (*examples["gained"], *examples["lost"]):
@@ -229,7 +229,6 @@ DAMAGED = [
 ]
 
 
-@pytest.mark.parametrize("name", DAMAGED)
 def cut_short(path):
     """The rest of it is another file, since the copy may share its content with the original."""
     start = path.read_bytes()[:90]
@@ -237,6 +236,7 @@ def cut_short(path):
     path.write_bytes(start)
 
 
+@pytest.mark.parametrize("name", DAMAGED)
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), cut_short])
 def test_a_file_that_is_missing_or_cut_short_is_named(shop, tmp_path, name, damage):
     run = copied(shop, tmp_path)
@@ -288,7 +288,7 @@ def indexed(shop, tmp_path_factory):
 
 
 def test_the_index_is_asked_with_its_filters_from_many_threads(indexed):
-    assert indexed.facts()["index"] == {"system": "mnr", "dimension": 96, "precision": "int8", "documents": 200}
+    assert indexed.summarise()["index"] == {"system": "mnr", "dimension": 96, "precision": "int8", "documents": 200}
     vectors = indexed.encode("mnr", ["claw hammer 7", "claw hammer"])
     [expected, _] = indexed.search_index(vectors, 5)
     alone = indexed.index.search("claw hammer 7", 5)  # encoded by itself, which moves a vector's last bits

@@ -54,7 +54,6 @@ console = Console(stderr=True, highlight=False, quiet=not distributed.is_first()
 
 
 def _print_version(wanted: bool) -> None:
-    """Print the version and end."""
     if wanted:
         from importlib.metadata import version
 
@@ -107,7 +106,7 @@ class _ConsoleHandler(logging.Handler):
     """Prints log lines above the bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one."""
+        """Print a line."""
         console.print(self.format(record), markup=False, soft_wrap=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,15 +28,6 @@ _Out = Annotated[Path | None, typer.Option(help="The folder to write.", show_def
 
 
 @dataclass(frozen=True)
-class _Point:
-    """Which of the points that were measured to hand over."""
-
-    system: str | None = option(None, "The system; must be named where the run recommends none.")
-    dimension: int | None = option(None, "The width (as recommended).")
-    precision: str | None = option(None, "The precision (as recommended).")
-
-
-@dataclass(frozen=True)
 class _Upkeep:
     """What to do with an index that is there."""
 
@@ -54,14 +45,13 @@ class _Printed:
 
 
 @app.command(cls=Command)
-@options(ExportSettings, _Point)
+@options(ExportSettings)
 def export(run: RunFolder, reporter: Reporter, out: _Out = None, **typed: Any) -> None:  # noqa: ANN401 - see `options`
     """The recommended model, whole: pooling, prefix and normalisation inside, compared with what was measured."""
     folder = require_out(out)
     from nestvec.exporting.export_model import export as export_model
 
-    point, settings = build_settings(_Point, typed), build_settings(ExportSettings, typed)
-    exported = export_model(run, folder, **vars(settings), **vars(point), reporter=reporter)
+    exported = export_model(run, folder, reporter=reporter, **select_given(typed))
     typer.echo(exported.summary)
 
 
@@ -79,7 +69,7 @@ def encode(
 ) -> None:
     """Vectors or codes of any number of texts; continues where it was killed."""
     path = require_out(out, "a Parquet file to write")
-    from nestvec.encoding import encode as encode_texts
+    from nestvec.encoding.encode_file import encode as encode_texts
 
     encoded = encode_texts(model, source, path, reporter=reporter, **select_given(typed))
     rate = encoded.rows / max(encoded.seconds, 1e-9)
@@ -90,7 +80,7 @@ def encode(
 
 
 @app.command(cls=Command)
-@options(StoreSettings, _Point, IndexSettings, _Upkeep, Columns)
+@options(StoreSettings, IndexSettings, _Upkeep, Columns)
 def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: ANN401 - see `options`
     """Build an index of what was measured, keep it up to date, or verify it."""
     typed["fields"] = typed["fields"] or None  # an empty text names none to keep: all are kept, as where none is given
@@ -120,19 +110,13 @@ def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter:
     from nestvec.indexing.index import build_index, is_built, open_index
     from nestvec.indexing.location import EMBEDDED
 
-    place, point, settings = (
-        build_settings(StoreSettings, typed),
-        build_settings(_Point, typed),
-        build_settings(IndexSettings, typed),
-    )
+    place, settings = build_settings(StoreSettings, typed), build_settings(IndexSettings, typed)
     is_upkeep = typed["upsert"] or typed["delete"] or typed["verify"]
-    is_named = point != _Point() or settings.shortlist or settings.documents
+    is_named = replace(settings, candidates=IndexSettings.candidates) != IndexSettings()
     if is_built(run) and is_upkeep and not is_named:
         return open_index(run, place.store, place.name)
     store = place.store or EMBEDDED
-    return build_index(
-        run, store, name=place.name, **vars(point), **vars(settings), columns=columns, reporter=reporter
-    )  # fmt: skip
+    return build_index(run, store, name=place.name, columns=columns, reporter=reporter, **vars(settings))
 
 
 @app.command(cls=Command)
@@ -160,7 +144,6 @@ def search(
 
 
 def _read_ids(path: Path) -> list[str]:
-    """Ids in a file, one a line, as the files of a run write them."""
     from nestvec.data.text import trec_id
 
     try:

@@ -199,5 +199,4 @@ def merge_settings(
 
 
 def _spell_with_underscores(values: dict[str, Any]) -> dict[str, Any]:
-    """Names of a config file as the settings spell them, so that the command line's stand over them."""
     return {name.replace("-", "_"): value for name, value in values.items()}

@@ -94,15 +94,7 @@ def select_given(typed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_settings(kind: type[_Kind], typed: Mapping[str, Any]) -> _Kind:
-    """Build a settings dataclass from the options that were given.
-
-    Args:
-        kind: the dataclass.
-        typed: option names to values; None where not given. Names that are no field are left out.
-
-    Returns:
-        The settings; fields that were not given keep their defaults.
-    """
+    """Build a settings dataclass from options; those that are None or no field of it are left out."""
     hints = get_type_hints(kind)
     given = {entry.name: typed[entry.name] for entry in _list_fields(kind) if typed.get(entry.name) is not None}
     for name, value in given.items():

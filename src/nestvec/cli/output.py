@@ -34,12 +34,7 @@ _PLAIN = str.maketrans("█░─’–−", "#--'--")  # noqa: RUF001 - what a 
 
 
 def print_hits(hits: Sequence[Hit], console: Console) -> None:
-    """Print what a search found: score, id, text, and the fields.
-
-    Args:
-        hits: best first.
-        console: where to.
-    """
+    """Print what a search found: score, id, text, and the fields."""
     if not hits:
         console.print("nothing was found")
         return
@@ -55,12 +50,7 @@ def print_hits(hits: Sequence[Hit], console: Console) -> None:
 
 
 def print_check(check: Check, console: Console) -> None:
-    """Print a summary of a check.
-
-    Args:
-        check: made by `nestvec.check`.
-        console: where to; its width is used up to 80 columns.
-    """
+    """Print a summary of a check, up to 80 columns wide."""
     checked = read_checked(check.facts)
     parts = (_print_summary, _print_grades, _print_spreads, _print_findings, _print_row_split, _print_split)
     for print_part in parts:
@@ -70,12 +60,7 @@ def print_check(check: Check, console: Console) -> None:
 
 
 def print_surface(run: Run, console: Console) -> None:
-    """Print every point on the test split, by system and falling bytes.
-
-    Args:
-        run: the run.
-        console: where to; its width is used up to 80 columns.
-    """
+    """Print every point on the test split, by system and falling bytes, up to 80 columns wide."""
     rows = [row for row in run.points.values() if row.kind == PLAIN]
     page = _Page(console)
     page.print_text(f"{count(rows[0].queries)} test queries, {count(rows[0].documents)} documents", "bold")
@@ -87,12 +72,7 @@ def print_surface(run: Run, console: Console) -> None:
 
 
 def print_comparison(comparison: RunComparison, console: Console) -> None:
-    """Print two runs beside each other.
-
-    Args:
-        comparison: made by `nestvec.compare`.
-        console: where to; its width is used up to 80 columns.
-    """
+    """Print two runs beside each other, up to 80 columns wide."""
     page = _Page(console)
     page.print_text(
         f"{comparison.metric} on {count(comparison.queries)} test queries, {count(comparison.documents)} documents",
@@ -114,11 +94,7 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
 
 
 class _Page:
-    """Prints paragraphs and tables as the console can show them.
-
-    Args:
-        console: where to.
-    """
+    """Prints paragraphs and tables as the console can show them."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -181,7 +157,6 @@ def _draw_bar(bar: Bar, longest: int) -> str:
 
 
 def _describe_dip(checked: Checked) -> str:
-    """How deep and how sure the dip is."""
     dip, share = checked.grades.dip, percent(checked.grades.relevant_share)
     relevant = f"{share} of the records are relevant."
     if dip is None:
@@ -212,7 +187,6 @@ def _print_spreads(checked: Checked, page: _Page) -> None:
 
 
 def _format_spread(name: str, spread: Spread) -> tuple[str, ...]:
-    """A distribution as a line of a table."""
     points = (spread.min, spread.p25, spread.median, spread.p75, spread.max)
     return name, *map(plain, points), number(spread.mean, 1)
 
@@ -227,7 +201,6 @@ def _print_findings(checked: Checked, page: _Page) -> None:
 
 
 def _print_row_split(checked: Checked, page: _Page) -> None:
-    """Print what a split by row would leak."""
     lines = [(name, *cells) for name, cells in row_split_lines(checked)]
     page.print_table(("A split by row would leak", *checked.row_split), lines)
 

@@ -48,14 +48,7 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
 
 
 def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
-    """Numbers that tell the records' texts apart by their normalised form.
-
-    Args:
-        records: n records.
-
-    Returns:
-        `queries` and `documents`, each (n,).
-    """
+    """Numbers (n,) that tell the `queries` and the `documents` of n records apart by their normalised form."""
     return {
         "queries": same_text(records.queries)[records.query],
         "documents": same_text(records.documents)[records.document],
@@ -63,14 +56,7 @@ def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
 
 
 def exact_texts(records: Records) -> dict[str, NDArray[np.int64]]:
-    """Numbers that tell the records' texts apart to the letter.
-
-    Args:
-        records: n records.
-
-    Returns:
-        `queries` and `documents`, each (n,).
-    """
+    """Numbers (n,) that tell the `queries` and the `documents` of n records apart to the letter."""
     known: dict[str, int] = {}
     numbers = np.array([known.setdefault(text, len(known)) for text in records.documents], dtype=np.int64)
     return {"queries": records.query, "documents": numbers[records.document]}
@@ -97,31 +83,13 @@ def _leaked_shares(
 
 
 def naive_split_leaks(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, float]:
-    """What a split by row would leak.
-
-    Args:
-        texts: `queries` and `documents`, each (n,) numbers of texts.
-        share: of the records that are drawn for the test part.
-        seed: decides which.
-
-    Returns:
-        Shares of the drawn test records whose query, or document, is among the other records too.
-    """
+    """Shares of the records that `drawn_by_row` draws whose query, or document, is among the other records too."""
     test = drawn_by_row(len(texts["queries"]), share, seed)
     return _leaked_shares(texts, test, ~test)
 
 
 def drawn_by_row(count: int, share: float, seed: int) -> NDArray[np.bool_]:
-    """The test part of a naive split by row.
-
-    Args:
-        count: n records.
-        share: of them that are drawn.
-        seed: decides which.
-
-    Returns:
-        (n,) whether a record is in it; at least one is.
-    """
+    """(n,) which of n = `count` records a naive split by row puts into its test part; at least one."""
     test = np.zeros(count, dtype=bool)
     test[np.random.default_rng(seed).permutation(count)[: max(1, round(share * count))]] = True
     return test

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
-from nestvec.data.readers import json_objects, split_into_batches
-from nestvec.data.source import BATCH, Batch, Rejects, Source
-from nestvec.data.streams import read_pieces, suffix
+from nestvec.data.readers import batch_texts, json_objects, split_into_batches
+from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.streams import read_lines, suffix
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
 COLUMNS = ("query", "document", "grade", "document_id")
 _PACKINGS = ("", ".gz", ".zst")
@@ -43,14 +44,7 @@ class Collection:
 
 
 def find_collection(folder: Path) -> Collection | None:
-    """The parts of a folder in BEIR's form: corpus.jsonl, queries.jsonl and qrels/*.tsv.
-
-    Args:
-        folder: where to look.
-
-    Returns:
-        The parts, or None if one is missing.
-    """
+    """The parts of a folder in BEIR's form: corpus.jsonl, queries.jsonl and qrels/*.tsv; None if one is missing."""
     queries, corpus = (
         next(filter(Path.is_file, (folder / f"{name}.jsonl{packing}" for packing in _PACKINGS)), None)
         for name in ("queries", "corpus")
@@ -79,13 +73,13 @@ def read_collection(parts: Collection) -> Source:
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         queries, corpus = dict(_read_texts(parts.queries)), dict(_read_texts(parts.corpus))
         for qrels in parts.qrels:
-            for batch in _join_qrels(qrels, queries, corpus, rejects):
-                yield Batch(batch.file, batch.rows, batch.values.select(columns))
+            for chunk in split_into_batches(_join_qrels(qrels, queries, corpus, rejects)):
+                rows, records = zip(*chunk, strict=True)
+                yield Batch(str(qrels), np.array(rows), batch_texts(records, COLUMNS).select(columns))
 
     def documents() -> Iterator[pa.RecordBatch]:
         for chunk in split_into_batches(_read_texts(parts.corpus)):
-            columns = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
-            yield pa.RecordBatch.from_arrays(columns, names=["id", "text"])
+            yield batch_texts(chunk, ("id", "text"))
 
     name = str(parts.qrels[0] if len(parts.qrels) == 1 else parts.qrels[0].parent)
     return Source(name, sha256(*files), COLUMNS, read, documents=documents)
@@ -109,10 +103,10 @@ def _read_texts(path: Path) -> Iterator[tuple[str, str]]:
         yield identifier, text
 
 
-def _join_qrels(path: Path, queries: dict[str, str], corpus: dict[str, str], rejects: Rejects) -> Iterator[Batch]:
-    """A file's judgements with the texts that their ids stand for."""
-    rows: list[int] = []
-    records: list[tuple[str, str, str, str]] = []
+def _join_qrels(
+    path: Path, queries: dict[str, str], corpus: dict[str, str], rejects: Rejects
+) -> Iterator[tuple[int, tuple[str, str, str, str]]]:
+    """Row and `COLUMNS` of a file's judgements, with the texts that their ids stand for."""
     for number, query, document, grade in _read_qrels(path, rejects):
         for identifier, known, what in ((query, queries, "query"), (document, corpus, "corpus")):
             if identifier not in known:
@@ -122,18 +116,7 @@ def _join_qrels(path: Path, queries: dict[str, str], corpus: dict[str, str], rej
                 rejects.refuse(error, f"{query} {document} {grade}")
                 break
         else:
-            rows.append(number)
-            records.append((queries[query], corpus[document], grade, document))
-        if len(rows) == BATCH:
-            yield _make_batch(path, rows, records)
-            rows, records = [], []
-    if rows:
-        yield _make_batch(path, rows, records)
-
-
-def _make_batch(path: Path, rows: list[int], records: list[tuple[str, str, str, str]]) -> Batch:
-    arrays = [pa.array(column, pa.string()) for column in zip(*records, strict=True)]
-    return Batch(str(path), np.array(rows), pa.RecordBatch.from_arrays(arrays, names=list(COLUMNS)))
+            yield number, (queries[query], corpus[document], grade, document)
 
 
 def _read_qrels(path: Path, rejects: Rejects) -> Iterator[tuple[int, str, str, str]]:
@@ -154,19 +137,9 @@ def _read_qrels(path: Path, rejects: Rejects) -> Iterator[tuple[int, str, str, s
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number and text of every line that is not blank."""
-    unfinished, number = b"", 0
-    for piece in read_pieces(path):
-        *lines, unfinished = (unfinished + piece).split(b"\n")
-        for line in lines:
-            number += 1
-            if line.strip():
-                yield number, _decode_line(path, number, line)
-    if unfinished.strip():
-        yield number + 1, _decode_line(path, number + 1, unfinished)
-
-
-def _decode_line(path: Path, number: int, line: bytes) -> str:
-    try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
-    except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8 ({error.reason})", "UTF-8", file=path, row=number) from error
+    for number, line in read_lines(path):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"is not UTF-8 ({error.reason})", "UTF-8", file=path, row=number) from error
+        yield number, text.rstrip("\r\n")

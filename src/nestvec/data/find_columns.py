@@ -99,8 +99,8 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
         query=_only_column(source, "query", settings.query, QUERY),
         grade=_only_column(source, "grade", settings.grade, _GRADE),
         template=_find_template(source, settings.document),
-        document_id=_find_document_id(source, settings.document_id),
-        split=None if settings.split_column is None else _require_column(source, "split-column", settings.split_column),
+        document_id=_column_or_none(source, "document-id", settings.document_id, DOCUMENT_ID),
+        split=_column_or_none(source, "split-column", settings.split_column, ()),
     )
 
 
@@ -125,19 +125,25 @@ def find_document_columns(source: Source, document: str | None, document_id: str
 
 
 def _only_column(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str:
-    """The column of a role: as given, or the only one with a well-known name."""
+    column = _column_or_none(source, role, given, known)
+    if column is None:
+        raise _unclear_column(source, role, [])
+    return column
+
+
+def _column_or_none(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str | None:
+    """The column of a role: as given, or the only one with a well-known name, or None."""
     if given is not None:
         return _require_column(source, role, given)
     candidates = well_known(source, known)
-    if len(candidates) != 1:
+    if len(candidates) > 1:
         raise _unclear_column(source, role, candidates)
-    return candidates[0]
+    return candidates[0] if candidates else None
 
 
 def _find_template(source: Source, given: str | None) -> str:
-    """The template of a document's text."""
     if given is None:
-        parts = [_column_or_none(source, names) for names in (HEADLINE, BODY)]
+        parts = [_column_or_none(source, "document", None, names) for names in (HEADLINE, BODY)]
         names = [name for name in parts if name]
         if not names:
             raise _unclear_column(source, "document", [])
@@ -150,30 +156,11 @@ def _find_template(source: Source, given: str | None) -> str:
     return template
 
 
-def _find_document_id(source: Source, given: str | None) -> str | None:
-    """The column that tells documents apart, if there is one."""
-    if given is None:
-        return _column_or_none(source, DOCUMENT_ID, "document-id")
-    return _require_column(source, "document-id", given)
-
-
-def _column_or_none(source: Source, known: tuple[str, ...], role: str = "document") -> str | None:
-    """The only column with a well-known name, or None."""
-    candidates = well_known(source, known)
-    if len(candidates) > 1:
-        raise _unclear_column(source, role, candidates)
-    return candidates[0] if candidates else None
-
-
 def _require_column(source: Source, role: str, name: str) -> str:
     """The name, if the source has such a column."""
     if name not in source.columns:
-        raise InputError(
-            f"there is no column {name!r}",
-            f"--{role} to be one of " + quote_names(source.columns),
-            file=source.name,
-            column=name,
-        )
+        wanted = f"--{role} to be one of " + quote_names(source.columns)
+        raise InputError(f"there is no column {name!r}", wanted, file=source.name, column=name)
     return name
 
 

@@ -50,13 +50,11 @@ def read_hub(name: str, split: str | None = None, revision: str | None = None) -
         del rejects
         yield from number_rows(f"{PREFIX}{name}", _read_batches(parts, columns))
 
-    if commit is not None:
-        return Source(f"{PREFIX}{name}", commit, columns, read, revision=commit)
-    return Source(f"{PREFIX}{name}", sha256(*sorted(filter(Path.is_file, Path(name).rglob("*")))), columns, read)
+    digest = commit or sha256(*sorted(filter(Path.is_file, Path(name).rglob("*"))))
+    return Source(f"{PREFIX}{name}", digest, columns, read, revision=commit)
 
 
 def _read_batches(parts: list[Any], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of every part in turn."""
     for part in parts:
         for table in part.select_columns(columns).with_format("arrow").iter(batch_size=BATCH):
             yield from table.combine_chunks().to_batches()
@@ -73,7 +71,6 @@ def _find_commit(name: str, revision: str | None) -> str:
 
 
 def _unavailable_error(name: str, error: Exception) -> InputError:
-    """The error for a data set that cannot be downloaded, with what to do instead."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     advice = (
         f"the hub to have it and to be reachable; else download its files from https://huggingface.co/datasets/{name} "

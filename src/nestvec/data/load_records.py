@@ -7,7 +7,7 @@ looks odd is a `Finding` with a count and examples, never silent.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ from nestvec.data.records import Records, select_records
 from nestvec.data.source import Batch, Finding, Rejects, Source
 from nestvec.data.sources import open_source
 from nestvec.data.text import clean_text, trec_id
-from nestvec.data.values import all_blank, is_blank, join_columns, parse_number, text_column
+from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, parse_number, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,32 +38,6 @@ _NOTES = {  # what is counted while reading, and what is done about it
     "documents whose text another id has too": "Kept: they rank side by side; the split takes them as one document.",
     "documents without text left out": "They are not in the corpus.",
 }
-
-
-@dataclass
-class Note:
-    """Something that is counted while reading; becomes a `Finding` at the end.
-
-    Attributes:
-        action: what is done about it.
-        seen: how often so far.
-        examples: the first few.
-    """
-
-    action: str
-    seen: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    def count(self, times: int, example: str | None = None) -> None:
-        """Add to the count.
-
-        Args:
-            times: how often it was seen.
-            example: one case, in words; kept while there are few.
-        """
-        self.seen += times
-        if example is not None and len(self.examples) < _EXAMPLES:
-            self.examples.append(example)
 
 
 def load_records(settings: DataSettings, seed: int = 0, *, merge: bool = True) -> Records:
@@ -112,19 +86,13 @@ class Reading:
         self._texts: list[str] = []
         self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
         self._labels: list[list[str]] = []
-        self._notes = {name: Note(action) for name, action in _NOTES.items()}
+        self._seen: Counter[str] = Counter()  # of what `_NOTES` names
+        self._examples: dict[str, list[str]] = {name: [] for name in _NOTES}
 
     def add_batch(self, batch: Batch) -> None:
-        """Check and take in a batch.
-
-        Args:
-            batch: rows of the columns wanted.
-
-        Raises:
-            InputError: a row is bad and the policy is to stop.
-        """
+        """Check and take in rows of the columns wanted; InputError if one is bad and the policy is to stop."""
         columns = self._columns
-        values = {name: self._clean_and_note(batch, name) for name in columns.text_names}
+        values = {name: clean_column(batch, name, self._note_cleaning) for name in columns.text_names}
         parts = [values[name] for name in columns.documents]
         grades, wrong_grade = self._parse_grades(batch)
         empty = [(is_blank(values[columns.query]), columns.query), (all_blank(parts), ",".join(columns.documents))]
@@ -133,25 +101,18 @@ class Reading:
         if not good.any():
             return
         values = {name: column.filter(pa.array(good)) for name, column in values.items()}
-        queries = self._number_texts(values[columns.query], self._queries)
-        document = join_columns(columns.template, {name: values[name] for name in columns.documents})
-        if columns.document_id is None:
-            documents = self._number_texts(document, self._documents, self._texts)
-        else:
-            documents = self._number_documents(values[columns.document_id], document)
+        queries = self._number_queries(values[columns.query])
+        texts = join_columns(columns.template, {name: values[name] for name in columns.documents})
+        documents = self._number_documents(values[columns.document_id] if columns.document_id else texts, texts)
         self._parts.append((queries, documents, grades[good]))
         if columns.split:
             self._labels.append(values[columns.split].to_pylist())
 
     def add_documents(self, batch: pa.RecordBatch) -> None:
-        """Take in documents that may have no judgement.
-
-        Args:
-            batch: their `id` and `text`; one without text is left out and counted.
-        """
+        """Take in `id` and `text` of documents that may have no judgement; one without text is left out and counted."""
         texts = pa.array([clean_text(text) for text in batch.column("text").to_pylist()], pa.string())
         blank = is_blank(texts)
-        self._notes["documents without text left out"].count(int(blank.sum()))
+        self._seen["documents without text left out"] += int(blank.sum())
         self._number_documents(batch.column("id").filter(pa.array(~blank)), texts.filter(pa.array(~blank)))
 
     def _refuse_bad_rows(
@@ -191,35 +152,26 @@ class Reading:
         low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
         return InputError(problem, f"a number from {low:,g} to {high:,g}", file=batch.file, row=row, column=column)
 
-    def _clean_and_note(self, batch: Batch, column: str) -> pa.Array:
-        """Clean a column's texts; distinct texts that changed, or are nearly empty, are counted."""
-        coded = text_column(batch, column).dictionary_encode()
-        raw = coded.dictionary.to_pylist()
-        texts = [clean_text(text) for text in raw]
-        for before, after in zip(raw, texts, strict=True):
-            if before != after:
-                self._notes["texts cleaned"].count(1, f"{before[:120]!r} → {after[:120]!r}")
-            if 0 < len(after) < _NEAR_EMPTY:
-                self._notes["texts that are nearly empty"].count(1, repr(after))
-        return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
+    def _note(self, name: str, example: str) -> None:
+        self._seen[name] += 1
+        if len(self._examples[name]) < _EXAMPLES:
+            self._examples[name].append(example)
 
-    def _number_texts(
-        self, column: pa.Array, known: dict[str, int], texts: list[str] | None = None
-    ) -> NDArray[np.int64]:
-        """Number a batch's texts by first appearance among all texts so far; new ones are added to `texts`."""
+    def _note_cleaning(self, before: str, after: str) -> None:
+        if before != after:
+            self._note("texts cleaned", f"{before[:120]!r} → {after[:120]!r}")
+        if 0 < len(after) < _NEAR_EMPTY:
+            self._note("texts that are nearly empty", repr(after))
+
+    def _number_queries(self, column: pa.Array) -> NDArray[np.int64]:
+        """Number a batch's queries by first appearance among all so far."""
         coded = column.dictionary_encode()
-        rows = []
-        for text in coded.dictionary.to_pylist():
-            if text not in known:
-                known[text] = len(known)
-                if texts is not None:
-                    texts.append(text)
-            rows.append(known[text])
+        rows = [self._queries.setdefault(text, len(self._queries)) for text in coded.dictionary.to_pylist()]
         numbers: NDArray[np.int64] = np.array(rows, dtype=np.int64)[np.asarray(coded.indices)]
         return numbers
 
     def _number_documents(self, ids: pa.Array, column: pa.Array) -> NDArray[np.int64]:
-        """Number a batch's documents by id; an id keeps its first text."""
+        """Number a batch's documents by id, or by text where the texts are the ids; an id keeps its first text."""
         rows = []
         coded = column.dictionary_encode()
         texts, indices = coded.dictionary.to_pylist(), coded.indices.to_numpy()
@@ -230,22 +182,12 @@ class Reading:
                 self._texts.append(text)
             elif self._texts[row] != text:
                 example = f"{identifier}: {self._texts[row][:80]!r} and {text[:80]!r}"
-                self._notes["another text under one document id"].count(1, example)
+                self._note("another text under one document id", example)
             rows.append(row)
         return np.array(rows, dtype=np.int64)
 
     def make_records(self, *, merge: bool) -> Records:
-        """Make records of everything that was taken in.
-
-        Args:
-            merge: whether repeated judgements make one record.
-
-        Returns:
-            The records.
-
-        Raises:
-            InputError: there are none, or judgements conflict and the settings say that this is an error.
-        """
+        """Everything that was taken in; InputError if that is nothing, or judgements conflict and are not to."""
         if not self._parts:
             problem = "holds no usable record" if self._rejects.rows else "holds no record"
             raise InputError(problem, "a table with at least one record", file=self._source.name)
@@ -276,11 +218,11 @@ class Reading:
     def _collect_findings(self) -> list[Finding]:
         """What was found while opening and reading."""
         if self._columns.document_id is not None:
-            self._notes["documents whose text another id has too"].count(len(self._texts) - len(set(self._texts)))
+            self._seen["documents whose text another id has too"] = len(self._texts) - len(set(self._texts))
         findings = list(self._source.findings)
-        for name, note in self._notes.items():
-            if note.seen:
-                findings.append(Finding(name, note.seen, note.action, tuple(note.examples)))
+        for name, action in _NOTES.items():
+            if self._seen[name]:
+                findings.append(Finding(name, self._seen[name], action, tuple(self._examples[name])))
         if self._rejects.rows:
             examples = tuple(f"row {row.row}: {row.column} {row.problem}" for row in self._rejects.rows[:_EXAMPLES])
             action = "Set aside in data/rejected.parquet; they are not used."

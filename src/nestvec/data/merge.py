@@ -53,7 +53,10 @@ def merge_judgements(
     low, high = np.full(len(first), np.inf), np.full(len(first), -np.inf)
     np.minimum.at(low, group, grade)
     np.maximum.at(high, group, grade)
+    last = np.empty(len(first))
+    last[group] = grade  # of several, numpy keeps the one assigned last
     order, times = np.argsort(first), np.bincount(group)
+    mean = np.where(low == high, low, np.bincount(group, weights=grade) / times)
 
     def make_finding(mask: NDArray[np.bool_], name: str, action: str) -> list[Finding]:
         examples = []
@@ -68,22 +71,5 @@ def merge_judgements(
     differing = make_finding(low < high, "judged again with another grade", _SETTLED.get(conflicts, ""))
     if differing and conflicts == "error":
         raise InputError(f"{differing[0].examples[0]} is judged twice", "one grade, or --conflicts mean, max or last")
-    settled = _settle_grades(grade, group, low, high, conflicts)
+    settled = {"max": high, "last": last}.get(conflicts, mean)
     return first[order], settled[order], [*repeated, *differing]
-
-
-def _settle_grades(
-    grade: NDArray[np.float64],
-    group: NDArray[np.int64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    conflicts: str,
-) -> NDArray[np.float64]:
-    """The grade of every group: its mean, its highest or its last."""
-    if conflicts == "max":
-        return high
-    if conflicts == "last":
-        last = np.empty(len(low))
-        last[group] = grade  # of several, numpy keeps the one assigned last
-        return last
-    return np.where(low == high, low, np.bincount(group, weights=grade) / np.bincount(group))

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from nestvec.data.source import BATCH, SET_ASIDE, Batch, Finding, Rejects, Source, damaged_error, number_rows
-from nestvec.data.streams import PIECE, Unpacked, find_encoding, suffix
+from nestvec.data.streams import PIECE, Unpacked, find_encoding, read_lines, suffix
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -30,17 +30,7 @@ _BLOCK = 8 << 20  # bytes that Arrow parses at a time; a longer record is refuse
 
 
 def read_file(path: Path) -> Source:
-    """Open one file in the format that its ending names.
-
-    Args:
-        path: an existing file.
-
-    Returns:
-        The table.
-
-    Raises:
-        InputError: unknown format, empty, or damaged.
-    """
+    """Open an existing file in the format that its ending names; InputError: unknown format, empty, or damaged."""
     reader = READERS.get(suffix(path))
     if reader is None:
         wanted = "a file ending in " + ", ".join(READERS) + ", each also with .gz or .zst"
@@ -161,42 +151,28 @@ def _open_json_lines(path: Path) -> Source:
                 except InputError as error:
                     rejects.refuse(error, json.dumps(values))
             if rows:
-                arrays = [pa.array(column, pa.string()) for column in zip(*texts, strict=True)]
-                yield Batch(str(path), np.array(rows), pa.RecordBatch.from_arrays(arrays, names=columns))
+                yield Batch(str(path), np.array(rows), batch_texts(texts, columns))
 
     return Source(str(path), sha256(path), names, read)
 
 
 def json_objects(path: Path, rejects: Rejects) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file with one JSON object a line.
+    """Line number and object of every line that is not blank; `rejects` decides over lines that hold no object."""
+    for number, line in read_lines(path, _LONGEST_LINE):
+        try:
+            yield number, _parse_json(path, number, line)
+        except InputError as error:
+            rejects.refuse(error, line[:2000].decode("utf-8", "replace"))
 
-    Args:
-        path: the file; unpacked on the way.
-        rejects: decides over lines that hold none.
 
-    Yields:
-        Line number and object of every line that is not blank.
-    """
-    with io.BufferedReader(Unpacked(path), PIECE) as stream:
-        lines = iter(lambda: stream.readline(_LONGEST_LINE), b"")
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield number, _parse_json(path, number, line)
-            except InputError as error:
-                rejects.refuse(error, line[:2000].decode("utf-8", "replace"))
+def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) -> pa.RecordBatch:
+    """Rows of one text per column as a batch; there must be a row."""
+    arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
 def split_into_batches(entries: Iterator[T]) -> Iterator[list[T]]:
-    """Split entries into lists.
-
-    Args:
-        entries: any number of them.
-
-    Yields:
-        Up to `BATCH` entries.
-    """
+    """Split entries into lists of `BATCH`, the last one of what is left."""
     while chunk := list(islice(entries, BATCH)):
         yield chunk
 

@@ -81,13 +81,7 @@ def select_records(records: Records, rows: NDArray[np.int64]) -> Records:
 
 
 def save_records(records: Records, labels: NDArray[np.str_], path: Path) -> None:
-    """Write the records as Parquet: query_id, query, document_id, document, grade, split.
-
-    Args:
-        records: n records.
-        labels: (n,) the split's label of each.
-        path: where to.
-    """
+    """Write n records as Parquet: query_id, query, document_id, document, grade, and of `labels` (n,) the split."""
     import pyarrow.parquet as pq
 
     def take_texts(texts: Sequence[str], rows: NDArray[np.int64]) -> pa.Array:
@@ -108,12 +102,7 @@ def save_records(records: Records, labels: NDArray[np.str_], path: Path) -> None
 
 
 def save_rejected(records: Records, path: Path) -> None:
-    """Write the rows that were set aside as Parquet: file, row, column, problem, expected, content.
-
-    Args:
-        records: with at least one such row.
-        path: where to.
-    """
+    """Write the rows that were set aside, at least one, as Parquet whose columns are the fields of `Rejected`."""
     import pyarrow.parquet as pq
 
     pq.write_table(pa.Table.from_pylist([asdict(row) for row in records.rejected]), path)

@@ -65,11 +65,7 @@ def make_judgements(
 
 
 def _pick_misses(
-    query: Query,
-    shelf: Shelf,
-    bestseller: NDArray[np.bool_],
-    unseen: NDArray[np.bool_],
-    rng: np.random.Generator,
+    query: Query, shelf: Shelf, bestseller: NDArray[np.bool_], unseen: NDArray[np.bool_], rng: np.random.Generator
 ) -> list[int]:
     """Products that meet all wishes but one or two, and at times one product that meets none.
 

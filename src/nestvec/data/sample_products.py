@@ -176,12 +176,7 @@ def _draw_fillers(category: Category, facts: int, rng: np.random.Generator) -> l
 
 
 def _fill_template(
-    template: str,
-    store: Store,
-    category: Category,
-    series: Series,
-    values: Mapping[str, str],
-    rng: np.random.Generator,
+    template: str, store: Store, category: Category, series: Series, values: Mapping[str, str], rng: np.random.Generator
 ) -> str:
     """The template with its blanks filled in; `{other}` and `{second}` are categories that the product is not."""
     others = [entry for entry in store.categories if entry is not category]

@@ -145,11 +145,7 @@ def _draw_wishes(product: Product, form: Form, shelf: Shelf, rng: np.random.Gene
 
 
 def _type_query(
-    store: Store,
-    product: Product,
-    wishes: tuple[tuple[str, str], ...],
-    form: Form,
-    rng: np.random.Generator,
+    store: Store, product: Product, wishes: tuple[tuple[str, str], ...], form: Form, rng: np.random.Generator
 ) -> str:
     """What is typed for the wishes: any order, any spelling, sometimes a slip."""
     words = [_type_wish(store, product, wish, form, rng) for wish in wishes]
@@ -164,13 +160,7 @@ def _type_query(
     return " ".join(words)
 
 
-def _type_wish(
-    store: Store,
-    product: Product,
-    wish: tuple[str, str],
-    form: Form,
-    rng: np.random.Generator,
-) -> str:
+def _type_wish(store: Store, product: Product, wish: tuple[str, str], form: Form, rng: np.random.Generator) -> str:
     """What is typed for one wish."""
     axis, value = wish
     if axis == "category":

@@ -73,15 +73,7 @@ class Rejects:
     rows: list[Rejected] = field(default_factory=list)
 
     def refuse(self, error: InputError, content: str = "") -> None:
-        """Take in a bad row.
-
-        Args:
-            error: what is wrong with the row, with its file and number.
-            content: the row's text.
-
-        Raises:
-            InputError: the error, where the policy is to stop.
-        """
+        """Take in a bad row with its text; raises the error, which names file and row, if the policy is to stop."""
         if self.policy == STOP:
             raise error
         file, row, column = error.location.file or "", error.location.row or 0, error.location.column or ""
@@ -128,31 +120,15 @@ class Source:
     revision: str | None = None
 
 
-def number_rows(file: str, batches: Iterator[pa.RecordBatch], first_row: int = 1) -> Iterator[Batch]:
-    """Number the rows of a table from which no row is left out.
-
-    Args:
-        file: where the rows stand.
-        batches: the rows.
-        first_row: number of the first row.
-
-    Yields:
-        The rows with their numbers.
-    """
+def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]:
+    """Number the rows of a file's table from which no row is left out."""
+    first_row = 1
     for values in batches:
         yield Batch(file, np.arange(first_row, first_row + values.num_rows), values)
         first_row += values.num_rows
 
 
 def damaged_error(file: object, error: Exception) -> InputError:
-    """The error for a file that a library cannot read.
-
-    Args:
-        file: its path.
-        error: the library's error.
-
-    Returns:
-        The error to raise.
-    """
+    """The error to raise for a file that a library cannot read and raised `error` for."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return InputError(f"cannot be read ({lines[0][:200]})", "an undamaged file of its kind", file=file)

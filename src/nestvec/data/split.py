@@ -111,14 +111,7 @@ def _read_labels(labels: Sequence[str], column: str) -> NDArray[np.int8]:
 
 
 def same_text(texts: Sequence[str]) -> NDArray[np.int64]:
-    """A number per text that is the same for texts that are the same once normalised.
-
-    Args:
-        texts: t texts.
-
-    Returns:
-        (t,) numbers from 0 on, by first appearance.
-    """
+    """(t,) numbers from 0 on, by first appearance, that are the same for texts that are the same once normalised."""
     known: dict[str, int] = {}
     return np.array([known.setdefault(normalise_text(text), len(known)) for text in texts], dtype=np.int64)
 

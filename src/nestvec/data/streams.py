@@ -83,18 +83,12 @@ class Unpacked(io.RawIOBase):
         super().close()
 
 
-def read_pieces(path: Path) -> Iterator[bytes]:
-    """A file's unpacked bytes in pieces.
-
-    Args:
-        path: the file.
-
-    Yields:
-        Up to `PIECE` bytes each.
-    """
-    with Unpacked(path) as stream:
-        while piece := stream.read():
-            yield piece
+def read_lines(path: Path, longest: int = -1) -> Iterator[tuple[int, bytes]]:
+    """Number and unpacked bytes of every line that is not blank; one of more than `longest` bytes counts as several."""
+    with io.BufferedReader(Unpacked(path), PIECE) as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(longest), b""), start=1):
+            if line.strip():
+                yield number, line
 
 
 @dataclass(frozen=True)
@@ -113,34 +107,21 @@ class Encoding:
 
 
 def find_encoding(path: Path) -> Encoding:
-    """Find a file's encoding from all of its bytes.
-
-    Args:
-        path: the file; unpacked on the way.
-
-    Returns:
-        UTF-8 if all of it is, else Latin-1 with a count of the lines that are UTF-8 all the same.
-    """
-    decoder, first = codecs.getincrementaldecoder("utf-8")(), True
+    """UTF-8 if all of a file's bytes are, else Latin-1 with a count of the lines that are UTF-8 all the same."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        for piece in read_pieces(path):
-            if first and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                raise InputError("is in UTF-16", "UTF-8 or Latin-1", file=path)
-            decoder.decode(piece)
-            first = False
+        with Unpacked(path) as stream:
+            for index, piece in enumerate(iter(stream.read, b"")):
+                if index == 0 and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    raise InputError("is in UTF-16", "UTF-8 or Latin-1", file=path)
+                decoder.decode(piece)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        lines = [number for number, line in enumerate(io.BufferedReader(Unpacked(path)), start=1) if _is_utf8(line)]
+        lines = [number for number, line in read_lines(path) if _is_utf8(line)]
         return Encoding("latin-1", len(lines), tuple(f"line {number}" for number in lines[:_EXAMPLES]))
     return Encoding("utf-8")
 
 
 def _is_utf8(line: bytes) -> bool:
-    """Whether a line has letters outside ASCII, all of them in UTF-8."""
-    if line.isascii():
-        return False
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+    """Whether a line has letters outside ASCII, all of them in UTF-8: none is lost on the way there and back."""
+    return not line.isascii() and line.decode(errors="ignore").encode() == line

@@ -13,81 +13,45 @@ from nestvec.data.text import clean_text
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from nestvec.data.source import Batch
 
 
 def text_column(batch: Batch, column: str) -> pa.Array:
-    """A column as text; null where there is no value.
-
-    Args:
-        batch: some rows.
-        column: its name.
-
-    Returns:
-        (n,) texts.
-
-    Raises:
-        InputError: its type is none that text can be made of.
-    """
+    """(n,) texts of a column, null where there is no value; InputError if its type is none that text can be made of."""
     values = batch.values.column(column)
     try:
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         return values.cast(pa.string())
     except (pa.ArrowException, ValueError) as error:
-        row = int(batch.rows[0])
-        raise InputError(
-            f"cannot be read as text ({values.type})", "text", file=batch.file, row=row, column=column
-        ) from error
+        problem, row = f"cannot be read as text ({values.type})", int(batch.rows[0])
+        raise InputError(problem, "text", file=batch.file, row=row, column=column) from error
 
 
-def clean_column(batch: Batch, column: str) -> pa.Array:
-    """A column as text, cleaned; every distinct text is cleaned once.
-
-    Args:
-        batch: some rows.
-        column: its name.
-
-    Returns:
-        (n,) texts; null where there is no value.
-
-    Raises:
-        InputError: its type is none that text can be made of.
-    """
+def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | None = None) -> pa.Array:
+    """The texts of `text_column` cleaned; every distinct one is cleaned, and shown to `note` before and after, once."""
     coded = text_column(batch, column).dictionary_encode()
-    texts = [clean_text(text) for text in coded.dictionary.to_pylist()]
+    raw = coded.dictionary.to_pylist()
+    texts = [clean_text(text) for text in raw]
+    if note is not None:
+        for before, after in zip(raw, texts, strict=True):
+            note(before, after)
     return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
 
 
 def refuse_empty(batch: Batch, empty: NDArray[np.bool_], column: str, expected: str) -> None:
-    """Raise for the first row without a value.
-
-    Args:
-        batch: n rows.
-        empty: (n,) which have none.
-        column: as the message names it.
-        expected: what there should be.
-
-    Raises:
-        InputError: there is such a row.
-    """
+    """Raise InputError for the first row that is `empty` (n,) in a column; there should be what is `expected`."""
     if empty.any():
         row = int(batch.rows[int(np.argmax(empty))])
         raise InputError("is empty", expected, file=batch.file, row=row, column=column)
 
 
 def join_columns(template: str, parts: dict[str, pa.Array]) -> pa.Array:
-    """Fill columns into a template; a missing value adds nothing.
-
-    Args:
-        template: `{name}` stands for the column `name`.
-        parts: column name to its (n,) texts.
-
-    Returns:
-        (n,) texts.
-    """
+    """(n,) texts of a template whose `{name}` stands for the column `name` of `parts`; a missing value adds nothing."""
     pieces = re.split(r"\{([^{}]*)\}", template)
     filled = [parts[piece] if index % 2 else pa.scalar(piece) for index, piece in enumerate(pieces)]
     texts = pc.binary_join_element_wise(*filled, "", null_handling="replace", null_replacement="")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nestvec.encoding.model_and_codec import ModelAndCodec
     from nestvec.encoding.text_file import TextFile
     from nestvec.encoding.work_folder import Shard
-    from nestvec.models.encoder import Encoder
+    from nestvec.models.base_encoder import Encoder
     from nestvec.progress import Reporter
 
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 from nestvec.errors import InputError
+from nestvec.runs.choice import PointArguments, PointSettings
 from nestvec.settings import option
 
 SHARD = 5000  # texts: a minute of two cores, which is what a kill costs at most
 ENGINES = ("local", "ray")
 
 
-class EncodeOptions(TypedDict, total=False):
+class EncodeOptions(PointArguments, total=False):
     """The fields of `EncodeSettings` as keyword arguments."""
 
     column: str | None
     id_column: str | None
-    system: str | None
-    dimension: int | None
-    precision: str | None
     backend: str
     compute: str
     engine: str
@@ -27,7 +24,7 @@ class EncodeOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class EncodeSettings:
+class EncodeSettings(PointSettings):
     """How to encode a file of texts; fields with `help` are options of the command.
 
     Attributes:
@@ -47,9 +44,6 @@ class EncodeSettings:
 
     column: str | None = option(None, "The text's column.")
     id_column: str | None = option(None, "The id's column (row numbers).")
-    system: str | None = option(None, "The system; must be named where the run recommends none.")
-    dimension: int | None = option(None, "The width (as recommended).")
-    precision: str | None = option(None, "The precision (as recommended).")
     backend: str = option("auto", "torch, onnx, openvino, or auto.")
     compute: str = option("auto", "float32, bfloat16, or auto.")
     engine: str = option("local", "local, or ray for a cluster.")

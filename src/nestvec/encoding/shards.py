@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from nestvec.encoding.model_and_codec import ModelAndCodec
     from nestvec.encoding.work_folder import Shard, WorkFolder
-    from nestvec.models.encoder import Encoder
+    from nestvec.models.base_encoder import Encoder
     from nestvec.point import VectorFormat
     from nestvec.vectors.codecs import Codec
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from nestvec.errors import InputError
 from nestvec.exporting.model_card import README, write_readme
-from nestvec.exporting.origin import find_origin
-from nestvec.exporting.parity import Parity, measure
+from nestvec.exporting.model_origin import find_origin
+from nestvec.exporting.parity import Parity, measure_parity
+from nestvec.exporting.settings import ExportArguments, ExportSettings
 from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256
 from nestvec.models.encoder import open_encoder
@@ -20,6 +21,7 @@ from nestvec.models.onnx_graph import OUTPUT, default_prompt, input_names
 from nestvec.progress import Reporter, Silent
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select
+from nestvec.settings import from_keywords
 from nestvec.vectors.stored import save_codecs
 
 if TYPE_CHECKING:
@@ -38,19 +40,12 @@ _WEIGHTS = {"sentence-transformers": ("float32",), "onnx": WEIGHTS, "openvino": 
 
 @dataclass(frozen=True)
 class Exported:
-    """An export that passed.
-
-    Attributes:
-        folder: where it is.
-        card: what it holds.
-        parity: how near it comes to what was measured.
-        bytes: of all files.
-    """
+    """An export that passed."""
 
     folder: Path
     card: Card
-    parity: Parity
-    bytes: int
+    parity: Parity  # how near it comes to what was measured
+    bytes: int  # of all files
 
     @property
     def summary(self) -> str:
@@ -64,11 +59,9 @@ def export(
     run: str | Path,
     out: str | Path,
     to: str = "sentence-transformers",
-    system: str | None = None,
-    dimension: int | None = None,
-    precision: str | None = None,
-    weights: str = "float32",
+    *,
     reporter: Reporter | None = None,
+    **options: Unpack[ExportArguments],
 ) -> Exported:
     """Write a model that gives the very vectors that were measured, with its codec and a model card.
 
@@ -76,11 +69,8 @@ def export(
         run: the folder of a finished run.
         out: the folder to write; new, empty, or an earlier export, which is replaced.
         to: `sentence-transformers`, `onnx` or `openvino`.
-        system: one with vectors; the recommended one where None.
-        dimension: one of those measured; as recommended where None.
-        precision: one of those measured, for the codec; as recommended where None.
-        weights: `float32`; `int8`, calibrated on training documents; for ONNX also `int8-dynamic`.
         reporter: is told of progress.
+        options: the fields of `ExportSettings`, such as `system="mnr"`, `dimension=48` and `weights="int8"`.
 
     Returns:
         What was written.
@@ -91,25 +81,14 @@ def export(
         NestvecError: the written model gives other vectors than were measured, or the disk is full; nothing is left.
     """
     reporter, out = reporter or Silent(), Path(out)
-    _refuse_unknown(to, weights)
+    settings = from_keywords(ExportSettings, {**options, "to": to}, "export")
+    _refuse_unknown(to, settings.weights)
     _refuse_foreign(out)
-    chosen = select(load_run(run), system, dimension, precision)
-    model = load_model(chosen.model)
-    card = _card(chosen, model, to, weights)
+    chosen = select(load_run(run), settings.system, settings.dimension, settings.precision)
     try:
         with replacing(out) as folder:
             folder.mkdir()
-            calibrated = ", calibrated on training documents" if weights == "int8" else ""
-            reporter.say(f"export {card.system} at {card.point} for {to}, weights in {weights}{calibrated}")
-            write_model(folder, model, chosen, card)
-            save_codecs(folder / CODEC, {card.point: chosen.codec})
-            card = _hashed(folder, card)
-            write_card(folder, card)
-            parity = measure(chosen, _encode(folder, to), weights, reporter)
-            parity.refuse_other()
-            card = replace(card, parity=parity.to_json())
-            write_card(folder, card)
-            write_readme(folder / README, chosen, card)
+            card, parity = _write_export(folder, chosen, settings, reporter)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     except OSError as error:  # a full disk is told by `replacing`
         reason = error.strerror or str(error)
@@ -117,8 +96,26 @@ def export(
     return Exported(out, card, parity, size)
 
 
+def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, reporter: Reporter) -> tuple[Card, Parity]:
+    """Write everything into an empty folder, and compare the written model with what was measured."""
+    model, to, weights = load_model(chosen.model), settings.to, settings.weights
+    card = _make_card(chosen, model, to, weights)
+    calibrated = ", calibrated on training documents" if weights == "int8" else ""
+    reporter.say(f"export {card.system} at {card.point} for {to}, weights in {weights}{calibrated}")
+    write_model(folder, model, chosen, card)
+    save_codecs(folder / CODEC, {card.point: chosen.codec})
+    card = _add_hashes(folder, card)
+    write_card(folder, card)
+    parity = measure_parity(chosen, _open_export(folder, to), weights, reporter)
+    parity.refuse_other()
+    card = replace(card, parity=parity.to_json())
+    write_card(folder, card)
+    write_readme(folder / README, chosen, card)
+    return card, parity
+
+
 def _refuse_unknown(to: str, weights: str) -> None:
-    """Raise for words that mean nothing, or nothing together."""
+    """Raise for a target or weights that are not known, or do not go together."""
     if to not in TARGETS:
         raise InputError(f"--to is {to!r}", f"one of {', '.join(TARGETS)}")
     if weights not in WEIGHTS:
@@ -135,8 +132,8 @@ def _refuse_foreign(out: Path) -> None:
         raise InputError("holds files that no export made", "a new or empty folder, or an earlier export", file=out)
 
 
-def _card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
-    """What is known before anything is written."""
+def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
+    """Make the card from what is known before anything is written."""
     length = model.get_max_seq_length()
     return Card(
         to=to,
@@ -157,14 +154,14 @@ def _card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) 
     )
 
 
-def _hashed(folder: Path, card: Card) -> Card:
-    """The card with the hashes of what was written."""
+def _add_hashes(folder: Path, card: Card) -> Card:
+    """Add the hashes of the written files to the card."""
     weights = folder / WEIGHTS_FILE
     return replace(card, files=hash_files(folder), sha256=sha256(weights) if weights.is_file() else None)
 
 
-def _encode(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """Encode as whoever gets the export will: with its own library, in float32."""
+def _open_export(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """Open an export as whoever gets it will, with its own library in float32, and give what encodes."""
     if to in _GRAPHS:
         return open_encoder(folder, backend=to, compute="float32").encode
     from nestvec.models.find import find_model

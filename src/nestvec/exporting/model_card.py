@@ -9,15 +9,15 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from nestvec.exporting.origin import find_origin
-from nestvec.exporting.snippets import installed, snippet
+from nestvec.exporting.model_origin import find_origin
+from nestvec.exporting.snippets import pip_requirements, usage_code
 from nestvec.point import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nestvec.exporting.origin import Origin
+    from nestvec.exporting.model_origin import Origin
     from nestvec.models.export_card import Card
     from nestvec.runs.schema import Row
     from nestvec.runs.selection import Selection
@@ -38,11 +38,11 @@ def write_readme(path: Path, chosen: Selection, card: Card) -> None:
     Raises:
         InputError: a file of the run is missing or damaged.
     """
-    path.write_text(readme(chosen, card), encoding="utf-8")
+    path.write_text(render_model_card(chosen, card), encoding="utf-8")
 
 
-def readme(chosen: Selection, card: Card) -> str:
-    """The model card's text.
+def render_model_card(chosen: Selection, card: Card) -> str:
+    """Render the model card.
 
     Args:
         chosen: what is delivered.
@@ -55,35 +55,35 @@ def readme(chosen: Selection, card: Card) -> str:
         InputError: a file of the run is missing or damaged.
     """
     origin = find_origin(chosen)
-    here = chosen.run.points[chosen.point.name]
+    row = chosen.run.points[chosen.point.name]
     parts = [
-        _header(card, origin, here),
-        f"# {_escaped(card.system)}, {card.dimension} dimensions",
-        _what(card, origin),
+        _render_header(card, origin, row),
+        f"# {_escape_text(card.system)}, {card.dimension} dimensions",
+        _describe_model(card, origin),
         "## How to use it",
-        _use(card),
+        _show_usage(card),
         "## Is it worth shipping?",
-        _advice(chosen),
+        _quote_recommendation(chosen),
         "## What was measured",
-        _measured(chosen),
+        _tabulate_points(chosen),
         "## Data and split",
-        _data(chosen),
+        _describe_split(chosen),
         "## Agreement of this export with what was measured",
-        _parity(card),
+        _describe_parity(card),
         "## Intended use and limits",
-        _limits(card, here),
+        _list_limits(card, row),
         "## Licence",
-        _licence(origin),
+        _describe_licence(origin),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _header(card: Card, origin: Origin, here: Row) -> str:
-    """The YAML that the hub reads; strings as JSON, which is YAML."""
+def _render_header(card: Card, origin: Origin, row: Row) -> str:
+    """Render the YAML that the hub reads; strings as JSON, which is YAML."""
     metrics = [
-        f"      - {{type: {json.dumps(name)}, value: {here.metrics[name].value:.4f}}}"
+        f"      - {{type: {json.dumps(name)}, value: {row.metrics[name].value:.4f}}}"
         for name in _SHOWN
-        if name in here.metrics
+        if name in row.metrics
     ]
     lines = [
         "---",
@@ -104,40 +104,41 @@ def _header(card: Card, origin: Origin, here: Row) -> str:
     return "\n".join(lines)
 
 
-def _what(card: Card, origin: Origin) -> str:
-    """One paragraph on what this is."""
-    made = f"fine-tuned from {_escaped(origin.name)}" if origin.trained else f"{_escaped(origin.name)} as it is"
+def _describe_model(card: Card, origin: Origin) -> str:
+    """Say in one paragraph what the model is."""
+    system, base = _escape_text(card.system), _escape_text(origin.name)
+    making = f"fine-tuned from {base}" if origin.trained else f"{base} as it is"
     cut = "its full width" if card.dimension == card.full_dimension else f"of {card.full_dimension}"
     limit = f"It reads the first {card.max_length:,} tokens of a text." if card.max_length else ""
     return (
-        f"An embedding model for search: {_escaped(card.system)}, {made}, in the form of {card.to} with weights in "
+        f"An embedding model for search: {system}, {making}, in the form of {card.to} with weights in "
         f"{card.weights}. It turns a text into {card.dimension} numbers ({cut}) of unit length; a dot product is the "
         f"cosine. `codec.safetensors` turns documents' vectors into {card.precision} codes as they were measured. "
         f"{limit}".rstrip()
     )
 
 
-def _use(card: Card) -> str:
-    """Code that runs."""
+def _show_usage(card: Card) -> str:
+    """Show code that encodes texts with the export."""
     return (
-        f"`pip install {installed(card)}`, then, with the path of this folder:\n\n"
-        f"```python\n{snippet(card, 'PATH')}\n```\n\n"
+        f"`pip install {pip_requirements(card)}`, then, with the path of this folder:\n\n"
+        f"```python\n{usage_code(card, 'PATH')}\n```\n\n"
         "Queries and documents are encoded alike."
     )
 
 
-def _advice(chosen: Selection) -> str:
-    """What the run recommends, and whether this is it."""
-    recommended, told = chosen.run.recommendation.point, _escaped(chosen.run.recommendation.reason)
+def _quote_recommendation(chosen: Selection) -> str:
+    """Quote what the run recommends, and say whether this export is it."""
+    recommended, reason = chosen.run.recommendation.point, _escape_text(chosen.run.recommendation.reason)
     if recommended is None:
-        return f"**The run says: do not ship.** {told} This export was asked for by name all the same."
+        return f"**The run says: do not ship.** {reason} This export was asked for by name all the same."
     if recommended.name == chosen.point.name:
-        return f"This is what the run recommends. {told}"
-    return f"**This is not what the run recommends**, which is {_escaped(recommended.name)}. {told}"
+        return f"This is what the run recommends. {reason}"
+    return f"**This is not what the run recommends**, which is {_escape_text(recommended.name)}. {reason}"
 
 
-def _measured(chosen: Selection) -> str:
-    """The system's every point, and the others at full width."""
+def _tabulate_points(chosen: Selection) -> str:
+    """Tabulate every point of the system, and the other systems at full width."""
     widest = {point.name for point in chosen.run.full_width.values()}
     rows = [
         row
@@ -147,53 +148,53 @@ def _measured(chosen: Selection) -> str:
     shown = [name for name in _SHOWN if all(name in row.metrics for row in rows)]
     table = [["", "system", "dimension", "precision", "bytes", *shown]]
     for row in rows:
-        this = "→" if row.name == chosen.point.name else ""
-        cells = [_escaped(row.system), row.dimension, row.precision, row.bytes_per_vector]
-        table.append([this, *("" if value is None else str(value) for value in cells), *_figures(row, shown)])
+        arrow = "→" if row.name == chosen.point.name else ""
+        cells = [_escape_text(row.system), row.dimension, row.precision, row.bytes_per_vector]
+        table.append([arrow, *("" if value is None else str(value) for value in cells), *_format_metrics(row, shown)])
     first = rows[0]
-    told = (
+    caption = (
         f"On {first.queries:,} test queries over {first.documents:,} documents, with 95 % intervals; the arrow "
         "marks this export's point. Queries are in float32, documents at the precision given."
     )
-    return f"{told}\n\n{_table(table)}"
+    return f"{caption}\n\n{_format_table(table)}"
 
 
-def _figures(row: Row, names: Sequence[str]) -> list[str]:
-    """A row's metrics with their intervals."""
+def _format_metrics(row: Row, names: Sequence[str]) -> list[str]:
+    """Write a row's metrics with their intervals."""
     measures = (row.metrics[name] for name in names)
-    return [f"{each.value:.3f} [{each.low:.3f}, {each.high:.3f}]" for each in measures]
+    return [f"{measure.value:.3f} [{measure.low:.3f}, {measure.high:.3f}]" for measure in measures]
 
 
-def _data(chosen: Selection) -> str:
-    """How the data was split, and what of the test is seen in training."""
+def _describe_split(chosen: Selection) -> str:
+    """Say how the data was split, and what of the test is seen in training."""
     audit = chosen.run.audit
     counts = [["", *audit.queries]]
     for name in ("queries", "records", "documents"):
         counts.append([name, *(f"{audit[name].get(split, 0):,}" for split in audit.queries)])
-    leaks = "\n".join(f"- {_escaped(name)}: {count:,}" for name, count in audit.leaks.items())
+    leaks = "\n".join(f"- {_escape_text(name)}: {count:,}" for name, count in audit.leaks.items())
     return (
-        f"Split protocol: {_escaped(audit.protocol)}. Choices were made on validation, figures are of the test "
-        f"split.\n\n{_table(counts)}\n\nLeak audit, by texts that say the same:\n\n{leaks}"
+        f"Split protocol: {_escape_text(audit.protocol)}. Choices were made on validation, figures are of the test "
+        f"split.\n\n{_format_table(counts)}\n\nLeak audit, by texts that say the same:\n\n{leaks}"
     )
 
 
-def _parity(card: Card) -> str:
-    """What the check at export found."""
-    found = card.parity
+def _describe_parity(card: Card) -> str:
+    """Say what the check at export found."""
+    checked = card.parity
     return (
-        f"Checked on {found['texts']:,} texts when it was written: cosine to the evaluated vectors "
-        f"{found['cosine_mean']:.5f} on average and {found['cosine_least']:.5f} at the least. With queries encoded by "
-        f"this export, recall@10 of {found['queries']:,} test queries is {found['recall@10']:.4f}; as they were "
-        f"measured it is {found['recall@10_before']:.4f}. {found['agreement@10']:.1%} of the documents found are the "
-        "same."
+        f"Checked on {checked['texts']:,} texts when it was written: cosine to the evaluated vectors "
+        f"{checked['cosine_mean']:.5f} on average and {checked['cosine_least']:.5f} at the least. With queries encoded "
+        f"by this export, recall@10 of {checked['queries']:,} test queries is {checked['recall@10']:.4f}; as they were "
+        f"measured it is {checked['recall@10_before']:.4f}. {checked['agreement@10']:.1%} of the documents found are "
+        "the same."
     )
 
 
-def _limits(card: Card, here: Row) -> str:
-    """What it is for and what it is not."""
+def _list_limits(card: Card, row: Row) -> str:
+    """List what the model is for and what it is not for."""
     lines = [
         "- For search over texts like those it was measured on: the figures hold for that catalogue and its queries.",
-        f"- {here.queries:,} test queries were asked; intervals say how much other queries may differ.",
+        f"- {row.queries:,} test queries were asked; intervals say how much other queries may differ.",
         "- A document that nobody judged counts as not relevant, so the figures are low rather than high.",
         "- Other languages, other kinds of text and other tasks than search were not measured.",
         f"- Vectors of another model or another dimension cannot be compared with these {card.dimension} numbers.",
@@ -204,21 +205,23 @@ def _limits(card: Card, here: Row) -> str:
     return "\n".join(lines)
 
 
-def _licence(origin: Origin) -> str:
-    """What is known of it."""
+def _describe_licence(origin: Origin) -> str:
+    """Say what is known of the licence."""
     if origin.licence:
-        return f"{_escaped(origin.name)} is under {origin.licence}; what was trained on your data is yours to decide."
-    return f"The licence of {_escaped(origin.name)} is not known here: look it up before you pass this on."
+        return (
+            f"{_escape_text(origin.name)} is under {origin.licence}; what was trained on your data is yours to decide."
+        )
+    return f"The licence of {_escape_text(origin.name)} is not known here: look it up before you pass this on."
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, the first row being the head."""
+def _format_table(rows: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown; the first row is its head."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
-def _escaped(text: str) -> str:
-    """Text that Markdown and HTML show as it is, on one line."""
+def _escape_text(text: str) -> str:
+    """Escape text so that Markdown and HTML show it as it is, on one line."""
     plain = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#!~])", r"\\\1", plain)

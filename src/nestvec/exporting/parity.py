@@ -34,30 +34,19 @@ _STEP = 64  # texts between two progress reports
 
 @dataclass(frozen=True)
 class Parity:
-    """How near an export comes to what was measured.
+    """How near an export comes to what was measured."""
 
-    Attributes:
-        weights: of the export.
-        texts: how many were encoded, documents and queries.
-        queries: how many of them are test queries whose recall is compared.
-        cosine_least: of any text to its evaluated vector.
-        cosine_mean: of all.
-        recall: recall@10 of the queries as the export encodes them, among the documents as they were measured.
-        recall_before: the same of the evaluated queries.
-        agreement: share of the ten documents that both find, on average.
-    """
-
-    weights: str
-    texts: int
-    queries: int
-    cosine_least: float
-    cosine_mean: float
-    recall: float
-    recall_before: float
-    agreement: float
+    weights: str  # of the export
+    texts: int  # encoded, documents and queries
+    queries: int  # test queries among them, whose recall is compared
+    cosine_least: float  # of any text to its evaluated vector
+    cosine_mean: float  # of all
+    recall: float  # recall@10 of the queries as the export encodes them, among the documents as they were measured
+    recall_before: float  # the same of the evaluated queries
+    agreement: float  # share of the ten documents that both find, on average
 
     @property
-    def allowed(self) -> float:
+    def allowed_loss(self) -> float:
         """Recall that may be lost: a point, but where so few queries are judged that one of them weighs more, that."""
         return max(LOSS, 1 / self.queries) if self.queries else 1.0
 
@@ -83,20 +72,16 @@ class Parity:
         }
 
     def refuse_other(self) -> None:
-        """Raise for an export that gives other vectors.
-
-        Raises:
-            NestvecError: a figure is beyond its limit.
-        """
+        """Raise NestvecError where a figure is beyond its limit: the export gives other vectors."""
         least, mean = LEAST.get(self.weights, -1.0), MEAN.get(self.weights, -1.0)
         wrong = []
         if not self.cosine_least >= least:  # also where it is no number
             wrong.append(f"the least cosine is {self.cosine_least:.6f}, below {least:g}")
         if not self.cosine_mean >= mean:
             wrong.append(f"the mean cosine is {self.cosine_mean:.6f}, below {mean:g}")
-        if not self.recall >= self.recall_before - self.allowed - 1e-9:
-            found = f"recall@{CUTOFF} is {self.recall:.4f} instead of {self.recall_before:.4f}"
-            wrong.append(f"{found}, more than {self.allowed:.3g} lower")
+        if not self.recall >= self.recall_before - self.allowed_loss - 1e-9:
+            recalls = f"recall@{CUTOFF} is {self.recall:.4f} instead of {self.recall_before:.4f}"
+            wrong.append(f"{recalls}, more than {self.allowed_loss:.3g} lower")
         if wrong:
             advice = "" if self.weights == "float32" else "; --weights float32 loses nothing"
             tried = f"{self.texts:,} texts, {self.queries:,} of them queries"
@@ -106,7 +91,7 @@ class Parity:
             )
 
 
-def measure(chosen: Selection, encode: Encode, weights: str, reporter: Reporter) -> Parity:
+def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Reporter) -> Parity:
     """Encode documents and test queries with an export and compare.
 
     Args:
@@ -120,20 +105,22 @@ def measure(chosen: Selection, encode: Encode, weights: str, reporter: Reporter)
     """
     run, rng = chosen.run, np.random.default_rng(0)
     ids, texts, query_ids, query_texts = run.catalogue.ids, run.catalogue.texts, run.queries.ids, run.queries.texts
-    asked = _drawn(rng, [row for row, query in enumerate(query_ids) if query in run.answerable], QUERIES)
-    documents = _drawn(rng, range(len(ids)), max(TEXTS // 2, TEXTS - len(asked)))
-    mine = _encoded(encode, [*(query_texts[row] for row in asked), *(texts[row] for row in documents)], reporter)
+    asked = _draw_rows(rng, [row for row, query in enumerate(query_ids) if query in run.answerable], QUERIES)
+    documents = _draw_rows(rng, range(len(ids)), max(TEXTS // 2, TEXTS - len(asked)))
+    vectors = _encode_texts(
+        encode, [*(query_texts[row] for row in asked), *(texts[row] for row in documents)], reporter
+    )
     before = prefix(np.asarray(chosen.query_vectors[asked]), chosen.dimension)
     wanted = np.concatenate([before, prefix(np.asarray(chosen.document_vectors[documents]), chosen.dimension)])
-    if mine.shape != wanted.shape:
-        raise NestvecError(f"the exported model gives vectors of {mine.shape[1]} numbers, not {wanted.shape[1]}")
-    cosines = np.einsum("ij,ij->i", mine, wanted, dtype=np.float64)
-    exact = ~wanted.any(axis=1) & ~mine.any(axis=1)  # no direction on either side: equal all the same
-    cosines = np.where(exact, 1.0, cosines)
+    if vectors.shape != wanted.shape:
+        raise NestvecError(f"the exported model gives vectors of {vectors.shape[1]} numbers, not {wanted.shape[1]}")
+    cosines = np.einsum("ij,ij->i", vectors, wanted, dtype=np.float64)
+    are_zero = ~wanted.any(axis=1) & ~vectors.any(axis=1)  # no direction on either side: equal all the same
+    cosines = np.where(are_zero, 1.0, cosines)
     order = tie_order(ids)
-    codes = _codes(chosen, order)
+    codes = _code_documents(chosen, order)
     exported, measured = (
-        order[top_k(queries, codes, CUTOFF, chosen.codec.decode)[0]] for queries in (mine[: len(asked)], before)
+        order[top_k(queries, codes, CUTOFF, chosen.codec.decode)[0]] for queries in (vectors[: len(asked)], before)
     )
     recalls = []
     for rows in (exported, measured):
@@ -142,7 +129,7 @@ def measure(chosen: Selection, encode: Encode, weights: str, reporter: Reporter)
     same = [len(np.intersect1d(a, b)) / len(b) for a, b in zip(exported, measured, strict=True)]
     return Parity(
         weights=weights,
-        texts=len(mine),
+        texts=len(vectors),
         queries=len(asked),
         cosine_least=float(cosines.min()),
         cosine_mean=float(cosines.mean()),
@@ -152,14 +139,14 @@ def measure(chosen: Selection, encode: Encode, weights: str, reporter: Reporter)
     )
 
 
-def _drawn(rng: np.random.Generator, rows: Sequence[int], count: int) -> NDArray[np.int64]:
-    """So many of the rows, or all, ascending."""
-    held = np.asarray(rows, dtype=np.int64)
-    return np.sort(rng.choice(held, min(count, len(held)), replace=False)) if len(held) else held
+def _draw_rows(rng: np.random.Generator, rows: Sequence[int], count: int) -> NDArray[np.int64]:
+    """Draw so many of the rows, or take all; ascending."""
+    numbers = np.asarray(rows, dtype=np.int64)
+    return np.sort(rng.choice(numbers, min(count, len(numbers)), replace=False)) if len(numbers) else numbers
 
 
-def _encoded(encode: Encode, texts: list[str], reporter: Reporter) -> NDArray[np.float32]:
-    """(n, dimension) of the texts, in batches whose texts differ in length, so that padding is tried as well."""
+def _encode_texts(encode: Encode, texts: list[str], reporter: Reporter) -> NDArray[np.float32]:
+    """Encode texts to (n, dimension), in batches whose texts differ in length, so that padding is tried as well."""
     parts = []
     with reporter.step("compare with what was measured", len(texts)) as advance:
         for first in range(0, len(texts), _STEP):
@@ -169,8 +156,8 @@ def _encoded(encode: Encode, texts: list[str], reporter: Reporter) -> NDArray[np
     return np.concatenate(parts)
 
 
-def _codes(chosen: Selection, order: NDArray[np.int64]) -> NDArray[np.generic]:
-    """The catalogue's codes, as they are delivered, in the order given."""
+def _code_documents(chosen: Selection, order: NDArray[np.int64]) -> NDArray[np.generic]:
+    """Code the catalogue's documents in the order given."""
     vectors = chosen.document_vectors
     parts = [
         chosen.codec.encode(prefix(np.asarray(vectors[order[first : first + _ROWS]]), chosen.dimension))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nestvec.runs.choice import PointArguments, PointSettings
 from nestvec.settings import option
 
 
-@dataclass(frozen=True)
-class ExportSettings:
-    """Which model to hand over, in which form.
+class ExportArguments(PointArguments, total=False):
+    """The fields of `ExportSettings` as keyword arguments, but for `to`."""
 
-    Attributes:
-        to: `sentence-transformers`, `onnx` or `openvino`.
-        weights: `float32`; `int8`, calibrated on training documents; for ONNX also `int8-dynamic`.
-    """
+    weights: str
+
+
+@dataclass(frozen=True)
+class ExportSettings(PointSettings):
+    """Which model to hand over, in which form."""
 
     to: str = option("sentence-transformers", "sentence-transformers, onnx or openvino.")
     weights: str = option("float32", "float32, int8 (calibrated on training documents) or int8-dynamic (onnx).")

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 _FEEDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 
 
-def snippet(card: Card, folder: str) -> str:
-    """Python that encodes texts with an export.
+def usage_code(card: Card, folder: str) -> str:
+    """Write Python that encodes texts with an export.
 
     Args:
         card: what the export holds.
@@ -29,27 +29,27 @@ def snippet(card: Card, folder: str) -> str:
             "encode = model.encode",
         ]
     else:
-        lines = _graph(card, folder)
+        lines = _graph_lines(card, folder)
     return "\n".join([*lines, "", f'vectors = encode(["claw hammer", "cordless drill"])  # (2, {card.dimension})'])
 
 
-def installed(card: Card) -> str:
-    """What the snippet needs, as pip names it."""
+def pip_requirements(card: Card) -> str:
+    """Packages that the code needs, as pip names them."""
     runtimes = {"onnx": "onnxruntime tokenizers numpy", "openvino": "openvino tokenizers numpy"}
     return runtimes.get(card.to, "sentence-transformers")
 
 
-def _graph(card: Card, folder: str) -> list[str]:
-    """The same for a graph, which needs no PyTorch."""
-    place = json.dumps(folder)
+def _graph_lines(card: Card, folder: str) -> list[str]:
+    """Write the lines that encode with a graph, which needs no PyTorch."""
+    path = json.dumps(folder)
     if card.to == "onnx":
         library = "import onnxruntime"
-        opened = f'session = onnxruntime.InferenceSession({place} + "/model.onnx", providers=["CPUExecutionProvider"])'
+        opened = f'session = onnxruntime.InferenceSession({path} + "/model.onnx", providers=["CPUExecutionProvider"])'
         run = f'session.run(["{card.output}"], given)[0]'
     else:
         library = "import openvino"
         exact = '{"INFERENCE_PRECISION_HINT": "f32"}'
-        opened = f'model = openvino.compile_model({place} + "/openvino_model.xml", "CPU", {exact})'
+        opened = f'model = openvino.compile_model({path} + "/openvino_model.xml", "CPU", {exact})'
         run = f'model(given)["{card.output}"]'
     texts = f"[{json.dumps(card.prompt)} + text for text in texts]" if card.prompt else "list(texts)"
     feeds = [
@@ -60,7 +60,7 @@ def _graph(card: Card, folder: str) -> list[str]:
         library,
         "from tokenizers import Tokenizer",
         "",
-        f'tokenizer = Tokenizer.from_file({place} + "/tokenizer.json")  # cuts and pads by itself',
+        f'tokenizer = Tokenizer.from_file({path} + "/tokenizer.json")  # cuts and pads by itself',
         opened,
         "",
         "",

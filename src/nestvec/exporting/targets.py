@@ -25,17 +25,10 @@ if TYPE_CHECKING:
 
 
 def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:
-    """Write a model for the card's target.
+    """Write a model for the card's target into an empty folder; the model in memory may be changed.
 
-    Args:
-        folder: an empty one.
-        model: the system's, loaded; it may be changed.
-        chosen: what is delivered.
-        card: says the target, the dimension and the weights.
-
-    Raises:
-        InputError: the target cannot run this model, or the run has no documents to calibrate on.
-        NestvecError: the disk is full.
+    InputError is raised where the target cannot run this model, or the run has no documents to calibrate on;
+    NestvecError where the disk is full.
     """
     if card.to == "sentence-transformers":
         _write_sentence_transformers(folder, model, card)
@@ -45,12 +38,12 @@ def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, car
     if (card.to, card.weights) == ("onnx", "float32"):
         write_onnx(model, card.dimension, target)
         return
-    feeds = _feeds(model, chosen, card) if card.weights == "int8" else []
+    feeds = _make_feeds(model, chosen, card) if card.weights == "int8" else []
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         source = Path(temporary) / "float32.onnx"
         write_onnx(model, card.dimension, source)
         try:
-            _convert(source, target, card, feeds)
+            _convert_graph(source, target, card, feeds)
         except (OSError, NestvecError):
             raise
         except Exception as error:  # of libraries in C++, which tell a full disk like any other fault
@@ -58,8 +51,8 @@ def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, car
             raise NestvecError(f"{target.name} cannot be written ({reason[:200]})") from error
 
 
-def _convert(source: Path, target: Path, card: Card, feeds: list[dict[str, NDArray[np.int64]]]) -> None:
-    """The graph in the form and the weights that the card says."""
+def _convert_graph(source: Path, target: Path, card: Card, feeds: list[dict[str, NDArray[np.int64]]]) -> None:
+    """Convert a float32 ONNX graph to the form and the weights that the card names."""
     if card.to == "openvino":
         if feeds:
             quantise_openvino(source, target, feeds)
@@ -72,7 +65,7 @@ def _convert(source: Path, target: Path, card: Card, feeds: list[dict[str, NDArr
 
 
 def _write_sentence_transformers(folder: Path, model: SentenceTransformer, card: Card) -> None:
-    """The model with a prefix and its scaling as modules of the library.
+    """Write the model with a prefix and its scaling as modules of the library.
 
     The library cuts at `truncate_dim` after all modules and then scales only where the caller asks for it. So the cut
     is a module too: a product with the first columns of the identity, which is exact, and a Normalize after it.
@@ -99,7 +92,7 @@ def _write_sentence_transformers(folder: Path, model: SentenceTransformer, card:
 
 
 def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> None:
-    """The tokenizer's files; `tokenizer.json` cuts and pads as the model wants it, by itself."""
+    """Write the tokenizer's files; `tokenizer.json` cuts and pads as the model wants it, by itself."""
     from tokenizers import Tokenizer
 
     if make_reader(model, card.inputs, card.prompt) is None:
@@ -115,17 +108,7 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
 
 
 def calibration_texts(chosen: Selection) -> list[str]:
-    """Some training documents, always the same: nothing that is tested is calibrated on.
-
-    Args:
-        chosen: what is delivered.
-
-    Returns:
-        At most `TEXTS` of them.
-
-    Raises:
-        InputError: the run has none.
-    """
+    """At most `TEXTS` training documents, always the same and none that is tested; raises InputError without any."""
     path = chosen.run.folder.path("records")
     texts = sorted(set(chosen.run.read_records(["document"], [("split", "==", "train")])["document"].to_pylist()))
     if not texts:
@@ -134,8 +117,8 @@ def calibration_texts(chosen: Selection) -> list[str]:
     return [texts[row] for row in drawn.tolist()]
 
 
-def _feeds(model: SentenceTransformer, chosen: Selection, card: Card) -> list[dict[str, NDArray[np.int64]]]:
-    """The calibration texts' tokens, a text each: none is padded."""
+def _make_feeds(model: SentenceTransformer, chosen: Selection, card: Card) -> list[dict[str, NDArray[np.int64]]]:
+    """Tokenise the calibration texts, each in a batch of its own: none is padded."""
     reader = make_reader(model, card.inputs, card.prompt)
     texts = calibration_texts(chosen) if reader else []  # without a reader the tokenizer was refused before
     return [batch.inputs for text in texts for batch in reader.make_batches([text], 1)] if reader else []

@@ -8,19 +8,19 @@ index/work/        documents on their way in; gone when they are there
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from nestvec.errors import InputError
-from nestvec.indexing.filling import arrived, counted, encoded, measured
+from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
-from nestvec.indexing.settings import Columns
-from nestvec.indexing.verify import verify
+from nestvec.indexing.settings import Columns, IndexArguments, IndexSettings
+from nestvec.indexing.verify_index import verify_index
 from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import select, select_point
-from nestvec.settings import CUTOFF
+from nestvec.settings import CUTOFF, from_keywords
 from nestvec.stores.store import About, Condition
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nestvec.indexing.verify import Verified
-    from nestvec.models.encoder import Encoder
+    from nestvec.indexing.verify_index import Verified
+    from nestvec.models.base_encoder import Encoder
     from nestvec.progress import Reporter
     from nestvec.runs.run import Run
     from nestvec.runs.selection import Selection
@@ -39,12 +39,7 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """A run's index, open.
-
-    Args:
-        selection: the point whose vectors it holds.
-        store: where they are.
-    """
+    """A run's index, open: the point whose vectors it holds, and the store where they are."""
 
     def __init__(self, selection: Selection, store: Store) -> None:
         self.selection = selection
@@ -54,13 +49,13 @@ class Index:
     @property
     def about(self) -> About:
         """What is served."""
-        found = self.store.about
-        if found is None:
+        about = self.store.about
+        if about is None:
             raise InputError("holds no index", "`nestvec index` first", file=self.selection.run.folder.path("index"))
-        return found
+        return about
 
     def search(self, query: str, k: int = CUTOFF, where: Sequence[Condition] = (), exact: bool = False) -> list[Hit]:
-        """The best documents of a query.
+        """Find the best documents of a query.
 
         Args:
             query: a text.
@@ -78,7 +73,7 @@ class Index:
             raise InputError("the query is empty", "a text to search for")
         if k < 1:
             raise InputError(f"--top is {k}", "a whole number from 1 on")
-        return self.store.search(self._encoded([query]), k, where, exact)[0]
+        return self.store.search(self._encode_queries([query]), k, where, exact)[0]
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; how many were there."""
@@ -99,9 +94,9 @@ class Index:
             InputError: the file cannot be used; nothing was changed.
         """
         _ = self.about  # there is one
-        rows, batches = encoded(self.selection, source, columns or Columns(), reporter or Silent())
+        rows, batches = encode_documents(self.selection, source, columns or Columns(), reporter or Silent())
         self.store.upsert(batches)
-        arrived(self.selection)
+        remove_work_folder(self.selection)
         return rows
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
@@ -117,7 +112,7 @@ class Index:
         Raises:
             InputError: the index holds other documents than were measured.
         """
-        return verify(self.selection, self.store, exact, reporter or Silent())
+        return verify_index(self.selection, self.store, exact, reporter or Silent())
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -131,8 +126,8 @@ class Index:
         """See `close`."""
         self.close()
 
-    def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
-        """(q, full width) of queries; the model is loaded when it is first needed."""
+    def _encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
+        """Encode queries to (q, full width); the model is loaded when it is first needed."""
         from nestvec.models.torch_encoder import open_torch
 
         model = self.selection.model
@@ -145,14 +140,9 @@ def build_index(
     store: str = EMBEDDED,
     *,
     name: str | None = None,
-    system: str | None = None,
-    dimension: int | None = None,
-    precision: str | None = None,
-    shortlist: str | None = None,
-    candidates: int = 100,
-    documents: Path | None = None,
     columns: Columns | None = None,
     reporter: Reporter | None = None,
+    **options: Unpack[IndexArguments],
 ) -> Index:
     """Build an index of a run's documents, or of a file's.
 
@@ -160,14 +150,9 @@ def build_index(
         run: the folder of a finished run.
         store: `embedded`, or the URL of a PostgreSQL database.
         name: of the index in a database; None takes the folder's.
-        system: one with vectors; as recommended where None.
-        dimension: one of those measured; as recommended where None.
-        precision: one of those measured; as recommended where None.
-        shortlist: dimension and precision of a first stage, such as `48.int8`; None searches in one.
-        candidates: documents that a first stage hands on.
-        documents: a file to index in place of the run's documents.
-        columns: where it has what.
+        columns: what is where in a file of documents.
         reporter: is told of progress.
+        options: the fields of `IndexSettings`, such as `system="mnr"`, `dimension=48` and `shortlist="48.int8"`.
 
     Returns:
         The index, open.
@@ -176,23 +161,23 @@ def build_index(
         InputError: something is wrong with the run, the point, the file or the store; an index that was there stays.
     """
     opened, reporter = load_run(run), reporter or Silent()
-    selection = select(opened, system, dimension, precision)
-    about, codecs = _plan_stages(selection, shortlist, candidates)
+    settings = from_keywords(IndexSettings, options, "build_index")
+    selection = select(opened, settings.system, settings.dimension, settings.precision)
+    about, codecs = _plan_stages(selection, settings.shortlist, settings.candidates)
     location = StoreLocation.of(opened.folder, store, name)
-    held = location.open(opened.folder)
+    opened_store = location.open(opened.folder)
     try:
-        if documents is None:
-            with reporter.step("index", len(opened.catalogue)) as advance:
-                held.build(about, codecs, counted(measured(selection), advance))
+        if settings.documents is None:
+            opened_store.build(about, codecs, measured_batches(selection, reporter))
         else:
-            _, batches = encoded(selection, documents, columns or Columns(), reporter)
-            held.build(about, codecs, batches)
-            arrived(selection)
+            _, batches = encode_documents(selection, settings.documents, columns or Columns(), reporter)
+            opened_store.build(about, codecs, batches)
+            remove_work_folder(selection)
         location.remember(opened.folder)
     except BaseException:
-        held.close()
+        opened_store.close()
         raise
-    return Index(selection, held)
+    return Index(selection, opened_store)
 
 
 def is_built(run: Path) -> bool:
@@ -216,9 +201,9 @@ def open_index(run: str | Path | Run, store: str | None = None, name: str | None
     """
     opened = load_run(run)
     folder, file = opened.folder, opened.folder.path("index")
-    held = find_location(folder, store, name).open(folder)
+    opened_store = find_location(folder, store, name).open(folder)
     try:
-        about = held.about
+        about = opened_store.about
         if about is None:
             raise InputError("holds no index", "`nestvec index` first", file=file)
         selection = select_point(opened, Point(about.system, about.served.dimension, about.served.precision))
@@ -227,15 +212,15 @@ def open_index(run: str | Path | Run, store: str | None = None, name: str | None
             wanted = f"{about.system} of this run ({selection.model.sha256[:12]}…): build the index again"
             raise InputError(problem, wanted, file=file)
     except BaseException:
-        held.close()
+        opened_store.close()
         raise
-    return Index(selection, held)
+    return Index(selection, opened_store)
 
 
 def search(
     run: str | Path, query: str, k: int = CUTOFF, where: Iterable[str] = (), store: str | None = None
 ) -> list[Hit]:
-    """The best documents of a query in a run's index.
+    """Find the best documents of a query in a run's index.
 
     Args:
         run: the folder of a finished run with an index.
@@ -250,7 +235,7 @@ def search(
     Raises:
         InputError: there is no usable index, or a condition cannot be read.
     """
-    conditions = [Condition.parse(each) for each in where]
+    conditions = [Condition.parse(text) for text in where]
     with open_index(run, store) as opened:
         return opened.search(query, k, conditions)
 

@@ -22,19 +22,14 @@ _ALIASES = {"faiss": EMBEDDED, "postgres": "postgresql://", "pgvector": "postgre
 
 @dataclass(frozen=True)
 class StoreLocation:
-    """A store, and the index's name in it.
+    """A store, and the index's name in it."""
 
-    Attributes:
-        store: `embedded`, or the URL of a PostgreSQL database.
-        name: of the index in a database.
-    """
-
-    store: str
-    name: str
+    store: str  # `embedded`, or the URL of a PostgreSQL database
+    name: str  # of the index in a database
 
     @classmethod
     def of(cls, folder: RunFolder, store: str, name: str | None) -> StoreLocation:
-        """The location that is meant.
+        """Find the location that is meant by a store and a name.
 
         Args:
             folder: of the run.
@@ -44,21 +39,11 @@ class StoreLocation:
         Returns:
             The location.
         """
-        own = "".join(letter if letter.isalnum() else "_" for letter in folder.root.resolve().name.lower())
-        return cls(_ALIASES.get(store, store), name or own or "nestvec")
+        default = "".join(letter if letter.isalnum() else "_" for letter in folder.root.resolve().name.lower())
+        return cls(_ALIASES.get(store, store), name or default or "nestvec")
 
     def open(self, folder: RunFolder) -> Store:
-        """Open the store.
-
-        Args:
-            folder: of the run.
-
-        Returns:
-            The store, to be closed.
-
-        Raises:
-            InputError: there is no such kind of store, or it cannot be used.
-        """
+        """Open the store, to be closed; raises InputError where there is no such kind, or it cannot be used."""
         if self.store == EMBEDDED:
             return EmbeddedStore(folder.path("index") / EMBEDDED)
         if self.store.startswith(_SCHEMES):
@@ -83,19 +68,7 @@ def location_file(folder: RunFolder) -> Path:
 
 
 def find_location(folder: RunFolder, store: str | None = None, name: str | None = None) -> StoreLocation:
-    """Where a run's index was built.
-
-    Args:
-        folder: of the run.
-        store: a name or a URL; None takes the one that was built last.
-        name: of the index in a database; None takes the one that was built last.
-
-    Returns:
-        The location.
-
-    Raises:
-        InputError: no index was built, or the file that says where is damaged.
-    """
+    """Where a run's index was built; None takes what was built last. Raises InputError where nothing was built."""
     path = location_file(folder)
     if not path.is_file():
         raise InputError("there is no index", "`nestvec index` first", file=path.parent)

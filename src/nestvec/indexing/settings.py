@@ -6,31 +6,29 @@ from collections.abc import Sequence  # at run time, too: the command line reads
 from dataclasses import dataclass
 from pathlib import Path
 
+from nestvec.runs.choice import PointArguments, PointSettings
 from nestvec.settings import option
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Where an index is kept.
-
-    Attributes:
-        store: `embedded`, or the URL of a PostgreSQL database; None takes the one that was built last.
-        name: of the index in a database; None takes the folder's.
-    """
+    """Where an index is kept; None opens the one that was built last."""
 
     store: str | None = option(None, "`embedded`, or postgresql://user@host:port/database.")
     name: str | None = option(None, "The index's name in a database (the folder's).")
 
 
-@dataclass(frozen=True)
-class IndexSettings:
-    """What an index is built of.
+class IndexArguments(PointArguments, total=False):
+    """The fields of `IndexSettings` as keyword arguments."""
 
-    Attributes:
-        shortlist: dimension and precision of a first stage, such as `48.int8`; None searches in one.
-        candidates: documents that a first stage hands on.
-        documents: a file to index in place of the run's documents.
-    """
+    shortlist: str | None
+    candidates: int
+    documents: Path | None
+
+
+@dataclass(frozen=True)
+class IndexSettings(PointSettings):
+    """What an index is built of."""
 
     shortlist: str | None = option(None, "A first stage's dimension and precision: 48.int8.")
     candidates: int = option(100, "Documents that the first stage hands on.")
@@ -39,13 +37,7 @@ class IndexSettings:
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a file of documents has what.
-
-    Attributes:
-        document: columns or template of the text; None looks for well-known names.
-        document_id: the id's column; None looks for well-known names.
-        fields: columns to filter by; None keeps all others.
-    """
+    """Where a file of documents has what; None looks for well-known names."""
 
     document: str | None = option(None, "Column(s) of the text in a file of documents (found by their names).")
     document_id: str | None = option(None, "Column of the id in such a file (found by its name).")
@@ -54,13 +46,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How to search an index.
-
-    Attributes:
-        top: documents to return.
-        where: conditions on fields, such as `price<=20`; all must hold.
-        exact: search without an approximate index.
-    """
+    """How to search an index."""
 
     top: int = option(10, "How many documents.")
     where: tuple[str, ...] = option((), "A condition on a field, such as 'price<=20'; may be given again.", repeat=True)

@@ -15,17 +15,14 @@ _FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def use_processors() -> int:
-    """Give PyTorch as many threads as this process has processors, and no more; `OMP_NUM_THREADS` has the last word.
+    """Give PyTorch as many threads as this process has processors and return the number; `OMP_NUM_THREADS` goes first.
 
     PyTorch counts the machine's cores. A container that owns two of sixty-four would wait for itself.
-
-    Returns:
-        How many threads there are now.
     """
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, min(torch.get_num_threads(), _count_allowed(), _count_quota())))
+        torch.set_num_threads(min(torch.get_num_threads(), count_processors()))
     _LOG.debug("PyTorch computes in %d threads", torch.get_num_threads())
     return torch.get_num_threads()
 
@@ -37,15 +34,9 @@ def count_processors() -> int:
 
 
 def choose_compute(wanted: str) -> str:
-    """The number format to multiply in: `auto` is bfloat16 exactly where the hardware has instructions for it.
+    """`float32` or `bfloat16`, as wanted; for `auto` bfloat16 exactly where the hardware has instructions for it.
 
     Emulated bfloat16 is far slower than float32, so the processor's flags decide and not what PyTorch accepts.
-
-    Args:
-        wanted: `auto`, `float32` or `bfloat16`.
-
-    Returns:
-        `float32` or `bfloat16`.
     """
     import torch
 
@@ -58,7 +49,6 @@ def choose_compute(wanted: str) -> str:
 
 
 def _count_allowed() -> int:
-    """Processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

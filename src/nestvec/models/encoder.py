@@ -8,19 +8,16 @@ from __future__ import annotations
 import importlib.util
 import logging
 import platform
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.models.export_card import read_card
 from nestvec.models.find import find_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from nestvec.models.base_encoder import Encoder
     from nestvec.models.export_card import Card
     from nestvec.models.find import ModelFolder
 
@@ -36,35 +33,6 @@ _LIBRARIES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 _EXTRAS = {"torch": "train", "onnx": "onnx", "openvino": "openvino"}
 
 
-class Encoder(Protocol):
-    """Turns texts into vectors."""
-
-    @property
-    def name(self) -> str:
-        """What runs and in which numbers, such as `openvino bfloat16`."""
-
-    @property
-    def dimension(self) -> int:
-        """Of the vectors."""
-
-    def encode(
-        self,
-        texts: Sequence[str],
-        advance: Callable[[int], None] = ...,
-        token_counts: NDArray[np.int64] | None = None,
-    ) -> NDArray[np.float32]:
-        """Encode texts; the same texts always share a batch, so they always give the same bytes.
-
-        Args:
-            texts: n texts, none of them empty.
-            advance: called with the number of texts done since the last call.
-            token_counts: (n,) that is filled with how many tokens the model read of each text; 0 where it reads none.
-
-        Returns:
-            (n, dimension) float32, rows of unit length in the order of the texts.
-        """
-
-
 def open_encoder(folder: Path, dimension: int | None = None, backend: str = "auto", compute: str = "auto") -> Encoder:
     """Make a model ready to encode.
 
@@ -75,17 +43,19 @@ def open_encoder(folder: Path, dimension: int | None = None, backend: str = "aut
     Args:
         folder: a sentence-transformers model, or what `nestvec export` wrote.
         dimension: of the vectors, a prefix scaled to unit length; None for all that the folder's model makes.
-        backend: `auto`, `torch`, `onnx` or `openvino`.
-        compute: `float32`, `bfloat16`, or `auto`: bfloat16 exactly where the hardware has instructions for it.
+        backend: one of `BACKENDS`.
+        compute: one of `COMPUTES`; `auto` is bfloat16 exactly where the hardware has instructions for it.
 
     Returns:
-        The encoder.
+        The encoder, ready.
 
     Raises:
         InputError: the folder is damaged, has no such dimension, or is not for that backend.
         MissingExtraError: the backend's library is not installed.
     """
-    _refuse_unknown(backend, compute)
+    for option, given, known in (("--backend", backend, BACKENDS), ("--compute", compute, COMPUTES)):
+        if given not in known:
+            raise InputError(f"{option} is {given!r}", f"one of {', '.join(known)}")
     card = read_card(folder)
     runs = _RUNS[card.to if card else "sentence-transformers"]
     if backend != "auto" and backend not in runs:
@@ -99,34 +69,14 @@ def open_encoder(folder: Path, dimension: int | None = None, backend: str = "aut
     return _open_model(model, width, backend, compute)
 
 
-def _refuse_unknown(backend: str, compute: str) -> None:
-    """Raise where the backend or the number format has no such name."""
-    for option, given, known in (("--backend", backend, BACKENDS), ("--compute", compute, COMPUTES)):
-        if given not in known:
-            raise InputError(f"{option} is {given!r}", f"one of {', '.join(known)}")
-
-
 def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
-    """The dimension of the vectors that are made.
-
-    Args:
-        folder: of the model, for the message.
-        most: that it makes.
-        wanted: None takes all.
-
-    Returns:
-        1 … most.
-
-    Raises:
-        InputError: it makes no such vectors.
-    """
+    """The wanted dimension, or `most` for None; raises InputError where a folder's model makes no such vectors."""
     if wanted is not None and not 1 <= wanted <= most:
         raise InputError(f"makes no vectors of dimension {wanted}", f"a number from 1 to {most}", file=folder)
     return wanted or most
 
 
 def _is_installed(backend: str) -> bool:
-    """Whether a backend's library is installed."""
     return importlib.util.find_spec(_LIBRARIES[backend]) is not None
 
 

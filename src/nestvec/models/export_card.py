@@ -75,12 +75,7 @@ class Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write a folder's card.
-
-    Args:
-        folder: of the export.
-        card: what it holds.
-    """
+    """Write the card of an export's folder."""
     values = {name: value for name, value in asdict(card).items() if value is not None or name != "sha256"}
     write_json(folder / CARD, {"schema": SCHEMA, "kind": KIND, **values})
 
@@ -92,16 +87,9 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def read_card(folder: Path) -> Card | None:
-    """Open an export's folder and check that it is whole.
+    """The card of an export's folder; None where there is none, or that of a model which a run saved.
 
-    Args:
-        folder: any folder.
-
-    Returns:
-        Its card; None where it holds none, or that of a model which a run saved.
-
-    Raises:
-        InputError: it was written by a newer nestvec, is no export, or a file is missing, cut short or another one.
+    InputError is raised where a newer nestvec wrote it, it is no export, or a file is missing, cut short or another.
     """
     path = folder / CARD
     if not path.is_file():
@@ -169,9 +157,9 @@ def _is_inside(file: str, code: object) -> bool:
 
 def _check_files(folder: Path, card: Card) -> None:
     """Raise if a file is missing or is not the one that was exported."""
-    lacking = [name for name in (*MODEL_FILES[card.to], CODEC) if name not in card.files]
+    lacking = next((name for name in (*MODEL_FILES[card.to], CODEC) if name not in card.files), None)
     if lacking or card.dimension > card.full_dimension:
-        what = f"it does not list {lacking[0]}" if lacking else f"dimension {card.dimension} of {card.full_dimension}"
+        what = f"it does not list {lacking}" if lacking else f"dimension {card.dimension} of {card.full_dimension}"
         raise InputError(f"is damaged: {what}", _EXPECTED, file=folder / CARD)
     for name, wanted in card.files.items():
         file = folder / name

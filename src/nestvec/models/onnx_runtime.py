@@ -18,20 +18,7 @@ _TOKENS = 1024  # of a batch: one processor's caches hold what it computes
 
 
 def open_onnx(graph: Path, compute: str, weights: str) -> Runtime:
-    """Load a graph.
-
-    Args:
-        graph: of model.onnx.
-        compute: `auto` or `float32`; ONNX Runtime has no fast bfloat16 on processors.
-        weights: of the graph: `float32`, `int8` or `int8-dynamic`.
-
-    Returns:
-        The graph, ready.
-
-    Raises:
-        InputError: bfloat16 is asked for, or the file is damaged.
-        MissingExtraError: onnxruntime is not installed.
-    """
+    """Load a graph with weights of that name; ONNX Runtime has no fast bfloat16 on processors, so that is refused."""
     try:
         import onnxruntime
     except ImportError as error:

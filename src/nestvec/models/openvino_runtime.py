@@ -20,19 +20,9 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def open_openvino(graph: Path, compute: str, weights: str) -> Runtime:
-    """Compile a graph.
+    """Compile a graph, openvino_model.xml with its weights beside it or model.onnx.
 
-    Args:
-        graph: openvino_model.xml with its weights beside it, or model.onnx.
-        compute: `float32`, `bfloat16`, or `auto`: bfloat16 where the processor has instructions for it.
-        weights: of the graph: `float32`, `int8` or `int8-dynamic`; what is int8 is computed so whatever `compute` says.
-
-    Returns:
-        The graph, ready.
-
-    Raises:
-        InputError: the file is damaged.
-        MissingExtraError: openvino is not installed.
+    `auto` computes in bfloat16 where the processor has instructions for it; int8 weights whatever `compute` says.
     """
     try:
         import openvino

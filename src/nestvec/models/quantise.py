@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import MissingExtraError
+from nestvec.models.load import quiet_loggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,18 +30,10 @@ TEXTS = 160  # calibration texts; more change the steps in their third digit onl
 
 
 def quantise_onnx(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
-    """Write an ONNX graph with int8 weights and activations, calibrated.
+    """Write an ONNX graph with int8 weights and activations, calibrated on inputs of a text each.
 
     Activations are smoothed into the weights first (SmoothQuant, Xiao et al. 2022), and attention's own products stay
     in float32: without either, a few large activations take the whole range, and recall falls by points.
-
-    Args:
-        source: a graph that `write_onnx` wrote.
-        target: the file to write.
-        feeds: inputs to calibrate on, a text each.
-
-    Raises:
-        MissingExtraError: nncf or onnx is not installed.
     """
     with _import_nncf() as nncf:
         import onnx
@@ -49,33 +42,24 @@ def quantise_onnx(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
 
 
 def quantise_onnx_dynamic(source: Path, target: Path) -> None:
-    """Write an ONNX graph with int8 weights whose activations find their step in each batch.
-
-    Args:
-        source: a graph that `write_onnx` wrote.
-        target: the file to write.
-
-    Raises:
-        MissingExtraError: onnxruntime or onnx is not installed.
-    """
-    with _import_onnx_tools() as tools, _prepare_graph(source) as prepared:
-        tools.quantize_dynamic(
-            prepared, target, per_channel=True, weight_type=tools.QuantType.QInt8,
+    """Write an ONNX graph with int8 weights whose activations find their step in each batch."""
+    try:
+        import onnx  # noqa: F401 - what it reads with
+        from onnxruntime import quantization
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise MissingExtraError(error.name or "onnxruntime", "onnx") from error
+    with quiet_loggers(""), tempfile.TemporaryDirectory(dir=source.parent) as folder:  # advice on the root logger
+        prepared = Path(folder) / "prepared.onnx"  # with every shape worked out
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantization.quantize_dynamic(
+            prepared, target, per_channel=True, weight_type=quantization.QuantType.QInt8,
             op_types_to_quantize=["MatMul", "Gather"],
         )  # fmt: skip
 
 
 def quantise_openvino(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
-    """Write an OpenVINO model with int8 weights and activations, calibrated.
-
-    Args:
-        source: a graph that `write_onnx` wrote.
-        target: the .xml file to write; its .bin goes beside it.
-        feeds: inputs to calibrate on, a text each.
-
-    Raises:
-        MissingExtraError: openvino or nncf is not installed.
-    """
+    """Write a graph as an OpenVINO model with int8 weights and activations, calibrated on inputs of a text each."""
     with _import_nncf() as nncf:
         import openvino as ov
 
@@ -83,15 +67,7 @@ def quantise_openvino(source: Path, target: Path, feeds: Sequence[Feed]) -> None
 
 
 def write_openvino(source: Path, target: Path) -> None:
-    """Write an ONNX graph in OpenVINO's form, in float32.
-
-    Args:
-        source: a graph that `write_onnx` wrote.
-        target: the .xml file to write; its .bin goes beside it.
-
-    Raises:
-        MissingExtraError: openvino is not installed.
-    """
+    """Write an ONNX graph in OpenVINO's form, in float32: an .xml file, with its .bin beside it."""
     try:
         import openvino as ov
     except ImportError as error:
@@ -100,7 +76,6 @@ def write_openvino(source: Path, target: Path) -> None:
 
 
 def _quantise_calibrated(nncf: Any, model: Any, feeds: Sequence[Feed]) -> Any:  # noqa: ANN401 - of either library
-    """The model with int8 weights and activations."""
     return nncf.quantize(
         model, nncf.Dataset(list(feeds)), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(feeds)
     )
@@ -113,34 +88,6 @@ def _read_graph(source: Path) -> Any:  # noqa: ANN401 - OpenVINO's model
     core = ov.Core()
     core.set_property({"ENABLE_MMAP": False})
     return core.read_model(source)
-
-
-@contextlib.contextmanager
-def _import_onnx_tools() -> Iterator[Any]:
-    """`onnxruntime.quantization`, without its advice on the root logger."""
-    try:
-        import onnx  # noqa: F401 - what it reads with
-        from onnxruntime import quantization
-    except ImportError as error:
-        raise MissingExtraError(error.name or "onnxruntime", "onnx") from error
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield quantization
-    finally:
-        root.setLevel(level)
-
-
-@contextlib.contextmanager
-def _prepare_graph(source: Path) -> Iterator[Path]:
-    """The graph with every shape worked out, in a temporary file beside it."""
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        yield prepared
 
 
 @contextlib.contextmanager

@@ -93,14 +93,9 @@ class TokenReader:
 
 
 def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Share out texts to batches.
+    """Rows of each batch, the longest text first, every row once; `lengths`, (n,), are the texts' tokens.
 
-    Args:
-        lengths: (n,) tokens of each.
-        tokens: the most that a batch has when all are as long as its longest; a single text may have more.
-
-    Yields:
-        Rows of a batch, the longest first; every row once.
+    A batch has `tokens` at most when all are as long as its longest; a single text may have more.
     """
     order = np.argsort(-lengths, kind="stable")
     first = 0
@@ -111,15 +106,7 @@ def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np
 
 
 def prepare_tokenizer(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
-    """A tokenizer that cuts at a limit and leaves padding to us.
-
-    Args:
-        tokenizer: of any settings; changed.
-        limit: tokens that the model reads at most; None cuts nothing.
-
-    Returns:
-        The same one.
-    """
+    """The tokenizer itself, changed to cut at the limit (None cuts nothing) and to leave padding to us."""
     tokenizer.no_padding()
     if limit is None:
         tokenizer.no_truncation()
@@ -129,19 +116,7 @@ def prepare_tokenizer(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
 
 
 def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
-    """Read a fast tokenizer's file.
-
-    Args:
-        path: of tokenizer.json.
-        limit: tokens that the model reads at most; None cuts nothing.
-
-    Returns:
-        The tokenizer, prepared.
-
-    Raises:
-        InputError: it is missing or damaged.
-        MissingExtraError: the tokenizers library is not installed.
-    """
+    """Read tokenizer.json and prepare it, see `prepare_tokenizer`; InputError is raised where it is damaged."""
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -153,16 +128,7 @@ def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
 
 
 def make_reader(model: SentenceTransformer, inputs: Sequence[str], prompt: str) -> TokenReader | None:
-    """A reader for a loaded model.
-
-    Args:
-        model: any sentence-transformers model.
-        inputs: what it wants to be given.
-        prompt: goes before every text.
-
-    Returns:
-        The reader; None for a model that has no fast tokenizer, fills up on the left, or wants other inputs.
-    """
+    """A reader for a loaded model; None for one that has no fast tokenizer, pads on the left, or wants other inputs."""
     from tokenizers import Tokenizer
 
     tokenizer: Any = getattr(model, "tokenizer", None)  # a model of static vectors has the library's bare one

@@ -8,6 +8,7 @@ import numpy as np
 
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.files import read_json
+from nestvec.models.token_batches import prepare_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,18 +21,9 @@ _BATCH = 10_000  # texts tokenised at a time
 
 
 def count_tokens(folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64], int]:
-    """Count tokens without loading the model.
+    """(n,) tokens of n texts, special ones included, and how many a model reads at most, without loading the model.
 
-    Args:
-        folder: a sentence-transformers model.
-        texts: n texts.
-
-    Returns:
-        (n,) tokens of each, the special ones included, and how many the model reads at most.
-
-    Raises:
-        InputError: the folder holds no tokenizer.json, or a damaged one.
-        MissingExtraError: the tokenizers library is not installed.
+    InputError is raised where the folder holds no tokenizer.json, or a damaged one.
     """
     try:
         from tokenizers import Tokenizer
@@ -44,13 +36,13 @@ def count_tokens(folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64],
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
         raise InputError(f"is damaged ({error})", "a fast tokenizer", file=path) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    lengths = np.empty(len(texts), dtype=np.int64)
-    for first in range(0, len(texts), _BATCH):
-        batch = tokenizer.encode_batch_fast(list(texts[first : first + _BATCH]))
-        lengths[first : first + len(batch)] = [len(encoding.ids) for encoding in batch]
-    return lengths, _read_limit(folder)
+    prepare_tokenizer(tokenizer, None)
+    lengths = (
+        len(encoding.ids)
+        for first in range(0, len(texts), _BATCH)
+        for encoding in tokenizer.encode_batch_fast(list(texts[first : first + _BATCH]))
+    )
+    return np.fromiter(lengths, np.int64, len(texts)), _read_limit(folder)
 
 
 def _read_limit(folder: Path) -> int:

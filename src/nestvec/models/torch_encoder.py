@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.models.agreement import ROUNDING, agrees_with_model
+from nestvec.models.base_encoder import ROUNDING, Encoder
 from nestvec.models.compute import choose_compute
 from nestvec.models.load import load_model, quiet_libraries
 from nestvec.models.onnx_graph import default_prompt, input_names
 from nestvec.models.token_batches import make_reader
-from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Generator, Sequence
 
-    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+    from nestvec.models.base_encoder import Encoded
     from nestvec.models.find import ModelFolder
     from nestvec.models.token_batches import TokenReader
 
@@ -28,7 +27,7 @@ _TOKENS_ELSEWHERE = 65_536
 _TEXTS = 32  # of a batch that the library makes; more gain nothing on a processor
 
 
-class TorchEncoder:
+class TorchEncoder(Encoder):
     """A model's modules over our own batches.
 
     Args:
@@ -39,29 +38,17 @@ class TorchEncoder:
     """
 
     def __init__(self, model: SentenceTransformer, reader: TokenReader, dimension: int, compute: str) -> None:
-        self.name = f"torch {compute}"
-        self.dimension = dimension
+        super().__init__(f"torch {compute}", dimension)
         self._model, self._reader = model, reader
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        advance: Callable[[int], None] = lambda _: None,
-        token_counts: NDArray[np.int64] | None = None,
-    ) -> NDArray[np.float32]:
-        """See `Encoder.encode`."""
+    def _encode_batches(self, texts: Sequence[str]) -> Generator[Encoded]:
         import torch
 
-        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         device = self._model.device
         with torch.inference_mode():
             for batch in self._reader.make_batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE)):
                 features = {name: torch.from_numpy(values).to(device) for name, values in batch.inputs.items()}
-                vectors[batch.rows] = prefix(self._forward(features).cpu().numpy(), self.dimension)
-                if token_counts is not None:
-                    token_counts[batch.rows] = batch.lengths
-                advance(len(batch.rows))
-        return vectors
+                yield batch.rows, batch.lengths, self._forward(features).cpu().numpy()
 
     def _forward(self, features: dict[str, Any]) -> Any:  # noqa: ANN401 - tensors
         """(n, width) float32: the transformer in its own numbers, what follows it in float32."""
@@ -72,7 +59,7 @@ class TorchEncoder:
         return features["sentence_embedding"].float()
 
 
-class StockEncoder:
+class StockEncoder(Encoder):
     """The library's own preprocessing and forward pass, for a model that our own batches are not for.
 
     Args:
@@ -81,58 +68,37 @@ class StockEncoder:
     """
 
     def __init__(self, model: SentenceTransformer, dimension: int) -> None:
-        self.name = "torch float32"
-        self.dimension = dimension
+        super().__init__("torch float32", dimension)
         self._model = model
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        advance: Callable[[int], None] = lambda _: None,
-        token_counts: NDArray[np.int64] | None = None,
-    ) -> NDArray[np.float32]:
-        """See `Encoder.encode`; does what `SentenceTransformer.encode` does, and counts tokens on the way."""
+    def _encode_batches(self, texts: Sequence[str]) -> Generator[Encoded]:
+        """What `SentenceTransformer.encode` does, with tokens counted on the way."""
         import torch
         from sentence_transformers.util import batch_to_device
 
-        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         order = np.argsort([-len(text) for text in texts], kind="stable")  # the longest first: memory peaks at once
         prompt = default_prompt(self._model) or None
         with quiet_libraries(), torch.inference_mode():
             for first in range(0, len(texts), _TEXTS):
                 rows = order[first : first + _TEXTS]
                 features = self._model.preprocess([texts[row] for row in rows], prompt=prompt)
-                if token_counts is not None:
-                    mask = features.get("attention_mask")
-                    token_counts[rows] = 0 if mask is None else mask.sum(dim=1).numpy()
+                mask = features.get("attention_mask")
+                lengths = 0 if mask is None else mask.sum(dim=1).numpy()
                 output = self._model(batch_to_device(features, self._model.device))["sentence_embedding"]
-                vectors[rows] = prefix(output.float().cpu().numpy(), self.dimension)
-                advance(len(rows))
-        return vectors
+                yield rows, lengths, output.float().cpu().numpy()
 
 
 def open_torch(folder: ModelFolder, dimension: int, compute: str) -> TorchEncoder | StockEncoder:
-    """Load a model.
+    """Load a checked model.
 
     Whether our own batches give what `SentenceTransformer.encode` gives is tried on a few texts. Where they do not,
     the library makes the batches, in float32. What is measured and searched is encoded in float32 at the model's full
-    width: a smaller dimension is a re-normalised prefix of these vectors (`vectors.codecs.prefix`).
-
-    Args:
-        folder: the checked model.
-        dimension: of the vectors.
-        compute: `auto`, `float32` or `bfloat16`.
-
-    Returns:
-        The encoder.
-
-    Raises:
-        InputError: bfloat16 is asked for by name, and only the library's own encoding would do.
+    width: a smaller dimension is a re-normalised prefix of these vectors (`vectors.codecs.prefix`). InputError is
+    raised where bfloat16 is asked for by name, and only the library's own encoding would do.
     """
     model = load_model(folder).eval()
     reader = _find_reader(model)
-    own = TorchEncoder(model, reader, dimension, "float32") if reader else None
-    if reader is None or own is None or not agrees_with_model(own.encode, model, dimension, ROUNDING):
+    if reader is None or not TorchEncoder(model, reader, dimension, "float32").agrees_with(model, ROUNDING):
         if compute == "bfloat16":
             raise InputError("this model runs in float32 only", "--compute float32", file=folder.path)
         return StockEncoder(model, dimension)

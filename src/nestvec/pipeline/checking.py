@@ -39,13 +39,9 @@ _NARROW = 0.25  # share of the range of grades within which 95 % of these dips m
 
 @dataclass(frozen=True)
 class Check:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        facts: what `check.json` holds.
-    """
-
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # what `check.json` holds
 
     @property
     def warnings(self) -> list[str]:
@@ -80,40 +76,28 @@ def check(
 
 
 def check_settings(settings: Settings, out: Path | None, reporter: Reporter | None = None) -> Check:
-    """Validate a data set and describe it.
-
-    Args:
-        settings: the source, its columns, the split that is tried, and the model whose tokenizer counts.
-        out: a folder for check.json and check.html; None writes nothing.
-        reporter: is told of progress.
-
-    Returns:
-        What was found.
-
-    Raises:
-        InputError: the data cannot be used, or the folder cannot be written.
-    """
+    """Validate a data set and describe it, as `check`; raises InputError where the folder cannot be written, too."""
     if out is not None and out.exists() and not out.is_dir():
         raise InputError("is a file", "a folder for check.json and check.html", file=out)
-    found = Check(describe(settings, reporter or Silent()))
+    checked = Check(describe_data(settings, reporter or Silent()))
     if out is not None:
         try:
-            _write(found, out)
+            _write_files(checked, out)
         except OSError as error:
             raise InputError(f"cannot be written ({error.strerror})", "a folder for the check", file=out) from error
-    return found
+    return checked
 
 
-def _write(found: Check, out: Path) -> None:
-    """The findings as data and as a page."""
+def _write_files(checked: Check, out: Path) -> None:
+    """Write the findings as a page and as data."""
     from nestvec.report.check_page import write_check_page
 
-    write_check_page(found.facts, out / "check.html")  # first: if it cannot be made, nothing is written
-    write_json(out / "check.json", found.facts)
+    write_check_page(checked.facts, out / "check.html")  # first: if it cannot be made, nothing is written
+    write_json(out / "check.json", checked.facts)
 
 
-def describe(settings: Settings, reporter: Reporter) -> dict[str, Any]:
-    """Everything that `check.json` holds.
+def describe_data(settings: Settings, reporter: Reporter) -> dict[str, Any]:
+    """Gather everything that `check.json` holds.
 
     Args:
         settings: what to read.
@@ -129,12 +113,12 @@ def describe(settings: Settings, reporter: Reporter) -> dict[str, Any]:
         records, grades, task = read_task(settings)
         advance(1)
     with reporter.step("audit leaks", 1) as advance:
-        splits = _splits(records, grades, task, settings)
+        splits = _audit_splits(records, grades, task, settings)
         advance(1)
     with reporter.step("count tokens", 2) as advance:
-        tokens = _tokens(records, settings, advance)
+        tokens = _measure_lengths(records, settings, advance)
     with reporter.step("look for near-duplicates", 1) as advance:
-        near = find_near_duplicates(_sampled(records.documents, settings.seed))
+        near = find_near_duplicates(_draw_sample(records.documents, settings.seed))
         advance(1)
     facts = {
         "schema": 1,
@@ -147,76 +131,78 @@ def describe(settings: Settings, reporter: Reporter) -> dict[str, Any]:
         "queries": len(records.queries),
         "documents": len(records.documents),
         "rejected": len(records.rejected),
-        **_judged(records, grades),
+        **_count_judgements(records, grades),
         "grades": grades.to_json(),
         "tokens": tokens,
         "findings": [vars(finding) for finding in records.findings],
         "near_duplicates": near,
         **splits,
     }
-    whole: dict[str, Any] = json.loads(json.dumps({**facts, "warnings": _warnings(facts)}))  # lists, as a reader has
+    whole: dict[str, Any] = json.loads(
+        json.dumps({**facts, "warnings": _list_warnings(facts)})
+    )  # lists, as a reader has
     return whole
 
 
-def _judged(records: Records, grades: Grades) -> dict[str, Any]:
-    """How judgements are spread over queries and documents."""
+def _count_judgements(records: Records, grades: Grades) -> dict[str, Any]:
+    """Count judgements by query, and what was judged by nobody or has nothing relevant."""
     per_query = np.bincount(records.query, minlength=len(records.queries))
     relevant = np.bincount(records.query[records.grade >= grades.threshold], minlength=len(records.queries))
     return {
-        "judged_per_query": _spread(per_query),
-        "relevant_per_query": _spread(relevant),
+        "judged_per_query": _summarise_counts(per_query),
+        "relevant_per_query": _summarise_counts(relevant),
         "queries_without_relevant": int((relevant == 0).sum()),
         "unjudged_documents": len(records.documents) - len(np.unique(records.document)),
     }
 
 
-def _spread(values: NDArray[np.int64]) -> dict[str, float]:
-    """A distribution in seven numbers."""
+def _summarise_counts(values: NDArray[np.int64]) -> dict[str, float]:
+    """Describe a distribution by six quantiles and the mean."""
     points = np.quantile(values, [0, 0.25, 0.5, 0.75, 0.95, 1])
-    named = dict(zip(("min", "p25", "median", "p75", "p95", "max"), map(float, points), strict=True))
-    return {**named, "mean": float(values.mean())}
+    quantiles = dict(zip(("min", "p25", "median", "p75", "p95", "max"), map(float, points), strict=True))
+    return {**quantiles, "mean": float(values.mean())}
 
 
-def _tokens(records: Records, settings: Settings, advance: Callable[[int], None]) -> dict[str, Any]:
-    """Text lengths as the model reads them, and what it cuts off."""
+def _measure_lengths(records: Records, settings: Settings, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Measure the texts' lengths in the model's tokens, and what it cuts off."""
     folder = find_model(settings.training.model, settings.training.model_sha256)
-    found: dict[str, Any] = {"model": settings.training.model}
+    measured: dict[str, Any] = {"model": settings.training.model}
     for kind, texts in (("queries", records.queries), ("documents", records.documents)):
-        lengths, limit = count_tokens(folder.path, _sampled(texts, settings.seed))
+        lengths, limit = count_tokens(folder.path, _draw_sample(texts, settings.seed))
         cut = np.maximum(lengths - limit, 0)
-        found["limit"] = limit
-        found[kind] = {
-            **_spread(lengths),
+        measured["limit"] = limit
+        measured[kind] = {
+            **_summarise_counts(lengths),
             "counted": len(lengths),
             "too_long": int((cut > 0).sum()),
             "tokens_cut": int(cut.sum()),
             "share_cut": float(cut.sum() / max(1, lengths.sum())),
         }
         advance(1)
-    return found
+    return measured
 
 
-def _sampled(texts: Sequence[str], seed: int) -> Sequence[str]:
-    """All texts, or a seeded sample where there are very many."""
+def _draw_sample(texts: Sequence[str], seed: int) -> Sequence[str]:
+    """Take all texts, or draw a seeded sample where there are very many."""
     if len(texts) <= MOST_COUNTED:
         return texts
     rows = np.sort(np.random.default_rng(seed).permutation(len(texts))[:MOST_COUNTED])
     return [texts[row] for row in rows.tolist()]
 
 
-def _splits(records: Records, grades: Grades, task: Task, settings: Settings) -> dict[str, Any]:
-    """What the split that a run would use costs, and what a naive one by row would leak."""
+def _audit_splits(records: Records, grades: Grades, task: Task, settings: Settings) -> dict[str, Any]:
+    """Audit the split that a run would use, and what a naive one by row would leak."""
     protocol = settings.split.protocol if records.labels is None else "own"
     share = float(task.in_part("test").mean())
     ways = {"exact": exact_texts(records), "normalised": normalised_texts(records)}
     return {
-        "row_split": {way: _row_split(texts, share, settings.seed) for way, texts in ways.items()},
+        "row_split": {way: _audit_row_split(texts, share, settings.seed) for way, texts in ways.items()},
         "split": audit(records, task, grades.threshold, protocol, settings.seed),
     }
 
 
-def _row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, Any]:
-    """What the naive split by row leaks: shares of its test records, and how many distinct texts recur."""
+def _audit_row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, Any]:
+    """Audit the naive split by row: which shares of its test records leak, and how many distinct texts recur."""
     test = drawn_by_row(len(texts["queries"]), share, seed)
     recurring = {}
     for kind, values in texts.items():
@@ -225,8 +211,8 @@ def _row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> 
     return {"shares": naive_split_leaks(texts, share, seed), "recurring": recurring}
 
 
-def _warnings(facts: dict[str, Any]) -> list[str]:
-    """What deserves a look, the most harmful first."""
+def _list_warnings(facts: dict[str, Any]) -> list[str]:
+    """List what deserves a look before training, the most harmful first."""
     return [
         *_grade_warnings(facts["grades"]),
         *_leak_warnings(facts["split"]),
@@ -235,57 +221,47 @@ def _warnings(facts: dict[str, Any]) -> list[str]:
 
 
 def _grade_warnings(grades: dict[str, Any]) -> list[str]:
-    """Where the threshold is not to be trusted."""
+    """Warn where the threshold is not to be trusted."""
     if grades["threshold_source"] == "middle":
         return [
             f"The grades show no dip between two humps; {grades['threshold']:g}, the middle of their range, is taken. "
             "Look at the histogram and give --threshold."
         ]
-    dip, span, found = grades["dip"], grades["highest"] - grades["lowest"], []
+    dip, span, doubts = grades["dip"], grades["highest"] - grades["lowest"], []
     if grades["threshold_source"] != "dip":
         return []
     if dip["seen"] < _SURE:
-        found.append(f"only {100 * dip['seen']:.1f} % of resampled histograms have one")
+        doubts.append(f"only {100 * dip['seen']:.1f} % of resampled histograms have one")
     if dip["high"] - dip["low"] > _NARROW * span:
-        found.append(f"resampling puts the threshold anywhere between {dip['low']:g} and {dip['high']:g}")
-    told = f"The dip of the grades is not sure: {', and '.join(found)}. Look at the histogram and give --threshold."
-    return [told] if found else []
+        doubts.append(f"resampling puts the threshold anywhere between {dip['low']:g} and {dip['high']:g}")
+    warning = f"The dip of the grades is not sure: {', and '.join(doubts)}. Look at the histogram and give --threshold."
+    return [warning] if doubts else []
 
 
 def _leak_warnings(split: dict[str, Any]) -> list[str]:
-    """What the split that a run would use leaks."""
-    found = ", ".join(f"{count:,} {name}" for name, count in split["leaks"].items() if count)
+    """Warn of what the split that a run would use leaks."""
+    leaks = ", ".join(f"{count:,} {name}" for name, count in split["leaks"].items() if count)
     name = "source's own" if split["protocol"] == "own" else split["protocol"]
-    return [f"The {name} split leaks: {found}."] if found else []
+    return [f"The {name} split leaks: {leaks}."] if leaks else []
 
 
 def _text_warnings(facts: dict[str, Any]) -> list[str]:
-    """What is missing from the texts and judgements, or will not be read."""
-    found = []
+    """Warn of what is missing from the texts and judgements, or will not be read."""
+    warnings = []
     tokens, rejected, unanswered = facts["tokens"]["documents"], facts["rejected"], facts["queries_without_relevant"]
     if tokens["too_long"]:
         share, limit = tokens["too_long"] / tokens["counted"], facts["tokens"]["limit"]
-        found.append(f"{100 * share:.1f} % of the documents are longer than the {limit:,} tokens the model reads.")
+        warnings.append(f"{100 * share:.1f} % of the documents are longer than the {limit:,} tokens the model reads.")
     if rejected:
-        found.append(f"{rejected:,} bad {'row was' if rejected == 1 else 'rows were'} set aside.")
+        warnings.append(f"{rejected:,} bad {'row was' if rejected == 1 else 'rows were'} set aside.")
     if unanswered:
         having = "query has no relevant document; it" if unanswered == 1 else "queries have no relevant document; they"
-        found.append(f"{unanswered:,} {having} cannot be measured.")
+        warnings.append(f"{unanswered:,} {having} cannot be measured.")
     if facts["titles_only"]:
-        found.append("The documents are titles only: no description column was found or named.")
-    return found
+        warnings.append("The documents are titles only: no description column was found or named.")
+    return warnings
 
 
 def load_check(out: str | Path) -> Check:
-    """Read a check back.
-
-    Args:
-        out: the folder.
-
-    Returns:
-        What was found then.
-
-    Raises:
-        InputError: there is no check.json in it, or it is damaged.
-    """
+    """Read a check back from its folder; raises InputError where check.json is missing or damaged."""
     return Check(read_json(Path(out) / "check.json"))

@@ -8,35 +8,40 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.evaluation.significance import (
-    LEVEL,
-    Bootstrap,
-    count_outcomes,
-    effect_size,
-    holm,
-    randomisation_test,
-)
+from nestvec.evaluation.significance import LEVEL, Bootstrap, count_outcomes, effect_size, holm, randomisation_test
 from nestvec.files import write_json
+from nestvec.pipeline.comparable_runs import agree_on_texts, refuse_another_task, refuse_unmeasured
 from nestvec.point import Point
 from nestvec.runs.run import load_run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nestvec.point import Point
-from nestvec.runs.run import Run
+    from nestvec.runs.run import Run
 
 CHOSEN = "chosen"  # the row of what either run recommends
 _DETECTABLE = 2.8  # standard errors: 1.96 for the interval and 0.84 for a power of 80 % (Cohen 1988; Sakai 2016)
 _NOISE = 1e-9  # differences below this are float noise: two machines may sum in another order
 
-Pair = tuple[str, str, str]  # the row's name, the first run's point, the second's
-Columns = tuple["NDArray[np.float64]", "NDArray[np.float64]"]  # (q,) values of either run
+
+class PointPair(NamedTuple):
+    """What is compared: a name for the row, and the names of a point of either run."""
+
+    name: str
+    a: str
+    b: str
+
+
+class PairedValues(NamedTuple):
+    """(q,) values of either run at a pair of points, query by query."""
+
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -67,33 +72,19 @@ class ComparedPoint:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Two runs compared.
+    """Two runs compared."""
 
-    Attributes:
-        a: the first run's folder.
-        b: the second's.
-        metric: what is compared.
-        queries: test queries that both asked.
-        rows: what was compared, Holm-corrected together; what the runs recommend comes first.
-        documents: how many both searched.
-        seed: of the draws.
-        resamples: of the bootstrap and of the paired test.
-        ships: whether the first run recommends something, and the second.
-        only_a: systems that only the first measured.
-        only_b: systems that only the second measured.
-    """
-
-    a: str
-    b: str
+    a: str  # the first run's folder
+    b: str  # the second's
     metric: str
-    queries: int
-    rows: tuple[ComparedPoint, ...]
-    documents: int
-    seed: int
-    resamples: int
-    ships: tuple[bool, bool]
-    only_a: tuple[str, ...] = ()
-    only_b: tuple[str, ...] = ()
+    queries: int  # test queries that both asked
+    rows: tuple[ComparedPoint, ...]  # Holm-corrected together; what the runs recommend comes first
+    documents: int  # that both searched
+    seed: int  # of the draws
+    resamples: int  # of the bootstrap and of the paired test
+    ships: tuple[bool, bool]  # whether the first run recommends something, and the second
+    only_a: tuple[str, ...] = ()  # systems that only the first measured
+    only_b: tuple[str, ...] = ()  # systems that only the second measured
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -101,14 +92,7 @@ class RunComparison:
         return {"schema": 1, **plain, "rows": [asdict(row) for row in self.rows], "verdict": self.verdict}
 
     def save(self, path: Path) -> None:
-        """Write the JSON file; one that is there is replaced.
-
-        Args:
-            path: where to.
-
-        Raises:
-            InputError: it is a folder or cannot be written.
-        """
+        """Write the JSON file; one that is there is replaced. Raises InputError where it cannot be written."""
         if path.is_dir():  # which would be replaced as well
             raise InputError("is a folder", "a JSON file to write", file=path)
         try:
@@ -119,27 +103,27 @@ class RunComparison:
     @property
     def verdict(self) -> str:
         """What came out for the two recommended points, in a few sentences."""
-        return " ".join([*self._stand_ins(), self._answer()])
+        return " ".join([*self._name_stand_ins(), self._compare_chosen()])
 
-    def _stand_ins(self) -> list[str]:
-        """Runs that recommend nothing, if any do."""
-        names = [f"{where} recommends nothing" for where, ships in zip("AB", self.ships, strict=True) if not ships]
+    def _name_stand_ins(self) -> list[str]:
+        """Say which runs recommend nothing, if any do."""
+        names = [f"{run} recommends nothing" for run, ships in zip("AB", self.ships, strict=True) if not ships]
         return [f"{' and '.join(names)}, so the best at full width stands in."] if names else []
 
-    def _answer(self) -> str:
-        """Better, worse, or not to be told apart."""
+    def _compare_chosen(self) -> str:
+        """Say whether B's recommended point is better or worse than A's, or no difference can be seen."""
         row = self.rows[0]
-        theirs = "A's" if row.a == row.b else f"A's {_spoken(row.a)}"
-        mine = f"B's {_spoken(row.b)}"
+        first = "A's" if row.a == row.b else f"A's {_name_in_words(row.a)}"
+        second = f"B's {_name_in_words(row.b)}"
         asked = f"{self.metric} on {self.queries:,} test queries"
         ends = f"[{row.low:+.3f}, {row.high:+.3f}]"
         if row.ties == self.queries:
-            return f"{mine} is as good as {theirs} on every query: {asked}."
+            return f"{second} is as good as {first} on every query: {asked}."
         if row.seen:
             word = "better" if row.difference > 0 else "worse"
-            return f"{mine} is {word} than {theirs} by {row.difference:+.3f} {ends}: {asked}."
+            return f"{second} is {word} than {first} by {row.difference:+.3f} {ends}: {asked}."
         return (
-            f"No difference can be seen between {mine} and {theirs}: {row.difference:+.3f} {ends}, {asked}; "
+            f"No difference can be seen between {second} and {first}: {row.difference:+.3f} {ends}, {asked}; "
             f"one of {row.detectable:.3f} would most often have shown."
         )
 
@@ -162,7 +146,8 @@ def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything:
         InputError: a folder is no finished run, or the two asked other queries, judged or measured otherwise.
     """
     first, second = load_run(a), load_run(b)
-    rows = compare_points(first, second, metric, _pairs(first, second, everything))
+    seed, resamples = first.config.draws
+    rows = compare_points(first, second, metric, _choose_pairs(first, second, everything))
     return RunComparison(
         a=str(a),
         b=str(b),
@@ -170,22 +155,22 @@ def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything:
         queries=rows[0].wins + rows[0].ties + rows[0].losses,
         rows=rows,
         documents=first.documents,
-        seed=first.config.draws[0],
-        resamples=first.config.draws[1],
+        seed=seed,
+        resamples=resamples,
         ships=(first.ships, second.ships),
-        only_a=_systems(first, second),
-        only_b=_systems(second, first),
+        only_a=_find_only_measured_by(first, second),
+        only_b=_find_only_measured_by(second, first),
     )
 
 
-def compare_points(first: Run, second: Run, metric: str, pairs: list[Pair]) -> tuple[ComparedPoint, ...]:
+def compare_points(first: Run, second: Run, metric: str, pairs: list[PointPair]) -> tuple[ComparedPoint, ...]:
     """Compare points of two finished runs on the test queries.
 
     Args:
         first: a run; its settings decide seed and draws.
         second: another.
         metric: any that both measured.
-        pairs: a name for each row, a point of the first run, one of the second.
+        pairs: the points to compare.
 
     Returns:
         The second less the first, pair by pair, corrected together.
@@ -193,36 +178,33 @@ def compare_points(first: Run, second: Run, metric: str, pairs: list[Pair]) -> t
     Raises:
         InputError: the two asked other queries, judged or measured otherwise.
     """
-    _refuse_another_task(first, second)
-    _refuse_metric(metric, first, second)
-    before, after = (
-        run.per_query(metric, {pair[place] for pair in pairs}) for place, run in enumerate((first, second), start=1)
-    )
-    ids = sorted(before[pairs[0][1]])
-    texts = _agreed_texts(first, second, ids, sorted(after[pairs[0][2]]))
-    columns = [(_column(before[pair[1]], ids), _column(after[pair[2]], ids)) for pair in pairs]
+    refuse_another_task(first, second)
+    refuse_unmeasured(metric, first, second)
+    before = first.per_query(metric, {pair.a for pair in pairs})
+    after = second.per_query(metric, {pair.b for pair in pairs})
+    ids = sorted(before[pairs[0].a])
+    texts = agree_on_texts(first, second, ids, sorted(after[pairs[0].b]))
+    values = [PairedValues(_order_values(before[pair.a], ids), _order_values(after[pair.b], ids)) for pair in pairs]
     groups = np.unique(texts, return_inverse=True)[1]
-    return _compared(pairs, columns, groups, first.config.draws)
+    return _compare_pairs(pairs, values, groups, first.config.draws)
 
 
-def _compared(
-    pairs: list[Pair], columns: list[Columns], groups: NDArray[np.int64], draws: tuple[int, int]
+def _compare_pairs(
+    pairs: list[PointPair], values: list[PairedValues], groups: NDArray[np.int64], draws: tuple[int, int]
 ) -> tuple[ComparedPoint, ...]:
-    """Every pair's difference with its statistics, corrected together."""
+    """Measure every pair's difference with its statistics, corrected together."""
     seed, resamples = draws
     rng = np.random.default_rng(seed)
     bootstrap = Bootstrap(len(groups), resamples, rng, groups)
-    gaps = np.stack([second - first for first, second in columns], axis=1)
+    gaps = np.stack([paired.b - paired.a for paired in values], axis=1)
     gaps[np.abs(gaps) < _NOISE] = 0
     p = [randomisation_test(gap, resamples, rng, groups) for gap in gaps.T]
-    measured = zip(pairs, columns, gaps.T, bootstrap.intervals(gaps), p, holm(p), strict=True)
+    measured = zip(pairs, values, gaps.T, bootstrap.intervals(gaps), p, holm(p), strict=True)
     return tuple(
         ComparedPoint(
-            name=pair[0],
-            a=pair[1],
-            b=pair[2],
-            mean_a=float(values[0].mean()),
-            mean_b=float(values[1].mean()),
+            **pair._asdict(),
+            mean_a=float(paired.a.mean()),
+            mean_b=float(paired.b.mean()),
             difference=interval.value,
             low=interval.low,
             high=interval.high,
@@ -230,14 +212,14 @@ def _compared(
             p_holm=corrected,
             effect=effect_size(gap),
             **asdict(count_outcomes(gap)),
-            detectable=_detectable(gap, groups),
+            detectable=_detectable_difference(gap, groups),
         )
-        for pair, values, gap, interval, chance, corrected in measured
+        for pair, paired, gap, interval, chance, corrected in measured
     )
 
 
-def _detectable(difference: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
-    """What would show four times in five: so many standard errors of a mean whose groups are drawn together."""
+def _detectable_difference(difference: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
+    """The difference that would show four times in five: standard errors of a mean whose groups are drawn together."""
     sums = np.bincount(groups, difference - difference.mean())
     drawn = len(sums)
     if drawn < 2:
@@ -245,8 +227,8 @@ def _detectable(difference: NDArray[np.float64], groups: NDArray[np.int64]) -> f
     return _DETECTABLE * float(np.sqrt(drawn / (drawn - 1) * (sums**2).sum())) / len(difference)
 
 
-def _pairs(first: Run, second: Run, everything: bool) -> list[Pair]:
-    """What is compared: what either recommends, then every system at full width, then all else if it is wanted."""
+def _choose_pairs(first: Run, second: Run, everything: bool) -> list[PointPair]:
+    """Choose the pairs: what either run recommends, then every system at full width, then all else if it is wanted."""
     chosen = (first.chosen.name, second.chosen.name)
     pairs = [
         (point.name, second.full_width[system].name)
@@ -256,61 +238,21 @@ def _pairs(first: Run, second: Run, everything: bool) -> list[Pair]:
     if everything:
         pairs += [(name, name) for name in first.points if name in second.points]
     others = [pair for pair in dict.fromkeys(pairs) if pair != chosen]  # nothing is asked twice
-    return [(CHOSEN, *chosen), *((pair[1], *pair) for pair in others)]
+    return [PointPair(CHOSEN, *chosen), *(PointPair(b, a, b) for a, b in others)]
 
 
-def _systems(mine: Run, theirs: Run) -> tuple[str, ...]:
-    """Systems that the other run did not measure."""
-    known = {point.system for point in theirs.points.values()}
-    return tuple(dict.fromkeys(point.system for point in mine.points.values() if point.system not in known))
+def _find_only_measured_by(run: Run, other: Run) -> tuple[str, ...]:
+    """Find the systems that one run measured and the other did not."""
+    shared = {point.system for point in other.points.values()}
+    return tuple(dict.fromkeys(point.system for point in run.points.values() if point.system not in shared))
 
 
-def _column(values: dict[str, float], ids: list[str]) -> NDArray[np.float64]:
-    """(q,) values in the order of the queries' ids."""
+def _order_values(values: dict[str, float], ids: list[str]) -> NDArray[np.float64]:
+    """Order values by the queries' ids: (q,)."""
     return np.array([values[name] for name in ids])
 
 
-def _refuse_another_task(first: Run, second: Run) -> None:
-    """Raise where the two runs were not judged alike, or did not search as many documents."""
-    known = first.root
-    facts = [(run.results.relevant_from, run.documents) for run in (first, second)]
-    for name, there, here in zip(("relevant_from", "the number of documents searched"), *facts, strict=True):
-        if there != here:
-            raise InputError(f"{name} is {here:,}", f"{there:,} as in {known}", file=second.folder.path("results"))
-    mine, theirs = (
-        {(query, document): gain for query, gains in run.judgements.items() for document, gain in gains.items()}
-        for run in (first, second)
-    )
-    apart = [pair for pair in {**mine, **theirs} if mine.get(pair) != theirs.get(pair)]
-    if apart:
-        queries = len({query for query, _ in apart})
-        problem = f"differs from the other run's in {len(apart):,} judgements of {queries:,} test queries"
-        raise InputError(problem, f"the judgements of {known}", file=second.folder.path("qrels"))
-
-
-def _refuse_metric(metric: str, first: Run, second: Run) -> None:
-    """Raise where a run lacks the metric."""
-    for run in (first, second):
-        if metric not in run.metrics:
-            both = [name for name in first.metrics if name in second.metrics]
-            wanted = "what both runs measured: " + (", ".join(both) or "nothing")
-            raise InputError(f"{metric!r} was not measured", wanted, file=run.folder.path("results"))
-
-
-def _agreed_texts(first: Run, second: Run, ids: list[str], others: list[str]) -> NDArray[np.str_]:
-    """(q,) texts of the queries; raises where their ids differ, or what these stand for."""
-    wanted = f"the test queries of {first.root}"
-    if ids != others:
-        apart = len(set(ids) ^ set(others))
-        raise InputError(f"{apart:,} test queries are only in one run", wanted, file=second.folder.path("per_query"))
-    texts, theirs = (np.array(list(run.query_texts(ids).values())) for run in (first, second))
-    changed = int((texts != theirs).sum())
-    if changed:
-        raise InputError(f"{changed:,} test queries have another text", wanted, file=second.folder.path("records"))
-    return texts
-
-
-def _spoken(name: str) -> str:
-    """`mnr.384.int8` in words."""
+def _name_in_words(name: str) -> str:
+    """Write a point's name, such as `mnr.384.int8`, in words."""
     point = Point.parse(name)
     return point.system if point.dimension is None else f"{point.system} at {point.dimension} in {point.precision}"

@@ -61,7 +61,7 @@ class Prepared:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """What the inputs hash to."""
+        """SHA-256 of each input by its name."""
         others = {f"model {name}": model.sha256 for name, model in self.others.items()}
         return {"source": self.records.sha256, "model": self.model.sha256, **others}
 
@@ -74,8 +74,8 @@ class Prepared:
         """Widths to measure of a system, widest first: another model has its own full width."""
         if system not in self.others:
             return self.dimensions
-        own = self.others[system].width
-        return tuple(sorted({own, *(width for width in self.dimensions if width <= own)}, reverse=True))
+        full = self.others[system].width
+        return tuple(sorted({full, *(width for width in self.dimensions if width <= full)}, reverse=True))
 
     def stages(self, system: str) -> tuple[tuple[VectorFormat, VectorFormat], ...]:
         """Two-stage searches to measure of a system: those asked for that it has the width for, or the usual two."""
@@ -108,49 +108,37 @@ class Prepared:
 
 
 def prepare(settings: Settings) -> Prepared:
-    """Read and check all input; writes nothing.
-
-    Args:
-        settings: what to do.
-
-    Returns:
-        The checked input with every setting resolved.
-
-    Raises:
-        InputError: something is wrong with it.
-    """
+    """Read and check all input, and resolve every setting; writes nothing. Raises InputError where it is wrong."""
     for name in settings.training.report_to:
         if not any(find_spec(module) for module in REPORTERS[name]):
             raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")
     model = find_model(settings.training.model, settings.training.model_sha256)
-    settings = _resolved(settings, model.width)
-    others, missing = _others(settings, model)
+    settings = _resolve_settings(settings, model.width)
+    others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
     if records.revision is not None:  # pinned: the run's config reads the same again
         settings = replace(settings, data=replace(settings.data, revision=records.revision))
     return Prepared(settings, records, grades, task, model, others, missing)
 
 
-def _others(settings: Settings, model: ModelFolder) -> tuple[dict[str, ModelFolder], dict[str, str]]:
-    """Systems that are other models, and the models that could not be had; the pretrained one again is left out."""
-    found, missing = [], {}
-    for name in settings.evaluation.models:
-        found.append(find_model(name))
+def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str, ModelFolder], dict[str, str]]:
+    """Find the models to measure as they came, by their systems' names, and why others could not be had."""
+    models, missing = [find_model(name) for name in settings.evaluation.models], {}
     if bigger := settings.evaluation.bigger:
         try:
-            found.append(find_model(bigger, fetch=False))
+            models.append(find_model(bigger, fetch=False))
         except InputError as error:
             missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
     taken = {PRETRAINED, BM25, *(settings.training.systems if settings.training.epochs else ())}
     others: dict[str, ModelFolder] = {}
-    for one in found:
-        if one.sha256 not in {model.sha256, *(other.sha256 for other in others.values())}:
-            others[_system(one, taken)] = one
+    for candidate in models:
+        if candidate.sha256 not in {model.sha256, *(other.sha256 for other in others.values())}:
+            others[_name_system(candidate, taken)] = candidate
     return others, missing
 
 
-def _system(model: ModelFolder, taken: set[str]) -> str:
-    """A name for a model as a system: the end of its own, as much of it as it takes to be another one."""
+def _name_system(model: ModelFolder, taken: set[str]) -> str:
+    """Name the system of a model: the end of the model's name, as much of it as tells it from other systems."""
     parts = [re.sub(r"[^\w.-]+", "_", part) for part in model.path.resolve().parts[1:] if part != "models"]
     if not Path(model.name).is_dir():
         parts = [re.sub(r"[^\w.-]+", "_", part) for part in model.name.split("/")]
@@ -165,17 +153,7 @@ def _system(model: ModelFolder, taken: set[str]) -> str:
 
 
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
-    """Read and check the judgements and split them.
-
-    Args:
-        settings: what to read and how to split.
-
-    Returns:
-        The records, their grades, and what is trained on and asked.
-
-    Raises:
-        InputError: something is wrong with them.
-    """
+    """Read, check and split the judgements, as settings say; raises InputError where something is wrong with them."""
     protocol, data = settings.split.protocol, settings.data
     if protocol == "published":  # counts rows of the whole table
         records = load_records(replace(data, max_records=None), merge=False)
@@ -189,15 +167,15 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
         raise error.with_file(data.source) from error
 
 
-def _resolved(settings: Settings, width: int) -> Settings:
-    """The settings with the widths filled in; the full width and precision are always measured."""
+def _resolve_settings(settings: Settings, width: int) -> Settings:
+    """Fill in the widths of the settings; the full width and precision are always measured."""
     given = settings.evaluation.dimensions or (width // 2, width // 4, width // 8)
     if (largest := max(given)) > width:
         raise InputError(f"--dimensions holds {largest}", f"numbers from 1 to {width}, the model's width")
     dimensions = tuple(sorted({width, *given}, reverse=True))
     weights = settings.training.dimension_weights
     if weights is not None and len(weights) != len(dimensions):
-        found = f"--dimension-weights holds {len(weights)} numbers"
-        raise InputError(found, f"one for each of the widths {', '.join(map(str, dimensions))}")
+        problem = f"--dimension-weights holds {len(weights)} numbers"
+        raise InputError(problem, f"one for each of the widths {', '.join(map(str, dimensions))}")
     precisions = tuple(dict.fromkeys((FULL, *settings.evaluation.precisions)))
     return replace(settings, evaluation=replace(settings.evaluation, dimensions=dimensions, precisions=precisions))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HUB = "hf:bstds/home_depot"
-BIGGER = "sentence-transformers/all-mpnet-base-v2"
+BIGGER_SYSTEM = "all-mpnet-base-v2"
+BIGGER = f"sentence-transformers/{BIGGER_SYSTEM}"
 THRESHOLD, EPOCHS, RECORDS = 2.5, 30, 25_000
 DIMENSIONS = (384, 192, 96, 48)
 METRICS = ("recall@10", "mrr@10", "ndcg@10")
@@ -54,21 +55,24 @@ PUBLISHED = {
     ("matryoshka", 192): (0.64890, 0.35437, 0.42465),
     ("matryoshka", 96): (0.63988, 0.35126, 0.42014),
     ("matryoshka", 48): (0.63171, 0.34414, 0.41259),
-    ("all-mpnet-base-v2", 768): (0.5952, 0.3276, None),
+    (BIGGER_SYSTEM, 768): (0.5952, 0.3276, None),
 }
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A finished reproduction.
+    """A finished reproduction."""
 
-    Attributes:
-        folder: where it is; the two runs are folders in it.
-        facts: what `reproduce.json` holds.
-    """
+    folder: Path  # where it is; the two runs are folders in it
+    facts: dict[str, Any]  # what `reproduce.json` holds
 
-    folder: Path
-    facts: dict[str, Any]
+
+class Recipe(TypedDict, total=False):
+    """What a reproduction may do in another way than the original."""
+
+    epochs: int  # passes over the training pairs; the original made 30
+    max_records: int  # that the experiment takes; the original took 25,000
+    compute: str  # `float32` as the original, `bfloat16`, or `auto`
 
 
 def reproduce(
@@ -76,10 +80,8 @@ def reproduce(
     out: str | Path = "reproduction",
     *,
     data: str | None = None,
-    epochs: int = EPOCHS,
-    max_records: int = RECORDS,
-    compute: str = "auto",
     progress: Progress = True,
+    **recipe: Unpack[Recipe],
 ) -> Reproduction:
     """Run the original experiment, as published and without its leaks.
 
@@ -87,10 +89,8 @@ def reproduce(
         experiment: `home-depot`.
         out: the folder to write; one that was begun with the same settings is continued.
         data: the data set's Parquet file or the competition's CSV; None takes it from the hub.
-        epochs: passes over the training pairs; the original made 30.
-        max_records: records that the experiment takes; the original took 25,000.
-        compute: `float32` as the original, `bfloat16`, or `auto`.
         progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
+        recipe: what differs from the original: `epochs`, `max_records`, `compute`.
 
     Returns:
         What was found.
@@ -103,15 +103,16 @@ def reproduce(
     reporter, root = make_reporter(progress), Path(out)
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the reproduction", file=root)
-    recipe = {"epochs": epochs, "max_records": max_records, "compute": compute, **_columns(data or HUB)}
-    as_published, leak_free = (settings_for(data or HUB, protocol, recipe) for protocol in ("published", "leak-free"))
+    source = data or HUB
+    made = {"epochs": EPOCHS, "max_records": RECORDS, "compute": "auto", **recipe, **_find_document_column(source)}
+    as_published, leak_free = (settings_for(source, protocol, made) for protocol in ("published", "leak-free"))
     reporter.say("the published protocol: split by record")
     prepared = prepare(as_published)
     first = run_settings(as_published, root / "published", reporter)
-    bigger = _bigger(prepared, reporter)
+    bigger = _measure_bigger(prepared, reporter)
     reporter.say("the same recipe, leak-free")
     second = run_settings(leak_free, root / "leak-free", reporter)
-    facts = _facts(prepared, first, second, bigger, recipe)
+    facts = _gather_facts(prepared, first, second, bigger, made)
     write_json(root / "reproduce.json", facts)
     from nestvec.report.reproduction_page import write_reproduction_page
 
@@ -120,16 +121,7 @@ def reproduce(
 
 
 def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings:
-    """The original's settings.
-
-    Args:
-        source: where the data is.
-        protocol: `published` or `leak-free`.
-        recipe: what differs: epochs, records, columns.
-
-    Returns:
-        Settings for `nestvec run`.
-    """
+    """The original's settings, under a protocol (`published` or `leak-free`); `recipe` says what differs."""
     original: dict[str, Any] = {
         "source": source,
         "protocol": protocol,
@@ -144,19 +136,19 @@ def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings
     return Settings.from_flat({**original, **recipe})
 
 
-def _columns(source: str) -> dict[str, str]:
-    """The description is the document, as in the original; where there is none, the title is."""
+def _find_document_column(source: str) -> dict[str, str]:
+    """Find the documents' column: the description as in the original; where there is none, the title."""
     settings = DataSettings(source=source)
     opened = open_source(settings)
-    described = next((name for name in _DESCRIPTIONS if name in opened.columns), None)
-    if described is None:
+    description = next((name for name in _DESCRIPTIONS if name in opened.columns), None)
+    if description is None:
         find_columns(opened, settings)  # says what is missing, if anything
         return {}
-    return {"document": described}
+    return {"document": description}
 
 
-def _bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
-    """The bigger pretrained model of the original, where it can be had: per-query values, or why not."""
+def _measure_bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
+    """Measure the bigger pretrained model of the original query by query; where it cannot be had, say why not."""
     try:
         model = find_model(BIGGER)
         encoder = open_torch(model, model.width, "float32")
@@ -164,24 +156,24 @@ def _bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
         return {"missing": str(error)}
     task, catalogue = prepared.task, prepared.catalogue
     texts = [*task.texts, *catalogue.texts]
-    with reporter.step("encode with all-mpnet-base-v2", len(texts)) as advance:
+    with reporter.step(f"encode with {BIGGER_SYSTEM}", len(texts)) as advance:
         vectors = encoder.encode(texts, advance)
     pair = Vectors(vectors[: len(task.texts)], vectors[len(task.texts) :])
-    [ranking] = rank_dense("all-mpnet-base-v2", pair, catalogue, [VectorFormat(vectors.shape[1], FULL)])
+    [ranking] = rank_dense(BIGGER_SYSTEM, pair, catalogue, [VectorFormat(vectors.shape[1], FULL)])
     return {"values": prepared.judgements.measure(np.arange(len(task.texts)), ranking.rows)}
 
 
-def _facts(
+def _gather_facts(
     prepared: Prepared, as_published: Run, leak_free: Run, bigger: dict[str, Any], recipe: dict[str, Any]
 ) -> dict[str, Any]:
-    """Everything that `reproduce.json` holds."""
+    """Gather everything that `reproduce.json` holds."""
     task = prepared.task
     rng = np.random.default_rng(prepared.settings.seed)
     bootstrap = Bootstrap(len(task.ids), prepared.settings.evaluation.resamples, rng)
-    rows = [_beside(entry, as_published) for entry in PUBLISHED if entry[0] != "all-mpnet-base-v2"]
+    rows = [_compare_row(*entry, as_published) for entry in PUBLISHED if BIGGER_SYSTEM not in entry]
     if "values" in bigger:
         measured = {metric: asdict(bootstrap.interval(bigger["values"][metric])) for metric in METRICS}
-        rows.append({**_published(("all-mpnet-base-v2", 768)), "ours": measured})
+        rows.append({**_published_row(BIGGER_SYSTEM, 768), "ours": measured})
     return {
         "schema": 1,
         "experiment": "home-depot",
@@ -195,32 +187,32 @@ def _facts(
         },
         "original_counts": {"records": 74_067, "training_pairs": 9202, "test_queries": 2327, "test_documents": 5064},
         "rows": rows,
-        "missing": {"all-mpnet-base-v2": bigger["missing"]} if "missing" in bigger else {},
+        "missing": {BIGGER_SYSTEM: bigger["missing"]} if "missing" in bigger else {},
         "audit": asdict(as_published.audit),
         "gains": [
-            _gain("published protocol", as_published, "mnr"),
-            _gain("published protocol", as_published, "matryoshka"),
-            *_unseen_gains(prepared, as_published),
-            _gain("leak-free protocol", leak_free, "mnr"),
-            _gain("leak-free protocol", leak_free, "matryoshka"),
+            _find_gain("published protocol", as_published, "mnr"),
+            _find_gain("published protocol", as_published, "matryoshka"),
+            *_measure_unseen_gains(prepared, as_published),
+            _find_gain("leak-free protocol", leak_free, "mnr"),
+            _find_gain("leak-free protocol", leak_free, "matryoshka"),
         ],
     }
 
 
-def _published(entry: tuple[str, int]) -> dict[str, Any]:
-    """A published row."""
-    return {"system": entry[0], "dimension": entry[1], "published": dict(zip(METRICS, PUBLISHED[entry], strict=True))}
+def _published_row(system: str, dimension: int) -> dict[str, Any]:
+    metrics = dict(zip(METRICS, PUBLISHED[system, dimension], strict=True))
+    return {"system": system, "dimension": dimension, "published": metrics}
 
 
-def _beside(entry: tuple[str, int], run: Run) -> dict[str, Any]:
-    """A published row with what was measured here."""
-    row = run.points.get(Point(*entry, FULL).name)
+def _compare_row(system: str, dimension: int, run: Run) -> dict[str, Any]:
+    """Set what was measured here beside a published row."""
+    row = run.points.get(Point(system, dimension, FULL).name)
     ours = {metric: asdict(row.metrics[metric]) for metric in METRICS} if row else None
-    return {**_published(entry), "ours": ours}
+    return {**_published_row(system, dimension), "ours": ours}
 
 
-def _gain(where: str, run: Run, system: str) -> dict[str, Any]:
-    """What a system gains over the pretrained model at full width, recall@10, paired."""
+def _find_gain(where: str, run: Run, system: str) -> dict[str, Any]:
+    """Find what a system gains over the pretrained model at full width: recall@10, paired by query."""
     names = tuple(Point(name, DIMENSIONS[0], FULL).name for name in (system, PRETRAINED))
     for entry in run.results.comparisons:
         if entry.metric == "recall@10" and (entry.a, entry.b) == names:
@@ -229,13 +221,13 @@ def _gain(where: str, run: Run, system: str) -> dict[str, Any]:
     return {"where": where, "system": system, "queries": 0, "gain": None, "low": None, "high": None}  # nothing trained
 
 
-def _unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
-    """The published run's gain on the test records whose query, or query and product, training did not see."""
+def _measure_unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
+    """Measure the published run's gains on test records whose query, or query and product, training did not see."""
     texts, trained = normalised_texts(prepared.records), prepared.task.in_part("train")
     rows = np.array([int(identifier[1:]) for identifier in prepared.task.ids])  # of the records, see `data.task`
     seen = {kind: np.isin(values[rows], values[trained]) for kind, values in texts.items()}
-    values = _recall_of(run, prepared)
-    found = []
+    values = _recall_by_query(run, prepared)
+    gains = []
     for where, mask in (
         ("… where training saw the query", seen["queries"]),
         ("… where it did not", ~seen["queries"]),
@@ -247,11 +239,11 @@ def _unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
                 draws = np.random.default_rng(prepared.settings.seed)
                 part = Bootstrap(len(difference), prepared.settings.evaluation.resamples, draws).interval(difference)
                 ends = {"low": part.low, "high": part.high}
-                found.append({"where": where, "system": system, "queries": len(difference), "gain": part.value, **ends})
-    return found
+                gains.append({"where": where, "system": system, "queries": len(difference), "gain": part.value, **ends})
+    return gains
 
 
-def _recall_of(run: Run, prepared: Prepared) -> dict[str, NDArray[np.float64]]:
+def _recall_by_query(run: Run, prepared: Prepared) -> dict[str, NDArray[np.float64]]:
     """System to its recall@10 at full width for every query, in the order of the task's ids."""
     names = {system: Point(system, DIMENSIONS[0], FULL).name for system in (PRETRAINED, *prepared.trained)}
     values = run.per_query("recall@10", names.values())

@@ -110,7 +110,7 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
             claim_folder(root, config_text(prepared.settings, prepared.inputs))
         distributed.wait_for_all()
         _say_what_was_read(prepared, reporter)
-        for name, stage in _stages(prepared, folder, reporter).items():
+        for name, stage in _list_stages(prepared, folder, reporter).items():
             _run_stage(name, stage, folder, reporter)
     return Run(folder)
 
@@ -140,7 +140,7 @@ def _choose_compute(wanted: str, root: Path) -> str:
     return choose_compute(wanted)
 
 
-def _stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Callable[[], dict[str, Any]]]:
+def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Callable[[], dict[str, Any]]]:
     """Stage name to what does it, in order."""
     job = prepared, folder, reporter
     return {
@@ -148,7 +148,7 @@ def _stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[s
         **{f"{_TRAIN}{system}": partial(stages.train_system, *job, system) for system in prepared.trained},
         **{f"encode {system}": partial(stages.encode_texts, *job, system) for system in prepared.systems},
         "evaluate": partial(stages.evaluate, *job),
-        "report": partial(stages.report, folder),
+        "report": partial(stages.write_page, folder),
     }
 
 

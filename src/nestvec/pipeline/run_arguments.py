@@ -82,14 +82,14 @@ class RunSettings(MeasuringSettings, total=False):
 
 
 def show_settings(keywords: Any, *others: Any) -> Callable[[_Function], _Function]:  # noqa: ANN401 - classes
-    """Let `help()` and completion list every setting that a function's `**settings` takes.
+    """Let `help()` list every setting that a function's `**settings` takes; changes nothing else.
 
     Args:
         keywords: the TypedDict that types them.
         others: dataclasses that have defaults of keys which are no settings of a run.
 
     Returns:
-        A decorator that gives the function such a signature, and changes nothing else.
+        A decorator.
     """
     owners = (*sections().values(), Settings, *others)
     defaults = {entry.name: entry.default for kind in owners for entry in fields(kind) if entry.default is not MISSING}

@@ -40,13 +40,13 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
         save_records(records, task.labels, temporary)
     _write_texts(prepared, folder)
     write_json(folder.path("grades"), prepared.grades.to_json())
-    found = audit(records, task, prepared.grades.threshold, prepared.protocol, settings.seed)
-    write_json(folder.path("audit"), found)
+    audited = audit(records, task, prepared.grades.threshold, prepared.protocol, settings.seed)
+    write_json(folder.path("audit"), audited)
     if records.rejected:
         with replacing(folder.path("rejected")) as temporary:
             save_rejected(records, temporary)
     write_json(folder.path("findings"), [vars(finding) for finding in records.findings])
-    write_text(folder.path("qrels"), "".join(_qrels(prepared)))
+    write_text(folder.path("qrels"), "".join(_qrel_lines(prepared)))
     return {"records": len(records)}
 
 
@@ -63,7 +63,7 @@ def _write_texts(prepared: Prepared, folder: RunFolder) -> None:
             pq.write_table(pa.table({key: pa.array(values, pa.string()) for key, values in columns.items()}), temporary)
 
 
-def _qrels(prepared: Prepared) -> Iterator[str]:
+def _qrel_lines(prepared: Prepared) -> Iterator[str]:
     """Lines of a TREC judgements file: the queries that are measured on the test split."""
     task, ids = prepared.task, prepared.catalogue.ids
     test = task.splits[task.topic] == "test"
@@ -122,12 +122,12 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     tested = [topics.ids[row] for row in np.flatnonzero(test).tolist()]
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
-    with reporter.step("evaluate", _points(prepared)) as advance:
-        for ranking in _rankings(prepared, folder):
+    with reporter.step("evaluate", _count_points(prepared)) as advance:
+        for ranking in _rank_points(prepared, folder):
             point = ranking.point
             values[point] = prepared.judgements.measure(topics.rows, ranking.rows, cutoffs)
             if ranking.codec is not None and point.kind == PLAIN:
-                codecs.setdefault(point.system, {})[f"{point.dimension}.{point.precision}"] = ranking.codec
+                codecs.setdefault(point.system, {})[point.format.name] = ranking.codec
             with replacing(folder.run(point.name)) as temporary:
                 documents = ([prepared.catalogue.ids[row] for row in rows] for rows in ranking.rows[test].tolist())
                 write_ranking(temporary, point.name, tested, documents, ranking.scores[test])
@@ -138,20 +138,20 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
         with replacing(folder.codecs(system)) as temporary:
             save_codecs(temporary, fitted)
     if prepared.trained:
-        trainings = [_training(folder, system) for system in prepared.trained]
+        trainings = [_describe_training(folder, system) for system in prepared.trained]
         write_json(folder.path("training"), {"schema": 1, "systems": trainings})
     rng, resamples = np.random.default_rng(settings.seed), settings.evaluation.resamples
     bootstraps = topics.bootstraps(resamples, rng)
     results = {
-        **_header(prepared),
+        **_describe_input(prepared),
         "trained": list(prepared.trained),
         "cutoffs": list(cutoffs),
         "surface": summarise_surface(values, topics, len(prepared.catalogue.ids), bootstraps),
         "comparisons": compare_systems(values, topics, bootstraps["test"], resamples, rng),
         "codec_extras": {
-            f"{system}.{place}": codec.extra_bytes
+            f"{system}.{stored}": codec.extra_bytes
             for system, fitted in codecs.items()
-            for place, codec in fitted.items()
+            for stored, codec in fitted.items()
             if codec.extra_bytes
         },
         "timings": {name: folder.facts(name)["seconds"] for name in folder.done()},
@@ -163,17 +163,17 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     return {"points": len(values)}
 
 
-def _points(prepared: Prepared) -> int:
-    """How many rankings the evaluation makes."""
+def _count_points(prepared: Prepared) -> int:
+    """Count the rankings that the evaluation makes."""
     precisions = len(prepared.settings.evaluation.precisions)
-    each = [
+    by_system = [
         len(prepared.widths(system)) * (precisions + 1) + len(prepared.stages(system)) for system in prepared.systems
     ]
-    return sum(each) + 1  # the full width has no axes to cut, but a fusion with BM25
+    return sum(by_system) + 1  # the full width has no axes to cut, but a fusion with BM25
 
 
-def _rankings(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
-    """Every point of the surface, one at a time."""
+def _rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
+    """Rank by every point of the surface, one at a time."""
     catalogue, evaluation = prepared.catalogue, prepared.settings.evaluation
     full = []
     for system in prepared.systems:
@@ -198,8 +198,8 @@ def _vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
     return Vectors(vectors[:asked], vectors[asked:])
 
 
-def _header(prepared: Prepared) -> Facts:
-    """What `results.json` says of the data and the model."""
+def _describe_input(prepared: Prepared) -> Facts:
+    """Say what `results.json` holds of the data and the model."""
     return {
         "schema": 1,
         "source": prepared.settings.data.source,
@@ -214,24 +214,24 @@ def _header(prepared: Prepared) -> Facts:
     }
 
 
-def _training(folder: RunFolder, system: str) -> Facts:
-    """What `training.json` says of a system: what its stage recorded, with the validations point by point."""
+def _describe_training(folder: RunFolder, system: str) -> Facts:
+    """Say what `training.json` holds of a system: what its stage recorded, with the validations point by point."""
     facts = folder.facts(f"train {system}")
-    return {"system": system, **facts, "curve": [_validation(figures) for figures in facts["curve"]]}
+    return {"system": system, **facts, "curve": [_nest_validation(figures) for figures in facts["curve"]]}
 
 
-def _validation(figures: Facts) -> Facts:
-    """A validation with a point per dimension and precision; `figures` has names such as `recall@10.384.float32`."""
-    points: dict[tuple[int, str], dict[str, float]] = {}
+def _nest_validation(figures: Facts) -> Facts:
+    """Nest a validation's figures, whose names are such as `recall@10.384.float32`, by dimension and precision."""
+    points: dict[VectorFormat, dict[str, float]] = {}
     for name in figures:
-        metric, *point = name.split(".")
-        if point:
-            points.setdefault((int(point[0]), point[1]), {})[metric] = figures[name]
-    measured = [{"dimension": at[0], "precision": at[1], "metrics": metrics} for at, metrics in points.items()]
+        metric, _, stored = name.partition(".")
+        if stored:
+            points.setdefault(VectorFormat.parse(stored), {})[metric] = figures[name]
+    measured = [{**vars(stored), "metrics": metrics} for stored, metrics in points.items()]
     return {"step": figures["step"], "recall": figures["recall"], "points": measured}
 
 
-def report(folder: RunFolder) -> Facts:
+def write_page(folder: RunFolder) -> Facts:
     """Write the report and its figures."""
     from nestvec.report import write_report
     from nestvec.runs.run import Run

@@ -21,14 +21,7 @@ __all__ = ["write_report"]
 def write_report(run: Run) -> Path:
     """Write `report.html`, `figures/` and `tables/` from the run's files alone; the same files give the same bytes.
 
-    Args:
-        run: the run.
-
-    Returns:
-        Where the report is.
-
-    Raises:
-        InputError: a file of the run is missing or damaged.
+    Returns the page's path; raises InputError where a file of the run is missing or damaged.
     """
     content = read_content(run)
     with replacing(run.folder.path("figures")) as directory:

@@ -17,14 +17,7 @@ MOST = 12  # validations of a training that are all put into words
 
 
 def describe_figures(content: Content) -> dict[str, str]:
-    """Put every figure of a run's page into words.
-
-    Args:
-        content: the facts.
-
-    Returns:
-        Figure name to its alternative text.
-    """
+    """Put every figure of a run's page into words: figure name to its alternative text."""
     full = content.before.precision
     recall, mrr = _describe_lines(content, "recall@10"), _describe_lines(content, "mrr@10")
     maps = {figure: describe_heat_map(system, content) for system, figure in figure_names(content).items()}
@@ -33,7 +26,7 @@ def describe_figures(content: Content) -> dict[str, str]:
         "recall_by_dimension": f"Line chart of recall@10 by dimension in {full}. {recall}",
         "mrr_by_dimension": f"Line chart of MRR@10 by dimension in {full}. {mrr}",
         "recall_by_bytes": f"Chart of recall@10 by bytes per vector. {_describe_sizes(content)}",
-        "grades": describe_grades(content.grades),
+        "grades": describe_grades(content.run.grades),
         **maps,
         "learning_loss": f"Line chart of the training loss by step, 1 where a system begins. {losses}",
         "learning_recall": _describe_validations(content, "recall@10"),
@@ -62,9 +55,9 @@ def _describe_sizes(content: Content) -> str:
             sentences += [f"{system} in {precision}: {', '.join(values)} bytes."] if values else []
     if content.lexical is not None:
         sentences.append(f"{content.lexical.system}: {number(content.lexical.metrics['recall@10'].value)}, no vectors.")
-    best = [f"{describe_point(row)} at {count(row.bytes_per_vector)}" for row in content.frontier("recall@10")]
+    best = [f"{describe_point(row)} at {count(row.bytes_per_vector)}" for row in content.run.frontier("recall@10")]
     sentences.append(f"The frontier, by bytes: {', '.join(best)}.")
-    if content.ship:
+    if content.run.ships:
         sentences.append(f"Recommended: {describe_point(content.after)}.")
     return " ".join(sentences)
 
@@ -72,7 +65,7 @@ def _describe_sizes(content: Content) -> str:
 def _describe_losses(content: Content) -> str:
     """One sentence per system of the chart of losses: where the running mean ends."""
     sentences = []
-    for training in content.trainings:
+    for training in content.run.trainings:
         if training.losses:
             _, mean = relative_losses(training.losses)
             sentences.append(f"{training.system}: {number(mean[-1], 2)} at step {count(len(training.losses))}.")

@@ -24,15 +24,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Shrinking:
-    """One system made smaller in two ways: all dimensions with fewer bits, or full precision with fewer dimensions.
-
-    Attributes:
-        system: its name.
-        gains: per size that both ways reach, the metric with fewer bits minus the metric with fewer dimensions.
-    """
+    """One system made smaller in two ways: all dimensions with fewer bits, or full precision with fewer dimensions."""
 
     system: str
-    gains: dict[int, float]
+    gains: dict[int, float]  # by size that both ways reach: the metric with fewer bits less that with fewer dimensions
 
     @property
     def bits_better(self) -> int:
@@ -46,14 +41,9 @@ class Shrinking:
 
 
 def best_by_size(content: Content, metric: str) -> tuple[Budget, ...]:
-    """Find what every size that was measured is best spent on, large before small.
+    """Find what every size that was measured is best spent on, on test, large before small.
 
-    Args:
-        content: the facts.
-        metric: the name of what is to be high, on test.
-
-    Returns:
-        A budget per size; sizes within 5 % of each other are one, the largest of them.
+    Sizes within 5 % of each other are one, the largest of them.
     """
     rows = [row for row in content.split("test") if row.bytes_per_vector]
     own = {name: [row for row in rows if row.system == name] for name in content.systems if content.measured(name)}
@@ -64,14 +54,9 @@ def best_by_size(content: Content, metric: str) -> tuple[Budget, ...]:
 
 
 def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinking, ...]:
-    """Make each system smaller by fewer bits, and by fewer dimensions, and compare both size by size.
+    """Make each system smaller by fewer bits, and by fewer dimensions, and compare both size by size, on test.
 
-    Args:
-        content: the facts.
-        metric: the name of what is to be high, on test.
-
-    Returns:
-        The systems of which both ways were measured, below their full size.
+    Returns the systems of which both ways were measured, below their full size.
     """
     shrinkings = []
     for system in content.systems:
@@ -91,7 +76,7 @@ def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinki
 def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
     """The sizes measured, falling; of those hardly apart the largest."""
     sizes: list[int] = []
-    for size in sorted({row.bytes_per_vector or 0 for row in rows}, reverse=True):
+    for size in sorted({row.bytes for row in rows}, reverse=True):
         if not sizes or sizes[-1] > NEARLY * size:
             sizes.append(size)
     return sizes
@@ -99,5 +84,5 @@ def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
 
 def _best_within(rows: Sequence[Row], size: int, metric: str) -> Row | None:
     """The best row of at most so many bytes; of equally good ones the smallest."""
-    within = [row for row in rows if (row.bytes_per_vector or 0) <= size]
-    return max(within, key=lambda row: (row.metrics[metric].value, -(row.bytes_per_vector or 0)), default=None)
+    within = [row for row in rows if row.bytes <= size]
+    return max(within, key=lambda row: (row.metrics[metric].value, -row.bytes), default=None)

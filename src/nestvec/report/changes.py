@@ -50,19 +50,7 @@ class Changes:
 
 
 def find_changes(run: Run, before: Point, after: Point) -> Changes:
-    """Compare two points query by query on the test split.
-
-    Args:
-        run: the run.
-        before: the point that a gain is measured from.
-        after: the point that gains or loses.
-
-    Returns:
-        The queries that changed most, with what both points ranked first for them.
-
-    Raises:
-        InputError: a file of the run is missing or damaged.
-    """
+    """Compare two points query by query on the test split; raises InputError where a file is missing or damaged."""
     recall, ndcg = (_pair_values(run, metric, before, after) for metric in ("recall@10", "ndcg@10"))
     differences = {
         query: (_difference(recall[query]), _difference(ndcg[query])) for query in sorted(recall) if query in ndcg
@@ -70,29 +58,19 @@ def find_changes(run: Run, before: Point, after: Point) -> Changes:
     # most changed by recall@10, then by nDCG@10; equal ones stay in the order of their ids
     rising = [query for query, value in differences.items() if value > (0.0, 0.0)]
     falling = [query for query, value in differences.items() if value < (0.0, 0.0)]
-    gained = sorted(rising, key=lambda query: _largest_first(differences[query]))[:SHOWN]
+    gained = sorted(rising, key=lambda query: [-gap for gap in differences[query]])[:SHOWN]
     lost = sorted(falling, key=differences.__getitem__)[:SHOWN]
     shown = _describe(run, (before, after), {query: (recall[query], ndcg[query]) for query in (*gained, *lost)})
     better = sum(value[0] > 0 for value in differences.values())
     worse = sum(value[0] < 0 for value in differences.values())
-    return Changes(
-        gained=tuple(shown[query] for query in gained),
-        lost=tuple(shown[query] for query in lost),
-        better=better,
-        worse=worse,
-        same=len(differences) - better - worse,
-    )
+    most_gained, most_lost = (tuple(shown[query] for query in queries) for queries in (gained, lost))
+    return Changes(most_gained, most_lost, better, worse, same=len(differences) - better - worse)
 
 
 def _difference(values: tuple[float, float]) -> float:
     """After minus before, with float noise taken out."""
     gap = values[1] - values[0]
     return 0.0 if abs(gap) < SAME else gap
-
-
-def _largest_first(difference: tuple[float, float]) -> tuple[float, float]:
-    """A sort key that puts the largest gain first and leaves ties in query order."""
-    return -difference[0], -difference[1]
 
 
 def _pair_values(run: Run, metric: str, before: Point, after: Point) -> dict[str, tuple[float, float]]:

@@ -25,12 +25,7 @@ _THRESHOLDS = {
 
 
 def write_check_page(facts: dict[str, Any], path: Path) -> None:
-    """Write `check.html`: one file that loads nothing; the same facts give the same bytes.
-
-    Args:
-        facts: what `check.json` holds.
-        path: where to.
-    """
+    """Write `check.html` from what `check.json` holds; the same facts give the same bytes."""
     checked = read_checked(facts)
     drawings = {"grades": draw_figure("grades", draw_grades, checked.grades)}
     shown = {
@@ -43,14 +38,7 @@ def write_check_page(facts: dict[str, Any], path: Path) -> None:
 
 
 def read_checked(facts: dict[str, Any]) -> Checked:
-    """Give the facts of a check their types.
-
-    Args:
-        facts: what `check.json` holds.
-
-    Returns:
-        The same facts.
-    """
+    """Give what `check.json` holds its types."""
     checked: Checked = conform(facts, Checked)
     return checked
 

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
 from nestvec.point import BM25, HYBRID, PLAIN, PRETRAINED, TWO_STAGE, Point, VectorFormat
 from nestvec.report.changes import Changes, find_changes
-from nestvec.runs.schema import (
-    METRICS,
-    TEST,
-    VALIDATION,
-    Audit,
-    Comparison,
-    Finding,
-    Grades,
-    Recommendation,
-    Results,
-    Row,
-)
+from nestvec.runs.schema import METRICS, TEST, VALIDATION, Comparison, Row
 
 if TYPE_CHECKING:
-    from nestvec.runs.config import Config
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Training
 
@@ -37,97 +26,46 @@ class Content:
     changes: Changes  # queries that gained and lost from `before` to `after`
 
     @property
-    def config(self) -> Config:
-        """The run's settings."""
-        return self.run.config
-
-    @property
-    def results(self) -> Results:
-        """The run's surface and comparisons."""
-        return self.run.results
-
-    @property
-    def recommendation(self) -> Recommendation:
-        """What the run recommends."""
-        return self.run.recommendation
-
-    @property
-    def grades(self) -> Grades:
-        """The histogram of the grades."""
-        return self.run.grades
-
-    @property
-    def audit(self) -> Audit:
-        """The split and its leaks."""
-        return self.run.audit
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What was found in the data."""
-        return self.run.findings
-
-    @property
-    def trainings(self) -> tuple[Training, ...]:
-        """How the systems were trained; nothing where nothing was, or where it was not written down yet."""
-        return self.run.trainings
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """The surface, on both splits."""
-        return self.results.surface
-
-    @property
-    def ship(self) -> bool:
-        """Whether the recommendation is to ship."""
-        return self.run.ships
-
-    @property
     def gated(self) -> Point:
         """What the gate compared with its rivals: the recommended point, or else the reference."""
-        return self.recommendation.point or self.recommendation.reference or self.after
+        return self.run.recommendation.point or self.run.recommendation.reference or self.after
 
     @property
     def systems(self) -> tuple[str, ...]:
         """The baseline first, BM25 last, the others as the results list them; none that is made of others."""
-        named = dict.fromkeys(row.system for row in self.rows if row.kind == PLAIN)
+        named = dict.fromkeys(row.system for row in self.run.results.surface if row.kind == PLAIN)
         return tuple(sorted(named, key=lambda name: (name == BM25, name != PRETRAINED)))
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """The precisions measured, as the results list them."""
-        return tuple(dict.fromkeys(row.precision for row in self.rows if row.precision))
+        return tuple(dict.fromkeys(row.precision for row in self.run.results.surface if row.precision))
 
     @property
     def validated(self) -> tuple[Training, ...]:
         """The trainings that were validated on the way."""
-        return tuple(training for training in self.trainings if training.curve)
+        return tuple(training for training in self.run.trainings if training.curve)
 
     @property
     def validated_formats(self) -> tuple[VectorFormat, ...]:
         """Every dimension and precision that was validated while training, wide before narrow."""
-        formats = dict.fromkeys(stored for training in self.trainings for stored in training.formats)
+        formats = dict.fromkeys(stored for training in self.run.trainings for stored in training.formats)
         return tuple(sorted(formats, key=lambda stored: -stored.dimension))
 
     @property
     def full_width(self) -> tuple[Row, ...]:
         """Test rows of each system's own full width and precision, of BM25, and of both fused: no trade-off."""
-        full = [self.widest(name) for name in self.systems]
-        return (*(row for row in full if row is not None), *self.made(HYBRID))
+        widest = [next(rows) for _, rows in groupby(self.split(TEST), key=lambda row: row.system)]
+        return (*(row for row in widest if row.precision in (None, self.before.precision)), *self.made(HYBRID))
 
     @property
     def uneven(self) -> bool:
         """Whether the systems' full widths differ."""
         return len({row.dimension for row in self.full_width if row.dimension}) > 1
 
-    def widest(self, system: str) -> Row | None:
-        """A system's test row at its greatest width and full precision; None where that was not measured."""
-        rows = [row for row in self.split(TEST) if row.system == system]
-        row = max(rows, key=lambda row: (row.dimension or 0, row.bytes_per_vector or 0), default=None)
-        return row if row is None or row.precision in (None, self.before.precision) else None
-
     def made(self, kind: str) -> tuple[Row, ...]:
         """Test rows that are made of others in one way, as the results list them."""
-        return tuple(row for row in self.rows if (row.kind, row.split) == (kind, TEST))
+        return tuple(row for row in self.run.results.surface if (row.kind, row.split) == (kind, TEST))
 
     @property
     def staged(self) -> tuple[tuple[str, str, Row], ...]:
@@ -135,7 +73,7 @@ class Content:
         found: list[tuple[str, str, Row]] = []
         for row in self.made(TWO_STAGE):
             origin, _, code = row.system.rpartition("-via-")
-            alone = self.cell(origin, row.dimension or 0, row.precision or "")
+            alone = self.cell(origin, row.dimension, row.precision)
             found.append((origin, code.replace("-", " ", 1), row))
             if alone and not any(other.name == alone.name for _, _, other in found):
                 found.append((origin, "", alone))
@@ -144,27 +82,22 @@ class Content:
     @property
     def within_gate(self) -> bool:
         """Whether the gate was passed: then what stands against a recommendation is a limit that was set."""
-        gate = self.recommendation.gate
+        gate = self.run.recommendation.gate
         return bool(gate) and all(entry.passed for entry in gate.values())
 
     @property
     def matrix_metric(self) -> str:
         """The metric by which the systems are compared with each other: the one that decides, if it was compared."""
-        compared = {entry.metric for entry in self.results.comparisons}
-        return self.recommendation.metric if self.recommendation.metric in compared else METRICS[0]
+        compared = {entry.metric for entry in self.run.results.comparisons}
+        return self.run.recommendation.metric if self.run.recommendation.metric in compared else METRICS[0]
 
-    def frontier(self, metric: str) -> tuple[Row, ...]:
-        """The test rows that no smaller one reaches, by rising bytes; of equals at one size, the first listed."""
-        return self.run.frontier(metric)
-
-    def cell(self, system: str, dimension: int, precision: str) -> Row | None:
-        """A system's test row at a dimension and precision."""
+    def cell(self, system: str, dimension: int | None, precision: str | None = None) -> Row | None:
+        """A system's test row at a dimension and precision (None: the full one)."""
         return next((row for row in self.line(system, precision) if row.dimension == dimension), None)
 
     def measured(self, system: str) -> tuple[int, ...]:
         """A system's dimensions on test, wide before narrow."""
-        found = {row.dimension for row in self.split(TEST) if row.system == system and row.dimension}
-        return tuple(sorted(found, reverse=True))
+        return tuple(dict.fromkeys(row.dimension for row in self.split(TEST) if row.system == system and row.dimension))
 
     @property
     def lexical(self) -> Row | None:
@@ -179,9 +112,7 @@ class Content:
 
     def at(self, system: str, width: int) -> Row | None:
         """A system's test row at a dimension and full precision; BM25 is the same at any."""
-        if system == BM25:
-            return self.lexical
-        return next((row for row in self.line(system) if row.dimension == width), None)
+        return self.lexical if system == BM25 else self.cell(system, width)
 
     def line(self, system: str, precision: str | None = None) -> tuple[Row, ...]:
         """A system's test rows at one precision (None: the full one), from the narrowest to the widest."""
@@ -192,37 +123,25 @@ class Content:
     def split(self, split: str) -> tuple[Row, ...]:
         """The plain rows of one split, systems in order, wide before narrow, exact before coded."""
         order = {name: place for place, name in enumerate(self.systems)}
-        rows = [row for row in self.rows if (row.split, row.kind) == (split, PLAIN)]
-        return tuple(
-            sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), -(row.bytes_per_vector or 0)))
-        )
+        rows = [row for row in self.run.results.surface if (row.split, row.kind) == (split, PLAIN)]
+        return tuple(sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), -row.bytes)))
 
     def kept(self, row: Row, metric: str) -> float | None:
         """The metric as a share of the same system's at its greatest width and precision, on the row's split."""
-        own = [other for other in self.rows if (other.system, other.split) == (row.system, row.split)]
-        full = max(own, key=lambda other: (other.dimension or 0, other.bytes_per_vector or 0)).metrics[metric].value
+        own = [other for other in self.run.results.surface if (other.system, other.split) == (row.system, row.split)]
+        full = max(own, key=lambda other: (other.dimension or 0, other.bytes)).metrics[metric].value
         return row.metrics[metric].value / full if full else None
 
     def compared(self, a: Point, b: Point, metric: str) -> Comparison | None:
         """The paired comparison of `a` less `b` on the test split, whichever way round the run made it."""
-        for entry in self.results.comparisons:
+        for entry in self.run.results.comparisons:
             if (entry.metric, entry.split) == (metric, TEST) and {entry.a, entry.b} == {a.name, b.name}:
                 return entry if entry.a == a.name else entry.turned
         return None
 
 
 def read_content(run: Run) -> Content:
-    """Gather the facts of a finished run.
-
-    Args:
-        run: the run.
-
-    Returns:
-        What the page shows.
-
-    Raises:
-        InputError: a file of the run is missing or damaged.
-    """
+    """Gather what the page shows of a finished run; raises InputError where a file is missing or damaged."""
     surface, recommendation = run.results.surface, run.recommendation
     _refuse_missing_metrics(run)
     before = _before(run)

@@ -20,12 +20,7 @@ _LETTER = 0.075  # inches: a letter's width, about, at the size of the names
 
 
 def draw_differences(axes: Axes, content: Content) -> None:
-    """Each row's system less each column's; on colour and in bold where the difference is clear.
-
-    Args:
-        axes: the drawing.
-        content: the facts.
-    """
+    """Each row's system less each column's; on colour and in bold where the difference is clear."""
     from matplotlib.patches import Rectangle
 
     rows, metric = content.full_width, content.matrix_metric
@@ -35,7 +30,7 @@ def draw_differences(axes: Axes, content: Content) -> None:
             comparison = content.compared(row, other, metric)
             if comparison is None:
                 continue
-            colour = (BETTER if comparison.difference > 0 else WORSE) if comparison.clear else "none"
+            colour = BETTER if comparison.difference > 0 else WORSE
             fill: dict[str, Any] = {"facecolor": colour, "alpha": _TINT} if comparison.clear else {"facecolor": "none"}
             axes.add_patch(Rectangle((across, down), 1, 1, linewidth=0, **fill))
             axes.add_patch(Rectangle((across, down), 1, 1, fill=False, edgecolor=RULE, linewidth=0.7))
@@ -48,8 +43,7 @@ def draw_differences(axes: Axes, content: Content) -> None:
     axes.tick_params(length=0)
     axes.grid(visible=False)
     longest = max(map(len, names))
-    n = content.before.queries
-    title = f"{metric}, row less column, {n:,} test queries; bold: p < 0.05"
+    title = f"{metric}, row less column, {content.before.queries:,} test queries; bold: p < 0.05"
     add_heading(axes, title, left=0.15 + _LETTER * longest, bottom=0.3 + (_LETTER * longest / 2 if turned else 0))
 
 
@@ -57,15 +51,9 @@ def _write_cell(axes: Axes, corner: tuple[int, int], comparison: Comparison, *, 
     """The difference, and below it, where there is room, the queries won, tied and lost."""
     across, down = corner
     look: dict[str, Any] = {"ha": "center", "va": "center"}
-    axes.text(
-        across + 0.5,
-        down + (0.4 if roomy else 0.5),
-        signed(comparison.difference),
-        color=INK,
-        fontsize=10 if roomy else 8.5,
-        fontweight="bold" if comparison.clear else "normal",
-        **look,
-    )
+    height, size, weight = 0.4 if roomy else 0.5, 10 if roomy else 8.5, "bold" if comparison.clear else "normal"
+    text = signed(comparison.difference)
+    axes.text(across + 0.5, down + height, text, color=INK, fontsize=size, fontweight=weight, **look)
     if roomy and comparison.wins + comparison.ties + comparison.losses:
         outcome = f"{comparison.wins} / {comparison.ties} / {comparison.losses}"
         colour = INK if comparison.clear else MUTED

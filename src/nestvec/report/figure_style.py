@@ -91,19 +91,9 @@ _RC: Any = {
 
 
 def draw_figure(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path | None = None) -> str:
-    """Draw a figure, and save it where a folder is given.
+    """Draw a figure; returns its SVG text, in which the ids follow from the figure's name.
 
-    Args:
-        name: the figure's, from which the ids inside the SVG follow.
-        paint: draws it.
-        facts: what it shows.
-        directory: where NAME.png (150 dpi, white) and NAME.svg go; None writes no file.
-
-    Returns:
-        The SVG's text.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
+    A folder gets NAME.png (150 dpi, white) and NAME.svg. Raises MissingExtraError where matplotlib is not installed.
     """
     try:
         import matplotlib as mpl
@@ -116,10 +106,9 @@ def draw_figure(name: str, paint: Callable[[Axes, T], None], facts: T, directory
         figure = Figure(figsize=SIZE)  # outside of pyplot, so that nothing has to be closed
         paint(figure.add_subplot(), facts)
         if directory is not None:
-            frame = Bbox.from_extents(-MARGIN, -MARGIN, *(figure.get_size_inches() + MARGIN))
-            figure.savefig(
-                directory / f"{name}.png", dpi=150, facecolor=PAPER, metadata={"Software": None}, bbox_inches=frame
-            )
+            box = Bbox.from_extents(-MARGIN, -MARGIN, *(figure.get_size_inches() + MARGIN))
+            look: dict[str, Any] = {"dpi": 150, "facecolor": PAPER, "bbox_inches": box}
+            figure.savefig(directory / f"{name}.png", metadata={"Software": None}, **look)
         svg = StringIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     if directory is not None:
@@ -130,12 +119,7 @@ def draw_figure(name: str, paint: Callable[[Axes, T], None], facts: T, directory
 def add_heading(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT, bottom: float = BOTTOM) -> None:
     """Put a title and legends above the axes, flush left, and give the axes what is left of the figure.
 
-    Args:
-        axes: the drawing.
-        title: what the vertical axis shows.
-        legends: the entries of each legend; each begins a new line.
-        left: inches that the labels of the vertical axis need.
-        bottom: inches that those of the horizontal axis need.
+    Each legend begins a new line. The labels of the axes need `left` and `bottom` inches.
     """
     figure, (width, height) = cast("Figure", axes.get_figure()), SIZE
     rows = [row for entries in legends for row in _wrap_legend(entries)]

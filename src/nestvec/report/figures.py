@@ -41,9 +41,9 @@ def style_indices(systems: tuple[str, ...]) -> dict[str, int]:
 
 def styles_of_all(content: Content) -> dict[str, int]:
     """The row in `STYLES` of every system that the report names."""
-    tested = (step.system for step in content.recommendation.steps)
-    styles = style_indices((*content.systems, *tested, *(training.system for training in content.trainings)))
-    composed = {row.system for row in content.rows if row.kind != PLAIN}
+    tested = (step.system for step in content.run.recommendation.steps)
+    styles = style_indices((*content.systems, *tested, *(training.system for training in content.run.trainings)))
+    composed = {row.system for row in content.run.results.surface if row.kind != PLAIN}
     return styles | {name: styles[_named_after(name, content.systems)] for name in composed}
 
 
@@ -53,29 +53,22 @@ def _named_after(name: str, systems: tuple[str, ...]) -> str:
 
 
 def draw_figures(content: Content, directory: Path) -> dict[str, str]:
-    """Draw every figure that there are facts for into a folder as NAME.png (150 dpi, white) and NAME.svg.
-
-    Args:
-        content: the facts.
-        directory: where to; made if it is missing.
-
-    Returns:
-        Figure name to its SVG text.
-    """
+    """Draw every figure that there are facts for into a folder, made if it is missing; returns SVG texts by name."""
     paints: dict[str, Callable[[Axes, Content], None]] = {
         "recall_by_dimension": partial(_draw_by_dimension, "recall@10"),
         "mrr_by_dimension": partial(_draw_by_dimension, "mrr@10"),
         "recall_by_bytes": _draw_by_bytes,
-        "grades": lambda axes, content: draw_grades(axes, content.grades),
+        "grades": lambda axes, content: draw_grades(axes, content.run.grades),
         **heat_maps(content),
     }
-    if content.results.comparisons:
+    if content.run.results.comparisons:
         paints["differences"] = draw_differences
-    if content.trainings:
-        paints["learning_loss"] = lambda axes, content: draw_loss(axes, content.trainings, styles_of_all(content))
+    trainings, styles = content.run.trainings, styles_of_all(content)
+    if trainings:
+        paints["learning_loss"] = lambda axes, _: draw_loss(axes, trainings, styles)
     if content.validated:
-        paints["learning_recall"] = partial(_draw_validation, "recall@10")
-        paints["learning_ndcg"] = partial(_draw_validation, "ndcg@10")
+        paints["learning_recall"] = lambda axes, _: draw_validation(axes, trainings, styles, "recall@10")
+        paints["learning_ndcg"] = lambda axes, _: draw_validation(axes, trainings, styles, "ndcg@10")
     directory.mkdir(parents=True, exist_ok=True)
     return {name: draw_figure(name, paint, content, directory) for name, paint in paints.items()}
 
@@ -98,7 +91,6 @@ def _draw_by_dimension(metric: str, axes: Axes, content: Content) -> None:
 
 
 def _draw_with_band(axes: Axes, rows: Sequence[Row], metric: str, style: Style) -> Artist:
-    """One system's line and its interval band."""
     widths, measures = [row.dimension or 0 for row in rows], [row.metrics[metric] for row in rows]
     low, high = [measure.low for measure in measures], [measure.high for measure in measures]
     axes.fill_between(widths, low, high, color=style.light, alpha=0.12, linewidth=0)
@@ -127,8 +119,7 @@ def _set_log_ticks(axes: Axes, values: list[int]) -> None:
 
 def _even_sizes(low: int, high: int) -> list[int]:
     """Three times every second power of two between the ends, about: 12, 48, 192, 768."""
-    sizes = [3 * 4**power for power in range(12) if low <= 3 * 4**power <= high]
-    return sizes or [low]
+    return [3 * 4**power for power in range(12) if low <= 3 * 4**power <= high] or [low]
 
 
 def _draw_by_bytes(axes: Axes, content: Content) -> None:
@@ -143,7 +134,7 @@ def _draw_by_bytes(axes: Axes, content: Content) -> None:
             continue
         for precision in content.precisions:
             rows, look = content.line(system, precision), _precision_look(content, STYLES[index].light, precision)
-            sizes = [row.bytes_per_vector or 0 for row in rows]
+            sizes = [row.bytes for row in rows]
             values = [row.metrics["recall@10"].value for row in rows]
             axes.plot(sizes, values, marker=STYLES[index].marker, **{**look, "linestyle": ""}, markersize=4, alpha=0.5)
         systems.append(legend_line(system, color=STYLES[index].light, marker=STYLES[index].marker, linestyle=""))
@@ -153,16 +144,16 @@ def _draw_by_bytes(axes: Axes, content: Content) -> None:
     looks = {name: {**_precision_look(content, MUTED, name), "linestyle": ""} for name in content.precisions}
     kinds: list[Artist] = [legend_line(name, marker="o", **look) for name, look in looks.items()]
     kinds.append(_draw_frontier(axes, content))
-    if content.ship and content.after.bytes_per_vector:
+    if content.run.ships and content.after.bytes_per_vector:
         kinds.append(_mark_recommended(axes, content.after))
     add_heading(axes, f"recall@10, mean of {content.before.queries:,} test queries", systems, kinds)
 
 
 def _draw_frontier(axes: Axes, content: Content) -> Artist:
     """The best that each size reaches, as steps; each has its name up and left of it, where no other point can be."""
-    best, line = content.frontier("recall@10"), {"color": INK, "linewidth": 1.6}
-    corners = [(row.bytes_per_vector or 0, row.metrics["recall@10"].value) for row in best]
-    largest = max(row.bytes_per_vector or 0 for row in content.split("test"))
+    best, line = content.run.frontier("recall@10"), {"color": INK, "linewidth": 1.6}
+    corners = [(row.bytes, row.metrics["recall@10"].value) for row in best]
+    largest = max(row.bytes for row in content.split("test"))
     reached = [*corners, (largest, corners[-1][1])]  # more bytes bring no more
     axes.step(*zip(*reached, strict=True), where="post", zorder=1, **line)  # type: ignore[arg-type]
     styles = style_indices(content.systems)
@@ -176,11 +167,6 @@ def _draw_frontier(axes: Axes, content: Content) -> Artist:
     axes.set_xlim(left / 2, right)  # room for the names
     axes.set_ylim(low, high + 0.3 * (high - low))
     return legend_line("frontier", **line)
-
-
-def _draw_validation(metric: str, axes: Axes, content: Content) -> None:
-    """A metric as it was validated while the systems were trained."""
-    draw_validation(axes, content.trainings, styles_of_all(content), metric)
 
 
 def _precision_look(content: Content, colour: str, precision: str) -> dict[str, Any]:
@@ -198,7 +184,6 @@ def _precision_look(content: Content, colour: str, precision: str) -> dict[str, 
 
 
 def _mark_recommended(axes: Axes, row: Row) -> Artist:
-    """Mark the recommended point."""
     look: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": ""}
-    axes.plot([row.bytes_per_vector or 0], [row.metrics["recall@10"].value], markersize=13, zorder=4, **look)
+    axes.plot([row.bytes], [row.metrics["recall@10"].value], markersize=13, zorder=4, **look)
     return legend_line("recommended", markersize=10, **look)

@@ -29,26 +29,12 @@ class ValueRange(NamedTuple):
 
 
 def heat_maps(content: Content) -> dict[str, Callable[[Axes, Content], None]]:
-    """A drawing for each system with vectors, by the figure's name.
-
-    Args:
-        content: the facts.
-
-    Returns:
-        Figure name to what draws it.
-    """
+    """Figure name to what draws it, for each system with vectors."""
     return {figure: partial(_draw_heat_map, system) for system, figure in figure_names(content).items()}
 
 
 def figure_names(content: Content) -> dict[str, str]:
-    """The figure of each system with vectors; no two are alike, even where a file system ignores case.
-
-    Args:
-        content: the facts.
-
-    Returns:
-        System to figure name.
-    """
+    """Each system with vectors to its figure's name; no two are alike, even where a file system ignores case."""
     figures: dict[str, str] = {}
     for system in content.systems:
         if content.measured(system):
@@ -58,14 +44,7 @@ def figure_names(content: Content) -> dict[str, str]:
 
 
 def value_range(content: Content) -> ValueRange:
-    """Find the lowest and the highest value of all maps, which have the faintest and the strongest colour.
-
-    Args:
-        content: the facts.
-
-    Returns:
-        Both values of the metric.
-    """
+    """Find the lowest and the highest value of all maps, which have the faintest and the strongest colour."""
     values = [row.metrics[_METRIC].value for row in content.split("test") if row.dimension]
     return ValueRange(min(values), max(values))
 
@@ -76,15 +55,7 @@ def figure_name(system: str) -> str:
 
 
 def describe_heat_map(system: str, content: Content) -> str:
-    """Put a heat map into numbers, for people who do not see it.
-
-    Args:
-        system: its name.
-        content: the facts.
-
-    Returns:
-        A sentence for each dimension.
-    """
+    """Put a heat map into numbers, for people who do not see it: a sentence for each dimension."""
     sentences = []
     for width in content.measured(system):
         cells = [(precision, content.cell(system, width, precision)) for precision in content.precisions]
@@ -111,9 +82,8 @@ def _draw_heat_map(system: str, axes: Axes, content: Content) -> None:
                 continue
             value = row.metrics[_METRIC].value
             alpha = FAINT + (FULL - FAINT) * (value - low) / spread
-            chosen = content.ship and row.name == content.after.name
             axes.add_patch(Rectangle((across, down), 1, 1, facecolor=HUE, alpha=alpha, linewidth=0))
-            if chosen:
+            if content.run.ships and row.name == content.after.name:
                 edge = Rectangle((across + 0.03, down + 0.03), 0.94, 0.94, fill=False, edgecolor=INK, linewidth=2)
                 axes.add_patch(edge)
             axes.text(across + 0.5, down + 0.4, number(value), ha="center", va="center", color=INK, fontsize=9.5)
@@ -125,6 +95,5 @@ def _draw_heat_map(system: str, axes: Axes, content: Content) -> None:
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.set_ylabel("dimensions")
-    n = content.before.queries
     name = system if len(system) <= _LONGEST else f"{system[: _LONGEST - 1]}…"
-    add_heading(axes, f"{name}: {_METRIC}, mean of {n:,} test queries", left=0.62)
+    add_heading(axes, f"{name}: {_METRIC}, mean of {content.before.queries:,} test queries", left=0.62)

@@ -28,18 +28,9 @@ FILTERS: dict[str, Callable[..., str]] = {function.__name__: function for functi
 
 
 def fill_template(template: str, facts: dict[str, Any], drawings: dict[str, str]) -> str:
-    """Fill a template of the folder `page` with facts; every text in them is escaped.
+    """Fill a template of the folder `page` with facts by name and drawings by the names of their figures.
 
-    Args:
-        template: the file's name.
-        facts: what the template speaks of, by name.
-        drawings: figure name to SVG text.
-
-    Returns:
-        A page that loads nothing.
-
-    Raises:
-        MissingExtraError: jinja2 is not installed.
+    Every text in the facts is escaped. Raises MissingExtraError where jinja2 is not installed.
     """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined

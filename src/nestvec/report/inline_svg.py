@@ -14,12 +14,7 @@ _KEPT_OF_ROOT = "viewBox"  # the page decides how wide a drawing is
 def page_svg(svg: str, name: str) -> str:
     """Turn an SVG file of matplotlib's into a part of the page, hidden from screen readers, which get the numbers.
 
-    Args:
-        svg: the file's text.
-        name: a prefix for the ids, unique on the page.
-
-    Returns:
-        The `svg` element.
+    The name is a prefix for the ids, unique on the page.
     """
     root = ElementTree.fromstring(svg)
     root.attrib = {_KEPT_OF_ROOT: root.attrib[_KEPT_OF_ROOT], "aria-hidden": "true", "focusable": "false"}
@@ -41,8 +36,7 @@ def colour_variables() -> dict[str, str]:
     return named | {style.light: f"s{index}" for index, style in enumerate(STYLES)}
 
 
-def _local_name(name: str) -> str:
-    """A tag or attribute without its namespace: HTML knows SVG's by heart."""
+def _local_name(name: str) -> str:  # HTML knows SVG's namespaces by heart
     return name.rpartition("}")[2]
 
 

@@ -23,12 +23,7 @@ _FIGURE = "recall_by_dimension"
 
 
 def write_reproduction_page(facts: dict[str, Any], root: Path) -> None:
-    """Write `reproduce.html` and its figure; the same facts give the same bytes.
-
-    Args:
-        facts: what `reproduce.json` holds.
-        root: the folder.
-    """
+    """Write `reproduce.html` and its figure from what `reproduce.json` holds; the same facts give the same bytes."""
     with replacing(root / "figures") as directory:
         directory.mkdir()
         drawings = {_FIGURE: draw_figure(_FIGURE, _draw_truncation, facts, directory)}
@@ -49,23 +44,14 @@ def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def reproduction_headline(facts: dict[str, Any]) -> str:
-    """What came out, in one sentence.
-
-    Args:
-        facts: what `reproduce.json` holds.
-
-    Returns:
-        The sentence.
-    """
-    gains = {
-        entry["where"]: entry for entry in facts["gains"] if entry["system"] == "mnr" and entry["gain"] is not None
-    }
-    if "published protocol" not in gains:
+    """What came out, in one sentence."""
+    gains = {entry["where"]: entry["gain"] for entry in facts["gains"] if entry["system"] == "mnr"}
+    if gains.get("published protocol") is None:
         return "The published protocol, measured without training."
-    first, second = gains["published protocol"], gains["leak-free protocol"]
+    published, leak_free = number(gains["published protocol"]), number(gains["leak-free protocol"])
     return (
-        f"Fine-tuning gains {number(first['gain'])} of recall@10 as published and {number(second['gain'])} "
-        "when nothing of the test is seen in training."
+        f"Fine-tuning gains {published} of recall@10 as published and {leak_free} when nothing of the test is seen in "
+        "training."
     )
 
 
@@ -103,7 +89,6 @@ def _describe_truncation(facts: dict[str, Any]) -> str:
     sentences = []
     for row in facts["rows"]:
         ours = f", {number(row['ours']['recall@10']['value'])} here" if row["ours"] else ""
-        sentences.append(
-            f"{row['system']} at {row['dimension']}: {number(row['published']['recall@10'])} published{ours}."
-        )
+        published = number(row["published"]["recall@10"])
+        sentences.append(f"{row['system']} at {row['dimension']}: {published} published{ours}.")
     return "Line chart of recall@10 by dimension. " + " ".join(sentences)

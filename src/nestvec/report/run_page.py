@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 
 
 def render_run_page(content: Content, drawings: dict[str, str]) -> str:
-    """Write the report as one HTML file that loads nothing.
-
-    Args:
-        content: the facts.
-        drawings: figure name to SVG text, from `draw_figures`.
-
-    Returns:
-        The file's text.
-    """
+    """Write the report as the text of one HTML file, with the drawings that `draw_figures` returned."""
     facts = {
         "content": content,
         "headline": run_headline(content),
@@ -36,8 +28,8 @@ def render_run_page(content: Content, drawings: dict[str, str]) -> str:
         "metrics": METRICS,
         "heat_maps": figure_names(content),
         "map_range": value_range(content),
-        "budgets": best_by_size(content, content.recommendation.metric),
-        "shrinkings": compare_bits_with_dimensions(content, content.recommendation.metric),
+        "budgets": best_by_size(content, content.run.recommendation.metric),
+        "shrinkings": compare_bits_with_dimensions(content, content.run.recommendation.metric),
         "groups": group_metrics(content),
     }
     return fill_template("report.html.jinja", facts, drawings)
@@ -45,7 +37,7 @@ def render_run_page(content: Content, drawings: dict[str, str]) -> str:
 
 def run_headline(content: Content) -> str:
     """The recommendation in one sentence."""
-    chosen, recommendation = content.after, content.recommendation
+    chosen, recommendation = content.after, content.run.recommendation
     label = metric_label(recommendation.metric)
     if recommendation.point is None and content.within_gate:
         return f"Do not ship: nothing within the limits that were set holds up on {label}."
@@ -59,13 +51,9 @@ def run_headline(content: Content) -> str:
 
 
 def group_metrics(content: Content) -> dict[str, list[str]]:
-    """All metrics that the run measured, by where rankings are cut; what stands beside them says how far to trust it.
+    """All metrics that the run measured, by where rankings are cut: a group's name to its metrics.
 
-    Args:
-        content: the facts.
-
-    Returns:
-        A group's name to its metrics, the share of judged places first, the condensed ones last.
+    The share of judged places, which says how far to trust the others, is first; the condensed ones are last.
     """
     groups: dict[str, list[str]] = {}
     names = [name for name in content.before.metrics if all(name in row.metrics for row in content.full_width)]

@@ -16,18 +16,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsh
 
 
 def write_tables(content: Content, directory: Path) -> None:
-    """Write surface.csv, frontier.csv, comparisons.csv and steps.csv.
-
-    Args:
-        content: the facts.
-        directory: where to; made if it is missing.
-    """
+    """Write surface.csv, frontier.csv, comparisons.csv and steps.csv to a folder, made if it is missing."""
     directory.mkdir(parents=True, exist_ok=True)
     tables = {
-        "surface": [row.flat for row in content.rows],
-        "frontier": [row.flat for row in content.frontier(content.recommendation.metric)],
-        "comparisons": [asdict(entry) for entry in content.results.comparisons],
-        "steps": [asdict(step) for step in content.recommendation.steps],
+        "surface": [row.flat for row in content.run.results.surface],
+        "frontier": [row.flat for row in content.run.frontier(content.run.recommendation.metric)],
+        "comparisons": [asdict(entry) for entry in content.run.results.comparisons],
+        "steps": [asdict(step) for step in content.run.recommendation.steps],
     }
     for name, rows in tables.items():
         _write(directory / f"{name}.csv", rows)

@@ -26,14 +26,7 @@ _RING: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgeco
 
 
 def running_mean(losses: ArrayLike) -> NDArray[np.float64]:
-    """Each step's mean with the steps around it, a tenth of all; fewer at the ends.
-
-    Args:
-        losses: (n,) one per step, at least one.
-
-    Returns:
-        (n,) means.
-    """
+    """The (n,) means of the losses of n steps, each with the steps around it, a tenth of all; fewer at the ends."""
     values = np.asarray(losses, dtype=np.float64)
     steps, reach = np.arange(len(values)), max(1, round(AROUND * len(values)))
     sums = np.concatenate([[0.0], np.cumsum(values)])
@@ -80,17 +73,13 @@ def draw_validation(axes: Axes, trainings: Sequence[Training], styles: Mapping[s
         if training.ends:
             entries.append(legend_line(training.system, linestyle="", **look))
     ends = dict.fromkeys(end for training in trainings for end in training.ends)
+    _set_step_axis(axes, trainings)
     kinds = [
         legend_line(f"{end.dimension} dimensions", color=MUTED, marker="o", **kind)
         for end, kind in zip(ends, _KINDS, strict=False)
     ]
-    _set_step_axis(axes, trainings)
-    add_heading(
-        axes,
-        f"{metric_label(metric)} on validation, while training",
-        entries,
-        [*kinds, legend_line("kept", markersize=10, **_RING)],
-    )
+    kinds.append(legend_line("kept", markersize=10, **_RING))
+    add_heading(axes, f"{metric_label(metric)} on validation, while training", entries, kinds)
 
 
 def _set_step_axis(axes: Axes, trainings: Sequence[Training]) -> None:

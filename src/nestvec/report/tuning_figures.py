@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from math import isclose, log10
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +32,7 @@ NAMES = {
 
 
 def draw_study(facts: Facts, directory: Path) -> dict[str, str]:
-    """Draw what there is of a study.
-
-    Args:
-        facts: what `study.json` holds.
-        directory: where PNG and SVG files go.
-
-    Returns:
-        Figure name to SVG text.
-    """
+    """Draw what there is of a study, as `study.json` holds it, into a folder; returns the SVG texts by figure name."""
     figures: dict[str, Any] = {"learning_curves": _draw_curves}
     if "growth" in facts:
         figures = {"growth": _draw_growth}
@@ -69,14 +62,13 @@ def best_trial(facts: Facts) -> Facts:
 
 def _draw_history(axes: Axes, facts: Facts) -> None:
     """Every trial in the order planned, the best so far, and what the defaults reach."""
+    from matplotlib.ticker import MaxNLocator
+
     complete = [trial for trial in facts["trials"] if trial["value"] is not None]
     stopped = [trial["trial"] for trial in facts["trials"] if trial["value"] is None]
-    best, line = 0.0, []
-    for trial in complete:
-        best = max(best, trial["value"])
-        line.append((trial["trial"], best))
-    axes.step(*zip(*line, strict=True), where="post", color=_BEST, linewidth=1.4)
-    axes.plot([trial["trial"] for trial in complete], [trial["value"] for trial in complete], **_COMPLETE)
+    slots, values = [trial["trial"] for trial in complete], [trial["value"] for trial in complete]
+    axes.step(slots, list(accumulate(values, max)), where="post", color=_BEST, linewidth=1.4)
+    axes.plot(slots, values, **_COMPLETE)
     top = best_trial(facts)
     axes.plot([top["trial"]], [top["value"]], **_CHOSEN)
     entries = [legend_line("trial", **_COMPLETE)] + ([legend_line("stopped or failed", **_STOPPED)] if stopped else [])
@@ -87,7 +79,7 @@ def _draw_history(axes: Axes, facts: Facts) -> None:
     low, high = axes.get_ylim()
     axes.plot(stopped, [low] * len(stopped), **_STOPPED, clip_on=False)  # they have no value
     axes.set_ylim(low, high)
-    _set_whole_number_ticks(axes)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # trials are counted
     axes.set_xlabel("trial")
     add_heading(axes, f"{metric_label(facts['metric'])} on validation", entries, more)
 
@@ -128,16 +120,12 @@ def _draw_parallel(axes: Axes, facts: Facts) -> None:
         axes.axvline(column, color=RULE, linewidth=0.8, zorder=0)
         axes.text(column, -0.03, lowest, ha="center", va="top", fontsize=7.5, color=MUTED)
         axes.text(column, 1.02, highest, ha="center", va="bottom", fontsize=7.5, color=MUTED)
-    entries = [
-        legend_line("best", color=_BEST),
-        legend_line("better third", color=_TRIAL),
-        legend_line("others", color=_GREY, alpha=0.5),
-    ]
+    entries = [legend_line("best", color=_BEST), legend_line("better third", color=_TRIAL)]
+    entries.append(legend_line("others", color=_GREY, alpha=0.5))
     add_heading(axes, "Settings of every trial, and what it reached", entries, left=0.12, bottom=0.62)
 
 
 def _trial_look(trial: Facts, bar: float, best: int) -> dict[str, Any]:
-    """How a trial's line is drawn."""
     if trial["trial"] == best + 1:
         return {"color": _BEST, "linewidth": 2.4, "zorder": 4}
     if trial["value"] is not None and trial["value"] >= bar:
@@ -145,25 +133,22 @@ def _trial_look(trial: Facts, bar: float, best: int) -> dict[str, Any]:
     return {"color": _GREY, "linewidth": 0.9, "alpha": 0.5, "linestyle": "-" if trial["value"] is not None else _DASH}
 
 
-def _axis_positions(name: str, searched: object, trials: Sequence[Facts]) -> Mapping[Any, float]:
+def _axis_positions(name: str, searched: Any, trials: Sequence[Facts]) -> Mapping[Any, float]:  # noqa: ANN401 - TOML
     """Where each value of a setting lies between 0 and 1."""
     values = {trial["params"][name] for trial in trials}
     if isinstance(searched, list):
         return {value: index / max(len(searched) - 1, 1) for index, value in enumerate(searched)}
-    low, high = _range_ends(searched)
-    if isinstance(searched, dict) and searched.get("log"):
+    low, high = float(searched["low"]), float(searched["high"])
+    if searched.get("log"):
         return {value: log10(value / low) / log10(high / low) for value in values}
     return {value: (value - low) / (high - low) for value in values}
 
 
-def _range_ends(searched: Any) -> tuple[float, float]:  # noqa: ANN401 - a range as TOML has it
-    return float(searched["low"]), float(searched["high"])
-
-
 def _axis_ends(searched: Any) -> tuple[str, str]:  # noqa: ANN401 - values or a range, as TOML has them
     """The lowest and the highest value that was searched, as they stand at the ends of a setting's axis."""
-    low, high = (searched[0], searched[-1]) if isinstance(searched, list) else _range_ends(searched)
-    return _short_value(low), _short_value(high)
+    if isinstance(searched, list):
+        return _short_value(searched[0]), _short_value(searched[-1])
+    return _short_value(float(searched["low"])), _short_value(float(searched["high"]))
 
 
 def _short_value(value: object) -> str:
@@ -240,10 +225,3 @@ def _draw_growth(axes: Axes, facts: Facts) -> None:
 def _error_bars(forecast: Facts) -> list[list[float]]:
     """How far an interval reaches below and above its value."""
     return [[max(forecast["value"] - forecast["low"], 0)], [max(forecast["high"] - forecast["value"], 0)]]
-
-
-def _set_whole_number_ticks(axes: Axes) -> None:
-    """A horizontal axis with ticks at whole numbers only: trials are counted."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

@@ -19,12 +19,7 @@ _NOTED = {"pruned": "stopped early", "failed": "failed", "complete": ""}
 
 
 def write_tuning_page(facts: dict[str, Any], root: Path) -> None:
-    """Write `report.html` and its figures; the same facts give the same bytes.
-
-    Args:
-        facts: what `study.json` holds.
-        root: the study's folder.
-    """
+    """Write `report.html` and its figures from what `study.json` holds; the same facts give the same bytes."""
     with replacing(root / FIGURES) as directory:
         directory.mkdir()
         drawings = draw_study(facts, directory)
@@ -47,20 +42,12 @@ def write_tuning_page(facts: dict[str, Any], root: Path) -> None:
 
 
 def study_headline(facts: dict[str, Any]) -> str:
-    """What came out, in one sentence.
-
-    Args:
-        facts: what `study.json` holds.
-
-    Returns:
-        The sentence.
-    """
+    """What came out, in one sentence."""
     name = metric_label(facts["metric"])
     if "growth" in facts:
         gain = facts["growth"]["gain"]
-        if gain["low"] > 0:  # the least that is foretold lies above what was reached
-            return f"Twice the judged queries would bring {signed(gain['value'])} {name}."
-        return f"Twice the judged queries would bring {signed(gain['value'])} {name}, which may be nothing."
+        doubt = "" if gain["low"] > 0 else ", which may be nothing"
+        return f"Twice the judged queries would bring {signed(gain['value'])} {name}{doubt}."
     gain = facts["gain"]
     if not facts["seen"]:
         reached = f"the tuned settings reach {name} {number(gain['mean_b'])}, the defaults {number(gain['mean_a'])}"
@@ -90,7 +77,6 @@ def _difference_interval(row: dict[str, Any]) -> Measure:
 
 
 def _settings_of_all(facts: dict[str, Any]) -> set[str]:
-    """Names of the settings that every trial has."""
     return set.intersection(*(set(trial["params"]) for trial in facts["trials"]))
 
 

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
 
 from nestvec.errors import InputError
 from nestvec.point import BM25, FULL, Point, VectorFormat
+from nestvec.settings import option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class PointArguments(TypedDict, total=False):
+    """The fields of `PointSettings` as keyword arguments."""
+
+    system: str | None
+    dimension: int | None
+    precision: str | None
+
+
+@dataclass(frozen=True)
+class PointSettings:
+    """Which of the points that were measured is meant; what is not named is as recommended."""
+
+    system: str | None = option(None, "The system; must be named where the run recommends none.")
+    dimension: int | None = option(None, "The width (as recommended).")
+    precision: str | None = option(None, "The precision (as recommended).")
 
 
 class UnknownPointError(InputError):

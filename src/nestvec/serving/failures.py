@@ -80,92 +80,81 @@ class Failure(HTTPException):
         super().__init__(status, message, headers)
         self.param = param
 
-    def response(self) -> Response:
-        """As it goes out."""
+    def to_response(self) -> Response:
+        """The failure as an HTTP response."""
         kind, code, _ = _KINDS.get(self.status_code, _KINDS[500 if self.status_code >= 500 else 400])
-        place = ["body", self.param] if self.param else []
-        detail = [{"loc": place, "msg": self.detail, "type": code}]
-        return _answer(self.status_code, kind, code, self.param, detail, self.headers)
+        field = ["body", self.param] if self.param else []
+        detail = [{"loc": field, "msg": self.detail, "type": code}]
+        return _make_response(self.status_code, kind, code, self.param, detail, self.headers)
 
 
 def too_busy() -> Failure:
-    """The queue is full."""
+    """The failure of a request for which the queue has no room."""
     return Failure(429, "too many texts are waiting", headers={"Retry-After": _RETRY[429]})
 
 
 def unavailable(why: str) -> Failure:
-    """Not now."""
+    """The failure of a request that cannot be answered now."""
     return Failure(503, why, headers={"Retry-After": _RETRY[503]})
 
 
-def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Failures of a route, for the description of the API.
-
-    Args:
-        statuses: of `_KINDS`.
-
-    Returns:
-        What FastAPI takes as `responses`.
-    """
-    found: dict[int | str, dict[str, Any]] = {}
+def describe_failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the failures of a route, of these statuses, as FastAPI takes them as `responses`."""
+    responses: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         kind, code, said = _KINDS[status]
         detail = [{"loc": [], "msg": said, "type": code}]
         example = {"error": {"message": said, "type": kind, "param": None, "code": code}, "detail": detail}
-        found[status] = {
+        responses[status] = {
             "model": FailureAnswer,
             "description": said,
             "content": {"application/json": {"example": example}},
         }
         if status in _RETRY:
             header = {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 1}}
-            found[status]["headers"] = {"Retry-After": header}
-    return found
+            responses[status]["headers"] = {"Retry-After": header}
+    return responses
 
 
-def install(app: FastAPI) -> None:
-    """Have an application answer every failure in this form.
-
-    Args:
-        app: the application.
-    """
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _fault)
+def install_handlers(app: FastAPI) -> None:
+    """Have an application answer every failure in this form."""
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_exception_handler(Exception, _answer_fault)
 
 
-async def _http(_: Request, error: Exception) -> Response:
-    """A failure of ours, or one that the framework raised."""
+async def _answer_http_error(_: Request, error: Exception) -> Response:
+    """Answer with a failure of ours, or one that the framework raised."""
     if isinstance(error, Failure):
-        return error.response()
+        return error.to_response()
     assert isinstance(error, HTTPException)
     said = {404: "there is no such page", 405: "not with this method"}.get(error.status_code, str(error.detail))
-    return Failure(error.status_code, said, headers=error.headers).response()
+    return Failure(error.status_code, said, headers=error.headers).to_response()
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
-    """A body, a path or a query that has another form."""
+async def _answer_invalid_request(_: Request, error: Exception) -> Response:
+    """Answer for a body, a path or a query that has another form than described."""
     assert isinstance(error, RequestValidationError)
     detail = [
-        {"loc": [_plain(part) for part in each["loc"]], "msg": _plain(each["msg"]), "type": each["type"]}
-        for each in error.errors()[:10]
+        {"loc": [_shorten(part) for part in fault["loc"]], "msg": _shorten(fault["msg"]), "type": fault["type"]}
+        for fault in error.errors()[:10]
     ]
     fields = [part for part in detail[0]["loc"][1:] if isinstance(part, str)]
     kind, code, _said = _KINDS[422]
-    return _answer(422, kind, code, fields[0] if fields else None, detail)
+    return _make_response(422, kind, code, fields[0] if fields else None, detail)
 
 
-async def _fault(_: Request, __: Exception) -> Response:
-    """A fault of ours; the traceback is the server's to tell."""
-    return Failure(500, "something went wrong here; the server's log has the traceback").response()
+async def _answer_fault(_: Request, __: Exception) -> Response:
+    """Answer for a fault of ours; the server logs the traceback."""
+    return Failure(500, "something went wrong here; the server's log has the traceback").to_response()
 
 
-def _plain(part: Any) -> str | int:  # noqa: ANN401 - of any error
-    """A part of a message that may quote what was sent, such as the name of a field: short, and text."""
+def _shorten(part: Any) -> str | int:  # noqa: ANN401 - of any error
+    """Cut a part of a message that may quote what was sent, such as the name of a field, and make it plain text."""
     return part if isinstance(part, int) else str(part)[:_SHORT].encode("utf-8", "replace").decode()
 
 
-def _answer(
+def _make_response(
     status: int,
     kind: str,
     code: str,
@@ -173,7 +162,6 @@ def _answer(
     detail: Sequence[Mapping[str, Any]],
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The response."""
     first = detail[0]
     message = f"{param}: {first['msg']}" if param else first["msg"]
     error = {"message": message, "type": kind, "param": param, "code": code}

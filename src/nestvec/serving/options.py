@@ -18,27 +18,6 @@ _ANYWHERE = ("0.0.0.0", "::", "")  # bound to, to be reached from everywhere
 class ServingOptions:
     """Where a server listens, whom it answers, and how much it takes on.
 
-    Attributes:
-        host: the address to bind.
-        port: 0 takes any free one.
-        api_key: what clients must show; None asks for nothing.
-        cors: origins whose pages may call the API, such as `https://shop.example`; `*` is every one.
-        store: of the index, as for `open_index`; None takes the one that was built last.
-        name: of the index in a database; None takes the one that was built last.
-        backend: what runs the models: `torch`, `onnx`, `openvino`, or `auto`.
-        compute: the number format of the models: `float32`, `bfloat16`, or `auto`.
-        batch: texts that go through a model together, at most.
-        wait: seconds that a first text waits for others to join it.
-        queue: texts that may wait or be worked on before newcomers are turned away.
-        connections: open at once before newcomers are turned away.
-        max_body: bytes of a request.
-        inputs: texts of one request for vectors.
-        queries: of one search.
-        letters: of one text.
-        header_seconds: that a client may take to send a request's head.
-        body_seconds: that it may take for the body.
-        drain_seconds: that requests have to end when the server is to stop.
-
     Raises:
         InputError: a value lies outside its range; the message names the option.
     """
@@ -56,9 +35,9 @@ class ServingOptions:
     queue: int = option(4096, "Texts that may wait before others are turned away.", panel=LIMITS)
     connections: int = option(900, "Connections open at once.", panel=LIMITS)
     max_body: int = option(8 * 2**20, "Bytes of a request's body.", panel=LIMITS)
-    inputs: int = 2048
-    queries: int = 256
-    letters: int = 65_536
+    inputs: int = 2048  # texts of one request for vectors
+    queries: int = 256  # of one search
+    letters: int = 65_536  # of one text
     header_seconds: float = option(10, "Seconds for a request's head.", panel=LIMITS)
     body_seconds: float = option(30, "Seconds for a request's body.", panel=LIMITS)
     drain_seconds: float = option(30, "Seconds to answer what was asked before the server stops.", panel=LIMITS)
@@ -77,12 +56,12 @@ class ServingOptions:
             if not right:
                 raise InputError(f"--{name.replace('_', '-')} is {getattr(self, name)}", wanted)
         for origin in self.cors:
-            scheme, mark, rest = origin.partition("://")
-            if origin != "*" and not (scheme in ("http", "https") and mark and rest and "/" not in rest):
+            scheme, mark, address = origin.partition("://")
+            if origin != "*" and not (scheme in ("http", "https") and mark and address and "/" not in address):
                 raise InputError(f"--cors is {origin!r}", "an origin such as https://shop.example, or *")
 
     @property
-    def hosts(self) -> frozenset[str] | None:
+    def allowed_hosts(self) -> frozenset[str] | None:
         """Names that a request may call this server by; None where it is bound to all interfaces."""
         if self.host in _ANYWHERE:
             return None
@@ -106,13 +85,13 @@ def read_key(given: str | None) -> str | None:
             return None
         given = f"env:{KEY_VARIABLE}"
     if given.startswith("env:"):
-        found = os.environ.get(given[4:], "")
+        content = os.environ.get(given[4:], "")
     else:
         try:
-            found = Path(given).read_text(encoding="utf-8")
+            content = Path(given).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise InputError(f"cannot be read ({error})", "--api-key: a file that holds the key", file=given) from error
-    key = found.strip()
+    key = content.strip()
     if not key or not all("!" <= letter <= "~" for letter in key):
         raise InputError("holds no key", "letters, digits and signs of ASCII, without spaces", file=given)
     return key

@@ -32,56 +32,63 @@ def serve(run: str | Path, options: ServingOptions | None = None, reporter: Repo
         MissingExtraError: the libraries of the extra `serve` are not installed.
     """
     options, reporter = options or ServingOptions(), reporter or Silent()
-    missing = next((needed for needed in _NEEDED if find_spec(needed) is None), None)
-    if missing:
-        raise MissingExtraError(missing, "serve")
-    from nestvec.serving.app import Loading, create_app
-    from nestvec.serving.guard import Health
-    from nestvec.serving.listening import Server
+    _require_libraries()
+    from nestvec.serving.fastapi_app import Loading, create_app
+    from nestvec.serving.request_guard import Health
     from nestvec.serving.service import Service
+    from nestvec.serving.uvicorn_server import Server
 
-    with _bound(options) as listener:
+    with _bind_socket(options) as listener:
         service = Service.open(
             Path(run), backend=options.backend, compute=options.compute, store=options.store, name=options.name
         )
         health, problems, began = Health(), list[BaseException](), time.perf_counter()
 
-        def failed(error: BaseException) -> None:
-            """Nothing can be served."""
+        def end_with(error: BaseException) -> None:
+            """Stop the server, because nothing can be served."""
             problems.append(error)
             server.should_exit = True
 
-        def ready() -> None:
-            """All is loaded."""
+        def say_ready() -> None:
+            """Tell that all models are loaded."""
             reporter.say(f"ready after {time.perf_counter() - began:.1f} s")
 
-        server = Server(create_app(service, options, health, Loading(reporter.say, ready, failed)), options, health)
-        reporter.say(f"{service.run.root} on {_address(listener)}")
+        server = Server(
+            create_app(service, options, health, Loading(reporter.say, say_ready, end_with)), options, health
+        )
+        reporter.say(f"{service.run.root} on {_listening_url(listener)}")
         server.run([listener])
     if problems:
         raise problems[0]
 
 
-def _bound(options: ServingOptions) -> socket.socket:
-    """A socket at the address, not listening yet: nobody else can have it from now on."""
-    place = f"{options.host}:{options.port}"
+def _require_libraries() -> None:
+    """Raise where a library of the extra `serve` is not installed."""
+    missing = next((library for library in _NEEDED if find_spec(library) is None), None)
+    if missing:
+        raise MissingExtraError(missing, "serve")
+
+
+def _bind_socket(options: ServingOptions) -> socket.socket:
+    """Bind a socket to the address, not listening yet: nobody else can have it from now on."""
+    wanted = f"{options.host}:{options.port}"
     try:
-        found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
+        addresses = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = addresses[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise InputError(f"there is no address {place} ({error})", "--host: a name or an address") from error
+        raise InputError(f"there is no address {wanted} ({error})", "--host: a name or an address") from error
     try:
         if os.name == "posix":  # elsewhere it would share the port with another server
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise InputError(f"{place} cannot be had ({error.strerror})", "another --port, or --port 0") from error
+        raise InputError(f"{wanted} cannot be had ({error.strerror})", "another --port, or --port 0") from error
     return listener
 
 
-def _address(listener: socket.socket) -> str:
-    """As a browser takes it."""
+def _listening_url(listener: socket.socket) -> str:
+    """The address of a socket as a browser takes it."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

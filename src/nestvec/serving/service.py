@@ -22,11 +22,11 @@ from nestvec.point import BM25
 from nestvec.runs.choice import UnknownPointError, choose_point
 from nestvec.runs.run import load_run
 from nestvec.runs.selection import open_system
-from nestvec.serving.facts import facts_of, place_of
-from nestvec.serving.judged import Judgements, rows_of_queries
-from nestvec.serving.once import Once
-from nestvec.serving.places import Places
-from nestvec.serving.systems import Models
+from nestvec.serving.code_cache import CodeCache
+from nestvec.serving.judged_queries import JudgedQueries, find_query_rows
+from nestvec.serving.lazy_value import LazyValue
+from nestvec.serving.loaded_models import LoadedModels
+from nestvec.serving.run_summary import point_to_json, summarise_run
 from nestvec.stores.scan import load_faiss
 from nestvec.stores.store import Hit
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nestvec.indexing.index import Index
     from nestvec.point import Point
     from nestvec.runs.run import Run
-    from nestvec.serving.judged import Judged
+    from nestvec.serving.judged_queries import QueryJudgements
     from nestvec.stores.store import Condition
 
 CODES = 2 * 2**30  # bytes of codes that are held
@@ -52,7 +52,8 @@ class Service:
     Args:
         run: the run.
         index: of the run, where there is one.
-        computing: the backend and the number format that models compute in.
+        backend: what runs the models, as for `open_encoder`.
+        compute: the number format that models compute in.
         codes: bytes of documents' codes that are held at most.
 
     Attributes:
@@ -62,26 +63,26 @@ class Service:
         systems: those with vectors in the surface's order, then BM25.
     """
 
-    def __init__(self, run: Run, index: Index | None, computing: tuple[str, str], codes: int) -> None:
+    def __init__(self, run: Run, index: Index | None, backend: str, compute: str, codes: int) -> None:
         self.run, self.index = run, index
-        self._computing = computing
+        self._backend, self._compute = backend, compute
         self.systems = tuple(run.systems)
         self.default = choose_point(run.systems[run.chosen.system], run.chosen)
         self._dense = {name: open_system(run, name) for name in self.systems if name != BM25}
         for name, files in self._dense.items():
             for point in run.systems[name]:
                 files.codec(point.format)  # damage is named before anybody asks
-        self._catalogue, self._rows = Catalogue(run.catalogue.ids, run.catalogue.texts), rows_of_queries(run)
-        self._judgements = Judgements(run)
+        self._catalogue, self._rows = Catalogue(run.catalogue.ids, run.catalogue.texts), find_query_rows(run)
+        self._judged = JudgedQueries(run)
         vectors = {name: files.document_vectors for name, files in self._dense.items()}
         codecs = {name: files.codecs for name, files in self._dense.items()}
-        self._places = Places(self._catalogue.order, vectors, codecs, codes)
+        self._code_cache = CodeCache(self._catalogue.order, vectors, codecs, codes)
         self._recent: LRUCache[tuple[str, str], NDArray[np.float32]] = LRUCache(_VECTORS, lambda vector: vector.nbytes)
-        self._remembering = Lock()
-        self._models: Models | None = None
-        self._lexical = Once(self._indexed_words)
-        self._shown = Once(lambda: facts_of(run, self._judgements))
-        self._asking = Lock()  # a database's connection answers one at a time, and the embedded store does too
+        self._recent_lock = Lock()
+        self._models: LoadedModels | None = None
+        self._lexical = LazyValue(self._index_words)
+        self._summary = LazyValue(lambda: summarise_run(run, self._judged))
+        self._index_lock = Lock()  # a database's connection answers one at a time, and the embedded store does too
         self._pool = ThreadPoolExecutor(
             count_processors(), "nestvec-search", partial(load_faiss().omp_set_num_threads, 1)
         )
@@ -99,51 +100,26 @@ class Service:
         name: str | None = None,
         codes: int = CODES,
     ) -> Service:
-        """Read and check a run; no model is loaded yet.
-
-        Args:
-            run: the folder of a finished run.
-            backend: as for `open_encoder`.
-            compute: likewise.
-            store: as for `open_index`; None takes the index that was built last, if there is one.
-            name: likewise.
-            codes: bytes of documents' codes that are held at most.
-
-        Returns:
-            The service, to be closed.
-
-        Raises:
-            InputError: it is no finished run, or a file in it is missing or damaged.
-        """
+        """Read and check a run; no model is loaded yet. Raises InputError where a file in it is missing or damaged."""
         opened = load_run(run)
         index = open_index(opened, store, name) if store or is_built(run) else None
         try:
-            return cls(opened, index, (backend, compute), codes)
+            return cls(opened, index, backend, compute, codes)
         except BaseException:
             if index:
                 index.close()
             raise
 
     def load(self, say: Callable[[str], None] = lambda _: None) -> None:
-        """Load every system's model; the service can be asked then.
+        """Load every system's model, telling `say` of each; the service can be asked then."""
+        folders = {name: files.model for name, files in self._dense.items()}
+        self._models = LoadedModels(folders, self._backend, self._compute, say)
 
-        Args:
-            say: is told what is being loaded.
-
-        Raises:
-            InputError: a model cannot be loaded.
-        """
-        self._models = Models({name: system.model for name, system in self._dense.items()}, self._computing, say)
-
-    def warm(self) -> None:
-        """Make what whoever asks first would wait for: the default point's codes, what the page shows, BM25.
-
-        Raises:
-            InputError: a file of the run is damaged.
-        """
+    def warm_up(self) -> None:
+        """Make what whoever asks first would wait for: the default point's codes, what the page shows, BM25."""
         if self.default.system != BM25:
-            self._places.at(self.default)
-        self._shown()
+            self._code_cache.get(self.default)
+        self._summary()
         if BM25 in self.systems:
             self._lexical()
 
@@ -153,25 +129,15 @@ class Service:
         return len(self._catalogue.ids)
 
     @property
-    def indexed(self) -> int:
+    def indexed_documents(self) -> int:
         """How many documents are in the index now; 0 where there is none."""
-        with self._asking:
+        with self._index_lock:
             return len(self.index.store) if self.index else 0
 
-    def point(self, system: str | None = None, dimension: int | None = None, precision: str | None = None) -> Point:
-        """A measured point; what is not named is the default's if the system is its own, else full.
-
-        Args:
-            system: one of `systems`.
-            dimension: one of those measured.
-            precision: one of those measured.
-
-        Returns:
-            The point.
-
-        Raises:
-            UnknownPointError: it was not measured.
-        """
+    def find_point(
+        self, system: str | None = None, dimension: int | None = None, precision: str | None = None
+    ) -> Point:
+        """Find a measured point by what is named of it, as `choose_point`; raises UnknownPointError."""
         measured = [point for points in self.run.systems.values() for point in points]
         return choose_point(
             measured, self.default, system=system, dimension=dimension, precision=precision, file=self.run.root
@@ -180,20 +146,10 @@ class Service:
     @property
     def parallel(self) -> bool:
         """Whether several threads may encode at once."""
-        return self._loaded.parallel
+        return self._loaded_models.parallel
 
     def width(self, system: str) -> int:
-        """The full width of a system's vectors.
-
-        Args:
-            system: one with vectors.
-
-        Returns:
-            1 or more.
-
-        Raises:
-            UnknownPointError: there is no such system, or it has no vectors.
-        """
+        """The full width of a system's vectors; raises UnknownPointError where there is no such system with vectors."""
         if system not in self._dense:
             systems = f"one of {', '.join(self._dense)}"
             raise UnknownPointError("system", "has no such system with vectors", systems, file=self.run.root)
@@ -203,21 +159,21 @@ class Service:
         self, system: str, texts: Sequence[str], token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
-        return self._loaded.encode(system, texts, token_counts)
+        return self._loaded_models.encode(system, texts, token_counts)
 
-    def known(self, system: str, query: str) -> NDArray[np.float32] | None:
-        """A query's (full width,) vector: the one that was measured, or one that is remembered; None otherwise."""
+    def find_vector(self, system: str, query: str) -> NDArray[np.float32] | None:
+        """Find a query's (full width,) vector: the one that was measured, or one that is remembered; None otherwise."""
         row = self._rows.get(query)
         if row is not None:
             return np.array(self._dense[system].query_vectors[row])
-        with self._remembering:
+        with self._recent_lock:
             return self._recent.get((system, query))
 
-    def remember(self, system: str, query: str, vector: NDArray[np.float32]) -> None:
-        """Keep a query's (full width,) vector for `known`, for a while."""
-        kept = np.array(vector)  # not a view of a batch
-        with self._remembering:
-            self._recent[system, query] = kept
+    def remember_vector(self, system: str, query: str, vector: NDArray[np.float32]) -> None:
+        """Keep a query's (full width,) vector for `find_vector`, for a while."""
+        copy = np.array(vector)  # not a view of a batch
+        with self._recent_lock:
+            self._recent[system, query] = copy
 
     def search(
         self, point: Point, queries: Sequence[str], vectors: NDArray[np.float32] | None, k: int
@@ -225,7 +181,7 @@ class Service:
         """The best of the run's documents for each query, as they were measured.
 
         Args:
-            point: from `point`.
+            point: from `find_point`.
             queries: q texts.
             vectors: (q, full width) float32 of the point's system, rows of unit length; BM25 needs none.
             k: at least 1.
@@ -234,10 +190,11 @@ class Service:
             q lists of min(k, documents), best first. BM25 scores 0 where no word is shared.
         """
         if point.system == BM25:
-            return [self._hits(*pair) for pair in zip(*self._lexical().top_k(queries, k), strict=True)]
-        place = self._places.at(point)
+            ranked = zip(*self._lexical().top_k(queries, k), strict=True)
+            return [self._make_hits(rows, scores) for rows, scores in ranked]
+        coded = self._code_cache.get(point)
         asked = np.zeros((0, 0), dtype=np.float32) if vectors is None else vectors
-        return [self._hits(*place.top_k(vector, k, self._pool)) for _, vector in zip(queries, asked, strict=True)]
+        return [self._make_hits(*coded.top_k(vector, k, self._pool)) for _, vector in zip(queries, asked, strict=True)]
 
     def search_index(
         self, vectors: NDArray[np.float32], k: int, conditions: Sequence[Condition] = ()
@@ -259,16 +216,16 @@ class Service:
         if self.index is None:
             hint = "the run has no index to filter"
             raise UnknownPointError("filter", hint, "`nestvec index` first", file=self.run.root, hint=hint)
-        with self._asking:
+        with self._index_lock:
             return self.index.store.search(vectors, k, conditions)
 
-    def judged(self, query: str) -> Judged | None:
-        """What was judged of a query; None where nothing was."""
-        return self._judgements.of(query)
+    def find_judgements(self, query: str) -> QueryJudgements | None:
+        """Find what was judged of a query; None where nothing was."""
+        return self._judged.find(query)
 
-    def facts(self) -> dict[str, Any]:
+    def summarise(self) -> dict[str, Any]:
         """What the page shows of the run, as JSON values; not to be changed."""
-        return {**self._shown(), "default": place_of(self.default), "index": self._delivered()}
+        return {**self._summary(), "default": point_to_json(self.default), "index": self._describe_index()}
 
     def close(self) -> None:
         """Let go of files, connections and threads."""
@@ -277,25 +234,24 @@ class Service:
         if self.index:
             self.index.close()
 
-    def _delivered(self) -> dict[str, Any] | None:
-        """What the index serves, and how many documents are in it."""
+    def _describe_index(self) -> dict[str, Any] | None:
         if self.index is None:
             return None
-        return {**place_of(self.index.selection.point), "documents": self.indexed}
+        return {**point_to_json(self.index.selection.point), "documents": self.indexed_documents}
 
-    def _indexed_words(self) -> Bm25:
-        """The documents' words; in tie order."""
+    def _index_words(self) -> Bm25:
+        """Index the documents' words for BM25; rows are in tie order."""
         return Bm25([self._catalogue.texts[row] for row in self._catalogue.order])
 
     @property
-    def _loaded(self) -> Models:
-        """The models."""
+    def _loaded_models(self) -> LoadedModels:
+        """The models; RuntimeError before `load`."""
         if self._models is None:
             raise RuntimeError("load() comes first")
         return self._models
 
-    def _hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
-        """Documents of (k,) rows in tie order with their (k,) scores."""
+    def _make_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
+        """Make hits of documents' (k,) rows in tie order and their (k,) scores."""
         ids, texts = self._catalogue.ids, self._catalogue.texts
-        found = zip(self._catalogue.order[rows].tolist(), scores.tolist(), strict=True)
-        return [Hit(ids[row], score, texts[row]) for row, score in found]
+        ranked = zip(self._catalogue.order[rows].tolist(), scores.tolist(), strict=True)
+        return [Hit(ids[row], score, texts[row]) for row, score in ranked]

@@ -64,13 +64,7 @@ def sampler_columns(examples: Examples) -> dict[str, list[int]]:
     """The trainer's data set: each row's number, and what must not come twice in a batch.
 
     The library's sampler for in-batch negatives compares the values of all columns but `row`: a batch holds no query
-    twice and, where rows have one document, no document twice.
-
-    Args:
-        examples: r rows.
-
-    Returns:
-        Columns of r whole numbers; no number stands for both a query and a document.
+    twice and, where rows have one document, no document twice. No number stands for both a query and a document.
     """
     columns = {"row": list(range(len(examples))), "query": examples.query.tolist()}
     if examples.single:

@@ -109,15 +109,7 @@ class Examples:
 
 
 def pair_rows(data: TrainingData, seed: int) -> Examples:
-    """A row per training pair: the query and one relevant document.
-
-    Args:
-        data: the judged records and their split.
-        seed: not used; there is nothing to draw.
-
-    Returns:
-        As many rows as the task has pairs, in the records' order.
-    """
+    """A row per training pair, in the records' order: the query and one relevant document; nothing is drawn."""
     del seed
     query, task = data.records.query, data.task
     unused = np.setdiff1d(query[task.in_part("train")], query[task.pairs])
@@ -125,15 +117,7 @@ def pair_rows(data: TrainingData, seed: int) -> Examples:
 
 
 def judged_rows(data: TrainingData, seed: int) -> Examples:
-    """A row per record of the training split, whatever its grade.
-
-    Args:
-        data: the judged records and their split.
-        seed: not used; there is nothing to draw.
-
-    Returns:
-        As many rows as the training split has records, in their order.
-    """
+    """A row per record of the training split, in their order and whatever its grade; nothing is drawn."""
     del seed
     return _rows_of_one(data, np.flatnonzero(data.task.in_part("train")))
 
@@ -143,14 +127,7 @@ def contrast_rows(data: TrainingData, seed: int) -> Examples:
 
     See `worth_finding` and `clearly_not`; what lies between is near enough to be right for someone, and as a negative
     it did harm (docs/training.md). A query's clear negatives are dealt out to its rows in a seeded order; one without
-    any has rows of one document.
-
-    Args:
-        data: the judged records and their split.
-        seed: decides which negative meets which relevant document.
-
-    Returns:
-        As many rows as there are documents worth finding, by query.
+    any has rows of one document. Rows are in the order of their queries.
     """
     known = _collect_judgements(data)
     (query, document), gain = np.divmod(known.keys, len(data.texts.documents)), known.values
@@ -178,16 +155,7 @@ def clearly_not(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_
 
 
 def with_negatives(examples: Examples, mined: Mapping[int, Sequence[int]], count: int) -> Examples:
-    """The same rows with mined negatives at their ends.
-
-    Args:
-        examples: r rows.
-        mined: documents per query that nobody judged for it, hardest first.
-        count: how many of them each row takes at most.
-
-    Returns:
-        r rows.
-    """
+    """The same rows, each with the first `count` of its query's mined documents at its end."""
     rows = zip(examples.query.tolist(), examples.members, strict=True)
     return replace(examples, members=[[*row, *mined.get(query, ())[:count]] for query, row in rows])
 
@@ -218,6 +186,5 @@ def _collect_judgements(data: TrainingData) -> Judgements:
     best = order[np.unique(np.stack([query[order], document[order]]), axis=1, return_index=True)[1]]
     # protocols differ in whether a grade at the threshold itself is trained on
     relevant_from = int(gains(records.grade[task.pairs], lowest).min())
-    return Judgements(
-        query[best], document[best], gain[best], (len(texts.queries), len(texts.documents)), relevant_from
-    )
+    shape = len(texts.queries), len(texts.documents)
+    return Judgements(query[best], document[best], gain[best], shape, relevant_from)

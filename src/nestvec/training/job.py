@@ -89,16 +89,8 @@ def make_job(
 ) -> Job:
     """Tokenise the texts and lay out what a system learns from and is validated on.
 
-    Args:
-        model: the starting point; its tokenizer counts here, and its weights where negatives are mined.
-        system: a name in `SYSTEMS`.
-        data: the judged records and their split.
-        settings: the recipe.
-        dimensions: widths, the model's own first.
-        cache: a folder that keeps mined negatives; None keeps none.
-
-    Returns:
-        The job.
+    Only the model's tokenizer counts here, and its weights where negatives are mined; the folder `cache` keeps mined
+    negatives. The first of the dimensions is the model's own width.
     """
     kind, graded, compute = SYSTEMS[system], settings.graded, choose_compute(settings.training.compute)
     tokens = tokenise_texts(model, list(data.texts))

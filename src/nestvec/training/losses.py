@@ -126,24 +126,14 @@ def _scaled_grades(examples: Examples, label: dict[str, Tensor]) -> Tensor:
 
 
 def gather_documents(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
-    """The documents of all processes with gradients, each once.
-
-    Args:
-        documents: (m, d) of this process.
-        number: (m,) tells them apart.
-
-    Returns:
-        (n, d) vectors and (n,) their numbers; just those that came in where there is one process and no copy.
-    """
+    """(n, d) documents of all processes with gradients, each once, and (n,) the numbers that tell them apart."""
     if distributed.world_size() > 1:
         from sentence_transformers.util import all_gather_with_grad
 
         most = torch.tensor(len(number), device=number.device)
         torch_distributed.all_reduce(most, op=torch_distributed.ReduceOp.MAX)
         missing = int(most) - len(number)  # a process may have fewer, and gathering wants as many from each
-        numbers = [
-            torch.empty(int(most), dtype=number.dtype, device=number.device) for _ in range(distributed.world_size())
-        ]
+        numbers = [number.new_empty(int(most)) for _ in range(distributed.world_size())]
         torch_distributed.all_gather(numbers, functional.pad(number, (0, missing), value=_NONE))
         documents, number = all_gather_with_grad(functional.pad(documents, (0, 0, 0, missing))), torch.cat(numbers)
     distinct, first = np.unique(number.cpu().numpy(), return_index=True)

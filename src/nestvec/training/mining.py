@@ -35,18 +35,10 @@ def mine_negatives(
     compute: str,
     cache: Path | None = None,
 ) -> dict[int, list[int]]:
-    """Find hard negatives among the documents of the training split.
+    """Find at most `MOST_NEGATIVES` documents of the rows for each query, most similar first by the model as it stands.
 
-    Args:
-        model: ranks as it stands.
-        examples: the rows, with what was judged.
-        tokens: of their texts: the queries, then the documents.
-        margin: a negative's similarity is at most this share of that of the query's most similar relevant document.
-        compute: number format of the forward passes.
-        cache: a folder for results, keyed by the weights and all else that decides them; None keeps none.
-
-    Returns:
-        Query to documents that are not judged for it, most similar first, at most `MOST_NEGATIVES`.
+    A negative's similarity is at most the share `margin` of that of the query's most similar relevant document. The
+    folder `cache` keeps results, keyed by the weights and all else that decides them.
     """
     path = None if cache is None else cache / f"{_cache_key(model, examples, tokens, f'{margin} {compute}')}.npz"
     if path is not None and path.is_file():

@@ -24,38 +24,28 @@ if TYPE_CHECKING:
 def mix_weights(
     model: SentenceTransformer, start: Mapping[str, Tensor], validation: Validation | None, shares: Sequence[float]
 ) -> float:
-    """Put the best mixture into the model.
+    """Put the best mixture of its tuned weights and those at the start into a model; returns the share of the tuned.
 
-    Args:
-        model: tuned; changed in place.
-        start: its weights before training.
-        validation: what to choose by.
-        shares: of the tuned weights, each 0 … 1; the first is taken unless another is clearly better.
-
-    Returns:
-        The share that was taken; 1 where there is nothing to choose by.
+    The first of the shares, each 0 … 1, is taken unless another is clearly better; 1 where nothing is there to choose
+    by.
     """
     if validation is None or tuple(shares) in {(), (1.0,)}:
         return 1.0
     tuned = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
+
+    def load_mixture(share: float) -> None:  # what is no floating-point number, such as positions, stays
+        mixed = {
+            name: torch.lerp(start[name], weights, share) if weights.is_floating_point() else weights
+            for name, weights in tuned.items()
+        }
+        model.load_state_dict(mixed)
+
     figures: dict[float, dict[str, float]] = {}
     for share in shares:
-        _load_mixture(model, start, tuned, share)
+        load_mixture(share)
         figures[share] = validation(model)
     best = max(figures, key=lambda share: figures[share]["recall"])
     if not clearly_better(figures[best], figures[shares[0]]):
         best = shares[0]
-    _load_mixture(model, start, tuned, best)
+    load_mixture(best)
     return best
-
-
-def _load_mixture(
-    model: SentenceTransformer, start: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float
-) -> None:
-    """Load a mixture; what is no floating-point number, such as positions, stays."""
-    model.load_state_dict(
-        {
-            name: torch.lerp(start[name], weights, share) if weights.is_floating_point() else weights
-            for name, weights in tuned.items()
-        }
-    )

@@ -114,15 +114,7 @@ class Objective(nn.Module):
 
 
 def pass_through_codec(documents: Tensor, precision: str) -> Tensor:
-    """Documents as they come back from their codec; the gradient passes as if they had not gone through it.
-
-    Args:
-        documents: (m, d) rows of unit length.
-        precision: a name in `CODECS`; the codec is fitted on these documents.
-
-    Returns:
-        (m, d).
-    """
+    """(m, d) documents as a codec fitted on them gives them back; the gradient passes as if there had been none."""
     if precision == FULL:
         return documents
     vectors = documents.detach().cpu().numpy()

@@ -57,29 +57,13 @@ SYSTEMS = {
 def make_objective(
     system: System, model: SentenceTransformer, rows: Examples, dimensions: Sequence[int], settings: Settings
 ) -> Objective:
-    """A system's objective over a model.
-
-    Args:
-        system: a row of `SYSTEMS`.
-        model: what trains.
-        rows: what it learns from.
-        dimensions: widths, the model's own first.
-        settings: weights of dimensions and codes, and the number format.
-
-    Returns:
-        What the trainer calls.
-    """
+    """A system's objective over a model, as the trainer calls it; the first dimension is the model's own width."""
     bfloat16 = choose_compute(settings.training.compute) == "bfloat16"
-    widths: Sequence[int] = dimensions[:1]
-    weights: tuple[float, ...] = (1.0,)
-    if system.nested:
-        widths = dimensions
-        weights = settings.training.dimension_weights or tuple(system.fade**step for step in range(len(widths)))
-    codes: tuple[str, ...] = ()
-    share = distil = 0.0
-    if system.ours:
-        codes, distil = settings.graded.codes, settings.graded.distil
-        share = settings.graded.code_share if codes else 0.0
+    widths = dimensions if system.nested else dimensions[:1]
+    set_weights = settings.training.dimension_weights if system.nested else ()
+    weights = set_weights or tuple(system.fade**step for step in range(len(widths)))
+    codes, distil = (settings.graded.codes, settings.graded.distil) if system.ours else ((), 0.0)
+    share = settings.graded.code_share if codes else 0.0
     terms = [
         Term(VectorFormat(width, precision), weight * part)
         for width, weight in zip(widths, weights, strict=True)

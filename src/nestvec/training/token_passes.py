@@ -56,15 +56,7 @@ class Tokens:
 
 
 def tokenise_texts(model: SentenceTransformer, texts: Sequence[str]) -> Tokens:
-    """Tokenise texts as the model's own `encode` would, cut to what it reads at most.
-
-    Args:
-        model: any sentence-transformers model over a transformer.
-        texts: n texts.
-
-    Returns:
-        Their tokens.
-    """
+    """Tokenise texts as the model's own `encode` would, cut to what it reads at most."""
     ids: list[NDArray[np.int32]] = []
     lengths: list[NDArray[np.int64]] = []
     for first in range(0, len(texts), _AT_ONCE):
@@ -81,22 +73,15 @@ def plan_passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[N
     """Cut texts into forward passes so that padded tokens and passes together cost least.
 
     The best cut of texts sorted by length is made of runs: cost(j) = min over i < j of cost(i) + overhead + (j - i) x
-    length(j), found by dynamic programming.
-
-    Args:
-        lengths: (n,) tokens of each text.
-        overhead: what a pass costs besides, in tokens.
-
-    Returns:
-        Rows of the texts of each pass, shortest first; every row once.
+    length(j), found by dynamic programming. Lengths, (n,), and overhead are in tokens; the texts' rows of each pass
+    come shortest first, every row once.
     """
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
     cost = np.zeros(len(order) + 1)
     cut = np.zeros(len(order) + 1, dtype=np.int64)
     for end in range(1, len(order) + 1):
-        first = np.arange(end)
-        costs = cost[:end] + overhead + (end - first) * ordered[end - 1]
+        costs = cost[:end] + overhead + np.arange(end, 0, -1) * ordered[end - 1]
         cut[end] = costs.argmin()
         cost[end] = costs[cut[end]]
     passes, end = [], len(order)
@@ -109,16 +94,9 @@ def plan_passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[N
 def encode_tokens(
     model: SentenceTransformer, tokens: Tokens, rows: NDArray[np.int64], compute: str
 ) -> NDArray[np.float32]:
-    """Encode texts that are tokenised already, for choices made while training; what is reported is encoded elsewhere.
+    """Encode n tokenised texts as (n, d) float32, rows of unit length; the model's mode is put back afterwards.
 
-    Args:
-        model: the model; its mode is put back afterwards.
-        tokens: the texts.
-        rows: (n,) which of them.
-        compute: `float32` or `bfloat16`, as in training.
-
-    Returns:
-        (n, d) float32, rows of unit length.
+    This is for choices made while training; what is reported is encoded elsewhere.
     """
     import torch
     from torch.nn import functional

@@ -101,7 +101,9 @@ def train(
         StoppedError: Ctrl-C or SIGTERM; a checkpoint was written first.
         InputError: the batch cannot be shared among the processes.
     """
-    _refuse_uneven_batch(job)
+    size, processes = job.settings.training.batch_size, distributed.world_size()
+    if size % processes:
+        raise InputError(f"--batch-size is {size}", f"a multiple of the {processes} processes")
     threads = use_processors()
     before = {} if job.validation is None else job.validation(model)
     start = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
@@ -120,13 +122,6 @@ def train(
         best_step=best_step,
         mixed=mixed,
     )
-
-
-def _refuse_uneven_batch(job: Job) -> None:
-    """Raise if a batch cannot be shared among the processes in equal parts."""
-    size, processes = job.settings.training.batch_size, distributed.world_size()
-    if size % processes:
-        raise InputError(f"--batch-size is {size}", f"a multiple of the {processes} processes")
 
 
 def _run_trainer(
@@ -153,7 +148,6 @@ def _run_trainer(
 
 
 def _make_trainer(model: SentenceTransformer, job: Job, checkpoints: Path, watcher: Watcher) -> Trainer:
-    """The trainer of a job, ready to run."""
     collator: Any = Collator(job.examples, job.tokens)
     trainer = Trainer(
         job,
@@ -191,15 +185,7 @@ def _settle_weights(
 
 
 def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
-    """Which state of a training to keep: the last, unless the best is clearly better; both have a checkpoint.
-
-    Args:
-        curve: validations, with `step`, `recall` and `recall_error`; that of step 0 does not count.
-        last: the step that training ended at.
-
-    Returns:
-        A step.
-    """
+    """Choose the step whose weights to keep: the last, unless the best after step 0 is clearly better."""
     reached = {int(point["step"]): point for point in curve if point["step"]}
     if last not in reached:
         return last
@@ -210,30 +196,17 @@ def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
 def _collect_curve(before: dict[str, float], log: Sequence[dict[str, Any]]) -> tuple[dict[str, float], ...]:
     """Every validation as the report shows it: its step and its figures, without what the trainer adds."""
     prefixed = {"step": 0, **{f"eval_{name}": value for name, value in before.items()}}
-    return tuple(
-        {
-            "step": entry["step"],
-            **{
-                name.removeprefix("eval_"): round(value, 6)
-                for name, value in sorted(entry.items())
-                if name.startswith(("eval_recall", "eval_ndcg"))
-            },
-        }
-        for entry in (prefixed, *log)
-        if "eval_recall" in entry
-    )
+    curve = []
+    for entry in (prefixed, *log):
+        if "eval_recall" in entry:
+            names = sorted(name for name in entry if name.startswith(("eval_recall", "eval_ndcg")))
+            figures = {name.removeprefix("eval_"): round(entry[name], 6) for name in names}
+            curve.append({"step": entry["step"], **figures})
+    return tuple(curve)
 
 
 def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArguments:
-    """Turn a job's settings into the trainer's arguments.
-
-    Args:
-        job: what to train; its batch is that of all processes together.
-        checkpoints: a folder of this training's own.
-
-    Returns:
-        The arguments; every loss is logged.
-    """
+    """The trainer's arguments for a job, whose batch is that of all processes together; every loss is logged."""
     settings, validates = job.settings.training, job.validation is not None
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),

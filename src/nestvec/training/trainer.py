@@ -137,10 +137,7 @@ class Watcher(TrainerCallback):
         validates: bool,
         watch: Callable[[int], None] | None = None,
     ) -> None:
-        self.advance = advance
-        self.stopped = stopped
-        self.validates = validates
-        self.watch = watch
+        self.advance, self.stopped, self.validates, self.watch = advance, stopped, validates, watch
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:  # noqa: ANN401
         """Steps of an earlier process count."""
@@ -204,5 +201,4 @@ def step_of(checkpoint: Path) -> int:
 
 
 def _count_omitted(rows: list[int]) -> str:
-    """How many rows a message leaves out."""
     return f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""

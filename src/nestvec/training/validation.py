@@ -61,14 +61,10 @@ class Validation:
         return Vectors(queries, documents)
 
     def __call__(self, model: SentenceTransformer) -> dict[str, float]:
-        """Measure a model.
+        """Measure a model as it stands: `recall@10.384.float32`, `ndcg@10.384.float32`, … per point, and the aim.
 
-        Args:
-            model: as it stands.
-
-        Returns:
-            `recall@10.384.float32`, `ndcg@10.384.float32`, … per point, and the aim: `recall`, the mean of recall@10
-            over the points, with its standard error over the queries, `recall_error`.
+        That is `recall`, the mean of recall@10 over the points, with its standard error over the queries,
+        `recall_error`.
         """
         vectors = self.encode_sides(model)
         figures: dict[str, float] = {}
@@ -102,18 +98,8 @@ def make_validation(
     """Choose what to validate on.
 
     Queries of the validation split come in a seeded order, each with the documents judged for it, until half of the
-    budget is spent; the other half is filled with other documents, as many as fit.
-
-    Args:
-        data: the judged records and their split.
-        tokens: of the records' texts: queries, then documents.
-        formats: what to measure, the full width in float32 first.
-        compute: number format of the forward passes.
-        seed: decides the draw.
-        budget: tokens of documents; None takes the usual number.
-
-    Returns:
-        What to measure on; None where the protocol has no validation split.
+    budget (tokens of documents, `BUDGET` unless given) is spent; the other half is filled with other documents, as
+    many as fit. The result is None where the protocol has no validation split.
     """
     records, task, texts = data.records, data.task, data.texts
     rng, budget = np.random.default_rng(seed), budget or BUDGET

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from nestvec.pipeline.comparing import compare_points
+from nestvec.pipeline.comparing import PointPair, compare_points
 from nestvec.point import FULL, Point, VectorFormat
 from nestvec.runs.run import load_run
 
@@ -58,10 +58,10 @@ def measure_improvement(root: Path, system: str, aim: Aim, stored: VectorFormat)
     """
     default, best = load_run(root / DEFAULT), load_run(root / BEST)
     name = Point.of(system, stored).name
-    (row,) = compare_points(default, best, aim.metric, [(stored.name, name, name)])
+    (row,) = compare_points(default, best, aim.metric, [PointPair(stored.name, name, name)])
     widths = sorted({point.dimension or 0 for point in best.points.values() if point.system == system})
     names = {width: Point.of(system, VectorFormat(width, FULL)).name for width in widths}
-    pairs = [(str(width), name, name) for width, name in names.items()]
+    pairs = [PointPair(str(width), name, name) for width, name in names.items()]
     by_width = compare_points(default, best, aim.metric, pairs)
     facts = {**asdict(row), "metric": aim.metric, "queries": row.wins + row.ties + row.losses}
     facts["by_dimension"] = [asdict(entry) for entry in by_width]

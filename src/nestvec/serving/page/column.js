@@ -1,8 +1,8 @@
 /** One system: what it costs, how well it does, and what it finds. */
 
 import { make } from "./dom.js";
-import { glide } from "./glide.js";
-import { brief, count, interval, label, share, time } from "./words.js";
+import { slideHits } from "./slide_hits.js";
+import { brief, count, interval, label, share, time } from "./formatting.js";
 
 /**
  * @typedef {object} Shown what a column shows
@@ -42,7 +42,7 @@ export class Column {
     if (answer === this.answer && reference?.answer === this.#compared) return;
     const same = answer && this.answer && query(answer) === query(this.answer);
     const change = () => this.#list.replaceChildren(...rows(answer, reference));
-    same ? glide(this.#list, change) : change();
+    same ? slideHits(this.#list, change) : change();
     [this.answer, this.#compared] = [answer, reference?.answer];
     this.fold();
   }

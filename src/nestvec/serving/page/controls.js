@@ -1,8 +1,8 @@
 /** What is searched with: a dimension, a precision, and the systems side by side. */
 
 import { by, make } from "./dom.js";
-import { sample } from "./looks.js";
-import { count, named, size } from "./words.js";
+import { sample } from "./system_styles.js";
+import { count, named, size } from "./formatting.js";
 
 /**
  * @param {Run} run
@@ -17,7 +17,7 @@ export function controls(run, choose) {
   const precisions = run.precisions.map((name) => choice("radio", "precision", name, [name]));
   by("precisions").querySelector(".choices").replaceChildren(...precisions);
   by("precisions").addEventListener("change", ({ target }) => choose({ precision: target.value }, "jump"));
-  const systems = run.systems.map((name) => choice("checkbox", "system", name, [sample(run.places.get(name)), name]));
+  const systems = run.systems.map((name) => choice("checkbox", "system", name, [sample(run.styleIndices.get(name)), name]));
   by("systems").querySelector(".systems").replaceChildren(...systems);
   by("systems").addEventListener("change", () => choose({ systems: ticked() }, "jump"));
   by("axis").addEventListener("change", ({ target }) => choose({ axis: target.value }, "jump"));

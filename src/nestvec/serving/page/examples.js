@@ -1,7 +1,7 @@
 /** The test queries that gained and lost most, to be tried. */
 
 import { make } from "./dom.js";
-import { label, named } from "./words.js";
+import { label, named } from "./formatting.js";
 
 /**
  * @param {HTMLElement} place

@@ -10,8 +10,8 @@ import { locked, notice, unlock, waiting } from "./notice.js";
 import { plot } from "./plot.js";
 import { Run } from "./run.js";
 import { Searches } from "./searches.js";
-import { trace } from "./trace.js";
-import { count, label, listed, plural, time } from "./words.js";
+import { markDocument } from "./mark_document.js";
+import { count, label, listed, plural, time } from "./formatting.js";
 
 const PAUSE = 120; // milliseconds without a key before what was typed is searched
 
@@ -112,7 +112,7 @@ class Bench {
   }
 
   #column(system) {
-    if (!this.#columns.has(system)) this.#columns.set(system, new Column(system, this.run.places.get(system)));
+    if (!this.#columns.has(system)) this.#columns.set(system, new Column(system, this.run.styleIndices.get(system)));
     return this.#columns.get(system);
   }
 
@@ -170,7 +170,7 @@ class Bench {
       this.view = address.read(this.run);
       this.seek();
     });
-    trace(by("columns"));
+    markDocument(by("columns"));
     new ResizeObserver(() => this.#plot()).observe(by("plot"));
     new ResizeObserver(() => this.#fit()).observe(by("columns"));
   }

@@ -2,7 +2,7 @@
 
 import { hasKey, keep } from "./api.js";
 import { by } from "./dom.js";
-import { plural, sentence } from "./words.js";
+import { plural, sentence } from "./formatting.js";
 
 /**
  * Show what went wrong; null takes it away.

@@ -1,8 +1,8 @@
 /** The surface as a drawing: a metric by dimension or by bytes, with the points that are searched now. */
 
 import { draw } from "./dom.js";
-import { dashes, marker } from "./looks.js";
-import { count, label, named, share } from "./words.js";
+import { dashes, marker } from "./system_styles.js";
+import { count, label, named, share } from "./formatting.js";
 
 const MARGIN = { left: 34, right: 10, top: 8, bottom: 22 }; // pixels
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2]; // between lines of the grid
@@ -24,7 +24,7 @@ export function plot(run, view, width) {
   svg.append(...grid(axes, width, height));
   const spots = [];
   for (const system of view.systems) {
-    const group = draw("g", { class: `s${run.places.get(system)}`, "data-system": system });
+    const group = draw("g", { class: `s${run.styleIndices.get(system)}`, "data-system": system });
     if (!lines.includes(system)) level(group, run, system, axes, width);
     else spots.push(...line(group, run, view, system, axes, at));
     svg.append(group);
@@ -81,7 +81,7 @@ function grid({ x, y, columns, rows, decimals }, width, height) {
 function level(group, run, system, { y }, width) {
   const { value, low, high } = run.points(system)[0].metrics[run.metric];
   const [left, right] = [MARGIN.left, width - MARGIN.right];
-  const dashed = { class: "line", "stroke-dasharray": dashes(run.places.get(system)) };
+  const dashed = { class: "line", "stroke-dasharray": dashes(run.styleIndices.get(system)) };
   group.append(
     draw("path", { d: `M${left} ${y(high)}H${right}V${y(low)}H${left}Z`, class: "band" }),
     draw("path", { d: `M${left} ${y(value)}H${right}`, ...dashed }),
@@ -90,19 +90,19 @@ function level(group, run, system, { y }, width) {
 
 /** A system's line at the precision chosen; by bytes, its other points too. Returns where its points stand. */
 function line(group, run, view, system, { x, y }, at) {
-  const looks = run.places.get(system);
+  const style = run.styleIndices.get(system);
   const own = run.point(system, view.dimension, view.precision).precision; // as near as was measured
   const all = run.points(system);
   const chosen = all.filter((point) => point.precision === own).sort((a, b) => a.dimension - b.dimension);
   const edge = (side) => chosen.map((point) => `${x(place(point, view))} ${y(point.metrics[run.metric][side])}`);
   group.append(
     draw("path", { d: `M${[...edge("low"), ...edge("high").reverse()].join("L")}Z`, class: "band" }),
-    draw("path", { d: `M${edge("value").join("L")}`, class: "line", "stroke-dasharray": dashes(looks) }),
+    draw("path", { d: `M${edge("value").join("L")}`, class: "line", "stroke-dasharray": dashes(style) }),
   );
   const shown = view.axis === "bytes" ? all : chosen;
   for (const point of shown) {
     const look = chosen.includes(point) ? [4, "mark"] : [2.5, "mark faint"];
-    group.append(marker(looks, ...at(point), ...look));
+    group.append(marker(style, ...at(point), ...look));
   }
   return shown.map((point) => ({ point, x: at(point)[0], y: at(point)[1] }));
 }

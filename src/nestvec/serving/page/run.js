@@ -1,6 +1,6 @@
 /** The run that is served: its systems and the points that were measured. */
 
-import { places } from "./looks.js";
+import { styleIndices } from "./system_styles.js";
 
 const SHOWN = 5; // systems beside each other, unless more are asked for
 
@@ -9,7 +9,7 @@ export class Run {
   constructor(facts) {
     this.facts = facts;
     this.systems = facts.systems.map(({ name }) => name);
-    this.places = places(this.systems);
+    this.styleIndices = styleIndices(this.systems);
     const points = facts.systems.flatMap((system) => system.points).filter((point) => point.dimension !== null);
     /** The dimensions that were measured, ascending. */
     this.dimensions = [...new Set(points.map((point) => point.dimension))].sort((a, b) => a - b);

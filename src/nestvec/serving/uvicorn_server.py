@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from nestvec.serving.guard import DRAINING, Health
+from nestvec.serving.request_guard import DRAINING, Health
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,46 +33,39 @@ class TimedConnection(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """The clock runs."""
+        """Start the clock for the first request's head."""
         super().connection_made(transport)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
-        """It runs for a next request, too."""
+        """Start the clock for the head of a next request, too."""
         if self.cycle is None or self.cycle.response_complete:
             self._await_head()
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
-        """It stops."""
+        """Stop the clock: the head is there."""
         self._stop_clock()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Likewise."""
+        """Stop the clock: nobody sends any more."""
         self._stop_clock()
         super().connection_lost(exc)
 
     def _await_head(self) -> None:
-        """Start the clock, unless it runs."""
+        """Start the clock, unless it runs; the connection is cut when it runs out."""
         if self._deadline is None:
             self._deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
 
     def _stop_clock(self) -> None:
-        """Stop it, if it runs."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
 
 class Server(uvicorn.Server):
-    """A server of one application.
-
-    Args:
-        app: the application.
-        options: the limits.
-        health: told of connections, and that the end has begun.
-    """
+    """A server of one application; `health` is told of connections, and that the end has begun."""
 
     def __init__(self, app: ASGIApp, options: ServingOptions, health: Health) -> None:
         config = uvicorn.Config(
@@ -94,7 +87,7 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: list[socket] | None = None) -> None:
         """Serve until told to stop."""
-        with _quiet_end():
+        with _raise_no_signals():
             super().run(sockets)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
@@ -108,14 +101,16 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def _quiet_end() -> Iterator[None]:
+def _raise_no_signals() -> Iterator[None]:
     """Uvicorn raises the signals that ended it once more, for whoever handled them before: here nobody needs to."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before: dict[int, Any] = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

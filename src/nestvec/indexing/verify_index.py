@@ -24,21 +24,13 @@ _QUERIES = 64  # asked at a time
 
 @dataclass(frozen=True)
 class Verified:
-    """What a store finds, beside what was measured.
+    """What a store finds, beside what was measured."""
 
-    Attributes:
-        point: what was measured, such as `mnr.48.int8`.
-        queries: of the test split.
-        found: recall@10 of the store.
-        measured: the surface's.
-        same: share of the queries whose first ten documents are the very ones that were measured, in order.
-    """
-
-    point: str
-    queries: int
-    found: float
-    measured: float
-    same: float
+    point: str  # what was measured, such as `mnr.48.int8`
+    queries: int  # of the test split
+    found: float  # recall@10 of the store
+    measured: float  # the surface's
+    same: float  # share of the queries whose first ten documents are the very ones that were measured, in order
 
     @property
     def holds(self) -> bool:
@@ -46,21 +38,8 @@ class Verified:
         return self.found >= self.measured - TOLERANCE
 
 
-def verify(selection: Selection, store: Store, exact: bool, reporter: Reporter) -> Verified:
-    """Ask a store the test queries, and compare with the surface.
-
-    Args:
-        selection: the point that the store serves.
-        store: with the documents that were measured.
-        exact: don't use an approximate index where the store has one.
-        reporter: is told of progress.
-
-    Returns:
-        The recall of both.
-
-    Raises:
-        InputError: the store holds nothing, or other documents than were measured.
-    """
+def verify_index(selection: Selection, store: Store, exact: bool, reporter: Reporter) -> Verified:
+    """Ask a store the test queries and compare with the surface; InputError where it holds other documents."""
     run, about = selection.run, store.about
     documents = len(run.catalogue)
     if about is None or len(store) != documents:
@@ -69,18 +48,18 @@ def verify(selection: Selection, store: Store, exact: bool, reporter: Reporter) 
     name = _measured_name(selection, about)
     ids, vectors = run.queries.ids, selection.query_vectors
     rows = [row for row, split in enumerate(run.queries.splits) if split == TEST]
-    found: dict[str, list[str]] = {}
+    rankings: dict[str, list[str]] = {}
     with reporter.step("verify", len(rows)) as advance:
         for first in range(0, len(rows), _QUERIES):
             part = rows[first : first + _QUERIES]
             hits = store.search(np.asarray(vectors[part]), CUTOFF, (), exact)
-            found |= {ids[row]: [hit.id for hit in each] for row, each in zip(part, hits, strict=True)}
+            rankings |= {ids[row]: [hit.id for hit in ranked] for row, ranked in zip(part, hits, strict=True)}
             advance(len(part))
-    runs = run.ranking(name)
-    same = float(np.mean([ranked == runs.get(query, [])[:CUTOFF] for query, ranked in found.items()]))
+    expected = run.ranking(name)
+    same = float(np.mean([ranked == expected.get(query, [])[:CUTOFF] for query, ranked in rankings.items()]))
     measured = run.points[name].metrics[_RECALL].value
-    recall = mean_recall(found, run.answerable, run.results.relevant_from, CUTOFF)
-    return Verified(name, len(found), recall, measured, same)
+    recall = mean_recall(rankings, run.answerable, run.results.relevant_from, CUTOFF)
+    return Verified(name, len(rankings), recall, measured, same)
 
 
 def _measured_name(selection: Selection, about: About) -> str:
@@ -88,5 +67,5 @@ def _measured_name(selection: Selection, about: About) -> str:
     if len(about.stages) == 1:
         return selection.point.name
     first = about.stages[0]
-    named = f"{about.system}-via-{first.dimension}-{first.precision}.{about.served.name}"
-    return named if named in selection.run.points else selection.point.name
+    two_stage = f"{about.system}-via-{first.dimension}-{first.precision}.{about.served.name}"
+    return two_stage if two_stage in selection.run.points else selection.point.name

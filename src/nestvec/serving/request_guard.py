@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from nestvec.serving.meters import Meters
     from nestvec.serving.options import ServingOptions
+    from nestvec.serving.prometheus_meters import Meters
 
 LOADING, READY, DRAINING = "loading", "ready", "draining"
 _LOCKED = ("/v1/", "/metrics", "/docs", "/openapi.json")  # where a key is asked for
@@ -47,20 +47,14 @@ _SAFE = {
 
 @dataclass
 class Health:
-    """How a server is.
+    """How a server is."""
 
-    Attributes:
-        phase: `loading`, `ready` or `draining`.
-        connections: that are open.
-        loaded: set when it is loading no more.
-    """
-
-    phase: str = LOADING
-    connections: Sized = field(default_factory=tuple)
-    loaded: asyncio.Event = field(default_factory=asyncio.Event)
+    phase: str = LOADING  # or READY, or DRAINING
+    connections: Sized = field(default_factory=tuple)  # that are open
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is loading no more
 
     def become(self, phase: str) -> None:
-        """Enter another phase; from within the event loop."""
+        """Enter another phase; call it from within the event loop."""
         self.phase = phase
         self.loaded.set()
 
@@ -90,60 +84,60 @@ class Guard:
         body = _Body(receive, self._options)
         began = time.perf_counter()
         try:
-            await self._answer(scope, body, answer)
+            await self._refuse_or_answer(scope, body, answer)
         finally:
             route = getattr(scope.get("route"), "path", None) or "(none)"
             method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "(other)"
-            self._meters.answered(route, method, answer.status, time.perf_counter() - began)
+            self._meters.count_request(route, method, answer.status, time.perf_counter() - began)
 
-    async def _answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
-        """Refuse it, or hand it on."""
-        refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope))
+    async def _refuse_or_answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+        """Refuse the request, or hand it on to the application."""
+        refusal = self._find_refusal(scope["method"], scope["path"], Headers(scope=scope))
         if refusal is None and self._health.phase == LOADING and scope["path"].startswith(_WORKING):
-            refusal = await self._until_loaded(scope["method"])
+            refusal = await self._wait_until_loaded(scope["method"])
         if refusal is None:
             await self._app(scope, body.receive, answer.send)
             if answer.status not in (408, 413):
                 return
-            answer.held = True
+            answer.stays_open = True
         else:
-            answer.held = refusal.status_code == 413
-            await refusal.response()(scope, body.receive, answer.send)
-        if answer.held:
-            await answer.finish(body)
+            answer.stays_open = refusal.status_code == 413
+            await refusal.to_response()(scope, body.receive, answer.send)
+        if answer.stays_open:
+            await answer.read_rest_and_close(body)
 
-    def _refusal(self, method: str, path: str, headers: Headers) -> Failure | None:
-        """Why a request goes no further."""
+    def _find_refusal(self, method: str, path: str, headers: Headers) -> Failure | None:
+        """Why a request goes no further; None if it does."""
         options = self._options
         if len(self._health.connections) > options.connections:
             return unavailable("too many connections are open")
-        if options.hosts is not None and _name(headers.get("host", "")) not in options.hosts:
+        if options.allowed_hosts is not None and _host_name(headers.get("host", "")) not in options.allowed_hosts:
             return Failure(421, "this server goes by another name; see --host")
         if method == "OPTIONS" and options.cors:
             return None
-        if self._key and path.startswith(_LOCKED) and not self._knows(headers):
+        if self._key and path.startswith(_LOCKED) and not self._has_key(headers):
             return Failure(
                 401, "an API key is needed: Authorization: Bearer KEY", headers={"WWW-Authenticate": "Bearer"}
             )
         if method in _BODIES and path.startswith(_WORKING):
-            return self._unreadable(headers)
+            return self._refuse_body(headers)
         return None
 
-    async def _until_loaded(self, method: str) -> Failure | None:
-        """Wait for the models: who brings work while the server starts is answered late, who looks is told at once."""
+    async def _wait_until_loaded(self, method: str) -> Failure | None:
+        """Wait for the models if the request has a body: it is answered late; any other is refused at once."""
         if method in _BODIES:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE):
                     await self._health.loaded.wait()
         return None if self._health.phase == READY else unavailable("the models are being loaded")
 
-    def _knows(self, headers: Headers) -> bool:
-        """Whether the key was shown; takes as long for any wrong one."""
+    def _has_key(self, headers: Headers) -> bool:
+        """Whether the request shows the key; takes as long for any wrong one."""
         kind, _, shown = headers.get("authorization", "").partition(" ")
         return kind.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._key or b"")
 
-    def _unreadable(self, headers: Headers) -> Failure | None:
-        """Why a body will not be read."""
+    def _refuse_body(self, headers: Headers) -> Failure | None:
+        """Why a body will not be read; None if it will."""
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return Failure(415, "the body must be application/json: send Content-Type: application/json")
         if headers.get("content-encoding", "identity").lower() != "identity":
@@ -155,28 +149,28 @@ class Guard:
 
 
 class _Answer:
-    """What goes out, with the headers that all have."""
+    """Sends an answer, with the headers that all answers have."""
 
     def __init__(self, send: Send, safe: list[tuple[bytes, bytes]], health: Health) -> None:
         self._send, self._safe, self._health = send, safe, health
         self.status = GONE
-        self.held = False
+        self.stays_open = False
 
     async def send(self, message: Message) -> None:
         """Of ASGI."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.held = self.held or self.status in (408, 413)
+            self.stays_open = self.stays_open or self.status in (408, 413)
             headers = MutableHeaders(raw=[*message.get("headers", []), *self._safe])
             headers.setdefault("Cache-Control", "no-store")
-            if self.held or self._health.phase == DRAINING:
+            if self.stays_open or self._health.phase == DRAINING:
                 headers["Connection"] = "close"
             message = {**message, "headers": headers.raw}
-        elif self.held:  # the client has all of it, but the connection stays until `finish`
+        elif self.stays_open:  # the client has all of it, but the connection stays until `finish`
             message = {**message, "more_body": True}
         await self._send(message)
 
-    async def finish(self, body: _Body) -> None:
+    async def read_rest_and_close(self, body: _Body) -> None:
         """Read what a refused client still sends, for a while: it would see a broken connection and not the answer."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LINGER):
@@ -185,7 +179,7 @@ class _Answer:
 
 
 class _Body:
-    """What comes in: not too much, and not too slowly."""
+    """Receives a request's body: not too much, and not too slowly."""
 
     def __init__(self, receive: Receive, options: ServingOptions) -> None:
         self._receive, self._options = receive, options
@@ -193,20 +187,13 @@ class _Body:
         self._bytes, self._more = 0, True
 
     async def receive(self) -> Message:
-        """Of ASGI.
-
-        Returns:
-            The next message.
-
-        Raises:
-            Failure: 408 or 413.
-        """
+        """Of ASGI; raises a Failure, 408 or 413."""
         if not self._more:  # all is here; what may still come is that the client leaves
             return await self._receive()
         self._until = self._until or asyncio.get_running_loop().time() + self._options.body_seconds
         try:
             async with asyncio.timeout_at(self._until):
-                message = await self._next()
+                message = await self._receive_next()
         except TimeoutError:
             self._more = False
             raise Failure(408, f"the body took longer than {self._options.body_seconds:g} seconds") from None
@@ -217,10 +204,10 @@ class _Body:
     async def throw_away(self) -> None:
         """Read on, but only so much."""
         while self._more and self._bytes < _LINGERED * self._options.max_body:
-            await self._next()
+            await self._receive_next()
 
-    async def _next(self) -> Message:
-        """One message, counted."""
+    async def _receive_next(self) -> Message:
+        """Receive one message, and count its bytes."""
         message = await self._receive()
         self._more = message.get("more_body", False)
         self._bytes += len(message.get("body", b""))
@@ -228,12 +215,11 @@ class _Body:
 
 
 def _too_large(options: ServingOptions) -> Failure:
-    """More bytes than a request may have."""
+    """The failure of a request with more bytes than it may have."""
     return Failure(413, f"a request has at most {options.max_body:,} bytes")
 
 
-def _name(host: str) -> str:
-    """A Host header without its port."""
+def _host_name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower()

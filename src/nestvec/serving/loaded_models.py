@@ -12,27 +12,30 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from nestvec.models.encoder import Encoder
+    from nestvec.models.base_encoder import Encoder
     from nestvec.models.find import ModelFolder
 
 
-class Models:
+class LoadedModels:
     """The models of several systems, loaded. Where they are not `parallel`, one thread at a time may encode.
 
     Args:
         folders: system to its model.
-        runs: the backend and the numbers to compute in, as for `open_encoder`.
-        say: is told of each before it is loaded.
+        backend: as for `open_encoder`.
+        compute: the number format, as for `open_encoder`.
+        say: is told of each model before it is loaded.
 
     Raises:
         InputError: a model cannot be loaded so.
     """
 
-    def __init__(self, folders: Mapping[str, ModelFolder], runs: tuple[str, str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folders: Mapping[str, ModelFolder], backend: str, compute: str, say: Callable[[str], None]
+    ) -> None:
         self._encoders: dict[str, Encoder] = {}
         for system, folder in folders.items():
             say(f"loading {system}")
-            self._encoders[system] = open_encoder(folder.path, None, *runs)
+            self._encoders[system] = open_encoder(folder.path, None, backend, compute)
 
     @property
     def parallel(self) -> bool:
@@ -41,8 +44,8 @@ class Models:
 
         from nestvec.models.torch_encoder import TorchEncoder
 
-        own = all(isinstance(encoder, TorchEncoder) for encoder in self._encoders.values())
-        return own and not torch.cuda.is_available()
+        in_torch = all(isinstance(encoder, TorchEncoder) for encoder in self._encoders.values())
+        return in_torch and not torch.cuda.is_available()
 
     def encode(
         self, system: str, texts: Sequence[str], token_counts: NDArray[np.int64] | None = None

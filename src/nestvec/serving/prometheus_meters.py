@@ -22,12 +22,12 @@ class Meters:
         self.registry = own = CollectorRegistry()
         ProcessCollector(registry=own)
         self._requests = Counter("nestvec_requests", "Requests answered.", ("route", "method", "status"), registry=own)
-        self._seconds = _clock("nestvec_request_seconds", "From a request's head to its answer.", "route", own)
+        self._seconds = _make_clock("nestvec_request_seconds", "From a request's head to its answer.", "route", own)
         self._batch = Histogram(
             "nestvec_batch_texts", "Texts in one pass through a model.", ("system",), registry=own, buckets=_SIZES
         )
-        self._encoding = _clock("nestvec_encode_seconds", "Of a pass through a model.", "system", own)
-        self._searching = _clock("nestvec_search_seconds", "Of a search, without encoding.", "system", own)
+        self._encoding = _make_clock("nestvec_encode_seconds", "Of a pass through a model.", "system", own)
+        self._searching = _make_clock("nestvec_search_seconds", "Of a search, without encoding.", "system", own)
         self._texts = Counter("nestvec_texts", "Texts encoded.", ("system",), registry=own)
         self._dropped = Counter(
             "nestvec_dropped_texts", "Texts whose client left before they were encoded.", registry=own
@@ -35,44 +35,33 @@ class Meters:
         self._queue = Gauge("nestvec_queue_texts", "Texts and queries that wait or are worked on.", registry=own)
 
     def watch_queue(self, length: Callable[[], int]) -> None:
-        """Ask for the queue's length whenever somebody looks.
-
-        Args:
-            length: tells it.
-        """
+        """Ask for the queue's length whenever somebody looks."""
         self._queue.set_function(length)
 
-    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count a request.
-
-        Args:
-            route: the path's pattern, never what a client made up.
-            method: of HTTP, likewise.
-            status: of the answer.
-            seconds: it took.
-        """
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answer; route and method are the application's words, never what a client made up."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def encoded(self, system: str, texts: int, seconds: float) -> None:
+    def count_pass(self, system: str, texts: int, seconds: float) -> None:
         """Count a pass through a model."""
         self._batch.labels(system).observe(texts)
         self._encoding.labels(system).observe(seconds)
         self._texts.labels(system).inc(texts)
 
-    def searched(self, system: str, seconds: float) -> None:
+    def count_search(self, system: str, seconds: float) -> None:
         """Count a search."""
         self._searching.labels(system).observe(seconds)
 
-    def dropped(self, texts: int) -> None:
+    def count_dropped(self, texts: int) -> None:
         """Count texts that nobody waits for any more."""
         self._dropped.inc(texts)
 
-    def told(self) -> bytes:
-        """In Prometheus' text form."""
+    def render(self) -> bytes:
+        """Write all counts and clocks in Prometheus' text form."""
         return generate_latest(self.registry)
 
 
-def _clock(name: str, about: str, label: str, registry: CollectorRegistry) -> Histogram:
-    """Seconds."""
+def _make_clock(name: str, about: str, label: str, registry: CollectorRegistry) -> Histogram:
+    """Make a histogram of seconds."""
     return Histogram(name, about, (label,), registry=registry, buckets=_SECONDS)

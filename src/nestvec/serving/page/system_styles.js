@@ -2,13 +2,13 @@
 
 import { draw } from "./dom.js";
 
-const PLACES = {
+const INDICES = {
   pretrained: 0, mnr: 1, matryoshka: 2, bm25: 3, graded: 4,
   cosine: 6, "cosine-matryoshka": 5, cosent: 8, "cosent-matryoshka": 9,
 };
 
 const CROSS = "M-.4-1H.4V-.4H1V.4H.4V1H-.4V.4H-1V-.4H-.4Z";
-const LOOKS = [
+const STYLES = [
   ["M-.9-.9H.9V.9H-.9Z", "9 4"],
   ["M0-1.1L1 .8H-1Z", "12 3 3 3"],
   ["M-1 0a1 1 0 1 0 2 0a1 1 0 1 0-2 0Z", ""],
@@ -23,24 +23,24 @@ const LOOKS = [
 ];
 
 /** System to its row of the table: known ones always look the same, others take what is left, in order. */
-export function places(systems) {
-  const taken = new Set(Object.values(PLACES));
-  const left = [...LOOKS.keys()].filter((place) => !taken.has(place));
-  const others = systems.filter((name) => !(name in PLACES));
-  return new Map(systems.map((name) => [name, PLACES[name] ?? left[others.indexOf(name) % left.length]]));
+export function styleIndices(systems) {
+  const taken = new Set(Object.values(INDICES));
+  const left = [...STYLES.keys()].filter((index) => !taken.has(index));
+  const others = systems.filter((name) => !(name in INDICES));
+  return new Map(systems.map((name) => [name, INDICES[name] ?? left[others.indexOf(name) % left.length]]));
 }
 
 /** The dashes of a system's line, as `stroke-dasharray`. */
-export const dashes = (place) => LOOKS[place][1];
+export const dashes = (index) => STYLES[index][1];
 
 /** A system's marker around (x, y), of this radius in pixels. */
-export const marker = (place, x, y, radius, name) =>
-  draw("path", { d: LOOKS[place][0], transform: `translate(${x} ${y}) scale(${radius})`, class: name });
+export const marker = (index, x, y, radius, name) =>
+  draw("path", { d: STYLES[index][0], transform: `translate(${x} ${y}) scale(${radius})`, class: name });
 
 /** A piece of a system's line with its marker, for a legend. */
-export const sample = (place) =>
+export const sample = (index) =>
   draw(
-    "svg", { class: `sample s${place}`, viewBox: "0 0 26 12", width: 26, height: 12, "aria-hidden": "true" },
-    draw("path", { d: "M0 6H26", class: "line", "stroke-dasharray": dashes(place) }),
-    marker(place, 13, 6, 4, "mark"),
+    "svg", { class: `sample s${index}`, viewBox: "0 0 26 12", width: 26, height: 12, "aria-hidden": "true" },
+    draw("path", { d: "M0 6H26", class: "line", "stroke-dasharray": dashes(index) }),
+    marker(index, 13, 6, 4, "mark"),
   );

@@ -11,19 +11,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError, to_json
 from starlette.responses import Response
 
-from nestvec.serving.failures import Failure, described
-from nestvec.serving.reading import JsonRoute
-from nestvec.serving.work import Work, while_there
+from nestvec.serving.failures import Failure, describe_failures
+from nestvec.serving.json_requests import JsonRoute
+from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_FAILURES = described(401, 408, 413, 415, 421, 422, 429, 500, 503)
+_FAILURES = describe_failures(401, 408, 413, 415, 421, 422, 429, 500, 503)
 
 
-def _texts(given: object) -> list[str]:
-    """A text or a list of texts as a list."""
+def _parse_texts(given: object) -> list[str]:
+    """Read `input`: a text, or a list of texts, as a list."""
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts:
         raise PydanticCustomError("texts_type", "a text, or a list of at least one")
@@ -46,7 +46,7 @@ class EmbeddingsRequest(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    input: Annotated[list[str], BeforeValidator(_texts), WithJsonSchema(_INPUT)] = Field(
+    input: Annotated[list[str], BeforeValidator(_parse_texts), WithJsonSchema(_INPUT)] = Field(
         description="A text, or a list of texts."
     )
     model: str | None = Field(None, description="A system of the run; what is delivered where there is none.")
@@ -90,21 +90,14 @@ class Model(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All of them."""
+    """All systems that make vectors."""
 
     object: Literal["list"]
     data: list[Model]
 
 
-def embeddings_router(work: Work) -> APIRouter:
-    """The routes.
-
-    Args:
-        work: who does it.
-
-    Returns:
-        To be included in an application.
-    """
+def embeddings_router(work: WorkQueue) -> APIRouter:
+    """Make the routes, for which `work` encodes."""
     router, started = APIRouter(tags=["embeddings"], route_class=JsonRoute), int(time.time())
 
     @router.post("/v1/embeddings", responses={200: {"model": EmbeddingsAnswer}, **_FAILURES})
@@ -118,49 +111,51 @@ def embeddings_router(work: Work) -> APIRouter:
         dimension = width if asked.dimensions is None else asked.dimensions
         if dimension > width:
             raise Failure(422, f"{system} makes vectors of 1 to {width} numbers", "dimensions")
-        with work.capacity.hold(len(asked.input)):
-            found = await while_there(request, work.encode(system, asked.input))
-        return _answer(asked, system, _prefix(found.vectors, dimension), sum(found.tokens))
+        with work.capacity.reserve(len(asked.input)):
+            encoded = await unless_client_leaves(request, work.encode(system, asked.input))
+        return _embeddings_response(asked, system, _cut_vectors(encoded.vectors, dimension), int(encoded.tokens.sum()))
 
-    def told(system: str) -> dict[str, Any]:
-        """A system."""
+    def describe_model(system: str) -> dict[str, Any]:
+        """A system as OpenAI's API describes a model."""
         about = {"id": system, "object": "model", "created": started, "owned_by": "nestvec"}
         return {**about, "dimension": work.width(system, "model")}
 
-    @router.get("/v1/models", responses={200: {"model": ModelList}, **described(401, 421, 500, 503)})
+    @router.get("/v1/models", responses={200: {"model": ModelList}, **describe_failures(401, 421, 500, 503)})
     async def models() -> Response:
         """The systems that make vectors."""
-        return _json({"object": "list", "data": [told(system) for system in work.encoding]})
+        return _json_response({"object": "list", "data": [describe_model(system) for system in work.dense_systems]})
 
-    @router.get("/v1/models/{model}", responses={200: {"model": Model}, **described(401, 404, 421, 422, 500, 503)})
+    @router.get(
+        "/v1/models/{model}", responses={200: {"model": Model}, **describe_failures(401, 404, 421, 422, 500, 503)}
+    )
     async def model(model: str) -> Response:
-        """One of them."""
-        if model not in work.encoding:
+        """One of the systems that make vectors."""
+        if model not in work.dense_systems:
             raise Failure(404, "there is no such model here; GET /v1/models lists them", "model")
-        return _json(told(model))
+        return _json_response(describe_model(model))
 
     return router
 
 
-def _prefix(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
-    """(n, dimension), of unit length."""
+def _cut_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
+    """Keep the first numbers of each vector: (n, dimension), of unit length."""
     from nestvec.vectors.codecs import prefix
 
     return vectors if dimension == vectors.shape[1] else prefix(vectors, dimension)
 
 
-def _answer(asked: EmbeddingsRequest, system: str, vectors: NDArray[np.float32], tokens: int) -> Response:
-    """As OpenAI's clients read it."""
+def _embeddings_response(asked: EmbeddingsRequest, system: str, vectors: NDArray[np.float32], tokens: int) -> Response:
+    """Write vectors in the form that OpenAI's clients read."""
     listed: list[Any]
     if asked.encoding_format == "base64":
         listed = [base64.b64encode(row.astype("<f4").tobytes()).decode() for row in vectors]
     else:
         listed = vectors.tolist()
-    data = [{"object": "embedding", "index": row, "embedding": each} for row, each in enumerate(listed)]
+    data = [{"object": "embedding", "index": row, "embedding": vector} for row, vector in enumerate(listed)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return _json({"object": "list", "data": data, "model": system, "usage": usage})
+    return _json_response({"object": "list", "data": data, "model": system, "usage": usage})
 
 
-def _json(told: object) -> Response:
-    """Straight to bytes: going through models again would take longer than encoding a query."""
-    return Response(to_json(told), media_type="application/json")
+def _json_response(content: object) -> Response:
+    """Write JSON straight to bytes: going through pydantic's models again would take longer than encoding a query."""
+    return Response(to_json(content), media_type="application/json")

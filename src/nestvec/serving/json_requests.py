@@ -1,4 +1,4 @@
-"""Bodies as JSON's standard has it: no NaN, no half letters, not nested without end."""
+"""Request bodies as JSON's standard has it: no NaN, no half letters, not nested without end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _JsonRequest(Request):
-    """A request that is read so."""
+    """A request whose body is read by the standard."""
 
     async def json(self) -> Any:  # noqa: ANN401 - whatever was sent
         """The body's value."""
@@ -28,13 +28,13 @@ class _JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route whose requests are."""
+    """A route whose requests are `_JsonRequest`s."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The library's handler, given the other request."""
         handle = super().get_route_handler()
 
-        async def read(request: Request) -> Response:
+        async def handle_json(request: Request) -> Response:
             return await handle(_JsonRequest(request.scope, request.receive))
 
-        return read
+        return handle_json

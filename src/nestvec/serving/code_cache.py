@@ -1,7 +1,7 @@
 """Points of the surface, searched in memory exactly as they were measured: the same codes, scores and ties.
 
-A point's codes are made when it is first asked for, once, whoever else asks meanwhile. Those asked for least recently
-are let go when there are too many bytes of them.
+A point's documents are coded once, when it is first asked for, however many threads ask meanwhile. The codes that were
+asked for least recently are let go when there are too many bytes of them.
 """
 
 from __future__ import annotations
@@ -33,20 +33,15 @@ _LEAST = 8_192  # documents of a part: fewer are not worth another thread
 
 
 @dataclass(frozen=True)
-class Place:
-    """All documents' codes at one point.
+class CodedDocuments:
+    """All documents' codes at one point."""
 
-    Attributes:
-        dimension: of the vectors that were coded.
-        searched: the codes, in parts that follow each other; rows are in tie order.
-    """
-
-    dimension: int
-    searched: Parts
+    dimension: int  # of the vectors that were coded
+    searched: Parts  # the codes, in parts that follow each other; rows are in tie order
 
     @classmethod
-    def of(cls, vectors: NDArray[np.float32], order: NDArray[np.int64], dimension: int, codec: Codec) -> Place:
-        """Code a catalogue.
+    def of(cls, vectors: NDArray[np.float32], order: NDArray[np.int64], dimension: int, codec: Codec) -> CodedDocuments:
+        """Code the documents of a catalogue.
 
         Args:
             vectors: (d, full width) float32 of the documents, rows of unit length; may be mapped.
@@ -55,7 +50,7 @@ class Place:
             codec: fitted on such prefixes.
 
         Returns:
-            The place.
+            The coded documents.
         """
         parts, first = [], 0
         for rows in np.array_split(order, max(1, min(count_processors(), len(order) // _LEAST))):
@@ -67,14 +62,14 @@ class Place:
         return cls(dimension, Parts(codec, parts))
 
     @property
-    def size(self) -> int:
+    def bytes(self) -> int:
         """Bytes of the codes."""
         return self.searched.codec.bytes_per_vector * sum(len(part.scan) for part in self.searched.parts)
 
     def top_k(
         self, query: NDArray[np.float32], k: int, pool: Executor
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The best documents of a query.
+        """Find the best documents of a query.
 
         Args:
             query: (full width,) float32, of unit length.
@@ -97,8 +92,8 @@ class Place:
         return np.concatenate([part.scan.codes_at(share - first) for part, share, first in pairs])
 
 
-class Places:
-    """Points that are ready to be searched, made as they are asked for. Any thread may ask.
+class CodeCache:
+    """The documents' codes of several points, made when a point is asked for. Any thread may ask.
 
     Args:
         order: (d,) the documents' rows in tie order.
@@ -115,26 +110,19 @@ class Places:
         budget: int,
     ) -> None:
         self._order, self._vectors, self._codecs = order, vectors, codecs
-        widest = max(codec.bytes_per_vector for known in codecs.values() for codec in known.values())
-        self._held: LRUCache[Any, Place] = LRUCache(max(budget, widest * len(order)), lambda place: place.size)
-        self._kept = cached(self._held, condition=Condition())(self._coded)  # who asks while it is made waits
+        widest = max(codec.bytes_per_vector for fitted in codecs.values() for codec in fitted.values())
+        most = max(budget, widest * len(order))
+        self._cache: LRUCache[Any, CodedDocuments] = LRUCache(most, lambda coded: coded.bytes)
+        self._get = cached(self._cache, condition=Condition())(self._code_documents)  # who asks meanwhile waits
 
     def __len__(self) -> int:
-        """How many points are held."""
-        return len(self._held)
+        """How many points' codes are held."""
+        return len(self._cache)
 
-    def at(self, point: Point) -> Place:
-        """A point's codes.
+    def get(self, point: Point) -> CodedDocuments:
+        """The documents' codes of a measured point, which may be searched when they are not held any more."""
+        return self._get(point)
 
-        Args:
-            point: one with vectors, as it was measured.
-
-        Returns:
-            The place, which may still be searched when it is not held any more.
-        """
-        return self._kept(point)
-
-    def _coded(self, point: Point) -> Place:
-        """Code the catalogue."""
+    def _code_documents(self, point: Point) -> CodedDocuments:
         codec = self._codecs[point.system][point.format.name]
-        return Place.of(self._vectors[point.system], self._order, point.dimension or 0, codec)
+        return CodedDocuments.of(self._vectors[point.system], self._order, point.dimension or 0, codec)

@@ -19,23 +19,16 @@ _LICENCES = {  # of models whose weights are pinned: a name alone proves nothing
 
 @dataclass(frozen=True)
 class Origin:
-    """The model that a system was trained from, or is.
+    """The model that a system was trained from, or is."""
 
-    Attributes:
-        name: on the hub where its weights are known, else its folder's last name or what the user called it.
-        hub: whether the name is known to be that of the hub's model.
-        licence: in the hub's words; None where it is not known.
-        trained: whether the system's weights differ from it.
-    """
-
-    name: str
-    hub: bool
-    licence: str | None
-    trained: bool
+    name: str  # on the hub where its weights are known, else its folder's last name or what the user called it
+    hub: bool  # whether the name is known to be that of the hub's model
+    licence: str | None  # in the hub's words; None where it is not known
+    trained: bool  # whether the system's weights differ from it
 
 
 def find_origin(chosen: Selection) -> Origin:
-    """Look it up by the weights' hash.
+    """Look up a system's origin by the hash of the weights.
 
     Args:
         chosen: what is delivered.
@@ -48,5 +41,5 @@ def find_origin(chosen: Selection) -> Origin:
     trained = isinstance(saved, dict) and "base" in saved and "system" in saved
     name = str(saved["base"]) if trained else chosen.model.name
     code = str(saved.get("base_sha256", "")) if trained else chosen.model.sha256
-    known = next((full for full, pin in PINNED.items() if pin.sha256 == code), None)
-    return Origin(known or Path(name).name or name, known is not None, _LICENCES.get(known or ""), trained)
+    hub_name = next((full for full, pin in PINNED.items() if pin.sha256 == code), None)
+    return Origin(hub_name or Path(name).name or name, hub_name is not None, _LICENCES.get(hub_name or ""), trained)

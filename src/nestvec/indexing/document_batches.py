@@ -12,7 +12,7 @@ from nestvec.files import read_json, remove, replacing, sha256, write_json
 from nestvec.stores.store import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from nestvec.indexing.settings import Columns
@@ -22,49 +22,39 @@ if TYPE_CHECKING:
 _BATCH = 8192  # documents at a time
 
 
-def work(selection: Selection) -> Path:
-    """Where documents lie on their way in."""
+def work_folder(selection: Selection) -> Path:
+    """The folder of a file's documents and their vectors while an index is built of them."""
     return selection.run.folder.path("index") / "work"
 
 
-def arrived(selection: Selection) -> None:
-    """Remove what lay there: it is in the index."""
-    remove(work(selection))
+def remove_work_folder(selection: Selection) -> None:
+    """Remove the folder of documents that are in the index now."""
+    remove(work_folder(selection))
 
 
-def measured(selection: Selection) -> Iterator[Batch]:
-    """The run's documents with the vectors that were measured.
+def measured_batches(selection: Selection, reporter: Reporter) -> Iterator[Batch]:
+    """Give the run's documents with the vectors that were measured.
 
     Args:
         selection: the point.
+        reporter: is told how many documents were taken.
 
     Yields:
         Batches in the run's order, without fields.
     """
     catalogue, vectors = selection.run.catalogue, selection.document_vectors
     ids, texts = catalogue.ids, catalogue.texts
-    for first in range(0, len(ids), _BATCH):
-        part = slice(first, first + _BATCH)
-        yield Batch(ids[part], texts[part], np.asarray(vectors[part]), [{} for _ in ids[part]])
+    with reporter.step("index", len(ids)) as advance:
+        for first in range(0, len(ids), _BATCH):
+            part = slice(first, first + _BATCH)
+            yield Batch(ids[part], texts[part], np.asarray(vectors[part]), [{} for _ in ids[part]])
+            advance(len(ids[part]))
 
 
-def counted(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
-    """The batches, and their documents as progress.
-
-    Args:
-        batches: any.
-        advance: called with the number of documents that were taken in.
-
-    Yields:
-        The same batches.
-    """
-    for batch in batches:
-        yield batch
-        advance(len(batch.ids))
-
-
-def encoded(selection: Selection, source: Path, columns: Columns, reporter: Reporter) -> tuple[int, Iterator[Batch]]:
-    """A file's documents with their vectors; an encoding that was killed goes on where it stood.
+def encode_documents(
+    selection: Selection, source: Path, columns: Columns, reporter: Reporter
+) -> tuple[int, Iterator[Batch]]:
+    """Encode a file's documents; an encoding that was killed goes on where it stood.
 
     Args:
         selection: the point.
@@ -78,14 +68,14 @@ def encoded(selection: Selection, source: Path, columns: Columns, reporter: Repo
     Raises:
         InputError: the file cannot be used.
     """
-    from nestvec.encoding import encode
+    from nestvec.encoding.encode_file import encode
 
-    place = work(selection)
-    place.mkdir(parents=True, exist_ok=True)
-    documents, vectors = place / "documents.parquet", place / "vectors.parquet"
-    rows = _staged(documents, source, columns)
+    folder = work_folder(selection)
+    folder.mkdir(parents=True, exist_ok=True)
+    documents, vectors, marker = folder / "documents.parquet", folder / "vectors.parquet", folder / "done.json"
+    rows = _stage_documents(documents, source, columns)
     done = {"documents": sha256(documents), "model": selection.model.sha256}
-    if not ((place / "done.json").is_file() and vectors.is_file() and read_json(place / "done.json") == done):
+    if not (marker.is_file() and vectors.is_file() and read_json(marker) == done):
         encode(
             str(selection.model.path),
             str(documents),
@@ -97,12 +87,12 @@ def encoded(selection: Selection, source: Path, columns: Columns, reporter: Repo
             compute="float32",
             reporter=reporter,
         )
-        write_json(place / "done.json", done)
-    return rows, _staged_batches(documents, vectors)
+        write_json(marker, done)
+    return rows, _read_staged(documents, vectors)
 
 
-def _staged(path: Path, source: Path, columns: Columns) -> int:
-    """Write a file's documents as ids, texts and fields in JSON; how many there are."""
+def _stage_documents(path: Path, source: Path, columns: Columns) -> int:
+    """Write a file's documents as ids, texts and fields in JSON, and count them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -115,14 +105,14 @@ def _staged(path: Path, source: Path, columns: Columns) -> int:
     return rows
 
 
-def _staged_batches(documents: Path, vectors: Path) -> Iterator[Batch]:
-    """Batches of both files, row by row together."""
+def _read_staged(documents: Path, vectors: Path) -> Iterator[Batch]:
+    """Read the documents and their vectors, row by row together."""
     import pyarrow.parquet as pq
 
-    from nestvec.encoding import read_encoded
+    from nestvec.encoding.embeddings_file import read_encoded
 
     coded = read_encoded(vectors)
-    with pq.ParquetFile(documents) as told:
-        for part, (_, codes) in zip(told.iter_batches(_BATCH), coded.batches(_BATCH), strict=True):
+    with pq.ParquetFile(documents) as stored:
+        for part, (_, codes) in zip(stored.iter_batches(_BATCH), coded.batches(_BATCH), strict=True):
             ids, texts, fields = (part.column(name).to_pylist() for name in ("id", "text", "fields"))
             yield Batch(ids, texts, coded.codec.decode(codes), [json.loads(entries) for entries in fields])

@@ -14,9 +14,9 @@ from pydantic_core import PydanticCustomError, to_json
 from starlette.responses import Response
 
 from nestvec.errors import InputError
-from nestvec.serving.failures import Failure, described
-from nestvec.serving.reading import JsonRoute
-from nestvec.serving.work import Work, while_there
+from nestvec.serving.failures import Failure, describe_failures
+from nestvec.serving.json_requests import JsonRoute
+from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
 from nestvec.stores.store import Condition
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.point import Point
-    from nestvec.serving.judged import Judged
+    from nestvec.serving.judged_queries import QueryJudgements
     from nestvec.stores.store import Hit
 
 _MOST = 25_600  # documents of one answer: 256 queries with 100 each
@@ -53,8 +53,8 @@ class SearchRequest(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _one(self) -> SearchRequest:
-        """One way to say what is looked for."""
+    def _take_one_form(self) -> SearchRequest:
+        """Refuse a request that names both `query` and `queries`, or neither."""
         if (self.query is None) == (self.queries is None):
             raise PydanticCustomError("one_of", "exactly one of query and queries")
         return self
@@ -111,17 +111,10 @@ class _Target:
     conditions: tuple[Condition, ...] = ()
 
 
-def searching_router(work: Work) -> APIRouter:
-    """The routes.
-
-    Args:
-        work: who does it.
-
-    Returns:
-        To be included in an application.
-    """
+def searching_router(work: WorkQueue) -> APIRouter:
+    """Make the routes, for which `work` encodes and searches."""
     router = APIRouter(tags=["search"], route_class=JsonRoute)
-    failures = described(401, 408, 413, 415, 421, 422, 429, 500, 503)
+    failures = describe_failures(401, 408, 413, 415, 421, 422, 429, 500, 503)
 
     @router.post("/v1/search", responses={200: {"model": SearchAnswer}, **failures})
     async def search(asked: SearchRequest, request: Request) -> Response:
@@ -133,99 +126,98 @@ def searching_router(work: Work) -> APIRouter:
         if len(queries) * asked.k > _MOST:
             raise Failure(413, f"at most {_MOST:,} documents in one answer: fewer queries, or a smaller k", "k")
         work.refuse_long(field, queries)
-        target = _target(work, asked)
-        with work.capacity.hold(len(queries)):
-            body = await while_there(request, _search(work, target, queries, asked.k))
+        target = _choose_target(work, asked)
+        with work.capacity.reserve(len(queries)):
+            body = await unless_client_leaves(request, _answer_search(work, target, queries, asked.k))
         return Response(body, media_type="application/json")
 
-    @router.get("/v1/run", responses={200: {"model": dict[str, Any]}, **described(401, 421, 500, 503)})
+    @router.get("/v1/run", responses={200: {"model": dict[str, Any]}, **describe_failures(401, 421, 500, 503)})
     async def run() -> Response:
         """What was measured, and what it recommends."""
-        return Response(to_json(await work.search(work.service.facts)), media_type="application/json")
+        return Response(to_json(await work.run_in_thread(work.service.summarise)), media_type="application/json")
 
     return router
 
 
-def _target(work: Work, asked: SearchRequest) -> _Target:
-    """What is delivered where no point is named, and else the run's documents as they were measured."""
+def _choose_target(work: WorkQueue, asked: SearchRequest) -> _Target:
+    """Search the index where no point is named, and else the run's documents as they were measured."""
     named = (asked.system, asked.dimension, asked.precision)
-    listed = [asked.filter] if isinstance(asked.filter, str) else asked.filter or []
-    conditions = tuple(_condition(each) for each in listed)
+    filters = [asked.filter] if isinstance(asked.filter, str) else asked.filter or []
+    conditions = tuple(map(_parse_filter, filters))
     served = work.service.index.selection.point if work.service.index else None
     if named == (None, None, None) and served is not None:
         return _Target(served, True, conditions)
-    point = work.point(*named)
+    point = work.find_point(*named)
     if not conditions:
         return _Target(point, False)
     if served is None or point.name != served.name:
-        there = f"it serves {served.name}" if served else "this run has none: `nestvec index` builds one"
-        raise Failure(422, f"filters need the index, and {there}", "filter")
+        reason = f"it serves {served.name}" if served else "this run has none: `nestvec index` builds one"
+        raise Failure(422, f"filters need the index, and {reason}", "filter")
     return _Target(served, True, conditions)
 
 
-def _condition(text: str) -> Condition:
-    """A filter, read."""
+def _parse_filter(text: str) -> Condition:
     try:
         return Condition.parse(text.strip())
     except InputError as error:
         raise Failure(422, error.expected, "filter") from error
 
 
-async def _search(work: Work, target: _Target, queries: Sequence[str], k: int) -> bytes:
-    """The answer as JSON."""
+async def _answer_search(work: WorkQueue, target: _Target, queries: Sequence[str], k: int) -> bytes:
+    """Encode queries, search, and give the answer as JSON."""
     began = time.perf_counter()
-    vectors = await _vectors(work, target.point.system, queries) if target.point.dimension else None
+    vectors = await _query_vectors(work, target.point.system, queries) if target.point.dimension else None
     encoded = time.perf_counter()
-    return await work.search(partial(_found, work, target, queries, vectors, k, encoded - began))
+    return await work.run_in_thread(partial(_search_to_json, work, target, queries, vectors, k, encoded - began))
 
 
-async def _vectors(work: Work, system: str, queries: Sequence[str]) -> NDArray[np.float32]:
-    """(q, width): those that were measured, or encoded lately; the others are encoded now."""
-    found = {query: work.service.known(system, query) for query in queries}
-    vectors = {query: vector for query, vector in found.items() if vector is not None}
-    new = [query for query in found if query not in vectors]
+async def _query_vectors(work: WorkQueue, system: str, queries: Sequence[str]) -> NDArray[np.float32]:
+    """(q, width) of queries: as they were measured or encoded lately; the others are encoded now."""
+    known = {query: work.service.find_vector(system, query) for query in queries}
+    vectors = {query: vector for query, vector in known.items() if vector is not None}
+    new = [query for query in known if query not in vectors]
     if new:
         for query, vector in zip(new, (await work.encode(system, new)).vectors, strict=True):
             vectors[query] = vector
-            work.service.remember(system, query, vector)
+            work.service.remember_vector(system, query, vector)
     return np.stack([vectors[query] for query in queries])
 
 
-def _found(
-    work: Work,
+def _search_to_json(
+    work: WorkQueue,
     target: _Target,
     queries: Sequence[str],
     vectors: NDArray[np.float32] | None,
     k: int,
     encoding: float,
 ) -> bytes:
-    """Search, and write down what was found; runs in a thread of its own."""
+    """Search, and write the answer; blocks."""
     service, point, began = work.service, target.point, time.perf_counter()
     if target.index and vectors is not None:
-        found = service.search_index(vectors, k, target.conditions)
+        hits = service.search_index(vectors, k, target.conditions)
     else:
-        found = service.search(point, queries, vectors, k)
+        hits = service.search(point, queries, vectors, k)
     seconds = time.perf_counter() - began
-    work.meters.searched(point.system, seconds)
-    place = {
+    work.meters.count_search(point.system, seconds)
+    searched = {
         "system": point.system,
         "dimension": point.dimension,
         "precision": point.precision,
         "bytes_per_vector": point.bytes_per_vector,
-        "documents": service.indexed if target.index else service.documents,
+        "documents": service.indexed_documents if target.index else service.documents,
         "source": "index" if target.index else "run",
         "encode_ms": round(1000 * encoding, 3),
         "search_ms": round(1000 * seconds, 3),
     }
-    judged = [service.judged(query) for query in queries]
-    results = [_result(*each) for each in zip(queries, judged, found, strict=True)]
-    return to_json({**place, "results": results}, inf_nan_mode="null")
+    judged = [service.find_judgements(query) for query in queries]
+    results = list(map(_result_to_json, queries, judged, hits))
+    return to_json({**searched, "results": results}, inf_nan_mode="null")
 
 
-def _result(query: str, judged: Judged | None, hits: Sequence[Hit]) -> dict[str, Any]:
-    """A query's documents with what people said of them."""
-    about = judged and {"query_id": judged.query_id, "split": judged.split, "relevant": judged.relevant}
-    told = [
+def _result_to_json(query: str, judged: QueryJudgements | None, hits: Sequence[Hit]) -> dict[str, Any]:
+    """A query's hits with the grades that people gave them."""
+    about = judged and {"query_id": judged.query_id, "split": judged.split, "relevant": judged.relevant_count}
+    listed = [
         {
             "rank": rank,
             "id": hit.id,
@@ -237,4 +229,4 @@ def _result(query: str, judged: Judged | None, hits: Sequence[Hit]) -> dict[str,
         }
         for rank, hit in enumerate(hits, start=1)
     ]
-    return {"query": query, "judged": about, "hits": told}
+    return {"query": query, "judged": about, "hits": listed}

@@ -38,25 +38,19 @@ _START = """SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking:
 
 
 class Asset(NamedTuple):
-    """A file as it goes out.
-
-    Attributes:
-        content: all of it.
-        media_type: of it.
-        etag: changes when it does.
-    """
+    """A file as it goes out."""
 
     content: bytes
     media_type: str
-    etag: str
+    etag: str  # changes when the content does
 
     @classmethod
-    def of(cls, name: str, content: bytes) -> Asset:
-        """A file by its name and content."""
+    def from_content(cls, name: str, content: bytes) -> Asset:
+        """Make an asset of a file's name, whose ending says the media type, and its content."""
         return cls(content, _TYPES[name.rpartition(".")[2]], f'"{sha256(content).hexdigest()[:32]}"')
 
-    def response(self, request: Request) -> Response:
-        """The file, or that it has not changed; asked for each time, so that two versions are never mixed."""
+    def to_response(self, request: Request) -> Response:
+        """The file, or 304 if the browser has it; browsers ask each time, so that two versions are never mixed."""
         headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
         if self.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
@@ -64,44 +58,39 @@ class Asset(NamedTuple):
 
 
 def assets_router() -> APIRouter:
-    """The routes of the page and of the API's description.
-
-    Returns:
-        To be included in an application.
-    """
-    page = _folder(files("nestvec.serving") / "page")
-    docs = _folder(files("fastapi_swagger") / "resources")
-    docs["start.js"] = Asset.of("start.js", _START.encode())
-    front = {"/": page.get("index.html"), "/docs": Asset.of("docs.html", _DOCS.encode())}
+    """Make the routes of the page and of the API's description."""
+    page = _read_assets(files("nestvec.serving") / "page")
+    docs = _read_assets(files("fastapi_swagger") / "resources")
+    docs["start.js"] = Asset.from_content("start.js", _START.encode())
+    front = {"/": page.get("index.html"), "/docs": Asset.from_content("docs.html", _DOCS.encode())}
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
     @router.get("/docs")
-    async def whole(request: Request) -> Response:
-        """A page."""
-        return _sent(front.get(request.url.path), request)
+    async def serve_front_page(request: Request) -> Response:
+        """The search page, or the API's page."""
+        return _answer_asset(front.get(request.url.path), request)
 
     @router.get("/page/{name:path}")
-    async def of_page(name: str, request: Request) -> Response:
-        """What the search page is made of."""
-        return _sent(page.get(name), request)
+    async def serve_page_file(name: str, request: Request) -> Response:
+        """A style sheet, script or image of the search page."""
+        return _answer_asset(page.get(name), request)
 
     @router.get("/docs/{name:path}")
-    async def of_docs(name: str, request: Request) -> Response:
-        """What the API's page is made of."""
-        return _sent(docs.get(name), request)
+    async def serve_docs_file(name: str, request: Request) -> Response:
+        """A style sheet, script or image of the API's page."""
+        return _answer_asset(docs.get(name), request)
 
     return router
 
 
-def _folder(folder: Traversable) -> dict[str, Asset]:
-    """Its files by name."""
-    kept = (entry for entry in folder.iterdir() if entry.is_file() and entry.name.rpartition(".")[2] in _TYPES)
-    return {entry.name: Asset.of(entry.name, entry.read_bytes()) for entry in kept}
+def _read_assets(folder: Traversable) -> dict[str, Asset]:
+    """A folder's files that browsers take, by name."""
+    entries = (entry for entry in folder.iterdir() if entry.is_file() and entry.name.rpartition(".")[2] in _TYPES)
+    return {entry.name: Asset.from_content(entry.name, entry.read_bytes()) for entry in entries}
 
 
-def _sent(asset: Asset | None, request: Request) -> Response:
-    """A file that is there."""
+def _answer_asset(asset: Asset | None, request: Request) -> Response:
     if asset is None:
         raise Failure(404, "there is no such file")
-    return asset.response(request)
+    return asset.to_response(request)

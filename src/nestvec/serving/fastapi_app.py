@@ -14,13 +14,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from nestvec.serving import failures
-from nestvec.serving.assets import assets_router
-from nestvec.serving.embeddings import embeddings_router
-from nestvec.serving.failures import described, unavailable
-from nestvec.serving.guard import LOADING, READY, Guard, Health
-from nestvec.serving.meters import MEDIA_TYPE, Meters
-from nestvec.serving.searching import searching_router
-from nestvec.serving.work import Work
+from nestvec.serving.embeddings_routes import embeddings_router
+from nestvec.serving.failures import describe_failures, unavailable
+from nestvec.serving.prometheus_meters import MEDIA_TYPE, Meters
+from nestvec.serving.request_guard import LOADING, READY, Guard, Health
+from nestvec.serving.search_routes import searching_router
+from nestvec.serving.static_files import assets_router
+from nestvec.serving.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -31,17 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loading:
-    """Who is told how loading goes.
+    """Who is told how loading goes."""
 
-    Attributes:
-        say: what is being loaded, line by line.
-        ready: that all is.
-        failed: why it ended before.
-    """
-
-    say: Callable[[str], None]
-    ready: Callable[[], None]
-    failed: Callable[[BaseException], None]
+    say: Callable[[str], None]  # what is being loaded, line by line
+    ready: Callable[[], None]  # that all is
+    failed: Callable[[BaseException], None]  # why it ended before
 
 
 class Standing(BaseModel):
@@ -50,30 +44,15 @@ class Standing(BaseModel):
     status: Literal["alive", "ready"]
 
 
-def create_app(
-    service: Service,
-    options: ServingOptions,
-    health: Health,
-    loading: Loading,
-) -> Guard:
-    """The application of a run.
-
-    Args:
-        service: the run, opened and not loaded.
-        options: the limits.
-        health: is kept up to date.
-        loading: who is told of it.
-
-    Returns:
-        An ASGI application.
-    """
+def create_app(service: Service, options: ServingOptions, health: Health, loading: Loading) -> Guard:
+    """Build the ASGI application of a run: all routes; it begins to load when it starts, and tells `loading`."""
     meters = Meters()
-    work = Work(service, options, meters)
+    work = WorkQueue(service, options, meters)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        """Load beside answering; stop when asked to."""
-        task = asyncio.create_task(_load(work, health, loading))
+        """Load the models while requests are answered already; stop the work at the end."""
+        task = asyncio.create_task(_load_models(work, health, loading))
         yield
         task.cancel()
         await work.stop()
@@ -81,13 +60,13 @@ def create_app(
     app = FastAPI(
         title="nestvec",
         description="Search and embeddings of a finished run, as they were measured.",
-        version=_version(),
+        version=_read_version(),
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
-    failures.install(app)
-    for router in (embeddings_router(work), searching_router(work), _standing(health, meters), assets_router()):
+    failures.install_handlers(app)
+    for router in (embeddings_router(work), searching_router(work), _health_routes(health, meters), assets_router()):
         app.include_router(router)
     if options.cors:
         app.add_middleware(
@@ -101,28 +80,28 @@ def create_app(
     return Guard(app, options, health, meters)
 
 
-async def _load(work: Work, health: Health, loading: Loading) -> None:
-    """Load, and say how it went."""
+async def _load_models(work: WorkQueue, health: Health, loading: Loading) -> None:
+    """Load the models, and tell `loading` how it went."""
     try:
         await work.load(loading.say)
         if health.phase == LOADING:  # it may have been told to stop meanwhile
             health.become(READY)
             loading.ready()
-            await work.warm()
+            await work.warm_up()
     except Exception as error:  # the one who started the server raises it
         loading.failed(error)
 
 
-def _standing(health: Health, meters: Meters) -> APIRouter:
-    """Routes for those who watch over a server."""
+def _health_routes(health: Health, meters: Meters) -> APIRouter:
+    """Make the routes for those who watch over a server: /healthz, /readyz and /metrics."""
     router = APIRouter(tags=["standing"])
 
-    @router.get("/healthz", responses={200: {"model": Standing}, **described(421, 500)})
+    @router.get("/healthz", responses={200: {"model": Standing}, **describe_failures(421, 500)})
     async def healthz() -> Response:
         """Whether the process lives."""
         return Response(to_json({"status": "alive"}), media_type="application/json")
 
-    @router.get("/readyz", responses={200: {"model": Standing}, **described(421, 500, 503)})
+    @router.get("/readyz", responses={200: {"model": Standing}, **describe_failures(421, 500, 503)})
     async def readyz() -> Response:
         """Whether it has loaded its models and is not about to stop."""
         if health.phase != READY:
@@ -131,27 +110,26 @@ def _standing(health: Health, meters: Meters) -> APIRouter:
 
     text = {"description": "Counts and times.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 
-    @router.get("/metrics", response_class=Response, responses={200: text, **described(401, 421, 500)})
+    @router.get("/metrics", response_class=Response, responses={200: text, **describe_failures(401, 421, 500)})
     async def metrics() -> Response:
         """What the server has done, for Prometheus."""
-        return Response(meters.told(), media_type=MEDIA_TYPE)
+        return Response(meters.render(), media_type=MEDIA_TYPE)
 
     return router
 
 
 def _describe_key(app: FastAPI) -> None:
     """Say in the API's description where a key is needed."""
-    described = app.openapi()
+    openapi = app.openapi()
     scheme = {"type": "http", "scheme": "bearer"}
-    described.setdefault("components", {})["securitySchemes"] = {"key": scheme}
-    for path, methods in described["paths"].items():
+    openapi.setdefault("components", {})["securitySchemes"] = {"key": scheme}
+    for path, methods in openapi["paths"].items():
         for method in methods.values():
             if path not in ("/healthz", "/readyz"):
                 method["security"] = [{"key": []}]
 
 
-def _version() -> str:
-    """Of the package."""
+def _read_version() -> str:
     from importlib.metadata import version
 
     return version("nestvec")

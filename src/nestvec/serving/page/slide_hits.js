@@ -8,7 +8,7 @@ const HOW = { duration: 280, easing: "cubic-bezier(.2, 0, .1, 1)" };
  * @param {HTMLElement} list its rows have a `data-id`
  * @param {() => void} change what puts other rows into it
  */
-export function glide(list, change) {
+export function slideHits(list, change) {
   if (CALM.matches) return change();
   const before = new Map([...list.children].map((row) => [row.dataset.id, row.offsetTop]));
   change();

@@ -1,4 +1,4 @@
-"""Who does the work of all requests: threads that encode, threads that search, and as much as fits."""
+"""Does the work of all requests: threads that encode, threads that search, and a queue that is never too long."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ from nestvec.serving.batching import Batcher, Capacity, Encoded
 from nestvec.serving.failures import GONE, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from concurrent.futures import Executor
 
     from starlette.requests import Request
 
     from nestvec.point import Point
-    from nestvec.serving.meters import Meters
     from nestvec.serving.options import ServingOptions
+    from nestvec.serving.prometheus_meters import Meters
     from nestvec.serving.service import Service
 
 T = TypeVar("T")
 _PASSES = 4  # through models at once, at most: beyond, Python itself is what they wait for
 
 
-class Work:
+class WorkQueue:
     """A service behind queues.
 
     Args:
         service: a run, ready to be asked, or not yet.
         options: the limits.
-        meters: are told.
+        meters: count what is done.
 
     Attributes:
-        encoding: the systems that make vectors.
+        dense_systems: the systems that make vectors.
         capacity: for all requests together.
     """
 
     def __init__(self, service: Service, options: ServingOptions, meters: Meters) -> None:
         self.service, self.options, self.meters = service, options, meters
         self.capacity = Capacity(options.queue)
-        meters.watch_queue(lambda: self.capacity.held)
-        self.encoding = tuple(system for system in service.systems if system != BM25)
+        meters.watch_queue(lambda: self.capacity.reserved)
+        self.dense_systems = tuple(system for system in service.systems if system != BM25)
         self._encoders: Executor | None = None
         self._searchers = ThreadPoolExecutor(count_processors(), "search")
         self._batchers: dict[str, Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def warm(self) -> None:
-        """Make what the first ones to ask would wait for, while others are answered."""
-        await asyncio.to_thread(self.service.warm)
+    async def warm_up(self) -> None:
+        """Make what the first requests would wait for, while others are answered."""
+        await asyncio.to_thread(self.service.warm_up)
 
     async def load(self, say: Callable[[str], None]) -> None:
-        """Load the models, and take up work."""
-        await asyncio.to_thread(self._load, say)
+        """Load the models, and begin to encode what comes in."""
+        await asyncio.to_thread(self._load_by_one_thread, say)
         import torch
 
         # Several passes at once, a processor or a few each: threads that share a pass wait for each other at every
@@ -68,20 +68,20 @@ class Work:
         passes = min(_PASSES, count_processors()) if self.service.parallel else 1
         threads = partial(torch.set_num_threads, max(1, count_processors() // passes))
         self._encoders = ThreadPoolExecutor(passes, "encode", initializer=threads)
-        for system in self.encoding:
-            batcher = Batcher(system, self._encoding(system), self._encoders, self.options, self.meters)
+        for system in self.dense_systems:
+            batcher = Batcher(system, self._make_encoder(system), self._encoders, self.options, self.meters)
             self._batchers[system] = batcher
             self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
 
-    def _load(self, say: Callable[[str], None]) -> None:
-        """Load the models by one thread, for clients may be knocking at every processor."""
+    def _load_by_one_thread(self, say: Callable[[str], None]) -> None:
+        """Load the models with one thread, for clients may be keeping the other processors busy."""
         import torch
 
         torch.set_num_threads(1)
         self.service.load(say)
 
     async def stop(self) -> None:
-        """Put down work; nobody waits any more."""
+        """Stop all work and close the service; nobody waits any more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -91,101 +91,56 @@ class Work:
         self.service.close()
 
     async def encode(self, system: str, texts: Sequence[str]) -> Encoded:
-        """Vectors of texts, as `Batcher.encode`."""
+        """Encode texts, as `Batcher.encode`."""
         return await self._batchers[system].encode(texts)
 
-    async def search(self, job: Callable[[], T]) -> T:
-        """What a search gives, made by one of the threads for it."""
+    async def run_in_thread(self, job: Callable[[], T]) -> T:
+        """Run a search or another job that blocks in one of the threads for searches, and give its result."""
         return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
 
     def width(self, system: str, field: str) -> int:
-        """The full width of a system's vectors.
-
-        Args:
-            system: its name.
-            field: that holds the name, for the message.
-
-        Returns:
-            1 or more.
-
-        Raises:
-            Failure: 422, there is no such system, or it makes no vectors.
-        """
+        """The full width of a system's vectors; raises a Failure, 422, that blames the field where it has none."""
         try:
             return self.service.width(system)
         except UnknownPointError as error:
             raise Failure(422, error.message, field) from error
 
-    def point(self, system: str | None, dimension: int | None, precision: str | None) -> Point:
-        """A point that was measured.
-
-        Args:
-            system: as for `Service.point`.
-            dimension: likewise.
-            precision: likewise.
-
-        Returns:
-            The point.
-
-        Raises:
-            Failure: 422, there is no such point.
-        """
+    def find_point(self, system: str | None, dimension: int | None, precision: str | None) -> Point:
+        """Find a point that was measured, as `Service.find_point`; raises a Failure, 422, where there is none."""
         try:
-            return self.service.point(system, dimension, precision)
+            return self.service.find_point(system, dimension, precision)
         except UnknownPointError as error:
             raise Failure(422, error.message, error.field) from error
 
     def refuse_long(self, field: str, texts: Sequence[str]) -> None:
-        """Raise where a text is too long.
-
-        Args:
-            field: that holds them, for the message.
-            texts: any.
-
-        Raises:
-            Failure: 413.
-        """
+        """Raise a Failure, 413, that blames the field where one of the texts is too long."""
         if any(len(text) > self.options.letters for text in texts):
             raise Failure(413, f"at most {self.options.letters:,} letters a text", field)
 
-    def _encoding(self, system: str) -> Callable[[list[str]], Encoded]:
-        """Texts to vectors and tokens."""
-
+    def _make_encoder(self, system: str) -> Callable[[list[str]], Encoded]:
         def encode(texts: list[str]) -> Encoded:
             token_counts = np.zeros(len(texts), dtype=np.int64)
-            return Encoded(self.service.encode(system, texts, token_counts), token_counts.tolist())
+            return Encoded(self.service.encode(system, texts, token_counts), token_counts)
 
         return encode
 
 
-async def while_there(request: Request, work: Coroutine[None, None, T]) -> T:
-    """What work gives; it is dropped when the client leaves.
-
-    Args:
-        request: whose body was read.
-        work: not begun.
-
-    Returns:
-        Its result.
-
-    Raises:
-        Failure: the client left.
-    """
+async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
+    """Wait for work and give its result; when the client leaves, drop it and raise a Failure."""
     task = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_leaving(request))
+    watching = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
         await asyncio.wait((task, watching), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise Failure(GONE, "the client left")
         return task.result()
     finally:
-        for each in (task, watching):
-            each.cancel()
+        task.cancel()
+        watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
 
 
-async def _leaving(request: Request) -> None:
-    """Ends when the client leaves."""
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
