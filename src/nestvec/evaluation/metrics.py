@@ -1,10 +1,10 @@
 """Retrieval metrics per query, over arrays: one small function each, values in, values out, nothing averaged.
 
-All give (q,) values between 0 and 1. All read `ranked`, the (q, k) gains of what was ranked, best first, and where
+Each gives (q,) values between 0 and 1. All read `ranked`, the (q, k) gains of what was ranked, best first, and where
 needed what was there to be found: `relevant_from` is the gain from which a document is relevant, `relevant` the (q,)
 numbers of such documents in the whole corpus, at least 1. A document that nobody judged has gain `UNJUDGED` and counts
-as not relevant, with gain 0. They agree with trec_eval's on the same files. Metrics named
-`condensed-…` are the same over the ranking without what nobody judged (Sakai 2007).
+as not relevant, with gain 0. They agree with trec_eval's on the same files. Metrics named `condensed-…` are the same
+over the ranking without what nobody judged (Sakai 2007).
 """
 
 from __future__ import annotations

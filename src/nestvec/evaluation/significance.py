@@ -165,7 +165,7 @@ def queries_needed(
 
 
 def queries_to_show(difference: NDArray[np.float64]) -> int | None:
-    """About how many such queries it takes until their mean's 95 % interval lies above 0; None where the mean does not."""
+    """About how many such queries put their mean's 95 % interval above 0; None where the mean is not above 0."""
     mean, spread = float(difference.mean()), float(difference.std())
     if mean <= 0:
         return None
