@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from worlds import WIDTH, World
 
+from nestvec.encoding.embeddings_file import column_type
 from nestvec.errors import InputError
 from nestvec.evaluation.ranking import Vectors, rank_dense
 from nestvec.evaluation.surface import Catalogue
@@ -92,6 +93,11 @@ def test_an_unknown_codec_is_not_saved(tmp_path, codec):
     with pytest.raises(TypeError, match=rf"{name} cannot be saved; add {name} to _KINDS in vectors/stored\.py"):
         save_codecs(tmp_path / "codecs.safetensors", {TERNARY.name: codec})
     assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_precision_is_not_written_to_parquet():
+    with pytest.raises(TypeError, match=r"ternary; add ternary to _NUMBERS in encoding/embeddings_file\.py"):
+        column_type(TERNARY.precision, WIDTH)
 
 
 def test_an_index_of_an_unknown_codec_is_not_built(tmp_path, world, about):

@@ -30,22 +30,18 @@ if TYPE_CHECKING:
 SCHEMA = 1
 META = b"nestvec"
 _EXPECTED = "a file that `nestvec encode` wrote"
-_NUMBERS = {"float32": np.float32, "float16": np.float16, "int8": np.int8}  # others are bytes
+_NUMBERS: dict[str, pa.DataType | None] = {  # by precision; None where a code is bytes and not numbers
+    "float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8(), "int4": None, "int2": None, "binary": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What `nestvec encode` wrote; the codes are read when they are asked for.
-
-    Attributes:
-        path: the file.
-        about: how it was made: model_sha256, dimension, precision, encoder, rows, texts and so on.
-        codec: decodes the codes.
-    """
+    """What `nestvec encode` wrote; the codes are read when they are asked for."""
 
     path: Path
-    about: dict[str, Any]
-    codec: Codec
+    about: dict[str, Any]  # how it was made: model_sha256, dimension, precision, encoder, rows, texts and so on
+    codec: Codec  # decodes the codes
 
     @cached_property
     def ids(self) -> list[str]:
@@ -65,14 +61,7 @@ class Embeddings:
         return self.codec.decode(self.codes())
 
     def batches(self, rows: int = 50_000) -> Iterator[tuple[list[str], NDArray[np.generic]]]:
-        """The file in pieces, for what does not fit into memory.
-
-        Args:
-            rows: of a piece, at most.
-
-        Yields:
-            Ids and their codes.
-        """
+        """Ids and their codes in pieces of at most so many rows, for what does not fit into memory."""
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self.path) as file:
@@ -83,14 +72,7 @@ class Embeddings:
 def read_encoded(path: Path) -> Embeddings:
     """Open a file that `nestvec encode` wrote.
 
-    Args:
-        path: the file.
-
-    Returns:
-        Its ids, codes and codec.
-
-    Raises:
-        InputError: it is missing, damaged, another file, or of a newer nestvec.
+    Raises InputError where it is missing, damaged, another file, or of a newer nestvec.
     """
     import pyarrow.parquet as pq
 
@@ -108,41 +90,28 @@ def read_encoded(path: Path) -> Embeddings:
 
 
 def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[str, Any]) -> int:
-    """Join finished shards to the input's order and write them.
+    """Join a job's shards, all of them finished, to the input's order and write them; returns how many distinct texts.
 
     The codes are put in order in a file, not in memory: what is in memory at once are a shard's codes or a row group's.
-
-    Args:
-        work: the job's folder, all shards finished.
-        shards: all of them.
-        out: the file to write; replaced when the new one is complete.
-        about: JSON values that say how the codes were made; without the codec.
-
-    Returns:
-        How many distinct texts there are.
-
-    Raises:
-        InputError: a shard is damaged.
-        NestvecError: the disk is full.
+    The output, replaced when the new one is complete, says in `about`, as JSON values, how the codes were made. Raises
+    InputError where a shard is damaged and NestvecError where the disk is full.
     """
     import pyarrow.parquet as pq
 
     stored = VectorFormat(about["dimension"], about["precision"])
     codec = load_codecs(work.codec)[stored.name]
     rows = sum(shard.rows for shard in shards)
+    kind = column_type(stored.precision, codec.bytes_per_vector)
     joined, texts = _join_shards(work, shards, (rows, codec.bytes_per_vector))
     packed = base64.b64encode(work.codec.read_bytes()).decode()
     metadata = json.dumps({"schema": SCHEMA, **about, "rows": rows, "texts": texts, "codec": packed})
-    kind = _column_type(stored.precision, codec.bytes_per_vector)
     columns = [pa.field("id", pa.string(), False), pa.field("embedding", kind, False)]
     schema = pa.schema(columns, {META: metadata.encode()})
     first = 0
-    with (
-        replacing(out) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=False) as writer,
-    ):
+    how: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
+    with replacing(out) as temporary, pq.ParquetWriter(temporary, schema, **how) as writer:
         for ids in work.load_ids():
-            codes = _encode_column(joined[first : first + len(ids)], stored.precision, kind)
+            codes = _encode_column(joined[first : first + len(ids)], kind)
             writer.write_batch(pa.record_batch([ids, codes], schema=schema))
             first += len(ids)
     return texts
@@ -172,21 +141,21 @@ def _reserve_space(file: int, size: int) -> None:
         os.write(file, bytes(min(1 << 20, size - first)))
 
 
-def _column_type(precision: str, width: int) -> pa.DataType:
+def column_type(precision: str, width: int) -> pa.DataType:
     """The embedding column's type: numbers where a number is a number, else the code's bytes."""
-    kind = _NUMBERS.get(precision)
-    if kind is None:
-        return pa.binary(width)
-    numbers = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}[precision]
-    return pa.list_(pa.field("item", numbers, False), width // np.dtype(kind).itemsize)
+    if precision not in _NUMBERS:
+        problem = f"the output has no column for {precision}"
+        raise TypeError(f"{problem}; add {precision} to _NUMBERS in encoding/embeddings_file.py")
+    numbers = _NUMBERS[precision]
+    return pa.list_(pa.field("item", numbers, False), width * 8 // numbers.bit_width) if numbers else pa.binary(width)
 
 
-def _encode_column(codes: NDArray[np.uint8], precision: str, kind: pa.DataType) -> pa.Array:
+def _encode_column(codes: NDArray[np.uint8], kind: pa.DataType) -> pa.Array:
     """(n, bytes) as the column."""
     flat = np.ascontiguousarray(codes).reshape(-1)
-    if precision not in _NUMBERS:
+    if pa.types.is_fixed_size_binary(kind):
         return pa.FixedSizeBinaryArray.from_buffers(kind, len(codes), [None, pa.py_buffer(flat)])
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat.view(_NUMBERS[precision])), type=kind)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat.view(kind.value_type.to_pandas_dtype())), type=kind)
 
 
 def _decode_column(column: pa.Array) -> NDArray[np.generic]:
@@ -200,7 +169,6 @@ def _decode_column(column: pa.Array) -> NDArray[np.generic]:
 
 
 def _load_codec(path: Path, stored: object) -> Codec:
-    """The codec that a file carries."""
     with tempfile.TemporaryDirectory(prefix="nestvec-codec-") as folder:
         file = Path(folder) / "codec.safetensors"
         try:

@@ -159,5 +159,5 @@ def _read_shards(work: WorkFolder, texts: TextFile, source: Path, size: int, rep
     shards = group_shards(counts, size)
     if not shards:
         raise InputError("holds no text", "at least one", file=source)
-    reporter.say(f"{counts.rows:,} texts in {len(shards):,} {'shard' if len(shards) == 1 else 'shards'}")
+    reporter.say(f"{sum(counts):,} texts in {len(shards):,} {'shard' if len(shards) == 1 else 'shards'}")
     return shards

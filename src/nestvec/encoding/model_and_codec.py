@@ -25,21 +25,13 @@ _OWN = "codecs.safetensors"  # beside a model that a run trained
 
 @dataclass(frozen=True)
 class ModelAndCodec:
-    """What a file of texts is encoded with.
+    """What a file of texts is encoded with."""
 
-    Attributes:
-        folder: the model's, for `models.encoder.open_encoder`.
-        sha256: of the model's weights.
-        format: of the vectors: a prefix scaled to unit length, and how its numbers are kept.
-        codec: makes codes of the vectors; None: a codec has to be fitted on the texts.
-        origin: where the codec is from, in words.
-    """
-
-    folder: Path
-    sha256: str
-    format: VectorFormat
-    codec: Codec | None
-    origin: str
+    folder: Path  # the model's, for `models.encoder.open_encoder`
+    sha256: str  # of the model's weights
+    format: VectorFormat  # of the vectors: a prefix scaled to unit length, and how its numbers are kept
+    codec: Codec | None  # makes codes of the vectors; None: a codec has to be fitted on the texts
+    origin: str  # where the codec is from, in words
 
 
 def find_model_and_codec(

@@ -23,11 +23,7 @@ _COLUMNS = ("number", "first", "end", "rows")  # of a shard, as it travels
 
 
 class _ShardActor:
-    """Encodes shards on one machine; it loads the model once.
-
-    Args:
-        recipe: what to load.
-    """
+    """Encodes shards on one machine; it loads the model once."""
 
     def __init__(self, recipe: ShardRecipe) -> None:
         self._shards = recipe.open()
@@ -42,15 +38,9 @@ class _ShardActor:
 def encode_on_ray(recipe: ShardRecipe, shards: list[Shard], advance: Callable[[int], None]) -> None:
     """Encode shards on the cluster that `RAY_ADDRESS` names or that runs here, else on one that is started here.
 
-    Args:
-        recipe: what encodes the shards.
-        shards: those to encode.
-        advance: called with the number of rows done since the last call.
-
-    Raises:
-        InputError: there is no such cluster, or a machine of it cannot encode as this one does.
-        MissingExtraError: Ray is not installed.
-        NestvecError: a machine failed; finished shards stay.
+    `advance` is called with the number of rows done since the last call. Raises InputError where there is no such
+    cluster or a machine of it cannot encode as this one does, MissingExtraError where Ray is not installed, and
+    NestvecError where a machine failed; finished shards stay.
     """
     try:
         import ray
@@ -63,13 +53,8 @@ def encode_on_ray(recipe: ShardRecipe, shards: list[Shard], advance: Callable[[i
         count, needs = plan_actors(ray)
         items = [dict(zip(_COLUMNS, (shard.number, *shard.buckets, shard.rows), strict=True)) for shard in shards]
         rows = ray.data.from_items(items, override_num_blocks=len(items))  # a block each: a shard is what is shared out
-        finished = rows.map_batches(
-            _ShardActor,
-            fn_constructor_args=(recipe,),
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=count),
-            **needs,
-        )
+        actors = {"fn_constructor_args": (recipe,), "compute": ray.data.ActorPoolStrategy(size=count), **needs}
+        finished = rows.map_batches(_ShardActor, batch_size=1, **actors)
         try:
             for row in finished.iter_rows():
                 advance(int(row["rows"]))

@@ -30,28 +30,16 @@ PIECE = 20_000  # texts whose vectors are in memory at once: 31 MB at 384 number
 
 @dataclass(frozen=True)
 class ShardEncoder:
-    """What it takes to encode any shard of a job.
-
-    Attributes:
-        work: its folder.
-        encoder: makes vectors.
-        codec: makes codes of them.
-    """
+    """What it takes to encode any shard of a job."""
 
     work: WorkFolder
     encoder: Encoder
     codec: Codec
 
     def encode(self, shard: Shard, advance: Callable[[int], None] = lambda _: None) -> None:
-        """Encode a shard and write it.
+        """Encode a shard and write it; `advance` is called with the number of rows done since the last call.
 
-        Args:
-            shard: which.
-            advance: called with the number of rows done since the last call.
-
-        Raises:
-            InputError: the model gives something else than numbers.
-            NestvecError: the disk is full.
+        Raises InputError where the model gives something else than numbers, and NestvecError where the disk is full.
         """
         members = self.work.load_distinct(shard)
         advance(len(members.rows) - len(members.texts))
@@ -64,33 +52,17 @@ class ShardEncoder:
 
 @dataclass(frozen=True)
 class ShardRecipe:
-    """What another process needs to encode a job's shards: nothing but paths and words.
-
-    Attributes:
-        work: the job's folder, which that process sees under the same path.
-        folder: the model's, which that process sees under the same path.
-        format: of the vectors.
-        backend: `auto`, `torch`, `onnx` or `openvino`.
-        compute: `auto`, `float32` or `bfloat16`.
-        encoder: name of the encoder that the job was begun with, which that process must have too.
-    """
+    """What another process, which sees both folders under the same paths, needs to encode a job's shards."""
 
     work: WorkFolder
-    folder: Path
+    folder: Path  # the model's
     format: VectorFormat
-    backend: str
-    compute: str
-    encoder: str
+    backend: str  # `auto`, `torch`, `onnx` or `openvino`
+    compute: str  # `auto`, `float32` or `bfloat16`
+    encoder: str  # name of the encoder that the job was begun with, which that process must have too
 
     def open(self) -> ShardEncoder:
-        """Load model and codec.
-
-        Returns:
-            What encodes shards.
-
-        Raises:
-            InputError: this machine would encode in another way than the one where the job was begun.
-        """
+        """Load model and codec; raises InputError where this machine would encode in another way than the first one."""
         encoder = open_encoder(self.folder, self.format.dimension, self.backend, self.compute)
         if encoder.name != self.encoder:
             wanted = f"{self.encoder}, or --backend and --compute that every machine has"
@@ -99,18 +71,9 @@ class ShardRecipe:
 
 
 def encode_finite(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], None]) -> NDArray[np.float32]:
-    """Encode, and refuse NaN and infinities.
+    """(n, d) float32 vectors of n texts; raises InputError where the model gives NaN or infinities.
 
-    Args:
-        encoder: makes vectors.
-        texts: n texts.
-        advance: called with the number of texts done since the last call.
-
-    Returns:
-        (n, d) float32.
-
-    Raises:
-        InputError: the model gives something else.
+    `advance` is called with the number of texts done since the last call.
     """
     vectors = encoder.encode(texts, advance)
     wrong = ~np.isfinite(vectors).all(axis=1)
@@ -121,26 +84,12 @@ def encode_finite(encoder: Encoder, texts: Sequence[str], advance: Callable[[int
 
 
 def settle_codec(
-    work: WorkFolder,
-    target: ModelAndCodec,
-    encoder: Encoder,
-    first: Shard,
-    advance: Callable[[int], None],
+    work: WorkFolder, target: ModelAndCodec, encoder: Encoder, first: Shard, advance: Callable[[int], None]
 ) -> Codec:
     """Find the codec of a job, the target's or one fitted on the first shard's texts, and keep it in the work folder.
 
     A hash put the texts into shards, so the first shard is a random sample of them, and always the same one. Its
-    vectors are at hand after the fit, so the shard is written too.
-
-    Args:
-        work: the job's folder.
-        target: the model, with a codec or without.
-        encoder: makes vectors.
-        first: the first shard.
-        advance: called with the number of rows done since the last call.
-
-    Returns:
-        The codec.
+    vectors are at hand after the fit, so the shard is written too. `advance` is called with the number of rows done.
     """
     name = target.format.name
     if work.codec.is_file():

@@ -29,30 +29,19 @@ _QUERY_IDS = ("query_id", "qid", "id", "_id")
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Some rows of the file.
-
-    Attributes:
-        ids: n ids.
-        texts: n texts, none of them empty.
-    """
+    """Some rows of the file."""
 
     ids: list[str]
-    texts: list[str]
+    texts: list[str]  # as many, none of them empty
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A file of texts, opened but not read.
-
-    Attributes:
-        source: the table.
-        template: how a text is made of its columns; `{name}` stands for the column `name`.
-        id_column: the rows' ids; None: their numbers, as `errors.Location` counts.
-    """
+    """A file of texts, opened but not read."""
 
     source: Source
-    template: str
-    id_column: str | None
+    template: str  # how a text is made of its columns; `{name}` stands for the column `name`
+    id_column: str | None  # the rows' ids; None: their numbers, as `errors.Location` counts
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -60,23 +49,14 @@ class TextFile:
         return known.template_columns(self.template)
 
     def batches(self) -> Iterator[TextBatch]:
-        """Read the file's rows in order.
-
-        Yields:
-            Up to `data.source.BATCH` of them.
-
-        Raises:
-            InputError: a row is damaged, or has no text or no id.
-        """
+        """Read the file's rows in order; raises InputError where a row is damaged, or has no text or no id."""
         wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
         for batch in self.source.read(wanted, Rejects()):
             parts = {name: clean_column(batch, name) for name in self.columns}
             refuse_empty(batch, all_blank(list(parts.values())), ",".join(self.columns), "text")
-            texts = join_columns(self.template, parts).to_pylist()
-            yield TextBatch(self._read_ids(batch), texts)
+            yield TextBatch(self._read_ids(batch), join_columns(self.template, parts).to_pylist())
 
     def _read_ids(self, batch: Batch) -> list[str]:
-        """The rows' ids."""
         if self.id_column is None:
             return [str(row) for row in batch.rows.tolist()]
         ids = text_column(batch, self.id_column)

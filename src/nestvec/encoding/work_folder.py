@@ -25,37 +25,18 @@ _BUCKETS = 16, 2048  # at least and at most
 _BYTES = 16 << 10  # of the input for each bucket, between these
 _TEXTS = pa.schema([("row", pa.int64()), ("text", pa.string())])
 _IDS = pa.schema([("id", pa.string())])
-
-
-@dataclass(frozen=True)
-class BucketCounts:
-    """How many rows of the input are in which bucket.
-
-    Attributes:
-        counts: rows in each bucket.
-    """
-
-    counts: tuple[int, ...]
-
-    @property
-    def rows(self) -> int:
-        """In all buckets."""
-        return sum(self.counts)
+_SETTINGS_FILE = "settings.json"  # what the work was begun with
+_COUNTS_FILE = "read.json"  # the rows of each bucket; written when all texts are in their buckets
+_IDS_FILE = "ids.arrow"  # the rows' ids in order
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Buckets that are encoded together.
+    """Buckets that are encoded together."""
 
-    Attributes:
-        number: from 0.
-        buckets: the first, and the one after the last.
-        rows: how many they hold.
-    """
-
-    number: int
-    buckets: tuple[int, int]
-    rows: int
+    number: int  # from 0
+    buckets: tuple[int, int]  # the first, and the one after the last
+    rows: int  # how many they hold
 
 
 class ShardTexts(NamedTuple):
@@ -76,13 +57,9 @@ class ShardCodes(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkFolder:
-    """The folder where a bulk encoding keeps what it has done.
+    """The folder where a bulk encoding keeps what it has done."""
 
-    Attributes:
-        root: the folder; every process of a cluster sees it under this path.
-    """
-
-    root: Path
+    root: Path  # every process of a cluster sees the folder under this path
 
     @property
     def codec(self) -> Path:
@@ -103,36 +80,17 @@ class WorkFolder:
         return self.root / "shards" / f"{shard.number:06d}.npz"
 
     def _bucket_path(self, number: int) -> Path:
-        """Where the rows are whose texts hash to a bucket."""
         return self.root / "texts" / f"{number:04d}.arrow"
-
-    @property
-    def _settings(self) -> Path:
-        """The settings that the work was begun with."""
-        return self.root / "settings.json"
-
-    @property
-    def _counts(self) -> Path:
-        """Written when all texts are in their buckets."""
-        return self.root / "read.json"
-
-    @property
-    def _ids(self) -> Path:
-        """The rows' ids in order."""
-        return self.root / "ids.arrow"
 
     def claim(self, settings: dict[str, Any]) -> None:
         """Begin the work, or go on with work that was begun with the same settings.
 
-        Args:
-            settings: JSON values that decide over the output's bytes.
-
-        Raises:
-            InputError: the work was begun with other settings.
+        The settings are the JSON values that decide over the output's bytes. Raises InputError where the work was begun
+        with other ones.
         """
-        settings = {"schema": SCHEMA, **settings}
-        if self._settings.is_file():
-            begun = read_json(self._settings)
+        settings, path = {"schema": SCHEMA, **settings}, self.root / _SETTINGS_FILE
+        if path.is_file():
+            begun = read_json(path)
             begun = begun if isinstance(begun, dict) else {}
             names = [name for name in {**settings, **begun} if begun.get(name) != settings.get(name)]
             if names:
@@ -141,39 +99,35 @@ class WorkFolder:
                 raise InputError(f"was begun with other settings: {shown}", wanted, file=self.root)
         else:
             remove(self.root)
-            write_json(self._settings, settings)
+            write_json(path, settings)
         for stale in self.root.rglob(".*.tmp"):  # of a process that was killed
             remove(stale)
 
-    def load_counts(self) -> BucketCounts | None:
+    def load_counts(self) -> list[int] | None:
         """Rows of each bucket; None before the whole input is in buckets."""
-        return BucketCounts(tuple(read_json(self._counts)["counts"])) if self._counts.is_file() else None
+        path = self.root / _COUNTS_FILE
+        return list(read_json(path)["counts"]) if path.is_file() else None
 
-    def sort_into_buckets(self, batches: Iterable[TextBatch], size: int) -> BucketCounts:
+    def sort_into_buckets(self, batches: Iterable[TextBatch], size: int) -> list[int]:
         """Sort the input's rows into buckets by a hash of their texts, so that equal texts meet.
 
-        Args:
-            batches: the input's rows, in order.
-            size: bytes of the input, which decide over the number of buckets.
-
-        Returns:
-            How many rows came to each bucket.
-
-        Raises:
-            NestvecError: the disk is full.
+        The input's size in bytes decides over the number of buckets. Returns the rows of each bucket; raises
+        NestvecError where the disk is full.
         """
-        for stale in (self.root / "texts", self._ids):
+        ids = self.root / _IDS_FILE
+        for stale in (self.root / "texts", ids):
             remove(stale)
         (self.root / "texts").mkdir()
         counts = np.zeros(min(max(size // _BYTES, _BUCKETS[0]), _BUCKETS[1]), dtype=np.int64)
         first = 0
         with explain_full_disk(self.root):
             for batch in batches:
-                _append_batch(self._ids, pa.record_batch([pa.array(batch.ids, pa.string())], schema=_IDS))
+                _append_batch(ids, pa.record_batch([pa.array(batch.ids, pa.string())], schema=_IDS))
                 counts += self._append_to_buckets(batch.texts, first, len(counts))
                 first += len(batch.texts)
-        write_json(self._counts, {"counts": counts.tolist()})
-        return BucketCounts(tuple(counts.tolist()))
+        rows: list[int] = counts.tolist()
+        write_json(self.root / _COUNTS_FILE, {"counts": rows})
+        return rows
 
     def _append_to_buckets(self, texts: list[str], first: int, buckets: int) -> NDArray[np.int64]:
         """Append rows to their buckets; how many came to each."""
@@ -182,11 +136,9 @@ class WorkFolder:
         columns = [pa.array(first + order), pa.array(texts, pa.string()).take(pa.array(order))]
         batch = pa.record_batch(columns, schema=_TEXTS)
         counts = np.bincount(bucket, minlength=buckets)
-        ends = np.cumsum(counts)
+        firsts = np.cumsum(counts) - counts
         for number in np.flatnonzero(counts).tolist():
-            _append_batch(
-                self._bucket_path(number), batch.slice(int(ends[number] - counts[number]), int(counts[number]))
-            )
+            _append_batch(self._bucket_path(number), batch.slice(int(firsts[number]), int(counts[number])))
         return counts
 
     def load_distinct(self, shard: Shard) -> ShardTexts:
@@ -200,22 +152,17 @@ class WorkFolder:
 
     def load_ids(self) -> Iterator[pa.Array]:
         """All ids in the input's order, in pieces."""
-        for batch in _read_batches(self._ids, _IDS):
+        for batch in _read_batches(self.root / _IDS_FILE, _IDS):
             yield batch.column("id")
 
     def save_shard(self, shard: Shard, members: ShardTexts, codes: NDArray[Any]) -> None:
-        """Write a finished shard.
-
-        Args:
-            shard: which.
-            members: its n rows and u distinct texts.
-            codes: (u, …) of the distinct texts.
-        """
+        """Write a finished shard: its n rows, and the (u, …) codes of its u distinct texts."""
+        flat = np.ascontiguousarray(codes).view(np.uint8).reshape(len(codes), -1)
         with replacing(self.shard_path(shard)) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, rows=members.rows, place=members.text_of_row, codes=as_bytes(codes))
+            np.savez(stream, rows=members.rows, place=members.text_of_row, codes=flat)
 
     def load_shard(self, shard: Shard) -> ShardCodes:
-        """Read a finished shard."""
+        """Read a finished shard; raises InputError where its file is damaged."""
         path = self.shard_path(shard)
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
@@ -224,30 +171,19 @@ class WorkFolder:
             raise InputError(f"is damaged ({error})", "that folder removed, to begin anew", file=path) from error
 
 
-def group_shards(buckets: BucketCounts, size: int) -> list[Shard]:
-    """Group neighbouring buckets to shards.
+def group_shards(counts: list[int], size: int) -> list[Shard]:
+    """Group neighbouring buckets to shards of at most `size` rows, unless a single bucket has more.
 
-    Args:
-        buckets: how many rows are in each.
-        size: rows that a shard has at most, unless a single bucket has more.
-
-    Returns:
-        Shards that hold every row once.
+    The counts are the rows of each bucket. The shards hold every row once.
     """
     shards: list[Shard] = []
     first = rows = 0
-    for number, count in enumerate((*buckets.counts, size + 1)):  # the added one closes the last shard
+    for number, count in enumerate((*counts, size + 1)):  # the added one closes the last shard
         if rows and rows + count > size:
             shards.append(Shard(len(shards), (first, number), rows))
             first, rows = number, 0
         rows += count
     return shards
-
-
-def as_bytes(codes: NDArray[Any]) -> NDArray[np.uint8]:
-    """(n, …) codes as (n, bytes)."""
-    whole = np.ascontiguousarray(codes)
-    return whole.view(np.uint8).reshape(len(whole), -1) if len(whole) else np.empty((0, 0), dtype=np.uint8)
 
 
 def _hash_text(text: str) -> int:
@@ -256,13 +192,12 @@ def _hash_text(text: str) -> int:
 
 
 def _append_batch(path: Path, batch: pa.RecordBatch) -> None:
-    """Add rows to a file of Arrow messages."""
     with path.open("ab") as stream:
         stream.write(batch.serialize())
 
 
 def _read_batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Rows of a file of Arrow messages."""
+    """Read a file of Arrow messages as `_append_batch` writes it."""
     with pa.OSFile(str(path)) as stream:
         for message in pa.ipc.MessageReader.open_stream(stream):
             yield pa.ipc.read_record_batch(message, schema)

@@ -29,16 +29,12 @@ _FORM = "a metric, alone, with dimension and precision (recall@10.48.int8), or w
 class Aim:
     """What a study aims at.
 
-    Attributes:
-        metric: measured on validation, the higher the better.
-        format: of the vectors that are measured; the full width in float32 where none is named, or where bytes count
-            and each trial chooses its own.
-        with_bytes: whether few bytes are the second aim.
+    The format is the full width in float32 where none is named, or where bytes count and each trial chooses its own.
     """
 
-    metric: str
-    format: VectorFormat
-    with_bytes: bool = False
+    metric: str  # measured on validation, the higher the better
+    format: VectorFormat  # of the vectors that are measured
+    with_bytes: bool = False  # whether few bytes are the second aim
 
     @property
     def name(self) -> str:
@@ -60,40 +56,25 @@ class Aim:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured of a model.
+    """What was measured of a model."""
 
-    Attributes:
-        value: the metric's mean over the queries.
-        error: its standard error over them.
-        bytes_per_vector: what a document takes in the format that was measured.
-    """
-
-    value: float
-    error: float
-    bytes_per_vector: int
+    value: float  # the metric's mean over the queries
+    error: float  # its standard error over them
+    bytes_per_vector: int  # what a document takes in the format that was measured
 
 
 def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
-    """Read an aim.
+    """Read an aim such as `recall@10`, `ndcg@10.48.int8` or `recall@10,bytes`.
 
-    Args:
-        text: `recall@10`, `ndcg@10.48.int8` or `recall@10,bytes`.
-        settings: tell which metrics there are.
-        widths: of the model, the full one first.
-
-    Returns:
-        The aim with its format.
-
-    Raises:
-        InputError: the aim has another form, or its metric, dimension or precision is unknown.
+    The settings tell which metrics there are; the widths are the model's, the full one first. Raises InputError where
+    the aim has another form, or its metric, dimension or precision is unknown.
     """
     first, comma, second = text.partition(",")
     metric, dot, named = first.partition(".")
     dimension, _, precision = named.partition(".")
-    if metric not in metric_names(settings.evaluation.cutoffs):
-        raise InputError(
-            f"--aim is {text}", "one of " + ", ".join(metric_names(settings.evaluation.cutoffs)) + "; " + _FORM
-        )
+    metrics = metric_names(settings.evaluation.cutoffs)
+    if metric not in metrics:
+        raise InputError(f"--aim is {text}", "one of " + ", ".join(metrics) + "; " + _FORM)
     if (comma and (second.strip() != BYTES or dot)) or (dot and not dimension.isdecimal()):
         raise InputError(f"--aim is {text}", _FORM)
     if dot and not 1 <= int(dimension) <= widths[0]:
@@ -105,26 +86,11 @@ def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
 
 
 def measure_model(model: SentenceTransformer, validation: Validation, aim: Aim, stored: VectorFormat) -> Measurement:
-    """Measure a model on validation.
-
-    Args:
-        model: as it stands.
-        validation: the queries and documents; its points do not count here.
-        aim: which metric.
-        stored: the format of the vectors.
-
-    Returns:
-        The metric with its standard error.
-
-    Raises:
-        NestvecError: its vectors are no numbers.
-    """
+    """Measure a model on validation, whose points do not count here; raises NestvecError for vectors of no numbers."""
     queries, documents = validation.encode_sides(model)
     if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
         raise NestvecError("the model's vectors are no numbers; a lower --learning-rate is the usual remedy")
     (ranking,) = rank_dense("", Vectors(queries, documents), validation.catalogue, [stored])
     cutoff = aim.metric.partition("@")[2]
-    cutoffs = (int(cutoff),) if cutoff else (10,)
-    values = validation.judgements.measure(np.arange(len(queries)), ranking.rows, cutoffs)[aim.metric]
-    error = float(values.std() / np.sqrt(len(values)))
-    return Measurement(float(values.mean()), error, int(ranking.point.bytes_per_vector or 0))
+    values = validation.judgements.measure(np.arange(len(queries)), ranking.rows, (int(cutoff or 10),))[aim.metric]
+    return Measurement(float(values.mean()), float(values.std() / np.sqrt(len(values))), ranking.point.bytes)

@@ -31,17 +31,11 @@ _SAME = 1e-9  # differences below this are float noise
 
 @dataclass(frozen=True)
 class TrainingsBySize:
-    """Trainings by size: s sizes, each trained several times.
+    """Trainings by size: s sizes, each trained several times."""
 
-    Attributes:
-        queries: (s,) training queries, rising.
-        values: s lists of what the trainings reached.
-        grain: the standard deviation of rounding a value to whole queries; 0 where that does not count.
-    """
-
-    queries: NDArray[np.float64]
-    values: Sequence[Sequence[float]]
-    grain: float = 0.0
+    queries: NDArray[np.float64]  # (s,) training queries, rising
+    values: Sequence[Sequence[float]]  # s lists of what the trainings reached
+    grain: float = 0.0  # the standard deviation of rounding a value to whole queries; 0 where that does not count
 
     @property
     def means(self) -> NDArray[np.float64]:
@@ -67,28 +61,17 @@ class TrainingsBySize:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What as many trainings as were made of each size would reach on average.
-
-    Attributes:
-        queries: of the forecast.
-        value: by the curve.
-        low: lower end of the 95 % interval.
-        high: upper end.
-    """
+    """What as many trainings as were made of each size would reach on average."""
 
     queries: float
-    value: float
-    low: float
+    value: float  # by the curve
+    low: float  # end of the 95 % interval
     high: float
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The curve and its forecasts.
-
-    Attributes:
-        facts: plain values.
-    """
+    """The curve and its forecasts as plain values."""
 
     facts: dict[str, Any]
 
@@ -186,8 +169,7 @@ def fit_power_law(queries: NDArray[np.float64], means: NDArray[np.float64], coun
     Returns:
         The level it leads to, at most 1, its factor, 0 or more, and its exponent.
     """
-    (parameters,) = _fit_each(queries, means[None], counts)
-    level, factor, exponent = parameters.tolist()
+    level, factor, exponent = _fit_each(queries, means[None], counts)[0].tolist()
     return level, factor, exponent
 
 
@@ -216,16 +198,9 @@ def _fit_each(
 def forecast_mean(
     sizes: TrainingsBySize, drawn: NDArray[np.float64], queries: float, rng: np.random.Generator
 ) -> Forecast:
-    """Forecast the mean of trainings at another size.
+    """Forecast the mean of as many trainings at another size as one size had.
 
-    Args:
-        sizes: what was trained.
-        drawn: (d, 3) parameters of curves through trainings that were drawn anew.
-        queries: the size.
-        rng: decides the noise of the trainings there.
-
-    Returns:
-        The value there by the curve, with the interval of a mean of as many trainings as one size had.
+    The interval follows from `drawn`, (d, 3) parameters of curves through trainings that were drawn anew, and noise.
     """
     size = np.array([queries])
     noise = _draw_noise(sizes, float(sizes.counts.mean()), len(drawn), rng)

@@ -19,15 +19,10 @@ BEST, DEFAULT = "best", "default"  # folders of the two runs
 
 @dataclass(frozen=True)
 class Improvement:
-    """The best settings less the defaults, on test.
+    """The best settings less the defaults, on test."""
 
-    Attributes:
-        facts: the comparison's figures.
-        is_significant: whether a difference can be told from noise.
-    """
-
-    facts: dict[str, Any]
-    is_significant: bool
+    facts: dict[str, Any]  # the comparison's figures
+    is_significant: bool  # whether a difference can be told from noise
 
     @property
     def verdict(self) -> str:
@@ -42,19 +37,9 @@ class Improvement:
 
 
 def measure_improvement(root: Path, system: str, aim: Aim, stored: VectorFormat) -> Improvement:
-    """Compare the two runs of a study in the format that was aimed at.
+    """Compare the two runs in a study's folder in the format that was aimed at, and at every dimension in float32.
 
-    Args:
-        root: the study's folder, which holds both runs.
-        system: what both runs trained.
-        aim: which metric.
-        stored: the format of the vectors.
-
-    Returns:
-        The difference with its interval, and the differences at every dimension in float32.
-
-    Raises:
-        InputError: a run is damaged.
+    Raises InputError where a run is damaged.
     """
     default, best = load_run(root / DEFAULT), load_run(root / BEST)
     name = Point.of(system, stored).name
@@ -62,7 +47,6 @@ def measure_improvement(root: Path, system: str, aim: Aim, stored: VectorFormat)
     widths = sorted({point.dimension or 0 for point in best.points.values() if point.system == system})
     names = {width: Point.of(system, VectorFormat(width, FULL)).name for width in widths}
     pairs = [PointPair(str(width), name, name) for width, name in names.items()]
-    by_width = compare_points(default, best, aim.metric, pairs)
     facts = {**asdict(row), "metric": aim.metric, "queries": row.wins + row.ties + row.losses}
-    facts["by_dimension"] = [asdict(entry) for entry in by_width]
+    facts["by_dimension"] = [asdict(entry) for entry in compare_points(default, best, aim.metric, pairs)]
     return Improvement(facts, row.p < 0.05 and not row.low <= 0 <= row.high)

@@ -36,23 +36,14 @@ DEFAULT_SYSTEM = "matryoshka"
 
 @dataclass(frozen=True)
 class Study:
-    """A study that can begin.
-
-    Attributes:
-        tuning: what the study is to do.
-        context: what trials start from; without the test split.
-        settings: those that all trials share, resolved; the defaults that the best settings are compared with.
-        rules: how trials are chosen.
-        root: the study's folder.
-        name: the study's name in the storage.
-    """
+    """A study that can begin."""
 
     tuning: TuneSettings
-    context: TrialContext
-    settings: Settings
+    context: TrialContext  # without the test split
+    settings: Settings  # those that all trials share, resolved; the defaults that the best settings are compared with
     rules: TrialRules
-    root: Path
-    name: str
+    root: Path  # the study's folder
+    name: str  # in the storage
 
     @property
     def aim(self) -> Aim:
@@ -68,9 +59,8 @@ class Study:
         """Make the folder, or go on with one of the same settings; a database server must answer first."""
         if self.tuning.storage is not None:
             ServerLocks(self.tuning.storage, self.name).close()
-        claim_folder(
-            self.root, config_text(self.settings, self.context.prepared.inputs, _tune_table(self)), shared=True
-        )
+        config = config_text(self.settings, self.context.prepared.inputs, _tune_table(self))
+        claim_folder(self.root, config, shared=True)
 
     @contextmanager
     def open_queue(self) -> Iterator[TrialQueue]:
@@ -82,16 +72,7 @@ class Study:
 def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study:
     """Read and check everything a study needs; writes nothing.
 
-    Args:
-        settings: those that all trials share.
-        tuning: what the study is to do.
-        root: the study's folder.
-
-    Returns:
-        The study.
-
-    Raises:
-        InputError: the input, a setting, the aim or the space is wrong.
+    Raises InputError where the input, a setting, the aim or the space is wrong.
     """
     if settings.training.epochs == 0:
         raise InputError("--epochs is 0", "1 or more: a trial is a training")

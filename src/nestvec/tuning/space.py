@@ -97,16 +97,9 @@ Space = tuple[Knob, ...]
 
 
 def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Space:
-    """The space that is searched unless the user gives one: the settings that the system has.
+    """The space that is searched unless the user gives one: the settings that the system, one of `SYSTEMS`, has.
 
-    Args:
-        system: a name in `SYSTEMS`.
-        grid: whether every point shall be tried, so that there must be few.
-        aim: whether bytes count.
-        settings: tell the widths.
-
-    Returns:
-        The space.
+    It is small where every point of it shall be tried as a grid.
     """
     row, formats = SYSTEMS[system], _format_knobs(aim, settings)
     if grid:
@@ -131,24 +124,14 @@ def _format_knobs(aim: Aim, settings: Settings) -> Space:
     """Dimension and precision, where a trial chooses them."""
     if not aim.with_bytes:
         return ()
-    widths = settings.evaluation.dimensions or ()
-    return Values(DIMENSION, tuple(widths)), Values(PRECISION, PRECISIONS)
+    return Values(DIMENSION, tuple(settings.evaluation.dimensions or ())), Values(PRECISION, PRECISIONS)
 
 
 def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: str) -> Space:
-    """Read the user's own space.
+    """Read the user's own space, in the order of its table: setting to a list of values or a range, as in TOML.
 
-    Args:
-        table: setting to a list of values or a range, as in TOML.
-        settings: the settings that all trials share.
-        aim: whether bytes count; dimension and precision then are searched too, named or not.
-        where: the file, for messages.
-
-    Returns:
-        The space, in the order of the table.
-
-    Raises:
-        InputError: a setting cannot be searched, or does not take a value.
+    Where bytes count, dimension and precision are searched too, named or not. Raises InputError, which names the file
+    `where`, for a setting that cannot be searched or does not take a value.
     """
     if not isinstance(table, dict) or not table:
         raise InputError(f"tune.space is {table!r}", "a table of settings to search", file=where)
@@ -168,7 +151,7 @@ def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: st
 
 def _refuse_duplicates(space: list[Knob], where: str) -> None:
     """Raise where one setting is searched under two names."""
-    names = [{FADE: "dimension_weights"}.get(knob.name, knob.name) for knob in space]
+    names = ["dimension_weights" if knob.name == FADE else knob.name for knob in space]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"[tune.space] sets {name} twice", "each setting once", file=where)
@@ -232,14 +215,9 @@ def _check_knob(knob: Knob, settings: Settings, aim: Aim, key: str) -> None:
 
 
 def apply_params(settings: Settings, params: Mapping[str, Value]) -> Settings:
-    """Put a trial's parameters into the settings.
+    """Put a trial's parameters into the settings that all trials share.
 
-    Args:
-        settings: those that all trials share.
-        params: what the trial chose; dimension and precision say where it is measured and change nothing here.
-
-    Returns:
-        Settings for a training.
+    Dimension and precision say where the trial is measured and change nothing here.
     """
     values = {name: value for name, value in params.items() if name not in {DIMENSION, PRECISION, FADE}}
     lists = {name for name, value in settings.flat().items() if isinstance(value, list)} | {"dimension_weights"}
@@ -251,16 +229,9 @@ def apply_params(settings: Settings, params: Mapping[str, Value]) -> Settings:
 
 
 def list_grid(space: Space) -> list[dict[str, Value]]:
-    """List every point of a space.
+    """List every point of a space; the last setting changes fastest.
 
-    Args:
-        space: of values, or ranges with steps.
-
-    Returns:
-        The points; the last setting changes fastest.
-
-    Raises:
-        InputError: a range has no steps, or there are too many points.
+    Raises InputError where a range has no steps, or there are too many points.
     """
     axes = []
     for knob in space:
@@ -276,6 +247,5 @@ def list_grid(space: Space) -> list[dict[str, Value]]:
 
 def count_points(space: Space) -> int | None:
     """How many points there are; None where they cannot be counted."""
-    axes = [knob.grid for knob in space]
-    counted = [len(axis) for axis in axes if axis is not None]
-    return prod(counted) if len(counted) == len(axes) else None
+    counted = [len(knob.grid) for knob in space if knob.grid is not None]
+    return prod(counted) if len(counted) == len(space) else None

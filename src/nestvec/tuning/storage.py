@@ -41,11 +41,7 @@ class Locks(Protocol):
 
 
 class FileLocks:
-    """Locks as files of a folder on one machine.
-
-    Args:
-        folder: where; it is made.
-    """
+    """Locks as files of a folder, which is made, on one machine."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,12 +76,7 @@ class FileLocks:
 
 
 class ServerLocks:
-    """Locks of a PostgreSQL session.
-
-    Args:
-        url: of the database.
-        study: the study's name; every study has its own locks.
-    """
+    """Locks of a PostgreSQL session; every study has its own, by its name."""
 
     def __init__(self, url: str, study: str) -> None:
         try:
@@ -124,11 +115,7 @@ class ServerLocks:
 
 
 class JournalLock:
-    """Optuna's lock around a write to the journal; the kernel releases it when its process dies.
-
-    Args:
-        path: the lock's file.
-    """
+    """Optuna's lock around a write to the journal, as a file; the kernel releases it when its process dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -148,12 +135,7 @@ class JournalLock:
 
 @dataclass(frozen=True)
 class StudyStorage:
-    """A study's storage, open.
-
-    Attributes:
-        storage: Optuna's.
-        locks: of its slots.
-    """
+    """A study's storage, open."""
 
     storage: BaseStorage
     locks: Locks
@@ -177,19 +159,10 @@ def holding_lock(locks: Locks, name: str) -> Iterator[None]:
 
 
 def open_study_storage(root: Path, url: str | None, study: str) -> StudyStorage:
-    """Open a study's storage.
+    """Open the storage of a study by its name, which must be closed at the end.
 
-    Args:
-        root: the study's folder.
-        url: of a PostgreSQL database; None for a journal in the folder.
-        study: its name.
-
-    Returns:
-        The storage; it must be closed at the end.
-
-    Raises:
-        InputError: the journal is damaged, or no server answers.
-        MissingExtraError: Optuna is not installed.
+    The URL is a PostgreSQL database's; None stands for a journal in the study's folder. Raises InputError where the
+    journal is damaged or no server answers, and MissingExtraError where Optuna is not installed.
     """
     try:
         from optuna.storages import JournalStorage
@@ -224,7 +197,6 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def _open_database(url: str) -> BaseStorage:
-    """Optuna's tables in a database."""
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -70,20 +70,10 @@ def tune(
 
 
 def run_study(settings: Settings, tuning: TuneSettings, root: Path, reporter: Reporter | None = None) -> Tuned:
-    """Run a study, or go on with what an earlier call began.
+    """Run a study in its folder, or go on with what an earlier call began.
 
-    Args:
-        settings: those that all trials share.
-        tuning: what the study is to do.
-        root: the study's folder.
-        reporter: is told of progress.
-
-    Returns:
-        The finished study.
-
-    Raises:
-        InputError: the input, a setting or the space is wrong, or the folder was made with others; nothing was written.
-        NestvecError: no trial came to an end.
+    Raises InputError where the input, a setting or the space is wrong, or where the folder was made with others; then
+    nothing was written. Raises NestvecError where no trial came to an end.
     """
     reporter = reporter or Silent()
     study = prepare_study(settings, tuning, root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,33 +28,13 @@ if TYPE_CHECKING:
 
 BEST_SETTINGS = "best.toml"
 _FEWEST = 4  # complete trials from which importances can be guessed
-_COPIED = (
-    "error",
-    "bytes_per_vector",
-    "seconds",
-    "steps",
-    "learning_rate",
-    "rows",
-    "queries",
-    "curve",
-    "worker",
-    MESSAGE,
-)
+_COPIED = ("error", "bytes_per_vector", "seconds", "steps", "learning_rate", "rows", "queries", "curve", "worker")
 
 
 def conclude_study(study: Study, queue: TrialQueue, reporter: Reporter) -> dict[str, Any]:
     """Say what the trials found, and, where settings were searched, what the best settings gain on test.
 
-    Args:
-        study: what was to be done.
-        queue: the study's trials, all finished.
-        reporter: is told of progress.
-
-    Returns:
-        What `study.json` holds.
-
-    Raises:
-        NestvecError: no trial came to an end.
+    Returns what `study.json` holds; raises NestvecError where no trial came to an end.
     """
     finished = queue.finished
     complete = {slot: trial for slot, trial in finished.items() if trial.state.name == "COMPLETE"}
@@ -85,10 +66,7 @@ def conclude_study(study: Study, queue: TrialQueue, reporter: Reporter) -> dict[
 def _study_facts(study: Study, queue: TrialQueue) -> dict[str, Any]:
     """What was searched, how, and every trial."""
     prepared, tuning = study.context.prepared, study.tuning
-    attempts: dict[int, int] = {}
-    for trial in queue.trials:
-        if SLOT in trial.user_attrs:
-            attempts[trial.user_attrs[SLOT]] = attempts.get(trial.user_attrs[SLOT], 0) + trial.state.is_finished()
+    attempts = Counter(trial.user_attrs.get(SLOT) for trial in queue.trials if trial.state.is_finished())
     return {
         "schema": 1,
         "source": study.settings.data.source,
@@ -112,7 +90,7 @@ def _trial_facts(slot: int, trial: FrozenTrial, attempts: int) -> dict[str, Any]
     states = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
     value = trial.values[0] if trial.state.name == "COMPLETE" else None
     facts = {"trial": slot + 1, "state": states[trial.state.name], "params": dict(trial.params), "value": value}
-    copied = {name: trial.user_attrs.get(name) for name in _COPIED}
+    copied = {name: trial.user_attrs.get(name) for name in (*_COPIED, MESSAGE)}
     return {**facts, **copied, "attempts": attempts}
 
 

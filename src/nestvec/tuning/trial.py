@@ -45,17 +45,11 @@ _STREAM = 0x51  # keeps the draws of queries apart from others of the same seed
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What every trial of a worker starts from.
+    """What every trial of a worker starts from."""
 
-    Attributes:
-        prepared: the input without the test split.
-        aim: what a trial is measured by.
-        root: the study's folder.
-    """
-
-    prepared: Prepared
+    prepared: Prepared  # the input without the test split
     aim: Aim
-    root: Path
+    root: Path  # the study's folder
 
     @property
     def system(self) -> str:
@@ -69,17 +63,11 @@ class TrialContext:
 
 @dataclass(frozen=True)
 class TrialTraining:
-    """What a trial trains.
-
-    Attributes:
-        settings: the trial's.
-        task: which records it learns from.
-        queries: how many training queries these have, in a search over the size of the data.
-    """
+    """What a trial trains."""
 
     settings: Settings
-    task: Task
-    queries: int | None = None
+    task: Task  # which records it learns from
+    queries: int | None = None  # how many training queries these have, in a search over the size of the data
 
 
 class TrialWatch:
@@ -100,8 +88,7 @@ class TrialWatch:
 
     def resume_curve(self, step: int) -> None:
         """Go on after a step: what an earlier process measured up to it is reported again."""
-        measured = read_json(self._path) if self._path.exists() else []
-        for point in measured:
+        for point in read_json(self._path) if self._path.exists() else ():
             if point["step"] <= step and point["place"] < REPORTS:  # the last one is measured again
                 self._report_point(point)
 
@@ -132,16 +119,8 @@ class TrialWatch:
 def run_trial(context: TrialContext, queue: TrialQueue, trial: Trial, slot: int, reporter: Reporter) -> None:
     """Train, measure and record a trial; one that fails is recorded with its message.
 
-    Args:
-        context: what it starts from.
-        queue: the study's trials.
-        trial: Optuna's, with its parameters.
-        slot: which it is.
-        reporter: is told of progress.
-
-    Raises:
-        StoppedError: Ctrl-C or SIGTERM; the trial goes on when the study is continued.
-        MissingExtraError: a library is missing, which no other trial would have either.
+    Raises StoppedError at Ctrl-C or SIGTERM, after which the trial goes on when the study is continued, and
+    MissingExtraError where a library is missing, which no other trial would have either.
     """
     from optuna import TrialPruned
 
@@ -215,9 +194,8 @@ def _needs_validation(job: Job) -> bool:
 def _trial_validation(context: TrialContext, job: Job, budget: int) -> Validation:
     """What every trial of the study is measured on, whatever its own seed: `budget` tokens of documents."""
     prepared = context.prepared
-    seed = prepared.settings.seed
     data = TrainingData(prepared.records, prepared.grades, prepared.task, job.texts)
-    validation = make_validation(data, job.tokens, (), job.compute, seed, budget)
+    validation = make_validation(data, job.tokens, (), job.compute, prepared.settings.seed, budget)
     if validation is None:  # which was refused before
         raise NestvecError("there is nothing to measure a trial on")
     return validation
@@ -235,15 +213,7 @@ def _trial_training(context: TrialContext, params: dict[str, Any]) -> TrialTrain
 
 
 def measure_reference(context: TrialContext, model: SentenceTransformer) -> Measurement:
-    """Measure a model as trials are measured.
-
-    Args:
-        context: the study's.
-        model: any of the same width and tokenizer.
-
-    Returns:
-        What trials can be compared with.
-    """
+    """Measure a model, any of the same width and tokenizer, as the trials of a study are measured."""
     from nestvec.training.job import make_job
 
     prepared = context.prepared

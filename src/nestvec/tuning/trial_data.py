@@ -23,16 +23,7 @@ def hide_test_split(prepared: Prepared) -> Prepared:
     """Remove the test split from the input: its judgements and its queries' texts.
 
     Queries and documents keep their numbers and all documents stay, so that a training is the same, bit for bit, as one
-    with everything.
-
-    Args:
-        prepared: a run's whole input.
-
-    Returns:
-        A trial's.
-
-    Raises:
-        InputError: the split holds nothing to choose on.
+    with everything. Raises InputError where the split holds nothing to choose on.
     """
     task, records = prepared.task, prepared.records
     if not (task.splits == "validation").any():

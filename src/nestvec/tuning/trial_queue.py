@@ -8,6 +8,7 @@ killed: it fails, and the slot waits again with the same parameters.
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,40 +39,23 @@ _BEFORE_PRUNING = 3  # trials that are seen through before one is stopped
 
 @dataclass(frozen=True)
 class TrialRules:
-    """How trials are chosen.
+    """How trials are chosen."""
 
-    Attributes:
-        search: `tpe`, `random`, `grid` or `data-size`.
-        slots: how many trials are planned.
-        fixed: the parameters of each slot, where they are known beforehand; else empty.
-        space: where parameters are drawn from.
-        pruner: `median`, `hyperband` or `none`.
-        directions: in Optuna's words.
-        seed: decides every draw.
-        identity: a hash of the study's settings and data; another study under the same name is refused.
-    """
-
-    search: str
-    slots: int
-    fixed: tuple[dict[str, Value], ...]
-    space: Space
-    pruner: str
-    directions: tuple[str, ...]
-    seed: int
-    identity: str
+    search: str  # `tpe`, `random`, `grid` or `data-size`
+    slots: int  # how many trials are planned
+    fixed: tuple[dict[str, Value], ...]  # the parameters of each slot, where they are known beforehand; else empty
+    space: Space  # where parameters are drawn from
+    pruner: str  # `median`, `hyperband` or `none`
+    directions: tuple[str, ...]  # in Optuna's words
+    seed: int  # decides every draw
+    identity: str  # a hash of the study's settings and data; another study under the same name is refused
 
 
 def plan_trials(space: Space, search: str, trials: int | None, seed: int) -> tuple[int, tuple[dict[str, Value], ...]]:
-    """How many trials there will be, and their parameters where these are known beforehand.
+    """How many trials there will be, never more than there are points, and the parameters of each in a grid.
 
-    Args:
-        space: what is searched.
-        search: `tpe`, `random` or `grid`.
-        trials: how many are wished; None takes the grid's every point, or `TRIALS`.
-        seed: decides the order of a grid, and so which points are left out where there are more than wished.
-
-    Returns:
-        The number, never more than there are points, and the parameters of a grid.
+    `trials` are as many as are wished; None takes the grid's every point, or `TRIALS`. The seed decides the order of a
+    grid, and so which points are left out where there are more than wished.
     """
     if search != "grid":
         points, wanted = count_points(space), trials or TRIALS
@@ -102,13 +86,7 @@ def silence_optuna() -> Iterator[None]:
 class TrialQueue:
     """A study's trials, which several processes take from.
 
-    Args:
-        store: where the study is kept.
-        name: of the study.
-        rules: how trials are chosen.
-
-    Raises:
-        InputError: the storage has another study of that name.
+    Raises InputError where the storage has another study of that name.
     """
 
     def __init__(self, store: StudyStorage, name: str, rules: TrialRules) -> None:
@@ -148,10 +126,9 @@ class TrialQueue:
         return len(self.finished) == self.rules.slots
 
     def take_trial(self) -> tuple[Trial, int] | None:
-        """Begin the next trial and hold its slot's lock.
+        """Begin the next trial and hold its slot's lock; returns the trial and its slot.
 
-        Returns:
-            The trial and its slot; None where no trial waits. Other workers may still train, or die at it.
+        None where no trial waits: other workers may still train, or die at it.
         """
         with holding_lock(self.locks, _EDIT), silence_optuna():
             self._fail_orphans()
@@ -173,15 +150,9 @@ class TrialQueue:
         self.locks.release(slot_lock(slot))
 
     def end_trial(self, trial: Trial, values: list[float] | None, pruned: bool = False) -> bool:
-        """End a trial: with its values, as pruned, or, without values, as failed.
+        """End a trial that `take_trial` gave: with a value a direction, as pruned, or, without values, as failed.
 
-        Args:
-            trial: one that `take_trial` gave.
-            values: one a direction; None where it failed or was pruned.
-            pruned: whether it was stopped because it fell behind.
-
-        Returns:
-            Whether it was still this worker's to end.
+        Returns whether it was still this worker's to end.
         """
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
@@ -223,23 +194,19 @@ class TrialQueue:
 
     def _enqueue_missing(self) -> None:
         """Enqueue every slot that is not finished, running or waiting; one that was begun keeps its parameters."""
-        trials = self.study.get_trials(deepcopy=False)
-        by_slot: dict[int, list[FrozenTrial]] = {}
-        for trial in trials:
-            by_slot.setdefault(int(trial.user_attrs.get(SLOT, -1)), []).append(trial)
+        by_slot: dict[int, list[FrozenTrial]] = defaultdict(list)
+        for trial in self.study.get_trials(deepcopy=False):
+            by_slot[int(trial.user_attrs.get(SLOT, -1))].append(trial)
         for slot in range(self.rules.slots):
-            attempts = by_slot.get(slot, [])
+            attempts = by_slot[slot]
             if any(_finishes_slot(trial) or not trial.state.is_finished() for trial in attempts):
                 continue
-            begun = next((dict(trial.params) for trial in reversed(attempts) if trial.params), None)
-            if begun is not None and attempts[-1].user_attrs.get(REPEATED):
-                begun = None
-            fixed = self.rules.fixed[slot] if self.rules.fixed else {}
-            repeated = sum(bool(trial.user_attrs.get(REPEATED)) for trial in attempts)
-            self._enqueue_slot(slot, repeated, begun or fixed)
+            params = self.rules.fixed[slot] if self.rules.fixed else {}
+            if attempts and not attempts[-1].user_attrs.get(REPEATED):
+                params = next((dict(trial.params) for trial in reversed(attempts) if trial.params), params)
+            self._enqueue_slot(slot, sum(bool(trial.user_attrs.get(REPEATED)) for trial in attempts), params)
 
     def _enqueue_slot(self, slot: int, attempt: int, params: dict[str, Any]) -> None:
-        """Let a slot wait in Optuna's queue."""
         self.study.enqueue_trial(params, user_attrs={SLOT: slot, "attempt": attempt})
 
     def _draw_untried(self, trial: Trial) -> dict[str, Value] | None:

@@ -67,17 +67,9 @@ class TuneSettings:
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any], where: str = "the settings") -> TuneSettings:
-        """Build from options by name.
+        """Build from options by name; None stands for what was not given.
 
-        Args:
-            values: names as in the dataclass; None stands for what was not given.
-            where: the file that they are from, for messages.
-
-        Returns:
-            The checked settings.
-
-        Raises:
-            InputError: a name is unknown or a value outside its range.
+        Raises InputError, which names the file `where`, for a name that is unknown or a value outside its range.
         """
         known = [entry.name for entry in fields(cls) if entry.name != "where"]
         for name in values:

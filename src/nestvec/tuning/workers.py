@@ -32,17 +32,11 @@ _POLL = 0.5  # seconds between looks at what others do
 
 @dataclass
 class TrialAnnouncer:
-    """Reports each finished trial once.
-
-    Attributes:
-        queue: the study's trials.
-        reporter: is told.
-        reported: slots that were reported.
-    """
+    """Reports each finished trial once."""
 
     queue: TrialQueue
     reporter: Reporter
-    reported: set[int]
+    reported: set[int]  # slots
 
     def announce_new(self) -> bool:
         """Report what was finished since the last call; returns whether all trials are finished."""
@@ -55,13 +49,7 @@ class TrialAnnouncer:
 
 
 def run_trials_here(study: Study, queue: TrialQueue, reporter: Reporter) -> None:
-    """Take trials until all are finished, whoever finishes them.
-
-    Args:
-        study: what is to be done.
-        queue: the study's trials.
-        reporter: is told of progress.
-    """
+    """Take trials until all are finished, whoever finishes them."""
     announcer = TrialAnnouncer(queue, reporter, set(queue.finished))
     while not announcer.announce_new():
         taken = queue.take_trial()
@@ -76,16 +64,9 @@ def run_trials_here(study: Study, queue: TrialQueue, reporter: Reporter) -> None
 
 
 def run_trials_in_processes(study: Study, queue: TrialQueue, count: int, reporter: Reporter) -> None:
-    """Let several processes of this machine work, and share the processors among them.
+    """Let so many processes of this machine work, and share the processors among them.
 
-    Args:
-        study: what is to be done.
-        queue: the study's trials.
-        count: how many processes.
-        reporter: is told of progress.
-
-    Raises:
-        NestvecError: processes ended before the trials did.
+    Raises NestvecError where all processes ended before the trials did.
     """
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, count_processors() // count))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
@@ -117,17 +98,10 @@ def _start_worker(
 
 
 def run_trials_on_ray(study: Study, queue: TrialQueue, count: int | None, reporter: Reporter) -> None:
-    """Let a worker on each device of a cluster work.
+    """Let a worker on each device of a cluster work, at most `count` of them, unless it is None.
 
-    Args:
-        study: what is to be done; every machine sees its folder, its source and its storage as this one does.
-        queue: the study's trials.
-        count: how many workers at most; None takes one a device.
-        reporter: is told of progress.
-
-    Raises:
-        MissingExtraError: Ray is not installed.
-        NestvecError: a machine failed, and no other went on.
+    Every machine sees the study's folder, its source and its storage as this one does. Raises MissingExtraError where
+    Ray is not installed, and NestvecError where a machine failed and no other went on.
     """
     try:
         import ray
@@ -155,14 +129,8 @@ def run_trials_on_ray(study: Study, queue: TrialQueue, count: int | None, report
 
 def _describe_work(study: Study) -> str:
     """What a worker needs to know, as a line of JSON."""
-    return json.dumps(
-        {
-            "settings": study.settings.flat(),
-            "tuning": asdict(study.tuning),
-            "root": str(study.root.resolve()),
-            "name": study.name,
-        }
-    )
+    work = {"settings": study.settings.flat(), "tuning": asdict(study.tuning), "name": study.name}
+    return json.dumps({**work, "root": str(study.root.resolve())})
 
 
 def _run_worker(line: str) -> None:
@@ -175,12 +143,10 @@ def _run_worker(line: str) -> None:
 
 
 def _describe_outcome(trial: Any) -> str:  # noqa: ANN401 - Optuna's trial
-    """A finished trial in words."""
     if trial.state.name == "FAIL":
         return f"failed: {trial.user_attrs[MESSAGE]}"
-    values = " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in trial.params.items()
-    )
+    shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in trial.params.items()}
+    values = " ".join(f"{name}={value}" for name, value in shown.items())
     if trial.state.name == "PRUNED":
         return f"stopped early with {values}"
     return f"{trial.values[0]:.4f} with {values}"
