@@ -83,7 +83,7 @@ class Reading:
         self._source, self._columns, self._settings, self._rejects = source, columns, settings, rejects
         self._queries: dict[str, int] = {}
         self._documents: dict[str, int] = {}  # by id, or by text where there is no id
-        self._texts: list[str] = []
+        self._texts: list[str] = []  # by id; where there is no id, `_documents` holds them
         self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
         self._labels: list[list[str]] = []
         self._seen: Counter[str] = Counter()  # of what `_NOTES` names
@@ -101,9 +101,12 @@ class Reading:
         if not good.any():
             return
         values = {name: column.filter(pa.array(good)) for name, column in values.items()}
-        queries = self._number_queries(values[columns.query])
+        queries = _number_texts(values[columns.query], self._queries)
         texts = join_columns(columns.template, {name: values[name] for name in columns.documents})
-        documents = self._number_documents(values[columns.document_id] if columns.document_id else texts, texts)
+        if columns.document_id is None:
+            documents = _number_texts(texts, self._documents)
+        else:
+            documents = self._number_documents(values[columns.document_id], texts)
         self._parts.append((queries, documents, grades[good]))
         if columns.split:
             self._labels.append(values[columns.split].to_pylist())
@@ -163,15 +166,8 @@ class Reading:
         if 0 < len(after) < _NEAR_EMPTY:
             self._note("texts that are nearly empty", repr(after))
 
-    def _number_queries(self, column: pa.Array) -> NDArray[np.int64]:
-        """Number a batch's queries by first appearance among all so far."""
-        coded = column.dictionary_encode()
-        rows = [self._queries.setdefault(text, len(self._queries)) for text in coded.dictionary.to_pylist()]
-        numbers: NDArray[np.int64] = np.array(rows, dtype=np.int64)[np.asarray(coded.indices)]
-        return numbers
-
     def _number_documents(self, ids: pa.Array, column: pa.Array) -> NDArray[np.int64]:
-        """Number a batch's documents by id, or by text where the texts are the ids; an id keeps its first text."""
+        """Number a batch's documents by id; an id keeps its first text."""
         rows = []
         coded = column.dictionary_encode()
         texts, indices = coded.dictionary.to_pylist(), coded.indices.to_numpy()
@@ -192,16 +188,17 @@ class Reading:
             problem = "holds no usable record" if self._rejects.rows else "holds no record"
             raise InputError(problem, "a table with at least one record", file=self._source.name)
         query, document, grade = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+        by_id = self._columns.document_id is not None or self._source.documents is not None
+        texts = self._texts if by_id else list(self._documents)
         rows, findings = np.arange(len(grade)), list[Finding]()
         if merge:
             queries, conflicts = list(self._queries), self._settings.conflicts
-            rows, grade, findings = merge_judgements(query, document, grade, queries, self._texts, conflicts)
-        by_id = self._columns.document_id is not None or self._source.documents is not None
+            rows, grade, findings = merge_judgements(query, document, grade, queries, texts, conflicts)
         labels = [label for part in self._labels for label in part]
         return Records(
             queries=tuple(self._queries),
             query_ids=tuple("q" + _hash_text(text) for text in self._queries),
-            documents=tuple(self._texts),
+            documents=tuple(texts),
             document_ids=tuple(trec_id(name) if by_id else "d" + _hash_text(name) for name in self._documents),
             query=query[rows],
             document=document[rows],
@@ -228,6 +225,14 @@ class Reading:
             action = "Set aside in data/rejected.parquet; they are not used."
             findings.append(Finding("bad rows", len(self._rejects.rows), action, examples))
         return findings
+
+
+def _number_texts(column: pa.Array, known: dict[str, int]) -> NDArray[np.int64]:
+    """Number a batch's texts by first appearance among all so far."""
+    coded = column.dictionary_encode()
+    rows = [known.setdefault(text, len(known)) for text in coded.dictionary.to_pylist()]
+    numbers: NDArray[np.int64] = np.array(rows, dtype=np.int64)[np.asarray(coded.indices)]
+    return numbers
 
 
 def _hash_text(text: str) -> str:
