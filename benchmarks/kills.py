@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 
 from nestvec.indexing.index import open_index
+from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import select
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import open_system
 
 PLAIN = "import sys; from sentence_transformers import SentenceTransformer as M; [M(path) for path in sys.argv[1:]]"
 

@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import open_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
     from nestvec.exporting.export_model import Exported, export
     from nestvec.indexing.index import Index, build_index, open_index, search
-    from nestvec.indexing.settings import Columns
+    from nestvec.indexing.index_settings import Columns
     from nestvec.pipeline.checking import Check, check
     from nestvec.pipeline.comparing import RunComparison, compare
     from nestvec.pipeline.reproducing import Reproduction, reproduce
-    from nestvec.pipeline.run import evaluate, run
+    from nestvec.pipeline.run_stages import evaluate, run
     from nestvec.progress import ProgressEvent
     from nestvec.runs.run import Run, load_run
-    from nestvec.serving.options import ServingOptions
     from nestvec.serving.server import serve
+    from nestvec.serving.serving_options import ServingOptions
     from nestvec.settings import Settings
     from nestvec.tuning.study import Tuned, tune
 
@@ -68,14 +68,14 @@ _MODULES = {
     "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
     "exporting.export_model": ("Exported", "export"),
     "indexing.index": ("Index", "build_index", "open_index", "search"),
-    "indexing.settings": ("Columns",),
+    "indexing.index_settings": ("Columns",),
     "pipeline.checking": ("Check", "check"),
     "pipeline.comparing": ("RunComparison", "compare"),
     "pipeline.reproducing": ("Reproduction", "reproduce"),
-    "pipeline.run": ("evaluate", "run"),
+    "pipeline.run_stages": ("evaluate", "run"),
     "progress": ("ProgressEvent",),
     "runs.run": ("Run", "load_run"),
-    "serving.options": ("ServingOptions",),
+    "serving.serving_options": ("ServingOptions",),
     "serving.server": ("serve",),
     "settings": ("Settings",),
     "tuning.study": ("Tuned", "tune"),

@@ -18,9 +18,9 @@ from nestvec.cli import app
 from nestvec.cli.options import build_settings, options, select_given
 from nestvec.encoding.encode_settings import EncodeSettings
 from nestvec.errors import InputError
-from nestvec.exporting.settings import ExportSettings
-from nestvec.indexing.settings import Columns, IndexSettings, SearchSettings, StoreSettings
-from nestvec.serving.options import ServingOptions
+from nestvec.exporting.export_settings import ExportSettings
+from nestvec.indexing.index_settings import Columns, IndexSettings, SearchSettings, StoreSettings
+from nestvec.serving.serving_options import ServingOptions
 from nestvec.settings import Settings, option, sections
 from nestvec.tuning.tune_settings import TuneSettings
 

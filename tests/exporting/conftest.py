@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from nestvec.exporting.export_model import export
+from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import select
 from nestvec.vectors.codecs import prefix
 
 WIDTHS = {"pretrained": 48, "tiny": 96}

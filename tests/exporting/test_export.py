@@ -19,8 +19,8 @@ from nestvec.exporting.targets import calibration_texts
 from nestvec.files import sha256
 from nestvec.models.export_card import read_card
 from nestvec.models.find import find_model
+from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import select
 from nestvec.vectors.stored import load_codecs
 
 ALONE = """

@@ -10,8 +10,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from nestvec.exporting.model_card import render_model_card
+from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import select
 
 TARGETS = ("sentence-transformers", "onnx", "openvino")
 

@@ -16,7 +16,7 @@ from tables import rows, write_csv
 import nestvec
 from nestvec.errors import InputError
 from nestvec.models.compute import choose_compute
-from nestvec.pipeline import run as module
+from nestvec.pipeline import run_stages as module
 from nestvec.runs.folder import hold_folder
 
 OPTIONS = {"epochs": 0, "dimensions": "48", "precisions": "int8", "resamples": 20, "test": 0.4, "seed": 7, "bigger": ""}

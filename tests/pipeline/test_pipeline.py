@@ -15,7 +15,7 @@ from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
 from nestvec.errors import InputError
-from nestvec.pipeline.run import run_settings
+from nestvec.pipeline.run_stages import run_settings
 from nestvec.point import PRECISIONS
 from nestvec.runs.config import read_config
 from nestvec.runs.folder import RunFolder

@@ -14,7 +14,7 @@ import nestvec
 from nestvec.errors import InputError
 from nestvec.point import Point
 from nestvec.runs import run as module
-from nestvec.runs.choice import choose_point
+from nestvec.runs.choose_point import choose_point
 
 
 def write_finished(path):

@@ -7,8 +7,8 @@ import pytest
 from shipping import ship
 
 from nestvec.errors import InputError
+from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import select
 from nestvec.vectors.codecs import prefix
 
 

@@ -15,7 +15,7 @@ from running import serving
 from shared_runs import copy_run
 
 from nestvec.indexing.index import build_index
-from nestvec.indexing.settings import Columns
+from nestvec.indexing.index_settings import Columns
 
 POINTS = ["mnr.48.int8", "matryoshka.384.float32", "pretrained.96.binary", "bm25"]
 JSON = {"content-type": "application/json"}

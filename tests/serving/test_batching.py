@@ -15,7 +15,7 @@ from nestvec.serving.meters import Meters
 
 from nestvec.serving.batching import Batcher, Capacity, Encoded
 from nestvec.serving.failures import Failure
-from nestvec.serving.options import ServingOptions
+from nestvec.serving.serving_options import ServingOptions
 
 BATCH = 32
 

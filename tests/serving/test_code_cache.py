@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import open_system
 from nestvec.serving import code_cache
 from nestvec.serving.code_cache import CodeCache, CodedDocuments
 from nestvec.vectors.codecs import CODECS, prefix

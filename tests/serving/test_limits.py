@@ -16,7 +16,7 @@ import pytest
 from running import LONG, serving, until
 
 from nestvec.errors import InputError
-from nestvec.serving.options import ServingOptions, read_key
+from nestvec.serving.serving_options import ServingOptions, read_key
 
 KEY = "a-key-of-23-signs-it-is"
 SHOWN = {"authorization": f"Bearer {KEY}"}

@@ -14,7 +14,7 @@ from tables import THINGS, rows, write_csv
 
 from nestvec.errors import InputError
 from nestvec.indexing.index import build_index
-from nestvec.indexing.settings import Columns
+from nestvec.indexing.index_settings import Columns
 from nestvec.models.find import find_model
 from nestvec.serving.service import Service, UnknownPointError
 from nestvec.stores.store import Condition

@@ -8,8 +8,8 @@ from starlette.testclient import TestClient
 from nestvec.models.token_batches import TokenReader
 from nestvec.models.token_counts import count_tokens
 from nestvec.serving.fastapi_app import Loading, create_app
-from nestvec.serving.options import ServingOptions
 from nestvec.serving.request_guard import Health
+from nestvec.serving.serving_options import ServingOptions
 
 TEXTS = ["hammer", "a drill whose tokens are counted", "hammer"]
 

@@ -19,8 +19,8 @@ from nestvec.errors import InputError, NestvecError
 from nestvec.point import VectorFormat
 from nestvec.stores.postgres import catalogue, statements
 from nestvec.stores.postgres.columns import Columns
+from nestvec.stores.postgres.connection import redact_url
 from nestvec.stores.postgres.copying import copy_stream, escape_fields, escape_text, unescape_fields, unescape_text
-from nestvec.stores.postgres.server import redact_url
 from nestvec.stores.postgres.store import PostgresStore
 from nestvec.stores.store import About, Batch, Condition
 from nestvec.vectors.codecs import CODECS, prefix

@@ -15,8 +15,8 @@ from nestvec.cli.measuring import require_out
 from nestvec.cli.options import build_settings, options, select_given
 from nestvec.encoding.encode_settings import EncodeSettings
 from nestvec.errors import InputError, NestvecError
-from nestvec.exporting.settings import ExportSettings
-from nestvec.indexing.settings import Columns, IndexSettings, SearchSettings, StoreSettings
+from nestvec.exporting.export_settings import ExportSettings
+from nestvec.indexing.index_settings import Columns, IndexSettings, SearchSettings, StoreSettings
 from nestvec.progress import Reporter
 from nestvec.settings import option
 

@@ -77,7 +77,7 @@ def run(
     """The main job, end to end: prepare, train, evaluate, recommend, report."""
     settings, out = merge_settings(source, typed.pop("out"), typed.pop("config"), typed)
     folder = require_out(out)
-    from nestvec.pipeline.run import run_settings
+    from nestvec.pipeline.run_stages import run_settings
 
     finished = run_settings(settings, folder, reporter)
     if distributed.is_first():  # of several, one speaks
@@ -115,7 +115,7 @@ def evaluate(
     data, out, config = typed.pop("data"), typed.pop("out"), typed.pop("config")
     settings, folder = merge_settings(data, out, config, {**typed, "models": models, "epochs": 0})
     from nestvec.cli.output import print_surface
-    from nestvec.pipeline.run import run_settings
+    from nestvec.pipeline.run_stages import run_settings
 
     with kept_or_temporary(folder) as root:
         finished = run_settings(settings, root, reporter)

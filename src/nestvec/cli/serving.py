@@ -9,7 +9,7 @@ from nestvec.cli.app import Command, app
 from nestvec.cli.delivering import RunFolder
 from nestvec.cli.options import build_settings, options
 from nestvec.progress import Reporter
-from nestvec.serving.options import ServingOptions, read_key
+from nestvec.serving.serving_options import ServingOptions, read_key
 
 
 @app.command(cls=Command)

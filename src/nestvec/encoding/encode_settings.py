@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nestvec.errors import InputError
-from nestvec.runs.choice import PointArguments, PointSettings
+from nestvec.runs.choose_point import PointArguments, PointSettings
 from nestvec.settings import option
 
 SHARD = 5000  # texts: a minute of two cores, which is what a kill costs at most

@@ -12,8 +12,8 @@ from nestvec.models.export_card import CODEC, is_export, read_card
 from nestvec.models.find import find_model
 from nestvec.point import FULL, PRECISIONS, VectorFormat
 from nestvec.runs.folder import LAYOUT
+from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import select
 from nestvec.vectors.codecs import Float16, Float32
 from nestvec.vectors.stored import load_codecs
 

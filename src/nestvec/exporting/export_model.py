@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from nestvec.errors import InputError
+from nestvec.exporting.export_settings import ExportArguments, ExportSettings
 from nestvec.exporting.model_card import README, write_readme
 from nestvec.exporting.model_origin import find_origin
 from nestvec.exporting.parity import Parity, measure_parity
-from nestvec.exporting.settings import ExportArguments, ExportSettings
 from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256
 from nestvec.models.encoder import open_encoder
@@ -19,8 +19,8 @@ from nestvec.models.find import WEIGHTS as WEIGHTS_FILE
 from nestvec.models.load import load_model
 from nestvec.models.onnx_graph import OUTPUT, default_prompt, input_names
 from nestvec.progress import Reporter, Silent
+from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import select
 from nestvec.settings import from_keywords
 from nestvec.vectors.stored import save_codecs
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from nestvec.runs.selection import Selection
+    from nestvec.runs.point_files import Selection
 
 _GRAPHS = ("onnx", "openvino")  # targets that are run by the backend of their name
 _ENDLESS = 10**9  # tokens: what tokenizers say that have no limit

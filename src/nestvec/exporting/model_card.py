@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from nestvec.exporting.model_origin import Origin
     from nestvec.models.export_card import Card
+    from nestvec.runs.point_files import Selection
     from nestvec.runs.schema import Row
-    from nestvec.runs.selection import Selection
 
 README = "README.md"
 _SHOWN = ("recall@10", "mrr@10", "ndcg@10")

@@ -10,7 +10,7 @@ from nestvec.files import read_json
 from nestvec.models.find import CARD, PINNED
 
 if TYPE_CHECKING:
-    from nestvec.runs.selection import Selection
+    from nestvec.runs.point_files import Selection
 
 _LICENCES = {  # of models whose weights are pinned: a name alone proves nothing
     "sentence-transformers/all-MiniLM-L6-v2": "apache-2.0",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.progress import Reporter
-    from nestvec.runs.selection import Selection
+    from nestvec.runs.point_files import Selection
 
     Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from nestvec.models.export_card import Card
-    from nestvec.runs.selection import Selection
+    from nestvec.runs.point_files import Selection
 
 
 def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:

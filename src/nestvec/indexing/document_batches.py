@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from nestvec.indexing.settings import Columns
+    from nestvec.indexing.index_settings import Columns
     from nestvec.progress import Reporter
-    from nestvec.runs.selection import Selection
+    from nestvec.runs.point_files import Selection
 
 _BATCH = 8192  # documents at a time
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Unpack
 
 from nestvec.errors import InputError
 from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
+from nestvec.indexing.index_settings import Columns, IndexArguments, IndexSettings
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
-from nestvec.indexing.settings import Columns, IndexArguments, IndexSettings
 from nestvec.indexing.verify_index import verify_index
 from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
+from nestvec.runs.point_files import select, select_point
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import select, select_point
 from nestvec.settings import CUTOFF, from_keywords
 from nestvec.stores.store import About, Condition
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from nestvec.indexing.verify_index import Verified
     from nestvec.models.base_encoder import Encoder
     from nestvec.progress import Reporter
+    from nestvec.runs.point_files import Selection
     from nestvec.runs.run import Run
-    from nestvec.runs.selection import Selection
     from nestvec.stores.store import Hit, Store
     from nestvec.vectors.codecs import Codec
 

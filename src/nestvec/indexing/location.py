@@ -56,7 +56,7 @@ class StoreLocation:
         """Write down in the run which store was built last; without a password."""
         store = self.store
         if store != EMBEDDED:
-            from nestvec.stores.postgres.server import redact_url
+            from nestvec.stores.postgres.connection import redact_url
 
             store = redact_url(store)
         write_json(location_file(folder), {"schema": 1, "name": self.name, "store": store})

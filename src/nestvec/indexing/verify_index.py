@@ -14,7 +14,7 @@ from nestvec.settings import CUTOFF
 
 if TYPE_CHECKING:
     from nestvec.progress import Reporter
-    from nestvec.runs.selection import Selection
+    from nestvec.runs.point_files import Selection
     from nestvec.stores.store import About, Store
 
 TOLERANCE = 0.01  # of recall, that a store may lose of what was measured

@@ -24,7 +24,7 @@ from nestvec.files import write_json
 from nestvec.models.find import find_model
 from nestvec.models.torch_encoder import open_torch
 from nestvec.pipeline.inputs import Prepared, prepare
-from nestvec.pipeline.run import run_settings
+from nestvec.pipeline.run_stages import run_settings
 from nestvec.point import FULL, PRETRAINED, Point, VectorFormat
 from nestvec.progress import Progress, Reporter, make_reporter
 from nestvec.runs.run import Run

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from nestvec.files import replacing, write_text
 from nestvec.report.content import read_content
+from nestvec.report.csv_tables import write_tables
 from nestvec.report.figures import draw_figures
 from nestvec.report.run_page import render_run_page
-from nestvec.report.tables import write_tables
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.point import BM25, PLAIN, PRETRAINED, Point, full_width
-from nestvec.runs.choice import choose_point
+from nestvec.runs.choose_point import choose_point
 from nestvec.runs.config import Config, read_run_config
 from nestvec.runs.conform import load_json
 from nestvec.runs.folder import RunFolder

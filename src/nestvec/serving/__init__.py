@@ -1,6 +1,6 @@
 """A search page and an HTTP API over a finished run."""
 
-from nestvec.serving.options import ServingOptions
 from nestvec.serving.server import serve
+from nestvec.serving.serving_options import ServingOptions
 
 __all__ = ["ServingOptions", "serve"]

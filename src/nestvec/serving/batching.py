@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.serving.options import ServingOptions
     from nestvec.serving.prometheus_meters import Meters
+    from nestvec.serving.serving_options import ServingOptions
 
 _TURN = 16  # texts that a request puts into a pass before it is another's turn
 _LETTERS = 16_384  # of a pass, roughly: about as many tokens as an encoder takes at once

@@ -25,8 +25,8 @@ from nestvec.serving.work_queue import WorkQueue
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from nestvec.serving.options import ServingOptions
     from nestvec.serving.service import Service
+    from nestvec.serving.serving_options import ServingOptions
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from nestvec.serving.options import ServingOptions
     from nestvec.serving.prometheus_meters import Meters
+    from nestvec.serving.serving_options import ServingOptions
 
 LOADING, READY, DRAINING = "loading", "ready", "draining"
 _LOCKED = ("/v1/", "/metrics", "/docs", "/openapi.json")  # where a key is asked for

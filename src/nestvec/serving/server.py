@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.progress import Silent
-from nestvec.serving.options import ServingOptions
+from nestvec.serving.serving_options import ServingOptions
 
 if TYPE_CHECKING:
     from nestvec.progress import Reporter

@@ -19,9 +19,9 @@ from nestvec.evaluation.surface import Catalogue
 from nestvec.indexing.index import is_built, open_index
 from nestvec.models.compute import count_processors
 from nestvec.point import BM25
-from nestvec.runs.choice import UnknownPointError, choose_point
+from nestvec.runs.choose_point import UnknownPointError, choose_point
+from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
-from nestvec.runs.selection import open_system
 from nestvec.serving.code_cache import CodeCache
 from nestvec.serving.judged_queries import JudgedQueries, find_query_rows
 from nestvec.serving.lazy_value import LazyValue

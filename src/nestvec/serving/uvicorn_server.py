@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from nestvec.serving.options import ServingOptions
+    from nestvec.serving.serving_options import ServingOptions
 
 _IDLE = 75  # seconds that a connection is kept between two requests
 _LAST_CALL = 0.3  # seconds in which what was sent before a stop is still read

@@ -12,7 +12,7 @@ import numpy as np
 
 from nestvec.models.compute import count_processors
 from nestvec.point import BM25
-from nestvec.runs.choice import UnknownPointError
+from nestvec.runs.choose_point import UnknownPointError
 from nestvec.serving.batching import Batcher, Capacity, Encoded
 from nestvec.serving.failures import GONE, Failure
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from nestvec.point import Point
-    from nestvec.serving.options import ServingOptions
     from nestvec.serving.prometheus_meters import Meters
     from nestvec.serving.service import Service
+    from nestvec.serving.serving_options import ServingOptions
 
 T = TypeVar("T")
 _PASSES = 4  # through models at once, at most: beyond, Python itself is what they wait for

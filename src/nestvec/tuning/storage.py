@@ -80,7 +80,7 @@ class ServerLocks:
 
     def __init__(self, url: str, study: str) -> None:
         try:
-            from nestvec.stores.postgres.server import open_connection
+            from nestvec.stores.postgres.connection import open_connection
         except ImportError as error:
             raise MissingExtraError(error.name or "psycopg", "postgres") from error
         self._connection = open_connection(url)

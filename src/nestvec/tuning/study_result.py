@@ -10,7 +10,7 @@ from nestvec.errors import NestvecError
 from nestvec.files import write_text
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
-from nestvec.pipeline.run import run_settings
+from nestvec.pipeline.run_stages import run_settings
 from nestvec.runs.config import config_text
 from nestvec.tuning.data_size import forecast_growth
 from nestvec.tuning.improvement import BEST, DEFAULT, measure_improvement

@@ -30,9 +30,9 @@ from psycopg import errors
 
 from nestvec.stores.postgres import catalogue, statements
 from nestvec.stores.postgres.columns import Columns
+from nestvec.stores.postgres.connection import open_connection, redact_url, require_pgvector, translated_errors
 from nestvec.stores.postgres.copying import copy_stream, escape_text
 from nestvec.stores.postgres.finding import Finder, SearchRequest
-from nestvec.stores.postgres.server import open_connection, redact_url, require_pgvector, translated_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

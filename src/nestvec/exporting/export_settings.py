@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nestvec.runs.choice import PointArguments, PointSettings
+from nestvec.runs.choose_point import PointArguments, PointSettings
 from nestvec.settings import option
 
 

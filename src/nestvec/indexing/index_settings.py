@@ -6,7 +6,7 @@ from collections.abc import Sequence  # at run time, too: the command line reads
 from dataclasses import dataclass
 from pathlib import Path
 
-from nestvec.runs.choice import PointArguments, PointSettings
+from nestvec.runs.choose_point import PointArguments, PointSettings
 from nestvec.settings import option
 
 
