@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from nestvec.serving.meters import Meters
 
 from nestvec.serving.batching import Batcher, Capacity, Encoded
 from nestvec.serving.failures import Failure
 from nestvec.serving.options import ServingOptions
+from nestvec.serving.prometheus_meters import Meters
 
 BATCH = 32
 
