@@ -19,7 +19,15 @@ from nestvec.models.compute import choose_compute
 from nestvec.pipeline import run_stages as module
 from nestvec.runs.folder import hold_folder
 
-OPTIONS = {"epochs": 0, "dimensions": "48", "precisions": "int8", "resamples": 20, "test": 0.4, "seed": 7, "bigger": ""}
+OPTIONS = {
+    "epochs": 0,
+    "dimensions": "48",
+    "precisions": "int8",
+    "resamples": 100,
+    "test": 0.4,
+    "seed": 7,
+    "bigger": "",
+}
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -40,7 +48,7 @@ def test_a_second_process_is_told_and_exits_with_2(tmp_path, source, tiny, typed
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(root)], stdout=subprocess.PIPE, text=True) as holder:
         try:
             assert holder.stdout.readline() == "held\n"
-            code, _, said = typed("run", source, "--out", root, "--model", tiny, "--epochs", 0, "--resamples", 20)
+            code, _, said = typed("run", source, "--out", root, "--model", tiny, "--epochs", 0, "--resamples", 100)
             assert code == 2
             assert f"{root}: is being written by another process" in " ".join(said.split())
             assert [entry.name for entry in root.iterdir()] == [".lock"]  # nothing was written

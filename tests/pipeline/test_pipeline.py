@@ -84,7 +84,7 @@ def test_the_folder_holds_what_the_design_says(finished):
 
 def test_trainings_are_told_as_their_stages_recorded_them(finished):
     told = json.loads(finished.folder.path("training").read_text(encoding="utf-8"))["systems"]
-    assert [entry["system"] for entry in told] == finished.results["trained"] == ["mnr", "matryoshka"]
+    assert [entry["system"] for entry in told] == list(finished.results["trained"]) == ["mnr", "matryoshka"]
     for entry in told:
         marker = finished.folder.facts(f"train {entry['system']}")
         assert len(entry["losses"]) == entry["steps"] and entry["curve"]
@@ -290,7 +290,7 @@ def test_no_epochs_measures_without_training(measured):
     ]  # fmt: skip
     assert run.recommendation["decision"] == "do not ship"
     assert not run.folder.path("models").exists()
-    assert not run.folder.path("training").exists() and run.results["trained"] == []
+    assert not run.folder.path("training").exists() and list(run.results["trained"]) == []
 
 
 def test_load_run_refuses_what_is_no_run(tmp_path):

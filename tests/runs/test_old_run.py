@@ -108,7 +108,8 @@ def test_beside_itself_nothing_differs(old, results):
 def test_its_model_is_exported_and_gives_the_vectors_that_were_measured(old, tmp_path):
     from sentence_transformers import SentenceTransformer
 
-    made = nestvec.export(old, tmp_path / "export", "sentence-transformers", "mnr", 24, "int8")
+    point = {"system": "mnr", "dimension": 24, "precision": "int8"}
+    made = nestvec.export(old, tmp_path / "export", "sentence-transformers", **point)
     queries = read_texts(old / "data" / "queries.parquet", "query")
     stored = np.load(old / "embeddings" / "mnr.npy")[: len(queries), :24]
     stored = stored / np.linalg.norm(stored, axis=1, keepdims=True)

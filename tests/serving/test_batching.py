@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from nestvec.serving.meters import Meters
 
 from nestvec.serving.batching import Batcher, Capacity, Encoded
 from nestvec.serving.failures import Failure
+from nestvec.serving.prometheus_meters import Meters
 from nestvec.serving.serving_options import ServingOptions
 
 BATCH = 32
