@@ -223,7 +223,7 @@ def test_encoding_that_was_done_is_not_done_again(run, products, monkeypatch):
     whole, calls = encode_file.encode, []
     monkeypatch.setattr(encode_file, "encode", lambda *args, **options: calls.append(1) or whole(*args, **options))
     with monkeypatch.context() as broken:
-        broken.setattr(EmbeddedStore, "_switch_to", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(EmbeddedStore, "_new_generation", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build_index(run, system="pretrained", documents=products)
     build_index(run, system="pretrained", documents=products).close()

@@ -28,8 +28,10 @@ def text_column(batch: Batch, column: str) -> pa.Array:
             values = values.dictionary_decode()
         return values.cast(pa.string())
     except (pa.ArrowException, ValueError) as error:
-        problem, row = f"cannot be read as text ({values.type})", int(batch.rows[0])
-        raise InputError(problem, "text", file=batch.file, row=row, column=column) from error
+        row = int(batch.rows[0])
+        raise InputError(
+            f"cannot be read as text ({values.type})", "text", file=batch.file, row=row, column=column
+        ) from error
 
 
 def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | None = None) -> pa.Array:
