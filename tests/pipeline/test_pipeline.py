@@ -128,6 +128,7 @@ def test_ir_measures_agrees_on_the_rest(finished):
     reciprocal = RR(rel=finished.results["relevant_from"]) @ 10
     for row in points(finished):
         run = list(ir_measures.read_trec_run(str(finished.folder.run(name(row)))))
+        assert {entry.query_id for entry in run} == {entry.query_id for entry in qrels}  # the test split's
         assert ir_measures.calc_aggregate([reciprocal], qrels, run)[reciprocal] == pytest.approx(
             row["metrics"]["mrr@10"]["value"], abs=1e-6
         )
