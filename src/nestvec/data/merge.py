@@ -66,8 +66,7 @@ def merge_judgements(
             examples.append(f"{texts[0]!r} with {texts[1]!r}{grades}")
         return [Finding(name, int((times - 1)[mask].sum()), action, tuple(examples))] if examples else []
 
-    same = (times > 1) & (low == high)
-    repeated = make_finding(same, "judged again with the same grade", "Counted once.")
+    repeated = make_finding((times > 1) & (low == high), "judged again with the same grade", "Counted once.")
     differing = make_finding(low < high, "judged again with another grade", _SETTLED.get(conflicts, ""))
     if differing and conflicts == "error":
         raise InputError(f"{differing[0].examples[0]} is judged twice", "one grade, or --conflicts mean, max or last")

@@ -20,7 +20,7 @@ from nestvec.data.sources import open_source
 from nestvec.errors import InputError
 from nestvec.evaluation.ranking import Vectors, rank_dense
 from nestvec.evaluation.significance import Bootstrap
-from nestvec.files import read_json, write_json
+from nestvec.files import write_json
 from nestvec.models.find import find_model
 from nestvec.models.torch_encoder import open_torch
 from nestvec.pipeline.inputs import Prepared, prepare
@@ -188,7 +188,7 @@ def _gather_facts(
         "original_counts": {"records": 74_067, "training_pairs": 9202, "test_queries": 2327, "test_documents": 5064},
         "rows": rows,
         "missing": {BIGGER_SYSTEM: bigger["missing"]} if "missing" in bigger else {},
-        "audit": read_json(as_published.folder.path("audit")),  # whole: the page shows keys that `Audit` leaves out
+        "audit": asdict(as_published.audit),
         "gains": [
             _find_gain("published protocol", as_published, "mnr"),
             _find_gain("published protocol", as_published, "matryoshka"),

@@ -255,6 +255,8 @@ class Audit(ReadByName):
     leaks: dict[str, int]
     row_split: dict[str, float]  # shares: what a split by record would have leaked
     components: Components | None = None
+    leaked_share: dict[str, float] = field(default_factory=dict)  # of the test records, by kind of text
+    exact_leaks: dict[str, int] = field(default_factory=dict)  # `leaks`, by texts that are the same to the letter
 
     @property
     def splits(self) -> tuple[str, ...]:
