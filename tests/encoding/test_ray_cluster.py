@@ -9,6 +9,8 @@ from nestvec.encoding import embeddings_file, encode_file
 from nestvec.encoding.shards import ShardRecipe
 from nestvec.errors import NestvecError
 
+pytestmark = pytest.mark.slow  # a Ray cluster
+
 ray = pytest.importorskip("ray")
 
 

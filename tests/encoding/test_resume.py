@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from products import products, write_products
+
+pytestmark = pytest.mark.slow  # a process killed at six points
 
 SCRIPT = Path(__file__).with_name("killed_encoding.py")
 

@@ -82,6 +82,7 @@ def by_trec_eval(ids, gain, run):
     return {**values, "map": found["map"]}
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(topics())
 def test_every_metric_is_trec_evals(topic):

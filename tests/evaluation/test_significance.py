@@ -89,6 +89,7 @@ def losing(kind, rng, queries):
     return rng.normal(-0.01, 0.05, queries)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rare and whole", "thirds", "a little"])
 @pytest.mark.parametrize("queries", [200, 500])
 def test_a_loss_of_the_margin_passes_the_bound_no_more_often_than_it_says(kind, queries):

@@ -67,6 +67,7 @@ def test_sentence_transformers_gives_unit_vectors_without_being_asked(system, ex
     assert find_model(str(made.folder)).width == wanted.shape[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["onnx", "openvino"])
 @pytest.mark.parametrize("system", ["pretrained", "tiny"])
 def test_the_readmes_code_gives_the_evaluated_vectors_without_pytorch(system, to, exported, evaluated, tmp_path):
@@ -77,6 +78,7 @@ def test_the_readmes_code_gives_the_evaluated_vectors_without_pytorch(system, to
     assert made.parity.recall == pytest.approx(made.parity.recall_before, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("system", "to", "weights"),
     [

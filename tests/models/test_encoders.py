@@ -55,6 +55,7 @@ def cosines(a, b):
     return (a.astype(float) * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["minilm", "mpnet"])
 @pytest.mark.parametrize(("backend", "compute"), WAYS)
 def test_every_backend_gives_what_sentence_transformers_gives(folders, truth, read, name, backend, compute):

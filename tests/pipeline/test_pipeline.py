@@ -234,6 +234,7 @@ def undisturbed(request, options, tmp_path):
     return settings, run_settings(settings, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_continues_to_the_same_numbers_and_weights(undisturbed, tmp_path):
     settings, whole = undisturbed
     for label, after in (("train mnr", 3), ("train matryoshka", 5), ("encode with mnr", 300), ("evaluate", 7)):

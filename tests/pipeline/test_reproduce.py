@@ -19,6 +19,8 @@ from nestvec.pipeline.inputs import read_task
 from nestvec.pipeline.reproducing import PUBLISHED, reproduce, settings_for
 from nestvec.report.content import read_content
 
+pytestmark = pytest.mark.slow  # two whole runs
+
 ROWS = 74_067
 GRADES = (1.0, 1.33, 1.67, 2.0, 2.33, 2.5, 2.67, 3.0)
 

@@ -53,6 +53,7 @@ def test_grades_that_mean_nothing_end_in_do_not_ship(outcome):
     assert run.recommendation["reason"].startswith("Do not ship")
 
 
+@pytest.mark.slow
 def test_a_planted_gain_is_found_and_so_is_what_it_would_take_to_shrink(outcome):
     run = outcome(random_grades=False)
     made = run.recommendation

@@ -15,6 +15,8 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 
+pytestmark = pytest.mark.slow  # every route under schemathesis
+
 JSON = {"content-type": "application/json"}
 EXAMPLES = 40  # a route and a kind of data
 _CONFIG = {  # a name or a point that this run lacks fits the description, and is refused all the same

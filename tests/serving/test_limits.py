@@ -18,6 +18,8 @@ from running import LONG, serving, until
 from nestvec.errors import InputError
 from nestvec.serving.serving_options import ServingOptions, read_key
 
+pytestmark = pytest.mark.slow  # servers with limits of their own, and time-outs
+
 KEY = "a-key-of-23-signs-it-is"
 SHOWN = {"authorization": f"Bearer {KEY}"}
 LIMIT = 20_000

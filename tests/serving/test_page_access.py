@@ -50,6 +50,7 @@ def guarded(shop, tmp_path_factory):
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "width"), [*product(["light", "dark"], [1280, 360])])
 def test_nothing_stands_in_the_way_of_assistive_technology(browser, served, shop, scheme, width):
     axe = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
@@ -90,6 +91,7 @@ def test_looks_as_the_report(browser, served):
             assert page.evaluate(colours, len(STYLES)) == [getattr(style, scheme) for style in STYLES]
 
 
+@pytest.mark.slow
 def test_key_then_waiting_then_texts_as_they_are(browser, guarded):
     statuses = set()
     with Visit(browser, guarded, "/?q=hammer", refused=True) as page:

@@ -20,6 +20,8 @@ import pytest
 from running import LONG, serving, until
 from shared_runs import copy_run
 
+pytestmark = pytest.mark.slow  # servers that are killed and load their models again
+
 LOST = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.CloseError)
 
 

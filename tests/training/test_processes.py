@@ -15,6 +15,8 @@ from tiny_mpnet import save_tiny_mpnet
 from nestvec.errors import InputError
 from nestvec.training.train import train
 
+pytestmark = pytest.mark.slow  # processes of their own that train together
+
 SYSTEMS = ("matryoshka", "graded", "cosent")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
             "--rdzv-endpoint", "localhost:0")  # fmt: skip

@@ -44,6 +44,7 @@ def test_every_name_of_the_settings_is_a_system():
     assert tuple(SYSTEMS) == TRAINABLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", TRAINABLE)
 def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
     job, model = job_and_model(table, system)
@@ -73,6 +74,7 @@ def test_the_same_job_gives_the_same_weights(table, tmp_path, whole):
     assert weights(model) == whole[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_a_checkpoint_from_which_the_same_weights_come(table, tmp_path, whole, number):
     job, model = job_and_model(table, "graded")

@@ -19,6 +19,8 @@ from nestvec.tuning.trial import measure_reference
 from nestvec.tuning.trial_data import hide_test_split
 from nestvec.tuning.tune_settings import TuneSettings
 
+pytestmark = pytest.mark.slow  # whole studies
+
 SPACE = {"learning_rate": [5e-5, 3e-4]}
 
 
