@@ -9,6 +9,7 @@ import io
 import re
 from pathlib import Path
 
+import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -80,6 +81,7 @@ def test_data_cannot_steer_the_terminal(found):
     assert "\x1b" not in text and "a?[2Jb [bold]c.csv" in text
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documents():
     document = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
     [shown] = re.findall(r"On the sample it prints:\n\n```text\n(.*?)```", document, re.DOTALL)

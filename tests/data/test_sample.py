@@ -122,6 +122,7 @@ def test_withholding_documents_of_held_out_queries_keeps_most_pairs(rows):
         assert sum(row["document_id"] in withheld for row in pairs) < 0.35 * len(pairs)
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_table_and_another_seed_another(table):
     first = hash_table(table)
     assert hash_table(make_sample()) == first

@@ -102,6 +102,7 @@ def test_row_order_does_not_matter(table, random):
     assert label_records(*first) == label_records(*again)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(tables, tables)
 def test_added_rows_move_no_old_query(table, more):
@@ -151,6 +152,7 @@ def test_same_text_numbers_texts_by_their_normal_form():
     assert same_text(["A b", "a  B", "c", "\uff21 b"]).tolist() == [0, 0, 1, 0]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(tables, st.integers(0, 5))
 def test_by_query_parts_queries_and_withholds_nothing(table, seed):
@@ -168,6 +170,7 @@ def test_by_query_parts_queries_and_withholds_nothing(table, seed):
     assert counts["leaked_share"]["test records whose document is in training"] == pytest.approx(share)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(tables, st.integers(0, 5))
 def test_a_task_asks_every_answerable_query_once_with_all_its_judgements(table, seed):

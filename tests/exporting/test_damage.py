@@ -11,6 +11,8 @@ from nestvec.errors import InputError
 from nestvec.models.encoder import open_encoder
 from nestvec.models.export_card import read_card
 
+pytestmark = pytest.mark.slow  # an export in each form, damaged in each way
+
 
 @pytest.fixture
 def folder(exported, tmp_path):

@@ -110,6 +110,7 @@ def test_an_export_is_told_by_its_card(exported, run):
     assert made.bytes == sum(path.stat().st_size for path in made.folder.iterdir())
 
 
+@pytest.mark.slow
 def test_the_same_export_again_has_the_same_bytes_and_replaces_it(exported, run, tmp_path):
     card = exported("tiny", "onnx").card
     export(run, tmp_path / "out", "openvino", system="tiny", dimension=96, precision="int8")
@@ -133,6 +134,7 @@ def test_calibration_reads_training_documents_only(run):
     assert texts == calibration_texts(chosen)
 
 
+@pytest.mark.slow
 def test_other_vectors_than_measured_leave_nothing(run, tmp_path, tmp_path_factory):
     """The stored vectors are swapped about, as if another model had been measured."""
     run = copy_run(run, tmp_path_factory.mktemp("swapped") / "run")
@@ -190,6 +192,7 @@ def test_what_no_export_made_is_not_replaced(run, tmp_path):
     assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_nothing_is_reported_to_a_librarys_makers():
     """In a process of its own: under pytest the library is silent anyway."""
     code = (

@@ -25,6 +25,7 @@ def run_graph(path, model, texts):
     return session.run(["embedding"], {name: given[name].numpy() for name in input_names(model)})[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dimension", "inputs"),
     [

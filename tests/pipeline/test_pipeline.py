@@ -151,6 +151,7 @@ def test_per_query_values_average_to_the_surface(finished):
             assert measure["low"] <= measure["value"] <= measure["high"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [384, 48])
 @pytest.mark.parametrize("system", ["mnr", "matryoshka"])
 def test_saved_models_score_alike_in_sentence_transformers_own_evaluator(finished, system, dimension):

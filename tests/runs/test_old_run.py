@@ -130,6 +130,7 @@ def test_its_index_finds_what_was_measured(old, results):
     assert {hit.id for hit in hits[:5]} <= set(ranked[:10])
 
 
+@pytest.mark.slow
 def test_it_is_served(old):
     queries = read_texts(old / "data" / "queries.parquet", "query")
     rankings = read_rankings(old / "runs" / "mnr.24.int8.trec")

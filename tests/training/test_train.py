@@ -62,12 +62,14 @@ def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
     assert trained.mixed == 0.0 or weights(model) != before
 
 
+@pytest.mark.slow
 def test_minilm_learns(tmp_path):
     job, model = job_and_model(prepared(tmp_path, epochs=3), "matryoshka")
     trained = train(model, job, tmp_path / "checkpoints")
     assert np.mean(trained.losses[-5:]) < 0.8 * np.mean(trained.losses[:5])
 
 
+@pytest.mark.slow
 def test_the_same_job_gives_the_same_weights(table, tmp_path, whole):
     job, model = job_and_model(table, "graded")
     assert train(model, job, tmp_path) == whole[1]
@@ -95,6 +97,7 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_weights_come(table, tm
     assert weights(model) == whole[0]
 
 
+@pytest.mark.slow
 def test_a_full_disk_gives_one_message_and_keeps_the_last_checkpoint(table, tmp_path, whole):
     job, model = job_and_model(table, "graded")
     taken: list[int] = []
@@ -113,6 +116,7 @@ def test_a_full_disk_gives_one_message_and_keeps_the_last_checkpoint(table, tmp_
     assert weights(model) == whole[0]
 
 
+@pytest.mark.slow
 def test_the_best_state_is_kept_and_patience_stops_early(table, tmp_path):
     options = {"learning_rate": 10.0, "validate_every": 2, "patience": 2, "epochs": 20}
     found = prepared(tmp_path, model=table.settings.training.model, **options)
@@ -194,6 +198,7 @@ def test_queries_with_low_grades_only_are_counted_and_left_out(table, tmp_path):
     assert set(job.examples.query) == answered
 
 
+@pytest.mark.slow
 def test_duplicate_documents_are_never_negatives_of_each_other(table, tmp_path):
     same = [
         {**row, "document": row["document"] if place % 5 else "one and the same"} for place, row in enumerate(rows())

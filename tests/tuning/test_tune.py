@@ -22,6 +22,7 @@ from nestvec.tuning.trial import measure_reference
 from nestvec.tuning.tune_settings import TuneSettings
 
 
+@pytest.mark.slow
 def test_every_trial_is_in_the_folder_with_its_failure(studied):
     facts = studied.facts
     assert len(facts["trials"]) == facts["planned"] == 6
@@ -49,6 +50,7 @@ def test_every_trial_is_in_the_folder_with_its_failure(studied):
     assert facts["trials"][facts["best"]]["value"] == best["value"]
 
 
+@pytest.mark.slow
 def test_the_best_run_is_the_best_trial_once_more(studied, judged, quick, tmp_path):
     best = studied.facts["trials"][studied.facts["best"]]
     settings = Settings.from_flat({"source": judged, **quick})
@@ -63,6 +65,7 @@ def test_the_best_run_is_the_best_trial_once_more(studied, judged, quick, tmp_pa
     assert read_config(usual.folder.path("config")).get("learning_rate") is None
 
 
+@pytest.mark.slow
 def test_the_gain_is_that_of_the_two_runs(studied):
     gain = studied.facts["gain"]
     means = []
@@ -81,6 +84,7 @@ def test_the_gain_is_that_of_the_two_runs(studied):
     assert ("no significant gain" in studied.verdict) == (not studied.facts["seen"])
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_read_again_and_trains_nothing(studied, judged, quick):
     before = {path: path.stat().st_mtime_ns for path in (studied.folder / "trials").rglob("*")}
     again = nestvec.tune(judged, studied.folder, search="tpe", trials=6, space=SPACE, **quick)
@@ -88,6 +92,7 @@ def test_a_finished_study_is_read_again_and_trains_nothing(studied, judged, quic
     assert before == {path: path.stat().st_mtime_ns for path in (studied.folder / "trials").rglob("*")}
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_in_the_same_folder(studied, judged, quick):
     with pytest.raises(InputError, match=r"was made with other settings: tune\.search was tpe, now random"):
         nestvec.tune(judged, studied.folder, search="random", trials=6, space=SPACE, **quick)
@@ -100,6 +105,7 @@ def test_where_every_trial_fails_that_is_the_message(judged, quick, tmp_path):
         nestvec.tune(judged, tmp_path / "t", trials=1, space={"learning_rate": [1e30]}, **quick)
 
 
+@pytest.mark.slow
 def test_two_aims_give_a_frontier(judged, quick, tmp_path, without_runs, monkeypatch):
     untrained = SimpleNamespace(steps=1, learning_rate=1e-4, rows=1, best_step=None, mixed=None)
     monkeypatch.setattr(train, "train", lambda *_: untrained)  # all trials train the same and differ in their format
@@ -149,6 +155,7 @@ def test_a_bad_space_in_a_file_is_named(typed, judged, tiny, tmp_path):
     assert not (tmp_path / "t").exists()
 
 
+@pytest.mark.slow
 def test_attempts_are_counted(studied, judged, quick):
     settings = Settings.from_flat({"source": judged, **quick})
     study = prepare_study(settings, TuneSettings(search="tpe", trials=6, space=SPACE), studied.folder)

@@ -14,6 +14,7 @@ from nestvec.report.tuning_page import study_headline, write_tuning_page
 from nestvec.tuning.data_size import forecast_growth
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_was_found(studied):
     page = (studied.folder / "report.html").read_text()
     facts = studied.facts
@@ -34,12 +35,14 @@ def test_the_page_shows_what_was_found(studied):
     assert "2 of 6 trials failed" in page or "1 of 6 trials failed" in page
 
 
+@pytest.mark.slow
 def test_the_same_facts_give_the_same_bytes(studied, tmp_path):
     facts = json.loads((studied.folder / "study.json").read_text())
     write_tuning_page(facts, tmp_path)
     assert (tmp_path / "report.html").read_bytes() == (studied.folder / "report.html").read_bytes()
 
 
+@pytest.mark.slow
 def test_words_of_the_data_are_escaped(studied, tmp_path):
     facts = json.loads((studied.folder / "study.json").read_text())
     facts["source"] = facts["trials"][0]["message"] = "<script>window.pwned = 1</script>"
@@ -61,6 +64,7 @@ def grown(facts):
     return {**kept, "trials": trials, "space": space, "planned": 8, "growth": found.facts, "verdict": found.verdict}
 
 
+@pytest.mark.slow
 def test_a_search_over_sizes_has_its_own_page(studied, tmp_path):
     facts = grown(studied.facts)
     write_tuning_page(facts, tmp_path)
@@ -70,6 +74,7 @@ def test_a_search_over_sizes_has_its_own_page(studied, tmp_path):
     assert [path.stem for path in (tmp_path / "figures").glob("*.svg")] == ["growth"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium")
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows_in_a_browser(studied, tmp_path, width):
