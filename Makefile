@@ -26,13 +26,13 @@ demo: $(READY) ## the main job on the built-in sample; ends with a report
 	$(BIN)/nestvec run sample --out runs/demo
 	@echo "The report: $(CURDIR)/runs/demo/report.html"
 
-test: $(READY) ## the tests, but for the slow ones: at most five minutes on two processors
+test: $(READY) ## the tests, but for the slow ones: five to six minutes on two processors
 	$(PYTEST) -m "not slow"
 
 test-rest: $(READY) ## the slow tests
 	$(PYTEST) -m slow
 
-test-all: test test-rest ## every test: at most a quarter of an hour
+test-all: test test-rest ## every test: some eighteen minutes
 
 check: $(READY) ## style, types, docstrings, the direction of imports
 	$(BIN)/ruff check .
