@@ -13,14 +13,13 @@ from rich.console import Console
 
 from nestvec import distributed
 from nestvec.cli.app import Command, app
-from nestvec.cli.options import THE_RUN, create_flag, options, select_given
+from nestvec.cli.options import ALL_SETTINGS, THE_RUN, create_flag, options, select_given
 from nestvec.errors import GateClosedError, InputError
 from nestvec.progress import Reporter
 from nestvec.runs.config import read_config
 from nestvec.settings import (
     DataSettings,
     EvaluationSettings,
-    GradedSettings,
     RecommendationSettings,
     Settings,
     SplitSettings,
@@ -65,9 +64,7 @@ class _Recipe:
 
 
 @app.command(cls=Command)
-@options(
-    _Files, *_SHARED, TrainingSettings, GradedSettings, EvaluationSettings, RecommendationSettings, Settings
-)  # fmt: skip
+@options(_Files, *ALL_SETTINGS)
 def run(
     reporter: Reporter,
     source: _Source = None,

@@ -23,6 +23,7 @@ from nestvec.settings import (
     Settings,
     SplitSettings,
     TrainingSettings,
+    sections,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     Command = Callable[..., None]
 
 THE_RUN = "The run"
+ALL_SETTINGS = (*sections().values(), Settings)  # of a run, in the order of `--help`
 _HEADINGS = {  # of the panels in `--help`; the fields of other dataclasses name theirs themselves
     Settings: THE_RUN,
     DataSettings: "Data",

@@ -10,19 +10,10 @@ import typer
 
 from nestvec.cli.app import Command, app
 from nestvec.cli.measuring import merge_settings, require_out
-from nestvec.cli.options import options, select_given
+from nestvec.cli.options import ALL_SETTINGS, options, select_given
 from nestvec.progress import Reporter
 from nestvec.runs.config import read_tune
-from nestvec.settings import (
-    DataSettings,
-    EvaluationSettings,
-    GradedSettings,
-    RecommendationSettings,
-    Settings,
-    SplitSettings,
-    TrainingSettings,
-    option,
-)
+from nestvec.settings import option
 from nestvec.tuning.tune_settings import TuneSettings
 
 _PANEL = "The study"
@@ -37,10 +28,7 @@ class _Files:
 
 
 @app.command(cls=Command)
-@options(
-    _Files, TuneSettings, DataSettings, SplitSettings, TrainingSettings, GradedSettings, EvaluationSettings,
-    RecommendationSettings, Settings, headings={TuneSettings: _PANEL},
-)  # fmt: skip
+@options(_Files, TuneSettings, *ALL_SETTINGS, headings={TuneSettings: _PANEL})
 def tune(
     reporter: Reporter,
     source: Annotated[

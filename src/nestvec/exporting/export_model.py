@@ -40,7 +40,7 @@ _WEIGHTS = {"sentence-transformers": ("float32",), "onnx": WEIGHTS, "openvino": 
 
 @dataclass(frozen=True)
 class Exported:
-    """An export that passed."""
+    """An export whose vectors agree with those that were measured."""
 
     folder: Path
     card: Card

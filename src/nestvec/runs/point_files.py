@@ -97,7 +97,7 @@ class Selection:
 
     @property
     def dimension(self) -> int:
-        """Of the vectors."""
+        """How many numbers of each vector are kept."""
         return self.format.dimension
 
     @property
