@@ -28,6 +28,7 @@ PROTOCOLS = ("leak-free", "by-query", "published")
 T = TypeVar("T")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")
+QUOTINGS = ("double", "none")
 MEASURES = ("recall", "precision", "mrr", "ndcg", "ndcg-exp", "accuracy")  # each at several cutoffs
 CUTOFF = 10  # always measured: what the report shows first
 DEPTH = 100  # documents of a ranking that are kept
@@ -37,6 +38,7 @@ _KINDS: dict[str, tuple[Any, str]] = {  # what TOML gives for a field's type, an
     "int": (int, "a whole number"),
     "float": (int | float, "a number"),
     "str": (str, "text"),
+    "bool": (bool, "true or false"),
 }
 
 
@@ -114,6 +116,17 @@ class DataSettings:
     )
     grade: str | None = option(None, "Column with the relevance grade (found by its name).")
     document_id: str | None = option(None, "Column that tells documents apart (their text does).")
+    query_id: str | None = option(None, "Column that tells queries apart (found by its name, else their text does).")
+    columns: tuple[str, ...] | None = option(
+        None, "Names of the columns of a table without a header: query,positive,negative."
+    )
+    encoding: str | None = option(None, "The files' encoding: windows-1252, gb18030 … (UTF-8, else Windows-1252).")
+    delimiter: str | None = option(None, "What separates fields: a character, or tab (found in the first lines).")
+    quoting: str | None = option(
+        None, "double: fields may stand in double quotes; none (double in CSV, none in TSV).", _one_of(QUOTINGS)
+    )
+    grades: tuple[str, ...] | None = option(None, "What labels in words are worth: Exact=3,Partial=1,Irrelevant=0.")
+    positives_only: bool = option(False, "Every row is a relevant pair; whatever is not listed has grade 0.")
     split_column: str | None = option(None, "Column with your own split: train, validation or test.")
     max_records: int | None = option(None, "Take a seeded subset of this many records.", _at_least(1))
     threshold: float | None = option(
@@ -148,6 +161,8 @@ class TrainingSettings:
     # The defaults were chosen on the validation splits of the sample and of real judgements.
     model: str = option(DEFAULT_MODEL, "The pretrained model: a folder or a name.")
     model_sha256: str | None = option(None, "What its model.safetensors must hash to.")
+    query_prompt: str | None = option(None, "Text before every query (the model's own prompt for queries).")
+    document_prompt: str | None = option(None, "Text before every document (the model's own prompt for documents).")
     systems: tuple[str, ...] = option(
         ("mnr", "matryoshka"), "What to train: " + ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE)
     )
@@ -236,6 +251,7 @@ class EvaluationSettings:
     shortlist: int = option(DEPTH, "Documents that the first of two stages hands on.", _at_least(DEPTH))
     models: tuple[str, ...] = option((), "Other models to measure beside: folders or names.")
     bigger: str = option(BIGGER_MODEL, "A bigger pretrained model, measured if this machine has it; empty for none.")
+    language: str | None = option(None, "Language of BM25's words: english, german, … or cjk (detected).")
     resamples: int = option(10_000, "Draws of the bootstrap and of the paired test.", _at_least(100))
 
 
@@ -382,7 +398,7 @@ def _convert(entry: Field[Any], value: Any, where: str) -> Any:  # noqa: ANN401 
     if stated.startswith("tuple"):
         return _convert_list(entry.name, value, stated.removeprefix("tuple[").partition(",")[0], where)
     kind, expected = _KINDS[stated.partition(" ")[0]]
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise InputError(f"{_option_name(entry.name)} is {value!r}", expected, file=where)
     return float(value) if stated.startswith("float") else value
 

@@ -91,8 +91,8 @@ def options(*kinds: type, headings: Mapping[type, str] | None = None) -> Callabl
 
 
 def select_given(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given: those that are not None."""
-    return {name: value for name, value in typed.items() if value is not None}
+    """The options that were given: those that are neither None nor, of a flag, False."""
+    return {name: value for name, value in typed.items() if value is not None and value is not False}
 
 
 def build_settings(kind: type[_Kind], typed: Mapping[str, Any]) -> _Kind:

@@ -108,6 +108,8 @@ class Source:
         documents: gives (id, text) batches of documents that may have no judgement; None where there are no others.
         synthetic: whether the data is the built-in sample.
         revision: the hub's commit that was read, if it is from there.
+        unlisted: the grade of whatever is not listed: 0 where only some documents are listed for a query and the rest
+            counts as not relevant (qrels, pairs); None where the table lists low grades itself.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Source:
     documents: Callable[[], Iterator[pa.RecordBatch]] | None = None
     synthetic: bool = False
     revision: str | None = None
+    unlisted: float | None = None
 
 
 def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]:

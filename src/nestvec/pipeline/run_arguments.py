@@ -26,6 +26,13 @@ class MeasuringSettings(TypedDict, total=False):
     document: str | None
     grade: str | None
     document_id: str | None
+    query_id: str | None
+    columns: Sequence[str] | None
+    encoding: str | None
+    delimiter: str | None
+    quoting: str | None
+    grades: Sequence[str] | None
+    positives_only: bool
     split_column: str | None
     max_records: int | None
     threshold: float | None
@@ -39,6 +46,8 @@ class MeasuringSettings(TypedDict, total=False):
     # training
     model: str
     model_sha256: str | None
+    query_prompt: str | None
+    document_prompt: str | None
     systems: Sequence[str]
     batch_size: int
     learning_rate: float | None
@@ -64,6 +73,7 @@ class MeasuringSettings(TypedDict, total=False):
     two_stage: Sequence[str] | None
     shortlist: int
     bigger: str
+    language: str | None
     resamples: int
     # recommendation
     metric: str
