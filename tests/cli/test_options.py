@@ -122,7 +122,7 @@ def made():
 
 def test_nothing_typed_is_the_defaults(made):
     given = made()
-    assert select_given(given).keys() == {"on", "reporter"}
+    assert select_given(given).keys() == {"reporter"}
     assert build_settings(Made, given) == Made()
 
 
