@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nestvec.data.load_records import load_records
 from nestvec.settings import DataSettings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nestvec.data.records import Records
 
+CASES = Path(__file__).parent / "data" / "cases"  # small inputs that once went wrong
 THINGS = ("hammer", "saw", "drill", "wrench", "level", "chisel", "clamp", "ladder", "shovel", "rake")
 
 

@@ -24,6 +24,7 @@ QUERY = (
     "anchor",
 )
 _GRADE = ("grade", "relevance", "label", "score", "rating", "relevance_score", "judgement", "judgment", "gain")
+QUERY_ID = ("query_id", "qid", "queryid", "query-id")
 DOCUMENT_ID = (
     "document_id", "doc_id", "docid", "product_uid", "product_id", "entity_id", "item_id", "sku", "asin"
 )  # fmt: skip
@@ -52,6 +53,7 @@ class Columns:
         template: how the document's text is made; `{name}` stands for the column `name`.
         document_id: what tells documents apart; None: their text does.
         split: the source's own split, if it is to be used.
+        query_id: what tells queries apart; None: their text does.
     """
 
     query: str
@@ -59,6 +61,7 @@ class Columns:
     template: str
     document_id: str | None
     split: str | None = None
+    query_id: str | None = None
 
     @property
     def documents(self) -> tuple[str, ...]:
@@ -67,14 +70,18 @@ class Columns:
 
     @property
     def text_names(self) -> list[str]:
-        """Every column that is read as text, once each."""
-        optional = [name for name in (self.document_id, self.split) if name]
-        return list(dict.fromkeys([self.query, *self.documents, *optional]))
+        """Every column whose values are texts, which are cleaned, once each."""
+        return list(dict.fromkeys([self.query, *self.documents]))
+
+    @property
+    def id_names(self) -> list[str]:
+        """Every column whose values are kept byte for byte, ids and the split's labels, once each."""
+        return list(dict.fromkeys(name for name in (self.query_id, self.document_id, self.split) if name))
 
     @property
     def names(self) -> list[str]:
         """Every column that has to be read, once each."""
-        return list(dict.fromkeys([*self.text_names, self.grade]))
+        return list(dict.fromkeys([*self.text_names, *self.id_names, self.grade]))
 
     @property
     def titles_only(self) -> bool:
@@ -101,6 +108,7 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
         template=_find_template(source, settings.document),
         document_id=_column_or_none(source, "document-id", settings.document_id, DOCUMENT_ID),
         split=_column_or_none(source, "split-column", settings.split_column, ()),
+        query_id=_column_or_none(source, "query-id", settings.query_id, QUERY_ID),
     )
 
 
