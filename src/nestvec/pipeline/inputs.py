@@ -21,6 +21,7 @@ from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
 from nestvec.models.find import ModelFolder, find_model
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
+from nestvec.runs.trec_ids import TrecIds
 from nestvec.settings import REPORTERS, parse_stages
 
 if TYPE_CHECKING:
@@ -91,6 +92,11 @@ class Prepared:
         rows = self.task.catalogue.tolist()
         ids, texts = self.records.document_ids, self.records.documents
         return Catalogue([ids[row] for row in rows], [texts[row] for row in rows])
+
+    @cached_property
+    def trec_ids(self) -> tuple[TrecIds, TrecIds]:
+        """The forms of the queries' ids, and of the documents', in TREC files."""
+        return TrecIds.of(dict.fromkeys(self.task.ids)), TrecIds.of(self.catalogue.ids)
 
     @cached_property
     def topics(self) -> Topics:

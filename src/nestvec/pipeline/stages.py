@@ -46,6 +46,9 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
         with replacing(folder.path("rejected")) as temporary:
             save_rejected(records, temporary)
     write_json(folder.path("findings"), [vars(finding) for finding in records.findings])
+    queries, documents = prepared.trec_ids
+    if queries.forms or documents.forms:
+        write_json(folder.path("trec_ids"), {"queries": queries.names, "documents": documents.names})
     write_text(folder.path("qrels"), "".join(_qrel_lines(prepared)))
     return {"records": len(records)}
 
@@ -65,11 +68,13 @@ def _write_texts(prepared: Prepared, folder: RunFolder) -> None:
 
 def _qrel_lines(prepared: Prepared) -> Iterator[str]:
     """Lines of a TREC judgements file: the queries that are measured on the test split."""
-    task, ids = prepared.task, prepared.catalogue.ids
+    task, (queries, documents) = prepared.task, prepared.trec_ids
+    query_ids = [queries.write(name) for name in task.ids]
+    ids = [documents.write(name) for name in prepared.catalogue.ids]
     test = task.splits[task.topic] == "test"
     judged = (task.topic[test].tolist(), task.document[test].tolist(), task.gain[test].tolist())
     for topic, document, gain in zip(*judged, strict=True):
-        yield f"{task.ids[topic]} 0 {ids[document]} {gain}\n"
+        yield f"{query_ids[topic]} 0 {ids[document]} {gain}\n"
 
 
 def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
@@ -119,7 +124,9 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     topics, settings = prepared.topics, prepared.settings
     cutoffs = tuple(sorted({CUTOFF, *settings.evaluation.cutoffs}))
     test = topics.splits == "test"
-    tested = [topics.ids[row] for row in np.flatnonzero(test).tolist()]
+    query_ids, document_ids = prepared.trec_ids
+    tested = [query_ids.write(topics.ids[row]) for row in np.flatnonzero(test).tolist()]
+    ids = [document_ids.write(name) for name in prepared.catalogue.ids]
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
     with reporter.step("evaluate", _count_points(prepared)) as advance:
@@ -129,7 +136,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
             if ranking.codec is not None and point.kind == PLAIN:
                 codecs.setdefault(point.system, {})[point.format.name] = ranking.codec
             with replacing(folder.run(point.name)) as temporary:
-                documents = ([prepared.catalogue.ids[row] for row in rows] for rows in ranking.rows[test].tolist())
+                documents = ([ids[row] for row in rows] for rows in ranking.rows[test].tolist())
                 write_ranking(temporary, point.name, tested, documents, ranking.scores[test])
             advance(1)
     with replacing(folder.path("per_query")) as temporary:

@@ -27,6 +27,7 @@ LAYOUT = {
     "findings": "data/findings.json",
     "rejected": "data/rejected.parquet",
     "qrels": "data/qrels.trec",
+    "trec_ids": "data/trec_ids.json",
     "models": "models",
     "checkpoints": "checkpoints",
     "mined": "mined",
