@@ -31,12 +31,14 @@ class Finding:
         count: how many records, or documents, it concerns.
         action: what was done about it, a sentence.
         examples: the first few, in words.
+        warning: whether it is likely that the data was read wrongly.
     """
 
     name: str
     count: int
     action: str
     examples: tuple[str, ...] = ()
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Source:
         revision: the hub's commit that was read, if it is from there.
         unlisted: the grade of whatever is not listed: 0 where only some documents are listed for a query and the rest
             counts as not relevant (qrels, pairs); None where the table lists low grades itself.
+        decimal_comma: whether numbers may be written as 2,5: a delimited file whose delimiter is no comma.
+        headerless: whether the first line of a delimited file, taken as its header, looks like a record.
     """
 
     name: str
@@ -121,6 +125,8 @@ class Source:
     synthetic: bool = False
     revision: str | None = None
     unlisted: float | None = None
+    decimal_comma: bool = False
+    headerless: bool = False
 
 
 def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]:

@@ -12,12 +12,14 @@ from nestvec.data.hub import PREFIX, read_hub
 from nestvec.data.readers import READERS, read_file
 from nestvec.data.source import BATCH, Batch, Rejects, Source, number_rows
 from nestvec.data.streams import suffix
+from nestvec.data.text_form import make_text_form
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nestvec.data.text_form import TextForm
     from nestvec.settings import DataSettings
 
 SAMPLE = "sample"
@@ -46,7 +48,8 @@ def open_source(settings: DataSettings) -> Source:
     if not path.exists():
         wanted = "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME"
         raise InputError("there is no such file", wanted, file=source)
-    return _open_folder(path) if path.is_dir() else read_file(path)
+    form = make_text_form(settings)
+    return _open_folder(path, form) if path.is_dir() else read_file(path, form)
 
 
 def _open_sample() -> Source:
@@ -69,20 +72,21 @@ def _open_parts(settings: DataSettings) -> Source:
     if settings.queries is None or settings.corpus is None:
         missing = "--queries" if settings.queries is None else "--corpus"
         raise InputError(f"--qrels is given without {missing}", "all of --queries, --corpus and --qrels")
-    return read_collection(Collection(Path(settings.queries), Path(settings.corpus), (Path(str(settings.qrels)),)))
+    parts = Collection(Path(settings.queries), Path(settings.corpus), (Path(str(settings.qrels)),))
+    return read_collection(parts, make_text_form(settings))
 
 
-def _open_folder(path: Path) -> Source:
+def _open_folder(path: Path, form: TextForm) -> Source:
     """Open a collection in BEIR's form, or the shards of one table in the order of their names."""
     collection = find_collection(path)
     if collection is not None:
-        return read_collection(collection)
+        return read_collection(collection, form)
     files = sorted(file for file in path.iterdir() if file.is_file() and suffix(file) in READERS)
     endings = sorted({suffix(file) for file in files})
     if len(endings) != 1:
         content = "files of several formats: " + ", ".join(endings) if files else "no table"
         raise InputError(f"holds {content}", "shards in one of " + ", ".join(READERS), file=path)
-    shards = [read_file(file) for file in files]
+    shards = [read_file(file, form) for file in files]
     for shard in shards[1:]:
         if set(shard.columns) != set(shards[0].columns):
             raise InputError(
@@ -96,4 +100,12 @@ def _open_folder(path: Path) -> Source:
             yield from shard.read(columns, rejects)
 
     findings = tuple(finding for shard in shards for finding in shard.findings)
-    return Source(str(path), sha256(*files), shards[0].columns, read, findings)
+    return Source(
+        str(path),
+        sha256(*files),
+        shards[0].columns,
+        read,
+        findings,
+        decimal_comma=all(shard.decimal_comma for shard in shards),
+        headerless=any(shard.headerless for shard in shards),
+    )
