@@ -175,9 +175,9 @@ def _find_delimiter_finding(delimiter: str, usual: str, form: TextForm, names: t
     """The finding of a delimiter that is not the ending's, unless the user gave it."""
     if delimiter == usual or form.delimiter is not None:
         return ()
-    found = f"fields between {DELIMITERS[delimiter]}, not {DELIMITERS[usual]}"
-    columns = f"The file was read so; its columns: {_quote(form.columns or names)}. --delimiter says otherwise."
-    return (Finding(found, len(names), columns),)
+    action = "The file was read with the delimiter that its first lines show: "
+    action += f"{DELIMITERS[delimiter]}, not {DELIMITERS[usual]}. Its columns: {_quote(form.columns or names)}."
+    return (Finding("another delimiter than usual", len(names), action),)
 
 
 def _find_quotes_finding(rows: list[tuple[str, ...]], quoting_known: bool) -> tuple[Finding, ...]:

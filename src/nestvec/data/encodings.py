@@ -166,5 +166,5 @@ def suggest_encoding(content: bytes) -> str | None:
     """What charset-normalizer takes bytes that are not Windows-1252 to be in; None if it cannot say."""
     from charset_normalizer import from_bytes
 
-    best = from_bytes(content, cp_isolation=_SUGGESTED).best()
+    best = from_bytes(content, cp_isolation=_SUGGESTED, threshold=0.3).best()  # short texts are noisy
     return None if best is None else best.encoding

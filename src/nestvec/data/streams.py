@@ -157,14 +157,15 @@ class Recoded(io.RawIOBase):
         self._ended = not piece
         if self._decoder is not None:
             try:
-                piece = self._decoder.decode(piece, self._ended).encode()
+                text = self._decoder.decode(piece, self._ended)
+                self._lines += text.count("\n")
+                piece = text.encode()
             except UnicodeError as error:
                 lines = self._lines + piece[: getattr(error, "start", 0)].count(b"\n")
                 problem = f"line {lines} or so is not in {self._encoding} ({getattr(error, 'reason', error)})"
                 raise InputError(problem, "--encoding to name the file's encoding", file=self._path) from error
         if not self._begun:
             self._begun, piece = True, piece.removeprefix(codecs.BOM_UTF8)
-        self._lines += piece.count(b"\n")
         return piece + self._tail if self._ended else piece
 
 
