@@ -110,6 +110,53 @@ def test_honest_texts_of_several_lines_pass(tmp_path, text, delimiter):
     assert [values for _, values in found] == [tuple(map(str, row.values())) for row in table]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Gewicht:\n2,5 kg\n3,5 m", "Red hammer\nsteel,heavy", "a, b\nc, d", "one\ntwo\nthree,four", "x\n\n1,000 pieces"],
+)
+@pytest.mark.parametrize("column", [0, 1])
+def test_honest_texts_of_a_table_of_pairs_pass(tmp_path, text, column):
+    table = [{"query": f"red saw {'x' * (n % 5)}", "positive": "a red saw that cuts, somehow"} for n in range(30)]
+    table[7][["query", "positive"][column]] = text
+    found, _ = read_rows(write_csv(tmp_path / "t.csv", table))
+    assert [values for _, values in found] == [tuple(row.values()) for row in table]
+
+
+KINDS_OF_VALUES = {
+    "text": lambda rng, n: " ".join(rng.choices(("red", "steel", "hammer", "saw", "long"), k=rng.randint(2, 6))),
+    "id": lambda rng, n: f"D{n:04d}",
+    "number": lambda rng, n: str(n % 4),
+    "label": lambda rng, n: rng.choice(["Exact", "Partial", "No"]),
+    "number or blank": lambda rng, n: rng.choice(["", "1", "2.5"]),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_row_is_lost_to_a_stray_quote_whatever_the_columns(tmp_path, seed):
+    rng = random.Random(seed)
+    for _ in range(150):
+        kinds = rng.choices(list(KINDS_OF_VALUES), k=rng.randint(2, 6))
+        if set(kinds) == {"text"}:
+            kinds[-1] = "number"  # pairs of texts on two lines could be one honest text
+        count = rng.randint(20, 80)
+        table = [[KINDS_OF_VALUES[kind](rng, n) for kind in kinds] for n in range(count)]
+        opens = rng.randrange(count)
+        closes = min(count - 1, opens + rng.choice([1, 2, 3, 10, 40]))
+        column = rng.randrange(len(kinds))
+        table[opens][column] = f'"{table[opens][column]}'
+        column = rng.randrange(len(kinds))
+        value = table[closes][column]
+        table[closes][column] = rng.choice([f'{value}"', f'{value[:3]}"{value[3:]}', f'"{value}', f'{value}" x', value])
+        delimiter = rng.choice(",;|")
+        path = write(tmp_path, "\n".join(map(delimiter.join, [[f"c{n}" for n in range(len(kinds))], *table])))
+        try:
+            found, _ = read_rows(path)
+        except InputError as error:
+            assert error.location.row is not None
+        else:
+            assert len(found) == count
+
+
 def test_a_hidden_row_is_found_in_a_column_that_nobody_asked_for(tmp_path):
     lines = ["query,note,document,grade", *(f"q{n},note {n},red saw {n},{n % 3}" for n in range(30))]
     lines[5], lines[9] = 'q4,"6 inch,red saw 4,1', 'q8,8",red saw 8,2'

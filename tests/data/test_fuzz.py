@@ -1,10 +1,14 @@
-"""Oracle: the contract of bad input. Whatever a file holds, it loads or ends with one printable line, and in time."""
+"""Oracle: the contract of bad input. Whatever a file holds, it loads or ends with one printable line, and in time.
+
+Of counted inputs the right rows are known, because the generator wrote them.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from counted import counted_inputs, counted_outcome
 from mutations import broken_inputs, load_outcome
 
 FAILED_ONCE = Path(__file__).parent / "failed_once"  # inputs that once got through, kept
@@ -27,3 +31,13 @@ def test_broken_inputs_load_or_end_with_one_line(tmp_path):
 )
 def test_what_failed_once_is_refused(path):
     assert load_outcome(path)
+
+
+def test_counted_inputs_give_the_rows_that_are_right(tmp_path):
+    counts = {"loaded": 0, "refused": 0}
+    for name, made in counted_inputs(seed=17, count=350):
+        folder = tmp_path / name
+        folder.mkdir()
+        counts["loaded" if counted_outcome(folder, made) == "loaded" else "refused"] += 1
+    assert counts["loaded"] >= 300  # only stray quotes in a CSV may be refused
+    assert counts["refused"] > 0

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 8 << 20  # bytes that Arrow parses at a time; a record of fewer is read, a longer one may be refused
 _CONTENT = 2000  # characters of a bad row that are kept
-_END = "\ue000nestvec: the end\ue000"  # a record of these follows the last one, unless a quote holds it, too
+_END = "\ue000\ue001\ue000\ue002"  # a record of these follows the last one, unless a quote holds it, too
 _CLOSE = "that quote closed, or doubled if it belongs to the text, or --quoting none"
 
 

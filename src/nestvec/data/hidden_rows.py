@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_NUMBER, _WORD, _TEXT, _SPACED = "number", "word", "text", "spaced text"
 _FEWEST = 2  # lines of a value that look like rows
+_LEAST_SIGNS = 2  # delimiters and unmistakable fields that must speak for rows
+_MOST_LABELS = 8  # distinct values
+_MOST_FORMS = 3  # of ids: D0012 is letters and digits
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,19 @@ class HiddenRows:
     rows: int
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What the values of a column look like.
+
+    Attributes:
+        telling: whether prose would hardly be taken for one: numbers, labels, ids.
+        fits: whether a field looks like one.
+    """
+
+    telling: bool
+    fits: Callable[[str], bool]
+
+
 class RowShape:
     """What a row of a table looks like, as far as some of its records say.
 
@@ -54,40 +70,51 @@ class RowShape:
     def __init__(self, delimiter: str, width: int, sample: Sequence[Sequence[str]]) -> None:
         self.delimiter, self.width = delimiter, width
         rows = [row for row in sample if len(row) == width and not any(_has_break(field) for field in row)]
-        self._kinds = [_find_kind([row[column] for row in rows]) for column in range(width)]
+        self.kinds = [_find_kind([row[column] for row in rows]) for column in range(width)]
 
-    def fits(self, fields: Sequence[str]) -> bool:
-        """Whether fields are as many as the table has columns, and like those."""
-        return len(fields) == self.width and self._all_fit(fields, self._kinds)
+    def fits(self, fields: Sequence[str], loose: int | None = None) -> bool:
+        """Whether fields are as many as the table has columns, and like those; all but the column `loose`."""
+        return (
+            len(fields) == self.width
+            and any(fields)
+            and all(
+                index == loose or kind.fits(field)
+                for index, (field, kind) in enumerate(zip(fields, self.kinds, strict=True))
+            )
+        )
 
     def starts(self, fields: Sequence[str], column: int) -> bool:
         """Whether fields begin a row whose value in `column` may hold delimiters: what follows it fits."""
-        after = self.width - 1 - column
-        return self.fits(fields) or (
+        kinds = self.kinds[column + 1 :]
+        return self.fits(fields, column) or (
             len(fields) > self.width
-            and _NUMBER in self._kinds[column + 1 :]
-            and self._all_fit(fields[-after:], self._kinds[column + 1 :])
+            and any(kind.telling for kind in kinds)
+            and all(kind.fits(field) for field, kind in zip(fields[-len(kinds) :], kinds, strict=True))
         )
 
-    def _all_fit(self, fields: Sequence[str], kinds: Sequence[str]) -> bool:
-        return all(_FITS[kind](field) for field, kind in zip(fields, kinds, strict=True))
 
-
-def _find_kind(values: list[str]) -> str:
-    given = [value.strip() for value in values if value.strip()]
+def _find_kind(values: list[str]) -> Kind:
+    """The kind of a column's values; a blank fits any but free text."""
+    stripped = [value.strip() for value in values if value.strip()]
+    given = set(stripped)
     if given and all(NUMBER.fullmatch(value) for value in given):
-        return _NUMBER
+        return Kind(True, lambda field: not field or NUMBER.fullmatch(field.strip()) is not None)
     if given and not any(re.search(r"\s", value) for value in given):
-        return _WORD
-    return _SPACED if any(value.startswith(" ") for value in values) else _TEXT
+        changes = sum(value != other for value, other in pairwise(stripped))
+        if len(given) <= _MOST_LABELS and changes >= 2 * len(given):  # labels alternate; sorted values come once
+            return Kind(True, lambda field: not field or field.strip() in given)
+        forms = {_find_form(value) for value in given}
+        if len(forms) <= _MOST_FORMS:
+            telling = all("0" in form for form in forms)
+            return Kind(telling, lambda field: not field or _find_form(field.strip()) in forms)
+    if any(value.startswith(" ") for value in values):
+        return Kind(False, lambda field: True)
+    return Kind(False, lambda field: not field.startswith(" "))
 
 
-_FITS: dict[str, Callable[[str], bool]] = {
-    _NUMBER: lambda field: NUMBER.fullmatch(field.strip()) is not None,
-    _WORD: lambda field: bool(field.strip()) and re.search(r"\s", field.strip()) is None,
-    _TEXT: lambda field: not field.startswith(" "),
-    _SPACED: lambda field: True,
-}
+def _find_form(value: str) -> str:
+    """A value with a letter for every run of letters, and a digit for every run of digits."""
+    return re.sub(r"\s+", " ", re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", value)))
 
 
 def _has_break(value: str) -> bool:
@@ -128,10 +155,23 @@ def _break_rows(column: pa.Array) -> NDArray[np.bool_]:
 
 
 def _look_into(fields: list[str], column: int, shape: RowShape) -> tuple[int, int] | None:
-    """Lines of a value and how many look like rows; None if these are few."""
-    lines = re.split(r"\r\n|\n|\r", fields[column])
-    first = [*fields[:column], *lines[0].split(shape.delimiter)]
-    last = [*lines[-1].split(shape.delimiter), *fields[column + 1 :]]
-    rows = sum(shape.fits(line.split(shape.delimiter)) for line in lines[1:-1])
-    rows += shape.starts(first, column) + shape.fits(last)
-    return (len(lines), rows) if rows >= _FEWEST and 2 * rows > len(lines) else None
+    """Lines of a value and how many look like rows; None if these are few, or could be prose."""
+    lines = [line.split(shape.delimiter) for line in re.split(r"\r\n|\n|\r", fields[column])]
+    rows = [line for line in lines[1:-1] if shape.fits(line)]
+    signs = 2 * shape.kinds[column].telling  # a number, a label or an id has no lines
+    signs += len(rows) * sum(kind.telling for kind in shape.kinds)
+    if shape.starts([*fields[:column], *lines[0]], column):
+        rows.append(lines[0])
+        signs += sum(kind.telling for kind in shape.kinds[column + 1 :])
+    spaced = lines[-1][-1].startswith(" ") and not shape.kinds[column].telling
+    if shape.fits([*lines[-1], *fields[column + 1 :]], column) and not spaced:
+        rows.append(lines[-1])
+        signs += sum(kind.telling for kind in shape.kinds[:column])
+    signs += sum(_count_signs(line) for line in rows)
+    hidden = len(rows) >= _FEWEST and 2 * len(rows) > len(lines) and signs >= _LEAST_SIGNS
+    return (len(lines), len(rows)) if hidden else None
+
+
+def _count_signs(line: list[str]) -> int:
+    """The delimiters of a line, but for those between digits: 2,5 kg."""
+    return sum(not (before[-1:].isdigit() and after[:1].isdigit()) for before, after in pairwise(line))
