@@ -19,6 +19,7 @@ from nestvec.data.task import Task, make_task
 from nestvec.errors import InputError
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
+from nestvec.evaluation.word_splitting import detect_language
 from nestvec.models.find import ModelFolder, find_model
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.trec_ids import TrecIds
@@ -91,7 +92,7 @@ class Prepared:
         """The documents that are searched."""
         rows = self.task.catalogue.tolist()
         ids, texts = self.records.document_ids, self.records.documents
-        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows])
+        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows], self.task.own)
 
     @cached_property
     def trec_ids(self) -> tuple[TrecIds, TrecIds]:
@@ -124,6 +125,9 @@ def prepare(settings: Settings) -> Prepared:
     records, grades, task = read_task(settings)
     if records.revision is not None:  # pinned: the run's config reads the same again
         settings = replace(settings, data=replace(settings.data, revision=records.revision))
+    if settings.evaluation.language is None:
+        language = detect_language(records.documents)
+        settings = replace(settings, evaluation=replace(settings.evaluation, language=language))
     return Prepared(settings, records, grades, task, model, others, missing)
 
 
