@@ -155,6 +155,10 @@ class Service:
             raise UnknownPointError("system", "has no such system with vectors", systems, file=self.run.root)
         return self._dense[system].model.width
 
+    def model_folder(self, system: str) -> Path:
+        """The folder of a system's model."""
+        return self._dense[system].model.path
+
     def encode(
         self, system: str, texts: Sequence[str], token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
