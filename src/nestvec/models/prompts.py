@@ -98,7 +98,8 @@ def read_default_prompts(folder: Path) -> Prompts:
 def find_unused_prompts(folder: Path, applied: Prompts) -> dict[str, str]:
     """Find prompts that look meant for every query or document, and that neither `encode_` method applies."""
     named = _read_named(folder)
-    wanted = {name: applied.document for name in ("passage", "corpus")} | {named.default or "": ""}
+    wanted = {name: applied.document for name in ("passage", "corpus")}
+    wanted[named.default or ""] = applied.query and applied.document
     return {
         name: named.texts[name]
         for name, instead in wanted.items()
