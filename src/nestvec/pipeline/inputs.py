@@ -99,7 +99,7 @@ class Prepared:
         """The documents that are searched."""
         rows = self.task.catalogue.tolist()
         ids, texts = self.records.document_ids, self.records.documents
-        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows])
+        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows], self.task.own)
 
     @cached_property
     def trec_ids(self) -> tuple[TrecIds, TrecIds]:
