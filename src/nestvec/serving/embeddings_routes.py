@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError, to_json
 from starlette.responses import Response
 
+from nestvec.models.prompts import QUERY
 from nestvec.serving.failures import Failure, describe_failures
 from nestvec.serving.json_requests import JsonRoute
 from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
@@ -52,8 +53,8 @@ class EmbeddingsRequest(BaseModel):
     model: str | None = Field(None, description="A system of the run; what is delivered where there is none.")
     dimensions: int | None = Field(None, ge=1, description="The first numbers of a vector, scaled to unit length.")
     encoding_format: Literal["float", "base64"] = Field("float", description="base64 is of little-endian float32.")
-    input_type: Literal["query", "document"] = Field(
-        "query", description="What the texts are: decides which of the model's prompts goes before them."
+    input_type: Literal["query", "document"] | None = Field(
+        None, description="What the texts are, which decides the model's prompt before them; queries if not given."
     )
     user: str | None = Field(None, description="Taken and forgotten.")
 
@@ -116,7 +117,7 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
         if dimension > width:
             raise Failure(422, f"{system} makes vectors of 1 to {width} numbers", "dimensions")
         with work.capacity.reserve(len(asked.input)):
-            encoded = await unless_client_leaves(request, work.encode(system, asked.input, asked.input_type))
+            encoded = await unless_client_leaves(request, work.encode(system, asked.input, asked.input_type or QUERY))
         return _embeddings_response(asked, system, _cut_vectors(encoded.vectors, dimension), int(encoded.tokens.sum()))
 
     def describe_model(system: str) -> dict[str, Any]:
