@@ -74,7 +74,8 @@ def encode_documents(
     folder.mkdir(parents=True, exist_ok=True)
     documents, vectors, marker = folder / "documents.parquet", folder / "vectors.parquet", folder / "done.json"
     rows = _stage_documents(documents, source, columns)
-    done = {"documents": sha256(documents), "model": selection.model.sha256}
+    prompt = selection.model.prompts.document
+    done = {"documents": sha256(documents), "model": selection.model.sha256, **({"prompt": prompt} if prompt else {})}
     if not (marker.is_file() and vectors.is_file() and read_json(marker) == done):
         encode(
             str(selection.model.path),
@@ -82,6 +83,7 @@ def encode_documents(
             vectors,
             column="text",
             id_column="id",
+            prompt=prompt,
             precision="float32",
             backend="torch",  # and in float32, as what was measured
             compute="float32",
