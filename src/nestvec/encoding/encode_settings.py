@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nestvec.data.source import Rejects
 from nestvec.errors import InputError
 from nestvec.models.prompts import DOCUMENT, ROLES, Role
 from nestvec.runs.choose_point import PointArguments, PointSettings
@@ -23,6 +24,7 @@ class EncodeOptions(PointArguments, total=False):
     backend: str
     compute: str
     engine: str
+    on_bad_row: str
     shard: int
 
 
@@ -41,10 +43,11 @@ class EncodeSettings(PointSettings):
         backend: `auto`, `torch`, `onnx` or `openvino`; see `models.encoder.open_encoder`.
         compute: `auto`, `float32` or `bfloat16`.
         engine: `local`, or `ray` for a Ray cluster whose machines share the output's folder.
+        on_bad_row: `stop`, or `set-aside` to leave bad rows out and write them beside the output.
         shard: texts that are encoded between two saves, at most; from 1.
 
     Raises:
-        InputError: role, engine or shard lies outside its range; what depends on the model is checked when it is found.
+        InputError: role, engine, on_bad_row or shard lies outside its range; what depends on the model is checked later.
     """
 
     column: str | None = option(None, "The text's column.")
@@ -54,6 +57,7 @@ class EncodeSettings(PointSettings):
     backend: str = option("auto", "torch, onnx, openvino, or auto.")
     compute: str = option("auto", "float32, bfloat16, or auto.")
     engine: str = option("local", "local, or ray for a cluster.")
+    on_bad_row: str = option("stop", "What to do with a bad row: stop, or set-aside into OUT.rejected.parquet.")
     shard: int = SHARD
 
     def __post_init__(self) -> None:
@@ -62,5 +66,6 @@ class EncodeSettings(PointSettings):
             raise InputError(f"--role is {self.role!r}", f"one of {', '.join(ROLES)}")
         if self.engine not in ENGINES:
             raise InputError(f"--engine is {self.engine!r}", f"one of {', '.join(ENGINES)}")
+        Rejects(self.on_bad_row)
         if self.shard < 1:
             raise InputError(f"--shard is {self.shard}", "at least 1")

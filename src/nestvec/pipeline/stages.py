@@ -46,7 +46,7 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
     write_json(folder.path("audit"), audited)
     if records.rejected:
         with replacing(folder.path("rejected")) as temporary:
-            save_rejected(records, temporary)
+            save_rejected(records.rejected, temporary)
     write_json(folder.path("findings"), [vars(finding) for finding in records.findings])
     queries, documents = prepared.trec_ids
     if queries.forms or documents.forms:
