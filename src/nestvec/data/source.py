@@ -6,17 +6,20 @@ Readers hand every problem of a row to `Rejects`, which either raises it at once
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 STOP, SET_ASIDE = "stop", "set-aside"
 BATCH = 50_000  # rows
@@ -129,6 +132,18 @@ def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]
     for values in batches:
         yield Batch(file, np.arange(first_row, first_row + values.num_rows), values)
         first_row += values.num_rows
+
+
+def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) -> pa.RecordBatch:
+    """Rows of one text per column as a batch; there must be a row."""
+    arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def split_into_batches(entries: Iterator[T]) -> Iterator[list[T]]:
+    """Split entries into lists of `BATCH`, the last one of what is left."""
+    while chunk := list(islice(entries, BATCH)):
+        yield chunk
 
 
 def damaged_error(file: object, error: Exception) -> InputError:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from nestvec.data import find_columns as known
-from nestvec.data.readers import READERS, read_file, split_into_batches
-from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.readers import READERS, read_file
+from nestvec.data.source import Batch, Rejects, Source, split_into_batches
 from nestvec.data.streams import Unpacked, find_encoding, suffix
 from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, refuse_empty, text_column
 from nestvec.errors import InputError
