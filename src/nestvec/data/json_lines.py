@@ -1,4 +1,4 @@
-"""JSON lines: one object a line."""
+"""JSON lines: one object a line. Fields inside fields are columns by their dotted names."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.data.source import SET_ASIDE, Batch, Rejects, Source, batch_texts, split_into_batches
+from nestvec.data.nested import cell_text, list_leaves, reach, shorten_value
+from nestvec.data.source import SET_ASIDE, Batch, Cells, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines
-from nestvec.errors import InputError
+from nestvec.errors import InputError, Location
 from nestvec.files import sha256
 
 if TYPE_CHECKING:
@@ -29,21 +30,36 @@ def open_json_lines(path: Path) -> Source:
         raise InputError(bad.rows[0].problem, bad.rows[0].expected, file=path, row=bad.rows[0].row)
     if not first:
         raise InputError("is empty", "one JSON object a line", file=path)
-    names = tuple(dict.fromkeys(name for _, values in first for name in values))
+    leaves = [leaf for _, values in first for leaf in list_leaves(values)]
+    lists = frozenset(name for name, value in leaves if isinstance(value, list))
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-        for chunk in split_into_batches(json_objects(path, rejects)):
-            rows, texts = [], []
-            for number, values in chunk:
-                try:
-                    texts.append([_as_text(path, number, column, values.get(column)) for column in columns])
-                    rows.append(number)
-                except InputError as error:
-                    rejects.refuse(error, json.dumps(values))
-            if rows:
-                yield Batch(str(path), np.array(rows), batch_texts(texts, columns))
+        wanted = {column: column in lists for column in columns}
+        for chunk in split_into_batches(_text_rows(path, wanted, rejects)):
+            rows, texts = zip(*chunk, strict=True)
+            yield Batch(str(path), np.array(rows), batch_texts(texts, columns))
 
-    return Source(str(path), sha256(path), names, read)
+    def read_cells(columns: list[str], rejects: Rejects) -> Iterator[Cells]:
+        for number, values in json_objects(path, rejects):
+            yield Cells(str(path), number, [reach(values, column) for column in columns])
+
+    names = tuple(dict.fromkeys(name for name, _ in leaves))
+    return Source(str(path), sha256(path), names, read, lists=lists, cells=read_cells)
+
+
+def _text_rows(path: Path, columns: dict[str, bool], rejects: Rejects) -> Iterator[tuple[int, list[str | None]]]:
+    """Line number and texts of every usable line; `columns` says of each whether its lists are joined."""
+    for number, values in json_objects(path, rejects):
+        try:
+            yield (
+                number,
+                [
+                    cell_text(reach(values, column), Location(str(path), number, column), joined=joined)
+                    for column, joined in columns.items()
+                ],
+            )
+        except InputError as error:
+            rejects.refuse(error, json.dumps(values))
 
 
 def json_objects(path: Path, rejects: Rejects) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -61,25 +77,5 @@ def _parse_json(path: Path, number: int, line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON ({error})", "one JSON object a line", file=path, row=number) from error
     if not isinstance(value, dict):
-        raise InputError(f"is {_shorten_json(value)}", "one JSON object a line", file=path, row=number)
+        raise InputError(f"is {shorten_value(value)}", "one JSON object a line", file=path, row=number)
     return value
-
-
-def _as_text(path: Path, number: int, column: str, value: object) -> str | None:
-    """A JSON value as the text that a CSV would hold; lone surrogates, which no file can hold, are refused."""
-    if value is None or isinstance(value, str):
-        if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise InputError("holds half a surrogate pair", "text", file=path, row=number, column=column)
-        return value
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63):
-        return repr(float(value)) if isinstance(value, bool) else repr(value)
-    raise InputError(f"is {_shorten_json(value)}", "text or a number", file=path, row=number, column=column)
-
-
-def _shorten_json(value: object) -> str:
-    """A value in a message, cut to a length that a person reads."""
-    try:
-        text = json.dumps(value)
-    except (RecursionError, ValueError):  # nested too deep, or a number too long to print
-        text = type(value).__name__
-    return text if len(text) <= 60 else text[:57] + "…"

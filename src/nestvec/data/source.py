@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -98,6 +98,20 @@ class Batch:
     values: pa.RecordBatch
 
 
+class Cells(NamedTuple):
+    """The values of a row as they are: texts, numbers, lists, or what JSON calls objects.
+
+    Attributes:
+        file: where the row stands.
+        row: its number, as `errors.Location` counts.
+        values: a value for each of the columns asked for.
+    """
+
+    file: str
+    row: int
+    values: list[Any]
+
+
 @dataclass(frozen=True)
 class Source:
     """A table that can be read.
@@ -113,6 +127,8 @@ class Source:
         revision: the hub's commit that was read, if it is from there.
         unlisted: the grade of whatever is not listed: 0 where only some documents are listed for a query and the rest
             counts as not relevant (qrels, pairs); None where the table lists low grades itself.
+        lists: columns that hold lists or maps, which `read` makes text of.
+        cells: as `read`, but gives rows as they are; None where all values are text.
     """
 
     name: str
@@ -124,6 +140,19 @@ class Source:
     synthetic: bool = False
     revision: str | None = None
     unlisted: float | None = None
+    lists: frozenset[str] = frozenset()
+    cells: Callable[[list[str], Rejects], Iterator[Cells]] | None = None
+
+
+def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator[Cells]:
+    """The rows of a source one by one, as they are."""
+    if source.cells is not None:
+        yield from source.cells(columns, rejects)
+        return
+    for batch in source.read(columns, rejects):
+        values = zip(*(batch.values.column(column).to_pylist() for column in columns), strict=True)
+        for row, cells in zip(batch.rows.tolist(), values, strict=True):
+            yield Cells(batch.file, row, list(cells))
 
 
 def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]:

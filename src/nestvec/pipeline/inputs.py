@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.data.find_columns import NO_SPLIT
 from nestvec.data.grades import Grades, read_grades
 from nestvec.data.load_records import load_records
 from nestvec.data.records import Records
@@ -122,8 +123,10 @@ def prepare(settings: Settings) -> Prepared:
     settings = _resolve_settings(settings, model.width)
     others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
-    if records.revision is not None:  # pinned: the run's config reads the same again
-        settings = replace(settings, data=replace(settings.data, revision=records.revision))
+    pinned = dict(records.columns)  # the run's config reads the same again
+    if records.revision is not None:
+        pinned["revision"] = records.revision
+    settings = replace(settings, data=replace(settings.data, **pinned))  # type: ignore[arg-type]
     return Prepared(settings, records, grades, task, model, others, missing)
 
 
@@ -161,6 +164,8 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
     """Read, check and split the judgements, as settings say; raises InputError where something is wrong with them."""
     protocol, data = settings.split.protocol, settings.data
+    if protocol != "leak-free" and data.split_column is None:  # asked for, so no split of the source itself
+        data = replace(data, split_column=NO_SPLIT)
     if protocol == "published":  # counts rows of the whole table
         records = load_records(replace(data, max_records=None), merge=False)
     else:
