@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, QUERY, QUERY_ID, SPLIT
-from nestvec.data.source import SET_ASIDE, Finding, Rejects
-from nestvec.data.split import read_label
+from nestvec.data.own_split import NO_SPLIT, judge_split
+from nestvec.data.source import Finding
 from nestvec.data.streams import suffix
-from nestvec.data.values import text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from nestvec.settings import DataSettings
 
 COLUMNS_READ = "columns read"  # the name of a finding
-NO_SPLIT = "none"  # `--split-column none`: the source's own split is not used
 _DELIMITED = (".csv", ".tsv")
-_EXAMPLES = 3
 _SHOWN = 20  # columns that are named
 _OWN_NAME_DECIDES = {"query", "query-id", "document-id"}  # of several well-known names, the role's own is taken
 
@@ -164,17 +161,8 @@ def _find_split(source: Source, settings: DataSettings) -> tuple[str | None, tup
     candidates = well_known(source, SPLIT) if given is None else []
     if len(candidates) != 1:
         return None, ()
-    column, rows, labels = candidates[0], 0, dict[str, None]()
-    for batch in source.read([column], Rejects(SET_ASIDE)):
-        labels.update(dict.fromkeys(text or "" for text in text_column(batch, column).unique().to_pylist()))
-        rows += batch.values.num_rows
-    unknown = [label for label in labels if read_label(label) is None]
-    if unknown or not {"train", "test"} <= {read_label(label) for label in labels}:
-        shown = quote_names((unknown or list(labels))[:_EXAMPLES])
-        action = f"The column {column!r} holds {shown}, so it does not say who trains and who is tested."
-        return None, (Finding("own split not used", rows, action),)
-    action = f"The column {column!r} says who trains and who is tested; --split-column {NO_SPLIT} splits anew."
-    return column, (Finding("own split", rows, action),)
+    says_so, finding = judge_split(source, candidates[0])
+    return candidates[0] if says_so else None, (finding,)
 
 
 def _describe_columns(source: Source, columns: Columns) -> list[Finding]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from nestvec.data.collection import Collection, find_collection, read_collection
 from nestvec.data.hub import PREFIX, read_hub
 from nestvec.data.readers import READERS, read_file
-from nestvec.data.source import BATCH, Batch, Rejects, Source, number_rows
+from nestvec.data.shape_rows import read_shape
+from nestvec.data.source import BATCH, Batch, Cells, Rejects, Source, number_rows, read_cells
 from nestvec.data.streams import suffix
 from nestvec.errors import InputError
 from nestvec.files import sha256
@@ -24,10 +25,10 @@ SAMPLE = "sample"
 
 
 def open_source(settings: DataSettings) -> Source:
-    """Open a source of judgements.
+    """Open a source of judgements; where its rows hold several documents, as rows of one each.
 
     Args:
-        settings: the source, or the parts of a collection; and which split and revision of the hub's.
+        settings: the source, or the parts of a collection; its columns; which split and revision of the hub's.
 
     Returns:
         The table, opened but not read.
@@ -35,6 +36,10 @@ def open_source(settings: DataSettings) -> Source:
     Raises:
         InputError: there is no such source, its format is unknown, or it is empty or damaged.
     """
+    return read_shape(_open_table(settings), settings)
+
+
+def _open_table(settings: DataSettings) -> Source:
     if settings.qrels is not None:
         return _open_parts(settings)
     source = settings.source
@@ -90,10 +95,20 @@ def _open_folder(path: Path) -> Source:
                 f"those of {files[0].name}: " + ", ".join(map(repr, shards[0].columns)),
                 file=shard.name,
             )
+    return _join_shards(path, shards, sha256(*files))
+
+
+def _join_shards(path: Path, shards: list[Source], digest: str) -> Source:
+    """The shards of a table, one after the other."""
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         for shard in shards:
             yield from shard.read(columns, rejects)
 
+    def cells(columns: list[str], rejects: Rejects) -> Iterator[Cells]:
+        for shard in shards:
+            yield from read_cells(shard, columns, rejects)
+
     findings = tuple(finding for shard in shards for finding in shard.findings)
-    return Source(str(path), sha256(*files), shards[0].columns, read, findings)
+    lists = frozenset[str]().union(*(shard.lists for shard in shards))
+    return Source(str(path), digest, shards[0].columns, read, findings, lists=lists, cells=cells)

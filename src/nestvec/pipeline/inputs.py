@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.find_columns import NO_SPLIT
 from nestvec.data.grades import Grades, read_grades
 from nestvec.data.load_records import load_records
+from nestvec.data.own_split import NO_SPLIT
 from nestvec.data.records import Records
 from nestvec.data.split import split_records
 from nestvec.data.task import Task, make_task
