@@ -102,8 +102,8 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
     columns = Columns(
         query=find_query(source, settings),
         grade=_find_grade(source, settings),
-        template=_find_template(source, settings.document),
-        document_id=_column_or_none(source, "document-id", settings.document_id, DOCUMENT_ID),
+        template=find_template(source, settings.document),
+        document_id=find_column(source, "document-id", settings.document_id, DOCUMENT_ID),
         split=split,
         query_id=find_query_id(source, settings),
     )
@@ -121,14 +121,14 @@ def find_query(source: Source, settings: DataSettings) -> str:
 
 def find_query_id(source: Source, settings: DataSettings) -> str | None:
     """The column of the query's id, if there is one; InputError where several could be meant."""
-    return _column_or_none(source, "query-id", settings.query_id, QUERY_ID)
+    return find_column(source, "query-id", settings.query_id, QUERY_ID)
 
 
 def _find_grade(source: Source, settings: DataSettings) -> str | None:
     """The column of the grade; None where every row is a relevant pair."""
     if settings.positives_only and settings.grade is None:
         return None
-    column = _column_or_none(source, "grade", settings.grade, GRADE)
+    column = find_column(source, "grade", settings.grade, GRADE)
     if column is not None:
         return column
     others = [name for names in (QUERY, QUERY_ID, DOCUMENT_ID, HEADLINE, BODY) for name in well_known(source, names)]
@@ -194,7 +194,7 @@ def _find_rivals(source: Source, settings: DataSettings) -> list[Finding]:
     for role, given, known in roles:
         candidates = [] if given else well_known(source, known)
         if len(candidates) > 1:
-            taken = _column_or_none(source, role, given, known)
+            taken = find_column(source, role, given, known)
             others = quote_names([name for name in candidates if name != taken])
             action = f"{taken!r} is taken as the {role.replace('-', ' ')}; name {others} with --{role} if it is meant."
             findings.append(Finding("columns that could be meant as well", len(candidates) - 1, action))
@@ -215,20 +215,20 @@ def find_document_columns(source: Source, document: str | None, document_id: str
     Raises:
         InputError: a named column is missing, or none or several could be meant.
     """
-    template = _find_template(source, document)
+    template = find_template(source, document)
     if document_id is None and not well_known(source, DOCUMENT_ID):
         return template, _only_column(source, "document-id", None, ("id", "_id"))
     return template, _only_column(source, "document-id", document_id, DOCUMENT_ID)
 
 
 def _only_column(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str:
-    column = _column_or_none(source, role, given, known)
+    column = find_column(source, role, given, known)
     if column is None:
         raise _unclear_column(source, role, [])
     return column
 
 
-def _column_or_none(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str | None:
+def find_column(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str | None:
     """The column of a role: as given, or the only one with a well-known name, or None."""
     if given is not None:
         return _require_column(source, role, given)
@@ -240,9 +240,10 @@ def _column_or_none(source: Source, role: str, given: str | None, known: tuple[s
     return candidates[0] if candidates else None
 
 
-def _find_template(source: Source, given: str | None) -> str:
+def find_template(source: Source, given: str | None) -> str:
+    """The template of a document's text; InputError where a named column is missing, or none or several are known."""
     if given is None:
-        parts = [_column_or_none(source, "document", None, names) for names in (HEADLINE, BODY)]
+        parts = [find_column(source, "document", None, names) for names in (HEADLINE, BODY)]
         names = [name for name in parts if name]
         if not names:
             raise _unclear_column(source, "document", [])
