@@ -139,6 +139,8 @@ class Reading:
 
     def _parse_grades(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The grades as numbers, and which of them are missing, no number or outside the range."""
+        if self._columns.grade is None:  # every row is a relevant pair
+            return np.ones(batch.values.num_rows), np.zeros(batch.values.num_rows, dtype=np.bool_)
         values = batch.values.column(self._columns.grade)
         if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
             values = pc.utf8_trim_whitespace(text_column(batch, self._columns.grade))
@@ -153,7 +155,7 @@ class Reading:
     def _wrong_grade_error(self, batch: Batch, index: int) -> InputError:
         """The error for a grade that is missing, no number or outside the range."""
         column, row = self._columns.grade, int(batch.rows[index])
-        grade = batch.values.column(column)[index].as_py()
+        grade = batch.values.column(column)[index].as_py() if column else None
         problem = "is empty" if grade is None or not str(grade).strip() else f"is {str(grade)[:60]!r}"
         low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
         return InputError(problem, f"a number from {low:,g} to {high:,g}", file=batch.file, row=row, column=column)
@@ -204,6 +206,7 @@ class Reading:
             revision=self._source.revision,
             synthetic=self._source.synthetic,
             titles_only=self._columns.titles_only,
+            columns={} if self._source.synthetic else self._columns.as_settings,
         )
         own = describe_own_documents(records) if self._queries.has_ids else []
         return replace(records, findings=(*records.findings, *own))
@@ -215,7 +218,7 @@ class Reading:
             self._examples[f"another text under one {kind} id"] = table.examples
         self._seen["queries whose text another id has too"] = self._queries.repeated
         self._seen["documents whose text another id has too"] = self._documents.repeated
-        findings = list(self._source.findings)
+        findings = [*self._columns.findings, *self._source.findings]
         for name, action in _NOTES.items():
             if self._seen[name]:
                 findings.append(Finding(name, self._seen[name], action, tuple(self._examples[name])))

@@ -47,7 +47,7 @@ class EncodeSettings(PointSettings):
         shard: texts that are encoded between two saves, at most; from 1.
 
     Raises:
-        InputError: role, engine, on_bad_row or shard lies outside its range; what depends on the model is checked later.
+        InputError: role, engine, on_bad_row or shard lies outside its range; the model is checked later.
     """
 
     column: str | None = option(None, "The text's column.")

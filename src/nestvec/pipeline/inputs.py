@@ -13,6 +13,7 @@ import numpy as np
 
 from nestvec.data.grades import Grades, read_grades
 from nestvec.data.load_records import load_records
+from nestvec.data.own_split import NO_SPLIT
 from nestvec.data.records import Records
 from nestvec.data.split import split_records
 from nestvec.data.task import Task, make_task
@@ -132,8 +133,10 @@ def prepare(settings: Settings) -> Prepared:
     _refuse_router(settings, model)
     others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
-    if records.revision is not None:  # pinned: the run's config reads the same again
-        settings = replace(settings, data=replace(settings.data, revision=records.revision))
+    pinned = dict(records.columns)  # the run's config reads the same again
+    if records.revision is not None:
+        pinned["revision"] = records.revision
+    settings = replace(settings, data=replace(settings.data, **pinned))  # type: ignore[arg-type]
     if settings.evaluation.language is None:
         language = detect_language(records.documents)
         settings = replace(settings, evaluation=replace(settings.evaluation, language=language))
@@ -197,6 +200,8 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
     """Read, check and split the judgements, as settings say; raises InputError where something is wrong with them."""
     protocol, data = settings.split.protocol, settings.data
+    if protocol != "leak-free" and data.split_column is None:  # asked for, so no split of the source itself
+        data = replace(data, split_column=NO_SPLIT)
     if protocol == "published":  # counts rows of the whole table
         records = load_records(replace(data, max_records=None), merge=False)
     else:
