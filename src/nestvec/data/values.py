@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nestvec.data.source import Batch
 from nestvec.data.nested import LARGEST_WHOLE, scalar_text
+from nestvec.data.source import Batch
 from nestvec.data.text import clean_text
 from nestvec.errors import InputError
 
