@@ -163,9 +163,14 @@ def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensio
         yield replace(ranking, point=replace(ranking.point, kind=PCA))
 
 
-def rank_bm25(queries: Sequence[str], catalogue: Catalogue, advance: Callable[[int], None] = lambda _: None) -> Ranking:
+def rank_bm25(
+    queries: Sequence[str],
+    catalogue: Catalogue,
+    language: str = "english",
+    advance: Callable[[int], None] = lambda _: None,
+) -> Ranking:
     """Rank with BM25 over the documents' texts; `advance` is told the number of queries done since the last call."""
-    index = Bm25([catalogue.texts[row] for row in catalogue.order])
+    index = Bm25([catalogue.texts[row] for row in catalogue.order], language)
     rows, scores = index.top_k(queries, _ranked_depth(catalogue), advance)
     return _make_ranking(Point(BM25, None, None), rows, scores, catalogue)
 

@@ -19,6 +19,7 @@ from nestvec.data.task import Task, make_task
 from nestvec.errors import InputError
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
+from nestvec.evaluation.word_splitting import detect_language
 from nestvec.models.find import ModelFolder, find_model
 from nestvec.models.prompts import Prompts, has_router
 from nestvec.pipeline.prompt_findings import find_prompt_problems
@@ -133,6 +134,9 @@ def prepare(settings: Settings) -> Prepared:
     records, grades, task = read_task(settings)
     if records.revision is not None:  # pinned: the run's config reads the same again
         settings = replace(settings, data=replace(settings.data, revision=records.revision))
+    if settings.evaluation.language is None:
+        language = detect_language(records.documents)
+        settings = replace(settings, evaluation=replace(settings.evaluation, language=language))
     found = find_prompt_problems((model, *others.values()))
     records = replace(records, findings=(*records.findings, *found))
     return Prepared(settings, records, grades, task, model, others, missing)

@@ -16,8 +16,9 @@ from nestvec.evaluation.surface import compare_systems, summarise_surface
 from nestvec.files import replacing, write_json, write_text
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model, save_model
-from nestvec.point import FULL, PLAIN, PRETRAINED, VectorFormat
+from nestvec.point import BM25, FULL, PLAIN, PRETRAINED, VectorFormat
 from nestvec.recommending.choose import gather_evidence, recommend
+from nestvec.recommending.sentences import say_unmatched
 from nestvec.runs.tables import write_per_query, write_ranking
 from nestvec.settings import CUTOFF
 from nestvec.vectors.stored import save_codecs
@@ -131,9 +132,12 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     ids = [document_ids.write(name) for name in prepared.catalogue.ids]
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
+    unmatched = 0  # queries that share no word with any document
     with reporter.step("evaluate", _count_points(prepared)) as advance:
         for ranking in _rank_points(prepared, folder):
             point = ranking.point
+            if point.system == BM25:
+                unmatched = int((ranking.scores[:, 0] <= 0).sum())
             values[point] = prepared.judgements.measure(topics.rows, ranking.rows, cutoffs)
             if ranking.codec is not None and point.kind == PLAIN:
                 codecs.setdefault(point.system, {})[point.format.name] = ranking.codec
@@ -155,6 +159,11 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
         **_describe_input(prepared),
         "trained": list(prepared.trained),
         "cutoffs": list(cutoffs),
+        "lexical": {
+            "language": settings.evaluation.language,
+            "queries": len(topics.ids),
+            "queries_without_match": unmatched,
+        },
         "surface": summarise_surface(values, topics, len(prepared.catalogue.ids), bootstraps),
         "comparisons": compare_systems(values, topics, bootstraps["test"], resamples, rng),
         "codec_extras": {
@@ -168,6 +177,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     write_json(folder.path("results"), results)
     wishes = settings.recommendation
     found = recommend(gather_evidence(values, topics, wishes.metric, bootstraps), wishes)
+    found["reason"] = " ".join([found["reason"], *say_unmatched(unmatched, len(topics.ids))])
     write_json(folder.path("recommendation"), found)
     return {"points": len(values)}
 
@@ -195,7 +205,7 @@ def _rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
         for stages in prepared.stages(system):
             yield rank_two_stage(system, vectors, catalogue, stages, evaluation.shortlist)
         yield from rank_principal(system, vectors, catalogue, widths[1:])
-    lexical = rank_bm25(prepared.task.texts, catalogue)
+    lexical = rank_bm25(prepared.task.texts, catalogue, evaluation.language or "english")
     yield lexical
     for ranking in full:
         yield fuse_rankings(ranking, lexical, catalogue)

@@ -250,7 +250,8 @@ class Service:
 
     def _index_words(self) -> Bm25:
         """Index the documents' words for BM25; rows are in tie order."""
-        return Bm25([self._catalogue.texts[row] for row in self._catalogue.order])
+        language = str(self.run.config.settings.get("language", "english"))
+        return Bm25([self._catalogue.texts[row] for row in self._catalogue.order], language)
 
     @property
     def _loaded_models(self) -> LoadedModels:
