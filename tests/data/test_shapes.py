@@ -31,6 +31,14 @@ def passages(texts):
     return [{"docid": f"D{text}", "title": "", "text": text} for text in texts]
 
 
+def contexts(texts):
+    return [{"title": "", "text": text, "passage_id": text} for text in texts]
+
+
+def graded(texts, grade):
+    return [{"text": text, "grade": grade} for text in texts]
+
+
 LISTS = {
     "FlagEmbedding": [
         {"query": query, "pos": pos, "neg": neg, "pos_scores": [9.5] * len(pos), "neg_scores": [8] * len(neg),
@@ -43,15 +51,15 @@ LISTS = {
         for row, (query, pos, neg) in enumerate(PAIRS)
     ],
     "DPR": [
-        {"question": query, "answers": [], "positive_ctxs": [{"title": "", "text": text, "passage_id": text} for text in pos],
-         "negative_ctxs": [], "hard_negative_ctxs": [{"title": "", "text": text, "passage_id": text} for text in neg]}
+        {"question": query, "answers": [], "positive_ctxs": contexts(pos), "negative_ctxs": [],
+         "hard_negative_ctxs": contexts(neg)}
         for query, pos, neg in PAIRS
     ],
     "labels beside": [
         {"query": query, "docs": [*pos, *neg], "labels": [1] * len(pos) + [0] * len(neg)} for query, pos, neg in PAIRS
     ],
     "grades inside": [
-        {"query": query, "documents": [{"text": text, "grade": 1} for text in pos] + [{"text": text, "grade": 0} for text in neg]}
+        {"query": query, "documents": graded(pos, 1) + graded(neg, 0)}
         for query, pos, neg in PAIRS
     ],
 }  # fmt: skip
