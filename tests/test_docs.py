@@ -203,6 +203,7 @@ ROLES = {
     "document, headline": lambda found: found.documents[0],
     "document, body": lambda found: found.documents[0],
     "grade": lambda found: found.grade,
+    "query id": lambda found: found.query_id,
     "document id": lambda found: found.document_id,
 }
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nestvec.data.find_columns import find_template, template_columns
 from nestvec.data.find_tables import Link, Tables, link_documents, link_queries
 from nestvec.data.source import Batch, Finding, Rejects, Source
-from nestvec.data.values import is_blank, join_columns, refuse_empty, text_column
+from nestvec.data.values import drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _read_keys(batch: Batch, columns: tuple[str, ...]) -> pa.Array:
     """(n,) ids of a table of texts, `id:locale` where a locale belongs to them; InputError where one is empty."""
     keys = [text_column(batch, column) for column in columns]
     for column, values in zip(columns, keys, strict=True):
-        refuse_empty(batch, is_blank(values), column, "an id")
+        drop_rows(batch, is_blank(values), column, "an id", Rejects())
     return _join_keys(keys)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 from nestvec.data.find_columns import Columns, find_columns
 from nestvec.data.merge import merge_judgements
 from nestvec.data.records import Records, select_records
+from nestvec.data.self_retrieval import describe_own_documents
 from nestvec.data.source import Batch, Finding, Rejects, Source
 from nestvec.data.sources import open_source
 from nestvec.data.text import clean_text
@@ -189,7 +191,7 @@ class Reading:
             conflicts = self._settings.conflicts
             rows, grade, findings = merge_judgements(query, document, grade, queries, texts, conflicts)
         labels = [label for part in self._labels for label in part]
-        return Records(
+        records = Records(
             queries=tuple(queries),
             query_ids=_make_ids(self._queries, "q"),
             documents=tuple(texts),
@@ -206,6 +208,8 @@ class Reading:
             titles_only=self._columns.titles_only,
             columns={} if self._source.synthetic else self._columns.as_settings,
         )
+        own = describe_own_documents(records) if self._queries.has_ids else []
+        return replace(records, findings=(*records.findings, *own))
 
     def _collect_findings(self) -> list[Finding]:
         """What was found while opening and reading."""

@@ -103,8 +103,8 @@ def save_records(records: Records, labels: NDArray[np.str_], path: Path) -> None
     pq.write_table(table, path)
 
 
-def save_rejected(records: Records, path: Path) -> None:
+def save_rejected(rows: Sequence[Rejected], path: Path) -> None:
     """Write the rows that were set aside, at least one, as Parquet whose columns are the fields of `Rejected`."""
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in records.rejected]), path)
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), path)

@@ -70,10 +70,18 @@ class Rejects:
     Attributes:
         policy: `stop` or `set-aside`.
         rows: what was set aside so far.
+
+    Raises:
+        InputError: there is no such policy.
     """
 
     policy: str = STOP
     rows: list[Rejected] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check the policy."""
+        if self.policy not in (STOP, SET_ASIDE):
+            raise InputError(f"--on-bad-row is {self.policy!r}", f"{STOP} or {SET_ASIDE}")
 
     def refuse(self, error: InputError, content: str = "") -> None:
         """Take in a bad row with its text; raises the error, which names file and row, if the policy is to stop."""
@@ -81,6 +89,11 @@ class Rejects:
             raise error
         file, row, column = error.location.file or "", error.location.row or 0, error.location.column or ""
         self.rows.append(Rejected(file, row, column, error.problem, error.expected, content))
+
+
+def count_rows(bad: int) -> str:
+    """A number of bad rows in words."""
+    return f"{bad:,} bad {'row was' if bad == 1 else 'rows were'}"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nestvec.data.nested import LARGEST_WHOLE, scalar_text
+from nestvec.data.source import Batch
 from nestvec.data.text import clean_text
 from nestvec.errors import InputError
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.data.source import Batch
+    from nestvec.data.source import Rejects
 
 
 def text_column(batch: Batch, column: str) -> pa.Array:
@@ -68,11 +69,28 @@ def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | N
     return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
 
 
-def refuse_empty(batch: Batch, empty: NDArray[np.bool_], column: str, expected: str) -> None:
-    """Raise InputError for the first row that is `empty` (n,) in a column; there should be what is `expected`."""
-    if empty.any():
-        row = int(batch.rows[int(np.argmax(empty))])
-        raise InputError("is empty", expected, file=batch.file, row=row, column=column)
+def drop_rows(batch: Batch, bad: NDArray[np.bool_], column: str, expected: str, rejects: Rejects) -> Batch:
+    """Leave out rows that are empty in a column.
+
+    Args:
+        batch: n rows.
+        bad: (n,) which of them are.
+        column: the name to give in messages.
+        expected: what there should be.
+        rejects: decides over each of them, told in words what the row holds.
+
+    Returns:
+        The other rows.
+
+    Raises:
+        InputError: a row is bad, and the policy is to stop; names it.
+    """
+    if not bad.any():
+        return batch
+    for row in np.flatnonzero(bad).tolist():
+        error = InputError("is empty", expected, file=batch.file, row=int(batch.rows[row]), column=column)
+        rejects.refuse(error, str(batch.values.slice(row, 1).to_pylist()[0]))
+    return Batch(batch.file, batch.rows[~bad], batch.values.filter(pa.array(~bad)))
 
 
 def join_columns(template: str, parts: dict[str, pa.Array]) -> pa.Array:

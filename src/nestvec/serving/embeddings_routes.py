@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError, to_json
 from starlette.responses import Response
 
+from nestvec.models.prompts import QUERY
 from nestvec.serving.failures import Failure, describe_failures
 from nestvec.serving.json_requests import JsonRoute
 from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
@@ -52,6 +53,9 @@ class EmbeddingsRequest(BaseModel):
     model: str | None = Field(None, description="A system of the run; what is delivered where there is none.")
     dimensions: int | None = Field(None, ge=1, description="The first numbers of a vector, scaled to unit length.")
     encoding_format: Literal["float", "base64"] = Field("float", description="base64 is of little-endian float32.")
+    input_type: Literal["query", "document"] | None = Field(
+        None, description="What the texts are, which decides the model's prompt before them; queries if not given."
+    )
     user: str | None = Field(None, description="Taken and forgotten.")
 
 
@@ -87,6 +91,7 @@ class Model(BaseModel):
     created: int = Field(description="When the server started, in seconds since 1970.")
     owned_by: str
     dimension: int = Field(description="How many numbers its vectors have at most.")
+    prompts: dict[str, str] = Field(description="What goes before every query and before every document.")
 
 
 class ModelList(BaseModel):
@@ -112,13 +117,13 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
         if dimension > width:
             raise Failure(422, f"{system} makes vectors of 1 to {width} numbers", "dimensions")
         with work.capacity.reserve(len(asked.input)):
-            encoded = await unless_client_leaves(request, work.encode(system, asked.input))
+            encoded = await unless_client_leaves(request, work.encode(system, asked.input, asked.input_type or QUERY))
         return _embeddings_response(asked, system, _cut_vectors(encoded.vectors, dimension), int(encoded.tokens.sum()))
 
     def describe_model(system: str) -> dict[str, Any]:
         """A system as OpenAI's API describes a model."""
         about = {"id": system, "object": "model", "created": started, "owned_by": "nestvec"}
-        return {**about, "dimension": work.width(system, "model")}
+        return {**about, "dimension": work.width(system, "model"), "prompts": vars(work.service.prompts(system))}
 
     @router.get("/v1/models", responses={200: {"model": ModelList}, **describe_failures(401, 421, 500, 503)})
     async def models() -> Response:
