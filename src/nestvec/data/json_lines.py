@@ -43,8 +43,15 @@ def open_json_lines(path: Path) -> Source:
         for number, values in json_objects(path, rejects):
             yield Cells(str(path), number, [reach(values, column) for column in columns])
 
-    names = tuple(dict.fromkeys(name for name, _ in leaves))
+    names = _name_columns(leaves)
     return Source(str(path), sha256(path), names, read, lists=lists, cells=read_cells)
+
+
+def _name_columns(leaves: list[tuple[str, object]]) -> tuple[str, ...]:
+    """The names of leaves in their order; an object that is null in some rows is no column beside its own fields."""
+    filled = {name for name, value in leaves if value is not None}
+    parents = {name[:end] for name in filled for end, letter in enumerate(name) if letter == "."}
+    return tuple(dict.fromkeys(name for name, _ in leaves if name in filled or name not in parents))
 
 
 def _text_rows(path: Path, columns: dict[str, bool], rejects: Rejects) -> Iterator[tuple[int, list[str | None]]]:
