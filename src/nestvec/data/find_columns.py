@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nestvec.data.click_columns import find_click_columns
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
+    from nestvec.data.click_columns import ClickColumns
     from nestvec.data.source import Source
     from nestvec.settings import DataSettings
 
@@ -49,19 +51,21 @@ class Columns:
 
     Attributes:
         query: the query's text.
-        grade: the relevance grade.
+        grade: the relevance grade; None where there is none: every row is a relevant pair, or there are clicks.
         template: how the document's text is made; `{name}` stands for the column `name`.
         document_id: what tells documents apart; None: their text does.
         split: the source's own split, if it is to be used.
         query_id: what tells queries apart; None: their text does.
+        clicks: the columns of a log of clicks, where there is no grade.
     """
 
     query: str
-    grade: str
+    grade: str | None
     template: str
     document_id: str | None
     split: str | None = None
     query_id: str | None = None
+    clicks: ClickColumns | None = None
 
     @property
     def documents(self) -> tuple[str, ...]:
@@ -81,7 +85,8 @@ class Columns:
     @property
     def names(self) -> list[str]:
         """Every column that has to be read, once each."""
-        return list(dict.fromkeys([*self.text_names, *self.id_names, self.grade]))
+        grades = [self.grade] if self.grade else self.clicks.names if self.clicks else []
+        return list(dict.fromkeys([*self.text_names, *self.id_names, *grades]))
 
     @property
     def titles_only(self) -> bool:
@@ -102,12 +107,14 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
     Raises:
         InputError: a named column is missing, or none or several could be meant.
     """
+    grade, clicks = _find_grade(source, settings)
     return Columns(
         query=_only_column(source, "query", settings.query, QUERY),
-        grade=_only_column(source, "grade", settings.grade, _GRADE),
+        grade=grade,
         template=_find_template(source, settings.document),
         document_id=_column_or_none(source, "document-id", settings.document_id, DOCUMENT_ID),
         split=_column_or_none(source, "split-column", settings.split_column, ()),
+        clicks=clicks,
         query_id=_column_or_none(source, "query-id", settings.query_id, QUERY_ID),
     )
 
@@ -130,6 +137,18 @@ def find_document_columns(source: Source, document: str | None, document_id: str
     if document_id is None and not well_known(source, DOCUMENT_ID):
         return template, _only_column(source, "document-id", None, ("id", "_id"))
     return template, _only_column(source, "document-id", document_id, DOCUMENT_ID)
+
+
+def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, ClickColumns | None]:
+    """The column of the grade, or those of clicks where there is none."""
+    grade = _column_or_none(source, "grade", settings.grade, _GRADE)
+    if grade is not None or settings.positives_only:
+        return grade, None
+    clicks = find_click_columns(source.columns)
+    if clicks is None:
+        problem, wanted = "no column is known as the grade", "--grade to name one of " + quote_names(source.columns)
+        raise InputError(problem, f"{wanted}; or --positives-only, if every row is a relevant pair", file=source.name)
+    return None, clicks
 
 
 def _only_column(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str:

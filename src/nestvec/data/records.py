@@ -39,6 +39,8 @@ class Records:
         revision: the hub's commit that was read, if it is from there.
         synthetic: whether this is the built-in sample.
         titles_only: whether documents are headlines without a body.
+        unlisted: the grade of whatever is not listed, where that is known.
+        estimated: whether the grades were estimated from clicks.
     """
 
     queries: tuple[str, ...]
@@ -55,6 +57,8 @@ class Records:
     revision: str | None = None
     synthetic: bool = False
     titles_only: bool = False
+    unlisted: float | None = None
+    estimated: bool = False
 
     def __len__(self) -> int:
         """How many records there are."""

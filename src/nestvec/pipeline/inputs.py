@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.grades import Grades, read_grades
+from nestvec.data.grades import Grades, find_too_many, read_grades
 from nestvec.data.load_records import load_records
 from nestvec.data.records import Records
 from nestvec.data.split import split_records
@@ -22,10 +21,7 @@ from nestvec.evaluation.surface import Catalogue, Topics
 from nestvec.models.find import ModelFolder, find_model
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.trec_ids import TrecIds
-from nestvec.settings import REPORTERS, parse_stages
-
-if TYPE_CHECKING:
-    from nestvec.settings import Settings
+from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
 
 
 @dataclass(frozen=True)
@@ -122,9 +118,25 @@ def prepare(settings: Settings) -> Prepared:
     settings = _resolve_settings(settings, model.width)
     others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
+    _refuse_untrainable(settings, records, grades, task)
+    if (too_many := find_too_many(grades)) is not None:
+        records = replace(records, findings=(*records.findings, too_many))
     if records.revision is not None:  # pinned: the run's config reads the same again
         settings = replace(settings, data=replace(settings.data, revision=records.revision))
     return Prepared(settings, records, grades, task, model, others, missing)
+
+
+def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, task: Task) -> None:
+    """Raise InputError where a system learns from low grades and the training split has no record with one."""
+    systems = settings.training.systems if settings.training.epochs else ()
+    refused = [system for system in systems if system in NEED_NEGATIVES]
+    if not refused or (records.grade[task.in_part("train")] < grades.threshold).any():
+        return
+    able = [system for system in systems if system not in NEED_NEGATIVES] or Settings().training.systems
+    where = "data" if not (records.grade < grades.threshold).any() else "training split"
+    name = f"system {refused[0]} needs" if len(refused) == 1 else f"systems {', '.join(refused)} need"
+    problem = f"{name} documents that were judged not relevant; the {where} lists relevant ones only"
+    raise InputError(problem, f"--systems {','.join(able)}", file=settings.data.source)
 
 
 def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str, ModelFolder], dict[str, str]]:
@@ -166,7 +178,7 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
     else:
         records = load_records(data, settings.seed)
     try:
-        grades = read_grades(records.grade, data.threshold)
+        grades = read_grades(records.grade, data.threshold, records.unlisted, estimated=records.estimated)
         parts = split_records(records, data, settings.split, settings.seed)
         return records, grades, make_task(records, grades, parts, protocol)
     except InputError as error:
