@@ -82,7 +82,7 @@ def read_collection(parts: Collection) -> Source:
             yield batch_texts(chunk, ("id", "text"))
 
     name = str(parts.qrels[0] if len(parts.qrels) == 1 else parts.qrels[0].parent)
-    return Source(name, sha256(*files), COLUMNS, read, documents=documents)
+    return Source(name, sha256(*files), COLUMNS, read, documents=documents, unlisted=0.0)
 
 
 def _read_texts(path: Path) -> Iterator[tuple[str, str]]:
