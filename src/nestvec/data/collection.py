@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.readers import batch_texts, json_objects, split_into_batches
-from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.json_lines import json_objects
+from nestvec.data.source import Batch, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines, suffix
 from nestvec.errors import InputError
 from nestvec.files import sha256
@@ -82,7 +82,7 @@ def read_collection(parts: Collection) -> Source:
             yield batch_texts(chunk, ("id", "text"))
 
     name = str(parts.qrels[0] if len(parts.qrels) == 1 else parts.qrels[0].parent)
-    return Source(name, sha256(*files), COLUMNS, read, documents=documents)
+    return Source(name, sha256(*files), COLUMNS, read, documents=documents, unlisted=0.0)
 
 
 def _read_texts(path: Path) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from nestvec.data.readers import json_objects
+from nestvec.data.json_lines import json_objects
 from nestvec.data.source import SET_ASIDE, Rejects
 from nestvec.data.streams import suffix
 

@@ -23,6 +23,7 @@ from nestvec.encoding.work_folder import WorkFolder, group_shards
 from nestvec.errors import InputError
 from nestvec.files import remove
 from nestvec.models.encoder import open_encoder
+from nestvec.models.prompts import DOCUMENT
 from nestvec.progress import Silent
 from nestvec.settings import from_keywords
 
@@ -91,9 +92,10 @@ def encode(
     started, reporter = time.monotonic(), reporter or Silent()
     settings = from_keywords(EncodeSettings, options, "encode")
     target = find_model_and_codec(model, settings.dimension, settings.precision, settings.system)
+    target = target.encoding_as(settings.role, settings.prompt)
     texts = open_text_file(Path(source), settings.column, settings.id_column)
     work = _open_work_folder(out, Path(source))
-    encoder = open_encoder(target.folder, target.format.dimension, settings.backend, settings.compute)
+    encoder = open_encoder(target.folder, target.format.dimension, settings.backend, settings.compute, target.prompts)
     origin = _describe_origin(target, texts, encoder)
     work.claim({**origin, "shard": settings.shard, **_describe_policy(settings)})
     shards = _read_shards(work, texts, Path(source), settings, reporter)
@@ -101,7 +103,7 @@ def encode(
     with reporter.step(f"encode with {encoder.name}", rows) as advance:
         advance(resumed)
         codec = settle_codec(work, target, encoder, shards[0], advance)
-        _encode_missing(shards, ShardEncoder(work, encoder, codec), target, settings, advance)
+        _encode_missing(shards, ShardEncoder(work, encoder, target.role, codec), target, settings, advance)
     with reporter.step("write", 1) as advance:
         distinct = write_output(work, shards, out, origin)
         rejected, set_aside = _put_rejected_beside(work, out)
@@ -127,7 +129,7 @@ def _encode_missing(
 
         recipe = ShardRecipe(
             encoder.work, target.folder.absolute(), target.format, settings.backend, settings.compute,
-            encoder.encoder.name,
+            encoder.encoder.name, target.role, target.prompts,
         )  # fmt: skip
         encode_on_ray(recipe, missing, advance)
     else:
@@ -146,7 +148,12 @@ def _open_work_folder(out: Path, source: Path) -> WorkFolder:
 
 
 def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -> dict[str, Any]:
-    """What decides over the output's bytes, as JSON values; the output carries it."""
+    """What decides over the output's bytes, as JSON values; the output carries it.
+
+    The role and the prompt are named only where they are others than a document's and none.
+    """
+    role = {} if target.role == DOCUMENT else {"role": target.role}
+    prompt = {"prompt": target.prompt} if target.prompt else {}
     return {
         "source_sha256": texts.source.sha256,
         "text": texts.template,
@@ -156,6 +163,8 @@ def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -
         "precision": target.format.precision,
         "codec_of": target.origin,
         "encoder": encoder.name,
+        **role,
+        **prompt,
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nestvec.data.source import Rejects
 from nestvec.errors import InputError
+from nestvec.models.prompts import DOCUMENT, ROLES, Role
 from nestvec.runs.choose_point import PointArguments, PointSettings
 from nestvec.settings import option
 
@@ -18,6 +19,8 @@ class EncodeOptions(PointArguments, total=False):
 
     column: str | None
     id_column: str | None
+    role: Role
+    prompt: str | None
     backend: str
     compute: str
     engine: str
@@ -35,6 +38,8 @@ class EncodeSettings(PointSettings):
         system: of a run; None for its recommendation.
         dimension: of the vectors; None for the run's recommendation, the export's own, or the full width.
         precision: of their numbers; None for the run's recommendation, the export's own, or float32.
+        role: `document` or `query`: what the texts are, which decides the prompt that goes before them.
+        prompt: a text to put before them instead; empty for none, None for the model's own.
         backend: `auto`, `torch`, `onnx` or `openvino`; see `models.encoder.open_encoder`.
         compute: `auto`, `float32` or `bfloat16`.
         engine: `local`, or `ray` for a Ray cluster whose machines share the output's folder.
@@ -42,11 +47,13 @@ class EncodeSettings(PointSettings):
         shard: texts that are encoded between two saves, at most; from 1.
 
     Raises:
-        InputError: engine, on_bad_row or shard lies outside its range; what depends on the model is checked later.
+        InputError: role, engine, on_bad_row or shard lies outside its range; the model is checked later.
     """
 
     column: str | None = option(None, "The text's column.")
     id_column: str | None = option(None, "The id's column (row numbers).")
+    role: Role = option(DOCUMENT, "What the texts are, for the model's prompt: document or query.")
+    prompt: str | None = option(None, "Text before every text (the model's own prompt for the role).")
     backend: str = option("auto", "torch, onnx, openvino, or auto.")
     compute: str = option("auto", "float32, bfloat16, or auto.")
     engine: str = option("local", "local, or ray for a cluster.")
@@ -55,6 +62,8 @@ class EncodeSettings(PointSettings):
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value outside its range."""
+        if self.role not in ROLES:
+            raise InputError(f"--role is {self.role!r}", f"one of {', '.join(ROLES)}")
         if self.engine not in ENGINES:
             raise InputError(f"--engine is {self.engine!r}", f"one of {', '.join(ENGINES)}")
         Rejects(self.on_bad_row)

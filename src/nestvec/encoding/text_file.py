@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from nestvec.data import find_columns as known
-from nestvec.data.readers import READERS, read_file, split_into_batches
-from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.column_names import BODY, DOCUMENT_ID, HEADLINE, QUERY
+from nestvec.data.readers import READERS, read_file
+from nestvec.data.source import Batch, Rejects, Source, split_into_batches
 from nestvec.data.streams import Unpacked, find_encoding, suffix
 from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 PLAIN = ".txt"  # a text a line
 _TEXT = "text"
-_DOCUMENT_IDS = (*known.DOCUMENT_ID, "id", "_id")
+_DOCUMENT_IDS = (*DOCUMENT_ID, "id", "_id")
 _QUERY_IDS = ("query_id", "qid", "id", "_id")
 
 
@@ -116,8 +117,8 @@ def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]
         if not known.template_columns(template):
             raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
         return template, _DOCUMENT_IDS
-    documents = [names for names in (known.HEADLINE, known.BODY) if known.well_known(source, names)]
-    kinds = [*documents, known.QUERY] if known.well_known(source, known.QUERY) else documents
+    documents = [names for names in (HEADLINE, BODY) if known.well_known(source, names)]
+    kinds = [*documents, QUERY] if known.well_known(source, QUERY) else documents
     candidates = [known.well_known(source, names) for names in kinds]
     several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in candidates)
     if several or not candidates:

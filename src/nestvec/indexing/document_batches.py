@@ -82,7 +82,8 @@ def encode_documents(
     except InputError:
         remove(folder)
         raise
-    begun = {"documents": sha256(documents), "model": selection.model.sha256}
+    prompt = selection.model.prompts.document
+    begun = {"documents": sha256(documents), "model": selection.model.sha256, **({"prompt": prompt} if prompt else {})}
     if not (marker.is_file() and read_json(marker) == begun):  # what is there is of another file or model
         for stale in folder.iterdir():
             if stale != documents:
@@ -95,6 +96,7 @@ def encode_documents(
             vectors,
             column="text",
             id_column="id",
+            prompt=prompt,
             precision="float32",
             backend="torch",  # and in float32, as what was measured
             compute="float32",

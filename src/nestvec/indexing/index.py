@@ -16,6 +16,7 @@ from nestvec.indexing.document_batches import encode_documents, measured_batches
 from nestvec.indexing.index_settings import Columns, IndexArguments, IndexSettings
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
 from nestvec.indexing.verify_index import verify_index
+from nestvec.models.prompts import QUERY
 from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
@@ -158,7 +159,7 @@ class Index:
 
         model = self.selection.model
         self._loaded = self._loaded or open_torch(model, model.width, "float32")
-        return self._loaded.encode(texts)
+        return self._loaded.encode(texts, QUERY)
 
 
 def build_index(

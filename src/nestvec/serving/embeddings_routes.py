@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError, to_json
 from starlette.responses import Response
 
+from nestvec.models.prompts import QUERY
 from nestvec.serving.failures import Failure, describe_failures
 from nestvec.serving.json_requests import JsonRoute
 from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
@@ -66,6 +67,9 @@ class EmbeddingsRequest(BaseModel):
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="float where none is named; base64 is of little-endian float32."
     )
+    input_type: Literal["query", "document"] | None = Field(
+        None, description="What the texts are, which decides the model's prompt before them; queries if not given."
+    )
     user: str | None = Field(None, description="Taken and forgotten.")
 
 
@@ -101,6 +105,7 @@ class Model(BaseModel):
     created: int = Field(description="When the server started, in seconds since 1970.")
     owned_by: str
     dimension: int = Field(description="How many numbers its vectors have at most.")
+    prompts: dict[str, str] = Field(description="What goes before every query and before every document.")
 
 
 class ModelList(BaseModel):
@@ -126,13 +131,14 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
             raise Failure(422, f"dimensions must be from 1 to {width} for {system}", "dimensions")
         texts = await _read_texts(work, system, asked.input)
         with work.capacity.reserve(len(texts)):
-            encoded = await unless_client_leaves(request, work.encode(system, texts))
+            encoded = await unless_client_leaves(request, work.encode(system, texts, asked.input_type or QUERY))
         return _embeddings_response(asked, asked.model or system, _cut_vectors(encoded.vectors, dimension), encoded)
 
     def describe_model(name: str) -> dict[str, Any]:
         """A system, or an alias, as OpenAI's API describes a model."""
         about = {"id": name, "object": "model", "created": started, "owned_by": "nestvec"}
-        return {**about, "dimension": work.width(work.find_model(name), "model")}
+        system = work.find_model(name)
+        return {**about, "dimension": work.width(system, "model"), "prompts": vars(work.service.prompts(system))}
 
     @router.get("/v1/models", responses={200: {"model": ModelList}, **describe_failures(401, 421, 500, 503)})
     async def models() -> Response:

@@ -12,6 +12,7 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.models.compute import count_processors
+from nestvec.models.prompts import ROLES
 from nestvec.point import BM25
 from nestvec.runs.choose_point import UnknownPointError
 from nestvec.serving.batching import Batcher, Capacity, Encoded
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from nestvec.models.prompts import Role
     from nestvec.point import Point
     from nestvec.serving.prometheus_meters import Meters
     from nestvec.serving.service import Service
@@ -61,7 +63,7 @@ class WorkQueue:
         self._decoders = {system: LazyValue(partial(self._open_decoder, system)) for system in self.dense_systems}
         self._encoders: Executor | None = None
         self._searchers = ThreadPoolExecutor(count_processors(), "search")
-        self._batchers: dict[str, Batcher] = {}
+        self._batchers: dict[tuple[str, Role], Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def warm_up(self) -> None:
@@ -79,9 +81,11 @@ class WorkQueue:
         threads = partial(torch.set_num_threads, max(1, count_processors() // passes))
         self._encoders = ThreadPoolExecutor(passes, "encode", initializer=threads)
         for system in self.dense_systems:
-            batcher = Batcher(system, self._make_encoder(system), self._encoders, self.options, self.meters)
-            self._batchers[system] = batcher
-            self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
+            shared = self.service.one_for_both(system)  # then queries and documents join in one pass
+            for role in ROLES[:1] if shared else ROLES:
+                batcher = Batcher(system, self._make_encoder(system, role), self._encoders, self.options, self.meters)
+                self._batchers |= {(system, each): batcher for each in (ROLES if shared else (role,))}
+                self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
 
     def _load_by_one_thread(self, say: Callable[[str], None]) -> None:
         """Load the models with one thread, for clients may be keeping the other processors busy."""
@@ -128,9 +132,9 @@ class WorkQueue:
         except ForeignIdsError as error:
             raise Failure(422, f"{error}; {_SEND_TEXTS}", "input") from error
 
-    async def encode(self, system: str, texts: Sequence[str]) -> Encoded:
-        """Encode texts, as `Batcher.encode`."""
-        return await self._batchers[system].encode(texts)
+    async def encode(self, system: str, texts: Sequence[str], role: Role) -> Encoded:
+        """Encode texts of a role, as `Batcher.encode`."""
+        return await self._batchers[system, role].encode(texts)
 
     async def run_in_thread(self, job: Callable[[], T]) -> T:
         """Run a search or another job that blocks in one of the threads for searches, and give its result."""
@@ -162,10 +166,10 @@ class WorkQueue:
         if any(len(text) > self.options.letters for text in texts):
             raise Failure(413, f"at most {self.options.letters:,} letters a text", field)
 
-    def _make_encoder(self, system: str) -> Callable[[list[str]], Encoded]:
+    def _make_encoder(self, system: str, role: Role) -> Callable[[list[str]], Encoded]:
         def encode(texts: list[str]) -> Encoded:
             token_counts = np.zeros(len(texts), dtype=np.int64)
-            return Encoded(self.service.encode(system, texts, token_counts), token_counts)
+            return Encoded(self.service.encode(system, texts, role, token_counts), token_counts)
 
         return encode
 
