@@ -11,6 +11,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError, MissingExtraError
+from nestvec.models.base_encoder import choose_width
 from nestvec.models.export_card import read_card
 from nestvec.models.find import find_model
 
@@ -64,16 +65,9 @@ def open_encoder(folder: Path, dimension: int | None = None, backend: str = "aut
     if card and card.to != "sentence-transformers":
         width = choose_width(folder, card.dimension, dimension)
         return _open_export(folder, card, width, _choose_backend(runs, backend), compute)
-    model = find_model(str(folder))
-    width = choose_width(folder, card.dimension if card else model.width, dimension)
-    return _open_model(model, width, backend, compute)
-
-
-def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
-    """The wanted dimension, or `most` for None; raises InputError where a folder's model makes no such vectors."""
-    if wanted is not None and not 1 <= wanted <= most:
-        raise InputError(f"makes no vectors of dimension {wanted}", f"a number from 1 to {most}", file=folder)
-    return wanted or most
+    if card:
+        dimension = choose_width(folder, card.dimension, dimension)
+    return _open_model(find_model(str(folder)), dimension, backend, compute)
 
 
 def _is_installed(backend: str) -> bool:
@@ -100,7 +94,7 @@ def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute
     return GraphEncoder(runtime, TokenReader(tokenizer, card.inputs, card.pad_id, card.prompt), dimension)
 
 
-def _open_model(model: ModelFolder, dimension: int, backend: str, compute: str) -> Encoder:
+def _open_model(model: ModelFolder, dimension: int | None, backend: str, compute: str) -> Encoder:
     """Open a sentence-transformers model; the graph that some backends need is written to a temporary folder."""
     from nestvec.models.graph_encoder import open_graph
 

@@ -169,7 +169,7 @@ def _measure_lengths(records: Records, settings: Settings, advance: Callable[[in
     measured: dict[str, Any] = {"model": settings.training.model}
     for kind, texts in (("queries", records.queries), ("documents", records.documents)):
         lengths, limit = count_tokens(folder.path, _draw_sample(texts, settings.seed))
-        cut = np.maximum(lengths - limit, 0)
+        cut = np.maximum(lengths - limit, 0) if limit else np.zeros_like(lengths)
         measured["limit"] = limit
         measured[kind] = {
             **_summarise_counts(lengths),

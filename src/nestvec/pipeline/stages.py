@@ -105,7 +105,7 @@ def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
     given = {PRETRAINED: prepared.model, **prepared.others}
     model = given.get(system) or find_model(str(folder.model(system)))
-    encoder = open_torch(model, model.width, "float32")
+    encoder = open_torch(model, None, "float32")
     texts = [*prepared.task.texts, *prepared.catalogue.texts]
     with reporter.step(f"encode with {system}", len(texts)) as advance:
         vectors = encoder.encode(texts, advance)
@@ -207,7 +207,7 @@ def _describe_input(prepared: Prepared) -> Facts:
         "threshold": prepared.grades.threshold,
         "relevant_from": prepared.grades.relevant_from,
         "model": prepared.model.name,
-        "full_dimension": prepared.model.width,
+        "full_dimension": prepared.dimensions[0],
         "protocol": prepared.protocol,
         "unanswerable": prepared.task.unanswerable,
         "missing_models": prepared.missing,

@@ -153,7 +153,7 @@ class Service:
         if system not in self._dense:
             systems = f"one of {', '.join(self._dense)}"
             raise UnknownPointError("system", "has no such system with vectors", systems, file=self.run.root)
-        return self._dense[system].model.width
+        return self._dense[system].width
 
     def encode(
         self, system: str, texts: Sequence[str], token_counts: NDArray[np.int64] | None = None
