@@ -173,7 +173,7 @@ def _measure_lengths(records: Records, settings: Settings, advance: Callable[[in
     sides = {"queries": (records.queries, prompts.query), "documents": (records.documents, prompts.document)}
     for kind, (texts, prompt) in sides.items():
         lengths, limit = count_tokens(folder.path, [prompt + text for text in _draw_sample(texts, settings.seed)])
-        cut = np.maximum(lengths - limit, 0)
+        cut = np.maximum(lengths - limit, 0) if limit else np.zeros_like(lengths)
         measured["limit"] = limit
         measured[kind] = {
             **_summarise_counts(lengths),
