@@ -35,6 +35,16 @@ MEASURES = ("recall", "precision", "mrr", "ndcg", "ndcg-exp", "accuracy")  # eac
 CUTOFF = 10  # always measured: what the report shows first
 DEPTH = 100  # documents of a ranking that are kept
 BIGGER_MODEL = "sentence-transformers/all-mpnet-base-v2"
+LANGUAGES = {  # of BM25's stemmers, and the ISO 639 codes of texts in them
+    "arabic": ("ar",), "armenian": ("hy",), "basque": ("eu",), "catalan": ("ca",),
+    "cjk": ("zh", "ja", "th", "lo", "km"),
+    "czech": ("cs",), "danish": ("da",), "dutch": ("nl",), "english": ("en",), "esperanto": ("eo",),
+    "estonian": ("et",), "finnish": ("fi",), "french": ("fr",), "german": ("de",), "greek": ("el",), "hindi": ("hi",),
+    "hungarian": ("hu",), "indonesian": ("id",), "irish": ("ga",), "italian": ("it",), "lithuanian": ("lt",),
+    "nepali": ("ne",), "norwegian": ("no", "nb", "nn"), "persian": ("fa",), "polish": ("pl",), "portuguese": ("pt",),
+    "romanian": ("ro",), "russian": ("ru",), "serbian": ("sr",), "spanish": ("es",), "swedish": ("sv",),
+    "tamil": ("ta",), "turkish": ("tr",), "yiddish": ("yi",), "none": (),
+}  # fmt: skip
 COMPUTE_TYPES = ("auto", "float32", "bfloat16")
 _KINDS: dict[str, tuple[Any, str]] = {  # what TOML gives for a field's type, and its name in messages
     "int": (int, "a whole number"),
@@ -257,7 +267,11 @@ class EvaluationSettings:
     shortlist: int = option(DEPTH, "Documents that the first of two stages hands on.", _at_least(DEPTH))
     models: tuple[str, ...] = option((), "Other models to measure beside: folders or names.")
     bigger: str = option(BIGGER_MODEL, "A bigger pretrained model, measured if this machine has it; empty for none.")
-    language: str | None = option(None, "Language of BM25's words: english, german, … or cjk (detected).")
+    language: str | None = option(
+        None,
+        "Language of BM25's words: english, german …; cjk for pairs of characters, none for no stems (detected).",
+        _one_of(tuple(LANGUAGES)),
+    )
     resamples: int = option(10_000, "Draws of the bootstrap and of the paired test.", _at_least(100))
 
 

@@ -220,3 +220,17 @@ def test_the_published_split_is_the_datasets_librarys(count, limit):
     for name in ("train", "test"):
         assert set(np.flatnonzero(parts == name)) == set(table[name]["row"])
     assert (parts == "unused").sum() == count - min(limit, count)
+
+
+def test_a_source_without_a_validation_part_gets_one_from_its_training_queries():
+    table = [(f"saw {row}", f"saw number {row * 3 + k}", 1 + k) for row in range(300) for k in range(3)]
+    table += [(f"saw {row}", "the saw that all know", 3) for row in range(300)]
+    labels = tuple("test" if int(query.split()[1]) % 5 == 0 else "training" for query, _, _ in table)
+    records, task = split_table(table, labels=labels, data=DataSettings(split_column="fold"), validation=0.2)
+    parts = part_of_queries(records, task)
+    assert all(parts[query] == "test" for query, _, _ in table if int(query.split()[1]) % 5 == 0)
+    chosen = sum(part == "validation" for part in parts.values())
+    assert abs(chosen / 240 - 0.2) < 4 * (0.2 * 0.8 / 240) ** 0.5
+    shared = [task.labels[row] for row, (_, document, _) in enumerate(table) if document == "the saw that all know"]
+    assert "train" not in shared
+    assert "withheld" in shared

@@ -84,7 +84,7 @@ def model(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def collate(model, data):
-    tokens = tokenise_texts(model, list(data.texts))
+    tokens = tokenise_texts(model, data.texts.queries, data.texts.documents)
     return lambda examples, rows: Collator(examples, tokens)([{"row": row} for row in rows])
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.readers import batch_texts, json_objects, split_into_batches
-from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.json_lines import json_objects
+from nestvec.data.source import Batch, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines, suffix
 from nestvec.errors import InputError
 from nestvec.files import sha256

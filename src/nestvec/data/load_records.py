@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from nestvec.data.find_columns import Columns, find_columns
 from nestvec.data.merge import merge_judgements
 from nestvec.data.open_grader import open_grader
 from nestvec.data.records import Records, select_records
+from nestvec.data.self_retrieval import describe_own_documents
 from nestvec.data.source import Batch, Finding, Rejects, Source
 from nestvec.data.sources import open_source
 from nestvec.data.text import clean_text
@@ -168,7 +170,7 @@ class Reading:
             kept, grade, merged = merge_judgements(*pairs, grade, queries, texts, conflicts)
             rows, findings = rows[kept], [*findings, *merged]
         labels = [label for part in self._labels for label in part]
-        return Records(
+        records = Records(
             queries=tuple(queries),
             query_ids=_make_ids(self._queries, "q"),
             documents=tuple(texts),
@@ -183,9 +185,12 @@ class Reading:
             revision=self._source.revision,
             synthetic=self._source.synthetic,
             titles_only=self._columns.titles_only,
+            columns={} if self._source.synthetic else self._columns.as_settings,
             unlisted=self._grader.unlisted,
             estimated=self._grader.estimated,
         )
+        own = describe_own_documents(records) if self._queries.has_ids else []
+        return replace(records, findings=(*records.findings, *own))
 
     def _collect_findings(self) -> list[Finding]:
         """What was found while opening and reading."""
@@ -194,7 +199,7 @@ class Reading:
             self._examples[f"another text under one {kind} id"] = table.examples
         self._seen["queries whose text another id has too"] = self._queries.repeated
         self._seen["documents whose text another id has too"] = self._documents.repeated
-        findings = list(self._source.findings)
+        findings = [*self._columns.findings, *self._source.findings]
         for name, action in _NOTES.items():
             if self._seen[name]:
                 findings.append(Finding(name, self._seen[name], action, tuple(self._examples[name])))

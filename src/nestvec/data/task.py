@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.data.grades import describe_threshold, gains
+from nestvec.data.self_retrieval import find_own_documents
 from nestvec.data.split import HELD_OUT, PARTS, PUBLISHED_SEED, SPLITS, TEST, TRAIN, VALIDATION
 from nestvec.errors import InputError
 
@@ -43,6 +44,7 @@ class Task:
         gain: (m,) its gain, in thousandths of a grade above `Grades.zero`, at least 0.
         relevant_from: gain from which a document is relevant.
         unanswerable: held-out queries per split that no judged document answers; they are not asked.
+        own: (q,) the row in `catalogue` of the document that is the topic itself, -1 where none is; None: none is.
     """
 
     parts: NDArray[np.int8]
@@ -56,6 +58,7 @@ class Task:
     gain: NDArray[np.int64]
     relevant_from: int
     unanswerable: dict[str, int]
+    own: NDArray[np.int64] | None = None
 
     def in_part(self, part: str) -> NDArray[np.bool_]:
         """(n,) which records belong to a part, named as in `split.PARTS`."""
@@ -92,18 +95,23 @@ def make_task(records: Records, grades: Grades, parts: NDArray[np.int8], protoco
         if not (relevant & (parts == PARTS.index(name))).any():
             problem = f"the {name} split holds no relevant record"
             raise InputError(f"{problem}; {describe_threshold(grades)}", _MORE_RELEVANT)
-    pairs = np.flatnonzero((parts == TRAIN) & trainable)
+    own = find_own_documents(records.query_ids, records.queries, records.document_ids, records.documents)
+    other = own[records.query] != records.document  # not the query itself
+    pairs = np.flatnonzero((parts == TRAIN) & trainable & other)
     if len(pairs) == 0:
         problem = f"the training split holds no record above the threshold; {describe_threshold(grades)}"
         raise InputError(problem, _MORE_RELEVANT)
-    ask = _ask_records if by_record else _ask_queries
-    return ask(records, grades, parts, pairs)
+    if by_record:
+        return _ask_records(records, grades, parts, pairs)
+    return _ask_queries(records, grades, parts, pairs, own)
 
 
-def _ask_queries(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
-    """Ask every held-out query with all its judgements of its split, against all documents."""
+def _ask_queries(
+    records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64], own: NDArray[np.int64]
+) -> Task:
+    """Ask every held-out query with all its judgements of its split, against all documents but its `own` one, (q,)."""
     gain = gains(records.grade, grades.zero)
-    held_out = (parts == VALIDATION) | (parts == TEST)
+    held_out = ((parts == VALIDATION) | (parts == TEST)) & (own[records.query] != records.document)
     key = np.where(held_out, (parts.astype(np.int64) - VALIDATION) * len(records.queries) + records.query, -1)
     asked = np.unique(key[key >= 0])
     answerable = np.unique(key[(key >= 0) & (records.grade >= grades.threshold)])
@@ -125,6 +133,7 @@ def _ask_queries(records: Records, grades: Grades, parts: NDArray[np.int8], pair
         gain=gain[rows],
         relevant_from=grades.relevant_from,
         unanswerable={name: int((lost == name).sum()) for name in HELD_OUT},
+        own=own[query[order]] if (own[query] >= 0).any() else None,
     )
 
 

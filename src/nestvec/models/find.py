@@ -10,11 +10,12 @@ import contextlib
 import importlib.util
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.files import read_json, sha256
+from nestvec.models.prompts import Prompts, read_prompts
 
 WEIGHTS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
@@ -52,12 +53,14 @@ class ModelFolder:
         path: the folder.
         sha256: of its weights; of the list of shards when there are several.
         width: dimensions of the vectors it makes.
+        prompts: that go before queries and documents: its own, or what they were overridden with.
     """
 
     name: str
     path: Path
     sha256: str
     width: int
+    prompts: Prompts = field(default_factory=Prompts)
 
 
 def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True) -> ModelFolder:
@@ -89,7 +92,7 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
         if wanted and digest != wanted.lower():
             raise InputError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
     _LOG.debug("%s: %s, weights with sha256 %s", name, path, digest)
-    return ModelFolder(name, path, digest, _read_width(path))
+    return ModelFolder(name, path, digest, _read_width(path), read_prompts(path))
 
 
 def _find_packaged(pin: Pin | None) -> Path | None:

@@ -11,6 +11,7 @@ from nestvec.errors import InputError, MissingExtraError, NestvecError
 from nestvec.files import sha256, write_json
 from nestvec.models.compute import use_processors
 from nestvec.models.find import CARD, WEIGHTS, find_model, list_weight_files
+from nestvec.models.prompts import apply_prompts, model_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ _LIBRARIES = ("accelerate", "sentence_transformers")
 def load_model(folder: ModelFolder) -> SentenceTransformer:
     """Load a checked model: safetensors only, no code from the folder, float32 weights, the device PyTorch prefers.
 
+    Its `encode_query` and `encode_document` apply the prompts that `folder` states, also once the model was saved.
     InputError is raised where the folder is damaged in a way that only loading shows.
     """
     try:
@@ -47,6 +49,7 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
     _refuse_missing_weights(model, folder.path)
     if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
         raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
+    apply_prompts(model, folder.prompts)
     return model
 
 
@@ -56,7 +59,10 @@ def load_weights(model: SentenceTransformer, path: Path) -> None:
 
 
 def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object]) -> None:
-    """Save to a new folder in sentence-transformers' form, with a card: the facts, and what the weights hash to."""
+    """Save to a new folder in sentence-transformers' form, with a card: the facts, and what the weights hash to.
+
+    The model's prompts are saved with it, and stand in the card where it has any.
+    """
     from safetensors import SafetensorError
 
     try:
@@ -64,7 +70,9 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
             model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
     except SafetensorError as error:
         raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
-    write_json(path / CARD, {**facts, "sha256": sha256(path / WEIGHTS)})
+    prompts = model_prompts(model)
+    stated = {"query_prompt": prompts.query, "document_prompt": prompts.document} if prompts else {}
+    write_json(path / CARD, {**facts, **stated, "sha256": sha256(path / WEIGHTS)})
 
 
 @contextlib.contextmanager

@@ -167,10 +167,12 @@ def _summarise_counts(values: NDArray[np.int64]) -> dict[str, float]:
 
 def _measure_lengths(records: Records, settings: Settings, advance: Callable[[int], None]) -> dict[str, Any]:
     """Measure the texts' lengths in the model's tokens, and what it cuts off."""
-    folder = find_model(settings.training.model, settings.training.model_sha256)
+    folder, given = find_model(settings.training.model, settings.training.model_sha256), settings.training
+    prompts = folder.prompts.override(given.query_prompt, given.document_prompt)
     measured: dict[str, Any] = {"model": settings.training.model}
-    for kind, texts in (("queries", records.queries), ("documents", records.documents)):
-        lengths, limit = count_tokens(folder.path, _draw_sample(texts, settings.seed))
+    sides = {"queries": (records.queries, prompts.query), "documents": (records.documents, prompts.document)}
+    for kind, (texts, prompt) in sides.items():
+        lengths, limit = count_tokens(folder.path, [prompt + text for text in _draw_sample(texts, settings.seed)])
         cut = np.maximum(lengths - limit, 0)
         measured["limit"] = limit
         measured[kind] = {

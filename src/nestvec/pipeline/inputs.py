@@ -12,13 +12,17 @@ import numpy as np
 
 from nestvec.data.grades import Grades, find_too_many, read_grades
 from nestvec.data.load_records import load_records
+from nestvec.data.own_split import NO_SPLIT
 from nestvec.data.records import Records
 from nestvec.data.split import split_records
 from nestvec.data.task import Task, make_task
 from nestvec.errors import InputError
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
+from nestvec.evaluation.word_splitting import detect_language
 from nestvec.models.find import ModelFolder, find_model
+from nestvec.models.prompts import Prompts, has_router
+from nestvec.pipeline.prompt_findings import find_prompt_problems
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.trec_ids import TrecIds
 from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
@@ -57,10 +61,16 @@ class Prepared:
         return (PRETRAINED, *self.others, *self.trained)
 
     @property
+    def prompts(self) -> dict[str, Prompts]:
+        """What goes before queries and documents of each system: what is trained has the pretrained model's."""
+        return {system: self.others.get(system, self.model).prompts for system in self.systems}
+
+    @property
     def inputs(self) -> dict[str, str]:
         """SHA-256 of each input by its name."""
         others = {f"model {name}": model.sha256 for name, model in self.others.items()}
-        return {"source": self.records.sha256, "model": self.model.sha256, **others}
+        prompts = {f"prompts of {name}": model.prompts.sha256 for name, model in self.others.items() if model.prompts}
+        return {"source": self.records.sha256, "model": self.model.sha256, **others, **prompts}
 
     @property
     def dimensions(self) -> tuple[int, ...]:
@@ -87,7 +97,7 @@ class Prepared:
         """The documents that are searched."""
         rows = self.task.catalogue.tolist()
         ids, texts = self.records.document_ids, self.records.documents
-        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows])
+        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows], self.task.own)
 
     @cached_property
     def trec_ids(self) -> tuple[TrecIds, TrecIds]:
@@ -115,15 +125,37 @@ def prepare(settings: Settings) -> Prepared:
         if not any(find_spec(module) for module in REPORTERS[name]):
             raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")
     model = find_model(settings.training.model, settings.training.model_sha256)
-    settings = _resolve_settings(settings, model.width)
+    settings, model = _settle_prompts(_resolve_settings(settings, model.width), model)
+    _refuse_router(settings, model)
     others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
     _refuse_untrainable(settings, records, grades, task)
-    if (too_many := find_too_many(grades)) is not None:
-        records = replace(records, findings=(*records.findings, too_many))
-    if records.revision is not None:  # pinned: the run's config reads the same again
-        settings = replace(settings, data=replace(settings.data, revision=records.revision))
+    pinned = dict(records.columns)  # the run's config reads the same again
+    if records.revision is not None:
+        pinned["revision"] = records.revision
+    settings = replace(settings, data=replace(settings.data, **pinned))  # type: ignore[arg-type]
+    if settings.evaluation.language is None:
+        language = detect_language(records.documents)
+        settings = replace(settings, evaluation=replace(settings.evaluation, language=language))
+    found = [*find_prompt_problems((model, *others.values())), *filter(None, [find_too_many(grades)])]
+    records = replace(records, findings=(*records.findings, *found))
     return Prepared(settings, records, grades, task, model, others, missing)
+
+
+def _settle_prompts(settings: Settings, model: ModelFolder) -> tuple[Settings, ModelFolder]:
+    """The model with the prompts that the settings give, and settings that state its prompts where it has any."""
+    prompts = model.prompts.override(settings.training.query_prompt, settings.training.document_prompt)
+    if prompts or model.prompts:
+        training = replace(settings.training, query_prompt=prompts.query, document_prompt=prompts.document)
+        settings = replace(settings, training=training)
+    return settings, replace(model, prompts=prompts)
+
+
+def _refuse_router(settings: Settings, model: ModelFolder) -> None:
+    """Raise InputError where a model is to be trained that sends queries and documents through different modules."""
+    if settings.training.epochs and has_router(model.path):
+        problem = "sends queries and documents through different modules, which nestvec measures but does not train"
+        raise InputError(problem, "--epochs 0, or another model", file=model.path)
 
 
 def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, task: Task) -> None:
@@ -150,9 +182,14 @@ def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str
     taken = {PRETRAINED, BM25, *(settings.training.systems if settings.training.epochs else ())}
     others: dict[str, ModelFolder] = {}
     for candidate in models:
-        if candidate.sha256 not in {model.sha256, *(other.sha256 for other in others.values())}:
+        if all(not _is_same_model(candidate, known) for known in (model, *others.values())):
             others[_name_system(candidate, taken)] = candidate
     return others, missing
+
+
+def _is_same_model(one: ModelFolder, other: ModelFolder) -> bool:
+    """Whether two models give the same vectors: the same weights behind the same prompts."""
+    return (one.sha256, one.prompts) == (other.sha256, other.prompts)
 
 
 def _name_system(model: ModelFolder, taken: set[str]) -> str:
@@ -173,6 +210,8 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
     """Read, check and split the judgements, as settings say; raises InputError where something is wrong with them."""
     protocol, data = settings.split.protocol, settings.data
+    if protocol != "leak-free" and data.split_column is None:  # asked for, so no split of the source itself
+        data = replace(data, split_column=NO_SPLIT)
     if protocol == "published":  # counts rows of the whole table
         records = load_records(replace(data, max_records=None), merge=False)
     else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+from nestvec.models.prompts import Prompts
 from nestvec.point import FULL, Point, ReadByName, VectorFormat
 
 TEST, VALIDATION = "test", "validation"  # the splits that are measured
@@ -100,6 +101,7 @@ class Results(ReadByName):
     codec_extras: dict[str, int] = field(default_factory=dict)  # point's name to bytes stored once for all vectors
     protocol: str = ""  # how the records were split; empty in runs of before it was written down
     threshold: float | None = None  # the grade from which a document is relevant
+    prompts: dict[str, Prompts] = field(default_factory=dict)  # by system; runs of before it was written have none
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
 
 

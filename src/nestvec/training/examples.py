@@ -17,7 +17,7 @@ from nestvec.data.split import same_text
 from nestvec.evaluation.metrics import UNJUDGED, Judgements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,11 +50,6 @@ class Texts:
         rows: dict[str, int] = {}
         query_number = np.array([rows.setdefault(text, len(rows)) for text in records.queries], dtype=np.int64)
         return cls(list(rows), [records.documents[row] for row in first], query_number, number)
-
-    def __iter__(self) -> Iterator[str]:
-        """The queries, then the documents: the order in which they are tokenised."""
-        yield from self.queries
-        yield from self.documents
 
 
 @dataclass(frozen=True)
