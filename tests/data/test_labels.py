@@ -208,7 +208,7 @@ def test_without_a_grade_every_row_is_relevant(tmp_path):
     assert finding.count == len(table) and "whatever is not listed as grade 0" in finding.action
     with pytest.raises(InputError, match="no column is known as the grade") as caught:
         load(path)
-    assert "--positives-only, if every row is a relevant pair" in caught.value.expected
+    assert "--positives-only if every row is a query with a relevant document" in caught.value.expected
 
 
 @pytest.mark.parametrize("bad", ["0", "-1", "false", "Irrelevant", "no"])
