@@ -93,7 +93,10 @@ def test_a_log_of_single_impressions_is_read(tmp_path):
     expected = grade_rates(add_up(pair, clicked, position), len(rates)).grades
     by_name = {document: grade for _, document, grade in as_triples(records)}
     assert [by_name[f"document {number}"] for number in range(len(rates))] == expected.tolist()
-    assert "clicks from 'clicked', position from 'position'" in finding_of(records).action
+    assert (
+        "By a click model, from these columns: clicks from 'clicked', position from 'position'"
+        in finding_of(records).action
+    )
 
 
 def test_order_and_grouping_of_rows_change_nothing(tmp_path):

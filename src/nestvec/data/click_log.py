@@ -101,7 +101,7 @@ class ClickLog:
         columns = self._columns
         roles = zip(("clicks", "times shown", "position"), _all(columns), strict=True)
         used = ", ".join(f"{role} from {name!r}" for role, name in roles if name)
-        return f"Read: {used}. {estimate.assumed}"
+        return f"By a click model, from these columns: {used}. {estimate.assumed}"
 
 
 def _all(columns: ClickColumns) -> tuple[str, str | None, str | None]:

@@ -88,11 +88,13 @@ class GradeColumn:
             scale = find_scale(self._words) or {}
             grade = np.array([scale[label] for label in self._words])[grade.astype(np.int64)]
             mapping = {shown: scale[label] for label, shown in self._words.items()}
-            action = f"Read as {show_mapping(mapping)} ({name_scale(self._words)}); --grades sets other numbers."
+            action = (
+                f"Read as numbers: {show_mapping(mapping)} ({name_scale(self._words)}); --grades sets other numbers."
+            )
             findings.append(Finding("grades in words", len(grade), action))
         elif self._used:
             mapping = {label: number for label, number in self._mapping.values()}
-            action = f"Read as {show_mapping(mapping)}, as --grades says."
+            action = f"Read as numbers: {show_mapping(mapping)}, as --grades says."
             findings.append(Finding("grades in words", sum(self._used.values()), action))
         elif self._named and self._column.strip().lower() in CLICKS and grade.max(initial=0) > 1:
             action = (

@@ -159,9 +159,10 @@ def find_too_many(grades: Grades) -> Finding | None:
     """A finding where so many of the judged records are relevant that the threshold deserves a look."""
     if not grades.too_many_relevant:
         return None
-    action = f"Relevant from grade {grades.threshold:g} on ({grades.origin}); --threshold sets another."
+    action = "Too many to tell systems apart. "
+    action += f"Relevant from grade {grades.threshold:g} on ({grades.origin}); --threshold sets another."
     examples = (f"records of each grade: {grades.histogram}",)
-    return Finding(f"relevant records, more than {MANY:.0%} of all", grades.relevant_count, action, examples)
+    return Finding("relevant records, more than 60 % of all", grades.relevant_count, action, examples)
 
 
 def _find_zero(lowest: float, unlisted: float | None) -> float:
