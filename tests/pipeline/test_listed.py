@@ -192,6 +192,38 @@ def test_one_grade_alone_says_positives_only(tmp_path):
     assert nestvec.check(str(source), threshold=3).facts["grades"]["unlisted"] == 0
 
 
+def test_three_listed_grades_may_begin_with_a_bad_one(tmp_path):
+    """Home Depot's grades 1 to 3 as a collection: nothing is judged 0, yet 1 means that a document does not fit."""
+    folder = write_collection(
+        tmp_path / "beir", {query: {query % 30: 1, (query + 1) % 30: 2, (query + 2) % 30: 3} for query in range(40)}
+    )
+    found = nestvec.check(str(folder))
+    assert found.facts["grades"]["threshold_source"] == "listed"
+    assert (
+        found.warnings[0].startswith("Whatever is listed counts as relevant, from 1 on")
+        and "--threshold" in found.warnings[0]
+    )
+    assert not any("counts as relevant" in warning for warning in nestvec.check(str(folder), threshold=2).warnings)
+    assert not any("counts as relevant" in warning for warning in nestvec.check(str(CASES / "beir_nfcorpus")).warnings)
+
+
+def test_tables_joined_by_id_are_a_table(tmp_path):
+    """Home Depot as it comes, its documents in a file of their own: grade 1 gains nothing."""
+    table = rows()
+    (tmp_path / "joined").mkdir()
+    write_csv(
+        tmp_path / "joined" / "train.csv",
+        [{"search_term": row["query"], "product_uid": row["document"], "relevance": row["grade"]} for row in table],
+    )
+    products = {
+        row["document"]: {"product_uid": row["document"], "product_description": f"{row['document']} red"}
+        for row in table
+    }
+    write_csv(tmp_path / "joined" / "product_descriptions.csv", list(products.values()))
+    _, grades, _ = read_task(Settings.from_flat({"source": str(tmp_path / "joined")}))
+    assert (grades.zero, grades.unlisted, grades.threshold) == (1, None, 1.5)
+
+
 # --- too many relevant
 
 
