@@ -262,6 +262,16 @@ def test_what_is_said_of_grades_does_not_fit_clicks(options):
         load(CLICKS, **options)
 
 
+@pytest.mark.parametrize(
+    ("clicks", "message"), [(0, "no document was clicked"), (1, "every document was clicked alike")]
+)
+def test_clicks_that_tell_nothing(tmp_path, clicks, message):
+    table = [{"query": f"q {row // 3}", "document": f"d {row}", "clicks": clicks} for row in range(90)]
+    with pytest.raises(InputError, match=message) as caught:
+        read_task(Settings.from_flat({"source": str(write_csv(tmp_path / "log.csv", table))}))
+    assert ("--positives-only" in caught.value.expected) == (clicks > 0)
+
+
 counts = st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(0, 50), st.integers(0, 60), st.integers(0, 120))
 
 

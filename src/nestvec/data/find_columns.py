@@ -136,7 +136,9 @@ def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, Cli
     """The column of the grade, or those of clicks; neither where every row is a relevant pair."""
     if settings.positives_only and settings.grade is None:
         graded = [name for name in well_known(source, GRADE) if name.strip().lower() not in _NOT_ONLY_GRADES]
-        return (graded[0] if len(graded) == 1 else None), None  # read to refuse rows that it calls not relevant
+        log = find_click_columns(source.columns)
+        graded += [log.clicks] if log else []
+        return (graded[0] if graded else None), None  # read to refuse rows that it calls not relevant
     column = find_column(source, "grade", settings.grade, GRADE)
     clicks = None if column else find_click_columns(source.columns)
     if column is not None or clicks is not None:
