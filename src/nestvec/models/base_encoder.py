@@ -89,10 +89,9 @@ class Encoder(ABC):
         for role in ROLES:
             library = model.encode_query if role == QUERY else model.encode_document
             with quiet_libraries():
-                expected = library(list(PROBES), normalize_embeddings=True, show_progress_bar=False)
-            cosines = (prefix(np.asarray(expected, dtype=np.float32), self.dimension) * self.encode(PROBES, role)).sum(
-                1
-            )
+                given = library(list(PROBES), normalize_embeddings=True, show_progress_bar=False)
+            expected = prefix(np.asarray(given, dtype=np.float32), self.dimension)
+            cosines = (expected * self.encode(PROBES, role)).sum(axis=1)
             if not cosines.min() >= least:  # also where it is no number
                 return False
         return True
