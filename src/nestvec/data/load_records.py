@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from nestvec.data.find_columns import Columns, find_columns
 from nestvec.data.merge import merge_judgements
@@ -25,7 +24,7 @@ from nestvec.data.source import Batch, Finding, Rejects, Source
 from nestvec.data.sources import open_source
 from nestvec.data.text import clean_text
 from nestvec.data.text_table import TextTable
-from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, parse_number, text_column
+from nestvec.data.values import Numbers, all_blank, clean_column, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,6 +88,7 @@ class Reading:
     def __init__(self, source: Source, columns: Columns, settings: DataSettings, rejects: Rejects) -> None:
         self._source, self._columns, self._settings, self._rejects = source, columns, settings, rejects
         self._queries, self._documents = TextTable("query"), TextTable("document")
+        self._numbers = Numbers(source.decimal_comma)
         self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
         self._labels: list[list[str]] = []
         self._seen: Counter[str] = Counter()  # of what `_NOTES` names
@@ -142,12 +142,10 @@ class Reading:
         if self._columns.grade is None:  # every row is a relevant pair
             return np.ones(batch.values.num_rows), np.zeros(batch.values.num_rows, dtype=np.bool_)
         values = batch.values.column(self._columns.grade)
-        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-            values = pc.utf8_trim_whitespace(text_column(batch, self._columns.grade))
-        try:
+        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
             numbers = values.cast(pa.float64())
-        except pa.ArrowInvalid:
-            numbers = pa.array([parse_number(text) for text in values.to_pylist()], pa.float64())
+        else:
+            numbers = self._numbers.read(batch, self._columns.grade)
         grades: NDArray[np.float64] = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
         low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
         return grades, ~((grades >= low) & (grades <= high))  # a null is NaN here, which lies in no range
