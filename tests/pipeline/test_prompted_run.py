@@ -264,3 +264,43 @@ def test_prompts_that_are_not_applied_or_lacking_are_a_finding(world, tmp_path):
     given = {"query_prompt": "query: ", "document_prompt": "passage: "}
     made = nestvec.run(str(world / "judged.csv"), tmp_path / "given", model=str(named), **options, **given)
     assert not {finding.name for finding in made.findings} & {*found, "prompts of a model that are not applied"}
+
+
+def test_a_run_of_before_prompts_were_written_had_the_default_prompt_before_all_texts(world, tmp_path):
+    """Made as an old nestvec made it: the default prompt before every text, and no word of it in the results."""
+    model = state_prompts(shutil.copytree(world / "model", tmp_path / "model"), {"store": "item: "}, "store")
+    given = {"query_prompt": "item: ", "document_prompt": "item: "}
+    made = nestvec.run(
+        str(world / "judged.csv"), tmp_path / "run", model=str(model), **given, **{**OPTIONS, "epochs": 0}
+    )
+    path = made.root / "results.json"
+    results = json.loads(path.read_text())
+    del results["prompts"]
+    path.write_text(json.dumps(results))
+    old = export(made.root, tmp_path / "out", system="pretrained", dimension=24, precision="int8")
+    assert old.card.prompts == Prompts("item: ", "item: ") and old.parity.cosine_least >= 0.9999
+    plain = SentenceTransformer(str(old.folder), device="cpu")
+    assert plain.default_prompt_name == "store"  # so that plain `encode` gives what was measured, as it did
+
+
+def test_prompts_are_typed_and_set_in_a_file(world, tmp_path, typed):
+    words = [
+        "check",
+        world / "judged.csv",
+        "--model",
+        world / "model",
+        "--query-prompt",
+        "",
+        "--document-prompt",
+        "x: ",
+    ]
+    assert typed(*words)[0] == 0
+    config = tmp_path / "config.toml"
+    config.write_text(f'model = "{world / "model"}"\nquery_prompt = ""\nepochs = 0\n')
+    code, _, _ = typed(
+        "evaluate", world / "model", "--data", world / "judged.csv", "--out", tmp_path / "run", "--config", config,
+        "--resamples", 100, "--precisions", "int8", "--dimensions", "24", "--bigger", "",
+    )  # fmt: skip
+    assert code == 0
+    made = load_run(tmp_path / "run")
+    assert made.results.prompts == {"pretrained": Prompts("", DOCUMENT_PROMPT), "model": OWN}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nestvec.data.click_columns import find_click_columns
 from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, QUERY, QUERY_ID, SPLIT
 from nestvec.data.own_split import NO_SPLIT, judge_split
 from nestvec.data.source import Finding
@@ -14,6 +15,7 @@ from nestvec.data.streams import suffix
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
+    from nestvec.data.click_columns import ClickColumns
     from nestvec.data.source import Source
     from nestvec.settings import DataSettings
 
@@ -30,12 +32,13 @@ class Columns:
 
     Attributes:
         query: the query's text.
-        grade: the relevance grade; None where every row is a relevant pair.
+        grade: the relevance grade; None where there is none: every row is a relevant pair, or there are clicks.
         template: how the document's text is made; `{name}` stands for the column `name`.
         document_id: what tells documents apart; None: their text does.
         split: the source's own split, if it is to be used.
         query_id: what tells queries apart; None: their text does.
         findings: which columns were found, and what could have been meant instead.
+        clicks: the columns of a log of clicks, where there is no grade.
     """
 
     query: str
@@ -45,6 +48,7 @@ class Columns:
     split: str | None = None
     query_id: str | None = None
     findings: tuple[Finding, ...] = ()
+    clicks: ClickColumns | None = None
 
     @property
     def documents(self) -> tuple[str, ...]:
@@ -64,7 +68,8 @@ class Columns:
     @property
     def names(self) -> list[str]:
         """Every column that has to be read, once each."""
-        return list(dict.fromkeys([*self.text_names, *self.id_names, *([self.grade] if self.grade else [])]))
+        grades = [self.grade] if self.grade else self.clicks.names if self.clicks else []
+        return list(dict.fromkeys([*self.text_names, *self.id_names, *grades]))
 
     @property
     def as_settings(self) -> dict[str, str]:
@@ -100,13 +105,15 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
     """
     _refuse_missing_header(source, settings)
     split, findings = _find_split(source, settings)
+    grade, clicks = _find_grade(source, settings)
     columns = Columns(
         query=find_query(source, settings),
-        grade=_find_grade(source, settings),
+        grade=grade,
         template=find_template(source, settings.document),
         document_id=find_column(source, "document-id", settings.document_id, DOCUMENT_ID),
         split=split,
         query_id=find_query_id(source, settings),
+        clicks=clicks,
     )
     for name in (columns.query, columns.grade, *columns.id_names):
         if name in source.lists:
@@ -125,13 +132,14 @@ def find_query_id(source: Source, settings: DataSettings) -> str | None:
     return find_column(source, "query-id", settings.query_id, QUERY_ID)
 
 
-def _find_grade(source: Source, settings: DataSettings) -> str | None:
-    """The column of the grade; None where every row is a relevant pair."""
+def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, ClickColumns | None]:
+    """The column of the grade, or those of clicks; neither where every row is a relevant pair."""
     if settings.positives_only and settings.grade is None:
-        return None
+        return None, None
     column = find_column(source, "grade", settings.grade, GRADE)
-    if column is not None:
-        return column
+    clicks = None if column else find_click_columns(source.columns)
+    if column is not None or clicks is not None:
+        return column, clicks
     others = [name for names in (QUERY, QUERY_ID, DOCUMENT_ID, HEADLINE, BODY) for name in well_known(source, names)]
     error = _unclear_column(source, "grade", [])
     if set(source.columns) <= {*others, settings.query, settings.document, settings.document_id, settings.query_id}:
@@ -175,7 +183,8 @@ def _describe_columns(source: Source, columns: Columns) -> list[Finding]:
         "query id": columns.query_id,
         "document": columns.template,
         "document id": columns.document_id,
-        "grade": columns.grade or "1 in every row",
+        "grade": columns.grade or (None if columns.clicks else "1 in every row"),
+        "clicks": ", ".join(columns.clicks.names) if columns.clicks else None,
         "split": columns.split,
     }
     action = "; ".join(f"{role}: {column}" for role, column in roles.items() if column)

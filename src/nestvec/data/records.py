@@ -40,6 +40,8 @@ class Records:
         synthetic: whether this is the built-in sample.
         titles_only: whether documents are headlines without a body.
         columns: settings that name the columns that were read; none for the sample.
+        unlisted: the grade of whatever is not listed, where that is known.
+        estimated: whether the grades were estimated from clicks.
     """
 
     queries: tuple[str, ...]
@@ -57,6 +59,8 @@ class Records:
     synthetic: bool = False
     titles_only: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
+    unlisted: float | None = None
+    estimated: bool = False
 
     def __len__(self) -> int:
         """How many records there are."""

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.grades import Grades, read_grades
+from nestvec.data.grades import Grades, find_too_many, read_grades
 from nestvec.data.load_records import load_records
 from nestvec.data.own_split import NO_SPLIT
 from nestvec.data.records import Records
@@ -26,10 +25,7 @@ from nestvec.models.prompts import Prompts, has_router
 from nestvec.pipeline.prompt_findings import find_prompt_problems
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.trec_ids import TrecIds
-from nestvec.settings import REPORTERS, parse_stages
-
-if TYPE_CHECKING:
-    from nestvec.settings import Settings
+from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
 
 
 @dataclass(frozen=True)
@@ -133,6 +129,7 @@ def prepare(settings: Settings) -> Prepared:
     _refuse_router(settings, model)
     others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
+    _refuse_untrainable(settings, records, grades, task)
     pinned = dict(records.columns)  # the run's config reads the same again
     if records.revision is not None:
         pinned["revision"] = records.revision
@@ -140,7 +137,7 @@ def prepare(settings: Settings) -> Prepared:
     if settings.evaluation.language is None:
         language = detect_language(records.documents)
         settings = replace(settings, evaluation=replace(settings.evaluation, language=language))
-    found = find_prompt_problems((model, *others.values()))
+    found = [*find_prompt_problems((model, *others.values())), *filter(None, [find_too_many(grades)])]
     records = replace(records, findings=(*records.findings, *found))
     return Prepared(settings, records, grades, task, model, others, missing)
 
@@ -159,6 +156,19 @@ def _refuse_router(settings: Settings, model: ModelFolder) -> None:
     if settings.training.epochs and has_router(model.path):
         problem = "sends queries and documents through different modules, which nestvec measures but does not train"
         raise InputError(problem, "--epochs 0, or another model", file=model.path)
+
+
+def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, task: Task) -> None:
+    """Raise InputError where a system learns from low grades and the training split has no record with one."""
+    systems = settings.training.systems if settings.training.epochs else ()
+    refused = [system for system in systems if system in NEED_NEGATIVES]
+    if not refused or (records.grade[task.in_part("train")] < grades.threshold).any():
+        return
+    able = [system for system in systems if system not in NEED_NEGATIVES] or Settings().training.systems
+    where = "data" if not (records.grade < grades.threshold).any() else "training split"
+    name = f"system {refused[0]} needs" if len(refused) == 1 else f"systems {', '.join(refused)} need"
+    problem = f"{name} documents that were judged not relevant; the {where} lists relevant ones only"
+    raise InputError(problem, f"--systems {','.join(able)}", file=settings.data.source)
 
 
 def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str, ModelFolder], dict[str, str]]:
@@ -207,7 +217,7 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
     else:
         records = load_records(data, settings.seed)
     try:
-        grades = read_grades(records.grade, data.threshold)
+        grades = read_grades(records.grade, data.threshold, records.unlisted, estimated=records.estimated)
         parts = split_records(records, data, settings.split, settings.seed)
         return records, grades, make_task(records, grades, parts, protocol)
     except InputError as error:

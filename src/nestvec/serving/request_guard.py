@@ -112,7 +112,7 @@ class Guard:
         if len(self._health.connections) > options.connections:
             return unavailable("too many connections are open")
         if options.allowed_hosts is not None and _host_name(headers.get("host", "")) not in options.allowed_hosts:
-            return Failure(421, "this server goes by another name; see --host")
+            return Failure(421, "Host header not allowed; set --allowed-host NAME")
         if method == "OPTIONS" and options.cors:
             return None
         if self._key and path.startswith(_LOCKED) and not self._has_key(headers):

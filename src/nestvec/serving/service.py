@@ -164,6 +164,10 @@ class Service:
         """Whether a system gives a text the same vector as a query and as a document."""
         return self._loaded_models.one_for_both(system)
 
+    def model_folder(self, system: str) -> Path:
+        """The folder of a system's model."""
+        return self._dense[system].model.path
+
     def encode(
         self, system: str, texts: Sequence[str], role: Role, token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
