@@ -65,6 +65,9 @@ class ClickLog:
         else:
             times = sum_by(pair, shown, len(first))
             seen = times > 0
+            if not seen.any():
+                expected = "a row with a number above 0"
+                raise InputError("no document was shown", expected, column=self._columns.impressions)
             if not seen.all():
                 action = "They are left out: nobody can have clicked them."
                 findings.append(Finding("documents that were never shown", int((~seen).sum()), action))

@@ -39,6 +39,7 @@ class Grades:
         threshold_source: `given`, `dip`, `middle` (of the range, where there is no dip) or `listed` (the lowest grade,
             where only relevant documents are listed).
         dip: the histogram's dip, if it has one.
+        zero: the grade whose gain is 0; so is the gain of any grade below.
         unlisted: the grade of whatever is not listed; None where the data lists low grades itself.
     """
 
@@ -47,12 +48,8 @@ class Grades:
     threshold: float
     threshold_source: str
     dip: Dip | None
+    zero: float = 0.0
     unlisted: float | None = None
-
-    @property
-    def zero(self) -> float:
-        """The grade whose gain is 0; so is the gain of any grade below."""
-        return _find_zero(self.levels[0], self.unlisted)
 
     @property
     def relevant_from(self) -> int:
@@ -95,7 +92,6 @@ class Grades:
             **asdict(self),
             "lowest": self.levels[0],
             "highest": self.levels[-1],
-            "zero": self.zero,
             "relevant_from": self.relevant_from,
             "relevant_share": self.relevant_share,
         }
@@ -120,7 +116,8 @@ def read_grades(
         threshold: relevant from here on; None proposes one.
         unlisted: the grade of whatever is not listed; None where low grades are listed, too. A threshold that makes all
             that is listed relevant says that it is 0.
-        estimated: whether the grades were estimated, of clicks, so that not all that is listed counts as relevant.
+        estimated: whether the grades were estimated from clicks: grade 0 gains nothing, and not all that is listed
+            counts as relevant.
 
     Returns:
         The histogram with its threshold.
@@ -135,7 +132,7 @@ def read_grades(
     if len(levels) == 1 and unlisted is None:
         wanted = "at least two different grades; where every row is a relevant pair, give --positives-only"
         raise InputError(f"every grade is {levels[0]:g}", wanted)
-    zero = _find_zero(levels[0], unlisted)
+    zero = _find_zero(levels[0], 0.0 if estimated else unlisted)
     if levels[-1] <= zero:
         wanted = f"relevant documents with grades above {zero:g}; add the same number to all grades if they are lower"
         raise InputError(f"the highest grade is {levels[-1]:g}, and a grade of {zero:g} or less gains nothing", wanted)
@@ -148,7 +145,7 @@ def read_grades(
         chosen, source = dip.threshold, "dip"
     else:
         chosen, source = find_middle(levels, counts, zero), "middle"
-    found = Grades(tuple(map(float, levels)), tuple(map(int, counts)), float(chosen), source, dip, unlisted)
+    found = Grades(tuple(map(float, levels)), tuple(map(int, counts)), float(chosen), source, dip, zero, unlisted)
     _check_threshold(found)
     return found
 

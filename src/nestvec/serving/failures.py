@@ -140,7 +140,7 @@ async def _answer_http_error(_: Request, error: Exception) -> Response:
     if isinstance(error, Failure):
         return error.to_response()
     assert isinstance(error, HTTPException)
-    plain = {404: "no such path; /docs lists those of the API", 405: "method not allowed"}
+    plain = {404: "no such path; the API is under /v1, see /docs", 405: "method not allowed"}
     said = plain.get(error.status_code, str(error.detail))
     return Failure(error.status_code, said, headers=error.headers).to_response()
 
