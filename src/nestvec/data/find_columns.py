@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nestvec.settings import DataSettings
 
 COLUMNS_READ = "columns read"  # the name of a finding
+_NAME_COLUMNS = "--columns query,document,grade or --columns query,positive,negative"
 _DELIMITED = (".csv", ".tsv")
 _SHOWN = 20  # columns that are named
 _NOT_ONLY_GRADES = ("score", "rating")  # may say something else of a relevant pair
@@ -160,7 +161,7 @@ def _refuse_missing_header(source: Source, settings: DataSettings) -> None:
         return
     wanted = (
         "--query, --document and --grade to name columns; or, if the first line is no header, the columns' names in "
-        "their order: --columns query,document,grade or --columns query,positive,negative"
+        f"their order: {_NAME_COLUMNS}"
     )
     raise InputError(f"no column has a known name: {quote_names(source.columns)}", wanted, file=source.name, row=1)
 
@@ -297,7 +298,10 @@ def _unclear_column(source: Source, role: str, candidates: list[str]) -> InputEr
     problem = f"no column is known as the {role}"
     if candidates:
         problem = f"more than one column could be the {role}: {quote_names(candidates)}"
-    return InputError(problem, f"--{role} to name one of " + quote_names(source.columns), file=source.name)
+    wanted = f"--{role} to name one of {quote_names(source.columns)}"
+    if source.headerless:
+        wanted += f"; or, if the first line is no header, {_NAME_COLUMNS}"
+    return InputError(problem, wanted, file=source.name)
 
 
 def quote_names(names: tuple[str, ...] | list[str]) -> str:

@@ -13,7 +13,7 @@ from nestvec.data.click_columns import CLICKS
 from nestvec.data.grader import Settled
 from nestvec.data.labels import ask_for_grades, find_scale, name_scale, normalise_label, read_mapping, show_mapping
 from nestvec.data.source import Finding
-from nestvec.data.values import parse_number, text_column
+from nestvec.data.values import Numbers, parse_number, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,11 +32,15 @@ class GradeColumn:
         column: its name.
         settings: the labels' grades and the range of grades.
         unlisted: the grade of whatever is not listed, if the source says so.
+        decimal_comma: whether a comma may stand before the decimals.
     """
 
     estimated = False
 
-    def __init__(self, column: str, settings: DataSettings, unlisted: float | None = None) -> None:
+    def __init__(
+        self, column: str, settings: DataSettings, unlisted: float | None = None, decimal_comma: bool = False
+    ) -> None:
+        self._decimal_comma, self._decimals = decimal_comma, Numbers(decimal_comma)
         self.unlisted = unlisted
         self._column, self._named = column, settings.grade is not None
         self._mapping = read_mapping(settings.grades or ())
@@ -56,6 +60,8 @@ class GradeColumn:
             values = values.cast(pa.string())
         else:
             values = text_column(batch, self._column)
+            if self._decimal_comma:
+                self._decimals.read(batch, self._column)  # refuses a column with commas and points
         coded = pc.utf8_trim_whitespace(values).dictionary_encode()
         labels = coded.dictionary.to_pylist()
         times = np.bincount(coded.indices.drop_null().to_numpy(), minlength=len(labels))
@@ -110,7 +116,7 @@ class GradeColumn:
         if label in self._mapping:
             self._used[label] += times
             return self._mapping[label][1]
-        number = parse_number(text)
+        number = parse_number(text, decimal_comma=self._decimal_comma)
         if number is not None and not self._words and not any(map(_is_number, self._mapping)):
             self._numbers = True
             return float(self._keep_in_range(np.array([number]))[0])

@@ -66,6 +66,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
         tuple(dict.fromkeys([*judged.columns, *added])),
         partial(_read_joined, judged, links),
         tuple(findings),
+        decimal_comma=judged.decimal_comma,
         lists=judged.lists.union(link.taken[column] for link in links for column in link.table.lists & {*link.taken}),
     )
     if documents is None:

@@ -97,7 +97,7 @@ def _expand_row(cells: Cells, layout: Layout) -> Iterator[list[str | None]]:
     for part in layout.parts:
         for passage in _read_part(part, layout, cells, values):
             count += 1
-            grade = repr(part.grade) if part.grade is not None else passage.grade
+            grade = f"{part.grade:g}" if part.grade is not None else passage.grade
             titles = [passage.title] if layout.title else []
             yield [*kept, *titles, passage.text, *([passage.id] if layout.id else []), grade]
     if not count:

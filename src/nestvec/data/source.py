@@ -34,12 +34,14 @@ class Finding:
         count: how many records, or documents, it concerns.
         action: what was done about it, a sentence.
         examples: the first few, in words.
+        warning: whether it is likely that the data was read wrongly.
     """
 
     name: str
     count: int
     action: str
     examples: tuple[str, ...] = ()
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ class Source:
         revision: the hub's commit that was read, if it is from there.
         unlisted: the grade of whatever is not listed: 0 where only some documents are listed for a query and the rest
             counts as not relevant (qrels, pairs); None where the table lists low grades itself.
+        decimal_comma: whether numbers may be written as 2,5: a delimited file whose delimiter is no comma.
+        headerless: whether the first line of a delimited file, taken as its header, looks like a record.
         lists: columns that hold lists or maps, which `read` makes text of.
         cells: as `read`, but gives rows as they are; None where all values are text.
     """
@@ -153,6 +157,8 @@ class Source:
     synthetic: bool = False
     revision: str | None = None
     unlisted: float | None = None
+    decimal_comma: bool = False
+    headerless: bool = False
     lists: frozenset[str] = frozenset()
     cells: Callable[[list[str], Rejects], Iterator[Cells]] | None = None
 

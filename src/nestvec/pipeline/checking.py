@@ -219,6 +219,11 @@ def _audit_row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: in
 def _list_warnings(facts: dict[str, Any]) -> list[str]:
     """List what deserves a look before training, the most harmful first."""
     return [
+        *(
+            f"{finding['name'].capitalize()}: {finding['action']}"
+            for finding in facts["findings"]
+            if finding["warning"]
+        ),
         *_grade_warnings(facts["grades"]),
         *_leak_warnings(facts["split"]),
         *_text_warnings(facts),
