@@ -134,10 +134,10 @@ def find_query_id(source: Source, settings: DataSettings) -> str | None:
 
 def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, ClickColumns | None]:
     """The column of the grade, or those of clicks; neither where every row is a relevant pair."""
-    if settings.positives_only and settings.grade is None:
-        return None, None
     column = find_column(source, "grade", settings.grade, GRADE)
     clicks = None if column else find_click_columns(source.columns)
+    if settings.positives_only:  # a row that a grade, or a click, calls not relevant is refused
+        return column or (clicks.clicks if clicks else None), None
     if column is not None or clicks is not None:
         return column, clicks
     others = [name for names in (QUERY, QUERY_ID, DOCUMENT_ID, HEADLINE, BODY) for name in well_known(source, names)]
