@@ -93,7 +93,10 @@ def test_a_log_of_single_impressions_is_read(tmp_path):
     expected = grade_rates(add_up(pair, clicked, position), len(rates)).grades
     by_name = {document: grade for _, document, grade in as_triples(records)}
     assert [by_name[f"document {number}"] for number in range(len(rates))] == expected.tolist()
-    assert "clicks from 'clicked', position from 'position'" in finding_of(records).action
+    assert (
+        "By a click model, from these columns: clicks from 'clicked', position from 'position'"
+        in finding_of(records).action
+    )
 
 
 def test_order_and_grouping_of_rows_change_nothing(tmp_path):
@@ -237,17 +240,16 @@ def test_raw_counts_as_grades_are_warned_of():
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "problem"),
-    [("clicks", "", "is empty"), ("clicks", "-1", "is '-1'"), ("clicks", "many", "is 'many'"),
-     ("clicks", "nan", "is 'nan'"), ("impressions", "", "is empty"), ("impressions", "inf", "is 'inf'"), ("position", "top", "is 'top'")],
-)  # fmt: skip
-def test_a_row_without_a_count_is_bad(tmp_path, column, value, problem):
+BAD = {"clicks": ("", "-1", "many", "nan"), "impressions": ("", "inf"), "position": ("top", "-2")}
+
+
+@pytest.mark.parametrize(("column", "value"), [(column, value) for column, values in BAD.items() for value in values])
+def test_a_row_without_a_count_is_bad(tmp_path, column, value):
     table = [{"query": f"q {row}", "document": f"d {row}", "clicks": row, "impressions": 99, "position": 1 + row % 3}
              for row in range(30)]  # fmt: skip
     table[4][column] = value
     path = write_csv(tmp_path / "log.csv", table)
-    with pytest.raises(InputError, match=problem) as caught:
+    with pytest.raises(InputError, match=f"is {value!r}" if value else "is empty") as caught:
         load(path)
     assert (caught.value.location.row, caught.value.location.column) == (6, column)
     assert caught.value.expected == "a count: a number from 0 on"
@@ -258,6 +260,16 @@ def test_a_row_without_a_count_is_bad(tmp_path, column, value, problem):
 def test_what_is_said_of_grades_does_not_fit_clicks(options):
     with pytest.raises(InputError, match="is given, and the table has clicks and no grades"):
         load(CLICKS, **options)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "message"), [(0, "no document was clicked"), (1, "every document was clicked alike")]
+)
+def test_clicks_that_tell_nothing(tmp_path, clicks, message):
+    table = [{"query": f"q {row // 3}", "document": f"d {row}", "clicks": clicks} for row in range(90)]
+    with pytest.raises(InputError, match=message) as caught:
+        read_task(Settings.from_flat({"source": str(write_csv(tmp_path / "log.csv", table))}))
+    assert ("--positives-only" in caught.value.expected) == (clicks > 0)
 
 
 counts = st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(0, 50), st.integers(0, 60), st.integers(0, 120))

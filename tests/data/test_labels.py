@@ -141,6 +141,7 @@ def test_words_among_numbers_need_the_mapping(tmp_path, first):
 def test_numbers_can_be_mapped_too(tmp_path):
     path = write_csv(tmp_path / "judged.csv", rows())
     assert set(graded(path, grades=("1=0", "2=1", "3=5")).values()) == {0, 1, 5}
+    assert set(graded(path, grades=("1.0=0", "2e0=1", "3=5")).values()) == {0, 1, 5}
     with pytest.raises(InputError, match="is '2'"):
         load(path, grades=("1=0", "3=5"))
 
@@ -208,7 +209,7 @@ def test_without_a_grade_every_row_is_relevant(tmp_path):
     assert finding.count == len(table) and "whatever is not listed as grade 0" in finding.action
     with pytest.raises(InputError, match="no column is known as the grade") as caught:
         load(path)
-    assert "--positives-only, if every row is a relevant pair" in caught.value.expected
+    assert "--positives-only if every row is a query with a relevant document" in caught.value.expected
 
 
 @pytest.mark.parametrize("bad", ["0", "-1", "false", "Irrelevant", "no"])
@@ -220,6 +221,15 @@ def test_a_row_that_says_not_relevant_is_no_positive(tmp_path, bad):
     path = write_labels(tmp_path / "judged.csv", {3: "1", 2: "2", 1: "1"})
     records = load(path, positives_only=True)
     assert set(records.grade.tolist()) == {1} and any("are not used" in finding.action for finding in records.findings)
+
+
+def test_a_row_without_clicks_is_no_positive(tmp_path):
+    table = [{"query": f"q {row}", "document": f"d {row}", "clicks": row % 3} for row in range(30)]
+    with pytest.raises(InputError, match="is '0'") as caught:
+        load(write_csv(tmp_path / "log.csv", table), positives_only=True)
+    assert caught.value.location.column == "clicks"
+    clicked = [row for row in table if row["clicks"]]
+    assert set(load(write_csv(tmp_path / "log.csv", clicked), positives_only=True).grade.tolist()) == {1}
 
 
 def test_positives_only_takes_no_mapping(tmp_path):

@@ -195,7 +195,7 @@ def _describe_looks(log: Exposed, positions: NDArray[np.int64], looks: NDArray[n
     """How much was looked at each position, and whether the log can tell that from relevance."""
     shown = ", ".join(f"{position}: {look:.2f}" for position, look in zip(positions[:10], looks[:10], strict=True))
     text = f"A position-based click model: looks at positions {shown}{' …' if len(positions) > 10 else ''}."
-    moved = np.bincount(np.unique(np.stack([log.pair, log.position]), axis=1)[0], minlength=count) > 1
+    moved = np.bincount(log.pair, minlength=count) > 1
     if moved.mean() >= 0.05:
         return text
     usual = "the curve is nearly the usual one: 1 / log2(1 + position)"

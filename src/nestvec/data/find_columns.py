@@ -23,6 +23,7 @@ COLUMNS_READ = "columns read"  # the name of a finding
 _NAME_COLUMNS = "--columns query,document,grade or --columns query,positive,negative"
 _DELIMITED = (".csv", ".tsv")
 _SHOWN = 20  # columns that are named
+_NOT_ONLY_GRADES = ("score", "rating")  # may say something else of a relevant pair
 _OWN_NAME_DECIDES = {"query", "query-id", "document-id"}  # of several well-known names, the role's own is taken
 
 
@@ -134,10 +135,13 @@ def find_query_id(source: Source, settings: DataSettings) -> str | None:
 
 def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, ClickColumns | None]:
     """The column of the grade, or those of clicks; neither where every row is a relevant pair."""
+    if settings.positives_only and settings.grade is None:
+        graded = [name for name in well_known(source, GRADE) if name.strip().lower() not in _NOT_ONLY_GRADES]
+        log = find_click_columns(source.columns)
+        graded += [log.clicks] if log else []
+        return (graded[0] if graded else None), None  # read to refuse rows that it calls not relevant
     column = find_column(source, "grade", settings.grade, GRADE)
     clicks = None if column else find_click_columns(source.columns)
-    if settings.positives_only:  # a row that a grade, or a click, calls not relevant is refused
-        return column or (clicks.clicks if clicks else None), None
     if column is not None or clicks is not None:
         return column, clicks
     others = [name for names in (QUERY, QUERY_ID, DOCUMENT_ID, HEADLINE, BODY) for name in well_known(source, names)]

@@ -46,6 +46,7 @@ class GradeColumn:
         self._mapping = read_mapping(settings.grades or ())
         self._range = settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
         self._words: dict[str, str] = {}  # labels of a known scale as they are compared, to how the data writes them
+        self._shown: list[str] = []  # labels that a message names
         self._numbers = False  # whether the column holds numbers: labels that no one gave a number are then bad
         self._used: Counter[str] = Counter()  # labels of the mapping
 
@@ -94,11 +95,13 @@ class GradeColumn:
             scale = find_scale(self._words) or {}
             grade = np.array([scale[label] for label in self._words])[grade.astype(np.int64)]
             mapping = {shown: scale[label] for label, shown in self._words.items()}
-            action = f"Read as {show_mapping(mapping)} ({name_scale(self._words)}); --grades sets other numbers."
+            action = (
+                f"Read as numbers: {show_mapping(mapping)} ({name_scale(self._words)}); --grades sets other numbers."
+            )
             findings.append(Finding("grades in words", len(grade), action))
         elif self._used:
             mapping = {label: number for label, number in self._mapping.values()}
-            action = f"Read as {show_mapping(mapping)}, as --grades says."
+            action = f"Read as numbers: {show_mapping(mapping)}, as --grades says."
             findings.append(Finding("grades in words", sum(self._used.values()), action))
         elif self._named and self._column.strip().lower() in CLICKS and grade.max(initial=0) > 1:
             action = (
@@ -135,9 +138,14 @@ class GradeColumn:
         return kept
 
     def _list_labels(self, batch: Batch, first: str) -> list[str]:
-        """The labels of a batch, the first bad one before the others, numbers left out."""
-        labels = pc.unique(pc.utf8_trim_whitespace(text_column(batch, self._column))).to_pylist()
-        return [first, *(label for label in labels if label and label != first and parse_number(label) is None)]
+        """The labels of the first batch with a bad one, which stands before the others, numbers left out."""
+        if not self._shown:
+            labels = pc.unique(pc.utf8_trim_whitespace(text_column(batch, self._column))).to_pylist()
+            self._shown = [
+                first,
+                *(label for label in labels if label and label != first and parse_number(label) is None),
+            ]
+        return self._shown
 
 
 def _is_number(text: str) -> bool:

@@ -130,8 +130,7 @@ def read_grades(
     if threshold is not None and unlisted is None and 0 < threshold <= levels[0]:
         unlisted = 0.0
     if len(levels) == 1 and unlisted is None:
-        wanted = "at least two different grades; where every row is a relevant pair, give --positives-only"
-        raise InputError(f"every grade is {levels[0]:g}", wanted)
+        raise _single_grade_error(float(levels[0]), estimated=estimated)
     zero = _find_zero(levels[0], 0.0 if estimated else unlisted)
     if levels[-1] <= zero:
         wanted = f"relevant documents with grades above {zero:g}; add the same number to all grades if they are lower"
@@ -159,14 +158,25 @@ def find_too_many(grades: Grades) -> Finding | None:
     """A finding where so many of the judged records are relevant that the threshold deserves a look."""
     if not grades.too_many_relevant:
         return None
-    action = f"Relevant from grade {grades.threshold:g} on ({grades.origin}); --threshold sets another."
+    action = "Too many to tell systems apart. "
+    action += f"Relevant from grade {grades.threshold:g} on ({grades.origin}); --threshold sets another."
     examples = (f"records of each grade: {grades.histogram}",)
-    return Finding(f"relevant records, more than {MANY:.0%} of all", grades.relevant_count, action, examples)
+    return Finding("relevant records, more than 60 % of all", grades.relevant_count, action, examples)
 
 
 def _find_zero(lowest: float, unlisted: float | None) -> float:
     """The grade whose gain is 0: that of what is not listed, else 0, or the lowest grade where that is above 0."""
     return float(max(lowest, 0.0) if unlisted is None else unlisted)
+
+
+def _single_grade_error(grade: float, *, estimated: bool) -> InputError:
+    """The error for records that all have one grade, with no word of what is not listed."""
+    pairs = "where every row is a relevant pair, give --positives-only"
+    if not estimated:
+        return InputError(f"every grade is {grade:g}", f"at least two different grades; {pairs}")
+    if grade == 0:
+        return InputError("no document was clicked", "a log of clicks in which some documents were")
+    return InputError("every document was clicked alike", f"documents that were clicked more than others; {pairs}")
 
 
 def _check_threshold(grades: Grades) -> None:
