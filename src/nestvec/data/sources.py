@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec.data.collection import Collection, find_collection, read_collection
-from nestvec.data.find_tables import Tables, find_tables, is_table
+from nestvec.data.collection import find_collection, read_collection
+from nestvec.data.find_tables import Tables, find_tables
 from nestvec.data.hub import PREFIX, read_hub
 from nestvec.data.join_tables import join_tables
+from nestvec.data.open_parts import open_parts
 from nestvec.data.readers import READERS, read_file
 from nestvec.data.shape_rows import read_shape
 from nestvec.data.source import BATCH, Batch, Cells, Finding, Rejects, Source, number_rows, read_cells
@@ -45,7 +46,7 @@ def open_source(settings: DataSettings) -> Source:
 
 def _open_table(settings: DataSettings) -> Source:
     if settings.qrels is not None:
-        return _open_parts(settings)
+        return open_parts(settings)
     source = settings.source
     if source == SAMPLE:
         return _open_sample()
@@ -71,30 +72,6 @@ def _open_sample() -> Source:
         yield from number_rows(SAMPLE, iter(table.select(columns).to_batches(max_chunksize=BATCH)))
 
     return Source(SAMPLE, digest.hexdigest(), tuple(table.column_names), read, synthetic=True)
-
-
-def _open_parts(settings: DataSettings) -> Source:
-    """Open a collection whose files are options of their own."""
-    files = [Path(name) for name in (settings.qrels, settings.queries, settings.corpus) if name is not None]
-    if any(map(is_table, files)):
-        return _open_joined(settings, files)
-    if settings.queries is None or settings.corpus is None:
-        missing = "--queries" if settings.queries is None else "--corpus"
-        raise InputError(f"--qrels is given without {missing}", "all of --queries, --corpus and --qrels")
-    parts = Collection(Path(settings.queries), Path(settings.corpus), (Path(str(settings.qrels)),))
-    return read_collection(parts, make_text_form(settings))
-
-
-def _open_joined(settings: DataSettings, files: list[Path]) -> Source:
-    """Open a collection some of whose parts are tables with a header."""
-    for file in files:
-        if not file.is_file():
-            raise InputError("there is no such file", "queries, corpus and qrels", file=file)
-    form = make_text_form(settings)
-    names = (settings.qrels, settings.queries, settings.corpus)
-    qrels, queries, corpus = (None if name is None else read_file(Path(name), form) for name in names)
-    assert qrels is not None
-    return join_tables(Tables(qrels, queries, corpus), settings, str(settings.qrels), sha256(*files))
 
 
 def _open_folder(path: Path, settings: DataSettings) -> Source:
