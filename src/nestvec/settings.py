@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded")
+# systems that learn the grades themselves, and nothing where all documents have the same
+NEED_NEGATIVES = ("cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka")
 MOST_NEGATIVES = 50  # mined per query
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
 PROTOCOLS = ("leak-free", "by-query", "published")
@@ -135,12 +137,16 @@ class DataSettings:
     quoting: str | None = option(
         None, "double: fields may stand in double quotes; none (double in CSV, none in TSV).", _one_of(QUOTINGS)
     )
-    grades: tuple[str, ...] | None = option(None, "What labels in words are worth: Exact=3,Partial=1,Irrelevant=0.")
+    grades: tuple[str, ...] | None = option(
+        None, "What labels are worth: Exact=3,Partial=1,Irrelevant=0 (as known collections do)."
+    )
     positives_only: bool = option(False, "Every row is a relevant pair; whatever is not listed has grade 0.")
     split_column: str | None = option(None, "Column with your own split: train, validation or test.")
     max_records: int | None = option(None, "Take a seeded subset of this many records.", _at_least(1))
     threshold: float | None = option(
-        None, "Relevant from this grade on (the dip of the grades' histogram).", Check("a finite number", isfinite)
+        None,
+        "Relevant from this grade on (the dip of the grades' histogram, or all that is listed).",
+        Check("a finite number", isfinite),
     )
     grade_range: tuple[float, ...] | None = option(
         None,

@@ -97,7 +97,7 @@ def test_a_header_of_qrels_is_no_judgement(tmp_path, header):
 
 
 def test_a_bad_grade_in_the_first_line_is_no_header(tmp_path):
-    with pytest.raises(InputError, match=r"row 1, column 'grade': is 'good'"):
+    with pytest.raises(InputError, match=r"row 2, column 'grade': is '0'; expected a label of the same kind as good"):
         load_records(write_parts(tmp_path, qrels="1 0 a good\n2 0 b 0\n"))
 
 

@@ -10,22 +10,25 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.data.readers import batch_texts, json_objects, split_into_batches
-from nestvec.data.source import Batch, Finding, Rejects, Source
+from nestvec.data.json_lines import json_objects
+from nestvec.data.source import Batch, Finding, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines, suffix
 from nestvec.data.text_form import TextForm
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
+
+    ReadTexts = Callable[[], Iterator[tuple[str, str]]]
 
 COLUMNS = ("query_id", "query", "document", "grade", "document_id")
 _PACKINGS = ("", ".gz", ".zst")
@@ -59,12 +62,15 @@ def find_collection(folder: Path) -> Collection | None:
     return Collection(queries, corpus, qrels) if queries and corpus and qrels else None
 
 
-def read_collection(parts: Collection, form: TextForm | None = None) -> Source:
+def read_collection(
+    parts: Collection, form: TextForm | None = None, tables: Mapping[Path, ReadTexts] | None = None
+) -> Source:
     """Open a collection.
 
     Args:
         parts: its files.
         form: the encoding of its files, if the user names one.
+        tables: for files of texts that are tables, what gives their ids and texts.
 
     Returns:
         The table of its judgements, with the whole corpus as its documents.
@@ -73,16 +79,18 @@ def read_collection(parts: Collection, form: TextForm | None = None) -> Source:
         InputError: a file is missing, damaged or in no known form.
     """
     files = [parts.queries, parts.corpus, *parts.qrels]
-    for file in files:
-        if not file.is_file():
-            raise InputError("there is no such file", "queries, corpus and qrels", file=file)
+    require_files(files)
     form = form or TextForm()
-    form.refuse_options(parts.qrels[0], "a collection")
+    if not tables:
+        form.refuse_options(parts.qrels[0], "a collection")
     encoding = form.encoding
-    queries, findings = _read_queries(parts.queries, encoding)
+    open_queries, open_corpus = (
+        (tables or {}).get(path, partial(read_texts, path, encoding)) for path in (parts.queries, parts.corpus)
+    )
+    queries, findings = _keep_first_queries(open_queries())
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-        corpus = _keep_first(_read_texts(parts.corpus, encoding))
+        corpus = _keep_first(open_corpus())
         for qrels in parts.qrels:
             judged = _join_qrels(_read_rows(qrels, encoding), qrels, queries, corpus, rejects)
             for chunk in split_into_batches(judged):
@@ -90,11 +98,18 @@ def read_collection(parts: Collection, form: TextForm | None = None) -> Source:
                 yield Batch(str(qrels), np.array(rows), batch_texts(records, COLUMNS).select(columns))
 
     def documents() -> Iterator[pa.RecordBatch]:
-        for chunk in split_into_batches(_read_texts(parts.corpus, encoding)):
+        for chunk in split_into_batches(open_corpus()):
             yield batch_texts(chunk, ("id", "text"))
 
     name = str(parts.qrels[0] if len(parts.qrels) == 1 else parts.qrels[0].parent)
     return Source(name, sha256(*files), COLUMNS, read, findings, documents, unlisted=0.0)
+
+
+def require_files(files: list[Path]) -> None:
+    """Raise InputError where a part is missing."""
+    for file in files:
+        if not file.is_file():
+            raise InputError("there is no such file", "queries, corpus and qrels", file=file)
 
 
 def _keep_first(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
@@ -105,10 +120,10 @@ def _keep_first(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
     return known
 
 
-def _read_queries(path: Path, encoding: str | None) -> tuple[dict[str, str], tuple[Finding, ...]]:
+def _keep_first_queries(texts: Iterator[tuple[str, str]]) -> tuple[dict[str, str], tuple[Finding, ...]]:
     """Text of every query by its id, the first one that came, and the finding of ids that came with another."""
     queries, examples, count = dict[str, str](), list[str](), 0
-    for identifier, text in _read_texts(path, encoding):
+    for identifier, text in texts:
         first = queries.setdefault(identifier, text)
         if first != text:
             count += 1
@@ -119,7 +134,7 @@ def _read_queries(path: Path, encoding: str | None) -> tuple[dict[str, str], tup
     return queries, (finding,) if count else ()
 
 
-def _read_texts(path: Path, encoding: str | None) -> Iterator[tuple[str, str]]:
+def read_texts(path: Path, encoding: str | None) -> Iterator[tuple[str, str]]:
     """Id and text of every query or document of a file."""
     if suffix(path) == ".jsonl":
         for number, values in json_objects(path, Rejects(), encoding):

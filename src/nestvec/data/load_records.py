@@ -18,13 +18,14 @@ import pyarrow as pa
 
 from nestvec.data.find_columns import Columns, find_columns
 from nestvec.data.merge import merge_judgements
+from nestvec.data.open_grader import open_grader
 from nestvec.data.records import Records, select_records
 from nestvec.data.self_retrieval import describe_own_documents
 from nestvec.data.source import Batch, Finding, Rejects, Source
 from nestvec.data.sources import open_source
 from nestvec.data.text import clean_text
 from nestvec.data.text_table import TextTable
-from nestvec.data.values import Numbers, all_blank, clean_column, is_blank, join_columns, text_column
+from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from nestvec.settings import DataSettings
 
-LARGEST_GRADE = 1e6  # beyond it, gains in thousandths leave the range of TREC's integers
 _EXAMPLES = 3
 _NEAR_EMPTY = 3  # a text with fewer letters than this
 _NOTES = {  # what is counted while reading, and what is done about it
@@ -87,8 +87,8 @@ class Reading:
 
     def __init__(self, source: Source, columns: Columns, settings: DataSettings, rejects: Rejects) -> None:
         self._source, self._columns, self._settings, self._rejects = source, columns, settings, rejects
+        self._grader = open_grader(source, columns, settings)
         self._queries, self._documents = TextTable("query"), TextTable("document")
-        self._numbers = Numbers(source.decimal_comma)
         self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
         self._labels: list[list[str]] = []
         self._seen: Counter[str] = Counter()  # of what `_NOTES` names
@@ -100,7 +100,8 @@ class Reading:
         values = {name: clean_column(batch, name, self._note_cleaning) for name in columns.text_names}
         ids = {name: text_column(batch, name) for name in columns.id_names}
         parts = [values[name] for name in columns.documents]
-        grades, wrong_grade = self._parse_grades(batch)
+        grades = self._grader.read(batch)
+        wrong_grade = np.any(np.isnan(grades), axis=1)
         empty = [(is_blank(values[columns.query]), columns.query), (all_blank(parts), ",".join(columns.documents))]
         empty += [(is_blank(ids[name]), name) for name in columns.id_names]
         good = self._refuse_bad_rows(batch, empty, wrong_grade)
@@ -132,29 +133,10 @@ class Reading:
             if column is not None:
                 error = InputError("is empty", "text", file=batch.file, row=int(batch.rows[index]), column=column)
             else:
-                error = self._wrong_grade_error(batch, index)
+                error = self._grader.explain(batch, index)
             self._rejects.refuse(error, str(content))
         good: NDArray[np.bool_] = ~bad
         return good
-
-    def _parse_grades(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """The grades as numbers, and which of them are missing, no number or outside the range."""
-        values = batch.values.column(self._columns.grade)
-        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            numbers = values.cast(pa.float64())
-        else:
-            numbers = self._numbers.read(batch, self._columns.grade)
-        grades: NDArray[np.float64] = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
-        low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
-        return grades, ~((grades >= low) & (grades <= high))  # a null is NaN here, which lies in no range
-
-    def _wrong_grade_error(self, batch: Batch, index: int) -> InputError:
-        """The error for a grade that is missing, no number or outside the range."""
-        column, row = self._columns.grade, int(batch.rows[index])
-        grade = batch.values.column(column)[index].as_py()
-        problem = "is empty" if grade is None or not str(grade).strip() else f"is {str(grade)[:60]!r}"
-        low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
-        return InputError(problem, f"a number from {low:,g} to {high:,g}", file=batch.file, row=row, column=column)
 
     def _note(self, name: str, example: str) -> None:
         self._seen[name] += 1
@@ -179,13 +161,14 @@ class Reading:
         if not self._parts:
             problem = "holds no usable record" if self._rejects.rows else "holds no record"
             raise InputError(problem, "a table with at least one record", file=self._source.name)
-        query, document, grade = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+        query, document, values = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
         self._refuse_useless_ids()
         queries, texts = self._queries.texts, self._documents.texts
-        rows, findings = np.arange(len(grade)), list[Finding]()
+        rows, grade, findings = self._grader.settle(values, query, document)
         if merge:
-            conflicts = self._settings.conflicts
-            rows, grade, findings = merge_judgements(query, document, grade, queries, texts, conflicts)
+            pairs, conflicts = (query[rows], document[rows]), self._settings.conflicts
+            kept, grade, merged = merge_judgements(*pairs, grade, queries, texts, conflicts)
+            rows, findings = rows[kept], [*findings, *merged]
         labels = [label for part in self._labels for label in part]
         records = Records(
             queries=tuple(queries),
@@ -202,6 +185,9 @@ class Reading:
             revision=self._source.revision,
             synthetic=self._source.synthetic,
             titles_only=self._columns.titles_only,
+            columns={} if self._source.synthetic else self._columns.as_settings,
+            unlisted=self._grader.unlisted,
+            estimated=self._grader.estimated,
         )
         own = describe_own_documents(records) if self._queries.has_ids else []
         return replace(records, findings=(*records.findings, *own))
@@ -213,7 +199,7 @@ class Reading:
             self._examples[f"another text under one {kind} id"] = table.examples
         self._seen["queries whose text another id has too"] = self._queries.repeated
         self._seen["documents whose text another id has too"] = self._documents.repeated
-        findings = list(self._source.findings)
+        findings = [*self._columns.findings, *self._source.findings]
         for name, action in _NOTES.items():
             if self._seen[name]:
                 findings.append(Finding(name, self._seen[name], action, tuple(self._examples[name])))

@@ -119,11 +119,18 @@ def _split_by_labels(records: Records, column: str, settings: SplitSettings, see
 
 def _read_labels(labels: Sequence[str], column: str) -> NDArray[np.int8]:
     """The parts that the source's own labels name."""
-    words = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
-    for label in sorted(set(labels)):
-        if label.strip().lower() not in words:
+    parts = {label: read_label(label) for label in sorted(set(labels))}
+    for label, part in parts.items():
+        if part is None:
             raise InputError(f"--split-column {column} holds {label!r}", "train, validation or test", column=column)
-    return np.array([SPLITS.index(words[label.strip().lower()]) for label in labels], dtype=np.int8)
+    rows = {label: SPLITS.index(part) for label, part in parts.items() if part is not None}
+    return np.array([rows[label] for label in labels], dtype=np.int8)
+
+
+def read_label(label: str) -> str | None:
+    """The part that a label of a source's own split names: train, validation or test; None where it names none."""
+    word = label.strip().lower()
+    return next((name for name, spellings in _SPELLINGS.items() if word in spellings), None)
 
 
 def same_text(texts: Sequence[str]) -> NDArray[np.int64]:

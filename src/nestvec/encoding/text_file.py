@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from nestvec.data import find_columns as known
+from nestvec.data.column_names import BODY, DOCUMENT_ID, HEADLINE, QUERY
 from nestvec.data.encodings import find_encoding
-from nestvec.data.readers import READERS, read_file, split_into_batches
-from nestvec.data.source import Batch, Rejects, Source
+from nestvec.data.readers import READERS, read_file
+from nestvec.data.source import Batch, Rejects, Source, split_into_batches
 from nestvec.data.streams import Recoded, suffix
-from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, refuse_empty, text_column
+from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 PLAIN = ".txt"  # a text a line
 _TEXT = "text"
-_DOCUMENT_IDS = (*known.DOCUMENT_ID, "id", "_id")
+_DOCUMENT_IDS = (*DOCUMENT_ID, "id", "_id")
 _QUERY_IDS = ("query_id", "qid", "id", "_id")
 
 
@@ -49,21 +50,38 @@ class TextFile:
         """Columns that make the text."""
         return known.template_columns(self.template)
 
-    def batches(self) -> Iterator[TextBatch]:
-        """Read the file's rows in order; raises InputError where a row is damaged, or has no text or no id."""
+    def batches(self, rejects: Rejects | None = None) -> Iterator[TextBatch]:
+        """Read the file's rows in order, ids byte for byte.
+
+        Args:
+            rejects: decides over rows that are damaged, or have no text or no id; None stops at the first.
+
+        Yields:
+            The rows that are good.
+
+        Raises:
+            InputError: a row is bad, and the policy is to stop.
+        """
+        rejects = rejects or Rejects()
         wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
-        for batch in self.source.read(wanted, Rejects()):
-            parts = {name: clean_column(batch, name) for name in self.columns}
-            refuse_empty(batch, all_blank(list(parts.values())), ",".join(self.columns), "text")
-            yield TextBatch(self._read_ids(batch), join_columns(self.template, parts).to_pylist())
+        for batch in self.source.read(wanted, rejects):
+            good = self._drop_bad_rows(batch, rejects)
+            if good.values.num_rows:
+                parts = {name: clean_column(good, name) for name in self.columns}
+                yield TextBatch(self._read_ids(good), join_columns(self.template, parts).to_pylist())
+
+    def _drop_bad_rows(self, batch: Batch, rejects: Rejects) -> Batch:
+        blank = all_blank([clean_column(batch, name) for name in self.columns])
+        batch = drop_rows(batch, blank, ",".join(self.columns), "text", rejects)
+        if self.id_column is None:
+            return batch
+        return drop_rows(batch, is_blank(text_column(batch, self.id_column)), self.id_column, "an id", rejects)
 
     def _read_ids(self, batch: Batch) -> list[str]:
         if self.id_column is None:
             return [str(row) for row in batch.rows.tolist()]
-        ids = text_column(batch, self.id_column)
-        refuse_empty(batch, is_blank(ids), self.id_column, "an id")
-        known_ids: list[str] = ids.to_pylist()
-        return known_ids
+        ids: list[str] = text_column(batch, self.id_column).to_pylist()
+        return ids
 
 
 def open_text_file(path: Path, column: str | None = None, id_column: str | None = None) -> TextFile:
@@ -100,8 +118,8 @@ def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]
         if not known.template_columns(template):
             raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
         return template, _DOCUMENT_IDS
-    documents = [names for names in (known.HEADLINE, known.BODY) if known.well_known(source, names)]
-    kinds = [*documents, known.QUERY] if known.well_known(source, known.QUERY) else documents
+    documents = [names for names in (HEADLINE, BODY) if known.well_known(source, names)]
+    kinds = [*documents, QUERY] if known.well_known(source, QUERY) else documents
     candidates = [known.well_known(source, names) for names in kinds]
     several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in candidates)
     if several or not candidates:

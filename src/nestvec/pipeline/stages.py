@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
     write_json(folder.path("audit"), audited)
     if records.rejected:
         with replacing(folder.path("rejected")) as temporary:
-            save_rejected(records, temporary)
+            save_rejected(records.rejected, temporary)
     write_json(folder.path("findings"), [vars(finding) for finding in records.findings])
     queries, documents = prepared.trec_ids
     if queries.forms or documents.forms:
@@ -106,18 +107,19 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Encode every query that is measured, then every document, once."""
+    """Encode every query that is measured, then every document, once, each behind the prompt of its role."""
     from nestvec.models.torch_encoder import open_torch
 
     given = {PRETRAINED: prepared.model, **prepared.others}
     model = given.get(system) or find_model(str(folder.model(system)))
-    encoder = open_torch(model, model.width, "float32")
-    texts = [*prepared.task.texts, *prepared.catalogue.texts]
-    with reporter.step(f"encode with {system}", len(texts)) as advance:
-        vectors = encoder.encode(texts, advance)
+    model = replace(model, prompts=prepared.prompts[system])
+    encoder = open_torch(model, None, "float32")
+    queries, documents = prepared.task.texts, prepared.catalogue.texts
+    with reporter.step(f"encode with {system}", len(queries) + len(documents)) as advance:
+        vectors = encoder.encode_both(queries, documents, advance)
     with replacing(folder.embeddings(system)) as temporary, temporary.open("wb") as stream:
         np.save(stream, vectors)
-    return {"texts": len(texts)}
+    return {"texts": len(vectors)}
 
 
 def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
@@ -224,7 +226,8 @@ def _describe_input(prepared: Prepared) -> Facts:
         "threshold": prepared.grades.threshold,
         "relevant_from": prepared.grades.relevant_from,
         "model": prepared.model.name,
-        "full_dimension": prepared.model.width,
+        "full_dimension": prepared.dimensions[0],
+        "prompts": {system: asdict(prompts) for system, prompts in prepared.prompts.items()},
         "protocol": prepared.protocol,
         "unanswerable": prepared.task.unanswerable,
         "missing_models": prepared.missing,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.models.find import find_model
+from nestvec.models.find import find_model, list_short_names
+from nestvec.models.prompts import read_default_prompts
 from nestvec.point import PRETRAINED, Point, VectorFormat
 from nestvec.vectors.stored import load_codecs
 
@@ -29,7 +30,7 @@ class SystemFiles:
     Attributes:
         run: the run.
         system: its name.
-        model: its model, checked.
+        model: its model, checked, with the prompts that were measured.
         codecs: fitted on the catalogue, by the names of their formats, such as `48.int8`.
     """
 
@@ -37,6 +38,11 @@ class SystemFiles:
     system: str
     model: ModelFolder
     codecs: Mapping[str, Codec]
+
+    @property
+    def width(self) -> int:
+        """How many numbers the system's vectors have at full width: the most that was measured."""
+        return max(point.dimension or 0 for point in self.run.systems[self.system])
 
     @property
     def query_vectors(self) -> NDArray[np.float32]:
@@ -50,7 +56,7 @@ class SystemFiles:
 
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
-        return self.run.vectors(self.system, self.model.width)
+        return self.run.vectors(self.system, self.width)
 
     def codec(self, stored: VectorFormat) -> Codec:
         """The codec of a format.
@@ -169,7 +175,9 @@ def open_system(run: Run, system: str) -> SystemFiles:
     Raises:
         InputError: a file is missing or damaged, or the model is another than the one measured.
     """
-    return SystemFiles(run, system, _find_model(run, system), load_codecs(run.folder.codecs(system)))
+    model, measured = _find_model(run, system), run.results.prompts.get(system)
+    model = replace(model, prompts=read_default_prompts(model.path) if measured is None else measured)
+    return SystemFiles(run, system, model, load_codecs(run.folder.codecs(system)))
 
 
 def _find_model(run: Run, system: str) -> ModelFolder:
@@ -182,7 +190,7 @@ def _find_model(run: Run, system: str) -> ModelFolder:
     if sha256 is None:
         raise InputError(f"does not say which model {system} is", "the settings of a run", file=path)
     problem: InputError | None = None
-    for name in names:
+    for name in sorted(names, key=lambda name: system not in list_short_names(name)):  # two may have the same weights
         try:
             return find_model(name, sha256, fetch=system == PRETRAINED)
         except InputError as error:  # another of the models, or one that is gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -22,9 +23,9 @@ class _JsonRequest(Request):
     async def json(self) -> Any:  # noqa: ANN401 - whatever was sent
         """The body's value."""
         try:
-            return from_json(await self.body(), allow_inf_nan=False)
+            return from_json((await self.body()).removeprefix(BOM_UTF8), allow_inf_nan=False)
         except ValueError as error:
-            raise Failure(422, f"the body is no JSON: {error}") from None
+            raise Failure(422, f"the body is not JSON: {error}") from None
 
 
 class JsonRoute(APIRoute):
