@@ -85,7 +85,7 @@ def test_odd_letters_are_a_warning_of_the_check(tmp_path):
     table = [{**row, "query": f"молоток {row['query']}", "document": f"красный {row['document']}"} for row in rows()]
     path = write_csv(tmp_path / "t.csv", table, encoding="cp1251")
     first = check_settings(Settings(data=DataSettings(source=str(path))), None).warnings[0]
-    assert first.startswith("Not utf-8, and hardly windows-1252: Read as Windows-1252, letters look wrong: ")
+    assert first.startswith("Not UTF-8, and hardly Windows-1252: Read as Windows-1252, letters look wrong: ")
     assert "perhaps --encoding cp1251: 'молоток" in first
 
 
@@ -147,3 +147,10 @@ def test_json_lines_in_another_encoding_say_how(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"query": "молоток", "document": "d", "grade": 1}', encoding="cp1251")
     with pytest.raises(InputError, match=r"row 1: is not UTF-8 .*--encoding"):
         load(tmp_path / "t.jsonl")
+
+
+@pytest.mark.parametrize(("encoding", "count"), [("cp1252", 1), ("cp1251", 1), ("gb18030", 0), ("utf-8", 0)])
+def test_a_file_in_utf_8_under_another_name_is_warned_of(tmp_path, encoding, count):
+    path = write_csv(tmp_path / "t.csv", make_table("Größe"), encoding="utf-8" if encoding != "gb18030" else encoding)
+    found = [finding for finding in load(path, encoding=encoding).findings if finding.warning]
+    assert [finding.name for finding in found] == ["a file in UTF-8 under another --encoding"] * count

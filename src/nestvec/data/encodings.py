@@ -57,7 +57,7 @@ def find_encoding(path: Path, given: str | None = None) -> Encoding:
 
     Args:
         path: the file.
-        given: the encoding that the user names; it is not doubted here.
+        given: the encoding that the user names; it is taken, with a warning if the file is UTF-8 throughout.
 
     Returns:
         The encoding: as given, or UTF-16 and UTF-32 by their marks, UTF-8 if all bytes are, else Windows-1252.
@@ -67,20 +67,30 @@ def find_encoding(path: Path, given: str | None = None) -> Encoding:
     """
     name = given or find_mark(path)
     if name is not None and codecs.lookup(name).name not in ("utf-8", "utf-8-sig"):
-        return Encoding(name)
+        return Encoding(name, _doubt_name(path, name) if given else ())
     if name is not None and not _is_utf8_file(path):
         number = next(number for number, line in read_lines(path) if not _decodes(line))
         raise InputError(f"line {number} is not in {name}", "--encoding to name the file's encoding", file=path)
+    if name is None:
+        _refuse_unmarked_utf16(path)
     return Encoding("utf-8") if _is_utf8_file(path) else _judge_fallback(path)
+
+
+def _doubt_name(path: Path, name: str) -> tuple[Finding, ...]:
+    """The finding of a file that the user names an encoding for, though hardly anything but UTF-8 reads as UTF-8."""
+    with Unpacked(path) as stream:
+        plain = all(piece.isascii() for piece in iter(stream.read, b""))
+    if plain or not _is_utf8_file(path):
+        return ()
+    action = f"It was read as you said; letters outside ASCII are likely wrong. Leave --encoding {name} out."
+    return (Finding("a file in UTF-8 under another --encoding", 1, action, warning=True),)
 
 
 def _is_utf8_file(path: Path) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     with Unpacked(path) as stream:
         try:
-            for index, piece in enumerate(iter(stream.read, b"")):
-                if index == 0:
-                    _refuse_unmarked_utf16(path, piece)
+            for piece in iter(stream.read, b""):
                 decoder.decode(piece)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
@@ -88,9 +98,10 @@ def _is_utf8_file(path: Path) -> bool:
     return True
 
 
-def _refuse_unmarked_utf16(path: Path, piece: bytes) -> None:
-    """Raise InputError if every other byte is a NUL."""
-    start = piece[:4096]
+def _refuse_unmarked_utf16(path: Path) -> None:
+    """Raise InputError if every other byte at the start is a NUL."""
+    with Unpacked(path) as stream:
+        start = stream.read(4096)
     zeros = start[1::2].count(0), start[::2].count(0)
     if start and sum(zeros) >= _NUL_SHARE * len(start):
         name = "utf-16-le" if zeros[0] >= zeros[1] else "utf-16-be"

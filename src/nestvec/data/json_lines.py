@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestvec.data.nested import cell_text, list_leaves, reach, shorten_value
-from nestvec.data.source import SET_ASIDE, Batch, Cells, Rejects, Source, batch_texts, split_into_batches
+from nestvec.data.source import Batch, Cells, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines
 from nestvec.errors import InputError, Location
 from nestvec.files import sha256
@@ -21,19 +20,15 @@ if TYPE_CHECKING:
     from nestvec.data.text_form import TextForm
 
 _LOOKED_AT = 100  # objects whose fields make the columns
+_MOST_BAD = 1000  # lines without an object after which no more are looked for
 _LONGEST_LINE = 64 << 20  # bytes
 
 
 def open_json_lines(path: Path, form: TextForm) -> Source:
     """Open a file with one JSON object a line: the first objects' fields are the columns; a missing field is null."""
     form.refuse_options(path, "a JSONL file")
-    bad = Rejects(SET_ASIDE)  # whether they stop the load is decided when they are read
-    first = list(islice(json_objects(path, bad, form.encoding), _LOOKED_AT))
-    if not first and bad.rows:
-        raise InputError(bad.rows[0].problem, bad.rows[0].expected, file=path, row=bad.rows[0].row)
-    if not first:
-        raise InputError("is empty", "one JSON object a line", file=path)
-    leaves = [leaf for _, values in first for leaf in list_leaves(values)]
+    first = _first_objects(path, form.encoding)
+    leaves = [leaf for values in first for leaf in list_leaves(values)]
     lists = frozenset(name for name, value in leaves if isinstance(value, list))
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
@@ -48,6 +43,21 @@ def open_json_lines(path: Path, form: TextForm) -> Source:
 
     names = _name_columns(leaves)
     return Source(str(path), sha256(path), names, read, lists=lists, cells=read_cells)
+
+
+def _first_objects(path: Path, encoding: str | None) -> list[dict[str, Any]]:
+    """The first objects of a file; InputError where its first lines hold none."""
+    objects, errors = list[dict[str, Any]](), list[InputError]()  # whether these stop the load is decided in reading
+    for number, line in read_lines(path, _LONGEST_LINE, encoding):
+        try:
+            objects.append(_parse_json(path, number, line))
+        except InputError as error:
+            errors.append(error)
+        if len(objects) == _LOOKED_AT or len(errors) == _MOST_BAD:
+            break
+    if not objects:
+        raise errors[0] if errors else InputError("is empty", "one JSON object a line", file=path)
+    return objects
 
 
 def _name_columns(leaves: list[tuple[str, object]]) -> tuple[str, ...]:

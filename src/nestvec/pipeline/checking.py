@@ -220,7 +220,7 @@ def _list_warnings(facts: dict[str, Any]) -> list[str]:
     """List what deserves a look before training, the most harmful first."""
     return [
         *(
-            f"{finding['name'].capitalize()}: {finding['action']}"
+            f"{finding['name'][:1].upper()}{finding['name'][1:]}: {finding['action']}"
             for finding in facts["findings"]
             if finding["warning"]
         ),
