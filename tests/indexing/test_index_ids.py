@@ -8,12 +8,11 @@ from __future__ import annotations
 import csv
 import json
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tables import CASES, write_csv
+from tables import CASES, write_csv, write_table
 
 import nestvec
 from nestvec.errors import InputError
@@ -142,19 +141,6 @@ def test_json_says_what_a_number_is(run, tmp_path):
     with build_index(run, system="pretrained", documents=path) as index:
         found = {name: dict(hit.fields) for name, hit in hits_of(index).items()}
     assert found == {"a": {"n": 5, "s": "5", "big": str(2**60), "mixed": "1"}, "b": {"n": 0.5, "s": "07", "mixed": "x"}}
-
-
-def write_table(path, rows):
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".jsonl":
-        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    else:
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
-            writer.writeheader()
-            writer.writerows(rows)
-    return path
 
 
 @pytest.fixture

@@ -68,12 +68,13 @@ def find_encoding(path: Path, given: str | None = None) -> Encoding:
     name = given or find_mark(path)
     if name is not None and codecs.lookup(name).name not in ("utf-8", "utf-8-sig"):
         return Encoding(name, _doubt_name(path, name) if given else ())
-    if name is not None and not _is_utf8_file(path):
-        number = next(number for number, line in read_lines(path) if not _decodes(line))
-        raise InputError(f"line {number} is not in {name}", "--encoding to name the file's encoding", file=path)
+    _refuse_unmarked_utf16(path)
+    if _is_utf8_file(path):
+        return Encoding("utf-8")
     if name is None:
-        _refuse_unmarked_utf16(path)
-    return Encoding("utf-8") if _is_utf8_file(path) else _judge_fallback(path)
+        return _judge_fallback(path)
+    number = next(number for number, line in read_lines(path) if not _decodes(line))
+    raise InputError(f"line {number} is not in {name}", "--encoding to name the file's encoding", file=path)
 
 
 def _doubt_name(path: Path, name: str) -> tuple[Finding, ...]:
