@@ -121,6 +121,8 @@ def broken_inputs(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
     table: list[dict[str, object]] = list(rows(queries=40, each=4))
     for number in range(count):
         form, packing = rng.choice(list(FORMS)), rng.choice(list(PACKINGS))
+        if form == ".parquet" and number % 20:
+            packing = ""  # packed Parquet is refused by its name, before anything in it is read
         mutate, late = rng.choice(MUTATIONS), rng.random() < 0.3
         content = FORMS[form](table)
         packed = mutate(rng, PACKINGS[packing](content)) if late else PACKINGS[packing](mutate(rng, content))
