@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _LIBRARIES = ("accelerate", "sentence_transformers")
 _WHOLE = "all weights that config.json calls for"
 _SAME = 1e-5  # two numbers of vectors from the same modules differ by less
+_LONG = "nail " * 600  # longer than most models read: a limit beyond a model's positions shows
 _LONGEST = 400  # characters of a library's reason that a message quotes
 
 
@@ -51,8 +52,8 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
     except ReportedError as error:
         raise InputError(str(error), _WHOLE, file=folder.path) from error
     except Exception as error:  # the loaders raise whatever the damage makes them raise
-        reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
-        raise InputError(f"cannot be loaded ({reason})", "a sentence-transformers model", file=folder.path) from error
+        problem = f"cannot be loaded ({_tell_reason(error)})"
+        raise InputError(problem, "a sentence-transformers model", file=folder.path) from error
     _refuse_missing_pooler(model, lacking, folder.path)
     _refuse_routes(model, folder.path)
     if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
@@ -76,15 +77,20 @@ def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
     training = model.training
     try:
         with quiet_libraries():
-            vector = model.encode("a", convert_to_tensor=True, show_progress_bar=False)
+            vector, _ = model.encode(["a", _LONG], convert_to_tensor=True, show_progress_bar=False)
     except Exception as error:  # each module has its own way not to take a text
-        reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
-        raise InputError(f"cannot encode a text ({reason})", "a sentence-transformers model", file=path) from error
+        problem = f"cannot encode a text ({_tell_reason(error)})"
+        raise InputError(problem, "a sentence-transformers model", file=path) from error
     finally:
         model.train(training)
-    if not isinstance(vector, torch.Tensor) or vector.is_sparse or vector.ndim != 1:
+    if not isinstance(vector, torch.Tensor) or vector.is_sparse or vector.ndim != 1 or not len(vector):
         raise InputError("gives no dense vector of a text", "a sentence-transformers model", file=path)
     return len(vector)
+
+
+def _tell_reason(error: Exception) -> str:
+    """What a library says of its failure, on one line and no longer than a message may be."""
+    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
 
 
 def load_weights(model: SentenceTransformer, path: Path) -> None:
@@ -149,9 +155,12 @@ def _refuse_routes(model: SentenceTransformer, path: Path) -> None:
 
     if not any(isinstance(module, Router) for module in model):
         return
-    with quiet_libraries(), contextlib.suppress(ValueError):  # of a Router without a route for queries or documents
-        query = model.encode_query("a", prompt="", convert_to_tensor=True)
-        document = model.encode_document("a", prompt="", convert_to_tensor=True)
-        if query.shape != document.shape or not torch.allclose(query, document, atol=_SAME):
-            problem = "sends queries and documents through different modules (a Router)"
-            raise InputError(problem, "a model that encodes both alike", file=path)
+    try:
+        with quiet_libraries():
+            query = model.encode_query("a", prompt="", convert_to_tensor=True)
+            document = model.encode_document("a", prompt="", convert_to_tensor=True)
+    except Exception:  # a Router without a route for queries or documents; `measure_width` tells of anything else
+        return
+    if query.shape != document.shape or not torch.allclose(query, document, atol=_SAME):
+        problem = "sends queries and documents through different modules (a Router)"
+        raise InputError(problem, "a model that encodes both alike", file=path)
