@@ -202,7 +202,7 @@ class Bench:
         known = Judgements(query, document, np.full(len(query), 1000), (len(queries), len(documents)), 1000)
         examples = Examples(query, [[row] for row in document.tolist()], known, 1000)
         start = time.perf_counter()
-        tokens = tokenise_texts(self.model, list(self.texts))
+        tokens = tokenise_texts(self.model, queries, documents)
         self.tokenised = (time.perf_counter() - start) / len(document) * self.batch_size
         return Job("mnr", examples, self.texts, tokens, None, Settings(), (self.model.get_embedding_dimension() or 0,))
 

@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,8 @@ from nestvec.models.encoder import open_encoder
 from nestvec.models.find import find_model
 from nestvec.models.graph_encoder import GraphEncoder, open_runtime
 from nestvec.models.load import load_model
-from nestvec.models.onnx_graph import default_prompt, input_names, write_onnx
+from nestvec.models.onnx_graph import input_names, write_onnx
+from nestvec.models.prompts import DOCUMENT, Prompts
 from nestvec.models.quantise import TEXTS, quantise_onnx, quantise_openvino
 from nestvec.models.token_batches import make_reader
 from nestvec.settings import DEFAULT_MODEL, DataSettings
@@ -83,11 +85,11 @@ def backends(model: SentenceTransformer, folder: Path, only: str) -> dict[str, E
     path, computes = find_model(DEFAULT_MODEL).path, ("float32", choose_compute("auto"))
     ways = [(name, compute) for name in ("torch", "openvino") for compute in dict.fromkeys(computes)]
     found: dict[str, Encode] = {
-        f"{name} {compute}": open_encoder(path, None, name, compute).encode
+        f"{name} {compute}": partial(open_encoder(path, None, name, compute).encode, role=DOCUMENT)
         for name, compute in [*ways, ("onnx", "float32")]
         if only in f"{name} {compute}"
     }
-    reader = make_reader(model, input_names(model), default_prompt(model))
+    reader = make_reader(model, input_names(model))
     if reader is None:
         raise SystemExit("the model has no fast tokenizer")
     feeds = [batch.inputs for text in texts_of(model, TEXTS, None, 99) for batch in reader.make_batches([text], 1)]
@@ -95,11 +97,11 @@ def backends(model: SentenceTransformer, folder: Path, only: str) -> dict[str, E
     if only in "onnx int8":
         quantise_onnx(folder / "model.onnx", folder / "int8.onnx", feeds)
         runtime = open_runtime("onnx", folder / "int8.onnx", "auto", "int8")
-        found["onnx int8"] = GraphEncoder(runtime, reader, WIDTH).encode
+        found["onnx int8"] = partial(GraphEncoder(runtime, reader, WIDTH, Prompts()).encode, role=DOCUMENT)
     if only in "openvino int8":
         quantise_openvino(folder / "model.onnx", folder / "int8.xml", feeds)
         runtime = open_runtime("openvino", folder / "int8.xml", "auto", "int8")
-        found["openvino int8"] = GraphEncoder(runtime, reader, WIDTH).encode
+        found["openvino int8"] = partial(GraphEncoder(runtime, reader, WIDTH, Prompts()).encode, role=DOCUMENT)
     return found
 
 

@@ -174,6 +174,7 @@ def child(folder: Path, side: str, whole: bool) -> None:
 
     from nestvec.models.find import find_model
     from nestvec.models.load import load_model
+    from nestvec.models.prompts import DOCUMENT, QUERY
     from nestvec.models.torch_encoder import open_torch
 
     texts = Texts(**json.loads((folder / "texts.json").read_text(encoding="utf-8")))
@@ -186,7 +187,7 @@ def child(folder: Path, side: str, whole: bool) -> None:
             return vectors[0], vectors[1]
         folder = find_model(DEFAULT_MODEL)
         encoder = open_torch(folder, folder.width, "float32")
-        made = encoder.encode(texts.queries), encoder.encode(texts.documents)
+        made = encoder.encode(texts.queries, QUERY), encoder.encode(texts.documents, DOCUMENT)
         for path, held in zip(stored, made, strict=True):
             np.save(path, held)
         return made

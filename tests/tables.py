@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nestvec.data.load_records import load_records
 from nestvec.settings import DataSettings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nestvec.data.records import Records
 
+CASES = Path(__file__).parent / "data" / "cases"  # small inputs that once went wrong
 THINGS = ("hammer", "saw", "drill", "wrench", "level", "chisel", "clamp", "ladder", "shovel", "rake")
 
 
@@ -41,6 +41,22 @@ def write_csv(path: Path, table: list[dict[str, Any]], delimiter: str = ",", enc
         writer = csv.DictWriter(stream, fieldnames=list(table[0]), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(table)
+    return path
+
+
+def write_table(path: Path, table: list[dict[str, Any]]) -> Path:
+    """Write rows in the format of the path's ending."""
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(table), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, table)), encoding="utf-8")
+    else:
+        write_csv(path, table, "\t" if path.suffix == ".tsv" else ",")
     return path
 
 

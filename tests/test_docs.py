@@ -16,6 +16,7 @@ import nestvec
 from nestvec.cli import app
 from nestvec.data.find_columns import find_columns
 from nestvec.data.readers import READERS
+from nestvec.data.source import Source
 from nestvec.data.streams import PACKED
 from nestvec.settings import CONFLICTS, PROTOCOLS, DataSettings, Settings
 
@@ -189,13 +190,9 @@ def test_toml_in_the_readme_is_settings():
 # --- data.md
 
 
-class Table:
-    """A source with columns and nothing else."""
-
-    name = "judgements.csv"
-
-    def __init__(self, *columns):
-        self.columns = columns
+def make_table(*columns):
+    """A source with columns and no rows."""
+    return Source("judgements.parquet", "", columns, lambda columns, rejects: iter(()))
 
 
 ROLES = {
@@ -203,6 +200,7 @@ ROLES = {
     "document, headline": lambda found: found.documents[0],
     "document, body": lambda found: found.documents[0],
     "grade": lambda found: found.grade,
+    "query id": lambda found: found.query_id,
     "document id": lambda found: found.document_id,
 }
 
@@ -215,7 +213,7 @@ def test_columns_are_found_by_the_names_that_are_documented(role, name):
     if role.startswith("document,"):
         others.pop("document, headline")
     columns = [*(column for other, column in others.items() if other != role), name.upper()]
-    found = find_columns(Table(*columns), DataSettings())
+    found = find_columns(make_table(*columns), DataSettings())
     assert ROLES[role](found) == name.upper()
 
 

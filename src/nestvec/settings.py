@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded")
+# systems that learn the grades themselves, and nothing where all documents have the same
+NEED_NEGATIVES = ("cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka")
 MOST_NEGATIVES = 50  # mined per query
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
 PROTOCOLS = ("leak-free", "by-query", "published")
@@ -33,6 +35,16 @@ MEASURES = ("recall", "precision", "mrr", "ndcg", "ndcg-exp", "accuracy")  # eac
 CUTOFF = 10  # always measured: what the report shows first
 DEPTH = 100  # documents of a ranking that are kept
 BIGGER_MODEL = "sentence-transformers/all-mpnet-base-v2"
+LANGUAGES = {  # of BM25's stemmers, and the ISO 639 codes of texts in them
+    "arabic": ("ar",), "armenian": ("hy",), "basque": ("eu",), "catalan": ("ca",),
+    "cjk": ("zh", "ja", "th", "lo", "km"),
+    "czech": ("cs",), "danish": ("da",), "dutch": ("nl",), "english": ("en",), "esperanto": ("eo",),
+    "estonian": ("et",), "finnish": ("fi",), "french": ("fr",), "german": ("de",), "greek": ("el",), "hindi": ("hi",),
+    "hungarian": ("hu",), "indonesian": ("id",), "irish": ("ga",), "italian": ("it",), "lithuanian": ("lt",),
+    "nepali": ("ne",), "norwegian": ("no", "nb", "nn"), "persian": ("fa",), "polish": ("pl",), "portuguese": ("pt",),
+    "romanian": ("ro",), "russian": ("ru",), "serbian": ("sr",), "spanish": ("es",), "swedish": ("sv",),
+    "tamil": ("ta",), "turkish": ("tr",), "yiddish": ("yi",), "none": (),
+}  # fmt: skip
 COMPUTE_TYPES = ("auto", "float32", "bfloat16")
 _KINDS: dict[str, tuple[Any, str]] = {  # what TOML gives for a field's type, and its name in messages
     "int": (int, "a whole number"),
@@ -125,12 +137,16 @@ class DataSettings:
     quoting: str | None = option(
         None, "double: fields may stand in double quotes; none (double in CSV, none in TSV).", _one_of(QUOTINGS)
     )
-    grades: tuple[str, ...] | None = option(None, "What labels in words are worth: Exact=3,Partial=1,Irrelevant=0.")
+    grades: tuple[str, ...] | None = option(
+        None, "What labels are worth: Exact=3,Partial=1,Irrelevant=0 (as known collections do)."
+    )
     positives_only: bool = option(False, "Every row is a relevant pair; whatever is not listed has grade 0.")
     split_column: str | None = option(None, "Column with your own split: train, validation or test.")
     max_records: int | None = option(None, "Take a seeded subset of this many records.", _at_least(1))
     threshold: float | None = option(
-        None, "Relevant from this grade on (the dip of the grades' histogram).", Check("a finite number", isfinite)
+        None,
+        "Relevant from this grade on (the dip of the grades' histogram, or all that is listed).",
+        Check("a finite number", isfinite),
     )
     grade_range: tuple[float, ...] | None = option(
         None,
@@ -251,7 +267,11 @@ class EvaluationSettings:
     shortlist: int = option(DEPTH, "Documents that the first of two stages hands on.", _at_least(DEPTH))
     models: tuple[str, ...] = option((), "Other models to measure beside: folders or names.")
     bigger: str = option(BIGGER_MODEL, "A bigger pretrained model, measured if this machine has it; empty for none.")
-    language: str | None = option(None, "Language of BM25's words: english, german, … or cjk (detected).")
+    language: str | None = option(
+        None,
+        "Language of BM25's words: english, german …; cjk for pairs of characters, none for no stems (detected).",
+        _one_of(tuple(LANGUAGES)),
+    )
     resamples: int = option(10_000, "Draws of the bootstrap and of the paired test.", _at_least(100))
 
 

@@ -53,7 +53,11 @@ def test_latin_1_entities_and_white_space_are_put_right_and_counted(tmp_path):
     )
     records = load(path)
     assert as_triples(records)[0] == ("caf\u00e9 table", '1/2 in. x 3" bolt', 2.0)
-    assert {finding.name: finding.count for finding in records.findings} == {"not UTF-8": 1, "texts cleaned": 1}
+    assert {finding.name: finding.count for finding in records.findings} == {
+        "columns read": 3,
+        "not UTF-8": 1,
+        "texts cleaned": 1,
+    }
 
 
 def test_repeated_judgements_are_merged_and_said(tmp_path):
@@ -72,9 +76,10 @@ def test_documents_are_told_apart_by_id_where_there_is_one(tmp_path):
         tmp_path / "t.csv", [dict(zip(("query", "document", "grade", "sku"), row, strict=True)) for row in table]
     )
     records = load(path)
-    assert records.document_ids == ("a%201", "b%251")
+    assert records.document_ids == ("a 1", "b%1")
     assert as_triples(records) == [("q", "same text", 3.0), ("q", "same text", 1.0), ("p", "same text", 2.0)]
     assert {finding.name for finding in records.findings} == {
+        "columns read",
         "texts that are nearly empty",
         "another text under one document id",
         "documents whose text another id has too",
@@ -170,7 +175,7 @@ BAD_JSON = {
     "a missing query": (JSON + '{"document": "c", "grade": 1}\n', "row 2", "'query'", "empty"),
     "a nested document": (JSON + '{"query": "a", "document": {"x": 1}, "grade": 1}\n', "row 2", "'document'"),
     "half a surrogate pair": (JSON + '{"query": "\\ud800", "document": "c", "grade": 1}\n', "row 2", "'query'"),
-    "NaN": (JSON + '{"query": "a", "document": "c", "grade": NaN}\n', "row 2", "'grade'", "nan"),
+    "NaN": (JSON + '{"query": "a", "document": "c", "grade": NaN}\n', "row 2", "'grade'", "empty"),
 }
 
 

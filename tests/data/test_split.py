@@ -181,7 +181,9 @@ def test_a_task_asks_every_answerable_query_once_with_all_its_judgements(table, 
     expected = {}
     for query, document, grade in table:
         if part_of_queries(records, task)[query] != "train":
-            expected.setdefault(query, {})[document] = (grade - min(row[2] for row in table)) * 1000
+            lowest = min(row[2] for row in table)
+            zero = lowest if lowest < 2 else 0  # all are relevant, and whatever is not listed has grade 0
+            expected.setdefault(query, {})[document] = (grade - zero) * 1000
     part = part_of_queries(records, task)
     answerable = {query for query, document, grade in table if grade >= 2 and part[query] != "train"}
     assert asked == {query: judged for query, judged in expected.items() if query in answerable}
@@ -218,3 +220,17 @@ def test_the_published_split_is_the_datasets_librarys(count, limit):
     for name in ("train", "test"):
         assert set(np.flatnonzero(parts == name)) == set(table[name]["row"])
     assert (parts == "unused").sum() == count - min(limit, count)
+
+
+def test_a_source_without_a_validation_part_gets_one_from_its_training_queries():
+    table = [(f"saw {row}", f"saw number {row * 3 + k}", 1 + k) for row in range(300) for k in range(3)]
+    table += [(f"saw {row}", "the saw that all know", 3) for row in range(300)]
+    labels = tuple("test" if int(query.split()[1]) % 5 == 0 else "training" for query, _, _ in table)
+    records, task = split_table(table, labels=labels, data=DataSettings(split_column="fold"), validation=0.2)
+    parts = part_of_queries(records, task)
+    assert all(parts[query] == "test" for query, _, _ in table if int(query.split()[1]) % 5 == 0)
+    chosen = sum(part == "validation" for part in parts.values())
+    assert abs(chosen / 240 - 0.2) < 4 * (0.2 * 0.8 / 240) ** 0.5
+    shared = [task.labels[row] for row, (_, document, _) in enumerate(table) if document == "the saw that all know"]
+    assert "train" not in shared
+    assert "withheld" in shared

@@ -13,15 +13,16 @@ from tiny_mpnet import WIDTH
 from nestvec.errors import InputError
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
-from nestvec.models.onnx_graph import default_prompt, input_names, write_onnx
+from nestvec.models.onnx_graph import input_names, write_onnx
+from nestvec.models.prompts import Prompts, apply_prompts
 from nestvec.vectors.codecs import prefix
 
 BATCHES = (["x"], ["a b c d e f"] * 3, ["one two", "three " * 100, "f"] * 7, ["écrou M8 \U0001f529", "", "  saw "])
 
 
-def run_graph(path, model, texts):
+def run_graph(path, model, texts, prompt=None):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    given = model.preprocess(texts, prompt=default_prompt(model) or None)
+    given = model.preprocess(texts, prompt=prompt)
     return session.run(["embedding"], {name: given[name].numpy() for name in input_names(model)})[0]
 
 
@@ -58,14 +59,22 @@ def test_a_prompt_that_pooling_leaves_out_is_left_out(tiny, tmp_path):
     transformer = next(SentenceTransformer(str(tiny)).children())
     for include in (True, False):
         pooling = Pooling(WIDTH, include_prompt=include)
-        prompts = {"prompts": {"search": "query: "}, "default_prompt_name": "search"}
-        model = SentenceTransformer(modules=[transformer, pooling], device="cpu", **prompts)
-        assert default_prompt(model) == "query: "
+        model = SentenceTransformer(modules=[transformer, pooling], device="cpu")
+        apply_prompts(model, Prompts("a b: ", "c d: "))  # of the same number of tokens
         write_onnx(model, 32, tmp_path / "model.onnx")
         texts = ["saw", "a rather longer text than that"]
-        assert run_graph(tmp_path / "model.onnx", model, texts) == pytest.approx(
-            prefix(model.encode(texts), 32), abs=1e-5
-        )
+        for library, prompt in ((model.encode_query, "a b: "), (model.encode_document, "c d: ")):
+            assert run_graph(tmp_path / "model.onnx", model, texts, prompt) == pytest.approx(
+                prefix(library(texts), 32), abs=1e-5
+            )
+
+
+def test_prompts_of_unlike_length_that_pooling_leaves_out_are_refused(tiny, tmp_path):
+    transformer = next(SentenceTransformer(str(tiny)).children())
+    model = SentenceTransformer(modules=[transformer, Pooling(WIDTH, include_prompt=False)], device="cpu")
+    apply_prompts(model, Prompts("a b: ", ""))
+    with pytest.raises(InputError, match="leaves out the prompt, whose length differs"):
+        write_onnx(model, 32, tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("dimension", [0, WIDTH + 1])

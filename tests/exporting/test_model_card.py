@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -61,7 +62,9 @@ def test_names_are_shown_and_not_obeyed(exported, run):
     chosen = select(load_run(run), "tiny", 96, "int8")
     model = replace(chosen.model, name=hostile.replace("/", ""))
     renamed = replace(chosen, files=replace(chosen.files, model=model))
-    text = render_model_card(renamed, replace(exported("tiny", "onnx").card, prompt='"\n```\n', base=hostile))
+    prompts = {"query_prompt": '"\n```\n<script>', "document_prompt": "`` x](http://evil)"}
+    text = render_model_card(renamed, replace(exported("tiny", "onnx").card, **prompts, base=hostile))
+    text = re.sub(r"`+\".*?\"`+|return encode.*", "", text)  # code: in backticks, and in the snippet
     assert "<script>" not in text and "x](http" not in text
     assert ModelCard(text).data.license == "unknown"
     assert [line for line in text.splitlines() if line.startswith("```")] == ["```python", "```"]

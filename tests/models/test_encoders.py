@@ -16,6 +16,7 @@ from nestvec.errors import InputError, MissingExtraError
 from nestvec.models import graph_encoder
 from nestvec.models.encoder import open_encoder
 from nestvec.models.graph_runtime import Runtime
+from nestvec.models.prompts import DOCUMENT, QUERY
 from nestvec.vectors.codecs import prefix
 
 TEXTS = [
@@ -61,37 +62,38 @@ def cosines(a, b):
 def test_every_backend_gives_what_sentence_transformers_gives(folders, truth, read, name, backend, compute):
     encoder = open_encoder(folders[name].path, None, backend, compute)
     seen: list[int] = []
-    found = encoder.encode(TEXTS, seen.append)
+    found = encoder.encode(TEXTS, QUERY, seen.append)
     assert encoder.name == f"{backend} {compute}"
     assert (found.shape, found.dtype) == (truth[name].shape, np.float32)
     assert cosines(found, truth[name]).min() >= LEAST[compute]
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-5)
     assert sum(seen) == len(TEXTS)
     token_counts = np.zeros(len(TEXTS), dtype=np.int64)
-    assert np.array_equal(encoder.encode(TEXTS, token_counts=token_counts), found)  # the same texts, the same bytes
+    assert np.array_equal(encoder.encode(TEXTS, QUERY, token_counts=token_counts), found)  # same texts, same bytes
     assert token_counts.tolist() == read[name]
-    assert encoder.encode([]).shape == (0, truth[name].shape[1])
+    assert encoder.encode([], QUERY).shape == (0, truth[name].shape[1])
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx", "openvino"])
 def test_a_dimension_is_the_prefix_scaled_to_unit_length(folders, truth, backend):
     encoder = open_encoder(folders["mpnet"].path, 48, backend, "float32")
     assert encoder.dimension == 48
-    assert cosines(encoder.encode(TEXTS), prefix(truth["mpnet"], 48)).min() >= 0.9999
+    assert cosines(encoder.encode(TEXTS, QUERY), prefix(truth["mpnet"], 48)).min() >= 0.9999
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
-def test_the_default_prompt_goes_before_every_text(folders, tmp_path, backend):
+def test_the_prompt_of_the_role_goes_before_every_text(folders, tmp_path, backend):
     copy = tmp_path / "prompted"
     shutil.copytree(folders["mpnet"].path, copy)
     config = copy / "config_sentence_transformers.json"
-    said = json.loads(config.read_text()) | {"prompts": {"store": "item: "}, "default_prompt_name": "store"}
+    said = json.loads(config.read_text()) | {"prompts": {"query": "ask: ", "document": "an item: "}}
     config.write_text(json.dumps(said))
-    theirs = SentenceTransformer(str(copy)).encode(TEXTS, normalize_embeddings=True, show_progress_bar=False)
+    library, encoder = SentenceTransformer(str(copy)), open_encoder(copy, None, backend, "float32")
     bare = SentenceTransformer(str(folders["mpnet"].path)).encode(TEXTS, normalize_embeddings=True)
-    assert cosines(theirs, bare).min() < 0.999  # it matters
-    found = open_encoder(copy, None, backend, "float32").encode(TEXTS)
-    assert cosines(found, theirs).min() >= 0.9999
+    for role, theirs in ((QUERY, library.encode_query), (DOCUMENT, library.encode_document)):
+        wanted = theirs(TEXTS, normalize_embeddings=True, show_progress_bar=False)
+        assert cosines(wanted, bare).min() < 0.999  # it matters
+        assert cosines(encoder.encode(TEXTS, role), wanted).min() >= 0.9999
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,7 @@ def test_a_model_that_our_batches_are_not_for_is_encoded_by_its_library(static):
     for backend in ("torch", "auto"):
         encoder = open_encoder(static, None, backend, "auto")
         assert encoder.name == "torch float32"
-        assert cosines(encoder.encode(TEXTS[:6]), theirs).min() >= 0.9999
+        assert cosines(encoder.encode(TEXTS[:6], QUERY), theirs).min() >= 0.9999
     with pytest.raises(InputError, match="float32"):
         open_encoder(static, None, "torch", "bfloat16")
 
@@ -127,7 +129,7 @@ def test_a_graph_that_gives_other_vectors_is_refused_and_auto_takes_pytorch(fold
         open_encoder(folders["mpnet"].path, None, "openvino", "float32")
     encoder = open_encoder(folders["mpnet"].path, None, "auto", "float32")
     assert encoder.name == "torch float32"
-    assert cosines(encoder.encode(TEXTS), truth["mpnet"]).min() >= 0.9999
+    assert cosines(encoder.encode(TEXTS, QUERY), truth["mpnet"]).min() >= 0.9999
 
 
 @pytest.mark.parametrize(

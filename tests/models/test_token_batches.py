@@ -33,7 +33,7 @@ def test_no_text_makes_no_batch():
 def test_a_batch_is_what_the_models_own_tokenizer_makes_of_its_texts(models, name):
     model = models[name]
     wanted = model.preprocess(["x"])
-    reader = make_reader(model, [key for key, value in wanted.items() if hasattr(value, "shape")], "")
+    reader = make_reader(model, [key for key, value in wanted.items() if hasattr(value, "shape")])
     seen = []
     for batch in reader.make_batches(TEXTS, 64):
         theirs = model.preprocess([TEXTS[row] for row in batch.rows])
@@ -47,13 +47,13 @@ def test_a_batch_is_what_the_models_own_tokenizer_makes_of_its_texts(models, nam
 def test_the_models_own_tokenizer_keeps_its_settings(models):
     model = models["minilm"]
     before = model.tokenizer.backend_tokenizer.to_str()
-    make_reader(model, ("input_ids", "attention_mask"), "")
+    make_reader(model, ("input_ids", "attention_mask"))
     assert model.tokenizer.backend_tokenizer.to_str() == before
 
 
 def test_a_model_that_wants_other_inputs_has_no_reader(models):
-    assert make_reader(models["minilm"], ("input_ids", "attention_mask", "position_ids"), "") is None
-    assert make_reader(models["minilm"], ("pixel_values",), "") is None
+    assert make_reader(models["minilm"], ("input_ids", "attention_mask", "position_ids")) is None
+    assert make_reader(models["minilm"], ("pixel_values",)) is None
 
 
 def test_a_damaged_tokenizer_is_named(tmp_path):

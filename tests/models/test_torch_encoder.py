@@ -10,6 +10,7 @@ from sentence_transformers import SentenceTransformer
 
 from nestvec.models import token_batches
 from nestvec.models import torch_encoder as module
+from nestvec.models.prompts import QUERY
 from nestvec.models.torch_encoder import StockEncoder, open_torch
 from nestvec.vectors.codecs import prefix
 
@@ -33,7 +34,7 @@ def encoder(minilm_folder):
 
 @pytest.fixture(scope="module")
 def vectors(encoder):
-    return encoder.encode(TEXTS)
+    return encoder.encode(TEXTS, QUERY)
 
 
 @pytest.fixture(scope="module")
@@ -68,22 +69,22 @@ def test_neither_order_nor_batches_change_a_row_and_progress_is_reported(encoder
     monkeypatch.setattr(module, "_TOKENS", {"cpu": 40})
     order = np.random.default_rng(0).permutation(len(TEXTS))
     seen: list[int] = []
-    again = encoder.encode([TEXTS[row] for row in order], seen.append)
+    again = encoder.encode([TEXTS[row] for row in order], QUERY, seen.append)
     assert cosines(again, vectors[order]).min() >= 0.99999
     assert sum(seen) == len(TEXTS) and len(seen) > 2
 
 
 def test_texts_beyond_a_piece_keep_their_rows(encoder, vectors, monkeypatch):
     monkeypatch.setattr(token_batches, "_PIECE", 3)
-    assert encoder.encode(TEXTS) == pytest.approx(vectors, abs=1e-6)
+    assert encoder.encode(TEXTS, QUERY) == pytest.approx(vectors, abs=1e-6)
 
 
 def test_the_same_texts_give_the_same_bits(encoder, vectors):
-    assert np.array_equal(encoder.encode(TEXTS), vectors)
+    assert np.array_equal(encoder.encode(TEXTS, QUERY), vectors)
 
 
 def test_no_text_gives_no_row(encoder):
-    assert encoder.encode([]).shape == (0, 384)
+    assert encoder.encode([], QUERY).shape == (0, 384)
 
 
 class CountingTokenizer:
@@ -102,7 +103,7 @@ def test_each_text_is_tokenised_once_and_its_tokens_are_counted_on_the_way(encod
     monkeypatch.setattr(encoder, "_reader", replace(encoder._reader, tokenizer=counting))
     monkeypatch.setattr(encoder._model, "preprocess", None)  # the library's own way to a tokenizer
     token_counts = np.zeros(len(TEXTS), dtype=np.int64)
-    assert np.array_equal(encoder.encode(TEXTS, token_counts=token_counts), vectors)
+    assert np.array_equal(encoder.encode(TEXTS, QUERY, token_counts=token_counts), vectors)
     assert counting.seen == TEXTS
     assert token_counts.tolist() == [int(peer.preprocess([text])["attention_mask"].sum()) for text in TEXTS]
 
@@ -117,7 +118,7 @@ def test_the_library_tokenises_each_text_once_too(minilm, vectors, monkeypatch):
 
     monkeypatch.setattr(minilm, "preprocess", preprocess)
     token_counts, steps = np.zeros(len(TEXTS), dtype=np.int64), []
-    found = StockEncoder(minilm, 384).encode(TEXTS, steps.append, token_counts)
+    found = StockEncoder(minilm, 384).encode(TEXTS, QUERY, steps.append, token_counts)
     assert found == pytest.approx(vectors, abs=1e-6)
     assert [text for batch in seen for text in batch] == sorted(TEXTS, key=len, reverse=True)  # sorted once
     assert [len(batch) for batch in seen] == steps == [3, 3, 2]

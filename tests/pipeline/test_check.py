@@ -140,8 +140,8 @@ def test_without_a_dip(checked):
         row["grade"] = (1, 1, 1, 2, 3)[place % 5]
     found = checked(table)
     assert found.facts["grades"]["dip"] is None
-    assert found.facts["grades"]["threshold"] == 2
-    assert found.warnings[0].startswith("The grades show no dip between two humps; 2, the middle of their range,")
+    assert found.facts["grades"]["threshold"] == 1.5
+    assert found.warnings[0].startswith("The grades show no dip between two humps; 1.5, the middle of their range,")
     assert "--threshold" in found.warnings[0]
 
 

@@ -135,8 +135,6 @@ def test_wrong_searches_name_the_field(client, asked, param):
         ({"input": ["a", None]}, "input"),
         ({"input": [1, 2]}, "input"),
         ({"input": [[1, 2]]}, "input"),
-        ({"input": "a", "model": "bm25"}, "model"),
-        ({"input": "a", "model": "nobody"}, "model"),
         ({"input": "a", "dimensions": 0}, "dimensions"),
         ({"input": "a", "dimensions": 385}, "dimensions"),
         ({"input": "a", "dimensions": "48"}, "dimensions"),
@@ -146,7 +144,14 @@ def test_wrong_searches_name_the_field(client, asked, param):
 def test_wrong_embeddings_name_the_field(client, asked, param):
     message = failure(client.post("/v1/embeddings", json=asked), 422, param)
     if asked.get("input") in ([1, 2], [[1, 2]]):
-        assert "tokens" in message
+        assert "token ids" in message
+
+
+@pytest.mark.parametrize("model", ["bm25", "nobody", ""])
+def test_a_model_that_makes_no_vectors_here_is_not_found(client, model):
+    answer = client.post("/v1/embeddings", json={"input": "a", "model": model})
+    assert "one of pretrained, mnr, matryoshka" in failure(answer, 404, "model")
+    assert answer.json()["error"]["code"] == "model_not_found"
 
 
 @pytest.mark.parametrize(
@@ -232,9 +237,9 @@ def test_standing_and_description(client):
         "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/v1/search", "/v1/run", "/healthz", "/readyz",
         "/metrics",
     }  # fmt: skip
-    for path in ("/v1/embeddings", "/v1/search"):
+    for path, own in (("/v1/embeddings", {"404"}), ("/v1/search", set())):
         statuses = set(described["paths"][path]["post"]["responses"])
-        assert statuses == {"200", "401", "408", "413", "415", "421", "422", "429", "500", "503"}
+        assert statuses == {"200", "401", "408", "413", "415", "421", "422", "429", "500", "503"} | own
 
 
 def test_metrics_count_what_was_asked(client, served):

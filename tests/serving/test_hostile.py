@@ -111,7 +111,7 @@ def test_no_name_is_taken_for_anything_else(served, text):
         ("/v1/embeddings", {"input": "a", "encoding_format": text}),
     ):
         answer = httpx.post(served.url + path, json=asked, timeout=60)
-        assert answer.status_code == 422, answer.text[:500]
+        assert answer.status_code == (404 if "model" in asked else 422), answer.text[:500]
         assert answer.headers["content-type"] == "application/json" and len(answer.content) < 5000
 
 

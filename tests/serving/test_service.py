@@ -16,6 +16,7 @@ from nestvec.errors import InputError
 from nestvec.indexing.index import build_index
 from nestvec.indexing.index_settings import Columns
 from nestvec.models.find import find_model
+from nestvec.models.prompts import QUERY
 from nestvec.serving.service import Service, UnknownPointError
 from nestvec.stores.store import Condition
 
@@ -83,7 +84,7 @@ def test_a_judged_query_has_the_vector_that_was_measured_and_its_encoding_is_the
     stored = np.load(shop / f"embeddings/{system}.npy")[: len(texts)]
     known = np.stack([service.find_vector(system, text) for text in texts])
     assert known.tolist() == stored.tolist()
-    fresh = service.encode(system, texts)
+    fresh = service.encode(system, texts, QUERY)
     assert fresh.shape == (len(texts), service.width(system))
     assert float((fresh * stored).sum(axis=1).min()) >= 0.99999
 
@@ -91,14 +92,14 @@ def test_a_judged_query_has_the_vector_that_was_measured_and_its_encoding_is_the
 def test_many_threads_encode_the_same(service):
     assert service.parallel
     texts = [f"{thing} size {row}" for row, thing in enumerate(THINGS * 4)]
-    alone = [service.encode("mnr", [text]).tolist() for text in texts]
+    alone = [service.encode("mnr", [text], QUERY).tolist() for text in texts]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda text: service.encode("mnr", [text]).tolist(), texts)) == alone
+        assert list(pool.map(lambda text: service.encode("mnr", [text], QUERY).tolist(), texts)) == alone
 
 
 def test_what_was_encoded_is_remembered_by_system(service):
     assert service.find_vector("mnr", "an unheard-of query") is None
-    batch = service.encode("mnr", ["an unheard-of query", "another"])
+    batch = service.encode("mnr", ["an unheard-of query", "another"], QUERY)
     service.remember_vector("mnr", "an unheard-of query", batch[0])
     expected = batch[0].tolist()
     batch[:] = 0
@@ -113,7 +114,7 @@ def test_tokens_are_those_of_the_model_s_own_tokenizer(shop, service):
     for system, folder in (("pretrained", find_model("all-MiniLM-L6-v2").path), ("mnr", shop / "models/mnr")):
         theirs = AutoTokenizer.from_pretrained(folder)(texts, truncation=True, max_length=256)
         token_counts = np.zeros(len(texts), dtype=np.int64)
-        service.encode(system, texts, token_counts)
+        service.encode(system, texts, QUERY, token_counts)
         assert token_counts.tolist() == [len(ids) for ids in theirs["input_ids"]]
 
 
@@ -149,7 +150,7 @@ def test_judgements_are_of_the_id_that_was_measured(shop, service):
 def test_the_texts_of_hits_and_how_many_there_are(shop, service):
     texts = dict(_pairs(shop, "document_id", "document"))
     assert service.documents == len(texts) == 388
-    vectors = service.encode("mnr", ["steel hammer", "saw"])
+    vectors = service.encode("mnr", ["steel hammer", "saw"], QUERY)
     both = service.search(service.default, ["steel hammer", "saw"], vectors, 1000)
     for hits in both:
         assert {hit.id: hit.text for hit in hits} == texts
@@ -289,7 +290,7 @@ def indexed(shop, tmp_path_factory):
 
 def test_the_index_is_asked_with_its_filters_from_many_threads(indexed):
     assert indexed.summarise()["index"] == {"system": "mnr", "dimension": 96, "precision": "int8", "documents": 200}
-    vectors = indexed.encode("mnr", ["claw hammer 7", "claw hammer"])
+    vectors = indexed.encode("mnr", ["claw hammer 7", "claw hammer"], QUERY)
     [expected, _] = indexed.search_index(vectors, 5)
     alone = indexed.index.search("claw hammer 7", 5)  # encoded by itself, which moves a vector's last bits
     assert [hit.id for hit in expected] == [hit.id for hit in alone]

@@ -57,7 +57,7 @@ def edit(path, **values):
 DAMAGE = {
     "current.json cut short": lambda folder: (folder / "current.json").write_text('{"gen'),
     "no generation": lambda folder: edit(folder / "current.json", generation="../000001"),
-    "newer": lambda folder: edit(folder / "current.json", schema=2),
+    "newer": lambda folder: edit(folder / "current.json", schema=3),
     "another precision": lambda folder: edit(folder / "current.json", stages=[{"dimension": 48, "precision": "int8"}]),
     "a generation that is gone": lambda folder: shutil.rmtree(folder / "000001"),
     "no codes": lambda folder: segment(folder).unlink(),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from worlds import STAGES, World
 
 from nestvec.errors import InputError
@@ -185,6 +188,85 @@ def test_texts_and_ids_of_any_letters(store, plain):
     assert {hit.id: hit.text for hit in hits} == {name: f"text of {name}" for name in ids}
     assert {hit.fields["näme"] for hit in hits} == set(ids)
     assert store.delete(ids[:3]) == 3
+
+
+ODD_IDS = ["a\x00b", "a", "a\x00c", "007", "7", "1e5", "100000", "a b", "a  b", " a", "a%20b", "A&amp;B", "A&B",
+           "\ufeffx", "x\u2028y", "x\r", "\x01", "\x01\x01", "NaN", "null", "é", "e\u0301", "\U0010ffff"]  # fmt: skip
+
+
+def test_an_id_is_its_bytes(store, plain):
+    """Each document goes by its own id and no other's, in an upsert and a delete."""
+    documents = Batch(ODD_IDS, ODD_IDS, plain.vectors[: len(ODD_IDS)], [{"own": name} for name in ODD_IDS])
+    store.build(plain.about, plain.codecs, [documents])
+    left = set(ODD_IDS)
+    for name in ODD_IDS:
+        store.upsert([Batch([name], ["new"], plain.vectors[:1], [{"own": name}])])
+        hits = store.search(plain.vectors[:1], 100, exact=True)[0]
+        assert {hit.id: (hit.fields["own"]) for hit in hits} == {each: each for each in left}
+        assert [hit.text for hit in hits if hit.id == name] == ["new"]
+        assert store.find_missing([name, "nobody", name + "x", "nobody"]) == ["nobody", name + "x"]
+        assert store.delete([name]) == 1
+        left.remove(name)
+        assert len(store) == len(left)
+        assert store.find_missing([*ODD_IDS]) == [each for each in ODD_IDS if each not in left]
+
+
+@given(ids=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), min_size=1, max_size=9))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_id_comes_back_and_goes_alone(store, plain, ids):
+    vectors = plain.vectors[: len(ids)]
+    store.build(plain.about, plain.codecs, [Batch(ids, ids, vectors, [{} for _ in ids])])
+    distinct = dict.fromkeys(ids)
+    assert {hit.id: hit.text for hit in store.search(vectors[:1], 20, exact=True)[0]} == {name: name for name in ids}
+    assert store.delete(ids[:1]) == 1
+    assert store.find_missing(ids) == ids[:1]
+    assert store.delete(ids) == len(distinct) - 1
+
+
+VALUES = [
+    "19.90",
+    "5",
+    20,
+    19.9,
+    "-3",
+    "007",
+    "1e5",
+    "12345678901234567890",
+    "",
+    "NaN",
+    "20 ",
+    "abc",
+    "0.5",
+    "9",
+    "-0",
+    0,
+]
+
+
+@pytest.mark.parametrize("sign", ["=", "!=", "<", "<=", ">", ">="])
+@pytest.mark.parametrize("value", ["20", "19.9", "19.90", "-1", "nan", "1e1", "007", "abc", "12345678901234567890", ""])
+def test_a_text_that_is_a_number_is_ordered_as_one(store, plain, sign, value):
+    """Oracle: `Condition.holds`, and for the first pair the numbers themselves."""
+    documents = Batch(plain.ids[: len(VALUES)], VALUES, plain.vectors[: len(VALUES)], [{"v": each} for each in VALUES])
+    store.build(plain.about, plain.codecs, [replace(documents, texts=list(map(str, VALUES)))])
+    condition = Condition("v", sign, value)
+    wanted = [name for name, each in zip(plain.ids, VALUES, strict=False) if condition.holds({"v": each})]
+    hits = store.search(plain.vectors[:1], 100, [condition], exact=True)[0]
+    assert sorted(hit.id for hit in hits) == sorted(wanted)
+
+
+def test_prices_as_texts_are_filtered_as_prices():
+    texts, cheap = ["19.90", "5", "100", "20.01", "20.00", "007", "1e1"], Condition("price", "<=", "20")
+    held = [text for text in texts if cheap.holds({"price": text})]
+    assert held == ["19.90", "5", "20.00", "007", "1e1"]  # the last two are names, in the order of text
+    assert not Condition("code", "=", "7").holds({"code": "007"})
+
+
+def test_an_index_of_before_keeps_its_form_of_ids():
+    """nestvec 0.1 decoded entities, cut white space and percent-encoded what is left of it."""
+    about = World(STAGES["int8"]).about
+    assert about.stored_id(" a  b%&amp;\x00") == " a  b%&amp;\x00"
+    assert replace(about, schema=1).stored_id(" a  b%&amp;") == "a%20b%25&"
 
 
 def test_what_is_served_survives_json():

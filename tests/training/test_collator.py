@@ -26,7 +26,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def tokens(data):
-    return tokenise_texts(load_model(find_model("all-MiniLM-L6-v2")), list(data.texts))
+    return tokenise_texts(load_model(find_model("all-MiniLM-L6-v2")), data.texts.queries, data.texts.documents)
 
 
 def collated(data, tokens, examples, rows):

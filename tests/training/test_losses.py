@@ -84,17 +84,17 @@ def model(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def collate(model, data):
-    tokens = tokenise_texts(model, list(data.texts))
+    tokens = tokenise_texts(model, data.texts.queries, data.texts.documents)
     return lambda examples, rows: Collator(examples, tokens)([{"row": row} for row in rows])
 
 
 def features(batch):
     """A batch as the trainer hands it to the loss: a dict per column, and the label."""
-    columns = {name: {} for name in (f"pass{number}" for number in range(len(batch) // 2))}
+    columns = {}
     for name, tensor in batch.items():
         if name != "label":
             column, part = name.split("_", 1)
-            columns[column][part] = tensor
+            columns.setdefault(column, {})[part] = tensor
     return list(columns.values()), batch["label"]
 
 

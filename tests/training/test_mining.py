@@ -32,7 +32,7 @@ def data():
 @pytest.fixture(scope="module")
 def mined_from(model, data):
     """What is mined from, for rows of `graded`."""
-    return data.examples("graded"), tokenise_texts(model, list(data.texts))
+    return data.examples("graded"), tokenise_texts(model, data.texts.queries, data.texts.documents)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def other_grades(data, mined_from):
 
 @pytest.mark.parametrize("changed", [other_margin, other_compute, other_texts, other_rows, other_grades])
 def test_whatever_else_decides_is_in_the_caches_key(model, data, mined_from, tmp_path, monkeypatch, changed):
-    vectors = np.eye(len(list(data.texts)), 384, dtype=np.float32)  # any will do
+    vectors = np.eye(len(data.texts.queries) + len(data.texts.documents), 384, dtype=np.float32)  # any will do
     monkeypatch.setattr(mining, "encode_tokens", lambda model, tokens, rows, compute: vectors[rows])
     mine_negatives(model, *mined_from, WIDE, "float32", tmp_path)
     (kept,) = tmp_path.iterdir()

@@ -20,7 +20,13 @@ from nestvec.models.load import load_model
 from nestvec.training import token_passes as module
 from nestvec.training.token_passes import Tokens, encode_tokens, plan_passes, tokenise_texts
 
-TEXTS = [*by_hand().texts, "", "naïve café №1", "a screwdriver with a very long description " * 60]
+TEXTS = [
+    *by_hand().texts.queries,
+    *by_hand().texts.documents,
+    "",
+    "naïve café №1",
+    "a screwdriver with a very long description " * 60,
+]
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=9)
 
 
@@ -31,7 +37,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def tokens(model):
-    return tokenise_texts(model, TEXTS)
+    return tokenise_texts(model, TEXTS, [])
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def test_tokens_are_what_the_model_reads_of_each_text_alone(model, tokens):
 def test_a_lower_limit_of_the_model_is_kept(model, tokens):
     model.max_seq_length = 10
     try:
-        cut = tokenise_texts(model, TEXTS)
+        cut = tokenise_texts(model, TEXTS, [])
     finally:
         model.max_seq_length = 256
     assert cut.lengths.tolist() == np.minimum(tokens.lengths, 10).tolist()
@@ -61,13 +67,13 @@ def test_a_lower_limit_of_the_model_is_kept(model, tokens):
 
 def test_texts_tokenised_in_parts_are_the_same(model, tokens, monkeypatch):
     monkeypatch.setattr(module, "_AT_ONCE", 4)
-    found = tokenise_texts(model, TEXTS)
+    found = tokenise_texts(model, TEXTS, [])
     assert len(TEXTS) > 2 * 4
     assert ids_of(found) == ids_of(tokens)
 
 
 def test_no_texts_are_no_tokens(model):
-    found = tokenise_texts(model, [])
+    found = tokenise_texts(model, [], [])
     assert found.lengths.tolist() == found.ids.tolist() == []
     assert found.starts.tolist() == [0]
 
@@ -81,7 +87,7 @@ def test_no_texts_are_no_tokens(model):
     ],
 )
 def test_padding(rows, ids, mask):
-    texts = Tokens(np.arange(5, 11, dtype=np.int32), np.array([0, 2, 3, 6]), padding=1)
+    texts = Tokens(np.arange(5, 11, dtype=np.int32), np.array([0, 2, 3, 6]), padding=1, excluded=np.zeros(3, np.int64))
     found = texts.pad_batch(np.array(rows))
     assert found["input_ids"].tolist() == ids
     assert found["attention_mask"].tolist() == mask

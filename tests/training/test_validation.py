@@ -32,7 +32,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tokens(model, data):
-    return tokenise_texts(model, list(data.texts))
+    return tokenise_texts(model, data.texts.queries, data.texts.documents)
 
 
 def made(data, tokens, seed=0):

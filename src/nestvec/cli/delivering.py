@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from nestvec.cli.app import Command, app
+from nestvec.cli.app import Command, app, console
 from nestvec.cli.measuring import require_out
 from nestvec.cli.options import build_settings, options, select_given
+from nestvec.data.source import count_rows
 from nestvec.encoding.encode_settings import EncodeSettings
-from nestvec.errors import InputError, NestvecError
+from nestvec.errors import InputError, NestvecError, replace_unprintable
 from nestvec.exporting.export_settings import ExportSettings
 from nestvec.indexing.index_settings import Columns, IndexSettings, SearchSettings, StoreSettings
 from nestvec.progress import Reporter
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]
 _Out = Annotated[Path | None, typer.Option(help="The folder to write.", show_default=False)]
+
+
+_NAMED = 5  # ids that are not there, in a message
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ def encode(
         f"{encoded.out}: {encoded.rows:,} rows ({encoded.texts:,} distinct texts) in {encoded.dimension} dimensions, "
         f"{encoded.precision}, {encoded.bytes_per_vector:,} bytes each; by {encoded.encoder}, {rate:,.0f} rows a second"
     )
+    if encoded.rejected:
+        typer.echo(f"{count_rows(encoded.set_aside)} set aside into {encoded.rejected}")
 
 
 @app.command(cls=Command)
@@ -85,11 +91,12 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
     """Build an index of what was measured, keep it up to date, or verify it."""
     typed["fields"] = typed["fields"] or None  # an empty text names none to keep: all are kept, as where none is given
     columns, upkeep = build_settings(Columns, typed), build_settings(_Upkeep, typed)
+    gone = _read_ids(upkeep.delete) if upkeep.delete else []
     with _build_or_open(run, typed, columns, reporter) as opened:
         if upkeep.upsert:
             typer.echo(f"{opened.upsert(upkeep.upsert, columns, reporter):,} documents added or replaced")
         if upkeep.delete:
-            typer.echo(f"{opened.delete(_read_ids(upkeep.delete)):,} documents removed")
+            _delete_documents(opened, gone, upkeep.delete)
         about = opened.about
         stages = " → ".join(stage.name for stage in about.stages)
         size = f"{len(opened.store):,} documents, {opened.store.size():,} bytes on disk"
@@ -144,10 +151,22 @@ def search(
 
 
 def _read_ids(path: Path) -> list[str]:
-    from nestvec.data.text import trec_id
-
+    """Ids of a file, one a line, byte for byte: only the line's end is no part of them; empty lines are passed over."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", "ids, one a line, in UTF-8", file=path) from error
-    return [trec_id(line.strip()) for line in lines if line.strip()]
+    ids = [line.removesuffix("\r") for line in lines]
+    return [identifier for identifier in ids if identifier]
+
+
+def _delete_documents(index: Index, ids: list[str], file: Path) -> None:
+    """Remove documents; name the ids that are not in the index, and stop if none of them is."""
+    missing = index.find_missing(ids)
+    named = ", ".join(map(repr, missing[:_NAMED])) + (" …" if len(missing) > _NAMED else "")
+    absent = f"{len(missing):,} {'id is' if len(missing) == 1 else 'ids are'} not in the index: {named}"
+    if ids and len(missing) == len(set(ids)):
+        raise InputError(f"none of its ids is in the index ({named})", "ids of documents in it, one a line", file=file)
+    typer.echo(f"{index.delete(ids):,} documents removed")
+    if missing:
+        console.print(replace_unprintable(absent), markup=False, highlight=False, soft_wrap=True)

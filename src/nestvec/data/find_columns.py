@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nestvec.data.click_columns import find_click_columns
+from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, QUERY, QUERY_ID, SPLIT
+from nestvec.data.own_split import NO_SPLIT, judge_split
+from nestvec.data.source import Finding
+from nestvec.data.streams import suffix
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
+    from nestvec.data.click_columns import ClickColumns
     from nestvec.data.source import Source
     from nestvec.settings import DataSettings
 
-QUERY = (
-    "query",
-    "search_term",
-    "query_text",
-    "search_query",
-    "searchterm",
-    "keyword",
-    "keywords",
-    "question",
-    "anchor",
-)
-_GRADE = ("grade", "relevance", "label", "score", "rating", "relevance_score", "judgement", "judgment", "gain")
-DOCUMENT_ID = (
-    "document_id", "doc_id", "docid", "product_uid", "product_id", "entity_id", "item_id", "sku", "asin"
-)  # fmt: skip
-# A document has a headline, a body, or both.
-HEADLINE = ("name", "title", "product_title", "product_name", "item_name", "document_title")
-BODY = (
-    "description",
-    "document",
-    "text",
-    "product_description",
-    "body",
-    "passage",
-    "content",
-    "document_text",
-    "product_text",
-)
+COLUMNS_READ = "columns read"  # the name of a finding
+_NAME_COLUMNS = "--columns query,document,grade or --columns query,positive,negative"
+_DELIMITED = (".csv", ".tsv")
+_SHOWN = 20  # columns that are named
+_NOT_ONLY_GRADES = ("score", "rating")  # may say something else of a relevant pair
+_OWN_NAME_DECIDES = {"query", "query-id", "document-id"}  # of several well-known names, the role's own is taken
 
 
 @dataclass(frozen=True)
@@ -48,17 +33,23 @@ class Columns:
 
     Attributes:
         query: the query's text.
-        grade: the relevance grade.
+        grade: the relevance grade; None where there is none: every row is a relevant pair, or there are clicks.
         template: how the document's text is made; `{name}` stands for the column `name`.
         document_id: what tells documents apart; None: their text does.
         split: the source's own split, if it is to be used.
+        query_id: what tells queries apart; None: their text does.
+        findings: which columns were found, and what could have been meant instead.
+        clicks: the columns of a log of clicks, where there is no grade.
     """
 
     query: str
-    grade: str
+    grade: str | None
     template: str
     document_id: str | None
     split: str | None = None
+    query_id: str | None = None
+    findings: tuple[Finding, ...] = ()
+    clicks: ClickColumns | None = None
 
     @property
     def documents(self) -> tuple[str, ...]:
@@ -67,14 +58,32 @@ class Columns:
 
     @property
     def text_names(self) -> list[str]:
-        """Every column that is read as text, once each."""
-        optional = [name for name in (self.document_id, self.split) if name]
-        return list(dict.fromkeys([self.query, *self.documents, *optional]))
+        """Every column whose values are texts, which are cleaned, once each."""
+        return list(dict.fromkeys([self.query, *self.documents]))
+
+    @property
+    def id_names(self) -> list[str]:
+        """Every column whose values are kept byte for byte, ids and the split's labels, once each."""
+        return list(dict.fromkeys(name for name in (self.query_id, self.document_id, self.split) if name))
 
     @property
     def names(self) -> list[str]:
         """Every column that has to be read, once each."""
-        return list(dict.fromkeys([*self.text_names, self.grade]))
+        grades = [self.grade] if self.grade else self.clicks.names if self.clicks else []
+        return list(dict.fromkeys([*self.text_names, *self.id_names, *grades]))
+
+    @property
+    def as_settings(self) -> dict[str, str]:
+        """Settings that name these columns, so that the same table is read the same way again."""
+        named = {
+            "query": self.query,
+            "query_id": self.query_id,
+            "document": self.template,
+            "document_id": self.document_id,
+            "grade": self.grade,
+            "split_column": self.split,
+        }
+        return {name: column for name, column in named.items() if column is not None}
 
     @property
     def titles_only(self) -> bool:
@@ -87,7 +96,7 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
 
     Args:
         source: an opened table.
-        settings: `query`, `document`, `grade` and `document_id` as given; None looks for well-known names.
+        settings: the columns as given; None looks for well-known names.
 
     Returns:
         The mapping.
@@ -95,13 +104,115 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
     Raises:
         InputError: a named column is missing, or none or several could be meant.
     """
-    return Columns(
-        query=_only_column(source, "query", settings.query, QUERY),
-        grade=_only_column(source, "grade", settings.grade, _GRADE),
-        template=_find_template(source, settings.document),
-        document_id=_column_or_none(source, "document-id", settings.document_id, DOCUMENT_ID),
-        split=_column_or_none(source, "split-column", settings.split_column, ()),
+    _refuse_missing_header(source, settings)
+    split, findings = _find_split(source, settings)
+    grade, clicks = _find_grade(source, settings)
+    columns = Columns(
+        query=find_query(source, settings),
+        grade=grade,
+        template=find_template(source, settings.document),
+        document_id=find_column(source, "document-id", settings.document_id, DOCUMENT_ID),
+        split=split,
+        query_id=find_query_id(source, settings),
+        clicks=clicks,
     )
+    for name in (columns.query, columns.grade, *columns.id_names):
+        if name in source.lists:
+            raise InputError("holds lists", "a text or a number in each row", file=source.name, column=name)
+    findings = (*_describe_columns(source, columns), *_find_rivals(source, settings), *findings)
+    return replace(columns, findings=findings)
+
+
+def find_query(source: Source, settings: DataSettings) -> str:
+    """The column of the query's text; InputError where none or several could be meant."""
+    return _only_column(source, "query", settings.query, QUERY)
+
+
+def find_query_id(source: Source, settings: DataSettings) -> str | None:
+    """The column of the query's id, if there is one; InputError where several could be meant."""
+    return find_column(source, "query-id", settings.query_id, QUERY_ID)
+
+
+def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, ClickColumns | None]:
+    """The column of the grade, or those of clicks; neither where every row is a relevant pair."""
+    if settings.positives_only and settings.grade is None:
+        graded = [name for name in well_known(source, GRADE) if name.strip().lower() not in _NOT_ONLY_GRADES]
+        log = find_click_columns(source.columns)
+        graded += [log.clicks] if log else []
+        return (graded[0] if graded else None), None  # read to refuse rows that it calls not relevant
+    column = find_column(source, "grade", settings.grade, GRADE)
+    clicks = None if column else find_click_columns(source.columns)
+    if column is not None or clicks is not None:
+        return column, clicks
+    others = [name for names in (QUERY, QUERY_ID, DOCUMENT_ID, HEADLINE, BODY) for name in well_known(source, names)]
+    error = _unclear_column(source, "grade", [])
+    if set(source.columns) <= {*others, settings.query, settings.document, settings.document_id, settings.query_id}:
+        wanted = f"{error.expected}, or --positives-only if every row is a query with a relevant document"
+        raise InputError(error.problem, wanted, file=source.name)
+    raise error
+
+
+def _refuse_missing_header(source: Source, settings: DataSettings) -> None:
+    """Raise InputError where a delimited file seems to have no header: nothing in its first line is a known name."""
+    given = (settings.columns, settings.query, settings.document, settings.grade, settings.query_id)
+    known = {*QUERY, *QUERY_ID, *GRADE, *DOCUMENT_ID, *HEADLINE, *BODY}
+    names = {name.strip().lower() for name in source.columns}
+    if any(given) or suffix(Path(source.name)) not in _DELIMITED or names & known:
+        return
+    wanted = (
+        "--query, --document and --grade to name columns; or, if the first line is no header, the columns' names in "
+        f"their order: {_NAME_COLUMNS}"
+    )
+    raise InputError(f"no column has a known name: {quote_names(source.columns)}", wanted, file=source.name, row=1)
+
+
+def _find_split(source: Source, settings: DataSettings) -> tuple[str | None, tuple[Finding, ...]]:
+    """The column of the source's own split: as given, or one called `split` that holds both train and test."""
+    given = settings.split_column
+    if given is not None and (given != NO_SPLIT or NO_SPLIT in source.columns):
+        return _require_column(source, "split-column", given), ()
+    candidates = well_known(source, SPLIT) if given is None else []
+    if len(candidates) != 1:
+        return None, ()
+    says_so, finding = judge_split(source, candidates[0])
+    return candidates[0] if says_so else None, (finding,)
+
+
+def _describe_columns(source: Source, columns: Columns) -> list[Finding]:
+    """A finding that says which column is which."""
+    if source.synthetic:
+        return []
+    roles = {
+        "query": columns.query,
+        "query id": columns.query_id,
+        "document": columns.template,
+        "document id": columns.document_id,
+        "grade": columns.grade or (None if columns.clicks else "1 in every row"),
+        "clicks": ", ".join(columns.clicks.names) if columns.clicks else None,
+        "split": columns.split,
+    }
+    action = "; ".join(f"{role}: {column}" for role, column in roles.items() if column)
+    others = [name for name in source.columns if name not in columns.names]
+    examples = ("not read: " + ", ".join(others[:_SHOWN]) + (" …" if len(others) > _SHOWN else ""),) if others else ()
+    return [Finding(COLUMNS_READ, len(columns.names), action, examples)]
+
+
+def _find_rivals(source: Source, settings: DataSettings) -> list[Finding]:
+    """A finding for each role that a column has by its own name although others could have it too."""
+    roles = (
+        ("query", settings.query, QUERY),
+        ("query-id", settings.query_id, QUERY_ID),
+        ("document-id", settings.document_id, DOCUMENT_ID),
+    )
+    findings = []
+    for role, given, known in roles:
+        candidates = [] if given else well_known(source, known)
+        if len(candidates) > 1:
+            taken = find_column(source, role, given, known)
+            others = quote_names([name for name in candidates if name != taken])
+            action = f"{taken!r} is taken as the {role.replace('-', ' ')}; name {others} with --{role} if it is meant."
+            findings.append(Finding("columns that could be meant as well", len(candidates) - 1, action))
+    return findings
 
 
 def find_document_columns(source: Source, document: str | None, document_id: str | None) -> tuple[str, str]:
@@ -118,32 +229,35 @@ def find_document_columns(source: Source, document: str | None, document_id: str
     Raises:
         InputError: a named column is missing, or none or several could be meant.
     """
-    template = _find_template(source, document)
+    template = find_template(source, document)
     if document_id is None and not well_known(source, DOCUMENT_ID):
         return template, _only_column(source, "document-id", None, ("id", "_id"))
     return template, _only_column(source, "document-id", document_id, DOCUMENT_ID)
 
 
 def _only_column(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str:
-    column = _column_or_none(source, role, given, known)
+    column = find_column(source, role, given, known)
     if column is None:
         raise _unclear_column(source, role, [])
     return column
 
 
-def _column_or_none(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str | None:
+def find_column(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str | None:
     """The column of a role: as given, or the only one with a well-known name, or None."""
     if given is not None:
         return _require_column(source, role, given)
     candidates = well_known(source, known)
+    if len(candidates) > 1 and role in _OWN_NAME_DECIDES:
+        candidates = [name for name in candidates if name.strip().lower() == known[0]] or candidates
     if len(candidates) > 1:
         raise _unclear_column(source, role, candidates)
     return candidates[0] if candidates else None
 
 
-def _find_template(source: Source, given: str | None) -> str:
+def find_template(source: Source, given: str | None) -> str:
+    """The template of a document's text; InputError where a named column is missing, or none or several are known."""
     if given is None:
-        parts = [_column_or_none(source, "document", None, names) for names in (HEADLINE, BODY)]
+        parts = [find_column(source, "document", None, names) for names in (HEADLINE, BODY)]
         names = [name for name in parts if name]
         if not names:
             raise _unclear_column(source, "document", [])
@@ -184,7 +298,10 @@ def _unclear_column(source: Source, role: str, candidates: list[str]) -> InputEr
     problem = f"no column is known as the {role}"
     if candidates:
         problem = f"more than one column could be the {role}: {quote_names(candidates)}"
-    return InputError(problem, f"--{role} to name one of " + quote_names(source.columns), file=source.name)
+    wanted = f"--{role} to name one of {quote_names(source.columns)}"
+    if source.headerless:
+        wanted += f"; or, if the first line is no header, {_NAME_COLUMNS}"
+    return InputError(problem, wanted, file=source.name)
 
 
 def quote_names(names: tuple[str, ...] | list[str]) -> str:

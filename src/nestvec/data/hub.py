@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from nestvec.data.source import BATCH, Batch, Rejects, Source, number_rows
+from nestvec.data.parquet_file import make_arrow_source
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from nestvec.data.source import Source
 
 PREFIX = "hf:"
 
@@ -44,20 +47,15 @@ def read_hub(name: str, split: str | None = None, revision: str | None = None) -
     except Exception as error:  # the library raises whatever the trouble makes it raise
         raise _unavailable_error(name, error) from error
     parts = [loaded] if split else list(loaded.values())
-    columns = tuple(parts[0].column_names)
 
-    def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-        del rejects
-        yield from number_rows(f"{PREFIX}{name}", _read_batches(parts, columns))
+    def read_batches(columns: list[str], size: int) -> Iterator[pa.RecordBatch]:
+        for part in parts:
+            for table in part.select_columns(columns).with_format("arrow").iter(batch_size=size):
+                yield from table.combine_chunks().to_batches()
 
     digest = commit or sha256(*sorted(filter(Path.is_file, Path(name).rglob("*"))))
-    return Source(f"{PREFIX}{name}", digest, columns, read, revision=commit)
-
-
-def _read_batches(parts: list[Any], columns: list[str]) -> Iterator[pa.RecordBatch]:
-    for part in parts:
-        for table in part.select_columns(columns).with_format("arrow").iter(batch_size=BATCH):
-            yield from table.combine_chunks().to_batches()
+    source = make_arrow_source(f"{PREFIX}{name}", digest, parts[0].features.arrow_schema, read_batches)
+    return replace(source, revision=commit)
 
 
 def _find_commit(name: str, revision: str | None) -> str:

@@ -1,5 +1,7 @@
 """Read a source into records: columns mapped, texts cleaned, every record checked, repeated judgements merged.
 
+Ids are kept byte for byte: two ids are the same only if they are equal, and nothing is cleaned or cut off.
+
 The same query and document judged more than once make one record with the mean grade; whatever is merged, changed or
 looks odd is a `Finding` with a count and examples, never silent.
 """
@@ -8,19 +10,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from nestvec.data.find_columns import Columns, find_columns
 from nestvec.data.merge import merge_judgements
+from nestvec.data.open_grader import open_grader
 from nestvec.data.records import Records, select_records
+from nestvec.data.self_retrieval import describe_own_documents
 from nestvec.data.source import Batch, Finding, Rejects, Source
 from nestvec.data.sources import open_source
-from nestvec.data.text import clean_text, trec_id
-from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, parse_number, text_column
+from nestvec.data.text import clean_text
+from nestvec.data.text_table import TextTable
+from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,12 +33,13 @@ if TYPE_CHECKING:
 
     from nestvec.settings import DataSettings
 
-LARGEST_GRADE = 1e6  # beyond it, gains in thousandths leave the range of TREC's integers
 _EXAMPLES = 3
 _NEAR_EMPTY = 3  # a text with fewer letters than this
 _NOTES = {  # what is counted while reading, and what is done about it
     "texts cleaned": "HTML entities were decoded and runs of white space made one space.",
     "texts that are nearly empty": "Kept as they are.",
+    "another text under one query id": "A query keeps the first text that its id came with.",
+    "queries whose text another id has too": "Kept: each is a query of its own; the split keeps them together.",
     "another text under one document id": "A document keeps the first text that its id came with.",
     "documents whose text another id has too": "Kept: they rank side by side; the split takes them as one document.",
     "documents without text left out": "They are not in the corpus.",
@@ -81,9 +87,8 @@ class Reading:
 
     def __init__(self, source: Source, columns: Columns, settings: DataSettings, rejects: Rejects) -> None:
         self._source, self._columns, self._settings, self._rejects = source, columns, settings, rejects
-        self._queries: dict[str, int] = {}
-        self._documents: dict[str, int] = {}  # by id, or by text where there is no id
-        self._texts: list[str] = []  # by id; where there is no id, `_documents` holds them
+        self._grader = open_grader(source, columns, settings)
+        self._queries, self._documents = TextTable("query"), TextTable("document")
         self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
         self._labels: list[list[str]] = []
         self._seen: Counter[str] = Counter()  # of what `_NOTES` names
@@ -93,30 +98,29 @@ class Reading:
         """Check and take in rows of the columns wanted; InputError if one is bad and the policy is to stop."""
         columns = self._columns
         values = {name: clean_column(batch, name, self._note_cleaning) for name in columns.text_names}
+        ids = {name: text_column(batch, name) for name in columns.id_names}
         parts = [values[name] for name in columns.documents]
-        grades, wrong_grade = self._parse_grades(batch)
+        grades = self._grader.read(batch)
+        wrong_grade = np.any(np.isnan(grades), axis=1)
         empty = [(is_blank(values[columns.query]), columns.query), (all_blank(parts), ",".join(columns.documents))]
-        empty += [(is_blank(values[name]), name) for name in (columns.document_id, columns.split) if name]
+        empty += [(is_blank(ids[name]), name) for name in columns.id_names]
         good = self._refuse_bad_rows(batch, empty, wrong_grade)
         if not good.any():
             return
-        values = {name: column.filter(pa.array(good)) for name, column in values.items()}
-        queries = _number_texts(values[columns.query], self._queries)
+        values, ids = ({name: column.filter(pa.array(good)) for name, column in part.items()} for part in (values, ids))
         texts = join_columns(columns.template, {name: values[name] for name in columns.documents})
-        if columns.document_id is None:
-            documents = _number_texts(texts, self._documents)
-        else:
-            documents = self._number_documents(values[columns.document_id], texts)
+        queries = _number_rows(self._queries, values[columns.query], ids.get(columns.query_id or ""))
+        documents = _number_rows(self._documents, texts, ids.get(columns.document_id or ""))
         self._parts.append((queries, documents, grades[good]))
         if columns.split:
-            self._labels.append(values[columns.split].to_pylist())
+            self._labels.append(ids[columns.split].to_pylist())
 
     def add_documents(self, batch: pa.RecordBatch) -> None:
         """Take in `id` and `text` of documents that may have no judgement; one without text is left out and counted."""
         texts = pa.array([clean_text(text) for text in batch.column("text").to_pylist()], pa.string())
         blank = is_blank(texts)
         self._seen["documents without text left out"] += int(blank.sum())
-        self._number_documents(batch.column("id").filter(pa.array(~blank)), texts.filter(pa.array(~blank)))
+        self._documents.number_ids(batch.column("id").filter(pa.array(~blank)), texts.filter(pa.array(~blank)))
 
     def _refuse_bad_rows(
         self, batch: Batch, empty: list[tuple[NDArray[np.bool_], str]], wrong_grade: NDArray[np.bool_]
@@ -129,31 +133,10 @@ class Reading:
             if column is not None:
                 error = InputError("is empty", "text", file=batch.file, row=int(batch.rows[index]), column=column)
             else:
-                error = self._wrong_grade_error(batch, index)
+                error = self._grader.explain(batch, index)
             self._rejects.refuse(error, str(content))
         good: NDArray[np.bool_] = ~bad
         return good
-
-    def _parse_grades(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """The grades as numbers, and which of them are missing, no number or outside the range."""
-        values = batch.values.column(self._columns.grade)
-        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-            values = pc.utf8_trim_whitespace(text_column(batch, self._columns.grade))
-        try:
-            numbers = values.cast(pa.float64())
-        except pa.ArrowInvalid:
-            numbers = pa.array([parse_number(text) for text in values.to_pylist()], pa.float64())
-        grades: NDArray[np.float64] = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
-        low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
-        return grades, ~((grades >= low) & (grades <= high))  # a null is NaN here, which lies in no range
-
-    def _wrong_grade_error(self, batch: Batch, index: int) -> InputError:
-        """The error for a grade that is missing, no number or outside the range."""
-        column, row = self._columns.grade, int(batch.rows[index])
-        grade = batch.values.column(column)[index].as_py()
-        problem = "is empty" if grade is None or not str(grade).strip() else f"is {str(grade)[:60]!r}"
-        low, high = self._settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
-        return InputError(problem, f"a number from {low:,g} to {high:,g}", file=batch.file, row=row, column=column)
 
     def _note(self, name: str, example: str) -> None:
         self._seen[name] += 1
@@ -166,40 +149,32 @@ class Reading:
         if 0 < len(after) < _NEAR_EMPTY:
             self._note("texts that are nearly empty", repr(after))
 
-    def _number_documents(self, ids: pa.Array, column: pa.Array) -> NDArray[np.int64]:
-        """Number a batch's documents by id; an id keeps its first text."""
-        rows = []
-        coded = column.dictionary_encode()
-        texts, indices = coded.dictionary.to_pylist(), coded.indices.to_numpy()
-        for identifier, index in zip(ids.to_pylist(), indices, strict=True):
-            text = texts[index]
-            row = self._documents.setdefault(identifier, len(self._texts))
-            if row == len(self._texts):
-                self._texts.append(text)
-            elif self._texts[row] != text:
-                example = f"{identifier}: {self._texts[row][:80]!r} and {text[:80]!r}"
-                self._note("another text under one document id", example)
-            rows.append(row)
-        return np.array(rows, dtype=np.int64)
+    def _refuse_useless_ids(self) -> None:
+        """Raise InputError where a column of ids does not tell queries, or documents, apart."""
+        columns, file = self._columns, self._source.name
+        for table, column in ((self._queries, columns.query_id), (self._documents, columns.document_id)):
+            if column is not None:
+                table.refuse_useless_ids(column, file)
 
     def make_records(self, *, merge: bool) -> Records:
         """Everything that was taken in; InputError if that is nothing, or judgements conflict and are not to."""
         if not self._parts:
             problem = "holds no usable record" if self._rejects.rows else "holds no record"
             raise InputError(problem, "a table with at least one record", file=self._source.name)
-        query, document, grade = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
-        by_id = self._columns.document_id is not None or self._source.documents is not None
-        texts = self._texts if by_id else list(self._documents)
-        rows, findings = np.arange(len(grade)), list[Finding]()
+        query, document, values = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+        self._refuse_useless_ids()
+        queries, texts = self._queries.texts, self._documents.texts
+        rows, grade, findings = self._grader.settle(values, query, document)
         if merge:
-            queries, conflicts = list(self._queries), self._settings.conflicts
-            rows, grade, findings = merge_judgements(query, document, grade, queries, texts, conflicts)
+            pairs, conflicts = (query[rows], document[rows]), self._settings.conflicts
+            kept, grade, merged = merge_judgements(*pairs, grade, queries, texts, conflicts)
+            rows, findings = rows[kept], [*findings, *merged]
         labels = [label for part in self._labels for label in part]
-        return Records(
-            queries=tuple(self._queries),
-            query_ids=tuple("q" + _hash_text(text) for text in self._queries),
+        records = Records(
+            queries=tuple(queries),
+            query_ids=_make_ids(self._queries, "q"),
             documents=tuple(texts),
-            document_ids=tuple(trec_id(name) if by_id else "d" + _hash_text(name) for name in self._documents),
+            document_ids=_make_ids(self._documents, "d"),
             query=query[rows],
             document=document[rows],
             grade=grade,
@@ -210,13 +185,21 @@ class Reading:
             revision=self._source.revision,
             synthetic=self._source.synthetic,
             titles_only=self._columns.titles_only,
+            columns={} if self._source.synthetic else self._columns.as_settings,
+            unlisted=self._grader.unlisted,
+            estimated=self._grader.estimated,
         )
+        own = describe_own_documents(records) if self._queries.has_ids else []
+        return replace(records, findings=(*records.findings, *own))
 
     def _collect_findings(self) -> list[Finding]:
         """What was found while opening and reading."""
-        if self._columns.document_id is not None:
-            self._seen["documents whose text another id has too"] = len(self._texts) - len(set(self._texts))
-        findings = list(self._source.findings)
+        for table, kind in ((self._queries, "query"), (self._documents, "document")):
+            self._seen[f"another text under one {kind} id"] = table.differing
+            self._examples[f"another text under one {kind} id"] = table.examples
+        self._seen["queries whose text another id has too"] = self._queries.repeated
+        self._seen["documents whose text another id has too"] = self._documents.repeated
+        findings = [*self._columns.findings, *self._source.findings]
         for name, action in _NOTES.items():
             if self._seen[name]:
                 findings.append(Finding(name, self._seen[name], action, tuple(self._examples[name])))
@@ -227,12 +210,14 @@ class Reading:
         return findings
 
 
-def _number_texts(column: pa.Array, known: dict[str, int]) -> NDArray[np.int64]:
-    """Number a batch's texts by first appearance among all so far."""
-    coded = column.dictionary_encode()
-    rows = [known.setdefault(text, len(known)) for text in coded.dictionary.to_pylist()]
-    numbers: NDArray[np.int64] = np.array(rows, dtype=np.int64)[np.asarray(coded.indices)]
-    return numbers
+def _number_rows(table: TextTable, texts: pa.Array, ids: pa.Array | None) -> NDArray[np.int64]:
+    """Number a batch's texts in a table, by their ids where they have ids."""
+    return table.number_texts(texts) if ids is None else table.number_ids(ids, texts)
+
+
+def _make_ids(table: TextTable, letter: str) -> tuple[str, ...]:
+    """The source's own ids; where it has none, ids that follow from the texts."""
+    return tuple(table.rows) if table.has_ids else tuple(letter + _hash_text(text) for text in table.rows)
 
 
 def _hash_text(text: str) -> str:

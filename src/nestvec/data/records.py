@@ -5,14 +5,14 @@ A query is a distinct text with all its judgements. Documents are told apart by 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,6 +39,9 @@ class Records:
         revision: the hub's commit that was read, if it is from there.
         synthetic: whether this is the built-in sample.
         titles_only: whether documents are headlines without a body.
+        columns: settings that name the columns that were read; none for the sample.
+        unlisted: the grade of whatever is not listed, where that is known.
+        estimated: whether the grades were estimated from clicks.
     """
 
     queries: tuple[str, ...]
@@ -55,6 +58,9 @@ class Records:
     revision: str | None = None
     synthetic: bool = False
     titles_only: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
+    unlisted: float | None = None
+    estimated: bool = False
 
     def __len__(self) -> int:
         """How many records there are."""
@@ -101,8 +107,8 @@ def save_records(records: Records, labels: NDArray[np.str_], path: Path) -> None
     pq.write_table(table, path)
 
 
-def save_rejected(records: Records, path: Path) -> None:
+def save_rejected(rows: Sequence[Rejected], path: Path) -> None:
     """Write the rows that were set aside, at least one, as Parquet whose columns are the fields of `Rejected`."""
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in records.rejected]), path)
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), path)

@@ -6,17 +6,20 @@ Readers hand every problem of a row to `Rejects`, which either raises it at once
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 STOP, SET_ASIDE = "stop", "set-aside"
 BATCH = 50_000  # rows
@@ -31,12 +34,14 @@ class Finding:
         count: how many records, or documents, it concerns.
         action: what was done about it, a sentence.
         examples: the first few, in words.
+        warning: whether it is likely that the data was read wrongly.
     """
 
     name: str
     count: int
     action: str
     examples: tuple[str, ...] = ()
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,18 @@ class Rejects:
     Attributes:
         policy: `stop` or `set-aside`.
         rows: what was set aside so far.
+
+    Raises:
+        InputError: there is no such policy.
     """
 
     policy: str = STOP
     rows: list[Rejected] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a policy that is neither `stop` nor `set-aside`."""
+        if self.policy not in (STOP, SET_ASIDE):
+            raise InputError(f"--on-bad-row is {self.policy!r}", f"{STOP} or {SET_ASIDE}")
 
     def refuse(self, error: InputError, content: str = "") -> None:
         """Take in a bad row with its text; raises the error, which names file and row, if the policy is to stop."""
@@ -78,6 +91,11 @@ class Rejects:
             raise error
         file, row, column = error.location.file or "", error.location.row or 0, error.location.column or ""
         self.rows.append(Rejected(file, row, column, error.problem, error.expected, content))
+
+
+def count_rows(bad: int) -> str:
+    """A number of bad rows in words."""
+    return f"{bad:,} bad {'row was' if bad == 1 else 'rows were'}"
 
 
 @dataclass(frozen=True)
@@ -95,6 +113,20 @@ class Batch:
     values: pa.RecordBatch
 
 
+class Cells(NamedTuple):
+    """The values of a row as they are: texts, numbers, lists, or what JSON calls objects.
+
+    Attributes:
+        file: where the row stands.
+        row: its number, as `errors.Location` counts.
+        values: a value for each of the columns asked for.
+    """
+
+    file: str
+    row: int
+    values: list[Any]
+
+
 @dataclass(frozen=True)
 class Source:
     """A table that can be read.
@@ -110,6 +142,10 @@ class Source:
         revision: the hub's commit that was read, if it is from there.
         unlisted: the grade of whatever is not listed: 0 where only some documents are listed for a query and the rest
             counts as not relevant (qrels, pairs); None where the table lists low grades itself.
+        decimal_comma: whether numbers may be written as 2,5: a delimited file whose delimiter is no comma.
+        headerless: whether the first line of a delimited file, taken as its header, looks like a record.
+        lists: columns that hold lists or maps, which `read` makes text of.
+        cells: as `read`, but gives rows as they are; None where all values are text.
     """
 
     name: str
@@ -121,6 +157,21 @@ class Source:
     synthetic: bool = False
     revision: str | None = None
     unlisted: float | None = None
+    decimal_comma: bool = False
+    headerless: bool = False
+    lists: frozenset[str] = frozenset()
+    cells: Callable[[list[str], Rejects], Iterator[Cells]] | None = None
+
+
+def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator[Cells]:
+    """The rows of a source one by one, as they are."""
+    if source.cells is not None:
+        yield from source.cells(columns, rejects)
+        return
+    for batch in source.read(columns, rejects):
+        values = zip(*(batch.values.column(column).to_pylist() for column in columns), strict=True)
+        for row, cells in zip(batch.rows.tolist(), values, strict=True):
+            yield Cells(batch.file, row, list(cells))
 
 
 def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]:
@@ -129,6 +180,20 @@ def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]
     for values in batches:
         yield Batch(file, np.arange(first_row, first_row + values.num_rows), values)
         first_row += values.num_rows
+
+
+def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) -> pa.RecordBatch:
+    """Rows of one text per column as a batch; there must be a row."""
+    import pyarrow as pa  # `--help` does without
+
+    arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def split_into_batches(entries: Iterator[T]) -> Iterator[list[T]]:
+    """Split entries into lists of `BATCH`, the last one of what is left."""
+    while chunk := list(islice(entries, BATCH)):
+        yield chunk
 
 
 def damaged_error(file: object, error: Exception) -> InputError:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec.data.collection import Collection, find_collection, read_collection
+from nestvec.data.collection import find_collection, read_collection
+from nestvec.data.find_tables import Tables, find_tables
 from nestvec.data.hub import PREFIX, read_hub
+from nestvec.data.join_tables import join_tables
+from nestvec.data.open_parts import open_parts
 from nestvec.data.readers import READERS, read_file
-from nestvec.data.source import BATCH, Batch, Rejects, Source, number_rows
+from nestvec.data.shape_rows import read_shape
+from nestvec.data.source import BATCH, Batch, Cells, Finding, Rejects, Source, number_rows, read_cells
 from nestvec.data.streams import suffix
+from nestvec.data.text_form import make_text_form
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
@@ -24,10 +30,10 @@ SAMPLE = "sample"
 
 
 def open_source(settings: DataSettings) -> Source:
-    """Open a source of judgements.
+    """Open a source of judgements; where its rows hold several documents, as rows of one each.
 
     Args:
-        settings: the source, or the parts of a collection; and which split and revision of the hub's.
+        settings: the source, or the parts of a collection; its columns; which split and revision of the hub's.
 
     Returns:
         The table, opened but not read.
@@ -35,8 +41,12 @@ def open_source(settings: DataSettings) -> Source:
     Raises:
         InputError: there is no such source, its format is unknown, or it is empty or damaged.
     """
+    return read_shape(_open_table(settings), settings)
+
+
+def _open_table(settings: DataSettings) -> Source:
     if settings.qrels is not None:
-        return _open_parts(settings)
+        return open_parts(settings)
     source = settings.source
     if source == SAMPLE:
         return _open_sample()
@@ -46,7 +56,7 @@ def open_source(settings: DataSettings) -> Source:
     if not path.exists():
         wanted = "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME"
         raise InputError("there is no such file", wanted, file=source)
-    return _open_folder(path) if path.is_dir() else read_file(path)
+    return _open_folder(path, settings) if path.is_dir() else read_file(path, make_text_form(settings))
 
 
 def _open_sample() -> Source:
@@ -64,36 +74,63 @@ def _open_sample() -> Source:
     return Source(SAMPLE, digest.hexdigest(), tuple(table.column_names), read, synthetic=True)
 
 
-def _open_parts(settings: DataSettings) -> Source:
-    """Open a collection whose files are options of their own."""
-    if settings.queries is None or settings.corpus is None:
-        missing = "--queries" if settings.queries is None else "--corpus"
-        raise InputError(f"--qrels is given without {missing}", "all of --queries, --corpus and --qrels")
-    return read_collection(Collection(Path(settings.queries), Path(settings.corpus), (Path(str(settings.qrels)),)))
-
-
-def _open_folder(path: Path) -> Source:
-    """Open a collection in BEIR's form, or the shards of one table in the order of their names."""
-    collection = find_collection(path)
+def _open_folder(path: Path, settings: DataSettings) -> Source:
+    """Open a collection in BEIR's form, the shards of one table in the order of their names, or tables to be joined."""
+    form, collection = make_text_form(settings), find_collection(path)
     if collection is not None:
-        return read_collection(collection)
+        return read_collection(collection, form)
     files = sorted(file for file in path.iterdir() if file.is_file() and suffix(file) in READERS)
+    if not files:
+        raise InputError("holds no table", "at least one file ending in " + ", ".join(READERS), file=path)
+    shards = [read_file(file, form) for file in files]
+    alike: dict[frozenset[str], list[Source]] = {}
+    for shard in shards:
+        alike.setdefault(frozenset(shard.columns), []).append(shard)
+    parts = [_join_shards(path, group, "") if len(group) > 1 else group[0] for group in alike.values()]
     endings = sorted({suffix(file) for file in files})
+    if len(parts) > 1 and (tables := find_tables(parts, settings)) is not None:
+        return _leave_out(parts, join_tables(tables, settings, str(path), sha256(*files)), tables)
     if len(endings) != 1:
-        content = "files of several formats: " + ", ".join(endings) if files else "no table"
+        content = "files of several formats: " + ", ".join(endings)
         raise InputError(f"holds {content}", "shards in one of " + ", ".join(READERS), file=path)
-    shards = [read_file(file) for file in files]
-    for shard in shards[1:]:
-        if set(shard.columns) != set(shards[0].columns):
-            raise InputError(
-                "has the columns " + ", ".join(map(repr, shard.columns)),
-                f"those of {files[0].name}: " + ", ".join(map(repr, shards[0].columns)),
-                file=shard.name,
-            )
+    if len(parts) > 1:
+        raise InputError(
+            "has the columns " + ", ".join(map(repr, parts[1].columns)),
+            f"those of {files[0].name}: " + ", ".join(map(repr, shards[0].columns)),
+            file=parts[1].name,
+        )
+    return _join_shards(path, shards, sha256(*files))
+
+
+def _leave_out(parts: list[Source], joined: Source, tables: Tables) -> Source:
+    """The joined source, with a finding of the files that are none of its parts."""
+    others = [Path(part.name).name for part in parts if part not in (tables.judgements, *tables.texts)]
+    action = f"{', '.join(others)}: neither judgements nor texts that they name; not read."
+    finding = Finding("files that were not read", len(others), action)
+    return replace(joined, findings=(*joined.findings, finding)) if others else joined
+
+
+def _join_shards(path: Path, shards: list[Source], digest: str) -> Source:
+    """The shards of a table, one after the other."""
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         for shard in shards:
             yield from shard.read(columns, rejects)
 
+    def cells(columns: list[str], rejects: Rejects) -> Iterator[Cells]:
+        for shard in shards:
+            yield from read_cells(shard, columns, rejects)
+
     findings = tuple(finding for shard in shards for finding in shard.findings)
-    return Source(str(path), sha256(*files), shards[0].columns, read, findings)
+    lists = frozenset[str]().union(*(shard.lists for shard in shards))
+    return Source(
+        str(path),
+        digest,
+        shards[0].columns,
+        read,
+        findings,
+        decimal_comma=all(shard.decimal_comma for shard in shards),
+        headerless=any(shard.headerless for shard in shards),
+        lists=lists,
+        cells=cells,
+    )

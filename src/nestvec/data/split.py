@@ -57,7 +57,7 @@ def split_records(records: Records, data: DataSettings, settings: SplitSettings,
         InputError: there are too few queries, or the source's own labels are unknown.
     """
     if records.labels is not None:
-        return _read_labels(records.labels, data.split_column or "")
+        return _split_by_labels(records, data.split_column or "", settings, seed)
     if settings.protocol == "published":
         return split_published(len(records), data.max_records or PUBLISHED_RECORDS)
     if len(records.queries) < FEWEST_QUERIES:
@@ -101,13 +101,36 @@ def _split_by_query(records: Records, settings: SplitSettings, seed: int) -> NDA
     return parts
 
 
+def _split_by_labels(records: Records, column: str, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
+    """Take the source's own split; where it has no validation part, that is cut from its training queries.
+
+    Their share of the training queries is `settings.validation`; training records whose document a validation query has
+    too are withheld, as under `leak-free`.
+    """
+    parts = _read_labels(records.labels or (), column)
+    if (parts == VALIDATION).any() or not ((parts == TRAIN).any() and (parts == TEST).any()):
+        return parts
+    shares = np.array([_hash_to_share(text, seed) for text in records.queries])[records.query]
+    parts = np.where((parts == TRAIN) & (shares < settings.validation), np.int8(VALIDATION), parts)
+    document = same_text(records.documents)[records.document]
+    chosen = np.unique(document[parts == VALIDATION])
+    return np.where((parts == TRAIN) & np.isin(document, chosen), np.int8(WITHHELD), parts)
+
+
 def _read_labels(labels: Sequence[str], column: str) -> NDArray[np.int8]:
     """The parts that the source's own labels name."""
-    words = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
-    for label in sorted(set(labels)):
-        if label.strip().lower() not in words:
+    parts = {label: read_label(label) for label in sorted(set(labels))}
+    for label, part in parts.items():
+        if part is None:
             raise InputError(f"--split-column {column} holds {label!r}", "train, validation or test", column=column)
-    return np.array([SPLITS.index(words[label.strip().lower()]) for label in labels], dtype=np.int8)
+    rows = {label: SPLITS.index(part) for label, part in parts.items() if part is not None}
+    return np.array([rows[label] for label in labels], dtype=np.int8)
+
+
+def read_label(label: str) -> str | None:
+    """The part that a label of a source's own split names: train, validation or test; None where it names none."""
+    word = label.strip().lower()
+    return next((name for name, spellings in _SPELLINGS.items() if word in spellings), None)
 
 
 def same_text(texts: Sequence[str]) -> NDArray[np.int64]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.grades import gains
+from nestvec.data.grades import describe_threshold, gains
+from nestvec.data.self_retrieval import find_own_documents
 from nestvec.data.split import HELD_OUT, PARTS, PUBLISHED_SEED, SPLITS, TEST, TRAIN, VALIDATION
 from nestvec.errors import InputError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nestvec.data.records import Records
 
 DISTRACTORS = 200
+_MORE_RELEVANT = "more judged queries, another --threshold, or other shares for --validation and --test"
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,10 @@ class Task:
         catalogue: (d,) rows of the records' documents.
         topic: (m,) the topic of each judgement.
         document: (m,) the row of its document in `catalogue`.
-        gain: (m,) its gain, in thousandths of a grade above the lowest.
+        gain: (m,) its gain, in thousandths of a grade above `Grades.zero`, at least 0.
         relevant_from: gain from which a document is relevant.
         unanswerable: held-out queries per split that no judged document answers; they are not asked.
+        own: (q,) the row in `catalogue` of the document that is the topic itself, -1 where none is; None: none is.
     """
 
     parts: NDArray[np.int8]
@@ -55,6 +58,7 @@ class Task:
     gain: NDArray[np.int64]
     relevant_from: int
     unanswerable: dict[str, int]
+    own: NDArray[np.int64] | None = None
 
     def in_part(self, part: str) -> NDArray[np.bool_]:
         """(n,) which records belong to a part, named as in `split.PARTS`."""
@@ -85,22 +89,29 @@ def make_task(records: Records, grades: Grades, parts: NDArray[np.int8], protoco
     """
     by_record = protocol == "published"
     relevant = records.grade >= grades.threshold
-    trainable = records.grade > grades.threshold if by_record else relevant
+    part_of_listed = grades.threshold > grades.levels[0]  # else all that is listed is relevant
+    trainable = records.grade > grades.threshold if by_record and part_of_listed else relevant
     for name in ("train", "test") if by_record else SPLITS:
         if not (relevant & (parts == PARTS.index(name))).any():
-            wanted = "more judged queries, or other shares or threshold"
-            raise InputError(f"the {name} split holds no relevant record", wanted)
-    pairs = np.flatnonzero((parts == TRAIN) & trainable)
+            problem = f"the {name} split holds no relevant record"
+            raise InputError(f"{problem}; {describe_threshold(grades)}", _MORE_RELEVANT)
+    own = find_own_documents(records.query_ids, records.queries, records.document_ids, records.documents)
+    other = own[records.query] != records.document  # not the query itself
+    pairs = np.flatnonzero((parts == TRAIN) & trainable & other)
     if len(pairs) == 0:
-        raise InputError("the training split holds no relevant record", "at least one pair to train on")
-    ask = _ask_records if by_record else _ask_queries
-    return ask(records, grades, parts, pairs)
+        problem = f"the training split holds no record above the threshold; {describe_threshold(grades)}"
+        raise InputError(problem, _MORE_RELEVANT)
+    if by_record:
+        return _ask_records(records, grades, parts, pairs)
+    return _ask_queries(records, grades, parts, pairs, own)
 
 
-def _ask_queries(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
-    """Ask every held-out query with all its judgements of its split, against all documents."""
-    gain = gains(records.grade, grades.lowest)
-    held_out = (parts == VALIDATION) | (parts == TEST)
+def _ask_queries(
+    records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64], own: NDArray[np.int64]
+) -> Task:
+    """Ask every held-out query with all its judgements of its split, against all documents but its `own` one, (q,)."""
+    gain = gains(records.grade, grades.zero)
+    held_out = ((parts == VALIDATION) | (parts == TEST)) & (own[records.query] != records.document)
     key = np.where(held_out, (parts.astype(np.int64) - VALIDATION) * len(records.queries) + records.query, -1)
     asked = np.unique(key[key >= 0])
     answerable = np.unique(key[(key >= 0) & (records.grade >= grades.threshold)])
@@ -122,6 +133,7 @@ def _ask_queries(records: Records, grades: Grades, parts: NDArray[np.int8], pair
         gain=gain[rows],
         relevant_from=grades.relevant_from,
         unanswerable={name: int((lost == name).sum()) for name in HELD_OUT},
+        own=own[query[order]] if (own[query] >= 0).any() else None,
     )
 
 
@@ -142,7 +154,7 @@ def _ask_records(records: Records, grades: Grades, parts: NDArray[np.int8], pair
         catalogue=catalogue,
         topic=np.arange(len(rows)),
         document=np.searchsorted(judged, records.document[rows]),
-        gain=gains(records.grade, grades.lowest)[rows],
+        gain=gains(records.grade, grades.zero)[rows],
         relevant_from=grades.relevant_from,
         unanswerable=dict.fromkeys(HELD_OUT, 0),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from nestvec.data.source import STOP, Rejects
 from nestvec.encoding.embeddings_file import write_output
 from nestvec.encoding.encode_settings import EncodeOptions, EncodeSettings
 from nestvec.encoding.model_and_codec import find_model_and_codec
@@ -22,14 +23,15 @@ from nestvec.encoding.work_folder import WorkFolder, group_shards
 from nestvec.errors import InputError
 from nestvec.files import remove
 from nestvec.models.encoder import open_encoder
+from nestvec.models.prompts import DOCUMENT
 from nestvec.progress import Silent
 from nestvec.settings import from_keywords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nestvec.encoding.model_and_codec import ModelAndCodec
-    from nestvec.encoding.text_file import TextFile
+    from nestvec.encoding.text_file import TextBatch, TextFile
     from nestvec.encoding.work_folder import Shard
     from nestvec.models.base_encoder import Encoder
     from nestvec.progress import Reporter
@@ -50,6 +52,8 @@ class Encoded:
         encoder: what ran and in which numbers.
         codec: where the codec is from.
         seconds: of this call.
+        set_aside: bad rows that were left out.
+        rejected: the file that they were written to, if there are any.
     """
 
     out: Path
@@ -62,6 +66,8 @@ class Encoded:
     encoder: str
     codec: str
     seconds: float
+    set_aside: int = 0
+    rejected: Path | None = None
 
 
 def encode(
@@ -86,24 +92,26 @@ def encode(
     started, reporter = time.monotonic(), reporter or Silent()
     settings = from_keywords(EncodeSettings, options, "encode")
     target = find_model_and_codec(model, settings.dimension, settings.precision, settings.system)
+    target = target.encoding_as(settings.role, settings.prompt)
     texts = open_text_file(Path(source), settings.column, settings.id_column)
     work = _open_work_folder(out, Path(source))
-    encoder = open_encoder(target.folder, target.format.dimension, settings.backend, settings.compute)
+    encoder = open_encoder(target.folder, target.format.dimension, settings.backend, settings.compute, target.prompts)
     origin = _describe_origin(target, texts, encoder)
-    work.claim({**origin, "shard": settings.shard})
-    shards = _read_shards(work, texts, Path(source), settings.shard, reporter)
+    work.claim({**origin, "shard": settings.shard, **_describe_policy(settings)})
+    shards = _read_shards(work, texts, Path(source), settings, reporter)
     rows, resumed = sum(shard.rows for shard in shards), sum(shard.rows for shard in shards if work.has_shard(shard))
     with reporter.step(f"encode with {encoder.name}", rows) as advance:
         advance(resumed)
         codec = settle_codec(work, target, encoder, shards[0], advance)
-        _encode_missing(shards, ShardEncoder(work, encoder, codec), target, settings, advance)
+        _encode_missing(shards, ShardEncoder(work, encoder, target.role, codec), target, settings, advance)
     with reporter.step("write", 1) as advance:
         distinct = write_output(work, shards, out, origin)
+        rejected, set_aside = _put_rejected_beside(work, out)
         advance(1)
     remove(work.root)
     return Encoded(
         out, rows, distinct, resumed, target.format.dimension, target.format.precision,
-        codec.bytes_per_vector, encoder.name, target.origin, time.monotonic() - started,
+        codec.bytes_per_vector, encoder.name, target.origin, time.monotonic() - started, set_aside, rejected,
     )  # fmt: skip
 
 
@@ -121,7 +129,7 @@ def _encode_missing(
 
         recipe = ShardRecipe(
             encoder.work, target.folder.absolute(), target.format, settings.backend, settings.compute,
-            encoder.encoder.name,
+            target.role, target.prompts, encoder.encoder.name,
         )  # fmt: skip
         encode_on_ray(recipe, missing, advance)
     else:
@@ -140,7 +148,12 @@ def _open_work_folder(out: Path, source: Path) -> WorkFolder:
 
 
 def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -> dict[str, Any]:
-    """What decides over the output's bytes, as JSON values; the output carries it."""
+    """What decides over the output's bytes, as JSON values; the output carries it.
+
+    The role and the prompt are named only where they are others than a document's and none.
+    """
+    role = {} if target.role == DOCUMENT else {"role": target.role}
+    prompt = {"prompt": target.prompt} if target.prompt else {}
     return {
         "source_sha256": texts.source.sha256,
         "text": texts.template,
@@ -150,14 +163,48 @@ def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -
         "precision": target.format.precision,
         "codec_of": target.origin,
         "encoder": encoder.name,
+        **role,
+        **prompt,
     }
 
 
-def _read_shards(work: WorkFolder, texts: TextFile, source: Path, size: int, reporter: Reporter) -> list[Shard]:
-    """The input's shards, read now or by an earlier process."""
-    counts = work.load_counts() or work.sort_into_buckets(texts.batches(), source.stat().st_size)
-    shards = group_shards(counts, size)
-    if not shards:
-        raise InputError("holds no text", "at least one", file=source)
+def _describe_policy(settings: EncodeSettings) -> dict[str, Any]:
+    """What becomes of bad rows, where that is not the default: work that an older nestvec began does not say it."""
+    return {} if settings.on_bad_row == STOP else {"on_bad_row": settings.on_bad_row}
+
+
+def _put_rejected_beside(work: WorkFolder, out: Path) -> tuple[Path | None, int]:
+    """Move the rows that were set aside beside the output, in place of an earlier output's; the file, and how many."""
+    import pyarrow.parquet as pq
+
+    path = out.with_name(f"{out.name.removesuffix('.parquet')}.rejected.parquet")
+    if not work.rejected.is_file():
+        remove(path)
+        return None, 0
+    work.rejected.replace(path)
+    return path, int(pq.read_metadata(path).num_rows)
+
+
+def _read_texts(work: WorkFolder, texts: TextFile, rejects: Rejects) -> Iterator[TextBatch]:
+    """Read the input; the rows that were set aside are kept before it ends."""
+    yield from texts.batches(rejects)
+    work.save_rejected(rejects.rows)
+
+
+def _read_shards(
+    work: WorkFolder, texts: TextFile, source: Path, settings: EncodeSettings, reporter: Reporter
+) -> list[Shard]:
+    """The input's shards, read now or by an earlier process; a refused input leaves no work folder behind."""
+    try:
+        counts = work.load_counts()
+        if counts is None:
+            batches = _read_texts(work, texts, Rejects(settings.on_bad_row))
+            counts = work.sort_into_buckets(batches, source.stat().st_size)
+        if not any(counts):
+            raise InputError("holds no text", "at least one", file=source)
+    except InputError:
+        remove(work.root)
+        raise
+    shards = group_shards(counts, settings.shard)
     reporter.say(f"{sum(counts):,} texts in {len(shards):,} {'shard' if len(shards) == 1 else 'shards'}")
     return shards

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nestvec.data.source import Rejects
 from nestvec.errors import InputError
+from nestvec.models.prompts import DOCUMENT, ROLES, Role
 from nestvec.runs.choose_point import PointArguments, PointSettings
 from nestvec.settings import option
 
@@ -17,9 +19,12 @@ class EncodeOptions(PointArguments, total=False):
 
     column: str | None
     id_column: str | None
+    role: Role
+    prompt: str | None
     backend: str
     compute: str
     engine: str
+    on_bad_row: str
     shard: int
 
 
@@ -33,25 +38,34 @@ class EncodeSettings(PointSettings):
         system: of a run; None for its recommendation.
         dimension: of the vectors; None for the run's recommendation, the export's own, or the full width.
         precision: of their numbers; None for the run's recommendation, the export's own, or float32.
+        role: `document` or `query`: what the texts are, which decides the prompt that goes before them.
+        prompt: a text to put before them instead; empty for none, None for the model's own.
         backend: `auto`, `torch`, `onnx` or `openvino`; see `models.encoder.open_encoder`.
         compute: `auto`, `float32` or `bfloat16`.
         engine: `local`, or `ray` for a Ray cluster whose machines share the output's folder.
+        on_bad_row: `stop`, or `set-aside` to leave bad rows out and write them beside the output.
         shard: texts that are encoded between two saves, at most; from 1.
 
     Raises:
-        InputError: engine or shard lies outside its range; what depends on the model is checked when it is found.
+        InputError: role, engine, on_bad_row or shard lies outside its range; the model is checked later.
     """
 
     column: str | None = option(None, "The text's column.")
     id_column: str | None = option(None, "The id's column (row numbers).")
+    role: Role = option(DOCUMENT, "What the texts are, for the model's prompt: document or query.")
+    prompt: str | None = option(None, "Text before every text (the model's own prompt for the role).")
     backend: str = option("auto", "torch, onnx, openvino, or auto.")
     compute: str = option("auto", "float32, bfloat16, or auto.")
     engine: str = option("local", "local, or ray for a cluster.")
+    on_bad_row: str = option("stop", "What to do with a bad row: stop, or set-aside into OUT.rejected.parquet.")
     shard: int = SHARD
 
     def __post_init__(self) -> None:
         """Raise InputError for the first value outside its range."""
+        if self.role not in ROLES:
+            raise InputError(f"--role is {self.role!r}", f"one of {', '.join(ROLES)}")
         if self.engine not in ENGINES:
             raise InputError(f"--engine is {self.engine!r}", f"one of {', '.join(ENGINES)}")
+        Rejects(self.on_bad_row)
         if self.shard < 1:
             raise InputError(f"--shard is {self.shard}", "at least 1")

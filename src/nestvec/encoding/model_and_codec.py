@@ -11,6 +11,7 @@ from nestvec.models.base_encoder import choose_width
 from nestvec.models.export_card import CODEC, is_export, read_card
 from nestvec.models.find import find_model
 from nestvec.models.load import read_width
+from nestvec.models.prompts import DOCUMENT, ROLES
 from nestvec.point import FULL, PRECISIONS, VectorFormat
 from nestvec.runs.folder import LAYOUT
 from nestvec.runs.point_files import select
@@ -19,6 +20,7 @@ from nestvec.vectors.codecs import Float16, Float32
 from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
+    from nestvec.models.prompts import Prompts, Role
     from nestvec.vectors.codecs import Codec
 
 _OWN = "codecs.safetensors"  # beside a model that a run trained
@@ -33,6 +35,18 @@ class ModelAndCodec:
     format: VectorFormat  # of the vectors: a prefix scaled to unit length, and how its numbers are kept
     codec: Codec | None  # makes codes of the vectors; None: a codec has to be fitted on the texts
     origin: str  # where the codec is from, in words
+    prompts: Prompts  # what goes before queries and documents
+    role: Role = DOCUMENT  # what the texts are
+
+    def encoding_as(self, role: Role, prompt: str | None) -> ModelAndCodec:
+        """The same for texts of a role, behind another prompt where one is given."""
+        query, document = (prompt if role == each else None for each in ROLES)
+        return replace(self, role=role, prompts=self.prompts.override(query, document))
+
+    @property
+    def prompt(self) -> str:
+        """What goes before the texts."""
+        return self.prompts.of(self.role)
 
 
 def find_model_and_codec(
@@ -57,7 +71,8 @@ def find_model_and_codec(
     path = Path(model)
     if (path / LAYOUT["results"]).is_file() or (path / LAYOUT["config"]).is_file():
         selected = select(load_run(path), system, dimension, precision)
-        return ModelAndCodec(selected.model.path, selected.model.sha256, selected.format, selected.codec, "run")
+        found, kept = selected.model, (selected.format, selected.codec)
+        return ModelAndCodec(found.path, found.sha256, *kept, "run", found.prompts)
     if system is not None:
         raise InputError(f"--system {system} is given", "a run's folder to go with it", file=model)
     if is_export(path):
@@ -66,7 +81,7 @@ def find_model_and_codec(
     chosen = VectorFormat(choose_width(model, read_width(folder), dimension), precision or FULL)
     own = folder.path / _OWN
     codec = load_codecs(own).get(chosen.name) if own.is_file() else None
-    return _with_plain_codec(ModelAndCodec(folder.path, folder.sha256, chosen, codec, "model"))
+    return _with_plain_codec(ModelAndCodec(folder.path, folder.sha256, chosen, codec, "model", folder.prompts))
 
 
 def _find_in_export(path: Path, dimension: int | None, precision: str | None) -> ModelAndCodec:
@@ -76,7 +91,7 @@ def _find_in_export(path: Path, dimension: int | None, precision: str | None) ->
         raise InputError("is no export", "a folder that `nestvec export` wrote", file=path)
     chosen = VectorFormat(choose_width(str(path), card.dimension, dimension), precision or card.precision)
     codec = load_codecs(path / CODEC).get(chosen.name)
-    return _with_plain_codec(ModelAndCodec(path, card.model_sha256, chosen, codec, "export"))
+    return _with_plain_codec(ModelAndCodec(path, card.model_sha256, chosen, codec, "export", card.prompts))
 
 
 def _with_plain_codec(target: ModelAndCodec) -> ModelAndCodec:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nestvec.encoding.model_and_codec import ModelAndCodec
     from nestvec.encoding.work_folder import Shard, WorkFolder
     from nestvec.models.base_encoder import Encoder
+    from nestvec.models.prompts import Prompts, Role
     from nestvec.point import VectorFormat
     from nestvec.vectors.codecs import Codec
 
@@ -34,6 +35,7 @@ class ShardEncoder:
 
     work: WorkFolder
     encoder: Encoder
+    role: Role  # of the texts
     codec: Codec
 
     def encode(self, shard: Shard, advance: Callable[[int], None] = lambda _: None) -> None:
@@ -44,7 +46,7 @@ class ShardEncoder:
         members = self.work.load_distinct(shard)
         advance(len(members.rows) - len(members.texts))
         codes = [
-            self.codec.encode(encode_finite(self.encoder, members.texts[first : first + PIECE], advance))
+            self.codec.encode(encode_finite(self.encoder, members.texts[first : first + PIECE], self.role, advance))
             for first in range(0, len(members.texts), PIECE)
         ]
         self.work.save_shard(shard, members, np.concatenate(codes))
@@ -59,23 +61,27 @@ class ShardRecipe:
     format: VectorFormat
     backend: str  # `auto`, `torch`, `onnx` or `openvino`
     compute: str  # `auto`, `float32` or `bfloat16`
+    role: Role  # of the texts
+    prompts: Prompts
     encoder: str  # name of the encoder that the job was begun with, which that process must have too
 
     def open(self) -> ShardEncoder:
         """Load model and codec; raises InputError where this machine would encode in another way than the first one."""
-        encoder = open_encoder(self.folder, self.format.dimension, self.backend, self.compute)
+        encoder = open_encoder(self.folder, self.format.dimension, self.backend, self.compute, self.prompts)
         if encoder.name != self.encoder:
             wanted = f"{self.encoder}, or --backend and --compute that every machine has"
             raise InputError(f"a machine of the cluster would encode with {encoder.name}", wanted)
-        return ShardEncoder(self.work, encoder, load_codecs(self.work.codec)[self.format.name])
+        return ShardEncoder(self.work, encoder, self.role, load_codecs(self.work.codec)[self.format.name])
 
 
-def encode_finite(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], None]) -> NDArray[np.float32]:
-    """(n, d) float32 vectors of n texts; raises InputError where the model gives NaN or infinities.
+def encode_finite(
+    encoder: Encoder, texts: Sequence[str], role: Role, advance: Callable[[int], None]
+) -> NDArray[np.float32]:
+    """(n, d) float32 vectors of n texts of a role; raises InputError where the model gives NaN or infinities.
 
     `advance` is called with the number of texts done since the last call.
     """
-    vectors = encoder.encode(texts, advance)
+    vectors = encoder.encode(texts, role, advance)
     wrong = ~np.isfinite(vectors).all(axis=1)
     if wrong.any():
         shown = texts[int(np.argmax(wrong))][:60]
@@ -98,7 +104,7 @@ def settle_codec(
         _save_codec(work, name, target.codec)
         return target.codec
     members = work.load_distinct(first)
-    sample = encode_finite(encoder, members.texts[:PIECE], advance)
+    sample = encode_finite(encoder, members.texts[:PIECE], target.role, advance)
     codec = CODECS[target.format.precision](sample)
     _save_codec(work, name, codec)
     if len(sample) == len(members.texts):

@@ -11,19 +11,23 @@ import numpy as np
 import pyarrow as pa
 
 from nestvec.data import find_columns as known
-from nestvec.data.readers import READERS, read_file, split_into_batches
-from nestvec.data.source import Batch, Rejects, Source
-from nestvec.data.streams import Unpacked, find_encoding, suffix
-from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, refuse_empty, text_column
+from nestvec.data.column_names import BODY, DOCUMENT_ID, HEADLINE, QUERY
+from nestvec.data.encodings import find_encoding
+from nestvec.data.readers import READERS, read_file
+from nestvec.data.source import Batch, Rejects, Source, split_into_batches
+from nestvec.data.streams import Recoded, suffix
+from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
 PLAIN = ".txt"  # a text a line
 _TEXT = "text"
-_DOCUMENT_IDS = (*known.DOCUMENT_ID, "id", "_id")
+_DOCUMENT_IDS = (*DOCUMENT_ID, "id", "_id")
 _QUERY_IDS = ("query_id", "qid", "id", "_id")
 
 
@@ -48,21 +52,39 @@ class TextFile:
         """Columns that make the text."""
         return known.template_columns(self.template)
 
-    def batches(self) -> Iterator[TextBatch]:
-        """Read the file's rows in order; raises InputError where a row is damaged, or has no text or no id."""
+    def batches(self, rejects: Rejects | None = None) -> Iterator[TextBatch]:
+        """Read the file's rows in order, ids byte for byte.
+
+        Args:
+            rejects: decides over rows that are damaged, or have no text or no id; None stops at the first.
+
+        Yields:
+            The rows that are good.
+
+        Raises:
+            InputError: a row is bad, and the policy is to stop.
+        """
+        rejects = rejects or Rejects()
         wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
-        for batch in self.source.read(wanted, Rejects()):
+        for batch in self.source.read(wanted, rejects):
             parts = {name: clean_column(batch, name) for name in self.columns}
-            refuse_empty(batch, all_blank(list(parts.values())), ",".join(self.columns), "text")
-            yield TextBatch(self._read_ids(batch), join_columns(self.template, parts).to_pylist())
+            good = self._drop_bad_rows(batch, all_blank(list(parts.values())), rejects)
+            if len(good.rows) < len(batch.rows):
+                parts = {name: clean_column(good, name) for name in self.columns}
+            if len(good.rows):
+                yield TextBatch(self._read_ids(good), join_columns(self.template, parts).to_pylist())
+
+    def _drop_bad_rows(self, batch: Batch, blank: NDArray[np.bool_], rejects: Rejects) -> Batch:
+        batch = drop_rows(batch, blank, ",".join(self.columns), "text", rejects)
+        if self.id_column is None:
+            return batch
+        return drop_rows(batch, is_blank(text_column(batch, self.id_column)), self.id_column, "an id", rejects)
 
     def _read_ids(self, batch: Batch) -> list[str]:
         if self.id_column is None:
             return [str(row) for row in batch.rows.tolist()]
-        ids = text_column(batch, self.id_column)
-        refuse_empty(batch, is_blank(ids), self.id_column, "an id")
-        known_ids: list[str] = ids.to_pylist()
-        return known_ids
+        ids: list[str] = text_column(batch, self.id_column).to_pylist()
+        return ids
 
 
 def open_text_file(path: Path, column: str | None = None, id_column: str | None = None) -> TextFile:
@@ -99,8 +121,8 @@ def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]
         if not known.template_columns(template):
             raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
         return template, _DOCUMENT_IDS
-    documents = [names for names in (known.HEADLINE, known.BODY) if known.well_known(source, names)]
-    kinds = [*documents, known.QUERY] if known.well_known(source, known.QUERY) else documents
+    documents = [names for names in (HEADLINE, BODY) if known.well_known(source, names)]
+    kinds = [*documents, QUERY] if known.well_known(source, QUERY) else documents
     candidates = [known.well_known(source, names) for names in kinds]
     several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in candidates)
     if several or not candidates:
@@ -134,8 +156,7 @@ def _read_lines(path: Path) -> Source:
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         del columns, rejects  # there is one, and any line is text
-        form = "utf-8-sig" if encoding == "utf-8" else encoding
-        with io.TextIOWrapper(io.BufferedReader(Unpacked(path)), encoding=form) as stream:
+        with io.TextIOWrapper(io.BufferedReader(Recoded(path, encoding)), encoding="utf-8") as stream:
             for lines in split_into_batches(enumerate(stream, start=1)):
                 values = pa.array([line.rstrip("\n") for _, line in lines], pa.string())
                 rows = np.array([number for number, _ in lines], dtype=np.int64)

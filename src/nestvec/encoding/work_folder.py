@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from nestvec.data.records import save_rejected
 from nestvec.errors import InputError
 from nestvec.files import explain_full_disk, read_json, remove, replacing, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from nestvec.data.source import Rejected
     from nestvec.encoding.text_file import TextBatch
 
 SCHEMA = 1
@@ -86,10 +88,10 @@ class WorkFolder:
         """Begin the work, or go on with work that was begun with the same settings.
 
         The settings are the JSON values that decide over the output's bytes. Raises InputError where the work was begun
-        with other ones.
+        with other ones; work that ended before the whole input was read holds nothing, and begins anew.
         """
         settings, path = {"schema": SCHEMA, **settings}, self.root / _SETTINGS_FILE
-        if path.is_file():
+        if path.is_file() and self.load_counts() is not None:
             begun = read_json(path)
             begun = begun if isinstance(begun, dict) else {}
             names = [name for name in {**settings, **begun} if begun.get(name) != settings.get(name)]
@@ -107,6 +109,18 @@ class WorkFolder:
         """Rows of each bucket; None before the whole input is in buckets."""
         path = self.root / _COUNTS_FILE
         return list(read_json(path)["counts"]) if path.is_file() else None
+
+    @property
+    def rejected(self) -> Path:
+        """The rows that were set aside, if there are any."""
+        return self.root / "rejected.parquet"
+
+    def save_rejected(self, rows: Sequence[Rejected]) -> None:
+        """Keep the rows that were set aside."""
+        remove(self.rejected)
+        if rows:
+            with replacing(self.rejected) as temporary:
+                save_rejected(rows, temporary)
 
     def sort_into_buckets(self, batches: Iterable[TextBatch], size: int) -> list[int]:
         """Sort the input's rows into buckets by a hash of their texts, so that equal texts meet.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.errors import MissingExtraError
+from nestvec.evaluation.word_splitting import split_words
 from nestvec.vectors.topk import best_rows
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BM25_SETTINGS = {"method": "lucene", "k1": 1.5, "b": 0.75, "stemmer": "english (Snowball)", "stopwords": "none"}
+BM25_SETTINGS = {"method": "lucene", "k1": 1.5, "b": 0.75, "stopwords": "none"}
 _STEP = 64  # queries between two progress reports
 _ROWS = 16_384  # documents in float64 at a time
 
@@ -24,13 +24,15 @@ class Bm25:
 
     Args:
         documents: d texts in tie order.
+        language: of the stems, see `split_words`.
 
     Raises:
         MissingExtraError: bm25s or PyStemmer is not installed.
     """
 
-    def __init__(self, documents: Sequence[str]) -> None:
-        words = _stem_words(documents)
+    def __init__(self, documents: Sequence[str], language: str = "english") -> None:
+        self._language = language
+        words = split_words(documents, language)
         self._documents = len(documents)
         self._index: Any = None  # where no document has a word, which bm25s cannot index
         if any(words):
@@ -56,7 +58,7 @@ class Bm25:
         """
         k = min(k, self._documents)
         rows, best = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k), dtype=np.float32)
-        words_by_query = _stem_words(queries)
+        words_by_query = split_words(queries, self._language)
         for first in range(0, len(queries), _STEP):
             chunk = words_by_query[first : first + _STEP]
             for query, words in enumerate(chunk, start=first):
@@ -72,24 +74,6 @@ class Bm25:
             return np.zeros(self._documents)
         scores: NDArray[np.floating] = self._index.get_scores(words)
         return scores
-
-
-def _stem_words(texts: Sequence[str]) -> list[list[str]]:
-    """Each text's words, stemmed."""
-    try:
-        import bm25s
-        import Stemmer
-    except ImportError as error:
-        raise MissingExtraError(error.name or "bm25s", "evaluate") from error
-    words: list[list[str]] = bm25s.tokenize(
-        list(texts),
-        token_pattern=r"(?u)\b\w+\b",  # one letter or digit is a word: sizes such as "2 in" tell products apart
-        stopwords=None,
-        stemmer=Stemmer.Stemmer("english"),  # one for each call, as it is not for several threads at once
-        return_ids=False,
-        show_progress=False,
-    )
-    return words
 
 
 def principal_axes(

@@ -59,10 +59,31 @@ class Coded:
     codes: NDArray[np.generic]
     codec: Codec
 
-    def rank(self, order: NDArray[np.int64]) -> Ranking:
-        """Rank the best `DEPTH` documents for each query; `order` has their rows in the catalogue."""
-        rows, scores = top_k(self.queries, self.codes, DEPTH, self.codec.decode)
-        return Ranking(self.point, order[rows], scores, self.codec)
+    def rank(self, catalogue: Catalogue) -> Ranking:
+        """Rank the best `DEPTH` documents of the catalogue for each query."""
+        rows, scores = top_k(self.queries, self.codes, _ranked_depth(catalogue), self.codec.decode)
+        return _make_ranking(self.point, rows, scores, catalogue, self.codec)
+
+
+def _ranked_depth(catalogue: Catalogue) -> int:
+    """How many documents to rank, so that `DEPTH` are left when the query itself is left out."""
+    return DEPTH if catalogue.own is None else DEPTH + 1
+
+
+def _make_ranking(
+    point: Point,
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    catalogue: Catalogue,
+    codec: Codec | None = None,
+) -> Ranking:
+    """A ranking of (q, k) rows in tie order, without each query's own document, cut to `DEPTH`."""
+    rows, depth = catalogue.order[rows], DEPTH
+    if catalogue.own is not None:
+        depth = min(DEPTH, rows.shape[1] - 1)  # in a tiny catalogue others lose their last one, so that rows are alike
+        order = np.argsort(rows == catalogue.own[:, None], axis=1, kind="stable")
+        rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    return Ranking(point, rows[:, :depth], scores[:, :depth], codec)
 
 
 def _code_documents(system: str, cut: Vectors, precision: str) -> Coded:
@@ -97,7 +118,7 @@ def rank_dense(
     for dimension, same in groupby(widest_first, key=lambda stored: stored.dimension):
         cut = _cut_vectors(vectors, catalogue.order, dimension)
         for stored in same:
-            yield _code_documents(system, cut, stored.precision).rank(catalogue.order)
+            yield _code_documents(system, cut, stored.precision).rank(catalogue)
 
 
 def rank_two_stage(
@@ -119,6 +140,7 @@ def rank_two_stage(
     first, second = (
         _code_documents(system, _cut_vectors(vectors, order, stage.dimension), stage.precision) for stage in stages
     )
+    shortlist += _ranked_depth(catalogue) - DEPTH
     rows, _ = top_k(first.queries, first.codes, shortlist, first.codec.decode)
     rows, scores = rerank(second.queries, second.codes, rows, second.codec.decode)
     small, large = stages
@@ -130,7 +152,7 @@ def rank_two_stage(
         TWO_STAGE,
         small.bytes,
     )
-    return Ranking(point, order[rows[:, :DEPTH]], scores[:, :DEPTH])
+    return _make_ranking(point, rows, scores, catalogue)
 
 
 def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensions: Sequence[int]) -> Iterator[Ranking]:
@@ -141,11 +163,16 @@ def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensio
         yield replace(ranking, point=replace(ranking.point, kind=PCA))
 
 
-def rank_bm25(queries: Sequence[str], catalogue: Catalogue, advance: Callable[[int], None] = lambda _: None) -> Ranking:
+def rank_bm25(
+    queries: Sequence[str],
+    catalogue: Catalogue,
+    language: str = "english",
+    advance: Callable[[int], None] = lambda _: None,
+) -> Ranking:
     """Rank with BM25 over the documents' texts; `advance` is told the number of queries done since the last call."""
-    order = catalogue.order
-    rows, scores = Bm25([catalogue.texts[row] for row in order]).top_k(queries, DEPTH, advance)
-    return Ranking(Point(BM25, None, None), order[rows], scores)
+    index = Bm25([catalogue.texts[row] for row in catalogue.order], language)
+    rows, scores = index.top_k(queries, _ranked_depth(catalogue), advance)
+    return _make_ranking(Point(BM25, None, None), rows, scores, catalogue)
 
 
 def fuse_rankings(dense: Ranking, lexical: Ranking, catalogue: Catalogue) -> Ranking:

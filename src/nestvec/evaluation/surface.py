@@ -52,10 +52,13 @@ class Catalogue:
     Attributes:
         ids: d document ids.
         texts: d texts.
+        own: (q,) for each query that is asked, the row of the document that the query itself is, which its rankings
+            leave out; -1 where there is none, None where no query is a document.
     """
 
     ids: Sequence[str]
     texts: Sequence[str]
+    own: NDArray[np.int64] | None = None
 
     @cached_property
     def order(self) -> NDArray[np.int64]:

@@ -15,9 +15,10 @@ from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256
 from nestvec.models.encoder import open_encoder
 from nestvec.models.export_card import CODEC, TARGETS, WEIGHTS, Card, hash_files, is_export, write_card
-from nestvec.models.load import load_model
+from nestvec.models.load import load_model, quiet_libraries
 from nestvec.models.model_files import WEIGHTS as WEIGHTS_FILE
-from nestvec.models.onnx_graph import OUTPUT, default_prompt, input_names
+from nestvec.models.onnx_graph import OUTPUT, input_names
+from nestvec.models.prompts import encode_method
 from nestvec.models.token_batches import read_token_limit
 from nestvec.progress import Reporter, Silent
 from nestvec.runs.point_files import select
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+    from nestvec.models.prompts import Role
     from nestvec.runs.point_files import Selection
 
 _GRAPHS = ("onnx", "openvino")  # targets that are run by the backend of their name
@@ -146,7 +148,8 @@ def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: 
         pad_id=getattr(model.tokenizer, "pad_token_id", None) or 0,
         inputs=tuple(input_names(model)) if to in _GRAPHS else ("text",),
         output=OUTPUT,
-        prompt=default_prompt(model),
+        query_prompt=chosen.model.prompts.query,
+        document_prompt=chosen.model.prompts.document,
         model_sha256=chosen.model.sha256,
         files={},
         parity={},
@@ -159,18 +162,18 @@ def _add_hashes(folder: Path, card: Card) -> Card:
     return replace(card, files=hash_files(folder), sha256=sha256(weights) if weights.is_file() else None)
 
 
-def _open_export(folder: Path, to: str) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+def _open_export(folder: Path, to: str) -> Callable[[Sequence[str], Role], NDArray[np.float32]]:
     """Open an export as whoever gets it will, with its own library in float32, and give what encodes."""
     if to in _GRAPHS:
         return open_encoder(folder, backend=to, compute="float32").encode
-    from nestvec.models.find import find_model
-    from nestvec.models.load import quiet_libraries
+    from sentence_transformers import SentenceTransformer
 
-    model = load_model(find_model(str(folder)))
+    with quiet_libraries():
+        model = SentenceTransformer(str(folder), local_files_only=True)
 
-    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         with quiet_libraries():
-            found: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False)
+            found: NDArray[np.float32] = encode_method(model, role)(list(texts), show_progress_bar=False)
         return found
 
     return encode

@@ -123,8 +123,26 @@ def _show_usage(card: Card) -> str:
     return (
         f"`pip install {pip_requirements(card)}`, then, with the path of this folder:\n\n"
         f"```python\n{usage_code(card, 'PATH')}\n```\n\n"
-        "Queries and documents are encoded alike."
+        f"{_describe_prompts(card)}"
     )
+
+
+def _describe_prompts(card: Card) -> str:
+    """Say what goes before queries and documents."""
+    if not card.prompts:
+        return "Queries and documents are encoded alike."
+    shown = (
+        f"{_show_code(prompt)} goes before every {role}" if prompt else f"nothing goes before a {role}"
+        for role, prompt in vars(card.prompts).items()
+    )
+    return f"`encode_query` is for queries and `encode_document` for documents: {' and '.join(shown)}."
+
+
+def _show_code(text: str) -> str:
+    """A text as a string in Python and as code in Markdown, whatever is in it."""
+    quoted = json.dumps(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", quoted)), default=0))
+    return f"{fence}{quoted}{fence}"
 
 
 def _quote_recommendation(chosen: Selection) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nestvec.errors import NestvecError
 from nestvec.evaluation.metrics import mean_recall
+from nestvec.models.prompts import DOCUMENT, QUERY
 from nestvec.settings import CUTOFF
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import tie_order, top_k
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nestvec.models.prompts import Role
     from nestvec.progress import Reporter
     from nestvec.runs.point_files import Selection
 
-    Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+    Encode = Callable[[Sequence[str], Role], NDArray[np.float32]]
 
 TEXTS = 500
 QUERIES = 500  # whose recall is compared; few of them say little
@@ -96,7 +98,8 @@ def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Re
 
     Args:
         chosen: what was measured.
-        encode: the export's: n texts to (n, dimension) float32.
+        encode: the export's: n texts, and whether they are queries or documents, to (n, dimension) float32. It puts
+            their prompts before them, so that a wrong prompt is seen.
         weights: of the export.
         reporter: is told of progress.
 
@@ -107,9 +110,8 @@ def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Re
     ids, texts, query_ids, query_texts = run.catalogue.ids, run.catalogue.texts, run.queries.ids, run.queries.texts
     asked = _draw_rows(rng, [row for row, query in enumerate(query_ids) if query in run.answerable], QUERIES)
     documents = _draw_rows(rng, range(len(ids)), max(TEXTS // 2, TEXTS - len(asked)))
-    vectors = _encode_texts(
-        encode, [*(query_texts[row] for row in asked), *(texts[row] for row in documents)], reporter
-    )
+    tried = {QUERY: [query_texts[row] for row in asked], DOCUMENT: [texts[row] for row in documents]}
+    vectors = _encode_texts(encode, tried, reporter)
     before = prefix(np.asarray(chosen.query_vectors[asked]), chosen.dimension)
     wanted = np.concatenate([before, prefix(np.asarray(chosen.document_vectors[documents]), chosen.dimension)])
     if vectors.shape != wanted.shape:
@@ -145,14 +147,15 @@ def _draw_rows(rng: np.random.Generator, rows: Sequence[int], count: int) -> NDA
     return np.sort(rng.choice(numbers, min(count, len(numbers)), replace=False)) if len(numbers) else numbers
 
 
-def _encode_texts(encode: Encode, texts: list[str], reporter: Reporter) -> NDArray[np.float32]:
+def _encode_texts(encode: Encode, tried: dict[Role, list[str]], reporter: Reporter) -> NDArray[np.float32]:
     """Encode texts to (n, dimension), in batches whose texts differ in length, so that padding is tried as well."""
     parts = []
-    with reporter.step("compare with what was measured", len(texts)) as advance:
-        for first in range(0, len(texts), _STEP):
-            part = texts[first : first + _STEP]
-            parts.append(encode(part))
-            advance(len(part))
+    with reporter.step("compare with what was measured", sum(map(len, tried.values()))) as advance:
+        for role, texts in tried.items():
+            for first in range(0, len(texts), _STEP):
+                part = texts[first : first + _STEP]
+                parts.append(encode(part, role))
+                advance(len(part))
     return np.concatenate(parts)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nestvec.models.export_card import Card
 
+_BY_ROLE = ("encode_query", "encode_document")
 _FEEDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 
 
@@ -19,18 +20,19 @@ def usage_code(card: Card, folder: str) -> str:
         folder: where it lies, as the code should name it.
 
     Returns:
-        Lines of Python that define `encode` and end by calling it.
+        Lines of Python that define `encode`, or for a model with prompts `encode_query` and `encode_document`, and end
+        by calling what they define.
     """
     if card.to == "sentence-transformers":
         lines = [
             "from sentence_transformers import SentenceTransformer",
             "",
             f"model = SentenceTransformer({json.dumps(folder)})",
-            "encode = model.encode",
+            *([f"{name} = model.{name}" for name in _BY_ROLE] if card.prompts else ["encode = model.encode"]),
         ]
     else:
         lines = _graph_lines(card, folder)
-    return "\n".join([*lines, "", f'vectors = encode(["claw hammer", "cordless drill"])  # (2, {card.dimension})'])
+    return "\n".join([*lines, "", *_call_lines(card)])
 
 
 def pip_requirements(card: Card) -> str:
@@ -51,7 +53,9 @@ def _graph_lines(card: Card, folder: str) -> list[str]:
         exact = '{"INFERENCE_PRECISION_HINT": "f32"}'
         opened = f'model = openvino.compile_model({path} + "/openvino_model.xml", "CPU", {exact})'
         run = f'model(given)["{card.output}"]'
-    texts = f"[{json.dumps(card.prompt)} + text for text in texts]" if card.prompt else "list(texts)"
+    signature, texts = (
+        ("texts", "list(texts)") if not card.prompts else ("texts, prompt", "[prompt + text for text in texts]")
+    )
     feeds = [
         f'        "{name}": np.array([row.{_FEEDS[name]} for row in rows], dtype=np.int64),' for name in card.inputs
     ]
@@ -64,11 +68,33 @@ def _graph_lines(card: Card, folder: str) -> list[str]:
         opened,
         "",
         "",
-        "def encode(texts):",
+        f"def encode({signature}):",
         f"    rows = tokenizer.encode_batch({texts})",
         "    given = {",
         *feeds,
         "    }",
         f"    return {run}",
         "",
+        *_role_lines(card),
+    ]
+
+
+def _role_lines(card: Card) -> list[str]:
+    """Write the lines that put each role's prompt before its texts; none for a model without prompts."""
+    if not card.prompts:
+        return []
+    lines = []
+    for name, prompt in zip(_BY_ROLE, vars(card.prompts).values(), strict=True):
+        lines += ["", f"def {name}(texts):", f"    return encode(texts, {json.dumps(prompt)})", ""]
+    return lines
+
+
+def _call_lines(card: Card) -> list[str]:
+    """Write the lines that encode two texts."""
+    if not card.prompts:
+        return [f'vectors = encode(["claw hammer", "cordless drill"])  # (2, {card.dimension})']
+    return [
+        f'queries = encode_query(["claw hammer", "cordless drill"])  # (2, {card.dimension})',
+        f'documents = encode_document(["Claw hammer, 16 oz.", "Cordless drill, 18 V"])  # (2, {card.dimension})',
+        "scores = queries @ documents.T  # (2, 2) cosines",
     ]

@@ -97,7 +97,7 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
     """Write the tokenizer's files; `tokenizer.json` cuts and pads as the model wants it, by itself."""
     from tokenizers import Tokenizer
 
-    if make_reader(model, card.inputs, card.prompt) is None:
+    if make_reader(model, card.inputs) is None:
         wanted = "a fast tokenizer, or --to sentence-transformers"
         raise InputError(f"{card.to} cannot read texts as {card.base} does", wanted)
     tokenizer: Any = model.tokenizer
@@ -121,6 +121,7 @@ def calibration_texts(chosen: Selection) -> list[str]:
 
 def _make_feeds(model: SentenceTransformer, chosen: Selection, card: Card) -> list[dict[str, NDArray[np.int64]]]:
     """Tokenise the calibration texts, each in a batch of its own: none is padded."""
-    reader = make_reader(model, card.inputs, card.prompt)
+    reader = make_reader(model, card.inputs)
     texts = calibration_texts(chosen) if reader else []  # without a reader the tokenizer was refused before
-    return [batch.inputs for text in texts for batch in reader.make_batches([text], 1)] if reader else []
+    prompt = card.document_prompt
+    return [batch.inputs for text in texts for batch in reader.make_batches([text], 1, prompt)] if reader else []

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.documents import read_documents
+from nestvec.data.documents import DocumentColumns, read_documents
+from nestvec.data.records import save_rejected
+from nestvec.data.source import Rejects, count_rows
+from nestvec.errors import InputError
 from nestvec.files import read_json, remove, replacing, sha256, write_json
 from nestvec.stores.store import Batch
 
@@ -59,50 +63,79 @@ def encode_documents(
     Args:
         selection: the point.
         source: the file.
-        columns: where it has what.
-        reporter: is told of progress.
+        columns: how it is read.
+        reporter: is told of progress, of rows that were set aside, and of ids that stand in several rows.
 
     Returns:
-        How many rows there are, and their batches.
+        How many documents there are, and the batches of all rows: of an id that comes again, the last counts.
 
     Raises:
-        InputError: the file cannot be used.
+        InputError: the file cannot be used; nothing of it is left behind.
     """
     from nestvec.encoding.encode_file import encode
 
     folder = work_folder(selection)
     folder.mkdir(parents=True, exist_ok=True)
-    documents, vectors, marker = folder / "documents.parquet", folder / "vectors.parquet", folder / "done.json"
-    rows = _stage_documents(documents, source, columns)
-    done = {"documents": sha256(documents), "model": selection.model.sha256}
-    if not (marker.is_file() and vectors.is_file() and read_json(marker) == done):
+    documents, vectors, marker = folder / "documents.parquet", folder / "vectors.parquet", folder / "begun.json"
+    try:
+        count = _stage_documents(documents, source, columns, reporter)
+    except InputError:
+        remove(folder)
+        raise
+    prompt = selection.model.prompts.document
+    begun = {"documents": sha256(documents), "model": selection.model.sha256, **({"prompt": prompt} if prompt else {})}
+    if not (marker.is_file() and read_json(marker) == begun):  # what is there is of another file or model
+        for stale in folder.iterdir():
+            if stale != documents:
+                remove(stale)
+        write_json(marker, begun)
+    if not vectors.is_file():
         encode(
             str(selection.model.path),
             str(documents),
             vectors,
             column="text",
             id_column="id",
+            prompt=prompt,
             precision="float32",
             backend="torch",  # and in float32, as what was measured
             compute="float32",
             reporter=reporter,
         )
-        write_json(marker, done)
-    return rows, _read_staged(documents, vectors)
+    return count, _read_staged(documents, vectors)
 
 
-def _stage_documents(path: Path, source: Path, columns: Columns) -> int:
-    """Write a file's documents as ids, texts and fields in JSON, and count them."""
+def _stage_documents(path: Path, source: Path, columns: Columns, reporter: Reporter) -> int:
+    """Write a file's documents as ids, texts and fields in JSON; how many distinct ids there are."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds, rows = pa.schema([(name, pa.string()) for name in ("id", "text", "fields")]), 0
+    kinds = pa.schema([(name, pa.string()) for name in ("id", "text", "fields")])
+    rejects, rows = Rejects(columns.on_bad_row), Counter[str]()
+    wanted = DocumentColumns(columns.document, columns.document_id, columns.fields)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, kinds) as writer:
-        for part in read_documents(source, columns.document, columns.document_id, columns.fields):
+        for part in read_documents(source, wanted, rejects):
             fields = [json.dumps(entries, ensure_ascii=False) for entries in part.fields]
-            writer.write_batch(pa.record_batch([part.ids, part.texts, fields], schema=kinds))
-            rows += len(part.ids)
-    return rows
+            texts = [text.replace("&", "&amp;") for text in part.texts]  # encoding cleans again: that undoes this only
+            writer.write_batch(pa.record_batch([part.ids, texts, fields], schema=kinds))
+            rows.update(part.ids)
+        if not rows:
+            raise InputError("holds no document", "at least one row with an id and a text", file=source)
+    repeated = [identifier for identifier, count in rows.items() if count > 1]
+    if repeated:
+        several = f"{len(repeated):,} ids stand" if len(repeated) > 1 else "1 id stands"
+        reporter.say(f"{several} in more than one row, such as {repeated[0]!r}: the last row counts")
+    _keep_rejected(path.parent.parent / "rejected.parquet", rejects, reporter)
+    return len(rows)
+
+
+def _keep_rejected(path: Path, rejects: Rejects, reporter: Reporter) -> None:
+    """Write the rows that were set aside in place of an earlier file's."""
+    remove(path)
+    if rejects.rows:
+        with replacing(path) as temporary:
+            save_rejected(rejects.rows, temporary)
+        reporter.say(f"{count_rows(len(rejects.rows))} set aside into {path}")
 
 
 def _read_staged(documents: Path, vectors: Path) -> Iterator[Batch]:
@@ -115,4 +148,5 @@ def _read_staged(documents: Path, vectors: Path) -> Iterator[Batch]:
     with pq.ParquetFile(documents) as stored:
         for part, (_, codes) in zip(stored.iter_batches(_BATCH), coded.batches(_BATCH), strict=True):
             ids, texts, fields = (part.column(name).to_pylist() for name in ("id", "text", "fields"))
+            texts = [text.replace("&amp;", "&") for text in texts]
             yield Batch(ids, texts, coded.codec.decode(codes), [json.loads(entries) for entries in fields])

@@ -7,6 +7,7 @@ index/work/        documents on their way in; gone when they are there
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -15,6 +16,7 @@ from nestvec.indexing.document_batches import encode_documents, measured_batches
 from nestvec.indexing.index_settings import Columns, IndexArguments, IndexSettings
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
 from nestvec.indexing.verify_index import verify_index
+from nestvec.models.prompts import QUERY
 from nestvec.point import Point, VectorFormat
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
@@ -76,8 +78,24 @@ class Index:
         return self.store.search(self._encode_queries([query]), k, where, exact)[0]
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents; how many were there."""
-        return self.store.delete(ids)
+        """Remove documents by their ids, byte for byte; how many were there.
+
+        Args:
+            ids: texts; those that no document has are passed over, see `find_missing`.
+
+        Returns:
+            How many documents were removed.
+
+        Raises:
+            InputError: an id is no text, or the store cannot be used; nothing was removed.
+        """
+        return self.store.delete(self._stored_ids(ids))
+
+    def find_missing(self, ids: Sequence[str]) -> list[str]:
+        """The ids that no document has, in the order given, each once; raises InputError as `delete` does."""
+        stored = self._stored_ids(ids)
+        missing = set(self.store.find_missing(stored))
+        return list(dict.fromkeys(name for name, form in zip(ids, stored, strict=True) if form in missing))
 
     def upsert(self, source: Path, columns: Columns | None = None, reporter: Reporter | None = None) -> int:
         """Add the documents of a file, and replace those whose id is there.
@@ -88,16 +106,16 @@ class Index:
             reporter: is told of progress.
 
         Returns:
-            How many rows were taken in.
+            How many documents were taken in: of an id that stands in several rows, the last row counts.
 
         Raises:
             InputError: the file cannot be used; nothing was changed.
         """
-        _ = self.about  # there is one
-        rows, batches = encode_documents(self.selection, source, columns or Columns(), reporter or Silent())
-        self.store.upsert(batches)
+        about = self.about  # there is one
+        count, batches = encode_documents(self.selection, source, columns or Columns(), reporter or Silent())
+        self.store.upsert(replace(batch, ids=list(map(about.stored_id, batch.ids))) for batch in batches)
         remove_work_folder(self.selection)
-        return rows
+        return count
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
         """Ask the test queries again, and compare with the surface.
@@ -126,13 +144,22 @@ class Index:
         """See `close`."""
         self.close()
 
+    def _stored_ids(self, ids: Sequence[str]) -> list[str]:
+        """Ids as the store holds them; InputError where one is no text."""
+        if isinstance(ids, str):
+            raise InputError("ids is one text", "a list of ids")
+        for row, identifier in enumerate(ids):
+            if not isinstance(identifier, str):
+                raise InputError(f"ids[{row}] is {type(identifier).__name__}", "a text")
+        return list(map(self.about.stored_id, ids))
+
     def _encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode queries to (q, full width); the model is loaded when it is first needed."""
         from nestvec.models.torch_encoder import open_torch
 
         files = self.selection.files
         self._loaded = self._loaded or open_torch(files.model, files.width, "float32")
-        return self._loaded.encode(texts)
+        return self._loaded.encode(texts, QUERY)
 
 
 def build_index(

@@ -6,6 +6,7 @@ from collections.abc import Sequence  # at run time, too: the command line reads
 from dataclasses import dataclass
 from pathlib import Path
 
+from nestvec.data.source import STOP, Rejects
 from nestvec.runs.choose_point import PointArguments, PointSettings
 from nestvec.settings import option
 
@@ -37,11 +38,18 @@ class IndexSettings(PointSettings):
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a file of documents has what; None looks for well-known names."""
+    """How a file of documents is read; None looks for columns with well-known names."""
 
     document: str | None = option(None, "Column(s) of the text in a file of documents (found by their names).")
     document_id: str | None = option(None, "Column of the id in such a file (found by its name).")
     fields: Sequence[str] | None = option(None, "Columns to filter by in such a file, with commas (all others).")
+    on_bad_row: str = option(
+        STOP, "What to do with a bad row of such a file: stop, or set-aside into DIR/index/rejected.parquet."
+    )
+
+    def __post_init__(self) -> None:
+        """Raise InputError where there is no such policy for bad rows."""
+        Rejects(self.on_bad_row)
 
 
 @dataclass(frozen=True)

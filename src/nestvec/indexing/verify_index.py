@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.data.self_retrieval import find_own_documents
 from nestvec.errors import InputError
 from nestvec.evaluation.metrics import mean_recall
 from nestvec.runs.schema import TEST
@@ -48,12 +49,14 @@ def verify_index(selection: Selection, store: Store, exact: bool, reporter: Repo
     name = _measured_name(selection, about)
     ids, vectors = run.queries.ids, selection.query_vectors
     rows = [row for row, split in enumerate(run.queries.splits) if split == TEST]
+    own = find_own_documents(ids, run.queries.texts, run.catalogue.ids, run.catalogue.texts)
     rankings: dict[str, list[str]] = {}
     with reporter.step("verify", len(rows)) as advance:
         for first in range(0, len(rows), _QUERIES):
             part = rows[first : first + _QUERIES]
-            hits = store.search(np.asarray(vectors[part]), CUTOFF, (), exact)
-            rankings |= {ids[row]: [hit.id for hit in ranked] for row, ranked in zip(part, hits, strict=True)}
+            hits = store.search(np.asarray(vectors[part]), CUTOFF + 1, (), exact)
+            for row, ranked in zip(part, hits, strict=True):  # a query's own document is left out, as when measured
+                rankings[ids[row]] = [hit.id for hit in ranked if own[row] < 0 or hit.id != ids[row]][:CUTOFF]
             advance(len(part))
     expected = run.ranking(name)
     same = float(np.mean([ranked == expected.get(query, [])[:CUTOFF] for query, ranked in rankings.items()]))

@@ -10,6 +10,7 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.models.load import quiet_libraries
+from nestvec.models.prompts import DOCUMENT, QUERY, ROLES, Prompts, Role, encode_method
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
@@ -34,15 +35,11 @@ def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
     return wanted or most
 
 
-def encode_probes(model: SentenceTransformer, prompt: str | None = None) -> NDArray[np.float32]:
-    """(4, width) float32, rows of unit length: what the library's `encode` gives for each of `PROBES` alone.
-
-    A prompt of None is the model's own default.
-    """
+def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]:
+    """(4, width) float32, rows of unit length: what the library gives for each of `PROBES` alone, in a role."""
+    encode = encode_method(model, role)
     with quiet_libraries():
-        given = [
-            model.encode(text, prompt=prompt, normalize_embeddings=True, show_progress_bar=False) for text in PROBES
-        ]
+        given = [encode(text, normalize_embeddings=True, show_progress_bar=False) for text in PROBES]
     return np.asarray(given, dtype=np.float32)
 
 
@@ -59,21 +56,28 @@ class Encoder(ABC):
     Args:
         name: what runs and in which numbers, such as `openvino bfloat16`.
         dimension: of the vectors, at most what the model gives.
+        prompts: what goes before queries and documents.
+
+    Attributes:
+        one_for_both: whether a text gives the same vector as a query and as a document.
     """
 
-    def __init__(self, name: str, dimension: int) -> None:
-        self.name, self.dimension = name, dimension
+    def __init__(self, name: str, dimension: int, prompts: Prompts) -> None:
+        self.name, self.dimension, self.prompts = name, dimension, prompts
+        self.one_for_both = prompts.alike
 
     def encode(
         self,
         texts: Sequence[str],
+        role: Role,
         advance: Callable[[int], None] = lambda _: None,
         token_counts: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
         """Encode texts; the same texts always share a batch, so they always give the same bytes.
 
         Args:
-            texts: n texts, none of them empty.
+            texts: n texts, none of them empty, as they are: their prompt is put before them here.
+            role: what they are, `query` or `document`; decides the prompt.
             advance: called with the number of texts done since the last call.
             token_counts: (n,) that is filled with how many tokens the model read of each text; 0 where it reads none.
 
@@ -81,7 +85,7 @@ class Encoder(ABC):
             (n, dimension) float32, rows of unit length in the order of the texts.
         """
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        with closing(self._encode_batches(texts)) as batches:
+        with closing(self._encode_batches(texts, role)) as batches:
             for rows, lengths, output in batches:
                 vectors[rows] = prefix(output, self.dimension)
                 if token_counts is not None:
@@ -89,14 +93,26 @@ class Encoder(ABC):
                 advance(len(rows))
         return vectors
 
+    def encode_both(
+        self, queries: Sequence[str], documents: Sequence[str], advance: Callable[[int], None] = lambda _: None
+    ) -> NDArray[np.float32]:
+        """Encode queries, then documents, as (q + d, dimension); see `encode`."""
+        if self.one_for_both:
+            return self.encode([*queries, *documents], DOCUMENT, advance)
+        return np.concatenate([self.encode(queries, QUERY, advance), self.encode(documents, DOCUMENT, advance)])
+
     @abstractmethod
-    def _encode_batches(self, texts: Sequence[str]) -> Generator[Encoded]:
-        """All texts in batches, every text once."""
+    def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
+        """All texts of a role in batches, every text once."""
 
     def agrees_with(self, model: SentenceTransformer, least: float) -> bool:
-        """Whether every cosine to what `SentenceTransformer.encode` gives in float32 for a few odd texts is `least`.
+        """Whether a few odd texts have cosines of at least `least` to the vectors that the library gives in float32.
 
-        The library encodes each of them alone: where it pads on the left, a model that counts positions gives a text
-        another vector beside a longer one.
+        They are tried as queries against `encode_query` and as documents against `encode_document`; the library encodes
+        each of them alone: where it pads on the left, a model that counts positions gives a text another vector beside
+        a longer one.
         """
-        return are_same(self.encode(PROBES), prefix(encode_probes(model), self.dimension), least)
+        return all(
+            are_same(self.encode(PROBES, role), prefix(encode_probes(model, role), self.dimension), least)
+            for role in ROLES
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import platform
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError, MissingExtraError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nestvec.models.base_encoder import Encoder
     from nestvec.models.export_card import Card
     from nestvec.models.find import ModelFolder
+    from nestvec.models.prompts import Prompts
 
 _LOG = logging.getLogger(__name__)
 BACKENDS = ("auto", "torch", "onnx", "openvino")
@@ -34,7 +36,13 @@ _LIBRARIES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 _EXTRAS = {"torch": "train", "onnx": "onnx", "openvino": "openvino"}
 
 
-def open_encoder(folder: Path, dimension: int | None = None, backend: str = "auto", compute: str = "auto") -> Encoder:
+def open_encoder(
+    folder: Path,
+    dimension: int | None = None,
+    backend: str = "auto",
+    compute: str = "auto",
+    prompts: Prompts | None = None,
+) -> Encoder:
     """Make a model ready to encode.
 
     `auto` takes, for a sentence-transformers folder, PyTorch where there is a GPU; else OpenVINO where it is installed,
@@ -46,6 +54,7 @@ def open_encoder(folder: Path, dimension: int | None = None, backend: str = "aut
         dimension: of the vectors, a prefix scaled to unit length; None for all that the folder's model makes.
         backend: one of `BACKENDS`.
         compute: one of `COMPUTES`; `auto` is bfloat16 exactly where the hardware has instructions for it.
+        prompts: what goes before queries and documents; None for the folder's own.
 
     Returns:
         The encoder, ready.
@@ -63,11 +72,13 @@ def open_encoder(folder: Path, dimension: int | None = None, backend: str = "aut
         problem = f"was exported for {card.to}" if card else "is a sentence-transformers model"
         raise InputError(f"{problem}, which {backend} cannot run", f"--backend {' or '.join(runs)}", file=folder)
     if card and card.to != "sentence-transformers":
-        width = choose_width(folder, card.dimension, dimension)
-        return _open_export(folder, card, width, _choose_backend(runs, backend), compute)
+        width, prompts = choose_width(folder, card.dimension, dimension), card.prompts if prompts is None else prompts
+        return _open_export(folder, card, width, _choose_backend(runs, backend), compute, prompts)
     if card:
         dimension = choose_width(folder, card.dimension, dimension)
-    return _open_model(find_model(str(folder)), dimension, backend, compute)
+    model = find_model(str(folder))
+    model = model if prompts is None else replace(model, prompts=prompts)
+    return _open_model(model, dimension, backend, compute)
 
 
 def _is_installed(backend: str) -> bool:
@@ -83,7 +94,7 @@ def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
     return chosen
 
 
-def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute: str) -> Encoder:
+def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute: str, prompts: Prompts) -> Encoder:
     """Open an exported graph; neither PyTorch nor sentence-transformers is needed."""
     from nestvec.models.graph_encoder import GraphEncoder, open_runtime
     from nestvec.models.token_batches import TokenReader, load_tokenizer
@@ -91,7 +102,7 @@ def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute
     tokenizer = load_tokenizer(folder / "tokenizer.json", card.max_length)
     graph = folder / ("model.onnx" if card.to == "onnx" else "openvino_model.xml")
     runtime = open_runtime(backend, graph, compute, card.weights)
-    return GraphEncoder(runtime, TokenReader(tokenizer, card.inputs, card.pad_id, card.prompt), dimension)
+    return GraphEncoder(runtime, TokenReader(tokenizer, card.inputs, card.pad_id), dimension, prompts)
 
 
 def _open_model(model: ModelFolder, dimension: int | None, backend: str, compute: str) -> Encoder:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nestvec.errors import InputError
 from nestvec.files import read_json, sha256, write_json
 from nestvec.models.model_files import CARD
+from nestvec.models.prompts import Prompts
 from nestvec.point import PRECISIONS, VectorFormat
 from nestvec.vectors.stored import load_codecs
 
@@ -25,6 +26,7 @@ MODEL_FILES = {
     "onnx": ("model.onnx", "tokenizer.json"),
     "openvino": ("openvino_model.xml", "openvino_model.bin", "tokenizer.json"),
 }
+_ONE_PROMPT = "prompt"  # in cards of before queries and documents had prompts of their own: that of both
 _EXPECTED = "a folder that `nestvec export` wrote"
 
 
@@ -44,7 +46,8 @@ class Card:
         pad_id: the token id that fills up a batch.
         inputs: the graph's inputs in order; `text` for sentence-transformers.
         output: the graph's output.
-        prompt: text that goes before every text.
+        query_prompt: text that goes before every query.
+        document_prompt: text that goes before every document.
         model_sha256: of the system's weights in the run.
         files: every other file's name to its sha256; names are relative and use slashes.
         parity: what the check at export found; see `exporting.parity`.
@@ -62,11 +65,17 @@ class Card:
     pad_id: int
     inputs: tuple[str, ...]
     output: str
-    prompt: str
+    query_prompt: str
+    document_prompt: str
     model_sha256: str
     files: dict[str, str]
     parity: dict[str, float | int]
     sha256: str | None = None
+
+    @property
+    def prompts(self) -> Prompts:
+        """What goes before queries and documents."""
+        return Prompts(self.query_prompt, self.document_prompt)
 
     @property
     def point(self) -> str:
@@ -75,8 +84,11 @@ class Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write the card of an export's folder."""
+    """Write the card of an export's folder; one without prompts in the form that every nestvec reads."""
     values = {name: value for name, value in asdict(card).items() if value is not None or name != "sha256"}
+    if not card.prompts:
+        values = {_ONE_PROMPT if name == "query_prompt" else name: value for name, value in values.items()}
+        del values["document_prompt"]
     write_json(folder / CARD, {"schema": SCHEMA, "kind": KIND, **values})
 
 
@@ -122,6 +134,8 @@ def _parse_card(path: Path, values: dict[str, Any]) -> Card:
         raise InputError(f"has schema {schema}, which a newer nestvec wrote", f"schema {SCHEMA}", file=path)
     if schema != SCHEMA or type(schema) is not int:
         raise InputError(f"has schema {schema!r}", f"schema {SCHEMA}", file=path)
+    if _ONE_PROMPT in values:
+        values = {**values, "query_prompt": values[_ONE_PROMPT], "document_prompt": values[_ONE_PROMPT]}
     known = {field.name: values.get(field.name) for field in fields(Card)}
     wrong = [name for name, value in known.items() if not _is_valid(name, value)]
     if wrong:

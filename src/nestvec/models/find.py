@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nestvec.errors import InputError, MissingExtraError
@@ -17,7 +17,7 @@ from nestvec.models.model_files import (
     ADAPTER,
     CARD,
     WEIGHTS,
-    check_settings,
+    check_model_settings,
     check_weights,
     hash_first_file,
     hash_weights,
@@ -25,6 +25,7 @@ from nestvec.models.model_files import (
     read_adapter_base,
     read_object,
 )
+from nestvec.models.prompts import Prompts, read_prompts
 
 _LOG = logging.getLogger(__name__)
 _TYPE = "SentenceTransformer"
@@ -59,11 +60,13 @@ class ModelFolder:
         name: as the user gave it.
         path: the folder.
         sha256: of its weights, see `model_files.hash_weights`.
+        prompts: that go before queries and documents: its own, or what they were overridden with.
     """
 
     name: str
     path: Path
     sha256: str
+    prompts: Prompts = field(default_factory=Prompts)
 
 
 def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True) -> ModelFolder:
@@ -96,7 +99,7 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
                 raise InputError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
             digest = wanted.lower()  # of a run or a model that an earlier nestvec made
     _LOG.debug("%s: %s, weights with sha256 %s", name, path, digest)
-    return ModelFolder(name, path, digest)
+    return ModelFolder(name, path, digest, read_prompts(path))
 
 
 def list_short_names(name: str) -> list[str]:
@@ -142,7 +145,7 @@ def _hash_model(path: Path, name: str, fetch: bool) -> str:
     """The hash of a model's weights, after making sure that it is one, and that they are there and readable."""
     if not any((path / file).exists() for file in ("config.json", "modules.json", ADAPTER)):
         raise InputError("holds neither config.json nor modules.json", "a sentence-transformers model", file=path)
-    check_settings(path)
+    check_model_settings(path)
     _refuse_other_type(path)
     adapter = read_adapter_base(path)
     if adapter and importlib.util.find_spec("peft") is None:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from nestvec.models.base_encoder import Encoded
     from nestvec.models.find import ModelFolder
     from nestvec.models.graph_runtime import Runtime
+    from nestvec.models.prompts import Prompts, Role
     from nestvec.models.token_batches import TokenReader
+
+_WANTED = "--backend torch, which runs every model"
 
 
 class GraphEncoder(Encoder):
@@ -26,14 +29,15 @@ class GraphEncoder(Encoder):
         runtime: runs it.
         reader: reads texts as the model does.
         dimension: of the vectors, at most what the graph gives.
+        prompts: what goes before queries and documents.
     """
 
-    def __init__(self, runtime: Runtime, reader: TokenReader, dimension: int) -> None:
-        super().__init__(runtime.name, dimension)
+    def __init__(self, runtime: Runtime, reader: TokenReader, dimension: int, prompts: Prompts) -> None:
+        super().__init__(runtime.name, dimension, prompts)
         self._runtime, self._reader = runtime, reader
 
-    def _encode_batches(self, texts: Sequence[str]) -> Generator[Encoded]:
-        batches = list(self._reader.make_batches(texts, self._runtime.tokens))
+    def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
+        batches = list(self._reader.make_batches(texts, self._runtime.tokens, self.prompts.of(role)))
         with ThreadPoolExecutor(self._runtime.lanes, thread_name_prefix="nestvec-encode") as pool:
             try:
                 outputs = pool.map(self._runtime.run, (batch.inputs for batch in batches))
@@ -61,20 +65,24 @@ def open_graph(folder: ModelFolder, dimension: int | None, backend: str, compute
     InputError is raised where the model cannot be written as a graph, or the graph gives other vectors than the model.
     """
     from nestvec.models.load import load_model, measure_width
-    from nestvec.models.onnx_graph import default_prompt, input_names, write_onnx
+    from nestvec.models.onnx_graph import input_names, write_onnx
+    from nestvec.models.prompts import reads_roles_apart
     from nestvec.models.token_batches import make_reader
 
     model = load_model(folder).to("cpu").eval()
     dimension = choose_width(folder.path, measure_width(model, folder.path), dimension)
-    reader = make_reader(model, input_names(model), default_prompt(model))
-    wanted = "--backend torch, which runs every model"
+    if reads_roles_apart(model):
+        raise InputError(
+            f"reads queries in another way than documents, which {backend} cannot", _WANTED, file=folder.path
+        )
+    reader = make_reader(model, input_names(model))
     if reader is None:
-        raise InputError(f"its tokenizer is none that {backend} can do without PyTorch", wanted, file=folder.path)
+        raise InputError(f"its tokenizer is none that {backend} can do without PyTorch", _WANTED, file=folder.path)
     with tempfile.TemporaryDirectory(prefix="nestvec-graph-") as temporary:
         graph = Path(temporary) / "model.onnx"
         write_onnx(model, dimension, graph)
         runtime = open_runtime(backend, graph, compute, "float32")
-    encoder = GraphEncoder(runtime, reader, dimension)
+    encoder = GraphEncoder(runtime, reader, dimension, folder.prompts)
     if not encoder.agrees_with(model, LEAST[runtime.name.rsplit(" ", 1)[-1]]):
-        raise InputError(f"its graph gives other vectors than the model in {backend}", wanted, file=folder.path)
+        raise InputError(f"its graph gives other vectors than the model in {backend}", _WANTED, file=folder.path)
     return encoder

@@ -14,6 +14,7 @@ from nestvec.models.compute import use_processors
 from nestvec.models.find import find_model
 from nestvec.models.loading_report import ReportedError, refusing_missing_weights
 from nestvec.models.model_files import CARD, hash_weights, list_weight_files
+from nestvec.models.prompts import apply_prompts, model_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("accelerate", "sentence_transformers")
 _WHOLE = "all weights that config.json calls for"
-_SAME = 1e-5  # two numbers of vectors from the same modules differ by less
 _LONG = "nail " * 600  # longer than most models read: a limit beyond a model's positions shows
 _LONGEST = 400  # characters of a library's reason that a message quotes
 
@@ -33,6 +33,7 @@ _LONGEST = 400  # characters of a library's reason that a message quotes
 def load_model(folder: ModelFolder) -> SentenceTransformer:
     """Load a checked model: safetensors only, no code from the folder, float32 weights, the device PyTorch prefers.
 
+    Its `encode_query` and `encode_document` apply the prompts that `folder` states, also once the model was saved.
     InputError is raised where the folder is damaged in a way that only loading shows.
     """
     try:
@@ -55,9 +56,9 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
         problem = f"cannot be loaded ({_tell_reason(error)})"
         raise InputError(problem, "a sentence-transformers model", file=folder.path) from error
     _refuse_missing_pooler(model, lacking, folder.path)
-    _refuse_routes(model, folder.path)
     if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
         raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
+    apply_prompts(model, folder.prompts)
     return model
 
 
@@ -77,14 +78,18 @@ def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
     training = model.training
     try:
         with quiet_libraries():
-            vector, _ = model.encode(["a", _LONG], convert_to_tensor=True, show_progress_bar=False)
+            vector, _ = model.encode_document(["a", _LONG], convert_to_tensor=True, show_progress_bar=False)
+            query = model.encode_query("a", convert_to_tensor=True, show_progress_bar=False)
     except Exception as error:  # each module has its own way not to take a text
-        problem = f"cannot encode a text ({_tell_reason(error)})"
-        raise InputError(problem, "a sentence-transformers model", file=path) from error
+        problem, wanted = f"cannot encode a text ({_tell_reason(error)})", "a model that encodes texts"
+        raise InputError(problem, wanted, file=path) from error
     finally:
         model.train(training)
     if not isinstance(vector, torch.Tensor) or vector.is_sparse or vector.ndim != 1 or not len(vector):
-        raise InputError("gives no dense vector of a text", "a sentence-transformers model", file=path)
+        raise InputError("gives no dense vector of a text", "a model that gives one dense vector per text", file=path)
+    if query.shape != vector.shape:
+        problem = f"gives vectors of {len(query)} numbers for queries and {len(vector)} for documents"
+        raise InputError(problem, "one width for both", file=path)
     return len(vector)
 
 
@@ -99,7 +104,10 @@ def load_weights(model: SentenceTransformer, path: Path) -> None:
 
 
 def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object]) -> None:
-    """Save to a new folder in sentence-transformers' form, with a card: the facts, and what the weights hash to."""
+    """Save to a new folder in sentence-transformers' form, with a card: the facts, and what the weights hash to.
+
+    The model's prompts are saved with it, and stand in the card where it has any.
+    """
     from safetensors import SafetensorError
 
     try:
@@ -107,7 +115,9 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
             model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
     except SafetensorError as error:
         raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
-    write_json(path / CARD, {**facts, "sha256": hash_weights(path, list_weight_files(path))})
+    prompts = model_prompts(model)
+    stated = {"query_prompt": prompts.query, "document_prompt": prompts.document} if prompts else {}
+    write_json(path / CARD, {**facts, **stated, "sha256": hash_weights(path, list_weight_files(path))})
 
 
 @contextlib.contextmanager
@@ -146,21 +156,3 @@ def _refuse_missing_pooler(model: SentenceTransformer, lacking: list[str], path:
         ways: dict[object, dict[str, object]] = getattr(module, "modality_config", {})
         if any("pooler_output" in str(way.get("method_output_name")) for way in ways.values()):
             raise InputError(f"lacks {len(lacking)} weights, {lacking[0]} first", _WHOLE, file=path)
-
-
-def _refuse_routes(model: SentenceTransformer, path: Path) -> None:
-    """Raise for a model that sends queries through other modules than documents: nestvec encodes both alike."""
-    import torch
-    from sentence_transformers.base.modules import Router
-
-    if not any(isinstance(module, Router) for module in model):
-        return
-    try:
-        with quiet_libraries():
-            query = model.encode_query("a", prompt="", convert_to_tensor=True)
-            document = model.encode_document("a", prompt="", convert_to_tensor=True)
-    except Exception:  # a Router without a route for queries or documents; `measure_width` tells of anything else
-        return
-    if query.shape != document.shape or not torch.allclose(query, document, atol=_SAME):
-        problem = "sends queries and documents through different modules (a Router)"
-        raise InputError(problem, "a model that encodes both alike", file=path)

@@ -18,6 +18,7 @@ _MODULES = "modules.json"
 _COUNTS = {"max_seq_length", "model_max_length", "truncate_dim", "hidden_size", "max_position_embeddings"} | {
     "embedding_dimension", "word_embedding_dimension", "in_features", "out_features"
 }  # fmt: skip
+_SETTINGS = ("config.json", "config_sentence_transformers.json", "sentence_*config.json", "tokenizer_config.json")
 _ROUTER = "router_config.json"
 _PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
 _AS_SAFETENSORS = "weights as safetensors, as `save_pretrained` of sentence-transformers writes them"
@@ -70,13 +71,13 @@ def _inside(path: Path, folder: str) -> str:
     return "" if folder in ("", ".") else str(parts)
 
 
-def check_settings(path: Path) -> None:
+def check_model_settings(path: Path) -> None:
     """Read the configurations of a model's modules; raises InputError for one that is damaged, or an unusable number.
 
     What only the libraries know of is left to them: they say what is wrong when the model is loaded.
     """
     for folder in dict.fromkeys(["", *list_module_folders(path)]):
-        for file in sorted((path / folder).glob("*config*.json")):
+        for file in sorted(file for name in _SETTINGS for file in (path / folder).glob(name)):
             values = read_object(file, "the configuration of a model")
             for key in _COUNTS & values.keys():
                 if (value := values[key]) is not None and not (_is_number(value) and value >= 1):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.models.load import measure_width, quiet_loggers
+from nestvec.models.prompts import ROLES, count_excluded_tokens, model_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,10 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
     if not 1 <= dimension <= width:
         raise InputError(f"there is no dimension {dimension}", f"a number from 1 to {width}, the model's width")
     model.to("cpu").eval()
+    if len({count_excluded_tokens(model, role) for role in ROLES}) > 1:
+        problem = "its pooling leaves out the prompt, whose length differs between queries and documents"
+        wanted = "prompts of the same number of tokens; without ONNX every model runs: --backend torch"
+        raise InputError(f"the model cannot be written as ONNX ({problem})", wanted)
     tensors, constants = _example_features(model)
     names = list(tensors)
     graph = _join_modules(model, names, constants, dimension)
@@ -70,17 +75,11 @@ def input_names(model: SentenceTransformer) -> list[str]:
     return list(_example_features(model)[0])
 
 
-def default_prompt(model: SentenceTransformer) -> str:
-    """What `SentenceTransformer.encode` puts before every text unless told otherwise; mostly nothing."""
-    name = model.default_prompt_name
-    return (model.prompts.get(name) or "") if name else ""
-
-
 def _example_features(model: SentenceTransformer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """What the first module is given for the example texts: tensors by name, and what is the same for every text."""
     import torch
 
-    features = model.preprocess(_EXAMPLE, prompt=default_prompt(model) or None)
+    features = model.preprocess(_EXAMPLE, prompt=model_prompts(model).document or None)
     tensors = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
     odd = [name for name, value in tensors.items() if value.ndim != 2 or value.dtype != torch.int64]
     if odd or "input_ids" not in tensors:

@@ -46,15 +46,13 @@ class TokenReader:
         tokenizer: cuts at the model's limit and pads nothing; of `prepared`.
         inputs: what the model wants to be given, of `input_ids`, `attention_mask` and `token_type_ids`.
         pad: the token id that fills a batch up.
-        prompt: goes before every text.
     """
 
     tokenizer: Tokenizer
     inputs: tuple[str, ...]
     pad: int
-    prompt: str = ""
 
-    def make_batches(self, texts: Sequence[str], tokens: int) -> Iterator[Batch]:
+    def make_batches(self, texts: Sequence[str], tokens: int, prompt: str = "") -> Iterator[Batch]:
         """All texts in batches: 20,000 texts at a time, the longest first, so that memory peaks at once or never.
 
         Which texts share a batch depends on nothing but the texts and the budget.
@@ -62,12 +60,13 @@ class TokenReader:
         Args:
             texts: n texts.
             tokens: the most that a batch has, padding included; a single text may have more.
+            prompt: goes before every text.
 
         Yields:
             Batches that hold every text once.
         """
         for start in range(0, len(texts), _PIECE):
-            tokenised = self._tokenise(texts[start : start + _PIECE])
+            tokenised = self._tokenise([prompt + text for text in texts[start : start + _PIECE]])
             lengths = np.array([len(ids) for ids, _ in tokenised], dtype=np.int64)
             for rows in plan_batches(lengths, tokens):
                 yield Batch(start + rows, lengths[rows], self._pad_batch([tokenised[row] for row in rows.tolist()]))
@@ -76,8 +75,7 @@ class TokenReader:
         """Each text's ids and the sentence that each token belongs to."""
         tokenised = []
         for first in range(0, len(texts), _AT_ONCE):
-            part = [self.prompt + text for text in texts[first : first + _AT_ONCE]]
-            for encoding in self.tokenizer.encode_batch_fast(part):
+            for encoding in self.tokenizer.encode_batch_fast(texts[first : first + _AT_ONCE]):
                 tokenised.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
         return tokenised
 
@@ -141,7 +139,7 @@ def read_token_limit(model: SentenceTransformer) -> int | None:
     return limit
 
 
-def make_reader(model: SentenceTransformer, inputs: Sequence[str], prompt: str) -> TokenReader | None:
+def make_reader(model: SentenceTransformer, inputs: Sequence[str]) -> TokenReader | None:
     """A reader for a loaded model; None for one that has no fast tokenizer, or wants other inputs.
 
     It pads on the right, even where the model's own tokenizer pads on the left. Whoever opens a model makes sure that
@@ -157,4 +155,4 @@ def make_reader(model: SentenceTransformer, inputs: Sequence[str], prompt: str) 
         return None
     own = Tokenizer.from_str(backend.to_str())  # a copy: the model's is left as it is
     limit = read_token_limit(model)
-    return TokenReader(prepare_tokenizer(own, limit), tuple(inputs), tokenizer.pad_token_id, prompt)
+    return TokenReader(prepare_tokenizer(own, limit), tuple(inputs), tokenizer.pad_token_id)

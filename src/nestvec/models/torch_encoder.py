@@ -10,7 +10,8 @@ from nestvec.errors import InputError
 from nestvec.models.base_encoder import ROUNDING, Encoder, choose_width
 from nestvec.models.compute import choose_compute
 from nestvec.models.load import load_model, measure_width, quiet_libraries
-from nestvec.models.onnx_graph import default_prompt, input_names
+from nestvec.models.onnx_graph import input_names
+from nestvec.models.prompts import ROLES, count_excluded_tokens, model_prompts, reads_roles_apart
 from nestvec.models.token_batches import make_reader
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from nestvec.models.base_encoder import Encoded
     from nestvec.models.find import ModelFolder
+    from nestvec.models.prompts import Role
     from nestvec.models.token_batches import TokenReader
 
 _TOKENS = {"cpu": 4096}  # of a batch: more gains nothing on a processor
@@ -38,16 +40,21 @@ class TorchEncoder(Encoder):
     """
 
     def __init__(self, model: SentenceTransformer, reader: TokenReader, dimension: int, compute: str) -> None:
-        super().__init__(f"torch {compute}", dimension)
+        super().__init__(f"torch {compute}", dimension, model_prompts(model))
         self._model, self._reader = model, reader
+        self._excluded = {role: count_excluded_tokens(model, role) for role in ROLES}
 
-    def _encode_batches(self, texts: Sequence[str]) -> Generator[Encoded]:
+    def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
         import torch
 
-        device = self._model.device
+        device, prompt = self._model.device, self.prompts.of(role)
         with torch.inference_mode():
-            for batch in self._reader.make_batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE)):
-                features = {name: torch.from_numpy(values).to(device) for name, values in batch.inputs.items()}
+            for batch in self._reader.make_batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE), prompt):
+                features: dict[str, Any] = {
+                    name: torch.from_numpy(values).to(device) for name, values in batch.inputs.items()
+                }
+                if self._excluded[role]:
+                    features["prompt_length"] = self._excluded[role]
                 yield batch.rows, batch.lengths, self._forward(features).cpu().numpy()
 
     def _forward(self, features: dict[str, Any]) -> Any:  # noqa: ANN401 - tensors
@@ -62,45 +69,48 @@ class TorchEncoder(Encoder):
 class StockEncoder(Encoder):
     """The library's own preprocessing and forward pass, for a model that our own batches are not for.
 
+    The library is told the role as its `task`, so that a Router takes queries and documents through their own modules.
+
     Args:
         model: a loaded model.
         dimension: of the vectors.
         texts: of a batch.
     """
 
-    def __init__(self, model: SentenceTransformer, dimension: int, texts: int = _TEXTS) -> None:
-        super().__init__("torch float32", dimension)
-        self._model, self._texts = model, texts
+    def __init__(self, model: SentenceTransformer, dimension: int, texts: int | None = None) -> None:
+        super().__init__("torch float32", dimension, model_prompts(model))
+        self._model, self._texts = model, texts or _TEXTS
+        self.one_for_both = self.prompts.alike and not reads_roles_apart(model)
 
-    def _encode_batches(self, texts: Sequence[str]) -> Generator[Encoded]:
-        """What `SentenceTransformer.encode` does, with tokens counted on the way."""
+    def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
+        """What `encode_query` or `encode_document` does, with tokens counted on the way."""
         import torch
         from sentence_transformers.util import batch_to_device
 
         order = np.argsort([-len(text) for text in texts], kind="stable")  # the longest first: memory peaks at once
-        prompt = default_prompt(self._model) or None
+        prompt = self.prompts.of(role) or None
         with quiet_libraries(), torch.inference_mode():
             for first in range(0, len(texts), self._texts):
                 rows = order[first : first + self._texts]
-                features = self._model.preprocess([texts[row] for row in rows], prompt=prompt)
+                features = self._model.preprocess([texts[row] for row in rows], prompt=prompt, task=role)
                 mask = features.get("attention_mask")
                 lengths = 0 if mask is None else mask.sum(dim=1).numpy()
-                output = self._model(batch_to_device(features, self._model.device))["sentence_embedding"]
+                output = self._model(batch_to_device(features, self._model.device), task=role)["sentence_embedding"]
                 yield rows, lengths, output.float().cpu().numpy()
 
 
 def open_torch(folder: ModelFolder, dimension: int | None, compute: str) -> TorchEncoder | StockEncoder:
     """Load a checked model, to encode at a dimension, or for None at its full width.
 
-    Whether our own batches give what `SentenceTransformer.encode` gives is tried on a few texts. Where they do not,
-    the library makes the batches, in float32; of one text each, where a text's vector depends on its company. What is
-    measured and searched is encoded in float32 at the model's full width: a smaller dimension is a re-normalised prefix
-    of these vectors (`vectors.codecs.prefix`). InputError is raised where the model makes no such dimension, or
+    Whether our own batches give what `encode_query` and `encode_document` give is tried on a few texts. Where they do
+    not, the library makes the batches, in float32; of one text each, where a text's vector depends on its company. What
+    is measured and searched is encoded in float32 at the model's full width: a smaller dimension is a re-normalised
+    prefix of these vectors (`vectors.codecs.prefix`). InputError is raised where the model makes no such dimension, or
     bfloat16 is asked for by name and only the library's own encoding would do.
     """
     model = load_model(folder).eval()
     dimension = choose_width(folder.path, measure_width(model, folder.path), dimension)
-    reader = _find_reader(model)
+    reader = None if reads_roles_apart(model) else _find_reader(model)
     if reader is None or not TorchEncoder(model, reader, dimension, "float32").agrees_with(model, ROUNDING):
         if compute == "bfloat16":
             raise InputError("this model runs in float32 only", "--compute float32", file=folder.path)
@@ -119,6 +129,6 @@ def open_torch(folder: ModelFolder, dimension: int | None, compute: str) -> Torc
 def _find_reader(model: SentenceTransformer) -> TokenReader | None:
     """The model's reader; None for a model that reads something else than tokens, or in another way."""
     try:
-        return make_reader(model, input_names(model), default_prompt(model))
+        return make_reader(model, input_names(model))
     except InputError:
         return None

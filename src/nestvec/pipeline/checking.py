@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split_leaks, normalised_texts
+from nestvec.data.dip import MANY
 from nestvec.data.duplicates import find_near_duplicates
+from nestvec.data.source import count_rows
 from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
 from nestvec.models.find import find_model
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from nestvec.data.task import Task
 
 MOST_COUNTED = 100_000  # texts of a kind that are tokenised or compared; of more, a seeded sample
+_WARNED = ("grades that are counts of clicks",)  # findings that deserve a look before training
+_FEW = 2  # grades of what is listed; more of them may well begin with bad ones
 _SURE = 0.95  # share of resampled histograms that must have a dip, or it is not sure
 _NARROW = 0.25  # share of the range of grades within which 95 % of these dips must lie
 
@@ -165,10 +169,12 @@ def _summarise_counts(values: NDArray[np.int64]) -> dict[str, float]:
 
 def _measure_lengths(records: Records, settings: Settings, advance: Callable[[int], None]) -> dict[str, Any]:
     """Measure the texts' lengths in the model's tokens, and what it cuts off."""
-    folder = find_model(settings.training.model, settings.training.model_sha256)
+    folder, given = find_model(settings.training.model, settings.training.model_sha256), settings.training
+    prompts = folder.prompts.override(given.query_prompt, given.document_prompt)
     measured: dict[str, Any] = {"model": settings.training.model}
-    for kind, texts in (("queries", records.queries), ("documents", records.documents)):
-        lengths, limit = count_tokens(folder.path, _draw_sample(texts, settings.seed))
+    sides = {"queries": (records.queries, prompts.query), "documents": (records.documents, prompts.document)}
+    for kind, (texts, prompt) in sides.items():
+        lengths, limit = count_tokens(folder.path, [prompt + text for text in _draw_sample(texts, settings.seed)])
         cut = np.maximum(lengths - limit, 0) if limit else np.zeros_like(lengths)
         measured["limit"] = limit
         measured[kind] = {
@@ -214,6 +220,11 @@ def _audit_row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: in
 def _list_warnings(facts: dict[str, Any]) -> list[str]:
     """List what deserves a look before training, the most harmful first."""
     return [
+        *(
+            f"{finding['name'].capitalize()}: {finding['action']}"
+            for finding in facts["findings"]
+            if finding["warning"]
+        ),
         *_grade_warnings(facts["grades"]),
         *_leak_warnings(facts["split"]),
         *_text_warnings(facts),
@@ -222,14 +233,30 @@ def _list_warnings(facts: dict[str, Any]) -> list[str]:
 
 def _grade_warnings(grades: dict[str, Any]) -> list[str]:
     """Warn where the threshold is not to be trusted."""
-    if grades["threshold_source"] == "middle":
+    warnings = _doubt_threshold(grades)
+    if grades["unlisted"] is None and grades["relevant_share"] > MANY:
+        warnings.append(
+            f"{100 * grades['relevant_share']:.1f} % of the records are relevant, from {grades['threshold']:g} on: "
+            "too many to tell systems apart. Look at the histogram and give a higher --threshold."
+        )
+    return warnings
+
+
+def _doubt_threshold(grades: dict[str, Any]) -> list[str]:
+    """Warn where the threshold was found and not given, and is not sure."""
+    if grades["threshold_source"] == "middle" and len(grades["levels"]) > 2:  # two have but one cut
         return [
             f"The grades show no dip between two humps; {grades['threshold']:g}, the middle of their range, is taken. "
             "Look at the histogram and give --threshold."
         ]
-    dip, span, doubts = grades["dip"], grades["highest"] - grades["lowest"], []
+    if grades["threshold_source"] == "listed" and len(grades["levels"]) > _FEW:
+        return [
+            f"Whatever is listed counts as relevant, from {grades['threshold']:g} on, as nothing is judged 0. If low "
+            "grades mean that a document does not fit, give --threshold."
+        ]
     if grades["threshold_source"] != "dip":
         return []
+    dip, span, doubts = grades["dip"], grades["highest"] - grades["lowest"], []
     if dip["seen"] < _SURE:
         doubts.append(f"only {100 * dip['seen']:.1f} % of resampled histograms have one")
     if dip["high"] - dip["low"] > _NARROW * span:
@@ -252,8 +279,13 @@ def _text_warnings(facts: dict[str, Any]) -> list[str]:
     if tokens["too_long"]:
         share, limit = tokens["too_long"] / tokens["counted"], facts["tokens"]["limit"]
         warnings.append(f"{100 * share:.1f} % of the documents are longer than the {limit:,} tokens the model reads.")
+    warnings += [
+        f"{finding['count']:,} {finding['name']}: {finding['action']}"
+        for finding in facts["findings"]
+        if finding["name"] in _WARNED
+    ]
     if rejected:
-        warnings.append(f"{rejected:,} bad {'row was' if rejected == 1 else 'rows were'} set aside.")
+        warnings.append(f"{count_rows(rejected)} set aside.")
     if unanswered:
         having = "query has no relevant document; it" if unanswered == 1 else "queries have no relevant document; they"
         warnings.append(f"{unanswered:,} {having} cannot be measured.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.data.grades import GAIN
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,13 +25,19 @@ def refuse_another_task(first: Run, second: Run) -> None:
     Raises:
         InputError: the first thing that differs.
     """
-    for name, wanted, number in (
-        ("relevant_from", first.results.relevant_from, second.results.relevant_from),
-        ("the number of documents searched", first.documents, second.documents),
-    ):
-        if number != wanted:
-            problem, expected = f"{name} is {number:,}", f"{wanted:,} as in {first.root}"
-            raise InputError(problem, expected, file=second.folder.path("results"))
+    differing = [
+        (f"counts a document as relevant from grade {least:g} on", f"{wanted:g} as in {first.root}")
+        for wanted, least in [(_lowest_relevant(first), _lowest_relevant(second))]
+        if least != wanted
+    ]
+    if first.documents != second.documents:
+        problem = f"the number of documents searched is {second.documents:,}"
+        differing.append((problem, f"{first.documents:,} as in {first.root}"))
+    if first.grades.gain_zero != second.grades.gain_zero:
+        problem = f"a document gains what its grade has above {second.grades.gain_zero:g}"
+        differing.append((problem, f"above {first.grades.gain_zero:g} as in {first.root}"))
+    for problem, expected in differing:
+        raise InputError(problem, expected, file=second.folder.path("results"))
     before, after = (
         {(query, document): gain for query, gains in run.judgements.items() for document, gain in gains.items()}
         for run in (first, second)
@@ -40,6 +47,11 @@ def refuse_another_task(first: Run, second: Run) -> None:
         queries = len({query for query, _ in apart})
         problem = f"differs from the other run's in {len(apart):,} judgements of {queries:,} test queries"
         raise InputError(problem, f"the judgements of {first.root}", file=second.folder.path("qrels"))
+
+
+def _lowest_relevant(run: Run) -> float:
+    """The lowest grade of a relevant document."""
+    return round(run.grades.gain_zero + run.results.relevant_from / GAIN, 3)
 
 
 def refuse_unmeasured(metric: str, first: Run, second: Run) -> None:

@@ -5,26 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.grades import Grades, read_grades
+from nestvec.data.grades import Grades, find_too_many, read_grades
 from nestvec.data.load_records import load_records
+from nestvec.data.own_split import NO_SPLIT
 from nestvec.data.records import Records
 from nestvec.data.split import split_records
 from nestvec.data.task import Task, make_task
 from nestvec.errors import InputError
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
+from nestvec.evaluation.word_splitting import detect_language
 from nestvec.models.find import ModelFolder, find_model, list_short_names
 from nestvec.models.load import load_model, measure_width, read_width
 from nestvec.models.model_files import hash_settings
+from nestvec.models.prompts import Prompts, has_router
+from nestvec.pipeline.prompt_findings import find_prompt_problems
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
-from nestvec.settings import REPORTERS, parse_stages
-
-if TYPE_CHECKING:
-    from nestvec.settings import Settings
+from nestvec.runs.trec_ids import TrecIds
+from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,16 @@ class Prepared:
         return (PRETRAINED, *self.others, *self.trained)
 
     @property
+    def prompts(self) -> dict[str, Prompts]:
+        """What goes before queries and documents of each system: what is trained has the pretrained model's."""
+        return {system: self.others.get(system, self.model).prompts for system in self.systems}
+
+    @property
     def inputs(self) -> dict[str, str]:
         """SHA-256 of each input by its name."""
         others = {f"model {name}": model.sha256 for name, model in self.others.items()}
-        return {"source": self.records.sha256, "model": self.model.sha256, **others}
+        prompts = {f"prompts of {name}": model.prompts.sha256 for name, model in self.others.items() if model.prompts}
+        return {"source": self.records.sha256, "model": self.model.sha256, **others, **prompts}
 
     @property
     def dimensions(self) -> tuple[int, ...]:
@@ -90,7 +97,12 @@ class Prepared:
         """The documents that are searched."""
         rows = self.task.catalogue.tolist()
         ids, texts = self.records.document_ids, self.records.documents
-        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows])
+        return Catalogue([ids[row] for row in rows], [texts[row] for row in rows], self.task.own)
+
+    @cached_property
+    def trec_ids(self) -> tuple[TrecIds, TrecIds]:
+        """The forms of the queries' ids, and of the documents', in TREC files."""
+        return TrecIds.of(dict.fromkeys(self.task.ids)), TrecIds.of(self.catalogue.ids)
 
     @cached_property
     def topics(self) -> Topics:
@@ -113,12 +125,50 @@ def prepare(settings: Settings) -> Prepared:
         if not any(find_spec(module) for module in REPORTERS[name]):
             raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")
     model = find_model(settings.training.model, settings.training.model_sha256)
-    settings = _resolve_settings(settings, _measure_model(model, settings))
+    _refuse_router(settings, model)
+    settings, model = _settle_prompts(_resolve_settings(settings, _measure_model(model, settings)), model)
     others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
-    if records.revision is not None:  # pinned: the run's config reads the same again
-        settings = replace(settings, data=replace(settings.data, revision=records.revision))
+    _refuse_untrainable(settings, records, grades, task)
+    pinned = dict(records.columns)  # the run's config reads the same again
+    if records.revision is not None:
+        pinned["revision"] = records.revision
+    settings = replace(settings, data=replace(settings.data, **pinned))  # type: ignore[arg-type]
+    if settings.evaluation.language is None:
+        language = detect_language(records.documents)
+        settings = replace(settings, evaluation=replace(settings.evaluation, language=language))
+    found = [*find_prompt_problems((model, *others.values())), *filter(None, [find_too_many(grades)])]
+    records = replace(records, findings=(*records.findings, *found))
     return Prepared(settings, records, grades, task, model, others, missing)
+
+
+def _settle_prompts(settings: Settings, model: ModelFolder) -> tuple[Settings, ModelFolder]:
+    """The model with the prompts that the settings give, and settings that state its prompts where it has any."""
+    prompts = model.prompts.override(settings.training.query_prompt, settings.training.document_prompt)
+    if prompts or model.prompts:
+        training = replace(settings.training, query_prompt=prompts.query, document_prompt=prompts.document)
+        settings = replace(settings, training=training)
+    return settings, replace(model, prompts=prompts)
+
+
+def _refuse_router(settings: Settings, model: ModelFolder) -> None:
+    """Raise InputError where a model is to be trained that sends queries and documents through different modules."""
+    if settings.training.epochs and has_router(model.path):
+        problem = "sends queries and documents through different modules, which nestvec measures but does not train"
+        raise InputError(problem, "--epochs 0, or another model", file=model.path)
+
+
+def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, task: Task) -> None:
+    """Raise InputError where a system learns from low grades and the training split has no record with one."""
+    systems = settings.training.systems if settings.training.epochs else ()
+    refused = [system for system in systems if system in NEED_NEGATIVES]
+    if not refused or (records.grade[task.in_part("train")] < grades.threshold).any():
+        return
+    able = [system for system in systems if system not in NEED_NEGATIVES] or Settings().training.systems
+    where = "data" if not (records.grade < grades.threshold).any() else "training split"
+    name = f"system {refused[0]} needs" if len(refused) == 1 else f"systems {', '.join(refused)} need"
+    problem = f"{name} documents that were judged not relevant; the {where} lists relevant ones only"
+    raise InputError(problem, f"--systems {','.join(able)}", file=settings.data.source)
 
 
 def _measure_model(folder: ModelFolder, settings: Settings) -> int:
@@ -141,12 +191,17 @@ def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str
             missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
     taken = {PRETRAINED, BM25, *(settings.training.systems if settings.training.epochs else ())}
     others: dict[str, ModelFolder] = {}
-    seen = {(model.sha256, hash_settings(model.path))}  # weights alone are not all: two poolings are two models
+    seen = {_identify(model)}  # weights alone are not all: two poolings are two models
     for candidate in models:
-        if (known := (candidate.sha256, hash_settings(candidate.path))) not in seen:
+        if (known := _identify(candidate)) not in seen:
             others[_name_system(candidate, taken)] = candidate
             seen.add(known)
     return others, missing
+
+
+def _identify(model: ModelFolder) -> tuple[str, str, Prompts]:
+    """What decides a model's vectors: its weights, its settings, and the prompts before the texts."""
+    return model.sha256, hash_settings(model.path), model.prompts
 
 
 def _find_whole(name: str, fetch: bool = True) -> ModelFolder:
@@ -170,12 +225,14 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
     """Read, check and split the judgements, as settings say; raises InputError where something is wrong with them."""
     protocol, data = settings.split.protocol, settings.data
+    if protocol != "leak-free" and data.split_column is None:  # asked for, so no split of the source itself
+        data = replace(data, split_column=NO_SPLIT)
     if protocol == "published":  # counts rows of the whole table
         records = load_records(replace(data, max_records=None), merge=False)
     else:
         records = load_records(data, settings.seed)
     try:
-        grades = read_grades(records.grade, data.threshold)
+        grades = read_grades(records.grade, data.threshold, records.unlisted, estimated=records.estimated)
         parts = split_records(records, data, settings.split, settings.seed)
         return records, grades, make_task(records, grades, parts, protocol)
     except InputError as error:

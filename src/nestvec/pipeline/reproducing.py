@@ -155,9 +155,8 @@ def _measure_bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
     except InputError as error:
         return {"missing": str(error)}
     task, catalogue = prepared.task, prepared.catalogue
-    texts = [*task.texts, *catalogue.texts]
-    with reporter.step(f"encode with {BIGGER_SYSTEM}", len(texts)) as advance:
-        vectors = encoder.encode(texts, advance)
+    with reporter.step(f"encode with {BIGGER_SYSTEM}", len(task.texts) + len(catalogue.texts)) as advance:
+        vectors = encoder.encode_both(task.texts, catalogue.texts, advance)
     pair = Vectors(vectors[: len(task.texts)], vectors[len(task.texts) :])
     [ranking] = rank_dense(BIGGER_SYSTEM, pair, catalogue, [VectorFormat(vectors.shape[1], FULL)])
     return {"values": prepared.judgements.measure(np.arange(len(task.texts)), ranking.rows)}

@@ -156,14 +156,9 @@ def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
     """One line on the data, one on the threshold, and one per finding."""
     records, grades = prepared.records, prepared.grades
     reporter.say(f"{len(records):,} records, {len(records.queries):,} queries, {len(records.documents):,} documents")
-    origin = {
-        "given": "as given",
-        "dip": "the dip of the grades' histogram",
-        "middle": "no dip: the middle of the range",
-    }
     share = f"{grades.relevant_share:.0%} of the records are relevant"
     for name, why in prepared.missing.items():
         reporter.say(f"{name} {why}")
-    reporter.say(f"relevant from {grades.threshold:g} on ({origin[grades.threshold_source]}): {share}")
+    reporter.say(f"relevant from {grades.threshold:g} on ({grades.origin}): {share}")
     for finding in records.findings:
         reporter.say(f"{finding.name}: {finding.count:,}. {finding.action}")

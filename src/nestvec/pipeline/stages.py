@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from nestvec.evaluation.surface import compare_systems, summarise_surface
 from nestvec.files import replacing, write_json, write_text
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model, save_model
-from nestvec.point import FULL, PLAIN, PRETRAINED, VectorFormat
+from nestvec.point import BM25, FULL, PLAIN, PRETRAINED, VectorFormat
 from nestvec.recommending.choose import gather_evidence, recommend
+from nestvec.recommending.sentences import say_unmatched
 from nestvec.runs.tables import write_per_query, write_ranking
 from nestvec.settings import CUTOFF
 from nestvec.vectors.stored import save_codecs
@@ -44,8 +46,11 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
     write_json(folder.path("audit"), audited)
     if records.rejected:
         with replacing(folder.path("rejected")) as temporary:
-            save_rejected(records, temporary)
+            save_rejected(records.rejected, temporary)
     write_json(folder.path("findings"), [vars(finding) for finding in records.findings])
+    queries, documents = prepared.trec_ids
+    if queries.forms or documents.forms:
+        write_json(folder.path("trec_ids"), {"queries": queries.names, "documents": documents.names})
     write_text(folder.path("qrels"), "".join(_qrel_lines(prepared)))
     return {"records": len(records)}
 
@@ -65,11 +70,13 @@ def _write_texts(prepared: Prepared, folder: RunFolder) -> None:
 
 def _qrel_lines(prepared: Prepared) -> Iterator[str]:
     """Lines of a TREC judgements file: the queries that are measured on the test split."""
-    task, ids = prepared.task, prepared.catalogue.ids
+    task, (queries, documents) = prepared.task, prepared.trec_ids
+    query_ids = [queries.write(name) for name in task.ids]
+    ids = [documents.write(name) for name in prepared.catalogue.ids]
     test = task.splits[task.topic] == "test"
     judged = (task.topic[test].tolist(), task.document[test].tolist(), task.gain[test].tolist())
     for topic, document, gain in zip(*judged, strict=True):
-        yield f"{task.ids[topic]} 0 {ids[document]} {gain}\n"
+        yield f"{query_ids[topic]} 0 {ids[document]} {gain}\n"
 
 
 def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
@@ -100,18 +107,19 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Encode every query that is measured, then every document, once."""
+    """Encode every query that is measured, then every document, once, each behind the prompt of its role."""
     from nestvec.models.torch_encoder import open_torch
 
     given = {PRETRAINED: prepared.model, **prepared.others}
     model = given.get(system) or find_model(str(folder.model(system)))
+    model = replace(model, prompts=prepared.prompts[system])
     encoder = open_torch(model, None, "float32")
-    texts = [*prepared.task.texts, *prepared.catalogue.texts]
-    with reporter.step(f"encode with {system}", len(texts)) as advance:
-        vectors = encoder.encode(texts, advance)
+    queries, documents = prepared.task.texts, prepared.catalogue.texts
+    with reporter.step(f"encode with {system}", len(queries) + len(documents)) as advance:
+        vectors = encoder.encode_both(queries, documents, advance)
     with replacing(folder.embeddings(system)) as temporary, temporary.open("wb") as stream:
         np.save(stream, vectors)
-    return {"texts": len(texts)}
+    return {"texts": len(vectors)}
 
 
 def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
@@ -119,17 +127,22 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     topics, settings = prepared.topics, prepared.settings
     cutoffs = tuple(sorted({CUTOFF, *settings.evaluation.cutoffs}))
     test = topics.splits == "test"
-    tested = [topics.ids[row] for row in np.flatnonzero(test).tolist()]
+    query_ids, document_ids = prepared.trec_ids
+    tested = [query_ids.write(topics.ids[row]) for row in np.flatnonzero(test).tolist()]
+    ids = [document_ids.write(name) for name in prepared.catalogue.ids]
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
+    unmatched = 0  # queries that share no word with any document
     with reporter.step("evaluate", _count_points(prepared)) as advance:
         for ranking in _rank_points(prepared, folder):
             point = ranking.point
+            if point.system == BM25:
+                unmatched = int((ranking.scores[:, 0] <= 0).sum())
             values[point] = prepared.judgements.measure(topics.rows, ranking.rows, cutoffs)
             if ranking.codec is not None and point.kind == PLAIN:
                 codecs.setdefault(point.system, {})[point.format.name] = ranking.codec
             with replacing(folder.run(point.name)) as temporary:
-                documents = ([prepared.catalogue.ids[row] for row in rows] for rows in ranking.rows[test].tolist())
+                documents = ([ids[row] for row in rows] for rows in ranking.rows[test].tolist())
                 write_ranking(temporary, point.name, tested, documents, ranking.scores[test])
             advance(1)
     with replacing(folder.path("per_query")) as temporary:
@@ -146,6 +159,11 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
         **_describe_input(prepared),
         "trained": list(prepared.trained),
         "cutoffs": list(cutoffs),
+        "lexical": {
+            "language": settings.evaluation.language,
+            "queries": len(topics.ids),
+            "queries_without_match": unmatched,
+        },
         "surface": summarise_surface(values, topics, len(prepared.catalogue.ids), bootstraps),
         "comparisons": compare_systems(values, topics, bootstraps["test"], resamples, rng),
         "codec_extras": {
@@ -159,6 +177,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     write_json(folder.path("results"), results)
     wishes = settings.recommendation
     found = recommend(gather_evidence(values, topics, wishes.metric, bootstraps), wishes)
+    found["reason"] = " ".join([found["reason"], *say_unmatched(unmatched, len(topics.ids))])
     write_json(folder.path("recommendation"), found)
     return {"points": len(values)}
 
@@ -186,7 +205,7 @@ def _rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
         for stages in prepared.stages(system):
             yield rank_two_stage(system, vectors, catalogue, stages, evaluation.shortlist)
         yield from rank_principal(system, vectors, catalogue, widths[1:])
-    lexical = rank_bm25(prepared.task.texts, catalogue)
+    lexical = rank_bm25(prepared.task.texts, catalogue, evaluation.language or "english")
     yield lexical
     for ranking in full:
         yield fuse_rankings(ranking, lexical, catalogue)
@@ -208,6 +227,7 @@ def _describe_input(prepared: Prepared) -> Facts:
         "relevant_from": prepared.grades.relevant_from,
         "model": prepared.model.name,
         "full_dimension": prepared.dimensions[0],
+        "prompts": {system: asdict(prompts) for system, prompts in prepared.prompts.items()},
         "protocol": prepared.protocol,
         "unanswerable": prepared.task.unanswerable,
         "missing_models": prepared.missing,

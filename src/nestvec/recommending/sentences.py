@@ -165,3 +165,13 @@ def _name_wish(name: str, value: float) -> str:
 
 def _read_point(entry: dict[str, Any]) -> Point:
     return Point(*(entry[name] for name in POINT_FIELDS))
+
+
+def say_unmatched(unmatched: int, queries: int) -> list[str]:
+    """A warning where BM25 is no rival: a third of the queries, or more, share no word with any document."""
+    if 3 * unmatched < queries:
+        return []
+    return [
+        f"BM25 matches no word of {unmatched:,} of {queries:,} queries, so beating it says little: do queries and "
+        "documents share a language, and does --language name it?"
+    ]

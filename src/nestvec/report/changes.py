@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nestvec.data.grades import GAIN
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from nestvec.point import Point
     from nestvec.runs.run import Run
 
@@ -88,32 +92,55 @@ def _describe(
     documents = run.document_texts(
         {document for pair in pairs.values() for ranked in pair for document in ranked[:CUT]}
     )
-    queries = run.query_texts(list(values))
+    queries, least = run.query_texts(list(values)), run.results.relevant_from
+    grades = _read_grades(run, values)
     changes = {}
     for query, (first, second) in pairs.items():
         gains = run.judgements.get(query, {})
+        judged = {document: (grades[query, document], gain >= least) for document, gain in gains.items()}
         changes[query] = Change(
             query=queries[query],
-            relevant=sum(gain >= run.results.relevant_from for gain in gains.values()),
+            relevant=sum(relevant for _, relevant in judged.values()),
             recall=values[query][0],
             ndcg=values[query][1],
-            top=(_top(run, gains, (first, second), documents), _top(run, gains, (second, first), documents)),
+            top=(_top(judged, (first, second), documents), _top(judged, (second, first), documents)),
             depths=(len(first), len(second)),
         )
     return changes
 
 
+def _read_grades(run: Run, queries: Collection[str]) -> dict[tuple[str, str], float]:
+    """The grade of every judged pair of the queries; all that lie below the one that gains nothing gain the same."""
+    zero = run.grades.gain_zero
+    judged = ((query, document, gain) for query in queries for document, gain in run.judgements.get(query, {}).items())
+    grades = {(query, document): zero + gain / GAIN for query, document, gain in judged}
+    if run.grades.lowest < zero:
+        wanted = [("query_id", "in", list(queries)), ("grade", "<", zero)]
+        for row in run.read_records(["query_id", "document_id", "grade"], wanted).to_pylist():
+            grades[row["query_id"], row["document_id"]] = row["grade"]
+    return grades
+
+
 def _top(
-    run: Run, gains: dict[str, int], pair: tuple[list[str], list[str]], texts: dict[str, str]
+    judged: dict[str, tuple[float, bool]], pair: tuple[list[str], list[str]], texts: dict[str, str]
 ) -> tuple[Ranked, ...]:
-    """The documents shown of the first of a pair of rankings: the first few, and what recall@10 counts."""
+    """The documents shown of the first of a pair of rankings: the first few, and what recall@10 counts.
+
+    Args:
+        judged: document id to its grade, and to whether it is relevant.
+        pair: the ranking, and the one beside it.
+        texts: document id to text.
+
+    Returns:
+        The documents, best first.
+    """
     ranks_elsewhere = {document: rank for rank, document in enumerate(pair[1], start=1)}
     ranked = [
         Ranked(
             rank=rank,
             text=texts.get(document, document),
-            grade=run.grades.lowest + gains[document] / 1000 if document in gains else None,
-            relevant=gains.get(document, -1) >= run.results.relevant_from,
+            grade=judged.get(document, (None, False))[0],
+            relevant=judged.get(document, (None, False))[1],
             elsewhere=ranks_elsewhere.get(document),
         )
         for rank, document in enumerate(pair[0][:CUT], start=1)

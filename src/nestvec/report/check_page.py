@@ -21,6 +21,7 @@ _THRESHOLDS = {
     "given": "relevant from {} on, as given",
     "dip": "relevant from {} on, where the grades dip",
     "middle": "the grades show no dip, so relevant from {} on, the middle of their range",
+    "listed": "relevant from {} on, as the data lists relevant documents only",
 }
 
 

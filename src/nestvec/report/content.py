@@ -12,6 +12,7 @@ from nestvec.report.changes import Changes, find_changes
 from nestvec.runs.schema import METRICS, TEST, VALIDATION, Comparison, Row
 
 if TYPE_CHECKING:
+    from nestvec.models.prompts import Prompts
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Training
 
@@ -98,6 +99,13 @@ class Content:
     def measured(self, system: str) -> tuple[int, ...]:
         """A system's dimensions on test, wide before narrow."""
         return tuple(dict.fromkeys(row.dimension for row in self.split(TEST) if row.system == system and row.dimension))
+
+    @property
+    def prompts(self) -> tuple[tuple[Prompts, tuple[str, ...]], ...]:
+        """Prompts that were put before queries or documents, with the systems that have them."""
+        by_system = self.run.results.prompts
+        distinct = dict.fromkeys(prompts for prompts in by_system.values() if prompts)
+        return tuple((prompts, tuple(name for name in by_system if by_system[name] == prompts)) for prompts in distinct)
 
     @property
     def lexical(self) -> Row | None:

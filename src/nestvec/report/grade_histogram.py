@@ -30,7 +30,7 @@ def draw_grades(axes: Axes, grades: Grades) -> None:
     heights = [bar.relevant for bar in relevant]
     axes.bar([_bar_middle(bar) for bar in relevant], heights, [widths[bar] for bar in relevant], **solid)
     cut: dict[str, Any] = {"color": INK, "linestyle": (0, (4, 2)), "linewidth": 1.2}
-    axes.axvline(grades.threshold, **cut)
+    axes.axvline(_place_threshold(grades, widths), **cut)
     bars = [legend_patch("not relevant", **outline), legend_patch("relevant", color=RELEVANT)]
     more: list[list[Artist]] = []
     if (dip := grades.dip) is not None and dip.low is not None and dip.high is not None and dip.low < dip.high:
@@ -70,6 +70,12 @@ def _bar_widths(grades: Grades) -> dict[Bar, float]:
         for levels in (grades.levels, common)
     )
     return {bar: wide if bar.low in common else narrow for bar in grades.bars}
+
+
+def _place_threshold(grades: Grades, widths: dict[Bar, float]) -> float:
+    """Where the threshold is drawn: beside the bar of a level that it equals, never through it."""
+    level = next((bar for bar in grades.bars if bar.low == bar.high == grades.threshold), None)
+    return grades.threshold if level is None else level.low - widths[level] / 2
 
 
 def _bar_middle(bar: Bar) -> float:

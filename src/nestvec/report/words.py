@@ -58,6 +58,7 @@ THRESHOLDS = {
     "given": "as given in the settings",
     "dip": "the dip between the two humps of the histogram",
     "middle": "the middle of the range, as the histogram has no dip",
+    "listed": "whatever is listed, as what is not listed has grade 0",
 }
 
 GLOSSARY = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nestvec.errors import InputError
 from nestvec.files import locked, read_json, remove, write_json, write_text
 from nestvec.runs.config import parse_run_config, read_run_config
+from nestvec.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ LAYOUT = {
     "findings": "data/findings.json",
     "rejected": "data/rejected.parquet",
     "qrels": "data/qrels.trec",
+    "trec_ids": "data/trec_ids.json",
     "models": "models",
     "checkpoints": "checkpoints",
     "mined": "mined",
@@ -167,6 +169,9 @@ def _refuse_other_settings(path: Path, config: str) -> None:
     there, now = read_run_config(path).compared, parse_run_config(config).compared
     if there.get("compute") == "auto":  # a run of before the resolved number format was kept
         there["compute"] = now.get("compute")
+    if "language" in now:  # a run of before the language was kept
+        there.setdefault("language", now["language"])
+    there = {name: value for name, value in Settings().flat().items() if name in now} | there  # settings that are new
     names = [name for name in sorted({*there, *now}) if there.get(name) != now.get(name)]
     if names:
         shown = "; ".join(f"{name} was {there.get(name, 'not set')}, now {now.get(name, 'not set')}" for name in names)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
 from nestvec.models.find import find_model, list_short_names
+from nestvec.models.prompts import read_default_prompts
 from nestvec.point import PRETRAINED, Point, VectorFormat
 from nestvec.vectors.stored import load_codecs
 
@@ -29,7 +30,7 @@ class SystemFiles:
     Attributes:
         run: the run.
         system: its name.
-        model: its model, checked.
+        model: its model, checked, with the prompts that were measured.
         codecs: fitted on the catalogue, by the names of their formats, such as `48.int8`.
     """
 
@@ -174,7 +175,9 @@ def open_system(run: Run, system: str) -> SystemFiles:
     Raises:
         InputError: a file is missing or damaged, or the model is another than the one measured.
     """
-    return SystemFiles(run, system, _find_model(run, system), load_codecs(run.folder.codecs(system)))
+    model, measured = _find_model(run, system), run.results.prompts.get(system)
+    model = replace(model, prompts=read_default_prompts(model.path) if measured is None else measured)
+    return SystemFiles(run, system, model, load_codecs(run.folder.codecs(system)))
 
 
 def _find_model(run: Run, system: str) -> ModelFolder:

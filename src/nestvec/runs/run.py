@@ -21,6 +21,7 @@ from nestvec.runs.conform import load_json
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.schema import TEST, VALIDATED, Audit, Finding, Grades, Recommendation, Results, Row, Trainings
 from nestvec.runs.tables import EXPECTED, read_qrels, read_ranking, read_table
+from nestvec.runs.trec_ids import read_trec_ids
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.runs.schema import Training
+    from nestvec.runs.tables import Names
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ class Run:
     @cached_property
     def judgements(self) -> dict[str, dict[str, int]]:
         """The test split's judgements: query id to document id to gain in thousandths of a grade."""
-        return read_qrels(self.folder.path("qrels"))
+        return read_qrels(self.folder.path("qrels"), self._trec_names)
 
     @cached_property
     def answerable(self) -> dict[str, dict[str, int]]:
@@ -350,7 +352,12 @@ class Run:
         Returns:
             Query id to document ids, best first.
         """
-        return read_ranking(self.folder.run(name), queries)
+        return read_ranking(self.folder.run(name), queries, self._trec_names)
+
+    @cached_property
+    def _trec_names(self) -> Names:
+        """Ids whose form in TREC files differs; none in runs of nestvec 0.1."""
+        return read_trec_ids(self.folder.path("trec_ids"))
 
     # vectors
 

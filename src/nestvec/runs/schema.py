@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
+from nestvec.models.prompts import Prompts
 from nestvec.point import FULL, Point, ReadByName, VectorFormat
 
 TEST, VALIDATION = "test", "validation"  # the splits that are measured
@@ -87,7 +88,7 @@ class Results(ReadByName):
 
     source: str
     synthetic: bool
-    relevant_from: int  # gain in thousandths of a grade above the lowest
+    relevant_from: int  # gain in thousandths of a grade above `Grades.gain_zero`
     model: str
     full_dimension: int
     surface: tuple[Row, ...]
@@ -100,6 +101,7 @@ class Results(ReadByName):
     codec_extras: dict[str, int] = field(default_factory=dict)  # point's name to bytes stored once for all vectors
     protocol: str = ""  # how the records were split; empty in runs of before it was written down
     threshold: float | None = None  # the grade from which a document is relevant
+    prompts: dict[str, Prompts] = field(default_factory=dict)  # by system; runs of before it was written have none
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
 
 
@@ -208,15 +210,22 @@ class Grades(ReadByName):
     lowest: float
     highest: float
     threshold: float
-    threshold_source: str  # given, dip, or middle of the range
+    threshold_source: str  # given, dip, middle of the range, or listed: all that is listed is relevant
     relevant_from: int
     relevant_share: float
     dip: Dip | None = None
+    zero: float | None = None  # the grade whose gain is 0; None in runs of old, where it is the lowest
+    unlisted: float | None = None  # the grade of whatever is not listed, where that is known
+
+    @property
+    def gain_zero(self) -> float:
+        """The grade whose gain is 0; so is the gain of any grade below."""
+        return self.lowest if self.zero is None else self.zero
 
     @property
     def relevant(self) -> tuple[bool, ...]:
         """Whether each level counts as relevant, decided on the same whole gains as the metrics are."""
-        return tuple(round(1000 * (level - self.lowest)) >= self.relevant_from for level in self.levels)
+        return tuple(max(0, round(1000 * (level - self.gain_zero))) >= self.relevant_from for level in self.levels)
 
     @property
     def bars(self) -> tuple[Bar, ...]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nestvec.point import Point
 
 EXPECTED = "a file of a finished run"
+Names = tuple[dict[str, str], dict[str, str]]  # of queries and of documents: an id by its form in TREC files
+NO_NAMES: Names = ({}, {})
 _JUDGEMENT, _RANKED = 4, 6  # fields of a line of TREC judgements, and of a TREC run
 _HAIR = np.float32(1e-12)  # below a score of 0, where a float32's own steps are too fine for some readers
 
@@ -76,11 +78,12 @@ def write_per_query(
                 writer.write_table(pa.table(columns, schema=schema))
 
 
-def read_qrels(path: Path) -> dict[str, dict[str, int]]:
+def read_qrels(path: Path, names: Names = NO_NAMES) -> dict[str, dict[str, int]]:
     """Read a TREC judgements file.
 
     Args:
         path: the file.
+        names: ids of queries, and of documents, whose form in the file differs; see `trec_ids`.
 
     Returns:
         Query id to document id to gain.
@@ -89,17 +92,19 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
         InputError: the file is missing or damaged.
     """
     gains: dict[str, dict[str, int]] = defaultdict(dict)
+    queries, documents = names
     for query, _, document, gain in _read_fields(path, _JUDGEMENT):
-        gains[query][document] = int(gain)
+        gains[queries.get(query, query)][documents.get(document, document)] = int(gain)
     return dict(gains)
 
 
-def read_ranking(path: Path, queries: Collection[str] | None = None) -> dict[str, list[str]]:
+def read_ranking(path: Path, queries: Collection[str] | None = None, names: Names = NO_NAMES) -> dict[str, list[str]]:
     """Read a TREC run file.
 
     Args:
         path: the file.
         queries: ids of the queries wanted; None takes all.
+        names: ids of queries, and of documents, whose form in the file differs; see `trec_ids`.
 
     Returns:
         Query id to document ids, best first.
@@ -108,9 +113,10 @@ def read_ranking(path: Path, queries: Collection[str] | None = None) -> dict[str
         InputError: the file is missing or damaged.
     """
     ranks: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for query, _, document, rank, *_ in _read_fields(path, _RANKED):
+    for form, _, document, rank, *_ in _read_fields(path, _RANKED):
+        query = names[0].get(form, form)
         if queries is None or query in queries:
-            ranks[query].append((int(rank), document))
+            ranks[query].append((int(rank), names[1].get(document, document)))
     return {query: [document for _, document in sorted(ranked)] for query, ranked in ranks.items()}
 
 

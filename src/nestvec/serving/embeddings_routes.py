@@ -6,39 +6,52 @@ import base64
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError, to_json
 from starlette.responses import Response
 
+from nestvec.models.prompts import QUERY
 from nestvec.serving.failures import Failure, describe_failures
 from nestvec.serving.json_requests import JsonRoute
 from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-_FAILURES = describe_failures(401, 408, 413, 415, 421, 422, 429, 500, 503)
+    from nestvec.serving.batching import Encoded
+
+_FAILURES = describe_failures(401, 404, 408, 413, 415, 421, 422, 429, 500, 503)
 
 
-def _parse_texts(given: object) -> list[str]:
-    """Read `input`: a text, or a list of texts, as a list."""
-    texts = [given] if isinstance(given, str) else given
+def _parse_input(given: object) -> list[str] | list[list[int]]:
+    """Read `input` as a list: of texts, or of the token ids of texts."""
+    texts = [given] if isinstance(given, str) or (isinstance(given, list) and _are_ids(given)) else given
     if not isinstance(texts, list) or not texts:
-        raise PydanticCustomError("texts_type", "a text, or a list of at least one")
+        raise PydanticCustomError("texts_type", "input must be a string, or an array with at least one")
+    as_ids = isinstance(texts[0], list)
     for row, text in enumerate(texts):
-        if isinstance(text, int | list):
-            raise PydanticCustomError("tokens_given", "texts are taken, not numbers of tokens")
-        if not isinstance(text, str):
-            raise PydanticCustomError("text_type", "text {row} is none", {"row": row})
+        if as_ids and not (isinstance(text, list) and (_are_ids(text) or not text)):
+            raise PydanticCustomError("tokens_type", "input[{row}] must be an array of token ids", {"row": row})
+        if not as_ids and not isinstance(text, str):
+            raise PydanticCustomError("text_type", "input[{row}] must be a string", {"row": row})
         if not text:
-            raise PydanticCustomError("text_empty", "text {row} is empty", {"row": row})
+            raise PydanticCustomError("text_empty", "input[{row}] must not be empty", {"row": row})
     return texts
 
 
+def _are_ids(given: list[Any]) -> bool:
+    """Whether a list holds token ids, at least one."""
+    return bool(given) and all(type(token) is int for token in given)
+
+
 _TEXT = {"type": "string", "minLength": 1}
-_INPUT = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}], "examples": ["a cordless drill"]}
+_IDS = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+_INPUT = {
+    "anyOf": [_TEXT, _IDS, *({"type": "array", "items": item, "minItems": 1} for item in (_TEXT, _IDS))],
+    "examples": ["a cordless drill"],
+}
 
 
 class EmbeddingsRequest(BaseModel):
@@ -46,12 +59,17 @@ class EmbeddingsRequest(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    input: Annotated[list[str], BeforeValidator(_parse_texts), WithJsonSchema(_INPUT)] = Field(
-        description="A text, or a list of texts."
+    input: Annotated[list[str] | list[list[int]], BeforeValidator(_parse_input), WithJsonSchema(_INPUT)] = Field(
+        description="A text, or a list of texts; or token ids in their place, of this model's own tokenizer."
     )
-    model: str | None = Field(None, description="A system of the run; what is delivered where there is none.")
+    model: str | None = Field(None, description="A system of the run, or an alias; the default's where none is named.")
     dimensions: int | None = Field(None, ge=1, description="The first numbers of a vector, scaled to unit length.")
-    encoding_format: Literal["float", "base64"] = Field("float", description="base64 is of little-endian float32.")
+    encoding_format: Literal["float", "base64"] | None = Field(
+        None, description="float where none is named; base64 is of little-endian float32."
+    )
+    input_type: Literal["query", "document"] | None = Field(
+        None, description="What the texts are, which decides the model's prompt before them; queries if not given."
+    )
     user: str | None = Field(None, description="Taken and forgotten.")
 
 
@@ -87,6 +105,7 @@ class Model(BaseModel):
     created: int = Field(description="When the server started, in seconds since 1970.")
     owned_by: str
     dimension: int = Field(description="How many numbers its vectors have at most.")
+    prompts: dict[str, str] = Field(description="What goes before every query and before every document.")
 
 
 class ModelList(BaseModel):
@@ -104,37 +123,50 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
     async def embed(asked: EmbeddingsRequest, request: Request) -> Response:
         """Vectors of texts, as OpenAI's API gives them."""
         if len(asked.input) > work.options.inputs:
-            raise Failure(413, f"at most {work.options.inputs:,} texts", "input")
-        work.refuse_long("input", asked.input)
-        system = work.service.default.system if asked.model is None else asked.model
+            raise Failure(413, f"input has more than {work.options.inputs:,} texts", "input")
+        system = work.find_model(asked.model)
         width = work.width(system, "model")
         dimension = width if asked.dimensions is None else asked.dimensions
         if dimension > width:
-            raise Failure(422, f"{system} makes vectors of 1 to {width} numbers", "dimensions")
-        with work.capacity.reserve(len(asked.input)):
-            encoded = await unless_client_leaves(request, work.encode(system, asked.input))
-        return _embeddings_response(asked, system, _cut_vectors(encoded.vectors, dimension), int(encoded.tokens.sum()))
+            raise Failure(422, f"dimensions must be from 1 to {width} for {system}", "dimensions")
+        texts = await _read_texts(work, system, asked.input)
+        with work.capacity.reserve(len(texts)):
+            encoded = await unless_client_leaves(request, work.encode(system, texts, asked.input_type or QUERY))
+        return _embeddings_response(asked, asked.model or system, _cut_vectors(encoded.vectors, dimension), encoded)
 
-    def describe_model(system: str) -> dict[str, Any]:
-        """A system as OpenAI's API describes a model."""
-        about = {"id": system, "object": "model", "created": started, "owned_by": "nestvec"}
-        return {**about, "dimension": work.width(system, "model")}
+    def describe_model(name: str) -> dict[str, Any]:
+        """A system, or an alias, as OpenAI's API describes a model."""
+        about = {"id": name, "object": "model", "created": started, "owned_by": "nestvec"}
+        system = work.find_model(name)
+        return {**about, "dimension": work.width(system, "model"), "prompts": vars(work.service.prompts(system))}
 
     @router.get("/v1/models", responses={200: {"model": ModelList}, **describe_failures(401, 421, 500, 503)})
     async def models() -> Response:
-        """The systems that make vectors."""
-        return _json_response({"object": "list", "data": [describe_model(system) for system in work.dense_systems]})
+        """The systems that make vectors, and their aliases."""
+        return _json_response({"object": "list", "data": [describe_model(name) for name in work.models]})
 
     @router.get(
-        "/v1/models/{model}", responses={200: {"model": Model}, **describe_failures(401, 404, 421, 422, 500, 503)}
+        "/v1/models/{model:path}", responses={200: {"model": Model}, **describe_failures(401, 404, 421, 422, 500, 503)}
     )
     async def model(model: str) -> Response:
         """One of the systems that make vectors."""
-        if model not in work.dense_systems:
-            raise Failure(404, "there is no such model here; GET /v1/models lists them", "model")
         return _json_response(describe_model(model))
 
     return router
+
+
+async def _read_texts(work: WorkQueue, system: str, given: list[str] | list[list[int]]) -> list[str]:
+    """The texts of a request, decoded where they are token ids; raises a Failure where they cannot be encoded."""
+    texts = [text for text in given if isinstance(text, str)]
+    ids = [tokens for tokens in given if isinstance(tokens, list)]
+    if ids:
+        if any(len(tokens) > work.options.letters for tokens in ids):
+            raise Failure(413, f"input has more than {work.options.letters:,} token ids a text", "input")
+        texts = await work.decode_tokens(system, ids)
+        if "" in texts:
+            raise Failure(422, f"input[{texts.index('')}] must not be empty", "input")
+    work.refuse_long("input", texts)
+    return texts
 
 
 def _cut_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
@@ -144,8 +176,13 @@ def _cut_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.flo
     return vectors if dimension == vectors.shape[1] else prefix(vectors, dimension)
 
 
-def _embeddings_response(asked: EmbeddingsRequest, system: str, vectors: NDArray[np.float32], tokens: int) -> Response:
+def _embeddings_response(
+    asked: EmbeddingsRequest, model: str, vectors: NDArray[np.float32], encoded: Encoded
+) -> Response:
     """Write vectors in the form that OpenAI's clients read."""
+    if not np.isfinite(vectors).all():
+        raise Failure(500, "the model returned NaN or infinity")
+    tokens = int(encoded.tokens.sum())
     listed: list[Any]
     if asked.encoding_format == "base64":
         listed = [base64.b64encode(row.astype("<f4").tobytes()).decode() for row in vectors]
@@ -153,7 +190,7 @@ def _embeddings_response(asked: EmbeddingsRequest, system: str, vectors: NDArray
         listed = vectors.tolist()
     data = [{"object": "embedding", "index": row, "embedding": vector} for row, vector in enumerate(listed)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return _json_response({"object": "list", "data": data, "model": system, "usage": usage})
+    return _json_response({"object": "list", "data": data, "model": model, "usage": usage})
 
 
 def _json_response(content: object) -> Response:

@@ -24,12 +24,12 @@ GONE = 499  # the client left: nobody reads the answer, but the log of what happ
 _KINDS = {  # status to type, code, and what the description of the API says
     400: ("invalid_request_error", "bad_request", "The request cannot be read."),
     401: ("authentication_error", "invalid_api_key", "No API key, or a wrong one."),
-    404: ("invalid_request_error", "not_found", "There is no such thing here."),
-    405: ("invalid_request_error", "method_not_allowed", "Not with this method."),
+    404: ("invalid_request_error", "not_found", "No such path or model."),
+    405: ("invalid_request_error", "method_not_allowed", "Method not allowed for this path."),
     408: ("invalid_request_error", "timeout", "The body came too slowly."),
     413: ("invalid_request_error", "too_large", "Too many bytes, texts or results for one request."),
-    415: ("invalid_request_error", "unsupported_media_type", "The body is no application/json."),
-    421: ("invalid_request_error", "wrong_host", "The Host header names another server."),
+    415: ("invalid_request_error", "unsupported_media_type", "The body must be application/json."),
+    421: ("invalid_request_error", "wrong_host", "Host header not allowed."),
     422: ("invalid_request_error", "invalid_value", "A value is wrong; the message names it."),
     429: ("rate_limit_error", "queue_full", "Too many requests are waiting: try again after Retry-After seconds."),
     GONE: ("invalid_request_error", "client_closed_request", "The client left."),
@@ -72,17 +72,24 @@ class Failure(HTTPException):
         message: what is wrong, and what would have been right.
         param: the field at fault.
         headers: that go with it.
+        code: for programs; None takes the status's.
     """
 
     def __init__(
-        self, status: int, message: str, param: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        code: str | None = None,
     ) -> None:
         super().__init__(status, message, headers)
-        self.param = param
+        self.param, self.code = param, code
 
     def to_response(self) -> Response:
         """The failure as an HTTP response."""
-        kind, code, _ = _KINDS.get(self.status_code, _KINDS[500 if self.status_code >= 500 else 400])
+        kind, usual, _ = _KINDS.get(self.status_code, _KINDS[500 if self.status_code >= 500 else 400])
+        code = self.code or usual
         field = ["body", self.param] if self.param else []
         detail = [{"loc": field, "msg": self.detail, "type": code}]
         return _make_response(self.status_code, kind, code, self.param, detail, self.headers)
@@ -91,6 +98,11 @@ class Failure(HTTPException):
 def too_busy() -> Failure:
     """The failure of a request for which the queue has no room."""
     return Failure(429, "too many texts are waiting", headers={"Retry-After": _RETRY[429]})
+
+
+def unknown_model(known: Sequence[str]) -> Failure:
+    """The failure of a request for a model that is not served, as OpenAI's API has it."""
+    return Failure(404, f"no such model here; one of {', '.join(known)}", "model", code="model_not_found")
 
 
 def unavailable(why: str) -> Failure:
@@ -128,7 +140,8 @@ async def _answer_http_error(_: Request, error: Exception) -> Response:
     if isinstance(error, Failure):
         return error.to_response()
     assert isinstance(error, HTTPException)
-    said = {404: "there is no such page", 405: "not with this method"}.get(error.status_code, str(error.detail))
+    plain = {404: "no such path; the API is under /v1, see /docs", 405: "method not allowed"}
+    said = plain.get(error.status_code, str(error.detail))
     return Failure(error.status_code, said, headers=error.headers).to_response()
 
 
@@ -163,6 +176,8 @@ def _make_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     first = detail[0]
-    message = f"{param}: {first['msg']}" if param else first["msg"]
+    message = first["msg"]
+    if param and not message.startswith(str(param)):
+        message = f"{param}: {message}"
     error = {"message": message, "type": kind, "param": param, "code": code}
     return Response(to_json({"error": error, "detail": detail}), status, headers, "application/json")

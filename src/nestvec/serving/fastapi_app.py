@@ -73,7 +73,7 @@ def create_app(service: Service, options: ServingOptions, health: Health, loadin
             CORSMiddleware,
             allow_origins=options.cors,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["*"],  # OpenAI's client for browsers has a dozen of its own
         )
     if options.api_key:
         _describe_key(app)

@@ -24,7 +24,7 @@ class _JsonRequest(Request):
         try:
             return from_json(await self.body(), allow_inf_nan=False)
         except ValueError as error:
-            raise Failure(422, f"the body is no JSON: {error}") from None
+            raise Failure(422, f"the body is not JSON: {error}") from None
 
 
 class JsonRoute(APIRoute):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from nestvec.models.base_encoder import Encoder
     from nestvec.models.find import ModelFolder
+    from nestvec.models.prompts import Role
 
 
 class LoadedModels:
@@ -35,7 +36,7 @@ class LoadedModels:
         self._encoders: dict[str, Encoder] = {}
         for system, folder in folders.items():
             say(f"loading {system}")
-            self._encoders[system] = open_encoder(folder.path, None, backend, compute)
+            self._encoders[system] = open_encoder(folder.path, None, backend, compute, folder.prompts)
 
     @property
     def parallel(self) -> bool:
@@ -47,8 +48,12 @@ class LoadedModels:
         in_torch = all(isinstance(encoder, TorchEncoder) for encoder in self._encoders.values())
         return in_torch and not torch.cuda.is_available()
 
+    def one_for_both(self, system: str) -> bool:
+        """Whether a text gives the same vector as a query and as a document."""
+        return self._encoders[system].one_for_both
+
     def encode(
-        self, system: str, texts: Sequence[str], token_counts: NDArray[np.int64] | None = None
+        self, system: str, texts: Sequence[str], role: Role, token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
-        return self._encoders[system].encode(texts, token_counts=token_counts)
+        return self._encoders[system].encode(texts, role, token_counts=token_counts)

@@ -80,6 +80,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        asked, scope = scope["method"], _simplify_request(scope)
         answer = _Answer(send, self._safe, self._health)
         body = _Body(receive, self._options)
         began = time.perf_counter()
@@ -87,7 +88,7 @@ class Guard:
             await self._refuse_or_answer(scope, body, answer)
         finally:
             route = getattr(scope.get("route"), "path", None) or "(none)"
-            method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "(other)"
+            method = asked if asked in ("GET", "POST", "HEAD", "OPTIONS") else "(other)"
             self._meters.count_request(route, method, answer.status, time.perf_counter() - began)
 
     async def _refuse_or_answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
@@ -112,7 +113,7 @@ class Guard:
         if len(self._health.connections) > options.connections:
             return unavailable("too many connections are open")
         if options.allowed_hosts is not None and _host_name(headers.get("host", "")) not in options.allowed_hosts:
-            return Failure(421, "this server goes by another name; see --host")
+            return Failure(421, "Host header not allowed; set --allowed-host NAME")
         if method == "OPTIONS" and options.cors:
             return None
         if self._key and path.startswith(_LOCKED) and not self._has_key(headers):
@@ -212,6 +213,13 @@ class _Body:
         self._more = message.get("more_body", False)
         self._bytes += len(message.get("body", b""))
         return message
+
+
+def _simplify_request(scope: Scope) -> Scope:
+    """HEAD as GET, whose body the server does not send; a path of the API without a slash at its end."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    path = scope["path"].rstrip("/") if scope["path"].startswith(_WORKING) else scope["path"]
+    return {**scope, "method": method, "path": path}
 
 
 def _too_large(options: ServingOptions) -> Failure:

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError, to_json
 from starlette.responses import Response
 
 from nestvec.errors import InputError
+from nestvec.models.prompts import QUERY
 from nestvec.serving.failures import Failure, describe_failures
 from nestvec.serving.json_requests import JsonRoute
 from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
@@ -177,7 +178,7 @@ async def _query_vectors(work: WorkQueue, system: str, queries: Sequence[str]) -
     vectors = {query: vector for query, vector in known.items() if vector is not None}
     new = [query for query in known if query not in vectors]
     if new:
-        for query, vector in zip(new, (await work.encode(system, new)).vectors, strict=True):
+        for query, vector in zip(new, (await work.encode(system, new, QUERY)).vectors, strict=True):
             vectors[query] = vector
             work.service.remember_vector(system, query, vector)
     return np.stack([vectors[query] for query in queries])

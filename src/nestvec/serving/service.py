@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.indexing.index import Index
+    from nestvec.models.prompts import Prompts, Role
     from nestvec.point import Point
     from nestvec.runs.run import Run
     from nestvec.serving.judged_queries import QueryJudgements
@@ -155,11 +156,23 @@ class Service:
             raise UnknownPointError("system", "has no such system with vectors", systems, file=self.run.root)
         return self._dense[system].width
 
+    def prompts(self, system: str) -> Prompts:
+        """What goes before the queries and documents of a system with vectors."""
+        return self._dense[system].model.prompts
+
+    def one_for_both(self, system: str) -> bool:
+        """Whether a system gives a text the same vector as a query and as a document."""
+        return self._loaded_models.one_for_both(system)
+
+    def model_folder(self, system: str) -> Path:
+        """The folder of a system's model."""
+        return self._dense[system].model.path
+
     def encode(
-        self, system: str, texts: Sequence[str], token_counts: NDArray[np.int64] | None = None
+        self, system: str, texts: Sequence[str], role: Role, token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
-        return self._loaded_models.encode(system, texts, token_counts)
+        return self._loaded_models.encode(system, texts, role, token_counts)
 
     def find_vector(self, system: str, query: str) -> NDArray[np.float32] | None:
         """Find a query's (full width,) vector: the one that was measured, or one that is remembered; None otherwise."""
@@ -241,7 +254,8 @@ class Service:
 
     def _index_words(self) -> Bm25:
         """Index the documents' words for BM25; rows are in tie order."""
-        return Bm25([self._catalogue.texts[row] for row in self._catalogue.order])
+        language = str(self.run.config.settings.get("language", "english"))
+        return Bm25([self._catalogue.texts[row] for row in self._catalogue.order], language)
 
     @property
     def _loaded_models(self) -> LoadedModels:

@@ -26,6 +26,13 @@ class ServingOptions:
     port: int = option(8321, "The port; 0 takes any free one.")
     api_key: str | None = option(None, f"A file with the key to ask for, or env:NAME ({KEY_VARIABLE}).")
     cors: tuple[str, ...] = option((), "An origin whose pages may call the API; may be given again.", repeat=True)
+    allowed_host: tuple[str, ...] = option(
+        (), "A name that requests may call this server by; may be given again.", repeat=True
+    )
+    model_alias: tuple[str, ...] = option(
+        (), "NAME=SYSTEM: answer under another model name; may be given again.", repeat=True
+    )
+    trust_token_ids: bool = option(False, "Take all token ids for the model's own.")
     store: str | None = option(None, "The index's store, as for `nestvec index` (the one built last).")
     name: str | None = option(None, "The index's name in a database (the one built last).")
     backend: str = option("torch", "torch, onnx, openvino, or auto.")
@@ -59,13 +66,26 @@ class ServingOptions:
             scheme, mark, address = origin.partition("://")
             if origin != "*" and not (scheme in ("http", "https") and mark and address and "/" not in address):
                 raise InputError(f"--cors is {origin!r}", "an origin such as https://shop.example, or *")
+        _ = self.aliases
 
     @property
     def allowed_hosts(self) -> frozenset[str] | None:
-        """Names that a request may call this server by; None where it is bound to all interfaces."""
-        if self.host in _ANYWHERE:
+        """Names that a request may call this server by; None for any: bound to all interfaces, and none was named."""
+        if self.host in _ANYWHERE and not self.allowed_host:
             return None
-        return frozenset({"localhost", "127.0.0.1", "::1", self.host.lower()})
+        return frozenset({"localhost", "127.0.0.1", "::1", self.host.lower(), *map(str.lower, self.allowed_host)})
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Other names of models to the systems that answer; InputError where one is not NAME=SYSTEM, or given twice."""
+        aliases: dict[str, str] = {}
+        for given in self.model_alias:
+            name, _, system = (part.strip() for part in given.rpartition("="))
+            if not name or not system:
+                raise InputError(f"--model-alias is {given!r}", "NAME=SYSTEM, such as text-embedding-3-small=mnr")
+            if aliases.setdefault(name, system) != system:
+                raise InputError(f"--model-alias gives {name!r} to {aliases[name]} and {system}", "one system a name")
+        return aliases
 
 
 def read_key(given: str | None) -> str | None:

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from nestvec.errors import InputError
 from nestvec.models.compute import count_processors
+from nestvec.models.prompts import ROLES
 from nestvec.point import BM25
 from nestvec.runs.choose_point import UnknownPointError
 from nestvec.serving.batching import Batcher, Capacity, Encoded
-from nestvec.serving.failures import GONE, Failure
+from nestvec.serving.failures import GONE, Failure, unknown_model
+from nestvec.serving.lazy_value import LazyValue
+from nestvec.serving.token_ids import ForeignIdsError, TokenDecoder, open_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -22,12 +26,17 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from nestvec.models.prompts import Role
     from nestvec.point import Point
     from nestvec.serving.prometheus_meters import Meters
     from nestvec.serving.service import Service
     from nestvec.serving.serving_options import ServingOptions
 
 T = TypeVar("T")
+_SEND_TEXTS = (
+    "send text (LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False)), "
+    "or ids of this model's tokenizer with its special tokens"
+)
 _PASSES = 4  # through models at once, at most: beyond, Python itself is what they wait for
 
 
@@ -41,6 +50,7 @@ class WorkQueue:
 
     Attributes:
         dense_systems: the systems that make vectors.
+        models: names that requests may ask for, aliases last, to those systems.
         capacity: for all requests together.
     """
 
@@ -49,9 +59,11 @@ class WorkQueue:
         self.capacity = Capacity(options.queue)
         meters.watch_queue(lambda: self.capacity.reserved)
         self.dense_systems = tuple(system for system in service.systems if system != BM25)
+        self.models = {**{system: system for system in self.dense_systems}, **self._check_aliases()}
+        self._decoders = {system: LazyValue(partial(self._open_decoder, system)) for system in self.dense_systems}
         self._encoders: Executor | None = None
         self._searchers = ThreadPoolExecutor(count_processors(), "search")
-        self._batchers: dict[str, Batcher] = {}
+        self._batchers: dict[tuple[str, Role], Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def warm_up(self) -> None:
@@ -69,9 +81,11 @@ class WorkQueue:
         threads = partial(torch.set_num_threads, max(1, count_processors() // passes))
         self._encoders = ThreadPoolExecutor(passes, "encode", initializer=threads)
         for system in self.dense_systems:
-            batcher = Batcher(system, self._make_encoder(system), self._encoders, self.options, self.meters)
-            self._batchers[system] = batcher
-            self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
+            shared = self.service.one_for_both(system)  # then queries and documents join in one pass
+            for role in ROLES[:1] if shared else ROLES:
+                batcher = Batcher(system, self._make_encoder(system, role), self._encoders, self.options, self.meters)
+                self._batchers |= {(system, each): batcher for each in (ROLES if shared else (role,))}
+                self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
 
     def _load_by_one_thread(self, say: Callable[[str], None]) -> None:
         """Load the models with one thread, for clients may be keeping the other processors busy."""
@@ -90,13 +104,50 @@ class WorkQueue:
         self._searchers.shutdown(cancel_futures=True)
         self.service.close()
 
-    async def encode(self, system: str, texts: Sequence[str]) -> Encoded:
-        """Encode texts, as `Batcher.encode`."""
-        return await self._batchers[system].encode(texts)
+    def _check_aliases(self) -> dict[str, str]:
+        """The aliases; InputError where one stands for no system with vectors, or is another system's name."""
+        for name, system in self.options.aliases.items():
+            if system not in self.dense_systems:
+                raise InputError(f"--model-alias {name}: there is no system {system!r}", self._listed_systems)
+            if name in self.dense_systems and name != system:
+                raise InputError(
+                    f"--model-alias {name}: the run has a system of this name", "an alias that is no system's name"
+                )
+        return self.options.aliases
+
+    @property
+    def _listed_systems(self) -> str:
+        return f"one of {', '.join(self.dense_systems)}"
+
+    def _open_decoder(self, system: str) -> TokenDecoder:
+        run = self.service.run
+        return open_decoder(
+            self.service.model_folder(system),
+            lambda: (*run.catalogue.texts, *run.queries.texts),
+            self.options.trust_token_ids,
+        )
+
+    async def decode_tokens(self, system: str, lists: Sequence[Sequence[int]]) -> list[str]:
+        """Turn lists of a system's token ids into texts; Failure, 422, where they may be another tokenizer's."""
+        try:
+            return await self.run_in_thread(lambda: self._decoders[system]().decode(lists))
+        except ForeignIdsError as error:
+            raise Failure(422, f"{error}; {_SEND_TEXTS}", "input") from error
+
+    async def encode(self, system: str, texts: Sequence[str], role: Role) -> Encoded:
+        """Encode texts of a role, as `Batcher.encode`."""
+        return await self._batchers[system, role].encode(texts)
 
     async def run_in_thread(self, job: Callable[[], T]) -> T:
         """Run a search or another job that blocks in one of the threads for searches, and give its result."""
         return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
+
+    def find_model(self, name: str | None) -> str:
+        """The system that a model's name stands for, None for the default's; a Failure, 404, for an unknown name."""
+        system = self.models.get(self.service.default.system if name is None else name)
+        if system is None:
+            raise unknown_model(tuple(self.models))
+        return system
 
     def width(self, system: str, field: str) -> int:
         """The full width of a system's vectors; raises a Failure, 422, that blames the field where it has none."""
@@ -117,10 +168,10 @@ class WorkQueue:
         if any(len(text) > self.options.letters for text in texts):
             raise Failure(413, f"at most {self.options.letters:,} letters a text", field)
 
-    def _make_encoder(self, system: str) -> Callable[[list[str]], Encoded]:
+    def _make_encoder(self, system: str, role: Role) -> Callable[[list[str]], Encoded]:
         def encode(texts: list[str]) -> Encoded:
             token_counts = np.zeros(len(texts), dtype=np.int64)
-            return Encoded(self.service.encode(system, texts, token_counts), token_counts)
+            return Encoded(self.service.encode(system, texts, role, token_counts), token_counts)
 
         return encode
 

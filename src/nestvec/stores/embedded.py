@@ -82,6 +82,12 @@ class EmbeddedStore:
         with self._write_lock():
             return self._current_generation().remove_documents(ids)
 
+    def find_missing(self, ids: Sequence[str]) -> list[str]:
+        """The ids that no document has; see `Store`."""
+        with self._lock:
+            known = self._current_generation().known_ids(ids)
+        return [identifier for identifier in dict.fromkeys(ids) if identifier not in known]
+
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:

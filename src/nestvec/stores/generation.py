@@ -21,6 +21,7 @@ import numpy as np
 
 from nestvec.errors import InputError, NestvecError
 from nestvec.files import replacing
+from nestvec.stores import field_table
 from nestvec.stores.scan import Scan
 from nestvec.vectors.stored import load_codecs, save_codecs
 
@@ -37,14 +38,11 @@ if TYPE_CHECKING:
 DOCUMENTS, _CODECS = "documents.sqlite", "codecs.safetensors"
 _EXPECTED = "an index that nestvec made"
 _PAGE, _PAGES = 4096, 256  # bytes at a time, and how many of them a check reads at most
+_IDS = 10_000  # named in a statement at a time
 _BUSY = 60.0  # seconds that a reader waits for a writer's transaction
 _TABLES = """
 CREATE TABLE segments (first INTEGER PRIMARY KEY, rows INTEGER NOT NULL, checks TEXT NOT NULL);
 CREATE TABLE documents (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, fields TEXT NOT NULL);
-CREATE TABLE fields (name TEXT NOT NULL, row INTEGER NOT NULL, text TEXT, number REAL);
-CREATE INDEX fields_text ON fields (name, text);
-CREATE INDEX fields_number ON fields (name, number);
-CREATE INDEX fields_row ON fields (row);
 CREATE TABLE gone (row INTEGER PRIMARY KEY);
 """
 
@@ -112,7 +110,7 @@ class Generation:
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         with _sqlite_errors(folder / DOCUMENTS), closing(sqlite3.connect(folder / DOCUMENTS)) as base:
-            base.executescript(_TABLES)
+            base.executescript(_TABLES + field_table.TABLE)
         return cls(folder, about)
 
     def close(self) -> None:
@@ -164,17 +162,12 @@ class Generation:
                 Scan.of(codec, coded).save(temporary)
                 checks[stage.name] = _file_checksum(temporary)
         rows = range(first, first + len(ids))
-        typed = [
-            (name, row, value if isinstance(value, str) else None, None if isinstance(value, str) else float(value))
-            for row, entries in zip(rows, fields, strict=True)
-            for name, value in entries.items()
-        ]
         with self._write_transaction():
             self._mark_gone(ids)
             self._base.execute("INSERT INTO segments VALUES (?, ?, ?)", (first, len(ids), json.dumps(checks)))
             written = (json.dumps(dict(entries), ensure_ascii=False, allow_nan=False) for entries in fields)
             self._base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
-            self._base.executemany("INSERT INTO fields VALUES (?, ?, ?, ?)", typed)
+            self._base.executemany(field_table.INSERT, field_table.field_rows(rows, fields))
         self._seen = -1  # a connection is not told of its own changes
         self.refresh()
 
@@ -195,13 +188,9 @@ class Generation:
 
     def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
         """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
-        parts = [
-            f"SELECT row FROM fields WHERE name = ? AND (text {sign} ? OR number {sign} ?)"
-            for sign in (condition.sign for condition in where)  # which is one of six
-        ]
-        values = [value for condition in where for value in (condition.name, condition.value, condition.number)]
+        statement, values = field_table.select_rows(where)
         with self._translated_errors():
-            matching = self._base.execute(" INTERSECT ".join(parts), values).fetchall()
+            matching = self._base.execute(statement, values).fetchall()
         return np.sort(np.array([row for (row,) in matching], dtype=np.int64))
 
     def codes_at(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
@@ -240,14 +229,25 @@ class Generation:
             scans.append(Scan.open(codec, path))
         return Segment(first, row_count, tuple(scans))
 
+    def known_ids(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that a document has."""
+        with self._translated_errors():
+            return {
+                identifier
+                for condition, part in _among(ids)
+                for (identifier,) in self._base.execute(f"SELECT id FROM documents WHERE {condition}", part)
+            }
+
     def _mark_gone(self, ids: Sequence[str]) -> int:
         """Make the rows of some ids gone, inside a transaction; how many there were."""
-        chosen = "SELECT row FROM documents WHERE id IN (SELECT value FROM json_each(?))"
-        wanted = (json.dumps(list(ids)),)
-        marked = self._base.execute(f"INSERT INTO gone {chosen}", wanted).rowcount
-        if marked:
-            self._base.execute(f"DELETE FROM fields WHERE row IN ({chosen})", wanted)
-            self._base.execute(f"DELETE FROM documents WHERE row IN ({chosen})", wanted)
+        marked = 0
+        for condition, part in _among(ids):
+            chosen = f"SELECT row FROM documents WHERE {condition}"
+            gone = self._base.execute(f"INSERT INTO gone {chosen}", part).rowcount
+            if gone:
+                self._base.execute(f"DELETE FROM fields WHERE row IN ({chosen})", part)
+                self._base.execute(f"DELETE FROM documents WHERE row IN ({chosen})", part)
+            marked += gone
         return marked
 
     @contextmanager
@@ -265,6 +265,13 @@ class Generation:
 
     def _translated_errors(self) -> AbstractContextManager[None]:
         return _sqlite_errors(self.folder / DOCUMENTS)
+
+
+def _among(ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Conditions that a document has one of the ids, and their parameters: SQLite's JSON would end a text at U+0000."""
+    for first in range(0, len(ids), _IDS):
+        part = ids[first : first + _IDS]
+        yield f"id IN ({','.join('?' * len(part))})", part
 
 
 @contextmanager

@@ -6,12 +6,14 @@ A store holds documents with their vectors and finds the best of them for a quer
 
 from __future__ import annotations
 
+import html
 import math
 import operator
 import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nestvec.data.text import trec_id
 from nestvec.errors import InputError
 from nestvec.point import VectorFormat
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
     from nestvec.vectors.codecs import Codec
 
-SCHEMA = 1
+SCHEMA = 2
+_ESCAPED_IDS = 1  # the last schema whose ids were cleaned and percent-encoded
 Value = str | float | int
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -34,6 +37,13 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+ORDERING = {"<=", ">=", "<", ">"}
+PLAIN_NUMBER = r"-?(0|[1-9][0-9]{0,14})([.][0-9]{1,15})?"  # no leading zeros: those are names
+
+
+def read_plain_number(text: str) -> float | None:
+    """The number that a text plainly is, such as `19.90`; None for any other text, such as `007` or `1e5`."""
+    return float(text) if re.fullmatch(PLAIN_NUMBER, text) else None
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class About:
         full_dimension: width of the vectors that the store is given.
         stages: the format of the vectors that are searched, or that of the shortlist's and of those that re-rank it.
         shortlist: documents that the first of two stages hands on.
-        schema: of the store's own form.
+        schema: of the store's own form; from 2 on, ids are kept byte for byte.
     """
 
     system: str
@@ -60,6 +70,12 @@ class About:
     def served(self) -> VectorFormat:
         """The format of the vectors that give the scores: the last stage's."""
         return self.stages[-1]
+
+    def stored_id(self, identifier: str) -> str:
+        """An id as this index holds it: byte for byte, but in an index of nestvec 0.1 cleaned and percent-encoded."""
+        if self.schema > _ESCAPED_IDS:
+            return identifier
+        return trec_id(" ".join(html.unescape(identifier).split()))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -120,8 +136,9 @@ class Hit:
 class Condition:
     """A filter on one field, such as `price<=20`.
 
-    A number among the fields is compared as a number, text as text, byte by byte in UTF-8. A document without the
-    field fails every condition, and so does a number that is compared with text.
+    A number among the fields is compared as a number, text as text, byte by byte in UTF-8; but by < <= > >= a text that
+    is plainly a number, such as `19.90`, is compared with a number as a number. A document without the field fails
+    every condition, and so does a number that is compared with text.
 
     Attributes:
         name: the field's.
@@ -161,7 +178,10 @@ class Condition:
         if value is None:
             return False
         if isinstance(value, str):
-            return _OPERATORS[self.sign](value.encode(), self.value.encode())
+            number = read_plain_number(value) if self.sign in ORDERING and self.number is not None else None
+            if number is None:
+                return _OPERATORS[self.sign](value.encode(), self.value.encode())
+            value = number
         return self.number is not None and _OPERATORS[self.sign](value, self.number)
 
 
@@ -186,6 +206,9 @@ class Store(Protocol):
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents, and say how many were there; ids that are not there are passed over."""
+
+    def find_missing(self, ids: Sequence[str]) -> list[str]:
+        """The ids that no document has, in the order given, each once."""
 
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from nestvec.training.token_passes import plan_passes
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,7 +23,8 @@ if TYPE_CHECKING:
 class Collator:
     """The trainer's collator: rows of `Examples` in, features and labels out.
 
-    Features are one column per forward pass: `pass0_input_ids`, `pass0_attention_mask`, `pass1_…`. The label is a dict
+    Features are one column per forward pass: `pass0_input_ids`, `pass0_attention_mask`, `pass1_…`, each with a
+    `prompt_length` where pooling leaves out its texts' prompt. The label is a dict
     of tensors: `order`, (b + m,) where each of the b queries and then the m documents is found among the passes'
     vectors; `query`, (b,), and `document`, (m,), their numbers.
 
@@ -49,7 +48,7 @@ class Collator:
         members = [document for number in numbers for document in self.examples.members[number]]
         document = np.array(members if len(members) == len(rows) else list(dict.fromkeys(members)), dtype=np.int64)
         texts = np.concatenate([query, self.examples.queries + document])
-        groups = plan_passes(self.tokens.lengths[texts])
+        groups = self.tokens.plan_passes(texts)
         batch: dict[str, Any] = {
             f"pass{number}_{name}": tensor
             for number, group in enumerate(groups)

@@ -17,7 +17,7 @@ from nestvec.data.split import same_text
 from nestvec.evaluation.metrics import UNJUDGED, Judgements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,13 +31,15 @@ class Texts:
     """q queries and d documents; documents alike once normalised are one, so that none is its own twin's negative.
 
     Attributes:
-        queries: q texts, those of the records.
+        queries: q texts, those of the records; a text that has several ids is one.
         documents: d texts.
-        number: which of them each document of the records is.
+        query_number: which of the q texts each query of the records is.
+        number: which of the d texts each document of the records is.
     """
 
     queries: Sequence[str]
     documents: Sequence[str]
+    query_number: NDArray[np.int64]
     number: NDArray[np.int64]
 
     @classmethod
@@ -45,12 +47,9 @@ class Texts:
         """All texts of the records, whatever their split."""
         number = same_text(records.documents)
         first = np.unique(number, return_index=True)[1]
-        return cls(records.queries, [records.documents[row] for row in first], number)
-
-    def __iter__(self) -> Iterator[str]:
-        """The queries, then the documents: the order in which they are tokenised."""
-        yield from self.queries
-        yield from self.documents
+        rows: dict[str, int] = {}
+        query_number = np.array([rows.setdefault(text, len(rows)) for text in records.queries], dtype=np.int64)
+        return cls(list(rows), [records.documents[row] for row in first], query_number, number)
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class TrainingData:
 
     Attributes:
         records: n judged records.
-        grades: tell the lowest one.
+        grades: tell which one gains nothing.
         task: which records belong to the training split, and which of these are training pairs.
         texts: of the records, whatever their split.
     """
@@ -73,6 +72,11 @@ class TrainingData:
     def of(cls, records: Records, grades: Grades, task: Task) -> Self:
         """Look the records' texts up as well."""
         return cls(records, grades, task, Texts.of(records))
+
+    @property
+    def query(self) -> NDArray[np.int64]:
+        """(n,) the query of each record, as a number of `texts`."""
+        return self.texts.query_number[self.records.query]
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class Examples:
 def pair_rows(data: TrainingData, seed: int) -> Examples:
     """A row per training pair, in the records' order: the query and one relevant document; nothing is drawn."""
     del seed
-    query, task = data.records.query, data.task
+    query, task = data.query, data.task
     unused = np.setdiff1d(query[task.in_part("train")], query[task.pairs])
     return replace(_rows_of_one(data, task.pairs), unused=len(unused))
 
@@ -150,7 +154,7 @@ def worth_finding(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.boo
 
 
 def clearly_not(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
-    """Whether a judged document lies nearer to the lowest grade than to the lowest relevant one."""
+    """Whether a judged document lies nearer to the grade that gains nothing than to the lowest relevant one."""
     return (gain > UNJUDGED) & (2 * gain < relevant_from)
 
 
@@ -170,21 +174,21 @@ def group_by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dic
 
 def _rows_of_one(data: TrainingData, rows: NDArray[np.int64]) -> Examples:
     """One row, of a query and one document, for each of the records at `rows`."""
-    records, lowest = data.records, data.grades.lowest
+    records, zero = data.records, data.grades.zero
     members = [[document] for document in data.texts.number[records.document[rows]].tolist()]
-    highest = int(gains(records.grade, lowest).max())
-    return Examples(records.query[rows], members, _collect_judgements(data), max(highest, 1))
+    highest = int(gains(records.grade, zero).max())
+    return Examples(data.query[rows], members, _collect_judgements(data), max(highest, 1))
 
 
 def _collect_judgements(data: TrainingData) -> Judgements:
     """The training split's judgements, never those of another split; the highest gain where twins were judged."""
-    records, task, texts, lowest = data.records, data.task, data.texts, data.grades.lowest
+    records, task, texts, zero = data.records, data.task, data.texts, data.grades.zero
     rows = np.flatnonzero(task.in_part("train"))
-    query, document = records.query[rows], texts.number[records.document[rows]]
-    gain = gains(records.grade[rows], lowest)
+    query, document = data.query[rows], texts.number[records.document[rows]]
+    gain = gains(records.grade[rows], zero)
     order = np.lexsort((-gain, document, query))
     best = order[np.unique(np.stack([query[order], document[order]]), axis=1, return_index=True)[1]]
     # protocols differ in whether a grade at the threshold itself is trained on
-    relevant_from = int(gains(records.grade[task.pairs], lowest).min())
+    relevant_from = int(gains(records.grade[task.pairs], zero).min())
     shape = len(texts.queries), len(texts.documents)
     return Judgements(query[best], document[best], gain[best], shape, relevant_from)

@@ -93,7 +93,7 @@ def make_job(
     negatives. The first of the dimensions is the model's own width.
     """
     kind, graded, compute = SYSTEMS[system], settings.graded, choose_compute(settings.training.compute)
-    tokens = tokenise_texts(model, list(data.texts))
+    tokens = tokenise_texts(model, data.texts.queries, data.texts.documents)
     formats = [VectorFormat(dimensions[0], FULL), VectorFormat(dimensions[-1], FULL)]
     formats += [VectorFormat(dimensions[0], code) for code in graded.codes if kind.ours]
     validation = make_validation(data, tokens, tuple(dict.fromkeys(formats)), compute, settings.seed)

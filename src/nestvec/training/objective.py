@@ -95,10 +95,11 @@ class Objective(nn.Module):
         """
         looked_up = self.embeddings[0](torch.cat([part["input_ids"].flatten() for part in features]))
         sizes = [part["input_ids"].shape for part in features]
+        others = [{name: tensor for name, tensor in part.items() if name != "input_ids"} for part in features]
         parts = looked_up.split([size.numel() for size in sizes])
         return [
-            {"inputs_embeds": part.view(*size, -1), "attention_mask": given["attention_mask"]}
-            for part, size, given in zip(parts, sizes, features, strict=True)
+            {**given, "inputs_embeds": part.view(*size, -1)}
+            for part, size, given in zip(parts, sizes, others, strict=True)
         ]
 
     def vector_loss(self, queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:

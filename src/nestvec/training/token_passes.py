@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.models.prompts import DOCUMENT, QUERY, count_excluded_tokens, model_prompts
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
+
+    from nestvec.models.prompts import Role
 
 _AT_ONCE = 1024  # texts tokenised at a time
 _ENCODED = 64  # texts encoded at a time
@@ -32,11 +36,13 @@ class Tokens:
         ids: (t,) int32 token ids of all texts, special ones included.
         starts: (n + 1,) where each text begins.
         padding: the id that fills a text up.
+        excluded: (n,) tokens of a prompt at each text's beginning that pooling leaves out; mostly 0.
     """
 
     ids: NDArray[np.int32]
     starts: NDArray[np.int64]
     padding: int
+    excluded: NDArray[np.int64]
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -44,7 +50,10 @@ class Tokens:
         return np.diff(self.starts)
 
     def pad_batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """The texts at `rows` as a model takes them: input_ids and attention_mask, each (r, longest)."""
+        """The texts at `rows` as a model takes them: input_ids and attention_mask, each (r, longest).
+
+        Where pooling leaves out a prompt, which must then be as long for all of them, `prompt_length`, (1,), says so.
+        """
         import torch
 
         lengths = self.lengths[rows]
@@ -52,21 +61,43 @@ class Tokens:
         inside = columns < lengths[:, None]
         ids = np.full(inside.shape, self.padding, dtype=np.int64)
         ids[inside] = self.ids[(self.starts[rows][:, None] + columns)[inside]]
-        return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(inside.astype(np.int64))}
+        features = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(inside.astype(np.int64))}
+        if len(rows) and self.excluded[rows[0]]:
+            features["prompt_length"] = torch.from_numpy(self.excluded[rows[:1]])
+        return features
+
+    def plan_passes(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Cut the texts at `rows` into forward passes, as `plan_passes`; gives indices into `rows`.
+
+        Texts whose prompts pooling leaves out share a pass only with texts whose prompt is as long.
+        """
+        kinds = [np.flatnonzero(self.excluded[rows] == length) for length in np.unique(self.excluded[rows])]
+        return [kind[part] for kind in kinds for part in plan_passes(self.lengths[rows[kind]])]
 
 
-def tokenise_texts(model: SentenceTransformer, texts: Sequence[str]) -> Tokens:
-    """Tokenise texts as the model's own `encode` would, cut to what it reads at most."""
-    ids: list[NDArray[np.int32]] = []
-    lengths: list[NDArray[np.int64]] = []
-    for first in range(0, len(texts), _AT_ONCE):
-        features = model.preprocess(list(texts[first : first + _AT_ONCE]))
-        inside = features["attention_mask"].numpy().astype(bool)
-        ids.append(features["input_ids"].numpy()[inside].astype(np.int32))
-        lengths.append(inside.sum(axis=1))
-    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]) if lengths else np.zeros(1)
+def tokenise_texts(model: SentenceTransformer, queries: Sequence[str], documents: Sequence[str]) -> Tokens:
+    """Tokenise queries, then documents, as the model's own `encode_query` and `encode_document` would.
+
+    Their prompts go before them, and they are cut to what the model reads at most.
+    """
+    sides: tuple[tuple[Role, Sequence[str]], ...] = ((QUERY, queries), (DOCUMENT, documents))
+    parts = [part for role, texts in sides for part in _tokenise_role(model, role, texts)]
+    lengths = np.concatenate([np.zeros(1, dtype=np.int64), *(lengths for _, lengths in parts)])
+    ids = np.concatenate([np.empty(0, dtype=np.int32), *(ids for ids, _ in parts)])
+    excluded = [np.full(len(texts), count_excluded_tokens(model, role), dtype=np.int64) for role, texts in sides]
     padding = getattr(model.tokenizer, "pad_token_id", None) or 0
-    return Tokens(np.concatenate(ids) if ids else np.empty(0, np.int32), starts.astype(np.int64), padding)
+    return Tokens(ids, np.cumsum(lengths), padding, np.concatenate(excluded))
+
+
+def _tokenise_role(
+    model: SentenceTransformer, role: Role, texts: Sequence[str]
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    """Tokenise texts of one role: the ids of some at a time, one text after the other, and how many each has."""
+    prompt = model_prompts(model).of(role) or None
+    for first in range(0, len(texts), _AT_ONCE):
+        features = model.preprocess(list(texts[first : first + _AT_ONCE]), prompt=prompt, task=role)
+        inside = features["attention_mask"].numpy().astype(bool)
+        yield features["input_ids"].numpy()[inside].astype(np.int32), inside.sum(axis=1)
 
 
 def plan_passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[NDArray[np.int64]]:
@@ -102,15 +133,21 @@ def encode_tokens(
     import torch
     from torch.nn import functional
 
-    order = np.argsort(tokens.lengths[rows], kind="stable")
+    order = np.lexsort((tokens.lengths[rows], tokens.excluded[rows]))
     parts = [np.empty((0, model.get_embedding_dimension() or 0), dtype=np.float32)]
     training, device = model.training, model.device
     model.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=compute == "bfloat16"):
-        for first in range(0, len(order), _ENCODED):
-            part = order[first : first + _ENCODED]
+        for part in _cut_order(order, tokens.excluded[rows]):
             features = {name: tensor.to(device) for name, tensor in tokens.pad_batch(rows[part]).items()}
             output = model(features)["sentence_embedding"][:, : model.truncate_dim].float()
             parts.append(functional.normalize(output, dim=1).cpu().numpy())
     model.train(training)
     return np.concatenate(parts[1:] or parts)[np.argsort(order)]
+
+
+def _cut_order(order: NDArray[np.int64], excluded: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Cut rows in their order into batches of at most `_ENCODED` whose `excluded` tokens are as many."""
+    for length in np.unique(excluded):
+        rows = order[excluded[order] == length]
+        yield from (rows[first : first + _ENCODED] for first in range(0, len(rows), _ENCODED))

@@ -11,6 +11,7 @@ from torch.nn import functional
 from nestvec.errors import InputError
 from nestvec.models.base_encoder import PROBES, ROUNDING, are_same, encode_probes
 from nestvec.models.load import quiet_libraries
+from nestvec.models.prompts import QUERY, ROLES
 from nestvec.training.objective import Objective
 from nestvec.training.token_passes import encode_tokens, tokenise_texts
 
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
+    from nestvec.models.prompts import Role
+
 
 def refuse_untrainable(model: SentenceTransformer, path: Path) -> None:
-    """Raise InputError unless a model's vectors in training are those of its `encode`, for a few odd texts.
+    """Raise InputError unless a model's vectors in training are those that the library gives, for a few odd texts.
 
     A forward pass in training is given token ids and a mask, and the tokens' vectors looked up once for all passes of a
     batch. A static model, a Router, or a transformer that needs more than these gives other vectors, or none.
@@ -31,19 +34,21 @@ def refuse_untrainable(model: SentenceTransformer, path: Path) -> None:
     wanted = "a transformer that reads token ids, or --epochs 0, which measures the model as it is"
     try:
         with quiet_libraries():
-            seen, learnt = _encode_as_trained(model)
+            trained = {role: _encode_as_trained(model, role) for role in ROLES}
     except (AttributeError, KeyError, TypeError, ValueError, NotImplementedError) as error:  # of the model's modules
         problem = f"cannot be trained: it is no transformer over tokens ({error!r})"
         raise InputError(problem, wanted, file=path) from error
-    expected = encode_probes(model, prompt="")
-    for vectors in (seen, learnt):
-        if not are_same(vectors, expected, ROUNDING):
-            raise InputError("cannot be trained: it gives other vectors there than `encode` does", wanted, file=path)
+    for role, vectors in trained.items():
+        expected = encode_probes(model, role)
+        if not all(are_same(given, expected, ROUNDING) for given in vectors):
+            problem = f"cannot be trained: it gives other vectors there than `encode_{role}` does"
+            raise InputError(problem, wanted, file=path)
 
 
-def _encode_as_trained(model: SentenceTransformer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _encode_as_trained(model: SentenceTransformer, role: Role) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The texts' vectors, rows of unit length, as a validation sees them and as the objective learns from them."""
-    tokens, training = tokenise_texts(model, PROBES), model.training
+    tokens = tokenise_texts(model, *((PROBES, ()) if role == QUERY else ((), PROBES)))
+    training = model.training
     rows = np.arange(len(PROBES))
     seen = encode_tokens(model, tokens, rows, "float32")
     batch = {name: values.to(model.device) for name, values in tokens.pad_batch(rows).items()}

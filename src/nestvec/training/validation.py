@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+    from nestvec.data.task import Task
     from nestvec.evaluation.ranking import Vectors
     from nestvec.point import VectorFormat
     from nestvec.training.examples import TrainingData
@@ -123,7 +124,18 @@ def make_validation(
         task.relevant_from,
     )
     rows = task.catalogue[documents].tolist()
-    catalogue = Catalogue([records.document_ids[row] for row in rows], [records.documents[row] for row in rows])
+    ids, document_texts = [records.document_ids[row] for row in rows], [records.documents[row] for row in rows]
+    catalogue = Catalogue(ids, document_texts, _find_own(task, topics, documents))
     query_number = {text: number for number, text in enumerate(texts.queries)}
     queries = np.array([query_number[task.texts[row]] for row in topics])
     return Validation(tokens, queries, number[documents], catalogue, judgements, tuple(formats), compute)
+
+
+def _find_own(task: Task, topics: NDArray[np.int64], documents: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """(q,) which of the (d,) documents, ascending, each of the (q,) topics itself is; -1 for none."""
+    if task.own is None:
+        return None
+    own = task.own[topics]
+    rows = np.searchsorted(documents, own)
+    known = documents[np.minimum(rows, len(documents) - 1)] == own
+    return np.where(known, rows, -1)

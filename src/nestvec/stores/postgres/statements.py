@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, LiteralString
 from psycopg import sql
 
 from nestvec.stores.postgres.copying import escape_text, format_number
+from nestvec.stores.store import ORDERING, PLAIN_NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,20 +139,27 @@ def condition_values(where: Sequence[Condition]) -> list[str]:
     values = []
     for condition in where:
         name, number = escape_text(condition.name), condition.number
-        values += [name, *([] if number is None else [name, format_number(number)]), name, escape_text(condition.value)]
+        text = [name, escape_text(condition.value)]
+        if number is None:
+            values += [name, *text]
+        else:
+            as_number = [name, name, format_number(number)] if condition.sign in ORDERING else []
+            values += [name, name, format_number(number), *as_number, *text]
     return values
 
 
 def _condition_sql(condition: Condition) -> sql.Composed:
     """As `Condition.holds`: by the kind of what is there; CASE, as AND may be tried in any order."""
     sign = sql.SQL(_SIGNS[condition.sign])
-    number = sql.SQL(
-        "" if condition.number is None else "WHEN 'number' THEN (fields ->> %s::text)::numeric {} %s::numeric "
-    )
-    return sql.SQL(
-        "CASE jsonb_typeof(fields -> %s::text) {number}"
-        "WHEN 'string' THEN (fields ->> %s::text) COLLATE \"C\" {sign} %s::text ELSE false END"
-    ).format(number=number.format(sign), sign=sign)
+    number: sql.Composable = sql.SQL("")
+    text = sql.SQL('(fields ->> %s::text) COLLATE "C" {} %s::text').format(sign)
+    if condition.number is not None:
+        number = sql.SQL("WHEN 'number' THEN (fields ->> %s::text)::numeric {} %s::numeric ").format(sign)
+        if condition.sign in ORDERING:
+            text = sql.SQL(
+                "CASE WHEN (fields ->> %s::text) ~ {} THEN (fields ->> %s::text)::float8 {} %s::float8 ELSE {} END"
+            ).format(sql.Literal(f"^{PLAIN_NUMBER}$"), sign, text)
+    return sql.SQL("CASE jsonb_typeof(fields -> %s::text) {}WHEN 'string' THEN {} ELSE false END").format(number, text)
 
 
 def _select_columns(table: str, names: Sequence[str]) -> sql.Composed:

@@ -31,7 +31,7 @@ from psycopg import errors
 from nestvec.stores.postgres import catalogue, statements
 from nestvec.stores.postgres.columns import Columns
 from nestvec.stores.postgres.connection import open_connection, redact_url, require_pgvector, translated_errors
-from nestvec.stores.postgres.copying import copy_stream, escape_text
+from nestvec.stores.postgres.copying import copy_stream, escape_text, unescape_text
 from nestvec.stores.postgres.finding import Finder, SearchRequest
 
 if TYPE_CHECKING:
@@ -119,6 +119,19 @@ class PostgresStore:
             statement = statements.fill_name(statements.DELETE, self._lock_for_writing().table)
             parts = [list(map(escape_text, ids[at : at + _IDS])) for at in range(0, len(ids), _IDS)]
             return sum(self._connection().execute(statement, [part]).rowcount for part in parts)
+
+    def find_missing(self, ids: Sequence[str]) -> list[str]:
+        """The ids that no document has; see `Store`."""
+        with self._one_at_a_time(), self._connection().transaction():
+            statement = statements.select_ids(self._lock_for_writing().table, [])
+            known = {
+                unescape_text(identifier)
+                for at in range(0, len(ids), _IDS)
+                for (identifier,) in self._connection().execute(
+                    statement, [list(map(escape_text, ids[at : at + _IDS]))]
+                )
+            }
+        return [identifier for identifier in dict.fromkeys(ids) if identifier not in known]
 
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False

@@ -1,0 +1,206 @@
+"""Tables of judgements, queries and documents joined by their ids.
+
+The table of the documents is the catalogue: what is not judged joins it all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nestvec.data.find_columns import find_template, template_columns
+from nestvec.data.find_tables import Link, Tables, link_documents, link_queries
+from nestvec.data.source import Batch, Finding, Rejects, Source
+from nestvec.data.text_table import keep_first_queries
+from nestvec.data.values import drop_rows, is_blank, join_columns, text_column
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from nestvec.settings import DataSettings
+
+_EXAMPLES = 3
+_BETWEEN = ":"  # an id and a locale
+_JUDGED_ONLY = Finding(
+    "documents without a judgement left out",
+    1,
+    "A part of the documents' texts stands beside the judgements, so only judged documents are searched.",
+)
+
+
+def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) -> Source:
+    """Join tables by their ids.
+
+    Args:
+        tables: the parts.
+        settings: the columns as given.
+        name: what the user called them.
+        digest: SHA-256 of their files.
+
+    Returns:
+        The joined table. Where the documents' texts stand in their own table alone, its documents are that whole table.
+        Like any table it lists low grades itself: Home Depot's lowest is 1.
+
+    Raises:
+        InputError: a part lacks its id or its text, or several columns could be meant.
+    """
+    judged, queries, documents = tables.judgements, link_queries(tables, settings), link_documents(tables, settings)
+    findings = [finding for table in (judged, *tables.texts) for finding in table.findings]
+    if queries is not None:
+        findings += keep_first_queries(_read_queries(queries))[1]
+    if documents is not None:
+        documents, locales = _tell_locales_apart(documents)
+        findings += locales
+    links = [link for link in (queries, documents) if link is not None]
+    added = [column for link in links for column in link.taken.values()]
+    joined = Source(
+        name,
+        digest,
+        tuple(dict.fromkeys([*judged.columns, *added])),
+        partial(_read_joined, judged, links),
+        tuple(findings),
+        decimal_comma=judged.decimal_comma,
+        lists=judged.lists.union(link.taken[column] for link in links for column in link.table.lists & {*link.taken}),
+    )
+    if documents is None:
+        return joined
+    template = find_template(joined, settings.document)
+    if not set(template_columns(template)) <= set(documents.taken):
+        return replace(joined, findings=(*findings, _JUDGED_ONLY))
+    return replace(joined, documents=partial(_read_catalogue, documents, template))
+
+
+def _read_joined(judged: Source, links: list[Link], columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+    """Read judgements with what their ids stand for; a row with an id that is not there is refused."""
+    joins = [_load_texts(link, columns) for link in links]
+    added = {column for link in links for column in link.taken.values()}
+    keys = [key for link in links for key in link.keys]
+    own = list(dict.fromkeys([*(column for column in columns if column not in added), *keys]))
+    for batch in judged.read(own, rejects):
+        joined = batch
+        for texts in joins:
+            joined = _add_columns(joined, texts, rejects)
+        if len(joined.rows):
+            yield Batch(joined.file, joined.rows, joined.values.select(columns))
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """A table of t texts, loaded.
+
+    Attributes:
+        link: how it hangs on the judgements.
+        ids: (t,) distinct ids, by first appearance.
+        columns: name in the joined table to (t,) texts of the first row of each id.
+    """
+
+    link: Link
+    ids: pa.Array
+    columns: dict[str, pa.Array]
+
+
+def _load_texts(link: Link, columns: list[str]) -> _Texts:
+    """Load the columns wanted of a table of texts."""
+    wanted = {column: name for column, name in link.taken.items() if name in columns}
+    ids: list[pa.Array] = []
+    parts: dict[str, list[pa.Array]] = {name: [] for name in wanted.values()}
+    known: set[str] = set()
+    for batch in link.table.read(list(dict.fromkeys([*link.table_keys, *wanted])), Rejects()):
+        names = _read_keys(batch, link.table_keys)
+        first: dict[str, int] = {}
+        for row, name in enumerate(names.to_pylist()):
+            if name not in known:
+                first.setdefault(name, row)
+        known.update(first)
+        rows = pa.array(first.values(), pa.int64())
+        ids.append(names.take(rows))
+        for column, name in wanted.items():
+            parts[name].append(text_column(batch, column).take(rows).cast(pa.large_string()))
+    empty = pa.array([], pa.large_string())
+    loaded = {name: pa.concat_arrays([empty, *arrays]) for name, arrays in parts.items()}
+    return _Texts(link, pa.concat_arrays([pa.array([], pa.string()), *ids]), loaded)
+
+
+def _read_keys(batch: Batch, columns: tuple[str, ...]) -> pa.Array:
+    """(n,) ids of a table of texts, `id:locale` where a locale belongs to them; InputError where one is empty."""
+    keys = [text_column(batch, column) for column in columns]
+    for column, values in zip(columns, keys, strict=True):
+        drop_rows(batch, is_blank(values), column, "an id", Rejects())
+    return _join_keys(keys)
+
+
+def _join_keys(keys: list[pa.Array]) -> pa.Array:
+    return pc.binary_join_element_wise(*keys, _BETWEEN) if len(keys) > 1 else keys[0]
+
+
+def _add_columns(batch: Batch, texts: _Texts, rejects: Rejects) -> Batch:
+    """Add what a batch's ids stand for; rows whose id is not there are refused and left out."""
+    link = texts.link
+    keys = _join_keys([text_column(batch, column) for column in link.keys])
+    places = pc.index_in(keys, value_set=texts.ids)
+    missing: NDArray[np.bool_] = np.asarray(places.is_null())
+    for index in np.flatnonzero(missing).tolist():
+        rejects.refuse(_missing_error(batch, link, index), str(batch.values.slice(index, 1).to_pylist()[0]))
+    good = pa.array(~missing)
+    places = places.filter(good)
+    values = {name: batch.values.column(name).filter(good) for name in batch.values.schema.names}
+    if link.joined_ids:
+        values[link.keys[0]] = keys.filter(good)
+    values |= {name: column.take(places).cast(pa.string()) for name, column in texts.columns.items()}
+    joined = pa.RecordBatch.from_arrays(list(values.values()), names=list(values))
+    return Batch(batch.file, batch.rows[~missing], joined)
+
+
+def _missing_error(batch: Batch, link: Link, index: int) -> InputError:
+    """The error for a judgement whose id is empty, or not in the table of texts."""
+    values = [text_column(batch, column)[index].as_py() for column in link.keys]
+    row = int(batch.rows[index])
+    if not (values[0] or "").strip():
+        return InputError("is empty", "an id", file=batch.file, row=row, column=link.keys[0])
+    beside = [f" with {name} {value!r}" for name, value in zip(link.keys[1:], values[1:], strict=True)]
+    problem = f"the id {values[0]!r}{''.join(beside)} is not in {link.table.name}"
+    return InputError(problem, f"an id of a {link.what} there", file=batch.file, row=row, column=link.keys[0])
+
+
+def _read_catalogue(link: Link, template: str) -> Iterator[pa.RecordBatch]:
+    """Id and text of every document."""
+    parts = template_columns(template)
+    for batch in link.table.read(list(dict.fromkeys([*link.table_keys, *parts])), Rejects()):
+        keys = _read_keys(batch, link.table_keys)
+        ids = keys if link.joined_ids else text_column(batch, link.table_keys[0])
+        texts = join_columns(template, {name: text_column(batch, name) for name in parts})
+        yield pa.RecordBatch.from_arrays([ids, texts], names=["id", "text"])
+
+
+def _read_queries(link: Link) -> Iterator[tuple[str, str]]:
+    """Id and text of every row of the table of queries."""
+    text = next(iter(link.taken))
+    for batch in link.table.read([link.table_keys[0], text], Rejects()):
+        texts = pc.fill_null(text_column(batch, text), "").to_pylist()
+        yield from zip(_read_keys(batch, link.table_keys).to_pylist(), texts, strict=True)
+
+
+def _tell_locales_apart(link: Link) -> tuple[Link, list[Finding]]:
+    """The link with ids joined to locales where documents of several locales share an id, and the finding of it."""
+    if len(link.keys) == 1:
+        return link, []
+    locales: dict[str, str] = {}
+    shared: dict[str, None] = {}
+    for batch in link.table.read(list(link.table_keys), Rejects()):
+        columns = [text_column(batch, column).to_pylist() for column in link.table_keys]
+        for identifier, locale in zip(*columns, strict=True):
+            if locales.setdefault(identifier, locale) != locale:
+                shared[identifier] = None
+    if not shared:
+        return link, []
+    action = f"Their ids are written with the locale: {link.keys[0]}{_BETWEEN}{link.keys[1]}."
+    finding = Finding("ids of documents in several locales", len(shared), action, tuple(shared)[:_EXAMPLES])
+    return replace(link, joined_ids=True), [finding]

@@ -1,0 +1,147 @@
+"""Grades in words: which number a label stands for, as the user says or as collections that are known say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from nestvec.data.values import parse_number
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+_SHOWN = 12  # labels that a message shows
+_EXAMPLE = "labels with a number each: Exact=3,Partial=1,Irrelevant=0"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Labels that belong together.
+
+    Attributes:
+        name: whose they are, for the finding that tells how they were read.
+        grades: label, as `normalise_label` writes it, to its grade.
+    """
+
+    name: str
+    grades: Mapping[str, float]
+
+
+# ESCI's are the gains of its ranking task, so that nDCG is the published one's; source: Reddy et al. 2022, section 3.
+# Of several scales that hold all labels of a table, the first counts.
+SCALES = (
+    Scale("yes or no", {"true": 1, "false": 0}),
+    Scale("yes or no", {"yes": 1, "no": 0}),
+    Scale("yes or no", {"t": 1, "f": 0}),
+    Scale("yes or no", {"y": 1, "n": 0}),
+    Scale("relevant or not", {"relevant": 1, "irrelevant": 0, "not relevant": 0, "non relevant": 0, "nonrelevant": 0}),
+    Scale("WANDS's labels", {"exact": 2, "partial": 1, "irrelevant": 0}),
+    Scale("ESCI's labels, with its ranking task's gains", {"e": 1.0, "s": 0.1, "c": 0.01, "i": 0.0}),
+    Scale(
+        "ESCI's labels, with its ranking task's gains",
+        {"exact": 1.0, "substitute": 0.1, "complement": 0.01, "irrelevant": 0.0},
+    ),
+    Scale(
+        "three grades of relevance",
+        {"highly relevant": 2, "relevant": 1, "irrelevant": 0, "not relevant": 0, "non relevant": 0, "nonrelevant": 0},
+    ),
+    Scale(
+        "three grades of relevance",
+        {"relevant": 2, "partially relevant": 1, "irrelevant": 0, "not relevant": 0, "non relevant": 0},
+    ),
+    Scale(
+        "four grades of relevance",
+        {"highly relevant": 3, "relevant": 2, "partially relevant": 1, "irrelevant": 0, "not relevant": 0},
+    ),
+    Scale(
+        "four grades of relevance",
+        {"perfectly relevant": 3, "highly relevant": 2, "related": 1, "irrelevant": 0, "not relevant": 0},
+    ),
+    Scale("web search's five grades", {"perfect": 4, "excellent": 3, "good": 2, "fair": 1, "bad": 0}),
+)
+_SPELLINGS = {"marginally relevant": "partially relevant", "somewhat relevant": "partially relevant"}
+_SPELLINGS |= {"very relevant": "highly relevant"}
+
+
+def normalise_label(label: str) -> str:
+    """A label as it is compared: without case, outer blanks, and differences between blanks, dashes and underscores.
+
+    A number is compared as a number: 1 and 1.0 are the same.
+    """
+    number = parse_number(label.strip())
+    if number is not None:
+        return repr(number)
+    words = re.sub(r"[\s_-]+", " ", label.casefold()).strip()
+    return words or label.strip()
+
+
+def read_mapping(given: Sequence[str]) -> dict[str, tuple[str, float]]:
+    """What labels are worth, as `--grades` says.
+
+    Args:
+        given: items such as `Exact=3`.
+
+    Returns:
+        Each label as it is compared, to the label as it was typed and its grade.
+
+    Raises:
+        InputError: an item has no number, or a label is given twice.
+    """
+    mapping: dict[str, tuple[str, float]] = {}
+    for item in given:
+        label, sign, number = (part.strip() for part in item.rpartition("="))
+        try:
+            grade = float(number)
+        except ValueError:
+            grade = float("nan")
+        if not (label and sign and isfinite(grade)):
+            raise InputError(f"--grades holds {item!r}", _EXAMPLE)
+        key = normalise_label(label)
+        if key in mapping:
+            raise InputError(f"--grades names the label {label!r} twice", "each label once, whatever its case")
+        mapping[key] = label, grade
+    return mapping
+
+
+def find_scale(labels: Collection[str]) -> dict[str, float] | None:
+    """The grades of the first scale that knows all the labels, as `normalise_label` writes them; None if none does."""
+    scale = _find(labels)
+    return None if scale is None else {label: float(scale.grades[_spell(label)]) for label in labels}
+
+
+def name_scale(labels: Collection[str]) -> str:
+    """Whose labels they are; empty where no scale knows them all."""
+    scale = _find(labels)
+    return "" if scale is None else scale.name
+
+
+def means_not_relevant(label: str) -> bool:
+    """Whether a label, as it stands in the data, has grade 0 on every scale that knows it, and is known."""
+    grades = [scale.grades[key] for scale in SCALES if (key := _spell(normalise_label(label))) in scale.grades]
+    return bool(grades) and not any(grades)
+
+
+def ask_for_grades(labels: Iterable[str]) -> str:
+    """The option to type for labels that are not known."""
+    names = list(dict.fromkeys(labels))
+    rest = f" … ({len(names)} labels in all)" if len(names) > _SHOWN else ""
+    return "--grades " + ",".join(f"{name[:40]}=…" for name in names[:_SHOWN]) + rest
+
+
+def show_mapping(grades: Mapping[str, float]) -> str:
+    """Labels with their grades, the highest first."""
+    ordered = sorted(grades.items(), key=lambda item: -item[1])
+    return ", ".join(f"{label}={grade:g}" for label, grade in ordered)
+
+
+def _find(labels: Collection[str]) -> Scale | None:
+    spelt = {_spell(label) for label in labels}
+    return next((scale for scale in SCALES if spelt <= set(scale.grades)), None)
+
+
+def _spell(label: str) -> str:
+    """The spelling of a label that the scales have."""
+    return _SPELLINGS.get(label, label)

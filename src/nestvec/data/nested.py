@@ -1,0 +1,202 @@
+"""Fields inside fields by dotted names, and values that are no text as the text that a CSV would hold.
+
+`query.text` is the field `text` of the field `query`. A name that itself holds a dot goes before a field inside a
+field. A list of texts is one text with spaces between; a map is `key: value, key: value`.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nestvec.errors import InputError, Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+LARGEST_WHOLE = 2**63  # whole floats below it are written as integers
+_LONGEST_INTEGER = 10**100
+_SHOWN = 60  # letters of a value in a message
+_DATES = (date, time, timedelta)
+
+ArrowPath = tuple[str, ...]
+
+
+def list_leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Dotted name and value of every field of a JSON object that holds no fields itself, in order."""
+    levels = [("", iter(values.items()))]
+    while levels:
+        prefix, fields = levels[-1]
+        name, value = next(fields, (None, None))
+        if name is None:
+            levels.pop()
+        elif isinstance(value, dict):
+            levels.append((f"{prefix}{name}.", iter(value.items())))
+        else:
+            yield prefix + name, value
+
+
+def reach(values: Mapping[str, Any], name: str) -> object:
+    """The value of a JSON object's field by its dotted name; None where there is none.
+
+    A field that holds fields itself is given only where no other is meant.
+    """
+    found = values.get(name)
+    if "." not in name or (found is not None and not isinstance(found, dict)):
+        return found
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        inner = values.get(".".join(parts[:length]))
+        value = reach(inner, ".".join(parts[length:])) if isinstance(inner, dict) else None
+        if value is not None and not isinstance(value, dict):
+            return value
+        found = value if found is None else found
+    return found
+
+
+def find_arrow_leaves(schema: pa.Schema) -> dict[str, ArrowPath]:
+    """Dotted name of every column that is no struct, and of every field of a struct, to its path."""
+    paths = [path for field in schema for path in _list_paths((field.name,), field.type)]
+    leaves: dict[str, ArrowPath] = {}
+    for path in sorted(paths, key=len):  # a name that itself holds a dot goes first
+        leaves.setdefault(".".join(path), path)
+    return {name: leaves[name] for name in dict.fromkeys(map(".".join, paths))}
+
+
+def _list_paths(path: ArrowPath, kind: pa.DataType) -> Iterator[ArrowPath]:
+    if not pa.types.is_struct(kind):
+        yield path
+        return
+    for field in kind:
+        yield from _list_paths((*path, field.name), field.type)
+
+
+def take_leaf(values: pa.RecordBatch, path: ArrowPath) -> pa.Array:
+    """A column, or a field of a struct, of a batch; null where the struct is null."""
+    column = values.column(values.schema.get_all_field_indices(path[0])[0])
+    for name in path[1:]:
+        column = pc.struct_field(column, [column.type.get_all_field_indices(name)[0]])
+    return _decode(column)
+
+
+def _decode(column: pa.Array) -> pa.Array:
+    """The column without dictionary, runs and extension types."""
+    while True:
+        if isinstance(column, pa.ExtensionArray):
+            column = column.storage
+        elif pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        elif pa.types.is_run_end_encoded(column.type):
+            column = pc.run_end_decode(column)
+        else:
+            return column
+
+
+def holds_lists(kind: pa.DataType) -> bool:
+    """Whether values of an Arrow type are lists or maps."""
+    while pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
+    return pa.types.is_nested(kind) and not (pa.types.is_struct(kind) or pa.types.is_union(kind))
+
+
+def flatten_column(column: pa.Array, places: list[Location]) -> tuple[pa.Array, dict[int, InputError]]:
+    """Make texts of a column's lists and maps.
+
+    Args:
+        column: n values.
+        places: n places where they stand.
+
+    Returns:
+        The column, unchanged where it holds neither lists nor maps; and for each value of which no text can be made,
+        its index and the error.
+    """
+    texts: list[str | None] = []
+    bad: dict[int, InputError] = {}
+    is_map = pa.types.is_map(column.type)
+    for index, (value, place) in enumerate(zip(column.to_pylist(), places, strict=True)):
+        try:
+            texts.append(_map_text(value, place) if is_map else cell_text(value, place, joined=True))
+        except InputError as error:
+            bad[index] = error
+            texts.append(None)
+    return pa.array(texts, pa.string()), bad
+
+
+def _map_text(entries: list[tuple[object, object]] | None, place: Location) -> str | None:
+    """`key: value, key: value` of a map; a key without a value adds nothing."""
+    if entries is None:
+        return None
+    pairs = [(cell_text(key, place), cell_text(value, place, joined=True)) for key, value in entries]
+    return ", ".join(f"{key}: {value}" for key, value in pairs if value)
+
+
+def cell_text(value: object, place: Location, *, joined: bool = False) -> str | None:
+    """A value as the text that a CSV would hold.
+
+    Args:
+        value: what a JSON or Parquet file holds. True and false are 1 and 0, whole floats are written as integers, and
+            NaN is no value.
+        place: where it stands.
+        joined: whether a list may be joined to one text.
+
+    Returns:
+        The text; None where there is no value.
+
+    Raises:
+        InputError: no text can be made of the value.
+    """
+    if isinstance(value, list | tuple) and joined:
+        parts = [cell_text(part, place) for part in value]
+        return " ".join(part for part in parts if part) or None
+    if value is None or isinstance(value, str):
+        return _refuse_surrogates(value, place)
+    text = scalar_text(value)
+    if text is None and not (isinstance(value, float) and value != value):  # NaN is no value
+        wanted = "text, a number or a list of these" if joined else "text or a number"
+        raise InputError(f"is {shorten_value(value)}", wanted, file=place.file, row=place.row, column=place.column)
+    return text
+
+
+def scalar_text(value: object) -> str | None:
+    """A number, a date or bytes as text; None where it is none of these, and for NaN."""
+    if isinstance(value, bool | int):
+        return repr(int(value)) if abs(value) < _LONGEST_INTEGER else None
+    if isinstance(value, float):
+        return None if value != value else _float_text(value)  # NaN
+    if isinstance(value, Decimal):
+        return repr(int(value)) if value == value.to_integral_value() else str(value)
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, _DATES):
+        return str(value)
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    return None
+
+
+def _float_text(value: float) -> str:
+    return repr(int(value)) if abs(value) < LARGEST_WHOLE and value == int(value) else repr(value)
+
+
+def _refuse_surrogates(value: str | None, place: Location) -> str | None:
+    """The text; InputError where it holds half a surrogate pair, which no file can hold."""
+    if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InputError("holds half a surrogate pair", "text", file=place.file, row=place.row, column=place.column)
+    return value
+
+
+def shorten_value(value: object) -> str:
+    """A value in a message, cut to a length that a person reads."""
+    try:
+        text = json.dumps(value, default=str)
+    except (RecursionError, ValueError):  # nested too deep, or a number too long to print
+        text = type(value).__name__
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "…"

@@ -1,0 +1,45 @@
+"""Who makes the grades of a source: its column of grades, its clicks, or nobody, where it lists relevant pairs only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nestvec.data.click_log import ClickLog
+from nestvec.data.grade_column import GradeColumn
+from nestvec.data.positives_only import PositivesOnly
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from nestvec.data.find_columns import Columns
+    from nestvec.data.grader import Grader
+    from nestvec.data.source import Source
+    from nestvec.settings import DataSettings
+
+
+def open_grader(source: Source, columns: Columns, settings: DataSettings) -> Grader:
+    """What makes the grades of a source.
+
+    Args:
+        source: says what is not listed.
+        columns: which column holds grades, or which hold clicks.
+        settings: what labels are worth, the range of grades, and whether all rows are relevant pairs.
+
+    Returns:
+        The grader.
+
+    Raises:
+        InputError: settings contradict each other, or `--grades` cannot be read.
+    """
+    if settings.positives_only:
+        if settings.grades:
+            raise InputError("--positives-only and --grades are both given", "one of them")
+        return PositivesOnly(columns.grade)
+    if columns.grade is not None:
+        return GradeColumn(columns.grade, settings, source.unlisted, source.decimal_comma)
+    if columns.clicks is None:
+        raise InputError("there is no column of grades", "--grade, or --positives-only", file=source.name)
+    for name, value in (("--grades", settings.grades), ("--grade-range", settings.grade_range)):
+        if value is not None:
+            problem = f"{name} is given, and the table has clicks and no grades"
+            raise InputError(problem, "--grade to name the column of grades", file=source.name)
+    return ClickLog(columns.clicks)

@@ -1,0 +1,39 @@
+"""Whether a column that is called `split` says who trains and who is tested."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nestvec.data.source import SET_ASIDE, Finding, Rejects
+from nestvec.data.split import read_label
+from nestvec.data.values import text_column
+
+if TYPE_CHECKING:
+    from nestvec.data.source import Source
+
+NO_SPLIT = "none"  # `--split-column none`: the source's own split is not used
+_EXAMPLES = 3
+
+
+def judge_split(source: Source, column: str) -> tuple[bool, Finding]:
+    """Look whether a column names the parts of a split.
+
+    Args:
+        source: an opened table.
+        column: one of its columns, which is read from start to end.
+
+    Returns:
+        Whether every row names a part and both train and test are among them; and what to say of it.
+    """
+    rows, labels = 0, dict[str, None]()
+    for batch in source.read([column], Rejects(SET_ASIDE)):
+        labels.update(dict.fromkeys(text or "" for text in text_column(batch, column).unique().to_pylist()))
+        rows += batch.values.num_rows
+    parts = {label: read_label(label) for label in labels}
+    if None not in parts.values() and {"train", "test"} <= set(parts.values()):
+        action = f"The column {column!r} says who trains and who is tested; --split-column {NO_SPLIT} splits anew."
+        return True, Finding("own split", rows, action)
+    strange = [label for label, part in parts.items() if part is None] or list(parts)
+    shown = ", ".join(repr(label[:40]) for label in strange[:_EXAMPLES])
+    action = f"The column {column!r} holds {shown}, so it does not say both who trains and who is tested."
+    return False, Finding("own split not used", rows, action)

@@ -1,0 +1,113 @@
+"""Parquet files. Fields of structs are columns by their dotted names; lists and maps are read as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from nestvec.data.nested import ArrowPath, find_arrow_leaves, flatten_column, holds_lists, take_leaf
+from nestvec.data.source import BATCH, Batch, Cells, Rejects, Source, damaged_error
+from nestvec.errors import InputError, Location
+from nestvec.files import sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from nestvec.data.text_form import TextForm
+
+_CELLS = 1000  # rows taken at a time where their cells may hold long lists
+
+
+def open_parquet(path: Path, form: TextForm) -> Source:
+    """Open a Parquet file; InputError where it is packed again, damaged or without rows."""
+    import pyarrow.parquet as pq
+
+    form.refuse_options(path, "a Parquet file", encoding=False)
+    if path.suffix.lower() != ".parquet":
+        raise InputError("is a packed Parquet file", "Parquet as it is: its columns are packed inside", file=path)
+    try:
+        with pq.ParquetFile(path) as file:
+            rows, schema = file.metadata.num_rows, file.schema_arrow
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise damaged_error(path, error) from error
+    if rows == 0:
+        raise InputError("is empty", "a table with at least one record", file=path)
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise InputError(f"two columns are called {twice[0]!r}", "a name of its own per column", file=path)
+
+    def read_batches(columns: list[str], size: int) -> Iterator[pa.RecordBatch]:
+        try:
+            with pq.ParquetFile(path) as file:
+                for values in file.iter_batches(batch_size=size, columns=columns):
+                    values.validate(full=True)  # damage can hide in text that is not UTF-8
+                    yield values
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise damaged_error(path, error) from error
+
+    return make_arrow_source(str(path), sha256(path), schema, read_batches)
+
+
+def make_arrow_source(
+    name: str, digest: str, schema: pa.Schema, read_batches: Callable[[list[str], int], Iterator[pa.RecordBatch]]
+) -> Source:
+    """A table of Arrow's types as a source.
+
+    Args:
+        name: the file, or what stands for it in messages.
+        digest: SHA-256 of its bytes, or what pins it.
+        schema: its columns.
+        read_batches: called with top-level columns and the number of rows at a time, gives them in order.
+
+    Returns:
+        The source.
+    """
+    leaves = find_arrow_leaves(schema)
+    lists = frozenset(leaf for leaf, path in leaves.items() if holds_lists(_leaf_type(schema, path)))
+
+    def take_leaves(columns: list[str], size: int) -> Iterator[tuple[int, list[pa.Array]]]:
+        roots, first_row = list(dict.fromkeys(leaves[column][0] for column in columns)), 1
+        for values in read_batches(roots, size):
+            yield first_row, [take_leaf(values, leaves[column]) for column in columns]
+            first_row += values.num_rows
+
+    def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+        for first_row, arrays in take_leaves(columns, BATCH):
+            yield _flatten_batch(name, first_row, dict(zip(columns, arrays, strict=True)), rejects)
+
+    def read_cells(columns: list[str], rejects: Rejects) -> Iterator[Cells]:
+        del rejects  # a Parquet file is whole or damaged
+        for first_row, arrays in take_leaves(columns, _CELLS):
+            for row, values in enumerate(zip(*(array.to_pylist() for array in arrays), strict=True), start=first_row):
+                yield Cells(name, row, list(values))
+
+    return Source(name, digest, tuple(leaves), read, lists=lists, cells=read_cells)
+
+
+def _leaf_type(schema: pa.Schema, path: ArrowPath) -> pa.DataType:
+    kind = schema.field(path[0]).type
+    for name in path[1:]:
+        kind = kind.field(name).type
+    return kind
+
+
+def _flatten_batch(file: str, first_row: int, arrays: dict[str, pa.Array], rejects: Rejects) -> Batch:
+    """The rows of some columns, lists and maps as texts; a row of which no text can be made is refused."""
+    rows = np.arange(first_row, first_row + len(next(iter(arrays.values()))))
+    bad: dict[int, InputError] = {}
+    flat = dict(arrays)
+    for column, array in arrays.items():
+        if pa.types.is_nested(array.type):
+            places = [Location(file, row, column) for row in rows.tolist()]
+            flat[column], wrong = flatten_column(array, places)
+            bad = {**wrong, **bad}
+    for index in sorted(bad):
+        rejects.refuse(bad[index], str({column: array[index].as_py() for column, array in arrays.items()})[:2000])
+    values = pa.RecordBatch.from_arrays(list(flat.values()), names=list(flat))
+    if not bad:
+        return Batch(file, rows, values)
+    good = ~np.isin(rows - first_row, list(bad))
+    return Batch(file, rows[good], values.filter(pa.array(good)))

@@ -1,0 +1,71 @@
+"""Queries that are documents themselves, as in collections that ask for a text's counter-argument or its duplicate.
+
+Such a query finds itself first, which says nothing about a system; rankings leave the document out, as BEIR's do. Ids
+alone don't tell: query 7 and document 7 may have nothing in common. So the document must hold the query's text, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.data.source import Finding
+from nestvec.data.text import normalise_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nestvec.data.records import Records
+
+_EXAMPLES = 3
+
+
+def find_own_documents(
+    query_ids: Sequence[str], queries: Sequence[str], document_ids: Sequence[str], documents: Sequence[str]
+) -> NDArray[np.int64]:
+    """Find queries that are documents.
+
+    Args:
+        query_ids: q ids.
+        queries: their texts.
+        document_ids: d ids.
+        documents: their texts.
+
+    Returns:
+        (q,) the row of the document that has the query's id and holds its text; -1 where there is none.
+    """
+    rows = {name: row for row, name in enumerate(document_ids)}
+    own = np.full(len(queries), -1, dtype=np.int64)
+    for query, (name, text) in enumerate(zip(query_ids, queries, strict=True)):
+        row = rows.get(name, -1)
+        if row >= 0 and normalise_text(text) in normalise_text(documents[row]):
+            own[query] = row
+    return own
+
+
+def describe_own_documents(records: Records) -> list[Finding]:
+    """Findings about queries that are documents too: under their own id, and under another one."""
+    own = find_own_documents(records.query_ids, records.queries, records.document_ids, records.documents)
+    documents: dict[str, int] = {}
+    for row, text in enumerate(records.documents):
+        documents.setdefault(normalise_text(text), row)
+    other = {
+        query: documents[key]
+        for query, key in enumerate(map(normalise_text, records.queries))
+        if own[query] < 0 and key in documents
+    }
+    findings = []
+    if (own >= 0).any():
+        queries = np.flatnonzero(own >= 0)
+        examples = tuple(records.query_ids[query] for query in queries[:_EXAMPLES].tolist())
+        action = "Left out of their own query's rankings and judgements: each would find itself first."
+        findings.append(Finding("queries that are documents under the same id", len(queries), action, examples))
+    if other:
+        pairs = list(other.items())[:_EXAMPLES]
+        examples = tuple(f"{records.query_ids[query]}: document {records.document_ids[row]}" for query, row in pairs)
+        action = "Kept: a document with the very words of the query ranks high for it."
+        findings.append(Finding("queries whose text is a document under another id", len(other), action, examples))
+    return findings

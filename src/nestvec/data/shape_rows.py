@@ -1,0 +1,137 @@
+"""Rows that hold several documents as rows of a query, a document and a grade. Row numbers stay those of the file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.data.nested import cell_text
+from nestvec.data.passages import Passage, list_entries, read_passages
+from nestvec.data.shapes import Layout, Part, find_layout
+from nestvec.data.source import BATCH, Batch, Cells, Finding, Rejects, Source, batch_texts, read_cells
+from nestvec.errors import InputError, Location
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nestvec.settings import DataSettings
+
+_LONGEST = 2000  # letters of a bad row that are kept
+_SCORES = ("pos_scores", "neg_scores", "positive_scores", "negative_scores")
+
+
+def read_shape(source: Source, settings: DataSettings) -> Source:
+    """Make rows of a query, a document and a grade of a source whose rows hold several documents.
+
+    Args:
+        source: an opened source.
+        settings: the columns as given.
+
+    Returns:
+        The source of such rows; the same source where its rows are such already, or where a given column of the
+        document or the grade says so.
+
+    Raises:
+        InputError: several columns could be the query, or the settings say that all rows are relevant pairs.
+    """
+    layout = find_layout(source, settings)
+    if layout is None:
+        return source
+    other = next((part for part in layout.parts if part.grade != 1), None)
+    if settings.positives_only and other is not None:
+        problem = "--positives-only is given, and this column holds documents that are not relevant"
+        raise InputError(problem, "the same without --positives-only", file=source.name, column=other.column)
+
+    def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+        yield from _read_rows(source, layout, columns, rejects)
+
+    unlisted = None if any(part.unlisted is None for part in layout.parts) else 0.0
+    return replace(
+        source,
+        columns=tuple(layout.columns),
+        read=read,
+        findings=(*source.findings, *_describe_layout(source, layout, unlisted)),
+        unlisted=unlisted,
+        lists=frozenset(),
+        cells=None,
+    )
+
+
+def _describe_layout(source: Source, layout: Layout, unlisted: float | None) -> Iterator[Finding]:
+    """What the columns of documents mean, and which columns are not used."""
+    meaning = {1.0: "relevant, grade 1", 0.0: "not relevant, grade 0", None: "documents with grades of their own"}
+    action = "; ".join(f"{part.column}: {meaning[part.grade]}" for part in layout.parts)
+    if unlisted is not None:
+        action += "; whatever a query does not list: grade 0"
+    yield Finding("columns that hold documents", len(layout.parts), f"{action}.")
+    scores = [name for name in source.columns if name in _SCORES]
+    if scores:
+        action = f"{', '.join(scores)}: scores of a model, not judgements. The grades are 1 and 0."
+        yield Finding("scores not used", len(scores), action)
+
+
+def _read_rows(source: Source, layout: Layout, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+    """Rows of a query, a document and a grade, in batches of one file each."""
+    numbers: list[int] = []
+    rows: list[list[str | None]] = []
+    file = ""
+    for cells in read_cells(source, layout.read, rejects):
+        if rows and (cells.file != file or len(rows) >= BATCH):
+            yield Batch(file, np.array(numbers), batch_texts(rows, layout.columns).select(columns))
+            numbers, rows = [], []
+        file = cells.file
+        try:
+            made = list(_expand_row(cells, layout))
+        except InputError as error:
+            rejects.refuse(error, str(dict(zip(layout.read, cells.values, strict=True)))[:_LONGEST])
+            continue
+        rows += made
+        numbers += [cells.row] * len(made)
+    if rows:
+        yield Batch(file, np.array(numbers), batch_texts(rows, layout.columns).select(columns))
+
+
+def _expand_row(cells: Cells, layout: Layout) -> Iterator[list[str | None]]:
+    """A row for each document of a row; InputError where there is none, or one is no text."""
+    values = dict(zip(layout.read, cells.values, strict=True))
+    kept = [cell_text(values[name], Location(cells.file, cells.row, name)) for name in layout.kept]
+    count = 0
+    for part in layout.parts:
+        for passage in _read_part(part, layout, cells, values):
+            count += 1
+            grade = f"{part.grade:g}" if part.grade is not None else passage.grade
+            titles = [passage.title] if layout.title else []
+            yield [*kept, *titles, passage.text, *([passage.id] if layout.id else []), grade]
+    if not count:
+        column = layout.parts[0].column
+        raise InputError("holds no document", "a document or more", file=cells.file, row=cells.row, column=column)
+
+
+def _read_part(part: Part, layout: Layout, cells: Cells, values: dict[str, Any]) -> list[Passage]:
+    """The documents of a column of a row, with the grades and ids that stand beside them."""
+    place, cell = Location(cells.file, cells.row, part.column), values[part.column]
+    if not part.listed and (cell is None or not str(cell).strip()):
+        if part.grade == 0:
+            return []
+        raise InputError("is empty", "the text of a document", file=place.file, row=place.row, column=place.column)
+    passages = list(read_passages(cell, layout.keys, place))
+    for field, column in (("grade", part.grades), ("id", part.ids)):
+        if column is not None:
+            beside = _take_beside(values[column], len(passages), Location(place.file, place.row, column), part)
+            passages = [passage._replace(**{field: value}) for passage, value in zip(passages, beside, strict=True)]
+    return passages
+
+
+def _take_beside(cell: object, count: int, place: Location, part: Part) -> list[str]:
+    """The grades, or ids, that stand beside the documents of a column; InputError unless there is one for each."""
+    values = [cell_text(value, place) for value in list_entries(cell)]
+    if len(values) != count:
+        problem, wanted = f"holds {len(values)} values", f"{count}, one for each document of {part.column}"
+        raise InputError(problem, wanted, file=place.file, row=place.row, column=place.column)
+    for index, value in enumerate(values):
+        if value is None or not value.strip():
+            column = f"{place.column}[{index}]"
+            raise InputError("is empty", "a value", file=place.file, row=place.row, column=column)
+    return [value or "" for value in values]

@@ -1,0 +1,190 @@
+"""Rows that hold several documents, or that say relevant or not by the column: pairs, triples, lists.
+
+`query, positive, negative` (sentence-transformers), `query, pos, neg` (FlagEmbedding), `query, positive_passages,
+negative_passages` (Tevatron), `passages.passage_text, passages.is_selected` (MS MARCO) and lists with a grade for each
+document: which columns of a source are such.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, SPLIT
+from nestvec.data.find_columns import as_template, find_query, find_query_id, template_columns, well_known
+from nestvec.data.passages import Keys, find_keys, list_entries
+from nestvec.data.source import SET_ASIDE, Rejects, Source, read_cells
+
+if TYPE_CHECKING:
+    from nestvec.settings import DataSettings
+
+_LOOKED_AT = 100  # rows that show what the columns hold
+_ENDINGS = r"(_(passages|docs|documents|texts|products|ctxs))?(_?\d+)?"
+_NUMBER = re.compile(r"\s*([-+]?[\d.,]+|true|false|yes|no)?\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How columns of documents are called, and what their documents' grade is.
+
+    Attributes:
+        name: what matches a column's whole name.
+        grade: of every document in such a column; None where each has a grade of its own.
+        beside: columns that hold a list of these grades; where none is there, a document's own field holds its grade.
+        unlisted: the grade of what is not listed.
+    """
+
+    name: re.Pattern[str]
+    grade: float | None
+    beside: tuple[str, ...] = ()
+    unlisted: float | None = 0.0
+
+
+_SHAPES = (
+    Shape(re.compile(f"(pos|positives?){_ENDINGS}"), 1.0),
+    Shape(re.compile(f"(hard_)?(neg|negatives?){_ENDINGS}"), 0.0),
+    Shape(re.compile(r"passages\.passage_text"), None, ("passages.is_selected",)),
+    Shape(re.compile("docs|documents|passages|products"), None, ("labels", "grades", "scores"), unlisted=None),
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A column of documents.
+
+    Attributes:
+        column: its name.
+        grade: of every document; None where each has a grade of its own.
+        grades: the column with a list of these grades; None where they are in the documents.
+        ids: the column with the documents' ids; None where there is none.
+        listed: whether it holds lists, which may be empty.
+        unlisted: the grade of what is not listed.
+    """
+
+    column: str
+    grade: float | None
+    grades: str | None
+    ids: str | None
+    listed: bool
+    unlisted: float | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a source's rows are made of, and the columns that they become; None where there is none.
+
+    Attributes:
+        parts: the columns of documents.
+        keys: fields of documents that are objects.
+        query: the query's column.
+        query_id: the query's id.
+        split: the source's own split.
+        title: what the documents' titles are to be called.
+        text: what their texts are to be called.
+        id: what their ids are to be called.
+        grade: what the grades are to be called.
+    """
+
+    parts: tuple[Part, ...]
+    keys: Keys
+    query: str
+    query_id: str | None
+    split: str | None
+    title: str | None
+    text: str
+    id: str | None
+    grade: str
+
+    @property
+    def kept(self) -> list[str]:
+        """Columns that every document of a row takes over."""
+        return list(dict.fromkeys(name for name in (self.query, self.query_id, self.split) if name))
+
+    @property
+    def read(self) -> list[str]:
+        """Columns that have to be read."""
+        beside = [name for part in self.parts for name in (part.column, part.grades, part.ids) if name]
+        return list(dict.fromkeys([*self.kept, *beside]))
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the rows that are made."""
+        return [*self.kept, *(name for name in (self.title, self.text, self.id, self.grade) if name)]
+
+
+def find_layout(source: Source, settings: DataSettings) -> Layout | None:
+    """The layout of a source whose rows hold several documents; None where it is a table of judgements as it is."""
+    candidates = _find_candidates(source, settings)
+    if not candidates:
+        return None
+    columns = [column for _, column in candidates]
+    looked_at = list(islice(read_cells(source, columns, Rejects(SET_ASIDE)), _LOOKED_AT))
+    cells = {column: [row.values[index] for row in looked_at] for index, column in enumerate(columns)}
+    keys = find_keys(entry for column in columns for cell in cells[column] for entry in list_entries(cell))
+    parts = tuple(part for shape, column in candidates if (part := _make_part(source, shape, column, cells, keys)))
+    single_texts = [part for part in parts if not part.listed]
+    if all(part.grade == 0 for part in parts) or (single_texts and _has_documents(source, columns)):
+        return None
+    own_ids = all(part.ids for part in parts)
+    return Layout(
+        parts=parts if own_ids else tuple(replace(part, ids=None) for part in parts),
+        keys=replace(keys, id=None) if own_ids else keys,
+        query=find_query(source, settings),
+        query_id=find_query_id(source, settings),
+        split=_find_split(source, settings),
+        title=_free_name(source, "title", HEADLINE) if keys.title else None,
+        text=_free_name(source, "text" if keys.text else "document", BODY),
+        id=_free_name(source, keys.id or "document_id", DOCUMENT_ID) if own_ids or keys.id else None,
+        grade=_free_name(source, "grade", GRADE),
+    )
+
+
+def _free_name(source: Source, wanted: str, known: tuple[str, ...]) -> str:
+    """A known name that no column has: what is wanted, if it is such a name."""
+    names = (wanted, *known) if wanted in known else known
+    return next(name for name in names if name not in source.columns)
+
+
+def _find_candidates(source: Source, settings: DataSettings) -> list[tuple[Shape, str]]:
+    """Columns whose names are those of documents, with their shapes; none where settings or names say otherwise."""
+    named = template_columns(as_template(settings.document)) if settings.document else ()
+    if (named and set(named) <= set(source.columns)) or settings.grade in source.columns:
+        return []
+    if _has_documents(source, []) and well_known(source, GRADE):
+        return []
+    return [
+        (shape, column)
+        for shape in _SHAPES
+        for column in source.columns
+        if shape.name.fullmatch(column.strip().lower())
+    ]
+
+
+def _has_documents(source: Source, but_for: list[str]) -> bool:
+    return any(name not in but_for for names in (HEADLINE, BODY) for name in well_known(source, names))
+
+
+def _make_part(source: Source, shape: Shape, column: str, cells: dict[str, list[Any]], keys: Keys) -> Part | None:
+    """The part that a column is; None where its values are numbers, or where grades are missing."""
+    entries = [entry for cell in cells[column] for entry in list_entries(cell)]
+    listed = column in source.lists or any(isinstance(cell, list | tuple) for cell in cells[column])
+    beside = [name for name in shape.beside if name in source.lists]
+    if shape.grade is None and not (listed and (beside or keys.grade)):
+        return None
+    if entries and all(_is_number(entry) for entry in entries):  # a label or a position, called as documents are
+        return None
+    ids = [name for name in (f"{column}_id", f"{column}_ids") if name in source.columns]
+    grades = beside[0] if beside and shape.grade is None else None
+    return Part(column, shape.grade, grades, ids[0] if ids else None, listed, shape.unlisted)
+
+
+def _is_number(entry: object) -> bool:
+    return _NUMBER.fullmatch(entry) is not None if isinstance(entry, str) else isinstance(entry, bool | int | float)
+
+
+def _find_split(source: Source, settings: DataSettings) -> str | None:
+    if settings.split_column in source.columns:
+        return settings.split_column
+    return next(iter(well_known(source, SPLIT)), None)

@@ -1,0 +1,119 @@
+"""Texts as words for BM25: in any script, and stemmed in the language of the catalogue.
+
+Scripts that put no space between words (Chinese, Japanese, Thai …) are split into overlapping pairs of characters, as
+Lucene's CJKAnalyzer does; a character that stands alone is a word. Latin words in such texts stay words.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.errors import MissingExtraError
+from nestvec.settings import LANGUAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNSTEMMED = ("cjk", "none")  # values of a language that name no stemmer
+_USUAL = "english"  # where the texts are too few or too odd to tell
+_SURE = 0.9  # probability from which a detected language is taken
+_NO_WORDS = "zxx"  # the library's code of texts that are in no language
+_SAMPLE = 200  # texts that the language is detected from
+_UNSPACED = (  # Thai to Burmese, Khmer, kana, Han and their supplements
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def split_words(texts: Sequence[str], language: str) -> list[list[str]]:
+    """Each text's words.
+
+    Args:
+        texts: n texts.
+        language: a key of `settings.LANGUAGES`; `cjk` and `none` stem nothing.
+
+    Returns:
+        n lists of lower-case, stemmed words.
+
+    Raises:
+        MissingExtraError: bm25s or PyStemmer is not installed.
+    """
+    try:
+        import bm25s
+        import Stemmer
+    except ImportError as error:
+        raise MissingExtraError(error.name or "bm25s", "evaluate") from error
+    stemmer = None if language in UNSTEMMED else Stemmer.Stemmer(language)  # a stemmer is not for several threads
+    words: list[list[str]] = bm25s.tokenize(
+        [_UNSPACED_RUN.sub(_pair_characters, text) for text in texts],
+        token_pattern=_word_pattern(),  # one letter or digit is a word: sizes such as "2 in" tell products apart
+        stopwords=None,
+        stemmer=stemmer,
+        return_ids=False,
+        show_progress=False,
+    )
+    return words
+
+
+def detect_language(texts: Sequence[str]) -> str:
+    """The language of a catalogue: a key of `settings.LANGUAGES`.
+
+    `cjk` where most letters belong to scripts without spaces; else what py3langid is sure of (Lui & Baldwin 2012), from
+    evenly spaced texts; `english` where py3langid is not sure, and `none` for a language without a stemmer.
+
+    Args:
+        texts: n texts.
+
+    Returns:
+        The language.
+
+    Raises:
+        MissingExtraError: py3langid is not installed.
+    """
+    rows = np.unique(np.linspace(0, max(0, len(texts) - 1), _SAMPLE).astype(int))
+    sample = " ".join(texts[row][:500] for row in rows) if texts else ""
+    unspaced = sum(map(len, _UNSPACED_RUN.findall(sample)))
+    if 2 * unspaced > len(_LETTER.findall(sample)):
+        return "cjk"
+    code, probability = _load_identifier().classify(sample)
+    if probability < _SURE or code == _NO_WORDS:
+        return _USUAL
+    return next((name for name, known in LANGUAGES.items() if code in known), "none")
+
+
+@cache
+def _load_identifier() -> Any:  # noqa: ANN401 - the library has no types
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError as error:
+        raise MissingExtraError("py3langid", "evaluate") from error
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def _pair_characters(run: re.Match[str]) -> str:
+    """Overlapping pairs of a run's characters, each with its marks, between spaces; a single character as it is."""
+    characters = re.findall(rf".[{_combining_marks()}]*", run[0])
+    pairs = [first + second for first, second in pairwise(characters)] or characters
+    return " " + " ".join(pairs) + " "
+
+
+def _word_pattern() -> str:
+    r"""Letters, digits and underscores with the marks on them: `\w` alone breaks Hindi words at their vowel signs."""
+    return rf"(?u)\b\w[\w{_combining_marks()}]*"
+
+
+@cache
+def _combining_marks() -> str:
+    """Accents, vowel signs and the like as ranges of a regular expression."""
+    codes = {code for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M")}
+    starts = [code for code in sorted(codes) if code - 1 not in codes]
+    ends = [code for code in sorted(codes) if code + 1 not in codes]
+    return "".join(f"{chr(start)}-{chr(end)}" for start, end in zip(starts, ends, strict=True))

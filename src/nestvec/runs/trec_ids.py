@@ -1,0 +1,79 @@
+"""Ids in TREC files, whose fields end at white space: the source's own, but for white space in them.
+
+White space is percent-encoded, and so is the percent sign in an id that has white space. An id of the source that looks
+like the result keeps its form; the other gets one more round of encoding. `data/trec_ids.json` lists what was changed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
+
+from nestvec.errors import InputError
+from nestvec.files import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+_SPACE = re.compile(r"\s")
+_ENCODED = re.compile(r"[\s%]")
+
+
+@dataclass(frozen=True)
+class TrecIds:
+    """Both directions between ids and their form in TREC files; an id that is not listed is its own form.
+
+    Attributes:
+        forms: id to form.
+    """
+
+    forms: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> Self:
+        """Find forms for distinct ids; no two ids share a form."""
+        known = list(ids)
+        odd = sorted(name for name in known if _SPACE.search(name))
+        taken, forms = set(known) if odd else set(), dict[str, str]()
+        for name in odd:
+            form = name
+            while form in taken:  # the id itself is
+                form = _ENCODED.sub(lambda match: quote(match[0], safe=""), form)
+            taken.add(form)
+            forms[name] = form
+        return cls(forms)
+
+    def write(self, name: str) -> str:
+        """The form of an id."""
+        return self.forms.get(name, name)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Form to id."""
+        return {form: name for name, form in self.forms.items()}
+
+
+def read_trec_ids(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Read `data/trec_ids.json`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        For queries and for documents, form to id; both empty where there is no such file: no id was changed.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not path.is_file():
+        return {}, {}
+    values = read_json(path)
+    parts = [values.get(kind) if isinstance(values, dict) else None for kind in ("queries", "documents")]
+    for part in parts:
+        if not isinstance(part, dict) or not all(isinstance(name, str) for name in part.values()):
+            raise InputError("is damaged", "ids of queries and documents by their form in TREC files", file=path)
+    queries, documents = parts
+    return dict(queries or {}), dict(documents or {})
