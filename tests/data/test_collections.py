@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from tables import as_triples, load
@@ -248,3 +249,95 @@ def test_clicks_are_a_table_with_a_grade_that_is_named(tmp_path):
     path = write_lines(tmp_path / "log.csv", ["query,doc_id,title,clicks\n", "saw,1,A saw,5\n", "saw,2,A drill,0\n"])
     records = load(path, grade="clicks")
     assert as_triples(records) == [("saw", "A saw", 5.0), ("saw", "A drill", 0.0)]
+
+
+def write_corpus(identifier, title, text):
+    rows = (("a", "saw"), ("b", "drill"), ("c", "lamp"))
+    return "".join(json.dumps({identifier: name, title: "A", text: body}) + "\n" for name, body in rows)
+
+
+JUDGED = [("1", "a", 2.0), ("1", "b", 0.0), ("2", "b", 1.0)]
+QUERIES = {
+    "headerless.tsv": "1\tsaw\n2\tdrill\n",
+    "header.tsv": "query_id\tquery\n1\tsaw\n2\tdrill\n",
+    "more.tsv": "lang\tqid\ttext\nen\t1\tsaw\nen\t2\tdrill\n",
+    "table.csv": "id,query\n1,saw\n2,drill\n",
+    "beir.jsonl": '{"_id": "1", "title": "", "text": "saw"}\n{"_id": "2", "text": "drill", "metadata": {"url": "x"}}\n',
+    "own.jsonl": '{"query_id": 1, "query": "saw"}\n{"query_id": 2.0, "query": "drill"}\n',
+}
+CORPUS = {
+    "headerless.tsv": "a\tA saw\nb\tA drill\nc\tA lamp\n",
+    "header.tsv": "docid\ttitle\ttext\na\tA\tsaw\nb\tA\tdrill\nc\tA\tlamp\n",
+    "table.csv": "product_id,name,rating\na,A saw,5\nb,A drill,\nc,A lamp,1\n",
+    "beir.jsonl": write_corpus("_id", "title", "text"),
+    "miracl.jsonl": write_corpus("docid", "title", "text"),
+    "products.jsonl": write_corpus("product_id", "name", "description"),
+}
+QRELS = {
+    "trec.txt": "1 0 a 2\n1 0 b 0\n2 0 b 1\n",
+    "miracl.tsv": "1\tQ0\ta\t2\n1\tQ0\tb\t0\n2\tQ0\tb\t1\n",
+    "beir.tsv": "query-id\tcorpus-id\tscore\n1\ta\t2\n1\tb\t0\n2\tb\t1\n",
+    "wands.tsv": "id\tquery_id\tproduct_id\tlabel\n0\t1\ta\t2\n1\t1\tb\t0\n2\t2\tb\t1\n",
+    "turned.tsv": "doc_id\tquery_id\tgrade\na\t1\t2\nb\t1\t0\nb\t2\t1\n",
+    "table.csv": "query_id,product_id,label\n1,a,2\n1,b,0\n2,b,1\n",
+    "own.jsonl": '{"query_id": 1, "doc_id": "a", "grade": 2}\n{"query_id": 1, "doc_id": "b", "grade": 0}\n'
+    '{"query_id": 2, "doc_id": "b", "grade": 1}\n',
+}
+
+
+@pytest.mark.parametrize("qrels", list(QRELS))
+@pytest.mark.parametrize("corpus", list(CORPUS))
+@pytest.mark.parametrize("queries", list(QUERIES))
+def test_parts_in_any_mixture_of_forms_read_the_same(tmp_path, queries, corpus, qrels):
+    parts = {}
+    for option, file, forms in (("queries", queries, QUERIES), ("corpus", corpus, CORPUS), ("qrels", qrels, QRELS)):
+        path = tmp_path / option / file
+        path.parent.mkdir()
+        path.write_text(forms[file])
+        parts[option] = str(path)
+    records = load_records(DataSettings(**parts))
+    assert by_ids(records) == JUDGED
+    assert records.queries == ("saw", "drill")
+    assert [" ".join(text.split()) for text in records.documents] == ["A saw", "A drill", "A lamp"]
+    assert records.document_ids == ("a", "b", "c")
+    assert not {"bad rows", "another text under one query id", "another text under one document id"} & set(
+        names(records)
+    )
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+def test_parts_whose_columns_are_named(tmp_path, form):
+    tables = {
+        "queries": pa.table({"key": [1, 2], "words": ["saw", "drill"]}),
+        "corpus": pa.table({"article": ["a", "b", "c"], "what": ["A saw", "A drill", "A lamp"], "note": ["x"] * 3}),
+        "qrels": pa.table({"key": [1, 1, 2], "article": ["a", "b", "b"], "stars": [2, 0, 1]}),
+    }
+    parts = {}
+    for name, table in tables.items():
+        path = tmp_path / f"{name}.{form}"
+        parts[name] = str(path)
+        if form == "parquet":
+            pq.write_table(table, path)
+        elif form == "csv":
+            pa.csv.write_csv(table, path)
+        else:
+            path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    named = {"query_id": "key", "query": "words", "document_id": "article", "document": "what", "grade": "stars"}
+    records = load_records(DataSettings(**parts, **named))
+    assert by_ids(records) == JUDGED
+    assert records.documents == ("A saw", "A drill", "A lamp")
+
+
+def test_qrels_as_a_table_without_their_texts_say_what_is_missing(tmp_path):
+    path = write_lines(tmp_path / "q.csv", [QRELS["table.csv"]])
+    with pytest.raises(InputError, match="no column is known as the query"):
+        load_records(DataSettings(qrels=str(path)))
+
+
+def test_wands_as_it_is_published_with_tabs_in_csv(tmp_path):
+    write_wands(tmp_path, **{name: content.replace(",", "\t") for name, content in WANDS.items()})
+    label = tmp_path / "label.csv"
+    label.write_text("id\tquery_id\tproduct_id\tlabel\n0\t0\t10\tExact\n1\t0\t11\tIrrelevant\n2\t1\t11\tPartial\n")
+    records = load(tmp_path)
+    assert len(set(records.grade.tolist())) == 3
+    assert records.documents == ("hair chair for a salon", "coffee table", "never judged a lamp")

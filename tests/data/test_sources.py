@@ -216,8 +216,17 @@ def test_mixed_encodings_are_told(tmp_path):
     assert findings["lines in UTF-8 in a file that is not"].examples == ("line 2",)
 
 
-def test_utf_16_is_refused_by_name(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text(HEADER + "q,d,2\n", encoding="utf-16")
-    with pytest.raises(InputError, match="is in UTF-16; expected UTF-8 or Latin-1"):
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_byte_order_mark_says_the_encoding(tmp_path, encoding):
+    path = write_csv(tmp_path / "t.csv", TABLE, encoding=encoding)
+    assert as_triples(load(path)) == EXPECTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_refused_by_name_and_read_by_name(tmp_path, encoding):
+    path = write_csv(tmp_path / "t.csv", TABLE, encoding=encoding)
+    with pytest.raises(
+        InputError, match=f"looks like UTF-16 without a byte order mark; expected --encoding {encoding}"
+    ):
         load(path)
+    assert as_triples(load(path, encoding=encoding)) == EXPECTED

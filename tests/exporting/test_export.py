@@ -19,6 +19,7 @@ from nestvec.exporting.targets import calibration_texts
 from nestvec.files import sha256
 from nestvec.models.export_card import read_card
 from nestvec.models.find import find_model
+from nestvec.models.load import read_width
 from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
 from nestvec.vectors.stored import load_codecs
@@ -64,7 +65,7 @@ def test_sentence_transformers_gives_unit_vectors_without_being_asked(system, ex
     model = SentenceTransformer(str(made.folder), device="cpu")
     assert cosines(model.encode(texts), wanted).min() >= 0.9999
     assert model.truncate_dim == model.get_embedding_dimension() == wanted.shape[1]
-    assert find_model(str(made.folder)).width == wanted.shape[1]
+    assert read_width(find_model(str(made.folder))) == wanted.shape[1]
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ from full_disk import full_from
 from safetensors.numpy import load_file, save_file
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.models.find import CARD, PINNED, SHARDS, WEIGHTS, find_model
-from nestvec.models.load import load_model, save_model
+from nestvec.models.find import PINNED, find_model
+from nestvec.models.load import load_model, read_width, save_model
+from nestvec.models.model_files import CARD, SHARDS, WEIGHTS
 
 PIN = next(iter(PINNED.values()))
 
@@ -36,12 +37,12 @@ def refused(path, match, **options):
 def test_the_default_model_is_found_without_a_network(name):
     found = find_model(name)
     assert found.name == name
-    assert found.width == 384
+    assert read_width(found) == 384
     assert found.sha256 == hashlib.sha256((found.path / WEIGHTS).read_bytes()).hexdigest() == PIN.sha256
 
 
 def test_the_width_is_that_of_what_it_encodes(minilm, minilm_folder):
-    assert minilm_folder.width == minilm.encode("x").shape[0] == minilm.get_embedding_dimension()
+    assert read_width(minilm_folder) == minilm.encode("x").shape[0] == minilm.get_embedding_dimension()
 
 
 def test_a_folder_with_the_stated_hash_is_taken(copy):
@@ -110,7 +111,7 @@ def test_pickled_weights_are_refused_and_never_read(copy):
 
     (copy / WEIGHTS).unlink()
     torch.save({"weights": Trap()}, copy / "pytorch_model.bin")
-    refused(copy, r"model\.safetensors: there is no such file; expected weights as safetensors")
+    refused(copy, r"pytorch_model\.bin: holds pickled weights, which nestvec does not read; expected weights as safe")
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path):
@@ -153,7 +154,7 @@ def test_weights_that_lack_a_layer_are_refused(copy):
 
 def test_a_damaged_list_of_shards_is_refused(copy):
     (copy / SHARDS).write_text("[]")
-    refused(copy, "lists no shards")
+    refused(copy, r"index\.json: is no JSON object; expected a weight_map of weight names to files")
 
 
 def test_a_full_disk_while_a_model_is_saved_gives_one_message(minilm, tmp_path):

@@ -29,7 +29,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def encoder(minilm_folder):
     """As what is measured is encoded: float32, full width."""
-    return open_torch(minilm_folder, minilm_folder.width, "float32")
+    return open_torch(minilm_folder, None, "float32")
 
 
 @pytest.fixture(scope="module")

@@ -263,7 +263,7 @@ def test_prompts_that_are_not_applied_or_lacking_are_a_finding(world, tmp_path):
     assert found["models that may lack their prompts"].examples == (wanted,)
     given = {"query_prompt": "query: ", "document_prompt": "passage: "}
     made = nestvec.run(str(world / "judged.csv"), tmp_path / "given", model=str(named), **options, **given)
-    assert not {finding.name for finding in made.findings} & {*found, "prompts of a model that are not applied"}
+    assert not [finding.name for finding in made.findings if "prompts" in finding.name]
 
 
 def test_a_run_of_before_prompts_were_written_had_the_default_prompt_before_all_texts(world, tmp_path):

@@ -90,11 +90,11 @@ def collate(model, data):
 
 def features(batch):
     """A batch as the trainer hands it to the loss: a dict per column, and the label."""
-    columns = {name: {} for name in (f"pass{number}" for number in range(len(batch) // 2))}
+    columns = {}
     for name, tensor in batch.items():
         if name != "label":
             column, part = name.split("_", 1)
-            columns[column][part] = tensor
+            columns.setdefault(column, {})[part] = tensor
     return list(columns.values()), batch["label"]
 
 

@@ -180,6 +180,9 @@ def _print_spreads(checked: Checked, page: _Page) -> None:
     ]
     page.print_table(("", "least", "25 %", "median", "75 %", "most", "mean"), [_format_spread(*line) for line in lines])
     cut = tokens.documents
+    if tokens.limit is None:
+        page.print_text("The model reads texts whole, however long.")
+        return
     page.print_text(
         f"The model reads {count(tokens.limit)} tokens: {pluralise(cut.too_long, 'document')} of {count(cut.counted)} "
         f"would be cut, and {percent(cut.share_cut)} of all their tokens."

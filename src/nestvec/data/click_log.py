@@ -48,11 +48,12 @@ class ClickLog:
 
     def explain(self, batch: Batch, index: int) -> InputError:
         """The error for a row whose clicks, times shown or position are missing or no count."""
-        names = [name for name in _all(self._columns) if name and np.isnan(_read_counts(batch, name)[index])]
-        value, row = batch.values.column(names[0])[index].as_py(), int(batch.rows[index])
-        text = "" if value is None else str(value).strip()
-        problem = f"is {text[:60]!r}" if text else "is empty"
-        return InputError(problem, "a count: a number from 0 on", file=batch.file, row=row, column=names[0])
+        values = {name: batch.values.column(name)[index].as_py() for name in self._columns.names}
+        texts = {name: "" if value is None else str(value).strip() for name, value in values.items()}
+        column = next(name for name, text in texts.items() if np.isnan(_read_count(text)))
+        problem = f"is {texts[column][:60]!r}" if texts[column] else "is empty"
+        row = int(batch.rows[index])
+        return InputError(problem, "a count: a number from 0 on", file=batch.file, row=row, column=column)
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:
         """A grade for each document of a query, in the order of their first rows."""
@@ -65,6 +66,9 @@ class ClickLog:
         else:
             times = sum_by(pair, shown, len(first))
             seen = times > 0
+            if not seen.any():
+                expected = "a row with a number above 0"
+                raise InputError("no document was shown", expected, column=self._columns.impressions)
             if not seen.all():
                 action = "They are left out: nobody can have clicked them."
                 findings.append(Finding("documents that were never shown", int((~seen).sum()), action))
@@ -98,7 +102,7 @@ class ClickLog:
         columns = self._columns
         roles = zip(("clicks", "times shown", "position"), _all(columns), strict=True)
         used = ", ".join(f"{role} from {name!r}" for role, name in roles if name)
-        return f"Read: {used}. {estimate.assumed}"
+        return f"By a click model, from these columns: {used}. {estimate.assumed}"
 
 
 def _all(columns: ClickColumns) -> tuple[str, str | None, str | None]:
@@ -108,12 +112,17 @@ def _all(columns: ClickColumns) -> tuple[str, str | None, str | None]:
 def _read_counts(batch: Batch, column: str) -> NDArray[np.float64]:
     """(n,) the counts of a column, also of yes and no; NaN where there is none."""
     coded = pc.utf8_trim_whitespace(text_column(batch, column)).dictionary_encode()
-    counts = [_YES_NO.get(text.lower(), parse_number(text)) for text in coded.dictionary.to_pylist()]
-    known = [np.nan if count is None or not 0 <= count <= _MOST else count for count in counts]
+    known = [_read_count(text) for text in coded.dictionary.to_pylist()]
     numbers: NDArray[np.float64] = np.array([*known, np.nan])[
         pc.fill_null(coded.indices, len(known)).to_numpy(zero_copy_only=False)
     ]
     return numbers
+
+
+def _read_count(text: str) -> float:
+    """A text as a count, also yes and no; NaN where it is none."""
+    count = _YES_NO.get(text.lower(), parse_number(text))
+    return np.nan if count is None or not 0 <= count <= _MOST else count
 
 
 def _is_each_shown(clicks: NDArray[np.float64]) -> bool:
@@ -133,6 +142,7 @@ def _add_up(
     pair: NDArray[np.int64], clicks: NDArray[np.float64], shown: NDArray[np.float64], place: NDArray[np.int64]
 ) -> Exposed:
     """The rows of the same document at the same position, added up."""
-    keys, group = np.unique(np.stack([pair, place]), axis=1, return_inverse=True)
-    size, group = keys.shape[1], group.reshape(-1)
-    return Exposed(keys[0], sum_by(group, clicks, size), sum_by(group, shown, size), keys[1])
+    places = int(place.max()) + 1
+    keys, group = np.unique(pair * places + place, return_inverse=True)
+    size = len(keys)
+    return Exposed(keys // places, sum_by(group, clicks, size), sum_by(group, shown, size), keys % places)

@@ -4,9 +4,10 @@ Users look at what stands higher up, so clicks are corrected for position where 
 shown a few times is drawn towards the mean; and no single count decides over the others. Every estimate is a closed
 form or a fixed number of steps, so the same log gives the same grades.
 
-Sources: the position-based model and its expectation maximisation, Chuklin, Markov and de Rijke 2015, sections 3.2 and
-4.2; clicks over expected clicks, Zhang and Jones 2007; the beta prior by moments, Kleinman 1973; counts without a
-number of impressions by their logarithm, Hu, Koren and Volinsky 2008, equation 6.
+Sources: the position-based model, Chuklin, Markov and de Rijke 2015, section 3.2; what documents say that were shown at
+several positions, Agarwal et al. 2019; clicks as counts with an effect of each document, which need not be estimated,
+Wooldridge 1999; the beta prior by moments, Kleinman 1973; counts without a number of impressions by their logarithm,
+Hu, Koren and Volinsky 2008, equation 6. Expectation maximisation was tried: it ends near where it begins.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_STEPS = 200  # of expectation maximisation
-_STILL = 1e-5  # it ends when no position changes by more
+_STEPS = 1000
+_STILL = 1e-6  # an estimate ends when no position changes by more
 _LEAST_LOOK = 0.01  # share of looks below which a position is not weighed
 _MANY = 0.9  # quantile of the exposures beyond which a document has no more say in what all share
 _PRIOR = (2.0, 1000.0)  # times shown that the prior is worth, at least (a uniform one's) and at most
 _TOP = 0.99  # quantile of the rates that has grade 1
+_USUAL_CLICKS = 20  # what the usual curve of looks is worth
 _LONE = 3  # clicks added to the highest count, so that a lone click is worth less than half
 
 
@@ -66,19 +68,20 @@ def grade_rates(log: Exposed, count: int) -> Estimate:
         count: n, how many documents of queries there are.
 
     Returns:
-        Grade 1 for the highest rates, so that 99 in 100 are below, and others in proportion.
+        Grade 0 for what was never clicked, 1 for the highest rates, one in 100, and the others in proportion.
     """
     positions, place = np.unique(log.position, return_inverse=True)
-    looks = _estimate_looks(log, place, count)
-    exposure = sum_by(log.pair, log.shown * np.maximum(looks[place], _LEAST_LOOK), count)
+    usual = _usual_looks(positions)
+    looks = _estimate_looks(log, usual, place, count) if len(usual) > 1 else usual
+    exposure = sum_by(log.pair, log.shown * looks[place], count)
     clicks = sum_by(log.pair, log.clicks, count)
     mean, prior = _fit_prior(clicks, exposure)
-    rates = np.minimum((clicks + mean * prior) / (exposure + prior), 1)
-    top = float(np.quantile(rates, _TOP, method="lower"))
-    grades = np.round(np.minimum(rates / max(top, 1e-12), 1), 3).astype(np.float64)
+    rates = np.where(clicks > 0, np.minimum((clicks + mean * prior) / (exposure + prior), 1), 0.0)
+    top = float(np.quantile(rates[rates > 0], _TOP, method="lower")) if clicks.any() else 1.0
+    grades = np.round(np.minimum(rates / top, 1), 3).astype(np.float64)
     assumed = (
         f"A document's rate is drawn towards the mean, {mean:.3g}, as if it had been shown {prior:.0f} more times; "
-        f"grade 1 is a rate of {top:.3g} or more."
+        f"grade 1 is a rate of {top:.3g} or more. What was never clicked has grade 0."
     )
     if len(positions) > 1:
         assumed = f"{_describe_looks(log, positions, looks, count)} {assumed}"
@@ -112,7 +115,7 @@ def grade_counts(
     highest, second = np.zeros(count), np.zeros(count)
     highest[query[order][rank == 0]] = clicks[order][rank == 0]
     second[query[order][rank == 1]] = clicks[order][rank == 1]
-    usual = float(np.median(highest[highest > 0])) if (highest > 0).any() else 0.0
+    usual = float(np.quantile(highest[highest > 0], 0.5, method="lower")) if (highest > 0).any() else 0.0
     most = np.maximum(second, np.minimum(highest, usual))[query]
     grades = np.round(np.log1p(np.minimum(clicks, most)) / np.log1p(most + _LONE), 3)
     assumed += f"The grade is log(1 + clicks) over log(1 + {_LONE} + the query's highest clicks), "
@@ -125,34 +128,40 @@ def sum_by(group: NDArray[np.int64], values: NDArray[np.float64], count: int) ->
     return np.bincount(group, values, count).astype(np.float64)
 
 
-def _estimate_looks(log: Exposed, place: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """(p,) how likely users look at each position, beside the one they look at most; 1 where there is one position.
+def _estimate_looks(
+    log: Exposed, usual: NDArray[np.float64], place: NDArray[np.int64], count: int
+) -> NDArray[np.float64]:
+    """(p,) how likely users look at each position, beside the one they look at most.
 
-    Begins at clicks over expected clicks, which is where it stays as far as no document changes its position.
+    Clicks of a document at a position have the mean shown x rate x looks. The rates drop out of the likelihood, so only
+    documents that were shown at several positions say something; where none were, a few clicks that follow the usual
+    curve do. Each step is that of Zermelo: clicks at a position over those expected of its documents.
+
+    Args:
+        log: the clicks.
+        usual: (p,) the curve that is taken where the log says nothing.
+        place: (m,) which of the p positions it is.
+        count: how many documents there are.
+
+    Returns:
+        Numbers above 0, the highest 1.
     """
-    places = int(place.max()) + 1
-    if places == 1:
-        return np.ones(1)
+    places = len(usual)
     say = np.minimum(1, np.quantile(log.shown, _MANY, method="higher") / log.shown)
-    clicks, shown = log.clicks * say, log.shown * say
-    skipped = shown - clicks
-    looks = (sum_by(place, clicks, places) + 1) / (sum_by(place, shown, places) + 2)
-    looks /= looks.max()
-    total, times = sum_by(log.pair, shown, count), sum_by(place, shown, places)
-    mean = clicks.sum() / (shown * looks[place]).sum()
-    draws = (sum_by(log.pair, clicks, count) + mean) / (sum_by(log.pair, shown * looks[place], count) + 1)
-    draws = np.clip(draws, 1e-6, 1 - 1e-6)
+    pair = np.append(log.pair, np.full(places, count))
+    place = np.append(place, np.arange(places))
+    shown = np.append(log.shown * say, np.ones(places))
+    clicks = np.append(log.clicks * say, _USUAL_CLICKS * usual / usual.sum())
+    total, here = sum_by(pair, clicks, count + 1), sum_by(place, clicks, places)
+    looks = usual / usual.max()
     for _ in range(_STEPS):
-        draw, look = draws[log.pair], looks[place]
-        unclicked = np.maximum(1 - draw * look, 1e-9)
-        drew = clicks + skipped * draw * (1 - look) / unclicked
-        looked = clicks + skipped * look * (1 - draw) / unclicked
-        draws = np.clip((sum_by(log.pair, drew, count) + mean) / (total + 1), 1e-6, 1 - 1e-6)
-        before, looks = looks, sum_by(place, looked, places) / times
+        rates = total / sum_by(pair, shown * looks[place], count + 1)
+        before, looks = looks, here / sum_by(place, shown * rates[pair], places)
         looks = looks / looks.max()
         if np.abs(looks - before).max() < _STILL:
             break
-    return looks
+    bounded: NDArray[np.float64] = np.maximum(looks, _LEAST_LOOK)
+    return bounded
 
 
 def _fit_prior(clicks: NDArray[np.float64], exposure: NDArray[np.float64]) -> tuple[float, float]:
@@ -168,6 +177,12 @@ def _fit_prior(clicks: NDArray[np.float64], exposure: NDArray[np.float64]) -> tu
     return mean, float(np.clip(prior, *_PRIOR))
 
 
+def _usual_looks(positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(p,) how likely users look at positions, where nothing else is known: nDCG's discount, 1 at the first."""
+    looks: NDArray[np.float64] = 1 / np.log2(2 + positions - positions.min())
+    return looks
+
+
 def _usual_clicks(clicks: NDArray[np.float64], position: NDArray[np.int64]) -> NDArray[np.float64]:
     """(n,) the usual clicks at each document's position, by the mean of logarithms, over those at the best position."""
     _, place = np.unique(position, return_inverse=True)
@@ -180,7 +195,8 @@ def _describe_looks(log: Exposed, positions: NDArray[np.int64], looks: NDArray[n
     """How much was looked at each position, and whether the log can tell that from relevance."""
     shown = ", ".join(f"{position}: {look:.2f}" for position, look in zip(positions[:10], looks[:10], strict=True))
     text = f"A position-based click model: looks at positions {shown}{' …' if len(positions) > 10 else ''}."
-    moved = np.bincount(np.unique(np.stack([log.pair, log.position]), axis=1)[0], minlength=count) > 1
+    moved = np.bincount(log.pair, minlength=count) > 1
     if moved.mean() >= 0.05:
         return text
-    return f"{text} Hardly any document changed its position, so documents at all positions are taken to be as good."
+    usual = "the curve is nearly the usual one: 1 / log2(1 + position)"
+    return f"{text} Hardly any document changed its position, so {usual}."

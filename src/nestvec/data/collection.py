@@ -1,31 +1,40 @@
 """Judgements as information retrieval keeps them: queries, a corpus and qrels in files of their own, joined by id.
 
-Queries and corpus are JSON lines (BEIR: `_id`, `title`, `text`) or two tab-separated columns without a header. Qrels
-are TREC's four columns, or BEIR's three with a header. Documents without a judgement join the corpus all the same.
+Queries and corpus are JSON lines (BEIR: `_id`, `title`, `text`) or two tab-separated columns. Qrels are TREC's four
+columns or BEIR's three, between tabs or any white space. Documents without a judgement join the corpus all the same.
+Ids are kept as they stand.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestvec.data.json_lines import json_objects
-from nestvec.data.source import Batch, Rejects, Source, batch_texts, split_into_batches
+from nestvec.data.source import Batch, Finding, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines, suffix
+from nestvec.data.text_form import TextForm
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
-COLUMNS = ("query", "document", "grade", "document_id")
+    ReadTexts = Callable[[], Iterator[tuple[str, str]]]
+
+COLUMNS = ("query_id", "query", "document", "grade", "document_id")
 _PACKINGS = ("", ".gz", ".zst")
+_EXAMPLES = 3
+_IDS = {"id", "_id", "qid", "pid", "did", "docid", "doc_id", "document_id", "query_id", "query-id", "corpus-id"}
+_TEXTS = {"text", "query", "title", "document", "passage", "contents", "body", "question", "query_text"}
 
 
 @dataclass(frozen=True)
@@ -53,11 +62,15 @@ def find_collection(folder: Path) -> Collection | None:
     return Collection(queries, corpus, qrels) if queries and corpus and qrels else None
 
 
-def read_collection(parts: Collection) -> Source:
+def read_collection(
+    parts: Collection, form: TextForm | None = None, tables: Mapping[Path, ReadTexts] | None = None
+) -> Source:
     """Open a collection.
 
     Args:
         parts: its files.
+        form: the encoding of its files, if the user names one.
+        tables: for files of texts that are tables, what gives their ids and texts.
 
     Returns:
         The table of its judgements, with the whole corpus as its documents.
@@ -66,80 +79,151 @@ def read_collection(parts: Collection) -> Source:
         InputError: a file is missing, damaged or in no known form.
     """
     files = [parts.queries, parts.corpus, *parts.qrels]
-    for file in files:
-        if not file.is_file():
-            raise InputError("there is no such file", "queries, corpus and qrels", file=file)
+    require_files(files)
+    form = form or TextForm()
+    if not tables:
+        form.refuse_options(parts.qrels[0], "a collection")
+    encoding = form.encoding
+    open_queries, open_corpus = (
+        (tables or {}).get(path, partial(read_texts, path, encoding)) for path in (parts.queries, parts.corpus)
+    )
+    queries, findings = _keep_first_queries(open_queries())
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-        queries, corpus = dict(_read_texts(parts.queries)), dict(_read_texts(parts.corpus))
+        corpus = _keep_first(open_corpus())
         for qrels in parts.qrels:
-            for chunk in split_into_batches(_join_qrels(qrels, queries, corpus, rejects)):
+            judged = _join_qrels(_read_rows(qrels, encoding), qrels, queries, corpus, rejects)
+            for chunk in split_into_batches(judged):
                 rows, records = zip(*chunk, strict=True)
                 yield Batch(str(qrels), np.array(rows), batch_texts(records, COLUMNS).select(columns))
 
     def documents() -> Iterator[pa.RecordBatch]:
-        for chunk in split_into_batches(_read_texts(parts.corpus)):
+        for chunk in split_into_batches(open_corpus()):
             yield batch_texts(chunk, ("id", "text"))
 
     name = str(parts.qrels[0] if len(parts.qrels) == 1 else parts.qrels[0].parent)
-    return Source(name, sha256(*files), COLUMNS, read, documents=documents, unlisted=0.0)
+    return Source(name, sha256(*files), COLUMNS, read, findings, documents, unlisted=0.0)
 
 
-def _read_texts(path: Path) -> Iterator[tuple[str, str]]:
+def require_files(files: list[Path]) -> None:
+    """Raise InputError where a part is missing."""
+    for file in files:
+        if not file.is_file():
+            raise InputError("there is no such file", "queries, corpus and qrels", file=file)
+
+
+def _keep_first(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
+    """Texts by id; an id keeps the first text that it came with."""
+    known = dict[str, str]()
+    for identifier, text in texts:
+        known.setdefault(identifier, text)
+    return known
+
+
+def _keep_first_queries(texts: Iterator[tuple[str, str]]) -> tuple[dict[str, str], tuple[Finding, ...]]:
+    """Text of every query by its id, the first one that came, and the finding of ids that came with another."""
+    queries, examples, count = dict[str, str](), list[str](), 0
+    for identifier, text in texts:
+        first = queries.setdefault(identifier, text)
+        if first != text:
+            count += 1
+            examples.append(f"{identifier}: {first[:80]!r} and {text[:80]!r}")
+            del examples[_EXAMPLES:]
+    action = "A query keeps the first text that its id came with."
+    finding = Finding("another text under one query id", count, action, tuple(examples))
+    return queries, (finding,) if count else ()
+
+
+def read_texts(path: Path, encoding: str | None) -> Iterator[tuple[str, str]]:
     """Id and text of every query or document of a file."""
     if suffix(path) == ".jsonl":
-        for number, values in json_objects(path, Rejects()):
-            identifier = values.get("_id", values.get("id"))
-            parts = [part for name in ("title", "text") if isinstance(part := values.get(name), str)]
-            if identifier is None or not parts:
-                names = ", ".join(map(repr, values)) or "nothing"
-                raise InputError(f"holds {names}", "the fields _id and text", file=path, row=number)
-            yield str(identifier), " ".join(part for part in parts if part)
+        for number, values in json_objects(path, Rejects(), encoding):
+            yield _read_json_text(path, number, values)
         return
-    for number, line in _read_lines(path):
+    for number, line in _read_rows(path, encoding):
         identifier, tab, text = line.partition("\t")
         if not tab:
             raise InputError("has one column", "an id, a tab and a text", file=path, row=number)
+        if number == 1 and identifier.strip().lower() in _IDS and text.strip().lower() in _TEXTS:
+            continue  # a header
+        if not identifier:
+            raise InputError("has no id before the tab", "an id, a tab and a text", file=path, row=number)
         yield identifier, text
 
 
+def _read_json_text(path: Path, number: int, values: dict[str, Any]) -> tuple[str, str]:
+    """Id and text of a JSON object: `title` and `text`, whichever there are, with a space between."""
+    identifier = values.get("_id", values.get("id"))
+    parts = [values[name] for name in ("title", "text") if values.get(name) is not None]
+    if identifier is None or not parts:
+        names = ", ".join(map(repr, values)) or "nothing"
+        raise InputError(f"holds {names}", "the fields _id and text", file=path, row=number)
+    if not all(isinstance(part, str) for part in parts):
+        raise InputError("its title or text is not text", "text", file=path, row=number)
+    text, name = " ".join(part for part in parts if part), _name_id(path, number, identifier)
+    if re.search("[\ud800-\udfff]", name + text):
+        raise InputError("holds half a surrogate pair", "text", file=path, row=number)
+    return name, text
+
+
+def _name_id(path: Path, number: int, identifier: object) -> str:
+    """An id of a JSON object as text: a whole number without a decimal point."""
+    if isinstance(identifier, float) and identifier.is_integer() and abs(identifier) < 1 << 53:
+        return str(int(identifier))
+    usable = isinstance(identifier, str | int | float) and not isinstance(identifier, bool)
+    if not usable or identifier == "" or (isinstance(identifier, float) and not math.isfinite(identifier)):
+        raise InputError(f"its id is {str(identifier)[:60]!r}", "text or a number as the id", file=path, row=number)
+    return str(identifier)
+
+
 def _join_qrels(
-    path: Path, queries: dict[str, str], corpus: dict[str, str], rejects: Rejects
-) -> Iterator[tuple[int, tuple[str, str, str, str]]]:
+    lines: Iterator[tuple[int, str]], path: Path, queries: dict[str, str], corpus: dict[str, str], rejects: Rejects
+) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Row and `COLUMNS` of a file's judgements, with the texts that their ids stand for."""
-    for number, query, document, grade in _read_qrels(path, rejects):
-        for identifier, known, what in ((query, queries, "query"), (document, corpus, "corpus")):
-            if identifier not in known:
-                error = InputError(
-                    f"the id {identifier!r} is not among the {what} file's", "an id that is", file=path, row=number
-                )
-                rejects.refuse(error, f"{query} {document} {grade}")
-                break
-        else:
-            yield number, (queries[query], corpus[document], grade, document)
-
-
-def _read_qrels(path: Path, rejects: Rejects) -> Iterator[tuple[int, str, str, str]]:
-    """Row, query id, document id and grade of every judgement; a first line whose grade is no number is a header."""
-    for number, line in _read_lines(path):
-        fields = line.split("\t") if "\t" in line else line.split()
-        if len(fields) == 4:
-            fields = [fields[0], fields[2], fields[3]]
-        if number == 1 and len(fields) == 3 and not re.fullmatch(r"[-+0-9.eE]+", fields[2].strip()):
+    first = True
+    for number, line in lines:
+        readings = _split_judgement(line)
+        known = [fields for fields in readings if fields[0] in queries and fields[1] in corpus]
+        header = first and not known and bool(readings) and not re.fullmatch(r"[-+0-9.eE]+", readings[-1][2])
+        first = False
+        if header:
             continue
-        if len(fields) != 3:
-            wanted = "query id, document id and grade, or TREC's four"
-            rejects.refuse(InputError(f"has {len(fields)} columns", wanted, file=path, row=number), line[:2000])
+        if not known:
+            rejects.refuse(_unknown_error(path, number, line, readings, queries), line[:2000])
             continue
-        query, document, grade = (field.strip() for field in fields)
-        yield number, query, document, grade
+        query, document, grade = known[0]
+        yield number, (query, queries[query], corpus[document], grade, document)
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of every line that is not blank."""
-    for number, line in read_lines(path):
+def _split_judgement(line: str) -> list[tuple[str, str, str]]:
+    """Query id, document id and grade of a line: between its tabs, and between any white space, where these differ."""
+    spaced = re.split(r"[ \t\v\f]+", line.strip(" \t\v\f"))
+    readings = []
+    for fields in (line.rstrip(" \t").split("\t"), spaced):
+        if len(fields) in (3, 4):
+            query, *_, document, grade = fields
+            readings.append((query, document, grade.strip()))
+    return list(dict.fromkeys(readings))
+
+
+def _unknown_error(
+    path: Path, number: int, line: str, readings: list[tuple[str, str, str]], queries: dict[str, str]
+) -> InputError:
+    """The error for a judgement with a wrong number of columns, or with ids that the files lack."""
+    if not readings:
+        wanted = "query id, document id and grade, or TREC's four"
+        return InputError(f"has {len(line.split())} columns", wanted, file=path, row=number)
+    query, document, _ = next((fields for fields in readings if fields[0] in queries), readings[-1])
+    identifier, what = (document, "corpus") if query in queries else (query, "query")
+    return InputError(f"the id {identifier!r} is not among the {what} file's", "an id that is", file=path, row=number)
+
+
+def _read_rows(path: Path, encoding: str | None) -> Iterator[tuple[int, str]]:
+    """Number and text of every line that is not blank, without its line break."""
+    for number, line in read_lines(path, encoding=encoding):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            raise InputError(f"is not UTF-8 ({error.reason})", "UTF-8", file=path, row=number) from error
+            wanted = "UTF-8, or --encoding to name another"
+            raise InputError(f"is not UTF-8 ({error.reason})", wanted, file=path, row=number) from error
         yield number, text.rstrip("\r\n")

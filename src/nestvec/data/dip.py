@@ -1,8 +1,7 @@
 """The dip of a histogram of grades: the valley between two humps, where relevant parts from not relevant.
 
-A valley counts as a dip where each side of it holds a fifth of the records, so that no tail is cut off, and where the
-lower of the two highest bars beside it stands a standard error above it.
-Resampling the records says how sure the dip is.
+A valley counts as a dip where each side of it holds a fifth of the records, so that no tail is cut off. Resampling the
+records says how sure it is.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ TAIL = 0.01  # a level with a smaller share of the records is no bar of its own,
 _BINS = 20  # where grades are continuous
 _HUMP = 0.2  # share of the records that must lie on either side of the valley
 _SHALLOW = 0.02  # share of the lower hump that a valley must be deep
-_ERRORS = 1  # standard errors that the lower hump must stand above the valley; both are counts, as of Poisson
 _RESAMPLES = 500
 
 
@@ -78,9 +76,6 @@ def find_dip(levels: NDArray[np.float64], counts: NDArray[np.int64], zero: float
     if deepest is None:
         return None
     valley, depth = deepest
-    hump = min(sizes[:valley].max(), sizes[valley + 1 :].max())
-    if hump - sizes[valley] < _ERRORS * np.sqrt(hump + sizes[valley]):
-        return None
     resamples = np.random.default_rng(0).multinomial(int(sizes.sum()), sizes / sizes.sum(), size=_RESAMPLES)
     valleys = [(resample, _find_valley(bars, resample)) for resample in resamples]
     thresholds = [_cut_beside_valley(bars, resample, other[0]) for resample, other in valleys if other]

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from nestvec.settings import DataSettings
 
 COLUMNS_READ = "columns read"  # the name of a finding
+_NAME_COLUMNS = "--columns query,document,grade or --columns query,positive,negative"
 _DELIMITED = (".csv", ".tsv")
 _SHOWN = 20  # columns that are named
+_NOT_ONLY_GRADES = ("score", "rating")  # may say something else of a relevant pair
 _OWN_NAME_DECIDES = {"query", "query-id", "document-id"}  # of several well-known names, the role's own is taken
 
 
@@ -134,7 +136,10 @@ def find_query_id(source: Source, settings: DataSettings) -> str | None:
 def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, ClickColumns | None]:
     """The column of the grade, or those of clicks; neither where every row is a relevant pair."""
     if settings.positives_only and settings.grade is None:
-        return None, None
+        graded = [name for name in well_known(source, GRADE) if name.strip().lower() not in _NOT_ONLY_GRADES]
+        log = find_click_columns(source.columns)
+        graded += [log.clicks] if log else []
+        return (graded[0] if graded else None), None  # read to refuse rows that it calls not relevant
     column = find_column(source, "grade", settings.grade, GRADE)
     clicks = None if column else find_click_columns(source.columns)
     if column is not None or clicks is not None:
@@ -156,7 +161,7 @@ def _refuse_missing_header(source: Source, settings: DataSettings) -> None:
         return
     wanted = (
         "--query, --document and --grade to name columns; or, if the first line is no header, the columns' names in "
-        "their order: --columns query,document,grade or --columns query,positive,negative"
+        f"their order: {_NAME_COLUMNS}"
     )
     raise InputError(f"no column has a known name: {quote_names(source.columns)}", wanted, file=source.name, row=1)
 
@@ -293,7 +298,10 @@ def _unclear_column(source: Source, role: str, candidates: list[str]) -> InputEr
     problem = f"no column is known as the {role}"
     if candidates:
         problem = f"more than one column could be the {role}: {quote_names(candidates)}"
-    return InputError(problem, f"--{role} to name one of " + quote_names(source.columns), file=source.name)
+    wanted = f"--{role} to name one of {quote_names(source.columns)}"
+    if source.headerless:
+        wanted += f"; or, if the first line is no header, {_NAME_COLUMNS}"
+    return InputError(problem, wanted, file=source.name)
 
 
 def quote_names(names: tuple[str, ...] | list[str]) -> str:

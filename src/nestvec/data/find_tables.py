@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING
 
 from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, LOCALE, QUERY, QUERY_ID, SPLIT
 from nestvec.data.find_columns import as_template, find_column, quote_names, template_columns, well_known
-from nestvec.data.streams import suffix
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nestvec.data.source import Source
     from nestvec.settings import DataSettings
 
-_TABLES = (".csv", ".parquet")
-_BARE_IDS = ("id", "_id")  # of a table that holds nothing but queries, or documents
-_QUERY_TEXTS = (*QUERY, "text", "title")  # in a table of queries
+BARE_IDS = ("id", "_id")  # of a table that holds nothing but queries, or documents
+_OTHER_QUERY_TEXTS = ("text", "title")  # in a table of queries, the first that there is
 
 
 @dataclass(frozen=True)
@@ -64,11 +60,6 @@ class Link:
     table_keys: tuple[str, ...]
     taken: dict[str, str]
     joined_ids: bool = False
-
-
-def is_table(path: Path) -> bool:
-    """Whether a part of a collection is a table with a header, and none of the forms of retrieval research."""
-    return suffix(path) in _TABLES
 
 
 def find_tables(sources: list[Source], settings: DataSettings) -> Tables | None:
@@ -121,13 +112,29 @@ def link_queries(tables: Tables, settings: DataSettings) -> Link | None:
         return None
     table = tables.queries
     key, table_key = _find_keys("query-id", tables.judgements, table, settings.query_id, QUERY_ID)
-    given = settings.query if settings.query in table.columns else None
-    text = find_column(table, "query", given, QUERY) or find_column(table, "query", None, _QUERY_TEXTS)
-    if text is None:
-        raise _missing_error("query", table)
-    known = text == given or text.strip().lower() in QUERY
+    text = _find_query_text(table, settings)
+    known = text == settings.query or text.strip().lower() in QUERY
     split = {name: name for name in well_known(table, SPLIT)}
     return Link("query", table, (key,), (table_key,), {text: text if known else QUERY[0], **split})
+
+
+def find_query_columns(table: Source, settings: DataSettings) -> tuple[str, str]:
+    """The columns of the id and the text of a table of queries; InputError where none or several could be meant."""
+    given = settings.query_id if settings.query_id in table.columns else None
+    identifier = find_column(table, "query-id", given, QUERY_ID) or find_column(table, "query-id", None, BARE_IDS)
+    if identifier is None:
+        raise _missing_error("query-id", table)
+    return identifier, _find_query_text(table, settings)
+
+
+def _find_query_text(table: Source, settings: DataSettings) -> str:
+    given = settings.query if settings.query in table.columns else None
+    kinds = (QUERY, *((name,) for name in _OTHER_QUERY_TEXTS))
+    found = (find_column(table, "query", given, known) for known in kinds)
+    text = next((name for name in found if name is not None), None)
+    if text is None:
+        raise _missing_error("query", table)
+    return text
 
 
 def link_documents(tables: Tables, settings: DataSettings) -> Link | None:
@@ -138,7 +145,7 @@ def link_documents(tables: Tables, settings: DataSettings) -> Link | None:
     key, table_key = _find_keys("document-id", judgements, table, settings.document_id, DOCUMENT_ID)
     locales = [name for name in well_known(judgements, LOCALE) if name in table.columns][:1]
     named = template_columns(as_template(settings.document)) if settings.document else ()
-    others = {*QUERY, *QUERY_ID, *GRADE, *DOCUMENT_ID, *SPLIT, *LOCALE, *_BARE_IDS}
+    others = {*QUERY, *QUERY_ID, *GRADE, *DOCUMENT_ID, *SPLIT, *LOCALE, *BARE_IDS}
     given = {table_key, settings.query, settings.query_id, settings.grade, settings.split_column}
     taken = [name for name in table.columns if name in named or not (name in given or name.strip().lower() in others)]
     return Link("document", table, (key, *locales), (table_key, *locales), {name: name for name in taken})
@@ -154,7 +161,7 @@ def _find_keys(
     if key in table.columns:
         return key, key
     table_key = find_column(table, role, given if given in table.columns else None, known)
-    table_key = table_key or find_column(table, role, None, _BARE_IDS)
+    table_key = table_key or find_column(table, role, None, BARE_IDS)
     if table_key is None:
         raise _missing_error(role, table)
     return key, table_key

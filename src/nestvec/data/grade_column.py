@@ -13,7 +13,7 @@ from nestvec.data.click_columns import CLICKS
 from nestvec.data.grader import Settled
 from nestvec.data.labels import ask_for_grades, find_scale, name_scale, normalise_label, read_mapping, show_mapping
 from nestvec.data.source import Finding
-from nestvec.data.values import parse_number, text_column
+from nestvec.data.values import Numbers, parse_number, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,16 +32,21 @@ class GradeColumn:
         column: its name.
         settings: the labels' grades and the range of grades.
         unlisted: the grade of whatever is not listed, if the source says so.
+        decimal_comma: whether a comma may stand before the decimals.
     """
 
     estimated = False
 
-    def __init__(self, column: str, settings: DataSettings, unlisted: float | None = None) -> None:
+    def __init__(
+        self, column: str, settings: DataSettings, unlisted: float | None = None, decimal_comma: bool = False
+    ) -> None:
+        self._decimal_comma, self._decimals = decimal_comma, Numbers(decimal_comma)
         self.unlisted = unlisted
         self._column, self._named = column, settings.grade is not None
         self._mapping = read_mapping(settings.grades or ())
         self._range = settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
         self._words: dict[str, str] = {}  # labels of a known scale as they are compared, to how the data writes them
+        self._shown: list[str] = []  # labels that a message names
         self._numbers = False  # whether the column holds numbers: labels that no one gave a number are then bad
         self._used: Counter[str] = Counter()  # labels of the mapping
 
@@ -55,6 +60,8 @@ class GradeColumn:
             values = values.cast(pa.string())
         else:
             values = text_column(batch, self._column)
+            if self._decimal_comma:
+                self._decimals.read(batch, self._column)  # refuses a column with commas and points
         coded = pc.utf8_trim_whitespace(values).dictionary_encode()
         labels = coded.dictionary.to_pylist()
         times = np.bincount(coded.indices.drop_null().to_numpy(), minlength=len(labels))
@@ -88,11 +95,13 @@ class GradeColumn:
             scale = find_scale(self._words) or {}
             grade = np.array([scale[label] for label in self._words])[grade.astype(np.int64)]
             mapping = {shown: scale[label] for label, shown in self._words.items()}
-            action = f"Read as {show_mapping(mapping)} ({name_scale(self._words)}); --grades sets other numbers."
+            action = (
+                f"Read as numbers: {show_mapping(mapping)} ({name_scale(self._words)}); --grades sets other numbers."
+            )
             findings.append(Finding("grades in words", len(grade), action))
         elif self._used:
             mapping = {label: number for label, number in self._mapping.values()}
-            action = f"Read as {show_mapping(mapping)}, as --grades says."
+            action = f"Read as numbers: {show_mapping(mapping)}, as --grades says."
             findings.append(Finding("grades in words", sum(self._used.values()), action))
         elif self._named and self._column.strip().lower() in CLICKS and grade.max(initial=0) > 1:
             action = (
@@ -107,7 +116,7 @@ class GradeColumn:
         if label in self._mapping:
             self._used[label] += times
             return self._mapping[label][1]
-        number = parse_number(text)
+        number = parse_number(text, decimal_comma=self._decimal_comma)
         if number is not None and not self._words and not any(map(_is_number, self._mapping)):
             self._numbers = True
             return float(self._keep_in_range(np.array([number]))[0])
@@ -129,9 +138,14 @@ class GradeColumn:
         return kept
 
     def _list_labels(self, batch: Batch, first: str) -> list[str]:
-        """The labels of a batch, the first bad one before the others, numbers left out."""
-        labels = pc.unique(pc.utf8_trim_whitespace(text_column(batch, self._column))).to_pylist()
-        return [first, *(label for label in labels if label and label != first and parse_number(label) is None)]
+        """The labels of the first batch with a bad one, which stands before the others, numbers left out."""
+        if not self._shown:
+            labels = pc.unique(pc.utf8_trim_whitespace(text_column(batch, self._column))).to_pylist()
+            self._shown = [
+                first,
+                *(label for label in labels if label and label != first and parse_number(label) is None),
+            ]
+        return self._shown
 
 
 def _is_number(text: str) -> bool:

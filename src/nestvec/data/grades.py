@@ -39,6 +39,7 @@ class Grades:
         threshold_source: `given`, `dip`, `middle` (of the range, where there is no dip) or `listed` (the lowest grade,
             where only relevant documents are listed).
         dip: the histogram's dip, if it has one.
+        zero: the grade whose gain is 0; so is the gain of any grade below.
         unlisted: the grade of whatever is not listed; None where the data lists low grades itself.
     """
 
@@ -47,12 +48,8 @@ class Grades:
     threshold: float
     threshold_source: str
     dip: Dip | None
+    zero: float = 0.0
     unlisted: float | None = None
-
-    @property
-    def zero(self) -> float:
-        """The grade whose gain is 0; so is the gain of any grade below."""
-        return _find_zero(self.levels[0], self.unlisted)
 
     @property
     def relevant_from(self) -> int:
@@ -95,7 +92,6 @@ class Grades:
             **asdict(self),
             "lowest": self.levels[0],
             "highest": self.levels[-1],
-            "zero": self.zero,
             "relevant_from": self.relevant_from,
             "relevant_share": self.relevant_share,
         }
@@ -118,9 +114,9 @@ def read_grades(
     Args:
         grade: (n,) finite grades.
         threshold: relevant from here on; None proposes one.
-        unlisted: the grade of whatever is not listed; None where low grades are listed, too. A threshold that makes all
-            that is listed relevant says that it is 0.
-        estimated: whether the grades were estimated, of clicks, so that not all that is listed counts as relevant.
+        unlisted: the grade of whatever is not listed; None where low grades are listed, too.
+        estimated: whether the grades were estimated from clicks: grade 0 gains nothing, and not all that is listed
+            counts as relevant.
 
     Returns:
         The histogram with its threshold.
@@ -130,12 +126,9 @@ def read_grades(
             not listed; or no grade gains anything.
     """
     levels, counts = np.unique(grade, return_counts=True)
-    if threshold is not None and unlisted is None and 0 < threshold <= levels[0]:
-        unlisted = 0.0
     if len(levels) == 1 and unlisted is None:
-        wanted = "at least two different grades; where every row is a relevant pair, give --positives-only"
-        raise InputError(f"every grade is {levels[0]:g}", wanted)
-    zero = _find_zero(levels[0], unlisted)
+        raise _single_grade_error(float(levels[0]), estimated=estimated)
+    zero = _find_zero(levels[0], 0.0 if estimated else unlisted)
     if levels[-1] <= zero:
         wanted = f"relevant documents with grades above {zero:g}; add the same number to all grades if they are lower"
         raise InputError(f"the highest grade is {levels[-1]:g}, and a grade of {zero:g} or less gains nothing", wanted)
@@ -148,7 +141,7 @@ def read_grades(
         chosen, source = dip.threshold, "dip"
     else:
         chosen, source = find_middle(levels, counts, zero), "middle"
-    found = Grades(tuple(map(float, levels)), tuple(map(int, counts)), float(chosen), source, dip, unlisted)
+    found = Grades(tuple(map(float, levels)), tuple(map(int, counts)), float(chosen), source, dip, zero, unlisted)
     _check_threshold(found)
     return found
 
@@ -162,14 +155,25 @@ def find_too_many(grades: Grades) -> Finding | None:
     """A finding where so many of the judged records are relevant that the threshold deserves a look."""
     if not grades.too_many_relevant:
         return None
-    action = f"Relevant from grade {grades.threshold:g} on ({grades.origin}); --threshold sets another."
+    action = "Too many to tell systems apart. "
+    action += f"Relevant from grade {grades.threshold:g} on ({grades.origin}); --threshold sets another."
     examples = (f"records of each grade: {grades.histogram}",)
-    return Finding(f"relevant records, more than {MANY:.0%} of all", grades.relevant_count, action, examples)
+    return Finding("relevant records, more than 60 % of all", grades.relevant_count, action, examples)
 
 
 def _find_zero(lowest: float, unlisted: float | None) -> float:
     """The grade whose gain is 0: that of what is not listed, else 0, or the lowest grade where that is above 0."""
     return float(max(lowest, 0.0) if unlisted is None else unlisted)
+
+
+def _single_grade_error(grade: float, *, estimated: bool) -> InputError:
+    """The error for records that all have one grade, with no word of what is not listed."""
+    pairs = "where every row is a relevant pair, give --positives-only"
+    if not estimated:
+        return InputError(f"every grade is {grade:g}", f"at least two different grades; {pairs}")
+    if grade == 0:
+        return InputError("no document was clicked", "a log of clicks in which some documents were")
+    return InputError("every document was clicked alike", f"documents that were clicked more than others; {pairs}")
 
 
 def _check_threshold(grades: Grades) -> None:

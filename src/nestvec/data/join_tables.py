@@ -45,8 +45,8 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
         digest: SHA-256 of their files.
 
     Returns:
-        The joined table. Where the documents' texts stand in their own table alone, its documents are that whole table,
-        and what is not listed has grade 0.
+        The joined table. Where the documents' texts stand in their own table alone, its documents are that whole table.
+        Like any table it lists low grades itself: Home Depot's lowest is 1.
 
     Raises:
         InputError: a part lacks its id or its text, or several columns could be meant.
@@ -66,6 +66,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
         tuple(dict.fromkeys([*judged.columns, *added])),
         partial(_read_joined, judged, links),
         tuple(findings),
+        decimal_comma=judged.decimal_comma,
         lists=judged.lists.union(link.taken[column] for link in links for column in link.table.lists & {*link.taken}),
     )
     if documents is None:
@@ -73,7 +74,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
     template = find_template(joined, settings.document)
     if not set(template_columns(template)) <= set(documents.taken):
         return replace(joined, findings=(*findings, _JUDGED_ONLY))
-    return replace(joined, documents=partial(_read_catalogue, documents, template), unlisted=0.0)
+    return replace(joined, documents=partial(_read_catalogue, documents, template))
 
 
 def _read_joined(judged: Source, links: list[Link], columns: list[str], rejects: Rejects) -> Iterator[Batch]:

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from nestvec.data.text_form import TextForm
+
 _LOOKED_AT = 100  # objects whose fields make the columns
 _LONGEST_LINE = 64 << 20  # bytes
 
 
-def open_json_lines(path: Path) -> Source:
+def open_json_lines(path: Path, form: TextForm) -> Source:
     """Open a file with one JSON object a line: the first objects' fields are the columns; a missing field is null."""
+    form.refuse_options(path, "a JSONL file")
     bad = Rejects(SET_ASIDE)  # whether they stop the load is decided when they are read
-    first = list(islice(json_objects(path, bad), _LOOKED_AT))
+    first = list(islice(json_objects(path, bad, form.encoding), _LOOKED_AT))
     if not first and bad.rows:
         raise InputError(bad.rows[0].problem, bad.rows[0].expected, file=path, row=bad.rows[0].row)
     if not first:
@@ -35,12 +38,12 @@ def open_json_lines(path: Path) -> Source:
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         wanted = {column: column in lists for column in columns}
-        for chunk in split_into_batches(_text_rows(path, wanted, rejects)):
+        for chunk in split_into_batches(_text_rows(json_objects(path, rejects, form.encoding), path, wanted, rejects)):
             rows, texts = zip(*chunk, strict=True)
             yield Batch(str(path), np.array(rows), batch_texts(texts, columns))
 
     def read_cells(columns: list[str], rejects: Rejects) -> Iterator[Cells]:
-        for number, values in json_objects(path, rejects):
+        for number, values in json_objects(path, rejects, form.encoding):
             yield Cells(str(path), number, [reach(values, column) for column in columns])
 
     names = _name_columns(leaves)
@@ -54,9 +57,11 @@ def _name_columns(leaves: list[tuple[str, object]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name, _ in leaves if name in filled or name not in parents))
 
 
-def _text_rows(path: Path, columns: dict[str, bool], rejects: Rejects) -> Iterator[tuple[int, list[str | None]]]:
-    """Line number and texts of every usable line; `columns` says of each whether its lists are joined."""
-    for number, values in json_objects(path, rejects):
+def _text_rows(
+    objects: Iterator[tuple[int, dict[str, Any]]], path: Path, columns: dict[str, bool], rejects: Rejects
+) -> Iterator[tuple[int, list[str | None]]]:
+    """Line number and texts of every usable object; `columns` says of each whether its lists are joined."""
+    for number, values in objects:
         try:
             yield (
                 number,
@@ -69,9 +74,9 @@ def _text_rows(path: Path, columns: dict[str, bool], rejects: Rejects) -> Iterat
             rejects.refuse(error, json.dumps(values))
 
 
-def json_objects(path: Path, rejects: Rejects) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_objects(path: Path, rejects: Rejects, encoding: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and object of every line that is not blank; `rejects` decides over lines that hold no object."""
-    for number, line in read_lines(path, _LONGEST_LINE):
+    for number, line in read_lines(path, _LONGEST_LINE, encoding):
         try:
             yield number, _parse_json(path, number, line)
         except InputError as error:
@@ -81,6 +86,9 @@ def json_objects(path: Path, rejects: Rejects) -> Iterator[tuple[int, dict[str, 
 def _parse_json(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except UnicodeDecodeError as error:
+        wanted = "UTF-8, or --encoding to name another"
+        raise InputError(f"is not UTF-8 ({error.reason})", wanted, file=path, row=number) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON ({error})", "one JSON object a line", file=path, row=number) from error
     if not isinstance(value, dict):

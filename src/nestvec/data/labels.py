@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from nestvec.data.values import parse_number
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +67,13 @@ _SPELLINGS |= {"very relevant": "highly relevant"}
 
 
 def normalise_label(label: str) -> str:
-    """A label as it is compared: without case, outer blanks, and differences between blanks, dashes and underscores."""
+    """A label as it is compared: without case, outer blanks, and differences between blanks, dashes and underscores.
+
+    A number is compared as a number: 1 and 1.0 are the same.
+    """
+    number = parse_number(label.strip())
+    if number is not None:
+        return repr(number)
     words = re.sub(r"[\s_-]+", " ", label.casefold()).strip()
     return words or label.strip()
 

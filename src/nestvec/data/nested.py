@@ -42,17 +42,21 @@ def list_leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def reach(values: Mapping[str, Any], name: str) -> object:
-    """The value of a JSON object's field by its dotted name; None where there is none."""
-    if name in values:
-        return values[name]
+    """The value of a JSON object's field by its dotted name; None where there is none.
+
+    A field that holds fields itself is given only where no other is meant.
+    """
+    found = values.get(name)
+    if "." not in name or (found is not None and not isinstance(found, dict)):
+        return found
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
         inner = values.get(".".join(parts[:length]))
-        if isinstance(inner, dict):
-            found = reach(inner, ".".join(parts[length:]))
-            if found is not None:
-                return found
-    return None
+        value = reach(inner, ".".join(parts[length:])) if isinstance(inner, dict) else None
+        if value is not None and not isinstance(value, dict):
+            return value
+        found = value if found is None else found
+    return found
 
 
 def find_arrow_leaves(schema: pa.Schema) -> dict[str, ArrowPath]:

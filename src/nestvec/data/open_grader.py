@@ -35,7 +35,7 @@ def open_grader(source: Source, columns: Columns, settings: DataSettings) -> Gra
             raise InputError("--positives-only and --grades are both given", "one of them")
         return PositivesOnly(columns.grade)
     if columns.grade is not None:
-        return GradeColumn(columns.grade, settings, source.unlisted)
+        return GradeColumn(columns.grade, settings, source.unlisted, source.decimal_comma)
     if columns.clicks is None:
         raise InputError("there is no column of grades", "--grade, or --positives-only", file=source.name)
     for name, value in (("--grades", settings.grades), ("--grade-range", settings.grade_range)):

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from nestvec.data.text_form import TextForm
+
 _CELLS = 1000  # rows taken at a time where their cells may hold long lists
 
 
-def open_parquet(path: Path) -> Source:
+def open_parquet(path: Path, form: TextForm) -> Source:
     """Open a Parquet file; InputError where it is packed again, damaged or without rows."""
     import pyarrow.parquet as pq
 
+    form.refuse_options(path, "a Parquet file", encoding=False)
     if path.suffix.lower() != ".parquet":
         raise InputError("is a packed Parquet file", "Parquet as it is: its columns are packed inside", file=path)
     try:

@@ -34,11 +34,15 @@ def read_shape(source: Source, settings: DataSettings) -> Source:
         document or the grade says so.
 
     Raises:
-        InputError: several columns could be the query.
+        InputError: several columns could be the query, or the settings say that all rows are relevant pairs.
     """
     layout = find_layout(source, settings)
     if layout is None:
         return source
+    other = next((part for part in layout.parts if part.grade != 1), None)
+    if settings.positives_only and other is not None:
+        problem = "--positives-only is given, and this column holds documents that are not relevant"
+        raise InputError(problem, "the same without --positives-only", file=source.name, column=other.column)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         yield from _read_rows(source, layout, columns, rejects)
@@ -97,7 +101,7 @@ def _expand_row(cells: Cells, layout: Layout) -> Iterator[list[str | None]]:
     for part in layout.parts:
         for passage in _read_part(part, layout, cells, values):
             count += 1
-            grade = repr(part.grade) if part.grade is not None else passage.grade
+            grade = f"{part.grade:g}" if part.grade is not None else passage.grade
             titles = [passage.title] if layout.title else []
             yield [*kept, *titles, passage.text, *([passage.id] if layout.id else []), grade]
     if not count:

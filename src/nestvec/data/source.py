@@ -10,13 +10,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-import pyarrow as pa
 
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 T = TypeVar("T")
@@ -34,12 +34,14 @@ class Finding:
         count: how many records, or documents, it concerns.
         action: what was done about it, a sentence.
         examples: the first few, in words.
+        warning: whether it is likely that the data was read wrongly.
     """
 
     name: str
     count: int
     action: str
     examples: tuple[str, ...] = ()
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ class Source:
         revision: the hub's commit that was read, if it is from there.
         unlisted: the grade of whatever is not listed: 0 where only some documents are listed for a query and the rest
             counts as not relevant (qrels, pairs); None where the table lists low grades itself.
+        decimal_comma: whether numbers may be written as 2,5: a delimited file whose delimiter is no comma.
+        headerless: whether the first line of a delimited file, taken as its header, looks like a record.
         lists: columns that hold lists or maps, which `read` makes text of.
         cells: as `read`, but gives rows as they are; None where all values are text.
     """
@@ -153,6 +157,8 @@ class Source:
     synthetic: bool = False
     revision: str | None = None
     unlisted: float | None = None
+    decimal_comma: bool = False
+    headerless: bool = False
     lists: frozenset[str] = frozenset()
     cells: Callable[[list[str], Rejects], Iterator[Cells]] | None = None
 
@@ -178,6 +184,8 @@ def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]
 
 def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) -> pa.RecordBatch:
     """Rows of one text per column as a batch; there must be a row."""
+    import pyarrow as pa  # `--help` does without
+
     arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 

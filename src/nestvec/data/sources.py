@@ -8,14 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec.data.collection import Collection, find_collection, read_collection
-from nestvec.data.find_tables import Tables, find_tables, is_table
+from nestvec.data.collection import find_collection, read_collection
+from nestvec.data.find_tables import Tables, find_tables
 from nestvec.data.hub import PREFIX, read_hub
 from nestvec.data.join_tables import join_tables
+from nestvec.data.open_parts import open_parts
 from nestvec.data.readers import READERS, read_file
 from nestvec.data.shape_rows import read_shape
 from nestvec.data.source import BATCH, Batch, Cells, Finding, Rejects, Source, number_rows, read_cells
 from nestvec.data.streams import suffix
+from nestvec.data.text_form import make_text_form
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
@@ -44,7 +46,7 @@ def open_source(settings: DataSettings) -> Source:
 
 def _open_table(settings: DataSettings) -> Source:
     if settings.qrels is not None:
-        return _open_parts(settings)
+        return open_parts(settings)
     source = settings.source
     if source == SAMPLE:
         return _open_sample()
@@ -54,7 +56,7 @@ def _open_table(settings: DataSettings) -> Source:
     if not path.exists():
         wanted = "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME"
         raise InputError("there is no such file", wanted, file=source)
-    return _open_folder(path, settings) if path.is_dir() else read_file(path)
+    return _open_folder(path, settings) if path.is_dir() else read_file(path, make_text_form(settings))
 
 
 def _open_sample() -> Source:
@@ -72,38 +74,15 @@ def _open_sample() -> Source:
     return Source(SAMPLE, digest.hexdigest(), tuple(table.column_names), read, synthetic=True)
 
 
-def _open_parts(settings: DataSettings) -> Source:
-    """Open a collection whose files are options of their own."""
-    files = [Path(name) for name in (settings.qrels, settings.queries, settings.corpus) if name is not None]
-    if any(map(is_table, files)):
-        return _open_joined(settings, files)
-    if settings.queries is None or settings.corpus is None:
-        missing = "--queries" if settings.queries is None else "--corpus"
-        raise InputError(f"--qrels is given without {missing}", "all of --queries, --corpus and --qrels")
-    return read_collection(Collection(Path(settings.queries), Path(settings.corpus), (Path(str(settings.qrels)),)))
-
-
-def _open_joined(settings: DataSettings, files: list[Path]) -> Source:
-    """Open a collection some of whose parts are tables with a header."""
-    for file in files:
-        if not file.is_file():
-            raise InputError("there is no such file", "queries, corpus and qrels", file=file)
-    qrels, queries, corpus = (
-        None if name is None else read_file(Path(name)) for name in (settings.qrels, settings.queries, settings.corpus)
-    )
-    assert qrels is not None
-    return join_tables(Tables(qrels, queries, corpus), settings, str(settings.qrels), sha256(*files))
-
-
 def _open_folder(path: Path, settings: DataSettings) -> Source:
     """Open a collection in BEIR's form, the shards of one table in the order of their names, or tables to be joined."""
-    collection = find_collection(path)
+    form, collection = make_text_form(settings), find_collection(path)
     if collection is not None:
-        return read_collection(collection)
+        return read_collection(collection, form)
     files = sorted(file for file in path.iterdir() if file.is_file() and suffix(file) in READERS)
     if not files:
         raise InputError("holds no table", "shards in one of " + ", ".join(READERS), file=path)
-    shards = [read_file(file) for file in files]
+    shards = [read_file(file, form) for file in files]
     alike: dict[frozenset[str], list[Source]] = {}
     for shard in shards:
         alike.setdefault(frozenset(shard.columns), []).append(shard)
@@ -144,4 +123,14 @@ def _join_shards(path: Path, shards: list[Source], digest: str) -> Source:
 
     findings = tuple(finding for shard in shards for finding in shard.findings)
     lists = frozenset[str]().union(*(shard.lists for shard in shards))
-    return Source(str(path), digest, shards[0].columns, read, findings, lists=lists, cells=cells)
+    return Source(
+        str(path),
+        digest,
+        shards[0].columns,
+        read,
+        findings,
+        decimal_comma=all(shard.decimal_comma for shard in shards),
+        headerless=any(shard.headerless for shard in shards),
+        lists=lists,
+        cells=cells,
+    )

@@ -1,4 +1,4 @@
-"""Files as bytes: unpacked where they are .gz or .zst, and which encoding their text is in.
+"""Files as bytes: unpacked where they are .gz or .zst, and their text recoded to UTF-8.
 
 A packed file that unpacks to far more than real tables do is refused before it fills the machine.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from dataclasses import dataclass
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,23 @@ PACKED = {".gz": "gzip", ".zst": "zstd"}
 PIECE = 1 << 20  # bytes read at a time
 _LARGEST_RATIO = 200  # of unpacked to packed bytes; judgements pack to a tenth, and at most to a fiftieth
 _ALWAYS_ALLOWED = 64 << 20  # bytes that may be unpacked whatever the ratio
-_EXAMPLES = 3
+_MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's does
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_UNDEFINED = "nestvec.latin-1"  # what to do with bytes that Windows-1252 does not define
+
+
+def _keep_byte(error: UnicodeError) -> tuple[str, int]:
+    """The bytes that could not be decoded, as Latin-1: what the web's standard for Windows-1252 says of them."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error(_UNDEFINED, _keep_byte)
 
 
 def suffix(path: Path) -> str:
@@ -83,45 +99,97 @@ class Unpacked(io.RawIOBase):
         super().close()
 
 
-def read_lines(path: Path, longest: int = -1) -> Iterator[tuple[int, bytes]]:
-    """Number and unpacked bytes of every line that is not blank; one of more than `longest` bytes counts as several."""
-    with io.BufferedReader(Unpacked(path), PIECE) as stream:
-        for number, line in enumerate(iter(lambda: stream.readline(longest), b""), start=1):
+class Recoded(io.RawIOBase):
+    """A text file's bytes in UTF-8 without a byte order mark, recoded on the way.
+
+    Args:
+        path: the file.
+        encoding: what it is in. Bytes that Windows-1252 does not define are read as Latin-1, as browsers do.
+        tail: bytes to add at the end.
+
+    Raises:
+        InputError: on reading: what `Unpacked` raises, or the text is not in that encoding; names the line.
+    """
+
+    def __init__(self, path: Path, encoding: str, tail: bytes = b"") -> None:
+        self._path, self._encoding, self._tail = path, encoding, tail
+        self._stream = Unpacked(path)
+        self._decoder = None
+        if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+            errors = _UNDEFINED if codecs.lookup(encoding).name == "cp1252" else "strict"
+            self._decoder = codecs.getincrementaldecoder(encoding)(errors)
+        self._ready, self._start = b"", 0
+        self._begun, self._ended, self._lines = False, False, 1
+
+    def readable(self) -> bool:
+        """Always true."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next `size` bytes, fewer only at the end of the file; all that are left if it is negative."""
+        parts, missing = [], size if size >= 0 else sys.maxsize
+        while missing and (part := self._take(missing)):
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Read the next bytes into a buffer; returns how many."""
+        content = self._take(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+        super().close()
+
+    def _take(self, size: int) -> bytes:
+        """At most `size` of the bytes that are ready; none at the end of the file."""
+        while self._start >= len(self._ready) and not self._ended:
+            self._ready, self._start = self._recode(self._stream.read()), 0
+        content = self._ready[self._start : self._start + size]
+        self._start += len(content)
+        return content
+
+    def _recode(self, piece: bytes) -> bytes:
+        """A piece of the file in UTF-8; an empty one is the end."""
+        self._ended = not piece
+        if self._decoder is not None:
+            try:
+                text = self._decoder.decode(piece, self._ended)
+                self._lines += text.count("\n")
+                piece = text.encode()
+            except UnicodeError as error:
+                lines = self._lines + piece[: getattr(error, "start", 0)].count(b"\n")
+                problem = f"line {lines} or so is not in {self._encoding} ({getattr(error, 'reason', error)})"
+                raise InputError(problem, "--encoding to name the file's encoding", file=self._path) from error
+        if not self._begun:
+            self._begun, piece = True, piece.removeprefix(codecs.BOM_UTF8)
+        return piece + self._tail if self._ended else piece
+
+
+def read_lines(path: Path, longest: int = -1, encoding: str | None = None) -> Iterator[tuple[int, bytes]]:
+    """Read the lines of a text file that are not blank.
+
+    Args:
+        path: the file.
+        longest: bytes of a line; a longer one counts as several.
+        encoding: what to recode to UTF-8 from; None leaves the bytes as they are, but for UTF-16 with its mark.
+
+    Yields:
+        Number and unpacked bytes of every line.
+    """
+    recoded = encoding or find_mark(path)
+    stream: io.RawIOBase = Unpacked(path) if recoded is None else Recoded(path, recoded)
+    with io.BufferedReader(stream, PIECE) as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(longest), b""), start=1):
             if line.strip():
                 yield number, line
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """How a file's text is encoded.
-
-    Attributes:
-        name: `utf-8`, with or without its mark, or `latin-1`, which anything can be read as.
-        mixed: lines outside ASCII that are UTF-8, in a file that as a whole is not.
-        examples: rows of the first such lines.
-    """
-
-    name: str
-    mixed: int = 0
-    examples: tuple[str, ...] = ()
-
-
-def find_encoding(path: Path) -> Encoding:
-    """UTF-8 if all of a file's bytes are, else Latin-1 with a count of the lines that are UTF-8 all the same."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with Unpacked(path) as stream:
-            for index, piece in enumerate(iter(stream.read, b"")):
-                if index == 0 and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    raise InputError("is in UTF-16", "UTF-8 or Latin-1", file=path)
-                decoder.decode(piece)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        lines = [number for number, line in read_lines(path) if _is_utf8(line)]
-        return Encoding("latin-1", len(lines), tuple(f"line {number}" for number in lines[:_EXAMPLES]))
-    return Encoding("utf-8")
-
-
-def _is_utf8(line: bytes) -> bool:
-    """Whether a line has letters outside ASCII, all of them in UTF-8: none is lost on the way there and back."""
-    return not line.isascii() and line.decode(errors="ignore").encode() == line
+def find_mark(path: Path) -> str | None:
+    """The encoding that a file's byte order mark says, UTF-8's left aside; None if it has no mark."""
+    with Unpacked(path) as stream:
+        start = stream.read(4)
+    return next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from nestvec.data.source import Rejects
 
+_DECIMAL_COMMA = re.compile(r"[-+]?(\d+|\d{1,3}(\.\d{3})+)?,\d+([eE][-+]?\d+)?")
+
 
 def text_column(batch: Batch, column: str) -> pa.Array:
     """(n,) texts of a column, null where there is no value; InputError if its type is none that text can be made of.
@@ -113,8 +115,62 @@ def all_blank(parts: list[pa.Array]) -> NDArray[np.bool_]:
     return blank
 
 
-def parse_number(text: str | None) -> float | None:
-    """A text as a number; None where it is none."""
+class Numbers:
+    """Reads a column's numbers, of which all must be written in one way.
+
+    Args:
+        decimal_comma: whether a comma may stand before the decimals, as in 2,5 and 1.234,5. Without, it is no number.
+    """
+
+    def __init__(self, decimal_comma: bool = False) -> None:
+        self._decimal_comma = decimal_comma
+        self._seen: dict[str, str] = {}  # the first number with a decimal comma, and with a decimal point
+
+    def read(self, batch: Batch, column: str) -> pa.Array:
+        """The numbers of a column of texts, null where there is none.
+
+        Args:
+            batch: rows of it.
+            column: its name.
+
+        Returns:
+            (n,) float64.
+
+        Raises:
+            InputError: some numbers have a decimal comma and others a decimal point, so that 1.234 could be either.
+        """
+        texts = pc.utf8_trim_whitespace(text_column(batch, column))
+        if not self._decimal_comma:
+            try:
+                return texts.cast(pa.float64())
+            except pa.ArrowInvalid:
+                return pa.array([parse_number(text) for text in texts.to_pylist()], pa.float64())
+        coded = texts.dictionary_encode()
+        known = coded.dictionary.to_pylist()
+        for index, text in enumerate(known):
+            kind = _find_decimal_mark(text)
+            if kind is not None:
+                self._seen.setdefault(kind, text)
+            if len(self._seen) == len(("comma", "point")):
+                row = int(batch.rows[coded.indices.to_pylist().index(index)])
+                problem = f"is {text!r}, and another is {self._seen['comma' if kind == 'point' else 'point']!r}"
+                wanted = "one decimal mark in the whole column: a comma or a point"
+                raise InputError(problem, wanted, file=batch.file, row=row, column=column)
+        numbers = pa.array([parse_number(text, decimal_comma=True) for text in known], pa.float64())
+        return pa.DictionaryArray.from_arrays(coded.indices, numbers).dictionary_decode()
+
+
+def _find_decimal_mark(text: str) -> str | None:
+    """`comma` or `point`; None for what is no number, or whole."""
+    if _DECIMAL_COMMA.fullmatch(text):
+        return "comma"
+    return "point" if "." in text and parse_number(text) is not None else None
+
+
+def parse_number(text: str | None, *, decimal_comma: bool = False) -> float | None:
+    """A text as a number; None where it is none. With `decimal_comma`, 2,5 and 1.234,5 are numbers, too."""
+    if text and decimal_comma and _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(".", "").replace(",", ".")
     try:
         return float(pa.scalar(text, pa.string()).cast(pa.float64()).as_py()) if text else None
     except pa.ArrowInvalid:

@@ -129,7 +129,7 @@ def _encode_missing(
 
         recipe = ShardRecipe(
             encoder.work, target.folder.absolute(), target.format, settings.backend, settings.compute,
-            encoder.encoder.name, target.role, target.prompts,
+            target.role, target.prompts, encoder.encoder.name,
         )  # fmt: skip
         encode_on_ray(recipe, missing, advance)
     else:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.models.encoder import choose_width
+from nestvec.models.base_encoder import choose_width
 from nestvec.models.export_card import CODEC, is_export, read_card
 from nestvec.models.find import find_model
+from nestvec.models.load import read_width
 from nestvec.models.prompts import DOCUMENT, ROLES
 from nestvec.point import FULL, PRECISIONS, VectorFormat
 from nestvec.runs.folder import LAYOUT
@@ -77,7 +78,7 @@ def find_model_and_codec(
     if is_export(path):
         return _find_in_export(path, dimension, precision)
     folder = find_model(model)
-    chosen = VectorFormat(choose_width(model, folder.width, dimension), precision or FULL)
+    chosen = VectorFormat(choose_width(model, read_width(folder), dimension), precision or FULL)
     own = folder.path / _OWN
     codec = load_codecs(own).get(chosen.name) if own.is_file() else None
     return _with_plain_codec(ModelAndCodec(folder.path, folder.sha256, chosen, codec, "model", folder.prompts))

@@ -61,9 +61,9 @@ class ShardRecipe:
     format: VectorFormat
     backend: str  # `auto`, `torch`, `onnx` or `openvino`
     compute: str  # `auto`, `float32` or `bfloat16`
-    encoder: str  # name of the encoder that the job was begun with, which that process must have too
     role: Role  # of the texts
     prompts: Prompts
+    encoder: str  # name of the encoder that the job was begun with, which that process must have too
 
     def open(self) -> ShardEncoder:
         """Load model and codec; raises InputError where this machine would encode in another way than the first one."""

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from nestvec.data import find_columns as known
 from nestvec.data.column_names import BODY, DOCUMENT_ID, HEADLINE, QUERY
+from nestvec.data.encodings import find_encoding
 from nestvec.data.readers import READERS, read_file
 from nestvec.data.source import Batch, Rejects, Source, split_into_batches
-from nestvec.data.streams import Unpacked, find_encoding, suffix
+from nestvec.data.streams import Recoded, suffix
 from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 from nestvec.files import sha256
@@ -152,8 +153,7 @@ def _read_lines(path: Path) -> Source:
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         del columns, rejects  # there is one, and any line is text
-        form = "utf-8-sig" if encoding == "utf-8" else encoding
-        with io.TextIOWrapper(io.BufferedReader(Unpacked(path)), encoding=form) as stream:
+        with io.TextIOWrapper(io.BufferedReader(Recoded(path, encoding)), encoding="utf-8") as stream:
             for lines in split_into_batches(enumerate(stream, start=1)):
                 values = pa.array([line.rstrip("\n") for _, line in lines], pa.string())
                 rows = np.array([number for number, _ in lines], dtype=np.int64)

@@ -15,10 +15,11 @@ from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256
 from nestvec.models.encoder import open_encoder
 from nestvec.models.export_card import CODEC, TARGETS, WEIGHTS, Card, hash_files, is_export, write_card
-from nestvec.models.find import WEIGHTS as WEIGHTS_FILE
 from nestvec.models.load import load_model, quiet_libraries
+from nestvec.models.model_files import WEIGHTS as WEIGHTS_FILE
 from nestvec.models.onnx_graph import OUTPUT, input_names
 from nestvec.models.prompts import QUERY
+from nestvec.models.token_batches import read_token_limit
 from nestvec.progress import Reporter, Silent
 from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from nestvec.runs.point_files import Selection
 
 _GRAPHS = ("onnx", "openvino")  # targets that are run by the backend of their name
-_ENDLESS = 10**9  # tokens: what tokenizers say that have no limit
 _WEIGHTS = {"sentence-transformers": ("float32",), "onnx": WEIGHTS, "openvino": ("float32", "int8")}
 
 
@@ -136,16 +136,15 @@ def _refuse_foreign(out: Path) -> None:
 
 def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
     """Make the card from what is known before anything is written."""
-    length = model.get_max_seq_length()
     return Card(
         to=to,
         system=chosen.point.system,
         base=find_origin(chosen).name,
         dimension=chosen.dimension,
-        full_dimension=chosen.model.width,
+        full_dimension=chosen.files.width,
         precision=chosen.format.precision,
         weights=weights,
-        max_length=length if isinstance(length, int) and length < _ENDLESS else None,
+        max_length=read_token_limit(model),
         pad_id=getattr(model.tokenizer, "pad_token_id", None) or 0,
         inputs=tuple(input_names(model)) if to in _GRAPHS else ("text",),
         output=OUTPUT,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.files import read_json
-from nestvec.models.find import CARD, PINNED
+from nestvec.models.find import PINNED
+from nestvec.models.model_files import CARD
 
 if TYPE_CHECKING:
     from nestvec.runs.point_files import Selection

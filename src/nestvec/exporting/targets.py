@@ -10,8 +10,8 @@ import numpy as np
 
 from nestvec.errors import InputError, NestvecError
 from nestvec.models.export_card import MODEL_FILES
-from nestvec.models.find import CARD
-from nestvec.models.load import save_model
+from nestvec.models.load import measure_width, save_model
+from nestvec.models.model_files import CARD
 from nestvec.models.onnx_graph import write_onnx
 from nestvec.models.quantise import TEXTS, quantise_onnx, quantise_onnx_dynamic, quantise_openvino, write_openvino
 from nestvec.models.token_batches import make_reader, prepare_tokenizer
@@ -76,9 +76,11 @@ def _write_sentence_transformers(folder: Path, model: SentenceTransformer, card:
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
     modules: list[Any] = list(model.children())
-    if card.dimension < card.full_dimension:
-        columns = torch.eye(card.dimension, card.full_dimension)
-        cut = Dense(card.full_dimension, card.dimension, bias=False, activation_function=None, init_weight=columns)
+    with model.truncate_embeddings(None):
+        width = measure_width(model)
+    if card.dimension < width:
+        columns = torch.eye(card.dimension, width)
+        cut = Dense(width, card.dimension, bias=False, activation_function=None, init_weight=columns)
         modules += [cut.to(model.device), Normalize()]
     elif not isinstance(modules[-1], Normalize):
         modules.append(Normalize())
@@ -96,7 +98,7 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
     from tokenizers import Tokenizer
 
     if make_reader(model, card.inputs) is None:
-        wanted = "a fast tokenizer that pads on the right, or --to sentence-transformers"
+        wanted = "a fast tokenizer, or --to sentence-transformers"
         raise InputError(f"{card.to} cannot read texts as {card.base} does", wanted)
     tokenizer: Any = model.tokenizer
     tokenizer.save_pretrained(str(folder))

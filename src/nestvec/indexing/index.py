@@ -157,8 +157,8 @@ class Index:
         """Encode queries to (q, full width); the model is loaded when it is first needed."""
         from nestvec.models.torch_encoder import open_torch
 
-        model = self.selection.model
-        self._loaded = self._loaded or open_torch(model, model.width, "float32")
+        files = self.selection.files
+        self._loaded = self._loaded or open_torch(files.model, files.width, "float32")
         return self._loaded.encode(texts, QUERY)
 
 
@@ -277,5 +277,5 @@ def _plan_stages(selection: Selection, shortlist: str | None, candidates: int) -
         stages, codecs = [VectorFormat.parse(shortlist), *stages], [known[shortlist], *codecs]
     if candidates < 1:
         raise InputError(f"--candidates is {candidates}", "a whole number from 1 on")
-    model = selection.model
-    return About(selection.point.system, model.sha256, model.width, tuple(stages), candidates), codecs
+    files = selection.files
+    return About(files.system, files.model.sha256, files.width, tuple(stages), candidates), codecs

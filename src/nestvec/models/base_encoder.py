@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.errors import InputError
 from nestvec.models.load import quiet_libraries
 from nestvec.models.prompts import DOCUMENT, QUERY, ROLES, Prompts, Role
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
@@ -24,6 +26,28 @@ if TYPE_CHECKING:
 PROBES = ("a", "Deck Screws, 3 in. (100-Pack)", "écrou M8 inox \U0001f529 — 10 mm", "claw hammer with handle " * 200)
 LEAST = {"float32": 0.9999, "bfloat16": 0.995}  # cosine; the latter tells a wrong graph from mere rounding
 ROUNDING = 0.999999  # cosine of two vectors from the same modules in float32, batched differently
+
+
+def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
+    """The wanted dimension, or `most` for None; raises InputError where a folder's model makes no such vectors."""
+    if wanted is not None and not 1 <= wanted <= most:
+        raise InputError(f"makes no vectors of dimension {wanted}", f"a number from 1 to {most}", file=folder)
+    return wanted or most
+
+
+def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]:
+    """(4, width) float32, rows of unit length: what the library gives for each of `PROBES` alone, in a role."""
+    encode = model.encode_query if role == QUERY else model.encode_document
+    with quiet_libraries():
+        given = [encode(text, normalize_embeddings=True, show_progress_bar=False) for text in PROBES]
+    return np.asarray(given, dtype=np.float32)
+
+
+def are_same(vectors: NDArray[np.float32], expected: NDArray[np.float32], least: float) -> bool:
+    """Whether rows of unit length have at least a cosine of `least` to their counterparts; zero rows, if both are."""
+    if vectors.shape != expected.shape:
+        return False
+    return bool(np.square(vectors - expected).sum(axis=1).max() <= 2 * (1 - least))
 
 
 class Encoder(ABC):
@@ -84,15 +108,11 @@ class Encoder(ABC):
     def agrees_with(self, model: SentenceTransformer, least: float) -> bool:
         """Whether a few odd texts have cosines of at least `least` to the vectors that the library gives in float32.
 
-        They are tried as queries against `encode_query` and as documents against `encode_document`.
+        They are tried as queries against `encode_query` and as documents against `encode_document`; the library encodes
+        each of them alone: where it pads on the left, a model that counts positions gives a text another vector beside
+        a longer one.
         """
-        for role in ROLES:
-            library = model.encode_query if role == QUERY else model.encode_document
-            with quiet_libraries():
-                expected = library(list(PROBES), normalize_embeddings=True, show_progress_bar=False)
-            cosines = (prefix(np.asarray(expected, dtype=np.float32), self.dimension) * self.encode(PROBES, role)).sum(
-                1
-            )
-            if not cosines.min() >= least:  # also where it is no number
-                return False
-        return True
+        return all(
+            are_same(self.encode(PROBES, role), prefix(encode_probes(model, role), self.dimension), least)
+            for role in ROLES
+        )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError, MissingExtraError
+from nestvec.models.base_encoder import choose_width
 from nestvec.models.export_card import read_card
 from nestvec.models.find import find_model
 
@@ -73,17 +74,11 @@ def open_encoder(
     if card and card.to != "sentence-transformers":
         width, prompts = choose_width(folder, card.dimension, dimension), card.prompts if prompts is None else prompts
         return _open_export(folder, card, width, _choose_backend(runs, backend), compute, prompts)
+    if card:
+        dimension = choose_width(folder, card.dimension, dimension)
     model = find_model(str(folder))
     model = model if prompts is None else replace(model, prompts=prompts)
-    width = choose_width(folder, card.dimension if card else model.width, dimension)
-    return _open_model(model, width, backend, compute)
-
-
-def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
-    """The wanted dimension, or `most` for None; raises InputError where a folder's model makes no such vectors."""
-    if wanted is not None and not 1 <= wanted <= most:
-        raise InputError(f"makes no vectors of dimension {wanted}", f"a number from 1 to {most}", file=folder)
-    return wanted or most
+    return _open_model(model, dimension, backend, compute)
 
 
 def _is_installed(backend: str) -> bool:
@@ -110,7 +105,7 @@ def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute
     return GraphEncoder(runtime, TokenReader(tokenizer, card.inputs, card.pad_id), dimension, prompts)
 
 
-def _open_model(model: ModelFolder, dimension: int, backend: str, compute: str) -> Encoder:
+def _open_model(model: ModelFolder, dimension: int | None, backend: str, compute: str) -> Encoder:
     """Open a sentence-transformers model; the graph that some backends need is written to a temporary folder."""
     from nestvec.models.graph_encoder import open_graph
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
 from nestvec.files import read_json, sha256, write_json
-from nestvec.models.find import CARD
+from nestvec.models.model_files import CARD
 from nestvec.models.prompts import Prompts
 from nestvec.point import PRECISIONS, VectorFormat
 from nestvec.vectors.stored import load_codecs

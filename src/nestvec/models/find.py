@@ -6,21 +6,28 @@ Whatever the way, known models must hash to what is written here, and only safet
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import json
 import logging
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nestvec.errors import InputError, MissingExtraError
-from nestvec.files import read_json, sha256
+from nestvec.models.model_files import (
+    ADAPTER,
+    CARD,
+    WEIGHTS,
+    check_weights,
+    hash_first_file,
+    hash_weights,
+    list_weight_files,
+    read_adapter_base,
+    read_object,
+)
 from nestvec.models.prompts import Prompts, read_prompts
 
-WEIGHTS = "model.safetensors"
-SHARDS = "model.safetensors.index.json"
 _LOG = logging.getLogger(__name__)
-CARD = "nestvec.json"  # beside the weights of a model that nestvec saved: what it is and what its weights hash to
+_TYPE = "SentenceTransformer"
 
 
 @dataclass(frozen=True)
@@ -51,15 +58,13 @@ class ModelFolder:
     Attributes:
         name: as the user gave it.
         path: the folder.
-        sha256: of its weights; of the list of shards when there are several.
-        width: dimensions of the vectors it makes.
+        sha256: of its weights, see `model_files.hash_weights`.
         prompts: that go before queries and documents: its own, or what they were overridden with.
     """
 
     name: str
     path: Path
     sha256: str
-    width: int
     prompts: Prompts = field(default_factory=Prompts)
 
 
@@ -68,7 +73,7 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
 
     Args:
         name: a folder, or a hub name; `all-MiniLM-L6-v2` may be said without its owner.
-        expected_sha256: what model.safetensors must hash to, in hex; None leaves it to the pins known here.
+        expected_sha256: what its weights must hash to, in hex; None leaves it to the pins known here.
         fetch: whether the hub may be asked for what this machine does not have.
 
     Returns:
@@ -81,18 +86,26 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
     full_name = next((full for full in PINNED if full.split("/")[1] == name), name)
     pin = PINNED.get(full_name)
     path = Path(name) if Path(name).is_dir() else _find_packaged(pin) or _fetch_from_hub(full_name, pin, fetch)
-    digest = _hash_weights(path, name)
-    card = path / CARD
+    digest = _hash_model(path, name, fetch)
     pins = {
         "--model-sha256": expected_sha256,
         f"the pin of {full_name}": pin.sha256 if pin else None,
-        CARD: str(read_json(card).get("sha256", "")) if card.exists() else None,
+        CARD: _read_card_hash(path / CARD),
     }
     for origin, wanted in pins.items():
-        if wanted and digest != wanted.lower():
-            raise InputError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
+        if wanted and wanted.lower() != digest:
+            if wanted.lower() != hash_first_file(path):
+                raise InputError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
+            digest = wanted.lower()  # of a run or a model that an earlier nestvec made
     _LOG.debug("%s: %s, weights with sha256 %s", name, path, digest)
-    return ModelFolder(name, path, digest, _read_width(path), read_prompts(path))
+    return ModelFolder(name, path, digest, read_prompts(path))
+
+
+def list_short_names(name: str) -> list[str]:
+    """What a system that is a model may be called: the end of its folder or hub name, the shortest first."""
+    parts = [part for part in Path(name).resolve().parts[1:] if part != "models"]
+    kept = [re.sub(r"[^\w.-]+", "_", part) for part in (parts if Path(name).is_dir() else name.split("/"))]
+    return ["-".join(kept[-count:]) for count in range(1, len(kept) + 1)]
 
 
 def _find_packaged(pin: Pin | None) -> Path | None:
@@ -127,43 +140,30 @@ def _fetch_from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
     return Path(folder)
 
 
-def _hash_weights(path: Path, name: str) -> str:
-    """The hash of a folder's weights, after making sure that they are there and readable to the end."""
-    from safetensors import SafetensorError, safe_open
-
-    if not (path / "config.json").exists() and not (path / "modules.json").exists():
+def _hash_model(path: Path, name: str, fetch: bool) -> str:
+    """The hash of a model's weights, after making sure that it is one, and that they are there and readable."""
+    if not any((path / file).exists() for file in ("config.json", "modules.json", ADAPTER)):
         raise InputError("holds neither config.json nor modules.json", "a sentence-transformers model", file=path)
+    _refuse_other_type(path)
+    adapter = read_adapter_base(path)
+    if adapter and importlib.util.find_spec("peft") is None:
+        file, base = adapter
+        remedy = f"pip install peft, or the adapter merged into {base}: merge_and_unload(), then save_pretrained()"
+        raise InputError(f"this model is an adapter (LoRA) of {base}, and peft is not installed", remedy, file=file)
     files = list_weight_files(path)
-    for file in files:
-        if not (path / file).is_file():
-            raise InputError("there is no such file", "weights as safetensors", file=path / file)
-        try:
-            with safe_open(path / file, framework="numpy") as tensors:
-                if not list(tensors.keys()):
-                    raise InputError("holds no weights", "an undamaged model", file=path / file)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"is damaged ({error})", f"the weights of {name}", file=path / file) from error
-    return sha256(path / (SHARDS if (path / SHARDS).exists() else WEIGHTS))
+    check_weights(path, files, name)
+    return hash_weights(path, files, find_model(adapter[1], fetch=fetch).sha256 if adapter else None)
 
 
-def list_weight_files(path: Path) -> list[str]:
-    """Names of the files that hold a folder's weights, relative to it."""
-    index = path / SHARDS
-    if not index.exists():
-        return [WEIGHTS]
-    listed = read_json(index)
-    shards = listed.get("weight_map") if isinstance(listed, dict) else None
-    if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
-        raise InputError("lists no shards", "a weight_map of weight names to files", file=index)
-    return sorted(set(shards.values()))
+def _refuse_other_type(path: Path) -> None:
+    """Raise for a model whose configuration says that it is another than one vector a text."""
+    file = path / "config_sentence_transformers.json"
+    kind = read_object(file, "the settings of a model").get("model_type", _TYPE) if file.exists() else _TYPE
+    if kind != _TYPE:
+        raise InputError(f"this model is a {kind}", f"a {_TYPE}, which gives one dense vector a text", file=file)
 
 
-def _read_width(path: Path) -> int:
-    """Dimensions of the vectors: the last module that states them, else the transformer's hidden size."""
-    for config in (*sorted(path.glob("*/config.json"), reverse=True), path / "config.json"):
-        with contextlib.suppress(OSError, json.JSONDecodeError):
-            values = json.loads(config.read_text(encoding="utf-8"))
-            for key in ("out_features", "embedding_dimension", "word_embedding_dimension", "hidden_size"):
-                if isinstance(values.get(key), int):
-                    return int(values[key])
-    raise InputError("no configuration states the vectors' width", "a sentence-transformers model", file=path)
+def _read_card_hash(card: Path) -> str | None:
+    """What the card beside a model that nestvec saved says that its weights hash to."""
+    found = read_object(card, "the card of a model").get("sha256") if card.exists() else None
+    return found if isinstance(found, str) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.models.base_encoder import LEAST, Encoder
+from nestvec.models.base_encoder import LEAST, Encoder, choose_width
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -59,17 +59,18 @@ def open_runtime(backend: str, graph: Path, compute: str, weights: str) -> Runti
     return open_openvino(graph, compute, weights)
 
 
-def open_graph(folder: ModelFolder, dimension: int, backend: str, compute: str) -> GraphEncoder:
+def open_graph(folder: ModelFolder, dimension: int | None, backend: str, compute: str) -> GraphEncoder:
     """Write a sentence-transformers model's graph for a moment and get it ready for `onnx` or `openvino`.
 
     InputError is raised where the model cannot be written as a graph, or the graph gives other vectors than the model.
     """
-    from nestvec.models.load import load_model
+    from nestvec.models.load import load_model, measure_width
     from nestvec.models.onnx_graph import input_names, write_onnx
     from nestvec.models.prompts import reads_roles_apart
     from nestvec.models.token_batches import make_reader
 
     model = load_model(folder).to("cpu").eval()
+    dimension = choose_width(folder.path, measure_width(model, folder.path), dimension)
     if reads_roles_apart(model):
         raise InputError(
             f"reads queries in another way than documents, which {backend} cannot", _WANTED, file=folder.path

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError, MissingExtraError, NestvecError
-from nestvec.files import sha256, write_json
+from nestvec.files import write_json
 from nestvec.models.compute import use_processors
-from nestvec.models.find import CARD, WEIGHTS, find_model, list_weight_files
+from nestvec.models.find import find_model
+from nestvec.models.loading_report import ReportedError, refusing_missing_weights
+from nestvec.models.model_files import CARD, hash_weights, list_weight_files
 from nestvec.models.prompts import apply_prompts, model_prompts
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from nestvec.models.find import ModelFolder
 
 _LIBRARIES = ("accelerate", "sentence_transformers")
+_WHOLE = "all weights that config.json calls for"
+_LONGEST = 400  # characters of a library's reason that a message quotes
 
 
 def load_model(folder: ModelFolder) -> SentenceTransformer:
@@ -37,20 +42,54 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
         raise MissingExtraError("sentence-transformers", "train") from error
     use_processors()
     try:
-        with quiet_libraries():
+        with quiet_libraries(), refusing_missing_weights() as lacking:
             model = SentenceTransformer(
                 str(folder.path),
                 trust_remote_code=False,
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True, "dtype": torch.float32},
             )
+    except ReportedError as error:
+        raise InputError(str(error), _WHOLE, file=folder.path) from error
     except Exception as error:  # the loaders raise whatever the damage makes them raise
-        raise InputError(f"cannot be loaded ({error})", "a sentence-transformers model", file=folder.path) from error
-    _refuse_missing_weights(model, folder.path)
+        reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+        raise InputError(f"cannot be loaded ({reason})", "a sentence-transformers model", file=folder.path) from error
+    _refuse_missing_pooler(model, lacking, folder.path)
     if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
         raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
     apply_prompts(model, folder.prompts)
     return model
+
+
+@lru_cache(maxsize=64)
+def read_width(folder: ModelFolder) -> int:
+    """How many numbers a checked model's vectors have; the model is loaded for it, once a process."""
+    return measure_width(load_model(folder), folder.path)
+
+
+def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
+    """How many numbers a loaded model's vectors have: those of one text that it encodes, whatever its files state.
+
+    InputError is raised where the model in the folder `path` encodes no text, or gives no dense vector of it.
+    """
+    import torch
+
+    training = model.training
+    try:
+        with quiet_libraries():
+            vector = model.encode_document("a", convert_to_tensor=True, show_progress_bar=False)
+            query = model.encode_query("a", convert_to_tensor=True, show_progress_bar=False)
+    except Exception as error:  # each module has its own way not to take a text
+        reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+        raise InputError(f"cannot encode a text ({reason})", "a sentence-transformers model", file=path) from error
+    finally:
+        model.train(training)
+    if not isinstance(vector, torch.Tensor) or vector.is_sparse or vector.ndim != 1:
+        raise InputError("gives no dense vector of a text", "a sentence-transformers model", file=path)
+    if query.shape != vector.shape:
+        problem = f"gives vectors of {len(query)} numbers for queries and {len(vector)} for documents"
+        raise InputError(problem, "one width for both", file=path)
+    return len(vector)
 
 
 def load_weights(model: SentenceTransformer, path: Path) -> None:
@@ -72,7 +111,7 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
         raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
     prompts = model_prompts(model)
     stated = {"query_prompt": prompts.query, "document_prompt": prompts.document} if prompts else {}
-    write_json(path / CARD, {**facts, **stated, "sha256": sha256(path / WEIGHTS)})
+    write_json(path / CARD, {**facts, **stated, "sha256": hash_weights(path, list_weight_files(path))})
 
 
 @contextlib.contextmanager
@@ -105,23 +144,9 @@ def quiet_loggers(*names: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _refuse_missing_weights(model: SentenceTransformer, path: Path) -> None:
-    """Raise if the transformer has a weight that no file holds: the library would fill it with random numbers."""
-    import torch
-    from safetensors import safe_open
-
-    stored: set[str] = set()
-    for file in list_weight_files(path):
-        with safe_open(path / file, framework="numpy") as tensors:
-            stored.update(tensors.keys())
-    endings = {name[at + 1 :] for name in stored for at in (-1, name.find(".")) if at != len(name)}
-    missing = [
-        name
-        for module in model
-        if isinstance(transformer := getattr(module, "auto_model", None), torch.nn.Module)
-        for name, _ in transformer.named_parameters()
-        if name not in endings and not name.startswith("pooler.")  # that is not used for vectors
-    ]
-    if missing:
-        problem = f"lacks {len(missing)} weights, {missing[0]} first"
-        raise InputError(problem, "all weights that config.json calls for", file=path / WEIGHTS)
+def _refuse_missing_pooler(model: SentenceTransformer, lacking: list[str], path: Path) -> None:
+    """Raise for a model whose vectors come from a pooler that its files lack."""
+    for module in model.modules() if lacking else ():
+        ways: dict[object, dict[str, object]] = getattr(module, "modality_config", {})
+        if any("pooler_output" in str(way.get("method_output_name")) for way in ways.values()):
+            raise InputError(f"lacks {len(lacking)} weights, {lacking[0]} first", _WHOLE, file=path)

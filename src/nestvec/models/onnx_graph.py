@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
-from nestvec.models.load import quiet_loggers
+from nestvec.models.load import measure_width, quiet_loggers
 from nestvec.models.prompts import ROLES, count_excluded_tokens, model_prompts
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
         import onnx  # noqa: F401 - what PyTorch writes with
     except ImportError as error:
         raise MissingExtraError("onnx", "onnx") from error
-    width = model.get_embedding_dimension() or 0
+    width = measure_width(model)
     if not 1 <= dimension <= width:
         raise InputError(f"there is no dimension {dimension}", f"a number from 1 to {width}, the model's width")
     model.to("cpu").eval()

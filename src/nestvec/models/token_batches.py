@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1024  # texts tokenised at a time: the library's own account of one takes many times the numbers it holds
 _PIECE = 20_000  # texts whose tokens are in memory at once
+ENDLESS = 10**9  # tokens; tokenizers without a limit state one of 10**30, or infinity
 _FILLED = {"input_ids", "attention_mask", "token_type_ids"}  # the inputs that are made here
 
 
@@ -125,15 +126,33 @@ def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
         raise InputError(f"cannot be read ({error})", "a fast tokenizer", file=path) from error
 
 
+def read_token_limit(model: SentenceTransformer) -> int | None:
+    """How many tokens a loaded model reads of a text; None where its tokenizer has no limit, and it reads all.
+
+    InputError is raised for a limit that is no number of tokens.
+    """
+    limit: Any = model.max_seq_length
+    if limit is None or limit >= ENDLESS:
+        return None
+    if not isinstance(limit, int) or limit < 1:
+        raise InputError(f"the model's max_seq_length is {limit!r}", "a number of tokens, 1 or more")
+    return limit
+
+
 def make_reader(model: SentenceTransformer, inputs: Sequence[str]) -> TokenReader | None:
-    """A reader for a loaded model; None for one that has no fast tokenizer, pads on the left, or wants other inputs."""
+    """A reader for a loaded model; None for one that has no fast tokenizer, or wants other inputs.
+
+    It pads on the right, even where the model's own tokenizer pads on the left. Whoever opens a model makes sure that
+    this gives the same vectors: it does wherever a text's vector is its own, whatever stands beside it.
+    """
     from tokenizers import Tokenizer
 
     tokenizer: Any = getattr(model, "tokenizer", None)  # a model of static vectors has the library's bare one
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if not isinstance(backend, Tokenizer) or tokenizer.padding_side != "right" or tokenizer.pad_token_id is None:
+    if not isinstance(backend, Tokenizer) or tokenizer.pad_token_id is None:
         return None
     if not {"input_ids", "attention_mask"} <= set(inputs) <= _FILLED:
         return None
     own = Tokenizer.from_str(backend.to_str())  # a copy: the model's is left as it is
-    return TokenReader(prepare_tokenizer(own, model.get_max_seq_length()), tuple(inputs), tokenizer.pad_token_id)
+    limit = read_token_limit(model)
+    return TokenReader(prepare_tokenizer(own, limit), tuple(inputs), tokenizer.pad_token_id)

@@ -7,58 +7,77 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError, MissingExtraError
-from nestvec.files import read_json
-from nestvec.models.token_batches import prepare_tokenizer
+from nestvec.models.model_files import list_module_folders, read_object
+from nestvec.models.token_batches import ENDLESS, prepare_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from tokenizers import Tokenizer
 
-_DEFAULT_LIMIT = 512  # of a model whose files state none
 _BATCH = 10_000  # texts tokenised at a time
+_STATIC = "StaticEmbedding"  # a module that reads texts whole, without special tokens
+_CONFIG = "the configuration of a model"
 
 
-def count_tokens(folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64], int]:
+def count_tokens(path: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64], int | None]:
     """(n,) tokens of n texts, special ones included, and how many a model reads at most, without loading the model.
 
-    InputError is raised where the folder holds no tokenizer.json, or a damaged one.
+    None is the limit of a model that reads texts whole. InputError is raised where the model's folder `path` has no
+    fast tokenizer, or a damaged one.
     """
+    folder, kind = next(iter(list_module_folders(path).items()))
+    tokenizer = prepare_tokenizer(_load_tokenizer(path / folder), None)
+    special = kind != _STATIC
+    lengths = (
+        len(encoding.ids)
+        for first in range(0, len(texts), _BATCH)
+        for encoding in tokenizer.encode_batch_fast(list(texts[first : first + _BATCH]), add_special_tokens=special)
+    )
+    return np.fromiter(lengths, np.int64, len(texts)), None if kind == _STATIC else _read_limit(path / folder)
+
+
+def _load_tokenizer(folder: Path) -> Tokenizer:
+    """The fast tokenizer of a module's folder; one that is there as a vocabulary only is converted by transformers."""
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise MissingExtraError("tokenizers", "train") from error
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise InputError("there is no such file", "a model with a fast tokenizer", file=path)
+    path, wanted = folder / "tokenizer.json", "a model with a fast tokenizer"
+    if path.is_file():
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise InputError(f"is damaged ({error})", wanted, file=path) from error
     try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise InputError(f"is damaged ({error})", "a fast tokenizer", file=path) from error
-    prepare_tokenizer(tokenizer, None)
-    lengths = (
-        len(encoding.ids)
-        for first in range(0, len(texts), _BATCH)
-        for encoding in tokenizer.encode_batch_fast(list(texts[first : first + _BATCH]))
-    )
-    return np.fromiter(lengths, np.int64, len(texts)), _read_limit(folder)
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True).backend_tokenizer
+    except Exception as error:  # as many kinds as there are tokenizers
+        raise InputError("there is no such file", wanted, file=path) from error
+    if not isinstance(tokenizer, Tokenizer):
+        raise InputError("there is no such file", wanted, file=path)
+    return tokenizer
 
 
-def _read_limit(folder: Path) -> int:
-    """Tokens that the model reads at most: what sentence-transformers makes of the files of a model."""
-    named, tokenizer, model = (
-        _read_number(folder / file, key)
-        for file, key in (
-            ("sentence_bert_config.json", "max_seq_length"),
-            ("tokenizer_config.json", "model_max_length"),
-            ("config.json", "max_position_embeddings"),
-        )
+def _read_limit(folder: Path) -> int | None:
+    """Tokens that the model reads at most: what sentence-transformers makes of the files of a transformer's folder."""
+    names = sorted(folder.glob("sentence_*_config.json"), key=lambda path: path.name != "sentence_bert_config.json")
+    named = next(filter(None, (_read_number(path, "max_seq_length") for path in names)), None)
+    config = folder / "config.json"
+    kind = str(read_object(config, _CONFIG).get("model_type")) if config.is_file() else ""
+    positions = ("max_position_embeddings",) if "t5" in kind else ("max_position_embeddings", "n_positions")
+    stated = (
+        _read_number(folder / "tokenizer_config.json", "model_max_length"),
+        *(_read_number(config, key) for key in positions),  # T5's n_positions limits nothing
     )
-    return named or min(filter(None, (tokenizer, model)), default=_DEFAULT_LIMIT)
+    limit = named or min(filter(None, stated), default=ENDLESS)
+    return limit if limit < ENDLESS else None
 
 
 def _read_number(path: Path, key: str) -> int | None:
     """A positive whole number in a JSON file, if it is there."""
-    value = read_json(path).get(key) if path.is_file() else None
+    value = read_object(path, _CONFIG).get(key) if path.is_file() else None
     return value if isinstance(value, int) and value > 0 else None

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.models.base_encoder import ROUNDING, Encoder
+from nestvec.models.base_encoder import ROUNDING, Encoder, choose_width
 from nestvec.models.compute import choose_compute
-from nestvec.models.load import load_model, quiet_libraries
+from nestvec.models.load import load_model, measure_width, quiet_libraries
 from nestvec.models.onnx_graph import input_names
 from nestvec.models.prompts import ROLES, count_excluded_tokens, model_prompts, reads_roles_apart
 from nestvec.models.token_batches import make_reader
@@ -74,11 +74,12 @@ class StockEncoder(Encoder):
     Args:
         model: a loaded model.
         dimension: of the vectors.
+        texts: of a batch.
     """
 
-    def __init__(self, model: SentenceTransformer, dimension: int) -> None:
+    def __init__(self, model: SentenceTransformer, dimension: int, texts: int | None = None) -> None:
         super().__init__("torch float32", dimension, model_prompts(model))
-        self._model = model
+        self._model, self._texts = model, texts or _TEXTS
         self.one_for_both = self.prompts.alike and not reads_roles_apart(model)
 
     def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
@@ -89,8 +90,8 @@ class StockEncoder(Encoder):
         order = np.argsort([-len(text) for text in texts], kind="stable")  # the longest first: memory peaks at once
         prompt = self.prompts.of(role) or None
         with quiet_libraries(), torch.inference_mode():
-            for first in range(0, len(texts), _TEXTS):
-                rows = order[first : first + _TEXTS]
+            for first in range(0, len(texts), self._texts):
+                rows = order[first : first + self._texts]
                 features = self._model.preprocess([texts[row] for row in rows], prompt=prompt, task=role)
                 mask = features.get("attention_mask")
                 lengths = 0 if mask is None else mask.sum(dim=1).numpy()
@@ -98,20 +99,23 @@ class StockEncoder(Encoder):
                 yield rows, lengths, output.float().cpu().numpy()
 
 
-def open_torch(folder: ModelFolder, dimension: int, compute: str) -> TorchEncoder | StockEncoder:
-    """Load a checked model.
+def open_torch(folder: ModelFolder, dimension: int | None, compute: str) -> TorchEncoder | StockEncoder:
+    """Load a checked model, to encode at a dimension, or for None at its full width.
 
     Whether our own batches give what `encode_query` and `encode_document` give is tried on a few texts. Where they do
-    not, the library makes the batches, in float32. What is measured and searched is encoded in float32 at the model's
-    full width: a smaller dimension is a re-normalised prefix of these vectors (`vectors.codecs.prefix`). InputError is
-    raised where bfloat16 is asked for by name, and only the library's own encoding would do.
+    not, the library makes the batches, in float32; of one text each, where a text's vector depends on its company. What
+    is measured and searched is encoded in float32 at the model's full width: a smaller dimension is a re-normalised
+    prefix of these vectors (`vectors.codecs.prefix`). InputError is raised where the model makes no such dimension, or
+    bfloat16 is asked for by name and only the library's own encoding would do.
     """
     model = load_model(folder).eval()
+    dimension = choose_width(folder.path, measure_width(model, folder.path), dimension)
     reader = None if reads_roles_apart(model) else _find_reader(model)
     if reader is None or not TorchEncoder(model, reader, dimension, "float32").agrees_with(model, ROUNDING):
         if compute == "bfloat16":
             raise InputError("this model runs in float32 only", "--compute float32", file=folder.path)
-        return StockEncoder(model, dimension)
+        stock = StockEncoder(model, dimension)
+        return stock if stock.agrees_with(model, ROUNDING) else StockEncoder(model, dimension, texts=1)
     chosen = choose_compute(compute)
     if chosen == "bfloat16":
         import torch

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MOST_COUNTED = 100_000  # texts of a kind that are tokenised or compared; of more, a seeded sample
 _WARNED = ("grades that are counts of clicks",)  # findings that deserve a look before training
+_FEW = 2  # grades of what is listed; more of them may well begin with bad ones
 _SURE = 0.95  # share of resampled histograms that must have a dip, or it is not sure
 _NARROW = 0.25  # share of the range of grades within which 95 % of these dips must lie
 
@@ -173,7 +174,7 @@ def _measure_lengths(records: Records, settings: Settings, advance: Callable[[in
     sides = {"queries": (records.queries, prompts.query), "documents": (records.documents, prompts.document)}
     for kind, (texts, prompt) in sides.items():
         lengths, limit = count_tokens(folder.path, [prompt + text for text in _draw_sample(texts, settings.seed)])
-        cut = np.maximum(lengths - limit, 0)
+        cut = np.maximum(lengths - limit, 0) if limit else np.zeros_like(lengths)
         measured["limit"] = limit
         measured[kind] = {
             **_summarise_counts(lengths),
@@ -218,6 +219,11 @@ def _audit_row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: in
 def _list_warnings(facts: dict[str, Any]) -> list[str]:
     """List what deserves a look before training, the most harmful first."""
     return [
+        *(
+            f"{finding['name'].capitalize()}: {finding['action']}"
+            for finding in facts["findings"]
+            if finding["warning"]
+        ),
         *_grade_warnings(facts["grades"]),
         *_leak_warnings(facts["split"]),
         *_text_warnings(facts),
@@ -226,7 +232,7 @@ def _list_warnings(facts: dict[str, Any]) -> list[str]:
 
 def _grade_warnings(grades: dict[str, Any]) -> list[str]:
     """Warn where the threshold is not to be trusted."""
-    warnings = _dip_warnings(grades)
+    warnings = _doubt_threshold(grades)
     if grades["unlisted"] is None and grades["relevant_share"] > MANY:
         warnings.append(
             f"{100 * grades['relevant_share']:.1f} % of the records are relevant, from {grades['threshold']:g} on: "
@@ -235,12 +241,17 @@ def _grade_warnings(grades: dict[str, Any]) -> list[str]:
     return warnings
 
 
-def _dip_warnings(grades: dict[str, Any]) -> list[str]:
-    """Warn where the threshold was read off the histogram and that has no dip, or none that is sure."""
-    if grades["threshold_source"] == "middle":
+def _doubt_threshold(grades: dict[str, Any]) -> list[str]:
+    """Warn where the threshold was found and not given, and is not sure."""
+    if grades["threshold_source"] == "middle" and len(grades["levels"]) > 2:  # two have but one cut
         return [
             f"The grades show no dip between two humps; {grades['threshold']:g}, the middle of their range, is taken. "
             "Look at the histogram and give --threshold."
+        ]
+    if grades["threshold_source"] == "listed" and len(grades["levels"]) > _FEW:
+        return [
+            f"Whatever is listed counts as relevant, from {grades['threshold']:g} on, as nothing is judged 0. If low "
+            "grades mean that a document does not fit, give --threshold."
         ]
     if grades["threshold_source"] != "dip":
         return []

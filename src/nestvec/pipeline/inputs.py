@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +18,9 @@ from nestvec.errors import InputError
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
 from nestvec.evaluation.word_splitting import detect_language
-from nestvec.models.find import ModelFolder, find_model
+from nestvec.models.find import ModelFolder, find_model, list_short_names
+from nestvec.models.load import load_model, measure_width, read_width
+from nestvec.models.model_files import hash_settings
 from nestvec.models.prompts import Prompts, has_router
 from nestvec.pipeline.prompt_findings import find_prompt_problems
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
@@ -81,7 +81,7 @@ class Prepared:
         """Widths to measure of a system, widest first: another model has its own full width."""
         if system not in self.others:
             return self.dimensions
-        full = self.others[system].width
+        full = read_width(self.others[system])
         return tuple(sorted({full, *(width for width in self.dimensions if width <= full)}, reverse=True))
 
     def stages(self, system: str) -> tuple[tuple[VectorFormat, VectorFormat], ...]:
@@ -125,8 +125,8 @@ def prepare(settings: Settings) -> Prepared:
         if not any(find_spec(module) for module in REPORTERS[name]):
             raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")
     model = find_model(settings.training.model, settings.training.model_sha256)
-    settings, model = _settle_prompts(_resolve_settings(settings, model.width), model)
     _refuse_router(settings, model)
+    settings, model = _settle_prompts(_resolve_settings(settings, _measure_model(model, settings)), model)
     others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
     _refuse_untrainable(settings, records, grades, task)
@@ -171,34 +171,49 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
     raise InputError(problem, f"--systems {','.join(able)}", file=settings.data.source)
 
 
+def _measure_model(folder: ModelFolder, settings: Settings) -> int:
+    """The width of the model's vectors; raises InputError where it is to be trained, and cannot be."""
+    model = load_model(folder)
+    if settings.training.epochs and settings.training.systems:
+        from nestvec.training.trainable import refuse_untrainable
+
+        refuse_untrainable(model, folder.path)
+    return measure_width(model, folder.path)
+
+
 def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str, ModelFolder], dict[str, str]]:
     """Find the models to measure as they came, by their systems' names, and why others could not be had."""
-    models, missing = [find_model(name) for name in settings.evaluation.models], {}
+    models, missing = [_find_whole(name) for name in settings.evaluation.models], {}
     if bigger := settings.evaluation.bigger:
         try:
-            models.append(find_model(bigger, fetch=False))
+            models.append(_find_whole(bigger, fetch=False))
         except InputError as error:
             missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
     taken = {PRETRAINED, BM25, *(settings.training.systems if settings.training.epochs else ())}
     others: dict[str, ModelFolder] = {}
+    seen = {_identify(model)}  # weights alone are not all: two poolings are two models
     for candidate in models:
-        if all(not _is_same_model(candidate, known) for known in (model, *others.values())):
+        if (known := _identify(candidate)) not in seen:
             others[_name_system(candidate, taken)] = candidate
+            seen.add(known)
     return others, missing
 
 
-def _is_same_model(one: ModelFolder, other: ModelFolder) -> bool:
-    """Whether two models give the same vectors: the same weights behind the same prompts."""
-    return (one.sha256, one.prompts) == (other.sha256, other.prompts)
+def _identify(model: ModelFolder) -> tuple[str, str, Prompts]:
+    """What decides a model's vectors: its weights, its settings, and the prompts before the texts."""
+    return model.sha256, hash_settings(model.path), model.prompts
+
+
+def _find_whole(name: str, fetch: bool = True) -> ModelFolder:
+    """Find a model that can be loaded and encodes a text; raises InputError for any other."""
+    folder = find_model(name, fetch=fetch)
+    read_width(folder)
+    return folder
 
 
 def _name_system(model: ModelFolder, taken: set[str]) -> str:
     """Name the system of a model: the end of the model's name, as much of it as tells it from other systems."""
-    parts = [re.sub(r"[^\w.-]+", "_", part) for part in model.path.resolve().parts[1:] if part != "models"]
-    if not Path(model.name).is_dir():
-        parts = [re.sub(r"[^\w.-]+", "_", part) for part in model.name.split("/")]
-    for count in range(1, len(parts) + 1):
-        name = "-".join(parts[-count:])
+    for name in list_short_names(model.name):
         if name not in taken:
             break
     while name in taken:

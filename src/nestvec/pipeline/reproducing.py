@@ -151,7 +151,7 @@ def _measure_bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
     """Measure the bigger pretrained model of the original query by query; where it cannot be had, say why not."""
     try:
         model = find_model(BIGGER)
-        encoder = open_torch(model, model.width, "float32")
+        encoder = open_torch(model, None, "float32")
     except InputError as error:
         return {"missing": str(error)}
     task, catalogue = prepared.task, prepared.catalogue

@@ -113,7 +113,7 @@ def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
     given = {PRETRAINED: prepared.model, **prepared.others}
     model = given.get(system) or find_model(str(folder.model(system)))
     model = replace(model, prompts=prepared.prompts[system])
-    encoder = open_torch(model, model.width, "float32")
+    encoder = open_torch(model, None, "float32")
     queries, documents = prepared.task.texts, prepared.catalogue.texts
     with reporter.step(f"encode with {system}", len(queries) + len(documents)) as advance:
         vectors = encoder.encode_both(queries, documents, advance)
@@ -226,7 +226,7 @@ def _describe_input(prepared: Prepared) -> Facts:
         "threshold": prepared.grades.threshold,
         "relevant_from": prepared.grades.relevant_from,
         "model": prepared.model.name,
-        "full_dimension": prepared.model.width,
+        "full_dimension": prepared.dimensions[0],
         "prompts": {system: asdict(prompts) for system, prompts in prepared.prompts.items()},
         "protocol": prepared.protocol,
         "unanswerable": prepared.task.unanswerable,

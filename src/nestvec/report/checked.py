@@ -32,10 +32,10 @@ class Lengths(Spread):
 
 @dataclass(frozen=True)
 class Tokens:
-    """Lengths by kind of text; `limit` is how many tokens the model reads."""
+    """Lengths by kind of text; `limit` is how many tokens the model reads, None where it reads texts whole."""
 
     model: str
-    limit: int
+    limit: int | None
     queries: Lengths
     documents: Lengths
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.models.find import find_model
+from nestvec.models.find import find_model, list_short_names
 from nestvec.models.prompts import read_default_prompts
 from nestvec.point import PRETRAINED, Point, VectorFormat
 from nestvec.vectors.stored import load_codecs
@@ -40,6 +40,11 @@ class SystemFiles:
     codecs: Mapping[str, Codec]
 
     @property
+    def width(self) -> int:
+        """How many numbers the system's vectors have at full width: the most that was measured."""
+        return max(point.dimension or 0 for point in self.run.systems[self.system])
+
+    @property
     def query_vectors(self) -> NDArray[np.float32]:
         """(q, full width) float32 of the run's queries, rows of unit length, memory-mapped."""
         return self._vectors[: len(self.run.queries)]
@@ -51,7 +56,7 @@ class SystemFiles:
 
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
-        return self.run.vectors(self.system, self.model.width)
+        return self.run.vectors(self.system, self.width)
 
     def codec(self, stored: VectorFormat) -> Codec:
         """The codec of a format.
@@ -185,7 +190,7 @@ def _find_model(run: Run, system: str) -> ModelFolder:
     if sha256 is None:
         raise InputError(f"does not say which model {system} is", "the settings of a run", file=path)
     problem: InputError | None = None
-    for name in names:
+    for name in sorted(names, key=lambda name: system not in list_short_names(name)):  # two may have the same weights
         try:
             return find_model(name, sha256, fetch=system == PRETRAINED)
         except InputError as error:  # another of the models, or one that is gone

@@ -154,7 +154,7 @@ class Service:
         if system not in self._dense:
             systems = f"one of {', '.join(self._dense)}"
             raise UnknownPointError("system", "has no such system with vectors", systems, file=self.run.root)
-        return self._dense[system].model.width
+        return self._dense[system].width
 
     def prompts(self, system: str) -> Prompts:
         """What goes before the queries and documents of a system with vectors."""

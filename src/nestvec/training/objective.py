@@ -67,6 +67,7 @@ class Objective(nn.Module):
         self.model = model
         # in a list, so that the trainer does not take it for a module of ours
         transformer: Any = model[0] if model is not None else None
+        self.width = getattr(model, "truncate_dim", None)  # None: all that the modules give
         self.embeddings = [transformer.auto_model.get_input_embeddings()] if transformer is not None else []
         self.criterion = criterion
         self.terms = tuple(terms)
@@ -77,10 +78,15 @@ class Objective(nn.Module):
     def forward(self, features: Sequence[dict[str, Tensor]], label: dict[str, Tensor]) -> Tensor:
         """The loss of one batch; `features` and `label` as `training.collator.Collator` makes them."""
         with torch.autocast(label["order"].device.type, torch.bfloat16, enabled=self.cast_once):
-            passes = [self.model(part)["sentence_embedding"].float() for part in self._look_up_tokens(features)]
+            passes = self.encode_passes(features)
         vectors = torch.cat(passes)[label["order"]]
         count = len(label["query"])
         return self.vector_loss(vectors[:count], vectors[count:], label)
+
+    def encode_passes(self, features: Sequence[dict[str, Tensor]]) -> list[Tensor]:
+        """(texts, w) vectors of each forward pass at full width, as they are learnt from."""
+        parts = self._look_up_tokens(features)
+        return [self.model(part)["sentence_embedding"].float()[:, : self.width] for part in parts]
 
     def _look_up_tokens(self, features: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
         """The passes with their tokens' vectors looked up, once for all of them.

@@ -127,21 +127,23 @@ def encode_tokens(
 ) -> NDArray[np.float32]:
     """Encode n tokenised texts as (n, d) float32, rows of unit length; the model's mode is put back afterwards.
 
-    This is for choices made while training; what is reported is encoded elsewhere.
+    A model that cuts its vectors (`truncate_dim`) gives them cut, as its `encode` does. This is for choices made while
+    training; what is reported is encoded elsewhere.
     """
     import torch
     from torch.nn import functional
 
     order = np.lexsort((tokens.lengths[rows], tokens.excluded[rows]))
-    vectors = np.empty((len(rows), model.get_embedding_dimension() or 0), dtype=np.float32)
+    parts = [np.empty((0, model.get_embedding_dimension() or 0), dtype=np.float32)]
     training, device = model.training, model.device
     model.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=compute == "bfloat16"):
         for part in _cut_order(order, tokens.excluded[rows]):
             features = {name: tensor.to(device) for name, tensor in tokens.pad_batch(rows[part]).items()}
-            vectors[part] = functional.normalize(model(features)["sentence_embedding"].float(), dim=1).cpu().numpy()
+            output = model(features)["sentence_embedding"][:, : model.truncate_dim].float()
+            parts.append(functional.normalize(output, dim=1).cpu().numpy())
     model.train(training)
-    return vectors
+    return np.concatenate(parts[1:] or parts)[np.argsort(order)]
 
 
 def _cut_order(order: NDArray[np.int64], excluded: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -1,0 +1,88 @@
+"""How text files are written, as far as the user says so; what is not said is found out."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nestvec.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nestvec.settings import DataSettings
+
+_NAMED = {"tab": "\t", r"\t": "\t"}
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """How a text file is written.
+
+    Attributes:
+        encoding: a name that Python knows; None finds it out.
+        delimiter: the character between fields; None finds it out.
+        quoting: `double` or `none`; None follows from the ending and the delimiter.
+        columns: names for a table without a header line; None takes the first line as the header.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    quoting: str | None = None
+    columns: tuple[str, ...] | None = None
+
+    def refuse_options(self, path: Path, kind: str, *, encoding: bool = True) -> None:
+        """Raise InputError if an option is given that a file of this kind has no use for.
+
+        Args:
+            path: the file.
+            kind: what it is, for the message.
+            encoding: whether --encoding is of use.
+        """
+        given = {"--delimiter": self.delimiter, "--quoting": self.quoting, "--columns": self.columns}
+        if not encoding:
+            given["--encoding"] = self.encoding
+        for option, value in given.items():
+            if value is not None:
+                raise InputError(f"{option} is given for {kind}", f"{option} with CSV or TSV only", file=path)
+
+
+def make_text_form(settings: DataSettings) -> TextForm:
+    """What the settings say of text files; InputError: an unknown encoding, no single delimiter, or unusable names."""
+    return TextForm(
+        None if settings.encoding is None else _require_encoding(settings.encoding),
+        None if settings.delimiter is None else _require_delimiter(settings.delimiter),
+        settings.quoting,
+        None if settings.columns is None else _require_names(settings.columns),
+    )
+
+
+def _require_encoding(name: str) -> str:
+    """The name, if Python can decode text with it piece by piece."""
+    try:
+        "".encode(name)  # refuses codecs of bytes, such as hex
+        codecs.getincrementaldecoder(name)
+    except (LookupError, UnicodeError, ValueError) as error:
+        wanted = "a name that Python knows: utf-8, windows-1252, gb18030, shift_jis, utf-16 …"
+        raise InputError(f"--encoding {name!r} is unknown", wanted) from error
+    return name
+
+
+def _require_delimiter(given: str) -> str:
+    """The character that is meant."""
+    delimiter = _NAMED.get(given.lower(), given)
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        raise InputError(f"--delimiter is {given!r}", "one ASCII character, such as ; or |, or the word tab")
+    return delimiter
+
+
+def _require_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of columns, if there is one for each and no two are the same."""
+    stripped = tuple(name.strip() for name in names)
+    if not all(stripped):
+        raise InputError("--columns holds an empty name", "a name per column: query,positive,negative")
+    twice = next((name for name in stripped if stripped.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"--columns names {twice!r} twice", "a name of its own per column")
+    return stripped
