@@ -44,6 +44,22 @@ def write_csv(path: Path, table: list[dict[str, Any]], delimiter: str = ",", enc
     return path
 
 
+def write_table(path: Path, table: list[dict[str, Any]]) -> Path:
+    """Write rows in the format of the path's ending."""
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(table), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, table)), encoding="utf-8")
+    else:
+        write_csv(path, table, "\t" if path.suffix == ".tsv" else ",")
+    return path
+
+
 def spoilt(queries: int = 60) -> list[dict[str, Any]]:
     """The same with something of everything that a check finds: see the comments."""
     table = rows(queries)

@@ -85,6 +85,9 @@ def test_one_grade_alone_is_refused_unless_something_says_what_is_not_listed():
     with pytest.raises(InputError, match="every grade is 2") as caught:
         read_grades(np.full(50, 2.0))
     assert "--positives-only" in caught.value.expected
+    for threshold in (2.0, 0.5):
+        with pytest.raises(InputError, match="every grade is 2"):
+            read_grades(np.full(50, 2.0), threshold)
     for told in ({"unlisted": 0.0}, {"unlisted": 0.0, "threshold": 2.0}):
         grades = read_grades(np.full(50, 2.0), **told)
         assert (grades.zero, grades.unlisted, grades.relevant_from, grades.relevant_share) == (0, 0, 2000, 1)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import CASES, load, write_csv
+from tables import CASES, load, write_csv, write_table
 
 from nestvec.data.text import clean_text
 from nestvec.errors import InputError
@@ -23,20 +20,6 @@ def named(ids, key="document_id"):
     """A table of one query whose documents, or queries, have the ids given."""
     texts = [{"query": f"query {n % 2}", "title": f"title number {n}", "grade": 1 + n % 3} for n in range(len(ids))]
     return [{**row, key: name, "query": f"query {n}"} for n, (row, name) in enumerate(zip(texts, ids, strict=True))]
-
-
-def write_table(path, table):
-    """A table in the format of the path's ending."""
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(table), path)
-    elif path.suffix == ".jsonl":
-        path.write_text("\n".join(map(json.dumps, table)), encoding="utf-8")
-    else:
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(table[0]))
-            writer.writeheader()
-            writer.writerows(table)
-    return path
 
 
 def test_odd_ids_stay_as_they_stand():

@@ -8,12 +8,11 @@ from __future__ import annotations
 import csv
 import json
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tables import CASES, write_csv
+from tables import CASES, write_csv, write_table
 
 import nestvec
 from nestvec.errors import InputError
@@ -167,19 +166,6 @@ def test_parquet_says_what_a_value_is(run, tmp_path):
         "7": {"narrow": 0.1, "n": 3, "text2": "0123", "raw": "x", "sale": "true"},
         "8": {"n": str(2**60), "nan": 0.5, "text2": "NaN"},
     }
-
-
-def write_table(path, rows):
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".jsonl":
-        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    else:
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
-            writer.writeheader()
-            writer.writerows(rows)
-    return path
 
 
 @pytest.fixture

@@ -189,7 +189,9 @@ def test_one_grade_alone_says_positives_only(tmp_path):
     with pytest.raises(InputError, match="every grade is 3") as caught:
         nestvec.check(str(source))
     assert "--positives-only" in caught.value.expected
-    assert nestvec.check(str(source), threshold=3).facts["grades"]["unlisted"] == 0
+    with pytest.raises(InputError, match="every grade is 3"):
+        nestvec.check(str(source), threshold=3)
+    assert nestvec.check(str(source), positives_only=True).facts["grades"]["unlisted"] == 0
 
 
 def test_three_listed_grades_may_begin_with_a_bad_one(tmp_path):

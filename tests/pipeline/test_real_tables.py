@@ -23,7 +23,7 @@ HALF = {"validation": 0.2}
 
 @pytest.fixture
 def run_case(tiny, tmp_path):
-    """Gives the run of a case."""
+    """Gives a function that runs nestvec on a source with the tiny model and returns the finished run."""
 
     def run(source, **options):
         return nestvec.run(

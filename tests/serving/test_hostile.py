@@ -123,7 +123,7 @@ def test_no_name_is_taken_for_anything_else(served, text):
         b'{"query": "a", "k": -0}', b'{"query": "a", "k": 1e1}', b"[" * 500_000, b'{"query": ' * 200_000,
         b'{"query": [' + b"[" * 100_000 + b"]" * 100_000 + b"]}",
         b'{"query": "\xed\xa0\x80"}', b'{"query": "\xc0\xaf"}',
-        b'\xef\xbb\xef{"query": "a"}', '{"query": "a"}'.encode("utf-16"), b"\x00" * 1000, b"null", b'"' + b"a" * 10**6,
+        b'\xef\xbb\xbf{"query": "a"}', '{"query": "a"}'.encode("utf-16"), b"\x00" * 1000, b"null", b'"' + b"a" * 10**6,
         b'{"query": null}', b'{"queries": {"0": "a"}}',
     ],
     ids=repr,

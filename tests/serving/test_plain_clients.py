@@ -32,17 +32,16 @@ def plain(served):
 
 
 SAME = {
-    "a charset": ("/v1/embeddings", {"content-type": "application/json; charset=utf-8"}, b""),
-    "a slash at the end": ("/v1/embeddings/", JSON, b""),
-    "a query": ("/v1/embeddings?api-version=2024-02-01", JSON, b""),
-    "another type wanted": ("/v1/embeddings", {**JSON, "accept": "application/xml"}, b""),
-    "a byte order mark": ("/v1/embeddings", JSON, b"\xef\xbb\xbf"),
+    "a charset": ("/v1/embeddings", {"content-type": "application/json; charset=utf-8"}),
+    "a slash at the end": ("/v1/embeddings/", JSON),
+    "a query": ("/v1/embeddings?api-version=2024-02-01", JSON),
+    "another type wanted": ("/v1/embeddings", {**JSON, "accept": "application/xml"}),
 }
 
 
-@pytest.mark.parametrize(("path", "headers", "before"), SAME.values(), ids=SAME)
-def test_what_means_the_same_is_answered_the_same(client, plain, path, headers, before):
-    answer = client.post(path, content=before + json.dumps(BODY).encode(), headers=headers)
+@pytest.mark.parametrize(("path", "headers"), SAME.values(), ids=SAME)
+def test_what_means_the_same_is_answered_the_same(client, plain, path, headers):
+    answer = client.post(path, content=json.dumps(BODY), headers=headers)
     assert (answer.status_code, answer.json()) == (200, plain), answer.text
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.compute as pc
 
 from nestvec.data.click_model import Exposed, grade_counts, grade_rates, sum_by
 from nestvec.data.grader import Settled
 from nestvec.data.source import Finding
-from nestvec.data.values import parse_number, text_column
+from nestvec.data.values import map_texts, parse_number
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +41,8 @@ class ClickLog:
         """(n, 3) clicks, times shown and position of each row, 1 where there is no such column; NaN where bad."""
         columns = self._columns
         parts = [
-            np.ones(batch.values.num_rows) if name is None else _read_counts(batch, name) for name in _all(columns)
+            np.ones(batch.values.num_rows) if name is None else map_texts(batch, name, _read_count, np.nan)
+            for name in _all(columns)
         ]
         return np.stack(parts, axis=1)
 
@@ -107,16 +107,6 @@ class ClickLog:
 
 def _all(columns: ClickColumns) -> tuple[str, str | None, str | None]:
     return columns.clicks, columns.impressions, columns.position
-
-
-def _read_counts(batch: Batch, column: str) -> NDArray[np.float64]:
-    """(n,) the counts of a column, also of yes and no; NaN where there is none."""
-    coded = pc.utf8_trim_whitespace(text_column(batch, column)).dictionary_encode()
-    known = [_read_count(text) for text in coded.dictionary.to_pylist()]
-    numbers: NDArray[np.float64] = np.array([*known, np.nan])[
-        pc.fill_null(coded.indices, len(known)).to_numpy(zero_copy_only=False)
-    ]
-    return numbers
 
 
 def _read_count(text: str) -> float:

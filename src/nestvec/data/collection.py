@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.data.json_lines import json_objects
-from nestvec.data.source import Batch, Finding, Rejects, Source, batch_texts, split_into_batches
+from nestvec.data.source import Batch, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines, suffix
 from nestvec.data.text_form import TextForm
+from nestvec.data.text_table import keep_first_queries
 from nestvec.errors import InputError
 from nestvec.files import sha256
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("query_id", "query", "document", "grade", "document_id")
 _PACKINGS = ("", ".gz", ".zst")
-_EXAMPLES = 3
 _IDS = {"id", "_id", "qid", "pid", "did", "docid", "doc_id", "document_id", "query_id", "query-id", "corpus-id"}
 _TEXTS = {"text", "query", "title", "document", "passage", "contents", "body", "question", "query_text"}
 
@@ -87,7 +87,7 @@ def read_collection(
     open_queries, open_corpus = (
         (tables or {}).get(path, partial(read_texts, path, encoding)) for path in (parts.queries, parts.corpus)
     )
-    queries, findings = _keep_first_queries(open_queries())
+    queries, findings = keep_first_queries(open_queries())
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         corpus = _keep_first(open_corpus())
@@ -118,20 +118,6 @@ def _keep_first(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
     for identifier, text in texts:
         known.setdefault(identifier, text)
     return known
-
-
-def _keep_first_queries(texts: Iterator[tuple[str, str]]) -> tuple[dict[str, str], tuple[Finding, ...]]:
-    """Text of every query by its id, the first one that came, and the finding of ids that came with another."""
-    queries, examples, count = dict[str, str](), list[str](), 0
-    for identifier, text in texts:
-        first = queries.setdefault(identifier, text)
-        if first != text:
-            count += 1
-            examples.append(f"{identifier}: {first[:80]!r} and {text[:80]!r}")
-            del examples[_EXAMPLES:]
-    action = "A query keeps the first text that its id came with."
-    finding = Finding("another text under one query id", count, action, tuple(examples))
-    return queries, (finding,) if count else ()
 
 
 def read_texts(path: Path, encoding: str | None) -> Iterator[tuple[str, str]]:

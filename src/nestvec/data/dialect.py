@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nestvec.data.find_columns import quote_names
 from nestvec.data.source import Finding
 from nestvec.data.streams import Recoded
 from nestvec.errors import InputError
@@ -144,11 +145,11 @@ def _check_given_names(path: Path, names: tuple[str, ...], first: tuple[str, ...
     """The finding of a table without a header; InputError where the names do not fit its first record."""
     if len(names) != len(first):
         found = f"--columns gives {len(names)} names, and the first line has {len(first)} fields"
-        raise InputError(f"{found}: {_quote(first)}", "a name for each field", file=path, row=1)
+        raise InputError(f"{found}: {quote_names(first)}", "a name for each field", file=path, row=1)
     if [name.lower() for name in names] == [field.strip().lower() for field in first]:
         raise InputError("the first line holds the names of --columns", "no --columns", file=path, row=1)
     action = "Taken from --columns; the first line is read as a record."
-    return (Finding("columns named by --columns", len(names), action, (f"first record: {_quote(first)}",)),)
+    return (Finding("columns named by --columns", len(names), action, (f"first record: {quote_names(first)}",)),)
 
 
 def _check_header(path: Path, rows: list[tuple[str, ...]], quoting_known: bool) -> None:
@@ -164,7 +165,7 @@ def _check_header(path: Path, rows: list[tuple[str, ...]], quoting_known: bool) 
         raise InputError(f"a quote in the header runs over {lines} lines", wanted, file=path, row=1)
     if not quoting_known and all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
         wanted = "--quoting double, or --quoting none if the quotes belong to the names"
-        raise InputError(f"the column names stand in quotes: {_quote(names)}", wanted, file=path, row=1)
+        raise InputError(f"the column names stand in quotes: {quote_names(names)}", wanted, file=path, row=1)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         wanted = f"a name of its own per column{hint}"
@@ -176,7 +177,7 @@ def _find_delimiter_finding(delimiter: str, usual: str, form: TextForm, names: t
     if delimiter == usual or form.delimiter is not None:
         return ()
     action = "The file was read with the delimiter that its first lines show: "
-    action += f"{DELIMITERS[delimiter]}, not {DELIMITERS[usual]}. Its columns: {_quote(form.columns or names)}."
+    action += f"{DELIMITERS[delimiter]}, not {DELIMITERS[usual]}. Its columns: {quote_names(form.columns or names)}."
     return (Finding("another delimiter than usual", len(names), action),)
 
 
@@ -199,9 +200,3 @@ def looks_like_record(rows: list[tuple[str, ...]]) -> bool:
         or (field.strip() != "" and any(row[index : index + 1] == (field,) for row in rest))
         for index, field in enumerate(first)
     )
-
-
-def _quote(names: tuple[str, ...]) -> str:
-    """Names in a message, cut to what is read."""
-    shown = ", ".join(repr(name[:40]) for name in names[:20])
-    return shown if len(names) <= 20 else f"{shown} … ({len(names)} in all)"

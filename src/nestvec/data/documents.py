@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
     from nestvec.data.field_types import Value
     from nestvec.data.source import Batch
 
@@ -79,17 +81,19 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
             raise InputError(f"there is no column {name!r}", "--fields to name columns", file=path, column=name)
     kinds = find_kinds(path, source, wanted.fields, {identifier, *parts})
     for batch in source.read(list(dict.fromkeys([identifier, *parts, *kinds])), rejects):
-        good = _drop_bad_rows(batch, identifier, parts, rejects)
-        if good.values.num_rows:
-            texts = join_columns(template, {name: clean_column(good, name) for name in parts}).to_pylist()
+        cleaned = {name: clean_column(batch, name) for name in parts}
+        good = _drop_bad_rows(batch, identifier, cleaned, rejects)
+        if len(good.rows) < len(batch.rows):
+            cleaned = {name: clean_column(good, name) for name in parts}
+        if len(good.rows):
+            texts = join_columns(template, cleaned).to_pylist()
             columns = {name: read_field(good.values.column(name), kind) for name, kind in kinds.items()}
             yield Documents(text_column(good, identifier).to_pylist(), texts, _join_fields(columns, len(texts)))
 
 
-def _drop_bad_rows(batch: Batch, identifier: str, parts: Sequence[str], rejects: Rejects) -> Batch:
-    """The rows that have an id and a text; `rejects` decides over the others."""
-    no_id = is_blank(text_column(batch, identifier))
-    no_text = all_blank([clean_column(batch, name) for name in parts])
+def _drop_bad_rows(batch: Batch, identifier: str, parts: dict[str, pa.Array], rejects: Rejects) -> Batch:
+    """The rows that have an id and a text, which stands in cleaned `parts`; `rejects` decides over the others."""
+    no_id, no_text = is_blank(text_column(batch, identifier)), all_blank(list(parts.values()))
     batch, no_text = drop_rows(batch, no_id, identifier, "an id", rejects), no_text[~no_id]
     return drop_rows(batch, no_text, ", ".join(parts), "text", rejects)
 

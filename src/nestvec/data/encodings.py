@@ -68,10 +68,12 @@ def find_encoding(path: Path, given: str | None = None) -> Encoding:
     name = given or find_mark(path)
     if name is not None and codecs.lookup(name).name not in ("utf-8", "utf-8-sig"):
         return Encoding(name)
-    if name is not None and not _is_utf8_file(path):
-        number = next(number for number, line in read_lines(path) if not _decodes(line))
-        raise InputError(f"line {number} is not in {name}", "--encoding to name the file's encoding", file=path)
-    return Encoding("utf-8") if _is_utf8_file(path) else _judge_fallback(path)
+    if _is_utf8_file(path):
+        return Encoding("utf-8")
+    if name is None:
+        return _judge_fallback(path)
+    number = next(number for number, line in read_lines(path) if not _decodes(line))
+    raise InputError(f"line {number} is not in {name}", "--encoding to name the file's encoding", file=path)
 
 
 def _is_utf8_file(path: Path) -> bool:

@@ -13,7 +13,7 @@ from nestvec.data.click_columns import CLICKS
 from nestvec.data.grader import Settled
 from nestvec.data.labels import ask_for_grades, find_scale, name_scale, normalise_label, read_mapping, show_mapping
 from nestvec.data.source import Finding
-from nestvec.data.values import Numbers, parse_number, text_column
+from nestvec.data.values import DecimalMarks, parse_number, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class GradeColumn:
     def __init__(
         self, column: str, settings: DataSettings, unlisted: float | None = None, decimal_comma: bool = False
     ) -> None:
-        self._decimal_comma, self._decimals = decimal_comma, Numbers(decimal_comma)
+        self._decimal_comma, self._marks = decimal_comma, DecimalMarks()
         self.unlisted = unlisted
         self._column, self._named = column, settings.grade is not None
         self._mapping = read_mapping(settings.grades or ())
@@ -61,7 +61,7 @@ class GradeColumn:
         else:
             values = text_column(batch, self._column)
             if self._decimal_comma:
-                self._decimals.read(batch, self._column)  # refuses a column with commas and points
+                self._marks.check(batch, self._column)
         coded = pc.utf8_trim_whitespace(values).dictionary_encode()
         labels = coded.dictionary.to_pylist()
         times = np.bincount(coded.indices.drop_null().to_numpy(), minlength=len(labels))

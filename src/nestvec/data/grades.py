@@ -189,4 +189,4 @@ def _check_threshold(grades: Grades) -> None:
     rest = [level for level in (zero, *levels) if level < threshold]
     if gains(np.array(rest), zero).max() >= grades.relevant_from:
         problem = f"the grades beside the threshold {threshold:g} differ by less than a thousandth"
-        raise InputError(problem, "grades that differ by more: multiply them all by the same number")
+        raise InputError(problem, "grades at least 0.001 apart; multiply all grades by the same number")

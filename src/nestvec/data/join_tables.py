@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from nestvec.data.find_columns import find_template, template_columns
 from nestvec.data.find_tables import Link, Tables, link_documents, link_queries
 from nestvec.data.source import Batch, Finding, Rejects, Source
+from nestvec.data.text_table import keep_first_queries
 from nestvec.data.values import drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 
@@ -54,7 +55,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
     judged, queries, documents = tables.judgements, link_queries(tables, settings), link_documents(tables, settings)
     findings = [finding for table in (judged, *tables.texts) for finding in table.findings]
     if queries is not None:
-        findings += _find_differing_queries(queries)
+        findings += keep_first_queries(_read_queries(queries))[1]
     if documents is not None:
         documents, locales = _tell_locales_apart(documents)
         findings += locales
@@ -179,19 +180,12 @@ def _read_catalogue(link: Link, template: str) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays([ids, texts], names=["id", "text"])
 
 
-def _find_differing_queries(link: Link) -> list[Finding]:
-    """The finding of ids of queries that come with several texts."""
+def _read_queries(link: Link) -> Iterator[tuple[str, str]]:
+    """Id and text of every row of the table of queries."""
     text = next(iter(link.taken))
-    first, examples, count = dict[str, str](), list[str](), 0
     for batch in link.table.read([link.table_keys[0], text], Rejects()):
         texts = pc.fill_null(text_column(batch, text), "").to_pylist()
-        for identifier, words in zip(_read_keys(batch, link.table_keys).to_pylist(), texts, strict=True):
-            known = first.setdefault(identifier, words)
-            if known != words:
-                count += 1
-                examples.append(f"{identifier}: {known[:80]!r} and {words[:80]!r}")
-    action = "A query keeps the first text that its id came with."
-    return [Finding("another text under one query id", count, action, tuple(examples[:_EXAMPLES]))] if count else []
+        yield from zip(_read_keys(batch, link.table_keys).to_pylist(), texts, strict=True)
 
 
 def _tell_locales_apart(link: Link) -> tuple[Link, list[Finding]]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.compute as pc
 
 from nestvec.data.grader import Settled
 from nestvec.data.labels import means_not_relevant
 from nestvec.data.source import Finding
-from nestvec.data.values import parse_number, text_column
+from nestvec.data.values import map_texts, parse_number
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,15 +33,9 @@ class PositivesOnly:
 
     def read(self, batch: Batch) -> NDArray[np.float64]:
         """(n, 1) ones; NaN where the column of grades says that the document is not relevant."""
-        grades = np.ones((batch.values.num_rows, 1))
-        if self._column is not None:
-            coded = pc.utf8_trim_whitespace(text_column(batch, self._column)).dictionary_encode()
-            negative = [_is_negative(text) for text in coded.dictionary.to_pylist()]
-            bad = np.array([*negative, False])[
-                pc.fill_null(coded.indices, len(negative)).to_numpy(zero_copy_only=False)
-            ]
-            grades[bad] = np.nan
-        return grades
+        if self._column is None:
+            return np.ones((batch.values.num_rows, 1))
+        return map_texts(batch, self._column, _grade_pair, missing=1.0)[:, None]
 
     def explain(self, batch: Batch, index: int) -> InputError:
         """The error for a row that is no relevant pair."""
@@ -59,7 +52,8 @@ class PositivesOnly:
         return Settled(np.arange(len(values)), values[:, 0], [Finding("positives only", len(values), action)])
 
 
-def _is_negative(text: str) -> bool:
-    """Whether a grade says that a document is not relevant."""
+def _grade_pair(text: str) -> float:
+    """1; NaN for a grade that says that a document is not relevant."""
     number = parse_number(text)
-    return means_not_relevant(text) if number is None else number <= 0
+    negative = means_not_relevant(text) if number is None else number <= 0
+    return np.nan if negative else 1.0

@@ -81,7 +81,7 @@ class Rejects:
     rows: list[Rejected] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Check the policy."""
+        """Raise InputError for a policy that is neither `stop` nor `set-aside`."""
         if self.policy not in (STOP, SET_ASIDE):
             raise InputError(f"--on-bad-row is {self.policy!r}", f"{STOP} or {SET_ASIDE}")
 

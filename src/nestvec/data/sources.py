@@ -81,7 +81,7 @@ def _open_folder(path: Path, settings: DataSettings) -> Source:
         return read_collection(collection, form)
     files = sorted(file for file in path.iterdir() if file.is_file() and suffix(file) in READERS)
     if not files:
-        raise InputError("holds no table", "shards in one of " + ", ".join(READERS), file=path)
+        raise InputError("holds no table", "at least one file ending in " + ", ".join(READERS), file=path)
     shards = [read_file(file, form) for file in files]
     alike: dict[frozenset[str], list[Source]] = {}
     for shard in shards:

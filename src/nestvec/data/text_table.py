@@ -6,14 +6,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.data.source import Finding
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pyarrow as pa
     from numpy.typing import NDArray
 
 _EXAMPLES = 3
 _FEWEST = 4  # ids with several texts that are too many to be slips
+
+
+def keep_first_queries(texts: Iterable[tuple[str, str]]) -> tuple[dict[str, str], tuple[Finding, ...]]:
+    """Keep the first text of each query's id.
+
+    Args:
+        texts: ids and texts of queries.
+
+    Returns:
+        Id to text; and the finding of texts that came with an id that had another one, if there are any.
+    """
+    queries, examples, count = dict[str, str](), list[str](), 0
+    for identifier, text in texts:
+        first = queries.setdefault(identifier, text)
+        if first != text:
+            count += 1
+            if count <= _EXAMPLES:
+                examples.append(_show_difference(identifier, first, text))
+    action = "A query keeps the first text that its id came with."
+    finding = Finding("another text under one query id", count, action, tuple(examples))
+    return queries, (finding,) if count else ()
+
+
+def _show_difference(identifier: str, first: str, other: str) -> str:
+    return f"{identifier}: {first[:80]!r} and {other[:80]!r}"
 
 
 class TextTable:
@@ -35,10 +63,6 @@ class TextTable:
         self.examples: list[str] = []
         self._texts: list[str] | None = None  # None: they are the keys of `rows`
         self._several: set[int] = set()  # numbers of the ids that came with several texts
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.rows)
 
     @property
     def has_ids(self) -> bool:
@@ -80,7 +104,7 @@ class TextTable:
         self.differing += 1
         self._several.add(row)
         if len(self.examples) < _EXAMPLES:
-            self.examples.append(f"{identifier}: {self.texts[row][:80]!r} and {text[:80]!r}")
+            self.examples.append(_show_difference(identifier, self.texts[row], text))
 
     def refuse_useless_ids(self, column: str, file: str) -> None:
         """Raise InputError where most ids of a column come with several texts: then they number something else."""

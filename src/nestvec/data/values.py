@@ -60,6 +60,15 @@ def _float_texts(values: pa.Array) -> pa.Array:
     return pc.coalesce(integers, values.cast(pa.string()))
 
 
+def map_texts(batch: Batch, column: str, read: Callable[[str], float], missing: float) -> NDArray[np.float64]:
+    """(n,) what `read` makes of each text of a column, without outer blanks; `missing` where there is no value."""
+    coded = pc.utf8_trim_whitespace(text_column(batch, column)).dictionary_encode()
+    known = [read(text) for text in coded.dictionary.to_pylist()]
+    rows = pc.fill_null(coded.indices, len(known)).to_numpy(zero_copy_only=False)
+    numbers: NDArray[np.float64] = np.array([*known, missing])[rows]
+    return numbers
+
+
 def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | None = None) -> pa.Array:
     """The texts of `text_column` cleaned; every distinct one is cleaned, and shown to `note` before and after, once."""
     coded = text_column(batch, column).dictionary_encode()
@@ -115,39 +124,16 @@ def all_blank(parts: list[pa.Array]) -> NDArray[np.bool_]:
     return blank
 
 
-class Numbers:
-    """Reads a column's numbers, of which all must be written in one way.
+class DecimalMarks:
+    """Makes sure that the numbers of a column with decimal commas are all written so."""
 
-    Args:
-        decimal_comma: whether a comma may stand before the decimals, as in 2,5 and 1.234,5. Without, it is no number.
-    """
-
-    def __init__(self, decimal_comma: bool = False) -> None:
-        self._decimal_comma = decimal_comma
+    def __init__(self) -> None:
         self._seen: dict[str, str] = {}  # the first number with a decimal comma, and with a decimal point
 
-    def read(self, batch: Batch, column: str) -> pa.Array:
-        """The numbers of a column of texts, null where there is none.
-
-        Args:
-            batch: rows of it.
-            column: its name.
-
-        Returns:
-            (n,) float64.
-
-        Raises:
-            InputError: some numbers have a decimal comma and others a decimal point, so that 1.234 could be either.
-        """
-        texts = pc.utf8_trim_whitespace(text_column(batch, column))
-        if not self._decimal_comma:
-            try:
-                return texts.cast(pa.float64())
-            except pa.ArrowInvalid:
-                return pa.array([parse_number(text) for text in texts.to_pylist()], pa.float64())
-        coded = texts.dictionary_encode()
-        known = coded.dictionary.to_pylist()
-        for index, text in enumerate(known):
+    def check(self, batch: Batch, column: str) -> None:
+        """Raise InputError once a number has a decimal comma and another a decimal point: 1.234 could be either."""
+        coded = pc.utf8_trim_whitespace(text_column(batch, column)).dictionary_encode()
+        for index, text in enumerate(coded.dictionary.to_pylist()):
             kind = _find_decimal_mark(text)
             if kind is not None:
                 self._seen.setdefault(kind, text)
@@ -156,8 +142,6 @@ class Numbers:
                 problem = f"is {text!r}, and another is {self._seen['comma' if kind == 'point' else 'point']!r}"
                 wanted = "one decimal mark in the whole column: a comma or a point"
                 raise InputError(problem, wanted, file=batch.file, row=row, column=column)
-        numbers = pa.array([parse_number(text, decimal_comma=True) for text in known], pa.float64())
-        return pa.DictionaryArray.from_arrays(coded.indices, numbers).dictionary_decode()
 
 
 def _find_decimal_mark(text: str) -> str | None:

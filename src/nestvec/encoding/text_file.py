@@ -23,6 +23,8 @@ from nestvec.files import sha256
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
 PLAIN = ".txt"  # a text a line
 _TEXT = "text"
 _DOCUMENT_IDS = (*DOCUMENT_ID, "id", "_id")
@@ -65,13 +67,14 @@ class TextFile:
         rejects = rejects or Rejects()
         wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
         for batch in self.source.read(wanted, rejects):
-            good = self._drop_bad_rows(batch, rejects)
-            if good.values.num_rows:
+            parts = {name: clean_column(batch, name) for name in self.columns}
+            good = self._drop_bad_rows(batch, all_blank(list(parts.values())), rejects)
+            if len(good.rows) < len(batch.rows):
                 parts = {name: clean_column(good, name) for name in self.columns}
+            if len(good.rows):
                 yield TextBatch(self._read_ids(good), join_columns(self.template, parts).to_pylist())
 
-    def _drop_bad_rows(self, batch: Batch, rejects: Rejects) -> Batch:
-        blank = all_blank([clean_column(batch, name) for name in self.columns])
+    def _drop_bad_rows(self, batch: Batch, blank: NDArray[np.bool_], rejects: Rejects) -> Batch:
         batch = drop_rows(batch, blank, ",".join(self.columns), "text", rejects)
         if self.id_column is None:
             return batch

@@ -18,7 +18,7 @@ from nestvec.models.export_card import CODEC, TARGETS, WEIGHTS, Card, hash_files
 from nestvec.models.load import load_model, quiet_libraries
 from nestvec.models.model_files import WEIGHTS as WEIGHTS_FILE
 from nestvec.models.onnx_graph import OUTPUT, input_names
-from nestvec.models.prompts import QUERY
+from nestvec.models.prompts import encode_method
 from nestvec.models.token_batches import read_token_limit
 from nestvec.progress import Reporter, Silent
 from nestvec.runs.point_files import select
@@ -172,9 +172,8 @@ def _open_export(folder: Path, to: str) -> Callable[[Sequence[str], Role], NDArr
         model = SentenceTransformer(str(folder), local_files_only=True)
 
     def encode(texts: Sequence[str], role: Role) -> NDArray[np.float32]:
-        library = model.encode_query if role == QUERY else model.encode_document
         with quiet_libraries():
-            found: NDArray[np.float32] = library(list(texts), show_progress_bar=False)
+            found: NDArray[np.float32] = encode_method(model, role)(list(texts), show_progress_bar=False)
         return found
 
     return encode

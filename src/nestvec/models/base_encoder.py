@@ -10,7 +10,7 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.models.load import quiet_libraries
-from nestvec.models.prompts import DOCUMENT, QUERY, ROLES, Prompts, Role
+from nestvec.models.prompts import DOCUMENT, QUERY, ROLES, Prompts, Role, encode_method
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
 
 def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]:
     """(4, width) float32, rows of unit length: what the library gives for each of `PROBES` alone, in a role."""
-    encode = model.encode_query if role == QUERY else model.encode_document
+    encode = encode_method(model, role)
     with quiet_libraries():
         given = [encode(text, normalize_embeddings=True, show_progress_bar=False) for text in PROBES]
     return np.asarray(given, dtype=np.float32)

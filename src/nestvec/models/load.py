@@ -52,8 +52,8 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
     except ReportedError as error:
         raise InputError(str(error), _WHOLE, file=folder.path) from error
     except Exception as error:  # the loaders raise whatever the damage makes them raise
-        reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
-        raise InputError(f"cannot be loaded ({reason})", "a sentence-transformers model", file=folder.path) from error
+        problem = f"cannot be loaded ({_tell_reason(error)})"
+        raise InputError(problem, "a sentence-transformers model", file=folder.path) from error
     _refuse_missing_pooler(model, lacking, folder.path)
     if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
         raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
@@ -80,16 +80,21 @@ def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
             vector = model.encode_document("a", convert_to_tensor=True, show_progress_bar=False)
             query = model.encode_query("a", convert_to_tensor=True, show_progress_bar=False)
     except Exception as error:  # each module has its own way not to take a text
-        reason = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
-        raise InputError(f"cannot encode a text ({reason})", "a sentence-transformers model", file=path) from error
+        problem, wanted = f"cannot encode a text ({_tell_reason(error)})", "a model that encodes texts"
+        raise InputError(problem, wanted, file=path) from error
     finally:
         model.train(training)
     if not isinstance(vector, torch.Tensor) or vector.is_sparse or vector.ndim != 1:
-        raise InputError("gives no dense vector of a text", "a sentence-transformers model", file=path)
+        raise InputError("gives no dense vector of a text", "a model that gives one dense vector per text", file=path)
     if query.shape != vector.shape:
         problem = f"gives vectors of {len(query)} numbers for queries and {len(vector)} for documents"
         raise InputError(problem, "one width for both", file=path)
     return len(vector)
+
+
+def _tell_reason(error: Exception) -> str:
+    """What a library says of its failure, on one line and no longer than a message may be."""
+    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
 
 
 def load_weights(model: SentenceTransformer, path: Path) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nestvec.errors import InputError
 from nestvec.files import read_json
 from nestvec.point import ReadByName
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
@@ -122,6 +123,11 @@ def apply_prompts(model: SentenceTransformer, prompts: Prompts) -> None:
     default = model.default_prompt_name
     if default is not None and model.prompts.get(default) not in (prompts.query, prompts.document):
         model.default_prompt_name = None
+
+
+def encode_method(model: SentenceTransformer, role: Role) -> Callable[..., Any]:
+    """The library's own way to encode texts of a role: `encode_query` or `encode_document`."""
+    return model.encode_query if role == QUERY else model.encode_document
 
 
 def model_prompts(model: SentenceTransformer) -> Prompts:

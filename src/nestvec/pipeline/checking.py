@@ -15,6 +15,7 @@ import numpy as np
 from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split_leaks, normalised_texts
 from nestvec.data.dip import MANY
 from nestvec.data.duplicates import find_near_duplicates
+from nestvec.data.source import count_rows
 from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
 from nestvec.models.find import find_model
@@ -284,7 +285,7 @@ def _text_warnings(facts: dict[str, Any]) -> list[str]:
         if finding["name"] in _WARNED
     ]
     if rejected:
-        warnings.append(f"{rejected:,} bad {'row was' if rejected == 1 else 'rows were'} set aside.")
+        warnings.append(f"{count_rows(rejected)} set aside.")
     if unanswered:
         having = "query has no relevant document; it" if unanswered == 1 else "queries have no relevant document; they"
         warnings.append(f"{unanswered:,} {having} cannot be measured.")

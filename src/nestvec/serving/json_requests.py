@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -23,7 +22,7 @@ class _JsonRequest(Request):
     async def json(self) -> Any:  # noqa: ANN401 - whatever was sent
         """The body's value."""
         try:
-            return from_json((await self.body()).removeprefix(BOM_UTF8), allow_inf_nan=False)
+            return from_json(await self.body(), allow_inf_nan=False)
         except ValueError as error:
             raise Failure(422, f"the body is not JSON: {error}") from None
 

@@ -110,7 +110,9 @@ class WorkQueue:
             if system not in self.dense_systems:
                 raise InputError(f"--model-alias {name}: there is no system {system!r}", self._listed_systems)
             if name in self.dense_systems and name != system:
-                raise InputError(f"--model-alias {name}: the run has a system of this name", "another name")
+                raise InputError(
+                    f"--model-alias {name}: the run has a system of this name", "an alias that is no system's name"
+                )
         return self.options.aliases
 
     @property
