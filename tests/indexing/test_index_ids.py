@@ -9,6 +9,8 @@ import csv
 import json
 
 import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
