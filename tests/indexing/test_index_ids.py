@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 
-import pyarrow.parquet as pq
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
