@@ -78,7 +78,8 @@ def test_every_number_is_shown(page: Page, facts: dict[str, Any]) -> None:
 def test_every_text_is_shown(page: Page, facts: dict[str, Any]) -> None:
     texts = [facts["source"], facts["sha256"], *facts["warnings"], facts["tokens"]["model"]]
     for finding in facts["findings"]:
-        texts += [finding["name"].capitalize(), finding["action"], *finding["examples"]]
+        action = finding["action"][0].upper() + finding["action"][1:]
+        texts += [finding["name"].capitalize(), action, *finding["examples"]]
     texts += [text for group in facts["near_duplicates"]["examples"] for text in group]
     assert len(texts) > 15
     for text in texts:
