@@ -210,7 +210,7 @@ def _find_rivals(source: Source, settings: DataSettings) -> list[Finding]:
         if len(candidates) > 1:
             taken = find_column(source, role, given, known)
             others = quote_names([name for name in candidates if name != taken])
-            action = f"{taken!r} is taken as the {role.replace('-', ' ')}; name {others} with --{role} if it is meant."
+            action = f"Not read; {taken!r} is the {role.replace('-', ' ')}. Name {others} with --{role} if it is meant."
             findings.append(Finding("columns that could be meant as well", len(candidates) - 1, action))
     return findings
 

@@ -207,6 +207,6 @@ def _tell_locales_apart(link: Link) -> tuple[Link, list[Finding]]:
                 shared[identifier] = None
     if not shared:
         return link, []
-    action = f"Their ids are written with the locale: {link.keys[0]}{_BETWEEN}{link.keys[1]}."
+    action = f"Their ids are written with the locale; {link.keys[0]}{_BETWEEN}{link.keys[1]}."
     finding = Finding("ids of documents in several locales", len(shared), action, tuple(shared)[:_EXAMPLES])
     return replace(link, joined_ids=True), [finding]

@@ -105,7 +105,7 @@ def _open_folder(path: Path, settings: DataSettings) -> Source:
 def _leave_out(parts: list[Source], joined: Source, tables: Tables) -> Source:
     """The joined source, with a finding of the files that are none of its parts."""
     others = [Path(part.name).name for part in parts if part not in (tables.judgements, *tables.texts)]
-    action = f"{', '.join(others)}: neither judgements nor texts that they name; not read."
+    action = f"Neither judgements nor texts that these name; {', '.join(others)}."
     finding = Finding("files that were not read", len(others), action)
     return replace(joined, findings=(*joined.findings, finding)) if others else joined
 
