@@ -85,7 +85,7 @@ def test_one_grade_alone_is_refused_unless_something_says_what_is_not_listed():
     with pytest.raises(InputError, match="every grade is 2") as caught:
         read_grades(np.full(50, 2.0))
     assert "--positives-only" in caught.value.expected
-    for told in ({"unlisted": 0.0}, {"threshold": 2.0}, {"threshold": 0.5}):
+    for told in ({"unlisted": 0.0}, {"unlisted": 0.0, "threshold": 2.0}):
         grades = read_grades(np.full(50, 2.0), **told)
         assert (grades.zero, grades.unlisted, grades.relevant_from, grades.relevant_share) == (0, 0, 2000, 1)
 
@@ -101,7 +101,6 @@ def test_one_grade_alone_is_refused_unless_something_says_what_is_not_listed():
         ([-2, 0, 1, 2], None, None, 0),  # Touché: spam
         ([-1, 1], None, None, 0),
         ([1, 2], None, 0.0, 0),  # NFCorpus
-        ([1, 2, 3], 1.0, None, 0),  # all that is listed is relevant
         ([1, 2, 3], 1.01, None, 1),
         ([0.5, 2], 2.0, None, 0.5),
         ([1], None, 0.0, 0),

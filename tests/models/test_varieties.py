@@ -22,6 +22,7 @@ from nestvec.errors import InputError
 from nestvec.models.encoder import open_encoder
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model, quiet_libraries, read_width
+from nestvec.models.prompts import DOCUMENT, QUERY
 from nestvec.models.token_counts import count_tokens
 from nestvec.models.torch_encoder import open_torch
 from nestvec.runs.point_files import open_system
@@ -69,7 +70,7 @@ def theirs(made):
 
 def encode_alone(model, texts, **options):
     with quiet_libraries():
-        return np.stack([model.encode(text, normalize_embeddings=True, **options) for text in texts])
+        return np.stack([model.encode_document(text, normalize_embeddings=True, **options) for text in texts])
 
 
 def assert_same(vectors, expected):
@@ -82,14 +83,14 @@ def test_it_is_measured_as_the_library_encodes(name, made, theirs):
     expected = encode_alone(theirs(name), TEXTS)
     folder = find_model(str(made(name)))
     assert read_width(folder) == expected.shape[1]
-    assert_same(open_torch(folder, None, "float32").encode(TEXTS), expected)
+    assert_same(open_torch(folder, None, "float32").encode(TEXTS, DOCUMENT), expected)
 
 
 @pytest.mark.parametrize("name", ["cls and mean", "truncated two poolings", "dense after normalize", "qwen3", "t5"])
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_its_graph_gives_what_the_library_encodes(name, backend, made, theirs):
     pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[backend])
-    vectors = open_encoder(made(name), None, backend, "float32").encode(TEXTS[:3])
+    vectors = open_encoder(made(name), None, backend, "float32").encode(TEXTS[:3], DOCUMENT)
     expected = encode_alone(theirs(name), TEXTS[:3])
     assert vectors.shape == expected.shape
     assert (vectors * expected).sum(axis=1).min() >= 0.9999
@@ -99,8 +100,8 @@ def test_its_graph_gives_what_the_library_encodes(name, backend, made, theirs):
 def test_training_sees_what_the_library_encodes(name, made, theirs):
     model = load_model(find_model(str(made(name))))
     refuse_untrainable(model, made(name))
-    own = encode_tokens(model, tokenise_texts(model, TEXTS), np.arange(len(TEXTS)), "float32")
-    assert_same(own, encode_alone(theirs(name), TEXTS, prompt=""))
+    own = encode_tokens(model, tokenise_texts(model, (), TEXTS), np.arange(len(TEXTS)), "float32")
+    assert_same(own, encode_alone(theirs(name), TEXTS))
 
 
 @pytest.mark.parametrize("name", UNTRAINABLE)
@@ -112,9 +113,12 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(name, made
 
 
 @pytest.mark.parametrize("name", ROUTED)
-def test_one_way_for_queries_and_another_for_documents_is_refused(name, made):
-    with pytest.raises(InputError, match="sends queries and documents through different modules"):
-        load_model(find_model(str(made(name))))
+def test_one_way_for_queries_and_another_for_documents_is_measured_as_such(name, made, theirs):
+    encoder, model = open_torch(find_model(str(made(name))), None, "float32"), theirs(name)
+    for role, encode in ((QUERY, model.encode_query), (DOCUMENT, model.encode_document)):
+        with quiet_libraries():
+            expected = np.stack([encode(text, normalize_embeddings=True) for text in TEXTS])
+        assert_same(encoder.encode(TEXTS, role), expected)
 
 
 @pytest.mark.parametrize("name", [name for name in MEASURED if name != "word embeddings"])

@@ -114,8 +114,7 @@ def read_grades(
     Args:
         grade: (n,) finite grades.
         threshold: relevant from here on; None proposes one.
-        unlisted: the grade of whatever is not listed; None where low grades are listed, too. A threshold that makes all
-            that is listed relevant says that it is 0.
+        unlisted: the grade of whatever is not listed; None where low grades are listed, too.
         estimated: whether the grades were estimated from clicks: grade 0 gains nothing, and not all that is listed
             counts as relevant.
 
@@ -127,8 +126,6 @@ def read_grades(
             not listed; or no grade gains anything.
     """
     levels, counts = np.unique(grade, return_counts=True)
-    if threshold is not None and unlisted is None and 0 < threshold <= levels[0]:
-        unlisted = 0.0
     if len(levels) == 1 and unlisted is None:
         raise _single_grade_error(float(levels[0]), estimated=estimated)
     zero = _find_zero(levels[0], 0.0 if estimated else unlisted)

@@ -10,13 +10,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-import pyarrow as pa
 
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 T = TypeVar("T")
@@ -184,6 +184,8 @@ def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]
 
 def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) -> pa.RecordBatch:
     """Rows of one text per column as a batch; there must be a row."""
+    import pyarrow as pa  # `--help` does without
+
     arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
