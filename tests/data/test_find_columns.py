@@ -34,7 +34,7 @@ def test_the_roles_own_name_goes_first_and_that_is_said(tmp_path, header):
     path = write(tmp_path / "t.csv", header, ",".join(values[name] for name in header.split(",")))
     records = load(path)
     assert as_triples(records) == [("saw", "Saw", 1.0)]
-    assert "name 'keywords' with --query" in findings(records)["columns that could be meant as well"].action
+    assert "Name 'keywords' with --query" in findings(records)["columns that could be meant as well"].action
     assert as_triples(load(path, query="keywords")) == [("tools", "Saw", 1.0)]
 
 
