@@ -243,7 +243,7 @@ def _grade_warnings(grades: dict[str, Any]) -> list[str]:
 
 def _doubt_threshold(grades: dict[str, Any]) -> list[str]:
     """Warn where the threshold was found and not given, and is not sure."""
-    if grades["threshold_source"] == "middle":
+    if grades["threshold_source"] == "middle" and len(grades["levels"]) > 2:  # two have but one cut
         return [
             f"The grades show no dip between two humps; {grades['threshold']:g}, the middle of their range, is taken. "
             "Look at the histogram and give --threshold."
