@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nestvec.data.find_columns import find_template, template_columns
+from nestvec.data.columns import template_columns
+from nestvec.data.find_columns import find_template
 from nestvec.data.find_tables import Link, Tables, link_documents, link_queries
 from nestvec.data.source import Batch, Finding, Rejects, Source
 from nestvec.data.values import drop_rows, is_blank, join_columns, text_column
