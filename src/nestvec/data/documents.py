@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nestvec.data.columns import template_columns
 from nestvec.data.field_types import find_kinds, read_field
-from nestvec.data.find_columns import find_document_columns, template_columns
+from nestvec.data.find_columns import find_document_columns
 from nestvec.data.readers import read_file
 from nestvec.data.source import Rejects
 from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
