@@ -101,6 +101,7 @@ def serving(run: Path, *options: object, ready: bool = True, port: int = 0, env:
             until(lambda: "http://" in log.read_text(), server)
             url = re.search(r"http://[^/]+", log.read_text())[0].replace("0.0.0.0", "127.0.0.1")
             server = Running(url, process, log)
+            until(lambda: httpx.get(f"{url}/healthz").status_code > 0, server)  # it listens, whatever it answers
             if ready:
                 server.wait_ready()
             yield server

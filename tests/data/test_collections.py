@@ -341,3 +341,23 @@ def test_wands_as_it_is_published_with_tabs_in_csv(tmp_path):
     records = load(tmp_path)
     assert len(set(records.grade.tolist())) == 3
     assert records.documents == ("hair chair for a salon", "coffee table", "never judged a lamp")
+
+
+def test_a_split_of_the_queries_is_taken_over_and_shards_are_one_part(tmp_path):
+    header, *products = WANDS["product.csv"].splitlines(keepends=True)
+    folder = write_wands(tmp_path, **{
+        "query.csv": "query_id,query,split\n0,salon chair,train\n1,smart table,test\n",
+        "product.csv": header + products[0],
+        "product-2.csv": header + "".join(products[1:]),
+    })  # fmt: skip
+    records = load(folder)
+    assert records.labels == ("train", "train", "test")
+    assert records.document_ids == ("10", "11", "12")
+    assert len(records) == 3
+
+
+def test_judgements_without_grades_are_joined_as_positives(tmp_path):
+    folder = write_wands(tmp_path, **{"label.csv": "query_id,product_id\n0,10\n1,11\n"})
+    assert by_ids(load(folder, positives_only=True)) == [("0", "10", 1.0), ("1", "11", 1.0)]
+    with pytest.raises(InputError):
+        load(folder)

@@ -245,3 +245,25 @@ def test_pairs_survive_every_shape(tmp_path, queries):
     for path in (write_json(tmp_path / "t.jsonl", lists), parquet, table):
         read = [triple for triple in as_triples(load(path)) if triple[:2] not in conflicting]
         assert sorted(read) == sorted(expected)
+
+
+def test_shards_may_lack_fields_inside_fields(tmp_path):
+    row = {"query": "saw", "title": "Saw", "grade": 1}
+    write_json(tmp_path / "a.jsonl", [{**row, "more": {"brand": "x"}}])
+    write_json(tmp_path / "b.jsonl", [{**row, "query": "drill", "more": {"size": "y"}}])
+    assert as_triples(load(tmp_path, document="title,more.brand,more.size")) == [
+        ("saw", "Saw x", 1.0), ("drill", "Saw y", 1.0)
+    ]  # fmt: skip
+
+
+def test_a_split_beside_lists_is_taken_over(tmp_path):
+    rows = [{**row, "split": part} for row, part in zip(LISTS["FlagEmbedding"], ("train", "test"), strict=True)]
+    assert load(write_json(tmp_path / "t.jsonl", rows)).labels == ("train", "train", "train", "test")
+
+
+@pytest.mark.parametrize("shape", ["FlagEmbedding", "labels beside"])
+def test_positives_only_does_not_make_positives_of_negatives(tmp_path, shape):
+    with pytest.raises(InputError, match="--positives-only is given, and this column holds documents that are not"):
+        load(write_json(tmp_path / "t.jsonl", LISTS[shape]), positives_only=True)
+    path = write_json(tmp_path / "p.jsonl", [{"query": "saw", "pos": ["a saw"]}])
+    assert as_triples(load(path, positives_only=True)) == [("saw", "a saw", 1.0)]

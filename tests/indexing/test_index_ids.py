@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -134,13 +135,38 @@ def test_a_column_is_numbers_only_where_every_value_prints_as_it_is_written(run,
 
 
 def test_json_says_what_a_number_is(run, tmp_path):
-    rows = [{"id": "a", "text": "saw", "n": 5, "s": "5", "big": 2**60, "mixed": 1},
-            {"id": "b", "text": "saw", "n": 0.5, "s": "07", "mixed": "x"}]  # fmt: skip
+    rows = [{"id": "a", "text": "saw", "n": 5, "s": "5", "big": 2**60, "mixed": 1, "sale": True, "in": {"stock": 3}},
+            {"id": "b", "text": "saw", "n": 0.5, "s": "07", "mixed": "x", "sale": False}]  # fmt: skip
     path = tmp_path / "p.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     with build_index(run, system="pretrained", documents=path) as index:
         found = {name: dict(hit.fields) for name, hit in hits_of(index).items()}
-    assert found == {"a": {"n": 5, "s": "5", "big": str(2**60), "mixed": "1"}, "b": {"n": 0.5, "s": "07", "mixed": "x"}}
+    assert found == {
+        "a": {"n": 5, "s": "5", "big": str(2**60), "mixed": "1", "sale": "true", "in.stock": 3},
+        "b": {"n": 0.5, "s": "07", "mixed": "x", "sale": "false"},
+    }
+
+
+def test_a_field_that_begins_late_in_a_json_file_is_a_field(run, tmp_path):
+    rows = [{"id": str(n), "text": "saw"} | ({"late": n, "inner": {"x": "y"}} if n > 120 else {}) for n in range(130)]
+    path = tmp_path / "p.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with build_index(run, system="pretrained", documents=path) as index:
+        fields = {name: dict(hit.fields) for name, hit in hits_of(index).items()}
+    assert (fields["121"], fields["7"]) == ({"late": 121, "inner.x": "y"}, {})
+
+
+def test_parquet_says_what_a_value_is(run, tmp_path):
+    table = {"id": [7.0, 8.0], "text": ["saw", "saw"], "n": [3, 2**60], "nan": [float("nan"), 0.5],
+             "text2": ["0123", "NaN"], "raw": [b"x", None], "sale": [True, None]}  # fmt: skip
+    table["narrow"] = pa.array([0.1, None], pa.float32())
+    pq.write_table(pa.table(table), tmp_path / "p.parquet")
+    with build_index(run, system="pretrained", documents=tmp_path / "p.parquet") as index:
+        fields = {name: dict(hit.fields) for name, hit in hits_of(index).items()}
+    assert fields == {
+        "7": {"narrow": 0.1, "n": 3, "text2": "0123", "raw": "x", "sale": "true"},
+        "8": {"n": str(2**60), "nan": 0.5, "text2": "NaN"},
+    }
 
 
 @pytest.fixture

@@ -136,6 +136,25 @@ def test_a_damaged_configuration_is_refused_before_or_at_loading(copy, name):
     assert str(copy) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [("config.json", "hidden_size", "wide"), ("config.json", "max_position_embeddings", 0),
+     ("sentence_bert_config.json", "max_seq_length", -1), ("sentence_bert_config.json", "max_seq_length", True),
+     ("tokenizer_config.json", "model_max_length", 1.5), ("1_Pooling/config.json", "word_embedding_dimension", [384])],
+)  # fmt: skip
+def test_a_number_that_no_model_can_have_is_named_with_its_file(copy, name, key, value):
+    held = json.loads((copy / name).read_text()) | {key: value}
+    (copy / name).write_text(json.dumps(held))
+    said = refused(copy, "expected a number, 1 or more")
+    assert f"{copy / name}: {key} is {str(value)!r}" in said
+
+
+def test_a_limit_beyond_the_models_positions_is_refused_before_any_long_text_is_met(copy):
+    (copy / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 5000, "do_lower_case": False}))
+    with pytest.raises(InputError, match="cannot encode a text"):
+        read_width(find_model(str(copy)))
+
+
 def test_weights_that_are_not_finite_are_refused(copy):
     tensors = load_file(copy / WEIGHTS)
     name = "encoder.layer.3.output.dense.weight"

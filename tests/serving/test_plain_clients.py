@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 
 import httpx2 as httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from running import serving
+from shared_runs import copy_run
+from tables import CASES
+
+from nestvec.indexing.index import build_index
 
 BODY = {"model": "mnr", "input": "hammer", "dimensions": 4, "encoding_format": "float"}
 JSON = {"content-type": "application/json"}
@@ -86,6 +93,20 @@ def test_head_is_get_without_a_body(client, path):
     same = ("content-type", "content-length")
     assert [head.headers.get(name) for name in same] == [got.headers.get(name) for name in same]
     assert client.get("/healthz").status_code == 200  # the connection is whole
+
+
+def test_hits_carry_ids_byte_for_byte(shop, tmp_path):
+    """Oracle: the documents' own ids, also those that no HTML, URL or table could hold as they are."""
+    with (CASES / "oddids.csv").open(newline="", encoding="utf-8") as stream:
+        ids = [row["document_id"] for row in csv.DictReader(stream)][:60]
+    ids += ["<b>&amp;</b>", "nul\x00id", "\x01", "x\u2028y", "a\tb", "https://a.example/p?id=7&region=eu", "\U0001f6e0"]
+    pq.write_table(pa.table({"id": ids, "text": ["a saw"] * len(ids), "own": ids}), tmp_path / "odd.parquet")
+    run = copy_run(shop, tmp_path / "run")
+    build_index(run, system="mnr", documents=tmp_path / "odd.parquet").close()
+    with serving(run) as server:
+        [result] = httpx.post(f"{server.url}/v1/search", json={"query": "saw", "k": 200}, timeout=60).json()["results"]
+        assert sorted(hit["id"] for hit in result["hits"]) == sorted(ids)
+        assert all(hit["fields"] == {"own": hit["id"]} for hit in result["hits"])
 
 
 def test_a_browsers_client_may_send_its_own_headers(shop):

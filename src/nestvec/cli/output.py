@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from nestvec.data.find_columns import COLUMNS_READ
 from nestvec.errors import replace_unprintable
 from nestvec.point import PLAIN
 from nestvec.report.check_page import check_headline, explain_threshold, read_checked, row_split_lines
@@ -129,6 +130,9 @@ def _print_summary(checked: Checked, page: _Page) -> None:
     """Print the source, the page's first sentence, and the warnings."""
     page.print_text(checked.source, "bold")
     page.print_text(check_headline(checked))
+    for finding in checked.findings:
+        if finding.name == COLUMNS_READ:
+            page.print_text(f"Read as {finding.action}.")
     for warning in checked.warnings:
         page.print_text(f"! {warning}", "yellow")
 
@@ -197,7 +201,7 @@ def _format_spread(name: str, spread: Spread) -> tuple[str, ...]:
 def _print_findings(checked: Checked, page: _Page) -> None:
     """Print what was found while reading, and how many documents say nearly the same."""
     near = checked.near_duplicates
-    lines = [(finding.name, count(finding.count)) for finding in checked.findings]
+    lines = [(finding.name, count(finding.count)) for finding in checked.findings if finding.name != COLUMNS_READ]
     name = f"near-duplicate documents, of {count(near.compared)}, in {pluralise(near.groups, 'group')}"
     lines.append((name, count(near.documents)))
     page.print_table(("Found", "count"), lines)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nestvec.data.field_types import find_numeric_columns, read_field
-from nestvec.data.find_columns import find_document_columns, template_columns
+from nestvec.data.columns import template_columns
+from nestvec.data.field_types import find_kinds, read_field
+from nestvec.data.find_columns import find_document_columns
 from nestvec.data.readers import read_file
 from nestvec.data.source import Rejects
 from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
@@ -75,21 +76,19 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
         raise InputError("there is no such file", "a CSV, TSV, JSONL or Parquet file of documents", file=path)
     source = read_file(path)
     template, identifier = find_document_columns(source, wanted.document, wanted.document_id)
-    parts, fields = template_columns(template), wanted.fields
-    for name in fields or ():
+    parts = template_columns(template)
+    for name in wanted.fields or ():
         if name not in source.columns:
             raise InputError(f"there is no column {name!r}", "--fields to name columns", file=path, column=name)
-    if fields is None:
-        fields = [name for name in source.columns if name not in {*parts, identifier}]
-    numeric = find_numeric_columns(path, source, fields)
-    for batch in source.read(list(dict.fromkeys([identifier, *parts, *fields])), rejects):
+    kinds = find_kinds(path, source, wanted.fields, {identifier, *parts})
+    for batch in source.read(list(dict.fromkeys([identifier, *parts, *kinds])), rejects):
         cleaned = {name: clean_column(batch, name) for name in parts}
         good = _drop_bad_rows(batch, identifier, cleaned, rejects)
         if len(good.rows) < len(batch.rows):
             cleaned = {name: clean_column(good, name) for name in parts}
         if len(good.rows):
             texts = join_columns(template, cleaned).to_pylist()
-            columns = {name: read_field(good.values.column(name).to_pylist(), name in numeric) for name in fields}
+            columns = {name: read_field(good.values.column(name), kind) for name, kind in kinds.items()}
             yield Documents(text_column(good, identifier).to_pylist(), texts, _join_fields(columns, len(texts)))
 
 

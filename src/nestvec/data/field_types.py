@@ -8,61 +8,97 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
 
 from nestvec.data.json_lines import json_objects
+from nestvec.data.nested import list_leaves
 from nestvec.data.source import SET_ASIDE, Rejects
 from nestvec.data.streams import suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from nestvec.data.source import Source
 
 Value = str | float | int
+Kind = Literal["number", "boolean", "text"]
 _EXACT = 2**53  # up to here every reader of JSON knows whole numbers exactly
 _PRINTED = re.compile(r"-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,17})?")
+_BOOLEANS = {"1": "true", "0": "false", "1.0": "true", "0.0": "false"}  # as a reader of JSON writes them
 
 
-def find_numeric_columns(path: Path, source: Source, fields: Sequence[str]) -> set[str]:
-    """The fields of a file of text that hold numbers only; reads the file once, InputError where it is damaged."""
-    if not fields or suffix(path) == ".parquet":
-        return set()
+def find_kinds(path: Path, source: Source, fields: Sequence[str] | None, others: Collection[str]) -> dict[str, Kind]:
+    """Find a file's fields and what their values are; a file of text is read once for that.
+
+    Args:
+        path: the file.
+        source: the file, opened.
+        fields: the fields wanted; None takes all columns, also those that a JSON file begins to have late.
+        others: columns that are no fields unless they are named.
+
+    Returns:
+        Field to kind; `text` also where the column's own type says more.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    columns = [name for name in source.columns if name not in others]
     if suffix(path) == ".jsonl":
-        return _find_json_numbers(path, fields)
+        found = _scan_json(path)
+        late = [name for name in found if name not in others and not _is_known(name, source.columns)]
+        return {name: found.get(name, "text") for name in ([*columns, *late] if fields is None else fields)}
+    wanted = columns if fields is None else list(fields)
+    numeric = set[str]() if suffix(path) == ".parquet" or not wanted else _find_printed_numbers(source, wanted)
+    return {name: "number" if name in numeric else "text" for name in wanted}
+
+
+def read_field(column: pa.Array, kind: Kind) -> list[Value | None]:
+    """Turn a column's n values into finite numbers or texts; None for nothing. The kind is what `find_kinds` found."""
+    values = column.to_pylist()
+    if pa.types.is_floating(column.type) and not pa.types.is_float64(column.type):  # 0.1, not 0.10000000149011612
+        width = column.type.to_pandas_dtype()
+        values = [None if value is None else float(str(np.dtype(width).type(value))) for value in values]
+    if kind == "boolean":
+        return [_BOOLEANS.get(value, value) if value else None for value in values]
+    if kind == "number":
+        values = [_parse_number(value) if isinstance(value, str) else value for value in values]
+    return list(map(_read_value, values))
+
+
+def _is_known(name: str, columns: Sequence[str]) -> bool:
+    """Whether a name is a column, or an object that holds columns."""
+    return name in columns or any(column.startswith(f"{name}.") for column in columns)
+
+
+def _find_printed_numbers(source: Source, fields: Sequence[str]) -> set[str]:
+    """The columns of a delimited file whose values are all written as numbers print."""
     numeric = set(fields)
     for batch in source.read(list(fields), Rejects(SET_ASIDE)):  # bad rows are named when their texts are read
         for name in sorted(numeric):
             texts = set(batch.values.column(name).to_pylist()) - {None, ""}
-            if not all(_prints_as_written(text) for text in texts):
+            if not all(map(_prints_as_written, texts)):
                 numeric.remove(name)
     return numeric
 
 
-def read_field(values: Sequence[Any], numeric: bool) -> list[Value | None]:
-    """Turn a column's values into finite numbers or texts; None for nothing.
-
-    Args:
-        values: n values as a reader gives them.
-        numeric: whether texts among them are numbers, as `find_numeric_columns` found.
-
-    Returns:
-        n values.
-    """
-    return [_read_value(_parse_number(value) if numeric and isinstance(value, str) else value) for value in values]
-
-
-def _find_json_numbers(path: Path, fields: Sequence[str]) -> set[str]:
-    """The fields whose values are all JSON numbers, at least one."""
-    numbers, others = set[str](), set[str]()
+def _scan_json(path: Path) -> dict[str, Kind]:
+    """All fields of a JSON file that ever hold a value but a list, in order, with what all their values are."""
+    kinds: dict[str, set[Kind]] = {}
     for _, values in json_objects(path, Rejects(SET_ASIDE)):
-        for name in fields:
-            value = values.get(name)
-            if value is not None:
-                is_number = isinstance(value, int | float) and not isinstance(value, bool)
-                (numbers if is_number else others).add(name)
-    return numbers - others
+        for name, value in list_leaves(values):
+            if value is not None and not isinstance(value, list):
+                kinds.setdefault(name, set()).add(_kind_of(value))
+    return {name: held.pop() if len(held) == 1 else "text" for name, held in kinds.items()}
+
+
+def _kind_of(value: object) -> Kind:
+    if isinstance(value, bool):
+        return "boolean"
+    return "number" if isinstance(value, int | float) else "text"
 
 
 def _prints_as_written(text: str) -> bool:
@@ -86,4 +122,6 @@ def _read_value(value: Any) -> Value | None:  # noqa: ANN401 - whatever a table 
         return value if abs(value) <= _EXACT else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace") or None
     return None if value is None else str(value) or None

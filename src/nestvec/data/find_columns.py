@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.data.click_columns import find_click_columns
 from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, QUERY, QUERY_ID, SPLIT
+from nestvec.data.columns import Columns, as_template, template_columns
 from nestvec.data.own_split import NO_SPLIT, judge_split
 from nestvec.data.source import Finding
 from nestvec.data.streams import suffix
@@ -25,70 +25,6 @@ _DELIMITED = (".csv", ".tsv")
 _SHOWN = 20  # columns that are named
 _NOT_ONLY_GRADES = ("score", "rating")  # may say something else of a relevant pair
 _OWN_NAME_DECIDES = {"query", "query-id", "document-id"}  # of several well-known names, the role's own is taken
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table of judgements.
-
-    Attributes:
-        query: the query's text.
-        grade: the relevance grade; None where there is none: every row is a relevant pair, or there are clicks.
-        template: how the document's text is made; `{name}` stands for the column `name`.
-        document_id: what tells documents apart; None: their text does.
-        split: the source's own split, if it is to be used.
-        query_id: what tells queries apart; None: their text does.
-        findings: which columns were found, and what could have been meant instead.
-        clicks: the columns of a log of clicks, where there is no grade.
-    """
-
-    query: str
-    grade: str | None
-    template: str
-    document_id: str | None
-    split: str | None = None
-    query_id: str | None = None
-    findings: tuple[Finding, ...] = ()
-    clicks: ClickColumns | None = None
-
-    @property
-    def documents(self) -> tuple[str, ...]:
-        """The columns that make the document's text."""
-        return template_columns(self.template)
-
-    @property
-    def text_names(self) -> list[str]:
-        """Every column whose values are texts, which are cleaned, once each."""
-        return list(dict.fromkeys([self.query, *self.documents]))
-
-    @property
-    def id_names(self) -> list[str]:
-        """Every column whose values are kept byte for byte, ids and the split's labels, once each."""
-        return list(dict.fromkeys(name for name in (self.query_id, self.document_id, self.split) if name))
-
-    @property
-    def names(self) -> list[str]:
-        """Every column that has to be read, once each."""
-        grades = [self.grade] if self.grade else self.clicks.names if self.clicks else []
-        return list(dict.fromkeys([*self.text_names, *self.id_names, *grades]))
-
-    @property
-    def as_settings(self) -> dict[str, str]:
-        """Settings that name these columns, so that the same table is read the same way again."""
-        named = {
-            "query": self.query,
-            "query_id": self.query_id,
-            "document": self.template,
-            "document_id": self.document_id,
-            "grade": self.grade,
-            "split_column": self.split,
-        }
-        return {name: column for name, column in named.items() if column is not None}
-
-    @property
-    def titles_only(self) -> bool:
-        """Whether documents are headlines without a body."""
-        return all(name.strip().lower() in HEADLINE for name in self.documents)
 
 
 def find_columns(source: Source, settings: DataSettings) -> Columns:
@@ -210,7 +146,7 @@ def _find_rivals(source: Source, settings: DataSettings) -> list[Finding]:
         if len(candidates) > 1:
             taken = find_column(source, role, given, known)
             others = quote_names([name for name in candidates if name != taken])
-            action = f"{taken!r} is taken as the {role.replace('-', ' ')}; name {others} with --{role} if it is meant."
+            action = f"Not read; {taken!r} is the {role.replace('-', ' ')}. Name {others} with --{role} if it is meant."
             findings.append(Finding("columns that could be meant as well", len(candidates) - 1, action))
     return findings
 
@@ -276,16 +212,6 @@ def _require_column(source: Source, role: str, name: str) -> str:
         wanted = f"--{role} to be one of " + quote_names(source.columns)
         raise InputError(f"there is no column {name!r}", wanted, file=source.name, column=name)
     return name
-
-
-def as_template(given: str) -> str:
-    """A template as it is; columns with commas between as the template that joins them by spaces."""
-    return given if "{" in given else " ".join(f"{{{name.strip()}}}" for name in given.split(","))
-
-
-def template_columns(template: str) -> tuple[str, ...]:
-    """The columns that a template such as `{name}. {description}` names, once each."""
-    return tuple(dict.fromkeys(re.findall(r"\{([^{}]*)\}", template)))
 
 
 def well_known(source: Source, known: tuple[str, ...]) -> list[str]:

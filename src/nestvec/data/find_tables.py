@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, LOCALE, QUERY, QUERY_ID, SPLIT
-from nestvec.data.find_columns import as_template, find_column, quote_names, template_columns, well_known
+from nestvec.data.columns import as_template, template_columns
+from nestvec.data.find_columns import find_column, quote_names, well_known
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nestvec.data.find_columns import find_template, template_columns
+from nestvec.data.columns import template_columns
+from nestvec.data.find_columns import find_template
 from nestvec.data.find_tables import Link, Tables, link_documents, link_queries
 from nestvec.data.source import Batch, Finding, Rejects, Source
 from nestvec.data.text_table import keep_first_queries
@@ -201,6 +202,6 @@ def _tell_locales_apart(link: Link) -> tuple[Link, list[Finding]]:
                 shared[identifier] = None
     if not shared:
         return link, []
-    action = f"Their ids are written with the locale: {link.keys[0]}{_BETWEEN}{link.keys[1]}."
+    action = f"Their ids are written with the locale; {link.keys[0]}{_BETWEEN}{link.keys[1]}."
     finding = Finding("ids of documents in several locales", len(shared), action, tuple(shared)[:_EXAMPLES])
     return replace(link, joined_ids=True), [finding]

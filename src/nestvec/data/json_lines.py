@@ -73,15 +73,18 @@ def _text_rows(
     """Line number and texts of every usable object; `columns` says of each whether its lists are joined."""
     for number, values in objects:
         try:
-            yield (
-                number,
-                [
-                    cell_text(reach(values, column), Location(str(path), number, column), joined=joined)
-                    for column, joined in columns.items()
-                ],
-            )
+            texts = [_read_text(values, path, number, column, joined) for column, joined in columns.items()]
         except InputError as error:
             rejects.refuse(error, json.dumps(values))
+        else:
+            yield number, texts
+
+
+def _read_text(values: dict[str, Any], path: Path, number: int, column: str, joined: bool) -> str | None:
+    value = reach(values, column)
+    if isinstance(value, str) and value.isascii():  # most are
+        return value
+    return cell_text(value, Location(str(path), number, column), joined=joined)
 
 
 def json_objects(path: Path, rejects: Rejects, encoding: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:

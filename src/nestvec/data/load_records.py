@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from nestvec.data.find_columns import Columns, find_columns
+from nestvec.data.columns import Columns
+from nestvec.data.find_columns import find_columns
 from nestvec.data.merge import merge_judgements
 from nestvec.data.open_grader import open_grader
 from nestvec.data.records import Records, select_records

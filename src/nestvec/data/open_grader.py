@@ -10,7 +10,7 @@ from nestvec.data.positives_only import PositivesOnly
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
-    from nestvec.data.find_columns import Columns
+    from nestvec.data.columns import Columns
     from nestvec.data.grader import Grader
     from nestvec.data.source import Source
     from nestvec.settings import DataSettings

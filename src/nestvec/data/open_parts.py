@@ -10,7 +10,8 @@ import numpy as np
 
 from nestvec.data.collection import Collection, read_collection, read_texts, require_files
 from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, QUERY, QUERY_ID
-from nestvec.data.find_columns import find_document_columns, template_columns
+from nestvec.data.columns import template_columns
+from nestvec.data.find_columns import find_document_columns
 from nestvec.data.find_tables import BARE_IDS, Tables, find_query_columns
 from nestvec.data.join_tables import join_tables
 from nestvec.data.json_lines import json_objects

@@ -31,9 +31,9 @@ def judge_split(source: Source, column: str) -> tuple[bool, Finding]:
         rows += batch.values.num_rows
     parts = {label: read_label(label) for label in labels}
     if None not in parts.values() and {"train", "test"} <= set(parts.values()):
-        action = f"The column {column!r} says who trains and who is tested; --split-column {NO_SPLIT} splits anew."
+        action = f"Taken as it is; the column {column!r} says who trains. --split-column {NO_SPLIT} splits anew."
         return True, Finding("own split", rows, action)
     strange = [label for label, part in parts.items() if part is None] or list(parts)
     shown = ", ".join(repr(label[:40]) for label in strange[:_EXAMPLES])
-    action = f"The column {column!r} holds {shown}, so it does not say both who trains and who is tested."
+    action = f"Split anew; the column {column!r} holds {shown}, so it does not say both who trains and who is tested."
     return False, Finding("own split not used", rows, action)

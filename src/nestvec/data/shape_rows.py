@@ -62,13 +62,14 @@ def read_shape(source: Source, settings: DataSettings) -> Source:
 def _describe_layout(source: Source, layout: Layout, unlisted: float | None) -> Iterator[Finding]:
     """What the columns of documents mean, and which columns are not used."""
     meaning = {1.0: "relevant, grade 1", 0.0: "not relevant, grade 0", None: "documents with grades of their own"}
-    action = "; ".join(f"{part.column}: {meaning[part.grade]}" for part in layout.parts)
+    parts = "; ".join(f"{part.column}: {meaning[part.grade]}" for part in layout.parts)
+    action = f"Made rows of a query and a document; {parts}"
     if unlisted is not None:
         action += "; whatever a query does not list: grade 0"
     yield Finding("columns that hold documents", len(layout.parts), f"{action}.")
     scores = [name for name in source.columns if name in _SCORES]
     if scores:
-        action = f"{', '.join(scores)}: scores of a model, not judgements. The grades are 1 and 0."
+        action = f"The grades are 1 and 0; {', '.join(scores)} are scores of a model, not judgements."
         yield Finding("scores not used", len(scores), action)
 
 
@@ -128,7 +129,8 @@ def _take_beside(cell: object, count: int, place: Location, part: Part) -> list[
     """The grades, or ids, that stand beside the documents of a column; InputError unless there is one for each."""
     values = [cell_text(value, place) for value in list_entries(cell)]
     if len(values) != count:
-        problem, wanted = f"holds {len(values)} values", f"{count}, one for each document of {part.column}"
+        problem = f"holds {len(values)} values"
+        wanted = f"{count}, one for each document of {part.column}"
         raise InputError(problem, wanted, file=place.file, row=place.row, column=place.column)
     for index, value in enumerate(values):
         if value is None or not value.strip():

@@ -13,7 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, SPLIT
-from nestvec.data.find_columns import as_template, find_query, find_query_id, template_columns, well_known
+from nestvec.data.columns import as_template, template_columns
+from nestvec.data.find_columns import find_query, find_query_id, well_known
 from nestvec.data.passages import Keys, find_keys, list_entries
 from nestvec.data.source import SET_ASIDE, Rejects, Source, read_cells
 

@@ -85,7 +85,7 @@ def _open_folder(path: Path, settings: DataSettings) -> Source:
     shards = [read_file(file, form) for file in files]
     alike: dict[frozenset[str], list[Source]] = {}
     for shard in shards:
-        alike.setdefault(frozenset(shard.columns), []).append(shard)
+        alike.setdefault(_name_fields(shard), []).append(shard)
     parts = [_join_shards(path, group, "") if len(group) > 1 else group[0] for group in alike.values()]
     endings = sorted({suffix(file) for file in files})
     if len(parts) > 1 and (tables := find_tables(parts, settings)) is not None:
@@ -102,10 +102,17 @@ def _open_folder(path: Path, settings: DataSettings) -> Source:
     return _join_shards(path, shards, sha256(*files))
 
 
+def _name_fields(shard: Source) -> frozenset[str]:
+    """What shards of a table must share: their columns, but for fields inside fields, which a JSON line may lack."""
+    if suffix(Path(shard.name)) == ".jsonl":
+        return frozenset(name.partition(".")[0] for name in shard.columns)
+    return frozenset(shard.columns)
+
+
 def _leave_out(parts: list[Source], joined: Source, tables: Tables) -> Source:
     """The joined source, with a finding of the files that are none of its parts."""
     others = [Path(part.name).name for part in parts if part not in (tables.judgements, *tables.texts)]
-    action = f"{', '.join(others)}: neither judgements nor texts that they name; not read."
+    action = f"Neither judgements nor texts that these name; {', '.join(others)}."
     finding = Finding("files that were not read", len(others), action)
     return replace(joined, findings=(*joined.findings, finding)) if others else joined
 
@@ -126,7 +133,7 @@ def _join_shards(path: Path, shards: list[Source], digest: str) -> Source:
     return Source(
         str(path),
         digest,
-        shards[0].columns,
+        tuple(dict.fromkeys(name for shard in shards for name in shard.columns)),
         read,
         findings,
         decimal_comma=all(shard.decimal_comma for shard in shards),

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from nestvec.data import find_columns as known
 from nestvec.data.column_names import BODY, DOCUMENT_ID, HEADLINE, QUERY
+from nestvec.data.columns import as_template, template_columns
 from nestvec.data.encodings import find_encoding
 from nestvec.data.readers import READERS, read_file
 from nestvec.data.source import Batch, Rejects, Source, split_into_batches
@@ -50,7 +51,7 @@ class TextFile:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that make the text."""
-        return known.template_columns(self.template)
+        return template_columns(self.template)
 
     def batches(self, rejects: Rejects | None = None) -> Iterator[TextBatch]:
         """Read the file's rows in order, ids byte for byte.
@@ -115,10 +116,10 @@ def open_text_file(path: Path, column: str | None = None, id_column: str | None 
 def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
     """The text's template, and well-known names of the ids' column that goes with it."""
     if given is not None:
-        template = known.as_template(given)
-        for name in known.template_columns(template):
+        template = as_template(given)
+        for name in template_columns(template):
             _require_column(source, "column", name)
-        if not known.template_columns(template):
+        if not template_columns(template):
             raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
         return template, _DOCUMENT_IDS
     documents = [names for names in (HEADLINE, BODY) if known.well_known(source, names)]

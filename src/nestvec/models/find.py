@@ -17,6 +17,7 @@ from nestvec.models.model_files import (
     ADAPTER,
     CARD,
     WEIGHTS,
+    check_model_settings,
     check_weights,
     hash_first_file,
     hash_weights,
@@ -144,6 +145,7 @@ def _hash_model(path: Path, name: str, fetch: bool) -> str:
     """The hash of a model's weights, after making sure that it is one, and that they are there and readable."""
     if not any((path / file).exists() for file in ("config.json", "modules.json", ADAPTER)):
         raise InputError("holds neither config.json nor modules.json", "a sentence-transformers model", file=path)
+    check_model_settings(path)
     _refuse_other_type(path)
     adapter = read_adapter_base(path)
     if adapter and importlib.util.find_spec("peft") is None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("accelerate", "sentence_transformers")
 _WHOLE = "all weights that config.json calls for"
+_LONG = "nail " * 600  # longer than most models read: a limit beyond a model's positions shows
 _LONGEST = 400  # characters of a library's reason that a message quotes
 
 
@@ -77,14 +78,14 @@ def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
     training = model.training
     try:
         with quiet_libraries():
-            vector = model.encode_document("a", convert_to_tensor=True, show_progress_bar=False)
+            vector, _ = model.encode_document(["a", _LONG], convert_to_tensor=True, show_progress_bar=False)
             query = model.encode_query("a", convert_to_tensor=True, show_progress_bar=False)
     except Exception as error:  # each module has its own way not to take a text
         problem, wanted = f"cannot encode a text ({_tell_reason(error)})", "a model that encodes texts"
         raise InputError(problem, wanted, file=path) from error
     finally:
         model.train(training)
-    if not isinstance(vector, torch.Tensor) or vector.is_sparse or vector.ndim != 1:
+    if not isinstance(vector, torch.Tensor) or vector.is_sparse or vector.ndim != 1 or not len(vector):
         raise InputError("gives no dense vector of a text", "a model that gives one dense vector per text", file=path)
     if query.shape != vector.shape:
         problem = f"gives vectors of {len(query)} numbers for queries and {len(vector)} for documents"

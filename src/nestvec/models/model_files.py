@@ -15,6 +15,10 @@ ADAPTER = "adapter_config.json"  # of PEFT: the weights beside it are a change t
 CARD = "nestvec.json"  # beside the weights of a model that nestvec saved: what it is and what its weights hash to
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _MODULES = "modules.json"
+_COUNTS = {"max_seq_length", "model_max_length", "truncate_dim", "hidden_size", "max_position_embeddings"} | {
+    "embedding_dimension", "word_embedding_dimension", "in_features", "out_features"
+}  # fmt: skip
+_SETTINGS = ("config.json", "config_sentence_transformers.json", "sentence_*config.json", "tokenizer_config.json")
 _ROUTER = "router_config.json"
 _PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
 _AS_SAFETENSORS = "weights as safetensors, as `save_pretrained` of sentence-transformers writes them"
@@ -65,6 +69,24 @@ def _inside(path: Path, folder: str) -> str:
     if parts.is_absolute() or ".." in parts.parts:
         raise InputError(f"names the folder {folder!r}", "a folder inside the model's", file=path / _MODULES)
     return "" if folder in ("", ".") else str(parts)
+
+
+def check_model_settings(path: Path) -> None:
+    """Read the configurations of a model's modules; raises InputError for one that is damaged, or an unusable number.
+
+    What only the libraries know of is left to them: they say what is wrong when the model is loaded.
+    """
+    for folder in dict.fromkeys(["", *list_module_folders(path)]):
+        for file in sorted(file for name in _SETTINGS for file in (path / folder).glob(name)):
+            values = read_object(file, "the configuration of a model")
+            for key in _COUNTS & values.keys():
+                if (value := values[key]) is not None and not (_is_number(value) and value >= 1):
+                    raise InputError(f"{key} is {str(value)[:40]!r}", "a number, 1 or more", file=file)
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a whole number, or a float so large that it stands for none."""
+    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
 
 
 def list_weight_files(path: Path) -> list[str]:

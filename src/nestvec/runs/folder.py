@@ -49,6 +49,8 @@ LAYOUT = {
 
 CHECK = ("check.json", "check.html")  # what `nestvec check --out` leaves; a run may follow in the same folder
 
+_FOUND = ("language", "query", "query_id", "document", "document_id", "grade", "split_column")  # where none is given
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -169,8 +171,9 @@ def _refuse_other_settings(path: Path, config: str) -> None:
     there, now = read_run_config(path).compared, parse_run_config(config).compared
     if there.get("compute") == "auto":  # a run of before the resolved number format was kept
         there["compute"] = now.get("compute")
-    if "language" in now:  # a run of before the language was kept
-        there.setdefault("language", now["language"])
+    for name in _FOUND:  # a run of before what was found was kept
+        if name in now:
+            there.setdefault(name, now[name])
     there = {name: value for name, value in Settings().flat().items() if name in now} | there  # settings that are new
     names = [name for name in sorted({*there, *now}) if there.get(name) != now.get(name)]
     if names:
