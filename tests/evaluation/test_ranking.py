@@ -6,12 +6,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nestvec.evaluation.baselines import principal_axes
 from nestvec.evaluation.ranking import Vectors, fuse_rankings, rank_bm25, rank_dense, rank_principal, rank_two_stage
 from nestvec.evaluation.surface import Catalogue, Ranking
 from nestvec.point import HYBRID, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.principal_axes import principal_axes
 from nestvec.vectors.topk import top_k
 
 BM25 = Point("bm25", None, None, None)

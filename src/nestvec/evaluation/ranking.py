@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nestvec.evaluation.baselines import Bm25, principal_axes
 from nestvec.evaluation.surface import Ranking
+from nestvec.lexical.bm25 import Bm25, LexicalSettings
+from nestvec.lexical.words import WordForms
 from nestvec.point import BM25, FULL, HYBRID, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.principal_axes import principal_axes
 from nestvec.vectors.topk import rerank, top_k
 
 if TYPE_CHECKING:
@@ -170,7 +172,8 @@ def rank_bm25(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Ranking:
     """Rank with BM25 over the documents' texts; `advance` is told the number of queries done since the last call."""
-    index = Bm25([catalogue.texts[row] for row in catalogue.order], language)
+    settings = LexicalSettings(WordForms(language))
+    index = Bm25.of([catalogue.texts[row] for row in catalogue.order], settings)
     rows, scores = index.top_k(queries, _ranked_depth(catalogue), advance)
     return _make_ranking(Point(BM25, None, None), rows, scores, catalogue)
 

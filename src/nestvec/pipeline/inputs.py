@@ -17,7 +17,7 @@ from nestvec.data.task import Task, make_task
 from nestvec.errors import InputError
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
-from nestvec.evaluation.word_splitting import detect_language
+from nestvec.lexical.words import detect_language
 from nestvec.models.find import ModelFolder, find_model, list_short_names
 from nestvec.models.load import load_model, measure_width, read_width
 from nestvec.models.model_files import hash_settings

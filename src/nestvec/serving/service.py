@@ -14,9 +14,10 @@ import numpy as np
 from cachetools import LRUCache
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from nestvec.evaluation.baselines import Bm25
 from nestvec.evaluation.surface import Catalogue
 from nestvec.indexing.index import is_built, open_index
+from nestvec.lexical.bm25 import Bm25, LexicalSettings
+from nestvec.lexical.words import WordForms
 from nestvec.models.compute import count_processors
 from nestvec.point import BM25
 from nestvec.runs.choose_point import UnknownPointError, choose_point
@@ -255,7 +256,9 @@ class Service:
     def _index_words(self) -> Bm25:
         """Index the documents' words for BM25; rows are in tie order."""
         language = str(self.run.config.settings.get("language", "english"))
-        return Bm25([self._catalogue.texts[row] for row in self._catalogue.order], language)
+        return Bm25.of(
+            [self._catalogue.texts[row] for row in self._catalogue.order], LexicalSettings(WordForms(language))
+        )
 
     @property
     def _loaded_models(self) -> LoadedModels:

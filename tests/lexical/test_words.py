@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 from tables import CASES, load
 
-from nestvec.evaluation.baselines import Bm25
-from nestvec.evaluation.word_splitting import detect_language, split_words
+from nestvec.lexical.bm25 import Bm25, LexicalSettings
+from nestvec.lexical.words import WordForms, detect_language, split_words
 from nestvec.settings import LANGUAGES
 
 TEXTS = {
@@ -35,12 +35,24 @@ TEXTS = {
     ],
 )
 def test_words_in_every_script(text, words):
-    assert split_words([text], "none") == [words]
+    assert split_words([text], WordForms("none")) == [words]
 
 
 def test_stems_of_the_language_that_is_named():
-    assert split_words(["running hammers"], "english") == [["run", "hammer"]]
-    assert split_words(["Schraubendreher und Schrauben"], "german")[0][2] == split_words(["schraube"], "german")[0][0]
+    assert split_words(["running hammers"], WordForms()) == [["run", "hammer"]]
+    [[_, _, screws]], [[screw]] = (
+        split_words([text], WordForms("german")) for text in ("Säge und Schrauben", "schraube")
+    )
+    assert screws == screw
+
+
+def test_stop_words_and_stems_are_choices():
+    text = ["the hammers for a running man"]
+    assert split_words(text, WordForms(stop_words=True)) == [["hammer", "run", "man"]]
+    assert split_words(text, WordForms(stem=False)) == [["the", "hammers", "for", "a", "running", "man"]]
+    assert split_words(text, WordForms("irish", stem=False, stop_words=True)) == split_words(
+        text, WordForms(stem=False)
+    )
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -56,7 +68,7 @@ def test_what_cannot_be_told_is_taken_for_english():
 def test_chinese_is_told_by_its_script_and_found_by_its_words():
     records = load(CASES / "chinese.csv")
     assert detect_language(records.documents) == "cjk"
-    rows, scores = Bm25(records.documents, "cjk").top_k(records.queries, 5)
+    rows, scores = Bm25.of(records.documents, LexicalSettings(WordForms("cjk"))).top_k(records.queries, 5)
     assert (scores[:, 0] > 0).all()
     judged = {(int(q), int(d)) for q, d, g in zip(records.query, records.document, records.grade, strict=True) if g > 2}
     hits = sum((query, row) in judged for query, ranked in enumerate(rows.tolist()) for row in ranked)
@@ -65,4 +77,4 @@ def test_chinese_is_told_by_its_script_and_found_by_its_words():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_has_its_stemmer(language):
-    assert split_words(["abc 12"], language)
+    assert split_words(["abc 12"], WordForms(language))

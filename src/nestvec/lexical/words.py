@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -33,15 +34,33 @@ _UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
-def split_words(texts: Sequence[str], language: str) -> list[list[str]]:
+@dataclass(frozen=True)
+class WordForms:
+    """Which words of a text count, and in what form.
+
+    Attributes:
+        language: a key of `settings.LANGUAGES`; `cjk` and `none` stem nothing.
+        stem: whether words are cut to their stems: `drills` is `drill`.
+        stop_words: whether frequent words such as `the` and `of` are left out, where the language has a list of them.
+    """
+
+    language: str = "english"
+    stem: bool = True
+    stop_words: bool = False
+
+
+ENGLISH = WordForms()
+
+
+def split_words(texts: Sequence[str], forms: WordForms) -> list[list[str]]:
     """Each text's words.
 
     Args:
         texts: n texts.
-        language: a key of `settings.LANGUAGES`; `cjk` and `none` stem nothing.
+        forms: which words count.
 
     Returns:
-        n lists of lower-case, stemmed words.
+        n lists of lower-case words.
 
     Raises:
         MissingExtraError: bm25s or PyStemmer is not installed.
@@ -51,16 +70,32 @@ def split_words(texts: Sequence[str], language: str) -> list[list[str]]:
         import Stemmer
     except ImportError as error:
         raise MissingExtraError(error.name or "bm25s", "evaluate") from error
-    stemmer = None if language in UNSTEMMED else Stemmer.Stemmer(language)  # a stemmer is not for several threads
+    stems = forms.stem and forms.language not in UNSTEMMED
+    stemmer = Stemmer.Stemmer(forms.language) if stems else None  # a stemmer is not for several threads
     words: list[list[str]] = bm25s.tokenize(
         [_UNSPACED_RUN.sub(_pair_characters, text) for text in texts],
         token_pattern=_word_pattern(),  # one letter or digit is a word: sizes such as "2 in" tell products apart
-        stopwords=None,
+        stopwords=list_stop_words(forms.language) if forms.stop_words else None,
         stemmer=stemmer,
         return_ids=False,
         show_progress=False,
     )
     return words
+
+
+def list_stop_words(language: str) -> list[str]:
+    """Words of a language that tell little, as bm25s lists them; none where it has no list.
+
+    Args:
+        language: a key of `settings.LANGUAGES`.
+
+    Returns:
+        Lower-case words.
+    """
+    import bm25s.stopwords
+
+    name = "EN" if language == "english" else language.upper()
+    return list(getattr(bm25s.stopwords, f"STOPWORDS_{name}", ()))
 
 
 def detect_language(texts: Sequence[str]) -> str:

@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from nestvec.evaluation.baselines import BM25_SETTINGS, Bm25
+from nestvec.lexical.bm25 import Bm25, LexicalSettings
+from nestvec.lexical.words import WordForms
 
 DOCUMENTS = [
     "cordless drill 18 v with two drill bits",
@@ -24,9 +25,8 @@ def words(text):
     return [word.rstrip("s") for word in re.findall(r"\w+", text.lower())]
 
 
-def lucene(query, documents):
+def lucene(query, documents, k1=1.5, b=0.75):
     """(d,) scores: idf tf / (tf + k1 (1 - b + b length / mean length)), summed over the query's words."""
-    k1, b = BM25_SETTINGS["k1"], BM25_SETTINGS["b"]
     held = [words(text) for text in documents]
     mean = sum(map(len, held)) / len(held)
     scores = []
@@ -40,10 +40,11 @@ def lucene(query, documents):
     return np.array(scores)
 
 
+@pytest.mark.parametrize(("k1", "b"), [(1.5, 0.75), (0.3, 0.6), (0.01, 0.0), (2.0, 1.0)])
 @pytest.mark.parametrize("query", QUERIES)
-def test_scores_are_lucenes(query):
-    expected = lucene(query, DOCUMENTS)
-    rows, scores = Bm25(DOCUMENTS).top_k([query], 5)
+def test_scores_are_lucenes(query, k1, b):
+    expected = lucene(query, DOCUMENTS, k1, b)
+    rows, scores = Bm25.of(DOCUMENTS, LexicalSettings(k1=k1, b=b)).top_k([query], 5)
     assert scores[0] == pytest.approx(expected[rows[0]], abs=1e-6)
     assert rows[0].tolist() == sorted(range(5), key=lambda row: (-round(expected[row], 6), row))
 
@@ -51,9 +52,9 @@ def test_scores_are_lucenes(query):
 def test_many_queries_are_each_query_alone():
     many = [QUERIES[place % len(QUERIES)] for place in range(150)]  # more than a step
     seen: list[int] = []
-    rows, scores = Bm25(DOCUMENTS).top_k(many, 3, seen.append)
+    rows, scores = Bm25.of(DOCUMENTS).top_k(many, 3, seen.append)
     for place, query in enumerate(many):
-        alone = Bm25(DOCUMENTS).top_k([query], 3)
+        alone = Bm25.of(DOCUMENTS).top_k([query], 3)
         assert np.array_equal(rows[place], alone[0][0])
         assert np.array_equal(scores[place], alone[1][0])
     assert sum(seen) == 150
@@ -62,28 +63,48 @@ def test_many_queries_are_each_query_alone():
 
 @pytest.mark.parametrize("query", ["chainsaw", "!?", "drillx saw"])
 def test_a_query_with_no_known_word_ranks_all_at_0_in_tie_order(query):
-    rows, scores = Bm25(DOCUMENTS).top_k([query], 4)
+    rows, scores = Bm25.of(DOCUMENTS).top_k([query], 4)
     assert rows.tolist() == [[0, 1, 2, 3]]
     assert not scores.any()
 
 
 def test_equal_documents_have_equal_scores_and_keep_their_order():
     documents = ["saw", *["deck screw 3 in"] * 7, "deck"]
-    rows, scores = Bm25(documents).top_k(["deck screw"], 9)
+    rows, scores = Bm25.of(documents).top_k(["deck screw"], 9)
     assert rows[0, :7].tolist() == list(range(1, 8))
     assert len(set(scores[0, :7].tolist())) == 1
 
 
 def test_other_words_count_too():
     documents = ["перфоратор 800 вт", "дрель 500 вт", "ø 40 mm rohr", "écrou"]
-    rows, scores = Bm25(documents).top_k(["ДРЕЛЬ", "Écrou", "ø"], 1)
+    rows, scores = Bm25.of(documents).top_k(["ДРЕЛЬ", "Écrou", "ø"], 1)
     assert rows[:, 0].tolist() == [1, 3, 2]
     assert (scores[:, 0] > 0).all()
 
 
 def test_documents_without_a_word_are_ranked_in_tie_order():
-    rows, scores = Bm25(["!!", "??", "--"]).top_k(["drill", "saw"], 2)
+    rows, scores = Bm25.of(["!!", "??", "--"]).top_k(["drill", "saw"], 2)
     assert rows.tolist() == [[0, 1], [0, 1]]
     assert not scores.any()
-    mixed, _ = Bm25(["!!", "drill"]).top_k(["drill"], 2)
+    mixed, _ = Bm25.of(["!!", "drill"]).top_k(["drill"], 2)
     assert mixed.tolist() == [[1, 0]]
+
+
+def test_pairs_score_as_in_rankings():
+    index = Bm25.of(DOCUMENTS)
+    rows, scores = index.top_k(QUERIES, 5)
+    queries = np.repeat(np.arange(len(QUERIES)), 5)
+    assert np.array_equal(index.score_pairs(QUERIES, queries, rows.reshape(-1)), scores.reshape(-1))
+
+
+def test_scores_are_those_of_bm25s():
+    import bm25s
+
+    rng = np.random.default_rng(3)
+    texts = [" ".join(f"w{number}" for number in rng.zipf(1.5, rng.integers(1, 30)) % 200) for _ in range(300)]
+    peer = bm25s.BM25(method="lucene", k1=0.9, b=0.4)
+    peer.index([text.split() for text in texts], show_progress=False)
+    index = Bm25.of(texts, LexicalSettings(WordForms(stem=False), 0.9, 0.4))
+    for query in texts[:20]:
+        rows, scores = index.top_k([query], 300)
+        assert scores[0] == pytest.approx(peer.get_scores(query.split())[rows[0]], abs=1e-4)

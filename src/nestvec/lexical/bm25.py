@@ -1,0 +1,180 @@
+"""BM25 in Lucene's form over the words of documents: counted once, weighed with any k1 and b.
+
+The counts are kept and not the weights, so that tuning, an index that grows and a database weigh the same counts anew.
+bm25s splits the words; it keeps weights only, for one k1 and b, so the matrix is SciPy's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.lexical.words import ENGLISH, WordForms, split_words
+from nestvec.vectors.topk import best_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+_STEP = 64  # queries scored at a time, and between two progress reports
+_PAIRS = 65_536  # of a query and a document, scored at a time
+
+
+@dataclass(frozen=True)
+class LexicalSettings:
+    """How the keyword leg matches; the defaults are those of a leg that nobody tuned.
+
+    Attributes:
+        forms: which words count.
+        k1: how much a word's repetition counts; 0: not at all.
+        b: how much a long document is marked down, from 0, not at all, to 1.
+        correct: whether query words that the catalogue does not know are corrected by its vocabulary.
+    """
+
+    forms: WordForms = ENGLISH
+    k1: float = 1.5
+    b: float = 0.75
+    correct: bool = False
+
+
+UNTUNED = LexicalSettings()
+
+
+@dataclass(frozen=True)
+class WordCounts:
+    """How often each word stands in each of d documents.
+
+    Attributes:
+        forms: which words were counted.
+        places: word to its row in `counts`, in the words' order.
+        counts: (words, d) CSR array of SciPy: how often.
+    """
+
+    forms: WordForms
+    places: dict[str, int]
+    counts: Any
+
+    @classmethod
+    def of(cls, documents: Sequence[str], forms: WordForms) -> WordCounts:
+        """Count the words of d texts; raises MissingExtraError where bm25s or PyStemmer is not installed."""
+        from scipy.sparse import csr_array
+
+        held = [Counter(words) for words in split_words(documents, forms)]
+        places = {word: place for place, word in enumerate(sorted(set().union(*held)))}
+        rows = np.fromiter((places[word] for counter in held for word in counter), np.int64)
+        columns = np.repeat(np.arange(len(held)), [len(counter) for counter in held])
+        times = np.fromiter((count for counter in held for count in counter.values()), np.int32)
+        return cls(forms, places, csr_array((times, (rows, columns)), shape=(len(places), len(held))))
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """(d,) words of each document."""
+        lengths: NDArray[np.int64] = np.asarray(self.counts.sum(axis=0), dtype=np.int64)
+        return lengths
+
+    @cached_property
+    def holders(self) -> NDArray[np.int64]:
+        """(words,) documents that hold each word."""
+        holders: NDArray[np.int64] = np.diff(self.counts.indptr).astype(np.int64)
+        return holders
+
+    def count_queries(self, queries: Sequence[str]) -> Any:  # noqa: ANN401 - SciPy has no types
+        """(q, words) CSR array of float64: how often each known word stands in each of q queries."""
+        from scipy.sparse import csr_array
+
+        held = [Counter(word for word in words if word in self.places) for words in split_words(queries, self.forms)]
+        rows = np.repeat(np.arange(len(held)), [len(counter) for counter in held])
+        columns = np.fromiter((self.places[word] for counter in held for word in counter), np.int64)
+        times = np.fromiter((count for counter in held for count in counter.values()), np.float64)
+        return csr_array((times, (rows, columns)), shape=(len(held), len(self.places)))
+
+
+class Bm25:
+    """Documents, searched by their words; documents that share no word with a query score 0. Any thread may search.
+
+    Scores are summed in float64 in the words' order and rounded once to float32, so that equal documents get equal
+    scores, here and in whatever store holds the counts.
+    Source: Robertson & Zaragoza 2009, with the idf of Lucene, which is never negative.
+
+    Args:
+        counts: of d documents in tie order.
+        k1: how much a word's repetition counts.
+        b: how much a long document is marked down.
+    """
+
+    def __init__(self, counts: WordCounts, k1: float, b: float) -> None:
+        self.counts = counts
+        self.k1, self.b = k1, b
+
+    @classmethod
+    def of(cls, documents: Sequence[str], settings: LexicalSettings = LexicalSettings()) -> Bm25:
+        """Index d texts in tie order; raises MissingExtraError where bm25s or PyStemmer is not installed."""
+        return cls(WordCounts.of(documents, settings.forms), settings.k1, settings.b)
+
+    def top_k(
+        self, queries: Sequence[str], k: int, advance: Callable[[int], None] = lambda _: None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The best documents of each query.
+
+        Documents that score 0 follow in tie order, so that every ranking is full.
+
+        Args:
+            queries: q texts.
+            k: at least 1; at most d are returned.
+            advance: called with the number of queries done since the last call.
+
+        Returns:
+            (q, min(k, d)) rows of documents, best first, and their float32 scores.
+        """
+        k = min(k, self.counts.counts.shape[1])
+        rows, best = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k), dtype=np.float32)
+        asked = self.counts.count_queries(queries)
+        for first in range(0, len(queries), _STEP):
+            scores = (asked[first : first + _STEP] @ self._weights).toarray().astype(np.float32)
+            for query, row in enumerate(scores, start=first):
+                rows[query] = best_rows(row, k)
+                best[query] = row[rows[query]]
+            advance(len(scores))
+        return rows, best
+
+    def score_pairs(
+        self, queries: Sequence[str], query: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Score pairs of a query and a document, as `top_k` does.
+
+        Args:
+            queries: q texts.
+            query: (n,) rows of queries.
+            rows: (n,) rows of documents.
+
+        Returns:
+            (n,) scores.
+        """
+        asked = self.counts.count_queries(queries)
+        scores = np.empty(len(rows), dtype=np.float32)
+        for first in range(0, len(rows), _PAIRS):
+            part = slice(first, first + _PAIRS)
+            scores[part] = asked[query[part]].multiply(self._by_document[rows[part]]).sum(axis=1)
+        return scores
+
+    @cached_property
+    def _weights(self) -> Any:  # noqa: ANN401 - SciPy has no types
+        """(words, d) CSR array: what each word adds to each document's score."""
+        counts, documents = self.counts.counts, self.counts.counts.shape[1]
+        idf = np.log1p((documents - self.counts.holders + 0.5) / (self.counts.holders + 0.5))
+        mean_length = self.counts.lengths.sum() / max(1, documents)
+        damp = self.k1 * (1 - self.b + self.b * self.counts.lengths / (mean_length or 1))
+        times = counts.data.astype(np.float64)
+        weights = counts.astype(np.float64)
+        weights.data = np.repeat(idf, self.counts.holders) * times / (times + damp[counts.indices])
+        return weights
+
+    @cached_property
+    def _by_document(self) -> Any:  # noqa: ANN401
+        """(d, words) CSR array: the same weights, by document."""
+        return self._weights.T.tocsr()
