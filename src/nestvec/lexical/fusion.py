@@ -53,16 +53,15 @@ class Fusion:
 
     def _scale(self, scores: NDArray[np.float64], filled: NDArray[np.bool_], is_words: bool) -> NDArray[np.float64]:
         """One leg's scores of the candidates, comparable with the other's."""
-        if self.normalisation == RANKS:
-            reciprocal: NDArray[np.float64] = 1 / (self.constant + _rank(np.where(filled, -np.inf, scores)))
-            return reciprocal
-        known = np.where(filled, 0.0, scores)
+        scaled: NDArray[np.float64] = np.where(filled, 0.0, scores)
         best = np.where(filled, -np.inf, scores).max(axis=1, keepdims=True, initial=-np.inf)
-        if self.normalisation == RANGE:
+        if self.normalisation == RANKS:
+            scaled = 1 / (self.constant + _rank(np.where(filled, -np.inf, scores)))
+        elif self.normalisation == RANGE:
             lowest = np.where(filled, np.inf, scores).min(axis=1, keepdims=True, initial=np.inf)
-            spread: NDArray[np.float64] = np.where(best > lowest, best - lowest, 1.0)
-            return (known - lowest) / spread
-        scaled: NDArray[np.float64] = known / np.where(best > 0, best, 1.0) if is_words else known
+            scaled = (scaled - lowest) / np.where(best > lowest, best - lowest, 1.0)
+        elif is_words:
+            scaled /= np.where(best > 0, best, 1.0)
         return scaled
 
 
