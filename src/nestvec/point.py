@@ -16,7 +16,8 @@ PRECISIONS = tuple(BITS)
 FULL = "float32"
 CORRECTION = 2  # bytes that a rotated vector stores besides its numbers: its lean and its factor (vectors/rabitq.py)
 PRETRAINED, BM25 = "pretrained", "bm25"  # systems that every run measures; BM25 has no vectors
-PLAIN, PCA, HYBRID, TWO_STAGE = "plain", "pca", "hybrid", "two-stage"
+BM25_DEFAULT = "bm25-default"  # the keyword leg as it is before it is tuned
+PLAIN, PCA, HYBRID, TWO_STAGE, LEXICAL = "plain", "pca", "hybrid", "two-stage", "bm25"  # kinds of points
 
 
 class ReadByName:
@@ -94,7 +95,7 @@ class Point(ReadByName):
         dimension: width of the prefix; None for a system without vectors.
         precision: a name in `BITS`; None for a system without vectors.
         bytes_per_vector: what a document takes in storage; None for a system without vectors.
-        kind: `plain`, or how the point is made of others: `pca`, `hybrid`, `two-stage`.
+        kind: `plain`; `bm25` for words; or how the point is made of others: `pca`, `hybrid`, `two-stage`.
         bytes_scanned: of two stages only: what the first reads of every document.
     """
 

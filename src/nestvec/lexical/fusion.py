@@ -65,6 +65,9 @@ class Fusion:
         return scaled
 
 
+UNFITTED = Fusion()
+
+
 def _rank(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """(q, n) ranks from 1; equal scores share the best of their ranks."""
     falling = -np.sort(-scores, axis=1)
