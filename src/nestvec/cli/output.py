@@ -12,7 +12,6 @@ from rich.text import Text
 
 from nestvec.data.find_columns import COLUMNS_READ
 from nestvec.errors import replace_unprintable
-from nestvec.point import PLAIN
 from nestvec.report.check_page import check_headline, explain_threshold, read_checked, row_split_lines
 from nestvec.report.formatting import count, grade_range, interval, number, percent, plain, pluralise, signed
 from nestvec.runs.schema import METRICS
@@ -62,7 +61,7 @@ def print_check(check: Check, console: Console) -> None:
 
 def print_surface(run: Run, console: Console) -> None:
     """Print every point on the test split, by system and falling bytes, up to 80 columns wide."""
-    rows = [row for row in run.points.values() if row.kind == PLAIN]
+    rows = [row for row in run.points.values() if row.is_alone]
     page = _Page(console)
     page.print_text(f"{count(rows[0].queries)} test queries, {count(rows[0].documents)} documents", "bold")
     lines = []

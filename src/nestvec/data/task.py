@@ -137,6 +137,55 @@ def _ask_queries(
     )
 
 
+@dataclass(frozen=True)
+class TrainingQueries:
+    """Queries of the training split with their judgements, for what is fitted and never reported.
+
+    Attributes:
+        texts: q query texts.
+        topic: (m,) the query of each judgement.
+        document: (m,) the row of its document in the task's catalogue.
+        gain: (m,) its gain, as a task has it.
+        own: (q,) the row in the catalogue of the document that the query itself is, -1 where none is; None: none is.
+    """
+
+    texts: Sequence[str]
+    topic: NDArray[np.int64]
+    document: NDArray[np.int64]
+    gain: NDArray[np.int64]
+    own: NDArray[np.int64] | None = None
+
+
+def ask_training_queries(records: Records, grades: Grades, task: Task, most: int, seed: int) -> TrainingQueries:
+    """Ask queries of the training split against the task's catalogue.
+
+    Args:
+        records: n records.
+        grades: their histogram and threshold.
+        task: what the split of the records gives.
+        most: queries to take at the most; which ones is drawn.
+        seed: of the draw.
+
+    Returns:
+        Queries with a relevant document in the catalogue, with their judgements of the training split alone.
+    """
+    places = np.full(len(records.documents), -1)
+    places[task.catalogue] = np.arange(len(task.catalogue))
+    own = find_own_documents(records.query_ids, records.queries, records.document_ids, records.documents)
+    known = task.in_part("train") & (places[records.document] >= 0) & (own[records.query] != records.document)
+    answerable = np.unique(records.query[known & (records.grade >= grades.threshold)])
+    drawn = np.sort(np.random.default_rng(seed).permutation(answerable)[:most])
+    rows = np.flatnonzero(known & np.isin(records.query, drawn))
+    itself = np.where(own[drawn] >= 0, places[own[drawn]], -1)
+    return TrainingQueries(
+        texts=[records.queries[row] for row in drawn],
+        topic=np.searchsorted(drawn, records.query[rows]),
+        document=places[records.document[rows]],
+        gain=gains(records.grade, grades.zero)[rows],
+        own=itself if (itself >= 0).any() else None,
+    )
+
+
 def _ask_records(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
     """Ask every relevant test record as a query of its own, against the test records' documents and distractors."""
     test = parts == TEST

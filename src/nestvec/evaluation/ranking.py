@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nestvec.evaluation.surface import Ranking
-from nestvec.lexical.bm25 import Bm25, LexicalSettings
-from nestvec.lexical.words import WordForms
-from nestvec.point import BM25, FULL, HYBRID, PCA, TWO_STAGE, Point, VectorFormat
+from nestvec.point import BM25, FULL, HYBRID, LEXICAL, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.principal_axes import principal_axes
-from nestvec.vectors.topk import rerank, top_k
+from nestvec.vectors.topk import rerank, score_pairs, top_k
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,11 +24,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.evaluation.surface import Catalogue
+    from nestvec.lexical.bm25 import Bm25
+    from nestvec.lexical.fusion import Fusion
     from nestvec.point import VectorFormat
     from nestvec.vectors.codecs import Codec
 
 _ROWS = 16_384  # documents put in order at a time
-_RANK_CONSTANT = 60  # of reciprocal rank fusion, as its authors have it
 
 
 class Vectors(NamedTuple):
@@ -43,6 +42,18 @@ class Vectors(NamedTuple):
 
     queries: NDArray[np.float32]
     documents: NDArray[np.float32]
+
+
+class Found(NamedTuple):
+    """The best documents of each query.
+
+    Attributes:
+        rows: (q, k) documents in tie order, best first.
+        scores: (q, k) float32.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -61,10 +72,42 @@ class Coded:
     codes: NDArray[np.generic]
     codec: Codec
 
-    def rank(self, catalogue: Catalogue) -> Ranking:
-        """Rank the best `DEPTH` documents of the catalogue for each query."""
-        rows, scores = top_k(self.queries, self.codes, _ranked_depth(catalogue), self.codec.decode)
-        return _make_ranking(self.point, rows, scores, catalogue, self.codec)
+    def search(self, catalogue: Catalogue) -> Found:
+        """The best `DEPTH` documents of the catalogue for each query."""
+        return _leave_out_own(*top_k(self.queries, self.codes, _ranked_depth(catalogue), self.codec.decode), catalogue)
+
+    def rank(self, catalogue: Catalogue, found: Found | None = None) -> Ranking:
+        """The same as a ranking; `found` is what `search` gave, if it was asked before."""
+        return _make_ranking(self.point, found or self.search(catalogue), catalogue, self.codec)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The keyword leg, asked.
+
+    Attributes:
+        index: what was asked.
+        queries: q texts.
+        found: its best documents.
+    """
+
+    index: Bm25
+    queries: Sequence[str]
+    found: Found
+
+
+class Candidates(NamedTuple):
+    """Documents that can be among a query's best when both legs are fused, with the scores of both.
+
+    Attributes:
+        rows: (q, n) documents in tie order, ascending.
+        words: (q, n) BM25's scores; -inf where a query has fewer than n candidates.
+        vectors: (q, n) cosines, or estimates of them.
+    """
+
+    rows: NDArray[np.int64]
+    words: NDArray[np.float32]
+    vectors: NDArray[np.float32]
 
 
 def _ranked_depth(catalogue: Catalogue) -> int:
@@ -72,26 +115,20 @@ def _ranked_depth(catalogue: Catalogue) -> int:
     return DEPTH if catalogue.own is None else DEPTH + 1
 
 
-def _make_ranking(
-    point: Point,
-    rows: NDArray[np.int64],
-    scores: NDArray[np.float32],
-    catalogue: Catalogue,
-    codec: Codec | None = None,
-) -> Ranking:
-    """A ranking of (q, k) rows in tie order, without each query's own document, cut to `DEPTH`."""
-    rows, depth = catalogue.order[rows], DEPTH
+def _leave_out_own(rows: NDArray[np.int64], scores: NDArray[np.float32], catalogue: Catalogue) -> Found:
+    """(q, k) rows in tie order and their scores without each query's own document, cut to `DEPTH`."""
+    depth = DEPTH
     if catalogue.own is not None:
         depth = min(DEPTH, rows.shape[1] - 1)  # in a tiny catalogue others lose their last one, so that rows are alike
-        order = np.argsort(rows == catalogue.own[:, None], axis=1, kind="stable")
+        own = np.where(catalogue.own >= 0, catalogue.places[catalogue.own], -1)
+        order = np.argsort(rows == own[:, None], axis=1, kind="stable")
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
-    return Ranking(point, rows[:, :depth], scores[:, :depth], codec)
+    return Found(rows[:, :depth], scores[:, :depth])
 
 
-def _code_documents(system: str, cut: Vectors, precision: str) -> Coded:
-    codec = CODECS[precision](cut.documents)
-    point = Point.of(system, VectorFormat(cut.documents.shape[1], precision))
-    return Coded(point, cut.queries, codec.encode(cut.documents), codec)
+def _make_ranking(point: Point, found: Found, catalogue: Catalogue, codec: Codec | None = None) -> Ranking:
+    """What was found as a ranking."""
+    return Ranking(point, catalogue.order[found.rows], found.scores, codec)
 
 
 def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int) -> Vectors:
@@ -102,10 +139,10 @@ def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int) -> 
     return Vectors(prefix(vectors.queries, dimension), documents)
 
 
-def rank_dense(
+def code_documents(
     system: str, vectors: Vectors, catalogue: Catalogue, formats: Iterable[VectorFormat]
-) -> Iterator[Ranking]:
-    """Rank with one system's vectors in several formats, wide before narrow.
+) -> Iterator[Coded]:
+    """Code one system's vectors in several formats, wide before narrow.
 
     Args:
         system: its name.
@@ -114,13 +151,22 @@ def rank_dense(
         formats: dimensions from 1 to w, and precisions in `CODECS`.
 
     Yields:
-        One ranking per format; those of one dimension in the order given.
+        One for each format; those of one dimension in the order given.
     """
     widest_first = sorted(formats, key=lambda stored: -stored.dimension)
     for dimension, same in groupby(widest_first, key=lambda stored: stored.dimension):
         cut = _cut_vectors(vectors, catalogue.order, dimension)
         for stored in same:
-            yield _code_documents(system, cut, stored.precision).rank(catalogue)
+            codec = CODECS[stored.precision](cut.documents)
+            yield Coded(Point.of(system, stored), cut.queries, codec.encode(cut.documents), codec)
+
+
+def rank_dense(
+    system: str, vectors: Vectors, catalogue: Catalogue, formats: Iterable[VectorFormat]
+) -> Iterator[Ranking]:
+    """One ranking for each of the formats that `code_documents` is given."""
+    for coded in code_documents(system, vectors, catalogue, formats):
+        yield coded.rank(catalogue)
 
 
 def rank_two_stage(
@@ -138,10 +184,7 @@ def rank_two_stage(
     Returns:
         The ranking; its bytes are of both codes, for an index needs both, and those scanned are the first's.
     """
-    order = catalogue.order
-    first, second = (
-        _code_documents(system, _cut_vectors(vectors, order, stage.dimension), stage.precision) for stage in stages
-    )
+    [first], [second] = (list(code_documents(system, vectors, catalogue, [stage])) for stage in stages)
     shortlist += _ranked_depth(catalogue) - DEPTH
     rows, _ = top_k(first.queries, first.codes, shortlist, first.codec.decode)
     rows, scores = rerank(second.queries, second.codes, rows, second.codec.decode)
@@ -154,7 +197,7 @@ def rank_two_stage(
         TWO_STAGE,
         small.bytes,
     )
-    return _make_ranking(point, rows, scores, catalogue)
+    return _make_ranking(point, _leave_out_own(rows, scores, catalogue), catalogue)
 
 
 def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensions: Sequence[int]) -> Iterator[Ranking]:
@@ -165,40 +208,71 @@ def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensio
         yield replace(ranking, point=replace(ranking.point, kind=PCA))
 
 
-def rank_bm25(
-    queries: Sequence[str],
-    catalogue: Catalogue,
-    language: str = "english",
-    advance: Callable[[int], None] = lambda _: None,
-) -> Ranking:
-    """Rank with BM25 over the documents' texts; `advance` is told the number of queries done since the last call."""
-    settings = LexicalSettings(WordForms(language))
-    index = Bm25.of([catalogue.texts[row] for row in catalogue.order], settings)
+def ask_words(
+    index: Bm25, queries: Sequence[str], catalogue: Catalogue, advance: Callable[[int], None] = lambda _: None
+) -> Words:
+    """Ask the keyword leg; `advance` is told the number of queries done since the last call."""
     rows, scores = index.top_k(queries, _ranked_depth(catalogue), advance)
-    return _make_ranking(Point(BM25, None, None), rows, scores, catalogue)
+    return Words(index, queries, _leave_out_own(rows, scores, catalogue))
 
 
-def fuse_rankings(dense: Ranking, lexical: Ranking, catalogue: Catalogue) -> Ranking:
-    """Fuse two rankings: a document scores the sum of 1 / (60 + its rank) over both.
+def rank_words(words: Words, catalogue: Catalogue, name: str = BM25) -> Ranking:
+    """What the keyword leg ranks."""
+    return _make_ranking(Point(name, None, None, kind=LEXICAL), words.found, catalogue)
 
-    Source: Cormack, Clarke & Buettcher 2009. Of each ranking `DEPTH` documents take part.
+
+def gather_candidates(coded: Coded, found: Found, words: Words) -> Candidates:
+    """Score by both legs what either of them found.
 
     Args:
-        dense: by vectors.
-        lexical: by words.
+        coded: the vectors.
+        found: the best documents by them.
+        words: the keyword leg; documents that share no word with the query are none of its candidates.
+
+    Returns:
+        The candidates of each query, at most 2 `DEPTH`.
+    """
+    depth = found.rows.shape[1]
+    lexical = np.where(words.found.scores > 0, words.found.rows, found.rows[:, :1])  # a repeated one is left out below
+    rows = np.concatenate([found.rows, lexical], axis=1)
+    order = np.argsort(rows, axis=1, kind="stable")
+    ranked = np.take_along_axis(rows, order, axis=1)
+    repeated = np.zeros_like(ranked, dtype=np.bool_)
+    repeated[:, 1:] = ranked[:, 1:] == ranked[:, :-1]
+    new = np.zeros_like(repeated)
+    np.put_along_axis(new, order, ~repeated, axis=1)
+    by_vectors = np.zeros(rows.shape, dtype=np.float32)
+    by_vectors[:, :depth] = found.scores
+    query, column = np.nonzero(new[:, depth:])
+    pairs = query, lexical[query, column]
+    by_vectors[query, depth + column] = score_pairs(coded.queries, coded.codes, coded.codec.decode, *pairs)
+    by_words = np.full(rows.shape, -np.inf, dtype=np.float32)
+    by_words[query, depth + column] = words.found.scores[query, column]
+    asked = np.repeat(np.arange(len(rows)), depth)
+    by_words[:, :depth] = words.index.score_pairs(words.queries, asked, found.rows.reshape(-1)).reshape(-1, depth)
+    return Candidates(ranked, *(np.take_along_axis(scores, order, axis=1) for scores in (by_words, by_vectors)))
+
+
+def fuse_candidates(candidates: Candidates, fusion: Fusion, depth: int = DEPTH) -> Found:
+    """The best of each query's candidates by the fused score; of equal ones, the first in tie order."""
+    fused = fusion.fuse(candidates.words, candidates.vectors)
+    best = np.argsort(-fused, axis=1, kind="stable")[:, :depth]
+    return Found(*(np.take_along_axis(values, best, axis=1) for values in (candidates.rows, fused)))
+
+
+def rank_fused(coded: Coded, found: Found, words: Words, fusion: Fusion, catalogue: Catalogue) -> Ranking:
+    """Rank by both legs.
+
+    Args:
+        coded: the vectors.
+        found: the best documents by them.
+        words: the keyword leg.
+        fusion: how the two scores become one.
         catalogue: what both rank.
 
     Returns:
         The fused ranking; its dimension, precision and bytes are those of the vectors.
     """
-    ties = np.empty(len(catalogue.order), dtype=np.int64)
-    ties[catalogue.order] = np.arange(len(ties))  # each document's place in tie order
-    points = 1 / (_RANK_CONSTANT + 1 + np.arange(dense.rows.shape[1]))
-    rows, scores = np.empty_like(dense.rows), np.empty_like(dense.scores)
-    for query, pair in enumerate(zip(dense.rows, lexical.rows, strict=True)):
-        candidates, at = np.unique(ties[np.concatenate(pair)], return_inverse=True)
-        total = np.bincount(at, np.tile(points, 2)).astype(np.float32)
-        best = np.argsort(-total, kind="stable")[: dense.rows.shape[1]]
-        rows[query], scores[query] = catalogue.order[candidates[best]], total[best]
-    point = replace(dense.point, system=f"{dense.point.system}+{lexical.point.system}", kind=HYBRID)
-    return Ranking(point, rows, scores)
+    point = replace(coded.point, system=f"{coded.point.system}+{BM25}", kind=HYBRID)
+    fused = fuse_candidates(gather_candidates(coded, found, words), fusion, found.rows.shape[1])
+    return _make_ranking(point, fused, catalogue)

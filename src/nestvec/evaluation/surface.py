@@ -14,7 +14,7 @@ import numpy as np
 
 from nestvec.data.split import HELD_OUT
 from nestvec.evaluation.significance import Bootstrap, count_outcomes, effect_size, holm, randomisation_test
-from nestvec.point import HYBRID, PLAIN, Point, full_width
+from nestvec.point import HYBRID, Point, full_width
 from nestvec.vectors.topk import tie_order
 
 if TYPE_CHECKING:
@@ -59,6 +59,13 @@ class Catalogue:
     ids: Sequence[str]
     texts: Sequence[str]
     own: NDArray[np.int64] | None = None
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """(d,) each document's place in tie order."""
+        places = np.empty(len(self.order), dtype=np.int64)
+        places[self.order] = np.arange(len(places))
+        return places
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -136,7 +143,7 @@ def compare_systems(
     """
     test = topics.splits == "test"
     family: list[dict[str, Any]] = []
-    shown = full_width(point for point in values if point.kind in (PLAIN, HYBRID))
+    shown = full_width(point for point in values if point.is_alone or point.kind == HYBRID)
     for a, b in combinations(reversed(shown), 2):
         for metric in COMPARED:
             difference = values[a][metric][test] - values[b][metric][test]

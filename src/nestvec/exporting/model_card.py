@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from nestvec.exporting.model_origin import find_origin
 from nestvec.exporting.snippets import pip_requirements, usage_code
-from nestvec.point import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,7 +160,7 @@ def _tabulate_points(chosen: Selection) -> str:
     rows = [
         row
         for row in chosen.run.points.values()
-        if row.kind == PLAIN and (row.system == chosen.point.system or row.name in widest)
+        if row.is_alone and (row.system == chosen.point.system or row.name in widest)
     ]
     shown = [name for name in _SHOWN if all(name in row.metrics for row in rows)]
     table = [["", "system", "dimension", "precision", "bytes", *shown]]

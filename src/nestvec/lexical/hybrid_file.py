@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
@@ -10,12 +10,14 @@ from nestvec.files import read_json, write_json
 from nestvec.lexical.bm25 import UNTUNED, LexicalSettings
 from nestvec.lexical.fusion import CANDIDATES, NORMALISATIONS, UNFITTED, Fusion
 from nestvec.lexical.words import WordForms
+from nestvec.point import BITS, VectorFormat
 from nestvec.settings import LANGUAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
+_FINE = 4  # bits of a number from which vectors rank nearly as whole ones
 _EXPECTED = "what nestvec wrote there"
 
 
@@ -25,7 +27,8 @@ class Hybrid:
 
     Attributes:
         lexical: how words match.
-        fusion: how the two scores become one.
+        fusion: how the two scores become one, for the vectors that the run recommends.
+        weights: fitted for other vectors: the words' weight by their format, such as `96.binary`.
         documents: how many documents BM25 counted when it was measured.
         mean_length: their mean number of words.
     """
@@ -34,6 +37,21 @@ class Hybrid:
     fusion: Fusion = UNFITTED
     documents: int = 0
     mean_length: float = 0.0
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def fusion_of(self, stored: VectorFormat) -> Fusion:
+        """How words and vectors of a format fuse: as fitted for it, or for the nearest that was fitted.
+
+        Small codes tell less, so words weigh more beside them. Formats of 4 bits and more rank nearly as float32 does.
+        """
+
+        def distance(name: str) -> tuple[bool, float, str]:
+            fitted = VectorFormat.parse(name)
+            coarse = BITS[fitted.precision] < _FINE, BITS[stored.precision] < _FINE
+            return coarse[0] != coarse[1], abs(fitted.dimension / stored.dimension - 1), name
+
+        nearest = min(self.weights, key=distance, default=None)
+        return self.fusion if nearest is None else replace(self.fusion, weight=self.weights[nearest])
 
     def to_json(self) -> dict[str, Any]:
         """As the file has it."""
@@ -50,6 +68,7 @@ class Hybrid:
             "candidates": CANDIDATES,
             "documents": self.documents,
             "mean_length": self.mean_length,
+            "weights": self.weights,
         }
 
 
@@ -80,7 +99,20 @@ def read_hybrid(path: Path) -> Hybrid:
         _read(path, value, "correction", bool),
     )
     fusion = Fusion(_read_number(path, value, "weight", 1.0), normalisation, _read(path, value, "constant", int))
-    return Hybrid(lexical, fusion, _read(path, value, "documents", int), _read_number(path, value, "mean_length"))
+    counted = _read(path, value, "documents", int), _read_number(path, value, "mean_length")
+    return Hybrid(lexical, fusion, *counted, _read_weights(path, value.get("weights", {})))
+
+
+def _read_weights(path: Path, weights: object) -> dict[str, float]:
+    """Weights by format."""
+    if not isinstance(weights, dict):
+        raise InputError(f"weights is {weights!r}", "an object of formats and weights", file=path)
+    for name in weights:
+        try:
+            VectorFormat.parse(name)
+        except ValueError as error:
+            raise InputError(f"weights holds {name!r}", "formats such as 96.binary", file=path) from error
+    return {name: _read_number(path, weights, name, 1.0) for name in weights}
 
 
 def _read(path: Path, value: dict[str, Any], key: str, kind: type) -> Any:  # noqa: ANN401 - of the kind asked for

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.point import BM25, PLAIN, PRETRAINED, Point, full_width
+from nestvec.point import BM25, BM25_DEFAULT, PRETRAINED, Point, full_width
 from nestvec.runs.choose_point import choose_point
 from nestvec.runs.config import Config, read_run_config
 from nestvec.runs.conform import load_json
@@ -136,14 +136,14 @@ class Run:
     @cached_property
     def systems(self) -> dict[str, list[Point]]:
         """System to its points as measured on test, none made of others; in the surface's order, BM25 last."""
-        rows = [row for row in self.points.values() if row.kind == PLAIN]
+        rows = [row for row in self.points.values() if row.is_alone and row.system != BM25_DEFAULT]
         names = sorted(dict.fromkeys(row.system for row in rows), key=lambda name: name == BM25)
         return {name: [_plain(row) for row in rows if row.system == name] for name in names}
 
     @cached_property
     def full_width(self) -> dict[str, Point]:
         """Every system's widest and most precise point, BM25 first; none that is made of others."""
-        return {point.system: point for point in full_width(p for p in self.points.values() if p.kind == PLAIN)}
+        return {point.system: point for point in full_width(p for p in self.points.values() if p.is_alone)}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -415,4 +415,4 @@ def load_run(out: str | Path | Run) -> Run:
 
 def _plain(row: Row) -> Point:
     """A row's point without its figures."""
-    return Point(row.system, row.dimension, row.precision, row.bytes_per_vector)
+    return Point(row.system, row.dimension, row.precision, row.bytes_per_vector, row.kind)

@@ -61,7 +61,7 @@ def _top_k(
     queries: NDArray[np.float32], codes: NDArray[np.generic], k: int, decode: Decode
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The same for queries that share a pass."""
-    contenders = _Contenders(len(queries), k, partial(_score_pairs, queries, codes, decode))
+    contenders = _Contenders(len(queries), k, partial(score_pairs, queries, codes, decode))
     size = max(1, _CELLS // max(1, len(queries)))
     cells = np.empty(len(queries) * min(size, len(codes)), dtype=np.float32)
     reached = np.empty(len(cells) + _GROUP, dtype=np.bool_)
@@ -200,7 +200,7 @@ def _rank_pairs(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The k best of each query's contenders: (n,) queries and rows of documents, ascending, k a query at the least."""
     query, rows = pairs
-    exact = _score_pairs(queries, codes, decode, query, rows)
+    exact = score_pairs(queries, codes, decode, query, rows)
     counts = np.bincount(query, minlength=len(queries))
     first = np.cumsum(counts) - counts
     table = np.full((len(queries), int(counts.max(initial=k))), -np.inf, dtype=np.float32)
@@ -209,14 +209,25 @@ def _rank_pairs(
     return rows[best], exact[best]
 
 
-def _score_pairs(
+def score_pairs(
     queries: NDArray[np.float32],
     codes: NDArray[np.generic],
     decode: Decode,
     query: NDArray[np.int64],
     rows: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """(n,) scores of n pairs of a query and a document, some hundreds at a time."""
+    """Score pairs of a query and a document exactly as `top_k` does, some hundreds at a time.
+
+    Args:
+        queries: (q, w) float32.
+        codes: (d, …) codes.
+        decode: turns codes into (n, w) float32.
+        query: (n,) rows of queries.
+        rows: (n,) rows of documents.
+
+    Returns:
+        (n,) float32.
+    """
     scores = np.empty(len(rows), dtype=np.float32)
     for at in range(0, len(rows), _STEP):
         scores[at : at + _STEP] = _dot_rows(decode(codes[rows[at : at + _STEP]]), queries[query[at : at + _STEP]])

@@ -1,0 +1,182 @@
+"""What is fitted before anything is measured: BM25's settings, and how its scores fuse with those of vectors.
+
+All of it is fitted on training queries, which no reported figure is about, so neither validation nor test can leak into
+a setting. Vectors are the pretrained model's: it has seen no training query, so its cosines are as good on these as on
+any other. A trained model's would be too good on what it was trained on, and take weight from the words; that what is
+fitted for the pretrained model serves its fine-tuned ones as well was measured (docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.evaluation.metrics import Judgements
+from nestvec.evaluation.ranking import Candidates, ask_words, fuse_candidates, gather_candidates
+from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
+from nestvec.lexical.fusion import BEST, RANGE, RANKS, Fusion
+from nestvec.lexical.hybrid_file import Hybrid
+from nestvec.lexical.words import WordForms, list_stop_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from nestvec.evaluation.ranking import Coded
+    from nestvec.evaluation.surface import Catalogue
+
+MOST_QUERIES = 1500  # beyond, more training queries change no choice
+FEWEST_QUERIES = 20  # below, they decide nothing: everything stays as it is untuned
+K1 = (0.1, 0.2, 0.3, 0.5, 0.9, 1.2, 1.5, 2.0)
+B = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
+WEIGHTS = tuple(round(0.05 * step, 2) for step in range(2, 19))
+CONSTANTS = (2, 5, 20, 60)
+_CLEAR = 1.64  # standard errors by which leaving out stop words or stems must be better
+
+
+@dataclass(frozen=True)
+class FitQueries:
+    """Training queries, asked of the catalogue.
+
+    Attributes:
+        texts: q texts.
+        judgements: theirs.
+        catalogue: what is searched; its `own` is these queries'.
+        metric: what is to be as high as it can be.
+    """
+
+    texts: Sequence[str]
+    judgements: Judgements
+    catalogue: Catalogue
+    metric: str
+
+    def measure(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(q,) values of the metric for (q, k) documents, best first, as rows of the catalogue."""
+        cutoff = int(self.metric.rpartition("@")[2])
+        values: NDArray[np.float64] = self.judgements.measure(np.arange(len(self.texts)), rows, (cutoff,))[self.metric]
+        return values
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted.
+
+    Attributes:
+        hybrid: the settings.
+        tried: what was measured on the way, for the report: name to its mean on the training queries.
+        queries: how many these are.
+    """
+
+    hybrid: Hybrid
+    tried: dict[str, float]
+    queries: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As `fit.json` has it."""
+        return {"queries": self.queries, "tried": self.tried}
+
+
+def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings, dict[str, float]]:
+    """Choose k1 and b, and whether stop words and stems count.
+
+    The grid is smoothed over its neighbours before its best place is taken: single places differ by chance.
+
+    Args:
+        queries: of the training split.
+        language: of the catalogue.
+
+    Returns:
+        The tuned leg, its settings, and what was tried.
+    """
+    untuned = LexicalSettings(WordForms(language))
+    texts = [queries.catalogue.texts[row] for row in queries.catalogue.order]
+    counts = WordCounts.of(texts, untuned.forms)
+    tried = {"bm25-default": _mean(queries, Bm25(counts, untuned.k1, untuned.b))}
+    if len(queries.texts) < FEWEST_QUERIES:
+        return Bm25(counts, untuned.k1, untuned.b), untuned, tried
+    grid = np.array([[_mean(queries, Bm25(counts, k1, b)) for b in B] for k1 in K1])
+    row, column = np.unravel_index(int(_smooth(grid).argmax()), grid.shape)
+    best = Bm25(counts, K1[row], B[column])
+    tried[f"k1 {best.k1:g}, b {best.b:g}"] = float(grid[row, column])
+    kept = _values(queries, best)
+    forms = untuned.forms
+    for name, other in _other_forms(forms):
+        candidate = Bm25(WordCounts.of(texts, other), best.k1, best.b)
+        values = _values(queries, candidate)
+        tried[name] = float(values.mean())
+        if _is_clear(values - kept):
+            best, kept, forms = candidate, values, other
+    return best, LexicalSettings(forms, best.k1, best.b), tried
+
+
+def fit_fusion(
+    queries: FitQueries, words: Bm25, coded: Iterable[Coded]
+) -> tuple[Fusion, dict[str, float], dict[str, float]]:
+    """Choose the normalisation for all vectors, and the words' weight for each format of them.
+
+    Args:
+        queries: of the training split.
+        words: the keyword leg.
+        coded: the pretrained model's documents in some formats, the whole one first, with the training queries' vectors.
+
+    Returns:
+        The fusion of the whole vectors, the weight by format, and what was tried.
+    """
+    lexical = ask_words(words, queries.texts, queries.catalogue)
+    fusion, weights, tried = Fusion(), dict[str, float](), dict[str, float]()
+    for place, point in enumerate(coded):
+        candidates = gather_candidates(point, point.search(queries.catalogue), lexical)
+
+        def value(fusion: Fusion, candidates: Candidates = candidates) -> float:
+            rows, _ = fuse_candidates(candidates, fusion)
+            return float(queries.measure(queries.catalogue.order[rows]).mean())
+
+        if place == 0:
+            reached = {name: [value(Fusion(weight, name)) for weight in WEIGHTS] for name in (BEST, RANGE)}
+            tried |= {f"{name} normalisation": max(values) for name, values in reached.items()}
+            tried["reciprocal rank"] = max(value(Fusion(0.5, RANKS, constant)) for constant in CONSTANTS)
+            fusion = Fusion(0.5, max(reached, key=lambda name: max(reached[name])))
+        values = np.array([value(replace(fusion, weight=weight)) for weight in WEIGHTS])
+        weights[point.point.format.name] = WEIGHTS[int(_smooth(values[:, None]).argmax())]
+        if place == 0:
+            fusion = replace(fusion, weight=weights[point.point.format.name])
+    return fusion, weights, tried
+
+
+def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:
+    """Other ways to take words, with what they are called."""
+    others = [("without stems", replace(forms, stem=False))]
+    if list_stop_words(forms.language):
+        others.append(("without stop words", replace(forms, stop_words=True)))
+    return others
+
+
+def _values(queries: FitQueries, words: Bm25) -> NDArray[np.float64]:
+    found = ask_words(words, queries.texts, queries.catalogue).found
+    return queries.measure(queries.catalogue.order[found.rows])
+
+
+def _mean(queries: FitQueries, words: Bm25) -> float:
+    return float(_values(queries, words).mean())
+
+
+def _is_clear(gain: NDArray[np.float64]) -> bool:
+    """Whether a mean gain per query lies clearly above 0."""
+    return bool(gain.mean() > _CLEAR * gain.std() / np.sqrt(len(gain)))
+
+
+def _smooth(grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each place of a grid as the mean of itself and its neighbours, those beyond the edge left out."""
+    total, seen = np.zeros_like(grid), np.zeros_like(grid)
+    rows, columns = grid.shape
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            own = slice(max(0, down), rows + min(0, down)), slice(max(0, right), columns + min(0, right))
+            other = slice(max(0, -down), rows + min(0, -down)), slice(max(0, -right), columns + min(0, -right))
+            total[own] += grid[other]
+            seen[own] += 1
+    smoothed: NDArray[np.float64] = total / seen
+    return smoothed
