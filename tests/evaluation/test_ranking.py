@@ -1,20 +1,36 @@
 """Oracles: vectors small enough to rank by eye; the parts of two stages one by one; a singular value decomposition;
-reciprocal rank fusion by its definition, a document at a time."""
+the fusion of both legs by its definition, a document at a time."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from nestvec.evaluation.ranking import Vectors, fuse_rankings, rank_bm25, rank_dense, rank_principal, rank_two_stage
-from nestvec.evaluation.surface import Catalogue, Ranking
+from nestvec.evaluation.ranking import (
+    Vectors,
+    ask_words,
+    code_documents,
+    rank_dense,
+    rank_fused,
+    rank_principal,
+    rank_two_stage,
+    rank_words,
+)  # fmt: skip
+from nestvec.evaluation.surface import Catalogue
+from nestvec.lexical.bm25 import Bm25, LexicalSettings
+from nestvec.lexical.fusion import Fusion
 from nestvec.point import HYBRID, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.principal_axes import principal_axes
 from nestvec.vectors.topk import top_k
 
-BM25 = Point("bm25", None, None, None)
+BM25 = Point("bm25", None, None, None, "bm25")
+
+
+def rank_bm25(queries, catalogue):
+    index = Bm25.of([catalogue.texts[row] for row in catalogue.order])
+    return rank_words(ask_words(index, queries, catalogue), catalogue)
 
 
 def drawn(queries, documents, width, seed=0):
@@ -169,19 +185,35 @@ def test_principal_points_are_marked_and_hold_more_than_a_cut_where_spread_hides
 # Fusion
 
 
-def test_fusion_adds_reciprocal_ranks_and_breaks_ties_by_id():
-    ids = ["a", "b", "c", "d", "e"]
-    catalogue = Catalogue(ids, ids)
-    dense = Ranking(Point("mnr", 8, "float32", 32), np.array([[0, 1, 2]]), np.zeros((1, 3), np.float32))
-    lexical = Ranking(BM25, np.array([[3, 0, 1]]), np.zeros((1, 3), np.float32))
-    found = fuse_rankings(dense, lexical, catalogue)
-    points = {"a": 1 / 61 + 1 / 62, "b": 1 / 62 + 1 / 63, "d": 1 / 61, "c": 1 / 63}
-    assert [ids[row] for row in found.rows[0]] == ["a", "b", "d"]
-    assert found.scores[0].tolist() == pytest.approx([points[name] for name in "abd"])
-    assert found.point == Point("mnr+bm25", 8, "float32", 32, HYBRID)
-    swapped = fuse_rankings(
-        Ranking(dense.point, np.array([[0, 1]]), np.zeros((1, 2), np.float32)),
-        Ranking(BM25, np.array([[1, 0]]), np.zeros((1, 2), np.float32)),
-        catalogue,
-    )
-    assert [ids[row] for row in swapped.rows[0]] == ["b", "a"]  # equal points: the greater id first
+@pytest.mark.parametrize("own", [None, np.array([3, -1, 7, -1, 0, 11])])
+@pytest.mark.parametrize("stored", [VectorFormat(24, "float32"), VectorFormat(16, "binary")])
+@pytest.mark.parametrize("fusion", [Fusion(0.4), Fusion(0.7, "range"), Fusion(0.5, "ranks", 20)])
+def test_a_fused_ranking_is_the_definition_a_document_at_a_time(own, stored, fusion):
+    catalogue = with_words(240, own)
+    vectors = drawn(6, 240, 24)
+    queries = ["deck saw", "hose", "zzz", "nail nail deck", "", "hinge paint saw"]
+    [coded] = code_documents("mnr", vectors, catalogue, [stored])
+    index = Bm25.of([catalogue.texts[row] for row in catalogue.order], LexicalSettings(k1=0.3, b=0.6))
+    ranking = rank_fused(coded, coded.search(catalogue), ask_words(index, queries, catalogue), fusion, catalogue)
+    assert ranking.point == Point("mnr+bm25", stored.dimension, stored.precision, stored.bytes, HYBRID)
+    cosines = coded.codec.decode(coded.codes).astype(np.float64) @ coded.queries.T.astype(np.float64)
+    rows, scores = index.top_k(queries, 240)
+    for query in range(6):
+        left_out = -1 if own is None or own[query] < 0 else catalogue.places[own[query]]
+        words = dict(zip(rows[query].tolist(), scores[query].tolist(), strict=True))
+        vector = dict(enumerate(cosines[:, query].astype(np.float32).tolist()))
+        best = [
+            [row for row in sorted(leg, key=lambda row: (-leg[row], row)) if row != left_out][:100]
+            for leg in (words, vector)
+        ]
+        candidates = sorted({*best[1], *(row for row in best[0] if words[row] > 0)})
+        fused = fusion.fuse(*(np.array([[leg[row] for row in candidates]], np.float32) for leg in (words, vector)))[0]
+        expected = [row for _, row in sorted(zip((-fused).tolist(), candidates, strict=True))][:100]
+        assert ranking.rows[query].tolist() == catalogue.order[expected].tolist()
+
+
+def with_words(documents, own):
+    rng = np.random.default_rng(5)
+    words = ["deck", "saw", "hose", "nail", "hinge", "paint", "drill"]
+    texts = [" ".join(rng.choice(words, rng.integers(0, 5))) for _ in range(documents)]
+    return Catalogue([f"d{number:03}" for number in rng.permutation(documents)], texts, own)

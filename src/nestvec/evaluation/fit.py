@@ -9,22 +9,22 @@ fitted for the pretrained model serves its fine-tuned ones as well was measured 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.ranking import Candidates, ask_words, fuse_candidates, gather_candidates
 from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
 from nestvec.lexical.fusion import BEST, RANGE, RANKS, Fusion
-from nestvec.lexical.hybrid_file import Hybrid
 from nestvec.lexical.words import WordForms, list_stop_words
+from nestvec.point import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from nestvec.evaluation.metrics import Judgements
     from nestvec.evaluation.ranking import Coded
     from nestvec.evaluation.surface import Catalogue
 
@@ -33,6 +33,7 @@ FEWEST_QUERIES = 20  # below, they decide nothing: everything stays as it is unt
 K1 = (0.1, 0.2, 0.3, 0.5, 0.9, 1.2, 1.5, 2.0)
 B = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(2, 19))
+FITTED = (FULL, "binary")  # precisions whose weights are fitted; the others take the nearest one's
 CONSTANTS = (2, 5, 20, 60)
 _CLEAR = 1.64  # standard errors by which leaving out stop words or stems must be better
 
@@ -58,25 +59,6 @@ class FitQueries:
         cutoff = int(self.metric.rpartition("@")[2])
         values: NDArray[np.float64] = self.judgements.measure(np.arange(len(self.texts)), rows, (cutoff,))[self.metric]
         return values
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What was fitted.
-
-    Attributes:
-        hybrid: the settings.
-        tried: what was measured on the way, for the report: name to its mean on the training queries.
-        queries: how many these are.
-    """
-
-    hybrid: Hybrid
-    tried: dict[str, float]
-    queries: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As `fit.json` has it."""
-        return {"queries": self.queries, "tried": self.tried}
 
 
 def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings, dict[str, float]]:
@@ -120,7 +102,7 @@ def fit_fusion(
     Args:
         queries: of the training split.
         words: the keyword leg.
-        coded: the pretrained model's documents in some formats, the whole one first, with the training queries' vectors.
+        coded: the pretrained model's documents in some formats, the whole one first, with vectors of these queries.
 
     Returns:
         The fusion of the whole vectors, the weight by format, and what was tried.

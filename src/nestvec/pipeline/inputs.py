@@ -13,8 +13,9 @@ from nestvec.data.load_records import load_records
 from nestvec.data.own_split import NO_SPLIT
 from nestvec.data.records import Records
 from nestvec.data.split import split_records
-from nestvec.data.task import Task, make_task
+from nestvec.data.task import Task, ask_training_queries, make_task
 from nestvec.errors import InputError
+from nestvec.evaluation.fit import MOST_QUERIES, FitQueries
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
 from nestvec.lexical.words import detect_language
@@ -110,6 +111,15 @@ class Prepared:
         number: dict[str, int] = {}
         texts = np.array([number.setdefault(text, len(number)) for text in self.task.texts])
         return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits, texts)
+
+    @cached_property
+    def fit_queries(self) -> FitQueries:
+        """Training queries that the keyword leg and its fusion are fitted on."""
+        metric, seed = self.settings.recommendation.metric, self.settings.seed
+        asked = ask_training_queries(self.records, self.grades, self.task, MOST_QUERIES, seed)
+        shape = len(asked.texts), len(self.task.catalogue)
+        judgements = Judgements(asked.topic, asked.document, asked.gain, shape, self.task.relevant_from)
+        return FitQueries(asked.texts, judgements, replace(self.catalogue, own=asked.own), metric)
 
     @cached_property
     def judgements(self) -> Judgements:

@@ -17,7 +17,7 @@ from nestvec import distributed
 from nestvec.errors import InputError
 from nestvec.files import remove
 from nestvec.models.compute import choose_compute
-from nestvec.pipeline import stages
+from nestvec.pipeline import keyword_stage, stages
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.run_arguments import MeasuringSettings, RunSettings, show_settings
 from nestvec.progress import Progress, Reporter, Silent, make_reporter
@@ -147,6 +147,7 @@ def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> d
         "prepare": partial(stages.write_data, prepared, folder),
         **{f"{_TRAIN}{system}": partial(stages.train_system, *job, system) for system in prepared.trained},
         **{f"encode {system}": partial(stages.encode_texts, *job, system) for system in prepared.systems},
+        "fit": partial(keyword_stage.fit, *job),
         "evaluate": partial(stages.evaluate, *job),
         "report": partial(stages.write_page, folder),
     }

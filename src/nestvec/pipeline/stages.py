@@ -11,12 +11,20 @@ from nestvec import distributed
 from nestvec.data.audit import audit
 from nestvec.data.records import save_records, save_rejected
 from nestvec.errors import MissingExtraError
-from nestvec.evaluation.ranking import Vectors, fuse_rankings, rank_bm25, rank_dense, rank_principal, rank_two_stage
+from nestvec.evaluation.ranking import (
+    code_documents,
+    rank_fused,
+    rank_principal,
+    rank_two_stage,
+    rank_words,
+)  # fmt: skip
 from nestvec.evaluation.surface import compare_systems, summarise_surface
 from nestvec.files import replacing, write_json, write_text
+from nestvec.lexical.hybrid_file import read_hybrid
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model, save_model
-from nestvec.point import BM25, FULL, PLAIN, PRETRAINED, VectorFormat
+from nestvec.pipeline.keyword_stage import ask_both, read_vectors, settle_hybrid
+from nestvec.point import BM25_DEFAULT, PLAIN, PRETRAINED, VectorFormat
 from nestvec.recommending.choose import gather_evidence, recommend
 from nestvec.recommending.sentences import say_unmatched
 from nestvec.runs.tables import write_per_query, write_ranking
@@ -136,7 +144,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     with reporter.step("evaluate", _count_points(prepared)) as advance:
         for ranking in _rank_points(prepared, folder):
             point = ranking.point
-            if point.system == BM25:
+            if point.system == BM25_DEFAULT:
                 unmatched = int((ranking.scores[:, 0] <= 0).sum())
             values[point] = prepared.judgements.measure(topics.rows, ranking.rows, cutoffs)
             if ranking.codec is not None and point.kind == PLAIN:
@@ -153,6 +161,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     if prepared.trained:
         trainings = [_describe_training(folder, system) for system in prepared.trained]
         write_json(folder.path("training"), {"schema": 1, "systems": trainings})
+    hybrid, fitted = read_hybrid(folder.path("hybrid")), folder.facts("fit")
     rng, resamples = np.random.default_rng(settings.seed), settings.evaluation.resamples
     bootstraps = topics.bootstraps(resamples, rng)
     results = {
@@ -163,7 +172,10 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
             "language": settings.evaluation.language,
             "queries": len(topics.ids),
             "queries_without_match": unmatched,
+            "fitted_on": fitted["queries"],
+            "tried": fitted["tried"],
         },
+        "hybrid": hybrid.to_json(),
         "surface": summarise_surface(values, topics, len(prepared.catalogue.ids), bootstraps),
         "comparisons": compare_systems(values, topics, bootstraps["test"], resamples, rng),
         "codec_extras": {
@@ -178,7 +190,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     wishes = settings.recommendation
     found = recommend(gather_evidence(values, topics, wishes.metric, bootstraps), wishes)
     found["reason"] = " ".join([found["reason"], *say_unmatched(unmatched, len(topics.ids))])
-    write_json(folder.path("recommendation"), found)
+    write_json(folder.path("recommendation"), found | settle_hybrid(folder, hybrid, found["point"]))
     return {"points": len(values)}
 
 
@@ -186,35 +198,29 @@ def _count_points(prepared: Prepared) -> int:
     """Count the rankings that the evaluation makes."""
     precisions = len(prepared.settings.evaluation.precisions)
     by_system = [
-        len(prepared.widths(system)) * (precisions + 1) + len(prepared.stages(system)) for system in prepared.systems
+        len(prepared.widths(system)) * (2 * precisions + 1) - 1 + len(prepared.stages(system))
+        for system in prepared.systems
     ]
-    return sum(by_system) + 1  # the full width has no axes to cut, but a fusion with BM25
+    return sum(by_system) + 2  # the full width has no axes to cut; words are ranked as they are, and tuned
 
 
 def _rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
-    """Rank by every point of the surface, one at a time."""
+    """Rank by every point of the surface, one at a time; vectors also fused with words, in the same pass."""
     catalogue, evaluation = prepared.catalogue, prepared.settings.evaluation
-    full = []
+    hybrid = read_hybrid(folder.path("hybrid"))
+    words, untuned = ask_both(prepared, hybrid.lexical)
     for system in prepared.systems:
-        vectors, widths = _vectors(prepared, folder, system), prepared.widths(system)
+        vectors, widths = read_vectors(prepared, folder, system), prepared.widths(system)
         formats = [VectorFormat(width, precision) for width in widths for precision in evaluation.precisions]
-        for ranking in rank_dense(system, vectors, catalogue, formats):
-            if (ranking.point.dimension, ranking.point.precision) == (widths[0], FULL):
-                full.append(ranking)
-            yield ranking
+        for coded in code_documents(system, vectors, catalogue, formats):
+            found = coded.search(catalogue)
+            yield coded.rank(catalogue, found)
+            yield rank_fused(coded, found, words, hybrid.fusion_of(coded.point.format), catalogue)
         for stages in prepared.stages(system):
             yield rank_two_stage(system, vectors, catalogue, stages, evaluation.shortlist)
         yield from rank_principal(system, vectors, catalogue, widths[1:])
-    lexical = rank_bm25(prepared.task.texts, catalogue, evaluation.language or "english")
-    yield lexical
-    for ranking in full:
-        yield fuse_rankings(ranking, lexical, catalogue)
-
-
-def _vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
-    """A system's vectors of the queries and of the documents, read as they are needed."""
-    vectors, asked = np.load(folder.embeddings(system), mmap_mode="r"), len(prepared.topics.rows)
-    return Vectors(vectors[:asked], vectors[asked:])
+    yield rank_words(words, catalogue)
+    yield rank_words(untuned, catalogue, BM25_DEFAULT)
 
 
 def _describe_input(prepared: Prepared) -> Facts:

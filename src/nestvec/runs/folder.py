@@ -36,6 +36,7 @@ LAYOUT = {
     "embeddings": "embeddings",
     "runs": "runs",
     "codes": "codes",
+    "hybrid": "hybrid.json",
     "results": "results.json",
     "per_query": "per_query.parquet",
     "training": "training.json",

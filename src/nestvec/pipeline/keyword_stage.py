@@ -1,0 +1,72 @@
+"""The stage that fits the keyword leg, and what others need of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.evaluation.fit import FEWEST_QUERIES, FITTED, fit_fusion, fit_words
+from nestvec.evaluation.ranking import Vectors, ask_words, code_documents
+from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
+from nestvec.lexical.fusion import Fusion
+from nestvec.lexical.hybrid_file import Hybrid, write_hybrid
+from nestvec.lexical.words import WordForms
+from nestvec.point import PRETRAINED, VectorFormat
+
+if TYPE_CHECKING:
+    from nestvec.evaluation.ranking import Words
+    from nestvec.pipeline.inputs import Prepared
+    from nestvec.progress import Reporter
+    from nestvec.runs.folder import RunFolder
+
+
+def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
+    """Fit the keyword leg and its fusion with vectors on training queries, see `evaluation/fit.py`."""
+    from nestvec.models.torch_encoder import open_torch
+
+    queries, evaluation = prepared.fit_queries, prepared.settings.evaluation
+    with reporter.step("fit the keyword search", 2) as advance:
+        words, lexical, tried = fit_words(queries, evaluation.language or "english")
+        advance(1)
+        fusion, weights = Fusion(), dict[str, float]()
+        if len(queries.texts) >= FEWEST_QUERIES:
+            model = replace(prepared.model, prompts=prepared.prompts[PRETRAINED])
+            vectors = open_torch(model, None, "float32").encode_both(queries.texts, [], lambda _: None)
+            pair = Vectors(vectors, read_vectors(prepared, folder, PRETRAINED).documents)
+            formats = [VectorFormat(width, precision) for width in prepared.dimensions for precision in FITTED]
+            coded = code_documents(PRETRAINED, pair, queries.catalogue, formats)
+            fusion, weights, more = fit_fusion(queries, words, coded)
+            tried |= more
+        advance(1)
+    counted = len(prepared.catalogue.ids), float(words.counts.lengths.mean())
+    write_hybrid(folder.path("hybrid"), Hybrid(lexical, fusion, *counted, weights))
+    return {"queries": len(queries.texts), "tried": tried}
+
+
+def settle_hybrid(folder: RunFolder, hybrid: Hybrid, point: dict[str, Any] | None) -> dict[str, Any]:
+    """Write `hybrid.json` for the vectors that are recommended, and say what `recommendation.json` holds of it."""
+    if point and point["precision"]:
+        hybrid = replace(hybrid, fusion=hybrid.fusion_of(VectorFormat(point["dimension"], point["precision"])))
+        write_hybrid(folder.path("hybrid"), hybrid)
+    held = hybrid.to_json()
+    return {"lexical": {key: held[key] for key in ("tokenisation", "k1", "b", "correction")}, "weight": held["weight"]}
+
+
+def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
+    """Ask the tuned keyword leg, and the one that nobody tuned."""
+    catalogue = prepared.catalogue
+    texts = [catalogue.texts[row] for row in catalogue.order]
+    plain = LexicalSettings(WordForms(tuned.forms.language))
+    counts = WordCounts.of(texts, tuned.forms)
+    others = counts if plain.forms == tuned.forms else WordCounts.of(texts, plain.forms)
+    legs = Bm25(counts, tuned.k1, tuned.b), Bm25(others, plain.k1, plain.b)
+    first, second = (ask_words(leg, prepared.task.texts, catalogue) for leg in legs)
+    return first, second
+
+
+def read_vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
+    """A system's vectors of the queries and of the documents, read as they are needed."""
+    vectors, asked = np.load(folder.embeddings(system), mmap_mode="r"), len(prepared.topics.rows)
+    return Vectors(vectors[:asked], vectors[asked:])
