@@ -257,7 +257,7 @@ def fuse_candidates(candidates: Candidates, fusion: Fusion, depth: int = DEPTH) 
     """The best of each query's candidates by the fused score; of equal ones, the first in tie order."""
     fused = fusion.fuse(candidates.words, candidates.vectors)
     best = np.argsort(-fused, axis=1, kind="stable")[:, :depth]
-    return Found(*(np.take_along_axis(values, best, axis=1) for values in (candidates.rows, fused)))
+    return Found(np.take_along_axis(candidates.rows, best, axis=1), np.take_along_axis(fused, best, axis=1))
 
 
 def rank_fused(coded: Coded, found: Found, words: Words, fusion: Fusion, catalogue: Catalogue) -> Ranking:
