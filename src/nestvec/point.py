@@ -145,6 +145,11 @@ class Point(ReadByName):
         return self.bytes_per_vector or 0
 
     @property
+    def is_alone(self) -> bool:
+        """Whether it is vectors or words as they are, not made of other points."""
+        return self.kind in (PLAIN, LEXICAL)
+
+    @property
     def is_vectors(self) -> bool:
         """Whether it is a system's vectors as they are: not BM25, and not made of other points."""
         return self.kind == PLAIN and self.dimension is not None

@@ -34,7 +34,7 @@ class Content:
     @property
     def systems(self) -> tuple[str, ...]:
         """The baseline first, BM25 last, the others as the results list them; none that is made of others."""
-        named = dict.fromkeys(row.system for row in self.run.results.surface if row.kind == PLAIN)
+        named = dict.fromkeys(row.system for row in self.run.results.surface if row.is_alone)
         return tuple(sorted(named, key=lambda name: (name == BM25, name != PRETRAINED)))
 
     @property
@@ -57,7 +57,11 @@ class Content:
     def full_width(self) -> tuple[Row, ...]:
         """Test rows of each system's own full width and precision, of BM25, and of both fused: no trade-off."""
         widest = [next(rows) for _, rows in groupby(self.split(TEST), key=lambda row: row.system)]
-        return (*(row for row in widest if row.precision in (None, self.before.precision)), *self.made(HYBRID))
+        fused: dict[str, Row] = {}
+        for row in self.made(HYBRID):
+            if row.bytes > fused.setdefault(row.system, row).bytes:
+                fused[row.system] = row
+        return tuple(row for row in (*widest, *fused.values()) if row.precision in (None, self.before.precision))
 
     @property
     def uneven(self) -> bool:
@@ -131,7 +135,7 @@ class Content:
     def split(self, split: str) -> tuple[Row, ...]:
         """The plain rows of one split, systems in order, wide before narrow, exact before coded."""
         order = {name: place for place, name in enumerate(self.systems)}
-        rows = [row for row in self.run.results.surface if (row.split, row.kind) == (split, PLAIN)]
+        rows = [row for row in self.run.results.surface if row.split == split and row.is_alone]
         return tuple(sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), -row.bytes)))
 
     def kept(self, row: Row, metric: str) -> float | None:

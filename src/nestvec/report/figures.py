@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nestvec.point import BM25, PLAIN, PRETRAINED
+from nestvec.point import BM25, PRETRAINED
 from nestvec.report.difference_matrix import draw_differences
 from nestvec.report.figure_style import INK, MUTED, PAPER, STYLES, add_heading, draw_figure, legend_line
 from nestvec.report.grade_histogram import draw_grades
@@ -43,7 +43,7 @@ def styles_of_all(content: Content) -> dict[str, int]:
     """The row in `STYLES` of every system that the report names."""
     tested = (step.system for step in content.run.recommendation.steps)
     styles = style_indices((*content.systems, *tested, *(training.system for training in content.run.trainings)))
-    composed = {row.system for row in content.run.results.surface if row.kind != PLAIN}
+    composed = {row.system for row in content.run.results.surface if not row.is_alone}
     return styles | {name: styles[_named_after(name, content.systems)] for name in composed}
 
 
