@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 NAMES = ("proven", "likely", "tiny")
 TITLES = {"beside_keyword_search": "Beside keyword search", "vectors_alone": "Vectors alone"}
-MILLIONS = (1, 10, 100)  # documents that a choice's price is given for
-_MACHINE = {"compute", "threads"}  # settings that a run fills in by itself
+_LEFT_OUT = {"source", "out", "compute", "threads"}  # named before, or filled in by the run itself
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _command(content: Content, folder: str) -> str:
     settings, defaults = content.run.config.settings, Settings().flat()
     words = ["nestvec", "run", str(settings.get("source", content.run.results.source)), "--out", folder]
     for name, value in settings.items():
-        if name in _MACHINE or name not in defaults or value == defaults[name]:
+        if name in _LEFT_OUT or name not in defaults or value == defaults[name]:
             continue
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):

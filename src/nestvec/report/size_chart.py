@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nestvec.report.content import Content
     from nestvec.runs.schema import Row
 
-LEFT, RIGHT, TOP, BOTTOM = 5.0, 96.0, 15.0, 92.0  # per cent of the drawing
+LEFT, RIGHT, TOP, BOTTOM = 5.0, 96.0, 17.0, 92.0  # per cent of the drawing
 APART = 4.6  # per cent between the labels of two lines
 BELOW = 0.6  # of the span of what matters is shown below it
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)  # between two lines of the grid
