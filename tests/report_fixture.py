@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from report_choices import compare_choices, name_choices
 from report_world import MARKUP, SPLITS, invent, trained_as_told
 
 from nestvec.files import write_json, write_text
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
 
 DIMENSIONS = (384, 192, 96, 48)
 TRAINED = ("mnr", "matryoshka")
-NOISE = {"pretrained": 0.62, "mnr": 0.42, "matryoshka": 0.43, "cosine-matryoshka": 0.45, "graded": 0.38, "bm25": 0.7}
+NOISE = {
+    "pretrained": 0.62,
+    "mnr": 0.42,
+    "matryoshka": 0.43,
+    "cosine-matryoshka": 0.45,
+    "graded": 0.38,
+    "bm25": 0.7,
+    "bm25-default": 0.8,
+}
 NARROWING = {
     "pretrained": 0.13,
     "mnr": 0.05,
@@ -33,11 +42,18 @@ NARROWING = {
     "cosine-matryoshka": 0.03,
     "graded": 0.01,
 }  # by halving
+LOST = {"int8": 0.005, "binary": 0.06}
 METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
 
 
 def write_run(
-    root: Path, *, ship: bool = True, synthetic: bool = True, seed: int = 7, trained: tuple[str, ...] = TRAINED
+    root: Path,
+    *,
+    ship: bool = True,
+    synthetic: bool = True,
+    seed: int = 7,
+    trained: tuple[str, ...] = TRAINED,
+    choices: bool = False,
 ) -> RunFolder:
     """Write a finished run without its report.
 
@@ -47,11 +63,12 @@ def write_run(
         synthetic: whether the data says that it is the built-in sample.
         seed: of every invented number.
         trained: systems beside the pretrained one and BM25; the last of them is the best.
+        choices: whether every point is measured fused with BM25 too, and three choices are named for both teams.
     """
     folder = RunFolder(root)
     world = invent(np.random.default_rng(seed))
     _write_data(folder, world)
-    surface, per_query = _measure(folder, world, trained)
+    surface, per_query = _measure(folder, world, trained, fused=choices)
     results = {
         "schema": 1, "source": "sample" if synthetic else "shop/judgements.csv", "synthetic": synthetic,
         "threshold": 2.5, "relevant_from": 1500, "model": "sentence-transformers/all-MiniLM-L6-v2",
@@ -61,7 +78,12 @@ def write_run(
     }  # fmt: skip
     write_json(folder.path("results"), results)
     _write_per_query(folder, per_query)
-    write_json(folder.path("recommendation"), _recommendation(surface, ship, trained))
+    made = _recommendation(surface, ship, trained)
+    if choices:
+        made = {**made, **name_choices(surface, trained[-1], made["margin"])}
+        results["comparisons"] += compare_choices(made["choices"], per_query)
+        write_json(folder.path("results"), results)
+    write_json(folder.path("recommendation"), made)
     write_json(folder.path("training"), {"schema": 1, "systems": [trained_as_told(system) for system in trained]})
     write_text(folder.path("config"), _CONFIG.format(source=results["source"]))
     return folder
@@ -128,17 +150,26 @@ def _audit(world: World, query: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _measure(
-    folder: RunFolder, world: World, trained: tuple[str, ...]
+    folder: RunFolder, world: World, trained: tuple[str, ...], *, fused: bool = False
 ) -> tuple[list[dict[str, Any]], dict[tuple[Any, ...], NDArray[np.float64]]]:
     """The surface's rows, and per (split, system, dimension, precision, metric) the queries' values."""
     surface, per_query = [], {}
     dense = ("pretrained", *trained)
     points = [(system, dimension, precision, dimension * (4 if precision == "float32" else 1))
               for system in dense for dimension in DIMENSIONS for precision in ("float32", "int8")]  # fmt: skip
-    for system, dimension, precision, size in [*points, ("bm25", None, None, None)]:
+    words = [("bm25", None, None, None)]
+    if fused:
+        points += [(system, dimension, "binary", dimension // 8 + 2) for system in dense for dimension in DIMENSIONS]
+        points += [(f"{system}+bm25", *stored) for system, *stored in points]
+        words.append(("bm25-default", None, None, None))
+    for system, dimension, precision, size in [*points, *words]:
         steps = 0 if dimension is None else DIMENSIONS.index(dimension)
-        noise = NOISE[system] + NARROWING.get(system, 0) * steps + (0.005 if precision == "int8" else 0)
-        drawn = np.random.default_rng(len(system)).normal(0, noise, world.latent.shape)  # the same draw at every width
+        model, *with_words = system.split("+")
+        noise = NOISE[model] + NARROWING.get(model, 0) * steps + LOST.get(precision, 0)
+        drawn = np.random.default_rng(len(model)).normal(0, noise, world.latent.shape)  # the same draw at every width
+        if with_words:
+            drawn = 0.6 * drawn + 0.4 * np.random.default_rng(4).normal(0, NOISE["bm25"], world.latent.shape)
+        kind = "hybrid" if with_words else "bm25" if fused and dimension is None else "plain"
         score = (world.latent + drawn).astype(np.float32)
         order = np.argsort(-score, axis=1, kind="stable")
         name = system if dimension is None else f"{system}.{dimension}.{precision}"
@@ -150,7 +181,7 @@ def _measure(
             per_query[split, "rows"] = rows
             surface.append(
                 {"system": system, "dimension": dimension, "precision": precision, "bytes_per_vector": size,
-                 "kind": "plain", "bytes_scanned": None, "split": split, "queries": len(rows),
+                 "kind": kind, "bytes_scanned": None, "split": split, "queries": len(rows),
                  "documents": len(world.documents),
                  "metrics": {metric: _interval(values[metric]) for metric in METRICS}}
             )  # fmt: skip

@@ -40,6 +40,14 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 @pytest.fixture(scope="session")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run with three choices for both teams, every point measured fused as well as alone."""
+    folder = write_run(tmp_path_factory.mktemp("chosen") / "run", choices=True)
+    write_report(Run(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run on somebody's own data that ends with "do not ship"."""
     folder = write_run(tmp_path_factory.mktemp("stopped") / "run", ship=False, synthetic=False)

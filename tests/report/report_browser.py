@@ -23,6 +23,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 OUTSIDE = """elements => elements.filter(element => !element.closest('.scroll, svg, .hidden')
     && element.getBoundingClientRect().right > innerWidth + 0.5).map(element => element.outerHTML.slice(0, 80))"""
+OPEN_FOLDS = "document.querySelectorAll('.fold').forEach(entry => { entry.open = true })"
 OPEN_ALL = "document.querySelectorAll('details').forEach(entry => { entry.open = true })"
 
 

@@ -57,7 +57,11 @@ class Content:
     def full_width(self) -> tuple[Row, ...]:
         """Test rows of each system's own full width and precision, of BM25, and of both fused: no trade-off."""
         widest = [next(rows) for _, rows in groupby(self.split(TEST), key=lambda row: row.system)]
-        return (*(row for row in widest if row.precision in (None, self.before.precision)), *self.made(HYBRID))
+        fused: dict[str, Row] = {}
+        for row in self.made(HYBRID):
+            if row.bytes > fused.setdefault(row.system, row).bytes:
+                fused[row.system] = row
+        return tuple(row for row in (*widest, *fused.values()) if row.precision in (None, self.before.precision))
 
     @property
     def uneven(self) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestvec.evaluation.metrics import CONDENSED
+from nestvec.point import HYBRID
 from nestvec.report.alt_texts import describe_figures
+from nestvec.report.answer import next_commands, read_origin, read_teams
 from nestvec.report.byte_budgets import best_by_size, compare_bits_with_dimensions
 from nestvec.report.figures import styles_of_all
 from nestvec.report.formatting import count, describe_point, interval, number
 from nestvec.report.heatmap import figure_names, value_range
 from nestvec.report.html import fill_template
+from nestvec.report.size_chart import draw_size_chart
 from nestvec.report.words import metric_label
 from nestvec.runs.schema import METRICS
 
@@ -20,8 +23,13 @@ if TYPE_CHECKING:
 
 def render_run_page(content: Content, drawings: dict[str, str]) -> str:
     """Write the report as the text of one HTML file, with the drawings that `draw_figures` returned."""
+    teams, origin = read_teams(content), read_origin(content)
     facts = {
         "content": content,
+        "teams": teams,
+        "origin": origin,
+        "commands": next_commands(content, origin.folder),
+        "chart": draw_size_chart(content, teams),
         "headline": run_headline(content),
         "styles": styles_of_all(content),
         "alt_texts": describe_figures(content),
@@ -47,7 +55,11 @@ def run_headline(content: Content) -> str:
     instead = f" instead of {count(full)}" if size != full else ", as the pretrained model"
     value = recommendation.test or chosen.metrics[recommendation.metric]
     reached = f"{label} {number(value.value, 2)} {interval(value, 2)} on test"
-    return f"Ship {describe_point(chosen)}: {count(size)} bytes per vector{instead}, {reached}."
+    if chosen.kind != HYBRID:
+        return f"Ship {describe_point(chosen)}: {count(size)} bytes per vector{instead}, {reached}."
+    words = content.lexical.metrics[recommendation.metric].value if content.lexical else None
+    against = f", against {number(words, 2)} for keyword search alone" if words is not None else ""
+    return f"Ship {count(size)} bytes per vector{instead}, beside your keyword search: {reached}{against}."
 
 
 def group_metrics(content: Content) -> dict[str, list[str]]:

@@ -8,6 +8,12 @@ _FORMS = {"mrr": "MRR", "ndcg": "nDCG", "ndcg-exp": "nDCG-exp", "map": "MAP"}
 
 RIVALS = {"pretrained": "the pretrained model", "bm25": "BM25"}
 
+CHOICES = {
+    "proven": "smallest that is shown to hold up",
+    "likely": "smallest that very likely holds up",
+    "tiny": "smallest that still beats what you have",
+}
+
 SPLITS = {
     "train": "The models learn from these.",
     "validation": "Every choice is made here.",
@@ -78,7 +84,13 @@ GLOSSARY = {
     "nDCG-exp": "nDCG with 2 to the grade less 1 as gain, so that top grades count for more.",
     "Condensed": "Measured on rankings from which unjudged documents were taken out.",
     "Frontier": "The best that each number of bytes reaches: what lies below it is a waste of bytes.",
-    "Hybrid": "Two rankings fused by the ranks of each document in both (reciprocal rank fusion).",
+    "Beside keyword search": "Keywords and vectors both rank, and the two scores are fused (a hybrid).",
+    "Vectors alone": "Only the vectors rank.",
+    "Proven, likely, tiny": (
+        "The smallest vector whose loss stays within the margin at 95\u00a0% confidence; the smallest for which that has "
+        "a chance of at least 90\u00a0%; the smallest that still beats what a team has without it."
+    ),
+    "BM25, tuned": "BM25 with its settings fitted on training queries. Untuned is BM25 with the usual settings.",
     "Two stages": "A small code finds a shortlist, a larger one ranks it.",
     "Principal axes (PCA)": "Vectors turned so that their first numbers vary most, which is the usual way to cut them.",
     "Effect size": "The mean difference over its spread from query to query.",

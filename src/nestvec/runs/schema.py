@@ -156,6 +156,59 @@ class Price(ReadByName):
 
 
 @dataclass(frozen=True)
+class ChosenOnValidation(ReadByName):
+    """The evidence for one of the three choices on validation: the choice minus the reference."""
+
+    difference: float
+    low: float  # lower end of the interval
+    chance: float | None = None  # that it loses less than the margin
+
+
+@dataclass(frozen=True)
+class ChosenOnTest(ReadByName):
+    """One of the three choices on the test split."""
+
+    value: float
+    low: float
+    high: float
+    confirmed: bool | None = None  # None where there was nothing to confirm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen(Point):
+    """One of the three choices, with its evidence."""
+
+    validation: ChosenOnValidation
+    test: ChosenOnTest | None = None
+    axes: bool = False  # whether it is cut along principal axes
+
+
+@dataclass(frozen=True)
+class ThreeChoices(ReadByName):
+    """What one team may ship; None where nothing qualifies."""
+
+    proven: Chosen | None = None
+    likely: Chosen | None = None
+    tiny: Chosen | None = None
+
+
+@dataclass(frozen=True)
+class Choices(ReadByName):
+    """The answer for both teams."""
+
+    beside_keyword_search: ThreeChoices = ThreeChoices()
+    vectors_alone: ThreeChoices = ThreeChoices()
+
+
+@dataclass(frozen=True)
+class Power(ReadByName):
+    """How many validation queries there are, and how many the question would need."""
+
+    queries: int
+    needed: int | None = None
+
+
+@dataclass(frozen=True)
 class Recommendation(ReadByName):
     """`recommendation.json`; `point` is None when the decision is not to ship."""
 
@@ -175,6 +228,8 @@ class Recommendation(ReadByName):
     price: tuple[Price, ...] = ()
     chosen_on: str = "validation"  # the split; `test` where the protocol has no validation
     queries_needed: int | None = None  # about how many validation queries would tell more; None where they do
+    choices: Choices | None = None  # None in runs of before there were three
+    power: Power | None = None
 
 
 @dataclass(frozen=True)

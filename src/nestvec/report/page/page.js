@@ -68,7 +68,7 @@
   const printWhole = () => {
     let closed = [];
     addEventListener("beforeprint", () => {
-      closed = Array.from(document.querySelectorAll(".change:not([open]), .numbers:not([open])"));
+      closed = Array.from(document.querySelectorAll(".fold:not([open]), .change:not([open]), .numbers:not([open])"));
       closed.forEach((entry) => { entry.open = true; });
     });
     addEventListener("afterprint", () => closed.forEach((entry) => { entry.open = false; }));

@@ -1,0 +1,148 @@
+"""The first screen of a run's page: the choices for both teams, how the run was made, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nestvec.point import HYBRID
+from nestvec.runs.schema import Chosen, ChosenOnTest, ChosenOnValidation, ThreeChoices
+from nestvec.settings import Settings
+
+if TYPE_CHECKING:
+    from nestvec.report.content import Content
+    from nestvec.runs.schema import Comparison, Row
+
+NAMES = ("proven", "likely", "tiny")
+TITLES = {"beside_keyword_search": "Beside keyword search", "vectors_alone": "Vectors alone"}
+_LEFT_OUT = {"source", "out", "compute", "threads"}  # named before, or filled in by the run itself
+
+
+@dataclass(frozen=True)
+class Card:
+    """One choice as the page shows it; `chosen` is None where nothing qualifies."""
+
+    number: int  # of the ring in the chart
+    name: str
+    chosen: Chosen | None
+    row: Row | None  # its figures on test
+    gain: Comparison | None  # over BM25, on test
+
+    @property
+    def system(self) -> str:
+        """The model whose vectors are stored: `mnr` of `mnr+bm25`."""
+        return self.chosen.system.removesuffix("+bm25") if self.chosen else ""
+
+
+@dataclass(frozen=True)
+class Team:
+    """The choices for one kind of team."""
+
+    name: str  # as `recommendation.json` has it
+    cards: tuple[Card, ...]
+
+    @property
+    def title(self) -> str:
+        """As the page has it."""
+        return TITLES[self.name]
+
+    @property
+    def decided(self) -> bool:
+        """Whether there is any choice."""
+        return any(card.chosen for card in self.cards)
+
+
+def read_teams(content: Content) -> tuple[Team, ...]:
+    """The choices of the run: for both teams, or in an older run the one recommended point, if there is one."""
+    choices = content.run.recommendation.choices
+    if choices is None:
+        cards = _read_cards(content, _read_older(content))
+        team = "beside_keyword_search" if content.after.kind == HYBRID else "vectors_alone"
+        return (Team(team, tuple(card for card in cards if card.chosen)),) if content.run.ships else ()
+    return tuple(Team(name, _read_cards(content, getattr(choices, name))) for name in TITLES)
+
+
+def _read_older(content: Content) -> ThreeChoices:
+    """The recommendation of a run of before there were three choices, as the proven one."""
+    recommendation, point = content.run.recommendation, content.run.recommendation.point
+    if point is None:
+        return ThreeChoices()
+    evidence, test = recommendation.validation, recommendation.test
+    return ThreeChoices(
+        Chosen(
+            system=point.system, dimension=point.dimension, precision=point.precision,
+            bytes_per_vector=point.bytes_per_vector, kind=point.kind,
+            validation=ChosenOnValidation(evidence.difference if evidence else 0, evidence.low if evidence else 0),
+            test=ChosenOnTest(test.value, test.low, test.high, test.confirmed) if test else None,
+        )
+    )  # fmt: skip
+
+
+def _read_cards(content: Content, three: ThreeChoices) -> tuple[Card, ...]:
+    cards = []
+    for number, name in enumerate(NAMES, start=1):
+        chosen: Chosen | None = getattr(three, name)
+        row = measured(content, chosen) if chosen else None
+        words, metric = content.lexical, content.run.recommendation.metric
+        gain = content.compared(row, words, metric) if row and words else None
+        cards.append(Card(number, name, chosen, row, gain))
+    return tuple(cards)
+
+
+def measured(content: Content, chosen: Chosen) -> Row | None:
+    """A choice's row on test; None where the results lack it."""
+    axes = f"{chosen.system}.{chosen.dimension}a.{chosen.precision}"
+    return content.run.points.get(axes if chosen.axes else chosen.name)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """When and how the run was made, and where it lies."""
+
+    date: str
+    command: str
+    folder: str
+    inside: bool  # whether the folder lies below the one where the report was written
+
+
+def read_origin(content: Content) -> Origin:
+    """Date, command and folder of the run.
+
+    The folder is named as seen from where the report is written; a folder that lies elsewhere by its name alone, so that
+    the same files give the same page.
+    """
+    root = content.run.root.resolve()
+    inside = root.is_relative_to(Path.cwd())
+    folder = root.relative_to(Path.cwd()).as_posix() if inside else root.name
+    changed = content.run.folder.path("results").stat().st_mtime
+    date = datetime.fromtimestamp(changed, tz=UTC).strftime("%Y-%m-%d")
+    return Origin(date, _command(content, folder), folder, inside)
+
+
+def _command(content: Content, folder: str) -> str:
+    """The command with every setting that is not the default."""
+    settings, defaults = content.run.config.settings, Settings().flat()
+    words = ["nestvec", "run", str(settings.get("source", content.run.results.source)), "--out", folder]
+    for name, value in settings.items():
+        if name in _LEFT_OUT or name not in defaults or value == defaults[name]:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words += [option] if value else [f"--no-{option[2:]}"]
+        else:
+            words += [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+    return shlex.join(words)
+
+
+def next_commands(content: Content, folder: str) -> tuple[tuple[str, str], ...]:
+    """What each of the next commands does, and how it is typed."""
+    run = shlex.quote(folder)
+    named = "" if content.run.ships else f" --system {shlex.quote(content.before.system)}"
+    return (
+        ("Write the model out for other programs", f"nestvec export {run}{named} --to onnx --out {run}/export"),
+        ("Build the search index", f"nestvec index {run}{named}"),
+        ("Open a search page on it", f"nestvec serve {run}"),
+    )
