@@ -100,7 +100,7 @@ def test_two_runs_are_compared_query_by_query(evaluated, finished, tmp_path, mon
     monkeypatch.setattr(sys, "argv", ["nestvec", "compare", *runs, "--out", str(tmp_path / "c.json")])
     main_ended(0)
     told = json.loads((tmp_path / "c.json").read_text())
-    assert [row["name"] for row in told["rows"]] == ["chosen", "bm25", "pretrained.384.float32"]
+    assert [row["name"] for row in told["rows"]] == ["chosen", "bm25", "bm25-default", "pretrained.384.float32"]
     for row in told["rows"][1:]:
         assert (row["difference"], row["p"], row["wins"], row["losses"]) == (0, 1, 0, 0)
     assert told["verdict"] in " ".join(capsys.readouterr().out.split())

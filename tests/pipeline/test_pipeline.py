@@ -55,7 +55,18 @@ def read_qrels(path):
 
 def test_the_folder_holds_what_the_design_says(finished):
     folder = finished.folder
-    files = ("config", "records", "grades", "audit", "qrels", "results", "per_query", "training", "recommendation")
+    files = (
+        "config",
+        "records",
+        "grades",
+        "audit",
+        "qrels",
+        "hybrid",
+        "results",
+        "per_query",
+        "training",
+        "recommendation",
+    )
     for file in (*files, "report"):
         assert folder.path(file).stat().st_size > 0, file
     assert not list(folder.root.rglob("*.tmp"))
@@ -69,7 +80,13 @@ def test_the_folder_holds_what_the_design_says(finished):
         for split in ("validation", "test")
     }
     dense = ("pretrained", "mnr", "matryoshka")
-    made = {("bm25", None, None)} | {(f"{system}+bm25", 384, "float32") for system in dense}
+    made = {("bm25", None, None), ("bm25-default", None, None)}
+    made |= {
+        (f"{system}+bm25", width, precision)
+        for system in dense
+        for width in (384, 192, 96, 48)
+        for precision in PRECISIONS
+    }
     made |= {(f"{system}-pca", dimension, "float32") for system in dense for dimension in (192, 96, 48)}
     made |= {(f"{system}-via-{first}", 384, "int8") for system in dense for first in ("48-int8", "384-binary")}
     assert surface == expected | {(*point, split) for point in made for split in ("validation", "test")}
@@ -286,10 +303,11 @@ def test_no_epochs_measures_without_training(measured):
     run = nestvec.load_run(measured)
     widths, precisions = (384, 96, 48), ("float32", "int8", "binary")
     assert [name(row) for row in points(run)] == [
-        *(f"pretrained.{width}.{precision}" for width in widths for precision in precisions),
+        *(f"{system}.{width}.{precision}" for width in widths for precision in precisions
+          for system in ("pretrained", "pretrained+bm25")),
         "pretrained-via-48-int8.384.int8", "pretrained-via-384-binary.384.int8",
         "pretrained-pca.96.float32", "pretrained-pca.48.float32",
-        "bm25", "pretrained+bm25.384.float32",
+        "bm25", "bm25-default",
     ]  # fmt: skip
     assert run.recommendation["decision"] == "do not ship"
     assert not run.folder.path("models").exists()

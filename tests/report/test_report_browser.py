@@ -177,4 +177,3 @@ def test_chart_tells_its_numbers_on_hover_and_on_focus(browser: Browser, chosen:
         marks.last.evaluate("mark => mark.blur()")
         page.locator(".plot .dot.chosen .ring").first.hover()
         assert page.locator(".plot .tip text:visible").count() == 2
-

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.point import BM25, HYBRID, PLAIN, PRETRAINED, TWO_STAGE, Point, VectorFormat
+from nestvec.point import BM25, BM25_DEFAULT, HYBRID, PLAIN, PRETRAINED, TWO_STAGE, Point, VectorFormat
 from nestvec.report.changes import Changes, find_changes
 from nestvec.runs.schema import METRICS, TEST, VALIDATION, Comparison, Row
 
@@ -195,8 +195,9 @@ def _after(run: Run, before: Row) -> Row:
     others = [
         row
         for row in run.results.surface
-        if (row.split, row.kind) == (VALIDATION, PLAIN)
-        and row.system != PRETRAINED
+        if row.split == VALIDATION
+        and row.is_alone
+        and row.system not in (PRETRAINED, BM25_DEFAULT)
         and row.precision in (before.precision, None)
         and row.name in test
     ]
