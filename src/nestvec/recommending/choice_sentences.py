@@ -40,8 +40,8 @@ def say_choices(decision: dict[str, Any], choices: dict[str, Any]) -> list[str]:
         size = likely["bytes_per_vector"]
         sentences.append(
             f"Likely enough: {_name_vectors(likely)}, {_count_bytes(likely)}, loses less than {decision['margin']:g} "
-            f"with a chance of {100 * likely['validation']['chance']:.0f} %; on the test queries its {decision['metric']} "
-            f"is {likely['test']['value']:.3f}."
+            f"with a chance of {100 * likely['validation']['chance']:.0f} %; on the test queries its "
+            f"{decision['metric']} is {likely['test']['value']:.3f}."
         )
     if tiny and tiny["bytes_per_vector"] < size:
         gain = tiny["beats"]["test"]
@@ -100,7 +100,7 @@ def _name_vectors(choice: dict[str, Any]) -> str:
 
 
 def _name_now(name: str) -> str:
-    return "keyword search alone" if name == "bm25" else f"{name}"
+    return "keyword search alone" if name == "bm25" else "the pretrained model at full width"
 
 
 def _name_other(name: str) -> str:

@@ -139,7 +139,7 @@ def _say_why_not(decision: dict[str, Any], best: Point, barred: Barred) -> str:
         return ""
     if any(step["passed"] and _read_point(step).name == best.name for step in decision["steps"]):
         return ", but its gain over what it has to beat is not clear"
-    return ", but a larger one of its system is undecided"
+    return ", but a larger one of its system was not shown to hold up"
 
 
 def _say_refused(decision: dict[str, Any], queries: str) -> list[str]:
@@ -184,7 +184,7 @@ def _name_wish(name: str, value: float) -> str:
 
 
 def _read_point(entry: dict[str, Any]) -> Point:
-    return Point(*(entry[name] for name in POINT_FIELDS), kind=entry.get("kind", PLAIN))
+    return Point(*(entry[name] for name in POINT_FIELDS), entry.get("kind", PLAIN))
 
 
 def say_unmatched(unmatched: int, queries: int) -> list[str]:
