@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -196,16 +197,13 @@ def compare_bounds(draws: int) -> dict[str, dict[str, list[float | None]]]:
 def main() -> None:
     """Run all, print tables, and a JSON line last."""
     simulations = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-    rates = {
-        "bounds": compare_bounds(simulations),
-        "claims": rate_claims(10 * simulations),
-        "likely": rate_likely(simulations),
-        "proven": rate_proven(simulations),
-    }
-    for title, table in rates.items():
+    parts = {"bounds": compare_bounds, "claims": rate_claims, "likely": rate_likely, "proven": rate_proven}
+    rates: dict[str, Any] = {}
+    for title, measure in parts.items():
+        rates[title] = measure(simulations * (10 if title == "claims" else 1))
         print(f"\n{title}")
-        for name, entry in table.items():
-            print(f"  {name}: {entry}")
+        for name, entry in rates[title].items():
+            print(f"  {name}: {entry}", flush=True)
     highest = max(rates["proven"].values())
     summary = {
         "simulations": simulations,
