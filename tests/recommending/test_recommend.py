@@ -155,20 +155,21 @@ def test_without_validation_the_choice_is_made_on_test_and_says_so():
     found, usual = recommend({"test": test}, wish()), choose(test)
     assert (found["chosen_on"], usual["chosen_on"]) == ("test", "validation")
     assert (found["test"].pop("confirmed"), usual["test"].pop("confirmed")) == (False, True)
-    assert all(found[name] == usual[name] for name in found if name not in ("chosen_on", "reason"))
+    assert all(found[name] == usual[name] for name in found if name not in ("chosen_on", "choices", "reason"))
+    assert all(
+        choice is None or not choice["test"]["confirmed"] for choice in found["choices"]["vectors_alone"].values()
+    )
     assert "on the 200 test queries" in found["reason"]
     assert "No other queries could confirm it, so take it as optimistic" in found["reason"]
     assert "The test queries" not in found["reason"]
 
 
-def test_what_is_made_of_others_is_neither_recommended_nor_a_rival_nor_the_reference():
+def test_axes_and_two_stages_are_neither_recommended_nor_a_rival_nor_the_reference():
     means = planted(loses_below({"mnr": 192, "matryoshka": 96}))
     usual = evidence(means)
     best = np.ones(200)
     more = [
         Point("mnr-pca", 48, "float32", 192, "pca"),
-        Point("mnr+bm25", 384, "float32", 1536, "hybrid"),
-        Point("pretrained+bm25", 384, "float32", 1536, "hybrid"),
         Point("mnr-via-48-int8", 384, "int8", 432, "two-stage", 48),
     ]
     found = choose(weighed({**usual.values, **dict.fromkeys(more, best)}, usual.bootstrap))
@@ -240,12 +241,12 @@ def test_its_keys_are_stable():
     assert list(found) == [
         "decision", "point", "reference", "metric", "margin", "chosen_on",
         "validation", "test", "steps", "gate", "test_gate", "max_bytes", "min_recall", "price", "queries_needed",
-        "reason",
+        "choices", "power", "reason",
     ]  # fmt: skip
     assert list(found["point"]) == list(found["reference"]) == point
     assert list(found["validation"]) == ["difference", "low", "queries"]
     assert list(found["test"]) == ["value", "low", "high", "difference", "lower_bound", "confirmed", "queries"]
-    assert list(found["steps"][0]) == [*point, "difference", "lower_bound", "passed"]
+    assert list(found["steps"][0]) == [*point, "difference", "lower_bound", "passed", "outcome"]
     assert list(found["gate"]["bm25"]) == ["difference", "low", "high", "passed"]
 
 

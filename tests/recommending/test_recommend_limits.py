@@ -140,7 +140,7 @@ def test_a_limit_on_bytes_that_rules_everything_out_is_named_with_the_best_withi
     assert "no vector of at most 100 bytes was shown to lose at most 0.05 of recall@10" in found["reason"]
     assert re.search(r"within the wishes, mnr\.96\.int8, differs from \w+\.384\.float32 ", found["reason"])
     assert shown in found["reason"]
-    assert found["reason"].endswith("Without the wish it would be mnr.192.int8, 192 bytes a vector.")
+    assert "Without the wish it would be mnr.192.int8, 192 bytes a vector." in found["reason"]
     assert found["queries_needed"] is None  # it loses 0.1
 
 
@@ -170,7 +170,7 @@ def test_what_was_not_reached_is_not_recommended_for_a_limit():
     found = chosen(means, limits={"max_bytes": 48})
     assert found["decision"] == "do not ship"
     assert "mnr.48.int8, differs" in found["reason"]
-    assert "but a larger one of its system failed before it." in found["reason"]
+    assert "but a larger one of its system was not shown to hold up." in found["reason"]
 
 
 def test_the_price_is_that_of_the_chosen_vector_against_the_whole_one():
@@ -180,7 +180,7 @@ def test_the_price_is_that_of_the_chosen_vector_against_the_whole_one():
         {"vectors": 10**7, "bytes": 960_000_000, "full_bytes": 15_360_000_000},
         {"vectors": 10**8, "bytes": 9_600_000_000, "full_bytes": 153_600_000_000},
     ]
-    assert found["reason"].endswith("Ten million vectors take 0.96 GB instead of 15.4 GB.")
+    assert "Ten million vectors take 0.96 GB instead of 15.4 GB." in found["reason"]
 
 
 # Error rates. Resamples are few, so that the simulation is quick; the bounds are those of a binomial at 1 in 1,000.

@@ -64,13 +64,13 @@ class Bootstrap:
             counts.append(drawn @ self._sizes)
         return np.concatenate(parts) / np.concatenate(counts)[:, None]
 
-    def interval(self, values: NDArray[np.float64]) -> Interval:
-        """The mean of (q,) values with its 95 % interval."""
-        return self.intervals(values[:, None])[0]
+    def interval(self, values: NDArray[np.float64], level: float = LEVEL) -> Interval:
+        """The mean of (q,) values with its two-sided interval, of 95 % unless told."""
+        return self.intervals(values[:, None], level)[0]
 
-    def intervals(self, values: NDArray[np.float64]) -> list[Interval]:
-        """The means of (q, c) values with their 95 % intervals."""
-        tail = (1 - LEVEL) / 2
+    def intervals(self, values: NDArray[np.float64], level: float = LEVEL) -> list[Interval]:
+        """The means of (q, c) values with their two-sided intervals, of 95 % unless told."""
+        tail = (1 - level) / 2
         low, high = np.quantile(self.means(values), [tail, 1 - tail], axis=0)
         return [Interval(*map(float, entry)) for entry in zip(values.mean(axis=0), low, high, strict=True)]
 
@@ -92,10 +92,31 @@ class Bootstrap:
         Returns:
             The bound, never below `worst`.
         """
+        return float(np.quantile(self._weighted_means(values, worst), 1 - level))
+
+    def chance_above(self, values: NDArray[np.float64], limit: float, worst: float = WORST) -> float:
+        """The chance that the true mean of differences exceeds a limit: the share of `lower_bound`'s draws above it.
+
+        A Bayesian bootstrap (Rubin 1981) with one further query that shows the worst there can be, which stands for
+        losses that no query happened to show. `lower_bound` exceeds the limit at a confidence exactly where the chance
+        is at least that confidence, up to the quantile's interpolation. benchmarks/choices.py says how often claims of
+        a chance come true.
+
+        Args:
+            values: (q,) differences, none below `worst`.
+            limit: what the mean should exceed.
+            worst: the lowest that the difference of one query can be.
+
+        Returns:
+            The chance, from 0 to 1.
+        """
+        return float((self._weighted_means(values, worst) > limit).mean())
+
+    def _weighted_means(self, values: NDArray[np.float64], worst: float) -> NDArray[np.float64]:
+        """(r,) means under random weights of the queries and of one further query that shows the worst."""
         sums = np.append(self._group_sums(values[:, None])[:, 0], worst * self._sizes.mean())
         sizes = np.append(self._sizes, self._sizes.mean())
-        means = [(drawn @ sums) / (drawn @ sizes) for drawn in self._dirichlet_weights]
-        return float(np.quantile(np.concatenate(means), 1 - level))
+        return np.concatenate([(drawn @ sums) / (drawn @ sizes) for drawn in self._dirichlet_weights])
 
     @cached_property
     def _dirichlet_weights(self) -> list[NDArray[np.float32]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nestvec.point import PRETRAINED, Point
+from nestvec.point import HYBRID, PLAIN, PRETRAINED, Point
+from nestvec.recommending.choice_sentences import say_choices, say_fused
 
 POINT_FIELDS = ("system", "dimension", "precision", "bytes_per_vector")  # of a point in `recommendation.json`
 _PRICED = 10_000_000  # vectors whose memory the sentence states; one of those in `price`
@@ -32,25 +33,37 @@ class Barred:
     lower_bound: float = 0.0
 
 
-def explain_decision(decision: dict[str, Any], barred: Barred | None, target: Point | None) -> str:
+@dataclass(frozen=True)
+class Asked:
+    """Which team the answer speaks to, by its name in `choices`, and whether it was given the pretrained system."""
+
+    team: str
+    fell_back: bool = False
+
+
+def explain_decision(decision: dict[str, Any], barred: Barred | None, target: Point | None, asked: Asked) -> str:
     """The answer in words.
 
     Args:
         decision: what `recommendation.json` holds, without its `reason`.
         barred: what the wishes rule out; None where they leave something, or nothing passes anyway.
         target: what more queries could bring; None where these are enough.
+        asked: whom the answer speaks to.
 
     Returns:
         A few sentences.
     """
     queries = f"{decision['validation']['queries']:,} {decision['chosen_on']} queries"
-    if decision["point"]:
+    choices = decision["choices"][asked.team]
+    if decision["point"] and decision["point"].get("kind") == HYBRID:
+        sentences = [*say_fused(decision, choices["proven"], asked.fell_back), _say_price(decision)]
+    elif decision["point"]:
         sentences = _say_ship(decision, queries)
     elif barred:
         sentences = _say_ruled_out(decision, barred, queries)
     else:
         sentences = _say_refused(decision, queries)
-    return " ".join(sentences + _say_too_few(decision, target, queries))
+    return " ".join(sentences + say_choices(decision, choices) + _say_too_few(decision, target, queries))
 
 
 def _say_ship(decision: dict[str, Any], queries: str) -> list[str]:
@@ -102,7 +115,7 @@ def _say_ruled_out(decision: dict[str, Any], barred: Barred, queries: str) -> li
     without = f"{barred.without.name}, {barred.without.bytes:,} bytes a vector"
     sentences = [
         f"Do not ship: on the {queries} no vector {wished} was shown to lose at most {decision['margin']:g} of "
-        f"{decision['metric']} and to beat both the pretrained model and BM25."
+        f"{decision['metric']} and to beat {_name_rivals(decision)}."
     ]
     if barred.best:
         reference = _read_point(decision["reference"]).name
@@ -125,8 +138,8 @@ def _say_why_not(decision: dict[str, Any], best: Point, barred: Barred) -> str:
     if barred.lower_bound <= -decision["margin"]:
         return ""
     if any(step["passed"] and _read_point(step).name == best.name for step in decision["steps"]):
-        return ", but its gain over the pretrained model and BM25 is not clear"
-    return ", but a larger one of its system failed before it"
+        return ", but its gain over what it has to beat is not clear"
+    return ", but a larger one of its system was not shown to hold up"
 
 
 def _say_refused(decision: dict[str, Any], queries: str) -> list[str]:
@@ -134,11 +147,11 @@ def _say_refused(decision: dict[str, Any], queries: str) -> list[str]:
         return ["Do not ship: no model but the pretrained one was measured, and it cannot beat itself."]
     reference = _read_point(decision["reference"])
     best = f"the best, {reference.name}, differs from {_name_unbeaten(decision['gate'])} (95 % interval)"
-    if reference.system == PRETRAINED:
+    if reference.system.split("+")[0] == PRETRAINED:
         best = "the best at full width is the pretrained model itself"
     return [
-        f"Do not ship: on the {queries} nothing that loses at most {decision['margin']:g} clearly beats both the "
-        f"pretrained model and BM25 on {decision['metric']}; {best}."
+        f"Do not ship: on the {queries} nothing that loses at most {decision['margin']:g} clearly beats "
+        f"{_name_rivals(decision)} on {decision['metric']}; {best}."
     ]
 
 
@@ -149,6 +162,13 @@ def _say_too_few(decision: dict[str, Any], target: Point | None, queries: str) -
     gain = not decision["point"] and target.name == _read_point(decision["reference"]).name
     what = "its gain" if gain else f"that {target.name} holds up"
     return [f"The {queries} are too few to tell: it would take about {decision['queries_needed']:,} to show {what}."]
+
+
+def _name_rivals(decision: dict[str, Any]) -> str:
+    """What has to be beaten, in words."""
+    if decision["reference"].get("kind") == HYBRID:
+        return "BM25, its own vectors alone, and the pretrained model beside BM25"
+    return "both the pretrained model and BM25"
 
 
 def _name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
@@ -164,7 +184,7 @@ def _name_wish(name: str, value: float) -> str:
 
 
 def _read_point(entry: dict[str, Any]) -> Point:
-    return Point(*(entry[name] for name in POINT_FIELDS))
+    return Point(*(entry[name] for name in POINT_FIELDS), entry.get("kind", PLAIN))
 
 
 def say_unmatched(unmatched: int, queries: int) -> list[str]:

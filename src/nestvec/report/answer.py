@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.point import HYBRID
-from nestvec.runs.schema import Chosen, ChosenOnTest, ChosenOnValidation, ThreeChoices
+from nestvec.runs.schema import ChoiceTest, ChoiceValidation, ChosenPoint, TeamChoices
 from nestvec.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Card:
 
     number: int  # of the ring in the chart
     name: str
-    chosen: Chosen | None
+    chosen: ChosenPoint | None
     row: Row | None  # its figures on test
     gain: Comparison | None  # over BM25, on test
 
@@ -65,26 +65,26 @@ def read_teams(content: Content) -> tuple[Team, ...]:
     return tuple(Team(name, _read_cards(content, getattr(choices, name))) for name in TITLES)
 
 
-def _read_older(content: Content) -> ThreeChoices:
+def _read_older(content: Content) -> TeamChoices:
     """The recommendation of a run of before there were three choices, as the proven one."""
     recommendation, point = content.run.recommendation, content.run.recommendation.point
     if point is None:
-        return ThreeChoices()
+        return TeamChoices()
     evidence, test = recommendation.validation, recommendation.test
-    return ThreeChoices(
-        Chosen(
+    return TeamChoices(
+        ChosenPoint(
             system=point.system, dimension=point.dimension, precision=point.precision,
             bytes_per_vector=point.bytes_per_vector, kind=point.kind,
-            validation=ChosenOnValidation(evidence.difference if evidence else 0, evidence.low if evidence else 0),
-            test=ChosenOnTest(test.value, test.low, test.high, test.confirmed) if test else None,
+            validation=ChoiceValidation(evidence.difference if evidence else 0, evidence.low if evidence else 0),
+            test=ChoiceTest(test.value, test.low, test.high, test.confirmed) if test else None,
         )
     )  # fmt: skip
 
 
-def _read_cards(content: Content, three: ThreeChoices) -> tuple[Card, ...]:
+def _read_cards(content: Content, three: TeamChoices) -> tuple[Card, ...]:
     cards = []
     for number, name in enumerate(NAMES, start=1):
-        chosen: Chosen | None = getattr(three, name)
+        chosen: ChosenPoint | None = getattr(three, name)
         row = measured(content, chosen) if chosen else None
         words, metric = content.lexical, content.run.recommendation.metric
         gain = content.compared(row, words, metric) if row and words else None
@@ -92,7 +92,7 @@ def _read_cards(content: Content, three: ThreeChoices) -> tuple[Card, ...]:
     return tuple(cards)
 
 
-def measured(content: Content, chosen: Chosen) -> Row | None:
+def measured(content: Content, chosen: ChosenPoint) -> Row | None:
     """A choice's row on test; None where the results lack it."""
     axes = f"{chosen.system}.{chosen.dimension}a.{chosen.precision}"
     return content.run.points.get(axes if chosen.axes else chosen.name)
@@ -111,8 +111,8 @@ class Origin:
 def read_origin(content: Content) -> Origin:
     """Date, command and folder of the run.
 
-    The folder is named as seen from where the report is written; a folder that lies elsewhere by its name alone, so that
-    the same files give the same page.
+    The folder is named as seen from where the report is written; a folder that lies elsewhere by its name alone, so
+    that the same files give the same page.
     """
     root = content.run.root.resolve()
     inside = root.is_relative_to(Path.cwd())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nestvec.recommending.choose import NEARLY
+from nestvec.recommending.teams import NEARLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

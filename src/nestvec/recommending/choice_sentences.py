@@ -1,0 +1,115 @@
+"""The three choices in words: what a fused vector loses and beats, and what could be shipped in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BESIDE_BM25 = "+bm25"  # ends the name of a system that is fused with words
+
+
+def say_fused(decision: dict[str, Any], proven: dict[str, Any], fell_back: bool) -> list[str]:
+    """What to ship beside keyword search, and on what evidence.
+
+    Args:
+        decision: what `recommendation.json` holds, without its `reason`.
+        proven: the proven choice as `choices` has it.
+        fell_back: whether it is the pretrained model, as no trained one beats it.
+
+    Returns:
+        A few sentences.
+    """
+    sentences = [f"Beside keyword search, ship {_name_vectors(proven)}: {_count_bytes(proven)} a vector."]
+    if fell_back:
+        sentences.append("Fuse the pretrained model; fine-tuning added nothing that can be shown.")
+    return [*sentences, _say_loss(decision, proven), *_say_tested(decision, proven)]
+
+
+def say_choices(decision: dict[str, Any], choices: dict[str, Any]) -> list[str]:
+    """A sentence for the likely and for the tiny choice, where they are smaller than what is shipped.
+
+    Args:
+        decision: what `recommendation.json` holds, without its `reason`.
+        choices: of one team.
+
+    Returns:
+        At most two sentences.
+    """
+    sentences, size = [], (decision["point"] or {}).get("bytes_per_vector") or float("inf")
+    likely, tiny = choices["likely"], choices["tiny"]
+    if likely and likely["bytes_per_vector"] < size:
+        size = likely["bytes_per_vector"]
+        sentences.append(
+            f"Likely enough: {_name_vectors(likely)}, {_count_bytes(likely)}, loses less than {decision['margin']:g} "
+            f"with a chance of {100 * likely['validation']['chance']:.0f} %; on the test queries its "
+            f"{decision['metric']} is {likely['test']['value']:.3f}."
+        )
+    if tiny and tiny["bytes_per_vector"] < size:
+        gain = tiny["beats"]["test"]
+        clear = "" if tiny["test"]["confirmed"] else ", which does not confirm it"
+        sentences.append(
+            f"The smallest that still beats {_name_now(tiny['beats']['system'])}: {_name_vectors(tiny)}, "
+            f"{_count_bytes(tiny)}; on the test queries by {_show_interval(gain['value'], gain['low'], gain['high'])}"
+            f"{clear}."
+        )
+    return sentences
+
+
+def _say_loss(decision: dict[str, Any], proven: dict[str, Any]) -> str:
+    queries = f"{decision['validation']['queries']:,} {decision['chosen_on']} queries"
+    if proven["lossless"]:
+        return (
+            f"It ranks as {proven['reference']} does, to depth 10, for every query that can be asked: nothing is lost."
+        )
+    if decision["point"] == decision["reference"]:
+        return (
+            f"It is itself the best at full width; on the {queries} it is undecided whether a smaller one loses less "
+            f"than {decision['margin']:g} of {decision['metric']}."
+        )
+    seen = proven["validation"]
+    shown = _show_interval(seen["difference"], seen["low"], seen["high"])
+    return (
+        f"On the {queries} it differs from {proven['reference']} by {shown}: it is the smallest that is shown to lose "
+        f"less than {decision['margin']:g} of {decision['metric']} (95 % confidence)."
+    )
+
+
+def _say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
+    test, metric = proven["test"], decision["metric"]
+    others = ", ".join(f"{_name_other(name)} {value:.3f}" for name, value in test["others"].items())
+    value = f"{metric} {test['value']:.3f} [{test['low']:.3f}, {test['high']:.3f}]; {others}"
+    queries = f"the {decision['test']['queries']:,} test queries"
+    shown = _show_interval(test["difference"], test["difference_low"], test["difference_high"])
+    if decision["chosen_on"] == "test":
+        sentences = [f"No other queries could confirm it, so take it as optimistic: {value}."]
+    elif test["confirmed"] is None:  # compared with itself
+        sentences = [f"On {queries}: {value}."]
+    elif test["confirmed"]:
+        sentences = [f"On {queries}, which confirm it (difference {shown}): {value}."]
+    else:
+        doubt = "are too few to confirm it" if test["difference"] > -decision["margin"] else "do not confirm it"
+        sentences = [f"On {queries}, which {doubt} (difference {shown}): {value}."]
+    unclear = [name for name, rival in decision["test_gate"].items() if not rival["passed"]]
+    if unclear:
+        sentences.append(f"There its gain over {' and over '.join(unclear)} is not clear (95 % interval).")
+    return sentences
+
+
+def _name_vectors(choice: dict[str, Any]) -> str:
+    system = choice["system"].removesuffix(BESIDE_BM25)
+    return f"{system} at {choice['dimension']} dimensions in {choice['precision']}"
+
+
+def _name_now(name: str) -> str:
+    return "keyword search alone" if name == "bm25" else "the pretrained model at full width"
+
+
+def _name_other(name: str) -> str:
+    return "BM25 alone" if name == "bm25" else name
+
+
+def _count_bytes(choice: dict[str, Any]) -> str:
+    return f"{choice['bytes_per_vector']:,} bytes"
+
+
+def _show_interval(value: float, low: float, high: float) -> str:
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"

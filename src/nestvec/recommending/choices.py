@@ -1,0 +1,197 @@
+"""Three choices for a team: proven, likely and tiny, each with its loss, its interval and its price.
+
+*Proven* is found in `choose.py`. *Likely* is the smallest point whose chance of losing less than the margin is at least
+90 %, of the systems that beat their rivals with that chance. *Tiny* is the smallest point whose gain over what the team
+has now is clear, at the confidence that is split over the systems (Bonferroni). Both walk each system's points from
+large to small and stop at the first that is not good enough, so that a lucky small point is not picked out of many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from nestvec.evaluation.significance import LEVEL
+from nestvec.point import PLAIN, Point
+from nestvec.recommending.teams import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nestvec.recommending.evidence import Evidence
+    from nestvec.settings import RecommendationSettings
+
+SURE = 0.9  # the chance from which a choice is likely
+SIZES = (1_000_000, 10_000_000, 100_000_000)  # vectors whose memory the answer states
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One choice: what is taken, and the point that its loss is measured against."""
+
+    point: Point
+    reference: Point
+
+
+def describe_choices(
+    view: View, evidence: dict[str, Evidence], wishes: RecommendationSettings, proven: tuple[Point, Point] | None
+) -> dict[str, Any]:
+    """A team's three choices as `recommendation.json` has them, each None where nothing is good enough.
+
+    Args:
+        view: validation as the team sees it.
+        evidence: for `test`, and for `validation` unless the protocol has none.
+        wishes: the metric, how much of it may be lost, and limits on bytes and recall.
+        proven: the proven choice and its reference.
+
+    Returns:
+        Keys `proven`, `likely` and `tiny`.
+    """
+    if not view.points:
+        return dict.fromkeys(("proven", "likely", "tiny"))
+    shown = Pick(*proven) if proven else None
+    picks = {
+        "proven": shown,
+        "likely": _find_likely(view, wishes, shown),
+        "tiny": _find_tiny(view, wishes),
+    }
+    return {
+        name: _describe_pick(name, pick, view, evidence, wishes.margin) if pick else None
+        for name, pick in picks.items()
+    }
+
+
+def check_wishes(point: Point, evidence: Evidence, wishes: RecommendationSettings) -> dict[str, bool]:
+    """Each wish that was made, and whether a point keeps to it."""
+    keeps = {}
+    if wishes.max_bytes is not None:
+        keeps["max_bytes"] = point.bytes <= wishes.max_bytes
+    if wishes.min_recall is not None:
+        keeps["min_recall"] = evidence.recalls[point] >= wishes.min_recall
+    return keeps
+
+
+def list_prices(point: Point, reference: Point) -> list[dict[str, int]]:
+    """The memory of so many vectors in bytes, at a point and at its reference."""
+    return [{"vectors": size, "bytes": size * point.bytes, "full_bytes": size * reference.bytes} for size in SIZES]
+
+
+def _find_likely(view: View, wishes: RecommendationSettings, proven: Pick | None) -> Pick | None:
+    """The smallest point that likely loses less than the margin and likely beats its rivals; the proven one counts."""
+    evidence = view.evidence
+    sequences = {name: points for name, points in view.sequences.items() if _likely_beats(view, evidence.whole[name])}
+    reference = view.reference
+    if not sequences and not _list_trained(view):
+        sequences = view.fallback
+        reference = evidence.whole.get(view.team.pretrained, reference)
+
+    def is_likely(point: Point) -> bool:
+        return evidence.chance_above(point, reference, -wishes.margin) >= SURE
+
+    reached = [point for point in _walk(sequences, is_likely) if _likely_beats(view, point)]
+    picks = [Pick(point, reference) for point in reached if all(check_wishes(point, evidence, wishes).values())]
+    return _take_smallest(view, picks + ([proven] if proven else []))
+
+
+def _find_tiny(view: View, wishes: RecommendationSettings) -> Pick | None:
+    """The smallest point that clearly beats what the team has now."""
+    evidence, now = view.evidence, view.now
+    if now is None:
+        return None
+    trained = _list_trained(view)
+    sequences = {name: view.sequences[name] for name in trained} or view.fallback or view.sequences
+
+    def is_better(point: Point) -> bool:
+        return evidence.bootstrap.interval(evidence.difference(point, now), view.level).low > 0
+
+    reached = _walk(sequences, is_better)
+    reference = view.reference if sequences is not view.fallback else evidence.whole[view.team.pretrained]
+    picks = [Pick(point, reference) for point in reached if all(check_wishes(point, evidence, wishes).values())]
+    return _take_smallest(view, picks)
+
+
+def _walk(sequences: dict[str, list[Point]], is_good: Callable[[Point], bool]) -> list[Point]:
+    """Each system's points from large to small, up to the first that is not good enough."""
+    reached = []
+    for points in sequences.values():
+        for point in points:
+            if not is_good(point):
+                break
+            reached.append(point)
+    return reached
+
+
+def _take_smallest(view: View, picks: list[Pick]) -> Pick | None:
+    """The smallest; of equally small ones, the better one."""
+    return min(picks, key=lambda pick: (pick.point.bytes, -view.evidence.mean(pick.point)), default=None)
+
+
+def _list_trained(view: View) -> list[str]:
+    """The trained systems that likely beat the pretrained one at full width; all, where there is none to compare."""
+    whole = view.evidence.whole
+    return [
+        system
+        for system in view.sequences
+        if not view.beside_pretrained(whole[system])
+        or view.evidence.chance_above(whole[system], view.find_pretrained(whole[system]), 0.0) >= SURE
+    ]
+
+
+def _likely_beats(view: View, point: Point) -> bool:
+    return all(view.evidence.chance_above(point, rival, 0.0) >= SURE for rival in view.list_rivals(point))
+
+
+def _describe_pick(name: str, pick: Pick, view: View, evidence: dict[str, Evidence], margin: float) -> dict[str, Any]:
+    point, reference, chosen_on, test = pick.point, pick.reference, view.evidence, evidence["test"]
+    difference = chosen_on.bootstrap.interval(chosen_on.difference(point, reference))
+    on_test = test.bootstrap.interval(test.difference(point, reference))
+    described = {
+        "system": point.system,
+        "dimension": point.dimension,
+        "precision": point.precision,
+        "axes": False,
+        "bytes_per_vector": point.bytes_per_vector,
+        **({} if point.kind == PLAIN else {"kind": point.kind}),
+        "reference": reference.name,
+        "lossless": point in chosen_on.lossless,
+        "validation": {
+            "difference": difference.value,
+            "low": difference.low,
+            "high": difference.high,
+            "chance": chosen_on.chance_above(point, reference, -margin),
+        },
+        "test": {
+            **asdict(test.bootstrap.interval(test.values[point])),
+            "difference": on_test.value,
+            "difference_low": on_test.low,
+            "difference_high": on_test.high,
+            "confirmed": _confirm(name, pick, view, evidence, margin),
+            "others": {rival.name: test.mean(rival) for rival in view.list_rivals(point)},
+        },
+        "price": list_prices(point, reference),
+    }
+    return {**described, "beats": _describe_gain(point, view, test)}
+
+
+def _confirm(name: str, pick: Pick, view: View, evidence: dict[str, Evidence], margin: float) -> bool | None:
+    """Whether the test queries say the same as validation did; None where there is nothing that they could say."""
+    point, reference, test = pick.point, pick.reference, evidence["test"]
+    if name == "tiny":
+        gain = test.difference(point, view.evidence.whole[view.team.now])
+        return "validation" in evidence and test.bootstrap.interval(gain).low > 0
+    if point == reference:
+        return None
+    if name == "proven":
+        return "validation" in evidence and test.lower_bound(point, reference, LEVEL) > -margin
+    return "validation" in evidence and test.chance_above(point, reference, -margin) >= SURE
+
+
+def _describe_gain(point: Point, view: View, test: Evidence) -> dict[str, Any] | None:
+    """By how much a point beats what the team has now; None where that was not measured."""
+    if view.now is None:
+        return None
+    chosen_on = view.evidence
+    gain = chosen_on.bootstrap.interval(chosen_on.difference(point, view.now))
+    on_test = test.bootstrap.interval(test.difference(point, view.now))
+    entry = {"system": view.now.name, "difference": gain.value, "low": gain.low, "high": gain.high}
+    return {**entry, "test": asdict(on_test)}

@@ -1,0 +1,147 @@
+"""The two teams that ask: one that has a keyword search and fuses vectors with it, and one that ranks by vectors alone.
+
+Both are asked the same questions of their own points: which systems could be shipped, from large to small; what a
+point has to beat; and what the team has now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from nestvec.evaluation.significance import LEVEL
+from nestvec.point import BM25, HYBRID, PLAIN, PRETRAINED, Point, full_width
+from nestvec.recommending.evidence import Evidence
+
+FUSED = f"+{BM25}"  # ends the name of a system that is fused with words
+# A wider point undercuts another at up to this many times its bytes: small codes keep a correction of 2 bytes with each
+# vector, for which 384 numbers of 4 bits must not lose their place to 192 of 8.
+NEARLY = 1.05
+
+
+@dataclass(frozen=True)
+class Team:
+    """Who asks.
+
+    Attributes:
+        name: in `recommendation.json`.
+        kind: of the points that the team can ship.
+        pretrained: the system that no training made.
+        now: the system that the team has now.
+        may_fall_back: whether the pretrained system can be shipped, where no trained one beats it.
+    """
+
+    name: str
+    kind: str
+    pretrained: str
+    now: str
+    may_fall_back: bool
+
+
+BESIDE = Team("beside_keyword_search", HYBRID, PRETRAINED + FUSED, BM25, may_fall_back=True)
+ALONE = Team("vectors_alone", PLAIN, PRETRAINED, PRETRAINED, may_fall_back=False)
+TEAMS = (BESIDE, ALONE)
+
+
+@dataclass(frozen=True)
+class View:
+    """The evidence of one split as a team sees it."""
+
+    evidence: Evidence
+    team: Team
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """What the team can rank by."""
+        kind = self.team.kind
+        return [point for point in self.evidence.values if point.kind == kind and point.dimension is not None]
+
+    @cached_property
+    def sequences(self) -> dict[str, list[Point]]:
+        """The trained systems' points as they are tested, from large to small."""
+        systems = dict.fromkeys(point.system for point in self.points if point.system != self.team.pretrained)
+        return {system: self._order(system) for system in systems}
+
+    @cached_property
+    def fallback(self) -> dict[str, list[Point]]:
+        """The pretrained system's points, where the team may ship them; of vectors alone, it could not beat itself."""
+        points = self._order(self.team.pretrained) if self.team.may_fall_back else []
+        return {self.team.pretrained: points} if points else {}
+
+    @property
+    def level(self) -> float:
+        """The confidence of each system's tests, so that all of them together have `LEVEL` (Bonferroni)."""
+        return 1 - (1 - LEVEL) / max(1, len(self.sequences) + len(self.fallback))
+
+    @property
+    def reference(self) -> Point:
+        """The best system at full width; of equally good ones, the first measured."""
+        return max(full_width(self.points), key=self.evidence.mean)
+
+    @property
+    def now(self) -> Point | None:
+        """What the team has now, as far as it was measured."""
+        return self.evidence.whole.get(self.team.now)
+
+    def list_rivals(self, point: Point) -> list[Point]:
+        """What a point has to beat, as far as it was measured.
+
+        Vectors alone: the pretrained model at full width, and BM25. A fused point: BM25, its own vectors alone at full
+        width, and the pretrained model fused at the same dimension and precision, or else at full width.
+        """
+        whole = self.evidence.whole
+        if self.team.kind != HYBRID:
+            return [whole[name] for name in (PRETRAINED, BM25) if name in whole]
+        rivals = [whole[name] for name in (BM25, point.system.removesuffix(FUSED)) if name in whole]
+        return rivals + ([self.find_pretrained(point)] if self.beside_pretrained(point) else [])
+
+    def beside_pretrained(self, point: Point) -> bool:
+        """Whether there is a pretrained system that a point could be compared with, and is not one of its points."""
+        return self.team.pretrained in self.evidence.whole and point.system != self.team.pretrained
+
+    def find_pretrained(self, point: Point) -> Point:
+        """The pretrained system as large as a fused point, or else at full width."""
+        whole = self.evidence.whole[self.team.pretrained]
+        if self.team.kind != HYBRID:
+            return whole
+        same = (point.dimension, point.precision)
+        points = (other for other in self.points if other.system == self.team.pretrained)
+        return next((other for other in points if (other.dimension, other.precision) == same), whole)
+
+    def test_gate(self, point: Point) -> dict[str, dict[str, Any]]:
+        """Whether a point beats each of its rivals."""
+        evidence = self.evidence
+        gains = {
+            rival.system: evidence.bootstrap.interval(evidence.difference(point, rival))
+            for rival in self.list_rivals(point)
+        }
+        return {
+            name: {"difference": entry.value, "low": entry.low, "high": entry.high, "passed": entry.low > 0}
+            for name, entry in gains.items()
+        }
+
+    def passes_gate(self, point: Point) -> bool:
+        """Whether a point beats all its rivals."""
+        return all(rival["passed"] for rival in self.test_gate(point).values())
+
+    def beats_pretrained(self, system: str) -> bool:
+        """Whether a trained system at full width clearly beats the pretrained one."""
+        point = self.evidence.whole[system]
+        if not self.beside_pretrained(point):
+            return True
+        difference = self.evidence.difference(point, self.find_pretrained(point))
+        return self.evidence.bootstrap.interval(difference).low > 0
+
+    def _order(self, system: str) -> list[Point]:
+        return order_points([point for point in self.points if point.system == system])
+
+
+def order_points(points: list[Point]) -> list[Point]:
+    """One system's points from large to small, without those that a wider one undercuts at hardly more bytes."""
+
+    def is_undercut(point: Point) -> bool:
+        wider = [other for other in points if (other.dimension or 0) > (point.dimension or 0)]
+        return any(other.bytes <= NEARLY * point.bytes for other in wider)
+
+    return sorted((point for point in points if not is_undercut(point)), key=lambda point: -point.bytes)
