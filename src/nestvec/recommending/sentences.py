@@ -184,7 +184,8 @@ def _name_wish(name: str, value: float) -> str:
 
 
 def _read_point(entry: dict[str, Any]) -> Point:
-    return Point(*(entry[name] for name in POINT_FIELDS), entry.get("kind", PLAIN))
+    system, dimension, precision, size = (entry[name] for name in POINT_FIELDS)
+    return Point(system, dimension, precision, size, entry.get("kind", PLAIN))
 
 
 def say_unmatched(unmatched: int, queries: int) -> list[str]:
