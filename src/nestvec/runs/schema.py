@@ -143,7 +143,7 @@ class Confirmation(ReadByName):
     high: float
     difference: float
     lower_bound: float
-    confirmed: bool | None = None  # None where the point is the reference itself: there is nothing to confirm
+    confirmed: bool | None  # None where the point is the reference itself: there is nothing to confirm
     queries: int
 
 
