@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec.point import HYBRID
-from nestvec.runs.schema import Chosen, ChosenOnTest, ChosenOnValidation, ThreeChoices
+from nestvec.evaluation.significance import LEVEL
+from nestvec.point import BM25, HYBRID
+from nestvec.runs.schema import ChoiceTest, ChoiceValidation, ChosenPoint, TeamChoices
 from nestvec.settings import Settings
 
 if TYPE_CHECKING:
     from nestvec.report.content import Content
-    from nestvec.runs.schema import Comparison, Row
+    from nestvec.runs.schema import Comparison, Measure, Row
 
 NAMES = ("proven", "likely", "tiny")
 TITLES = {"beside_keyword_search": "Beside keyword search", "vectors_alone": "Vectors alone"}
@@ -27,9 +28,19 @@ class Card:
 
     number: int  # of the ring in the chart
     name: str
-    chosen: Chosen | None
+    chosen: ChosenPoint | None
     row: Row | None  # its figures on test
-    gain: Comparison | None  # over BM25, on test
+    gain: Comparison | Measure | None  # over what the team has now, on test
+
+    @property
+    def now(self) -> str:
+        """What the team has now, which the gain is measured over."""
+        return self.chosen.beats.system if self.chosen and self.chosen.beats else BM25
+
+    @property
+    def gained(self) -> float:
+        """The mean of the gain."""
+        return getattr(self.gain, "difference", getattr(self.gain, "value", 0.0))
 
     @property
     def system(self) -> str:
@@ -65,34 +76,38 @@ def read_teams(content: Content) -> tuple[Team, ...]:
     return tuple(Team(name, _read_cards(content, getattr(choices, name))) for name in TITLES)
 
 
-def _read_older(content: Content) -> ThreeChoices:
+def _read_older(content: Content) -> TeamChoices:
     """The recommendation of a run of before there were three choices, as the proven one."""
     recommendation, point = content.run.recommendation, content.run.recommendation.point
     if point is None:
-        return ThreeChoices()
+        return TeamChoices()
     evidence, test = recommendation.validation, recommendation.test
-    return ThreeChoices(
-        Chosen(
+    if evidence is None or test is None:
+        return TeamChoices()
+    return TeamChoices(
+        ChosenPoint(
             system=point.system, dimension=point.dimension, precision=point.precision,
             bytes_per_vector=point.bytes_per_vector, kind=point.kind,
-            validation=ChosenOnValidation(evidence.difference if evidence else 0, evidence.low if evidence else 0),
-            test=ChosenOnTest(test.value, test.low, test.high, test.confirmed) if test else None,
+            reference=recommendation.reference.name if recommendation.reference else point.name,
+            validation=ChoiceValidation(evidence.difference, evidence.low, chance=LEVEL),
+            test=ChoiceTest(test.value, test.low, test.high, test.confirmed, difference=test.difference),
         )
     )  # fmt: skip
 
 
-def _read_cards(content: Content, three: ThreeChoices) -> tuple[Card, ...]:
+def _read_cards(content: Content, three: TeamChoices) -> tuple[Card, ...]:
     cards = []
     for number, name in enumerate(NAMES, start=1):
-        chosen: Chosen | None = getattr(three, name)
+        chosen: ChosenPoint | None = getattr(three, name)
         row = measured(content, chosen) if chosen else None
         words, metric = content.lexical, content.run.recommendation.metric
-        gain = content.compared(row, words, metric) if row and words else None
+        beats = chosen.beats if chosen else None
+        gain = beats.test if beats else content.compared(row, words, metric) if row and words else None
         cards.append(Card(number, name, chosen, row, gain))
     return tuple(cards)
 
 
-def measured(content: Content, chosen: Chosen) -> Row | None:
+def measured(content: Content, chosen: ChosenPoint) -> Row | None:
     """A choice's row on test; None where the results lack it."""
     axes = f"{chosen.system}.{chosen.dimension}a.{chosen.precision}"
     return content.run.points.get(axes if chosen.axes else chosen.name)
@@ -111,8 +126,8 @@ class Origin:
 def read_origin(content: Content) -> Origin:
     """Date, command and folder of the run.
 
-    The folder is named as seen from where the report is written; a folder that lies elsewhere by its name alone, so that
-    the same files give the same page.
+    The folder is named as seen from where the report is written; a folder that lies elsewhere by its name alone, so
+    that the same files give the same page.
     """
     root = content.run.root.resolve()
     inside = root.is_relative_to(Path.cwd())

@@ -87,8 +87,8 @@ GLOSSARY = {
     "Beside keyword search": "Keywords and vectors both rank, and the two scores are fused (a hybrid).",
     "Vectors alone": "Only the vectors rank.",
     "Proven, likely, tiny": (
-        "The smallest vector whose loss stays within the margin at 95\u00a0% confidence; the smallest for which that has "
-        "a chance of at least 90\u00a0%; the smallest that still beats what a team has without it."
+        "The smallest vector whose loss stays within the margin at 95\u00a0% confidence; the smallest for which that "
+        "has a chance of at least 90\u00a0%; the smallest that still beats what a team has without it."
     ),
     "BM25, tuned": "BM25 with its settings fitted on training queries. Untuned is BM25 with the usual settings.",
     "Two stages": "A small code finds a shortlist, a larger one ranks it.",

@@ -112,6 +112,7 @@ class Step(Point):
     difference: float
     lower_bound: float  # one-sided, 95 %
     passed: bool  # not below minus the margin
+    outcome: str = ""  # `holds`, `undecided` or `worse`; empty in runs of before it was written down
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Confirmation(ReadByName):
     high: float
     difference: float
     lower_bound: float
-    confirmed: bool
+    confirmed: bool | None  # None where the point is the reference itself: there is nothing to confirm
     queries: int
 
 
@@ -156,53 +157,80 @@ class Price(ReadByName):
 
 
 @dataclass(frozen=True)
-class ChosenOnValidation(ReadByName):
-    """The evidence for one of the three choices on validation: the choice minus the reference."""
+class ChoiceValidation(ReadByName):
+    """A choice minus its reference on validation.
+
+    `low` and `high` end the two-sided 95 % interval; `chance` is that of losing less than the margin.
+    """
 
     difference: float
-    low: float  # lower end of the interval
-    chance: float | None = None  # that it loses less than the margin
+    low: float
+    chance: float
+    high: float = 0.0
 
 
 @dataclass(frozen=True)
-class ChosenOnTest(ReadByName):
-    """One of the three choices on the test split."""
+class ChoiceTest(ReadByName):
+    """A choice on test: its value with the 95 % interval, and the difference to its reference with its own."""
 
     value: float
     low: float
     high: float
-    confirmed: bool | None = None  # None where there was nothing to confirm
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chosen(Point):
-    """One of the three choices, with its evidence."""
-
-    validation: ChosenOnValidation
-    test: ChosenOnTest | None = None
-    axes: bool = False  # whether it is cut along principal axes
+    confirmed: bool | None  # None where there is nothing to confirm: the choice is its reference
+    difference: float = 0.0
+    difference_low: float = 0.0
+    difference_high: float = 0.0
+    others: dict[str, float] = field(default_factory=dict)  # what the choice has to beat, by name, and its value
 
 
 @dataclass(frozen=True)
-class ThreeChoices(ReadByName):
-    """What one team may ship; None where nothing qualifies."""
+class ChoiceGain(ReadByName):
+    """What the team has now, and by how much a choice beats it: on validation, where it was chosen, and on test."""
 
-    proven: Chosen | None = None
-    likely: Chosen | None = None
-    tiny: Chosen | None = None
+    system: str
+    difference: float
+    low: float
+    high: float
+    test: Measure
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenPoint(Point):
+    """One of the three choices of a team; `reference` is the name of the point that its loss is measured against."""
+
+    reference: str
+    validation: ChoiceValidation
+    test: ChoiceTest
+    axes: bool = False  # whether the vectors are cut along principal axes
+    price: tuple[Price, ...] = ()
+    beats: ChoiceGain | None = None
+    lossless: bool = False  # the rankings are those of the full width for every query that can be asked
+
+
+@dataclass(frozen=True)
+class TeamChoices(ReadByName):
+    """The choices of one team.
+
+    `proven` is shown to lose less than the margin, `likely` does so with a chance of at least 90 %, and `tiny` is the
+    smallest that still beats what the team has now; each None where nothing does.
+    """
+
+    proven: ChosenPoint | None = None
+    likely: ChosenPoint | None = None
+    tiny: ChosenPoint | None = None
 
 
 @dataclass(frozen=True)
 class Choices(ReadByName):
-    """The answer for both teams."""
+    """The choices of a team that has a keyword search, and of one that ranks by vectors alone."""
 
-    beside_keyword_search: ThreeChoices = ThreeChoices()
-    vectors_alone: ThreeChoices = ThreeChoices()
+    beside_keyword_search: TeamChoices = TeamChoices()
+    vectors_alone: TeamChoices = TeamChoices()
 
 
 @dataclass(frozen=True)
 class Power(ReadByName):
-    """How many validation queries there are, and how many the question would need."""
+    """How many queries the choice was made on, and about how many would tell more; None where these do."""
 
     queries: int
     needed: int | None = None
@@ -228,8 +256,10 @@ class Recommendation(ReadByName):
     price: tuple[Price, ...] = ()
     chosen_on: str = "validation"  # the split; `test` where the protocol has no validation
     queries_needed: int | None = None  # about how many validation queries would tell more; None where they do
-    choices: Choices | None = None  # None in runs of before there were three
+    choices: Choices | None = None  # None in runs of before there were three choices
     power: Power | None = None
+    lexical: dict[str, object] = field(default_factory=dict)  # how the keyword leg matches
+    weight: float | None = None  # of the words in the fusion
 
 
 @dataclass(frozen=True)
