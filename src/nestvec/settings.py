@@ -158,6 +158,11 @@ class DataSettings:
         "stop", "What to do with a bad row: stop, or set-aside into data/rejected.parquet.", _one_of(BAD_ROWS)
     )
 
+    @property
+    def name(self) -> str:
+        """What messages and pages call the data: the file of judgements of a collection in parts, else the source."""
+        return self.source if self.qrels is None else self.qrels
+
 
 @dataclass(frozen=True)
 class SplitSettings:

@@ -100,3 +100,18 @@ def test_the_users_own_qrels_score_our_rankings(run_case, qrels):
     measured = run.points["bm25"].metrics
     assert np.mean([score["recall_10"] for score in scores.values()]) == pytest.approx(measured["recall@10"].value)
     assert np.mean([score["ndcg_cut_10"] for score in scores.values()]) == pytest.approx(measured["ndcg@10"].value)
+
+
+def test_a_collection_in_parts_goes_by_the_name_of_its_judgements(run_case, typed, tiny):
+    parts = {"queries": CASES / "trec" / "topics.tsv", "corpus": CASES / "trec" / "corpus.tsv"}
+    qrels = str(CASES / "trec" / "mixed.qrels")
+    options = {**{name: str(path) for name, path in parts.items()}, "qrels": qrels}
+    run = run_case("sample", **options, threshold=3)  # the default, as where no source is named
+    assert run.results.source == qrels
+    assert f"nestvec report on {qrels}</title>" in (run.root / "report.html").read_text()
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    code, printed, said = typed("check", *words, "--model", tiny)
+    assert code == 0, said
+    assert "".join(printed.split()).startswith("".join(qrels.split()))
+    code, _, said = typed("check", *words, "--model", tiny, "--threshold", "99")
+    assert code == 2 and said.startswith(f"nestvec: {qrels}: --threshold 99"), said

@@ -126,7 +126,7 @@ def describe_data(settings: Settings, reporter: Reporter) -> dict[str, Any]:
         advance(1)
     facts = {
         "schema": 1,
-        "source": settings.data.source,
+        "source": settings.data.name,
         "sha256": records.sha256,
         "revision": records.revision,
         "synthetic": records.synthetic,

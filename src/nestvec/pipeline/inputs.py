@@ -168,7 +168,7 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
     where = "data" if not (records.grade < grades.threshold).any() else "training split"
     name = f"system {refused[0]} needs" if len(refused) == 1 else f"systems {', '.join(refused)} need"
     problem = f"{name} documents that were judged not relevant; the {where} lists relevant ones only"
-    raise InputError(problem, f"--systems {','.join(able)}", file=settings.data.source)
+    raise InputError(problem, f"--systems {','.join(able)}", file=settings.data.name)
 
 
 def _measure_model(folder: ModelFolder, settings: Settings) -> int:
@@ -236,7 +236,7 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
         parts = split_records(records, data, settings.split, settings.seed)
         return records, grades, make_task(records, grades, parts, protocol)
     except InputError as error:
-        raise error.with_file(data.source) from error
+        raise error.with_file(data.name) from error
 
 
 def _resolve_settings(settings: Settings, width: int) -> Settings:

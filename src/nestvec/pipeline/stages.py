@@ -221,7 +221,7 @@ def _describe_input(prepared: Prepared) -> Facts:
     """Say what `results.json` holds of the data and the model."""
     return {
         "schema": 1,
-        "source": prepared.settings.data.source,
+        "source": prepared.settings.data.name,
         "synthetic": prepared.records.synthetic,
         "threshold": prepared.grades.threshold,
         "relevant_from": prepared.grades.relevant_from,

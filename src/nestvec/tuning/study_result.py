@@ -69,7 +69,7 @@ def _study_facts(study: Study, queue: TrialQueue) -> dict[str, Any]:
     attempts = Counter(trial.user_attrs.get(SLOT) for trial in queue.trials if trial.state.is_finished())
     return {
         "schema": 1,
-        "source": study.settings.data.source,
+        "source": study.settings.data.name,
         "synthetic": prepared.records.synthetic,
         "model": prepared.model.name,
         "system": study.context.system,
