@@ -175,5 +175,5 @@ def test_chart_tells_its_numbers_on_hover_and_on_focus(browser: Browser, chosen:
             assert mark.locator(".tip text").last.text_content() == name
             assert page.locator(".plot .tip text:visible").count() == 2, "only its own"
         marks.last.evaluate("mark => mark.blur()")
-        page.locator(".plot .dot.chosen .ring").first.hover()
+        page.locator(".plot .dot.chosen .core").first.hover()
         assert page.locator(".plot .tip text:visible").count() == 2

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec.point import HYBRID
+from nestvec.evaluation.significance import LEVEL
+from nestvec.point import BM25, HYBRID
 from nestvec.runs.schema import ChoiceTest, ChoiceValidation, ChosenPoint, TeamChoices
 from nestvec.settings import Settings
 
 if TYPE_CHECKING:
     from nestvec.report.content import Content
-    from nestvec.runs.schema import Comparison, Row
+    from nestvec.runs.schema import Comparison, Measure, Row
 
 NAMES = ("proven", "likely", "tiny")
 TITLES = {"beside_keyword_search": "Beside keyword search", "vectors_alone": "Vectors alone"}
@@ -29,7 +30,17 @@ class Card:
     name: str
     chosen: ChosenPoint | None
     row: Row | None  # its figures on test
-    gain: Comparison | None  # over BM25, on test
+    gain: Comparison | Measure | None  # over what the team has now, on test
+
+    @property
+    def now(self) -> str:
+        """What the team has now, which the gain is measured over."""
+        return self.chosen.beats.system if self.chosen and self.chosen.beats else BM25
+
+    @property
+    def gained(self) -> float:
+        """The mean of the gain."""
+        return getattr(self.gain, "difference", getattr(self.gain, "value", 0.0))
 
     @property
     def system(self) -> str:
@@ -71,12 +82,15 @@ def _read_older(content: Content) -> TeamChoices:
     if point is None:
         return TeamChoices()
     evidence, test = recommendation.validation, recommendation.test
+    if evidence is None or test is None:
+        return TeamChoices()
     return TeamChoices(
         ChosenPoint(
             system=point.system, dimension=point.dimension, precision=point.precision,
             bytes_per_vector=point.bytes_per_vector, kind=point.kind,
-            validation=ChoiceValidation(evidence.difference if evidence else 0, evidence.low if evidence else 0),
-            test=ChoiceTest(test.value, test.low, test.high, test.confirmed) if test else None,
+            reference=recommendation.reference.name if recommendation.reference else point.name,
+            validation=ChoiceValidation(evidence.difference, evidence.low, chance=LEVEL),
+            test=ChoiceTest(test.value, test.low, test.high, test.confirmed, difference=test.difference),
         )
     )  # fmt: skip
 
@@ -87,7 +101,8 @@ def _read_cards(content: Content, three: TeamChoices) -> tuple[Card, ...]:
         chosen: ChosenPoint | None = getattr(three, name)
         row = measured(content, chosen) if chosen else None
         words, metric = content.lexical, content.run.recommendation.metric
-        gain = content.compared(row, words, metric) if row and words else None
+        beats = chosen.beats if chosen else None
+        gain = beats.test if beats else content.compared(row, words, metric) if row and words else None
         cards.append(Card(number, name, chosen, row, gain))
     return tuple(cards)
 

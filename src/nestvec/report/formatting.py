@@ -28,6 +28,18 @@ class Interval(Protocol):
         """Its upper end."""
 
 
+class Difference(Protocol):
+    """Anything with the two ends of a difference's interval."""
+
+    @property
+    def difference_low(self) -> float:
+        """Its lower end."""
+
+    @property
+    def difference_high(self) -> float:
+        """Its upper end."""
+
+
 def number(value: float, digits: int = 3) -> str:
     """A number with a fixed count of digits; zero has no sign."""
     text = f"{value:,.{digits}f}"
@@ -43,6 +55,12 @@ def signed(value: float, digits: int = 3) -> str:
 def interval(measure: Interval, digits: int = 3) -> str:
     """The ends of an interval; one below zero keeps its sign even if it rounds to zero: significance hangs on it."""
     low, high = (f"{end:,.{digits}f}".replace("-", MINUS) for end in (measure.low, measure.high))
+    return f"[{low},{NBSP}{high}]"
+
+
+def loss_interval(difference: Difference, digits: int = 3) -> str:
+    """The ends of a loss, which is a difference turned round."""
+    low, high = (number(-end, digits) for end in (difference.difference_high, difference.difference_low))
     return f"[{low},{NBSP}{high}]"
 
 

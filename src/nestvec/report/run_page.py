@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestvec.evaluation.metrics import CONDENSED
-from nestvec.point import HYBRID
+from nestvec.point import HYBRID, PRETRAINED
 from nestvec.report.alt_texts import describe_figures
 from nestvec.report.answer import next_commands, read_origin, read_teams
 from nestvec.report.byte_budgets import best_by_size, compare_bits_with_dimensions
@@ -47,6 +47,8 @@ def run_headline(content: Content) -> str:
     """The recommendation in one sentence."""
     chosen, recommendation = content.after, content.run.recommendation
     label = metric_label(recommendation.metric)
+    if recommendation.point is None and (likely := _find_likely(content)):
+        return f"Nothing is proven yet, but {likely} very likely hold up on {label}."
     if recommendation.point is None and content.within_gate:
         return f"Do not ship: nothing within the limits that were set holds up on {label}."
     if recommendation.point is None:
@@ -59,7 +61,21 @@ def run_headline(content: Content) -> str:
         return f"Ship {describe_point(chosen)}: {count(size)} bytes per vector{instead}, {reached}."
     words = content.lexical.metrics[recommendation.metric].value if content.lexical else None
     against = f", against {number(words, 2)} for keyword search alone" if words is not None else ""
-    return f"Ship {count(size)} bytes per vector{instead}, beside your keyword search: {reached}{against}."
+    beside = f"beside your keyword search: {reached}{against}"
+    if chosen.system.startswith(PRETRAINED):
+        ship = f"Ship the pretrained model, {count(size)} bytes per vector{instead}, {beside}"
+        return f"{ship}. Fine-tuning added nothing that can be shown."
+    return f"Ship {count(size)} bytes per vector{instead}, {beside}."
+
+
+def _find_likely(content: Content) -> str:
+    """The likely choice in words, where nothing is proven; empty where there is none."""
+    for team in read_teams(content):
+        for card in team.cards:
+            if card.name == "likely" and card.chosen:
+                where = "beside your keyword search" if team.name.startswith("beside") else "alone"
+                return f"{count(card.chosen.bytes_per_vector)} bytes per vector of {card.system} {where}"
+    return ""
 
 
 def group_metrics(content: Content) -> dict[str, list[str]]:

@@ -203,10 +203,8 @@ def _levels(content: Content, rows: Sequence[Row], metric: str, scale: _Scale) -
     names, last, levels = {}, -math.inf, []
     if content.lexical:
         names[content.lexical.name] = ("words", "BM25, tuned" if _untuned(content) else "BM25")
-    names |= {
-        BM25_DEFAULT: ("untuned", "BM25, untuned"),
-        content.before.name: ("pretrained", f"pretrained model, {count(content.before.bytes)} bytes"),
-    }
+    names[BM25_DEFAULT] = ("untuned", "BM25, untuned")
+    names |= {content.before.name: ("pretrained", f"pretrained model, {count(content.before.bytes)} bytes")}
     for row in sorted(rows, key=lambda row: -row.metrics[metric].value):
         measure, (kind, name) = row.metrics[metric], names[row.name]
         y = scale.y(measure.value)

@@ -165,7 +165,7 @@ class ChoiceValidation(ReadByName):
 
     difference: float
     low: float
-    chance: float | None = None  # None in runs of before there were three choices
+    chance: float
     high: float = 0.0
 
 
@@ -176,7 +176,7 @@ class ChoiceTest(ReadByName):
     value: float
     low: float
     high: float
-    confirmed: bool | None = None  # None where there is nothing to confirm: the choice is its reference
+    confirmed: bool | None  # None where there is nothing to confirm: the choice is its reference
     difference: float = 0.0
     difference_low: float = 0.0
     difference_high: float = 0.0
@@ -198,9 +198,9 @@ class ChoiceGain(ReadByName):
 class ChosenPoint(Point):
     """One of the three choices of a team; `reference` is the name of the point that its loss is measured against."""
 
+    reference: str
     validation: ChoiceValidation
-    test: ChoiceTest | None = None
-    reference: str = ""
+    test: ChoiceTest
     axes: bool = False  # whether the vectors are cut along principal axes
     price: tuple[Price, ...] = ()
     beats: ChoiceGain | None = None
