@@ -221,7 +221,8 @@ def _render_tables(numbers: RecipeNumbers, bits: Rotated | None) -> str:
     if bits is None:
         kind = _TYPES[form.precision]
         columns = _COLUMNS_OF_NUMBERS.format(type=kind, dimension=form.dimension)
-        extra = _HNSW.format(column="embedding", operators=f"{kind}_ip_ops", candidates=numbers.candidates)
+        indexed = "embedding" if kind == "vector" else f"(embedding::vector({form.dimension}))"
+        extra = _HNSW.format(column=indexed, operators="vector_ip_ops", candidates=numbers.candidates)
     else:
         columns = _COLUMNS_OF_BITS.format(dimension=form.dimension, bits=bits.bits)
         product = _PRODUCT.format(
@@ -246,7 +247,8 @@ def _render_search(numbers: RecipeNumbers, bits: Rotated | None) -> str:
     fusion, form = numbers.fusion, numbers.format
     if bits is None:
         kind = f"vector({form.dimension})"
-        distance = f"d.embedding <#> $2::{_TYPES[form.precision]}({form.dimension})"
+        embedding = "d.embedding" if _TYPES[form.precision] == "vector" else f"d.embedding::{kind}"
+        distance = f"{embedding} <#> $2"  # the query stays in float32
         score, last, types = f"-({distance})", 3, kind
         nearest, example = _BY_NUMBERS, f"'[…]'::{kind}"
         asked = "$2: the query's vector"
