@@ -252,3 +252,31 @@ def _as_number(text):
         return text if text is None or text.lstrip("-").isdigit() else float(text)
     except ValueError:
         return text
+
+
+ODD_TIMES = {
+    "date": (pa.date32(), pa.int32(), 2**31 - 1),
+    "timestamp": (pa.timestamp("us"), pa.int64(), 2**62),
+    "duration": (pa.duration("s"), pa.int64(), 2**62),
+}
+
+
+@pytest.mark.parametrize("column", ["query", "document", "grade", "list of documents"])
+@pytest.mark.parametrize("case", ODD_TIMES)
+def test_times_that_no_calendar_has_are_refused_by_row(tmp_path, case, column):
+    kind, whole, large = ODD_TIMES[case]
+    table = {"query": pa.array(["a", "b", "b"]), "document": pa.array(["c", "d", "e"]), "grade": pa.array([1, 0, 2])}
+    times = pa.array([1, large, 1], whole).cast(kind)
+    if column == "list of documents":
+        column, times = "document", pa.ListArray.from_arrays([0, 1, 2, 3], times)
+    write_parquet(tmp_path / "t.parquet", **{**table, column: times})
+    with pytest.raises(InputError, match=f"row 2, column '{column}': holds a date, time or duration out of range"):
+        load(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("large", [2**53 + 1, 2**63 - 1, -(2**63)])
+def test_a_whole_number_that_floats_round_is_no_grade(tmp_path, large):
+    table = {"query": pa.array(["a", "b"]), "document": pa.array(["c", "d"]), "grade": pa.array([1, large])}
+    write_parquet(tmp_path / "t.parquet", **table)
+    with pytest.raises(InputError, match=f"row 2, column 'grade': is '{large}'; expected a number from"):
+        load(tmp_path / "t.parquet")

@@ -56,7 +56,8 @@ class GradeColumn:
         if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
             if not self._mapping:
                 self._numbers = True
-                return self._keep_in_range(values.cast(pa.float64()).to_numpy(zero_copy_only=False))[:, None]
+                numbers = values.cast(pa.float64(), safe=False)  # integers beyond 2**53 are rounded, as in text
+                return self._keep_in_range(numbers.to_numpy(zero_copy_only=False))[:, None]
             values = values.cast(pa.string())
         else:
             values = text_column(batch, self._column)

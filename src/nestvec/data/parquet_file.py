@@ -71,7 +71,13 @@ def make_arrow_source(
     def take_leaves(columns: list[str], size: int) -> Iterator[tuple[int, list[pa.Array]]]:
         roots, first_row = list(dict.fromkeys(leaves[column][0] for column in columns)), 1
         for values in read_batches(roots, size):
-            yield first_row, [take_leaf(values, leaves[column]) for column in columns]
+            yield (
+                first_row,
+                [
+                    _refuse_odd_times(take_leaf(values, leaves[column]), Location(name, first_row, column))
+                    for column in columns
+                ],
+            )
             first_row += values.num_rows
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
@@ -92,6 +98,24 @@ def _leaf_type(schema: pa.Schema, path: ArrowPath) -> pa.DataType:
     for name in path[1:]:
         kind = kind.field(name).type
     return kind
+
+
+def _refuse_odd_times(array: pa.Array, first: Location) -> pa.Array:
+    """The array; InputError where a date, time or duration is beyond what Python holds: Arrow prints a stand-in."""
+    for index, value in enumerate(array if _holds_times(array.type) else ()):
+        try:
+            value.as_py()
+        except OverflowError as error:
+            problem, row = f"holds a date, time or duration out of range ({array.type})", (first.row or 1) + index
+            wanted = "dates of the years 1 to 9999, durations of up to 999,999,999 days"
+            raise InputError(problem, wanted, file=first.file, row=row, column=first.column) from error
+    return array
+
+
+def _holds_times(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _holds_times(kind.value_type)
+    return pa.types.is_temporal(kind) or any(_holds_times(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _flatten_batch(file: str, first_row: int, arrays: dict[str, pa.Array], rejects: Rejects) -> Batch:
