@@ -27,7 +27,24 @@ from nestvec.vectors.codecs import CODECS
 from nestvec.vectors.stored import save_codecs
 from nestvec.vectors.topk import tie_order
 
-WORDS = "drill hammer saw ladder cordless the brass steel hose 2 in 18 volt shower head's naïve".split()
+WORDS = [
+    "drill",
+    "hammer",
+    "saw",
+    "ladder",
+    "cordless",
+    "the",
+    "brass",
+    "steel",
+    "hose",
+    "2",
+    "in",
+    "18",
+    "volt",
+    "shower",
+    "head's",
+    "naïve",
+]
 LEXICAL = LexicalSettings(WordForms("english", stop_words=True), k1=0.3, b=0.6)
 QUERIES = ["cordless drill 18 volt", "the 'brass' hose", "drills drill", "nothing known xyzzy"]
 DIMENSION = 40
@@ -181,7 +198,7 @@ def test_every_file_can_be_read_and_has_the_fitted_numbers(precision, normalisat
     assert schema.count("{") == schema.count("}") and "bm25(text).k1: 0.3" in schema and "bm25(text).b: 0.6" in schema
     assert f"(x[{DIMENSION}])" in schema
     told = shop.files["README.md"]
-    assert "k1 0.3, b 0.6" in told and "0.3 × words + 0.7 × vectors" in told and "one byte" in told
+    assert "k1 0.3, b 0.6" in told and "0.3 * words + 0.7 * vectors" in told and "one byte" in told
     if precision == "float32":
         models = pytest.importorskip("qdrant_client").models
         models.CreateCollection.model_validate(files["qdrant/collection.json"])

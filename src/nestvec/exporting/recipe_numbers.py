@@ -19,10 +19,33 @@ if TYPE_CHECKING:
 
 # Lucene's Snowball stemmers, and languages for which Lucene has another stemmer than the one that was measured
 _SNOWBALL = frozenset(
-    "arabic armenian basque catalan danish dutch english estonian finnish french german hungarian irish italian "
-    "lithuanian norwegian portuguese romanian russian serbian spanish swedish turkish".split()
+    [
+        "arabic",
+        "armenian",
+        "basque",
+        "catalan",
+        "danish",
+        "dutch",
+        "english",
+        "estonian",
+        "finnish",
+        "french",
+        "german",
+        "hungarian",
+        "irish",
+        "italian",
+        "lithuanian",
+        "norwegian",
+        "portuguese",
+        "romanian",
+        "russian",
+        "serbian",
+        "spanish",
+        "swedish",
+        "turkish",
+    ]
 )
-_OTHER_STEMMERS = frozenset("czech greek hindi indonesian".split())
+_OTHER_STEMMERS = frozenset(["czech", "greek", "hindi", "indonesian"])
 
 
 @dataclass(frozen=True)

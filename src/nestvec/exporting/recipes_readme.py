@@ -23,7 +23,7 @@ _TEXT = """\
 Fitted on training queries, for documents' vectors of {form}:
 
 - words: BM25 in Lucene's form, k1 {k1:g}, b {b:g}; language `{language}`, stems {stem}, stop words {stop}{corrected}
-- fusion: {weight:g} × words + {rest:g} × vectors; {fusion}
+- fusion: {weight:g} * words + {rest:g} * vectors; {fusion}
 - candidates: the {candidates} best documents by words and the {candidates} best by vectors, each scored by both
 
 The same numbers are in `../hybrid.json`. Measure a recipe on your own queries before you trust it: only pgvector's was
@@ -32,8 +32,8 @@ the exported model gives for the query.
 
 ## pgvector/
 
-`1-tables.sql` once, `load.py` for the documents, `2-weigh.sql` after loading, `3-search.sql` in each session; the last
-prepares one statement that fuses. {pgvector}
+`1-tables.sql` once, `load.py` for the documents, `2-weigh.sql` after loading, `3-search.sql` in each session; the
+last prepares one statement that fuses. {pgvector}
 
 ## elasticsearch/ (9.2 or newer)
 
