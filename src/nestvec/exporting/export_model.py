@@ -11,6 +11,7 @@ from nestvec.exporting.export_settings import ExportArguments, ExportSettings
 from nestvec.exporting.model_card import README, write_readme
 from nestvec.exporting.model_origin import find_origin
 from nestvec.exporting.parity import Parity, measure_parity
+from nestvec.exporting.search_recipes import write_recipes
 from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256
 from nestvec.models.encoder import open_encoder
@@ -106,6 +107,7 @@ def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, rep
     reporter.say(f"export {card.system} at {card.point} for {to}, weights in {weights}{calibrated}")
     write_model(folder, model, chosen, card)
     save_codecs(folder / CODEC, {card.point: chosen.codec})
+    write_recipes(folder, chosen)
     card = _add_hashes(folder, card)
     write_card(folder, card)
     parity = measure_parity(chosen, _open_export(folder, to), weights, reporter)

@@ -18,6 +18,7 @@ from nestvec.models.compute import count_processors
 from nestvec.stores.exact import Part, Parts, rank_rows
 from nestvec.stores.scan import Scan
 from nestvec.vectors.codecs import prefix
+from nestvec.vectors.topk import score_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +84,20 @@ class CodedDocuments:
         scored = partial(rank_rows, self.searched.codec, asked, codes=self._codes)
         rows, scores = self.searched.find_best(asked, k, scored, pool)
         return rows[:k], scores[:k]
+
+    def score(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Score some documents exactly.
+
+        Args:
+            query: (full width,) float32, of unit length.
+            rows: (r,) in tie order, ascending.
+
+        Returns:
+            (r,) float32.
+        """
+        asked = prefix(query[None], self.dimension)
+        pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
+        return score_pairs(asked, self._codes(rows), self.searched.codec.decode, *pairs)
 
     def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         """(r, …) codes of (r,) ascending rows."""

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from nestvec.errors import InputError
 from nestvec.models.prompts import QUERY
+from nestvec.point import BM25, Point
 from nestvec.serving.failures import Failure, describe_failures
 from nestvec.serving.json_requests import JsonRoute
 from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.point import Point
     from nestvec.serving.judged_queries import QueryJudgements
     from nestvec.stores.store import Hit
 
+FUSED, VECTORS, WORDS = "fused", "vectors", "words"
 _MOST = 25_600  # documents of one answer: 256 queries with 100 each
 _Query = Annotated[str, Field(min_length=1, pattern=r"\S")]
 _Filter = Annotated[str, Field(min_length=1, max_length=200)]
@@ -49,6 +50,12 @@ class SearchRequest(BaseModel):
     system: str | None = Field(None, description="Which of the systems ranks.")
     dimension: int | None = Field(None, ge=1, description="One of the widths that were measured.")
     precision: str | None = Field(None, description="One of the precisions that were measured.")
+    mode: Literal["fused", "vectors", "words"] | None = Field(
+        None, description="By words and vectors together, or by one of them; without it as the system ranks alone."
+    )
+    weight: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="Of the words, in the mode `fused`; else as it was fitted."
+    )
     filter: _Filter | Annotated[list[_Filter], Field(max_length=20)] | None = Field(
         None, description="Conditions on fields of an index, such as `price<=20`; all must hold."
     )
@@ -85,6 +92,7 @@ class SearchResult(BaseModel):
     """The documents of one query, best first."""
 
     query: str
+    searched_for: str | None = Field(description="What was searched instead, where the query was corrected.")
     judged: JudgedQuery | None
     hits: list[FoundDocument]
 
@@ -96,6 +104,8 @@ class SearchAnswer(BaseModel):
     dimension: int | None
     precision: str | None
     bytes_per_vector: int | None
+    mode: Literal["fused", "vectors", "words"]
+    weight: float | None = Field(description="Of the words, in the mode `fused`.")
     documents: int
     source: Literal["run", "index"]
     encode_ms: float
@@ -110,6 +120,14 @@ class _Target:
     point: Point
     index: bool
     conditions: tuple[Condition, ...] = ()
+    weight: float | None = None  # of the words, where both legs are fused
+
+    @property
+    def mode(self) -> str:
+        """By what documents are ranked."""
+        if self.weight is not None:
+            return FUSED
+        return VECTORS if self.point.dimension else WORDS
 
 
 def searching_router(work: WorkQueue) -> APIRouter:
@@ -142,6 +160,10 @@ def searching_router(work: WorkQueue) -> APIRouter:
 
 def _choose_target(work: WorkQueue, asked: SearchRequest) -> _Target:
     """Search the index where no point is named, and else the run's documents as they were measured."""
+    if asked.weight is not None and asked.mode != FUSED:
+        raise Failure(422, f"a weight needs the mode {FUSED}", "weight")
+    if asked.mode in (FUSED, WORDS):
+        return _choose_keyword_target(work, asked)
     named = (asked.system, asked.dimension, asked.precision)
     filters = [asked.filter] if isinstance(asked.filter, str) else asked.filter or []
     conditions = tuple(map(_parse_filter, filters))
@@ -149,12 +171,28 @@ def _choose_target(work: WorkQueue, asked: SearchRequest) -> _Target:
     if named == (None, None, None) and served is not None:
         return _Target(served, True, conditions)
     point = work.find_point(*named)
+    if asked.mode == VECTORS and point.dimension is None:
+        raise Failure(422, f"{point.system} has no vectors: name a system that has, or the mode {WORDS}", "mode")
     if not conditions:
         return _Target(point, False)
     if served is None or point.name != served.name:
         reason = f"it serves {served.name}" if served else "this run has none: `nestvec index` builds one"
         raise Failure(422, f"filters need the index, and {reason}", "filter")
     return _Target(served, True, conditions)
+
+
+def _choose_keyword_target(work: WorkQueue, asked: SearchRequest) -> _Target:
+    """Search the run's documents by their words, alone or fused with the vectors of a point."""
+    if asked.filter is not None:
+        raise Failure(422, f"filters go with the mode {VECTORS} only", "filter")
+    if asked.mode == WORDS:
+        if asked.system not in (None, BM25) or asked.dimension or asked.precision:
+            raise Failure(422, f"the mode {WORDS} has no point: leave out system, dimension and precision", "mode")
+        return _Target(Point(BM25, None, None), False)
+    point = work.find_point(asked.system, asked.dimension, asked.precision)
+    if point.dimension is None:
+        raise Failure(422, f"{point.system} has no vectors to fuse: name a system that has", "system")
+    return _Target(point, False, weight=work.service.keywords.fusion(point.format, asked.weight).weight)
 
 
 def _parse_filter(text: str) -> Condition:
@@ -196,6 +234,8 @@ def _search_to_json(
     service, point, began = work.service, target.point, time.perf_counter()
     if target.index and vectors is not None:
         hits = service.search_index(vectors, k, target.conditions)
+    elif target.weight is not None and vectors is not None:
+        hits = service.search_fused(point, queries, vectors, k, target.weight)
     else:
         hits = service.search(point, queries, vectors, k)
     seconds = time.perf_counter() - began
@@ -205,6 +245,8 @@ def _search_to_json(
         "dimension": point.dimension,
         "precision": point.precision,
         "bytes_per_vector": point.bytes_per_vector,
+        "mode": target.mode,
+        "weight": target.weight,
         "documents": service.indexed_documents if target.index else service.documents,
         "source": "index" if target.index else "run",
         "encode_ms": round(1000 * encoding, 3),
@@ -230,4 +272,4 @@ def _result_to_json(query: str, judged: QueryJudgements | None, hits: Sequence[H
         }
         for rank, hit in enumerate(hits, start=1)
     ]
-    return {"query": query, "judged": about, "hits": listed}
+    return {"query": query, "searched_for": None, "judged": about, "hits": listed}

@@ -16,8 +16,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from nestvec.evaluation.surface import Catalogue
 from nestvec.indexing.index import is_built, open_index
-from nestvec.lexical.bm25 import Bm25, LexicalSettings
-from nestvec.lexical.words import WordForms
 from nestvec.models.compute import count_processors
 from nestvec.point import BM25
 from nestvec.runs.choose_point import UnknownPointError, choose_point
@@ -25,6 +23,7 @@ from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
 from nestvec.serving.code_cache import CodeCache
 from nestvec.serving.judged_queries import JudgedQueries, find_query_rows
+from nestvec.serving.keyword_search import KeywordSearch
 from nestvec.serving.lazy_value import LazyValue
 from nestvec.serving.loaded_models import LoadedModels
 from nestvec.serving.run_summary import point_to_json, summarise_run
@@ -63,6 +62,7 @@ class Service:
         index: what is delivered, where an index was built.
         default: the point that is recommended, or else the run's best at full width.
         systems: those with vectors in the surface's order, then BM25.
+        keywords: the keyword leg.
     """
 
     def __init__(self, run: Run, index: Index | None, backend: str, compute: str, codes: int) -> None:
@@ -82,7 +82,7 @@ class Service:
         self._recent: LRUCache[tuple[str, str], NDArray[np.float32]] = LRUCache(_VECTORS, lambda vector: vector.nbytes)
         self._recent_lock = Lock()
         self._models: LoadedModels | None = None
-        self._lexical = LazyValue(self._index_words)
+        self.keywords = KeywordSearch(run, self._catalogue)
         self._summary = LazyValue(lambda: summarise_run(run, self._judged))
         self._index_lock = Lock()  # a database's connection answers one at a time, and the embedded store does too
         self._pool = ThreadPoolExecutor(
@@ -123,7 +123,7 @@ class Service:
             self._code_cache.get(self.default)
         self._summary()
         if BM25 in self.systems:
-            self._lexical()
+            self.keywords.index()
 
     @property
     def documents(self) -> int:
@@ -204,11 +204,31 @@ class Service:
             q lists of min(k, documents), best first. BM25 scores 0 where no word is shared.
         """
         if point.system == BM25:
-            ranked = zip(*self._lexical().top_k(queries, k), strict=True)
+            ranked = zip(*self.keywords.index().top_k(queries, k), strict=True)
             return [self._make_hits(rows, scores) for rows, scores in ranked]
         coded = self._code_cache.get(point)
         asked = np.zeros((0, 0), dtype=np.float32) if vectors is None else vectors
         return [self._make_hits(*coded.top_k(vector, k, self._pool)) for _, vector in zip(queries, asked, strict=True)]
+
+    def search_fused(
+        self, point: Point, queries: Sequence[str], vectors: NDArray[np.float32], k: int, weight: float
+    ) -> list[list[Hit]]:
+        """The best of the run's documents for each query by words and vectors.
+
+        Args:
+            point: from `find_point`, with vectors.
+            queries: q texts.
+            vectors: (q, full width) float32 of the point's system, rows of unit length.
+            k: at least 1.
+            weight: of the words, 0 to 1.
+
+        Returns:
+            q lists, best first: at most k, fewer where neither leg has more candidates.
+        """
+        coded, fusion = self._code_cache.get(point), self.keywords.fusion(point.format, weight)
+        pairs = zip(queries, vectors, strict=True)
+        found = (self.keywords.search(query, vector, coded, fusion, k, self._pool) for query, vector in pairs)
+        return [self._make_hits(rows, scores) for rows, scores in found]
 
     def search_index(
         self, vectors: NDArray[np.float32], k: int, conditions: Sequence[Condition] = ()
@@ -252,13 +272,6 @@ class Service:
         if self.index is None:
             return None
         return {**point_to_json(self.index.selection.point), "documents": self.indexed_documents}
-
-    def _index_words(self) -> Bm25:
-        """Index the documents' words for BM25; rows are in tie order."""
-        language = str(self.run.config.settings.get("language", "english"))
-        return Bm25.of(
-            [self._catalogue.texts[row] for row in self._catalogue.order], LexicalSettings(WordForms(language))
-        )
 
     @property
     def _loaded_models(self) -> LoadedModels:

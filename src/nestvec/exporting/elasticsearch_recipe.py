@@ -1,0 +1,95 @@
+"""Elasticsearch: an index whose similarity has the fitted k1 and b, and a search by its linear or RRF retriever."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nestvec.exporting.recipe_numbers import lucene_analysis, to_json
+from nestvec.lexical.fusion import BEST, RANKS
+
+if TYPE_CHECKING:
+    from nestvec.exporting.recipe_numbers import RecipeNumbers
+
+_FEWEST_BITS = 64  # numbers of a vector from which Elasticsearch takes one bit of each (bbq)
+
+
+def elasticsearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
+    """The files of the recipe: an index, and a search by it; Elasticsearch 9.2 or newer."""
+    return {
+        "elasticsearch/index.json": to_json(_make_index(numbers)),
+        "elasticsearch/search.json": to_json(_make_search(numbers)),
+    }
+
+
+def index_options(dimension: int, precision: str) -> str:
+    """The kind of Elasticsearch's vector index that comes nearest to a precision."""
+    if precision == "binary" and dimension >= _FEWEST_BITS:
+        return "bbq_hnsw"
+    if precision in ("binary", "int2", "int4") and dimension % 2 == 0:
+        return "int4_hnsw"
+    return "hnsw" if precision in ("float32", "float16") else "int8_hnsw"
+
+
+def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
+    """The body of `PUT /documents`."""
+    stored, lexical = numbers.format, numbers.lexical
+    vector = {
+        "type": "dense_vector",
+        "dims": stored.dimension,
+        "index": True,
+        "similarity": "cosine",
+        "index_options": {"type": index_options(stored.dimension, stored.precision)},
+    }
+    bm25 = {"type": "BM25", "k1": lexical.k1, "b": lexical.b}
+    return {
+        "settings": {
+            "number_of_shards": 1,
+            "similarity": {"nestvec": bm25},
+            "analysis": lucene_analysis(numbers),
+        },
+        "mappings": {
+            "dynamic": False,
+            "properties": {
+                "id": {"type": "keyword"},
+                "text": {"type": "text", "analyzer": "nestvec", "similarity": "nestvec"},
+                "embedding": vector,
+            },
+        },
+    }
+
+
+def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
+    """The body of `POST /documents/_search`; QUERY and the vector are the caller's."""
+    fusion, window = numbers.fusion, numbers.candidates
+    words = {"standard": {"query": {"match": {"text": {"query": "QUERY"}}}}}
+    knn = {
+        "field": "embedding",
+        "query_vector": [0.0] * (numbers.format.dimension - 1) + [1.0],
+        "k": window,
+        "num_candidates": 5 * window,
+    }
+    if fusion.normalisation == RANKS:
+        retriever: dict[str, Any] = {
+            "rrf": {
+                "retrievers": [
+                    {"retriever": words, "weight": fusion.weight},
+                    {"retriever": {"knn": knn}, "weight": 1 - fusion.weight},
+                ],
+                "rank_constant": max(1, fusion.constant),
+                "rank_window_size": window,
+            }
+        }
+    else:  # a score of "cosine" is (1 + cosine) / 2, so twice the weight gives the cosine's
+        best = fusion.normalisation == BEST
+        vectors = {"weight": 2 * (1 - fusion.weight), "normalizer": "none"}
+        scaled = {"weight": 1 - fusion.weight, "normalizer": "minmax"}
+        retriever = {
+            "linear": {
+                "retrievers": [
+                    {"retriever": words, "weight": fusion.weight, "normalizer": "minmax"},
+                    {"retriever": {"knn": knn}, **(vectors if best else scaled)},
+                ],
+                "rank_window_size": window,
+            }
+        }
+    return {"retriever": retriever, "size": 10, "_source": ["id", "text"]}

@@ -1,0 +1,83 @@
+"""OpenSearch: an index whose similarity has the fitted k1 and b, a search pipeline that fuses, and a hybrid query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nestvec.exporting.recipe_numbers import lucene_analysis, to_json
+from nestvec.lexical.fusion import BEST, RANKS
+
+if TYPE_CHECKING:
+    from nestvec.exporting.recipe_numbers import RecipeNumbers
+
+_COMPRESSION = {"float16": "2x", "int4": "8x", "int2": "16x", "binary": "32x"}  # with the engine faiss
+_LUCENE = {"int8": "4x"}  # with the engine lucene
+
+
+def opensearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
+    """The files of the recipe: an index, a search pipeline, and a search by them; OpenSearch 3.2 or newer."""
+    return {
+        "opensearch/index.json": to_json(_make_index(numbers)),
+        "opensearch/pipeline.json": to_json(_make_pipeline(numbers)),
+        "opensearch/search.json": to_json(_make_search(numbers)),
+    }
+
+
+def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
+    """The body of `PUT /documents`."""
+    stored, lexical = numbers.format, numbers.lexical
+    compression = _COMPRESSION.get(stored.precision) or _LUCENE.get(stored.precision)
+    vector = {
+        "type": "knn_vector",
+        "dimension": stored.dimension,
+        "space_type": "cosinesimil",
+        "method": {"name": "hnsw", "engine": "lucene" if stored.precision in _LUCENE else "faiss"},
+        **({"compression_level": compression} if compression else {}),
+    }
+    bm25 = {"type": "BM25", "k1": lexical.k1, "b": lexical.b}
+    return {
+        "settings": {
+            "index": {"knn": True, "number_of_shards": 1, "similarity": {"nestvec": bm25}},
+            "analysis": lucene_analysis(numbers),
+        },
+        "mappings": {
+            "dynamic": False,
+            "properties": {
+                "id": {"type": "keyword"},
+                "text": {"type": "text", "analyzer": "nestvec", "similarity": "nestvec"},
+                "embedding": vector,
+            },
+        },
+    }
+
+
+def _make_pipeline(numbers: RecipeNumbers) -> dict[str, Any]:
+    """The body of `PUT /_search/pipeline/nestvec`."""
+    fusion = numbers.fusion
+    weights = {"weights": [fusion.weight, 1 - fusion.weight]}
+    if fusion.normalisation == RANKS:
+        combination = {"technique": "rrf", "rank_constant": max(1, fusion.constant), "parameters": weights}
+        return {"phase_results_processors": [{"score-ranker-processor": {"combination": combination}}]}
+    normalization: dict[str, Any] = {"technique": "min_max"}
+    if fusion.normalisation == BEST:  # words: divided by the best; a score of "cosinesimil" is (1 + cosine) / 2
+        normalization["parameters"] = {
+            "lower_bounds": [{"mode": "apply", "min_score": 0.0}, {"mode": "apply", "min_score": 0.5}],
+            "upper_bounds": [{"mode": "ignore"}, {"mode": "apply", "max_score": 1.0}],
+        }
+    combination = {"technique": "arithmetic_mean", "parameters": weights}
+    processor = {"normalization": normalization, "combination": combination}
+    return {"phase_results_processors": [{"normalization-processor": processor}]}
+
+
+def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
+    """The body of `POST /documents/_search?search_pipeline=nestvec`; QUERY and the vector are the caller's."""
+    vector = [0.0] * (numbers.format.dimension - 1) + [1.0]
+    queries = [
+        {"match": {"text": {"query": "QUERY"}}},
+        {"knn": {"embedding": {"vector": vector, "k": numbers.candidates}}},
+    ]
+    return {
+        "query": {"hybrid": {"pagination_depth": numbers.candidates, "queries": queries}},
+        "size": 10,
+        "_source": ["id", "text"],
+    }
