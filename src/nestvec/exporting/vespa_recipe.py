@@ -68,7 +68,10 @@ _LAST = """
         }}"""
 _BY_BEST = "query(weight) * bm25(text) / max(query(best_words), 0.000001) + (1 - query(weight)) * cosine"
 _BY_RANGE = "query(weight) * normalize_linear(bm25(text)) + (1 - query(weight)) * normalize_linear(cosine)"
-_BY_RANKS = "query(weight) * reciprocal_rank(bm25(text), {constant}) + (1 - query(weight)) * reciprocal_rank(cosine, {constant})"
+_BY_RANKS = (
+    "query(weight) * reciprocal_rank(bm25(text), {constant}) + "
+    "(1 - query(weight)) * reciprocal_rank(cosine, {constant})"
+)
 
 
 def vespa_recipe(numbers: RecipeNumbers) -> dict[str, str]:
