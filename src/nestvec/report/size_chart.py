@@ -1,6 +1,6 @@
 """The chart of the first screen: a metric against bytes, as places in per cent, so that it fits any window.
 
-The template `size_chart.jinja` draws it as SVG without a view box: text keeps its size while the window narrows.
+The template `answer.jinja` draws it as SVG without a view box: text keeps its size while the window narrows.
 """
 
 from __future__ import annotations
