@@ -50,8 +50,8 @@ Lucene's BM25 above hold here too.
 ## qdrant/ (1.16 or newer)
 
 `PUT /collections/documents` with `collection.json`. A document's sparse vector has for each of its words (as
-`pgvector/load.py` splits them) `times / (times + {k1:g} * (1 - {b:g} + {b:g} * words / {mean_length:g}))`; a query's has
-how often the word stands in it. Qdrant multiplies by the idf, whose formula is the one that was measured; it is counted
+`pgvector/load.py` splits them) `times / (times + {k1:g} * (1 - {b:g} + {b:g} * words / {mean_length:g}))`; a query's
+has how often the word stands in it. Qdrant multiplies by the idf, whose formula is the one that was measured; it is counted
 per shard. {qdrant}{estimator}
 
 ## vespa/
@@ -123,7 +123,7 @@ def _describe_lucene(numbers: RecipeNumbers) -> str:
         else ""
     )
     return (
-        "Lucene keeps a document's length in one byte (exact to 40 words, then in steps), counts idf per shard and with "
+        "Lucene keeps a document's length in one byte (exact to 40 words, then in steps), counts idf per shard with "
         f"deleted documents until they are merged away, and its stemmer may be another version of Snowball.{stems}"
     )
 

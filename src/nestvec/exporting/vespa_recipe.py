@@ -68,7 +68,7 @@ _LAST = """
         }}"""
 _BY_BEST = "query(weight) * bm25(text) / max(query(best_words), 0.000001) + (1 - query(weight)) * cosine"
 _BY_RANGE = "query(weight) * normalize_linear(bm25(text)) + (1 - query(weight)) * normalize_linear(cosine)"
-_BY_RANKS = "query(weight) * reciprocal_rank(bm25(text), {constant}) + (1 - query(weight)) * reciprocal_rank(cosine, {constant})"
+_BY_RANKS = "query(weight) * reciprocal_rank(bm25(text), {c}) + (1 - query(weight)) * reciprocal_rank(cosine, {c})"
 
 
 def vespa_recipe(numbers: RecipeNumbers) -> dict[str, str]:
@@ -102,7 +102,7 @@ def _render_schema(numbers: RecipeNumbers) -> str:
     last = ""
     if fusion.normalisation != BEST:
         chosen = _BY_RANKS if fusion.normalisation == RANKS else _BY_RANGE
-        expression = chosen.format(constant=float(fusion.constant))
+        expression = chosen.format(c=float(fusion.constant))
         last = _LAST.format(count=2 * numbers.candidates, expression=expression)
     return _SCHEMA.format(
         stemming="best" if lexical.forms.stem else "none",
