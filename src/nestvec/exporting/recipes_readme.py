@@ -51,8 +51,8 @@ Lucene's BM25 above hold here too.
 
 `PUT /collections/documents` with `collection.json`. A document's sparse vector has for each of its words (as
 `pgvector/load.py` splits them) `times / (times + {k1:g} * (1 - {b:g} + {b:g} * words / {mean_length:g}))`; a query's
-has how often the word stands in it. Qdrant multiplies by the idf, whose formula is the one that was measured; it is counted
-per shard. {qdrant}{estimator}
+has how often the word stands in it. Qdrant multiplies by the idf, by the formula that was measured,
+counted per shard. {qdrant}{estimator}
 
 ## vespa/
 
