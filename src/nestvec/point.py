@@ -145,6 +145,13 @@ class Point(ReadByName):
         return self.bytes_per_vector or 0
 
     @property
+    def vectors(self) -> Point:
+        """The vectors of a fused point, which are what is exported, indexed and served; any other point as it is."""
+        if self.kind != HYBRID or self.dimension is None:
+            return self
+        return Point.of(self.system.removesuffix(f"+{BM25}"), self.format)
+
+    @property
     def is_alone(self) -> bool:
         """Whether it is vectors or words as they are, not made of other points."""
         return self.kind in (PLAIN, LEXICAL)

@@ -106,9 +106,10 @@ def test_an_export_is_told_by_its_card(exported, run):
     chosen = select(load_run(run), "tiny", 96, "int8")
     assert (card.system, card.dimension, card.full_dimension, card.precision) == ("tiny", 96, 768, "int8")
     assert card.model_sha256 == chosen.model.sha256 == sha256(chosen.model.path / "model.safetensors")
-    assert set(card.files) | {"nestvec.json", "README.md"} == {path.name for path in made.folder.iterdir()}
+    there = {path.relative_to(made.folder).as_posix() for path in made.folder.rglob("*") if path.is_file()}
+    assert set(card.files) | {"nestvec.json", "README.md"} == there
     assert (load_codecs(made.folder / "codec.safetensors")["96.int8"].scale == chosen.codec.scale).all()
-    assert made.bytes == sum(path.stat().st_size for path in made.folder.iterdir())
+    assert made.bytes == sum(path.stat().st_size for path in made.folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.slow

@@ -149,9 +149,9 @@ def _quote_recommendation(chosen: Selection) -> str:
     recommended, reason = chosen.run.recommendation.point, _escape_text(chosen.run.recommendation.reason)
     if recommended is None:
         return f"**The run says: do not ship.** {reason} This export was asked for by name all the same."
-    if recommended.name == chosen.point.name:
+    if recommended.vectors.name == chosen.point.name:
         return f"This is what the run recommends. {reason}"
-    return f"**This is not what the run recommends**, which is {_escape_text(recommended.name)}. {reason}"
+    return f"**This is not what the run recommends**, which is {_escape_text(recommended.vectors.name)}. {reason}"
 
 
 def _tabulate_points(chosen: Selection) -> str:

@@ -188,7 +188,7 @@ class Run:
             InputError: the run recommends nothing and no system is named, or such a point was not measured.
         """
         measured = [point for name, points in self.systems.items() if name != BM25 for point in points]
-        recommended = self.recommendation.point
+        recommended = self.recommendation.point and self.recommendation.point.vectors
         if recommended is None and system is None:
             systems = ", ".join(dict.fromkeys(point.system for point in measured))
             problem = "says 'do not ship', so it has no model to hand over"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nestvec.evaluation.surface import COMPARED
+from nestvec.report.changes import find_changes
 from nestvec.report.content import read_content
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ def point_to_json(point: Point) -> dict[str, Any]:
 def summarise_run(run: Run, judged: Container[str]) -> dict[str, Any]:
     """JSON values of a run: the decision, the surface on test, and the judged queries that changed most."""
     content = read_content(run)
+    after, changes = run.points[content.after.vectors.name], content.changes
+    if after.name != content.after.name:  # the page shows what vectors alone find
+        changes = find_changes(run, content.before, after)
     recommendation, results, grades = run.recommendation, run.results, run.grades
     return {
         "name": run.root.resolve().name,
@@ -44,9 +48,9 @@ def summarise_run(run: Run, judged: Container[str]) -> dict[str, Any]:
         ],
         "examples": {
             "before": point_to_json(content.before),
-            "after": point_to_json(content.after),
-            "gained": _examples_to_json(content.changes.gained, judged),
-            "lost": _examples_to_json(content.changes.lost, judged),
+            "after": point_to_json(after),
+            "gained": _examples_to_json(changes.gained, judged),
+            "lost": _examples_to_json(changes.lost, judged),
         },
     }
 

@@ -69,7 +69,8 @@ class Service:
         self.run, self.index = run, index
         self._backend, self._compute = backend, compute
         self.systems = tuple(run.systems)
-        self.default = choose_point(run.systems[run.chosen.system], run.chosen)
+        chosen = run.chosen.vectors
+        self.default = choose_point(run.systems[chosen.system], chosen)
         self._dense = {name: open_system(run, name) for name in self.systems if name != BM25}
         for name, files in self._dense.items():
             for point in run.systems[name]:
