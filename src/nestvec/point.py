@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +16,7 @@ PRECISIONS = tuple(BITS)
 FULL = "float32"
 CORRECTION = 2  # bytes that a rotated vector stores besides its numbers: its lean and its factor (vectors/rabitq.py)
 PRETRAINED, BM25 = "pretrained", "bm25"  # systems that every run measures; BM25 has no vectors
+FUSED = f"+{BM25}"  # ends the name of a system that is fused with words
 BM25_DEFAULT = "bm25-default"  # the keyword leg as it is before it is tuned
 PLAIN, PCA, HYBRID, TWO_STAGE, LEXICAL = "plain", "pca", "hybrid", "two-stage", "bm25"  # kinds of points
 
@@ -149,7 +150,7 @@ class Point(ReadByName):
         """The vectors of a fused point, which are what is exported, indexed and served; any other point as it is."""
         if self.kind != HYBRID or self.dimension is None:
             return self
-        return Point.of(self.system.removesuffix(f"+{BM25}"), self.format)
+        return Point.of(self.system.removesuffix(FUSED), self.format)
 
     @property
     def is_alone(self) -> bool:
@@ -162,9 +163,12 @@ class Point(ReadByName):
         return self.kind == PLAIN and self.dimension is not None
 
 
-def full_width(points: Iterable[Point]) -> list[Point]:
+AnyPoint = TypeVar("AnyPoint", bound=Point)
+
+
+def full_width(points: Iterable[AnyPoint]) -> list[AnyPoint]:
     """Every system at its widest and most precise, BM25 first, then in the order given."""
-    widest: dict[str, Point] = {}
+    widest: dict[str, AnyPoint] = {}
     for point in points:
         best = widest.setdefault(point.system, point)
         if point.bytes > best.bytes:

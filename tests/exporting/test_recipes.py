@@ -75,7 +75,9 @@ class Shop:
         """Every candidate's id and fused score, best first, by the definition."""
         order, codec = tie_order(self.ids), self.numbers.codec
         words = Bm25.of([self.texts[row] for row in order], LEXICAL)
-        lexical = words.score_pairs(QUERIES, np.full(len(order), query), np.arange(len(order)))
+        lexical = words.score_pairs(
+            words.counts.count_queries(QUERIES), np.full(len(order), query), np.arange(len(order))
+        )
         decoded = codec.decode(codec.encode(self.vectors[order])).astype(np.float64)
         dense = (decoded * self.asked[query]).sum(axis=1).astype(np.float32)
         legs = [np.argsort(-leg, kind="stable")[:CANDIDATES] for leg in (lexical, dense)]

@@ -94,7 +94,9 @@ def test_pairs_score_as_in_rankings():
     index = Bm25.of(DOCUMENTS)
     rows, scores = index.top_k(QUERIES, 5)
     queries = np.repeat(np.arange(len(QUERIES)), 5)
-    assert np.array_equal(index.score_pairs(QUERIES, queries, rows.reshape(-1)), scores.reshape(-1))
+    assert np.array_equal(
+        index.score_pairs(index.counts.count_queries(QUERIES), queries, rows.reshape(-1)), scores.reshape(-1)
+    )
 
 
 def test_scores_are_those_of_bm25s():

@@ -9,11 +9,12 @@ fitted for the pretrained model serves its fine-tuned ones as well was measured 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from nestvec.evaluation.ranking import Candidates, ask_words, fuse_candidates, gather_candidates
+from nestvec.evaluation.ranking import Candidates, ask_counted, ask_words, fuse_candidates, gather_candidates
 from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
 from nestvec.lexical.fusion import BEST, RANGE, RANKS, Fusion
 from nestvec.lexical.words import WordForms, list_stop_words
@@ -76,22 +77,23 @@ def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings
     untuned = LexicalSettings(WordForms(language))
     texts = [queries.catalogue.texts[row] for row in queries.catalogue.order]
     counts = WordCounts.of(texts, untuned.forms)
-    tried = {"bm25-default": _mean(queries, Bm25(counts, untuned.k1, untuned.b))}
+    asked = counts.count_queries(queries.texts)
+    default = Bm25(counts, untuned.k1, untuned.b)
+    tried = {"bm25-default": float(_values(queries, default, asked).mean())}
     if len(queries.texts) < FEWEST_QUERIES:
-        return Bm25(counts, untuned.k1, untuned.b), untuned, tried
-    grid = np.array([[_mean(queries, Bm25(counts, k1, b)) for b in B] for k1 in K1])
+        return default, untuned, tried
+    grid = np.array([[_values(queries, Bm25(counts, k1, b), asked).mean() for b in B] for k1 in K1])
     row, column = np.unravel_index(int(_smooth(grid).argmax()), grid.shape)
     best = Bm25(counts, K1[row], B[column])
     tried[f"k1 {best.k1:g}, b {best.b:g}"] = float(grid[row, column])
-    kept = _values(queries, best)
-    forms = untuned.forms
-    for name, other in _other_forms(forms):
-        candidate = Bm25(WordCounts.of(texts, other), best.k1, best.b)
-        values = _values(queries, candidate)
+    kept = _values(queries, best, asked)
+    for name, forms in _other_forms(untuned.forms):
+        candidate = Bm25(WordCounts.of(texts, forms), best.k1, best.b)
+        values = _values(queries, candidate, candidate.counts.count_queries(queries.texts))
         tried[name] = float(values.mean())
         if _is_clear(values - kept):
-            best, kept, forms = candidate, values, other
-    return best, LexicalSettings(forms, best.k1, best.b), tried
+            best, kept = candidate, values
+    return best, LexicalSettings(best.counts.forms, best.k1, best.b), tried
 
 
 def fit_fusion(
@@ -136,13 +138,9 @@ def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:
     return others
 
 
-def _values(queries: FitQueries, words: Bm25) -> NDArray[np.float64]:
-    found = ask_words(words, queries.texts, queries.catalogue).found
-    return queries.measure(queries.catalogue.order[found.rows])
-
-
-def _mean(queries: FitQueries, words: Bm25) -> float:
-    return float(_values(queries, words).mean())
+def _values(queries: FitQueries, words: Bm25, asked: Any) -> NDArray[np.float64]:  # noqa: ANN401 - SciPy has no types
+    """(q,) values that a keyword leg reaches; `asked` are the queries' words, counted."""
+    return queries.measure(queries.catalogue.order[ask_counted(words, asked, queries.catalogue).found.rows])
 
 
 def _is_clear(gain: NDArray[np.float64]) -> bool:
@@ -152,13 +150,6 @@ def _is_clear(gain: NDArray[np.float64]) -> bool:
 
 def _smooth(grid: NDArray[np.float64]) -> NDArray[np.float64]:
     """Each place of a grid as the mean of itself and its neighbours, those beyond the edge left out."""
-    total, seen = np.zeros_like(grid), np.zeros_like(grid)
-    rows, columns = grid.shape
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            own = slice(max(0, down), rows + min(0, down)), slice(max(0, right), columns + min(0, right))
-            other = slice(max(0, -down), rows + min(0, -down)), slice(max(0, -right), columns + min(0, -right))
-            total[own] += grid[other]
-            seen[own] += 1
-    smoothed: NDArray[np.float64] = total / seen
+    around = sliding_window_view(np.pad(grid, 1, constant_values=np.nan), (3, 3))
+    smoothed: NDArray[np.float64] = np.nanmean(around, axis=(2, 3))
     return smoothed

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nestvec.evaluation.surface import Ranking
-from nestvec.point import BM25, FULL, HYBRID, LEXICAL, PCA, TWO_STAGE, Point, VectorFormat
+from nestvec.point import BM25, FULL, FUSED, HYBRID, LEXICAL, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
 from nestvec.vectors.principal_axes import principal_axes
 from nestvec.vectors.topk import rerank, score_pairs, top_k
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,12 +87,12 @@ class Words:
 
     Attributes:
         index: what was asked.
-        queries: q texts.
+        asked: the queries' words, as `WordCounts.count_queries` counts them.
         found: its best documents.
     """
 
     index: Bm25
-    queries: Sequence[str]
+    asked: Any  # a CSR array of SciPy, which has no types
     found: Found
 
 
@@ -208,12 +208,14 @@ def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensio
         yield replace(ranking, point=replace(ranking.point, kind=PCA))
 
 
-def ask_words(
-    index: Bm25, queries: Sequence[str], catalogue: Catalogue, advance: Callable[[int], None] = lambda _: None
-) -> Words:
-    """Ask the keyword leg; `advance` is told the number of queries done since the last call."""
-    rows, scores = index.top_k(queries, _ranked_depth(catalogue), advance)
-    return Words(index, queries, _leave_out_own(rows, scores, catalogue))
+def ask_words(index: Bm25, queries: Sequence[str], catalogue: Catalogue) -> Words:
+    """Ask the keyword leg for the best documents of each query."""
+    return ask_counted(index, index.counts.count_queries(queries), catalogue)
+
+
+def ask_counted(index: Bm25, asked: Any, catalogue: Catalogue) -> Words:  # noqa: ANN401 - SciPy has no types
+    """The same for queries whose words are counted already, as `Words.asked` has them."""
+    return Words(index, asked, _leave_out_own(*index.rank(asked, _ranked_depth(catalogue)), catalogue))
 
 
 def rank_words(words: Words, catalogue: Catalogue, name: str = BM25) -> Ranking:
@@ -248,8 +250,8 @@ def gather_candidates(coded: Coded, found: Found, words: Words) -> Candidates:
     by_vectors[query, depth + column] = score_pairs(coded.queries, coded.codes, coded.codec.decode, *pairs)
     by_words = np.full(rows.shape, -np.inf, dtype=np.float32)
     by_words[query, depth + column] = words.found.scores[query, column]
-    asked = np.repeat(np.arange(len(rows)), depth)
-    by_words[:, :depth] = words.index.score_pairs(words.queries, asked, found.rows.reshape(-1)).reshape(-1, depth)
+    pairs = np.repeat(np.arange(len(rows)), depth), found.rows.reshape(-1)
+    by_words[:, :depth] = words.index.score_pairs(words.asked, *pairs).reshape(-1, depth)
     return Candidates(ranked, *(np.take_along_axis(scores, order, axis=1) for scores in (by_words, by_vectors)))
 
 
@@ -273,6 +275,6 @@ def rank_fused(coded: Coded, found: Found, words: Words, fusion: Fusion, catalog
     Returns:
         The fused ranking; its dimension, precision and bytes are those of the vectors.
     """
-    point = replace(coded.point, system=f"{coded.point.system}+{BM25}", kind=HYBRID)
+    point = replace(coded.point, system=coded.point.system + FUSED, kind=HYBRID)
     fused = fuse_candidates(gather_candidates(coded, found, words), fusion, found.rows.shape[1])
     return _make_ranking(point, fused, catalogue)

@@ -131,10 +131,27 @@ class Bm25:
         Returns:
             (q, min(k, d)) rows of documents, best first, and their float32 scores.
         """
-        k = min(k, self.counts.counts.shape[1])
-        rows, best = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k), dtype=np.float32)
-        asked = self.counts.count_queries(queries)
-        for first in range(0, len(queries), _STEP):
+        return self.rank(self.counts.count_queries(queries), k, advance)
+
+    def rank(
+        self,
+        asked: Any,  # noqa: ANN401 - SciPy has no types
+        k: int,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The same as `top_k` for queries whose words are counted already.
+
+        Args:
+            asked: what `WordCounts.count_queries` gave for q queries.
+            k: at least 1; at most d are returned.
+            advance: called with the number of queries done since the last call.
+
+        Returns:
+            (q, min(k, d)) rows of documents, best first, and their float32 scores.
+        """
+        queries, k = asked.shape[0], min(k, self.counts.counts.shape[1])
+        rows, best = np.empty((queries, k), dtype=np.int64), np.empty((queries, k), dtype=np.float32)
+        for first in range(0, queries, _STEP):
             scores = asked[first : first + _STEP] @ self._weights
             for place in range(scores.shape[0]):
                 held = slice(scores.indptr[place], scores.indptr[place + 1])
@@ -144,19 +161,21 @@ class Bm25:
         return rows, best
 
     def score_pairs(
-        self, queries: Sequence[str], query: NDArray[np.int64], rows: NDArray[np.int64]
+        self,
+        asked: Any,  # noqa: ANN401 - SciPy has no types
+        query: NDArray[np.int64],
+        rows: NDArray[np.int64],
     ) -> NDArray[np.float32]:
-        """Score pairs of a query and a document, as `top_k` does.
+        """Score pairs of a query and a document, as `rank` does.
 
         Args:
-            queries: q texts.
+            asked: what `WordCounts.count_queries` gave for q queries.
             query: (n,) rows of queries.
             rows: (n,) rows of documents.
 
         Returns:
             (n,) scores.
         """
-        asked = self.counts.count_queries(queries)
         scores = np.empty(len(rows), dtype=np.float32)
         for first in range(0, len(rows), _PAIRS):
             part = slice(first, first + _PAIRS)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nestvec.evaluation.surface import Ranking, Values
+    from nestvec.lexical.hybrid_file import Hybrid
     from nestvec.pipeline.inputs import Prepared
     from nestvec.progress import Reporter
     from nestvec.runs.folder import RunFolder
@@ -138,11 +139,12 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     query_ids, document_ids = prepared.trec_ids
     tested = [query_ids.write(topics.ids[row]) for row in np.flatnonzero(test).tolist()]
     ids = [document_ids.write(name) for name in prepared.catalogue.ids]
+    hybrid, facts = read_hybrid(folder.path("hybrid")), folder.facts("fit")
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
     unmatched = 0  # queries that share no word with any document
     with reporter.step("evaluate", _count_points(prepared)) as advance:
-        for ranking in _rank_points(prepared, folder):
+        for ranking in _rank_points(prepared, folder, hybrid):
             point = ranking.point
             if point.system == BM25_DEFAULT:
                 unmatched = int((ranking.scores[:, 0] <= 0).sum())
@@ -161,7 +163,6 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     if prepared.trained:
         trainings = [_describe_training(folder, system) for system in prepared.trained]
         write_json(folder.path("training"), {"schema": 1, "systems": trainings})
-    hybrid, fitted = read_hybrid(folder.path("hybrid")), folder.facts("fit")
     rng, resamples = np.random.default_rng(settings.seed), settings.evaluation.resamples
     bootstraps = topics.bootstraps(resamples, rng)
     results = {
@@ -172,8 +173,8 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
             "language": settings.evaluation.language,
             "queries": len(topics.ids),
             "queries_without_match": unmatched,
-            "fitted_on": fitted["queries"],
-            "tried": fitted["tried"],
+            "fitted_on": facts["queries"],
+            "tried": facts["tried"],
         },
         "hybrid": hybrid.to_json(),
         "surface": summarise_surface(values, topics, len(prepared.catalogue.ids), bootstraps),
@@ -204,10 +205,9 @@ def _count_points(prepared: Prepared) -> int:
     return sum(by_system) + 2  # the full width has no axes to cut; words are ranked as they are, and tuned
 
 
-def _rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
+def _rank_points(prepared: Prepared, folder: RunFolder, hybrid: Hybrid) -> Iterator[Ranking]:
     """Rank by every point of the surface, one at a time; vectors also fused with words, in the same pass."""
     catalogue, evaluation = prepared.catalogue, prepared.settings.evaluation
-    hybrid = read_hybrid(folder.path("hybrid"))
     words, untuned = ask_both(prepared, hybrid.lexical)
     for system in prepared.systems:
         vectors, widths = read_vectors(prepared, folder, system), prepared.widths(system)

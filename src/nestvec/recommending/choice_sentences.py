@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-BESIDE_BM25 = "+bm25"  # ends the name of a system that is fused with words
+from nestvec.point import FUSED
 
 
 def say_fused(decision: dict[str, Any], proven: dict[str, Any], fell_back: bool) -> list[str]:
@@ -86,7 +86,7 @@ def _say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
     elif test["confirmed"]:
         sentences = [f"On {queries}, which confirm it (difference {shown}): {value}."]
     else:
-        doubt = "are too few to confirm it" if test["difference"] > -decision["margin"] else "do not confirm it"
+        doubt = say_doubt(test, decision["margin"])
         sentences = [f"On {queries}, which {doubt} (difference {shown}): {value}."]
     unclear = [name for name, rival in decision["test_gate"].items() if not rival["passed"]]
     if unclear:
@@ -94,8 +94,13 @@ def _say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
     return sentences
 
 
+def say_doubt(test: dict[str, Any], margin: float) -> str:
+    """Why the test queries do not confirm a choice: their mean loss is within the margin, or beyond it."""
+    return "are too few to confirm it" if test["difference"] > -margin else "do not confirm it"
+
+
 def _name_vectors(choice: dict[str, Any]) -> str:
-    system = choice["system"].removesuffix(BESIDE_BM25)
+    system = choice["system"].removesuffix(FUSED)
     return f"{system} at {choice['dimension']} dimensions in {choice['precision']}"
 
 

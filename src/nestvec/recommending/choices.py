@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestvec.evaluation.significance import LEVEL
-from nestvec.point import PLAIN, Point
+from nestvec.point import Point
+from nestvec.recommending.sentences import point_to_json
 from nestvec.recommending.teams import View
 
 if TYPE_CHECKING:
@@ -146,12 +147,8 @@ def _describe_pick(name: str, pick: Pick, view: View, evidence: dict[str, Eviden
     difference = chosen_on.bootstrap.interval(chosen_on.difference(point, reference))
     on_test = test.bootstrap.interval(test.difference(point, reference))
     described = {
-        "system": point.system,
-        "dimension": point.dimension,
-        "precision": point.precision,
+        **point_to_json(point),
         "axes": False,
-        "bytes_per_vector": point.bytes_per_vector,
-        **({} if point.kind == PLAIN else {"kind": point.kind}),
         "reference": reference.name,
         "lossless": point in chosen_on.lossless,
         "validation": {

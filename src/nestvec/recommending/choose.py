@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nestvec.evaluation.significance import LEVEL, queries_needed, queries_to_show
-from nestvec.point import PLAIN, Point, full_width
+from nestvec.point import Point, full_width
 from nestvec.recommending.choices import check_wishes, describe_choices, list_prices
 from nestvec.recommending.evidence import Evidence, gather_evidence
-from nestvec.recommending.sentences import POINT_FIELDS, Asked, Barred, explain_decision
+from nestvec.recommending.sentences import Asked, Barred, explain_decision, point_to_json
 from nestvec.recommending.teams import NEARLY, TEAMS, View, order_points
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Step:
     def to_json(self) -> dict[str, Any]:
         """As `recommendation.json` has it."""
         tested = {"difference": self.difference, "lower_bound": self.lower_bound, "passed": self.passed}
-        return {**_point_json(self.point), **tested, "outcome": self.outcome}
+        return {**point_to_json(self.point), **tested, "outcome": self.outcome}
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def _describe(choice: Choice, evidence: dict[str, Evidence], wishes: Recommendat
     confirmed = "validation" in evidence and bound > -wishes.margin
     return {
         "decision": "ship" if choice.shipped else "do not ship",
-        "point": _point_json(choice.shipped) if choice.shipped else None,
-        "reference": _point_json(reference),
+        "point": point_to_json(choice.shipped) if choice.shipped else None,
+        "reference": point_to_json(reference),
         "metric": wishes.metric,
         "margin": wishes.margin,
         "chosen_on": "validation" if "validation" in evidence else "test",
@@ -253,9 +253,3 @@ def _queries_to_ship(choice: Choice, margin: float, target: Point) -> int | None
     known = [number for number in numbers if number is not None]
     # an estimate may say that these should have done; they did not
     return max([evidence.bootstrap.queries + 1, *known]) if len(known) == len(numbers) else None
-
-
-def _point_json(point: Point) -> dict[str, Any]:
-    """A point's fields; its kind only where the point is made of others."""
-    fields = {name: getattr(point, name) for name in POINT_FIELDS}
-    return fields if point.kind == PLAIN else {**fields, "kind": point.kind}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nestvec.point import HYBRID, PLAIN, PRETRAINED, Point
-from nestvec.recommending.choice_sentences import say_choices, say_fused
+from nestvec.recommending.choice_sentences import say_choices, say_doubt, say_fused
 
 POINT_FIELDS = ("system", "dimension", "precision", "bytes_per_vector")  # of a point in `recommendation.json`
 _PRICED = 10_000_000  # vectors whose memory the sentence states; one of those in `price`
@@ -95,8 +95,7 @@ def _say_tested(decision: dict[str, Any]) -> list[str]:
     elif not against:  # nothing to confirm: it is compared with itself
         sentences = [f"On the {test['queries']:,} test queries: {value}."]
     else:
-        doubt = "are too few to confirm it" if test["difference"] > -decision["margin"] else "do not confirm it"
-        verdict = "confirm it" if test["confirmed"] else doubt
+        verdict = "confirm it" if test["confirmed"] else say_doubt(test, decision["margin"])
         sentences = [f"The test queries {verdict}: {value} on {test['queries']:,} queries{against}."]
     if failed := _name_unbeaten(decision["test_gate"]):
         sentences.append(f"There its gain is not clear: it differs from {failed} (95 % interval).")
@@ -181,6 +180,12 @@ def _name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
 
 def _name_wish(name: str, value: float) -> str:
     return f"of at most {value:,} bytes" if name == "max_bytes" else f"with a recall@10 of at least {value:g}"
+
+
+def point_to_json(point: Point) -> dict[str, Any]:
+    """A point as `recommendation.json` has it: its fields, and its kind where it is made of other points."""
+    fields = {name: getattr(point, name) for name in POINT_FIELDS}
+    return fields if point.kind == PLAIN else {**fields, "kind": point.kind}
 
 
 def _read_point(entry: dict[str, Any]) -> Point:

@@ -11,10 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from nestvec.evaluation.significance import LEVEL
-from nestvec.point import BM25, HYBRID, PLAIN, PRETRAINED, Point, full_width
+from nestvec.point import BM25, FUSED, HYBRID, PLAIN, PRETRAINED, Point, full_width
 from nestvec.recommending.evidence import Evidence
 
-FUSED = f"+{BM25}"  # ends the name of a system that is fused with words
 # A wider point undercuts another at up to this many times its bytes: small codes keep a correction of 2 bytes with each
 # vector, for which 384 numbers of 4 bits must not lose their place to 192 of 8.
 NEARLY = 1.05
@@ -22,7 +21,7 @@ NEARLY = 1.05
 
 @dataclass(frozen=True)
 class Team:
-    """Who asks.
+    """A kind of team that asks what to ship.
 
     Attributes:
         name: in `recommendation.json`.
@@ -93,7 +92,7 @@ class View:
         whole = self.evidence.whole
         if self.team.kind != HYBRID:
             return [whole[name] for name in (PRETRAINED, BM25) if name in whole]
-        rivals = [whole[name] for name in (BM25, point.system.removesuffix(FUSED)) if name in whole]
+        rivals = [whole[name] for name in (BM25, point.vectors.system) if name in whole]
         return rivals + ([self.find_pretrained(point)] if self.beside_pretrained(point) else [])
 
     def beside_pretrained(self, point: Point) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.evaluation.significance import LEVEL
-from nestvec.point import BM25, HYBRID
+from nestvec.point import BM25, FUSED, HYBRID
 from nestvec.runs.schema import ChoiceTest, ChoiceValidation, ChosenPoint, TeamChoices
 from nestvec.settings import Settings
 
@@ -45,7 +45,7 @@ class Card:
     @property
     def system(self) -> str:
         """The model whose vectors are stored: `mnr` of `mnr+bm25`."""
-        return self.chosen.system.removesuffix("+bm25") if self.chosen else ""
+        return self.chosen.system.removesuffix(FUSED) if self.chosen else ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Team:
 
     @property
     def title(self) -> str:
-        """As the page has it."""
+        """The heading above the team's cards on the page."""
         return TITLES[self.name]
 
     @property

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
-from nestvec.point import BM25, BM25_DEFAULT, HYBRID, PLAIN, PRETRAINED, TWO_STAGE, Point, VectorFormat
+from nestvec.point import BM25, BM25_DEFAULT, HYBRID, PLAIN, PRETRAINED, TWO_STAGE, Point, VectorFormat, full_width
 from nestvec.report.changes import Changes, find_changes
 from nestvec.runs.schema import METRICS, TEST, VALIDATION, Comparison, Row
 
@@ -57,11 +57,8 @@ class Content:
     def full_width(self) -> tuple[Row, ...]:
         """Test rows of each system's own full width and precision, of BM25, and of both fused: no trade-off."""
         widest = [next(rows) for _, rows in groupby(self.split(TEST), key=lambda row: row.system)]
-        fused: dict[str, Row] = {}
-        for row in self.made(HYBRID):
-            if row.bytes > fused.setdefault(row.system, row).bytes:
-                fused[row.system] = row
-        return tuple(row for row in (*widest, *fused.values()) if row.precision in (None, self.before.precision))
+        rows = (*widest, *full_width(self.made(HYBRID)))
+        return tuple(row for row in rows if row.precision in (None, self.before.precision))
 
     @property
     def uneven(self) -> bool:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from nestvec.point import BM25_DEFAULT, HYBRID
 from nestvec.report.formatting import count, interval, number
 from nestvec.report.words import metric_label
+from nestvec.runs.run import find_frontier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from nestvec.report.answer import Team
     from nestvec.report.content import Content
@@ -86,8 +87,8 @@ def draw_size_chart(content: Content, teams: Sequence[Team]) -> Chart:
     """Place every point that has bytes, both frontiers, the choices, and the lines to beat."""
     metric = content.run.recommendation.metric
     rows = [row for row in content.run.points.values() if row.bytes and (row.is_vectors or row.kind == HYBRID)]
-    fronts = {"beside": _frontier([row for row in rows if row.kind == HYBRID], metric)}
-    fronts["alone"] = _frontier([row for row in rows if row.is_vectors], metric)
+    fronts = {"beside": find_frontier([row for row in rows if row.kind == HYBRID], metric)}
+    fronts["alone"] = find_frontier([row for row in rows if row.is_vectors], metric)
     chosen = {team.name: [card.row for card in team.cards if card.row] for team in teams}
     levels = [row for row in (content.lexical, _untuned(content), content.before) if row]
     scale = _fit(rows, [*levels, *(row for group in chosen.values() for row in group)], fronts, metric)
@@ -116,20 +117,16 @@ def _untuned(content: Content) -> Row | None:
     return content.run.points.get(BM25_DEFAULT)
 
 
+def _name(row: Row) -> str:
+    """A point as the chart tells it: `mnr+bm25 384 binary`."""
+    return f"{row.system} {row.dimension} {row.precision}"
+
+
 def _kind(row: Row) -> str:
     return "beside" if row.kind == HYBRID else "alone"
 
 
-def _frontier(rows: Iterable[Row], metric: str) -> list[Row]:
-    """Rows that no smaller one reaches, by rising bytes."""
-    best: list[Row] = []
-    for row in sorted(rows, key=lambda row: (row.bytes, -row.metrics[metric].value)):
-        if not best or row.metrics[metric].value > best[-1].metrics[metric].value:
-            best.append(row)
-    return best
-
-
-def _fit(rows: Sequence[Row], important: Sequence[Row], fronts: dict[str, list[Row]], metric: str) -> _Scale:
+def _fit(rows: Sequence[Row], important: Sequence[Row], fronts: dict[str, tuple[Row, ...]], metric: str) -> _Scale:
     """The sizes measured, and the values that matter with some room below; what lies lower is cut off."""
     sizes = [row.bytes for row in rows]
     tops = [front[-1] for front in fronts.values() if front]
@@ -172,7 +169,7 @@ def _steps(front: Sequence[Row], kind: str, metric: str, scale: _Scale) -> list[
     return lines
 
 
-def _dots(fronts: dict[str, list[Row]], chosen: dict[str, list[Row]], metric: str, scale: _Scale) -> list[Dot]:
+def _dots(fronts: dict[str, tuple[Row, ...]], chosen: dict[str, list[Row]], metric: str, scale: _Scale) -> list[Dot]:
     """The points of the frontiers and the choices, each once, from left to right."""
     dots = []
     for team, kind in KINDS.items():
@@ -180,20 +177,15 @@ def _dots(fronts: dict[str, list[Row]], chosen: dict[str, list[Row]], metric: st
         for row in sorted(rows.values(), key=lambda row: row.bytes):
             measure = row.metrics[metric]
             if measure.value >= scale.low:
-                name = f"{row.system} {row.dimension} {row.precision}"
                 told = f"{count(row.bytes)} bytes, {metric_label(metric)} {number(measure.value)} {interval(measure)}"
-                dots.append(Dot(scale.x(row.bytes), scale.y(measure.value), kind, name, told))
+                dots.append(Dot(scale.x(row.bytes), scale.y(measure.value), kind, _name(row), told))
     return dots
 
 
 def _mark(dot: Dot, teams: Sequence[Team]) -> Dot:
     """The dot with the names of the choices that it is."""
     cards = [card for team in teams if KINDS[team.name] == dot.kind for card in team.cards if card.row]
-    mine = [
-        card
-        for card in cards
-        if card.row and f"{card.row.system} {card.row.dimension} {card.row.precision}" == dot.name
-    ]
+    mine = [card for card in cards if card.row and _name(card.row) == dot.name]
     names, numbers = tuple(card.name for card in mine), " ".join(str(card.number) for card in mine)
     return replace(dot, choices=names, numbers=numbers)
 

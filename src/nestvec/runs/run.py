@@ -165,13 +165,7 @@ class Run:
         Returns:
             The rows.
         """
-        best, rows = -1.0, []
-        vectors = [row for row in self.points.values() if row.is_vectors]
-        for row in sorted(vectors, key=lambda row: (row.bytes, -row.metrics[metric].value)):
-            if row.metrics[metric].value > best:
-                best = row.metrics[metric].value
-                rows.append(row)
-        return tuple(rows)
+        return find_frontier([row for row in self.points.values() if row.is_vectors], metric)
 
     def choose(self, system: str | None = None, dimension: int | None = None, precision: str | None = None) -> Point:
         """Find the measured vectors that are meant; what is not named is as recommended, see `choose_point`.
@@ -393,6 +387,15 @@ class Run:
         models = settings.get("models", [])
         names = [*(models if isinstance(models, list) else []), str(settings.get("bigger", ""))]
         return [name for name in names if name], hashes.get(f"model {system}")
+
+
+def find_frontier(rows: Iterable[Row], metric: str) -> tuple[Row, ...]:
+    """Rows that no smaller row reaches in a metric, by rising bytes; of equals at one size, the first."""
+    best: list[Row] = []
+    for row in sorted(rows, key=lambda row: (row.bytes, -row.metrics[metric].value)):
+        if not best or row.metrics[metric].value > best[-1].metrics[metric].value:
+            best.append(row)
+    return tuple(best)
 
 
 def load_run(out: str | Path | Run) -> Run:

@@ -67,10 +67,11 @@ class KeywordSearch:
         """
         depth = max(CANDIDATES, k)
         index = self.index()
-        by_words, scores = index.top_k([query], depth)
+        asked = index.counts.count_queries([query])
+        by_words, scores = index.rank(asked, depth)
         by_vectors, _ = coded.top_k(vector, depth, pool)
         rows = np.union1d(by_words[0][scores[0] > 0], by_vectors)
-        words = index.score_pairs([query], np.zeros(len(rows), dtype=np.int64), rows)
+        words = index.score_pairs(asked, np.zeros(len(rows), dtype=np.int64), rows)
         fused = fusion.fuse(words[None], coded.score(vector, rows)[None])[0]
         best = np.argsort(-fused, kind="stable")[:k]
         return rows[best], fused[best]
