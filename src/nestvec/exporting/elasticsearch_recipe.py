@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nestvec.exporting.recipe_numbers import lucene_analysis, to_json
+from nestvec.exporting.recipe_numbers import lucene_analysis, lucene_mappings, lucene_similarity, to_json
 from nestvec.lexical.fusion import BEST, RANKS
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def index_options(dimension: int, precision: str) -> str:
 
 def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
     """The body of `PUT /documents`."""
-    stored, lexical = numbers.format, numbers.lexical
+    stored = numbers.format
     vector = {
         "type": "dense_vector",
         "dims": stored.dimension,
@@ -40,22 +40,12 @@ def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
         "similarity": "cosine",
         "index_options": {"type": index_options(stored.dimension, stored.precision)},
     }
-    bm25 = {"type": "BM25", "k1": lexical.k1, "b": lexical.b}
-    return {
-        "settings": {
-            "number_of_shards": 1,
-            "similarity": {"nestvec": bm25},
-            "analysis": lucene_analysis(numbers),
-        },
-        "mappings": {
-            "dynamic": False,
-            "properties": {
-                "id": {"type": "keyword"},
-                "text": {"type": "text", "analyzer": "nestvec", "similarity": "nestvec"},
-                "embedding": vector,
-            },
-        },
+    settings = {
+        "number_of_shards": 1,
+        "similarity": lucene_similarity(numbers),
+        "analysis": lucene_analysis(numbers),
     }
+    return {"settings": settings, "mappings": lucene_mappings(vector)}
 
 
 def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:

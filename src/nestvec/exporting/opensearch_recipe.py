@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nestvec.exporting.recipe_numbers import lucene_analysis, to_json
+from nestvec.exporting.recipe_numbers import lucene_analysis, lucene_mappings, lucene_similarity, to_json
 from nestvec.lexical.fusion import BEST, RANKS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def opensearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
 
 def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
     """The body of `PUT /documents`."""
-    stored, lexical = numbers.format, numbers.lexical
+    stored = numbers.format
     compression = _COMPRESSION.get(stored.precision) or _LUCENE.get(stored.precision)
     vector = {
         "type": "knn_vector",
@@ -34,21 +34,11 @@ def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
         "method": {"name": "hnsw", "engine": "lucene" if stored.precision in _LUCENE else "faiss"},
         **({"compression_level": compression} if compression else {}),
     }
-    bm25 = {"type": "BM25", "k1": lexical.k1, "b": lexical.b}
-    return {
-        "settings": {
-            "index": {"knn": True, "number_of_shards": 1, "similarity": {"nestvec": bm25}},
-            "analysis": lucene_analysis(numbers),
-        },
-        "mappings": {
-            "dynamic": False,
-            "properties": {
-                "id": {"type": "keyword"},
-                "text": {"type": "text", "analyzer": "nestvec", "similarity": "nestvec"},
-                "embedding": vector,
-            },
-        },
+    settings = {
+        "index": {"knn": True, "number_of_shards": 1, "similarity": lucene_similarity(numbers)},
+        "analysis": lucene_analysis(numbers),
     }
+    return {"settings": settings, "mappings": lucene_mappings(vector)}
 
 
 def _make_pipeline(numbers: RecipeNumbers) -> dict[str, Any]:

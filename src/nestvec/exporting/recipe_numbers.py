@@ -18,33 +18,11 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 # Lucene's Snowball stemmers, and languages for which Lucene has another stemmer than the one that was measured
-_SNOWBALL = frozenset(
-    [
-        "arabic",
-        "armenian",
-        "basque",
-        "catalan",
-        "danish",
-        "dutch",
-        "english",
-        "estonian",
-        "finnish",
-        "french",
-        "german",
-        "hungarian",
-        "irish",
-        "italian",
-        "lithuanian",
-        "norwegian",
-        "portuguese",
-        "romanian",
-        "russian",
-        "serbian",
-        "spanish",
-        "swedish",
-        "turkish",
-    ]
-)
+_SNOWBALL = frozenset({
+    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "estonian", "finnish", "french", "german",
+    "hungarian", "irish", "italian", "lithuanian", "norwegian", "portuguese", "romanian", "russian", "serbian",
+    "spanish", "swedish", "turkish",
+})  # fmt: skip
 _OTHER_STEMMERS = frozenset(["czech", "greek", "hindi", "indonesian"])
 
 
@@ -68,7 +46,7 @@ class RecipeNumbers:
 
     @classmethod
     def of(cls, hybrid: Hybrid, chosen: Selection) -> RecipeNumbers:
-        """The numbers of a point of a run."""
+        """Take the numbers from a run's `hybrid.json` and from the point that is exported."""
         fusion = hybrid.fusion_of(chosen.format)
         return cls(hybrid.lexical, fusion, hybrid.mean_length, chosen.format, chosen.codec)
 
@@ -81,6 +59,23 @@ class RecipeNumbers:
     def stop_words(self) -> list[str]:
         """The words that are left out."""
         return list_stop_words(self.lexical.forms.language) if self.lexical.forms.stop_words else []
+
+
+def lucene_similarity(numbers: RecipeNumbers) -> dict[str, Any]:
+    """The settings of a similarity named `nestvec`: BM25 with the fitted k1 and b."""
+    return {"nestvec": {"type": "BM25", "k1": numbers.lexical.k1, "b": numbers.lexical.b}}
+
+
+def lucene_mappings(vector: dict[str, Any]) -> dict[str, Any]:
+    """The mappings of an index with an id, a text that is analysed and scored as `nestvec`, and a vector field."""
+    return {
+        "dynamic": False,
+        "properties": {
+            "id": {"type": "keyword"},
+            "text": {"type": "text", "analyzer": "nestvec", "similarity": "nestvec"},
+            "embedding": vector,
+        },
+    }
 
 
 def lucene_analysis(numbers: RecipeNumbers) -> dict[str, Any]:
@@ -116,5 +111,5 @@ def stems_differ(numbers: RecipeNumbers) -> bool:
 
 
 def to_json(value: object) -> str:
-    """A file of JSON."""
+    """A value as the text of a JSON file, indented, with a line end."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -13,41 +13,37 @@ from nestvec.exporting.recipes_readme import render_recipes_readme
 from nestvec.exporting.vespa_recipe import vespa_recipe
 from nestvec.files import write_text
 from nestvec.lexical.hybrid_file import read_hybrid, write_hybrid
+from nestvec.runs.folder import LAYOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nestvec.runs.point_files import Selection
 
-HYBRID = "hybrid.json"
 RECIPES = "recipes"
 _ENGINES = (pgvector_recipe, elasticsearch_recipe, opensearch_recipe, qdrant_recipe, vespa_recipe)
 
 
-def write_recipes(folder: Path, chosen: Selection) -> bool:
-    """Write `hybrid.json` and `recipes/` into an export.
+def write_recipes(folder: Path, chosen: Selection) -> None:
+    """Write `hybrid.json` and `recipes/` into an export; nothing for a run of before there was a `hybrid.json`.
 
     Args:
         folder: of the export.
         chosen: what is exported.
-
-    Returns:
-        Whether the run has a `hybrid.json`; runs of earlier versions have none, and nothing is written for them.
 
     Raises:
         InputError: the run's `hybrid.json` is damaged.
     """
     path = chosen.run.folder.path("hybrid")
     if not path.is_file():
-        return False
+        return
     hybrid = read_hybrid(path)
-    write_hybrid(folder / HYBRID, hybrid)
+    write_hybrid(folder / LAYOUT["hybrid"], hybrid)
     numbers = RecipeNumbers.of(hybrid, chosen)
     for name, text in render_recipes(numbers).items():
         target = folder / RECIPES / name
         target.parent.mkdir(parents=True, exist_ok=True)
         write_text(target, text)
-    return True
 
 
 def render_recipes(numbers: RecipeNumbers) -> dict[str, str]:
