@@ -194,7 +194,7 @@ KINDS: tuple[Callable[[random.Random], Counted], ...] = (
 
 
 def counted_inputs(seed: int, count: int) -> Iterator[tuple[str, Counted]]:
-    """`count` inputs, with a name for each."""
+    """Make `count` inputs whose right rows are known; yields each one's name and the input."""
     rng = random.Random(seed)
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
@@ -216,16 +216,16 @@ def counted_outcome(folder: Path, made: Counted) -> str:
         records = load_records(DataSettings(**source, **options))
     except InputError as error:
         if not made.refusable:
-            raise WrongResultError(f"refused: {error}") from error
+            raise WrongResultError(f"a file that should load was refused: {error}") from error
         return str(error)
     found = [
         (records.queries[query], records.document_ids[document], records.documents[document], float(grade))
         for query, document, grade in zip(records.query, records.document, records.grade, strict=True)
     ]
     if len(found) != len(made.rows):
-        raise WrongResultError(f"{len(found)} rows in place of {len(made.rows)}")
+        raise WrongResultError(f"{len(found)} rows were read; the file holds {len(made.rows)}")
     if not made.refusable:  # the texts are known, too
         for given, right in zip(found, made.rows, strict=True):
             if given != right:
-                raise WrongResultError(f"{given} in place of {right}")
+                raise WrongResultError(f"{given} was read; the file holds {right}")
     return "loaded"

@@ -96,6 +96,14 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - anything JSON can hold
         raise InputError(f"is damaged: {error}", "JSON", file=path) from error
 
 
+def read_object(path: Path, wanted: str) -> dict[str, Any]:
+    """The object that a JSON file holds; raises InputError, with what was `wanted`, where it holds anything else."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError("is no JSON object", wanted, file=path)
+    return value
+
+
 def sha256(*paths: Path) -> str:
     """The SHA-256 in hex of files' bytes, one file after the other; files are read in pieces, so any size is fine."""
     digest = hashlib.sha256()

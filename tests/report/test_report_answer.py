@@ -31,7 +31,7 @@ def first(chosen: RunFolder) -> Page:
 
 
 def listed(card: Element) -> dict[str, str]:
-    """What a card lists."""
+    """Each term on a choice's card, with the text beside it."""
     names = card.find("dt"), card.find("dd")
     return {name.text: value.text for name, value in zip(*names, strict=True)}
 

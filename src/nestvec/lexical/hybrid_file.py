@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
-from nestvec.files import read_json, write_json
+from nestvec.files import read_object, write_json
 from nestvec.lexical.bm25 import UNTUNED, LexicalSettings
 from nestvec.lexical.fusion import CANDIDATES, NORMALISATIONS, UNFITTED, Fusion
 from nestvec.lexical.words import WordForms
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _FINE = 4  # bits of a number from which vectors rank nearly as whole ones
-_EXPECTED = "what nestvec wrote there"
+_KINDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Hybrid:
         return self.fusion if nearest is None else replace(self.fusion, weight=self.weights[nearest])
 
     def to_json(self) -> dict[str, Any]:
-        """As the file has it."""
+        """The values that `hybrid.json` holds."""
         forms, fusion = self.lexical.forms, self.fusion
         return {
             "schema": SCHEMA,
@@ -79,16 +80,15 @@ def write_hybrid(path: Path, hybrid: Hybrid) -> None:
 
 def read_hybrid(path: Path) -> Hybrid:
     """Read what `write_hybrid` wrote; raises InputError where the file is missing or damaged."""
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise InputError("is no JSON object", _EXPECTED, file=path)
+    value = read_object(path, "what nestvec run writes: BM25's settings and its fusion with vectors")
     if value.get("schema") != SCHEMA:
-        raise InputError(f"has schema {value.get('schema')!r}", f"schema {SCHEMA}", file=path)
+        wanted = f"schema {SCHEMA}, which this version of nestvec reads"
+        raise InputError(f"has schema {value.get('schema')!r}", wanted, file=path)
     words = _read(path, value, "tokenisation", dict)
     language = _read(path, words, "language", str)
     normalisation = _read(path, value, "normalisation", str)
     if language not in LANGUAGES:
-        raise InputError(f"language is {language!r}", f"one of {', '.join(LANGUAGES)}", file=path)
+        raise InputError(f"tokenisation.language is {language!r}", f"one of {', '.join(LANGUAGES)}", file=path)
     if normalisation not in NORMALISATIONS:
         raise InputError(f"normalisation is {normalisation!r}", f"one of {', '.join(NORMALISATIONS)}", file=path)
     forms = WordForms(language, _read(path, words, "stem", bool), _read(path, words, "stop_words", bool))
@@ -104,27 +104,29 @@ def read_hybrid(path: Path) -> Hybrid:
 
 
 def _read_weights(path: Path, weights: object) -> dict[str, float]:
-    """Weights by format."""
+    """The words' weight, from 0 to 1, by the format of the vectors; raises InputError for anything else."""
     if not isinstance(weights, dict):
-        raise InputError(f"weights is {weights!r}", "an object of formats and weights", file=path)
+        raise InputError(f"weights is {weights!r}", 'an object such as {"96.binary": 0.7}', file=path)
     for name in weights:
         try:
             VectorFormat.parse(name)
         except ValueError as error:
-            raise InputError(f"weights holds {name!r}", "formats such as 96.binary", file=path) from error
+            wanted = "a dimension and a precision, such as 96.binary"
+            raise InputError(f"weights has the key {name!r}", wanted, file=path) from error
     return {name: _read_number(path, weights, name, 1.0) for name in weights}
 
 
 def _read(path: Path, value: dict[str, Any], key: str, kind: type) -> Any:  # noqa: ANN401 - of the kind asked for
     found = value.get(key)
     if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-        raise InputError(f"{key} is {found!r}", f"a value of type {kind.__name__}", file=path)
+        raise InputError(f"{key} is {found!r}", _KINDS[kind], file=path)
     return found
 
 
-def _read_number(path: Path, value: dict[str, Any], key: str, most: float = float("inf")) -> float:
-    """A number from 0 to `most`."""
+def _read_number(path: Path, value: dict[str, Any], key: str, most: float = inf) -> float:
+    """The number under a key, from 0 to `most`; raises InputError for anything else."""
     found = value.get(key)
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= most:
-        raise InputError(f"{key} is {found!r}", f"a number from 0 to {most:g}", file=path)
+        wanted = "a number, 0 or more" if isinf(most) else f"a number from 0 to {most:g}"
+        raise InputError(f"{key} is {found!r}", wanted, file=path)
     return float(found)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nestvec.errors import InputError, MissingExtraError
+from nestvec.files import read_object
 from nestvec.models.model_files import (
     ADAPTER,
     CARD,
@@ -23,7 +24,6 @@ from nestvec.models.model_files import (
     hash_weights,
     list_weight_files,
     read_adapter_base,
-    read_object,
 )
 from nestvec.models.prompts import Prompts, read_prompts
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from nestvec.errors import InputError
-from nestvec.files import read_json, sha256
+from nestvec.files import read_json, read_object, sha256
 
 WEIGHTS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
@@ -22,14 +21,6 @@ _SETTINGS = ("config.json", "config_sentence_transformers.json", "sentence_*conf
 _ROUTER = "router_config.json"
 _PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
 _AS_SAFETENSORS = "weights as safetensors, as `save_pretrained` of sentence-transformers writes them"
-
-
-def read_object(path: Path, wanted: str) -> dict[str, Any]:
-    """The object that a JSON file of a model holds; InputError, with what was `wanted`, if it holds anything else."""
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise InputError("is no JSON object", wanted, file=path)
-    return value
 
 
 def list_module_folders(path: Path) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError, MissingExtraError
-from nestvec.models.model_files import list_module_folders, read_object
+from nestvec.files import read_object
+from nestvec.models.model_files import list_module_folders
 from nestvec.models.token_batches import ENDLESS, prepare_tokenizer
 
 if TYPE_CHECKING:

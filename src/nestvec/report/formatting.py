@@ -21,11 +21,11 @@ class Interval(Protocol):
 
     @property
     def low(self) -> float:
-        """Its lower end."""
+        """The lower end of the interval."""
 
     @property
     def high(self) -> float:
-        """Its upper end."""
+        """The upper end of the interval."""
 
 
 class Difference(Protocol):
@@ -33,11 +33,11 @@ class Difference(Protocol):
 
     @property
     def difference_low(self) -> float:
-        """Its lower end."""
+        """The lower end of the interval."""
 
     @property
     def difference_high(self) -> float:
-        """Its upper end."""
+        """The upper end of the interval."""
 
 
 def number(value: float, digits: int = 3) -> str:
