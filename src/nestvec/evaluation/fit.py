@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from nestvec.evaluation.ranking import Candidates, ask_counted, ask_words, fuse_candidates, gather_candidates
+from nestvec.evaluation.ranking import ask_counted, ask_words
 from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
+from nestvec.lexical.candidates import fuse_candidates, gather_candidates
 from nestvec.lexical.fusion import BEST, RANGE, RANKS, Fusion
 from nestvec.lexical.words import WordForms, list_stop_words
 from nestvec.point import FULL
+from nestvec.settings import DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from nestvec.evaluation.metrics import Judgements
     from nestvec.evaluation.ranking import Coded
     from nestvec.evaluation.surface import Catalogue
+    from nestvec.lexical.candidates import Candidates
 
 MOST_QUERIES = 1500  # beyond, more training queries change no choice
 FEWEST_QUERIES = 20  # below, they decide nothing: everything stays as it is untuned
@@ -112,10 +115,10 @@ def fit_fusion(
     lexical = ask_words(words, queries.texts, queries.catalogue)
     fusion, weights, tried = Fusion(), dict[str, float](), dict[str, float]()
     for place, point in enumerate(coded):
-        candidates = gather_candidates(point, point.search(queries.catalogue), lexical)
+        candidates = gather_candidates(point.leg(point.search(queries.catalogue)), lexical.leg)
 
         def value(fusion: Fusion, candidates: Candidates = candidates) -> float:
-            rows, _ = fuse_candidates(candidates, fusion)
+            rows, _ = fuse_candidates(candidates, fusion, DEPTH)
             return float(queries.measure(queries.catalogue.order[rows]).mean())
 
         if place == 0:

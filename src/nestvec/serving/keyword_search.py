@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nestvec.lexical.bm25 import Bm25, LexicalSettings
+from nestvec.lexical.candidates import Found, Leg, fuse_one
 from nestvec.lexical.fusion import CANDIDATES
 from nestvec.lexical.hybrid_file import Hybrid, read_hybrid
 from nestvec.lexical.words import WordForms
@@ -68,11 +70,9 @@ class KeywordSearch:
         depth = max(CANDIDATES, k)
         index = self.index()
         asked = index.counts.count_queries([query])
-        by_words, scores = index.rank(asked, depth)
-        by_vectors, _ = coded.top_k(vector, depth, pool)
-        rows = np.union1d(by_words[0][scores[0] > 0], by_vectors)
-        words = index.score_pairs(asked, np.zeros(len(rows), dtype=np.int64), rows)
-        fused = fusion.fuse(words[None], coded.score(vector, rows)[None])[0]
+        words = Leg(Found(*index.rank(asked, depth)), partial(index.score_pairs, asked))
+        vectors = Leg.of_one(*coded.top_k(vector, depth, pool), partial(coded.score, vector))
+        rows, fused = fuse_one(vectors, words, fusion)
         best = np.argsort(-fused, kind="stable")[:k]
         return rows[best], fused[best]
 
