@@ -102,17 +102,16 @@ def weigh_rarity(documents: int, holders: NDArray[np.int64]) -> NDArray[np.float
 
 def damp_lengths(lengths: NDArray[np.int64], mean: float, k1: float, b: float) -> NDArray[np.float64]:
     """(n,) what documents of (n,) words damp a word's count by; the mean is that of all documents."""
-    damp: NDArray[np.float64] = k1 * (1 - b + b * lengths / (mean or 1))
-    return damp
+    return np.asarray(k1 * (1 - b + b * lengths / (mean or 1)), dtype=np.float64)
 
 
 def weigh_words(
-    rarity: NDArray[np.float64], counts: NDArray[np.integer[Any]], damp: NDArray[np.float64]
+    rarity: NDArray[np.float64] | float, counts: NDArray[np.integer[Any]], damp: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(n,) what each of n words in a document adds to its score.
 
     Args:
-        rarity: (n,) of the words, see `weigh_rarity`.
+        rarity: (n,) of the words, or of the one word, see `weigh_rarity`.
         counts: (n,) how often each stands in the document.
         damp: (n,) of the documents, see `damp_lengths`.
 

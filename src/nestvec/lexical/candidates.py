@@ -102,7 +102,7 @@ def gather_candidates(vectors: Leg, words: Leg) -> Candidates:
     by_words = np.full(rows.shape, -np.inf, dtype=np.float32)
     by_words[query, depth + column] = words.found.scores[query, column]
     pairs = np.repeat(np.arange(len(rows)), depth), vectors.found.rows.reshape(-1)
-    by_words[:, :depth] = words.score_pairs(*pairs).reshape(-1, depth)
+    by_words[:, :depth] = words.score_pairs(*pairs).reshape(len(rows), depth)
     return Candidates(ranked, *(np.take_along_axis(scores, order, axis=1) for scores in (by_words, by_vectors)))
 
 

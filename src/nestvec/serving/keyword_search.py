@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -48,8 +47,7 @@ class KeywordSearch:
 
     def fusion(self, stored: VectorFormat, weight: float | None = None) -> Fusion:
         """How words and vectors of a format fuse: as fitted, or with another weight of the words, 0 to 1."""
-        fitted = self.hybrid.fusion_of(stored)
-        return fitted if weight is None else replace(fitted, weight=weight)
+        return self.hybrid.fusion_of(stored).weighted(weight)
 
     def search(
         self, query: str, vector: NDArray[np.float32], coded: CodedDocuments, fusion: Fusion, k: int, pool: Executor

@@ -1,19 +1,13 @@
-"""An exact search: candidates by faiss, scored by the codec, until none that is left can be better.
-
-`Parts` is that search over any codes; `View` searches what a generation of the embedded store holds.
-"""
+"""An exact search of codes: candidates by faiss, scored by the codec, until none that is left can be better."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.stores.scan import Scan, score_bound
-from nestvec.stores.store import Hit
-from nestvec.vectors.codecs import prefix
+from nestvec.stores.scan import score_bound
 from nestvec.vectors.topk import rerank
 
 if TYPE_CHECKING:
@@ -22,14 +16,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.stores.generation import Generation, StoredDocument
-    from nestvec.stores.store import Condition
+    from nestvec.stores.scan import Scan
     from nestvec.vectors.codecs import Codec
 
     ScoredRows = tuple[NDArray[np.int64], NDArray[np.float32]]  # rows and their exact scores, highest first
 
 _ROOM = 64  # candidates at the least
-_FEW = 4  # a filter that leaves less than one in so many is searched alone
 _MORE = 4  # times as many candidates, where they were too few
 
 
@@ -108,64 +100,3 @@ def rank_rows(
     rows = np.sort(rows)
     order, scores = rerank(query[None], codes(rows), np.arange(len(rows))[None], codec.decode)
     return rows[order[0]], scores[0]
-
-
-@dataclass(frozen=True)
-class View:
-    """What of a generation is searched.
-
-    Attributes:
-        generation: where documents and codes are.
-        parts: the codes.
-        live: (rows,) which rows may be found.
-    """
-
-    generation: Generation
-    parts: Parts
-    live: NDArray[np.bool_]
-
-    def find_hits(self, query: NDArray[np.float32], k: int, pool: Executor) -> list[Hit]:
-        """The k best documents of a (full dimension,) float32 query of unit length, best first."""
-        about = self.generation.about
-        two = len(about.stages) > 1
-        wanted = max(k, about.shortlist) if two else k
-        asked = prefix(query[None], about.stages[0].dimension)[0]
-        rows, scores = self.parts.find_best(
-            asked, wanted, lambda rows: self._rank_by_stage(0, query, rows[self.live[rows]]), pool
-        )
-        ranked = self._rank_documents(rows, scores, wanted)
-        if two:
-            rows = np.array([document.row for document, _ in ranked], dtype=np.int64)
-            ranked = self._rank_documents(*self._rank_by_stage(1, query, rows), k)
-        return [Hit(document.id, score, document.text, document.fields) for document, score in ranked]
-
-    def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64]) -> ScoredRows:
-        """(r,) rows by their exact scores at a stage, highest first."""
-        asked = prefix(query[None], self.generation.about.stages[stage].dimension)[0]
-        return rank_rows(self.generation.codecs[stage], asked, rows, partial(self.generation.codes_at, stage))
-
-    def _rank_documents(
-        self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int
-    ) -> list[tuple[StoredDocument, float]]:
-        """The k best documents of (r,) rows with falling scores; of equal ones the greater id first."""
-        if len(rows) > k:
-            rows = rows[scores >= scores[k - 1]]
-        score = dict(zip(rows.tolist(), scores.tolist(), strict=False))
-        documents = self.generation.documents_at(rows)
-        documents.sort(key=lambda document: (score[document.row], document.id.encode()), reverse=True)
-        return [(document, score[document.row]) for document in documents[:k]]
-
-
-def filter_generation(generation: Generation, where: Sequence[Condition]) -> View:
-    """Search only the documents of an open generation that fulfil all conditions; none leaves all."""
-    live = generation.live_rows()
-    parts = [Part(segment.scans[0], segment.first) for segment in generation.segments]
-    if where:
-        rows = generation.matching_rows(where)
-        if len(rows) * _FEW < len(live):
-            codes = generation.codes_at(0, rows)
-            parts = [Part(Scan.of(generation.codecs[0], codes), rows)] if len(rows) else []
-        allowed = np.zeros_like(live)
-        allowed[rows] = True
-        live &= allowed
-    return View(generation, Parts(generation.codecs[0], parts), live)
