@@ -55,6 +55,10 @@ class Hybrid:
         nearest = min(self.weights, key=distance, default=None)
         return self.fusion if nearest is None else replace(self.fusion, weight=self.weights[nearest])
 
+    def of_format(self, stored: VectorFormat) -> Hybrid:
+        """The same for vectors of one format alone, whose fusion it has."""
+        return replace(self, fusion=self.fusion_of(stored), weights={})
+
     def to_json(self) -> dict[str, Any]:
         """The values that `hybrid.json` holds."""
         forms, fusion = self.lexical.forms, self.fusion

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     ScoredRows = tuple[NDArray[np.int64], NDArray[np.float32]]  # rows and their exact scores, highest first
 
-_ROOM = 64  # candidates at the least
+_ROOM = 64  # candidates at the least; a quarter of that are scored at a time beyond those that are wanted
 _MORE = 4  # times as many candidates, where they were too few
 
 
@@ -63,7 +63,7 @@ class Parts:
         Args:
             query: (d,) float32, as wide as what the codes stand for.
             k: how many, at least 1.
-            rank: gives rows their exact scores, highest first; it may leave out rows that must not be found.
+            rank: gives rows their exact scores; it may leave out rows that must not be found.
             pool: searches the parts.
 
         Returns:
@@ -75,12 +75,42 @@ class Parts:
             rough = np.concatenate([np.zeros(0, dtype=np.float32), *(scores for scores, _ in candidates)])
             rows = np.concatenate([np.zeros(0, dtype=np.int64), *(rows for _, rows in candidates)])
             order = np.argsort(-rough, kind="stable")[:wanted]
-            rows, scores = rank(rows[order])
-            if wanted >= documents:
-                return rows, scores
-            if len(rows) >= k and scores[k - 1] > score_bound(self.codec, query, float(rough[order[-1]])):
-                return rows, scores
+            ranked, is_sure = self._rank_candidates(query, k, rank, (rows[order], rough[order]))
+            if is_sure or wanted >= documents:
+                return ranked
             wanted *= _MORE
+
+    def _rank_candidates(
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        rank: Callable[[NDArray[np.int64]], ScoredRows],
+        candidates: ScoredRows,
+    ) -> tuple[ScoredRows, bool]:
+        """Score candidates, given with falling rough scores, until no other can be among the k best.
+
+        Args:
+            query: see `find_best`.
+            k: see `find_best`.
+            rank: see `find_best`.
+            candidates: their (n,) rows, and their rough scores.
+
+        Returns:
+            Those that were scored, highest first, and whether no other document at all can be among the k best.
+        """
+        rows, rough = candidates
+        best, scores = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        first, size = 0, k + k // 2 + _ROOM // 4
+        while first < len(rows):
+            more = rank(rows[first : first + size])
+            best, scores = np.concatenate([best, more[0]]), np.concatenate([scores, more[1]])
+            order = np.lexsort((best, -scores))
+            best, scores = best[order], scores[order]
+            first, size = first + size, k // 4 + _ROOM // 4
+            last = float(rough[min(first, len(rows)) - 1])
+            if len(best) >= k and scores[k - 1] > score_bound(self.codec, query, last):
+                return (best, scores), True
+        return (best, scores), False
 
 
 def rank_rows(
