@@ -3,7 +3,7 @@
     python benchmarks/fused_search.py [--documents 1000000] [--queries 300] [--stores embedded,postgres]
 
 Documents are titles of 4 to 13 words, drawn as words of product titles are: few words stand in a fifth of them, most in
-a handful. Vectors are random, of unit length, kept as 384 × one bit (50 bytes); random ones are hard, as none is much
+a handful. Vectors are random, of unit length, kept as 384 bits (50 bytes); random ones are hard, as none is much
 nearer than the others. A query is one to five words of a title, and a vector near the title's. PostgreSQL's own rank is
 `ts_rank_cd` over a GIN index of the same titles, which share a word with the query.
 
