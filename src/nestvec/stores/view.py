@@ -71,20 +71,20 @@ class View:
         wanted = max(k, about.shortlist) if two else k
         asked = prefix(query[None], about.stages[0].dimension)[0]
         found = self.parts.find_best(
-            asked, wanted, lambda rows: self._rank_by_stage(0, query, rows[self.live[rows]]), self.pool
+            asked, wanted, lambda rows: self._rank_by_stage(0, query, rows[self.live[rows]], wanted), self.pool
         )
         rows, scores = self._keep_best(*found, wanted)
-        return self._keep_best(*self._rank_by_stage(1, query, rows), k) if two else (rows, scores)
+        return self._keep_best(*self._rank_by_stage(1, query, rows, k), k) if two else (rows, scores)
 
     def _search_words(self, asked: AskedWords, k: int) -> ScoredRows:
         """The k best rows by their words, in any order."""
         rows, scores = asked.find_best(k, self.live if self.is_filtered else None)
         return self._keep_best(*self._keep_first_ties(rows, scores, k), k)
 
-    def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64]) -> ScoredRows:
-        """(r,) rows by their exact scores at a stage, highest first."""
+    def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> ScoredRows:
+        """The k best of (r,) rows by their exact scores at a stage, highest first, with all that tie with the last."""
         asked = prefix(query[None], self.generation.about.stages[stage].dimension)[0]
-        return rank_rows(self.generation.codecs[stage], asked, rows, partial(self.generation.codes_at, stage))
+        return rank_rows(self.generation.codecs[stage], asked, rows, partial(self.generation.codes_at, stage), k)
 
     def _score_by_vectors(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(r,) scores of (r,) rows by the vectors that are served."""
