@@ -166,7 +166,8 @@ class Generation:
             written = (json.dumps(dict(entries), ensure_ascii=False, allow_nan=False) for entries in fields)
             self._base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
             self._base.executemany(field_table.INSERT, field_table.field_rows(rows, fields))
-            self._base.executemany(postings.INSERT, ((word, first, *span) for word, span in spans.items()))
+            if spans:  # an index of before there were words has no table of them
+                self._base.executemany(postings.INSERT, ((word, first, *span) for word, span in spans.items()))
         self._seen = -1  # a connection is not told of its own changes
         self.refresh()
 
