@@ -32,7 +32,7 @@ def listed(path):
     return ranked
 
 
-def tests_of(run):
+def asked_of(run):
     """Ids, texts and rows of the test queries."""
     queries = load_run(run).queries
     rows = [row for row, split in enumerate(queries.splits) if split == "test"]
@@ -41,7 +41,7 @@ def tests_of(run):
 
 @pytest.mark.parametrize("point", POINTS)
 def test_fused_lists_of_every_test_query_are_the_run_file(run, point):
-    wanted, (ids, texts, rows) = listed(run / f"runs/pretrained+bm25.{point}.trec"), tests_of(run)
+    wanted, (ids, texts, rows) = listed(run / f"runs/pretrained+bm25.{point}.trec"), asked_of(run)
     with build_index(run, system="pretrained", dimension=POINTS[point][0], precision=POINTS[point][1]) as index:
         found = index.store.search_fused(texts, np.asarray(index.selection.query_vectors[rows]), 100)
         words = index.store.search_words(texts, 100)
