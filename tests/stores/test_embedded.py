@@ -153,6 +153,24 @@ def test_a_reader_sees_what_a_writer_does(folder, world):
         assert [hit.id for hit in answers(reader, world)[0]] == world.best(0, 10)[0]
 
 
+@pytest.mark.parametrize("stages", ["binary", "int2", "int4", "two-stage-binary"])
+def test_a_search_that_is_asked_again_finds_the_same(tmp_path, monkeypatch, stages):
+    """From the second search on, codes of few bits are scanned in another way; here over several segments."""
+    monkeypatch.setattr(embedded, "_SEGMENT", 1000)
+    world = World(STAGES[stages], documents=3000, hybrid=HYBRID)
+    with closing(EmbeddedStore(tmp_path / "index")) as store:
+        world.put_into(store)
+    with closing(EmbeddedStore(tmp_path / "index")) as store:
+        first = answers(store, world)
+        for _ in range(2):
+            assert answers(store, world) == first
+        for query in range(20):
+            assert [hit.id for hit in first[query]] == world.best(query, 10)[0]
+        for query, text in enumerate(ASKED):
+            wanted = world.best_by_both(query, text, 10, HYBRID.fusion)
+            assert ([hit.id for hit in first[30 + query]], [hit.score for hit in first[30 + query]]) == wanted
+
+
 def test_two_writers_at_once_are_refused(folder, world):
     def both():
         with closing(EmbeddedStore(folder)) as other, pytest.raises(InputError, match="another process"):

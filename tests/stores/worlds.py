@@ -105,7 +105,7 @@ class World:
         by_vectors = {place[identifier]: score for identifier, score in zip(ids, cosines, strict=True)}
         shared = {row: score for row, score in by_words.items() if score > 0}
         depth = max(CANDIDATES, k)
-        legs = [self._rank(leg, depth, passing)[0] for leg in (shared, by_vectors)]
+        legs = [self._rank(shared, depth, passing)[0], self.best(query, depth, passing)[0]]  # two stages look at few
         candidates = sorted({place[identifier] for leg in legs for identifier in leg})
         fused = fusion.fuse(
             *(np.array([[leg[row] for row in candidates]], np.float32) for leg in (by_words, by_vectors))
