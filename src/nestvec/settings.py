@@ -188,9 +188,11 @@ class TrainingSettings:
         ("mnr", "matryoshka"), "What to train: " + ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE)
     )
     epochs: int = option(1, "Passes over the training pairs; 0 prepares and measures without training.", _at_least(0))
-    batch_size: int = option(16, "Pairs in a batch; each is the others' negative.", _at_least(2))
+    batch_size: int | None = option(
+        None, "Pairs in a batch; each is the others' negative (16; 64 from 4,096 pairs on).", _at_least(2)
+    )
     learning_rate: float | None = option(
-        None, "Peak learning rate (5e-5, up to 1.5e-4 where there are few steps).", _POSITIVE
+        None, "Peak learning rate (5e-5 to 1.5e-4: the higher, the fewer steps and the larger the batch).", _POSITIVE
     )
     warmup: float = option(
         0.1, "Share of the steps that warm up.", Check("a share from 0 up to 1", lambda share: 0 <= share < 1)

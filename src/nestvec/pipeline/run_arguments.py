@@ -49,7 +49,7 @@ class MeasuringSettings(TypedDict, total=False):
     query_prompt: str | None
     document_prompt: str | None
     systems: Sequence[str]
-    batch_size: int
+    batch_size: int | None
     learning_rate: float | None
     warmup: float
     accumulate: int
