@@ -21,8 +21,8 @@ import numpy as np
 from nestvec.errors import MissingExtraError, NestvecError
 from nestvec.point import CORRECTION
 from nestvec.vectors.codecs import Float16, Float32, Int8
+from nestvec.vectors.learned_signs import LearnedSigns
 from nestvec.vectors.rabitq import Rotated
-from nestvec.vectors.rotation import rotate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 _MIDDLE = 128  # what faiss adds to a signed byte
-_LONGEST = 2.0  # more than a decoded vector of unit length ever has
+_LONGEST = 2.0  # more than a vector of unit length ever has once decoded
 
 
 def load_faiss() -> Any:  # noqa: ANN401 - it has no types
@@ -113,8 +113,9 @@ class Scan:
 
 def score_bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
     """The highest score of a document whose rough score for a (d,) query is at most `rough`, rounding included."""
-    rounded = 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query)) * _LONGEST
-    return rough + _form_of(codec).excess(codec, query, rough) + rounded
+    form = _form_of(codec)
+    rounded = 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query))
+    return rough + form.excess(codec, query, rough) + rounded * form.longest(codec)
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ class _Form:
         moved: bits of every byte that are the other way round in faiss.
         turn_queries: gives a codec and (q, d) float32 queries these in the space of the index.
         excess: gives a codec, a (d,) query and a rough score how far a score can lie above its rough one.
+        longest: gives a codec what the terms of a product with a query of unit length add up to at most, whatever
+            their signs, over the square root of their number: their roundings grow with it.
     """
 
     make_index: Callable[[Any], Any]
@@ -134,6 +137,7 @@ class _Form:
     moved: int = 0
     turn_queries: Callable[[Any, NDArray[np.float32]], NDArray[np.float32]] = lambda _, q: np.ascontiguousarray(q)
     excess: Callable[[Any, NDArray[np.float32], float], float] = lambda *_: 0.0
+    longest: Callable[[Any], float] = lambda _: _LONGEST
 
 
 def _form_of(codec: Codec) -> _Form:
@@ -188,11 +192,11 @@ def _make_centroids(codec: Rotated) -> NDArray[np.float32]:
 
 
 def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(q, d) queries rotated, with a part for each byte of a code: its numbers, or the product with the axis."""
+    """(q, d) queries turned, with a part for each byte of a code: its numbers, or the product with the axis."""
     numbers, packed = 8 // codec.bits, codec.bytes_per_vector - CORRECTION
     parts = np.zeros((len(queries), packed + CORRECTION, numbers), dtype=np.float32)
     turned = np.zeros((len(queries), packed * numbers))
-    turned[:, : codec.dimension] = rotate(queries)
+    turned[:, : codec.dimension] = codec.turn(queries)
     parts[:, :packed] = turned.reshape(len(queries), packed, numbers)
     parts[:, packed, 0] = queries.astype(np.float64) @ codec.axis
     return parts.reshape(len(queries), -1)
@@ -210,9 +214,17 @@ def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) ->
     return share * max(0.0, lean - rough)
 
 
+def _longest_sum(codec: LearnedSigns) -> float:
+    """Learned directions are no rotation: a query grows longer when it is turned."""
+    return max(_LONGEST, 1.0 + codec.stretch * codec.dimension**0.5 * codec.factor.high)  # 1: of the lean
+
+
 _FORMS: dict[type, _Form] = {
     Float32: _Form(_make_flat, np.float32),
     Float16: _Form(_make_halves, np.float16),
     Int8: _Form(_make_steps, np.int8, _MIDDLE),
     Rotated: _Form(_make_product, np.uint8, turn_queries=_turn_queries, excess=_rotated_excess),
+    LearnedSigns: _Form(
+        _make_product, np.uint8, turn_queries=_turn_queries, excess=_rotated_excess, longest=_longest_sum
+    ),
 }
