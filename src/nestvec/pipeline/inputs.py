@@ -24,6 +24,7 @@ from nestvec.models.load import load_model, measure_width, read_width
 from nestvec.models.model_files import hash_settings
 from nestvec.models.prompts import Prompts, has_router
 from nestvec.pipeline.prompt_findings import find_prompt_problems
+from nestvec.pipeline.shares import choose_shares
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.trec_ids import TrecIds
 from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
@@ -143,7 +144,7 @@ def prepare(settings: Settings) -> Prepared:
     pinned = dict(records.columns)  # the run's config reads the same again
     if records.revision is not None:
         pinned["revision"] = records.revision
-    settings = replace(settings, data=replace(settings.data, **pinned))  # type: ignore[arg-type]
+    settings = replace(settings, data=replace(settings.data, **pinned), split=task.split)  # type: ignore[arg-type]
     if settings.evaluation.language is None:
         language = detect_language(records.documents)
         settings = replace(settings, evaluation=replace(settings.evaluation, language=language))
@@ -243,8 +244,9 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
         records = load_records(data, settings.seed)
     try:
         grades = read_grades(records.grade, data.threshold, records.unlisted, estimated=records.estimated)
-        parts = split_records(records, data, settings.split, settings.seed)
-        return records, grades, make_task(records, grades, parts, protocol)
+        split = choose_shares(records, records.grade >= grades.threshold, data, settings.split, settings.seed)
+        parts = split_records(records, data, split, settings.seed)
+        return records, grades, replace(make_task(records, grades, parts, protocol), split=split)
     except InputError as error:
         raise error.with_file(data.name) from error
 
