@@ -226,6 +226,11 @@ class TrainingSettings:
         (), "Who else is told of the training: " + ", ".join(REPORTERS) + ".", _distinct(REPORTERS, fewest=0)
     )
 
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Systems to train; none at 0 epochs."""
+        return self.systems if self.epochs else ()
+
 
 @dataclass(frozen=True)
 class GradedSettings:
@@ -292,7 +297,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class RecommendationSettings:
-    """What counts as not worse."""
+    """Which loss is small enough."""
 
     metric: str = option("recall@10", "What the recommendation goes by.")
     margin: float = option(

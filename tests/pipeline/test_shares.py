@@ -6,14 +6,18 @@ split of the same records at given shares.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tables import rows, write_csv
 
+import nestvec
 from nestvec.data.records import Records
 from nestvec.data.split import TEST, TRAIN, VALIDATION, split_records
-from nestvec.pipeline.inputs import prepare
-from nestvec.pipeline.shares import ENOUGH_PAIRS, LEAST_PAIRS, LEAST_TRAINED, choose_shares
+from nestvec.pipeline.inputs import prepare, read_task
+from nestvec.pipeline.shares import ENOUGH_PAIRS, LEAST_PAIRS, LEAST_TRAINED, choose_shares, count_held_out
 from nestvec.recommending.power import describe_power
 from nestvec.runs.config import config_text, parse_run_config
 from nestvec.settings import DataSettings, Settings, SplitSettings
@@ -65,6 +69,17 @@ def test_shares_by_the_number_of_queries():
     }  # fmt: skip
 
 
+def test_the_documents_say_which_shares_are_chosen():
+    document = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    [table] = re.findall(r"\| queries with a relevant document \|.*?\n\n", document, re.DOTALL)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()[2:]]
+    assert len(lines) == 6
+    for number, *shares in lines:
+        queries = int(re.sub(r"\D", "", number))
+        chosen = choose(make_records(queries))
+        assert shares == [f"{share:g}" for share in (*chosen.shares, round(1 - sum(chosen.shares), 2))], number
+
+
 def test_queries_without_a_relevant_document_prove_nothing_and_do_not_count():
     records = make_records(20_000)
     relevant = (records.grade >= 2) & (records.query % 4 == 0)
@@ -88,7 +103,9 @@ def test_the_smallest_shares_are_taken_where_nothing_larger_leaves_enough():
     assert (chosen.validation, chosen.test) == (0.1, 0.2)
 
 
-@pytest.mark.parametrize("given", [{"validation": 0.1}, {"test": 0.5}, {"test": 0.2}, {"validation": 0.05, "test": 0.6}])
+@pytest.mark.parametrize(
+    "given", [{"validation": 0.1}, {"test": 0.5}, {"test": 0.2}, {"validation": 0.05, "test": 0.6}]
+)
 def test_a_given_share_wins(given):
     chosen = choose(make_records(900))
     other = choose(make_records(900), **given)
@@ -120,3 +137,40 @@ def test_the_chosen_shares_are_written_and_read_back_to_the_same_split(tmp_path)
     again = prepare(Settings.from_flat(written))
     assert again.settings == prepared.settings
     assert (again.task.parts == prepared.task.parts).all()
+
+
+def test_held_out_queries_are_counted_and_a_larger_share_proposed_where_one_would_do(tmp_path):
+    """2,000 queries: at the margin of 0.02, some 400 of validation are enough, which are a fifth."""
+    table = [
+        {"query": f"query {query}", "document": f"document {query} {number}", "grade": 1 + 2 * number}
+        for query in range(2000)
+        for number in range(2)
+    ]
+    source = str(write_csv(tmp_path / "judged.csv", table))
+
+    def count(**given):
+        settings = Settings.from_flat({"source": source, "threshold": 2, "margin": 0.02, **given})
+        records, grades, task = read_task(settings)
+        return count_held_out(records, grades, task, settings, 3), task
+
+    held_out, task = count(validation=0.1)
+    assert (held_out.validation, held_out.test) == tuple((task.splits == name).sum() for name in ("validation", "test"))
+    assert held_out.validation_share == np.ceil(20 * held_out.needed / 2000) / 20
+    enough, _ = count(validation=held_out.validation_share)
+    assert enough.validation_share is None and enough.validation >= 0.9 * enough.needed
+    assert count(validation=0.1, margin=0.01)[0].validation_share is None, "a third has to train"
+    assert count(protocol="published")[0].validation == 0
+
+
+def test_a_run_begins_with_what_its_queries_can_prove(tmp_path):
+    """Also one that trains nothing."""
+    said = []
+    nestvec.run(
+        str(write_csv(tmp_path / "judged.csv", rows())), tmp_path / "run", threshold=1.5, epochs=0, bigger="",
+        dimensions=[96], precisions=["int8"], progress=lambda event: said.append(event.message),
+    )  # fmt: skip
+    lines = [line for line in said if line]
+    [place] = [place for place, line in enumerate(lines) if line.startswith("Held out: ")]
+    assert place < 3 and lines[place + 1].startswith("The margin of 0.01 takes about 920 validation and 920 test ")
+    queries = nestvec.load_run(tmp_path / "run").recommendation.test.queries
+    assert f"validation and {queries} test queries with a relevant document." in lines[place]

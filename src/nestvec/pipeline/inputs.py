@@ -55,7 +55,7 @@ class Prepared:
     @property
     def trained(self) -> tuple[str, ...]:
         """Systems to train; none at 0 epochs."""
-        return self.settings.training.systems if self.settings.training.epochs else ()
+        return self.settings.training.trained
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ def _refuse_router(settings: Settings, model: ModelFolder) -> None:
 
 def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, task: Task) -> None:
     """Raise InputError where a system learns from low grades and the training split has no record with one."""
-    systems = settings.training.systems if settings.training.epochs else ()
+    systems = settings.training.trained
     refused = [system for system in systems if system in NEED_NEGATIVES]
     if not refused or (records.grade[task.in_part("train")] < grades.threshold).any():
         return
@@ -185,7 +185,7 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
 def _measure_model(folder: ModelFolder, settings: Settings) -> int:
     """The width of the model's vectors; raises InputError where it is to be trained, and cannot be."""
     model = load_model(folder)
-    if settings.training.epochs and settings.training.systems:
+    if settings.training.trained:
         from nestvec.training.trainable import refuse_untrainable
 
         refuse_untrainable(model, folder.path)
@@ -200,7 +200,7 @@ def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str
             models.append(_find_whole(bigger, fetch=False))
         except InputError as error:
             missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
-    taken = {PRETRAINED, BM25, *(settings.training.systems if settings.training.epochs else ())}
+    taken = {PRETRAINED, BM25, *settings.training.trained}
     others: dict[str, ModelFolder] = {}
     seen = {_identify(model)}  # weights alone are not all: two poolings are two models
     for candidate in models:

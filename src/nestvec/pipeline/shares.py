@@ -1,4 +1,4 @@
-"""Which shares of the queries become validation and test: what they need to prove the usual margin, and no more.
+"""How many queries become validation and test: what they need to prove the usual margin, and no more.
 
 Judgements are worth more for measuring than for training (docs/decisions.md), so a part gets the smallest share with
 which it can prove the default margin, as long as enough is left to train on. The margin and the systems of a run don't
@@ -8,12 +8,13 @@ change the shares: all runs over the same records and seed ask the same queries.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.split import TRAIN, split_records
-from nestvec.recommending.power import describe_power
+from nestvec.data.split import HELD_OUT, TRAIN, split_records
+from nestvec.recommending.power import HeldOut, describe_held_out, describe_power
 from nestvec.settings import LEAST_TEST, LEAST_VALIDATION, RecommendationSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nestvec.data.grades import Grades
     from nestvec.data.records import Records
-    from nestvec.settings import DataSettings, SplitSettings
+    from nestvec.data.task import Task
+    from nestvec.settings import DataSettings, Settings, SplitSettings
 
 VALIDATION_SHARES = (LEAST_VALIDATION, 0.15, 0.2, 0.25, 0.3, 0.35)
 TEST_SHARES = (LEAST_TEST, 0.25, 0.3)
@@ -67,6 +70,30 @@ def choose_shares(
             return shares
         validations, tests = validations[:-1] or validations, tests[:-1] or tests
     return smallest
+
+
+def count_held_out(records: Records, grades: Grades, task: Task, settings: Settings, systems: int) -> HeldOut:
+    """Count the queries that are held out, and say what they can prove.
+
+    Args:
+        records: n records.
+        grades: their threshold.
+        task: what the split makes of them.
+        settings: the metric, and how much of it may be lost.
+        systems: that could be shipped, the pretrained one among them.
+
+    Returns:
+        The numbers, and how to say them.
+    """
+    asked = len(np.unique(records.query[records.grade >= grades.threshold]))
+    parts = {name: int((task.splits == name).sum()) for name in HELD_OUT}
+    held_out = describe_held_out(parts, asked, settings.recommendation, systems)
+    validation, test = task.split.shares
+    wanted = ceil(20 * held_out.needed / asked) / 20
+    is_settled = records.labels is not None or task.split.protocol == "published"
+    if is_settled or not validation < wanted <= 1 - LEAST_TRAINED - test:
+        return held_out
+    return replace(held_out, validation_share=wanted)
 
 
 def _list_rising(given: float | None, shares: Sequence[float], asked: int, systems: int) -> Sequence[float]:
