@@ -47,7 +47,7 @@ def test_the_bars_are_in_proportion_and_the_threshold_between_them(plain):
 
 
 def test_only_numbers_of_the_facts(found):
-    """Each number is one of the facts, perhaps rounded, a share of two of them, or a word such as `25 %`."""
+    """Each number is one of the facts, perhaps rounded, a share of two of them, or a word such as `25 %` or recall@10."""
     known = {"25", "75", "95", str(len(found.warnings))}
 
     def collect(value):
@@ -62,7 +62,7 @@ def test_only_numbers_of_the_facts(found):
     known.add(f"{100 * lengths['too_long'] / lengths['counted']:.1f}")
     known.add(f"{100 * audit['withheld_pairs'] / (audit['withheld_pairs'] + audit['training_pairs']):.1f}")
     text = printed(nestvec.Check({**found.facts, "source": "judged.csv"}), width=80)
-    assert set(re.findall(r"(?<![\w-])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)", text)) <= known
+    assert set(re.findall(r"(?<![\w@-])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)", text)) <= known
 
 
 def test_a_wide_terminal_is_not_filled_and_a_narrow_one_not_exceeded(found):

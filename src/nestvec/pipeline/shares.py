@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 VALIDATION_SHARES = (LEAST_VALIDATION, 0.15, 0.2, 0.25, 0.3, 0.35)
 TEST_SHARES = (LEAST_TEST, 0.25, 0.3)
 LEAST_TRAINED = 1 / 3  # of the queries
-ENOUGH_PAIRS = 800  # fused with words, as good to train on as fifteen times as many
+ENOUGH_PAIRS = 800  # fused with words, as good to train on as many times more
 LEAST_PAIRS = 1 / 3  # where there are fewer: of those that the smallest shares leave
 
 
