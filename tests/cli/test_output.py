@@ -47,7 +47,7 @@ def test_the_bars_are_in_proportion_and_the_threshold_between_them(plain):
 
 
 def test_only_numbers_of_the_facts(found):
-    """Each number is one of the facts, perhaps rounded, a share of two of them, or a word such as `25 %` or recall@10."""
+    """Each number is one of the facts, perhaps rounded, a share of two of them, or a word such as `25 %`."""
     known = {"25", "75", "95", str(len(found.warnings))}
 
     def collect(value):
