@@ -63,6 +63,8 @@ def choose_shares(
         return int((relevant & (split_records(records, data, shares, seed) == TRAIN)).sum())
 
     smallest = replace(split, validation=validations[0], test=tests[0])
+    if len(validations) == len(tests) == 1:
+        return smallest
     fewest = max(1, min(ENOUGH_PAIRS, LEAST_PAIRS * count_pairs(smallest)))
     while len(validations) + len(tests) > 2:
         shares = replace(split, validation=validations[-1], test=tests[-1])
