@@ -27,6 +27,7 @@ NEED_NEGATIVES = ("cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka")
 MOST_NEGATIVES = 50  # mined per query
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
 PROTOCOLS = ("leak-free", "by-query", "published")
+LEAST_VALIDATION, LEAST_TEST = 0.1, 0.2  # of the queries, unless told otherwise
 T = TypeVar("T")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")
@@ -171,8 +172,17 @@ class SplitSettings:
     protocol: str = option(
         "leak-free", "leak-free, by-query, or published (by record, as the original experiment).", _one_of(PROTOCOLS)
     )
-    validation: float = option(0.1, "Share of the queries to choose on.", _INNER_SHARE)
-    test: float = option(0.2, "Share of the queries to report on.", _INNER_SHARE)
+    validation: float | None = option(
+        None, "Share of the queries to choose on (0.1 to 0.35: the fewer queries, the more).", _INNER_SHARE
+    )
+    test: float | None = option(
+        None, "Share of the queries to report on (0.2 to 0.3: the fewer queries, the more).", _INNER_SHARE
+    )
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Of validation and of test; the smallest where none is given."""
+        return self.validation or LEAST_VALIDATION, self.test or LEAST_TEST
 
 
 @dataclass(frozen=True)
@@ -217,6 +227,11 @@ class TrainingSettings:
     report_to: tuple[str, ...] = option(
         (), "Who else is told of the training: " + ", ".join(REPORTERS) + ".", _distinct(REPORTERS, fewest=0)
     )
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Systems to train; none at 0 epochs."""
+        return self.systems if self.epochs else ()
 
 
 @dataclass(frozen=True)
@@ -284,7 +299,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class RecommendationSettings:
-    """What counts as not worse."""
+    """Which loss is small enough."""
 
     metric: str = option("recall@10", "What the recommendation goes by.")
     margin: float = option(
@@ -324,7 +339,8 @@ class Settings:
         for text in self.evaluation.two_stage or ():
             parse_stages(text)
         split, metric, names = self.split, self.recommendation.metric, metric_names(self.evaluation.cutoffs)
-        _require(split.validation + split.test < 1, "test", split.test, "a share that leaves queries to train on")
+        held_out = "validation" if split.test is None else "test"
+        _require(sum(split.shares) < 1, held_out, getattr(split, held_out), "a share that leaves queries to train on")
         _require(metric in names, "metric", metric, "one of " + ", ".join(names))
 
     @classmethod

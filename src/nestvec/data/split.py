@@ -95,7 +95,8 @@ def _split_leak_free(records: Records, settings: SplitSettings, seed: int) -> ND
 def _split_by_query(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
     """Put each query with all its records into one part."""
     shares = np.array([_hash_to_share(text, seed) for text in records.queries])
-    limits = [settings.test, settings.test + settings.validation]
+    validation, test = settings.shares
+    limits = [test, test + validation]
     part = np.array([TEST, VALIDATION, TRAIN], dtype=np.int8)[np.searchsorted(limits, shares, side="right")]
     parts: NDArray[np.int8] = part[records.query]
     return parts
@@ -104,14 +105,14 @@ def _split_by_query(records: Records, settings: SplitSettings, seed: int) -> NDA
 def _split_by_labels(records: Records, column: str, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
     """Take the source's own split; where it has no validation part, that is cut from its training queries.
 
-    Their share of the training queries is `settings.validation`; training records whose document a validation query has
+    Their share of the training queries is that of `settings`; training records whose document a validation query has
     too are withheld, as under `leak-free`.
     """
     parts = _read_labels(records.labels or (), column)
     if (parts == VALIDATION).any() or not ((parts == TRAIN).any() and (parts == TEST).any()):
         return parts
     shares = np.array([_hash_to_share(text, seed) for text in records.queries])[records.query]
-    parts = np.where((parts == TRAIN) & (shares < settings.validation), np.int8(VALIDATION), parts)
+    parts = np.where((parts == TRAIN) & (shares < settings.shares[0]), np.int8(VALIDATION), parts)
     document = same_text(records.documents)[records.document]
     chosen = np.unique(document[parts == VALIDATION])
     return np.where((parts == TRAIN) & np.isin(document, chosen), np.int8(WITHHELD), parts)

@@ -6,7 +6,7 @@ its own with one relevant document, and the catalogue is the test records' docum
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from nestvec.data.grades import describe_threshold, gains
 from nestvec.data.self_retrieval import find_own_documents
 from nestvec.data.split import HELD_OUT, PARTS, PUBLISHED_SEED, SPLITS, TEST, TRAIN, VALIDATION
 from nestvec.errors import InputError
+from nestvec.settings import SplitSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ class Task:
         relevant_from: gain from which a document is relevant.
         unanswerable: held-out queries per split that no judged document answers; they are not asked.
         own: (q,) the row in `catalogue` of the document that is the topic itself, -1 where none is; None: none is.
+        split: how the records were split, with the shares that were chosen.
     """
 
     parts: NDArray[np.int8]
@@ -59,6 +61,7 @@ class Task:
     relevant_from: int
     unanswerable: dict[str, int]
     own: NDArray[np.int64] | None = None
+    split: SplitSettings = field(default_factory=SplitSettings)
 
     def in_part(self, part: str) -> NDArray[np.bool_]:
         """(n,) which records belong to a part, named as in `split.PARTS`."""

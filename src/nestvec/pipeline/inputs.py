@@ -24,6 +24,7 @@ from nestvec.models.load import load_model, measure_width, read_width
 from nestvec.models.model_files import hash_settings
 from nestvec.models.prompts import Prompts, has_router
 from nestvec.pipeline.prompt_findings import find_prompt_problems
+from nestvec.pipeline.shares import choose_shares
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.trec_ids import TrecIds
 from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
@@ -54,7 +55,7 @@ class Prepared:
     @property
     def trained(self) -> tuple[str, ...]:
         """Systems to train; none at 0 epochs."""
-        return self.settings.training.systems if self.settings.training.epochs else ()
+        return self.settings.training.trained
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -143,7 +144,7 @@ def prepare(settings: Settings) -> Prepared:
     pinned = dict(records.columns)  # the run's config reads the same again
     if records.revision is not None:
         pinned["revision"] = records.revision
-    settings = replace(settings, data=replace(settings.data, **pinned))  # type: ignore[arg-type]
+    settings = replace(settings, data=replace(settings.data, **pinned), split=task.split)  # type: ignore[arg-type]
     if settings.evaluation.language is None:
         language = detect_language(records.documents)
         settings = replace(settings, evaluation=replace(settings.evaluation, language=language))
@@ -170,7 +171,7 @@ def _refuse_router(settings: Settings, model: ModelFolder) -> None:
 
 def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, task: Task) -> None:
     """Raise InputError where a system learns from low grades and the training split has no record with one."""
-    systems = settings.training.systems if settings.training.epochs else ()
+    systems = settings.training.trained
     refused = [system for system in systems if system in NEED_NEGATIVES]
     if not refused or (records.grade[task.in_part("train")] < grades.threshold).any():
         return
@@ -184,7 +185,7 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
 def _measure_model(folder: ModelFolder, settings: Settings) -> int:
     """The width of the model's vectors; raises InputError where it is to be trained, and cannot be."""
     model = load_model(folder)
-    if settings.training.epochs and settings.training.systems:
+    if settings.training.trained:
         from nestvec.training.trainable import refuse_untrainable
 
         refuse_untrainable(model, folder.path)
@@ -199,7 +200,7 @@ def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str
             models.append(_find_whole(bigger, fetch=False))
         except InputError as error:
             missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
-    taken = {PRETRAINED, BM25, *(settings.training.systems if settings.training.epochs else ())}
+    taken = {PRETRAINED, BM25, *settings.training.trained}
     others: dict[str, ModelFolder] = {}
     seen = {_identify(model)}  # weights alone are not all: two poolings are two models
     for candidate in models:
@@ -243,8 +244,9 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
         records = load_records(data, settings.seed)
     try:
         grades = read_grades(records.grade, data.threshold, records.unlisted, estimated=records.estimated)
-        parts = split_records(records, data, settings.split, settings.seed)
-        return records, grades, make_task(records, grades, parts, protocol)
+        split = choose_shares(records, records.grade >= grades.threshold, data, settings.split, settings.seed)
+        parts = split_records(records, data, split, settings.seed)
+        return records, grades, replace(make_task(records, grades, parts, protocol), split=split)
     except InputError as error:
         raise error.with_file(data.name) from error
 

@@ -41,8 +41,8 @@ class MeasuringSettings(TypedDict, total=False):
     on_bad_row: str
     # split
     protocol: str
-    validation: float
-    test: float
+    validation: float | None
+    test: float | None
     # training
     model: str
     model_sha256: str | None

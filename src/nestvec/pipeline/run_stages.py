@@ -20,6 +20,7 @@ from nestvec.models.compute import choose_compute
 from nestvec.pipeline import keyword_stage, stages
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.run_arguments import MeasuringSettings, RunSettings, show_settings
+from nestvec.pipeline.shares import count_held_out
 from nestvec.progress import Progress, Reporter, Silent, make_reporter
 from nestvec.runs.config import config_text, read_run_config
 from nestvec.runs.folder import RunFolder, claim_folder, hold_folder
@@ -154,12 +155,15 @@ def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> d
 
 
 def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
-    """One line on the data, one on the threshold, and one per finding."""
+    """One line on the data, one on the threshold, two on what can be proven, and one per finding."""
     records, grades = prepared.records, prepared.grades
     reporter.say(f"{len(records):,} records, {len(records.queries):,} queries, {len(records.documents):,} documents")
     share = f"{grades.relevant_share:.0%} of the records are relevant"
     for name, why in prepared.missing.items():
         reporter.say(f"{name} {why}")
     reporter.say(f"relevant from {grades.threshold:g} on ({grades.origin}): {share}")
+    held_out = count_held_out(records, grades, prepared.task, prepared.settings, len(prepared.systems))
+    for line in held_out.lines:
+        reporter.say(line)
     for finding in records.findings:
         reporter.say(f"{finding.name}: {finding.count:,}. {finding.action}")

@@ -45,11 +45,12 @@ def say_choices(decision: dict[str, Any], choices: dict[str, Any]) -> list[str]:
         )
     if tiny and tiny["bytes_per_vector"] < size:
         gain = tiny["beats"]["test"]
-        clear = "" if tiny["test"]["confirmed"] else ", which does not confirm it"
+        doubt = ", which are too few to confirm it" if gain["value"] > 0 else ", which do not confirm it"
+        clear = "" if tiny["test"]["confirmed"] else doubt
         sentences.append(
             f"The smallest that still beats {_name_now(tiny['beats']['system'])}: {_name_vectors(tiny)}, "
-            f"{_count_bytes(tiny)}; on the test queries by {_show_interval(gain['value'], gain['low'], gain['high'])}"
-            f"{clear}."
+            f"{_count_bytes(tiny)}; on the test queries{clear}, by "
+            f"{_show_interval(gain['value'], gain['low'], gain['high'])}."
         )
     return sentences
 

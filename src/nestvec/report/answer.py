@@ -37,6 +37,12 @@ class Card:
         """What the team has now, which the gain is measured over."""
         return self.chosen.beats.system if self.chosen and self.chosen.beats else BM25
 
+    def is_undecided(self, margin: float) -> bool:
+        """Whether the test queries are too few to confirm the choice, and don't speak against it."""
+        if self.name == "tiny":
+            return self.gained > 0
+        return self.chosen is not None and self.chosen.test is not None and self.chosen.test.difference > -margin
+
     @property
     def gained(self) -> float:
         """The mean of the gain."""
