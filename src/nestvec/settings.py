@@ -442,7 +442,7 @@ def _convert(entry: Field[Any], value: Any, where: str) -> Any:  # noqa: ANN401 
         return _convert_list(entry.name, value, stated.removeprefix("tuple[").partition(",")[0], where)
     kind, expected = _KINDS[stated.partition(" ")[0]]
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise InputError(f"{_option_name(entry.name)} is {value!r}", expected, file=where)
+        raise InputError(f"{option_name(entry.name)} is {value!r}", expected, file=where)
     return float(value) if stated.startswith("float") else value
 
 
@@ -452,10 +452,10 @@ def _convert_list(name: str, value: Any, kind: str, where: str) -> tuple[Any, ..
     try:
         return tuple({"int": int, "float": float, "str": str}[kind](str(item).strip()) for item in items)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{_option_name(name)} is {value!r}", f"{kind} values split by commas", file=where) from error
+        raise InputError(f"{option_name(name)} is {value!r}", f"{kind} values split by commas", file=where) from error
 
 
-def _option_name(name: str) -> str:
+def option_name(name: str) -> str:
     """A setting as typed on the command line."""
     return "--" + name.replace("_", "-")
 
@@ -464,4 +464,4 @@ def _require(right: bool, name: str, value: Any, expected: str) -> None:  # noqa
     """Raise InputError unless a setting's value is right."""
     if not right:
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-        raise InputError(f"{_option_name(name)} is {shown}", expected)
+        raise InputError(f"{option_name(name)} is {shown}", expected)

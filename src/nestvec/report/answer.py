@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nestvec.evaluation.significance import LEVEL
 from nestvec.point import BM25, FUSED, HYBRID
 from nestvec.runs.schema import ChoiceTest, ChoiceValidation, ChosenPoint, TeamChoices
-from nestvec.settings import Settings
+from nestvec.settings import Settings, option_name
 
 if TYPE_CHECKING:
     from nestvec.report.content import Content
@@ -150,11 +150,8 @@ def _command(content: Content, folder: str) -> str:
     for name, value in settings.items():
         if name in _LEFT_OUT or name not in defaults or value == defaults[name]:
             continue
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            words += [option] if value else [f"--no-{option[2:]}"]
-        else:
-            words += [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+        typed = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        words += [option_name(name)] if value is True else [option_name(name), typed]
     return shlex.join(words)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,32 @@ if TYPE_CHECKING:
     from nestvec.point import VectorFormat
     from nestvec.runs.run import Run
     from nestvec.serving.code_cache import CodedDocuments
+
+
+Found = tuple["NDArray[np.int64]", "NDArray[np.float32]"]  # rows in tie order, best first, and their scores
+
+
+class Query(NamedTuple):
+    """A query as it is asked.
+
+    Attributes:
+        text: as it was typed.
+        own: the row in tie order of the document that the query itself is, which is left out; None where there is none.
+    """
+
+    text: str
+    own: int | None
+
+    def depth(self, k: int) -> int:
+        """How many documents to find, so that k are left."""
+        return k if self.own is None else k + 1
+
+    def leave_out_own(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Found:
+        """Found rows in tie order and their scores without the query's own document; of `depth(k)`, the best k."""
+        if self.own is None:
+            return rows, scores
+        kept = np.argsort(rows == self.own, kind="stable")[:-1]  # where it was not found, the last one goes
+        return rows[kept], scores[kept]
 
 
 class KeywordSearch:
@@ -49,9 +75,15 @@ class KeywordSearch:
         fitted = self.hybrid.fusion_of(stored)
         return fitted if weight is None else replace(fitted, weight=weight)
 
+    def rank(self, query: Query, k: int) -> Found:
+        """Find the k best documents by words: rows in tie order, best first, and their scores; 0 shares no word."""
+        index = self.index()
+        rows, scores = index.top_k([query.text], query.depth(k))
+        return query.leave_out_own(rows[0], scores[0])
+
     def search(
-        self, query: str, vector: NDArray[np.float32], coded: CodedDocuments, fusion: Fusion, k: int, pool: Executor
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        self, query: Query, vector: NDArray[np.float32], coded: CodedDocuments, fusion: Fusion, k: int, pool: Executor
+    ) -> Found:
         """Find the best documents by words and vectors.
 
         Args:
@@ -65,12 +97,11 @@ class KeywordSearch:
         Returns:
             Up to k rows in tie order, best first, and their float32 scores.
         """
-        depth = max(CANDIDATES, k)
-        index = self.index()
-        asked = index.counts.count_queries([query])
-        by_words, scores = index.rank(asked, depth)
-        by_vectors, _ = coded.top_k(vector, depth, pool)
-        rows = np.union1d(by_words[0][scores[0] > 0], by_vectors)
+        index, depth = self.index(), query.depth(max(CANDIDATES, k))
+        asked = index.counts.count_queries([query.text])
+        by_words, scores = query.leave_out_own(*(found[0] for found in index.rank(asked, depth)))
+        by_vectors, _ = query.leave_out_own(*coded.top_k(vector, depth, pool))
+        rows = np.union1d(by_words[scores > 0], by_vectors)
         words = index.score_pairs(asked, np.zeros(len(rows), dtype=np.int64), rows)
         fused = fusion.fuse(words[None], coded.score(vector, rows)[None])[0]
         best = np.argsort(-fused, kind="stable")[:k]
