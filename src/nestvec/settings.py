@@ -173,6 +173,11 @@ class SplitSettings:
     )
     validation: float = option(0.1, "Share of the queries to choose on.", _INNER_SHARE)
     test: float = option(0.2, "Share of the queries to report on.", _INNER_SHARE)
+    folds: int | None = option(
+        None,
+        "Small data: train so many times that every query is held out once, half to choose and half to report on.",
+        _at_least(2),
+    )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from nestvec.data.folds import make_folded_task, split_folds
 from nestvec.data.grades import Grades, find_too_many, read_grades
 from nestvec.data.load_records import load_records
 from nestvec.data.own_split import NO_SPLIT
@@ -116,7 +117,7 @@ class Prepared:
     def fit_queries(self) -> FitQueries:
         """Training queries that the keyword leg and its fusion are fitted on."""
         metric, seed = self.settings.recommendation.metric, self.settings.seed
-        asked = ask_training_queries(self.records, self.grades, self.task, MOST_QUERIES, seed)
+        asked = ask_training_queries(self.records, self.grades, self.task.learning, MOST_QUERIES, seed)
         shape = len(asked.texts), len(self.task.catalogue)
         judgements = Judgements(asked.topic, asked.document, asked.gain, shape, self.task.relevant_from)
         return FitQueries(asked.texts, judgements, replace(self.catalogue, own=asked.own), metric)
@@ -172,7 +173,7 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
     """Raise InputError where a system learns from low grades and the training split has no record with one."""
     systems = settings.training.systems if settings.training.epochs else ()
     refused = [system for system in systems if system in NEED_NEGATIVES]
-    if not refused or (records.grade[task.in_part("train")] < grades.threshold).any():
+    if not refused or (records.grade[task.learning.in_part("train")] < grades.threshold).any():
         return
     able = [system for system in systems if system not in NEED_NEGATIVES] or Settings().training.systems
     where = "data" if not (records.grade < grades.threshold).any() else "training split"
@@ -235,7 +236,8 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
     """Read, check and split the judgements, as settings say; raises InputError where something is wrong with them."""
     protocol, data = settings.split.protocol, settings.data
-    if protocol != "leak-free" and data.split_column is None:  # asked for, so no split of the source itself
+    folds = settings.split.folds
+    if (protocol != "leak-free" or folds) and data.split_column is None:  # asked for, so no split of the source itself
         data = replace(data, split_column=NO_SPLIT)
     if protocol == "published":  # counts rows of the whole table
         records = load_records(replace(data, max_records=None), merge=False)
@@ -243,6 +245,8 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
         records = load_records(data, settings.seed)
     try:
         grades = read_grades(records.grade, data.threshold, records.unlisted, estimated=records.estimated)
+        if folds:
+            return records, grades, make_folded_task(records, grades, split_folds(records, folds, protocol, settings.seed))
         parts = split_records(records, data, settings.split, settings.seed)
         return records, grades, make_task(records, grades, parts, protocol)
     except InputError as error:
