@@ -106,6 +106,8 @@ def make_folded_task(records: Records, grades: Grades, split: FoldedSplit) -> Ta
             training = make_task(records, grades, parts, "leak-free")
         except InputError as error:
             raise InputError(f"in fold {number} of {len(split.folds)}, {error.problem}", error.expected) from error
-        asked = np.array([row[name] for name, part in zip(training.ids, training.splits, strict=True) if part == "test"])
+        asked = np.array(
+            [row[name] for name, part in zip(training.ids, training.splits, strict=True) if part == "test"]
+        )
         folds.append(replace(whole.ask_only(asked), training=training, asked=asked))
     return replace(whole, pairs=last.pairs, training=last, folds=tuple(folds))
