@@ -54,7 +54,7 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
 
 
 def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
-    """The same of folds: what is held out, all of it; what leaks, in all folds together; what is trained on, on average.
+    """The same of folds: all that is held out, what leaks in all folds together, and what is trained on on average.
 
     `folds` holds each fold's own audit: of its training, its held-out queries as test and those it is validated on.
     """

@@ -72,6 +72,16 @@ class Task:
         """What is trained on, and validated on meanwhile."""
         return self.training or self
 
+    @property
+    def fold(self) -> NDArray[np.int64] | None:
+        """(q,) the fold that asks each topic, counted from 1; None where there are none."""
+        if not self.folds:
+            return None
+        fold = np.zeros(len(self.ids), dtype=np.int64)
+        for number, task in enumerate(self.folds, 1):
+            fold[task.asked] = number
+        return fold
+
     def ask_only(self, topics: NDArray[np.int64]) -> Task:
         """The same task with those of its topics alone whose rows, ascending, are given."""
         judged = np.isin(self.topic, topics)

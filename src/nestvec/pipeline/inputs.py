@@ -47,6 +47,11 @@ class Prepared:
         training = replace(self.settings.training, compute=compute)
         return replace(self, settings=replace(self.settings, training=training))
 
+    def in_fold(self, number: int) -> Prepared:
+        """The input of one of the task's folds, counted from 1; a training's luck is its own, so is its seed."""
+        settings = replace(self.settings, seed=(self.settings.seed + number) % 2**32)
+        return replace(self, settings=settings, task=self.task.folds[number - 1])
+
     @property
     def protocol(self) -> str:
         """How the records were split; `own` where the source says so itself."""
@@ -111,7 +116,7 @@ class Prepared:
         """The queries that are asked."""
         number: dict[str, int] = {}
         texts = np.array([number.setdefault(text, len(number)) for text in self.task.texts])
-        return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits, texts)
+        return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits, texts, self.task.fold)
 
     @cached_property
     def fit_queries(self) -> FitQueries:
