@@ -119,6 +119,15 @@ def test_an_index_serves_the_model_that_is_handed_over_and_is_verified_against_i
     assert "an exact search with the same model" in out
 
 
+def test_a_run_that_is_done_needs_its_folds_no_more(made, tmp_path):
+    said, done = [], copy_run(made / "run", tmp_path / "run")
+    shutil.rmtree(done / "folds")
+    source, model = str(made / "judged.csv"), str(made / "tiny")
+    nestvec.run(source, done, model=model, progress=lambda event: said.append(event.message or event.label), **OPTIONS)
+    assert "evaluate: done before" in said
+    assert not (done / "folds").exists()
+
+
 class Killed(BaseException):
     """As a signal would end the process."""
 

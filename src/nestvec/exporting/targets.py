@@ -114,8 +114,8 @@ def calibration_texts(chosen: Selection) -> list[str]:
 
     Of folds, the model that is handed over was trained on all documents, and tested on none.
     """
-    path, filters = chosen.run.folder.path("records"), [("split", "==", "train")]
-    table = chosen.run.read_records(["document"], None if chosen.run.results.folds else filters)
+    path, is_folded = chosen.run.folder.path("records"), chosen.run.results.folds > 0
+    table = chosen.run.read_records(["document"], None if is_folded else [("split", "==", "train")])
     texts = sorted(set(table["document"].to_pylist()))
     if not texts:
         raise InputError("has no training documents to calibrate on", "--weights float32 or int8-dynamic", file=path)

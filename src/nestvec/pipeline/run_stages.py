@@ -159,11 +159,11 @@ def _choose_compute(wanted: str, root: Path) -> str:
 
 
 def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> list[Stage]:
-    """What is done, in order: of folds, what each trains and fits in a folder of its own."""
-    parts = [Part(prepared, folder, reporter)]
-    for number, fold in enumerate(list_folds(prepared, folder), 1):
-        parts.append(Part(*fold, PartReporter(reporter, f"fold {number} of {len(prepared.task.folds)}")))
-    whole, *folds = parts
+    """What is done, in order: of folds, what each trains and fits in a folder of its own, until it is measured."""
+    whole, folds = Part(prepared, folder, reporter), list[Part]()
+    if not distributed.take_first_value(folder.is_done("evaluate")):
+        for number, fold in enumerate(list_folds(prepared, folder), 1):
+            folds.append(Part(*fold, PartReporter(reporter, f"fold {number} of {len(prepared.task.folds)}")))
     trainings = [(part, system) for part in (*folds, whole) for system in prepared.trained]
     encodings = [(whole, system) for system in prepared.systems]
     encodings += [(part, system) for part in folds for system in prepared.trained]
@@ -174,7 +174,7 @@ def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> l
             Stage(f"encode {system}", part, partial(stages.encode_texts, prepared, *part[1:], system))
             for part, system in encodings
         ),
-        *(Stage("fit", part, partial(keyword_stage.fit, *part)) for part in parts),
+        *(Stage("fit", part, partial(keyword_stage.fit, *part)) for part in (whole, *folds)),
         Stage("evaluate", whole, partial(stages.evaluate, *whole)),
         Stage("report", whole, partial(stages.write_page, folder)),
     ]
