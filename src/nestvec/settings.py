@@ -175,7 +175,7 @@ class SplitSettings:
     test: float = option(0.2, "Share of the queries to report on.", _INNER_SHARE)
     folds: int | None = option(
         None,
-        "Small data: train so many times that every query is held out once, half to choose and half to report on.",
+        "Few queries: train so many times, each time without another part of them, and measure that; 10 is good.",
         _at_least(2),
     )
 
