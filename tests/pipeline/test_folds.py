@@ -17,7 +17,9 @@ from tiny_mpnet import save_tiny_mpnet
 
 import nestvec
 from nestvec.errors import InputError
+from nestvec.evaluation.fold_means import FoldMeans
 from nestvec.indexing.index import build_index
+from nestvec.pipeline.comparing import PointPair, compare_points
 from nestvec.progress import ProgressEvent
 
 FOLDS = 3
@@ -160,7 +162,19 @@ def test_folds_without_training_fit_the_keyword_search_where_each_query_is_left_
     assert not (tmp_path / "run/folds/1/models").exists()
     assert all((tmp_path / f"run/folds/{number}/hybrid.json").is_file() for number in range(1, FOLDS + 1))
     assert "fitted 3 times" in run.recommendation.reason
-    shutil.rmtree(tmp_path / "run")
+    compared = compare_points(
+        run, nestvec.load_run(made / "run"), "recall@10", [PointPair("bm25", "bm25", "mnr.32.int8")]
+    )
+    fold = {name: number for name, (number, _, _) in read_folds(run).items()}
+    before, after = run.per_query("recall@10", ["bm25"])["bm25"], run_values(made, "mnr.32.int8")
+    gap = np.array([after[name] - before[name] for name in sorted(before)])
+    reach = FoldMeans(np.array([fold[name] for name in sorted(before)])).reach(gap[:, None], 0.975)[0]
+    assert compared[0].low <= max(-1, gap.mean() - reach) + 1e-9
+    assert compared[0].high >= min(1, gap.mean() + reach) - 1e-9
+
+
+def run_values(made, point):
+    return nestvec.load_run(made / "run").per_query("recall@10", [point])[point]
 
 
 @pytest.mark.parametrize(

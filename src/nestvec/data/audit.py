@@ -60,7 +60,6 @@ def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, 
     """
     whole = audit(records, replace(task, folds=()), threshold, protocol, seed)
     folds = [audit(records, fold.learning, threshold, protocol, seed) for fold in task.folds]
-
     for kind in ("queries", "records", "documents"):
         trained = {name for fold in folds for name in fold[kind]} - set(HELD_OUT)
         means = {name: _average(fold[kind].get(name, 0) for fold in folds) for name in PARTS if name in trained}

@@ -251,11 +251,8 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
     try:
         grades = read_grades(records.grade, data.threshold, records.unlisted, estimated=records.estimated)
         if folds:
-            return (
-                records,
-                grades,
-                make_folded_task(records, grades, split_folds(records, folds, protocol, settings.seed)),
-            )
+            split = split_folds(records, folds, protocol, settings.seed)
+            return records, grades, make_folded_task(records, grades, split)
         parts = split_records(records, data, settings.split, settings.seed)
         return records, grades, make_task(records, grades, parts, protocol)
     except InputError as error:
