@@ -178,6 +178,11 @@ class SplitSettings:
     test: float | None = option(
         None, "Share of the queries to report on (0.2 to 0.3: the fewer queries, the more).", _INNER_SHARE
     )
+    folds: int | None = option(
+        None,
+        "Few queries: train so many times, each time without another part of them, and measure that; 10 is good.",
+        _at_least(2),
+    )
 
     @property
     def shares(self) -> tuple[float, float]:

@@ -103,9 +103,12 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
         typer.echo(f"The index serves {about.system} at {stages}: {size}")
         verified = opened.verify(upkeep.exact, reporter) if upkeep.verify else None
     if verified is not None:
+        how = f"as {verified.point} was measured"
+        if verified.by_folds:
+            how = "by an exact search with the same model (the run's figures are of the folds' models)"
         outcome = (
-            f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} here, {verified.measured:.4f} as "
-            f"{verified.point} was measured; the same ten documents for {verified.same:.1%} of them"
+            f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} here, {verified.measured:.4f} "
+            f"{how}; the same ten documents for {verified.same:.1%} of them"
         )
         if not verified.holds:
             raise NestvecError(f"the index loses more than a hundredth: {outcome}")

@@ -1,4 +1,8 @@
-"""What a store finds for the test queries, beside what the surface measured."""
+"""What a store finds for the test queries, beside what the surface measured.
+
+Of folds, the lists that were measured are those of other models than the one that is served. There a store is compared
+with an exact search by the model that is served.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,15 @@ import numpy as np
 from nestvec.data.self_retrieval import find_own_documents
 from nestvec.errors import InputError
 from nestvec.evaluation.metrics import mean_recall
+from nestvec.exporting.parity import code_catalogue
 from nestvec.runs.schema import TEST
 from nestvec.settings import CUTOFF
+from nestvec.vectors.codecs import prefix
+from nestvec.vectors.topk import tie_order, top_k
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from nestvec.progress import Reporter
     from nestvec.runs.point_files import Selection
     from nestvec.stores.store import About, Store
@@ -32,6 +41,7 @@ class Verified:
     found: float  # recall@10 of the store
     measured: float  # the surface's
     same: float  # share of the queries whose first ten documents are the very ones that were measured, in order
+    by_folds: bool = False  # whether the surface was measured by other models, and `measured` is an exact search's
 
     @property
     def holds(self) -> bool:
@@ -58,11 +68,26 @@ def verify_index(selection: Selection, store: Store, exact: bool, reporter: Repo
             for row, ranked in zip(part, hits, strict=True):  # a query's own document is left out, as when measured
                 rankings[ids[row]] = [hit.id for hit in ranked if own[row] < 0 or hit.id != ids[row]][:CUTOFF]
             advance(len(part))
-    expected = run.ranking(name)
+    expected = _search_exactly(selection, rows, own) if run.results.folds else run.ranking(name)
     same = float(np.mean([ranked == expected.get(query, [])[:CUTOFF] for query, ranked in rankings.items()]))
-    measured = run.points[name].metrics[_RECALL].value
-    recall = mean_recall(rankings, run.answerable, run.results.relevant_from, CUTOFF)
-    return Verified(name, len(rankings), recall, measured, same)
+    recall, measured = (
+        mean_recall(found, run.answerable, run.results.relevant_from, CUTOFF) for found in (rankings, expected)
+    )
+    if not run.results.folds:
+        measured = run.points[name].metrics[_RECALL].value
+    return Verified(name, len(rankings), recall, measured, same, run.results.folds > 0)
+
+
+def _search_exactly(selection: Selection, rows: list[int], own: NDArray[np.int64]) -> dict[str, list[str]]:
+    """The first documents of every query of the run in `rows`, by all documents' codes; its `own` one is left out."""
+    ids, queries = selection.run.catalogue.ids, selection.run.queries.ids
+    order = tie_order(ids)
+    asked = prefix(np.asarray(selection.query_vectors[rows]), selection.dimension)
+    found, _ = top_k(asked, code_catalogue(selection, order), CUTOFF + 1, selection.codec.decode)
+    return {
+        queries[row]: [ids[place] for place in order[places].tolist() if place != own[row]][:CUTOFF]
+        for row, places in zip(rows, found, strict=True)
+    }
 
 
 def _measured_name(selection: Selection, about: About) -> str:

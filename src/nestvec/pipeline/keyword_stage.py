@@ -67,6 +67,12 @@ def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
 
 
 def read_vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
-    """A system's vectors of the queries and of the documents, read as they are needed."""
-    vectors, asked = np.load(folder.embeddings(system), mmap_mode="r"), len(prepared.topics.rows)
-    return Vectors(vectors[:asked], vectors[asked:])
+    """A system's vectors of the queries and of the documents, read as they are needed.
+
+    Of a fold: those of its own queries, by its own model, or by one that was not trained and is the whole run's.
+    """
+    asked, documents = prepared.task.asked, len(prepared.catalogue.ids)
+    home = folder if system in prepared.trained or folder.whole is None else folder.whole
+    vectors = np.load(home.embeddings(system), mmap_mode="r")
+    queries = vectors[: len(vectors) - documents]
+    return Vectors(queries if asked is None else queries[asked], vectors[len(queries) :])

@@ -43,6 +43,7 @@ class MeasuringSettings(TypedDict, total=False):
     protocol: str
     validation: float | None
     test: float | None
+    folds: int | None
     # training
     model: str
     model_sha256: str | None

@@ -92,7 +92,7 @@ def count_held_out(records: Records, grades: Grades, task: Task, settings: Setti
     held_out = describe_held_out(parts, asked, settings.recommendation, systems)
     validation, test = task.split.shares
     wanted = ceil(20 * held_out.needed / asked) / 20
-    is_settled = records.labels is not None or task.split.protocol == "published"
+    is_settled = records.labels is not None or task.split.protocol == "published" or bool(task.folds)
     if is_settled or not validation < wanted <= 1 - LEAST_TRAINED - test:
         return held_out
     return replace(held_out, validation_share=wanted)

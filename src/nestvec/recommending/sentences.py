@@ -175,3 +175,15 @@ def say_unmatched(unmatched: int, queries: int) -> list[str]:
         f"BM25 matches no word of {unmatched:,} of {queries:,} queries, so beating it says little: do queries and "
         "documents share a language, and does --language name it?"
     ]
+
+
+def say_folds(folds: int, trained: bool) -> list[str]:
+    """Whose figures these are, where there are folds, and what is handed over."""
+    if not folds:
+        return []
+    if not trained:
+        return [f"The keyword search was fitted {folds} times, and every query asked where it was left out."]
+    return [
+        f"The figures are of {folds} models: each was trained without one of {folds} parts of the queries, and asked "
+        "those. What is handed over was trained once more, on all of them."
+    ]

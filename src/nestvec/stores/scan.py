@@ -13,6 +13,7 @@ until none that is left out can be better (the threshold algorithm, Fagin et al.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -216,7 +217,7 @@ def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) ->
 
 def _longest_sum(codec: LearnedSigns) -> float:
     """Learned directions are no rotation: a query grows longer when it is turned."""
-    return max(_LONGEST, 1.0 + codec.stretch * codec.dimension**0.5 * codec.factor.high)  # 1: of the lean
+    return max(_LONGEST, 1.0 + codec.stretch * math.sqrt(codec.dimension) * codec.factor.high)  # 1: of the lean
 
 
 _FORMS: dict[type, _Form] = {
