@@ -67,6 +67,22 @@ class Silent:
         _LOG.info("%s: done in %s", label, format_duration(time.monotonic() - start))
 
 
+@dataclass(frozen=True)
+class PartReporter:
+    """Tells another reporter what a part of the work says, with the part's name before it."""
+
+    whole: Reporter
+    name: str
+
+    def say(self, text: str) -> None:
+        """Pass the line on."""
+        self.whole.say(f"{self.name}: {text}")
+
+    def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Open the step there."""
+        return self.whole.step(f"{self.name}: {label}", total)
+
+
 class CallbackReporter(Silent):
     """Calls a function of the user's with every line and every advance; what it raises stops the work."""
 

@@ -27,6 +27,7 @@ NEED_NEGATIVES = ("cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka")
 MOST_NEGATIVES = 50  # mined per query
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
 PROTOCOLS = ("leak-free", "by-query", "published")
+LEAST_VALIDATION, LEAST_TEST = 0.1, 0.2  # of the queries, unless told otherwise
 T = TypeVar("T")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")
@@ -171,8 +172,22 @@ class SplitSettings:
     protocol: str = option(
         "leak-free", "leak-free, by-query, or published (by record, as the original experiment).", _one_of(PROTOCOLS)
     )
-    validation: float = option(0.1, "Share of the queries to choose on.", _INNER_SHARE)
-    test: float = option(0.2, "Share of the queries to report on.", _INNER_SHARE)
+    validation: float | None = option(
+        None, "Share of the queries to choose on (0.1 to 0.35: the fewer queries, the more).", _INNER_SHARE
+    )
+    test: float | None = option(
+        None, "Share of the queries to report on (0.2 to 0.3: the fewer queries, the more).", _INNER_SHARE
+    )
+    folds: int | None = option(
+        None,
+        "Few queries: train so many times, each time without another part of them, and measure that; 10 is good.",
+        _at_least(2),
+    )
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Of validation and of test; the smallest where none is given."""
+        return self.validation or LEAST_VALIDATION, self.test or LEAST_TEST
 
 
 @dataclass(frozen=True)
@@ -188,9 +203,11 @@ class TrainingSettings:
         ("mnr", "matryoshka"), "What to train: " + ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE)
     )
     epochs: int = option(1, "Passes over the training pairs; 0 prepares and measures without training.", _at_least(0))
-    batch_size: int = option(16, "Pairs in a batch; each is the others' negative.", _at_least(2))
+    batch_size: int | None = option(
+        None, "Pairs in a batch; each is the others' negative (16; 64 from 4,096 pairs on).", _at_least(2)
+    )
     learning_rate: float | None = option(
-        None, "Peak learning rate (5e-5, up to 1.5e-4 where there are few steps).", _POSITIVE
+        None, "Peak learning rate (5e-5 to 1.5e-4: the higher, the fewer steps and the larger the batch).", _POSITIVE
     )
     warmup: float = option(
         0.1, "Share of the steps that warm up.", Check("a share from 0 up to 1", lambda share: 0 <= share < 1)
@@ -215,6 +232,11 @@ class TrainingSettings:
     report_to: tuple[str, ...] = option(
         (), "Who else is told of the training: " + ", ".join(REPORTERS) + ".", _distinct(REPORTERS, fewest=0)
     )
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Systems to train; none at 0 epochs."""
+        return self.systems if self.epochs else ()
 
 
 @dataclass(frozen=True)
@@ -282,7 +304,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class RecommendationSettings:
-    """What counts as not worse."""
+    """Which loss is small enough."""
 
     metric: str = option("recall@10", "What the recommendation goes by.")
     margin: float = option(
@@ -322,7 +344,8 @@ class Settings:
         for text in self.evaluation.two_stage or ():
             parse_stages(text)
         split, metric, names = self.split, self.recommendation.metric, metric_names(self.evaluation.cutoffs)
-        _require(split.validation + split.test < 1, "test", split.test, "a share that leaves queries to train on")
+        held_out = "validation" if split.test is None else "test"
+        _require(sum(split.shares) < 1, held_out, getattr(split, held_out), "a share that leaves queries to train on")
         _require(metric in names, "metric", metric, "one of " + ", ".join(names))
 
     @classmethod
@@ -424,7 +447,7 @@ def _convert(entry: Field[Any], value: Any, where: str) -> Any:  # noqa: ANN401 
         return _convert_list(entry.name, value, stated.removeprefix("tuple[").partition(",")[0], where)
     kind, expected = _KINDS[stated.partition(" ")[0]]
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise InputError(f"{_option_name(entry.name)} is {value!r}", expected, file=where)
+        raise InputError(f"{option_name(entry.name)} is {value!r}", expected, file=where)
     return float(value) if stated.startswith("float") else value
 
 
@@ -434,10 +457,10 @@ def _convert_list(name: str, value: Any, kind: str, where: str) -> tuple[Any, ..
     try:
         return tuple({"int": int, "float": float, "str": str}[kind](str(item).strip()) for item in items)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{_option_name(name)} is {value!r}", f"{kind} values split by commas", file=where) from error
+        raise InputError(f"{option_name(name)} is {value!r}", f"{kind} values split by commas", file=where) from error
 
 
-def _option_name(name: str) -> str:
+def option_name(name: str) -> str:
     """A setting as typed on the command line."""
     return "--" + name.replace("_", "-")
 
@@ -446,4 +469,4 @@ def _require(right: bool, name: str, value: Any, expected: str) -> None:  # noqa
     """Raise InputError unless a setting's value is right."""
     if not right:
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-        raise InputError(f"{_option_name(name)} is {shown}", expected)
+        raise InputError(f"{option_name(name)} is {shown}", expected)

@@ -76,7 +76,7 @@ def test_options_are_the_fields(command):
 def test_settings_of_a_run_are_asked_for_where_they_are_used():
     taken = {name: {parameter.name for parameter in COMMANDS[name].params} & OF_RUN for name in ("evaluate", "check")}
     used = {stage: OF_STAGES[stage] for stage in ("data", "split", "training", "evaluation", "recommendation")}
-    assert taken["check"] == used["data"] | used["split"] | used["training"] | {"seed"}
+    assert taken["check"] == used["data"] | used["split"] | used["training"] | used["recommendation"] | {"seed"}
     measured = used["data"] | used["split"] | used["evaluation"] | used["recommendation"]
     assert taken["evaluate"] == measured | {"model", "seed"}
 

@@ -230,3 +230,26 @@ def test_utf_16_without_a_mark_is_refused_by_name_and_read_by_name(tmp_path, enc
     ):
         load(path)
     assert as_triples(load(path, encoding=encoding)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"source": "judged.csv", "qrels": "q.tsv"}, r"^q\.tsv: --qrels is given beside the source judged\.csv; exp"),
+        ({"source": "hf:owner/name", "qrels": "q.tsv"}, "beside the source hf:owner/name; expected one of them"),
+        ({"queries": "q.tsv"}, r"^--queries q\.tsv is given without --qrels; expected --qrels beside it"),
+        ({"source": "judged.csv", "corpus": "c.tsv"}, r"^--corpus c\.tsv is given without --qrels"),
+        ({"source": "judged.csv", "split": "train"}, "^--split train is given, but the source is not hf:NAME"),
+        ({"revision": "main"}, "^--revision main is given, but the source is not hf:NAME; expected no --revision"),
+        ({"qrels": "q.tsv", "split": "test"}, "^--split test is given, but"),
+    ],
+)
+def test_settings_of_another_kind_of_source_are_refused(settings, said):
+    with pytest.raises(InputError, match=said):
+        load_records(DataSettings(**settings))
+
+
+@pytest.mark.parametrize("source", ["", "sample"])
+def test_no_source_or_the_default_may_stand_beside_qrels(tmp_path, source):
+    judged = write_csv(tmp_path / "judged.csv", TABLE)
+    assert as_triples(load_records(DataSettings(source, qrels=str(judged)))) == EXPECTED

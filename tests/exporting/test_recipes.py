@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,7 @@ WORDS = [
 LEXICAL = LexicalSettings(WordForms("english", stop_words=True), k1=0.3, b=0.6)
 QUERIES = ["cordless drill 18 volt", "the 'brass' hose", "drills drill", "nothing known xyzzy"]
 DIMENSION = 40
+WEIGHTS = {"384.float32": 0.4, "48.binary": 0.7}
 
 
 class Shop:
@@ -223,15 +225,18 @@ def test_the_vendors_clients_read_the_search_bodies():
 
 @pytest.fixture(scope="module")
 def fitted(run, tmp_path_factory):
-    """A copy of the run with a `hybrid.json`."""
+    """A copy of the run with a `hybrid.json`: words weigh .4 beside what it recommends, .7 beside small codes."""
     copy = copy_run(run, tmp_path_factory.mktemp("fitted") / "run")
-    write_hybrid(copy / "hybrid.json", Hybrid(LEXICAL, Fusion(0.4), 50, 8.5))
+    write_hybrid(copy / "hybrid.json", Hybrid(LEXICAL, Fusion(0.4), 50, 8.5, WEIGHTS))
     return copy
 
 
 def test_an_export_holds_them_and_its_card_lists_them(fitted, tmp_path):
     made = export(fitted, tmp_path / "out", system="pretrained", dimension=48, precision="binary")
-    assert read_hybrid(made.folder / "hybrid.json") == read_hybrid(fitted / "hybrid.json")
+    wanted, held = read_hybrid(fitted / "hybrid.json"), read_hybrid(made.folder / "hybrid.json")
+    assert held == replace(wanted, fusion=Fusion(0.7))  # the exported vectors' weight, as in the recipes beside it
+    sql = (made.folder / "recipes" / "pgvector" / "3-search.sql").read_text()
+    assert held.weights == WEIGHTS and "0.7::double precision * words" in sql
     recipes = made.folder / "recipes"
     assert {path.name for path in recipes.iterdir()} == {
         "README.md", "pgvector", "elasticsearch", "opensearch", "qdrant", "vespa"

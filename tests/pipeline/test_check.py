@@ -20,6 +20,7 @@ from nestvec.data.load_records import load_records
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.pipeline.checking import load_check
+from nestvec.recommending.power import describe_power
 
 HOME_DEPOT = Path(__file__).parents[2] / "shared" / "data" / "home-depot.csv"
 
@@ -61,6 +62,24 @@ def test_components_and_cost(plain):
     train = split["queries"]["train"] * 5
     assert split["records"]["train"] + split["records"]["withheld"] == train
     assert split["training_pairs"] + split["withheld_pairs"] == train * 3 / 5
+
+
+def test_what_the_held_out_queries_can_prove(plain, checked):
+    """By hand: of 60 queries, all with a relevant document, those that the audit counts; the numbers by the formula."""
+    split, held_out = plain.facts["split"], plain.facts["held_out"]
+    counted = {name: held_out[name] for name in ("validation", "test")}
+    assert counted == {name: split["queries"][name] for name in counted}
+    assert (held_out["metric"], held_out["margin"], held_out["power"]) == ("recall@10", 0.01, 0.8)
+    choosing = describe_power(counted["validation"], 0.01, systems=3)  # mnr, matryoshka and the pretrained model
+    confirming = describe_power(counted["test"], 0.01, systems=1)
+    assert held_out["provable"] == pytest.approx(choosing.provable, abs=0.001)
+    assert held_out["confirmable"] == pytest.approx(confirming.provable, abs=0.001)
+    assert (held_out["needed"], held_out["needed_to_confirm"]) == (1300, 920)
+    alone = checked(rows(), systems="mnr", margin=0.3).facts["held_out"]
+    assert alone["provable"] < held_out["provable"], "two systems share the confidence"
+    assert alone["needed_in_all"] is None, "enough for such a margin"
+    untrained = checked(rows(), epochs=0).facts["held_out"]
+    assert untrained["needed"] == untrained["needed_to_confirm"] == 920
 
 
 def test_what_was_planted_is_found(found):
@@ -202,8 +221,9 @@ def test_it_writes_nothing_unless_told(typed, tmp_path, monkeypatch):
 
 def test_it_writes_data_and_page(typed, tmp_path):
     out = tmp_path / "new" / "check"
-    code, output, _ = typed("check", write_csv(tmp_path / "judged.csv", rows()), "--out", out)
+    code, output, _ = typed("check", write_csv(tmp_path / "judged.csv", rows()), "--out", out, "--margin", "0.05")
     assert code == 0
+    assert "The margin of 0.05 takes about 130 validation and 90 test queries;" in " ".join(output.split())
     assert str(out / "check.html") in output.replace("\n", "")
     assert sorted(path.name for path in out.iterdir()) == ["check.html", "check.json"]
     assert json.loads((out / "check.json").read_text(encoding="utf-8"))["records"] == 300

@@ -115,3 +115,9 @@ def test_a_collection_in_parts_goes_by_the_name_of_its_judgements(run_case, type
     assert "".join(printed.split()).startswith("".join(qrels.split()))
     code, _, said = typed("check", *words, "--model", tiny, "--threshold", "99")
     assert code == 2 and said.startswith(f"nestvec: {qrels}: --threshold 99"), said
+    code, _, said = typed("run", "--config", run.root / "config.toml", "--out", run.root)  # resolved: source = "sample"
+    assert code == 0, said
+    source = CASES / "oddids.csv"
+    code, _, said = typed("check", source, *words, "--model", tiny)
+    assert code == 2
+    assert said == f"nestvec: {qrels}: --qrels is given beside the source {source}; expected one of them\n"

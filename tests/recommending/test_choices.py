@@ -3,6 +3,8 @@ which must read what is written; for old runs, a file of before."""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from evidence import BITS, BM25, choose, evidence, grid, planted, weighed, wish
@@ -67,6 +69,9 @@ def test_the_smallest_fused_vector_is_proven_and_the_answer_speaks_of_it():
     assert list(found["gate"]) == list(found["test_gate"]) == ["bm25", "mnr", "pretrained+bm25"]
     assert found["reason"].startswith("Beside keyword search, ship mnr at 192 dimensions in binary: 24 bytes a vector.")
     assert "The smallest that still beats keyword search alone: mnr at 48 dimensions in binary" in found["reason"]
+    figures = r"recall@10 0\.\d+ \[\S+ \S+\] on \d+ queries, \S+ against the reference, lower bound \S+"
+    others = r"BM25 alone 0\.\d+, mnr\.\S+ 0\.\d+, pretrained\S+ 0\.\d+"
+    assert re.search(rf"The test queries confirm it: {figures}; {others}\. ", found["reason"])
 
 
 def test_both_teams_are_answered_and_read_back(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
 
 from nestvec.evaluation.significance import Bootstrap
-from nestvec.recommending.power import TYPICAL_SPREAD, describe_power
+from nestvec.recommending.power import TYPICAL_SPREAD, describe_held_out, describe_power
+from nestvec.settings import RecommendationSettings
 
 
 @pytest.mark.parametrize("queries", [300, 800, 2000])
@@ -31,8 +34,46 @@ def test_as_many_as_it_takes_are_enough_and_the_numbers_agree():
     assert describe_power(100, 0.01, spread=0.0, systems=1).needed == 300  # ln 20 / 0.01
 
 
-def test_the_sentence_says_what_would_help():
-    few, many = describe_power(90, 0.01), describe_power(5000, 0.01)
-    assert few.sentence.startswith("90 held-out queries can prove that a smaller vector loses less than 0.0")
-    assert f"takes about {few.needed:,}. Judge more queries" in few.sentence
-    assert "enough for the margin of 0.01." in many.sentence
+def describe(validation, test, asked, **wishes):
+    parts = {"validation": validation, "test": test}
+    return describe_held_out(parts, asked, RecommendationSettings(**wishes), systems=3)
+
+
+def test_too_few_are_told_what_would_help():
+    few = describe(90, 180, 900)
+    choosing, confirming = describe_power(90, 0.01, systems=3), describe_power(180, 0.01, systems=1)
+    assert choosing.provable <= few.provable < choosing.provable + 0.001
+    assert confirming.provable <= few.confirmable < confirming.provable + 0.001
+    assert choosing.needed <= few.needed < choosing.needed + 10
+    assert few.needed_in_all == pytest.approx(900 * choosing.needed / 90, abs=100)
+    assert few.lines == [
+        "Held out: 90 validation and 180 test queries with a relevant document. If a vector loses nothing, validation "
+        "can prove with 80 % power that it loses less than 0.064 of recall@10, and test can confirm less than 0.03.",
+        "The margin of 0.01 takes about 1,300 validation and 920 test queries; what so few cannot prove is called "
+        "undecided. What would help: more judged queries (about 13,000 in all), or --margin 0.064.",
+    ]
+    assert describe(90, 180, 900, margin=few.provable).needed_in_all is None, "what would help does"
+    assert "--validation 0.3, or --margin" in replace(few, validation_share=0.3).lines[1]
+
+
+def test_enough_are_told_so():
+    many = describe(1560, 1527, 7700)
+    assert many.lines[1] == "The margin of 0.01 takes about 1,300 validation and 920 test queries, so these are enough."
+    assert many.provable < 0.01 and many.needed_in_all is None
+    assert describe(1560, 500, 7700).needed_in_all == pytest.approx(7700 * 913 / 500, abs=100), "test confirms"
+
+
+def test_without_validation_test_proves_it():
+    held_out = describe(0, 2327, 9000, metric="ndcg@10")
+    assert (held_out.confirmable, held_out.needed_to_confirm) == (None, None)
+    assert held_out.lines == [
+        "Held out: 2,327 test queries with a relevant document, and none for validation. If a vector loses nothing, "
+        "test can prove with 80 % power that it loses less than 0.008 of ndcg@10.",
+        "The margin of 0.01 takes about 1,300 test queries, so these are enough.",
+    ]
+
+
+def test_a_margin_that_nobody_can_ask_for_is_not_proposed():
+    few = describe(1, 1, 20)
+    assert few.provable == 1
+    assert few.lines[1].endswith("in all).") and "--margin" not in few.lines[1]

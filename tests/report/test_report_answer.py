@@ -155,3 +155,24 @@ def test_likely_alone_is_not_said_to_be_proven(rendered: Callable[..., Page], ch
 
     page = rendered("recommendation", change)
     assert page.by_id("headline").text.startswith("Nothing is proven yet, but 50 bytes per vector of matryoshka beside")
+
+
+@pytest.mark.parametrize(
+    ("name", "difference", "gain", "said"),
+    [
+        ("likely", -0.008, 0.05, "undecided on test"),
+        ("likely", -0.02, 0.05, "not confirmed on test"),
+        ("tiny", -0.02, 0.004, "undecided on test"),
+        ("tiny", -0.02, -0.004, "not confirmed on test"),
+    ],
+)
+def test_too_few_test_queries_are_no_failure(
+    rendered: Callable[..., Page], chosen: RunFolder, name: str, difference: float, gain: float, said: str
+) -> None:
+    """A mean on the right side, with an interval that reaches to the other, is undecided."""
+    entry = read(chosen, "recommendation")["choices"]["beside_keyword_search"][name]
+    entry["test"] |= {"confirmed": False, "difference": difference}
+    entry["beats"]["test"] = {"value": gain, "low": gain - 0.02, "high": gain + 0.02}
+    page = rendered("recommendation", lambda made: made.update(choices={"beside_keyword_search": {name: entry}}))
+    [card] = page.root.find("section", class_="beside-keyword-search")[0].find("div", class_=name)
+    assert listed(card)["How sure"].endswith(f", {said}")

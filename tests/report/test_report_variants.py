@@ -38,10 +38,29 @@ def test_do_not_ship(stopped: RunFolder) -> None:
     assert page.root.find("title")[0].text == "Do not ship \u2013 nestvec report on shop/judgements.csv"
 
 
-def test_not_confirmed_on_test(rendered: Rendered) -> None:
-    page = rendered("recommendation", lambda made: made["test"].update(confirmed=False, lower_bound=-0.0213))
-    assert "Not confirmed on test." in page.text and "\u22120.0213, beyond the margin of 0.01" in page.text
+@pytest.mark.parametrize(
+    ("difference", "said"), [(-0.003, "Undecided on test: too few queries."), (-0.012, "Not confirmed on test.")]
+)
+def test_not_confirmed_on_test(rendered: Rendered, difference: float, said: str) -> None:
+    """A mean within the margin speaks against nothing: there are too few queries to tell."""
+    told = {"confirmed": False, "lower_bound": -0.0213, "difference": difference}
+    page = rendered("recommendation", lambda made: made["test"].update(told))
+    assert said in page.text and "\u22120.0213, beyond the margin of 0.01" in page.text
     assert "Confirmed on test." not in page.text
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"), [((-0.01, 0.02), "undecided"), ((-0.03, -0.01), "worse"), ((0.01, 0.03), "beats it")]
+)
+def test_a_gate_is_undecided_while_its_interval_holds_0(
+    rendered: Rendered, interval: tuple[float, float], said: str
+) -> None:
+    low, high = interval
+    entry = {"difference": (low + high) / 2, "low": low, "high": high, "passed": low > 0}
+    page = rendered("recommendation", lambda made: made["gate"].update(dict.fromkeys(made["gate"], entry)))
+    rows = page.table("gate-table")
+    assert rows and {cells[1] for cells in rows.values()} == {said}
+    assert "failed" not in page.text
 
 
 def test_full_width_itself_is_recommended(rendered: Rendered) -> None:

@@ -70,9 +70,9 @@ def told(page, system):
     return dict(zip(terms, column(page, system).get_by_role("definition").all_inner_texts(), strict=True))
 
 
-def asked(server, query, system, dimension=384, precision="float32"):
-    """What the API answers."""
-    point = {} if system == "bm25" else {"dimension": dimension, "precision": precision}
+def asked(server, query, system, dimension=384, precision="float32", **fused):
+    """What the API answers; to BM25 alone, `fused` is nothing."""
+    point = {} if system == "bm25" else {"dimension": dimension, "precision": precision, **fused}
     body = {"query": query, "k": 10, "system": system, **point}
     answer = httpx.post(f"{server.url}/v1/search", json=body).raise_for_status().json()
     hits = answer["results"][0]["hits"]
@@ -81,8 +81,9 @@ def asked(server, query, system, dimension=384, precision="float32"):
     return answer
 
 
-def expected(server, query, *point):
-    return {system: [hit["id"] for hit in asked(server, query, system, *point)["hits"]] for system in SYSTEMS}
+def expected(server, query, *point, **fused):
+    answers = {system: asked(server, query, system, *point, **fused) for system in SYSTEMS}
+    return {system: [hit["id"] for hit in answer["hits"]] for system, answer in answers.items()}
 
 
 def facts(server):

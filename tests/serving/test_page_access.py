@@ -13,7 +13,7 @@ from itertools import product
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from page_visit import SYSTEMS, Visit, beginning, box, expected, judged_queries, search, settled, shown
+from page_visit import SYSTEMS, Visit, beginning, box, expected, judged_queries, search, settled, shown, told
 from report.report_browser import OVERFLOW, launched
 from running import serving
 from shared_runs import copy_run
@@ -37,9 +37,10 @@ def browser():
 
 @pytest.fixture(scope="module")
 def guarded(shop, tmp_path_factory):
-    """A server that asks for a key and takes one text at a time, of a copy of the run whose texts are difficult."""
+    """A server with a key and a queue of one text, of a copy of the run with difficult texts and no fitted weight."""
     folder = tmp_path_factory.mktemp("guarded")
     copy_run(shop, folder / "run")
+    (folder / "run" / "hybrid.json").unlink()  # as in a run of before there was one
     (folder / "key").write_text(KEY)
     path = folder / "run" / "data" / "catalogue.parquet"
     table = pq.read_table(path)
@@ -57,8 +58,12 @@ def test_nothing_stands_in_the_way_of_assistive_technology(browser, served, shop
     with Visit(browser, served, width=width, scheme=scheme) as page:
         page.emulate_media(reduced_motion="reduce")
         page.evaluate(axe)
-        for query in ("", judged_queries(shop)[0]):
+        for query, beside in (("", False), (judged_queries(shop)[0], False), (judged_queries(shop)[0], True)):
             search(page, query)
+            page.get_by_role("switch").set_checked(beside)
+            if beside:  # at another weight than the fitted one, so that there is a way back
+                page.get_by_role("slider", name="Words or meaning").press("PageUp")
+            settled(page)
             found = page.evaluate("axe.run().then(({ violations }) => violations)")
             serious = [one for one in found if one["impact"] in ("serious", "critical")]
             assert serious == [], json.dumps(serious, indent=1)[:4000]
@@ -69,7 +74,8 @@ def test_nothing_stands_in_the_way_of_assistive_technology(browser, served, shop
 
 @pytest.mark.parametrize("width", [360, 768, 1600])
 def test_fits_its_window(browser, served, shop, width):
-    with Visit(browser, served, f"/?q={judged_queries(shop)[0]}", width=width) as page:
+    with Visit(browser, served, f"/?q={judged_queries(shop)[0]}&w=55", width=width) as page:
+        assert page.get_by_role("button", name="Back to 10 % words").is_visible()
         assert page.evaluate(OVERFLOW) == 0
         assert page.locator("main *").evaluate_all(OUTSIDE, width) == []
         scrolls = page.locator("#columns").evaluate("place => place.scrollWidth > place.clientWidth")
@@ -119,6 +125,13 @@ def test_key_then_waiting_then_texts_as_they_are(browser, guarded):
         long.get_by_role("button", name="less").click()
         assert long.bounding_box()["height"] == short
         assert page.locator("#columns li", has_text=ARABIC).get_by_role("button", name="more").count() == 0
+        page.get_by_role("switch", name="Beside keyword search").check()
+        settled(page)
+        assert "50 % words, which is not fitted" in page.locator("#fitted").inner_text()
+        assert told(page, "mnr")["recall@10"] == "\N{EN DASH} not measured"
+        search(page, MARKUP)
+        assert MARKUP in set(texts.all_text_contents()) <= {MARKUP, ARABIC, LENGTHY}
+        assert page.locator("main :is(script, img, style, iframe)").count() == 0 and MARKUP in page.title()
 
 
 def test_a_server_that_does_not_answer_and_one_that_refuses(browser, served):

@@ -180,6 +180,10 @@ def test_facts_are_the_run_s_and_fit_json(shop, service):
         assert point["bytes_per_vector"] == measured[name]["bytes_per_vector"]
         for metric in ("recall@10", "ndcg@10", "mrr@10"):
             assert point["metrics"][metric] == measured[name]["metrics"][metric]
+        system, *place_of = name
+        fused = measured.get((f"{system}+bm25", *place_of))
+        assert (point["fused"] is None) == (fused is None) == (system == "bm25")
+        assert fused is None or point["fused"]["metrics"]["recall@10"] == fused["metrics"]["recall@10"]
     made = json.loads((shop / "recommendation.json").read_text())
     assert (facts["decision"], facts["reason"], facts["metric"]) == (made["decision"], made["reason"], "recall@10")
     assert facts["default"] == {"system": "mnr", "dimension": 384, "precision": "float32"}

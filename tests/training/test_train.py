@@ -16,6 +16,7 @@ from tiny_mpnet import save_tiny_mpnet
 
 from nestvec.errors import InputError, NestvecError, StoppedError
 from nestvec.settings import TRAINABLE, Settings
+from nestvec.training.job import Job
 from nestvec.training.systems import SYSTEMS
 from nestvec.training.train import choose_step, train
 from nestvec.training.trainer import last_checkpoint, step_of
@@ -156,6 +157,23 @@ def test_accumulated_batches_make_one_step(table, tmp_path):
     job, model = job_and_model(found, "mnr")
     batches = -(-len(found.task.pairs) // 8)
     assert train(model, job, tmp_path / "checkpoints").steps == job.steps == -(-batches // 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "batch", "rate"),
+    [
+        ({}, 800, 16, 1.5e-4),  # 50 steps
+        ({}, 4080, 16, 0.015 / 255),
+        ({}, 4096, 64, 1.5e-4),
+        ({}, 64_000, 64, 1e-4),  # 1,000 steps: the lowest rate of such batches
+        ({"batch_size": 16}, 64_000, 16, 5e-5),
+        ({"batch_size": 8}, 64_000, 8, 5e-5),
+        ({"learning_rate": 1e-3}, 64_000, 64, 1e-3),
+    ],
+)
+def test_batch_and_rate_follow_the_number_of_rows(given, count, batch, rate):
+    job = Job("mnr", range(count), None, None, None, Settings.from_flat(given), (384,))
+    assert (job.batch_size, job.learning_rate) == (batch, pytest.approx(rate))
 
 
 def test_a_reporter_is_told(table, tmp_path):

@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from nestvec.point import PRECISIONS, VectorFormat
 from nestvec.vectors.codecs import CODECS, Float32, Int8, prefix
+from nestvec.vectors.rabitq import Rotated
 from nestvec.vectors.rotation import rotation
 from nestvec.vectors.topk import top_k
 
@@ -31,9 +32,10 @@ KEPT = {
     "binary": 0.25,
 }  # of the ten nearest of 2,000
 BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "int2": 2, "binary": 1}  # of a number
-ROTATED = ("int4", "int2", "binary")
-OWN = dict.fromkeys(ROTATED, 2)  # bytes of each vector's own beside its numbers
-STEPS = {"int4": 0.3352, "int2": 0.9957, "binary": 1.5958}  # of the best uniform quantiser; Max 1960, table II
+ROTATED = ("int4", "int2")
+FEW_BITS = (*ROTATED, "binary")
+OWN = dict.fromkeys(FEW_BITS, 2)  # bytes of each vector's own beside its numbers
+STEPS = {"int4": 0.3352, "int2": 0.9957}  # of the best uniform quantiser; Max 1960, table II
 WIDTHS = (384, 150, 48, 13, 9, 3, 1)
 
 
@@ -108,7 +110,8 @@ def test_a_large_corpus_is_fitted_and_coded_without_a_copy_of_it(precision):
     finally:
         tracemalloc.stop()
     room = 0 if precision == "float32" else 2 * codes.nbytes  # the pieces, and what they are put together to
-    fitted = 2_000_000 * 8 * 4 if precision in ROTATED else 0  # a sample in float64, however large the corpus
+    held = {"binary": 7}.get(precision, 4) if precision in FEW_BITS else 0  # copies in float64 of a sample of one size
+    fitted = 2_000_000 * 8 * held
     assert most < room + fitted + 4096 * 64 * 8 * 3
 
 
@@ -241,7 +244,7 @@ def test_scores_of_few_bits_are_rabitqs_estimate(name, width):
     assert scores[0].tolist() == pytest.approx([direct[row] for row in rows[0]], abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ROTATED)
+@pytest.mark.parametrize("name", FEW_BITS)
 @pytest.mark.parametrize("width", [384, 48])
 def test_few_bits_estimate_a_dot_product_without_bias(name, width):
     documents = leaning(4000, width)
@@ -253,7 +256,7 @@ def test_few_bits_estimate_a_dot_product_without_bias(name, width):
     assert ratio.std() < {"int4": 0.05, "int2": 0.15, "binary": 0.4}[name]
 
 
-@pytest.mark.parametrize("name", ROTATED)
+@pytest.mark.parametrize("name", FEW_BITS)
 def test_a_document_scores_its_own_length_whatever_the_bits_lose(name):
     documents = leaning(2000, 96)
     codec = CODECS[name](documents)
@@ -279,6 +282,66 @@ def test_the_step_is_near_the_best_for_normal_numbers_and_the_best_of_those_trie
     assert lost(codec.step) <= min(lost(codec.step * 0.9), lost(codec.step * 1.1))
 
 
+@pytest.mark.parametrize("width", [96, 13])
+def test_scores_of_signs_are_the_factor_times_the_sum_of_their_directions(width):
+    documents, query = leaning(300, width), directions(1, width, seed=1)[0].astype(float)
+    codec = CODECS["binary"](documents)
+    codes, axis, learned = codec.encode(documents), codec.axis.astype(float), codec.directions.astype(float)
+    direct = []
+    for code in codes:
+        lean = codec.lean.low + int(code[-2]) / 255 * (codec.lean.high - codec.lean.low)
+        factor = codec.factor.low + int(code[-1]) / 255 * (codec.factor.high - codec.factor.low)
+        signs = [2 * number - 1 for number in numbers(code[:-2], 1)[:width]]
+        whole = sum(sign * direction for sign, direction in zip(signs, learned, strict=True))
+        direct.append(lean * (query @ axis) + factor * (query @ whole))
+    rows, scores = top_k(query[None].astype(np.float32), codec.decode(codes), 300)
+    assert scores[0].tolist() == pytest.approx([direct[row] for row in rows[0]], abs=1e-5)
+
+
+def test_no_flip_of_a_single_sign_brings_a_sum_nearer():
+    documents = like_a_models(300, 48)
+    codec = CODECS["binary"](documents)
+    codes, learned = codec.encode(documents), codec.directions.astype(float)
+    rest = documents - codec.lean.decode(codes[:, -2])[:, None] * codec.axis
+    signs = np.unpackbits(codes[:, :-2], axis=1)[:, :48] * 2.0 - 1
+    lost = ((rest - signs @ learned) ** 2).sum(axis=1)
+    better = 0
+    for bit in range(48):
+        flipped = signs.copy()
+        flipped[:, bit] *= -1
+        better += (((rest - flipped @ learned) ** 2).sum(axis=1) < lost - 1e-6).sum()
+    assert better <= 0.01 * signs.size  # sweeps end before the last of them
+
+
+def test_learned_directions_lose_far_less_than_a_rotations():
+    documents = like_a_models(3000)
+
+    def lost(codec, rows):
+        return float(((codec.decode(codec.encode(rows)) - rows) ** 2).sum())
+
+    for rows in (documents[:2000], documents[2000:]):  # seen and unseen
+        assert lost(CODECS["binary"](documents[:2000]), rows) < 0.5 * lost(Rotated.fit(documents[:2000], 1), rows)
+
+
+def test_few_documents_teach_directions_that_still_serve_later_ones():
+    vectors = like_a_models(700, 96)
+    documents, later = vectors[:60], vectors[60:]
+    codec, plain = CODECS["binary"](documents), Rotated.fit(documents, 1)
+    lost = [float(((c.decode(c.encode(later)) - later) ** 2).sum()) for c in (codec, plain)]
+    assert lost[0] < lost[1]
+    rest = later - codec.lean.decode(codec.encode(later)[:, -2])[:, None] * codec.axis
+    own = ((codec.decode(codec.encode(later)) - later + rest) * rest).sum(axis=1) / (rest**2).sum(axis=1)
+    assert abs(np.median(own) - 1) < 0.05  # the factor's range holds for them, too
+
+
+def test_sums_on_the_grid_are_exact():
+    codec = CODECS["binary"](like_a_models(2000))
+    whole = np.ldexp(codec.directions.astype(float), codec.grid)
+    assert np.array_equal(whole, np.rint(whole))
+    largest = np.abs(whole @ whole.T).sum(axis=1) * 2.0 ** (24 - codec.grid) + 4 * 2**24 * np.linalg.norm(whole, axis=1)
+    assert largest.max() < 2**53
+
+
 def test_what_leans_further_than_any_document_fitted_on_gets_the_end():
     documents = leaning(50, 8)
     codec = CODECS["int2"](documents)
@@ -290,8 +353,9 @@ def test_what_leans_further_than_any_document_fitted_on_gets_the_end():
 @pytest.mark.parametrize("width", [384, 9])
 def test_what_is_stored_once_is_counted(precision, width):
     codec = CODECS[precision](directions(20, width))
-    arrays = [np.asarray(getattr(codec, entry.name)) for entry in fields(codec) if entry.name in ("scale", "axis")]
-    numbers_ = 5 if precision in ROTATED else 0  # a step and the ends of two ranges
+    named = ("scale", "axis", "directions")
+    arrays = [np.asarray(getattr(codec, entry.name)) for entry in fields(codec) if entry.name in named]
+    numbers_ = {"int4": 5, "int2": 5, "binary": 6}.get(precision, 0)  # a step, the ends of two ranges, a grid
     assert codec.extra_bytes == sum(array.nbytes for array in arrays) + 8 * numbers_
 
 

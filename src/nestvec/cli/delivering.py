@@ -111,9 +111,12 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
 
 def _print_verified(verified: Verified) -> None:
     """Say what an index finds; NestvecError where that is much less than what was measured."""
+    how = f"as {verified.point} was measured"
+    if verified.by_folds:
+        how = "by an exact search with the same model (the run's figures are of the folds' models)"
     outcome = (
-        f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} here, {verified.measured:.4f} as "
-        f"{verified.point} was measured; the same ten documents for {verified.same:.1%} of them"
+        f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} here, {verified.measured:.4f} "
+        f"{how}; the same ten documents for {verified.same:.1%} of them"
     )
     if not verified.holds:
         raise NestvecError(f"the index loses more than a hundredth: {outcome}")

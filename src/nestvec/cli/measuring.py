@@ -121,7 +121,7 @@ def evaluate(
 
 
 @app.command(cls=Command)
-@options(_Files, *_SHARED, TrainingSettings, Settings)
+@options(_Files, *_SHARED, TrainingSettings, RecommendationSettings, Settings)
 def check(
     reporter: Reporter,
     source: _Source = None,

@@ -23,6 +23,7 @@ from nestvec.settings import (
     Settings,
     SplitSettings,
     TrainingSettings,
+    option_name,
     sections,
 )
 
@@ -126,7 +127,7 @@ def _create_options(kind: type, heading: str | None) -> Iterator[inspect.Paramet
 
 def create_flag(name: str, text: str, panel: str | None = None) -> Any:  # noqa: ANN401 - typer's
     """An option without a value, and without a second form `--no-NAME`."""
-    return typer.Option(f"--{name.replace('_', '-')}", help=escape(text), rich_help_panel=panel, metavar="")
+    return typer.Option(option_name(name), help=escape(text), rich_help_panel=panel, metavar="")
 
 
 def _list_fields(kind: Any) -> tuple[Field[Any], ...]:  # noqa: ANN401 - a dataclass; mypy has no word for it

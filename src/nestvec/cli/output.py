@@ -212,9 +212,11 @@ def _print_row_split(checked: Checked, page: _Page) -> None:
 
 
 def _print_split(checked: Checked, page: _Page) -> None:
-    """Print what the split that a run would use withholds and leaks."""
+    """Print what the split that a run would use can prove, withholds and leaks."""
     audit = checked.split
     page.print_text(f"The split: {audit.protocol}", "bold")
+    for line in checked.held_out.lines:
+        page.print_text(line)
     page.print_text(
         f"{count(audit.training_pairs)} pairs to train on; {count(audit.withheld_pairs)} more are withheld, "
         f"{percent(audit.withheld_share)} of them all."

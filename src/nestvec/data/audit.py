@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +11,8 @@ import numpy as np
 from nestvec.data.split import HELD_OUT, PARTS, SPLITS, same_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from nestvec.data.records import Records
@@ -30,6 +34,8 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
         exact text, what withholding cost, the connected components of queries and documents, and what a naive split by
         row would have leaked.
     """
+    if task.folds:
+        return _audit_folds(records, task, threshold, protocol, seed)
     texts = normalised_texts(records)
     names = [name for name in PARTS if name in SPLITS or task.in_part(name).any()]
     return {
@@ -45,6 +51,37 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
         "components": _count_components(texts),
         "row_split": naive_split_leaks(texts, float(task.in_part("test").mean()), seed),
     }
+
+
+def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
+    """The same of folds: all that is held out, what leaks in all folds together, and what is trained on on average.
+
+    `folds` holds each fold's own audit: of its training, its held-out queries as test and those it is validated on.
+    """
+    whole = audit(records, replace(task, folds=()), threshold, protocol, seed)
+    folds = [audit(records, fold.learning, threshold, protocol, seed) for fold in task.folds]
+    for kind in ("queries", "records", "documents"):
+        trained = {name for fold in folds for name in fold[kind]} - set(HELD_OUT)
+        means = {name: _average(fold[kind].get(name, 0) for fold in folds) for name in PARTS if name in trained}
+        whole[kind] = whole[kind] | means
+    for kind in ("leaks", "exact_leaks"):
+        whole[kind] = {name: sum(fold[kind][name] for fold in folds) for name in whole[kind]}
+    counts = ("queries", "training_pairs", "withheld_pairs", "leaks")
+    return {
+        **whole,
+        "training_pairs": _average(fold["training_pairs"] for fold in folds),
+        "withheld_pairs": _average(fold["withheld_pairs"] for fold in folds),
+        "leaked_share": {
+            name: sum(fold["leaked_share"][name] * fold["records"]["test"] for fold in folds) / len(records)
+            for name in whole["leaked_share"]
+        },
+        "folds": [{name: fold[name] for name in counts} for fold in folds],
+    }
+
+
+def _average(counts: Iterable[int]) -> int:
+    """The mean of counts, rounded."""
+    return round(mean(counts))
 
 
 def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:

@@ -39,8 +39,10 @@ def open_source(settings: DataSettings) -> Source:
         The table, opened but not read.
 
     Raises:
-        InputError: there is no such source, its format is unknown, or it is empty or damaged.
+        InputError: there is no such source, its format is unknown, or it is empty or damaged; or a setting is given
+            that such a source has no use for.
     """
+    _refuse_unread(settings)
     return read_shape(_open_table(settings), settings)
 
 
@@ -57,6 +59,20 @@ def _open_table(settings: DataSettings) -> Source:
         wanted = "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME"
         raise InputError("there is no such file", wanted, file=source)
     return _open_folder(path, settings) if path.is_dir() else read_file(path, make_text_form(settings))
+
+
+def _refuse_unread(settings: DataSettings) -> None:
+    """Raise InputError for settings of one kind of source beside another kind, which would be read by nobody."""
+    if settings.qrels is None:
+        for name in ("queries", "corpus"):
+            if (given := getattr(settings, name)) is not None:
+                raise InputError(f"--{name} {given} is given without --qrels", "--qrels beside it")
+    elif settings.source not in ("", SAMPLE):  # the sample is what stands where no source is given
+        raise InputError(f"--qrels is given beside the source {settings.source}", "one of them", file=settings.qrels)
+    if settings.qrels is not None or not settings.source.startswith(PREFIX):
+        for name in ("split", "revision"):
+            if (given := getattr(settings, name)) is not None:
+                raise InputError(f"--{name} {given} is given, but the source is not hf:NAME", f"no --{name}")
 
 
 def _open_sample() -> Source:

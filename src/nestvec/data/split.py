@@ -86,16 +86,20 @@ def split_published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.in
 
 def _split_leak_free(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
     """Split by query, and withhold training records whose document a held-out query has too."""
-    parts = _split_by_query(records, settings, seed)
-    document = same_text(records.documents)[records.document]
+    return withhold(_split_by_query(records, settings, seed), same_text(records.documents)[records.document])
+
+
+def withhold(parts: NDArray[np.int8], document: NDArray[np.int64]) -> NDArray[np.int8]:
+    """The parts (n,) with training records withheld whose document, by its number (n,), a held-out query has too."""
     held_out = np.unique(document[parts != TRAIN])
     return np.where((parts == TRAIN) & np.isin(document, held_out), np.int8(WITHHELD), parts)
 
 
 def _split_by_query(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
     """Put each query with all its records into one part."""
-    shares = np.array([_hash_to_share(text, seed) for text in records.queries])
-    limits = [settings.test, settings.test + settings.validation]
+    shares = np.array([hash_to_share(text, seed) for text in records.queries])
+    validation, test = settings.shares
+    limits = [test, test + validation]
     part = np.array([TEST, VALIDATION, TRAIN], dtype=np.int8)[np.searchsorted(limits, shares, side="right")]
     parts: NDArray[np.int8] = part[records.query]
     return parts
@@ -104,14 +108,14 @@ def _split_by_query(records: Records, settings: SplitSettings, seed: int) -> NDA
 def _split_by_labels(records: Records, column: str, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
     """Take the source's own split; where it has no validation part, that is cut from its training queries.
 
-    Their share of the training queries is `settings.validation`; training records whose document a validation query has
+    Their share of the training queries is that of `settings`; training records whose document a validation query has
     too are withheld, as under `leak-free`.
     """
     parts = _read_labels(records.labels or (), column)
     if (parts == VALIDATION).any() or not ((parts == TRAIN).any() and (parts == TEST).any()):
         return parts
-    shares = np.array([_hash_to_share(text, seed) for text in records.queries])[records.query]
-    parts = np.where((parts == TRAIN) & (shares < settings.validation), np.int8(VALIDATION), parts)
+    shares = np.array([hash_to_share(text, seed) for text in records.queries])[records.query]
+    parts = np.where((parts == TRAIN) & (shares < settings.shares[0]), np.int8(VALIDATION), parts)
     document = same_text(records.documents)[records.document]
     chosen = np.unique(document[parts == VALIDATION])
     return np.where((parts == TRAIN) & np.isin(document, chosen), np.int8(WITHHELD), parts)
@@ -139,7 +143,7 @@ def same_text(texts: Sequence[str]) -> NDArray[np.int64]:
     return np.array([known.setdefault(normalise_text(text), len(known)) for text in texts], dtype=np.int64)
 
 
-def _hash_to_share(text: str, seed: int) -> float:
+def hash_to_share(text: str, seed: int) -> float:
     """A number from 0 to 1 that is spread evenly over texts."""
     digest = hashlib.sha256(f"{seed}\0{normalise_text(text)}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -6,7 +6,7 @@ its own with one relevant document, and the catalogue is the test records' docum
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from nestvec.data.grades import describe_threshold, gains
 from nestvec.data.self_retrieval import find_own_documents
 from nestvec.data.split import HELD_OUT, PARTS, PUBLISHED_SEED, SPLITS, TEST, TRAIN, VALIDATION
 from nestvec.errors import InputError
+from nestvec.settings import SplitSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,11 @@ class Task:
         relevant_from: gain from which a document is relevant.
         unanswerable: held-out queries per split that no judged document answers; they are not asked.
         own: (q,) the row in `catalogue` of the document that is the topic itself, -1 where none is; None: none is.
+        split: how the records were split, with the shares that were chosen.
+        training: what is trained on in place of this task; None: this task is.
+        folds: in place of one training on this task, the task of each fold's training: its topics are those of this
+            task that the fold holds out.
+        asked: (q,) of a fold, the rows of its topics among those of the whole task.
     """
 
     parts: NDArray[np.int8]
@@ -59,6 +65,39 @@ class Task:
     relevant_from: int
     unanswerable: dict[str, int]
     own: NDArray[np.int64] | None = None
+    split: SplitSettings = field(default_factory=SplitSettings)
+    training: Task | None = None
+    folds: tuple[Task, ...] = ()
+    asked: NDArray[np.int64] | None = None
+
+    @property
+    def learning(self) -> Task:
+        """What is trained on, and validated on meanwhile."""
+        return self.training or self
+
+    @property
+    def fold(self) -> NDArray[np.int64] | None:
+        """(q,) the fold that asks each topic, counted from 1; None where there are none."""
+        if not self.folds:
+            return None
+        fold = np.zeros(len(self.ids), dtype=np.int64)
+        for number, task in enumerate(self.folds, 1):
+            fold[task.asked] = number
+        return fold
+
+    def ask_only(self, topics: NDArray[np.int64]) -> Task:
+        """The same task with those of its topics alone whose rows, ascending, are given."""
+        judged = np.isin(self.topic, topics)
+        return replace(
+            self,
+            texts=[self.texts[row] for row in topics.tolist()],
+            ids=[self.ids[row] for row in topics.tolist()],
+            splits=self.splits[topics],
+            topic=np.searchsorted(topics, self.topic[judged]),
+            document=self.document[judged],
+            gain=self.gain[judged],
+            own=None if self.own is None else self.own[topics],
+        )
 
     def in_part(self, part: str) -> NDArray[np.bool_]:
         """(n,) which records belong to a part, named as in `split.PARTS`."""
@@ -72,7 +111,9 @@ class Task:
         return names
 
 
-def make_task(records: Records, grades: Grades, parts: NDArray[np.int8], protocol: str) -> Task:
+def make_task(
+    records: Records, grades: Grades, parts: NDArray[np.int8], protocol: str, needed: Sequence[str] | None = None
+) -> Task:
     """Make the task that a split of the records gives.
 
     Args:
@@ -80,6 +121,7 @@ def make_task(records: Records, grades: Grades, parts: NDArray[np.int8], protoco
         grades: their histogram and threshold.
         parts: (n,) the part of each.
         protocol: `published` asks by record and trains above the threshold; others ask by query and train from it on.
+        needed: parts that must hold a relevant record; None: all that the protocol has.
 
     Returns:
         The task.
@@ -91,14 +133,16 @@ def make_task(records: Records, grades: Grades, parts: NDArray[np.int8], protoco
     relevant = records.grade >= grades.threshold
     part_of_listed = grades.threshold > grades.levels[0]  # else all that is listed is relevant
     trainable = records.grade > grades.threshold if by_record and part_of_listed else relevant
-    for name in ("train", "test") if by_record else SPLITS:
+    if needed is None:
+        needed = ("train", "test") if by_record else SPLITS
+    for name in needed:
         if not (relevant & (parts == PARTS.index(name))).any():
             problem = f"the {name} split holds no relevant record"
             raise InputError(f"{problem}; {describe_threshold(grades)}", _MORE_RELEVANT)
     own = find_own_documents(records.query_ids, records.queries, records.document_ids, records.documents)
     other = own[records.query] != records.document  # not the query itself
     pairs = np.flatnonzero((parts == TRAIN) & trainable & other)
-    if len(pairs) == 0:
+    if len(pairs) == 0 and "train" in needed:
         problem = f"the training split holds no record above the threshold; {describe_threshold(grades)}"
         raise InputError(problem, _MORE_RELEVANT)
     if by_record:

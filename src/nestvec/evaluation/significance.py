@@ -2,6 +2,9 @@
 
 One matrix of resamples serves every interval of a split, so that all differences are paired by query. A query text that
 is asked more than once is one draw. Randomness comes from the generator that the caller passes.
+
+Where queries were measured in folds, each by a training of its own, every statement has to hold twice: over the
+queries, and over the folds' means. The wider interval, the lower bound, the lower chance and the greater p-value count.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from nestvec.evaluation.fold_means import FoldMeans
 
 LEVEL = 0.95
 WORST = -1.0  # the largest loss that one query can show: all of a metric between 0 and 1
@@ -41,12 +46,18 @@ class Bootstrap:
         resamples: how often to draw them anew.
         rng: decides the draws.
         groups: (queries,) labels, the same for queries that are drawn together; None where each is for itself.
+        folds: the trainings that measured the queries; None where one measured all.
     """
 
     def __init__(
-        self, queries: int, resamples: int, rng: np.random.Generator, groups: NDArray[np.int64] | None = None
+        self,
+        queries: int,
+        resamples: int,
+        rng: np.random.Generator,
+        groups: NDArray[np.int64] | None = None,
+        folds: FoldMeans | None = None,
     ) -> None:
-        self.queries = queries
+        self.queries, self._folds = queries, folds
         self._group = np.arange(queries) if groups is None else np.unique(groups, return_inverse=True)[1]
         self._sizes = np.bincount(self._group).astype(np.float64)
         drawn = len(self._sizes)
@@ -70,9 +81,13 @@ class Bootstrap:
 
     def intervals(self, values: NDArray[np.float64], level: float = LEVEL) -> list[Interval]:
         """The means of (q, c) values with their two-sided intervals, of 95 % unless told."""
-        tail = (1 - level) / 2
+        tail, mean = (1 - level) / 2, values.mean(axis=0)
         low, high = np.quantile(self.means(values), [tail, 1 - tail], axis=0)
-        return [Interval(*map(float, entry)) for entry in zip(values.mean(axis=0), low, high, strict=True)]
+        if self._folds:
+            reach = self._folds.reach(values, 1 - tail)
+            least = 0.0 if values.min() >= 0 else WORST  # values from 0 to 1, or differences of such
+            low, high = np.minimum(low, np.maximum(mean - reach, least)), np.maximum(high, np.minimum(mean + reach, 1))
+        return [Interval(*map(float, entry)) for entry in zip(mean, low, high, strict=True)]
 
     def lower_bound(self, values: NDArray[np.float64], level: float = LEVEL, worst: float = WORST) -> float:
         """What the mean of differences exceeds with the given confidence, one-sided.
@@ -92,7 +107,10 @@ class Bootstrap:
         Returns:
             The bound, never below `worst`.
         """
-        return float(np.quantile(self._weighted_means(values, worst), 1 - level))
+        bound = float(np.quantile(self._weighted_means(values, worst), 1 - level))
+        if self._folds:
+            bound = min(bound, float(values.mean() - self._folds.reach(values[:, None], level)[0]))
+        return max(bound, worst)
 
     def chance_above(self, values: NDArray[np.float64], limit: float, worst: float = WORST) -> float:
         """The chance that the true mean of differences exceeds a limit: the share of `lower_bound`'s draws above it.
@@ -110,7 +128,8 @@ class Bootstrap:
         Returns:
             The chance, from 0 to 1.
         """
-        return float((self._weighted_means(values, worst) > limit).mean())
+        chance = float((self._weighted_means(values, worst) > limit).mean())
+        return min(chance, self._folds.chance_above(values, limit)) if self._folds else chance
 
     def _weighted_means(self, values: NDArray[np.float64], worst: float) -> NDArray[np.float64]:
         """(r,) means under random weights of the queries and of one further query that shows the worst."""
@@ -198,6 +217,7 @@ def randomisation_test(
     resamples: int,
     rng: np.random.Generator,
     groups: NDArray[np.int64] | None = None,
+    folds: FoldMeans | None = None,
 ) -> float:
     """Two-sided p-value of a paired difference: how often random signs give a mean at least as far from 0.
 
@@ -208,10 +228,12 @@ def randomisation_test(
         resamples: m, sign flips to draw.
         rng: decides the signs.
         groups: (q,) labels, the same for queries whose signs go together; None where each is for itself.
+        folds: the trainings that measured the queries; None where one measured all.
 
     Returns:
         The p-value, above 0 and at most 1.
     """
+    by_folds = folds.test(difference) if folds else 0.0
     if groups is not None:
         difference = np.bincount(np.unique(groups, return_inverse=True)[1], difference).astype(np.float64)
     moved = difference[difference != 0]
@@ -223,7 +245,7 @@ def randomisation_test(
         rows = min(_ROWS, resamples - first)
         signs = rng.integers(0, 2, size=(rows, len(moved)), dtype=np.int8) * 2.0 - 1
         extreme += int((np.abs(signs @ moved) >= observed - 1e-12).sum())
-    return (extreme + 1) / (resamples + 1)
+    return max(by_folds, (extreme + 1) / (resamples + 1))
 
 
 def holm(p: Sequence[float]) -> list[float]:

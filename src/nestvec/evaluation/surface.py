@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.data.split import HELD_OUT
+from nestvec.evaluation.fold_means import FoldMeans
 from nestvec.evaluation.significance import Bootstrap, count_outcomes, effect_size, holm, randomisation_test
 from nestvec.point import HYBRID, Point, full_width
 from nestvec.vectors.topk import tie_order
@@ -82,12 +83,14 @@ class Topics:
         ids: q query ids.
         splits: (q,) `validation` or `test`.
         texts: (q,) a number for each query's text: the same text is one draw for the statistics. None: all differ.
+        folds: (q,) which of several trainings measured each query; None: one did.
     """
 
     rows: NDArray[np.int64]
     ids: Sequence[str]
     splits: NDArray[np.str_]
     texts: NDArray[np.int64] | None = None
+    folds: NDArray[np.int64] | None = None
 
     def texts_of(self, split: str) -> NDArray[np.int64] | None:
         """The numbers of one split's texts; None where all texts differ."""
@@ -96,7 +99,15 @@ class Topics:
     def bootstraps(self, resamples: int, rng: np.random.Generator) -> dict[str, Bootstrap]:
         """One per split that has queries; validation first."""
         sizes = {split: int((self.splits == split).sum()) for split in HELD_OUT}
-        return {split: Bootstrap(size, resamples, rng, self.texts_of(split)) for split, size in sizes.items() if size}
+        return {
+            split: Bootstrap(size, resamples, rng, self.texts_of(split), self.folds_of(split))
+            for split, size in sizes.items()
+            if size
+        }
+
+    def folds_of(self, split: str) -> FoldMeans | None:
+        """The trainings that measured one split's queries; None where one measured all."""
+        return None if self.folds is None else FoldMeans(self.folds[self.splits == split])
 
 
 Values = dict[Point, dict[str, "NDArray[np.float64]"]]  # per point and metric, (q,) values in the topics' order
@@ -151,6 +162,7 @@ def compare_systems(
             row: dict[str, Any] = {"a": a.name, "b": b.name, "split": "test", "metric": metric}
             row |= {"difference": entry.value, "low": entry.low, "high": entry.high}
             row |= {"effect": effect_size(difference), **asdict(count_outcomes(difference))}
-            family.append({**row, "p": randomisation_test(difference, resamples, rng, topics.texts_of("test"))})
+            together = topics.texts_of("test"), topics.folds_of("test")
+            family.append({**row, "p": randomisation_test(difference, resamples, rng, *together)})
     corrected = holm([entry["p"] for entry in family])
     return [{**entry, "p_holm": p} for entry, p in zip(family, corrected, strict=True)]

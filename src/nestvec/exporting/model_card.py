@@ -189,9 +189,16 @@ def _describe_split(chosen: Selection) -> str:
     for name in ("queries", "records", "documents"):
         counts.append([name, *(f"{audit[name].get(split, 0):,}" for split in audit.queries)])
     leaks = "\n".join(f"- {_escape_text(name)}: {count:,}" for name, count in audit.leaks.items())
+    folds = ""
+    if count := chosen.run.results.folds:
+        folds = (
+            f" The figures are of {count} models, each asked the queries of its fold, which it had not seen; counts of "
+            "training are their means. This model was trained once more, on all queries: it has seen those that the "
+            "check at export asks."
+        )
     return (
         f"Split protocol: {_escape_text(audit.protocol)}. Choices were made on validation, figures are of the test "
-        f"split.\n\n{_format_table(counts)}\n\nLeak audit, by texts that say the same:\n\n{leaks}"
+        f"split.{folds}\n\n{_format_table(counts)}\n\nLeak audit, by texts that say the same:\n\n{leaks}"
     )
 
 

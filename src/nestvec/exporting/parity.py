@@ -120,7 +120,7 @@ def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Re
     are_zero = ~wanted.any(axis=1) & ~vectors.any(axis=1)  # no direction on either side: equal all the same
     cosines = np.where(are_zero, 1.0, cosines)
     order = tie_order(ids)
-    codes = _code_documents(chosen, order)
+    codes = code_catalogue(chosen, order)
     exported, measured = (
         order[top_k(queries, codes, CUTOFF, chosen.codec.decode)[0]] for queries in (vectors[: len(asked)], before)
     )
@@ -159,8 +159,8 @@ def _encode_texts(encode: Encode, tried: dict[Role, list[str]], reporter: Report
     return np.concatenate(parts)
 
 
-def _code_documents(chosen: Selection, order: NDArray[np.int64]) -> NDArray[np.generic]:
-    """Code the catalogue's documents in the order given."""
+def code_catalogue(chosen: Selection, order: NDArray[np.int64]) -> NDArray[np.generic]:
+    """Code the catalogue's d documents in the order (d,) given, as they were coded when measured."""
     vectors = chosen.document_vectors
     parts = [
         chosen.codec.encode(prefix(np.asarray(vectors[order[first : first + _ROWS]]), chosen.dimension))

@@ -40,7 +40,7 @@ CREATE TABLE nestvec_postings (
 {extra}"""
 _COLUMNS_OF_NUMBERS = "    embedding {type}({dimension}) NOT NULL  -- unit length"
 _COLUMNS_OF_BITS = (
-    "    signs bit({dimension}) NOT NULL,  -- the sign of each rotated number\n"
+    "    signs bit({dimension}) NOT NULL,  -- the first bit of each number\n"
     "    code bytea NOT NULL  -- what was measured: {bits} bit(s) a number, then lean and factor"
 )
 _HNSW = """
@@ -49,11 +49,11 @@ _HNSW = """
 -- SET hnsw.ef_search = {candidates};
 """
 _PRODUCT = """
-CREATE FUNCTION nestvec_score(code bytea, rotated double precision[], along double precision) RETURNS double precision
+CREATE FUNCTION nestvec_score(code bytea, turned double precision[], along double precision) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    -- (levels . rotated query) * factor + lean * (query . axis)
+    -- (levels . turned query) * factor + lean * (query . axis)
     SELECT sum((2 * ((get_byte(code, (place - 1) * {bits} / 8) >> (8 - {bits} - ((place - 1) * {bits}) % 8))
-               & {mask}) - {mask}) * rotated[place])
+               & {mask}) - {mask}) * turned[place])
            * ({factor_low!r} + get_byte(code, length(code) - 1) * {factor_step!r})
            + ({lean_low!r} + get_byte(code, length(code) - 2) * {lean_step!r}) * along
     FROM generate_series(1, {dimension}) AS place
@@ -129,7 +129,6 @@ import numpy as np
 
 from nestvec.lexical.words import WordForms, split_words
 from nestvec.vectors.codecs import prefix
-from nestvec.vectors.rotation import rotate
 from nestvec.vectors.stored import load_codecs
 
 FORMS = WordForms({language!r}, stem={stem!r}, stop_words={stop_words!r})
@@ -193,11 +192,11 @@ def document_columns(vectors):
 
 
 def query_values(vector):
-    """What stands for the query's vector: its signs, its rotated numbers, and how far it goes along the axis."""
+    """What stands for the query: the signs of its turned numbers, these numbers, and its product with the axis."""
     along = float((vector[0].astype(np.float64) * CODEC.axis).sum())
-    turned = rotate(vector)[0]
+    turned = CODEC.turn(vector)[0]
     return [
-        (signs(CODEC.encode(vector))[0], "bit({dimension})"),
+        ("".join("1" if number >= 0 else "0" for number in turned), "bit({dimension})"),
         (as_list(turned, "{{}}"), "double precision[]"),
         (along, "double precision"),
     ]
@@ -256,7 +255,7 @@ def _render_search(numbers: RecipeNumbers, bits: Rotated | None) -> str:
         score, last, distance = "nestvec_score(d.code, $3, $4)", 5, ""
         types = f"bit({form.dimension}), double precision[], double precision"
         nearest, example = _BY_BITS, f"B'…'::bit({form.dimension}), '{{…}}', 0.1"
-        asked = "$2: the signs of its rotated vector; $3: the rotated vector; $4: its product with the axis"
+        asked = "$2: the signs of its turned vector; $3: the turned vector; $4: its product with the axis"
     filled = nearest.format(
         distance=distance, score=score, candidates=numbers.candidates, shortlist=_SHORTLIST, last=last
     )

@@ -46,9 +46,8 @@ class RecipeNumbers:
 
     @classmethod
     def of(cls, hybrid: Hybrid, chosen: Selection) -> RecipeNumbers:
-        """Take the numbers from a run's `hybrid.json` and from the point that is exported."""
-        fusion = hybrid.fusion_of(chosen.format)
-        return cls(hybrid.lexical, fusion, hybrid.mean_length, chosen.format, chosen.codec)
+        """Take the numbers from `hybrid.json`, settled for the point that is exported, and from that point."""
+        return cls(hybrid.lexical, hybrid.fusion, hybrid.mean_length, chosen.format, chosen.codec)
 
     @property
     def candidates(self) -> int:

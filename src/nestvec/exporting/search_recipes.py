@@ -37,7 +37,7 @@ def write_recipes(folder: Path, chosen: Selection) -> None:
     path = chosen.run.folder.path("hybrid")
     if not path.is_file():
         return
-    hybrid = read_hybrid(path)
+    hybrid = read_hybrid(path).settle(chosen.format)
     write_hybrid(folder / LAYOUT["hybrid"], hybrid)
     numbers = RecipeNumbers.of(hybrid, chosen)
     for name, text in render_recipes(numbers).items():

@@ -110,9 +110,13 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
 
 
 def calibration_texts(chosen: Selection) -> list[str]:
-    """At most `TEXTS` training documents, always the same and none that is tested; raises InputError without any."""
-    path = chosen.run.folder.path("records")
-    texts = sorted(set(chosen.run.read_records(["document"], [("split", "==", "train")])["document"].to_pylist()))
+    """At most `TEXTS` training documents, always the same and none that is tested; raises InputError without any.
+
+    Of folds, the model that is handed over was trained on all documents, and tested on none.
+    """
+    path, is_folded = chosen.run.folder.path("records"), chosen.run.results.folds > 0
+    table = chosen.run.read_records(["document"], None if is_folded else [("split", "==", "train")])
+    texts = sorted(set(table["document"].to_pylist()))
     if not texts:
         raise InputError("has no training documents to calibrate on", "--weights float32 or int8-dynamic", file=path)
     drawn = np.random.default_rng(0).choice(len(texts), min(TEXTS, len(texts)), replace=False)

@@ -50,6 +50,6 @@ def _read_words(selection: Selection, reporter: Reporter) -> Hybrid | None:
     """How words match and fuse with the point's vectors, as the run fitted it; None for a run of before it did so."""
     path = selection.run.folder.path("hybrid")
     if path.is_file():
-        return read_hybrid(path).of_format(selection.format)
+        return read_hybrid(path).settle(selection.format)
     reporter.say(f"the run has no {path.name}, so the index holds vectors alone")
     return None

@@ -1,4 +1,8 @@
-"""What a store finds for the test queries, beside what the surface measured."""
+"""What a store finds for the test queries, beside what the surface measured.
+
+Of folds, the lists that were measured are those of other models than the one that is served. There a store is compared
+with an exact search by the model that is served.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,12 @@ import numpy as np
 from nestvec.data.self_retrieval import find_own_documents
 from nestvec.errors import InputError
 from nestvec.evaluation.metrics import mean_recall
+from nestvec.exporting.parity import code_catalogue
 from nestvec.point import FUSED, Point
 from nestvec.runs.schema import TEST
 from nestvec.settings import CUTOFF
+from nestvec.vectors.codecs import prefix
+from nestvec.vectors.topk import tie_order, top_k
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +47,7 @@ class Verified:
     found: float  # recall@10 of the store
     measured: float  # the surface's, of these queries
     same: float  # share of the queries whose first ten documents are the very ones that were measured, in order
+    by_folds: bool = False  # whether the surface was measured by other models, and `measured` is an exact search's
     fused: Verified | None = None  # the same of both legs, where the index has words and the run measured them
 
     @property
@@ -71,7 +79,7 @@ def verify_index(selection: Selection, store: Store, exact: bool, reporter: Repo
     fused = Point.of(about.system + FUSED, about.served).name
     # a query's own document was left out before the scores of its words were brought to one scale: an index cannot
     others = [row for row in rows if own[row] < 0]
-    if about.hybrid is None or fused not in run.points or not others:
+    if about.hybrid is None or fused not in run.points or not others or run.results.folds:
         return verified
     return replace(verified, fused=compare(fused, others, ask_both))
 
@@ -88,15 +96,27 @@ def _compare(
             for row, hits in zip(part, ask(part), strict=True):
                 rankings[ids[row]] = [hit.id for hit in hits if own[row] < 0 or hit.id != ids[row]][:CUTOFF]
             advance(len(part))
-    ranked = run.ranking(name)
+    ranked = _search_exactly(selection, rows, own) if run.results.folds else run.ranking(name)
     expected = {query: ranked.get(query, [])[:CUTOFF] for query in rankings}
     same = float(np.mean([rankings[query] == expected[query] for query in rankings]))
     found, measured = (
         mean_recall(lists, run.answerable, run.results.relevant_from, CUTOFF) for lists in (rankings, expected)
     )
-    if len(rankings) == run.points[name].queries:
+    if not run.results.folds and len(rankings) == run.points[name].queries:
         measured = run.points[name].metrics[_RECALL].value
-    return Verified(name, len(rankings), found, measured, same)
+    return Verified(name, len(rankings), found, measured, same, run.results.folds > 0)
+
+
+def _search_exactly(selection: Selection, rows: list[int], own: NDArray[np.int64]) -> dict[str, list[str]]:
+    """The first documents of every query of the run in `rows`, by all documents' codes; its `own` one is left out."""
+    ids, queries = selection.run.catalogue.ids, selection.run.queries.ids
+    order = tie_order(ids)
+    asked = prefix(np.asarray(selection.query_vectors[rows]), selection.dimension)
+    found, _ = top_k(asked, code_catalogue(selection, order), CUTOFF + 1, selection.codec.decode)
+    return {
+        queries[row]: [ids[place] for place in order[places].tolist() if place != own[row]][:CUTOFF]
+        for row, places in zip(rows, found, strict=True)
+    }
 
 
 def _measured_name(selection: Selection, about: About) -> str:

@@ -29,7 +29,7 @@ class Hybrid:
 
     Attributes:
         lexical: how words match.
-        fusion: how the two scores become one, for the vectors that the run recommends.
+        fusion: how the two scores become one, for the vectors that the run recommends or that are exported.
         weights: fitted for other vectors: the words' weight by their format, such as `96.binary`.
         documents: how many documents BM25 counted when it was measured.
         mean_length: their mean number of words.
@@ -40,6 +40,11 @@ class Hybrid:
     documents: int = 0
     mean_length: float = 0.0
     weights: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether training queries chose the fusion; too few of them leave it as it is unfitted."""
+        return bool(self.weights) or self.fusion != UNFITTED
 
     def fusion_of(self, stored: VectorFormat) -> Fusion:
         """How words and vectors of a format fuse: as fitted for it, or for the nearest that was fitted.
@@ -55,9 +60,9 @@ class Hybrid:
         nearest = min(self.weights, key=distance, default=None)
         return self.fusion if nearest is None else replace(self.fusion, weight=self.weights[nearest])
 
-    def of_format(self, stored: VectorFormat) -> Hybrid:
-        """The same for vectors of one format alone, whose fusion it has."""
-        return replace(self, fusion=self.fusion_of(stored), weights={})
+    def settle(self, stored: VectorFormat) -> Hybrid:
+        """The same with the fusion fitted for vectors of this format, which are recommended or exported."""
+        return replace(self, fusion=self.fusion_of(stored))
 
     def to_json(self) -> dict[str, Any]:
         """The values that `hybrid.json` holds."""

@@ -6,7 +6,7 @@ Trains nothing and loads no model; of the model only the tokenizer is read, to c
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -22,6 +22,7 @@ from nestvec.models.find import find_model
 from nestvec.models.token_counts import count_tokens
 from nestvec.pipeline.inputs import read_task
 from nestvec.pipeline.run_arguments import RunSettings, show_settings
+from nestvec.pipeline.shares import count_held_out
 from nestvec.progress import Progress, Reporter, Silent, make_reporter
 from nestvec.settings import Settings
 
@@ -124,6 +125,7 @@ def describe_data(settings: Settings, reporter: Reporter) -> dict[str, Any]:
     with reporter.step("look for near-duplicates", 1) as advance:
         near = find_near_duplicates(_draw_sample(records.documents, settings.seed))
         advance(1)
+    systems = 1 + len(settings.evaluation.models) + len(settings.training.trained)
     facts = {
         "schema": 1,
         "source": settings.data.name,
@@ -136,6 +138,7 @@ def describe_data(settings: Settings, reporter: Reporter) -> dict[str, Any]:
         "documents": len(records.documents),
         "rejected": len(records.rejected),
         **_count_judgements(records, grades),
+        "held_out": asdict(count_held_out(records, grades, task, settings, systems)),
         "grades": grades.to_json(),
         "tokens": tokens,
         "findings": [vars(finding) for finding in records.findings],

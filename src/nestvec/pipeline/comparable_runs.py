@@ -8,6 +8,8 @@ import numpy as np
 
 from nestvec.data.grades import GAIN
 from nestvec.errors import InputError
+from nestvec.evaluation.fold_means import FoldMeans
+from nestvec.runs.tables import read_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,3 +98,14 @@ def agree_on_texts(first: Run, second: Run, ids: list[str], second_ids: list[str
     if changed:
         raise InputError(f"{changed:,} test queries have another text", wanted, file=second.folder.path("records"))
     return texts
+
+
+def find_folds(first: Run, second: Run, ids: list[str]) -> FoldMeans | None:
+    """The trainings that measured the q queries `ids` of two runs, as the run with fewer folds says; None: one each."""
+    folded = [run for run in (first, second) if run.results.folds]
+    if not folded:
+        return None
+    run = min(folded, key=lambda run: run.results.folds)
+    table = read_table(run.folder.path("queries"), ["query_id", "fold"])
+    fold = dict(zip(table["query_id"].to_pylist(), map(int, table["fold"].to_pylist()), strict=True))
+    return FoldMeans(np.array([fold[name] for name in ids]))

@@ -15,13 +15,14 @@ import numpy as np
 from nestvec.errors import InputError
 from nestvec.evaluation.significance import LEVEL, Bootstrap, count_outcomes, effect_size, holm, randomisation_test
 from nestvec.files import write_json
-from nestvec.pipeline.comparable_runs import agree_on_texts, refuse_another_task, refuse_unmeasured
+from nestvec.pipeline.comparable_runs import agree_on_texts, find_folds, refuse_another_task, refuse_unmeasured
 from nestvec.point import Point
 from nestvec.runs.run import load_run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nestvec.evaluation.fold_means import FoldMeans
     from nestvec.runs.run import Run
 
 CHOSEN = "chosen"  # the row of what either run recommends
@@ -42,6 +43,13 @@ class PairedValues(NamedTuple):
 
     a: NDArray[np.float64]
     b: NDArray[np.float64]
+
+
+class Together(NamedTuple):
+    """(q,) numbers of the queries' texts, the same text being one draw; and in which folds they were measured."""
+
+    groups: NDArray[np.int64]
+    folds: FoldMeans | None
 
 
 @dataclass(frozen=True)
@@ -186,19 +194,19 @@ def compare_points(first: Run, second: Run, metric: str, pairs: list[PointPair])
     texts = agree_on_texts(first, second, ids, sorted(after[pairs[0].b]))
     values = [PairedValues(_order_values(before[pair.a], ids), _order_values(after[pair.b], ids)) for pair in pairs]
     groups = np.unique(texts, return_inverse=True)[1]
-    return _compare_pairs(pairs, values, groups, first.config.draws)
+    return _compare_pairs(pairs, values, Together(groups, find_folds(first, second, ids)), first.config.draws)
 
 
 def _compare_pairs(
-    pairs: list[PointPair], values: list[PairedValues], groups: NDArray[np.int64], draws: tuple[int, int]
+    pairs: list[PointPair], values: list[PairedValues], together: Together, draws: tuple[int, int]
 ) -> tuple[ComparedPoint, ...]:
     """Measure every pair's difference with its statistics, corrected together."""
     seed, resamples = draws
-    rng = np.random.default_rng(seed)
-    bootstrap = Bootstrap(len(groups), resamples, rng, groups)
+    rng, groups = np.random.default_rng(seed), together.groups
+    bootstrap = Bootstrap(len(groups), resamples, rng, *together)
     gaps = np.stack([paired.b - paired.a for paired in values], axis=1)
     gaps[np.abs(gaps) < _NOISE] = 0
-    p = [randomisation_test(gap, resamples, rng, groups) for gap in gaps.T]
+    p = [randomisation_test(gap, resamples, rng, *together) for gap in gaps.T]
     measured = zip(pairs, values, gaps.T, bootstrap.intervals(gaps), p, holm(p), strict=True)
     return tuple(
         ComparedPoint(

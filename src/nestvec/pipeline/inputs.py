@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from nestvec.data.folds import make_folded_task, split_folds
 from nestvec.data.grades import Grades, find_too_many, read_grades
 from nestvec.data.load_records import load_records
 from nestvec.data.own_split import NO_SPLIT
@@ -24,6 +25,7 @@ from nestvec.models.load import load_model, measure_width, read_width
 from nestvec.models.model_files import hash_settings
 from nestvec.models.prompts import Prompts, has_router
 from nestvec.pipeline.prompt_findings import find_prompt_problems
+from nestvec.pipeline.shares import choose_shares
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.trec_ids import TrecIds
 from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
@@ -46,6 +48,11 @@ class Prepared:
         training = replace(self.settings.training, compute=compute)
         return replace(self, settings=replace(self.settings, training=training))
 
+    def in_fold(self, number: int) -> Prepared:
+        """The input of one of the task's folds, counted from 1; a training's luck is its own, so is its seed."""
+        settings = replace(self.settings, seed=(self.settings.seed + number) % 2**32)
+        return replace(self, settings=settings, task=self.task.folds[number - 1])
+
     @property
     def protocol(self) -> str:
         """How the records were split; `own` where the source says so itself."""
@@ -54,7 +61,7 @@ class Prepared:
     @property
     def trained(self) -> tuple[str, ...]:
         """Systems to train; none at 0 epochs."""
-        return self.settings.training.systems if self.settings.training.epochs else ()
+        return self.settings.training.trained
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -110,13 +117,13 @@ class Prepared:
         """The queries that are asked."""
         number: dict[str, int] = {}
         texts = np.array([number.setdefault(text, len(number)) for text in self.task.texts])
-        return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits, texts)
+        return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits, texts, self.task.fold)
 
     @cached_property
     def fit_queries(self) -> FitQueries:
         """Training queries that the keyword leg and its fusion are fitted on."""
         metric, seed = self.settings.recommendation.metric, self.settings.seed
-        asked = ask_training_queries(self.records, self.grades, self.task, MOST_QUERIES, seed)
+        asked = ask_training_queries(self.records, self.grades, self.task.learning, MOST_QUERIES, seed)
         shape = len(asked.texts), len(self.task.catalogue)
         judgements = Judgements(asked.topic, asked.document, asked.gain, shape, self.task.relevant_from)
         return FitQueries(asked.texts, judgements, replace(self.catalogue, own=asked.own), metric)
@@ -143,7 +150,7 @@ def prepare(settings: Settings) -> Prepared:
     pinned = dict(records.columns)  # the run's config reads the same again
     if records.revision is not None:
         pinned["revision"] = records.revision
-    settings = replace(settings, data=replace(settings.data, **pinned))  # type: ignore[arg-type]
+    settings = replace(settings, data=replace(settings.data, **pinned), split=task.split)  # type: ignore[arg-type]
     if settings.evaluation.language is None:
         language = detect_language(records.documents)
         settings = replace(settings, evaluation=replace(settings.evaluation, language=language))
@@ -170,9 +177,9 @@ def _refuse_router(settings: Settings, model: ModelFolder) -> None:
 
 def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, task: Task) -> None:
     """Raise InputError where a system learns from low grades and the training split has no record with one."""
-    systems = settings.training.systems if settings.training.epochs else ()
+    systems = settings.training.trained
     refused = [system for system in systems if system in NEED_NEGATIVES]
-    if not refused or (records.grade[task.in_part("train")] < grades.threshold).any():
+    if not refused or (records.grade[task.learning.in_part("train")] < grades.threshold).any():
         return
     able = [system for system in systems if system not in NEED_NEGATIVES] or Settings().training.systems
     where = "data" if not (records.grade < grades.threshold).any() else "training split"
@@ -184,7 +191,7 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
 def _measure_model(folder: ModelFolder, settings: Settings) -> int:
     """The width of the model's vectors; raises InputError where it is to be trained, and cannot be."""
     model = load_model(folder)
-    if settings.training.epochs and settings.training.systems:
+    if settings.training.trained:
         from nestvec.training.trainable import refuse_untrainable
 
         refuse_untrainable(model, folder.path)
@@ -199,7 +206,7 @@ def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str
             models.append(_find_whole(bigger, fetch=False))
         except InputError as error:
             missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
-    taken = {PRETRAINED, BM25, *(settings.training.systems if settings.training.epochs else ())}
+    taken = {PRETRAINED, BM25, *settings.training.trained}
     others: dict[str, ModelFolder] = {}
     seen = {_identify(model)}  # weights alone are not all: two poolings are two models
     for candidate in models:
@@ -235,7 +242,8 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
     """Read, check and split the judgements, as settings say; raises InputError where something is wrong with them."""
     protocol, data = settings.split.protocol, settings.data
-    if protocol != "leak-free" and data.split_column is None:  # asked for, so no split of the source itself
+    folds = settings.split.folds
+    if (protocol != "leak-free" or folds) and data.split_column is None:  # asked for, so no split of the source itself
         data = replace(data, split_column=NO_SPLIT)
     if protocol == "published":  # counts rows of the whole table
         records = load_records(replace(data, max_records=None), merge=False)
@@ -243,8 +251,12 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
         records = load_records(data, settings.seed)
     try:
         grades = read_grades(records.grade, data.threshold, records.unlisted, estimated=records.estimated)
-        parts = split_records(records, data, settings.split, settings.seed)
-        return records, grades, make_task(records, grades, parts, protocol)
+        if folds:
+            parted = split_folds(records, folds, protocol, settings.seed)
+            return records, grades, replace(make_folded_task(records, grades, parted), split=settings.split)
+        split = choose_shares(records, records.grade >= grades.threshold, data, settings.split, settings.seed)
+        parts = split_records(records, data, split, settings.seed)
+        return records, grades, replace(make_task(records, grades, parts, protocol), split=split)
     except InputError as error:
         raise error.with_file(data.name) from error
 

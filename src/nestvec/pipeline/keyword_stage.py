@@ -48,7 +48,7 @@ def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, 
 def settle_hybrid(folder: RunFolder, hybrid: Hybrid, point: dict[str, Any] | None) -> dict[str, Any]:
     """Write `hybrid.json` for the vectors that are recommended, and say what `recommendation.json` holds of it."""
     if point and point["precision"]:
-        hybrid = replace(hybrid, fusion=hybrid.fusion_of(VectorFormat(point["dimension"], point["precision"])))
+        hybrid = hybrid.settle(VectorFormat(point["dimension"], point["precision"]))
         write_hybrid(folder.path("hybrid"), hybrid)
     held = hybrid.to_json()
     return {"lexical": {key: held[key] for key in ("tokenisation", "k1", "b", "correction")}, "weight": held["weight"]}
@@ -67,6 +67,12 @@ def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
 
 
 def read_vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
-    """A system's vectors of the queries and of the documents, read as they are needed."""
-    vectors, asked = np.load(folder.embeddings(system), mmap_mode="r"), len(prepared.topics.rows)
-    return Vectors(vectors[:asked], vectors[asked:])
+    """A system's vectors of the queries and of the documents, read as they are needed.
+
+    Of a fold: those of its own queries, by its own model, or by one that was not trained and is the whole run's.
+    """
+    asked, documents = prepared.task.asked, len(prepared.catalogue.ids)
+    home = folder if system in prepared.trained or folder.whole is None else folder.whole
+    vectors = np.load(home.embeddings(system), mmap_mode="r")
+    queries = vectors[: len(vectors) - documents]
+    return Vectors(queries if asked is None else queries[asked], vectors[len(queries) :])

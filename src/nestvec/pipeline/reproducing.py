@@ -28,7 +28,7 @@ from nestvec.pipeline.run_stages import run_settings
 from nestvec.point import FULL, PRETRAINED, Point, VectorFormat
 from nestvec.progress import Progress, Reporter, make_reporter
 from nestvec.runs.run import Run
-from nestvec.settings import DataSettings, Settings
+from nestvec.settings import LEAST_TEST, LEAST_VALIDATION, DataSettings, Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,6 +125,8 @@ def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings
     original: dict[str, Any] = {
         "source": source,
         "protocol": protocol,
+        "validation": LEAST_VALIDATION,  # so that training keeps most of the records, as the original's does
+        "test": LEAST_TEST,
         "threshold": THRESHOLD,
         "systems": "mnr,matryoshka",
         "dimensions": DIMENSIONS,

@@ -41,15 +41,16 @@ class MeasuringSettings(TypedDict, total=False):
     on_bad_row: str
     # split
     protocol: str
-    validation: float
-    test: float
+    validation: float | None
+    test: float | None
+    folds: int | None
     # training
     model: str
     model_sha256: str | None
     query_prompt: str | None
     document_prompt: str | None
     systems: Sequence[str]
-    batch_size: int
+    batch_size: int | None
     learning_rate: float | None
     warmup: float
     accumulate: int

@@ -11,7 +11,7 @@ import time
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from nestvec import distributed
 from nestvec.errors import InputError
@@ -19,8 +19,10 @@ from nestvec.files import remove
 from nestvec.models.compute import choose_compute
 from nestvec.pipeline import keyword_stage, stages
 from nestvec.pipeline.inputs import Prepared, prepare
+from nestvec.pipeline.rank_points import list_folds
 from nestvec.pipeline.run_arguments import MeasuringSettings, RunSettings, show_settings
-from nestvec.progress import Progress, Reporter, Silent, make_reporter
+from nestvec.pipeline.shares import count_held_out
+from nestvec.progress import PartReporter, Progress, Reporter, Silent, make_reporter
 from nestvec.runs.config import config_text, read_run_config
 from nestvec.runs.folder import RunFolder, claim_folder, hold_folder
 from nestvec.runs.run import Run
@@ -30,6 +32,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _TRAIN = "train "  # stages that all processes take part in
+
+
+class Part(NamedTuple):
+    """A run, or one of its folds."""
+
+    prepared: Prepared
+    folder: RunFolder
+    reporter: Reporter
+
+
+class Stage(NamedTuple):
+    """One stage of a run or of a fold: `work` does it and gives facts about it."""
+
+    name: str
+    part: Part
+    work: Callable[[], dict[str, Any]]
 
 
 @show_settings(RunSettings)
@@ -110,22 +128,23 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
             claim_folder(root, config_text(prepared.settings, prepared.inputs))
         distributed.wait_for_all()
         _say_what_was_read(prepared, reporter)
-        for name, stage in _list_stages(prepared, folder, reporter).items():
-            _run_stage(name, stage, folder, reporter)
+        for stage in _list_stages(prepared, folder, reporter):
+            _run_stage(stage)
     return Run(folder)
 
 
-def _run_stage(name: str, stage: Callable[[], dict[str, Any]], folder: RunFolder, reporter: Reporter) -> None:
+def _run_stage(stage: Stage) -> None:
     """Run a stage unless its files are there; all processes train together, the first alone does all else."""
+    name, folder = stage.name, stage.part.folder
     together = name.startswith(_TRAIN)
     if not (together or distributed.is_first()):
         return
     done = folder.is_done(name)
     if distributed.take_first_value(done) if together else done:
-        reporter.say(f"{name}: done before")
+        stage.part.reporter.say(f"{name}: done before")
         return
     start = time.perf_counter()
-    facts = stage()
+    facts = stage.work()
     if distributed.is_first():
         folder.mark_done(name, {**facts, "seconds": round(time.perf_counter() - start, 2)})
         remove(folder.path("checkpoints"))
@@ -140,26 +159,42 @@ def _choose_compute(wanted: str, root: Path) -> str:
     return choose_compute(wanted)
 
 
-def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Callable[[], dict[str, Any]]]:
-    """Stage name to what does it, in order."""
-    job = prepared, folder, reporter
-    return {
-        "prepare": partial(stages.write_data, prepared, folder),
-        **{f"{_TRAIN}{system}": partial(stages.train_system, *job, system) for system in prepared.trained},
-        **{f"encode {system}": partial(stages.encode_texts, *job, system) for system in prepared.systems},
-        "fit": partial(keyword_stage.fit, *job),
-        "evaluate": partial(stages.evaluate, *job),
-        "report": partial(stages.write_page, folder),
-    }
+def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> list[Stage]:
+    """What is done, in order: of folds, what each trains and fits in a folder of its own, until it is measured."""
+    whole, folds = Part(prepared, folder, reporter), list[Part]()
+    if not distributed.take_first_value(folder.is_done("evaluate")):
+        for number, fold in enumerate(list_folds(prepared, folder), 1):
+            folds.append(Part(*fold, PartReporter(reporter, f"fold {number} of {len(prepared.task.folds)}")))
+    trainings = [(part, system) for part in (*folds, whole) for system in prepared.trained]
+    encodings = [(whole, system) for system in prepared.systems]
+    encodings += [(part, system) for part in folds for system in prepared.trained]
+    return [
+        Stage("prepare", whole, partial(stages.write_data, prepared, folder)),
+        *(Stage(f"{_TRAIN}{system}", part, partial(stages.train_system, *part, system)) for part, system in trainings),
+        *(  # of every query, whichever fold asks it
+            Stage(f"encode {system}", part, partial(stages.encode_texts, prepared, *part[1:], system))
+            for part, system in encodings
+        ),
+        *(Stage("fit", part, partial(keyword_stage.fit, *part)) for part in (whole, *folds)),
+        Stage("evaluate", whole, partial(stages.evaluate, *whole)),
+        Stage("report", whole, partial(stages.write_page, folder)),
+    ]
 
 
 def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
-    """One line on the data, one on the threshold, and one per finding."""
+    """One line on the data, one on the threshold, two on what can be proven, and one per finding."""
     records, grades = prepared.records, prepared.grades
     reporter.say(f"{len(records):,} records, {len(records.queries):,} queries, {len(records.documents):,} documents")
     share = f"{grades.relevant_share:.0%} of the records are relevant"
+    if folds := len(prepared.task.folds):
+        reporter.say(
+            f"{folds} folds: each query is asked of a training that has not seen it, and one more is handed over"
+        )
     for name, why in prepared.missing.items():
         reporter.say(f"{name} {why}")
     reporter.say(f"relevant from {grades.threshold:g} on ({grades.origin}): {share}")
+    held_out = count_held_out(records, grades, prepared.task, prepared.settings, len(prepared.systems))
+    for line in held_out.lines:
+        reporter.say(line)
     for finding in records.findings:
         reporter.say(f"{finding.name}: {finding.count:,}. {finding.action}")

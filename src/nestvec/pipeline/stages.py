@@ -11,22 +11,16 @@ from nestvec import distributed
 from nestvec.data.audit import audit
 from nestvec.data.records import save_records, save_rejected
 from nestvec.errors import MissingExtraError
-from nestvec.evaluation.ranking import (
-    code_documents,
-    rank_fused,
-    rank_principal,
-    rank_two_stage,
-    rank_words,
-)  # fmt: skip
 from nestvec.evaluation.surface import compare_systems, summarise_surface
 from nestvec.files import replacing, write_json, write_text
 from nestvec.lexical.hybrid_file import read_hybrid
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model, save_model
-from nestvec.pipeline.keyword_stage import ask_both, read_vectors, settle_hybrid
+from nestvec.pipeline.keyword_stage import settle_hybrid
+from nestvec.pipeline.rank_points import count_points, fit_codecs, list_folds, rank_points
 from nestvec.point import BM25_DEFAULT, PLAIN, PRETRAINED, VectorFormat
 from nestvec.recommending.choose import gather_evidence, recommend
-from nestvec.recommending.sentences import say_unmatched
+from nestvec.recommending.sentences import say_folds, say_unmatched
 from nestvec.runs.tables import write_per_query, write_ranking
 from nestvec.settings import CUTOFF
 from nestvec.vectors.stored import save_codecs
@@ -34,8 +28,7 @@ from nestvec.vectors.stored import save_codecs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nestvec.evaluation.surface import Ranking, Values
-    from nestvec.lexical.hybrid_file import Hybrid
+    from nestvec.evaluation.surface import Values
     from nestvec.pipeline.inputs import Prepared
     from nestvec.progress import Reporter
     from nestvec.runs.folder import RunFolder
@@ -71,6 +64,8 @@ def _write_texts(prepared: Prepared, folder: RunFolder) -> None:
 
     task, catalogue = prepared.task, prepared.catalogue
     queries = {"query_id": list(task.ids), "query": list(task.texts), "split": task.splits.tolist()}
+    if task.fold is not None:
+        queries["fold"] = task.fold.astype(str).tolist()
     documents = {"document_id": list(catalogue.ids), "document": list(catalogue.texts)}
     for name, columns in {"queries": queries, "catalogue": documents}.items():
         with replacing(folder.path(name)) as temporary:
@@ -97,7 +92,7 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
         from nestvec.training.train import train
     except ImportError as error:
         raise MissingExtraError(error.name or "sentence-transformers", "train") from error
-    data = TrainingData.of(prepared.records, prepared.grades, prepared.task)
+    data = TrainingData.of(prepared.records, prepared.grades, prepared.task.learning)
     job = make_job(model, system, data, prepared.settings, prepared.dimensions, folder.path("mined"))
     if job.examples.unused:
         reporter.say(f"train {system}: {job.examples.unused:,} queries have no relevant document and are left out")
@@ -143,8 +138,8 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
     unmatched = 0  # queries that share no word with any document
-    with reporter.step("evaluate", _count_points(prepared)) as advance:
-        for ranking in _rank_points(prepared, folder, hybrid):
+    with reporter.step("evaluate", count_points(prepared)) as advance:
+        for ranking in rank_points(prepared, folder):
             point = ranking.point
             if point.system == BM25_DEFAULT:
                 unmatched = int((ranking.scores[:, 0] <= 0).sum())
@@ -157,11 +152,12 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
             advance(1)
     with replacing(folder.path("per_query")) as temporary:
         write_per_query(temporary, values, topics.ids, topics.splits.tolist())
+    if prepared.task.folds:
+        codecs = fit_codecs(prepared, folder)
     for system, fitted in codecs.items():
         with replacing(folder.codecs(system)) as temporary:
             save_codecs(temporary, fitted)
-    if prepared.trained:
-        trainings = [_describe_training(folder, system) for system in prepared.trained]
+    if trainings := [_describe_training(folder, system) for system in prepared.trained]:
         write_json(folder.path("training"), {"schema": 1, "systems": trainings})
     rng, resamples = np.random.default_rng(settings.seed), settings.evaluation.resamples
     bootstraps = topics.bootstraps(resamples, rng)
@@ -185,42 +181,17 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
             for stored, codec in fitted.items()
             if codec.extra_bytes
         },
-        "timings": {name: folder.facts(name)["seconds"] for name in folder.done()},
+        "timings": _list_timings(prepared, folder),
     }
     write_json(folder.path("results"), results)
-    wishes = settings.recommendation
-    found = recommend(gather_evidence(values, topics, wishes.metric, bootstraps), wishes)
-    found["reason"] = " ".join([found["reason"], *say_unmatched(unmatched, len(topics.ids))])
+    found = recommend(
+        gather_evidence(values, topics, settings.recommendation.metric, bootstraps), settings.recommendation
+    )
+    found["folds"] = len(prepared.task.folds)
+    told = say_folds(found["folds"], bool(prepared.trained)) + say_unmatched(unmatched, len(topics.ids))
+    found["reason"] = " ".join([found["reason"], *told])
     write_json(folder.path("recommendation"), found | settle_hybrid(folder, hybrid, found["point"]))
     return {"points": len(values)}
-
-
-def _count_points(prepared: Prepared) -> int:
-    """Count the rankings that the evaluation makes."""
-    precisions = len(prepared.settings.evaluation.precisions)
-    by_system = [
-        len(prepared.widths(system)) * (2 * precisions + 1) - 1 + len(prepared.stages(system))
-        for system in prepared.systems
-    ]
-    return sum(by_system) + 2  # the full width has no axes to cut; words are ranked as they are, and tuned
-
-
-def _rank_points(prepared: Prepared, folder: RunFolder, hybrid: Hybrid) -> Iterator[Ranking]:
-    """Rank by every point of the surface, one at a time; vectors also fused with words, in the same pass."""
-    catalogue, evaluation = prepared.catalogue, prepared.settings.evaluation
-    words, untuned = ask_both(prepared, hybrid.lexical)
-    for system in prepared.systems:
-        vectors, widths = read_vectors(prepared, folder, system), prepared.widths(system)
-        formats = [VectorFormat(width, precision) for width in widths for precision in evaluation.precisions]
-        for coded in code_documents(system, vectors, catalogue, formats):
-            found = coded.search(catalogue)
-            yield coded.rank(catalogue, found)
-            yield rank_fused(coded, found, words, hybrid.fusion_of(coded.point.format), catalogue)
-        for stages in prepared.stages(system):
-            yield rank_two_stage(system, vectors, catalogue, stages, evaluation.shortlist)
-        yield from rank_principal(system, vectors, catalogue, widths[1:])
-    yield rank_words(words, catalogue)
-    yield rank_words(untuned, catalogue, BM25_DEFAULT)
 
 
 def _describe_input(prepared: Prepared) -> Facts:
@@ -235,9 +206,16 @@ def _describe_input(prepared: Prepared) -> Facts:
         "full_dimension": prepared.dimensions[0],
         "prompts": {system: asdict(prompts) for system, prompts in prepared.prompts.items()},
         "protocol": prepared.protocol,
+        "folds": len(prepared.task.folds),
         "unanswerable": prepared.task.unanswerable,
         "missing_models": prepared.missing,
     }
+
+
+def _list_timings(prepared: Prepared, folder: RunFolder) -> dict[str, float]:
+    """Seconds by stage, those of the folds under their names."""
+    timed = {"": folder} | {f"fold {number} ": fold for number, (_, fold) in enumerate(list_folds(prepared, folder), 1)}
+    return {f"{before}{name}": part.facts(name)["seconds"] for before, part in timed.items() for name in part.done()}
 
 
 def _describe_training(folder: RunFolder, system: str) -> Facts:

@@ -21,7 +21,7 @@ def say_fused(decision: dict[str, Any], proven: dict[str, Any], fell_back: bool)
     sentences = [f"Beside keyword search, ship {_name_vectors(proven)}: {_count_bytes(proven)} a vector."]
     if fell_back:
         sentences.append("Fuse the pretrained model; fine-tuning added nothing that can be shown.")
-    return [*sentences, _say_loss(decision, proven), *_say_tested(decision, proven)]
+    return [*sentences, _say_loss(decision, proven), *say_tested(decision, proven)]
 
 
 def say_choices(decision: dict[str, Any], choices: dict[str, Any]) -> list[str]:
@@ -45,11 +45,12 @@ def say_choices(decision: dict[str, Any], choices: dict[str, Any]) -> list[str]:
         )
     if tiny and tiny["bytes_per_vector"] < size:
         gain = tiny["beats"]["test"]
-        clear = "" if tiny["test"]["confirmed"] else ", which does not confirm it"
+        doubt = ", which are too few to confirm it" if gain["value"] > 0 else ", which do not confirm it"
+        clear = "" if tiny["test"]["confirmed"] else doubt
         sentences.append(
             f"The smallest that still beats {_name_now(tiny['beats']['system'])}: {_name_vectors(tiny)}, "
-            f"{_count_bytes(tiny)}; on the test queries by {_show_interval(gain['value'], gain['low'], gain['high'])}"
-            f"{clear}."
+            f"{_count_bytes(tiny)}; on the test queries{clear}, by "
+            f"{_show_interval(gain['value'], gain['low'], gain['high'])}."
         )
     return sentences
 
@@ -73,28 +74,45 @@ def _say_loss(decision: dict[str, Any], proven: dict[str, Any]) -> str:
     )
 
 
-def _say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
-    test, metric = proven["test"], decision["metric"]
-    others = ", ".join(f"{_name_other(name)} {value:.3f}" for name, value in test["others"].items())
-    value = f"{metric} {test['value']:.3f} [{test['low']:.3f}, {test['high']:.3f}]; {others}"
-    queries = f"the {decision['test']['queries']:,} test queries"
-    shown = _show_interval(test["difference"], test["difference_low"], test["difference_high"])
+def say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
+    """What the test queries say of what is shipped, beside keyword search or alone.
+
+    Args:
+        decision: what `recommendation.json` holds, without its `reason`.
+        proven: the proven choice as `choices` has it.
+
+    Returns:
+        A sentence, and another where a gain is not clear there.
+    """
+    test, seen = proven["test"], decision["test"]
+    value = f"{decision['metric']} {test['value']:.3f} [{test['low']:.3f}, {test['high']:.3f}]"
+    against = f", {seen['difference']:+.3f} against the reference, lower bound {seen['lower_bound']:+.3f}"
+    if decision["point"] == decision["reference"]:
+        against = ""
+    others = "; " + ", ".join(f"{_name_other(name)} {value:.3f}" for name, value in test["others"].items())
     if decision["chosen_on"] == "test":
-        sentences = [f"No other queries could confirm it, so take it as optimistic: {value}."]
-    elif test["confirmed"] is None:  # compared with itself
-        sentences = [f"On {queries}: {value}."]
-    elif test["confirmed"]:
-        sentences = [f"On {queries}, which confirm it (difference {shown}): {value}."]
+        sentence = f"No other queries could confirm it, so take it as optimistic: {value} there{against}"
+    elif not against:  # nothing to confirm: it is compared with itself
+        sentence = f"On the {seen['queries']:,} test queries: {value}"
     else:
-        doubt = say_doubt(test, decision["margin"])
-        sentences = [f"On {queries}, which {doubt} (difference {shown}): {value}."]
-    unclear = [name for name, rival in decision["test_gate"].items() if not rival["passed"]]
-    if unclear:
-        sentences.append(f"There its gain over {' and over '.join(unclear)} is not clear (95 % interval).")
+        verdict = "confirm it" if seen["confirmed"] else _say_doubt(seen, decision["margin"])
+        sentence = f"The test queries {verdict}: {value} on {seen['queries']:,} queries{against}"
+    sentences = [f"{sentence}{others if test['others'] else ''}."]
+    if unbeaten := name_unbeaten(decision["test_gate"]):
+        sentences.append(f"There its gain is not clear: it differs from {unbeaten} (95 % interval).")
     return sentences
 
 
-def say_doubt(test: dict[str, Any], margin: float) -> str:
+def name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
+    """The rivals over which a gain is not clear, with the difference and its interval; nothing where all are beaten."""
+    return " and from ".join(
+        f"{name} by {_show_interval(rival['difference'], rival['low'], rival['high'])}"
+        for name, rival in gate.items()
+        if not rival["passed"]
+    )
+
+
+def _say_doubt(test: dict[str, Any], margin: float) -> str:
     """Why the test queries do not confirm a choice: their mean loss is within the margin, or beyond it."""
     return "are too few to confirm it" if test["difference"] > -margin else "do not confirm it"
 

@@ -40,7 +40,7 @@ HOLDS, UNDECIDED, WORSE = "holds", "undecided", "worse"  # what a test of the se
 
 @dataclass(frozen=True)
 class Step:
-    """One test of the sequence: is the point not worse than the reference?"""
+    """One test of the sequence: does the point lose less than the margin against the reference?"""
 
     point: Point
     difference: float
@@ -49,7 +49,7 @@ class Step:
 
     @property
     def passed(self) -> bool:
-        """Whether it was shown to be not worse."""
+        """Whether it was shown to lose less."""
         return self.outcome == HOLDS
 
     def to_json(self) -> dict[str, Any]:

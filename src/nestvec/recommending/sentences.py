@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nestvec.point import HYBRID, PLAIN, PRETRAINED, Point
-from nestvec.recommending.choice_sentences import say_choices, say_doubt, say_fused
+from nestvec.recommending.choice_sentences import name_unbeaten, say_choices, say_fused, say_tested
 
 POINT_FIELDS = ("system", "dimension", "precision", "bytes_per_vector")  # of a point in `recommendation.json`
 _PRICED = 10_000_000  # vectors whose memory the sentence states; one of those in `price`
@@ -58,7 +58,7 @@ def explain_decision(decision: dict[str, Any], barred: Barred | None, target: Po
     if decision["point"] and decision["point"].get("kind") == HYBRID:
         sentences = [*say_fused(decision, choices["proven"], asked.fell_back), _say_price(decision)]
     elif decision["point"]:
-        sentences = _say_ship(decision, queries)
+        sentences = _say_ship(decision, choices["proven"], queries)
     elif barred:
         sentences = _say_ruled_out(decision, barred, queries)
     else:
@@ -66,7 +66,7 @@ def explain_decision(decision: dict[str, Any], barred: Barred | None, target: Po
     return " ".join(sentences + say_choices(decision, choices) + _say_too_few(decision, target, queries))
 
 
-def _say_ship(decision: dict[str, Any], queries: str) -> list[str]:
+def _say_ship(decision: dict[str, Any], proven: dict[str, Any], queries: str) -> list[str]:
     point, reference = _read_point(decision["point"]), _read_point(decision["reference"])
     ship = f"Ship {point.system} at {point.dimension} dimensions in {point.precision}, {point.bytes:,} bytes a vector"
     wished = "".join(f", {_name_wish(name, decision[name])}," for name in ("max_bytes", "min_recall") if decision[name])
@@ -81,25 +81,7 @@ def _say_ship(decision: dict[str, Any], queries: str) -> list[str]:
             f"{ship} instead of {reference.bytes:,}: on the {queries} it is the smallest vector{wished} that loses "
             f"{lost} against {reference.name} ({figures})."
         )
-    return [first, *_say_tested(decision), _say_price(decision)]
-
-
-def _say_tested(decision: dict[str, Any]) -> list[str]:
-    test = decision["test"]
-    value = f"{decision['metric']} {test['value']:.3f} [{test['low']:.3f}, {test['high']:.3f}]"
-    against = f", {test['difference']:+.3f} against the reference, lower bound {test['lower_bound']:+.3f}"
-    if decision["point"] == decision["reference"]:
-        against = ""
-    if decision["chosen_on"] == "test":
-        sentences = [f"No other queries could confirm it, so take it as optimistic: {value} there{against}."]
-    elif not against:  # nothing to confirm: it is compared with itself
-        sentences = [f"On the {test['queries']:,} test queries: {value}."]
-    else:
-        verdict = "confirm it" if test["confirmed"] else say_doubt(test, decision["margin"])
-        sentences = [f"The test queries {verdict}: {value} on {test['queries']:,} queries{against}."]
-    if failed := _name_unbeaten(decision["test_gate"]):
-        sentences.append(f"There its gain is not clear: it differs from {failed} (95 % interval).")
-    return sentences
+    return [first, *say_tested(decision, proven), _say_price(decision)]
 
 
 def _say_price(decision: dict[str, Any]) -> str:
@@ -145,7 +127,7 @@ def _say_refused(decision: dict[str, Any], queries: str) -> list[str]:
     if not decision["steps"]:
         return ["Do not ship: no model but the pretrained one was measured, and it cannot beat itself."]
     reference = _read_point(decision["reference"])
-    best = f"the best, {reference.name}, differs from {_name_unbeaten(decision['gate'])} (95 % interval)"
+    best = f"the best, {reference.name}, differs from {name_unbeaten(decision['gate'])} (95 % interval)"
     if reference.system.split("+")[0] == PRETRAINED:
         best = "the best at full width is the pretrained model itself"
     return [
@@ -170,14 +152,6 @@ def _name_rivals(decision: dict[str, Any]) -> str:
     return "both the pretrained model and BM25"
 
 
-def _name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
-    return " and from ".join(
-        f"{name} by {rival['difference']:+.3f} [{rival['low']:+.3f}, {rival['high']:+.3f}]"
-        for name, rival in gate.items()
-        if not rival["passed"]
-    )
-
-
 def _name_wish(name: str, value: float) -> str:
     return f"of at most {value:,} bytes" if name == "max_bytes" else f"with a recall@10 of at least {value:g}"
 
@@ -200,4 +174,16 @@ def say_unmatched(unmatched: int, queries: int) -> list[str]:
     return [
         f"BM25 matches no word of {unmatched:,} of {queries:,} queries, so beating it says little: do queries and "
         "documents share a language, and does --language name it?"
+    ]
+
+
+def say_folds(folds: int, trained: bool) -> list[str]:
+    """Whose figures these are, where there are folds, and what is handed over."""
+    if not folds:
+        return []
+    if not trained:
+        return [f"The keyword search was fitted {folds} times, and every query asked where it was left out."]
+    return [
+        f"The figures are of {folds} models: each was trained without one of {folds} parts of the queries, and asked "
+        "those. What is handed over was trained once more, on all of them."
     ]

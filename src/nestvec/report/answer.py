@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nestvec.evaluation.significance import LEVEL
 from nestvec.point import BM25, FUSED, HYBRID
 from nestvec.runs.schema import ChoiceTest, ChoiceValidation, ChosenPoint, TeamChoices
-from nestvec.settings import Settings
+from nestvec.settings import Settings, option_name
 
 if TYPE_CHECKING:
     from nestvec.report.content import Content
@@ -36,6 +36,12 @@ class Card:
     def now(self) -> str:
         """What the team has now, which the gain is measured over."""
         return self.chosen.beats.system if self.chosen and self.chosen.beats else BM25
+
+    def is_undecided(self, margin: float) -> bool:
+        """Whether the test queries are too few to confirm the choice, and don't speak against it."""
+        if self.name == "tiny":
+            return self.gained > 0
+        return self.chosen is not None and self.chosen.test is not None and self.chosen.test.difference > -margin
 
     @property
     def gained(self) -> float:
@@ -144,11 +150,8 @@ def _command(content: Content, folder: str) -> str:
     for name, value in settings.items():
         if name in _LEFT_OUT or name not in defaults or value == defaults[name]:
             continue
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            words += [option] if value else [f"--no-{option[2:]}"]
-        else:
-            words += [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+        typed = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        words += [option_name(name)] if value is True else [option_name(name), typed]
     return shlex.join(words)
 
 

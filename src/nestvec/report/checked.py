@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nestvec.recommending.power import HeldOut
 from nestvec.runs.schema import Audit, Finding, Grades
 
 
@@ -83,6 +84,7 @@ class Checked:
     relevant_per_query: Spread
     queries_without_relevant: int
     unjudged_documents: int
+    held_out: HeldOut
     grades: Grades
     tokens: Tokens
     findings: tuple[Finding, ...]

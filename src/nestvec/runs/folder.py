@@ -30,6 +30,7 @@ LAYOUT = {
     "qrels": "data/qrels.trec",
     "trec_ids": "data/trec_ids.json",
     "models": "models",
+    "folds": "folds",
     "checkpoints": "checkpoints",
     "mined": "mined",
     "logs": "logs",
@@ -55,9 +56,19 @@ _FOUND = ("language", "query", "query_id", "document", "document_id", "grade", "
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder on disk; `LAYOUT` says what lies where."""
+    """A run's folder on disk, or that of one of its folds; `LAYOUT` says what lies where.
+
+    Attributes:
+        root: its path.
+        whole: of a fold, the run's folder.
+    """
 
     root: Path
+    whole: RunFolder | None = None
+
+    def fold(self, number: int) -> RunFolder:
+        """The folder of a fold, counted from 1: what its training leaves, under the same names."""
+        return RunFolder(self.path("folds") / str(number), self)
 
     def path(self, name: str) -> Path:
         """Where the file or folder called `name` in `LAYOUT` lies."""

@@ -100,6 +100,7 @@ class Results(ReadByName):
     missing_models: dict[str, str] = field(default_factory=dict)  # name to why it could not be had
     codec_extras: dict[str, int] = field(default_factory=dict)  # point's name to bytes stored once for all vectors
     protocol: str = ""  # how the records were split; empty in runs of before it was written down
+    folds: int = 0  # trainings that measured a part of the queries each; 0 where one measured all
     threshold: float | None = None  # the grade from which a document is relevant
     prompts: dict[str, Prompts] = field(default_factory=dict)  # by system; runs of before it was written have none
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none

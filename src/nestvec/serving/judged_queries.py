@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.data.self_retrieval import find_own_documents
 from nestvec.data.split import PARTS, TEST, TRAIN, UNUSED, VALIDATION, WITHHELD
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ class JudgedQueries:
         """Whether a text was judged."""
         return query in self._queries
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """Text of each query to its id; of a text with several, the first."""
+        firsts = self._records["query_id"].take(self._order[self._starts[:-1]])
+        return dict(zip(self._queries, firsts.to_pylist(), strict=True))
+
     def find(self, query: str) -> QueryJudgements | None:
         """A query's judgements; None where nobody judged it."""
         number = self._queries.get(query)
@@ -65,6 +72,15 @@ class JudgedQueries:
         split = min(splits, key=lambda name: _SPLITS.index(name) if name in _SPLITS else len(_SPLITS))
         judged = dict(zip(documents, grades, strict=True))
         return QueryJudgements(ids[splits.index(split)], split, judged, self.grades.threshold)
+
+
+def find_own_rows(run: Run, judged: JudgedQueries) -> dict[str, int]:
+    """Text of each judged query that is a document itself to that document's row, which its rankings leave out."""
+    if run.results.protocol == "published":  # asks records, and leaves nothing out
+        return {}
+    ids = {**judged.ids, **{text: run.queries.ids[row] for text, row in find_query_rows(run).items()}}
+    rows = find_own_documents(list(ids.values()), list(ids), run.catalogue.ids, run.catalogue.texts)
+    return {text: row for text, row in zip(ids, rows.tolist(), strict=True) if row >= 0}
 
 
 def find_query_rows(run: Run) -> dict[str, int]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nestvec.lexical.bm25 import Bm25, LexicalSettings
-from nestvec.lexical.candidates import Found, Leg, fuse_one
+from nestvec.lexical.candidates import Leg, fuse_one
 from nestvec.lexical.fusion import CANDIDATES
 from nestvec.lexical.hybrid_file import Hybrid, read_hybrid
 from nestvec.lexical.words import WordForms
@@ -24,6 +24,32 @@ if TYPE_CHECKING:
     from nestvec.point import VectorFormat
     from nestvec.runs.run import Run
     from nestvec.serving.code_cache import CodedDocuments
+
+
+Found = tuple["NDArray[np.int64]", "NDArray[np.float32]"]  # rows in tie order, best first, and their scores
+
+
+class Query(NamedTuple):
+    """A query as it is asked.
+
+    Attributes:
+        text: as it was typed.
+        own: the row in tie order of the document that the query itself is, which is left out; None where there is none.
+    """
+
+    text: str
+    own: int | None
+
+    def depth(self, k: int) -> int:
+        """How many documents to find, so that k are left."""
+        return k if self.own is None else k + 1
+
+    def leave_out_own(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Found:
+        """Found rows in tie order and their scores without the query's own document; of `depth(k)`, the best k."""
+        if self.own is None:
+            return rows, scores
+        kept = np.argsort(rows == self.own, kind="stable")[:-1]  # where it was not found, the last one goes
+        return rows[kept], scores[kept]
 
 
 class KeywordSearch:
@@ -49,9 +75,15 @@ class KeywordSearch:
         """How words and vectors of a format fuse: as fitted, or with another weight of the words, 0 to 1."""
         return self.hybrid.fusion_of(stored).weighted(weight)
 
+    def rank(self, query: Query, k: int) -> Found:
+        """Find the k best documents by words: rows in tie order, best first, and their scores; 0 shares no word."""
+        index = self.index()
+        rows, scores = index.top_k([query.text], query.depth(k))
+        return query.leave_out_own(rows[0], scores[0])
+
     def search(
-        self, query: str, vector: NDArray[np.float32], coded: CodedDocuments, fusion: Fusion, k: int, pool: Executor
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        self, query: Query, vector: NDArray[np.float32], coded: CodedDocuments, fusion: Fusion, k: int, pool: Executor
+    ) -> Found:
         """Find the best documents by words and vectors.
 
         Args:
@@ -65,11 +97,15 @@ class KeywordSearch:
         Returns:
             Up to k rows in tie order, best first, and their float32 scores.
         """
-        depth = max(CANDIDATES, k)
-        index = self.index()
-        asked = index.counts.count_queries([query])
-        words = Leg(Found(*index.rank(asked, depth)), partial(index.score_pairs, asked))
-        vectors = Leg.of_one(*coded.top_k(vector, depth, pool), partial(coded.score, vector))
+        index, depth = self.index(), query.depth(max(CANDIDATES, k))
+        asked = index.counts.count_queries([query.text])
+
+        def score_words(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return index.score_pairs(asked, np.zeros(len(rows), dtype=np.int64), rows)
+
+        found = query.leave_out_own(*(each[0] for each in index.rank(asked, depth)))
+        words = Leg.of_one(*found, score_words)
+        vectors = Leg.of_one(*query.leave_out_own(*coded.top_k(vector, depth, pool)), partial(coded.score, vector))
         rows, fused = fuse_one(vectors, words, fusion)
         best = np.argsort(-fused, kind="stable")[:k]
         return rows[best], fused[best]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nestvec.evaluation.surface import COMPARED
+from nestvec.point import FUSED, HYBRID, Point
 from nestvec.report.changes import find_changes
 from nestvec.report.content import read_content
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    from nestvec.point import Point
+    from nestvec.lexical.hybrid_file import Hybrid
     from nestvec.report.changes import Change
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Row
@@ -22,8 +23,8 @@ def point_to_json(point: Point) -> dict[str, Any]:
     return {"system": point.system, "dimension": point.dimension, "precision": point.precision}
 
 
-def summarise_run(run: Run, judged: Container[str]) -> dict[str, Any]:
-    """JSON values of a run: the decision, the surface on test, and the judged queries that changed most."""
+def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str, Any]:
+    """JSON values of a run: the decision, the surface on test, alone and fused, and the queries that changed most."""
     content = read_content(run)
     after, changes = run.points[content.after.vectors.name], content.changes
     if after.name != content.after.name:  # the page shows what vectors alone find
@@ -39,10 +40,11 @@ def summarise_run(run: Run, judged: Container[str]) -> dict[str, Any]:
         "threshold": grades.threshold,
         "grades": {"lowest": grades.lowest, "highest": grades.highest},
         "model": results.model,
+        "keyword_search": {"fitted": hybrid.is_fitted, "recommended": run.ships and run.chosen.kind == HYBRID},
         "systems": [
             {
                 "name": system,
-                "points": [_row_to_json(run.points[point.name], recommendation.metric) for point in measured],
+                "points": [_point_to_json(run, point, hybrid) for point in measured],
             }
             for system, measured in run.systems.items()
         ],
@@ -55,11 +57,22 @@ def summarise_run(run: Run, judged: Container[str]) -> dict[str, Any]:
     }
 
 
-def _row_to_json(row: Row, metric: str) -> dict[str, Any]:
-    """A point with its metrics and their 95 % intervals."""
-    metrics = {name: vars(row.metrics[name]) for name in dict.fromkeys((*COMPARED, metric)) if name in row.metrics}
-    vectors = {"dimension": row.dimension, "precision": row.precision, "bytes_per_vector": row.bytes_per_vector}
-    return {**vectors, "metrics": metrics}
+def _point_to_json(run: Run, point: Point, hybrid: Hybrid) -> dict[str, Any]:
+    """A point as it ranks alone and, where it has vectors, beside keyword search at the fitted weight of the words."""
+    vectors = {"dimension": point.dimension, "precision": point.precision, "bytes_per_vector": point.bytes_per_vector}
+    alone = {**vectors, "metrics": _metrics_to_json(run, run.points[point.name])}
+    if point.dimension is None:
+        return {**alone, "fused": None}
+    fused = Point.of(point.system + FUSED, point.format).name
+    measured = run.folder.path("hybrid").is_file() and fused in run.points  # without the file it was fused otherwise
+    metrics = _metrics_to_json(run, run.points[fused]) if measured else None
+    return {**alone, "fused": {"weight": hybrid.fusion_of(point.format).weight, "metrics": metrics}}
+
+
+def _metrics_to_json(run: Run, row: Row) -> dict[str, Any]:
+    """A row's metrics and their 95 % intervals."""
+    names = dict.fromkeys((*COMPARED, run.recommendation.metric))
+    return {name: vars(row.metrics[name]) for name in names if name in row.metrics}
 
 
 def _examples_to_json(changes: Iterable[Change], judged: Container[str]) -> list[dict[str, Any]]:

@@ -22,8 +22,8 @@ from nestvec.runs.choose_point import UnknownPointError, choose_point
 from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
 from nestvec.serving.code_cache import CodeCache
-from nestvec.serving.judged_queries import JudgedQueries, find_query_rows
-from nestvec.serving.keyword_search import KeywordSearch
+from nestvec.serving.judged_queries import JudgedQueries, find_own_rows, find_query_rows
+from nestvec.serving.keyword_search import KeywordSearch, Query
 from nestvec.serving.lazy_value import LazyValue
 from nestvec.serving.loaded_models import LoadedModels
 from nestvec.serving.run_summary import point_to_json, summarise_run
@@ -77,6 +77,7 @@ class Service:
                 files.codec(point.format)  # damage is named before anybody asks
         self._catalogue, self._rows = Catalogue(run.catalogue.ids, run.catalogue.texts), find_query_rows(run)
         self._judged = JudgedQueries(run)
+        self._own = find_own_rows(run, self._judged)
         vectors = {name: files.document_vectors for name, files in self._dense.items()}
         codecs = {name: files.codecs for name, files in self._dense.items()}
         self._code_cache = CodeCache(self._catalogue.order, vectors, codecs, codes)
@@ -84,7 +85,7 @@ class Service:
         self._recent_lock = Lock()
         self._models: LoadedModels | None = None
         self.keywords = KeywordSearch(run, self._catalogue)
-        self._summary = LazyValue(lambda: summarise_run(run, self._judged))
+        self._summary = LazyValue(lambda: summarise_run(run, self._judged, self.keywords.hybrid))
         self._index_lock = Lock()  # a database's connection answers one at a time, and the embedded store does too
         self._pool = ThreadPoolExecutor(
             count_processors(), "nestvec-search", partial(load_faiss().omp_set_num_threads, 1)
@@ -204,12 +205,12 @@ class Service:
         Returns:
             q lists of min(k, documents), best first. BM25 scores 0 where no word is shared.
         """
-        if point.system == BM25:
-            ranked = zip(*self.keywords.index().top_k(queries, k), strict=True)
-            return [self._make_hits(rows, scores) for rows, scores in ranked]
+        if point.system == BM25 or vectors is None:
+            return [self._make_hits(*self.keywords.rank(query, k)) for query in map(self._ask, queries)]
         coded = self._code_cache.get(point)
-        asked = np.zeros((0, 0), dtype=np.float32) if vectors is None else vectors
-        return [self._make_hits(*coded.top_k(vector, k, self._pool)) for _, vector in zip(queries, asked, strict=True)]
+        pairs = zip(map(self._ask, queries), vectors, strict=True)
+        found = ((query, coded.top_k(vector, query.depth(k), self._pool)) for query, vector in pairs)
+        return [self._make_hits(*query.leave_out_own(*best)) for query, best in found]
 
     def search_fused(
         self, point: Point, queries: Sequence[str], vectors: NDArray[np.float32], k: int, weight: float
@@ -227,7 +228,7 @@ class Service:
             q lists, best first: at most k, fewer where neither leg has more candidates.
         """
         coded, fusion = self._code_cache.get(point), self.keywords.fusion(point.format, weight)
-        pairs = zip(queries, vectors, strict=True)
+        pairs = zip(map(self._ask, queries), vectors, strict=True)
         found = (self.keywords.search(query, vector, coded, fusion, k, self._pool) for query, vector in pairs)
         return [self._make_hits(rows, scores) for rows, scores in found]
 
@@ -239,7 +240,7 @@ class Service:
         texts: Sequence[str] | None = None,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """The best documents of the index for each query, with their fields: by vectors, by words, or by both.
+        """What the index finds by vectors, words or both; UnknownPointError where there is none.
 
         Args:
             vectors: (q, full width) float32 of the index's system, rows of unit length; None: by words alone.
@@ -250,10 +251,6 @@ class Service:
 
         Returns:
             q lists of at most k, best first.
-
-        Raises:
-            UnknownPointError: there is no index.
-            NestvecError: the store cannot be used.
         """
         if self.index is None:
             hint = "the run has no index to filter"
@@ -281,9 +278,8 @@ class Service:
             self.index.close()
 
     def _describe_index(self) -> dict[str, Any] | None:
-        if self.index is None:
-            return None
-        return {**point_to_json(self.index.selection.point), "documents": self.indexed_documents}
+        about = self.index and point_to_json(self.index.selection.point)
+        return about and {**about, "documents": self.indexed_documents}
 
     @property
     def _loaded_models(self) -> LoadedModels:
@@ -291,6 +287,11 @@ class Service:
         if self._models is None:
             raise RuntimeError("load() comes first")
         return self._models
+
+    def _ask(self, text: str) -> Query:
+        """A query as it is asked: one that is a document itself does not find itself, as it did not when measured."""
+        row = self._own.get(text)
+        return Query(text, None if row is None else int(self._catalogue.places[row]))
 
     def _make_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
         """Make hits of documents' (k,) rows in tie order and their (k,) scores."""

@@ -56,8 +56,8 @@ class PackedScan:
         sums = np.einsum("tvn,qtn->qtv", self._centroids, doubled.reshape(len(queries), tables, numbers))
         spans = np.ptp(sums, axis=2)
         step = np.maximum(spans.max(axis=1) / _STEPS, spans.sum(axis=1) / _MOST)  # each lookup is off by half of it
-        if not step.all():  # nothing tells the codes apart, which the fast scan takes for an error
+        scores, rows = self._index.search(doubled, k)
+        if not step.all() or (rows < 0).any():  # it gives nothing for codes with the lowest sum that there can be
             scores, rows = self._product.search(queries, k)
             return scores, rows
-        scores, rows = self._index.search(doubled, k)
         return scores + (0.5 * tables * step)[:, None].astype(np.float32), rows

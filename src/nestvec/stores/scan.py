@@ -13,6 +13,7 @@ until none that is left out can be better (the threshold algorithm, Fagin et al.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,8 @@ from nestvec.errors import MissingExtraError, NestvecError
 from nestvec.point import CORRECTION
 from nestvec.stores.packed_scan import PackedScan
 from nestvec.vectors.codecs import Float16, Float32, Int8
+from nestvec.vectors.learned_signs import LearnedSigns
 from nestvec.vectors.rabitq import Rotated
-from nestvec.vectors.rotation import rotate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _MIDDLE = 128  # what faiss adds to a signed byte
 _FEW = 8  # a search for more than one in so many looks at the codes as they are
-_LONGEST = 2.0  # more than a decoded vector of unit length ever has
+_LONGEST = 2.0  # more than a vector of unit length ever has once decoded
 
 
 def load_faiss() -> Any:  # noqa: ANN401 - it has no types
@@ -144,7 +145,7 @@ class Scan:
 
 def score_bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
     """The highest score of a document whose rough score for a (d,) query is at most `rough`, rounding included."""
-    return rough + _form_of(codec).excess(codec, query, rough) + _rounding_error(query)
+    return rough + _form_of(codec).excess(codec, query, rough) + _rounding_error(codec, query)
 
 
 def find_possible(codec: Codec, query: NDArray[np.float32], codes: NDArray[np.generic], k: int) -> NDArray[np.bool_]:
@@ -153,15 +154,14 @@ def find_possible(codec: Codec, query: NDArray[np.float32], codes: NDArray[np.ge
     if near is None or len(codes) <= k:
         return np.ones(len(codes), dtype=np.bool_)
     scores = near(codec, query, codes)
-    possible: NDArray[np.bool_] = scores >= np.partition(scores, len(scores) - k)[
-        len(scores) - k
-    ] - 2 * _rounding_error(query)
-    return possible
+    least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return np.asarray(scores >= least - 2 * _rounding_error(codec, query))
 
 
-def _rounding_error(query: NDArray[np.float32]) -> float:
+def _rounding_error(codec: Codec, query: NDArray[np.float32]) -> float:
     """How far a float32 product of a decoded vector with a (d,) query can be from another way to compute it."""
-    return 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query)) * _LONGEST
+    rounded = 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query))
+    return rounded * _form_of(codec).longest(codec)
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,8 @@ class _Form:
         moved: bits of every byte that are the other way round in faiss.
         turn_queries: gives a codec and (q, d) float32 queries these in the space of the index.
         excess: gives a codec, a (d,) query and a rough score how far a score can lie above its rough one.
+        longest: gives a codec what the terms of a product with a query of unit length add up to at most, whatever
+            their signs, over the square root of their number: their roundings grow with it.
         near: gives a codec, a (d,) query and (n, …) codes their (n,) scores but for rounding, in much less time than
             decoding takes; None where that takes little.
     """
@@ -183,6 +185,7 @@ class _Form:
     moved: int = 0
     turn_queries: Callable[[Any, NDArray[np.float32]], NDArray[np.float32]] = lambda _, q: np.ascontiguousarray(q)
     excess: Callable[[Any, NDArray[np.float32], float], float] = lambda *_: 0.0
+    longest: Callable[[Any], float] = lambda _: _LONGEST
     near: Callable[[Any, NDArray[np.float32], NDArray[Any]], NDArray[np.float64]] | None = None
 
 
@@ -242,11 +245,11 @@ def _levels_of_bytes(bits: int) -> NDArray[np.float64]:
 
 
 def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(q, d) queries rotated, with a part for each byte of a code: its numbers, or the product with the axis."""
+    """(q, d) queries turned, with a part for each byte of a code: its numbers, or the product with the axis."""
     numbers, packed = 8 // codec.bits, codec.bytes_per_vector - CORRECTION
     parts = np.zeros((len(queries), packed + CORRECTION, numbers), dtype=np.float32)
     turned = np.zeros((len(queries), packed * numbers))
-    turned[:, : codec.dimension] = rotate(queries)
+    turned[:, : codec.dimension] = codec.turn(queries)
     parts[:, :packed] = turned.reshape(len(queries), packed, numbers)
     parts[:, packed, 0] = queries.astype(np.float64) @ codec.axis
     return parts.reshape(len(queries), -1)
@@ -273,9 +276,22 @@ def _rotated_scores(codec: Rotated, query: NDArray[np.float32], codes: NDArray[n
     return near
 
 
+def _longest_sum(codec: LearnedSigns) -> float:
+    """Learned directions are no rotation: a query grows longer when it is turned."""
+    return max(_LONGEST, 1.0 + codec.stretch * math.sqrt(codec.dimension) * codec.factor.high)  # 1: of the lean
+
+
 _FORMS: dict[type, _Form] = {
     Float32: _Form(_make_flat, np.float32),
     Float16: _Form(_make_halves, np.float16),
     Int8: _Form(_make_steps, np.int8, _MIDDLE),
     Rotated: _Form(_make_product, np.uint8, turn_queries=_turn_queries, excess=_rotated_excess, near=_rotated_scores),
+    LearnedSigns: _Form(
+        _make_product,
+        np.uint8,
+        turn_queries=_turn_queries,
+        excess=_rotated_excess,
+        longest=_longest_sum,
+        near=_rotated_scores,
+    ),
 }

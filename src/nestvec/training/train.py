@@ -101,7 +101,7 @@ def train(
         StoppedError: Ctrl-C or SIGTERM; a checkpoint was written first.
         InputError: the batch cannot be shared among the processes.
     """
-    size, processes = job.settings.training.batch_size, distributed.world_size()
+    size, processes = job.batch_size, distributed.world_size()
     if size % processes:
         raise InputError(f"--batch-size is {size}", f"a multiple of the {processes} processes")
     threads = use_processors()
@@ -211,7 +211,7 @@ def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingAr
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=job.batch_size,
         gradient_accumulation_steps=settings.accumulate,
         learning_rate=job.learning_rate,
         warmup_steps=settings.warmup,  # below 1: a share of all steps

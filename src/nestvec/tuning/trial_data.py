@@ -33,8 +33,6 @@ def hide_test_split(prepared: Prepared) -> Prepared:
     has_row = np.zeros(len(records.queries), dtype=bool)
     has_row[records.query[visible_rows]] = True
     topics = np.flatnonzero(task.splits != "test")
-    new_topic = np.cumsum(task.splits != "test") - 1  # by old topic
-    judged = np.isin(task.topic, topics)
     visible = replace(
         records,
         queries=tuple(text if shown else "" for text, shown in zip(records.queries, has_row, strict=True)),
@@ -48,17 +46,7 @@ def hide_test_split(prepared: Prepared) -> Prepared:
     return replace(
         prepared,
         records=visible,
-        task=replace(
-            task,
-            parts=task.parts[visible_rows],
-            pairs=new_row[task.pairs],
-            texts=[task.texts[topic] for topic in topics.tolist()],
-            ids=[task.ids[topic] for topic in topics.tolist()],
-            splits=task.splits[topics],
-            topic=new_topic[task.topic[judged]],
-            document=task.document[judged],
-            gain=task.gain[judged],
-        ),
+        task=replace(task.ask_only(topics), parts=task.parts[visible_rows], pairs=new_row[task.pairs]),
     )
 
 

@@ -4,7 +4,8 @@ A codec is fitted on the documents' vectors and turns documents into codes; quer
 dot product of the query with the decoded document. All of it is numpy, so codes decode alike everywhere.
 
 Below 8 bits a vector is coded after a random rotation, which spreads it evenly over its numbers: they then look like
-draws from one normal distribution, and one step serves all of them (`rabitq.py`).
+draws from one normal distribution, and one step serves all of them (`rabitq.py`). At 1 bit the directions that signs
+stand for are learned from the documents in place of drawn (`learned_signs.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 
+from nestvec.vectors.learned_signs import LearnedSigns
 from nestvec.vectors.rabitq import Rotated
 from nestvec.vectors.rotation import by_rows
 
@@ -143,5 +145,5 @@ CODECS: dict[str, Callable[[NDArray[np.float32]], Codec]] = {
     "int8": Int8.fit,
     "int4": partial(Rotated.fit, bits=4),
     "int2": partial(Rotated.fit, bits=2),
-    "binary": partial(Rotated.fit, bits=1),
+    "binary": LearnedSigns.fit,
 }

@@ -52,7 +52,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Rotated:
-    """The codec for int4, int2 and binary.
+    """The codec for int4 and int2; `LearnedSigns` makes binary of it.
 
     With b bits there are 2^b levels, at odd multiples of half a step; what lies beyond gets the outermost.
 
@@ -73,15 +73,16 @@ class Rotated:
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32], bits: int) -> Rotated:
-        """Learn axis, step and ranges from the first (n, d) documents, as many as memory is sure to hold."""
-        sample = vectors[: -(-_FITTED_ON // vectors.shape[1])]
+        """Learn axis, step and ranges from the first of (n, d) documents."""
+        sample = pick_sample(vectors)
         mean = sample.mean(axis=0, dtype=np.float64) if len(sample) else np.zeros(vectors.shape[1])
         axis = (mean / (np.linalg.norm(mean) or 1.0)).astype(np.float32)
-        rough = cls(bits, 0.0, axis, Range.of(_axis_products(sample, axis)), Range(0.0, 0.0))
-        turned = rotate(rough._split_lean(sample)[1])
+        rough = Rotated(bits, 0.0, axis, Range.of(_axis_products(sample, axis)), Range(0.0, 0.0))
+        rest = rough.split_lean(sample)[1]
+        turned = rotate(rest)
         step = _best_step(np.sort(np.abs(turned), axis=None), bits)
         levels = _nearest_levels(turned, step, bits)
-        return cls(bits, step, axis, rough.lean, Range.of(_length_factors(turned, levels, bits)))
+        return Rotated(bits, step, axis, rough.lean, Range.of(length_factors(rest, turned, levels, bits)))
 
     @property
     def dimension(self) -> int:
@@ -106,11 +107,24 @@ class Rotated:
         """The levels times the vector's factor, turned back, and its lean on the axis."""
         return by_rows(self._decode_rows, codes.astype(np.uint8, copy=False))
 
+    def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, d) what levels are multiplied by in a product with (n, d) vectors: a query is turned once for all."""
+        return rotate(vectors)
+
+    def _choose_levels(self, rest: NDArray[np.float32], turned: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """(n, d) levels, counted from the lowest, of (n, d) vectors without their lean, and of these turned."""
+        del rest
+        return _nearest_levels(turned, self.step, self.bits)
+
+    def _turn_back(self, levels: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(n, d) vectors of (n, d) centred levels and (n, 1) factors."""
+        return rotate_back(levels, factors)
+
     def _encode_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
-        lean, rest = self._split_lean(vectors)
-        turned = rotate(rest)
-        levels = _nearest_levels(turned, self.step, self.bits)
-        factors = self.factor.encode(_length_factors(turned, levels, self.bits))
+        lean, rest = self.split_lean(vectors)
+        turned = self.turn(rest)
+        levels = self._choose_levels(rest, turned)
+        factors = self.factor.encode(length_factors(rest, turned, levels, self.bits))
         shape = len(vectors), self._packed_bytes, 8 // self.bits
         padded = np.zeros((len(vectors), shape[1] * shape[2]), dtype=np.uint8)
         padded[:, : self.dimension] = levels
@@ -122,11 +136,11 @@ class Rotated:
         levels = ((packed[:, :, None] >> self._bit_shifts) & np.uint8(2**self.bits - 1)).reshape(
             len(codes), 8 // self.bits * self._packed_bytes
         )
-        turned = rotate_back(_centre_levels(levels[:, : self.dimension], self.bits), factor[:, None])
-        decoded: NDArray[np.float32] = turned + (lean[:, None] * self.axis).astype(np.float32)
+        rest = self._turn_back(_centre_levels(levels[:, : self.dimension], self.bits), factor[:, None])
+        decoded: NDArray[np.float32] = rest + (lean[:, None] * self.axis).astype(np.float32)
         return decoded
 
-    def _split_lean(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def split_lean(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """(n,) bytes of how far each vector leans, and (n, d) what the byte does not say: its error is not lost."""
         lean = self.lean.encode(_axis_products(vectors, self.axis))
         return lean, (vectors - self.lean.decode(lean)[:, None] * self.axis).astype(np.float32)
@@ -139,6 +153,11 @@ class Rotated:
     def _bit_shifts(self) -> NDArray[np.uint8]:
         """How far each number of a byte stands from its low end."""
         return np.arange(8 - self.bits, -1, -self.bits, dtype=np.uint8)
+
+
+def pick_sample(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The first of (n, d) documents, as many as memory is sure to hold."""
+    return vectors[: -(-_FITTED_ON // vectors.shape[1])]
 
 
 def _axis_products(vectors: NDArray[np.float32], axis: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -160,10 +179,13 @@ def _centre_levels(levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
     return odd
 
 
-def _length_factors(turned: NDArray[np.float64], levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
-    """(n,) squared length of each rotated vector over its product with its levels; 0 for one of zeros."""
+def length_factors(
+    rest: NDArray[np.float32], turned: NDArray[np.float64], levels: NDArray[np.uint8], bits: int
+) -> NDArray[np.float64]:
+    """(n,) squared length of each vector over its product with its levels; 0 for one of zeros."""
     products = (turned * _centre_levels(levels, bits)).sum(axis=1)
-    factors: NDArray[np.float64] = (turned**2).sum(axis=1) / np.where(products > 0, products, 1)
+    squares = (rest.astype(np.float64) ** 2).sum(axis=1)
+    factors: NDArray[np.float64] = squares / np.where(products > 0, products, 1) * (products > 0)
     return factors
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.vectors.codecs import Float16, Float32, Int8
+from nestvec.vectors.learned_signs import LearnedSigns
 from nestvec.vectors.rabitq import Range, Rotated
 from nestvec.vectors.rotation import SEED
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from nestvec.vectors.codecs import Codec
 
-_KINDS = {kind.__name__.lower(): kind for kind in (Float32, Float16, Int8, Rotated)}
+_KINDS = {kind.__name__.lower(): kind for kind in (Float32, Float16, Int8, Rotated, LearnedSigns)}
 _ABOUT = {"format": "nestvec codes 2", "rotation": f"seed {SEED}"}  # both are part of what a code means
 _EXPECTED = "codecs that nestvec saved"
 _KEY = "nestvec"  # of the metadata, all of it in one: of several, the library changes the order from file to file

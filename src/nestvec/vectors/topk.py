@@ -229,8 +229,16 @@ def score_pairs(
         (n,) float32.
     """
     scores = np.empty(len(rows), dtype=np.float32)
-    for at in range(0, len(rows), _STEP):
-        scores[at : at + _STEP] = _dot_rows(decode(codes[rows[at : at + _STEP]]), queries[query[at : at + _STEP]])
+    order = np.argsort(rows, kind="stable")
+    distinct, counts = np.unique(rows, return_counts=True)
+    ends = np.cumsum(counts)
+    for first in range(0, len(distinct), _STEP):
+        decoded = decode(codes[distinct[first : first + _STEP]])  # once, however many queries it is a contender of
+        last = min(first + _STEP, len(distinct)) - 1
+        for at in range(int(ends[first] - counts[first]), int(ends[last]), _STEP):
+            pairs = order[at : min(at + _STEP, int(ends[last]))]
+            own = np.searchsorted(distinct[first : last + 1], rows[pairs])
+            scores[pairs] = _dot_rows(decoded[own], queries[query[pairs]])
     return scores
 
 

@@ -1,10 +1,11 @@
-/** The view in the address: ?q=hammer&d=48&p=int8&s=mnr,bm25&x=bytes. What stands as at first is left out. */
+/** The view in the address: ?q=hammer&d=48&p=int8&w=55&s=mnr,bm25&x=bytes. What stands as at first is left out. */
 
 /**
  * @typedef {object} View
  * @property {string} query
  * @property {number | null} dimension
  * @property {string | null} precision
+ * @property {"fitted" | number | null} words their weight beside the vectors, in per cent; null: vectors alone
  * @property {string[]} systems those shown, in the run's order
  * @property {"dimension" | "bytes"} axis of the plot
  */
@@ -21,6 +22,7 @@ export function read(run) {
     query: asked.get("q") ?? "",
     dimension: one("d", run.dimensions, run.start.dimension),
     precision: one("p", run.precisions, run.start.precision),
+    words: asked.get("w") === "fitted" ? "fitted" : percent(asked.get("w")),
     systems: systems.length ? systems : run.first,
     axis: one("x", ["dimension", "bytes"], "dimension"),
   };
@@ -29,13 +31,14 @@ export function read(run) {
 /**
  * Put the view into the address. A row of changes of one kind, such as the letters of a word, is one entry of the
  * history, so that "back" undoes what a person would call one step.
- * @param {"typing" | "sliding" | "jump"} kind a jump is always an entry of its own.
+ * @param {"typing" | "sliding" | "weighing" | "jump"} kind a jump is always an entry of its own.
  */
 export function write(view, run, kind) {
   const said = new URLSearchParams();
   if (view.query) said.set("q", view.query);
   if (view.dimension !== run.start.dimension) said.set("d", view.dimension);
   if (view.precision !== run.start.precision) said.set("p", view.precision);
+  if (view.words !== null) said.set("w", view.words);
   if (String(view.systems) !== String(run.first)) said.set("s", view.systems);
   if (view.axis !== "dimension") said.set("x", view.axis);
   const search = String(said) && `?${said}`;
@@ -45,6 +48,9 @@ export function write(view, run, kind) {
   }
   last = kind;
 }
+
+/** A whole number from 0 to 100; null for any other text. */
+const percent = (text) => (/^(\d\d?|100)$/.test(text ?? "") ? Number(text) : null);
 
 /** Call when the address changes by "back" or "forward". */
 export function follow(moved) {

@@ -11,7 +11,9 @@ import { brief, count, interval, label, share, time } from "./formatting.js";
  * @property {object | undefined} answer of POST /v1/search
  * @property {Error | undefined} failure
  * @property {boolean} pending whether the answer shown is an older one
- * @property {Shown | null} reference the column that this one is compared with
+ * @property {number | null} words their weight in per cent; null where the system ranks alone
+ * @property {object | null} measured the metrics of the point as it is searched; null where nobody measured it
+ * @property {{answer: object | undefined, name: string} | null} reference what this column is compared with
  */
 
 export class Column {
@@ -32,14 +34,14 @@ export class Column {
 
   /** @param {Shown} shown */
   show(shown, metric) {
-    const { point, answer, reference } = shown;
+    const { answer, reference } = shown;
     this.element.classList.toggle("pending", shown.pending);
     this.element.setAttribute("aria-busy", shown.pending);
     this.#point.textContent = placed(shown);
     this.#point.classList.toggle("other", !shown.exact);
-    this.#facts.replaceChildren(...facts(point, answer, metric));
+    this.#facts.replaceChildren(...facts(shown, metric));
     this.#state.textContent = state(shown);
-    if (answer === this.answer && reference?.answer === this.#compared) return;
+    if (shown.pending || (answer === this.answer && reference?.answer === this.#compared)) return;
     const same = answer && this.answer && query(answer) === query(this.answer);
     const change = () => this.#list.replaceChildren(...rows(answer, reference));
     same ? slideHits(this.#list, change) : change();
@@ -63,18 +65,22 @@ export const hits = (answer) => {
   return answer?.dimension === null ? all.filter((hit) => hit.score > 0) : all;
 };
 
-function placed({ point, exact }) {
+function placed({ point, exact, words }) {
   if (point.dimension === null) return "by common words";
-  const found = `${count(point.dimension)} dimensions, ${point.precision}`;
+  if (words === 100) return "words alone";
+  const with_ = words ? `, with ${words} % words` : words === 0 ? ", alone" : "";
+  const found = `${count(point.dimension)} dimensions, ${point.precision}${with_}`;
   return exact ? found : `${found}: the nearest that was measured`;
 }
 
 /** The figures of a column: what was measured of the point, and what the answer says. */
-function facts(point, answer, metric) {
-  const value = point.metrics[metric];
+function facts({ point, words, measured, answer }, metric) {
+  const value = measured?.[metric];
+  const alone = words === null ? null : point.metrics[metric];
   const bytes = point.bytes_per_vector;
   return [
-    fact(label(metric), share(value.value), interval(value)),
+    value ? fact(label(metric), share(value.value), interval(value)) : fact(label(metric), "–", "not measured"),
+    ...(alone ? [fact("Alone", share(alone.value), interval(alone))] : []),
     bytes === null ? fact("Bytes", "–", "no vectors") : fact("Bytes", count(bytes), "per vector"),
     ...(answer ? answered(answer) : []),
   ];
@@ -107,7 +113,7 @@ function rows(answer, reference) {
   return hits(answer).map((hit) => {
     const rank = make("b", {}, make("span", { class: "hidden" }, "Rank "), String(hit.rank));
     const notes = make("p", { class: "notes" }, rank);
-    if (compared) notes.append(" ", move(hit, before.get(hit.id), reference.point.system));
+    if (compared) notes.append(" ", move(hit, before.get(hit.id), reference.name));
     notes.append(" ", make("span", { class: "score", title: `score of document ${hit.id}` }, share(hit.score)));
     const text = make("p", { class: "text", dir: "auto" }, hit.text);
     const foot = make("div", { class: "foot" }, unfold(text));

@@ -1,12 +1,13 @@
-/** What is searched with: a dimension, a precision, and the systems side by side. */
+/** What is searched with: a dimension, a precision, keyword search beside it, and the systems side by side. */
 
 import { by, make } from "./dom.js";
+import { mixture } from "./mixture.js";
 import { sample } from "./system_styles.js";
 import { count, named, size } from "./formatting.js";
 
 /**
  * @param {Run} run
- * @param {(change: Partial<View>, kind: "sliding" | "jump") => void} choose
+ * @param {(change: Partial<View>, kind: "sliding" | "weighing" | "jump") => void} choose
  * @returns {(view: View) => void} shows a view
  */
 export function controls(run, choose) {
@@ -17,6 +18,7 @@ export function controls(run, choose) {
   const precisions = run.precisions.map((name) => choice("radio", "precision", name, [name]));
   by("precisions").querySelector(".choices").replaceChildren(...precisions);
   by("precisions").addEventListener("change", ({ target }) => choose({ precision: target.value }, "jump"));
+  const showMixture = mixture(run, choose);
   const systems = run.systems.map((name) => choice("checkbox", "system", name, [sample(run.styleIndices.get(name)), name]));
   by("systems").querySelector(".systems").replaceChildren(...systems);
   by("systems").addEventListener("change", () => choose({ systems: ticked() }, "jump"));
@@ -24,7 +26,10 @@ export function controls(run, choose) {
   by("back").addEventListener("click", () => choose(run.start, "jump"));
   const why = run.facts.decision === "ship" ? "what is recommended: " : "";
   by("back").textContent = `Back to ${why}${run.start.dimension} ${run.start.precision}`;
-  return (view) => show(run, view);
+  return (view) => {
+    show(run, view);
+    showMixture(view);
+  };
 }
 
 function choice(type, name, value, children) {
@@ -52,10 +57,8 @@ function show(run, view) {
 
 /** What a vector and all of them take, beside the largest. */
 function costs(run, view) {
-  const vectors = run.systems.filter((system) => run.hasVectors(system));
-  const system = vectors.includes(run.facts.default.system) ? run.facts.default.system : vectors[0];
-  const point = run.point(system, view.dimension, view.precision);
-  const largest = run.points(system).reduce((a, b) => (b.bytes_per_vector > a.bytes_per_vector ? b : a));
+  const point = run.point(run.main, view.dimension, view.precision);
+  const largest = run.points(run.main).reduce((a, b) => (b.bytes_per_vector > a.bytes_per_vector ? b : a));
   const bytes = point.bytes_per_vector;
   const times = largest.bytes_per_vector / bytes;
   const all = size(bytes * run.facts.documents);

@@ -9,7 +9,7 @@ import { offer } from "./examples.js";
 import { locked, notice, unlock, waiting } from "./notice.js";
 import { plot } from "./plot.js";
 import { Run } from "./run.js";
-import { Searches } from "./searches.js";
+import { Searches, way } from "./searches.js";
 import { markDocument } from "./mark_document.js";
 import { count, label, listed, plural, time } from "./formatting.js";
 
@@ -48,7 +48,7 @@ class Bench {
   /** Ask for what the view lacks. */
   seek() {
     notice(null);
-    this.searches.seek(this.query, this.points.map(({ point }) => point));
+    this.searches.seek(this.query, this.points.flatMap(({ ways }) => ways));
     this.show();
   }
 
@@ -57,13 +57,17 @@ class Bench {
     return this.view.query.trim();
   }
 
-  /** The point of each system shown, and whether it is the very one that was chosen. */
+  /**
+   * The point of each system shown, whether it is the very one that was chosen, and how it is asked: beside keyword
+   * search also alone, to compare.
+   */
   get points() {
-    const { dimension, precision, systems } = this.view;
+    const { dimension, precision, systems, words } = this.view;
     return systems.map((system) => {
       const point = { system, ...this.run.point(system, dimension, precision) };
       const exact = point.dimension === null || (point.dimension === dimension && point.precision === precision);
-      return { point, exact };
+      const mixed = words !== null && point.dimension !== null;
+      return { point, exact, ways: mixed ? [way(point, words), way(point, null)] : [way(point, null)] };
     });
   }
 
@@ -79,7 +83,8 @@ class Bench {
   }
 
   #changed() {
-    const failed = this.points.some(({ point }) => this.searches.failure(this.query, point));
+    const ways = this.points.flatMap((one) => one.ways);
+    const failed = ways.some((how) => this.searches.failure(this.query, how));
     if (!this.searches.busy && !failed) notice(null); // whatever was waited for is there
     this.#results();
   }
@@ -88,20 +93,33 @@ class Bench {
     const place = by("plot");
     const { svg, near } = plot(this.run, this.view, Math.max(240, place.clientWidth));
     place.replaceChildren(svg);
+    const queries = `Mean of ${count(this.run.facts.queries)} test queries`;
+    const [beside, measured] = [this.view.words !== null, this.run.isMeasuredFused];
+    const lacking = beside && !measured ? "; nothing was measured beside keyword search" : "";
+    const how = beside && measured ? " beside keyword search" : "";
+    by("measured").textContent = `${queries}${how}, with 95 % intervals${lacking}.`;
     this.#near = near;
   }
 
   /** Each column with its answer or, until that is there, the one it showed before. */
   #results() {
-    const shown = this.points.map(({ point, exact }) => {
+    const shown = this.points.map(({ point, exact, ways }) => {
       const column = this.#column(point.system);
-      const [answer, failure] = [this.searches.answer(this.query, point), this.searches.failure(this.query, point)];
-      const pending = Boolean(this.query && !answer && !failure);
-      return { column, point, exact, failure, pending, answer: pending ? column.answer : answer };
+      const [answer, alone] = ways.map((how) => this.searches.answer(this.query, how));
+      const failure = ways.map((how) => this.searches.failure(this.query, how)).find(Boolean);
+      const pending = Boolean(this.query && !failure && !(answer && (alone || ways.length === 1)));
+      const asked = { words: this.run.words(point, this.view), measured: this.run.measured(point, this.view) };
+      return { column, point, exact, failure, pending, alone, answer: pending ? column.answer : answer, ...asked };
     });
-    shown.forEach((one, place) => one.column.show({ ...one, reference: place ? shown[0] : null }, this.run.metric));
+    for (const one of shown) one.column.show({ ...one, reference: this.#reference(one, shown[0]) }, this.run.metric);
     this.#place(shown.map((one) => one.column.element));
     this.#tell(shown);
+  }
+
+  /** What a column is compared with: beside keyword search the same system alone, else the first column. */
+  #reference({ point, alone, column }, first) {
+    if (this.view.words === null) return column === first.column ? null : { answer: first.answer, name: first.point.system };
+    return point.dimension === null ? null : { answer: alone, name: `${point.system} alone` };
   }
 
   #place(columns) {
@@ -121,8 +139,13 @@ class Bench {
     const judged = this.query ? shown.find((one) => one.answer && !one.pending)?.answer.results[0].judged : null;
     by("judged").hidden = !judged;
     if (judged) by("judged").textContent = this.#judged(judged);
-    by("compared").hidden = shown.filter((one) => one.answer).length < 2;
-    by("compared").textContent = `Up, down, same and new: against ${this.view.systems[0]}, the first column.`;
+    const corrected = this.query ? shown.find((one) => one.answer && !one.pending)?.answer.results[0].searched_for : null;
+    by("corrected").hidden = !corrected;
+    by("corrected").querySelector("b").textContent = corrected ?? "";
+    const beside = this.view.words !== null && shown.some((one) => one.alone);
+    const against = beside ? "each system without keyword search" : `${this.view.systems[0]}, the first column`;
+    by("compared").hidden = !beside && shown.filter((one) => one.answer).length < 2;
+    by("compared").textContent = `Up, down, same and new: against ${against}.`;
     if (!this.query) by("said").textContent = "";
     if (!this.query || shown.some((one) => one.pending || one.failure)) return;
     const slowest = Math.max(...shown.map(({ answer }) => answer.encode_ms + answer.search_ms));
@@ -144,7 +167,6 @@ class Bench {
     by("decision").textContent = facts.reason;
     const all = [plural(facts.documents, "document"), plural(systems.length, "system")];
     by("title").textContent = `Search ${all.join(" with ")} side by side`;
-    by("measured").textContent = `Mean of ${count(facts.queries)} test queries, with 95 % intervals.`;
     by("surface").textContent = label(this.run.metric);
     by("bench").hidden = false;
     by("query").disabled = false;

@@ -17,7 +17,7 @@ const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2]; // between lines of the grid
 export function plot(run, view, width) {
   const height = Math.round(Math.min(260, Math.max(190, width * 0.75)));
   const axes = scales(run, view, width, height);
-  const at = (point) => [axes.x(place(point, view)), axes.y(point.metrics[run.metric].value)];
+  const at = (point) => [axes.x(place(point, view)), axes.y(run.plotted(point, view).value)];
   const lines = view.systems.filter((system) => run.hasVectors(system));
   const frame = { viewBox: `0 0 ${width} ${height}`, width, height };
   const svg = draw("svg", { ...frame, role: "img", "aria-label": told(run, view) });
@@ -36,13 +36,14 @@ export function plot(run, view, width) {
 
 const place = (point, view) => (view.axis === "bytes" ? point.bytes_per_vector : point.dimension);
 
-/** Both axes as functions to pixels; the same for every precision, so that the eye can compare. */
+/** Both axes as functions to pixels; the same for every precision, alone and fused, so that the eye can compare. */
 function scales(run, view, width, height) {
   const points = view.systems.flatMap((system) => run.points(system));
   const across = points.filter((point) => point.dimension !== null).map((point) => place(point, view));
   const [first, last] = [Math.min(...across), Math.max(...across)];
   const spread = Math.log(last / first) || 1;
-  const measured = points.map((point) => point.metrics[run.metric]);
+  const metrics = points.flatMap((point) => [point.metrics, point.fused?.metrics]).filter(Boolean);
+  const measured = metrics.map((of) => of[run.metric]);
   const low = Math.min(...measured.map((one) => one.low));
   const high = Math.max(...measured.map((one) => one.high));
   const step = STEPS.find((one) => (high - low) / one <= 5) ?? STEPS.at(-1);
@@ -94,7 +95,7 @@ function line(group, run, view, system, { x, y }, at) {
   const own = run.point(system, view.dimension, view.precision).precision; // as near as was measured
   const all = run.points(system);
   const chosen = all.filter((point) => point.precision === own).sort((a, b) => a.dimension - b.dimension);
-  const edge = (side) => chosen.map((point) => `${x(place(point, view))} ${y(point.metrics[run.metric][side])}`);
+  const edge = (side) => chosen.map((point) => `${x(place(point, view))} ${y(run.plotted(point, view)[side])}`);
   group.append(
     draw("path", { d: `M${[...edge("low"), ...edge("high").reverse()].join("L")}Z`, class: "band" }),
     draw("path", { d: `M${edge("value").join("L")}`, class: "line", "stroke-dasharray": dashes(style) }),
@@ -122,7 +123,7 @@ function ring(run, view, system, at) {
 function told(run, view) {
   const values = view.systems.map((system) => {
     const point = run.point(system, view.dimension, view.precision);
-    return `${named({ system, ...point })} ${share(point.metrics[run.metric].value)}`;
+    return `${named({ system, ...point })} ${share(run.plotted(point, view).value)}`;
   });
   const axis = view.axis === "bytes" ? "bytes per vector" : "dimension";
   return `${label(run.metric)} by ${axis}. Now: ${values.join(", ")}.`;

@@ -30,6 +30,17 @@ export class Run {
     return this.points(system)[0].dimension !== null;
   }
 
+  /** The system whose sizes and weights stand for all of them: the default, where it has vectors. */
+  get main() {
+    const vectors = this.systems.filter((system) => this.hasVectors(system));
+    return vectors.includes(this.facts.default.system) ? this.facts.default.system : vectors[0];
+  }
+
+  /** Whether any point was measured beside keyword search, too. */
+  get isMeasuredFused() {
+    return this.facts.systems.some(({ points }) => points.some((point) => point.fused?.metrics));
+  }
+
   /** All points of a system. */
   points(system) {
     return this.facts.systems.find(({ name }) => name === system).points;
@@ -44,6 +55,26 @@ export class Run {
     const alike = all.filter((point) => point.precision === precision);
     const sorted = [...(alike.length ? alike : all)].sort((a, b) => a.dimension - b.dimension);
     return sorted.filter((point) => point.dimension <= dimension).at(-1) ?? sorted[0];
+  }
+
+  /** The weight of the words, in per cent, at a point with vectors; null where the vectors rank alone. */
+  words(point, view) {
+    if (point.dimension === null || view.words === null) return null;
+    return view.words === "fitted" ? Math.round(100 * point.fused.weight) : view.words;
+  }
+
+  /** What was measured of a point as it is searched; null where nobody measured it with such a weight. */
+  measured(point, view) {
+    const words = this.words(point, view);
+    if (!words) return point.metrics;
+    if (words === 100) return this.systems.includes("bm25") ? this.points("bm25")[0].metrics : null;
+    return words === Math.round(100 * point.fused.weight) ? point.fused.metrics : null;
+  }
+
+  /** The value that the plot shows of a point: with words at its fitted weight where that was measured. */
+  plotted(point, view) {
+    const fused = view.words === null ? null : point.fused?.metrics;
+    return (fused ?? point.metrics)[this.metric];
   }
 
   /** The systems shown at first: all, or as many as fit, hybrids last and BM25 always among them. */

@@ -15,14 +15,14 @@ export class Searches {
     this.told = told;
   }
 
-  /** The answer for a query at a point, if it is there. */
-  answer(query, point) {
-    return this.#answers.get(name(query, point));
+  /** The answer for a query and how it is asked, if it is there. */
+  answer(query, how) {
+    return this.#answers.get(name(query, how));
   }
 
   /** Why there is none. */
-  failure(query, point) {
-    return this.#failures.get(name(query, point));
+  failure(query, how) {
+    return this.#failures.get(name(query, how));
   }
 
   /** Whether anything is on its way. */
@@ -30,14 +30,14 @@ export class Searches {
     return this.#asked.size > 0;
   }
 
-  /** Ask for a query at these points, and for nothing else. */
-  seek(query, points) {
-    const wanted = new Map(query ? points.map((point) => [name(query, point), point]) : []);
+  /** Ask for a query in all of these ways, and for nothing else. */
+  seek(query, ways) {
+    const wanted = new Map(query ? ways.map((how) => [name(query, how), how]) : []);
     for (const [key, controller] of this.#asked) {
       if (!wanted.has(key)) this.#drop(key, controller);
     }
-    for (const [key, point] of wanted) {
-      if (!this.#answers.has(key) && !this.#asked.has(key)) this.#ask(key, query, point);
+    for (const [key, how] of wanted) {
+      if (!this.#answers.has(key) && !this.#asked.has(key)) this.#ask(key, query, how);
     }
   }
 
@@ -46,12 +46,11 @@ export class Searches {
     controller.abort();
   }
 
-  async #ask(key, query, { system, dimension, precision }) {
+  async #ask(key, query, how) {
     const controller = new AbortController();
     this.#asked.set(key, controller);
     this.#failures.delete(key);
-    const body = { query, k: SHOWN, system };
-    if (dimension !== null) Object.assign(body, { dimension, precision });
+    const body = { query, k: SHOWN, ...how };
     try {
       this.#keep(key, await ask("v1/search", { body, signal: controller.signal, waiting: this.told.waiting }));
     } catch (error) {
@@ -70,4 +69,17 @@ export class Searches {
   }
 }
 
-const name = (query, { system, dimension, precision }) => JSON.stringify([query, system, dimension, precision]);
+const name = (query, how) => JSON.stringify([query, how]);
+
+/**
+ * How a point is asked, as POST /v1/search takes it.
+ * @param {object} point of the surface, with `system`
+ * @param {"fitted" | number | null} words their weight in per cent; at the ends one leg is asked alone
+ */
+export function way({ system, dimension, precision }, words) {
+  if (dimension === null) return { system };
+  const point = { system, dimension, precision };
+  if (words === "fitted") return { ...point, mode: "fused" };
+  if (words === 100) return { mode: "words" };
+  return words ? { ...point, mode: "fused", weight: words / 100 } : point;
+}

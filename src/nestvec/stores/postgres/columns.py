@@ -185,7 +185,7 @@ class Columns:
         first, codec = self.about.stages[0], self.codecs[0]
         cut = prefix(query[None], first.dimension)
         if _searched_by_signs(first):
-            return "".join(map(str, _sign_bits(cast("Rotated", codec), codec.encode(cut))[0].tolist()))
+            return "".join("1" if number >= 0 else "0" for number in cast("Rotated", codec).turn(cut)[0].tolist())
         return f"[{','.join(map(str, cut[0].tolist()))}]"
 
     def check_width(self) -> None:

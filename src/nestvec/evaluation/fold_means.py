@@ -1,0 +1,72 @@
+"""What several trainings say of a mean, each by the mean of the queries that it alone was measured on.
+
+Another training would have given another model. A fold's mean is a draw of queries and of a training at once, so
+Student's t over the folds' means covers both, however much trainings differ, as long as they differ independently.
+That they share most of their queries makes them differ less than new ones would; no estimate from the same data can
+say by how much (Bengio & Grandvalet 2004).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SAME = 1e-9  # what is below is float noise
+
+
+class FoldMeans:
+    """The folds that queries were measured in.
+
+    Args:
+        folds: (q,) the fold of each query, any numbers.
+    """
+
+    def __init__(self, folds: NDArray[np.int64]) -> None:
+        self._fold = np.unique(folds, return_inverse=True)[1]
+        self.count = int(self._fold.max()) + 1
+
+    def errors(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(c,) standard errors of the means of (q, c) values, infinite for a single fold.
+
+        Folds of unequal size weigh as they do in the mean (a ratio's error over clusters, Cochran 1977, 11.7).
+        """
+        if self.count == 1:
+            return np.full(values.shape[1], np.inf)
+        sums = np.zeros((self.count, values.shape[1]))
+        np.add.at(sums, self._fold, values - values.mean(axis=0))
+        errors: NDArray[np.float64] = np.sqrt(self.count / (self.count - 1) * (sums**2).sum(axis=0)) / len(values)
+        return errors
+
+    def reach(self, values: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+        """(c,) how far below the means of (q, c) values the true ones can lie, one-sided, at a confidence above 0.5."""
+        from scipy.special import stdtrit
+
+        reach: NDArray[np.float64] = stdtrit(self._freedom, level) * self.errors(values)
+        return reach
+
+    def chance_above(self, values: NDArray[np.float64], limit: float) -> float:
+        """The confidence at which the mean of (q,) values, less its reach, is the limit."""
+        from scipy.special import stdtr
+
+        return float(stdtr(self._freedom, self._distance(values, limit)))
+
+    def test(self, difference: NDArray[np.float64]) -> float:
+        """Two-sided p-value of the mean of (q,) paired differences."""
+        from scipy.special import stdtr
+
+        return float(2 * stdtr(self._freedom, -abs(self._distance(difference, 0.0))))
+
+    @property
+    def _freedom(self) -> int:
+        return max(1, self.count - 1)
+
+    def _distance(self, values: NDArray[np.float64], limit: float) -> float:
+        """How many standard errors the mean lies above a limit."""
+        distance, error = float(values.mean()) - limit, float(self.errors(values[:, None])[0])
+        if error <= _SAME:  # all folds agree
+            return 0.0 if abs(distance) <= _SAME else float(np.copysign(np.inf, distance))
+        return distance / error

@@ -1,0 +1,93 @@
+"""Every point of the surface, ranked once; in folds, each query by what its own fold trained and fitted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.evaluation.ranking import code_documents, rank_fused, rank_principal, rank_two_stage, rank_words
+from nestvec.evaluation.surface import Ranking
+from nestvec.lexical.hybrid_file import read_hybrid
+from nestvec.pipeline.keyword_stage import ask_both, read_vectors
+from nestvec.point import BM25_DEFAULT, VectorFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nestvec.data.task import Task
+    from nestvec.pipeline.inputs import Prepared
+    from nestvec.runs.folder import RunFolder
+    from nestvec.vectors.codecs import Codec
+
+
+def list_folds(prepared: Prepared, folder: RunFolder) -> list[tuple[Prepared, RunFolder]]:
+    """The folds of a run: the input of each, and its folder; none where there is but one training."""
+    numbers = range(1, len(prepared.task.folds) + 1)
+    return [(prepared.in_fold(number), folder.fold(number)) for number in numbers]
+
+
+def count_points(prepared: Prepared) -> int:
+    """Count the rankings that the evaluation makes."""
+    precisions = len(prepared.settings.evaluation.precisions)
+    by_system = [
+        len(prepared.widths(system)) * (2 * precisions + 1) - 1 + len(prepared.stages(system))
+        for system in prepared.systems
+    ]
+    return sum(by_system) + 2  # the full width has no axes to cut; words are ranked as they are, and tuned
+
+
+def rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
+    """Rank by every point of the surface, one at a time; of folds, the rankings of one point are put together."""
+    folds = list_folds(prepared, folder)
+    if not folds:
+        yield from _rank_each(prepared, folder)
+        return
+    for rankings in zip(*(_rank_each(*fold) for fold in folds), strict=True):
+        yield _join_rankings(rankings, prepared.task.folds)
+
+
+def fit_codecs(prepared: Prepared, folder: RunFolder) -> dict[str, dict[str, Codec]]:
+    """The codecs of every system's plain points by name, fitted on the documents as the run's own models encode them.
+
+    In folds these rank nothing that is measured: they belong to the models that are handed over.
+    """
+    return {
+        system: {
+            coded.point.format.name: coded.codec
+            for coded in code_documents(
+                system, read_vectors(prepared, folder, system), prepared.catalogue, _list_formats(prepared, system)
+            )
+        }
+        for system in prepared.systems
+    }
+
+
+def _list_formats(prepared: Prepared, system: str) -> list[VectorFormat]:
+    precisions = prepared.settings.evaluation.precisions
+    return [VectorFormat(width, precision) for width in prepared.widths(system) for precision in precisions]
+
+
+def _join_rankings(rankings: Sequence[Ranking], folds: Sequence[Task]) -> Ranking:
+    """One point's rankings of each fold's queries as one of all; its documents were coded in as many ways as folds."""
+    parts = [(task.asked, ranking) for task, ranking in zip(folds, rankings, strict=True)]
+    order = np.argsort(np.concatenate([asked for asked, _ in parts]), kind="stable")
+    rows, scores = (np.concatenate([getattr(ranking, name) for _, ranking in parts]) for name in ("rows", "scores"))
+    return Ranking(rankings[0].point, rows[order], scores[order])
+
+
+def _rank_each(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
+    """Rank the queries of a run, or of a fold; vectors also fused with words, in the same pass."""
+    catalogue, hybrid = prepared.catalogue, read_hybrid(folder.path("hybrid"))
+    words, untuned = ask_both(prepared, hybrid.lexical)
+    for system in prepared.systems:
+        vectors = read_vectors(prepared, folder, system)
+        for coded in code_documents(system, vectors, catalogue, _list_formats(prepared, system)):
+            found = coded.search(catalogue)
+            yield coded.rank(catalogue, found)
+            yield rank_fused(coded, found, words, hybrid.fusion_of(coded.point.format), catalogue)
+        for stages in prepared.stages(system):
+            yield rank_two_stage(system, vectors, catalogue, stages, prepared.settings.evaluation.shortlist)
+        yield from rank_principal(system, vectors, catalogue, prepared.widths(system)[1:])
+    yield rank_words(words, catalogue)
+    yield rank_words(untuned, catalogue, BM25_DEFAULT)
