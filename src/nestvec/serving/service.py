@@ -278,8 +278,8 @@ class Service:
             self.index.close()
 
     def _describe_index(self) -> dict[str, Any] | None:
-        about = self.index and point_to_json(self.index.selection.point)
-        return about and {**about, "documents": self.indexed_documents}
+        documents = self.indexed_documents
+        return {**point_to_json(self.index.selection.point), "documents": documents} if self.index else None
 
     @property
     def _loaded_models(self) -> LoadedModels:
