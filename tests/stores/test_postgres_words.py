@@ -1,6 +1,6 @@
-"""Words in PostgreSQL. Oracles: a fresh build of the documents that are there, BM25 of the evaluation, a run's lists.
+"""Words in PostgreSQL. Oracles: a fresh build of the documents that are there, BM25 of the evaluation.
 
-What both stores must do alike is in `test_words.py`.
+What both stores must do alike is in `test_words.py`; the lists of a run are in `indexing/test_index_words.py`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,8 @@ from psycopg import sql
 from worlds import HYBRID, STAGES, World
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.indexing.document_batches import measured_batches
 from nestvec.lexical.bm25 import Bm25, LexicalSettings
-from nestvec.lexical.hybrid_file import read_hybrid
 from nestvec.point import VectorFormat
-from nestvec.progress import Silent
-from nestvec.runs.point_files import select
-from nestvec.runs.run import load_run
-from nestvec.runs.schema import TEST
 from nestvec.stores.postgres import catalogue, postings
 from nestvec.stores.postgres.postings import Postings, Totals, WordScores, count_words, join_words, word_key
 from nestvec.stores.postgres.store import PostgresStore
@@ -254,6 +248,18 @@ def test_a_build_that_finds_no_room_for_words_leaves_the_old_index(url, store, m
     assert tables(url) == there
 
 
+def test_an_index_that_another_process_builds_anew_is_found(url, store):
+    world, other = draw_world(), draw_world(5, documents=200)
+    world.put_into(store)
+    with closing(PostgresStore(url, store.name)) as again:
+        before = lists(again, world)
+        other.put_into(store)
+        assert lists(again, world) == lists(store, world) != before
+        store.build(replace(world.about, hybrid=None, schema=2), world.codecs, world.batches())
+        with pytest.raises(InputError, match="holds no words"):
+            again.search_words(TEXTS, 5)
+
+
 def test_a_build_takes_the_old_words_with_it(url, store):
     world = draw_world()
     before = tables(url)
@@ -290,28 +296,6 @@ def test_an_index_of_before_there_were_words_is_searched_by_vectors(url, store):
 
 
 # Searches
-
-
-def test_lists_of_a_run_come_back_for_every_test_query(url, measured):
-    run = load_run(measured)
-    rows = [row for row, split in enumerate(run.queries.splits) if split == TEST]
-    texts = [run.queries.texts[row] for row in rows]
-    hybrid = read_hybrid(run.folder.path("hybrid"))
-    for dimension, precision in [(96, "binary"), (48, "int8"), (48, "binary")]:
-        selection = select(run, "pretrained", dimension, precision)
-        stored = selection.format
-        served = replace(hybrid, fusion=hybrid.fusion_of(stored))
-        about = About("pretrained", selection.model.sha256, selection.files.width, (stored,), hybrid=served)
-        with closing(PostgresStore(url, f"run.{stored.name}")) as store:
-            store.build(about, [selection.codec], measured_batches(selection, Silent()))
-            hits = store.search_fused(texts, np.asarray(selection.query_vectors[rows]), 100, exact=True)
-            words = store.search_words(texts, 100)
-        expected, lexical = run.ranking(f"pretrained+bm25.{stored.name}"), run.ranking("bm25")
-        assert len(rows) > 20
-        for row, fused, named in zip(rows, hits, words, strict=True):
-            query = run.queries.ids[row]
-            assert [hit.id for hit in fused] == expected[query]
-            assert [hit.id for hit in named] == lexical[query][: len(named)]  # others score 0
 
 
 @pytest.mark.parametrize("precision", ["binary", "int2", "float16"])
