@@ -15,6 +15,7 @@ import numpy as np
 
 from nestvec.stores.postgres import statements
 from nestvec.stores.postgres.copying import unescape_fields, unescape_text
+from nestvec.stores.scan import find_possible
 from nestvec.stores.store import Hit
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import rerank, top_k
@@ -123,7 +124,7 @@ class Finder:
         text = _nearest_statement(self.table, self.columns, self._candidate_count(request), request.where)
         conditions = statements.condition_values(request.where)
         values = ([*conditions, self.columns.format_query(query)] for query in request.queries)
-        return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values)]
+        return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values, wanted)]
 
     def _find_all(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
         """The best `wanted` of all documents, which all queries share a pass over."""
@@ -168,23 +169,41 @@ class Finder:
         return list(self._score_answers(1, queries, text, values))
 
     def _score_answers(
-        self, stage: int, queries: NDArray[np.float32], text: statements.Text, values: Iterator[Sequence[object]]
+        self,
+        stage: int,
+        queries: NDArray[np.float32],
+        text: statements.Text,
+        values: Iterator[Sequence[object]],
+        wanted: int | None = None,
     ) -> Iterator[ScoredIds]:
-        """Score what a statement answers with each query's values; some are on their way at a time."""
+        """Score what a statement answers with each query's values, or the best; some are on their way at a time."""
         for first in range(0, len(queries), _TOGETHER):
             part = queries[first : first + _TOGETHER]
             cursors = [self.execute(text, row) for row in islice(values, len(part))]
             for query, cursor in zip(part, cursors, strict=True):
-                yield self.score_rows(query[None], cursor.fetchall(), stage)
+                yield self.score_rows(query[None], cursor.fetchall(), stage, wanted)
 
-    def score_rows(self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int) -> ScoredIds:
-        """Documents by a stage's codes, best first, of equal scores the greater id first."""
+    def score_rows(
+        self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int, wanted: int | None = None
+    ) -> ScoredIds:
+        """Documents by a stage's codes, best first, of equal scores the greater id first.
+
+        Args:
+            query: (1, full dimension).
+            rows: ids, and what the columns that the stage needs hold.
+            stage: 0, or 1 for the second.
+            wanted: how many of the best are needed; None: all.
+
+        Returns:
+            All, or the best and some that come close to them.
+        """
         if not rows:
             return []
         rows.sort(reverse=True, key=lambda row: str(row[0]))
-        codes = self.columns.parse_codes(stage, [row[1:] for row in rows])
+        codes, codec = self.columns.parse_codes(stage, [row[1:] for row in rows]), self.columns.codecs[stage]
         cut = prefix(query, self.columns.about.stages[stage].dimension)
-        places, scores = rerank(cut, codes, np.arange(len(rows))[None], self.columns.codecs[stage].decode)
+        kept = np.arange(len(rows)) if wanted is None else np.flatnonzero(find_possible(codec, cut[0], codes, wanted))
+        places, scores = rerank(cut, codes, kept[None], codec.decode)
         return [(score, rows[row][0]) for row, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)]
 
     def read_hits(self, ranked: Sequence[ScoredIds]) -> list[list[Hit]]:
