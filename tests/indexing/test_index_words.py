@@ -44,8 +44,8 @@ def asked_of(run):
 def test_fused_lists_of_every_test_query_are_the_run_file(run, request, store, point):
     wanted, (ids, texts, rows) = listed(run / f"runs/pretrained+bm25.{point}.trec"), asked_of(run)
     place = store if store == "embedded" else request.getfixturevalue("server")
-    (dimension, precision), name = POINTS[point], f"words-{point}"
-    with build_index(run, place, name=name, system="pretrained", dimension=dimension, precision=precision) as index:
+    dimension, precision = POINTS[point]
+    with build_index(run, place, name=point, system="pretrained", dimension=dimension, precision=precision) as index:
         found = index.store.search_fused(texts, np.asarray(index.selection.query_vectors[rows]), 100, exact=True)
         words = index.store.search_words(texts, 100)
         verified = index.verify(exact=True)
