@@ -39,13 +39,16 @@ def asked_of(run):
     return [queries.ids[row] for row in rows], [queries.texts[row] for row in rows], rows
 
 
+@pytest.mark.parametrize("store", ["embedded", "postgres"])
 @pytest.mark.parametrize("point", POINTS)
-def test_fused_lists_of_every_test_query_are_the_run_file(run, point):
+def test_fused_lists_of_every_test_query_are_the_run_file(run, request, store, point):
     wanted, (ids, texts, rows) = listed(run / f"runs/pretrained+bm25.{point}.trec"), asked_of(run)
-    with build_index(run, system="pretrained", dimension=POINTS[point][0], precision=POINTS[point][1]) as index:
-        found = index.store.search_fused(texts, np.asarray(index.selection.query_vectors[rows]), 100)
+    place = store if store == "embedded" else request.getfixturevalue("server")
+    dimension, precision = POINTS[point]
+    with build_index(run, place, name=point, system="pretrained", dimension=dimension, precision=precision) as index:
+        found = index.store.search_fused(texts, np.asarray(index.selection.query_vectors[rows]), 100, exact=True)
         words = index.store.search_words(texts, 100)
-        verified = index.verify()
+        verified = index.verify(exact=True)
     for query, hits in zip(ids, found, strict=True):
         assert [hit.id for hit in hits] == [document for document, _ in wanted[query]]
         assert [hit.score for hit in hits] == pytest.approx([score for _, score in wanted[query]], abs=1e-6)
