@@ -77,6 +77,8 @@ class Generation:
         if missing:
             raise InputError(f"is damaged: it lacks {missing[0]}", EXPECTED, file=folder / _CODECS)
         self.codecs = tuple(codecs[stage.name] for stage in about.stages)
+        empty = (np.zeros((0, stage.dimension), dtype=np.float32) for stage in about.stages)
+        self._no_codes = tuple(codec.encode(none) for codec, none in zip(self.codecs, empty, strict=True))
         path = folder / DOCUMENTS
         if not path.is_file():
             raise InputError("is missing", EXPECTED, file=path)
@@ -203,8 +205,7 @@ class Generation:
         """(r, …) codes of (r,) rows at a stage."""
         firsts = np.array([segment.first for segment in self.segments])
         owners = np.searchsorted(firsts, rows, side="right") - 1
-        codes = self.codecs[stage].encode(np.zeros((0, self.about.stages[stage].dimension), "f4"))
-        codes = np.empty((len(rows), *codes.shape[1:]), dtype=codes.dtype)
+        codes = np.empty((len(rows), *self._no_codes[stage].shape[1:]), dtype=self._no_codes[stage].dtype)
         for owner in np.unique(owners).tolist():
             segment, mask = self.segments[owner], owners == owner
             codes[mask] = segment.scans[stage].codes_at(rows[mask] - segment.first)
