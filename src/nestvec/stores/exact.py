@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     ScoredRows = tuple[NDArray[np.int64], NDArray[np.float32]]  # rows and their exact scores, highest first
 
 _ROOM = 64  # candidates at the least
-_MORE = 4  # times as many candidates, where they were too few
+_MORE = 8  # times as many candidates as are wanted, and as before, where they were too few
 
 
 @dataclass(frozen=True)
