@@ -14,6 +14,7 @@ from nestvec.lexical.words import WordForms
 from nestvec.serving.lazy_value import LazyValue
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
@@ -49,6 +50,10 @@ class KeywordSearch:
         fitted = self.hybrid.fusion_of(stored)
         return fitted if weight is None else replace(fitted, weight=weight)
 
+    def correct(self, queries: Sequence[str]) -> list[str]:
+        """The texts of q queries that are searched by words: corrected where the run measured that."""
+        return self.index().correct(queries)
+
     def search(
         self, query: str, vector: NDArray[np.float32], coded: CodedDocuments, fusion: Fusion, k: int, pool: Executor
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -67,7 +72,7 @@ class KeywordSearch:
         """
         depth = max(CANDIDATES, k)
         index = self.index()
-        asked = index.counts.count_queries([query])
+        asked = index.count_queries([query])
         by_words, scores = index.rank(asked, depth)
         by_vectors, _ = coded.top_k(vector, depth, pool)
         rows = np.union1d(by_words[0][scores[0] > 0], by_vectors)
