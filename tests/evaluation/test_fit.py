@@ -177,7 +177,7 @@ def test_a_correction_that_misleads_is_not_kept():
 
 def test_scripts_without_spaces_are_not_corrected():
     queries = words_world(30)
-    words, settings, tried = fit_words(queries, "cjk")
+    _, settings, tried = fit_words(queries, "cjk")
     assert settings.correction is None and "with corrected words" not in tried
 
 
