@@ -54,7 +54,7 @@ def test_the_nearest_word_is_that_of_the_definition():
     vocabulary = {word: rng.randint(1, 9) for word in sorted(words)}
     queries = [misspell(rng, misspell(rng, rng.choice(sorted(words)))) for _ in range(300)]
     rules = CorrectionRules(part_letters=3)
-    corrector = Corrector(vocabulary, WordForms(stem=False), rules)
+    corrector = Corrector(vocabulary, WordForms("none"), rules)
     changed = 0
     for query, found in zip(queries, corrector.correct(queries), strict=True):
         if query in vocabulary or len(query) < rules.letters:
@@ -109,6 +109,7 @@ def test_what_was_meant_is_searched(query, corrected):
         "drilling",
         "screwdriver",  # one document is enough to be known
         "gnomon",
+        "horse",  # an English word, not a misspelt hose or house
         "\ttoilet   SEAT,white ",
         "DCD772",  # a model number beside one that is known
         "dcd_77",
@@ -134,6 +135,8 @@ def test_rules_are_kept():
         "toilte cordlessx",
         "bath tub",
     ]
+    rare = CorrectionRules(common_per_million=10**6)
+    assert Corrector.of(DOCUMENTS, ENGLISH, rare).correct(["horse"]) == ["hose"]
     long = CorrectionRules(letters_for_two_edits=8)
     assert Corrector.of(DOCUMENTS, ENGLISH, long).correct(["bathubt"]) == ["bathubt"]
     assert Corrector.of(DOCUMENTS, ENGLISH).correct(["bathubt"]) == ["bathtub"]
@@ -167,6 +170,7 @@ def test_many_threads_get_what_one_gets():
         ("german", ["Garten Schlauch"] * 2, "Gartenschlauch", "garten schlauch"),
         ("german", ["Gartenschlauch"] * 2, "Garten Schluach", "Garten Schluach"),
         ("german", ["Schraube aus Messing"] * 2, "Schrauben", "Schrauben"),  # its stem is known
+        ("german", ["Hose aus Leder"] * 2, "horse", "hose"),  # English words are known in English catalogues only
         ("german", ["Schlüssel"] * 2, "Schlüsel", "schlüssel"),
         ("russian", ["молоток и дрель"] * 2, "малоток", "молоток"),
         ("russian", ["молоток и дрель"] * 2, "молотки дрели", "молоток дрели"),  # the stems of one noun differ

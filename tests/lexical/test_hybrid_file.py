@@ -14,7 +14,7 @@ from nestvec.lexical.fusion import Fusion
 from nestvec.lexical.hybrid_file import Hybrid, read_hybrid, write_hybrid
 from nestvec.lexical.words import WordForms
 
-RULES = CorrectionRules(3, 5, 8, 2)
+RULES = CorrectionRules(3, 5, 8, 2, 9)
 HYBRID = Hybrid(LexicalSettings(WordForms("german", False, True), 0.3, 0.6, RULES), Fusion(0.45, "range", 20), 7, 3.5)
 
 
@@ -41,7 +41,7 @@ def test_a_damaged_value_is_named_with_its_file(tmp_path, key, value):
 def test_correction_is_the_rules_or_false(tmp_path):
     path = tmp_path / "hybrid.json"
     assert HYBRID.to_json()["correction"] == {
-        "documents": 3, "letters": 5, "letters_for_two_edits": 8, "part_letters": 2
+        "documents": 3, "letters": 5, "letters_for_two_edits": 8, "part_letters": 2, "common_per_million": 9
     }  # fmt: skip
     for value, rules in ((False, None), (True, USUAL)):
         path.write_text(json.dumps(HYBRID.to_json() | {"correction": value}))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from nestvec.errors import MissingExtraError
-from nestvec.lexical.words import AS_THEY_STAND, find_words, is_spelt, split_words
+from nestvec.lexical.words import AS_THEY_STAND, ENGLISH, find_words, is_spelt, split_words
 
 if TYPE_CHECKING:
     import re
@@ -24,6 +26,7 @@ _EDITS = 2  # at the most; three make other words
 _PREFIX = (
     5  # letters that symspellpy indexes of a word: 7, its default, takes four times the memory to be twice as fast
 )
+_ENGLISH_WORDS = "frequency_dictionary_en_82_765.txt"  # each with its count in Google's n-grams
 _GAPS = frozenset([" ", "-"])  # between two words that may be one
 
 
@@ -36,12 +39,15 @@ class CorrectionRules:
         letters: of the shortest word that is corrected or split.
         letters_for_two_edits: of the shortest word that two edits may be made in; shorter ones take one.
         part_letters: of the shortest part that a word is split into.
+        common_per_million: how often an English word stands in a million words of any text, at the least, to be taken
+            for what was meant where the catalogue is English: it may be split, but is not taken for another word.
     """
 
     documents: int = 2
     letters: int = 4
     letters_for_two_edits: int = 7
     part_letters: int = 3
+    common_per_million: int = 1
 
 
 RULES = CorrectionRules()
@@ -77,6 +83,8 @@ class Corrector:
             raise MissingExtraError("symspellpy", "evaluate") from error
         self.vocabulary, self.rules = dict(vocabulary), rules
         self._forms = replace(forms, stop_words=False)  # a stop word is no misspelt one
+        english = forms.language == ENGLISH.language
+        self._common = _read_common_words(rules.common_per_million) if english else frozenset()
         self._stems = set().union(*split_words(list(self.vocabulary), self._forms))
         self._speller, self._closest = SymSpell(_EDITS, _PREFIX), Verbosity.CLOSEST
         self._lock = Lock()  # symspellpy measures edits in one buffer
@@ -144,7 +152,9 @@ class Corrector:
         return near.text
 
     def _find_near(self, word: str) -> _Better | None:
-        """The word that is fewest edits away; of several, the one that most documents hold."""
+        """The word that is fewest edits away; of several, the one that most documents hold; None for a common word."""
+        if word in self._common:
+            return None
         edits = 1 if len(word) < self.rules.letters_for_two_edits else _EDITS
         with self._lock:
             near = self._speller.lookup(word, self._closest, edits)
@@ -158,6 +168,16 @@ class Corrector:
         ways = [_Better(" ".join(parts), min(self.vocabulary.get(part, 0) for part in parts)) for parts in cuts]
         best = max(ways, key=lambda better: better.documents, default=None)
         return best if best and best.documents >= self.rules.documents else None
+
+
+@cache
+def _read_common_words(per_million: int) -> frozenset[str]:
+    """English words that stand so often in a million words, or more often, by the list that symspellpy comes with."""
+    from symspellpy import SymSpell
+
+    listed = resources.files("symspellpy").joinpath(_ENGLISH_WORDS).read_text("utf-8-sig").split()
+    least = per_million * SymSpell.N / 1e6
+    return frozenset(word for word, count in zip(listed[::2], listed[1::2], strict=True) if int(count) >= least)
 
 
 def count_words(documents: Sequence[str]) -> dict[str, int]:
