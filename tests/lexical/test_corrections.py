@@ -17,7 +17,15 @@ DOCUMENTS = [
     *["white toilet seat 2 in.", "toilet tank with seat", "toilet and bath brush"],
     *["cordless drill 18 v", "cordless hammer drill", "Cordless screwdriver DCD771"],
     *["bathtub in white", "bathtub faucet", "drop cloth 9 ft", "canvas drop cloth"],
-    *["brass hinge", "brass hinges for doors", "hinge or hinges", "garden hose 50 ft", "garden house", "garden gnomon"],
+    *[
+        "brass hinge",
+        "brass hinges for doors",
+        "hinge or hinges",
+        "garden hose 50 ft",
+        "hose reel",
+        "garden house",
+        "garden gnomon",
+    ],
 ]
 CORRECTOR = Corrector.of(DOCUMENTS, ENGLISH)
 
