@@ -67,12 +67,12 @@ class WordCounts:
         """Count the words of d texts; raises MissingExtraError where bm25s or PyStemmer is not installed."""
         from scipy.sparse import csr_array
 
-        held = [Counter(words) for words in split_words(documents, forms)]
+        held = split_words(documents, forms)
         places = {word: place for place, word in enumerate(sorted(set().union(*held)))}
-        rows = np.fromiter((places[word] for counter in held for word in counter), np.int64)
-        columns = np.repeat(np.arange(len(held)), [len(counter) for counter in held])
-        times = np.fromiter((count for counter in held for count in counter.values()), np.int32)
-        return cls(forms, places, csr_array((times, (rows, columns)), shape=(len(places), len(held))))
+        rows = np.fromiter((places[word] for words in held for word in words), np.int64)
+        columns = np.repeat(np.arange(len(held)), [len(words) for words in held])
+        once = np.ones(len(rows), dtype=np.int32)  # SciPy sums what stands at one place
+        return cls(forms, places, csr_array((once, (rows, columns)), shape=(len(places), len(held))))
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
