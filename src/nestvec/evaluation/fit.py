@@ -16,8 +16,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from nestvec.evaluation.ranking import Candidates, ask_counted, ask_words, fuse_candidates, gather_candidates
 from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
+from nestvec.lexical.corrections import Corrector
 from nestvec.lexical.fusion import BEST, RANGE, RANKS, Fusion
-from nestvec.lexical.words import WordForms, list_stop_words
+from nestvec.lexical.words import CJK, WordForms, list_stop_words
 from nestvec.point import FULL
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ B = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(2, 19))
 FITTED = (FULL, "binary")  # precisions whose weights are fitted; the others take the nearest one's
 CONSTANTS = (2, 5, 20, 60)
-_CLEAR = 1.64  # standard errors by which leaving out stop words or stems must be better
+_CLEAR = 1.64  # standard errors by which another form of words, or correcting them, must be better
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class FitQueries:
 
 
 def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings, dict[str, float]]:
-    """Choose k1 and b, and whether stop words and stems count.
+    """Choose k1 and b, whether stop words and stems count, and whether unknown query words are corrected.
 
     The grid is smoothed over its neighbours before its best place is taken: single places differ by chance.
 
@@ -86,14 +87,13 @@ def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings
     row, column = np.unravel_index(int(_smooth(grid).argmax()), grid.shape)
     best = Bm25(counts, K1[row], B[column])
     tried[f"k1 {best.k1:g}, b {best.b:g}"] = float(grid[row, column])
-    kept = _values(queries, best, asked)
     for name, forms in _other_forms(untuned.forms):
-        candidate = Bm25(WordCounts.of(texts, forms), best.k1, best.b)
-        values = _values(queries, candidate, candidate.counts.count_queries(queries.texts))
-        tried[name] = float(values.mean())
-        if _is_clear(values - kept):
-            best, kept = candidate, values
-    return best, LexicalSettings(best.counts.forms, best.k1, best.b), tried
+        best, tried[name] = _keep_if_clear(queries, best, Bm25(WordCounts.of(texts, forms), best.k1, best.b))
+    if language != CJK:
+        corrector = Corrector.of(texts, best.counts.forms)
+        corrected = Bm25(best.counts, best.k1, best.b, corrector)
+        best, tried["with corrected words"] = _keep_if_clear(queries, best, corrected)
+    return best, best.settings, tried
 
 
 def fit_fusion(
@@ -141,6 +141,12 @@ def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:
 def _values(queries: FitQueries, words: Bm25, asked: Any) -> NDArray[np.float64]:  # noqa: ANN401 - SciPy has no types
     """(q,) values that a keyword leg reaches; `asked` are the queries' words, counted."""
     return queries.measure(queries.catalogue.order[ask_counted(words, asked, queries.catalogue).found.rows])
+
+
+def _keep_if_clear(queries: FitQueries, best: Bm25, candidate: Bm25) -> tuple[Bm25, float]:
+    """The candidate if it is clearly better than the best keyword leg so far, else that one; and what it reached."""
+    before, after = (_values(queries, words, words.count_queries(queries.texts)) for words in (best, candidate))
+    return candidate if _is_clear(after - before) else best, float(after.mean())
 
 
 def _is_clear(gain: NDArray[np.float64]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
 from nestvec.files import read_object, write_json
 from nestvec.lexical.bm25 import UNTUNED, LexicalSettings
+from nestvec.lexical.corrections import RULES, CorrectionRules
 from nestvec.lexical.fusion import CANDIDATES, NORMALISATIONS, UNFITTED, Fusion
 from nestvec.lexical.words import WordForms
 from nestvec.point import BITS, VectorFormat
@@ -71,7 +72,7 @@ class Hybrid:
             "tokenisation": {"language": forms.language, "stem": forms.stem, "stop_words": forms.stop_words},
             "k1": self.lexical.k1,
             "b": self.lexical.b,
-            "correction": self.lexical.correct,
+            "correction": asdict(self.lexical.correction) if self.lexical.correction else False,
             "weight": fusion.weight,
             "normalisation": fusion.normalisation,
             "constant": fusion.constant,
@@ -105,11 +106,23 @@ def read_hybrid(path: Path) -> Hybrid:
         forms,
         _read_number(path, value, "k1"),
         _read_number(path, value, "b", 1.0),
-        _read(path, value, "correction", bool),
+        _read_correction(path, value.get("correction")),
     )
     fusion = Fusion(_read_number(path, value, "weight", 1.0), normalisation, _read(path, value, "constant", int))
     counted = _read(path, value, "documents", int), _read_number(path, value, "mean_length")
     return Hybrid(lexical, fusion, *counted, _read_weights(path, value.get("weights", {})))
+
+
+def _read_correction(path: Path, rules: object) -> CorrectionRules | None:
+    """How query words are corrected: `false`, not at all, `true`, by the usual rules, or by rules of whole numbers."""
+    names = [rule.name for rule in fields(CorrectionRules)]
+    if isinstance(rules, dict) and sorted(rules) == sorted(names):
+        if all(type(number) is int and number > 0 for number in rules.values()):
+            return CorrectionRules(**rules)
+    elif isinstance(rules, bool):
+        return RULES if rules else None
+    wanted = f"false, or an object with {', '.join(names)}, each a whole number from 1"
+    raise InputError(f"correction is {rules!r}", wanted, file=path)
 
 
 def _read_weights(path: Path, weights: object) -> dict[str, float]:

@@ -14,6 +14,7 @@ from nestvec.lexical.words import WordForms
 from nestvec.serving.lazy_value import LazyValue
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
@@ -75,6 +76,10 @@ class KeywordSearch:
         fitted = self.hybrid.fusion_of(stored)
         return fitted if weight is None else replace(fitted, weight=weight)
 
+    def correct(self, queries: Sequence[str]) -> list[str]:
+        """The texts of q queries that are searched by words: corrected where the run measured that."""
+        return self.index().correct(queries)
+
     def rank(self, query: Query, k: int) -> Found:
         """Find the k best documents by words: rows in tie order, best first, and their scores; 0 shares no word."""
         index = self.index()
@@ -98,7 +103,7 @@ class KeywordSearch:
             Up to k rows in tie order, best first, and their float32 scores.
         """
         index, depth = self.index(), query.depth(max(CANDIDATES, k))
-        asked = index.counts.count_queries([query.text])
+        asked = index.count_queries([query.text])
         by_words, scores = query.leave_out_own(*(found[0] for found in index.rank(asked, depth)))
         by_vectors, _ = query.leave_out_own(*coded.top_k(vector, depth, pool))
         rows = np.union1d(by_words[scores > 0], by_vectors)
