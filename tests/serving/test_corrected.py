@@ -12,6 +12,8 @@ import httpx2 as httpx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from page_visit import Visit, search, settled
+from report.report_browser import launched
 from running import serving
 from shared_runs import make_once
 from tables import rows, write_csv
@@ -46,9 +48,21 @@ def corrected(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def client(corrected):
-    with serving(corrected) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+def server(corrected):
+    with serving(corrected) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; the test is skipped where there is none."""
+    yield from launched()
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +119,19 @@ def test_vectors_are_asked_the_query_as_it_was_typed(client, corrected, texts):
 def test_a_system_that_ranks_by_words_says_so_too(client):
     answer = client.post("/v1/search", json={"query": "<b>hmamer</b>", "system": "bm25"}).json()
     assert answer["results"][0]["searched_for"] == "<b>hammer</b>" and answer["results"][0]["hits"][0]["score"] > 0
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_page_says_what_was_searched(beside, browser, server, texts):
+    query = next(text for text in texts.values() if swap_letters(text) != text)
+    with Visit(browser, server, f"/?q={query}&s=pretrained,bm25") as page:
+        if beside:
+            page.get_by_role("switch", name="Beside keyword search").check()
+            settled(page)
+        said = page.locator("#corrected").inner_text()
+        assert said == f"Searched for: {swap_letters(query)}"
+        search(page, swap_letters(query))
+        assert not page.locator("#corrected").is_visible()
 
 
 def test_the_export_says_how_to_get_it(corrected, tmp_path):
