@@ -15,7 +15,18 @@ from tables import load, rows, write_csv
 from nestvec.data.grades import read_grades
 from nestvec.data.split import split_records
 from nestvec.data.task import ask_training_queries, make_task
-from nestvec.evaluation.fit import FEWEST_QUERIES, FITTED, K1, WEIGHTS, B, FitQueries, _smooth, fit_fusion, fit_words
+from nestvec.evaluation.fit import (
+    FEWEST_QUERIES,
+    FITTED,
+    K1,
+    WEIGHTS,
+    B,
+    FitQueries,
+    _lowest_of_the_best,
+    _smooth,
+    fit_fusion,
+    fit_words,
+)
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.ranking import Vectors, code_documents
 from nestvec.evaluation.surface import Catalogue
@@ -125,6 +136,15 @@ def test_the_settings_chosen_are_as_good_as_any_on_the_grid():
     assert tried[f"k1 {settings.k1:g}, b {settings.b:g}"] >= max(reached) - 0.02
 
 
+def test_of_weights_that_cannot_be_told_from_the_best_the_lowest_is_taken():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.5, 400)
+    flat = np.stack([noise + rng.normal(0, 0.1, 400) for _ in range(9)])
+    assert _lowest_of_the_best(flat) <= 1
+    peaked = np.stack([noise + 0.3 - 0.1 * abs(place - 5) for place in range(9)])
+    assert _lowest_of_the_best(peaked) == 5  # without doubt
+
+
 @pytest.mark.parametrize("useful", ["words", "vectors"])
 def test_the_leg_that_knows_the_answers_gets_the_weight(useful):
     queries = words_world(30)
@@ -139,7 +159,7 @@ def test_the_leg_that_knows_the_answers_gets_the_weight(useful):
     formats = [VectorFormat(16, precision) for precision in FITTED]
     fusion, weights, tried = fit_fusion(asking, words, code_documents("pretrained", vectors, asking.catalogue, formats))
     assert set(weights) == {"16.float32", "16.binary"} and set(weights.values()) <= set(WEIGHTS)
-    assert fusion.weight == weights["16.float32"]
+    assert fusion.weight == weights["16.float32"] == weights["16.binary"]  # a width's formats share it
     assert (fusion.weight > 0.5) == (useful == "words")
     assert {"best normalisation", "range normalisation", "reciprocal rank"} == set(tried)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nestvec.evaluation.metrics import Judgements
     from nestvec.evaluation.ranking import Coded
     from nestvec.evaluation.surface import Catalogue
+    from nestvec.point import VectorFormat
 
 MOST_QUERIES = 1500  # beyond, more training queries change no choice
 FEWEST_QUERIES = 20  # below, they decide nothing: everything stays as it is untuned
@@ -99,7 +100,10 @@ def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings
 def fit_fusion(
     queries: FitQueries, words: Bm25, coded: Iterable[Coded]
 ) -> tuple[Fusion, dict[str, float], dict[str, float]]:
-    """Choose the normalisation for all vectors, and the words' weight for each format of them.
+    """Choose the normalisation for all vectors, and the words' weight for each width of them.
+
+    The formats of a width share their weight, which is the steadier for it. Trained vectors are better than those it is
+    fitted with, so they want less of the words: of the weights that cannot be told from the best, the lowest is taken.
 
     Args:
         queries: of the training split.
@@ -110,24 +114,32 @@ def fit_fusion(
         The fusion of the whole vectors, the weight by format, and what was tried.
     """
     lexical = ask_words(words, queries.texts, queries.catalogue)
-    fusion, weights, tried = Fusion(), dict[str, float](), dict[str, float]()
+    fusion, tried = Fusion(), dict[str, float]()
+    curves: dict[VectorFormat, NDArray[np.float64]] = {}
     for place, point in enumerate(coded):
         candidates = gather_candidates(point, point.search(queries.catalogue), lexical)
 
-        def value(fusion: Fusion, candidates: Candidates = candidates) -> float:
+        def values(fusion: Fusion, candidates: Candidates = candidates) -> NDArray[np.float64]:
             rows, _ = fuse_candidates(candidates, fusion)
-            return float(queries.measure(queries.catalogue.order[rows]).mean())
+            return queries.measure(queries.catalogue.order[rows])
+
+        def value(fusion: Fusion) -> float:
+            return float(values(fusion).mean())
 
         if place == 0:
             reached = {name: [value(Fusion(weight, name)) for weight in WEIGHTS] for name in (BEST, RANGE)}
             tried |= {f"{name} normalisation": max(values) for name, values in reached.items()}
             tried["reciprocal rank"] = max(value(Fusion(0.5, RANKS, constant)) for constant in CONSTANTS)
             fusion = Fusion(0.5, max(reached, key=lambda name: max(reached[name])))
-        values = np.array([value(replace(fusion, weight=weight)) for weight in WEIGHTS])
-        weights[point.point.format.name] = WEIGHTS[int(_smooth(values[:, None]).argmax())]
-        if place == 0:
-            fusion = replace(fusion, weight=weights[point.point.format.name])
-    return fusion, weights, tried
+        curves[point.point.format] = np.array([values(replace(fusion, weight=weight)) for weight in WEIGHTS])
+    shared = {
+        width: WEIGHTS[
+            _lowest_of_the_best(np.mean([curves[form] for form in curves if form.dimension == width], axis=0))
+        ]
+        for width in dict.fromkeys(form.dimension for form in curves)
+    }
+    weights = {form.name: shared[form.dimension] for form in curves}
+    return replace(fusion, weight=next(iter(shared.values()))), weights, tried
 
 
 def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:
@@ -152,6 +164,16 @@ def _keep_if_clear(queries: FitQueries, best: Bm25, candidate: Bm25) -> tuple[Bm
 def _is_clear(gain: NDArray[np.float64]) -> bool:
     """Whether a mean gain per query lies clearly above 0."""
     return bool(gain.mean() > _CLEAR * gain.std() / np.sqrt(len(gain)))
+
+
+def _lowest_of_the_best(values: NDArray[np.float64]) -> int:
+    """The first of w rising weights that comes within a standard error of the best, of (w, q) values.
+
+    The error is that of the difference by query (the rule of one standard error, Breiman et al. 1984).
+    """
+    best = int(_smooth(values.mean(axis=1)[:, None]).argmax())
+    lost = values[best] - values
+    return int(np.argmax(lost.mean(axis=1) <= lost.std(axis=1) / np.sqrt(values.shape[1])))
 
 
 def _smooth(grid: NDArray[np.float64]) -> NDArray[np.float64]:
