@@ -92,6 +92,8 @@ def answers(run: Path) -> object:
     try:
         asked = np.asarray(index.selection.query_vectors[:ASKED])
         hits = index.store.search(asked, 10, exact=True)
+        if index.about.hybrid is not None:
+            hits += index.store.search_fused(index.selection.run.queries.texts[:ASKED], asked, 10, exact=True)
         return len(index.store), [
             [(hit.id, round(hit.score, 6), hit.text, dict(hit.fields)) for hit in each] for each in hits
         ]

@@ -236,7 +236,7 @@ def test_vectors_of_queries_are_the_models_own(run):
     from nestvec.models.load import load_model
 
     index = build_index(run, system="pretrained")
-    [hit] = index.search("claw hammer", 1)
+    [hit] = index.search("claw hammer", 1, mode="vectors")
     index.close()
     model = load_model(find_model("all-MiniLM-L6-v2"))
     sides = model.encode(["claw hammer", hit.text], normalize_embeddings=True)

@@ -230,7 +230,7 @@ def test_an_index_holds_documents_and_is_asked_queries(world, run, tmp_path):
     with build_index(
         copied, system="mnr", dimension=48, precision="float32", documents=table, columns=Columns("text", "id", None)
     ) as index:
-        hit = index.search("saw size 3", 1)[0]
+        hit = index.search("saw size 3", 1, mode="vectors")[0]
         sides = library(model, QUERY, ["saw size 3"]), library(model, DOCUMENT, [hit.text])
         assert hit.score == pytest.approx(float((sides[0] @ sides[1].T).item()), abs=1e-5)
 

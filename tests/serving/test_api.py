@@ -274,3 +274,20 @@ def test_an_index_is_what_is_delivered_and_can_be_filtered(indexed):
     filtered = indexed.post("/v1/search", json={"query": "hammer", "filter": "price=7", **place}).json()
     assert [hit["text"] for hit in filtered["results"][0]["hits"]] == ["hammer of size 7"]
     failure(indexed.post("/v1/search", json={"query": "a", "filter": "price=7", "system": "pretrained"}), 422, "filter")
+
+
+@pytest.mark.parametrize("mode", ["words", "fused"])
+def test_an_index_is_asked_by_its_words_too(indexed, mode):
+    body = {"query": "hammers of size 17", "mode": mode, "filter": "price<=20", "k": 5}
+    told = indexed.post("/v1/search", json=body).json()
+    assert (told["source"], told["mode"], told["documents"]) == ("index", mode, 40)
+    hits = told["results"][0]["hits"]
+    assert (hits[0]["id"], hits[0]["fields"], len(hits)) == ("g17", {"price": 17}, 5)
+    place = {"system": "mnr", "dimension": 48, "precision": "int8"} if mode == "fused" else {"system": "bm25"}
+    named = indexed.post("/v1/search", json={"query": "hammer", "mode": mode, **place}).json()
+    assert named["source"] == "run" and named["documents"] != 40
+    failure(indexed.post("/v1/search", json={**body, **place}), 422, "filter")
+    if mode == "fused":
+        by_words = indexed.post("/v1/search", json={**body, "weight": 1}).json()
+        assert by_words["weight"] == 1 and told["weight"] not in (None, 1)
+        assert by_words["results"][0]["hits"][0]["score"] == 1.0  # the best of the words over itself

@@ -296,13 +296,17 @@ def test_the_index_is_asked_with_its_filters_from_many_threads(indexed):
     assert indexed.summarise()["index"] == {"system": "mnr", "dimension": 96, "precision": "int8", "documents": 200}
     vectors = indexed.encode("mnr", ["claw hammer 7", "claw hammer"], QUERY)
     [expected, _] = indexed.search_index(vectors, 5)
-    alone = indexed.index.search("claw hammer 7", 5)  # encoded by itself, which moves a vector's last bits
+    alone = indexed.index.search("claw hammer 7", 5, mode="vectors")  # encoded by itself: its last bits differ
     assert [hit.id for hit in expected] == [hit.id for hit in alone]
     assert [hit.score for hit in expected] == pytest.approx([hit.score for hit in alone], abs=1e-5)
     few = [Condition.parse("price<20"), Condition.parse("price>=10")]
     [filtered, _] = indexed.search_index(vectors, 100, few)
     assert {hit.id for hit in filtered} == {f"p{row}" for row in range(10, 20)}
     assert all(10 <= hit.fields["price"] < 20 for hit in filtered)
+    [by_words, none] = indexed.search_index(None, 5, few, ["claw hammer 17", "garden hose"])
+    assert (by_words[0].id, len(by_words), none) == ("p17", 5, [])
+    [fused, _] = indexed.search_index(vectors, 5, few, ["claw hammer 7", "hammer"], weight=0.0)
+    assert [hit.id for hit in fused] == [hit.id for hit in filtered[:5]]
     with ThreadPoolExecutor(8) as pool:
         assert all(each[0] == expected for each in pool.map(lambda _: indexed.search_index(vectors, 5), range(40)))
     assert indexed.search(indexed.default, ["hammer"], vectors[:1], 1)[0][0].id.startswith("d")  # the run's own

@@ -51,6 +51,43 @@ def test_no_document_scores_above_the_bound_of_its_rough_score(precision, width,
             assert scores[row] <= score_bound(codec, query, value)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    precision=st.sampled_from(["int4", "int2", "binary"]),
+    width=st.sampled_from(WIDTHS),
+    seed=st.integers(0, 2**20),
+    lean=st.sampled_from([0.0, 0.5, 3.0, 30.0]),
+    k=st.sampled_from([1, 7, 40]),
+)
+def test_codes_laid_out_for_a_fast_search_hide_nothing(precision, width, seed, lean, k):
+    """A scan that is asked again; neither what it gives nor what it leaves out scores above its bound."""
+    vectors, queries = drawn(seed, 400, width, lean, 1.0)
+    codec = CODECS[precision](vectors[:50])
+    codes = codec.encode(vectors)
+    scan = Scan.of(codec, codes)
+    scan.search(queries[:1], 1)
+    for query in [*queries, -queries[0], vectors[0], np.zeros(width, dtype=np.float32)]:
+        rough, rows = scan.search(query[None], k)
+        assert scan.is_fast and len(set(rows[0].tolist())) == k
+        assert (np.diff(rough[0]) <= 0).all()
+        scores = exact(codec, codes, query)
+        for value, row in zip(rough[0].tolist(), rows[0].tolist(), strict=True):
+            assert scores[row] <= score_bound(codec, query, value)
+        others = np.setdiff1d(np.arange(400), rows[0])
+        assert scores[others].max() <= score_bound(codec, query, float(rough[0, -1]))
+
+
+def test_a_fast_search_bounds_closely():
+    """Tables of bytes are off by less than what binary codes are off by themselves."""
+    vectors, queries = drawn(3, 4000, 384, 0.5, 1.0)
+    codec = CODECS["binary"](vectors)
+    scan = Scan.of(codec, codec.encode(vectors))
+    slow, _ = scan.search(queries, 50)
+    fast, _ = scan.search(queries, 50)
+    assert scan.is_fast
+    assert (fast >= slow - 1e-6).all() and (fast - slow).max() < 0.02
+
+
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_rough_scores_are_the_scores_where_nothing_is_left_out(precision, width):

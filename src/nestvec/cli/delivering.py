@@ -23,6 +23,7 @@ from nestvec.settings import option
 
 if TYPE_CHECKING:
     from nestvec.indexing.index import Index
+    from nestvec.indexing.verify_index import Verified
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]
 _Out = Annotated[Path | None, typer.Option(help="The folder to write.", show_default=False)]
@@ -99,20 +100,27 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
             _delete_documents(opened, gone, upkeep.delete)
         about = opened.about
         stages = " → ".join(stage.name for stage in about.stages)
+        stages += ", vectors alone" if about.hybrid is None else " beside the documents' words"
         size = f"{len(opened.store):,} documents, {opened.store.size():,} bytes on disk"
         typer.echo(f"The index serves {about.system} at {stages}: {size}")
         verified = opened.verify(upkeep.exact, reporter) if upkeep.verify else None
-    if verified is not None:
-        how = f"as {verified.point} was measured"
-        if verified.by_folds:
-            how = "by an exact search with the same model (the run's figures are of the folds' models)"
-        outcome = (
-            f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} here, {verified.measured:.4f} "
-            f"{how}; the same ten documents for {verified.same:.1%} of them"
-        )
-        if not verified.holds:
-            raise NestvecError(f"the index loses more than a hundredth: {outcome}")
-        typer.echo(outcome)
+    for each in (verified, verified and verified.fused):
+        if each is not None:
+            _print_verified(each)
+
+
+def _print_verified(verified: Verified) -> None:
+    """Say what an index finds; NestvecError where that is much less than what was measured."""
+    how = f"as {verified.point} was measured"
+    if verified.by_folds:
+        how = "by an exact search with the same model (the run's figures are of the folds' models)"
+    outcome = (
+        f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} here, {verified.measured:.4f} "
+        f"{how}; the same ten documents for {verified.same:.1%} of them"
+    )
+    if not verified.holds:
+        raise NestvecError(f"the index loses more than a hundredth: {outcome}")
+    typer.echo(outcome)
 
 
 def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter: Reporter) -> Index:
@@ -143,7 +151,7 @@ def search(
     place, settings = build_settings(StoreSettings, typed), build_settings(SearchSettings, typed)
     conditions = [Condition.parse(text) for text in settings.where]
     with open_index(run, place.store, place.name) as opened:
-        hits = opened.search(query, settings.top, conditions, settings.exact)
+        hits = opened.search(query, settings.top, conditions, settings.exact, settings.mode)
     if typed["json"]:
         for hit in hits:
             typer.echo(json.dumps({"id": hit.id, "score": hit.score, "text": hit.text, "fields": dict(hit.fields)}))

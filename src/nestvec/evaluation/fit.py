@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from nestvec.evaluation.ranking import Candidates, ask_counted, ask_words, fuse_candidates, gather_candidates
+from nestvec.evaluation.ranking import ask_counted, ask_words
 from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
+from nestvec.lexical.candidates import fuse_candidates, gather_candidates
 from nestvec.lexical.corrections import Corrector
 from nestvec.lexical.fusion import BEST, RANGE, RANKS, Fusion
 from nestvec.lexical.words import CJK, WordForms, list_stop_words
 from nestvec.point import FULL
+from nestvec.settings import DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from nestvec.evaluation.metrics import Judgements
     from nestvec.evaluation.ranking import Coded
     from nestvec.evaluation.surface import Catalogue
+    from nestvec.lexical.candidates import Candidates
     from nestvec.point import VectorFormat
 
 MOST_QUERIES = 1500  # beyond, more training queries change no choice
@@ -117,20 +120,19 @@ def fit_fusion(
     fusion, tried = Fusion(), dict[str, float]()
     curves: dict[VectorFormat, NDArray[np.float64]] = {}
     for place, point in enumerate(coded):
-        candidates = gather_candidates(point, point.search(queries.catalogue), lexical)
+        candidates = gather_candidates(point.leg(point.search(queries.catalogue)), lexical.leg)
 
         def values(fusion: Fusion, candidates: Candidates = candidates) -> NDArray[np.float64]:
-            rows, _ = fuse_candidates(candidates, fusion)
+            rows, _ = fuse_candidates(candidates, fusion, DEPTH)
             return queries.measure(queries.catalogue.order[rows])
 
-        def value(fusion: Fusion) -> float:
-            return float(values(fusion).mean())
-
         if place == 0:
-            reached = {name: [value(Fusion(weight, name)) for weight in WEIGHTS] for name in (BEST, RANGE)}
-            tried |= {f"{name} normalisation": max(values) for name, values in reached.items()}
-            tried["reciprocal rank"] = max(value(Fusion(0.5, RANKS, constant)) for constant in CONSTANTS)
-            fusion = Fusion(0.5, max(reached, key=lambda name: max(reached[name])))
+            reached = {
+                name: max(float(values(Fusion(weight, name)).mean()) for weight in WEIGHTS) for name in (BEST, RANGE)
+            }
+            tried |= {f"{name} normalisation": value for name, value in reached.items()}
+            tried["reciprocal rank"] = max(float(values(Fusion(0.5, RANKS, rank)).mean()) for rank in CONSTANTS)
+            fusion = Fusion(0.5, max(reached, key=lambda name: reached[name]))
         curves[point.point.format] = np.array([values(replace(fusion, weight=weight)) for weight in WEIGHTS])
     shared = {
         width: WEIGHTS[

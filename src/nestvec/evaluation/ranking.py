@@ -6,12 +6,14 @@ One encoding per system goes in; a dimension is a re-normalised prefix of it and
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nestvec.evaluation.surface import Ranking
+from nestvec.lexical.candidates import Found, Leg, fuse_candidates, gather_candidates
 from nestvec.point import BM25, FULL, FUSED, HYBRID, LEXICAL, PCA, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS, prefix
@@ -44,18 +46,6 @@ class Vectors(NamedTuple):
     documents: NDArray[np.float32]
 
 
-class Found(NamedTuple):
-    """The best documents of each query.
-
-    Attributes:
-        rows: (q, k) documents in tie order, best first.
-        scores: (q, k) float32.
-    """
-
-    rows: NDArray[np.int64]
-    scores: NDArray[np.float32]
-
-
 @dataclass(frozen=True)
 class Coded:
     """One system at one dimension and precision, ready to be searched.
@@ -76,6 +66,10 @@ class Coded:
         """The best `DEPTH` documents of the catalogue for each query."""
         return _leave_out_own(*top_k(self.queries, self.codes, _ranked_depth(catalogue), self.codec.decode), catalogue)
 
+    def leg(self, found: Found) -> Leg:
+        """What `search` found, to be fused with words."""
+        return Leg(found, partial(score_pairs, self.queries, self.codes, self.codec.decode))
+
     def rank(self, catalogue: Catalogue, found: Found | None = None) -> Ranking:
         """The same as a ranking; `found` is what `search` gave, if it was asked before."""
         return _make_ranking(self.point, found or self.search(catalogue), catalogue, self.codec)
@@ -95,19 +89,10 @@ class Words:
     asked: Any  # a CSR array of SciPy, which has no types
     found: Found
 
-
-class Candidates(NamedTuple):
-    """Documents that can be among a query's best when both legs are fused, with the scores of both.
-
-    Attributes:
-        rows: (q, n) documents in tie order, ascending.
-        words: (q, n) BM25's scores; -inf where a query has fewer than n candidates.
-        vectors: (q, n) cosines, or estimates of them.
-    """
-
-    rows: NDArray[np.int64]
-    words: NDArray[np.float32]
-    vectors: NDArray[np.float32]
+    @property
+    def leg(self) -> Leg:
+        """What was found, to be fused with vectors."""
+        return Leg(self.found, partial(self.index.score_pairs, self.asked))
 
 
 def _ranked_depth(catalogue: Catalogue) -> int:
@@ -223,45 +208,6 @@ def rank_words(words: Words, catalogue: Catalogue, name: str = BM25) -> Ranking:
     return _make_ranking(Point(name, None, None, kind=LEXICAL), words.found, catalogue)
 
 
-def gather_candidates(coded: Coded, found: Found, words: Words) -> Candidates:
-    """Score by both legs what either of them found.
-
-    Args:
-        coded: the vectors.
-        found: the best documents by them.
-        words: the keyword leg; documents that share no word with the query are none of its candidates.
-
-    Returns:
-        The candidates of each query, at most 2 `DEPTH`.
-    """
-    depth = found.rows.shape[1]
-    lexical = np.where(words.found.scores > 0, words.found.rows, found.rows[:, :1])  # a repeated one is left out below
-    rows = np.concatenate([found.rows, lexical], axis=1)
-    order = np.argsort(rows, axis=1, kind="stable")
-    ranked = np.take_along_axis(rows, order, axis=1)
-    repeated = np.zeros_like(ranked, dtype=np.bool_)
-    repeated[:, 1:] = ranked[:, 1:] == ranked[:, :-1]
-    new = np.zeros_like(repeated)
-    np.put_along_axis(new, order, ~repeated, axis=1)
-    by_vectors = np.zeros(rows.shape, dtype=np.float32)
-    by_vectors[:, :depth] = found.scores
-    query, column = np.nonzero(new[:, depth:])
-    pairs = query, lexical[query, column]
-    by_vectors[query, depth + column] = score_pairs(coded.queries, coded.codes, coded.codec.decode, *pairs)
-    by_words = np.full(rows.shape, -np.inf, dtype=np.float32)
-    by_words[query, depth + column] = words.found.scores[query, column]
-    pairs = np.repeat(np.arange(len(rows)), depth), found.rows.reshape(-1)
-    by_words[:, :depth] = words.index.score_pairs(words.asked, *pairs).reshape(-1, depth)
-    return Candidates(ranked, *(np.take_along_axis(scores, order, axis=1) for scores in (by_words, by_vectors)))
-
-
-def fuse_candidates(candidates: Candidates, fusion: Fusion, depth: int = DEPTH) -> Found:
-    """The best of each query's candidates by the fused score; of equal ones, the first in tie order."""
-    fused = fusion.fuse(candidates.words, candidates.vectors)
-    best = np.argsort(-fused, axis=1, kind="stable")[:, :depth]
-    return Found(np.take_along_axis(candidates.rows, best, axis=1), np.take_along_axis(fused, best, axis=1))
-
-
 def rank_fused(coded: Coded, found: Found, words: Words, fusion: Fusion, catalogue: Catalogue) -> Ranking:
     """Rank by both legs.
 
@@ -276,5 +222,6 @@ def rank_fused(coded: Coded, found: Found, words: Words, fusion: Fusion, catalog
         The fused ranking; its dimension, precision and bytes are those of the vectors.
     """
     point = replace(coded.point, system=coded.point.system + FUSED, kind=HYBRID)
-    fused = fuse_candidates(gather_candidates(coded, found, words), fusion, found.rows.shape[1])
+    candidates = gather_candidates(coded.leg(found), words.leg)
+    fused = fuse_candidates(candidates, fusion, found.rows.shape[1])
     return _make_ranking(point, fused, catalogue)

@@ -1,4 +1,4 @@
-"""An index of a finished run: built from the vectors that were measured, kept up to date, searched and verified.
+"""An index of a finished run: built of the vectors and words that were measured, kept up to date, searched, verified.
 
 index/store.json   which store was built last, for searches that name none
 index/embedded/    the embedded store
@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Unpack
 
 from nestvec.errors import InputError
 from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
-from nestvec.indexing.index_settings import Columns, IndexArguments, IndexSettings
+from nestvec.indexing.index_settings import (
+    FUSED,
+    VECTORS,
+    WORDS,
+    Columns,
+    IndexArguments,
+    IndexSettings,
+    SearchSettings,
+)
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
+from nestvec.indexing.plan import plan_index
 from nestvec.indexing.verify_index import verify_index
 from nestvec.models.prompts import QUERY
-from nestvec.point import Point, VectorFormat
+from nestvec.point import Point
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.point_files import select, select_point
@@ -37,7 +46,6 @@ if TYPE_CHECKING:
     from nestvec.runs.point_files import Selection
     from nestvec.runs.run import Run
     from nestvec.stores.store import Hit, Store
-    from nestvec.vectors.codecs import Codec
 
 
 class Index:
@@ -56,7 +64,14 @@ class Index:
             raise InputError("holds no index", "`nestvec index` first", file=self.selection.run.folder.path("index"))
         return about
 
-    def search(self, query: str, k: int = CUTOFF, where: Sequence[Condition] = (), exact: bool = False) -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        k: int = CUTOFF,
+        where: Sequence[Condition] = (),
+        exact: bool = False,
+        mode: str | None = None,
+    ) -> list[Hit]:
         """Find the best documents of a query.
 
         Args:
@@ -64,18 +79,29 @@ class Index:
             k: how many, at least 1.
             where: what they must fulfil.
             exact: don't use an approximate index where the store has one.
+            mode: `fused`, `vectors` or `words`; None: fused where the index has words, else vectors.
 
         Returns:
             At most k, best first.
 
         Raises:
-            InputError: the query is empty, or the store cannot be used.
+            InputError: the query is empty, there is no such mode, the index has no words, or the store cannot be used.
         """
+        settings = SearchSettings(k, exact=exact, mode=mode)
         if not query.strip():
             raise InputError("the query is empty", "a text to search for")
         if k < 1:
             raise InputError(f"--top is {k}", "a whole number from 1 on")
-        return self.store.search(self._encode_queries([query]), k, where, exact)[0]
+        about = self.about
+        chosen = settings.mode or (VECTORS if about.hybrid is None else FUSED)
+        if chosen != VECTORS:
+            about.require_words(self.selection.run.folder.path("index"))  # before a model is loaded
+        if chosen == WORDS:
+            return self.store.search_words([query], k, where)[0]
+        vectors = self._encode_queries([query])
+        if chosen == FUSED:
+            return self.store.search_fused([query], vectors, k, where, exact)[0]
+        return self.store.search(vectors, k, where, exact)[0]
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents by their ids, byte for byte; how many were there.
@@ -190,7 +216,7 @@ def build_index(
     opened, reporter = load_run(run), reporter or Silent()
     settings = from_keywords(IndexSettings, options, "build_index")
     selection = select(opened, settings.system, settings.dimension, settings.precision)
-    about, codecs = _plan_stages(selection, settings.shortlist, settings.candidates)
+    about, codecs = plan_index(selection, settings, reporter)
     location = StoreLocation.of(opened.folder, store, name)
     opened_store = location.open(opened.folder)
     try:
@@ -245,7 +271,12 @@ def open_index(run: str | Path | Run, store: str | None = None, name: str | None
 
 
 def search(
-    run: str | Path, query: str, k: int = CUTOFF, where: Iterable[str] = (), store: str | None = None
+    run: str | Path,
+    query: str,
+    k: int = CUTOFF,
+    where: Iterable[str] = (),
+    store: str | None = None,
+    mode: str | None = None,
 ) -> list[Hit]:
     """Find the best documents of a query in a run's index.
 
@@ -255,27 +286,14 @@ def search(
         k: how many.
         where: conditions on fields, such as `price<=20`; all must hold.
         store: as for `open_index`.
+        mode: `fused`, `vectors` or `words`; None: fused where the index has words, else vectors.
 
     Returns:
         At most k, best first.
 
     Raises:
-        InputError: there is no usable index, or a condition cannot be read.
+        InputError: there is no usable index, it has no words, or a condition or the mode cannot be read.
     """
     conditions = [Condition.parse(text) for text in where]
     with open_index(run, store) as opened:
-        return opened.search(query, k, conditions)
-
-
-def _plan_stages(selection: Selection, shortlist: str | None, candidates: int) -> tuple[About, list[Codec]]:
-    """What an index is to serve, and the codecs of its stages."""
-    stages, codecs = [selection.format], [selection.codec]
-    if shortlist is not None:
-        known, path = selection.files.codecs, selection.run.folder.codecs(selection.point.system)
-        if shortlist not in known:
-            raise InputError(f"--shortlist {shortlist} was not measured", "one of " + ", ".join(known), file=path)
-        stages, codecs = [VectorFormat.parse(shortlist), *stages], [known[shortlist], *codecs]
-    if candidates < 1:
-        raise InputError(f"--candidates is {candidates}", "a whole number from 1 on")
-    files = selection.files
-    return About(files.system, files.model.sha256, files.width, tuple(stages), candidates), codecs
+        return opened.search(query, k, conditions, mode=mode)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nestvec.data.source import STOP, Rejects
+from nestvec.errors import InputError
 from nestvec.runs.choose_point import PointArguments, PointSettings
 from nestvec.settings import option
+
+FUSED, VECTORS, WORDS = MODES = "fused", "vectors", "words"  # by what an index ranks documents
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class IndexArguments(PointArguments, total=False):
     shortlist: str | None
     candidates: int
     documents: Path | None
+    alone: bool
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class IndexSettings(PointSettings):
     shortlist: str | None = option(None, "A first stage's dimension and precision: 48.int8.")
     candidates: int = option(100, "Documents that the first stage hands on.")
     documents: Path | None = option(None, "A file to index in place of the run's documents.")
+    alone: bool = option(False, "Vectors alone: leave out the words, which are searched beside them.")
 
 
 @dataclass(frozen=True)
@@ -59,3 +64,9 @@ class SearchSettings:
     top: int = option(10, "How many documents.")
     where: tuple[str, ...] = option((), "A condition on a field, such as 'price<=20'; may be given again.", repeat=True)
     exact: bool = option(False, "Search without an approximate index.")
+    mode: str | None = option(None, "Rank by words and vectors: fused (the default); or by one: vectors, words.")
+
+    def __post_init__(self) -> None:
+        """Raise InputError where there is no such mode."""
+        if self.mode is not None and self.mode not in MODES:
+            raise InputError(f"--mode is {self.mode!r}", f"one of {', '.join(MODES)}")

@@ -97,6 +97,34 @@ class WordCounts:
         return csr_array((times, (rows, columns)), shape=(len(held), len(self.places)))
 
 
+def weigh_rarity(documents: int, holders: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) idf of words that (n,) of the documents hold, in Lucene's form."""
+    rarity: NDArray[np.float64] = np.log1p((documents - holders + 0.5) / (holders + 0.5))
+    return rarity
+
+
+def damp_lengths(lengths: NDArray[np.int64], mean: float, k1: float, b: float) -> NDArray[np.float64]:
+    """(n,) what documents of (n,) words damp a word's count by; the mean is that of all documents."""
+    return np.asarray(k1 * (1 - b + b * lengths / (mean or 1)), dtype=np.float64)
+
+
+def weigh_words(
+    rarity: NDArray[np.float64] | float, counts: NDArray[np.integer[Any]], damp: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(n,) what each of n words in a document adds to its score.
+
+    Args:
+        rarity: (n,) of the words, or of the one word, see `weigh_rarity`.
+        counts: (n,) how often each stands in the document.
+        damp: (n,) of the documents, see `damp_lengths`.
+
+    Returns:
+        (n,) weights, to be multiplied by how often the word stands in the query, and summed in the words' order.
+    """
+    times = counts.astype(np.float64)
+    return rarity * times / (times + damp)
+
+
 class Bm25:
     """Documents, searched by their words; documents that share no word with a query score 0. Any thread may search.
 
@@ -205,12 +233,10 @@ class Bm25:
     def _weights(self) -> Any:  # noqa: ANN401 - SciPy has no types
         """(words, d) CSR array: what each word adds to each document's score."""
         counts, documents = self.counts.counts, self.counts.counts.shape[1]
-        idf = np.log1p((documents - self.counts.holders + 0.5) / (self.counts.holders + 0.5))
-        mean_length = self.counts.lengths.sum() / max(1, documents)
-        damp = self.k1 * (1 - self.b + self.b * self.counts.lengths / (mean_length or 1))
-        times = counts.data.astype(np.float64)
+        rarity = np.repeat(weigh_rarity(documents, self.counts.holders), self.counts.holders)
+        damp = damp_lengths(self.counts.lengths, self.counts.lengths.sum() / max(1, documents), self.k1, self.b)
         weights = counts.astype(np.float64)
-        weights.data = np.repeat(idf, self.counts.holders) * times / (times + damp[counts.indices])
+        weights.data = weigh_words(rarity, counts.data, damp[counts.indices])
         return weights
 
     @cached_property

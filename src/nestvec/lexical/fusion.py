@@ -6,7 +6,7 @@ keeps how far apart two documents are, which reciprocal rank fusion forgets (Bru
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,10 @@ class Fusion:
     weight: float = 0.5
     normalisation: str = BEST
     constant: int = 60
+
+    def weighted(self, weight: float | None) -> Fusion:
+        """The same with another weight of the words, 0 to 1; None: as it is."""
+        return self if weight is None else replace(self, weight=weight)
 
     def fuse(self, words: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fuse the scores of each query's candidates.

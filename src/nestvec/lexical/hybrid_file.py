@@ -16,6 +16,7 @@ from nestvec.point import BITS, VectorFormat
 from nestvec.settings import LANGUAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SCHEMA = 1
@@ -82,6 +83,30 @@ class Hybrid:
             "weights": self.weights,
         }
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], place: object) -> Hybrid:
+        """Read what `to_json` gave; InputError, which names the place, where it is damaged or of another form."""
+        if value.get("schema") != SCHEMA:
+            wanted = f"schema {SCHEMA}, which this version of nestvec reads"
+            raise InputError(f"has schema {value.get('schema')!r}", wanted, file=place)
+        words = _read(place, value, "tokenisation", dict)
+        language = _read(place, words, "language", str)
+        normalisation = _read(place, value, "normalisation", str)
+        if language not in LANGUAGES:
+            raise InputError(f"tokenisation.language is {language!r}", f"one of {', '.join(LANGUAGES)}", file=place)
+        if normalisation not in NORMALISATIONS:
+            raise InputError(f"normalisation is {normalisation!r}", f"one of {', '.join(NORMALISATIONS)}", file=place)
+        forms = WordForms(language, _read(place, words, "stem", bool), _read(place, words, "stop_words", bool))
+        lexical = LexicalSettings(
+            forms,
+            _read_number(place, value, "k1"),
+            _read_number(place, value, "b", 1.0),
+            _read_correction(place, value.get("correction")),
+        )
+        fusion = Fusion(_read_number(place, value, "weight", 1.0), normalisation, _read(place, value, "constant", int))
+        counted = _read(place, value, "documents", int), _read_number(place, value, "mean_length")
+        return cls(lexical, fusion, *counted, _read_weights(place, value.get("weights", {})))
+
 
 def write_hybrid(path: Path, hybrid: Hybrid) -> None:
     """Write the file, whole or not at all."""
@@ -90,30 +115,12 @@ def write_hybrid(path: Path, hybrid: Hybrid) -> None:
 
 def read_hybrid(path: Path) -> Hybrid:
     """Read what `write_hybrid` wrote; raises InputError where the file is missing or damaged."""
-    value = read_object(path, "what nestvec run writes: BM25's settings and its fusion with vectors")
-    if value.get("schema") != SCHEMA:
-        wanted = f"schema {SCHEMA}, which this version of nestvec reads"
-        raise InputError(f"has schema {value.get('schema')!r}", wanted, file=path)
-    words = _read(path, value, "tokenisation", dict)
-    language = _read(path, words, "language", str)
-    normalisation = _read(path, value, "normalisation", str)
-    if language not in LANGUAGES:
-        raise InputError(f"tokenisation.language is {language!r}", f"one of {', '.join(LANGUAGES)}", file=path)
-    if normalisation not in NORMALISATIONS:
-        raise InputError(f"normalisation is {normalisation!r}", f"one of {', '.join(NORMALISATIONS)}", file=path)
-    forms = WordForms(language, _read(path, words, "stem", bool), _read(path, words, "stop_words", bool))
-    lexical = LexicalSettings(
-        forms,
-        _read_number(path, value, "k1"),
-        _read_number(path, value, "b", 1.0),
-        _read_correction(path, value.get("correction")),
+    return Hybrid.from_json(
+        read_object(path, "what nestvec run writes: BM25's settings and its fusion with vectors"), path
     )
-    fusion = Fusion(_read_number(path, value, "weight", 1.0), normalisation, _read(path, value, "constant", int))
-    counted = _read(path, value, "documents", int), _read_number(path, value, "mean_length")
-    return Hybrid(lexical, fusion, *counted, _read_weights(path, value.get("weights", {})))
 
 
-def _read_correction(path: Path, rules: object) -> CorrectionRules | None:
+def _read_correction(place: object, rules: object) -> CorrectionRules | None:
     """How query words are corrected: `false`, not at all, `true`, by the usual rules, or by rules of whole numbers."""
     names = [rule.name for rule in fields(CorrectionRules)]
     if isinstance(rules, dict) and sorted(rules) == sorted(names):
@@ -122,33 +129,33 @@ def _read_correction(path: Path, rules: object) -> CorrectionRules | None:
     elif isinstance(rules, bool):
         return RULES if rules else None
     wanted = f"false, or an object with {', '.join(names)}, each a whole number from 1"
-    raise InputError(f"correction is {rules!r}", wanted, file=path)
+    raise InputError(f"correction is {rules!r}", wanted, file=place)
 
 
-def _read_weights(path: Path, weights: object) -> dict[str, float]:
+def _read_weights(place: object, weights: object) -> dict[str, float]:
     """The words' weight, from 0 to 1, by the format of the vectors; raises InputError for anything else."""
     if not isinstance(weights, dict):
-        raise InputError(f"weights is {weights!r}", 'an object such as {"96.binary": 0.7}', file=path)
+        raise InputError(f"weights is {weights!r}", 'an object such as {"96.binary": 0.7}', file=place)
     for name in weights:
         try:
             VectorFormat.parse(name)
         except ValueError as error:
             wanted = "a dimension and a precision, such as 96.binary"
-            raise InputError(f"weights has the key {name!r}", wanted, file=path) from error
-    return {name: _read_number(path, weights, name, 1.0) for name in weights}
+            raise InputError(f"weights has the key {name!r}", wanted, file=place) from error
+    return {name: _read_number(place, weights, name, 1.0) for name in weights}
 
 
-def _read(path: Path, value: dict[str, Any], key: str, kind: type) -> Any:  # noqa: ANN401 - of the kind asked for
+def _read(place: object, value: Mapping[str, Any], key: str, kind: type) -> Any:  # noqa: ANN401 - of the kind asked for
     found = value.get(key)
     if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-        raise InputError(f"{key} is {found!r}", _KINDS[kind], file=path)
+        raise InputError(f"{key} is {found!r}", _KINDS[kind], file=place)
     return found
 
 
-def _read_number(path: Path, value: dict[str, Any], key: str, most: float = inf) -> float:
+def _read_number(place: object, value: Mapping[str, Any], key: str, most: float = inf) -> float:
     """The number under a key, from 0 to `most`; raises InputError for anything else."""
     found = value.get(key)
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= most:
         wanted = "a number, 0 or more" if isinf(most) else f"a number from 0 to {most:g}"
-        raise InputError(f"{key} is {found!r}", wanted, file=path)
+        raise InputError(f"{key} is {found!r}", wanted, file=place)
     return float(found)

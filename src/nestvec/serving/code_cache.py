@@ -81,7 +81,7 @@ class CodedDocuments:
             (min(k, d),) rows in tie order, best first, and their float32 scores.
         """
         asked = prefix(query[None], self.dimension)[0]
-        scored = partial(rank_rows, self.searched.codec, asked, codes=self._codes)
+        scored = partial(rank_rows, self.searched.codec, asked, codes=self._codes, k=k)
         rows, scores = self.searched.find_best(asked, k, scored, pool)
         return rows[:k], scores[:k]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nestvec.lexical.bm25 import Bm25, LexicalSettings
+from nestvec.lexical.candidates import Leg, fuse_one
 from nestvec.lexical.fusion import CANDIDATES
 from nestvec.lexical.hybrid_file import Hybrid, read_hybrid
 from nestvec.lexical.words import WordForms
@@ -73,8 +74,7 @@ class KeywordSearch:
 
     def fusion(self, stored: VectorFormat, weight: float | None = None) -> Fusion:
         """How words and vectors of a format fuse: as fitted, or with another weight of the words, 0 to 1."""
-        fitted = self.hybrid.fusion_of(stored)
-        return fitted if weight is None else replace(fitted, weight=weight)
+        return self.hybrid.fusion_of(stored).weighted(weight)
 
     def correct(self, queries: Sequence[str]) -> list[str]:
         """The texts of q queries that are searched by words: corrected where the run measured that."""
@@ -104,11 +104,14 @@ class KeywordSearch:
         """
         index, depth = self.index(), query.depth(max(CANDIDATES, k))
         asked = index.count_queries([query.text])
-        by_words, scores = query.leave_out_own(*(found[0] for found in index.rank(asked, depth)))
-        by_vectors, _ = query.leave_out_own(*coded.top_k(vector, depth, pool))
-        rows = np.union1d(by_words[scores > 0], by_vectors)
-        words = index.score_pairs(asked, np.zeros(len(rows), dtype=np.int64), rows)
-        fused = fusion.fuse(words[None], coded.score(vector, rows)[None])[0]
+
+        def score_words(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return index.score_pairs(asked, np.zeros(len(rows), dtype=np.int64), rows)
+
+        found = query.leave_out_own(*(each[0] for each in index.rank(asked, depth)))
+        words = Leg.of_one(*found, score_words)
+        vectors = Leg.of_one(*query.leave_out_own(*coded.top_k(vector, depth, pool)), partial(coded.score, vector))
+        rows, fused = fuse_one(vectors, words, fusion)
         best = np.argsort(-fused, kind="stable")[:k]
         return rows[best], fused[best]
 

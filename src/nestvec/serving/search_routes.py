@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError, to_json
 from starlette.responses import Response
 
 from nestvec.errors import InputError
+from nestvec.indexing.index_settings import FUSED, VECTORS, WORDS
 from nestvec.models.prompts import QUERY
 from nestvec.point import BM25, Point
 from nestvec.serving.failures import Failure, describe_failures
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from nestvec.serving.judged_queries import QueryJudgements
     from nestvec.stores.store import Hit
 
-FUSED, VECTORS, WORDS = "fused", "vectors", "words"
 _MOST = 25_600  # documents of one answer: 256 queries with 100 each
 _Query = Annotated[str, Field(min_length=1, pattern=r"\S")]
 _Filter = Annotated[str, Field(min_length=1, max_length=200)]
@@ -164,11 +164,11 @@ def _choose_target(work: WorkQueue, asked: SearchRequest) -> _Target:
     """Search the index where no point is named, and else the run's documents as they were measured."""
     if asked.weight is not None and asked.mode != FUSED:
         raise Failure(422, f"a weight needs the mode {FUSED}", "weight")
-    if asked.mode in (FUSED, WORDS):
-        return _choose_keyword_target(work, asked)
-    named = (asked.system, asked.dimension, asked.precision)
     filters = [asked.filter] if isinstance(asked.filter, str) else asked.filter or []
     conditions = tuple(map(_parse_filter, filters))
+    if asked.mode in (FUSED, WORDS):
+        return _choose_keyword_target(work, asked, conditions)
+    named = (asked.system, asked.dimension, asked.precision)
     served = work.service.index.selection.point if work.service.index else None
     if named == (None, None, None) and served is not None:
         return _Target(served, True, conditions)
@@ -183,14 +183,20 @@ def _choose_target(work: WorkQueue, asked: SearchRequest) -> _Target:
     return _Target(served, True, conditions)
 
 
-def _choose_keyword_target(work: WorkQueue, asked: SearchRequest) -> _Target:
-    """Search the run's documents by their words, alone or fused with the vectors of a point."""
-    if asked.filter is not None:
-        raise Failure(422, f"filters go with the mode {VECTORS} only", "filter")
+def _choose_keyword_target(work: WorkQueue, asked: SearchRequest, conditions: tuple[Condition, ...]) -> _Target:
+    """Search by words, alone or fused with vectors: an index that has words where no point is named, else the run."""
+    index, words = work.service.index, Point(BM25, None, None)
+    held = index.about.hybrid if index else None
+    if asked.mode == WORDS and (asked.system not in (None, BM25) or asked.dimension or asked.precision):
+        raise Failure(422, f"the mode {WORDS} has no point: leave out system, dimension and precision", "mode")
+    if index and held and (asked.system, asked.dimension, asked.precision) == (None, None, None):
+        if asked.mode == WORDS:
+            return _Target(words, True, conditions)
+        return _Target(index.selection.point, True, conditions, held.fusion.weighted(asked.weight).weight)
+    if conditions:
+        raise Failure(422, "filters need an index with words, and no point beside them", "filter")
     if asked.mode == WORDS:
-        if asked.system not in (None, BM25) or asked.dimension or asked.precision:
-            raise Failure(422, f"the mode {WORDS} has no point: leave out system, dimension and precision", "mode")
-        return _Target(Point(BM25, None, None), False)
+        return _Target(words, False)
     point = work.find_point(asked.system, asked.dimension, asked.precision)
     if point.dimension is None:
         raise Failure(422, f"{point.system} has no vectors to fuse: name a system that has", "system")
@@ -234,8 +240,9 @@ def _search_to_json(
 ) -> bytes:
     """Search, and write the answer; blocks."""
     service, point, began = work.service, target.point, time.perf_counter()
-    if target.index and vectors is not None:
-        hits = service.search_index(vectors, k, target.conditions)
+    if target.index:
+        texts = None if target.mode == VECTORS else queries
+        hits = service.search_index(vectors, k, target.conditions, texts, target.weight)
     elif target.weight is not None and vectors is not None:
         hits = service.search_fused(point, queries, vectors, k, target.weight)
     else:

@@ -233,27 +233,34 @@ class Service:
         return [self._make_hits(rows, scores) for rows, scores in found]
 
     def search_index(
-        self, vectors: NDArray[np.float32], k: int, conditions: Sequence[Condition] = ()
+        self,
+        vectors: NDArray[np.float32] | None,
+        k: int,
+        conditions: Sequence[Condition] = (),
+        texts: Sequence[str] | None = None,
+        weight: float | None = None,
     ) -> list[list[Hit]]:
-        """The best documents of the index for each query, with their fields.
+        """What the index finds by vectors, words or both; UnknownPointError where there is none.
 
         Args:
-            vectors: (q, full width) float32 of the index's system, rows of unit length.
+            vectors: (q, full width) float32 of the index's system, rows of unit length; None: by words alone.
             k: at least 1.
             conditions: what documents must fulfil, all of it.
+            texts: q queries; None: by vectors alone.
+            weight: of the words where both count, 0 to 1; None: as fitted.
 
         Returns:
             q lists of at most k, best first.
-
-        Raises:
-            UnknownPointError: there is no index.
-            NestvecError: the store cannot be used.
         """
         if self.index is None:
             hint = "the run has no index to filter"
             raise UnknownPointError("filter", hint, "`nestvec index` first", file=self.run.root, hint=hint)
         with self._index_lock:
-            return self.index.store.search(vectors, k, conditions)
+            if vectors is None:
+                return self.index.store.search_words(texts or (), k, conditions)
+            if texts is None:
+                return self.index.store.search(vectors, k, conditions)
+            return self.index.store.search_fused(texts, vectors, k, conditions, weight=weight)
 
     def find_judgements(self, query: str) -> QueryJudgements | None:
         """Find what was judged of a query; None where nothing was."""
@@ -271,9 +278,8 @@ class Service:
             self.index.close()
 
     def _describe_index(self) -> dict[str, Any] | None:
-        if self.index is None:
-            return None
-        return {**point_to_json(self.index.selection.point), "documents": self.indexed_documents}
+        documents = self.indexed_documents
+        return {**point_to_json(self.index.selection.point), "documents": documents} if self.index else None
 
     @property
     def _loaded_models(self) -> LoadedModels:

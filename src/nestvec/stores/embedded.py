@@ -19,10 +19,10 @@ import numpy as np
 from nestvec.errors import InputError
 from nestvec.files import locked, read_json, remove, replacing, write_json
 from nestvec.models.compute import count_processors
-from nestvec.stores.exact import filter_generation
 from nestvec.stores.generation import Generation
 from nestvec.stores.scan import load_faiss
 from nestvec.stores.store import About, Batch
+from nestvec.stores.view import filter_generation
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.stores.store import Condition, Hit
+    from nestvec.stores.view import View
     from nestvec.vectors.codecs import Codec
 
 CURRENT = "current.json"
@@ -91,16 +92,33 @@ class EmbeddedStore:
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """The best documents of each query; always exact, see `Store`."""
+        """The best documents of each query by vectors; always exact, see `Store`."""
         del exact
         with self._lock:  # nobody closes the generation meanwhile
-            generation = self._current_generation()
-            width = generation.about.full_dimension
-            if queries.shape[1] != width:
-                problem = f"the query has {queries.shape[1]} dimensions"
-                raise InputError(problem, f"{width}, as the index was built", file=self._folder)
-            view = filter_generation(generation, where)
-            return [view.find_hits(query, k, self._pool) for query in queries]
+            view = self._view(where, queries)
+            return [view.find_by_vectors(query, k) for query in queries]
+
+    def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
+        """The best documents of each query by words; see `Store`."""
+        with self._lock:
+            view = self._view(where)
+            return [view.find_by_words(text, k) for text in texts]
+
+    def search_fused(
+        self,
+        texts: Sequence[str],
+        queries: NDArray[np.float32],
+        k: int,
+        where: Sequence[Condition] = (),
+        exact: bool = False,
+        weight: float | None = None,
+    ) -> list[list[Hit]]:
+        """The best documents of each query by words and vectors; always exact, see `Store`."""
+        del exact
+        with self._lock:
+            view = self._view(where, queries)
+            fusion = self._current_generation().about.require_words(self._folder).fusion.weighted(weight)
+            return [view.find_by_both(text, query, k, fusion) for text, query in zip(texts, queries, strict=True)]
 
     def __len__(self) -> int:
         """How many documents there are."""
@@ -116,6 +134,15 @@ class EmbeddedStore:
         if self._generation:
             self._generation.close()
         self._generation = self._name = None
+
+    def _view(self, where: Sequence[Condition], queries: NDArray[np.float32] | None = None) -> View:
+        """What fulfils the conditions, to be searched; InputError where queries have another width."""
+        generation = self._current_generation()
+        width = generation.about.full_dimension
+        if queries is not None and queries.shape[1] != width:
+            problem = f"the query has {queries.shape[1]} dimensions"
+            raise InputError(problem, f"{width}, as the index was built", file=self._folder)
+        return filter_generation(generation, where, self._pool)
 
     def _current_generation(self) -> Generation:
         self._open_current()

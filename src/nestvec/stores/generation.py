@@ -1,8 +1,9 @@
-"""A generation of the embedded store: documents in SQLite, codes in faiss's files, and the one way to add and remove.
+"""A generation of the embedded store: documents in SQLite, codes and words in files, and the one way to add and remove.
 
-    documents.sqlite             ids, texts, fields, and which row of the codes each has
+    documents.sqlite             ids, texts, fields, which row of the codes each has, and where each word's entries are
     codecs.safetensors           how the codes of each stage are read
-    000000000000.48.int8.faiss   a segment: codes of the rows from that number on, never changed once they count
+    000000000000.48.int8.faiss   a segment (`segment.py`): codes of the rows from that number on
+    000000000000.words.npy       and its words
 
 SQLite says what counts. A segment's files are written first; then a transaction makes its rows known, and those gone
 that they replace. So a reader sees the one state or the other, and files of a killed writer are written over.
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import zlib
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.files import replacing
-from nestvec.stores import field_table
+from nestvec.stores import field_table, postings
+from nestvec.stores.postings import Postings
 from nestvec.stores.scan import Scan
+from nestvec.stores.segment import EXPECTED, Segment
+from nestvec.stores.word_index import WordIndex
 from nestvec.vectors.stored import load_codecs, save_codecs
+from nestvec.vectors.topk import tie_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,34 +35,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nestvec.stores.postings import Span
     from nestvec.stores.store import About, Condition, Value
     from nestvec.vectors.codecs import Codec
 
 DOCUMENTS, _CODECS = "documents.sqlite", "codecs.safetensors"
-_EXPECTED = "an index that nestvec made"
-_PAGE, _PAGES = 4096, 256  # bytes at a time, and how many of them a check reads at most
-_IDS = 10_000  # named in a statement at a time
+_TEXTS = 10_000  # named in a statement at a time
 _BUSY = 60.0  # seconds that a reader waits for a writer's transaction
 _TABLES = """
 CREATE TABLE segments (first INTEGER PRIMARY KEY, rows INTEGER NOT NULL, checks TEXT NOT NULL);
 CREATE TABLE documents (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, fields TEXT NOT NULL);
 CREATE TABLE gone (row INTEGER PRIMARY KEY);
 """
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Rows of the codes that were written together.
-
-    Attributes:
-        first: the number of its first row.
-        row_count: how many.
-        scans: its codes, one for each stage.
-    """
-
-    first: int
-    row_count: int
-    scans: tuple[Scan, ...]
 
 
 @dataclass(frozen=True)
@@ -88,14 +75,15 @@ class Generation:
         codecs = load_codecs(folder / _CODECS)
         missing = [stage.name for stage in about.stages if stage.name not in codecs]
         if missing:
-            raise InputError(f"is damaged: it lacks {missing[0]}", _EXPECTED, file=folder / _CODECS)
+            raise InputError(f"is damaged: it lacks {missing[0]}", EXPECTED, file=folder / _CODECS)
         self.codecs = tuple(codecs[stage.name] for stage in about.stages)
         path = folder / DOCUMENTS
         if not path.is_file():
-            raise InputError("is missing", _EXPECTED, file=path)
+            raise InputError("is missing", EXPECTED, file=path)
         self._base = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         self._segments: dict[int, Segment] = {}
         self._seen = -1
+        self._words: WordIndex | None = None
         self.segments: tuple[Segment, ...] = ()
         self.gone: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         try:
@@ -110,13 +98,13 @@ class Generation:
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         with _sqlite_errors(folder / DOCUMENTS), closing(sqlite3.connect(folder / DOCUMENTS)) as base:
-            base.executescript(_TABLES + field_table.TABLE)
+            base.executescript(_TABLES + field_table.TABLE + postings.TABLE)
         return cls(folder, about)
 
     def close(self) -> None:
         """Let go of the files."""
         self._base.close()
-        self.segments, self._segments = (), {}
+        self.segments, self._segments, self._words = (), {}, None
 
     def __len__(self) -> int:
         """How many documents there are."""
@@ -127,6 +115,15 @@ class Generation:
     def row_count(self) -> int:
         """Rows of the codes, those gone included."""
         return self.segments[-1].first + self.segments[-1].row_count if self.segments else 0
+
+    @property
+    def words(self) -> WordIndex:
+        """Its words, which one thread at a time may search; InputError where the index holds vectors alone."""
+        if self._words is None:
+            lexical = self.about.require_words(self.folder).lexical
+            parts = [segment.postings for segment in self.segments if segment.postings]
+            self._words = WordIndex(parts, self.live_rows(), lexical, self._find_spans)
+        return self._words
 
     def refresh(self) -> None:
         """Take notice of what other processes have written."""
@@ -140,10 +137,11 @@ class Generation:
             self._base.execute("COMMIT")
             for first, rows, checks in listed:
                 if first not in self._segments:
-                    self._segments[first] = self._open_segment(first, rows, json.loads(checks))
+                    segment = Segment.open(self.folder, self.about, self.codecs, (first, rows), json.loads(checks))
+                    self._segments[first] = segment
         self.segments = tuple(self._segments[first] for first, _, _ in listed)
         self.gone = np.array([row for (row,) in gone], dtype=np.int64)
-        self._seen = version
+        self._words, self._seen = None, version
 
     def add_documents(
         self,
@@ -155,12 +153,12 @@ class Generation:
         """Add documents as one segment; earlier ones with the same ids are gone. All of it happens, or nothing."""
         if not ids:
             return
-        first, checks = self.row_count, {}
-        for stage, codec, coded in zip(self.about.stages, self.codecs, codes, strict=True):
-            path = self._segment_path(first, stage.name)
-            with replacing(path) as temporary:
-                Scan.of(codec, coded).save(temporary)
-                checks[stage.name] = _file_checksum(temporary)
+        order, first = tie_order(ids), self.row_count
+        ids, texts, fields = ([column[row] for row in order] for column in (ids, texts, fields))
+        scans = [Scan.of(codec, coded[order]) for codec, coded in zip(self.codecs, codes, strict=True)]
+        hybrid = self.about.hybrid
+        counted, spans = Postings.count(texts, hybrid.lexical.forms, first) if hybrid else (None, {})
+        checks = Segment(first, len(ids), tuple(scans), counted).save(self.folder, self.about)
         rows = range(first, first + len(ids))
         with self._write_transaction():
             self._mark_gone(ids)
@@ -168,6 +166,8 @@ class Generation:
             written = (json.dumps(dict(entries), ensure_ascii=False, allow_nan=False) for entries in fields)
             self._base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
             self._base.executemany(field_table.INSERT, field_table.field_rows(rows, fields))
+            if spans:  # an index of before there were words has no table of them
+                self._base.executemany(postings.INSERT, ((word, first, *span) for word, span in spans.items()))
         self._seen = -1  # a connection is not told of its own changes
         self.refresh()
 
@@ -185,6 +185,12 @@ class Generation:
         with self._translated_errors():
             stored = self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall()
         return [StoredDocument(row, identifier, text, json.loads(fields)) for row, identifier, text, fields in stored]
+
+    def ids_at(self, rows: NDArray[np.int64]) -> dict[int, str]:
+        """The ids of (r,) rows; rows that are gone are passed over."""
+        statement = "SELECT row, id FROM documents WHERE row IN (SELECT value FROM json_each(?))"
+        with self._translated_errors():
+            return dict(self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall())
 
     def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
         """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
@@ -214,34 +220,31 @@ class Generation:
         """Bytes on disk."""
         return sum(path.stat().st_size for path in self.folder.iterdir())
 
-    def _segment_path(self, first: int, stage: str) -> Path:
-        return self.folder / f"{first:012d}.{stage}.faiss"
-
-    def _open_segment(self, first: int, row_count: int, checks: Mapping[str, str]) -> Segment:
-        """Open a segment whose files have the checksums given."""
-        scans = []
-        for stage, codec in zip(self.about.stages, self.codecs, strict=True):
-            path = self._segment_path(first, stage.name)
-            if not path.is_file():
-                raise InputError("is missing", _EXPECTED, file=path)
-            if _file_checksum(path) != checks.get(stage.name):
-                raise InputError("is damaged or another index's: its checksum is another", _EXPECTED, file=path)
-            scans.append(Scan.open(codec, path))
-        return Segment(first, row_count, tuple(scans))
-
     def known_ids(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids that a document has."""
         with self._translated_errors():
             return {
                 identifier
-                for condition, part in _among(ids)
+                for condition, part in _among("id", ids)
                 for (identifier,) in self._base.execute(f"SELECT id FROM documents WHERE {condition}", part)
             }
+
+    def _find_spans(self, words: Sequence[str]) -> dict[str, dict[int, Span]]:
+        """Where the segments that are open have the entries of some words: the word's spans by a segment's number."""
+        numbers = {segment.first: number for number, segment in enumerate(self.segments)}
+        spans: dict[str, dict[int, Span]] = {}
+        with self._translated_errors():
+            for condition, part in _among("word", words):
+                statement = f"SELECT word, first, start, stop FROM words WHERE {condition}"
+                for word, first, *span in self._base.execute(statement, part):
+                    if first in numbers:  # one that another process has just added is not open yet
+                        spans.setdefault(word, {})[numbers[first]] = (span[0], span[1])
+        return spans
 
     def _mark_gone(self, ids: Sequence[str]) -> int:
         """Make the rows of some ids gone, inside a transaction; how many there were."""
         marked = 0
-        for condition, part in _among(ids):
+        for condition, part in _among("id", ids):
             chosen = f"SELECT row FROM documents WHERE {condition}"
             gone = self._base.execute(f"INSERT INTO gone {chosen}", part).rowcount
             if gone:
@@ -267,11 +270,11 @@ class Generation:
         return _sqlite_errors(self.folder / DOCUMENTS)
 
 
-def _among(ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Conditions that a document has one of the ids, and their parameters: SQLite's JSON would end a text at U+0000."""
-    for first in range(0, len(ids), _IDS):
-        part = ids[first : first + _IDS]
-        yield f"id IN ({','.join('?' * len(part))})", part
+def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Conditions that a column has one of the texts, with parameters: SQLite's JSON would end a text at U+0000."""
+    for first in range(0, len(texts), _TEXTS):
+        part = texts[first : first + _TEXTS]
+        yield f"{column} IN ({','.join('?' * len(part))})", part
 
 
 @contextmanager
@@ -282,16 +285,6 @@ def _sqlite_errors(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
             raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
-        raise InputError(f"cannot be used ({error})", _EXPECTED, file=path) from error
+        raise InputError(f"cannot be used ({error})", EXPECTED, file=path) from error
     except sqlite3.DatabaseError as error:
-        raise InputError(f"is damaged ({error})", _EXPECTED, file=path) from error
-
-
-def _file_checksum(path: Path) -> str:
-    """A file's size, and a CRC-32 of pages spread over it: a swapped or shortened file shows, at any size at once."""
-    size, checksum = path.stat().st_size, 0
-    with path.open("rb") as stream:
-        for offset in np.unique(np.linspace(0, max(0, size - _PAGE), _PAGES).astype(np.int64)).tolist():
-            stream.seek(offset)
-            checksum = zlib.crc32(stream.read(_PAGE), checksum)
-    return f"{size}:{checksum:08x}"
+        raise InputError(f"is damaged ({error})", EXPECTED, file=path) from error

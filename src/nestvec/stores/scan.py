@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestvec.errors import MissingExtraError, NestvecError
 from nestvec.point import CORRECTION
+from nestvec.stores.packed_scan import PackedScan
 from nestvec.vectors.codecs import Float16, Float32, Int8
 from nestvec.vectors.learned_signs import LearnedSigns
 from nestvec.vectors.rabitq import Rotated
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 _MIDDLE = 128  # what faiss adds to a signed byte
+_FEW = 8  # a search for more than one in so many looks at the codes as they are
 _LONGEST = 2.0  # more than a vector of unit length ever has once decoded
 
 
@@ -61,6 +64,8 @@ class Scan:
         self._codec = codec
         self._form = _form_of(codec)
         self._index = index
+        self._packed: PackedScan | None = None
+        self._is_asked = False
 
     @classmethod
     def of(cls, codec: Codec, codes: NDArray[np.generic]) -> Scan:
@@ -96,27 +101,67 @@ class Scan:
         """How many documents there are."""
         return int(self._index.ntotal)
 
+    @property
+    def is_fast(self) -> bool:
+        """Whether a search takes less than to hand it to another thread."""
+        return self._packed is not None
+
     def codes_at(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         """(r, …) codes of (r,) rows, as the codec made them."""
-        width = self._codec.bytes_per_vector
-        mapped = load_faiss().rev_swig_ptr(self._index.codes.data(), len(self) * width)
-        stored: NDArray[np.uint8] = mapped.reshape(len(self), width)[rows]
+        stored = self._mapped[rows]
         return (stored ^ self._form.moved if self._form.moved else stored).view(self._form.number)
+
+    @cached_property
+    def _mapped(self) -> NDArray[np.uint8]:
+        """(n, bytes) where faiss has them, which is where this array ends with the scan."""
+        width = self._codec.bytes_per_vector
+        mapped: NDArray[np.uint8] = load_faiss().rev_swig_ptr(self._index.codes.data(), len(self) * width)
+        return mapped.reshape(len(self), width)
+
+    def turn(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(q, d) queries in the space of the index, for any scan of the same codec."""
+        return self._form.turn_queries(self._codec, queries)
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """(q, min(k, n)) rough scores, falling, and rows of the documents nearest to (q, d) queries; k at least 1."""
+        return self.search_turned(self.turn(queries), k)
+
+    def search_turned(self, turned: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The same for queries that are turned already."""
         k = min(k, len(self))
         if not k:
-            return np.zeros((len(queries), 0), dtype=np.float32), np.zeros((len(queries), 0), dtype=np.int64)
-        scores, rows = self._index.search(self._form.turn_queries(self._codec, queries), k)
+            return np.zeros((len(turned), 0), dtype=np.float32), np.zeros((len(turned), 0), dtype=np.int64)
+        packed = self._pack() if k * _FEW < len(self) else None
+        scores, rows = packed.search(turned, k) if packed else self._index.search(turned, k)
         return scores, rows
+
+    def _pack(self) -> PackedScan | None:
+        """The codes laid out for a fast search, where they are a product quantiser's and were asked before."""
+        if self._packed is None and self._is_asked and isinstance(self._index, load_faiss().IndexPQ):
+            self._packed = PackedScan(self._index)
+        self._is_asked = True  # what is asked only once, as what a filter leaves, is not worth it
+        return self._packed
 
 
 def score_bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
     """The highest score of a document whose rough score for a (d,) query is at most `rough`, rounding included."""
-    form = _form_of(codec)
+    return rough + _form_of(codec).excess(codec, query, rough) + _rounding_error(codec, query)
+
+
+def find_possible(codec: Codec, query: NDArray[np.float32], codes: NDArray[np.generic], k: int) -> NDArray[np.bool_]:
+    """(n,) which of (n, …) codes can be among the k best for a (d,) query, as far as is known without decoding them."""
+    near = _form_of(codec).near
+    if near is None or len(codes) <= k:
+        return np.ones(len(codes), dtype=np.bool_)
+    scores = near(codec, query, codes)
+    least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return np.asarray(scores >= least - 2 * _rounding_error(codec, query))
+
+
+def _rounding_error(codec: Codec, query: NDArray[np.float32]) -> float:
+    """How far a float32 product of a decoded vector with a (d,) query can be from another way to compute it."""
     rounded = 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query))
-    return rough + form.excess(codec, query, rough) + rounded * form.longest(codec)
+    return rounded * _form_of(codec).longest(codec)
 
 
 @dataclass(frozen=True)
@@ -131,6 +176,8 @@ class _Form:
         excess: gives a codec, a (d,) query and a rough score how far a score can lie above its rough one.
         longest: gives a codec what the terms of a product with a query of unit length add up to at most, whatever
             their signs, over the square root of their number: their roundings grow with it.
+        near: gives a codec, a (d,) query and (n, …) codes their (n,) scores but for rounding, in much less time than
+            decoding takes; None where that takes little.
     """
 
     make_index: Callable[[Any], Any]
@@ -139,6 +186,7 @@ class _Form:
     turn_queries: Callable[[Any, NDArray[np.float32]], NDArray[np.float32]] = lambda _, q: np.ascontiguousarray(q)
     excess: Callable[[Any, NDArray[np.float32], float], float] = lambda *_: 0.0
     longest: Callable[[Any], float] = lambda _: _LONGEST
+    near: Callable[[Any, NDArray[np.float32], NDArray[Any]], NDArray[np.float64]] | None = None
 
 
 def _form_of(codec: Codec) -> _Form:
@@ -183,13 +231,17 @@ def _make_product(codec: Rotated) -> Any:  # noqa: ANN401 - faiss has no types
 def _make_centroids(codec: Rotated) -> NDArray[np.float32]:
     """(bytes, 256, numbers a byte) what each value of each byte of a code stands for; the factor's byte for nothing."""
     numbers, parts = 8 // codec.bits, codec.bytes_per_vector
-    values = np.arange(256, dtype=np.uint8)
-    shifts = np.arange(8 - codec.bits, -1, -codec.bits, dtype=np.uint8)
-    levels = (values[:, None] >> shifts) & np.uint8(2**codec.bits - 1)
     centroids = np.zeros((parts, 256, numbers), dtype=np.float32)
-    centroids[: parts - CORRECTION] = (2 * levels.astype(np.float64) + 1 - 2**codec.bits) * codec.factor.high
-    centroids[parts - CORRECTION, :, 0] = codec.lean.decode(values)
+    centroids[: parts - CORRECTION] = _levels_of_bytes(codec.bits) * codec.factor.high
+    centroids[parts - CORRECTION, :, 0] = codec.lean.decode(np.arange(256, dtype=np.uint8))
     return centroids
+
+
+def _levels_of_bytes(bits: int) -> NDArray[np.float64]:
+    """(256, numbers a byte) levels that each value of a byte holds, as odd whole numbers around 0."""
+    shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
+    levels: NDArray[np.uint8] = (np.arange(256, dtype=np.uint8)[:, None] >> shifts) & np.uint8(2**bits - 1)
+    return np.asarray(2 * levels.astype(np.float64) + 1 - 2**bits)
 
 
 def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -215,6 +267,15 @@ def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) ->
     return share * max(0.0, lean - rough)
 
 
+def _rotated_scores(codec: Rotated, query: NDArray[np.float32], codes: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n,) sums of levels times each vector's own factor, plus its lean: what faiss sums up, its factor put right."""
+    turned = _turn_queries(codec, query[None]).reshape(codec.bytes_per_vector, -1).astype(np.float64)
+    tables = turned[:-CORRECTION] @ _levels_of_bytes(codec.bits).T  # of each byte's 256 values
+    sums = tables[np.arange(len(tables)), codes[:, :-CORRECTION]].sum(axis=1) * codec.factor.decode(codes[:, -1])
+    near: NDArray[np.float64] = sums + codec.lean.decode(codes[:, -2]) * turned[-CORRECTION, 0]
+    return near
+
+
 def _longest_sum(codec: LearnedSigns) -> float:
     """Learned directions are no rotation: a query grows longer when it is turned."""
     return max(_LONGEST, 1.0 + codec.stretch * math.sqrt(codec.dimension) * codec.factor.high)  # 1: of the lean
@@ -224,8 +285,13 @@ _FORMS: dict[type, _Form] = {
     Float32: _Form(_make_flat, np.float32),
     Float16: _Form(_make_halves, np.float16),
     Int8: _Form(_make_steps, np.int8, _MIDDLE),
-    Rotated: _Form(_make_product, np.uint8, turn_queries=_turn_queries, excess=_rotated_excess),
+    Rotated: _Form(_make_product, np.uint8, turn_queries=_turn_queries, excess=_rotated_excess, near=_rotated_scores),
     LearnedSigns: _Form(
-        _make_product, np.uint8, turn_queries=_turn_queries, excess=_rotated_excess, longest=_longest_sum
+        _make_product,
+        np.uint8,
+        turn_queries=_turn_queries,
+        excess=_rotated_excess,
+        longest=_longest_sum,
+        near=_rotated_scores,
     ),
 }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nestvec.data.text import trec_id
 from nestvec.errors import InputError
+from nestvec.lexical.hybrid_file import Hybrid
 from nestvec.point import VectorFormat
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     from nestvec.vectors.codecs import Codec
 
-SCHEMA = 2
-_ESCAPED_IDS = 1  # the last schema whose ids were cleaned and percent-encoded
+SCHEMA = 3
+_ESCAPED_IDS, _PLAIN, _WITH_WORDS = 1, 2, 3  # ids cleaned and percent-encoded; ids byte for byte; and with words
 Value = str | float | int
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -56,7 +57,8 @@ class About:
         full_dimension: width of the vectors that the store is given.
         stages: the format of the vectors that are searched, or that of the shortlist's and of those that re-rank it.
         shortlist: documents that the first of two stages hands on.
-        schema: of the store's own form; from 2 on, ids are kept byte for byte.
+        schema: of the store's own form; from 2 on, ids are kept byte for byte; an index with words has 3.
+        hybrid: how words match, and how their scores fuse with those of the vectors served; None: vectors alone.
     """
 
     system: str
@@ -64,7 +66,19 @@ class About:
     full_dimension: int
     stages: tuple[VectorFormat, ...]
     shortlist: int = 100
-    schema: int = SCHEMA
+    schema: int = _PLAIN
+    hybrid: Hybrid | None = None
+
+    def __post_init__(self) -> None:
+        """An index with words says so, so that a nestvec of before there were any doesn't take it for its own."""
+        if self.hybrid is not None:
+            object.__setattr__(self, "schema", _WITH_WORDS)
+
+    def require_words(self, place: object) -> Hybrid:
+        """How words match and fuse; InputError, which names the place, where the index holds vectors alone."""
+        if self.hybrid is None:
+            raise InputError("holds no words", "an index that was built without --alone", file=place)
+        return self.hybrid
 
     @property
     def served(self) -> VectorFormat:
@@ -78,8 +92,10 @@ class About:
         return trec_id(" ".join(html.unescape(identifier).split()))
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self)
+        """As JSON holds it; of an index without words, the same as before there were any."""
+        values = asdict(self)
+        del values["hybrid"]
+        return values if self.hybrid is None else {**values, "hybrid": self.hybrid.to_json()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], place: object) -> About:
@@ -90,7 +106,8 @@ class About:
         try:
             stages = tuple(VectorFormat(int(stage["dimension"]), str(stage["precision"])) for stage in values["stages"])
             numbers = int(values["full_dimension"]), stages, int(values["shortlist"])
-            about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema)
+            hybrid = Hybrid.from_json(dict(values["hybrid"]), place) if schema >= _WITH_WORDS else None
+            about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema, hybrid)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"is damaged ({error})", "what nestvec wrote of an index", file=place) from error
         if not stages:
@@ -121,7 +138,8 @@ class Hit:
 
     Attributes:
         id: the document's.
-        score: the cosine of query and document as far as the precision allows, about -1 … 1.
+        score: the cosine of query and document as far as the precision allows, about -1 … 1; of a search by words,
+            BM25's, more than 0; of a fused one, what the fusion made of both.
         text: the document's.
         fields: what came with it.
     """
@@ -223,6 +241,52 @@ class Store(Protocol):
 
         Returns:
             q lists of at most k, best first; of equal scores, the greater id first, compared byte by byte.
+        """
+
+    def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
+        """The best documents of each query by the words they share with it.
+
+        BM25 counts all documents that are there, whatever the filter leaves.
+
+        Args:
+            texts: q queries.
+            k: at least 1.
+            where: what documents must fulfil, all of it.
+
+        Returns:
+            q lists of at most k, best first, ties as in `search`; what shares no word with the query is not found.
+
+        Raises:
+            InputError: the index holds vectors alone.
+        """
+
+    def search_fused(
+        self,
+        texts: Sequence[str],
+        queries: NDArray[np.float32],
+        k: int,
+        where: Sequence[Condition] = (),
+        exact: bool = False,
+        weight: float | None = None,
+    ) -> list[list[Hit]]:
+        """The best documents of each query by words and vectors.
+
+        Candidates are the best `lexical.fusion.CANDIDATES` of each leg that fulfil the conditions, or k if that is
+        more; both legs score them all, and `Hybrid.fusion` makes one score of both.
+
+        Args:
+            texts: q queries.
+            queries: (q, full dimension) float32 of the same queries, rows of unit length.
+            k: at least 1.
+            where: what documents must fulfil, all of it.
+            exact: don't use an approximate index where the store has one.
+            weight: of the words, 0 to 1; None: as fitted.
+
+        Returns:
+            q lists of at most k, best first, ties as in `search`.
+
+        Raises:
+            InputError: the index holds vectors alone.
         """
 
     def __len__(self) -> int:

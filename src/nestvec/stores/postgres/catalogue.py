@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from nestvec.errors import InputError
 from nestvec.stores.postgres import statements
 from nestvec.stores.postgres.columns import Columns
+from nestvec.stores.postgres.connection import read_number
+from nestvec.stores.postgres.statements import quote_table
+from nestvec.stores.postgres.word_table import name_words
 from nestvec.stores.store import About
 from nestvec.vectors.stored import load_codecs, save_codecs
 
@@ -67,6 +70,20 @@ def save_entry(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) ->
         save_codecs(path, dict(zip(names, entry.columns.codecs, strict=True)))
         stored = path.read_bytes()
     connection.execute(statements.WRITE, [entry.name, Jsonb(about.to_json()), stored, entry.table])
+
+
+def read_sizes(connection: psycopg.Connection[tuple[Any, ...]], table: str, has_words: bool) -> dict[str, int]:
+    """Bytes on disk of a documents' table and of what lies beside it, as `PostgresStore.sizes` has them."""
+    parts: dict[str, sql.SQL | sql.Composed] = {
+        "table": statements.TABLE_SIZE,
+        "ids": statements.IDS_SIZE,
+        "vectors": statements.VECTORS_SIZE,
+    }
+    sizes = {part: read_number(connection, text, [quote_table(table)]) for part, text in parts.items()}
+    if has_words:
+        numbers = read_number(connection, statements.NUMBERS_SIZE, [quote_table(table)])
+        sizes["words"] = numbers + read_number(connection, statements.WHOLE_SIZE, [quote_table(name_words(table))])
+    return sizes
 
 
 def _read_row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> tuple[Any, ...] | None:

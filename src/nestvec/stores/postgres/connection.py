@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
-from psycopg import conninfo, errors
+from psycopg import conninfo, errors, sql
 
 from nestvec.errors import InputError, NestvecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _SECRET = ("password", "sslpassword")
 _WAIT = "10"  # seconds for a server that does not answer
@@ -85,6 +85,21 @@ def require_pgvector(connection: psycopg.Connection[tuple[Any, ...]], place: str
     installed = connection.execute(version).fetchone()
     if installed is None or tuple(int(part) for part in installed[0].split(".")[:2]) < _EXTENSION:
         raise InputError(f"its pgvector is {installed and installed[0]}", wanted, file=place)
+
+
+def set_local(connection: psycopg.Connection[tuple[Any, ...]], name: str, value: str) -> None:
+    """Change a setting until the transaction ends."""
+    connection.execute("SELECT set_config(%s, %s, true)", [name, value])
+
+
+def read_number(
+    connection: psycopg.Connection[tuple[Any, ...]],
+    text: sql.SQL | sql.Composed | LiteralString,
+    values: Sequence[object] = (),
+) -> int:
+    """The whole number that a statement answers; 0 where it answers nothing."""
+    row = connection.execute(text, values).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
 
 
 def _first_line(error: BaseException) -> str:

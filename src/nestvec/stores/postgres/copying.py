@@ -11,10 +11,13 @@ import math
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
+from nestvec.lexical.words import split_words
+from nestvec.stores.postgres.postings import join_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from nestvec.lexical.hybrid_file import Hybrid
     from nestvec.stores.postgres.columns import Columns
     from nestvec.stores.store import Batch, Value
 
@@ -62,11 +65,16 @@ def _format_value(value: Value) -> str:
 
 
 def copy_stream(columns: Columns, batch: Batch) -> bytes:
-    """A batch as the whole stream of a binary COPY: id, text, fields, the vector's columns; of an id, the last row."""
+    """A batch as the whole stream of a binary COPY; of an id, the last row.
+
+    Its columns are id, text, fields, those of the vector and, where there are words, these and a number that is not
+    given yet.
+    """
     last = sorted({identifier: row for row, identifier in enumerate(batch.ids)}.values())
-    count = (3 + len(columns.types)).to_bytes(2, "big")
+    words = _pack_words([batch.texts[row] for row in last], columns.about.hybrid)
+    count = (3 + len(columns.types) + (2 if columns.about.hybrid else 0)).to_bytes(2, "big")
     parts = [b"PGCOPY\n\xff\r\n\x00" + bytes(8)]
-    for row, values in zip(last, columns.pack_rows(batch.vectors[last]), strict=True):
+    for row, values, own in zip(last, columns.pack_rows(batch.vectors[last]), words, strict=True):
         fields = b"\x01" + _encode_text(escape_fields(batch.fields[row]), batch.ids[row])  # a version goes before jsonb
         texts = (
             _encode_text(escape_text(batch.ids[row]), batch.ids[row]),
@@ -75,7 +83,16 @@ def copy_stream(columns: Columns, batch: Batch) -> bytes:
         parts.append(count)
         for value in (*texts, fields, *values):
             parts += [len(value).to_bytes(4, "big"), value]
+        parts.append(own)
     return b"".join([*parts, b"\xff\xff"])
+
+
+def _pack_words(texts: Sequence[str], hybrid: Hybrid | None) -> list[bytes]:
+    """What goes at each row's end: its words, joined, and no number; nothing where there are no words."""
+    if hybrid is None:
+        return [b""] * len(texts)
+    joined = [join_words(words).encode() for words in split_words(texts, hybrid.lexical.forms)]
+    return [len(words).to_bytes(4, "big") + words + b"\xff\xff\xff\xff" for words in joined]
 
 
 def _encode_text(text: str, owner: str) -> bytes:

@@ -15,6 +15,7 @@ import numpy as np
 
 from nestvec.stores.postgres import statements
 from nestvec.stores.postgres.copying import unescape_fields, unescape_text
+from nestvec.stores.scan import find_possible
 from nestvec.stores.store import Hit
 from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import rerank, top_k
@@ -32,6 +33,7 @@ _EFFORT = 400  # documents that HNSW keeps an eye on, at the least
 _MOST_EFFORT = 1000  # pgvector's own bound
 _MORE = 10  # candidates beyond those wanted, so that rounding to half precision loses none
 _SIGNS_MORE = 20  # candidates by signs alone, times those wanted
+_SIGNS_FEW = 4  # the same times those that are only to take part in a fusion
 _TOGETHER = 32  # queries on their way at a time
 _READ = 20_000  # documents read at a time
 ScoredIds = list[tuple[float, str]]  # score and id as the database has it, best first
@@ -45,11 +47,13 @@ class SearchRequest:
         queries: (q, full dimension) float32, rows of unit length.
         k: how many documents are wanted.
         where: what they must fulfil.
+        shown: how many of them are shown in the end; None: all, so that none of them should be missed.
     """
 
     queries: NDArray[np.float32]
     k: int
     where: tuple[Condition, ...]
+    shown: int | None = None
 
 
 class Finder:
@@ -73,30 +77,54 @@ class Finder:
 
     def find(self, request: SearchRequest, exact: bool) -> list[list[Hit]]:
         """The best documents of each query, as `Store.search` has them."""
-        about = self.columns.about
-        wanted = request.k if len(about.stages) == 1 else max(request.k, about.shortlist)
-        if not exact:
-            self._set_effort(self._candidate_count(wanted))
-        with self._snapshot():
-            ranked: list[ScoredIds] = [] if exact else self._find_near(request, wanted)
-            missed = [row for row in range(len(request.queries)) if exact or len(ranked[row]) < wanted]
-            if missed:
-                ranked = ranked or [[] for _ in missed]
-                again = self._find_all(SearchRequest(request.queries[missed], request.k, request.where), wanted)
-                for row, scored in zip(missed, again, strict=True):
-                    ranked[row] = scored
-            if len(about.stages) > 1:
-                ranked = self._rerank_shortlists(request.queries, ranked)
-            return self._read_hits([scored[: request.k] for scored in ranked])
+        with self.snapshot(None if exact else request):
+            return self.read_hits(self.rank(request, exact))
+
+    def rank(self, request: SearchRequest, exact: bool) -> list[ScoredIds]:
+        """The best documents of each query, in a snapshot."""
+        wanted = self._first_stage_count(request.k)
+        ranked: list[ScoredIds] = [] if exact else self._find_near(request, wanted)
+        missed = [row for row in range(len(request.queries)) if exact or len(ranked[row]) < wanted]
+        if missed:
+            ranked = ranked or [[] for _ in missed]
+            again = self._find_all(SearchRequest(request.queries[missed], request.k, request.where), wanted)
+            for row, scored in zip(missed, again, strict=True):
+                ranked[row] = scored
+        if len(self.columns.about.stages) > 1:
+            ranked = self._rerank_shortlists(request.queries, ranked)
+        return [scored[: request.k] for scored in ranked]
+
+    @contextmanager
+    def snapshot(self, near: SearchRequest | None) -> Iterator[None]:
+        """A transaction that reads one state of the database, its statements sent without waiting.
+
+        Args:
+            near: what the approximate index will be asked for; None: nothing.
+        """
+        if near is not None:
+            self._set_effort(self._candidate_count(near))
+        try:
+            with self._connection.pipeline():
+                self._connection.execute(statements.BEGIN)
+                yield
+                self._connection.execute(statements.COMMIT)
+        except BaseException:
+            if not self._connection.closed:
+                self._connection.rollback()
+            raise
+
+    def execute(self, text: statements.Text, values: Sequence[object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Send a statement, whose results come in binary."""
+        return self._connection.cursor(binary=True).execute(text, values)
 
     # The first stage
 
     def _find_near(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
         """The best `wanted` of what the approximate index finds."""
-        text = _nearest_statement(self.table, self.columns, self._candidate_count(wanted), request.where)
+        text = _nearest_statement(self.table, self.columns, self._candidate_count(request), request.where)
         conditions = statements.condition_values(request.where)
         values = ([*conditions, self.columns.format_query(query)] for query in request.queries)
-        return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values)]
+        return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values, wanted)]
 
     def _find_all(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
         """The best `wanted` of all documents, which all queries share a pass over."""
@@ -114,13 +142,23 @@ class Finder:
     def _read_passing(self, where: tuple[Condition, ...]) -> Iterator[list[tuple[Any, ...]]]:
         """Ids and the first stage's columns of all documents that fulfil the conditions, some at a time."""
         text = statements.select_all(self.table, self.columns.needed_columns(0), where)
-        self._execute(statements.declare_cursor(text), statements.condition_values(where))
-        while rows := self._execute(statements.fetch_rows(_READ)).fetchall():
+        self.execute(statements.declare_cursor(text), statements.condition_values(where))
+        while rows := self.execute(statements.fetch_rows(_READ)).fetchall():
             yield rows
-        self._execute(statements.DONE)
+        self.execute(statements.DONE)
 
-    def _candidate_count(self, wanted: int) -> int:
-        return wanted * _SIGNS_MORE if self.columns.by_signs else wanted + _MORE
+    def _first_stage_count(self, k: int) -> int:
+        """How many documents the first stage is to find for k of the last."""
+        about = self.columns.about
+        return k if len(about.stages) == 1 else max(k, about.shortlist)
+
+    def _candidate_count(self, request: SearchRequest) -> int:
+        """How many documents the approximate index is asked for."""
+        wanted = self._first_stage_count(request.k)
+        if not self.columns.by_signs:
+            return wanted + _MORE
+        shown = wanted if request.shown is None else self._first_stage_count(request.shown)
+        return max(_SIGNS_MORE * shown, _SIGNS_FEW * wanted)
 
     # The second stage, and the texts
 
@@ -131,28 +169,47 @@ class Finder:
         return list(self._score_answers(1, queries, text, values))
 
     def _score_answers(
-        self, stage: int, queries: NDArray[np.float32], text: statements.Text, values: Iterator[Sequence[object]]
+        self,
+        stage: int,
+        queries: NDArray[np.float32],
+        text: statements.Text,
+        values: Iterator[Sequence[object]],
+        wanted: int | None = None,
     ) -> Iterator[ScoredIds]:
-        """Score what a statement answers with each query's values; some are on their way at a time."""
+        """Score what a statement answers with each query's values, or the best; some are on their way at a time."""
         for first in range(0, len(queries), _TOGETHER):
             part = queries[first : first + _TOGETHER]
-            cursors = [self._execute(text, row) for row in islice(values, len(part))]
+            cursors = [self.execute(text, row) for row in islice(values, len(part))]
             for query, cursor in zip(part, cursors, strict=True):
-                yield self._score_rows(query[None], cursor.fetchall(), stage)
+                yield self.score_rows(query[None], cursor.fetchall(), stage, wanted)
 
-    def _score_rows(self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int) -> ScoredIds:
-        """Documents by a stage's codes, best first, of equal scores the greater id first."""
+    def score_rows(
+        self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int, wanted: int | None = None
+    ) -> ScoredIds:
+        """Documents by a stage's codes, best first, of equal scores the greater id first.
+
+        Args:
+            query: (1, full dimension).
+            rows: ids, and what the columns that the stage needs hold.
+            stage: 0, or 1 for the second.
+            wanted: how many of the best are needed; None: all.
+
+        Returns:
+            All, or the best and some that come close to them.
+        """
         if not rows:
             return []
         rows.sort(reverse=True, key=lambda row: str(row[0]))
-        codes = self.columns.parse_codes(stage, [row[1:] for row in rows])
+        codes, codec = self.columns.parse_codes(stage, [row[1:] for row in rows]), self.columns.codecs[stage]
         cut = prefix(query, self.columns.about.stages[stage].dimension)
-        places, scores = rerank(cut, codes, np.arange(len(rows))[None], self.columns.codecs[stage].decode)
+        kept = np.arange(len(rows)) if wanted is None else np.flatnonzero(find_possible(codec, cut[0], codes, wanted))
+        places, scores = rerank(cut, codes, kept[None], codec.decode)
         return [(score, rows[row][0]) for row, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)]
 
-    def _read_hits(self, ranked: Sequence[ScoredIds]) -> list[list[Hit]]:
+    def read_hits(self, ranked: Sequence[ScoredIds]) -> list[list[Hit]]:
+        """The documents with their texts and fields."""
         ids = sorted({identifier for scored in ranked for _, identifier in scored})
-        rows = self._execute(statements.select_ids(self.table, ["text", "fields"]), [ids]).fetchall()
+        rows = self.execute(statements.select_ids(self.table, ["text", "fields"]), [ids]).fetchall()
         documents = {identifier: (unescape_text(text), unescape_fields(fields)) for identifier, text, fields in rows}
         return [
             [Hit(unescape_text(identifier), score, *documents[identifier]) for score, identifier in scored]
@@ -167,23 +224,6 @@ class Finder:
         if self._effort != effort:
             self._connection.execute(statements.EFFORT, [effort])
             self._effort = effort
-
-    def _execute(self, text: statements.Text, values: Sequence[object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Send a statement, whose results come in binary."""
-        return self._connection.cursor(binary=True).execute(text, values)
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """A transaction that reads one state of the database, its statements sent without waiting."""
-        try:
-            with self._connection.pipeline():
-                self._connection.execute(statements.BEGIN)
-                yield
-                self._connection.execute(statements.COMMIT)
-        except BaseException:
-            if not self._connection.closed:
-                self._connection.rollback()
-            raise
 
 
 @lru_cache(maxsize=64)

@@ -34,16 +34,22 @@ WRITE = sql.SQL(
     "DO UPDATE SET about = excluded.about, codecs = excluded.codecs, documents = excluded.documents"
 )
 EFFORT = sql.SQL("SELECT set_config('hnsw.ef_search', %s, false)")
-LOCAL = sql.SQL("SELECT set_config(%s, %s, true)")
 COMMIT = sql.SQL("COMMIT")
 DONE = sql.SQL("CLOSE nestvec_all")
 BEGIN = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 COPY = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(_BATCH)
 EMPTY = sql.SQL("TRUNCATE {}").format(_BATCH)
 TABLE_SIZE = sql.SQL("SELECT pg_table_size(%s::regclass)")
-_INDEXES = "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index WHERE indrelid = %s::regclass AND "
-IDS_SIZE = sql.SQL(_INDEXES + "indisprimary")
-VECTORS_SIZE = sql.SQL(_INDEXES + "NOT indisprimary")
+_INDEXES = (
+    "SELECT coalesce(sum(pg_relation_size(indexrelid)), 0) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
+    "WHERE indrelid = %s::regclass AND NOT indisprimary AND relam {} (SELECT oid FROM pg_am WHERE amname = 'hnsw')"
+)
+IDS_SIZE = sql.SQL(
+    "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index WHERE indrelid = %s::regclass AND indisprimary"
+)
+VECTORS_SIZE = sql.SQL(_INDEXES).format(sql.SQL("="))
+NUMBERS_SIZE = sql.SQL(_INDEXES).format(sql.SQL("<>"))
+WHOLE_SIZE = sql.SQL("SELECT pg_total_relation_size(%s::regclass)")
 
 # Of one name, which `fill_name` puts in
 COUNT = "SELECT count(*) FROM {}"
@@ -64,10 +70,11 @@ def lock_key(name: str) -> int:
 
 
 def make_table(table: str, columns: Columns) -> sql.Composed:
-    """The documents' table of a new index."""
+    """The documents' table of a new index; numbers are given when documents are put into it."""
     own = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(n), sql.SQL(t)) for n, t in columns.types.items()]
     fixed = sql.SQL('id text COLLATE "C" PRIMARY KEY, text text NOT NULL, fields jsonb NOT NULL')
-    return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(table), sql.SQL(", ").join([fixed, *own]))
+    words = [sql.SQL("words text NOT NULL"), sql.SQL("number integer")] if columns.about.hybrid else []
+    return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(table), sql.SQL(", ").join([fixed, *own, *words]))
 
 
 def keep_inline(table: str, columns: Columns) -> sql.Composed:
@@ -86,19 +93,44 @@ def make_index(table: str, columns: Columns) -> sql.Composed:
 def merge_batch(table: str, columns: Columns) -> sql.Composed:
     """Put the batch into the table; what is there already and the same is left alone.
 
-    They go in order of id, so that two writers of the same documents don't wait for each other in a circle.
+    They go in order of id, so that two writers of the same documents don't wait for each other in a circle. Where there
+    are words, new documents get numbers from the parameter on, with gaps for those that keep theirs.
     """
-    names = [sql.Identifier(name) for name in (*_FIXED, *columns.types)]
+    words = columns.about.hybrid is not None
+    names = _name_columns(columns)
     new = [sql.SQL("excluded.{}").format(name) for name in names[1:]]
     old = [sql.SQL("held.{}").format(name) for name in names[1:]]
     changes = [sql.SQL("{} = {}").format(name, value) for name, value in zip(names[1:], new, strict=True)]
-    lists: dict[str, Sequence[sql.Composable]] = {"names": names, "changes": changes, "old": old, "new": new}
+    lists: dict[str, Sequence[sql.Composable]] = {
+        "into": [*names, sql.Identifier("number")] if words else names,
+        "values": [*names, sql.SQL("%s::integer + row_number() OVER (ORDER BY id) - 1")] if words else names,
+        "changes": changes,
+        "old": old,
+        "new": new,
+    }
     return sql.SQL(
-        "INSERT INTO {table} AS held ({names}) SELECT {names} FROM {batch} ORDER BY id ON CONFLICT (id) DO UPDATE "
+        "INSERT INTO {table} AS held ({into}) SELECT {values} FROM {batch} ORDER BY id ON CONFLICT (id) DO UPDATE "
         "SET {changes} WHERE ({old}) IS DISTINCT FROM ({new})"
     ).format(
         table=sql.Identifier(table), batch=_BATCH, **{name: sql.SQL(", ").join(part) for name, part in lists.items()}
     )
+
+
+def take_staged(table: str, columns: Columns) -> sql.Composed:
+    """Put all staged documents into the table, numbered from 0 in tie order: the greatest id first."""
+    return sql.SQL(
+        "INSERT INTO {table} ({names}, number) SELECT {names}, row_number() OVER (ORDER BY id DESC) - 1 "
+        "FROM pg_temp.nestvec_staged ORDER BY id DESC"
+    ).format(table=sql.Identifier(table), names=sql.SQL(", ").join(_name_columns(columns)))
+
+
+def select_numbers(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
+    """Select the ids, numbers and columns of those of documents by number that fulfil the conditions.
+
+    The numbers come before the conditions' values.
+    """
+    asked = sql.SQL("{} WHERE number = ANY(%s::integer[])").format(_select_columns(table, ["number", *names]))
+    return sql.SQL(" AND ").join([asked, *map(_condition_sql, where)])
 
 
 def select_nearest(table: str, columns: Columns, count: int, where: Sequence[Condition]) -> sql.Composed:
@@ -160,6 +192,11 @@ def _condition_sql(condition: Condition) -> sql.Composed:
                 "CASE WHEN (fields ->> %s::text) ~ {} THEN (fields ->> %s::text)::float8 {} %s::float8 ELSE {} END"
             ).format(sql.Literal(f"^{PLAIN_NUMBER}$"), sign, text)
     return sql.SQL("CASE jsonb_typeof(fields -> %s::text) {}WHEN 'string' THEN {} ELSE false END").format(number, text)
+
+
+def _name_columns(columns: Columns) -> list[sql.Identifier]:
+    """The names of all columns that a batch brings."""
+    return [sql.Identifier(name) for name in (*_FIXED, *columns.types, *(["words"] if columns.about.hybrid else []))]
 
 
 def _select_columns(table: str, names: Sequence[str]) -> sql.Composed:

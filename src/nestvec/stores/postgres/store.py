@@ -2,6 +2,7 @@
 
 `nestvec_indexes` says of each index what it serves, by which codecs, and which table holds its documents. A build is
 one transaction: it fills a new table, which takes the place of the old one at its end. A killed one leaves nothing.
+Words are in a table beside it (`word_table.py`); a search by words, or by both, is in `finding_words.py`.
 
 How codes become columns is said in `columns.py`. A search (`finding.py`) asks the HNSW index for some more documents
 than are wanted, scores their codes here, as everywhere in nestvec, and then reads the texts of the best. Where the
@@ -30,9 +31,19 @@ from psycopg import errors
 
 from nestvec.stores.postgres import catalogue, statements
 from nestvec.stores.postgres.columns import Columns
-from nestvec.stores.postgres.connection import open_connection, redact_url, require_pgvector, translated_errors
-from nestvec.stores.postgres.copying import copy_stream, escape_text, unescape_text
+from nestvec.stores.postgres.connection import (
+    open_connection,
+    read_number,
+    redact_url,
+    require_pgvector,
+    set_local,
+    translated_errors,
+)
+from nestvec.stores.postgres.copying import escape_text, unescape_text
 from nestvec.stores.postgres.finding import Finder, SearchRequest
+from nestvec.stores.postgres.finding_words import WordFinder
+from nestvec.stores.postgres.word_table import name_words
+from nestvec.stores.postgres.writing import Writer, check_width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,10 +57,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[Any, ...]]
 
 _NAME = 40  # bytes: PostgreSQL cuts a table's name at 63
-_GRAPH = 1000  # bytes of a document in an HNSW graph that is being built, beside its vector
-_MEMORY = 4 * 2**20  # kB for building at the most
 _PATIENCE = "5s"  # for another builder to let go: the server needs a second to notice one that was killed
-_IDS = 50_000  # removed at a time
+_IDS = 50_000  # looked up at a time
 T = TypeVar("T")
 
 
@@ -92,33 +101,26 @@ class PostgresStore:
         with self._one_at_a_time(), self._connection().transaction():
             self._take_lock("pg_advisory_xact_lock")
             for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):  # a build takes what it takes
-                self._set_local(limit, "0")
+                set_local(self._connection(), limit, "0")
             old = catalogue.find_table(self._connection(), self.name, self._place)
             readable = re.sub(r"[^a-z0-9_]", "_", self.name.lower())
-            table = f"nestvec_{readable}_{secrets.token_hex(4)}"
-            self._connection().execute(statements.make_table(table, columns))
-            self._connection().execute(statements.keep_inline(table, columns))
-            for batch in batches:
-                self._load_batch(table, columns, batch)
-            self._make_index(table, columns)
-            catalogue.save_entry(self._connection(), catalogue.Entry(self.name, columns, table))
-            if old:
-                self._connection().execute(statements.fill_name(statements.DROP, old))
+            entry = catalogue.Entry(self.name, columns, f"nestvec_{readable}_{secrets.token_hex(4)}")
+            Writer(self._connection(), entry, self._place).build(batches)
+            catalogue.save_entry(self._connection(), entry)
+            for table in [old, name_words(old)] if old else []:
+                self._connection().execute(statements.fill_name(statements.DROP, table))
         self._finder = None
 
     def upsert(self, batches: Iterable[Batch]) -> None:
         """Add documents, and replace those whose id is there; see `Store`."""
         for batch in batches:
             with self._one_at_a_time(), self._connection().transaction():
-                entry = self._lock_for_writing()
-                self._load_batch(entry.table, entry.columns, batch)
+                self._open_writer().upsert(batch)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; see `Store`."""
         with self._one_at_a_time(), self._connection().transaction():
-            statement = statements.fill_name(statements.DELETE, self._lock_for_writing().table)
-            parts = [list(map(escape_text, ids[at : at + _IDS])) for at in range(0, len(ids), _IDS)]
-            return sum(self._connection().execute(statement, [part]).rowcount for part in parts)
+            return self._open_writer().delete(ids)
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
         """The ids that no document has; see `Store`."""
@@ -139,8 +141,35 @@ class PostgresStore:
         """The best documents of each query; see `Store`."""
 
         def find(finder: Finder) -> list[list[Hit]]:
-            self._check_width(finder.columns.about, queries)
+            check_width(finder.columns.about, queries, self._place)
             return finder.find(SearchRequest(queries, k, tuple(where)), exact) if len(queries) else []
+
+        return self._use_finder(find)
+
+    def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
+        """The best documents of each query by the words they share with it; see `Store`."""
+
+        def find(finder: Finder) -> list[list[Hit]]:
+            return self._open_word_finder(finder).find(texts, k, tuple(where))
+
+        return self._use_finder(find)
+
+    def search_fused(
+        self,
+        texts: Sequence[str],
+        queries: NDArray[np.float32],
+        k: int,
+        where: Sequence[Condition] = (),
+        exact: bool = False,
+        weight: float | None = None,
+    ) -> list[list[Hit]]:
+        """The best documents of each query by words and vectors; see `Store`."""
+
+        def find(finder: Finder) -> list[list[Hit]]:
+            words = self._open_word_finder(finder)
+            check_width(finder.columns.about, queries, self._place)
+            fusion = words.hybrid.fusion.weighted(weight)
+            return words.find_fused(texts, SearchRequest(queries, k, tuple(where)), exact, fusion)
 
         return self._use_finder(find)
 
@@ -148,21 +177,26 @@ class PostgresStore:
         """How many documents there are."""
         if self.about is None:
             return 0
-        return self._use_finder(lambda finder: self._read_number(statements.fill_name(statements.COUNT, finder.table)))
+        return self._use_finder(
+            lambda finder: read_number(self._connection(), statements.fill_name(statements.COUNT, finder.table))
+        )
 
     def size(self) -> int:
-        """Bytes on disk: the table with its indexes."""
+        """Bytes on disk: the tables with their indexes."""
         return sum(self.sizes().values())
 
     def sizes(self) -> dict[str, int]:
-        """Bytes on disk: of the documents' `table`, of its index by `ids`, and of the approximate one of `vectors`."""
+        """Bytes on disk.
+
+        Of the documents' `table`, of its index by `ids`, of the approximate one of `vectors`, and of `words`: their
+        table and the index that finds their documents.
+        """
         if self.about is None:
             return {}
-        parts = {"table": statements.TABLE_SIZE, "ids": statements.IDS_SIZE, "vectors": statements.VECTORS_SIZE}
         return self._use_finder(
-            lambda finder: {
-                part: self._read_number(text, [statements.quote_table(finder.table)]) for part, text in parts.items()
-            }
+            lambda finder: catalogue.read_sizes(
+                self._connection(), finder.table, finder.columns.about.hybrid is not None
+            )
         )
 
     def close(self) -> None:
@@ -189,6 +223,10 @@ class PostgresStore:
         entry = self._require_entry()
         return Finder(self._connection(), entry.table, entry.columns)
 
+    def _open_word_finder(self, finder: Finder) -> WordFinder:
+        """What searches words, too; InputError where the index has none."""
+        return WordFinder(self._connection(), finder, finder.columns.about.require_words(self._place))
+
     def _require_entry(self) -> catalogue.Entry:
         entry = catalogue.find_entry(self._connection(), self.name, self._place)
         if entry is None:
@@ -211,38 +249,17 @@ class PostgresStore:
 
     def _take_lock(self, how: str) -> None:
         """Keep builders apart from each other and from writers until the transaction ends."""
-        self._set_local("lock_timeout", _PATIENCE)
+        set_local(self._connection(), "lock_timeout", _PATIENCE)
         self._connection().execute(statements.fill_name(statements.LOCK, how), [statements.lock_key(self.name)])
         self._connection().execute("SET LOCAL lock_timeout TO DEFAULT")
 
-    def _load_batch(self, table: str, columns: Columns, batch: Batch) -> None:
-        if not len(batch.ids):
-            return
-        self._check_width(columns.about, batch.vectors)
-        cursor = self._connection().cursor()
-        cursor.execute(statements.fill_name(statements.MAKE_BATCH, table))
-        with cursor.copy(statements.COPY) as copy:
-            copy.write(copy_stream(columns, batch))
-        cursor.execute(statements.merge_batch(table, columns))
-        cursor.execute(statements.EMPTY)
-
-    def _make_index(self, table: str, columns: Columns) -> None:
-        """Build the approximate index, in memory if the server can."""
-        count, connection = self._read_number(statements.fill_name(statements.COUNT, table)), self._connection()
-        graph = count * (_GRAPH + 4 * columns.about.stages[0].dimension) // 1024
-        allowed = self._read_number("SELECT setting::bigint FROM pg_settings WHERE name = 'maintenance_work_mem'")
-        self._set_local("maintenance_work_mem", f"{max(allowed, min(graph, _MEMORY))}kB")
-        try:
-            with connection.transaction():
-                connection.execute(statements.make_index(table, columns))
-        except errors.DiskFull:  # or a container's shared memory, through which parallel workers build, is small
-            self._set_local("max_parallel_maintenance_workers", "0")
-            connection.execute(statements.make_index(table, columns))
-
-    def _check_width(self, about: About, vectors: NDArray[np.float32]) -> None:
-        if vectors.shape[1] != about.full_dimension:
-            problem = f"holds vectors of {about.full_dimension} numbers, not of {vectors.shape[1]}"
-            raise InputError(problem, f"those of system {about.system!r}", file=self._place)
+    def _open_writer(self) -> Writer:
+        """What writes into the index, which stays as it is until the transaction ends; writers of words take turns."""
+        entry = self._lock_for_writing()
+        if entry.columns.about.hybrid:
+            lock = statements.fill_name(statements.LOCK, "pg_advisory_xact_lock")
+            self._connection().execute(lock, [statements.lock_key(f"{self.name}\nwords")])  # no name has a line break
+        return Writer(self._connection(), entry, self._place)
 
     # The connection
 
@@ -257,11 +274,3 @@ class PostgresStore:
         """One thread at a time, as there is one connection; what the server refuses becomes one message."""
         with self._alone, translated_errors(self._place):
             yield
-
-    def _set_local(self, name: str, value: str) -> None:
-        """Change a setting until the transaction ends."""
-        self._connection().execute(statements.LOCAL, [name, value])
-
-    def _read_number(self, text: statements.Text | str, values: Sequence[object] = ()) -> int:
-        row = self._connection().execute(text, values).fetchone()
-        return int(row[0]) if row else 0

@@ -1,0 +1,121 @@
+"""Candidates of both legs: what either finds is scored by both, and the fused score ranks it.
+
+The evaluation, the stores and the service all fuse by this code, so that what is served is what was measured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from nestvec.lexical.fusion import Fusion
+
+
+class Found(NamedTuple):
+    """The best documents of each query.
+
+    Attributes:
+        rows: (q, k) documents, best first.
+        scores: (q, k) float32.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class Leg(NamedTuple):
+    """What one leg, words or vectors, found for q queries, and how it scores what the other leg found.
+
+    Attributes:
+        found: (q, k) rows of documents and their scores.
+        score_pairs: gives (n,) rows of queries and (n,) rows of documents their (n,) float32 scores, the same to the
+            last bit as those of `found`.
+    """
+
+    found: Found
+    score_pairs: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
+
+    @classmethod
+    def of_one(
+        cls,
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        score_rows: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    ) -> Leg:
+        """The leg of a single query.
+
+        Args:
+            rows: (k,) what was found, in any order.
+            scores: (k,) float32 of each.
+            score_rows: gives (n,) ascending rows their (n,) scores.
+
+        Returns:
+            The leg, its rows ascending.
+        """
+        order = np.argsort(rows)
+        return cls(Found(rows[order][None], scores[order][None]), lambda _, rows: score_rows(rows))
+
+
+class Candidates(NamedTuple):
+    """Documents that can be among a query's best when both legs are fused, with the scores of both.
+
+    Attributes:
+        rows: (q, n) documents, ascending.
+        words: (q, n) BM25's scores; -inf where a query has fewer than n candidates.
+        vectors: (q, n) cosines, or estimates of them.
+    """
+
+    rows: NDArray[np.int64]
+    words: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+
+
+def gather_candidates(vectors: Leg, words: Leg) -> Candidates:
+    """Score by both legs what either of them found.
+
+    Args:
+        vectors: what they found: at least one document where words found any.
+        words: what they found; documents with a score of 0 share no word with the query and are none of its candidates.
+
+    Returns:
+        The candidates of each query, at most as many as both legs found.
+    """
+    depth = vectors.found.rows.shape[1]
+    lexical = np.where(words.found.scores > 0, words.found.rows, vectors.found.rows[:, :1])  # repeated: left out below
+    rows = np.concatenate([vectors.found.rows, lexical], axis=1)
+    order = np.argsort(rows, axis=1, kind="stable")
+    ranked = np.take_along_axis(rows, order, axis=1)
+    repeated = np.zeros_like(ranked, dtype=np.bool_)
+    repeated[:, 1:] = ranked[:, 1:] == ranked[:, :-1]
+    new = np.zeros_like(repeated)
+    np.put_along_axis(new, order, ~repeated, axis=1)
+    by_vectors = np.zeros(rows.shape, dtype=np.float32)
+    by_vectors[:, :depth] = vectors.found.scores
+    query, column = np.nonzero(new[:, depth:])
+    by_vectors[query, depth + column] = vectors.score_pairs(query, lexical[query, column])
+    by_words = np.full(rows.shape, -np.inf, dtype=np.float32)
+    by_words[query, depth + column] = words.found.scores[query, column]
+    pairs = np.repeat(np.arange(len(rows)), depth), vectors.found.rows.reshape(-1)
+    by_words[:, :depth] = words.score_pairs(*pairs).reshape(len(rows), depth)
+    return Candidates(ranked, *(np.take_along_axis(scores, order, axis=1) for scores in (by_words, by_vectors)))
+
+
+def fuse_candidates(candidates: Candidates, fusion: Fusion, depth: int) -> Found:
+    """The `depth` best of each query's candidates by the fused score; of equal ones, the smaller row first."""
+    fused = fusion.fuse(candidates.words, candidates.vectors)
+    best = np.argsort(-fused, axis=1, kind="stable")[:, :depth]
+    return Found(np.take_along_axis(candidates.rows, best, axis=1), np.take_along_axis(fused, best, axis=1))
+
+
+def fuse_one(vectors: Leg, words: Leg, fusion: Fusion) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """All candidates of a single query: their (n,) rows, ascending, each once, and their (n,) fused scores."""
+    candidates = gather_candidates(vectors, words)
+    fused = fusion.fuse(candidates.words, candidates.vectors)[0]
+    kept = ~np.isneginf(fused)
+    return candidates.rows[0][kept], fused[kept]

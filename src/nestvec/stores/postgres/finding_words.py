@@ -1,0 +1,116 @@
+"""A search by words, or by words and vectors, in PostgreSQL: the database finds postings, BM25 weighs them here.
+
+The postings of a query's words come as they are kept, and make the scores of all documents that hold any of them. Of
+the best, those that a filter lets through are read. Both legs' candidates are scored by both legs and then fused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.lexical.fusion import CANDIDATES
+from nestvec.lexical.words import split_words
+from nestvec.stores.postgres import statements, word_statements
+from nestvec.stores.postgres.postings import WordScores
+from nestvec.stores.postgres.word_table import WordTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import psycopg
+
+    from nestvec.lexical.fusion import Fusion
+    from nestvec.lexical.hybrid_file import Hybrid
+    from nestvec.stores.postgres.finding import Finder, ScoredIds, SearchRequest
+    from nestvec.stores.store import Condition, Hit
+
+_TOGETHER = 32  # queries whose words are read at a time
+_ROOM = 1000  # documents that are read at the least where there is a filter
+_MORE = 16  # times as many when it lets too few through
+
+
+class WordFinder:
+    """Searches the words of one table, and its vectors beside them.
+
+    Args:
+        connection: not in a transaction.
+        finder: of the vectors.
+        hybrid: how words match, and how their scores fuse with those of the vectors.
+
+    Attributes:
+        hybrid: as given.
+    """
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], finder: Finder, hybrid: Hybrid) -> None:
+        self._finder = finder
+        self._words = WordTable(connection, finder.table)
+        self._numbers_text = statements.fill_name(word_statements.NUMBERS_OF_IDS, finder.table)
+        self.hybrid = hybrid
+
+    def find(self, texts: Sequence[str], k: int, where: tuple[Condition, ...]) -> list[list[Hit]]:
+        """The best documents of each query by words, as `Store.search_words` has them."""
+        with self._finder.snapshot(None):
+            ranked: list[ScoredIds] = []
+            for scores in self._score_words(texts):
+                rows = self._read_best(scores, k, where, [])
+                scored = zip(scores.of([number for _, number in rows]).tolist(), (row[0] for row in rows), strict=True)
+                ranked.append(sorted(scored, reverse=True)[:k])
+            return self._finder.read_hits(ranked)
+
+    def find_fused(self, texts: Sequence[str], request: SearchRequest, exact: bool, fusion: Fusion) -> list[list[Hit]]:
+        """The best documents of each query by both legs, as `Store.search_fused` has them."""
+        asked = replace(request, k=max(CANDIDATES, request.k), shown=request.k)
+        with self._finder.snapshot(None if exact else asked):
+            by_vectors = self._finder.rank(asked, exact)
+            one_by_one = (replace(asked, queries=query[None]) for query in asked.queries)
+            fused = [
+                self._fuse(scores, near, one, fusion)[: request.k]
+                for scores, near, one in zip(self._score_words(texts), by_vectors, one_by_one, strict=True)
+            ]
+            return self._finder.read_hits(fused)
+
+    def _score_words(self, texts: Sequence[str]) -> Iterator[WordScores]:
+        """What each query's words make of the documents."""
+        asked = [Counter(words) for words in split_words(texts, self.hybrid.lexical.forms)]
+        for first in range(0, len(asked), _TOGETHER):
+            part = asked[first : first + _TOGETHER]
+            postings, totals = self._words.read(word for words in part for word in words)
+            for words in part:
+                yield WordScores(words, postings, totals, self.hybrid.lexical)
+
+    def _read_best(
+        self, scores: WordScores, k: int, where: tuple[Condition, ...], names: Sequence[str]
+    ) -> list[tuple[Any, ...]]:
+        """Ids, numbers and columns of documents that fulfil the conditions, the best k by words among them."""
+        text = statements.select_numbers(self._finder.table, names, where)
+        conditions = statements.condition_values(where)
+        room = max(k, _ROOM) if where else k
+        while True:
+            numbers = scores.best(room).tolist()
+            rows = self._finder.execute(text, [numbers, *conditions]).fetchall() if numbers else []
+            if len(rows) >= k or len(numbers) < room:
+                return rows
+            room *= _MORE
+
+    def _fuse(self, scores: WordScores, near: ScoredIds, request: SearchRequest, fusion: Fusion) -> ScoredIds:
+        """Fuse both legs' scores of what either of them found for one query; best first."""
+        stage = len(self._finder.columns.about.stages) - 1
+        names = self._finder.columns.needed_columns(stage)
+        rows = self._read_best(scores, request.k, request.where, names)
+        by_words = zip(scores.of([row[1] for row in rows]).tolist(), rows, strict=True)
+        rows = [row for _, row in sorted(by_words, key=lambda each: (each[0], each[1][0]), reverse=True)[: request.k]]
+        cosines = {identifier: score for score, identifier in near}
+        numbers = {identifier: number for identifier, number, *_ in rows}
+        others = [(identifier, *codes) for identifier, _, *codes in rows if identifier not in cosines]
+        unknown = [identifier for identifier in cosines if identifier not in numbers]
+        cosines |= {identifier: score for score, identifier in self._finder.score_rows(request.queries, others, stage)}
+        numbers |= dict(self._finder.execute(self._numbers_text, [unknown]).fetchall())
+        ids = sorted(numbers, reverse=True)  # code points are in the order of UTF-8's bytes
+        words = scores.of([numbers[identifier] for identifier in ids])
+        vectors = np.array([cosines[identifier] for identifier in ids], dtype=np.float32)
+        values = fusion.fuse(words[None], vectors[None])[0]
+        return [(float(values[row]), ids[row]) for row in np.argsort(-values, kind="stable").tolist()]

@@ -1,0 +1,114 @@
+"""Documents into a table and out of it: a whole index at once, and batches into one that serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg import errors
+
+from nestvec.errors import InputError
+from nestvec.stores.postgres import statements, word_statements
+from nestvec.stores.postgres.connection import read_number, set_local
+from nestvec.stores.postgres.copying import copy_stream, escape_text
+from nestvec.stores.postgres.word_table import WordTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+    import psycopg
+    from numpy.typing import NDArray
+
+    from nestvec.stores.postgres.catalogue import Entry
+    from nestvec.stores.store import About, Batch
+
+_GRAPH = 1000  # bytes of a document in an HNSW graph that is being built, beside its vector
+_MEMORY = 4 * 2**20  # kB for building at the most
+_IDS = 50_000  # removed at a time
+_STAGED = "nestvec_staged"
+
+
+class Writer:
+    """Writes the documents of one index.
+
+    Args:
+        connection: in a transaction, which keeps builders and other writers of words away.
+        entry: the index.
+        place: for messages.
+    """
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], entry: Entry, place: str) -> None:
+        self._connection = connection
+        self._table, self._columns = entry.table, entry.columns
+        self._place = place
+        self._words = WordTable(connection, entry.table) if entry.columns.about.hybrid else None
+
+    def build(self, batches: Iterable[Batch]) -> None:
+        """Make the tables and indexes of all documents; of an id that comes again, the last counts."""
+        self._connection.execute(statements.make_table(self._table, self._columns))
+        self._connection.execute(statements.keep_inline(self._table, self._columns))
+        if self._words is None:
+            for batch in batches:
+                self._load(self._table, batch)
+        else:  # numbers are in the order of ids, which is known when all are there
+            self._connection.execute(statements.fill_name(word_statements.STAGE, self._table))
+            for batch in batches:
+                self._load(_STAGED, batch)
+            self._connection.execute(statements.take_staged(self._table, self._columns))
+            self._connection.execute(word_statements.UNSTAGE)
+            self._words.make()
+        self._make_index()
+
+    def upsert(self, batch: Batch) -> None:
+        """Add documents, and replace those whose id is there."""
+        self._load(self._table, batch, self._words)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove documents, and say how many were there."""
+        removed = 0
+        for first in range(0, len(ids), _IDS):
+            part = list(map(escape_text, ids[first : first + _IDS]))
+            if self._words is not None:
+                text = statements.fill_name(word_statements.WORDS_OF_IDS, self._table)
+                self._words.replace(self._words.read_documents(text, [part]), {})
+            removed += self._connection.execute(statements.fill_name(statements.DELETE, self._table), [part]).rowcount
+        return removed
+
+    def _load(self, table: str, batch: Batch, words: WordTable | None = None) -> None:
+        """Put a batch into a table, and its words into the postings that are given."""
+        if not len(batch.ids):
+            return
+        check_width(self._columns.about, batch.vectors, self._place)
+        self._connection.execute(statements.fill_name(statements.MAKE_BATCH, self._table))
+        with self._connection.cursor().copy(statements.COPY) as copy:
+            copy.write(copy_stream(self._columns, batch))
+        merge = statements.merge_batch(table, self._columns)
+        if words is None:
+            self._connection.execute(merge, [0] if self._words else [])
+        else:
+            text = statements.fill_name(word_statements.WORDS_OF_BATCH, table)
+            before = words.read_documents(text)
+            self._connection.execute(merge, [words.next_number()])
+            words.replace(before, words.read_documents(text))
+        self._connection.execute(statements.EMPTY)
+
+    def _make_index(self) -> None:
+        """Build the approximate index, in memory if the server can."""
+        connection, width = self._connection, self._columns.about.stages[0].dimension
+        count = read_number(connection, statements.fill_name(statements.COUNT, self._table))
+        graph = count * (_GRAPH + 4 * width) // 1024
+        allowed = read_number(connection, "SELECT setting::bigint FROM pg_settings WHERE name = 'maintenance_work_mem'")
+        set_local(connection, "maintenance_work_mem", f"{max(allowed, min(graph, _MEMORY))}kB")
+        try:
+            with connection.transaction():
+                connection.execute(statements.make_index(self._table, self._columns))
+        except errors.DiskFull:  # or a container's shared memory, through which parallel workers build, is small
+            set_local(connection, "max_parallel_maintenance_workers", "0")
+            connection.execute(statements.make_index(self._table, self._columns))
+
+
+def check_width(about: About, vectors: NDArray[np.float32], place: str) -> None:
+    """Refuse vectors of another width than the index was given."""
+    if vectors.shape[1] != about.full_dimension:
+        problem = f"holds vectors of {about.full_dimension} numbers, not of {vectors.shape[1]}"
+        raise InputError(problem, f"those of system {about.system!r}", file=place)

@@ -1,0 +1,146 @@
+"""What of a generation of the embedded store is searched: by vectors, by words, or by both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.lexical.candidates import Leg, fuse_one
+from nestvec.lexical.fusion import CANDIDATES
+from nestvec.stores.exact import Part, Parts, rank_rows
+from nestvec.stores.scan import Scan
+from nestvec.stores.store import Hit
+from nestvec.vectors.codecs import prefix
+from nestvec.vectors.topk import score_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Executor
+
+    from numpy.typing import NDArray
+
+    from nestvec.lexical.fusion import Fusion
+    from nestvec.stores.exact import ScoredRows
+    from nestvec.stores.generation import Generation
+    from nestvec.stores.store import Condition
+    from nestvec.stores.word_index import AskedWords
+
+_FEW = 4  # a filter that leaves less than one in so many is searched alone
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a generation is searched.
+
+    Attributes:
+        generation: where documents, codes and words are.
+        parts: the codes.
+        live: (rows,) which rows may be found.
+        pool: searches the codes.
+        is_filtered: whether a filter leaves out documents that are there.
+    """
+
+    generation: Generation
+    parts: Parts
+    live: NDArray[np.bool_]
+    pool: Executor
+    is_filtered: bool
+
+    def find_by_vectors(self, query: NDArray[np.float32], k: int) -> list[Hit]:
+        """The k best documents of a (full dimension,) float32 query of unit length, best first."""
+        return self._read_hits(*self._search_vectors(query, k))
+
+    def find_by_words(self, text: str, k: int) -> list[Hit]:
+        """The k best documents of a query by the words they share with it, best first."""
+        return self._read_hits(*self._search_words(self.generation.words.ask(text), k))
+
+    def find_by_both(self, text: str, query: NDArray[np.float32], k: int, fusion: Fusion) -> list[Hit]:
+        """The k best documents of a query, given as a text and as its vector, by both legs fused, best first."""
+        depth, asked = max(CANDIDATES, k), self.generation.words.ask(text)
+        vectors = Leg.of_one(*self._search_vectors(query, depth), partial(self._score_by_vectors, query))
+        words = Leg.of_one(*self._search_words(asked, depth), asked.score)
+        return self._read_hits(*self._keep_best(*fuse_one(vectors, words, fusion), k))
+
+    def _search_vectors(self, query: NDArray[np.float32], k: int) -> ScoredRows:
+        """The k best rows by their codes, in any order."""
+        about = self.generation.about
+        two = len(about.stages) > 1
+        wanted = max(k, about.shortlist) if two else k
+        asked = prefix(query[None], about.stages[0].dimension)[0]
+        found = self.parts.find_best(
+            asked, wanted, lambda rows: self._rank_by_stage(0, query, rows[self.live[rows]], wanted), self.pool
+        )
+        rows, scores = self._keep_best(*found, wanted)
+        return self._keep_best(*self._rank_by_stage(1, query, rows, k), k) if two else (rows, scores)
+
+    def _search_words(self, asked: AskedWords, k: int) -> ScoredRows:
+        """The k best rows by their words, in any order."""
+        rows, scores = asked.find_best(k, self.live if self.is_filtered else None)
+        return self._keep_best(*self._keep_first_ties(rows, scores, k), k)
+
+    def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> ScoredRows:
+        """The k best of (r,) rows by their exact scores at a stage, highest first, with all that tie with the last."""
+        asked = prefix(query[None], self.generation.about.stages[stage].dimension)[0]
+        return rank_rows(self.generation.codecs[stage], asked, rows, partial(self.generation.codes_at, stage), k)
+
+    def _score_by_vectors(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(r,) scores of (r,) rows by the vectors that are served."""
+        about, codec = self.generation.about, self.generation.codecs[-1]
+        codes = self.generation.codes_at(len(about.stages) - 1, rows)
+        pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
+        return score_pairs(prefix(query[None], about.served.dimension), codes, codec.decode, *pairs)
+
+    def _keep_first_ties(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
+        """Leave out of (r,) ascending rows those that tie with k before them in their segment: it is in tie order."""
+        if len(rows) <= k:
+            return rows, scores
+        tied = np.flatnonzero(scores == _least_of(scores, k))
+        firsts = [segment.first for segment in self.generation.segments]
+        parts = np.split(tied, np.searchsorted(rows[tied], firsts[1:]))
+        kept = np.ones(len(rows), dtype=np.bool_)
+        kept[np.concatenate([part[k:] for part in parts])] = False
+        return rows[kept], scores[kept]
+
+    def _keep_best(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
+        """The k best of (r,) rows, in any order; of equal ones those with the greater id."""
+        if len(rows) <= k:
+            return rows, scores
+        least = _least_of(scores, k)
+        better, tied = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
+        if len(better) + len(tied) > k:
+            ids = self.generation.ids_at(rows[tied])  # one that is gone meanwhile has none
+            ranked = sorted(tied.tolist(), key=lambda place: ids.get(int(rows[place]), "").encode(), reverse=True)
+            tied = np.array(ranked[: k - len(better)])
+        kept = np.concatenate([better, tied])
+        return rows[kept], scores[kept]
+
+    def _read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
+        """The documents of (r,) rows, best first."""
+        score = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+        documents = self.generation.documents_at(rows)
+        documents.sort(key=lambda document: (score[document.row], document.id.encode()), reverse=True)
+        return [Hit(document.id, score[document.row], document.text, document.fields) for document in documents]
+
+
+def _least_of(scores: NDArray[np.float32], k: int) -> np.float32:
+    """The k-th highest of more than k scores."""
+    least: np.float32 = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return least
+
+
+def filter_generation(generation: Generation, where: Sequence[Condition], pool: Executor) -> View:
+    """Search only the documents of an open generation that fulfil all conditions; none leaves all."""
+    live = generation.live_rows()
+    parts = [Part(segment.scans[0], segment.first) for segment in generation.segments]
+    if where:
+        rows = generation.matching_rows(where)
+        if len(rows) * _FEW < len(live):
+            codes = generation.codes_at(0, rows)
+            parts = [Part(Scan.of(generation.codecs[0], codes), rows)] if len(rows) else []
+        allowed = np.zeros_like(live)
+        allowed[rows] = True
+        live &= allowed
+    return View(generation, Parts(generation.codecs[0], parts), live, pool, bool(where))
