@@ -32,7 +32,7 @@ test: $(READY) ## the tests, but for the slow ones: five to six minutes on two p
 test-rest: $(READY) ## the slow tests
 	$(PYTEST) -m slow
 
-test-all: test test-rest ## every test: some eighteen minutes
+test-all: test test-rest ## every test: some twenty-five minutes
 
 check: $(READY) ## style, types, docstrings, the direction of imports
 	$(BIN)/ruff check .

@@ -234,8 +234,9 @@ def test_raw_counts_as_grades_are_warned_of():
 
     found = nestvec.check(str(CLICKS), grade="clicks", threshold=50)
     assert any("grades that are counts of clicks" in warning for warning in found.warnings)
+    shares = {"validation": 0.1, "test": 0.2}
     with pytest.raises(InputError, match="the validation split holds no relevant record") as caught:
-        read_task(Settings.from_flat({"source": str(CLICKS), "grade": "clicks"}))
+        read_task(Settings.from_flat({"source": str(CLICKS), "grade": "clicks", **shares}))
     for word in ("relevant from grade 1081.5 on", "records of each grade: 0 to 7500: 198,", "--threshold"):
         assert word in str(caught.value)
 

@@ -15,11 +15,23 @@ from tables import load, rows, write_csv
 from nestvec.data.grades import read_grades
 from nestvec.data.split import split_records
 from nestvec.data.task import ask_training_queries, make_task
-from nestvec.evaluation.fit import FEWEST_QUERIES, FITTED, K1, WEIGHTS, B, FitQueries, _smooth, fit_fusion, fit_words
+from nestvec.evaluation.fit import (
+    FEWEST_QUERIES,
+    FITTED,
+    K1,
+    WEIGHTS,
+    B,
+    FitQueries,
+    _lowest_of_the_best,
+    _smooth,
+    fit_fusion,
+    fit_words,
+)
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.ranking import Vectors, code_documents
 from nestvec.evaluation.surface import Catalogue
 from nestvec.lexical.bm25 import UNTUNED, Bm25
+from nestvec.lexical.corrections import RULES
 from nestvec.point import VectorFormat
 from nestvec.settings import DataSettings, SplitSettings
 from nestvec.vectors.codecs import prefix
@@ -37,13 +49,32 @@ def asked(records, parts, most=1000):
     return ask_training_queries(records, grades, make_task(records, grades, parts, "leak-free"), most, 1)
 
 
+def fit_on(records, parts):
+    """The keyword leg that the training queries choose."""
+    found = asked(records, parts)
+    shape = len(found.texts), len(records.documents)
+    judgements = Judgements(found.topic, found.document, found.gain, shape, 500)
+    catalogue = Catalogue(records.document_ids, records.documents, found.own)
+    return fit_words(FitQueries(found.texts, judgements, catalogue, "recall@10"), "english")
+
+
+def swap_letters(text):
+    """A misspelt query: the second and third letter of its first word change places."""
+    return text[0] + text[2] + text[1] + text[3:]
+
+
+def turn_grades(records, held_out):
+    """Grades with those of the held-out records turned round: low is high."""
+    grades = records.grade.copy()
+    grades[held_out] = grades.max() + grades.min() - grades[held_out]
+    return replace(records, grade=grades)
+
+
 def test_answers_planted_in_validation_or_test_change_nothing(split):
     records, parts = split
-    grades = records.grade.copy()
     held_out = parts != 0
-    assert 20 < held_out.sum() < len(grades)
-    grades[held_out] = grades.max() + grades.min() - grades[held_out]
-    first, second = asked(records, parts), asked(replace(records, grade=grades), parts)
+    assert 20 < held_out.sum() < len(parts)
+    first, second = asked(records, parts), asked(turn_grades(records, held_out), parts)
     assert first.texts == second.texts
     for name in ("topic", "document", "gain"):
         assert np.array_equal(getattr(first, name), getattr(second, name)), name
@@ -55,6 +86,21 @@ def test_queries_are_of_the_training_split_and_have_an_answer(split):
     training = {records.queries[query] for query in records.query[parts == 0]}
     assert len(found.texts) == 10 and set(found.texts) <= training
     assert set(found.topic[found.gain >= 500]) == set(range(10))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_only_training_queries_say_whether_words_are_corrected(split, kept):
+    records, parts = split
+    held_out = parts != 0
+    misspelt = set(records.query[~held_out if kept else held_out].tolist())
+    texts = [swap_letters(text) if row in misspelt else text for row, text in enumerate(records.queries)]
+    records = replace(records, queries=texts)
+    words, settings, tried = fit_on(records, parts)
+    assert settings.correction == (RULES if kept else None)
+    assert words.correct(["hmamer size 3"]) == ["hammer size 3" if kept else "hmamer size 3"]
+    again, same, others = fit_on(turn_grades(records, held_out), parts)
+    assert (same, others) == (settings, tried)
+    assert (again.corrector and again.corrector.vocabulary) == (words.corrector and words.corrector.vocabulary)
 
 
 def words_world(queries):
@@ -90,6 +136,15 @@ def test_the_settings_chosen_are_as_good_as_any_on_the_grid():
     assert tried[f"k1 {settings.k1:g}, b {settings.b:g}"] >= max(reached) - 0.02
 
 
+def test_of_weights_that_cannot_be_told_from_the_best_the_lowest_is_taken():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.5, 400)
+    flat = np.stack([noise + rng.normal(0, 0.1, 400) for _ in range(9)])
+    assert _lowest_of_the_best(flat) <= 1
+    peaked = np.stack([noise + 0.3 - 0.1 * abs(place - 5) for place in range(9)])
+    assert _lowest_of_the_best(peaked) == 5  # without doubt
+
+
 @pytest.mark.parametrize("useful", ["words", "vectors"])
 def test_the_leg_that_knows_the_answers_gets_the_weight(useful):
     queries = words_world(30)
@@ -104,9 +159,46 @@ def test_the_leg_that_knows_the_answers_gets_the_weight(useful):
     formats = [VectorFormat(16, precision) for precision in FITTED]
     fusion, weights, tried = fit_fusion(asking, words, code_documents("pretrained", vectors, asking.catalogue, formats))
     assert set(weights) == {"16.float32", "16.binary"} and set(weights.values()) <= set(WEIGHTS)
-    assert fusion.weight == weights["16.float32"]
+    assert fusion.weight == weights["16.float32"] == weights["16.binary"]  # a width's formats share it
     assert (fusion.weight > 0.5) == (useful == "words")
     assert {"best normalisation", "range normalisation", "reciprocal rank"} == set(tried)
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [("{}", False), ("{}x", True), ("{}drill", True), ("x{}other", False)],  # nothing to gain; near; joined; not near
+)
+def test_correction_is_kept_where_it_helps(query, kept):
+    rng = np.random.default_rng(6)
+    names = ["".join(rng.choice(list("bcdfghklmnprst"), 8)) for _ in range(40)]
+    texts = [f"{name} drill {place}" for name in names for place in range(2)] + ["other drill"] * 40
+    catalogue = Catalogue([f"d{place:05}" for place in range(len(texts))], texts)
+    topic, document = np.repeat(np.arange(40), 2), np.arange(80)
+    judgements = Judgements(topic, document, np.full(80, 2000), (40, len(texts)), 1000)
+    queries = FitQueries([query.format(name) for name in names], judgements, catalogue, "recall@10")
+    words, settings, tried = fit_words(queries, "english")
+    assert (settings.correction == RULES, words.corrector is not None) == (kept, kept)
+    assert words.settings == settings and "with corrected words" in tried
+
+
+def test_a_correction_that_misleads_is_not_kept():
+    """Each query has a known word that finds its answer; the unknown one is near a word of other documents."""
+    names = [f"{first}{second}lock" for first in "bcdfgh" for second in "aeiou"]
+    texts = [f"{name} {place}" for name in names for place in range(30)] + [f"hinge {name}s" for name in names]
+    texts = [text for text in texts for _ in range(2)]
+    catalogue = Catalogue([f"d{place:05}" for place in range(len(texts))], texts)
+    answers = [texts.index(f"{name} 7") for name in names]
+    judgements = Judgements(np.arange(30), np.array(answers), np.full(30, 2000), (30, len(texts)), 1000)
+    queries = FitQueries(["7 hinger"] * 30, judgements, catalogue, "recall@100")
+    before, _, tried = fit_words(queries, "english")
+    assert before.corrector is None
+    assert tried["with corrected words"] < max(value for name, value in tried.items() if name.startswith("k1"))
+
+
+def test_scripts_without_spaces_are_not_corrected():
+    queries = words_world(30)
+    _, settings, tried = fit_words(queries, "cjk")
+    assert settings.correction is None and "with corrected words" not in tried
 
 
 def test_smoothing_takes_the_mean_of_neighbours():

@@ -203,6 +203,7 @@ def test_every_file_can_be_read_and_has_the_fitted_numbers(precision, normalisat
     assert f"(x[{DIMENSION}])" in schema
     told = shop.files["README.md"]
     assert "k1 0.3, b 0.6" in told and "0.3 * words + 0.7 * vectors" in told and "one byte" in told
+    assert "correct" not in told.lower()  # nothing was corrected
     if precision == "float32":
         models = pytest.importorskip("qdrant_client").models
         models.CreateCollection.model_validate(files["qdrant/collection.json"])

@@ -114,5 +114,7 @@ def test_the_codec_of_what_is_recommended_is_saved_and_no_codes(finished):
     assert codec.bytes_per_vector == point.bytes == finished.points[point.name].bytes
     whole = np.load(finished.folder.embeddings(point.system))[-finished.documents :]
     cut = prefix(whole, point.dimension)
-    assert (cut * codec.decode(codec.encode(cut))).sum(axis=1) == pytest.approx(np.ones(len(cut)), abs=0.1)
+    similarities = (cut * codec.decode(codec.encode(cut))).sum(axis=1)
+    assert similarities.mean() == pytest.approx(1, abs=0.02), "codes are right in the mean, however few bits they have"
+    assert similarities == pytest.approx(np.ones(len(cut)), abs=0.25)
     assert not (finished.folder.root / "codes" / f"{point.name}.safetensors").exists()

@@ -160,6 +160,9 @@ def test_held_out_queries_are_counted_and_a_larger_share_proposed_where_one_woul
     assert enough.validation_share is None and enough.validation >= 0.9 * enough.needed
     assert count(validation=0.1, margin=0.01)[0].validation_share is None, "a third has to train"
     assert count(protocol="published")[0].validation == 0
+    assert count(validation=0.1)[0].folds == 10
+    for given in ({"folds": 10}, {"protocol": "published", "margin": 0.001}, {"margin": 0.2}):
+        assert count(**given)[0].folds is None, "every query is held out, or it is settled who is, or enough are"
 
 
 def test_a_run_begins_with_what_its_queries_can_prove(tmp_path):

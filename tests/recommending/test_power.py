@@ -54,6 +54,7 @@ def test_too_few_are_told_what_would_help():
     ]
     assert describe(90, 180, 900, margin=few.provable).needed_in_all is None, "what would help does"
     assert "--validation 0.3, or --margin" in replace(few, validation_share=0.3).lines[1]
+    assert "--folds 10, which holds out every query, or --margin" in replace(few, folds=10).lines[1]
 
 
 def test_enough_are_told_so():

@@ -1,38 +1,43 @@
 """The built-in sample: a hardware store's catalogue, its customers' queries and graded judgements, all invented.
 
-Nothing is taken from anybody's file. `hardware.toml` lists the words; a seed decides everything else. The same seed
-gives the same bytes on every machine: only `random()` is drawn from numpy's PCG64, and what is computed from it rounds
-alike everywhere (`sample_store`). The generator's model, in the order in which it draws:
+Nothing is taken from anybody's file. `hardware.toml` lists the words, all of them real but for fourteen brands; a seed
+decides everything else. The same seed gives the same bytes on every machine: only `random()` is drawn from numpy's
+PCG64, and what is computed from it rounds alike everywhere (`sample_store`). The generator's model, in the order in
+which it draws:
 
-**Products** (`sample_products`). Ten departments hold 48 categories; a department has three or four brands and twelve
-lines ("series"), each with products in all its categories. A product is a category, a line and one wording for each
-axis that applies: kind, material, size, colour, power, pack. The name prints brand, line and category, and each
-attribute with probability 3/4; what it leaves out stands only in the description, which prints every attribute, in
-varying words, among selling points, store boilerplate and mentions of *other* categories, lines and brands. Lengths
-are mostly near 70 word pieces with a tail to the right.
+**Products** (`sample_products`). Ten departments hold 48 categories, and each category has four kinds. A product is a
+category, a brand of its department, a kind, and one wording for each other axis that applies: material, size, colour,
+power, pack. The name prints brand, kind and category, and each attribute with probability 0.9; what it leaves out
+stands only in the description, which says what sets the kind apart and prints every attribute, in varying words, among
+selling points, store boilerplate and mentions of *other* categories and brands. Lengths are mostly near 75 word pieces
+with a tail to the right.
 
-**Queries** (`sample_queries`). A query is a set of wishes read off one product: its category, its line or both; in half
-of the queries one axis value; and further ones until no more than a handful of products meet them all. What is typed
-for a wish is not what is printed: a category goes by a common name or by this store's slang, a line by its name or by
-what it was once called (neither slang nor old names stand in any product text, so that only training can know them), a
-value by an abbreviation, another unit or a synonym; words come in any order, and some are misspelt.
+**Queries** (`sample_queries`). A query is a set of wishes read off one product: its category, at times its brand or its
+kind, in half of the queries one further attribute, and more of them until no more than a handful of products meet them
+all. What is typed is not what is printed: categories, kinds and values go by other names, abbreviations and units, and
+every third query names no product at all but what is wrong: "door slams shut in the wind 4 in". Words come in any
+order, and some are misspelt.
+
+**Splits.** Every query is for training, validation or test, and so is every product: one size of each kind is judged
+for training queries only, all others for held-out queries only. A query whose wishes are met on both sides is not
+asked. So the split is leak-free, nothing is withheld, and a held-out query is judged against *all* products that meet
+it. A split by chance could not do this: where 3,000 queries are held out, hardly any product is judged for none of
+them. There are far more held-out queries than training ones, because they cost little and decide what can be proven.
 
 **Latent relevance** (`sample_judgements`). For query q and product d it is
 
     relevance(q, d) = 0.93 * (product of m(wish) over the wishes that d does not meet) + taste,
 
-with m = 0.42 for a missed category, 0.52 for a missed line, 0.58 for a missed attribute, and taste ~ N(0, 0.04).
+with m = 0.2 for a missed category, 0.5 to 0.54 for any other wish, and taste ~ N(0, 0.04).
 
-**Raters.** Three people, strict, middling and mild, each see relevance + leaning + slip, slip ~ N(0, 0.11), and say 3
+**Raters.** Three people, strict, middling and mild, each see relevance + leaning + slip, slip ~ N(0, 0.1), and say 3
 from 0.72 on, 2 from 0.30 on, else 1. The grade is their mean, to two decimals: 1, 1.33, 1.67, 2, 2.33, 2.67 or 3. What
 meets all wishes lies well above 0.72 and what misses one well below, so that raters seldom split between 2 and 3: the
 histogram has two humps with a dip near 2.5.
 
-**Pooling.** Judged for a query are all products that meet every wish, some that miss one or two, and at times one that
-misses all. Products that no query has shown come first (so that the judgements name the whole catalogue), then the
-bestsellers, a small part of the catalogue that turns up in many queries' results, as in any shop. That keeps most
-products to one or two queries, and a split that withholds every document of a held-out query keeps most of its pairs.
-A panel that would find nothing relevant for a query rates it again, so every query has an answer.
+**Pooling.** Judged for a query are all products that meet every wish, some of its category that miss one or two, and
+mostly one of another category. A panel that would find nothing relevant for a query rates it again, so every query has
+an answer.
 
 What it is not: real. It has no typing sessions, no clicks, no taste that changes, one language; what is learned from it
 says nothing about a real shop.
@@ -45,7 +50,7 @@ import pyarrow as pa
 
 from nestvec.data.sample_judgements import make_judgements
 from nestvec.data.sample_products import make_products
-from nestvec.data.sample_queries import Shelf, make_queries
+from nestvec.data.sample_queries import Shelves, make_queries
 from nestvec.data.sample_store import read_store
 
 SAMPLE_SEED = 2024
@@ -58,21 +63,23 @@ def make_sample(seed: int = SAMPLE_SEED) -> pa.Table:
         seed: another one gives another shop; reports and documents speak of the default.
 
     Returns:
-        One row per judged record in random order: document_id, name, description, query (text), relevance (float64).
+        One row per judged record in random order: document_id, name, description, query, split (text) and relevance
+        (float64).
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     store = read_store()
-    products = make_products(store, rng)
-    shelf = Shelf(products)
-    queries = make_queries(store, products, shelf, rng)
-    judgements = make_judgements(products, queries, shelf, rng)
-    judged = [products[judgement.product] for judgement in judgements]
+    shelves = Shelves(make_products(store, rng))
+    queries = make_queries(store, shelves, rng)
+    judgements = make_judgements(queries, shelves, rng)
+    judged = [shelves.products[judgement.product] for judgement in judgements]
+    asked = [queries[judgement.query] for judgement in judgements]
     return pa.table(
         {
             "document_id": [product.document_id for product in judged],
             "name": [product.name for product in judged],
             "description": [product.description for product in judged],
-            "query": [queries[judgement.query].text for judgement in judgements],
+            "query": [query.text for query in asked],
             "relevance": pa.array([judgement.relevance for judgement in judgements], pa.float64()),
+            "split": [query.split for query in asked],
         }
     )

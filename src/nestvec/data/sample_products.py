@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from nestvec.data.sample_store import Category, Series, Store
+    from nestvec.data.sample_store import Category, Store
 
 PER_CATEGORY = 63
 
@@ -22,27 +22,34 @@ PER_CATEGORY = 63
 _SHORTEST, _LONGEST = 65, 105
 _OVERSHOOT = 4  # pieces by which the last sentence may pass the length that was drawn
 
+_SHOWN = 0.9  # chance of an attribute to stand in the name; the kind always does
+_SINGLE = 1 / 3  # chance of a product that could come in packs to come singly
+
 _OPENERS = (
-    "The {brand} {series} {item} {fact}.",
-    "Built around {promise}, this {item} {fact}.",
-    "Meet the {item} from the {series} line by {brand}.",
-    "This {brand} {item} from the {series} range {fact}.",
-    "A {item} made for {use}, the {series} {fact}.",
-    "{brand} designed this {series} {item} for {use}.",
-    "Count on the {series} {item} when the job has to be right the first time.",
+    "This {item} from {brand} {does}.",
+    "Made for {use}, this {item} {does}.",
+    "This {brand} {item} {does}.",
+    "A {item} for {use}: it {does}.",
+    "{brand} designed this {item} for {use}. It {does}.",
+    "With {feature}, this {item} {does}.",
 )
-_PROMISES = (
-    "Like the whole {series} line, it comes with {promise}.",
-    "{series} means {promise}.",
-    "You also get {promise}, a {brand} standard.",
-    "- {Promise}",
+_FEATURES = (
+    "It comes with {feature}.",
+    "Like everything from {brand}, it has {feature}.",
+    "You also get {feature}.",
+    "- {Feature}",
 )
 _AXES: Mapping[str, tuple[str, ...]] = {
-    "kind": ("- Type: {kind}", "The {kind} version suits {use}.", "A {kind} model.", "- {Kind} type"),
-    "material": ("- {Material} construction", "Made of {material}.", "The body is {material}.", "- Made of {material}"),
+    "kind": ("- Type: {kind}", "The {kind} version suits {use}.", "- {Kind} type"),
+    "material": (
+        "- {Material} {body}",
+        "The {body} is {material}.",
+        "- {Body}: {material}",
+        "Its {body} is {material}.",
+    ),
     "size": ("- {size} {part}", "The {part} is {size}.", "Its {part} is {size}.", "- {Part}: {size}"),
     "colour": ("- Color: {colour}", "Finished in {colour}.", "Comes in {colour}.", "- {Colour} finish"),
-    "power": ("- {power} rating", "Rated {power}.", "A {power} model.", "- Power: {power}"),
+    "power": ("- {power} model", "The rating is {power}.", "A {power} model.", "- Power: {power}"),
     "pack": ("- Sold as a {pack}", "Sold in a {pack}.", "One {pack} per box.", "- Quantity: {pack}"),
 }
 _FACTS = (
@@ -53,7 +60,6 @@ _FACTS = (
     "- {Fact}",
 )
 _OTHERS = (  # what stands in a text and is not what the product is
-    "Works with {other_series} {others}.",
     "Pairs well with the {other_brand} {other}.",
     "Not a replacement for a {other}.",
     "Often bought together with a {other} and a {second}.",
@@ -75,7 +81,7 @@ _GENERAL = (
     "Online orders placed before noon leave the same day.",
     "Bulk pricing is available at the contractor desk.",
 )
-_ARTICLE = re.compile(r"\b([Aa]) (?=[aeiouAEIOU]|8|11|18)(?!one|uni|use)")
+_ARTICLE = re.compile(r"\b([Aa]) (?=[aeiouAEIOU]|LED|8|11|18)(?!one|uni|use|USB)")
 _UNITS = ("in.", "ft.", "oz.", "qt.", "gal.")
 
 
@@ -86,81 +92,94 @@ class Product:
     Attributes:
         document_id: "P00001", unique.
         category: what it is.
-        series: the line it belongs to, and so its brand.
-        values: axis of `AXES` to the catalogue's wording, for the axes that apply.
+        traits: `category`, `brand` and the axes of `AXES` that apply to the catalogue's wording.
+        for_training: whether training queries are judged for it, and no other ones; see `sample.py`.
         name: the catalogue's title.
         description: the catalogue's text.
     """
 
     document_id: str
     category: Category
-    series: Series
-    values: Mapping[str, str]
+    traits: Mapping[str, str]
+    for_training: bool
     name: str
     description: str
 
+    def count_met(self, wishes: Mapping[str, str]) -> int:
+        """How many of a shopper's wishes it meets; their keys are those of `traits`."""
+        return sum(self.traits.get(axis) == value for axis, value in wishes.items())
+
 
 def make_products(store: Store, rng: np.random.Generator) -> list[Product]:
-    """The whole catalogue, `PER_CATEGORY` products per category, no two with the same attributes in a line."""
+    """The whole catalogue, `PER_CATEGORY` products per category, no two of a brand with the same attributes."""
     products: list[Product] = []
-    for category in store.categories:
-        lines = [series for series in store.series if category.name in series.categories]
+    for number, category in enumerate(store.categories):
         seen: set[tuple[str, ...]] = set()
         while len(seen) < PER_CATEGORY:
-            series = lines[len(seen) % len(lines)]
-            values = _draw_values(category, rng)
-            identity = (series.name, *values.values())
-            if identity in seen:
+            brand = category.brands[len(seen) % len(category.brands)]
+            traits = {"category": category.name, "brand": brand, **_draw_values(category, rng)}
+            if tuple(traits.values()) in seen:
                 continue
-            seen.add(identity)
+            seen.add(tuple(traits.values()))
             products.append(
                 Product(
                     document_id=f"P{len(products) + 1:05d}",
                     category=category,
-                    series=series,
-                    values=values,
-                    name=_write_name(category, series, values, rng),
-                    description=_write_description(store, category, series, values, rng),
+                    traits=traits,
+                    for_training=_is_for_training(category, traits, number),
+                    name=_write_name(category, traits, rng),
+                    description=_write_description(store, category, traits, rng),
                 )
             )
     return products
 
 
 def _draw_values(category: Category, rng: np.random.Generator) -> dict[str, str]:
-    """One wording per axis that applies; a product that could come in packs comes singly one time in three."""
+    """One wording per axis that applies; of the packs also none."""
     values = {axis: pick(rng, category.values[axis]) for axis in AXES if category.values[axis]}
-    if "pack" in values and rng.random() < 1 / 3:
+    if "pack" in values and rng.random() < _SINGLE:
         del values["pack"]
     return values
 
 
-def _write_name(category: Category, series: Series, values: Mapping[str, str], rng: np.random.Generator) -> str:
-    """The title: brand, line, noun, and most of the attributes; those left out stand in the description only."""
-    shown = {axis: value if rng.random() < 0.75 else "" for axis, value in values.items()}
-    front = (series.brand, series.name, shown.get("power", ""), shown["kind"], category.name)
+def _is_for_training(category: Category, traits: Mapping[str, str], number: int) -> bool:
+    """Whether the product is among those that are judged for training queries: one size of every kind.
+
+    The sizes (the powers or colours, where there are no sizes) go round from kind to kind, and from category to
+    category, so that training sees every kind and nearly every size, and held-out queries ask for both together anew.
+    """
+    axis = next(axis for axis in ("size", "power", "colour") if category.values[axis])
+    kind, size = (category.values[axis].index(traits[axis]) for axis in ("kind", axis))
+    return size == (kind + number) % len(category.values[axis])
+
+
+def _write_name(category: Category, traits: Mapping[str, str], rng: np.random.Generator) -> str:
+    """The title: brand, kind, noun, and most of the attributes; those left out stand in the description only."""
+    shown = {axis: traits[axis] if rng.random() < _SHOWN else "" for axis in AXES if axis in traits}
+    front = (traits["brand"], shown.get("power", ""), traits["kind"], category.name)
     title = " ".join(_capitalise_words(part) for part in front if part)
-    size = f"{shown['size']} {category.part}" if shown["size"] else ""
-    tail = [part for part in (size, shown["material"], shown["colour"]) if part]
+    size = f"{shown['size']} {category.part}" if shown.get("size") else ""
+    tail = [part for part in (size, shown.get("material", ""), shown.get("colour", "")) if part]
     title = ", ".join([title, *(_capitalise_words(part) for part in tail)])
     return f"{title} ({shown['pack']})" if shown.get("pack") else title
 
 
-def _write_description(
-    store: Store, category: Category, series: Series, values: Mapping[str, str], rng: np.random.Generator
-) -> str:
+def _write_description(store: Store, category: Category, traits: Mapping[str, str], rng: np.random.Generator) -> str:
     """The text: an opening, every attribute, and sentences that lengthen it to a length drawn at random."""
     eagerness = float(rng.random()) * float(rng.random()) * float(rng.random())
     wanted = _SHORTEST + (_LONGEST - _SHORTEST) * eagerness
     facts = shuffled(rng, category.facts)
-    opening = _fill_template(pick(rng, _OPENERS), store, category, series, {**values, "fact": facts.pop()}, rng)
-    attributes = shuffled(rng, [pick(rng, _AXES[axis]) for axis in values])
-    body = [_fill_template(template, store, category, series, values, rng) for template in attributes]
-    length = sum(_count_pieces(sentence, store) for sentence in (opening, *body))
-    for template in _draw_fillers(category, len(facts), rng):
+    opening = _fill_template(pick(rng, _OPENERS), store, category, traits, rng)
+    attributes = shuffled(rng, [pick(rng, _AXES[axis]) for axis in AXES if axis in traits])
+    body = [_fill_template(template, store, category, traits, rng) for template in attributes]
+    length = sum(_count_pieces(sentence, category) for sentence in (opening, *body))
+    for template in _draw_fillers(category, opening, rng):
+        if length >= wanted:
+            break
         fact = facts.pop() if template in _FACTS else ""
-        sentence = _fill_template(template, store, category, series, {**values, "fact": fact}, rng)
-        longer = length + _count_pieces(sentence, store)
-        if length < wanted and longer <= wanted + _OVERSHOOT:
+        sentence = _fill_template(template, store, category, {**traits, "fact": fact}, rng)
+        longer = length + _count_pieces(sentence, category)
+        if longer <= wanted + _OVERSHOOT:
             body.insert(int(rng.random() * (len(body) + 1)), sentence)
             length = longer
     prose = [sentence for sentence in body if not sentence.startswith("-")]
@@ -168,33 +187,33 @@ def _write_description(
     return " ".join([opening, *prose, *bullets])
 
 
-def _draw_fillers(category: Category, facts: int, rng: np.random.Generator) -> list[str]:
-    """Templates that lengthen a text: the line's promise first, then others as often as they read naturally."""
+def _draw_fillers(category: Category, opening: str, rng: np.random.Generator) -> list[str]:
+    """Templates that lengthen a text: a fact and a feature first, then others as often as they read naturally."""
     general = [*shuffled(rng, _GENERAL)[:5], *shuffled(rng, category.boilerplate)[:2]]
-    others = shuffled(rng, [*shuffled(rng, _FACTS)[:facts], *shuffled(rng, _OTHERS)[:2], *general])
-    return [pick(rng, _PROMISES), *others]
+    fact, *facts = shuffled(rng, _FACTS)[: len(category.facts)]
+    others = shuffled(rng, [*facts, *shuffled(rng, _OTHERS)[:2], *general])
+    features = [] if opening.startswith("With ") else [pick(rng, _FEATURES)]
+    return [fact, *features, *others]
 
 
 def _fill_template(
-    template: str, store: Store, category: Category, series: Series, values: Mapping[str, str], rng: np.random.Generator
+    template: str, store: Store, category: Category, traits: Mapping[str, str], rng: np.random.Generator
 ) -> str:
     """The template with its blanks filled in; `{other}` and `{second}` are categories that the product is not."""
     others = [entry for entry in store.categories if entry is not category]
     other, second = pick(rng, others), pick(rng, others)
-    stranger = pick(rng, [line for line in store.series if other.name in line.categories])
     words = {
-        **values,
-        "brand": series.brand,
-        "series": series.name,
-        "promise": series.promise,
-        "item": _singular_noun(category, values["kind"]),
+        **traits,
+        "item": _singular_noun(category, traits["kind"]),
+        "does": category.kinds[traits["kind"]].does,
+        "feature": pick(rng, category.features),
         "part": category.part,
+        "body": category.body,
         "use": pick(rng, category.uses),
         "other": _singular_noun(other),
         "others": _plural_noun(other),
         "second": _singular_noun(second),
-        "other_series": stranger.name,
-        "other_brand": stranger.brand,
+        "other_brand": pick(rng, other.brands),
     }
     capital = {key[0].upper() + key[1:]: value[:1].upper() + value[1:] for key, value in words.items()}
     text = _ARTICLE.sub(r"\1n ", template.format(**words, **capital))
@@ -220,9 +239,9 @@ def _capitalise_words(text: str) -> str:
     return " ".join(word if word in _UNITS else word[:1].upper() + word[1:] for word in text.split(" "))
 
 
-def _count_pieces(text: str, store: Store) -> float:
-    """About how many word pieces a MiniLM tokenizer makes of the text: three for a name, often two for a long word."""
+def _count_pieces(text: str, category: Category) -> float:
+    """About how many word pieces a MiniLM tokenizer makes of the text: three for a brand, often two for a long word."""
     return sum(
-        3.0 if token in store.printed_names else 1.0 if len(token) < 9 else 1.5
+        3.0 if token in category.brands else 1.0 if len(token) < 9 else 1.5
         for token in re.findall(r"\w+|[^\w\s]", text)
     )

@@ -3,50 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from nestvec.data.sample_store import AXES, pick, shuffled
+from nestvec.data.text import normalise_text
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
+
+    import numpy as np
 
     from nestvec.data.sample_products import Product
     from nestvec.data.sample_store import Store
 
-QUERIES = 930
-MOST_RELEVANT = 6  # products that may meet all of a query's wishes; with more, a ranking of ten could not show them
+QUERIES = {"train": 320, "validation": 1500, "test": 1500}
+MOST_RELEVANT = 8  # products that may meet all of a query's wishes; with more, a ranking of ten could not show them
 
-
-class Form(NamedTuple):
-    """How a query names its category and its line.
-
-    Attributes:
-        category: `asked` or `slang`; None where the query does not name it.
-        series: `name` or `old`; None where the query does not name it.
-    """
-
-    category: str | None
-    series: str | None
-
-
-_FORMS = {  # and how many such queries there are of a hundred
-    Form("asked", None): 18,
-    Form("slang", None): 8,
-    Form("asked", "name"): 30,
-    Form("asked", "old"): 10,
-    Form("slang", "name"): 12,
-    Form("slang", "old"): 4,
-    Form(None, "name"): 12,
-    Form(None, "old"): 6,
-}
+_FORMS = {"noun": 48, "brand": 18, "need": 34}  # how a query begins, and how many such queries there are of a hundred
 _PICKY = 0.5  # share of queries that name one attribute even where fewer words would do
 _KIND_FIRST = 0.6  # share of queries whose first attribute is the kind, what people think of first
-_NOUN_LAST = 0.5  # share of queries that end with the category, if they name it; else words stand in any order
-_MISSPELT = 0.18  # share of queries with one word misspelt
-_CHATTY = 0.06  # share of queries that open with a word of `_CHATTER`
-_CHATTER = ("need", "best", "cheap", "where is", "looking for")
+_NOUN_LAST = 0.6  # share of queries that end with the category; else words stand in any order
+_MISSPELT = 0.15  # share of queries with one word misspelt
+_CHATTY = 0.06  # share of queries that open with a word of `_CHATTER`, unless they name a need
+_CHATTER = ("need", "best", "where is", "looking for", "replacement")
 
 
 @dataclass(frozen=True)
@@ -55,70 +34,71 @@ class Query:
 
     Attributes:
         text: what is typed.
-        wishes: what is meant: ("category" | "series" | an axis of `AXES`, catalogue wording) pairs.
+        split: `train`, `validation` or `test`.
+        wishes: what is meant: keys of `Product.traits`, always `category` among them, to the catalogue's wording.
     """
 
     text: str
-    wishes: tuple[tuple[str, str], ...]
+    split: str
+    wishes: Mapping[str, str]
 
 
-class Shelf:
-    """Which products meet a wish: one mask over the catalogue per wish."""
+class Shelves:
+    """Which products stand where: by category, by what they are, and by whose queries they are judged for."""
 
     def __init__(self, products: list[Product]) -> None:
-        self.size = len(products)
-        rows: dict[tuple[str, str], list[int]] = {}
+        self.products = products
+        self.categories = tuple(dict.fromkeys(product.category.name for product in products))
+        self._with_trait: dict[tuple[str, str, str], set[int]] = {}  # category, axis, wording
+        self._judged_for: dict[tuple[str, bool], list[int]] = {}  # category, whether for training
         for row, product in enumerate(products):
-            for wish in wishes_met(product):
-                rows.setdefault(wish, []).append(row)
-        self._masks: dict[tuple[str, str], NDArray[np.bool_]] = {}
-        for wish, members in rows.items():
-            self._masks[wish] = np.zeros(self.size, dtype=bool)
-            self._masks[wish][members] = True
+            category = product.category.name
+            self._judged_for.setdefault((category, product.for_training), []).append(row)
+            for axis, value in product.traits.items():
+                self._with_trait.setdefault((category, axis, value), set()).add(row)
 
-    def meets(self, wish: tuple[str, str]) -> NDArray[np.bool_]:
-        """(products,) which of them meet the wish."""
-        return self._masks[wish]
+    def list_rows(self, category: str, split: str) -> list[int]:
+        """The products of a category that are judged for the queries of a split."""
+        return self._judged_for[category, split == "train"]
 
-    def count_met(self, wishes: tuple[tuple[str, str], ...]) -> NDArray[np.int64]:
-        """(products,) how many of the wishes each product meets."""
-        count: NDArray[np.int64] = np.sum([self._masks[wish] for wish in wishes], axis=0, dtype=np.int64)
-        return count
+    def find_met(self, wishes: Mapping[str, str]) -> list[int]:
+        """All products of the catalogue that meet every wish."""
+        met = (self._with_trait[wishes["category"], axis, value] for axis, value in wishes.items())
+        return sorted(set.intersection(*met))
 
 
-def wishes_met(product: Product) -> list[tuple[str, str]]:
-    """Every wish that the product meets."""
-    return [("category", product.category.name), ("series", product.series.name), *product.values.items()]
+def make_queries(store: Store, shelves: Shelves, rng: np.random.Generator) -> list[Query]:
+    """Distinct queries, each met in full by one to `MOST_RELEVANT` products, all of them judged for its split.
 
-
-def make_queries(store: Store, products: list[Product], shelf: Shelf, rng: np.random.Generator) -> list[Query]:
-    """Distinct queries, each met in full by one to `MOST_RELEVANT` products.
-
-    Every query starts from a product: one that no earlier query was met by, as long as there are any.
+    Every query starts from a product: one that no earlier query of its split was met by, as long as there are any.
     """
     queries: list[Query] = []
-    texts: dict[str, None] = {}
-    waiting = shuffled(rng, range(len(products)))
-    covered = np.zeros(len(products), dtype=bool)
-    while len(queries) < QUERIES:
-        while waiting and covered[waiting[-1]]:
-            waiting.pop()
-        product = products[waiting.pop()] if waiting else pick(rng, products)
-        form = _draw_form(rng)
-        wishes = _draw_wishes(product, form, shelf, rng)
-        met = shelf.count_met(wishes) == len(wishes)
-        if not 1 <= int(met.sum()) <= MOST_RELEVANT:
-            continue
-        text = _type_query(store, product, wishes, form, rng)
-        if text in texts:
-            continue
-        texts[text] = None
-        covered |= met
-        queries.append(Query(text, wishes))
+    texts: set[str] = set()
+    for split, wanted in QUERIES.items():
+        own = [row for row, product in enumerate(shelves.products) if product.for_training == (split == "train")]
+        waiting, covered = shuffled(rng, own), set[int]()
+        while wanted:
+            while waiting and waiting[-1] in covered:
+                waiting.pop()
+            product = shelves.products[waiting.pop() if waiting else pick(rng, own)]
+            form = _draw_form(rng)
+            wishes = _draw_wishes(product, form, shelves, rng)
+            met = shelves.find_met(wishes)
+            if len(met) > MOST_RELEVANT or any(
+                shelves.products[row].for_training != product.for_training for row in met
+            ):
+                continue
+            text = _type_query(store, product, wishes, form, rng)
+            if normalise_text(text) in texts:
+                continue
+            texts.add(normalise_text(text))
+            covered.update(met)
+            queries.append(Query(text, split, wishes))
+            wanted -= 1
     return queries
 
 
-def _draw_form(rng: np.random.Generator) -> Form:
+def _draw_form(rng: np.random.Generator) -> str:
     left = rng.random() * sum(_FORMS.values())
     for form, weight in _FORMS.items():
         left -= weight
@@ -127,63 +107,57 @@ def _draw_form(rng: np.random.Generator) -> Form:
     return list(_FORMS)[-1]
 
 
-def _draw_wishes(product: Product, form: Form, shelf: Shelf, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
+def _draw_wishes(product: Product, form: str, shelves: Shelves, rng: np.random.Generator) -> dict[str, str]:
     """What is meant: attributes of the product are added until few enough products meet them all."""
-    wishes: list[tuple[str, str]] = []
-    if form.category:
-        wishes.append(("category", product.category.name))
-    if form.series:
-        wishes.append(("series", product.series.name))
-    axes = shuffled(rng, [axis for axis in AXES if axis in product.values])
+    named = {"noun": ["category"], "brand": ["category", "brand"], "need": ["category", "kind"]}[form]
+    wishes = {axis: product.traits[axis] for axis in named}
+    axes = shuffled(rng, [axis for axis in AXES if axis in product.traits and axis not in wishes])
     if rng.random() < _KIND_FIRST:
         axes.sort(key=lambda axis: axis != "kind")
-    if rng.random() < _PICKY:
-        wishes.append((axes[0], product.values[axes.pop(0)]))
-    while axes and int((shelf.count_met(tuple(wishes)) == len(wishes)).sum()) > MOST_RELEVANT:
-        wishes.append((axes[0], product.values[axes.pop(0)]))
-    return tuple(wishes)
+    picky = rng.random() < _PICKY
+    for axis in axes:
+        if not picky and len(shelves.find_met(wishes)) <= MOST_RELEVANT:
+            break
+        wishes[axis], picky = product.traits[axis], False
+    return wishes
 
 
-def _type_query(
-    store: Store, product: Product, wishes: tuple[tuple[str, str], ...], form: Form, rng: np.random.Generator
-) -> str:
-    """What is typed for the wishes: any order, any spelling, sometimes a slip."""
-    words = [_type_wish(store, product, wish, form, rng) for wish in wishes]
-    order = shuffled(rng, range(len(words)))
-    if form.category and rng.random() < _NOUN_LAST:
-        order.sort(key=lambda index: wishes[index][0] == "category")
-    words = [words[index] for index in order]
-    if rng.random() < _MISSPELT:
-        words = _misspell_word(words, rng)
-    if rng.random() < _CHATTY:
-        words.insert(0, pick(rng, _CHATTER))
-    return " ".join(words)
+def _type_query(store: Store, product: Product, wishes: Mapping[str, str], form: str, rng: np.random.Generator) -> str:
+    """What is typed for the wishes: any order, any spelling, sometimes a slip; a need stands first."""
+    kind = product.category.kinds[product.traits["kind"]]
+    typed = {axis: pick(rng, store.spellings[axis, value]) for axis, value in wishes.items() if axis in AXES[1:]}
+    if form == "need":
+        words = [pick(rng, kind.needs), *(typed[axis] for axis in shuffled(rng, list(typed)))]
+    else:
+        typed["category"] = pick(rng, product.category.asked)
+        if "kind" in wishes:
+            typed["kind"] = pick(rng, kind.typed)
+        if "brand" in wishes:
+            typed["brand"] = product.traits["brand"].lower()
+        order = shuffled(rng, list(typed))
+        if rng.random() < _NOUN_LAST:
+            order.sort(key=lambda axis: axis == "category")
+        words = [typed[axis] for axis in order]
+        if rng.random() < _CHATTY:
+            words.insert(0, pick(rng, _CHATTER))
+    text = " ".join(words)
+    return _misspell_word(text, rng) if rng.random() < _MISSPELT else text
 
 
-def _type_wish(store: Store, product: Product, wish: tuple[str, str], form: Form, rng: np.random.Generator) -> str:
-    """What is typed for one wish."""
-    axis, value = wish
-    if axis == "category":
-        return pick(rng, product.category.slang if form.category == "slang" else product.category.asked)
-    if axis == "series":
-        return (product.series.old_name if form.series == "old" else product.series.name).lower()
-    key = product.category.name if axis == "kind" else axis
-    return pick(rng, store.spellings[key, value])
-
-
-def _misspell_word(words: list[str], rng: np.random.Generator) -> list[str]:
-    """The words, with a letter of a longer one dropped, doubled or swapped with the next; the first letter stays.
+def _misspell_word(text: str, rng: np.random.Generator) -> str:
+    """The text, with a letter of a longer word dropped, doubled or swapped with the next; the first letter stays.
 
     Words with figures or marks in them are typed with care: another "1/4 in" would be another wish.
     """
-    long = [index for index, word in enumerate(words) if len(word) >= 5 and word.replace(" ", "").isalpha()]
+    words = text.split(" ")
+    long = [index for index, word in enumerate(words) if len(word) >= 5 and word.isalpha()]
     if not long:
-        return words
+        return text
     index = pick(rng, long)
     word = words[index]
     at = 1 + int(rng.random() * (len(word) - 2))
-    slip = pick(rng, (word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:], _swap_letters(word, at)))
-    return [*words[:index], slip, *words[index + 1 :]]
+    words[index] = pick(rng, (word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:], _swap_letters(word, at)))
+    return " ".join(words)
 
 
 def _swap_letters(word: str, at: int) -> str:

@@ -1,4 +1,4 @@
-"""The invented hardware store behind the sample: departments, categories, lines and how people spell things.
+"""The invented hardware store behind the sample: departments, brands, categories and how people spell things.
 
 The words stand in `hardware.toml`; this module reads them into frozen objects and holds the ways of drawing at random
 that every `sample_*` module uses. They take nothing from the generator but `random()`, whose stream numpy keeps stable,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib import resources
 from math import fsum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,47 +25,51 @@ AXES = ("kind", "material", "size", "colour", "power", "pack")
 
 
 @dataclass(frozen=True)
-class Series:
-    """A line of products.
+class Kind:
+    """A kind of a category's products.
 
     Attributes:
-        name: as the catalogue prints it.
-        brand: who makes it; most brands make four or more lines.
-        old_name: what the line was called once; still typed, no longer printed.
-        promise: what every product of the line has, "a sealed brushless motor".
-        categories: names of the categories that the line has products in.
+        name: as the catalogue prints it, "self-closing".
+        typed: what people type for it.
+        does: what sets it apart, a verb phrase in the third person; every description says it.
+        needs: what people type who know their problem and not the product: "door wont close by itself".
     """
 
     name: str
-    brand: str
-    old_name: str
-    promise: str
-    categories: tuple[str, ...]
+    typed: tuple[str, ...]
+    does: str
+    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Category:
-    """A kind of product.
+    """A category of products.
 
     Attributes:
         name: as the catalogue prints it, in the singular.
         group: its department.
+        brands: who makes it.
         asked: how people name it.
-        slang: this store's own words for it, which stand in no catalogue text.
+        kinds: by their names.
         part: what the size measures, "blade".
+        body: what is made of the material, "handle".
         values: per axis of `AXES`, the catalogue's wordings; empty where the axis does not apply.
         facts: what it does, each a verb phrase in the third person.
+        features: what any product of the department may come with.
         boilerplate: sentences that any product of the department may carry.
         uses: whom the department sells to.
     """
 
     name: str
     group: str
+    brands: tuple[str, ...]
     asked: tuple[str, ...]
-    slang: tuple[str, ...]
+    kinds: Mapping[str, Kind]
     part: str
+    body: str
     values: Mapping[str, tuple[str, ...]]
     facts: tuple[str, ...]
+    features: tuple[str, ...]
     boilerplate: tuple[str, ...]
     uses: tuple[str, ...]
 
@@ -76,18 +80,11 @@ class Store:
 
     Attributes:
         categories: in the file's order.
-        series: in the file's order.
-        spellings: (axis, catalogue wording) to what people type for it; kinds are keyed by (category name, wording).
+        spellings: (axis, catalogue wording) to what people type for it; a kind has its own.
     """
 
     categories: tuple[Category, ...]
-    series: tuple[Series, ...]
     spellings: Mapping[tuple[str, str], tuple[str, ...]]
-
-    @cached_property
-    def printed_names(self) -> frozenset[str]:
-        """Every invented name that the catalogue prints."""
-        return frozenset(name for line in self.series for name in (line.name, line.brand))
 
 
 @cache
@@ -98,35 +95,31 @@ def read_store() -> Store:
     spellings = {
         (axis, printed): tuple(typed) for axis, table in words["spellings"].items() for printed, typed in table.items()
     }
-    for entry in words["category"]:
-        spellings.update({(entry["name"], kind[0]): tuple(kind[1:]) for kind in entry["kinds"]})
-    return Store(
-        categories=tuple(_make_category(entry, groups[entry["group"]]) for entry in words["category"]),
-        series=tuple(series for group in words["group"] for series in _make_series(group, words["category"])),
-        spellings=spellings,
-    )
+    categories = tuple(_make_category(entry, groups[entry["group"]], words["brands"]) for entry in words["category"])
+    return Store(categories, spellings)
 
 
-def _make_category(entry: dict[str, Any], group: dict[str, Any]) -> Category:
+def _make_category(entry: dict[str, Any], group: dict[str, Any], brands: dict[str, list[str]]) -> Category:
     """One category with what its department adds."""
-    values = {axis: tuple(entry[axis + "s"]) for axis in AXES if axis != "kind"}
+    kinds = {
+        kind["name"]: Kind(kind["name"], tuple(kind["typed"]), kind["does"], tuple(kind["needs"]))
+        for kind in entry["kinds"]
+    }
+    values = {axis: tuple(entry.get(axis + "s", ())) for axis in AXES if axis != "kind"}
     return Category(
         name=entry["name"],
         group=entry["group"],
+        brands=tuple(brand for brand, departments in brands.items() if entry["group"] in departments),
         asked=tuple(entry["asked"]),
-        slang=tuple(entry["slang"]),
-        part=entry["part"],
-        values={"kind": tuple(kind[0] for kind in entry["kinds"]), **values},
+        kinds=kinds,
+        part=entry.get("part", ""),
+        body=entry.get("body", ""),
+        values={"kind": tuple(kinds), **values},
         facts=tuple(entry["facts"]),
+        features=tuple(group["features"]),
         boilerplate=tuple(group["boilerplate"]),
         uses=tuple(group["use"]),
     )
-
-
-def _make_series(group: dict[str, Any], categories: list[dict[str, Any]]) -> list[Series]:
-    """The lines of a department; each has products in all of its categories."""
-    names = tuple(entry["name"] for entry in categories if entry["group"] == group["name"])
-    return [Series(name, brand, old_name, promise, names) for name, brand, old_name, promise in group["series"]]
 
 
 def pick(rng: np.random.Generator, items: Sequence[T]) -> T:

@@ -17,8 +17,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from nestvec.evaluation.ranking import ask_counted, ask_words
 from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
 from nestvec.lexical.candidates import fuse_candidates, gather_candidates
+from nestvec.lexical.corrections import Corrector
 from nestvec.lexical.fusion import BEST, RANGE, RANKS, Fusion
-from nestvec.lexical.words import WordForms, list_stop_words
+from nestvec.lexical.words import CJK, WordForms, list_stop_words
 from nestvec.point import FULL
 from nestvec.settings import DEPTH
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nestvec.evaluation.ranking import Coded
     from nestvec.evaluation.surface import Catalogue
     from nestvec.lexical.candidates import Candidates
+    from nestvec.point import VectorFormat
 
 MOST_QUERIES = 1500  # beyond, more training queries change no choice
 FEWEST_QUERIES = 20  # below, they decide nothing: everything stays as it is untuned
@@ -39,7 +41,7 @@ B = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(2, 19))
 FITTED = (FULL, "binary")  # precisions whose weights are fitted; the others take the nearest one's
 CONSTANTS = (2, 5, 20, 60)
-_CLEAR = 1.64  # standard errors by which leaving out stop words or stems must be better
+_CLEAR = 1.64  # standard errors by which another form of words, or correcting them, must be better
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class FitQueries:
 
 
 def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings, dict[str, float]]:
-    """Choose k1 and b, and whether stop words and stems count.
+    """Choose k1 and b, whether stop words and stems count, and whether unknown query words are corrected.
 
     The grid is smoothed over its neighbours before its best place is taken: single places differ by chance.
 
@@ -89,20 +91,22 @@ def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings
     row, column = np.unravel_index(int(_smooth(grid).argmax()), grid.shape)
     best = Bm25(counts, K1[row], B[column])
     tried[f"k1 {best.k1:g}, b {best.b:g}"] = float(grid[row, column])
-    kept = _values(queries, best, asked)
     for name, forms in _other_forms(untuned.forms):
-        candidate = Bm25(WordCounts.of(texts, forms), best.k1, best.b)
-        values = _values(queries, candidate, candidate.counts.count_queries(queries.texts))
-        tried[name] = float(values.mean())
-        if _is_clear(values - kept):
-            best, kept = candidate, values
-    return best, LexicalSettings(best.counts.forms, best.k1, best.b), tried
+        best, tried[name] = _keep_if_clear(queries, best, Bm25(WordCounts.of(texts, forms), best.k1, best.b))
+    if language != CJK:
+        corrector = Corrector.of(texts, best.counts.forms)
+        corrected = Bm25(best.counts, best.k1, best.b, corrector)
+        best, tried["with corrected words"] = _keep_if_clear(queries, best, corrected)
+    return best, best.settings, tried
 
 
 def fit_fusion(
     queries: FitQueries, words: Bm25, coded: Iterable[Coded]
 ) -> tuple[Fusion, dict[str, float], dict[str, float]]:
-    """Choose the normalisation for all vectors, and the words' weight for each format of them.
+    """Choose the normalisation for all vectors, and the words' weight for each width of them.
+
+    The formats of a width share their weight, which is the steadier for it. Trained vectors are better than those it is
+    fitted with, so they want less of the words: of the weights that cannot be told from the best, the lowest is taken.
 
     Args:
         queries: of the training split.
@@ -113,24 +117,31 @@ def fit_fusion(
         The fusion of the whole vectors, the weight by format, and what was tried.
     """
     lexical = ask_words(words, queries.texts, queries.catalogue)
-    fusion, weights, tried = Fusion(), dict[str, float](), dict[str, float]()
+    fusion, tried = Fusion(), dict[str, float]()
+    curves: dict[VectorFormat, NDArray[np.float64]] = {}
     for place, point in enumerate(coded):
         candidates = gather_candidates(point.leg(point.search(queries.catalogue)), lexical.leg)
 
-        def value(fusion: Fusion, candidates: Candidates = candidates) -> float:
+        def values(fusion: Fusion, candidates: Candidates = candidates) -> NDArray[np.float64]:
             rows, _ = fuse_candidates(candidates, fusion, DEPTH)
-            return float(queries.measure(queries.catalogue.order[rows]).mean())
+            return queries.measure(queries.catalogue.order[rows])
 
         if place == 0:
-            reached = {name: [value(Fusion(weight, name)) for weight in WEIGHTS] for name in (BEST, RANGE)}
-            tried |= {f"{name} normalisation": max(values) for name, values in reached.items()}
-            tried["reciprocal rank"] = max(value(Fusion(0.5, RANKS, constant)) for constant in CONSTANTS)
-            fusion = Fusion(0.5, max(reached, key=lambda name: max(reached[name])))
-        values = np.array([value(replace(fusion, weight=weight)) for weight in WEIGHTS])
-        weights[point.point.format.name] = WEIGHTS[int(_smooth(values[:, None]).argmax())]
-        if place == 0:
-            fusion = replace(fusion, weight=weights[point.point.format.name])
-    return fusion, weights, tried
+            reached = {
+                name: max(float(values(Fusion(weight, name)).mean()) for weight in WEIGHTS) for name in (BEST, RANGE)
+            }
+            tried |= {f"{name} normalisation": value for name, value in reached.items()}
+            tried["reciprocal rank"] = max(float(values(Fusion(0.5, RANKS, rank)).mean()) for rank in CONSTANTS)
+            fusion = Fusion(0.5, max(reached, key=lambda name: reached[name]))
+        curves[point.point.format] = np.array([values(replace(fusion, weight=weight)) for weight in WEIGHTS])
+    shared = {
+        width: WEIGHTS[
+            _lowest_of_the_best(np.mean([curves[form] for form in curves if form.dimension == width], axis=0))
+        ]
+        for width in dict.fromkeys(form.dimension for form in curves)
+    }
+    weights = {form.name: shared[form.dimension] for form in curves}
+    return replace(fusion, weight=next(iter(shared.values()))), weights, tried
 
 
 def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:
@@ -146,9 +157,25 @@ def _values(queries: FitQueries, words: Bm25, asked: Any) -> NDArray[np.float64]
     return queries.measure(queries.catalogue.order[ask_counted(words, asked, queries.catalogue).found.rows])
 
 
+def _keep_if_clear(queries: FitQueries, best: Bm25, candidate: Bm25) -> tuple[Bm25, float]:
+    """The candidate if it is clearly better than the best keyword leg so far, else that one; and what it reached."""
+    before, after = (_values(queries, words, words.count_queries(queries.texts)) for words in (best, candidate))
+    return candidate if _is_clear(after - before) else best, float(after.mean())
+
+
 def _is_clear(gain: NDArray[np.float64]) -> bool:
     """Whether a mean gain per query lies clearly above 0."""
     return bool(gain.mean() > _CLEAR * gain.std() / np.sqrt(len(gain)))
+
+
+def _lowest_of_the_best(values: NDArray[np.float64]) -> int:
+    """The first of w rising weights that comes within a standard error of the best, of (w, q) values.
+
+    The error is that of the difference by query (the rule of one standard error, Breiman et al. 1984).
+    """
+    best = int(_smooth(values.mean(axis=1)[:, None]).argmax())
+    lost = values[best] - values
+    return int(np.argmax(lost.mean(axis=1) <= lost.std(axis=1) / np.sqrt(values.shape[1])))
 
 
 def _smooth(grid: NDArray[np.float64]) -> NDArray[np.float64]:

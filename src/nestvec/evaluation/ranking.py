@@ -81,7 +81,7 @@ class Words:
 
     Attributes:
         index: what was asked.
-        asked: the queries' words, as `WordCounts.count_queries` counts them.
+        asked: the queries' words, as `Bm25.count_queries` counts them.
         found: its best documents.
     """
 
@@ -195,7 +195,7 @@ def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensio
 
 def ask_words(index: Bm25, queries: Sequence[str], catalogue: Catalogue) -> Words:
     """Ask the keyword leg for the best documents of each query."""
-    return ask_counted(index, index.counts.count_queries(queries), catalogue)
+    return ask_counted(index, index.count_queries(queries), catalogue)
 
 
 def ask_counted(index: Bm25, asked: Any, catalogue: Catalogue) -> Words:  # noqa: ANN401 - SciPy has no types

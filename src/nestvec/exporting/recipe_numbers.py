@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestvec.lexical.fusion import CANDIDATES
-from nestvec.lexical.words import UNSTEMMED, list_stop_words
+from nestvec.lexical.words import CJK, UNSTEMMED, list_stop_words
 
 if TYPE_CHECKING:
     from nestvec.lexical.bm25 import LexicalSettings
@@ -88,7 +88,7 @@ def lucene_analysis(numbers: RecipeNumbers) -> dict[str, Any]:
             filters["nestvec_stem"] = {"type": "snowball", "language": forms.language.capitalize()}
         elif forms.language in _OTHER_STEMMERS:
             filters["nestvec_stem"] = {"type": "stemmer", "language": forms.language}
-    cjk = forms.language == "cjk"
+    cjk = forms.language == CJK
     tokenizer = {"type": "pattern", "pattern": r"\W+", "flags": "UNICODE_CHARACTER_CLASS"}
     chain = ["cjk_width", "lowercase", "cjk_bigram"] if cjk else ["lowercase"]
     analyzer = {

@@ -22,14 +22,14 @@ _TEXT = """\
 
 Fitted on training queries, for documents' vectors of {form}:
 
-- words: BM25 in Lucene's form, k1 {k1:g}, b {b:g}; language `{language}`, stems {stem}, stop words {stop}{corrected}
+- words: BM25 in Lucene's form, k1 {k1:g}, b {b:g}; language `{language}`, stems {stem}, stop words {stop}
 - fusion: {weight:g} * words + {rest:g} * vectors; {fusion}
 - candidates: the {candidates} best documents by words and the {candidates} best by vectors, each scored by both
 
 The same numbers are in `../hybrid.json`. Measure a recipe on your own queries before you trust it: only pgvector's was
 run against what nestvec measured. In every file `QUERY` and the example vector are yours to replace: the vector is what
 the exported model gives for the query.
-
+{correction}
 ## pgvector/
 
 `1-tables.sql` once, `load.py` for the documents, `2-weigh.sql` after loading, `3-search.sql` in each session; the
@@ -62,6 +62,30 @@ is counted per content node. Its stemmer is OpenNLP's or Lucene's as configured,
 """
 
 
+_CORRECTION = """
+## Correct the query first: no recipe does
+
+Query words that no document holds were corrected, split or joined by the documents' words, and all figures of words
+and of both legs were measured so. Correct `QUERY` (for pgvector, what `load.question` is given) before you search; the
+vector is that of the query as it was typed. Needs `nestvec[evaluate]`:
+
+```python
+from nestvec.lexical.corrections import CorrectionRules, Corrector
+from nestvec.lexical.words import WordForms
+
+corrector = Corrector.of(
+    texts,  # of all documents
+    {forms!r},
+    {rules!r},
+)
+corrector.correct(["cordles drill"])  # ["cordless drill"], where documents hold both words
+```
+
+`corrector.vocabulary` is a dictionary of words and how many documents hold each; keep it as JSON, and
+`Corrector(vocabulary, ...)` starts without the texts.
+"""
+
+
 def render_recipes_readme(numbers: RecipeNumbers) -> str:
     """The text; everything in it is a number or a name of nestvec's own."""
     lexical, fusion, form = numbers.lexical, numbers.fusion, numbers.format
@@ -73,7 +97,7 @@ def render_recipes_readme(numbers: RecipeNumbers) -> str:
         language=lexical.forms.language,
         stem="cut" if lexical.forms.stem else "kept as they are",
         stop="left out" if lexical.forms.stop_words else "kept",
-        corrected="; unknown query words were corrected, which no recipe does" if lexical.correct else "",
+        correction=_describe_correction(numbers),
         weight=fusion.weight,
         rest=1 - fusion.weight,
         fusion=_FUSIONS[fusion.normalisation].format(constant=fusion.constant),
@@ -87,6 +111,11 @@ def render_recipes_readme(numbers: RecipeNumbers) -> str:
         estimator=_describe_estimator(numbers),
         vespa=_describe_vespa(best, ranks),
     )
+
+
+def _describe_correction(numbers: RecipeNumbers) -> str:
+    rules = numbers.lexical.correction
+    return _CORRECTION.format(rules=rules, forms=numbers.lexical.forms) if rules else ""
 
 
 def _describe_pgvector(numbers: RecipeNumbers) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nestvec.lexical.corrections import Corrector
 from nestvec.lexical.words import ENGLISH, WordForms, split_words
 from nestvec.vectors.topk import best_rows
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from nestvec.lexical.corrections import CorrectionRules
 
 _STEP = 64  # queries scored at a time, and between two progress reports
 _PAIRS = 65_536  # of a query and a document, scored at a time
@@ -33,13 +36,13 @@ class LexicalSettings:
         forms: which words count.
         k1: how much a word's repetition counts; 0: not at all.
         b: how much a long document is marked down, from 0, not at all, to 1.
-        correct: whether query words that the catalogue does not know are corrected by its vocabulary.
+        correction: how query words that no document holds are corrected by the documents' words; None: they are not.
     """
 
     forms: WordForms = ENGLISH
     k1: float = 1.5
     b: float = 0.75
-    correct: bool = False
+    correction: CorrectionRules | None = None
 
 
 UNTUNED = LexicalSettings()
@@ -64,12 +67,12 @@ class WordCounts:
         """Count the words of d texts; raises MissingExtraError where bm25s or PyStemmer is not installed."""
         from scipy.sparse import csr_array
 
-        held = [Counter(words) for words in split_words(documents, forms)]
+        held = split_words(documents, forms)
         places = {word: place for place, word in enumerate(sorted(set().union(*held)))}
-        rows = np.fromiter((places[word] for counter in held for word in counter), np.int64)
-        columns = np.repeat(np.arange(len(held)), [len(counter) for counter in held])
-        times = np.fromiter((count for counter in held for count in counter.values()), np.int32)
-        return cls(forms, places, csr_array((times, (rows, columns)), shape=(len(places), len(held))))
+        rows = np.fromiter((places[word] for words in held for word in words), np.int64)
+        columns = np.repeat(np.arange(len(held)), [len(words) for words in held])
+        once = np.ones(len(rows), dtype=np.int32)  # SciPy sums what stands at one place
+        return cls(forms, places, csr_array((once, (rows, columns)), shape=(len(places), len(held))))
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -133,16 +136,32 @@ class Bm25:
         counts: of d documents in tie order.
         k1: how much a word's repetition counts.
         b: how much a long document is marked down.
+        corrector: what corrects queries before their words are counted; None: nothing does.
     """
 
-    def __init__(self, counts: WordCounts, k1: float, b: float) -> None:
-        self.counts = counts
+    def __init__(self, counts: WordCounts, k1: float, b: float, corrector: Corrector | None = None) -> None:
+        self.counts, self.corrector = counts, corrector
         self.k1, self.b = k1, b
 
     @classmethod
     def of(cls, documents: Sequence[str], settings: LexicalSettings = LexicalSettings()) -> Bm25:
-        """Index d texts in tie order; raises MissingExtraError where bm25s or PyStemmer is not installed."""
-        return cls(WordCounts.of(documents, settings.forms), settings.k1, settings.b)
+        """Index d texts in tie order; raises MissingExtraError where a library of the extra is not installed."""
+        rules = settings.correction
+        corrector = Corrector.of(documents, settings.forms, rules) if rules else None
+        return cls(WordCounts.of(documents, settings.forms), settings.k1, settings.b, corrector)
+
+    @property
+    def settings(self) -> LexicalSettings:
+        """How this leg matches."""
+        return LexicalSettings(self.counts.forms, self.k1, self.b, self.corrector.rules if self.corrector else None)
+
+    def correct(self, queries: Sequence[str]) -> list[str]:
+        """The texts of q queries that are searched: corrected, where this leg corrects."""
+        return self.corrector.correct(queries) if self.corrector else list(queries)
+
+    def count_queries(self, queries: Sequence[str]) -> Any:  # noqa: ANN401 - SciPy has no types
+        """What `WordCounts.count_queries` gives for q queries, once they are corrected."""
+        return self.counts.count_queries(self.correct(queries))
 
     def top_k(
         self, queries: Sequence[str], k: int, advance: Callable[[int], None] = lambda _: None
@@ -159,7 +178,7 @@ class Bm25:
         Returns:
             (q, min(k, d)) rows of documents, best first, and their float32 scores.
         """
-        return self.rank(self.counts.count_queries(queries), k, advance)
+        return self.rank(self.count_queries(queries), k, advance)
 
     def rank(
         self,
@@ -170,7 +189,7 @@ class Bm25:
         """The same as `top_k` for queries whose words are counted already.
 
         Args:
-            asked: what `WordCounts.count_queries` gave for q queries.
+            asked: what `count_queries` gave for q queries.
             k: at least 1; at most d are returned.
             advance: called with the number of queries done since the last call.
 
@@ -197,7 +216,7 @@ class Bm25:
         """Score pairs of a query and a document, as `rank` does.
 
         Args:
-            asked: what `WordCounts.count_queries` gave for q queries.
+            asked: what `count_queries` gave for q queries.
             query: (n,) rows of queries.
             rows: (n,) rows of documents.
 

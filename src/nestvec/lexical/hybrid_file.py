@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
 from nestvec.files import read_object, write_json
 from nestvec.lexical.bm25 import UNTUNED, LexicalSettings
+from nestvec.lexical.corrections import RULES, CorrectionRules
 from nestvec.lexical.fusion import CANDIDATES, NORMALISATIONS, UNFITTED, Fusion
 from nestvec.lexical.words import WordForms
 from nestvec.point import BITS, VectorFormat
@@ -72,7 +73,7 @@ class Hybrid:
             "tokenisation": {"language": forms.language, "stem": forms.stem, "stop_words": forms.stop_words},
             "k1": self.lexical.k1,
             "b": self.lexical.b,
-            "correction": self.lexical.correct,
+            "correction": asdict(self.lexical.correction) if self.lexical.correction else False,
             "weight": fusion.weight,
             "normalisation": fusion.normalisation,
             "constant": fusion.constant,
@@ -100,7 +101,7 @@ class Hybrid:
             forms,
             _read_number(place, value, "k1"),
             _read_number(place, value, "b", 1.0),
-            _read(place, value, "correction", bool),
+            _read_correction(place, value.get("correction")),
         )
         fusion = Fusion(_read_number(place, value, "weight", 1.0), normalisation, _read(place, value, "constant", int))
         counted = _read(place, value, "documents", int), _read_number(place, value, "mean_length")
@@ -117,6 +118,18 @@ def read_hybrid(path: Path) -> Hybrid:
     return Hybrid.from_json(
         read_object(path, "what nestvec run writes: BM25's settings and its fusion with vectors"), path
     )
+
+
+def _read_correction(place: object, rules: object) -> CorrectionRules | None:
+    """How query words are corrected: `false`, not at all, `true`, by the usual rules, or by rules of whole numbers."""
+    names = [rule.name for rule in fields(CorrectionRules)]
+    if isinstance(rules, dict) and sorted(rules) == sorted(names):
+        if all(type(number) is int and number > 0 for number in rules.values()):
+            return CorrectionRules(**rules)
+    elif isinstance(rules, bool):
+        return RULES if rules else None
+    wanted = f"false, or an object with {', '.join(names)}, each a whole number from 1"
+    raise InputError(f"correction is {rules!r}", wanted, file=place)
 
 
 def _read_weights(place: object, weights: object) -> dict[str, float]:

@@ -21,7 +21,8 @@ from nestvec.settings import LANGUAGES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-UNSTEMMED = ("cjk", "none")  # values of a language that name no stemmer
+CJK = "cjk"  # the language of scripts that put no space between words
+UNSTEMMED = (CJK, "none")  # values of a language that name no stemmer
 _USUAL = "english"  # where the texts are too few or too odd to tell
 _SURE = 0.9  # probability from which a detected language is taken
 _NO_WORDS = "zxx"  # the library's code of texts that are in no language
@@ -50,6 +51,7 @@ class WordForms:
 
 
 ENGLISH = WordForms()
+AS_THEY_STAND = WordForms("none", stem=False)
 
 
 def split_words(texts: Sequence[str], forms: WordForms) -> list[list[str]]:
@@ -81,6 +83,16 @@ def split_words(texts: Sequence[str], forms: WordForms) -> list[list[str]]:
         show_progress=False,
     )
     return words
+
+
+def find_words(text: str) -> list[re.Match[str]]:
+    """The words of a text where they stand, as it writes them; scripts without spaces stay in one piece."""
+    return list(_compile_word().finditer(text))
+
+
+def is_spelt(word: str) -> bool:
+    """Whether a word is made of letters alone, of a script that puts spaces between words."""
+    return not _UNSPACED_RUN.search(word) and not any(letter.isnumeric() or letter == "_" for letter in word)
 
 
 def list_stop_words(language: str) -> list[str]:
@@ -117,7 +129,7 @@ def detect_language(texts: Sequence[str]) -> str:
     sample = " ".join(texts[row][:500] for row in rows) if texts else ""
     unspaced = sum(map(len, _UNSPACED_RUN.findall(sample)))
     if 2 * unspaced > len(_LETTER.findall(sample)):
-        return "cjk"
+        return CJK
     code, probability = _load_identifier().classify(sample)
     if probability < _SURE or code == _NO_WORDS:
         return _USUAL
@@ -143,6 +155,11 @@ def _pair_characters(run: re.Match[str]) -> str:
 def _word_pattern() -> str:
     r"""Letters, digits and underscores with the marks on them: `\w` alone breaks Hindi words at their vowel signs."""
     return rf"(?u)\b\w[\w{_combining_marks()}]*"
+
+
+@cache
+def _compile_word() -> re.Pattern[str]:
+    return re.compile(_word_pattern())
 
 
 @cache

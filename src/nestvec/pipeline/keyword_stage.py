@@ -59,9 +59,9 @@ def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
     catalogue = prepared.catalogue
     texts = [catalogue.texts[row] for row in catalogue.order]
     plain = LexicalSettings(WordForms(tuned.forms.language))
-    counts = WordCounts.of(texts, tuned.forms)
-    others = counts if plain.forms == tuned.forms else WordCounts.of(texts, plain.forms)
-    legs = Bm25(counts, tuned.k1, tuned.b), Bm25(others, plain.k1, plain.b)
+    leg = Bm25.of(texts, tuned)
+    counts = leg.counts if plain.forms == tuned.forms else WordCounts.of(texts, plain.forms)
+    legs = leg, Bm25(counts, plain.k1, plain.b)
     first, second = (ask_words(leg, prepared.task.texts, catalogue) for leg in legs)
     return first, second
 

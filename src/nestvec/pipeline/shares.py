@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.data.folds import CHOOSING, FEWEST
 from nestvec.data.split import HELD_OUT, TRAIN, split_records
 from nestvec.recommending.power import HeldOut, describe_held_out, describe_power
 from nestvec.settings import LEAST_TEST, LEAST_VALIDATION, RecommendationSettings, TrainingSettings
@@ -31,6 +32,7 @@ VALIDATION_SHARES = (LEAST_VALIDATION, 0.15, 0.2, 0.25, 0.3, 0.35)
 TEST_SHARES = (LEAST_TEST, 0.25, 0.3)
 LEAST_TRAINED = 1 / 3  # of the queries
 ENOUGH_PAIRS = 800  # fused with words, as good to train on as many times more
+FOLDS = 10  # to propose: with fewer, an interval that covers the training's luck grows
 LEAST_PAIRS = 1 / 3  # where there are fewer: of those that the smallest shares leave
 
 
@@ -90,12 +92,13 @@ def count_held_out(records: Records, grades: Grades, task: Task, settings: Setti
     asked = len(np.unique(records.query[records.grade >= grades.threshold]))
     parts = {name: int((task.splits == name).sum()) for name in HELD_OUT}
     held_out = describe_held_out(parts, asked, settings.recommendation, systems)
+    if held_out.needed_in_all is None or records.labels is not None or task.split.protocol == "published" or task.folds:
+        return held_out  # enough, or settled who is held out
     validation, test = task.split.shares
     wanted = ceil(20 * held_out.needed / asked) / 20
-    is_settled = records.labels is not None or task.split.protocol == "published" or bool(task.folds)
-    if is_settled or not validation < wanted <= 1 - LEAST_TRAINED - test:
-        return held_out
-    return replace(held_out, validation_share=wanted)
+    is_possible = validation < wanted <= 1 - LEAST_TRAINED - test
+    is_foldable = len(records.queries) >= FOLDS * FEWEST and held_out.validation < CHOOSING * asked
+    return replace(held_out, validation_share=wanted if is_possible else None, folds=FOLDS if is_foldable else None)
 
 
 def _list_rising(given: float | None, shares: Sequence[float], asked: int, systems: int) -> Sequence[float]:

@@ -58,6 +58,7 @@ class HeldOut:
         needed_in_all: about how many queries with a relevant document would be enough at these shares; None where
             there are enough.
         validation_share: a share of validation that would be enough to choose; None where none is needed, or possible.
+        folds: how many would hold out more queries, namely all; None where none are needed, or possible.
     """
 
     validation: int
@@ -71,6 +72,7 @@ class HeldOut:
     needed_to_confirm: int | None
     needed_in_all: int | None = None
     validation_share: float | None = None
+    folds: int | None = None
 
     @property
     def lines(self) -> list[str]:
@@ -99,9 +101,12 @@ class HeldOut:
         remedies = [f"more judged queries (about {self.needed_in_all:,} in all)"]
         if self.validation_share is not None:
             remedies.append(f"--validation {self.validation_share:g}")
+        if self.folds is not None:
+            remedies.append(f"--folds {self.folds}, which holds out every query")
         if (margin := max(self.provable, self.confirmable or 0.0)) < 1:
             remedies.append(f"--margin {margin:g}")
-        return f"{takes}; what so few cannot prove is called undecided. What would help: {', or '.join(remedies)}."
+        helping = ", or ".join(filter(None, [", ".join(remedies[:-1]), remedies[-1]]))
+        return f"{takes}; what so few cannot prove is called undecided. What would help: {helping}."
 
 
 def describe_power(queries: int, margin: float, spread: float = TYPICAL_SPREAD, systems: int = 2) -> Provable:
@@ -134,7 +139,7 @@ def describe_held_out(parts: dict[str, int], asked: int, wishes: RecommendationS
         systems: that share the confidence of the choice.
 
     Returns:
-        The numbers, and how to say them; without `validation_share`.
+        The numbers, and how to say them; without `validation_share` and `folds`.
     """
     validation, test, margin = parts["validation"], parts["test"], wishes.margin
     choosing = describe_power(validation or test, margin, systems=systems)

@@ -15,6 +15,7 @@ from nestvec.lexical.words import WordForms
 from nestvec.serving.lazy_value import LazyValue
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
@@ -75,6 +76,10 @@ class KeywordSearch:
         """How words and vectors of a format fuse: as fitted, or with another weight of the words, 0 to 1."""
         return self.hybrid.fusion_of(stored).weighted(weight)
 
+    def correct(self, queries: Sequence[str]) -> list[str]:
+        """The texts of q queries that are searched by words: corrected where the run measured that."""
+        return self.index().correct(queries)
+
     def rank(self, query: Query, k: int) -> Found:
         """Find the k best documents by words: rows in tie order, best first, and their scores; 0 shares no word."""
         index = self.index()
@@ -98,7 +103,7 @@ class KeywordSearch:
             Up to k rows in tie order, best first, and their float32 scores.
         """
         index, depth = self.index(), query.depth(max(CANDIDATES, k))
-        asked = index.counts.count_queries([query.text])
+        asked = index.count_queries([query.text])
 
         def score_words(rows: NDArray[np.int64]) -> NDArray[np.float32]:
             return index.score_pairs(asked, np.zeros(len(rows), dtype=np.int64), rows)

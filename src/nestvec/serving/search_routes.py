@@ -92,7 +92,9 @@ class SearchResult(BaseModel):
     """The documents of one query, best first."""
 
     query: str
-    searched_for: str | None = Field(description="What was searched instead, where the query was corrected.")
+    searched_for: str | None = Field(
+        description="What was searched by words instead, where words of the query were corrected."
+    )
     judged: JudgedQuery | None
     hits: list[FoundDocument]
 
@@ -245,6 +247,8 @@ def _search_to_json(
         hits = service.search_fused(point, queries, vectors, k, target.weight)
     else:
         hits = service.search(point, queries, vectors, k)
+    by_words = not target.index and target.mode != VECTORS
+    texts = service.keywords.correct(queries) if by_words else queries
     seconds = time.perf_counter() - began
     work.meters.count_search(point.system, seconds)
     searched = {
@@ -260,12 +264,12 @@ def _search_to_json(
         "search_ms": round(1000 * seconds, 3),
     }
     judged = [service.find_judgements(query) for query in queries]
-    results = list(map(_result_to_json, queries, judged, hits))
+    results = list(map(_result_to_json, queries, texts, judged, hits))
     return to_json({**searched, "results": results}, inf_nan_mode="null")
 
 
-def _result_to_json(query: str, judged: QueryJudgements | None, hits: Sequence[Hit]) -> dict[str, Any]:
-    """A query's hits with the grades that people gave them."""
+def _result_to_json(query: str, text: str, judged: QueryJudgements | None, hits: Sequence[Hit]) -> dict[str, Any]:
+    """A query's hits, for which `text` was searched, with the grades that people gave them."""
     about = judged and {"query_id": judged.query_id, "split": judged.split, "relevant": judged.relevant_count}
     listed = [
         {
@@ -279,4 +283,4 @@ def _result_to_json(query: str, judged: QueryJudgements | None, hits: Sequence[H
         }
         for rank, hit in enumerate(hits, start=1)
     ]
-    return {"query": query, "searched_for": None, "judged": about, "hits": listed}
+    return {"query": query, "searched_for": None if text == query else text, "judged": about, "hits": listed}

@@ -31,6 +31,7 @@ _EXACT = 53  # bits of a whole number that float64 holds
 _LONGEST = 4.0  # more than a vector of unit length has without its lean
 _ROUNDS = 3  # of learning: directions, then signs
 _LEFT_OUT = 10  # every tenth document teaches nothing: it shows which factors later documents will have
+_MOST = 2.0  # times the usual factor: a vector that its code hardly holds must not coarsen all others' factors
 _SWEEPS = 4  # over all bits of a vector that is coded; beyond, hardly any is flipped
 
 
@@ -61,6 +62,7 @@ class LearnedSigns(Rotated):
             learned = cls(bits, plain.step, plain.axis, plain.lean, plain.factor, *_fit_directions(taught, signs))
         turned = learned.turn(rest)
         factors = length_factors(rest, turned, learned._choose_levels(rest, turned), bits)
+        factors = np.minimum(factors, _MOST * np.median(factors)) if len(factors) else factors
         return cls(bits, plain.step, plain.axis, plain.lean, Range.of(factors), learned.directions, learned.grid)
 
     @property

@@ -139,7 +139,8 @@ class Bench {
     const judged = this.query ? shown.find((one) => one.answer && !one.pending)?.answer.results[0].judged : null;
     by("judged").hidden = !judged;
     if (judged) by("judged").textContent = this.#judged(judged);
-    const corrected = this.query ? shown.find((one) => one.answer && !one.pending)?.answer.results[0].searched_for : null;
+    const answers = this.query ? shown.filter((one) => one.answer && !one.pending).map(({ answer }) => answer) : [];
+    const corrected = answers.map((answer) => answer.results[0].searched_for).find(Boolean); // vectors say none
     by("corrected").hidden = !corrected;
     by("corrected").querySelector("b").textContent = corrected ?? "";
     const beside = this.view.words !== null && shown.some((one) => one.alone);

@@ -1,0 +1,196 @@
+"""Query words that no document holds, corrected, split or joined to words that documents do hold.
+
+symspellpy finds the words that are few edits away (symmetric deletes, Garbe 2012); an edit is a letter that is missing,
+added or another, or two neighbours that are swapped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from nestvec.errors import MissingExtraError
+from nestvec.lexical.words import AS_THEY_STAND, ENGLISH, find_words, is_spelt, split_words
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nestvec.lexical.words import WordForms
+
+_EDITS = 2  # at the most; three make other words
+_PREFIX = (
+    5  # letters that symspellpy indexes of a word: 7, its default, takes four times the memory to be twice as fast
+)
+_ENGLISH_WORDS = "frequency_dictionary_en_82_765.txt"  # each with its count in Google's n-grams
+_GAPS = frozenset([" ", "-"])  # between two words that may be one
+
+
+@dataclass(frozen=True)
+class CorrectionRules:
+    """When a query word is changed, and into what.
+
+    Attributes:
+        documents: that hold a word, at the least, for it to replace another: what one holds may be misspelt itself.
+        letters: of the shortest word that is corrected or split.
+        letters_for_two_edits: of the shortest word that two edits may be made in; shorter ones take one.
+        part_letters: of the shortest part that a word is split into.
+        common_per_million: how often an English word stands in a million words of any text, at the least, to be taken
+            for what was meant where the catalogue is English: it may be split, but is not taken for another word.
+    """
+
+    documents: int = 2
+    letters: int = 4
+    letters_for_two_edits: int = 7
+    part_letters: int = 3
+    common_per_million: int = 1
+
+
+RULES = CorrectionRules()
+
+
+class _Better(NamedTuple):
+    """What may replace a word, and how many documents hold it, or the rarer of its parts."""
+
+    text: str
+    documents: int
+    edits: int = 0
+
+
+class Corrector:
+    """Corrects queries by the words of a catalogue. Any thread may ask; equal vocabularies correct alike.
+
+    A word is known if a document holds it, or one with the same stem. Known words stay as they are, and so do numbers,
+    words with a digit or an underscore, and words of scripts without spaces.
+
+    Args:
+        vocabulary: each word of the documents and how many of them hold it, as `count_words` gives.
+        forms: which words count.
+        rules: when a word is changed, and into what.
+
+    Raises:
+        MissingExtraError: symspellpy, bm25s or PyStemmer is not installed.
+    """
+
+    def __init__(self, vocabulary: Mapping[str, int], forms: WordForms, rules: CorrectionRules = RULES) -> None:
+        try:
+            from symspellpy import SymSpell, Verbosity
+        except ImportError as error:
+            raise MissingExtraError("symspellpy", "evaluate") from error
+        self.vocabulary, self.rules = dict(vocabulary), rules
+        self._forms = replace(forms, stop_words=False)  # a stop word is no misspelt one
+        english = forms.language == ENGLISH.language
+        self._common = _read_common_words(rules.common_per_million) if english else frozenset()
+        self._stems = set().union(*split_words(list(self.vocabulary), self._forms))
+        self._speller, self._closest = SymSpell(_EDITS, _PREFIX), Verbosity.CLOSEST
+        self._lock = Lock()  # symspellpy measures edits in one buffer
+        for word, documents in self.vocabulary.items():
+            if documents >= rules.documents and len(word) >= rules.part_letters:
+                self._speller.create_dictionary_entry(word, documents)
+
+    @classmethod
+    def of(cls, documents: Sequence[str], forms: WordForms, rules: CorrectionRules = RULES) -> Corrector:
+        """Correct by the words of d texts; raises as the constructor does."""
+        return cls(count_words(documents), forms, rules)
+
+    def correct(self, queries: Sequence[str]) -> list[str]:
+        """Each query with its unknown words corrected.
+
+        Args:
+            queries: q texts.
+
+        Returns:
+            q texts; byte for byte the query where no word was changed. What replaces a word is in lower case.
+        """
+        found = [find_words(query) for query in queries]
+        unknown = self._find_unknown({word[0].lower() for words in found for word in words})
+        return [self._correct_query(*pair, unknown) for pair in zip(queries, found, strict=True)]
+
+    def _find_unknown(self, words: Iterable[str]) -> set[str]:
+        """Those of the lower-case words that are spelt in letters and not known."""
+        new = sorted(word for word in words if word not in self.vocabulary and is_spelt(word))
+        stems = split_words(new, self._forms)
+        return {word for word, forms in zip(new, stems, strict=True) if self._stems.isdisjoint(forms)}
+
+    def _correct_query(self, query: str, words: Sequence[re.Match[str]], unknown: set[str]) -> str:
+        """A query, of which `words` are the words."""
+        pieces, done, place = list[str](), 0, 0
+        while place < len(words):
+            word, following = words[place], words[place + 1 : place + 2]
+            better = self._join(query, word, following, unknown)
+            last = following[0] if better else word
+            if better is None and (text := word[0].lower()) in unknown:
+                better = self._replace(text)
+            if better is not None:
+                pieces += [query[done : word.start()], better]
+                done = last.end()
+            place += 1 if last is word else 2
+        return "".join([*pieces, query[done:]])
+
+    def _join(
+        self, query: str, word: re.Match[str], following: Sequence[re.Match[str]], unknown: set[str]
+    ) -> str | None:
+        """A word joined with the one that follows it, if either is unknown and documents hold both as one."""
+        if not following or query[word.end() : following[0].start()] not in _GAPS:
+            return None
+        first, second = word[0].lower(), following[0][0].lower()
+        joined = first + second
+        held = self.vocabulary.get(joined, 0) >= self.rules.documents and len(joined) >= self.rules.letters
+        return joined if held and not unknown.isdisjoint((first, second)) else None
+
+    def _replace(self, word: str) -> str | None:
+        """What replaces an unknown word: what is one edit away or its two parts, whichever more documents hold."""
+        if len(word) < self.rules.letters:
+            return None
+        near, parts = self._find_near(word), self._split(word)
+        if near is None or (parts is not None and (near.edits > 1 or parts.documents >= near.documents)):
+            return parts and parts.text
+        return near.text
+
+    def _find_near(self, word: str) -> _Better | None:
+        """The word that is fewest edits away; of several, the one that most documents hold; None for a common word."""
+        if word in self._common:
+            return None
+        edits = 1 if len(word) < self.rules.letters_for_two_edits else _EDITS
+        with self._lock:
+            near = self._speller.lookup(word, self._closest, edits)
+        found = [_Better(each.term, each.count, each.distance) for each in near]
+        return min(found, key=lambda better: (better.edits, -better.documents, better.text), default=None)
+
+    def _split(self, word: str) -> _Better | None:
+        """The word as two words; of several ways, the one whose rarer part most documents hold."""
+        shortest = self.rules.part_letters
+        cuts = [(word[:cut], word[cut:]) for cut in range(shortest, len(word) - shortest + 1)]
+        ways = [_Better(" ".join(parts), min(self.vocabulary.get(part, 0) for part in parts)) for parts in cuts]
+        best = max(ways, key=lambda better: better.documents, default=None)
+        return best if best and best.documents >= self.rules.documents else None
+
+
+@cache
+def _read_common_words(per_million: int) -> frozenset[str]:
+    """English words that stand so often in a million words, or more often, by the list that symspellpy comes with."""
+    from symspellpy import SymSpell
+
+    listed = resources.files("symspellpy").joinpath(_ENGLISH_WORDS).read_text("utf-8-sig").split()
+    least = per_million * SymSpell.N / 1e6
+    return frozenset(word for word, count in zip(listed[::2], listed[1::2], strict=True) if int(count) >= least)
+
+
+def count_words(documents: Sequence[str]) -> dict[str, int]:
+    """Count the documents that hold each word, as it stands there, in lower case.
+
+    Args:
+        documents: d texts.
+
+    Returns:
+        Words that are spelt in letters, in their order, to how many documents hold them.
+
+    Raises:
+        MissingExtraError: bm25s or PyStemmer is not installed.
+    """
+    held = Counter(word for words in split_words(documents, AS_THEY_STAND) for word in set(words))
+    return {word: held[word] for word in sorted(held) if is_spelt(word)}

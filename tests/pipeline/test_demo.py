@@ -1,0 +1,67 @@
+"""The demo as `make demo` runs it.
+
+Oracle: what the README says that it answers, which is what a first visitor reads; and what it is there to show: a
+small vector that is proven, and a smaller one that is likely.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import nestvec
+
+pytestmark = pytest.mark.slow  # two trainings of MiniLM and three encodings of the catalogue
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+CLOSE = 0.02  # what another machine's arithmetic may move a figure by
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    yield nestvec.run("sample", folder / "run")
+    shutil.rmtree(folder)  # some 2 GB
+
+
+def read_rows(heading):
+    """The rows below the head of the README's table whose first column has a heading, the first cell apart."""
+    [rows] = re.findall(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows.splitlines()]
+    return {first: others for first, *others in cells}
+
+
+def test_it_proves_a_small_vector_and_finds_a_smaller_one_likely(demo):
+    assert demo.ships
+    three = demo.recommendation["choices"]["beside_keyword_search"]
+    assert three["proven"]["bytes_per_vector"] <= 200
+    assert three["likely"]["bytes_per_vector"] <= 100
+    assert three["proven"]["test"]["confirmed"] and three["likely"]["test"]["confirmed"]
+
+
+def test_the_readme_names_its_choices(demo):
+    choices = demo.recommendation["choices"]
+    rows = read_rows("make demo")
+    for place, team in enumerate(("beside_keyword_search", "vectors_alone")):
+        for name in ("proven", "likely", "tiny"):
+            chosen = choices[team][name]
+            assert rows[name][place] == (f"{chosen['bytes_per_vector']:,} bytes" if chosen else "none"), (team, name)
+
+
+def test_the_readme_quotes_its_figures(demo):
+    for system, cells in read_rows(re.escape("recall@10")).items():
+        for dimension, cell in zip((384, 192, 96, 48), cells, strict=False):
+            if cell:
+                name = "bm25" if system == "bm25" else f"{system}.{dimension}.float32"
+                assert demo.points[name].metrics["recall@10"].value == pytest.approx(float(cell), abs=CLOSE), name
+
+
+def test_the_reports_first_screen_says_the_same(demo):
+    page = demo.folder.path("report").read_text(encoding="utf-8")
+    first_screen = " ".join(re.sub(r"<[^>]*>", " ", page.split("</h1>")[1]).split())[:6000]
+    for name in ("proven", "likely", "tiny"):
+        chosen = demo.recommendation["choices"]["beside_keyword_search"][name]
+        assert f"{chosen['bytes_per_vector']:,} bytes" in first_screen
