@@ -85,7 +85,7 @@ def test_modes_of_the_command_line(run, typed):
         found[mode] = [json.loads(line)["id"] for line in out.splitlines()]
         assert found[mode] == [hit.id for hit in nestvec.search(run, "steel hammer", mode=mode)]
     assert found[None] == found["fused"]
-    assert found["words"] != found["vectors"] != found["fused"]
+    assert found["words"] != found["vectors"]  # what is fused need not differ, where words were given no weight
     code, out, _ = typed("index", run, "--verify")
     assert code == 0
     assert "as pretrained.48.int8 was measured" in out and "as pretrained+bm25.48.int8 was measured" in out
@@ -145,7 +145,10 @@ def test_words_of_a_file_of_documents_follow_what_is_there(run, tmp_path, typed)
     left = [GOODS[0], GOODS[1], GOODS[2], {**GOODS[0], "sku": "e", "name": "hose"}]
     anew = write_csv(tmp_path / "anew.csv", left)
     assert typed("index", run, "--system", "pretrained", "--documents", anew)[0] == 0
-    assert nestvec.search(run, "cordless hammer drill", 10) == upserted
+    again = nestvec.search(run, "cordless hammer drill", 10)
+    assert [(hit.id, hit.text, hit.fields) for hit in again] == [(hit.id, hit.text, hit.fields) for hit in upserted]
+    scores = [hit.score for hit in upserted]  # encoded in another batch, whose last bits differ
+    assert [hit.score for hit in again] == pytest.approx(scores, abs=1e-6)
 
 
 def test_a_mode_is_checked_before_anything_is_searched(run):
