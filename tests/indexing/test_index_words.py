@@ -84,7 +84,7 @@ def test_modes_of_the_command_line(run, typed):
         assert code == 0, message
         found[mode] = [json.loads(line)["id"] for line in out.splitlines()]
         assert found[mode] == [hit.id for hit in nestvec.search(run, "steel hammer", mode=mode)]
-    assert found[None] == found["fused"]
+    assert found[None] == found["vectors"]  # a system was named, and it ranks by vectors
     assert found["words"] != found["vectors"]  # what is fused need not differ, where words were given no weight
     code, out, _ = typed("index", run, "--verify")
     assert code == 0
@@ -156,4 +156,4 @@ def test_a_mode_is_checked_before_anything_is_searched(run):
     with open_index(run) as index:
         with pytest.raises(InputError, match="--mode is 'all'"):
             index.search("hammer", mode="all")
-        assert index.search("hammer", 3) == index.search("hammer", 3, mode="fused")
+        assert index.search("hammer", 3) == index.search("hammer", 3, mode="vectors")

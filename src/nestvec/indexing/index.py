@@ -79,7 +79,8 @@ class Index:
             k: how many, at least 1.
             where: what they must fulfil.
             exact: don't use an approximate index where the store has one.
-            mode: `fused`, `vectors` or `words`; None: fused where the index has words, else vectors.
+            mode: `fused`, `vectors` or `words`; None: fused in an index of what the run recommends beside
+                keyword search, else vectors.
 
         Returns:
             At most k, best first.
@@ -93,7 +94,7 @@ class Index:
         if k < 1:
             raise InputError(f"--top is {k}", "a whole number from 1 on")
         about = self.about
-        chosen = settings.mode or (VECTORS if about.hybrid is None else FUSED)
+        chosen = settings.mode or (FUSED if about.fuses else VECTORS)
         if chosen != VECTORS:
             about.require_words(self.selection.run.folder.path("index"))  # before a model is loaded
         if chosen == WORDS:
@@ -286,7 +287,8 @@ def search(
         k: how many.
         where: conditions on fields, such as `price<=20`; all must hold.
         store: as for `open_index`.
-        mode: `fused`, `vectors` or `words`; None: fused where the index has words, else vectors.
+        mode: `fused`, `vectors` or `words`; None: fused in an index of what the run recommends beside
+                keyword search, else vectors.
 
     Returns:
         At most k, best first.

@@ -64,7 +64,7 @@ class SearchSettings:
     top: int = option(10, "How many documents.")
     where: tuple[str, ...] = option((), "A condition on a field, such as 'price<=20'; may be given again.", repeat=True)
     exact: bool = option(False, "Search without an approximate index.")
-    mode: str | None = option(None, "Rank by words and vectors: fused (the default); or by one: vectors, words.")
+    mode: str | None = option(None, "Rank by words and vectors: fused; or by one: vectors, words (as is recommended).")
 
     def __post_init__(self) -> None:
         """Raise InputError where there is no such mode."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError
 from nestvec.lexical.hybrid_file import read_hybrid
-from nestvec.point import VectorFormat
+from nestvec.point import HYBRID, VectorFormat
 from nestvec.stores.store import About
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def plan_index(selection: Selection, settings: IndexSettings, reporter: Reporter
     files = selection.files
     hybrid = None if settings.alone else _read_words(selection, reporter)
     about = About(files.system, files.model.sha256, files.width, tuple(stages), candidates, hybrid=hybrid)
-    return about, codecs
+    recommended = selection.run.recommendation.point
+    fuses = hybrid is not None and settings.system is None and recommended is not None and recommended.kind == HYBRID
+    return replace(about, fuses=fuses), codecs
 
 
 def _read_words(selection: Selection, reporter: Reporter) -> Hybrid | None:

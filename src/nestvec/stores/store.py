@@ -59,6 +59,7 @@ class About:
         shortlist: documents that the first of two stages hands on.
         schema: of the store's own form; from 2 on, ids are kept byte for byte; an index with words has 3.
         hybrid: how words match, and how their scores fuse with those of the vectors served; None: vectors alone.
+        fuses: whether a search that names no mode is by words and vectors: where the run recommends them together.
     """
 
     system: str
@@ -68,6 +69,7 @@ class About:
     shortlist: int = 100
     schema: int = _PLAIN
     hybrid: Hybrid | None = None
+    fuses: bool = False
 
     def __post_init__(self) -> None:
         """An index with words says so, so that a nestvec of before there were any doesn't take it for its own."""
@@ -94,8 +96,8 @@ class About:
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it; of an index without words, the same as before there were any."""
         values = asdict(self)
-        del values["hybrid"]
-        return values if self.hybrid is None else {**values, "hybrid": self.hybrid.to_json()}
+        del values["hybrid"], values["fuses"]
+        return values if self.hybrid is None else {**values, "hybrid": self.hybrid.to_json(), "fuses": self.fuses}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], place: object) -> About:
@@ -107,7 +109,8 @@ class About:
             stages = tuple(VectorFormat(int(stage["dimension"]), str(stage["precision"])) for stage in values["stages"])
             numbers = int(values["full_dimension"]), stages, int(values["shortlist"])
             hybrid = Hybrid.from_json(dict(values["hybrid"]), place) if schema >= _WITH_WORDS else None
-            about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema, hybrid)
+            fuses = hybrid is not None and values["fuses"] is True
+            about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema, hybrid, fuses)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"is damaged ({error})", "what nestvec wrote of an index", file=place) from error
         if not stages:
