@@ -12,39 +12,25 @@ import httpx2 as httpx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from misspelt import POINT, make_corrected, swap_letters
 from page_visit import Visit, search, settled
 from report.report_browser import launched
 from running import serving
-from shared_runs import make_once
-from tables import rows, write_csv
+from shared_runs import copy_run
 from test_modes import found, listed
 
 import nestvec
+from nestvec.indexing.index import build_index
 from nestvec.lexical.bm25 import UNTUNED, Bm25
 from nestvec.lexical.corrections import RULES
 from nestvec.lexical.hybrid_file import read_hybrid
 from nestvec.vectors.topk import tie_order
 
-POINT = {"system": "pretrained", "dimension": 48, "precision": "binary"}
-
-
-def swap_letters(query):
-    """A query with an odd number at its end has two letters of its first word swapped, unless the word is too short."""
-    is_swapped = int(query.split()[-1]) % 2 and len(query.split()[0]) >= RULES.letters
-    return query[0] + query[2] + query[1] + query[3:] if is_swapped else query
-
 
 @pytest.fixture(scope="module")
 def corrected(tmp_path_factory):
-    """The folder of a run of the pretrained model and BM25."""
-
-    def make(folder):
-        table = [{**row, "query": swap_letters(row["query"])} for row in rows(queries=80)]
-        source = write_csv(folder / "judged.csv", table)
-        options = {"epochs": 0, "dimensions": "48", "precisions": "binary", "resamples": 100}
-        nestvec.run(str(source), folder / "run", **options, test=0.3, seed=7)
-
-    return make_once(tmp_path_factory, "corrected", make) / "run"
+    """The folder of the run."""
+    return make_corrected(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +105,24 @@ def test_vectors_are_asked_the_query_as_it_was_typed(client, corrected, texts):
 def test_a_system_that_ranks_by_words_says_so_too(client):
     answer = client.post("/v1/search", json={"query": "<b>hmamer</b>", "system": "bm25"}).json()
     assert answer["results"][0]["searched_for"] == "<b>hammer</b>" and answer["results"][0]["hits"][0]["score"] > 0
+
+
+def test_an_index_answers_and_says_the_same(corrected, client, texts, tmp_path):
+    run = copy_run(corrected, tmp_path / "run")
+    build_index(run, **POINT).close()
+    with serving(run) as indexed, httpx.Client(base_url=indexed.url, timeout=60) as asked:
+        for mode in ("words", "fused", "vectors"):
+            body = {"queries": list(texts.values()), "k": 10, "mode": mode}
+            answer = asked.post("/v1/search", json=body)
+            assert answer.json()["source"] == "index"
+            point = {} if mode == "words" else POINT
+            of_run = client.post("/v1/search", json={**body, **point}).json()
+            assert of_run["source"] == "run"
+            told = [result["searched_for"] for result in answer.json()["results"]]
+            assert told == [result["searched_for"] for result in of_run["results"]]
+            assert any(told) == (mode != "vectors")
+            if mode != "words":  # there, the run's lists go on with documents that share no word
+                assert found(answer) == [[hit["id"] for hit in result["hits"]] for result in of_run["results"]]
 
 
 @pytest.mark.parametrize("beside", [False, True])

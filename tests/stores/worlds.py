@@ -118,7 +118,9 @@ class World:
         rows = rows[tie_order([self.ids[row] for row in rows])]
         if not len(rows):
             return {}
-        places, scores = Bm25.of([self.texts[row] for row in rows], HYBRID.lexical).top_k([text], len(rows))
+        places, scores = Bm25.of([self.texts[row] for row in rows], (self.about.hybrid or HYBRID).lexical).top_k(
+            [text], len(rows)
+        )
         return dict(zip(rows[places[0]].tolist(), scores[0].tolist(), strict=True))
 
     def _rank(self, scores, k, passing=None):

@@ -17,7 +17,7 @@ from nestvec.data.source import count_rows
 from nestvec.encoding.encode_settings import EncodeSettings
 from nestvec.errors import InputError, NestvecError, replace_unprintable
 from nestvec.exporting.export_settings import ExportSettings
-from nestvec.indexing.index_settings import Columns, IndexSettings, SearchSettings, StoreSettings
+from nestvec.indexing.index_settings import VECTORS, Columns, IndexSettings, SearchSettings, StoreSettings
 from nestvec.progress import Reporter
 from nestvec.settings import option
 
@@ -152,6 +152,9 @@ def search(
     conditions = [Condition.parse(text) for text in settings.where]
     with open_index(run, place.store, place.name) as opened:
         hits = opened.search(query, settings.top, conditions, settings.exact, settings.mode)
+        [asked] = [query] if settings.mode == VECTORS else opened.store.correct([query])
+    if asked != query:
+        typer.echo(f"searched for: {replace_unprintable(asked)}", err=typed["json"])
     if typed["json"]:
         for hit in hits:
             typer.echo(json.dumps({"id": hit.id, "score": hit.score, "text": hit.text, "fields": dict(hit.fields)}))

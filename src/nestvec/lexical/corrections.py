@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,7 @@ _PREFIX = (
 )
 _ENGLISH_WORDS = "frequency_dictionary_en_82_765.txt"  # each with its count in Google's n-grams
 _GAPS = frozenset([" ", "-"])  # between two words that may be one
+_TOGETHER = 10_000  # documents whose words are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Corrector:
                 self._speller.create_dictionary_entry(word, documents)
 
     @classmethod
-    def of(cls, documents: Sequence[str], forms: WordForms, rules: CorrectionRules = RULES) -> Corrector:
+    def of(cls, documents: Iterable[str], forms: WordForms, rules: CorrectionRules = RULES) -> Corrector:
         """Correct by the words of d texts; raises as the constructor does."""
         return cls(count_words(documents), forms, rules)
 
@@ -180,7 +182,7 @@ def _read_common_words(per_million: int) -> frozenset[str]:
     return frozenset(word for word, count in zip(listed[::2], listed[1::2], strict=True) if int(count) >= least)
 
 
-def count_words(documents: Sequence[str]) -> dict[str, int]:
+def count_words(documents: Iterable[str]) -> dict[str, int]:
     """Count the documents that hold each word, as it stands there, in lower case.
 
     Args:
@@ -192,5 +194,7 @@ def count_words(documents: Sequence[str]) -> dict[str, int]:
     Raises:
         MissingExtraError: bm25s or PyStemmer is not installed.
     """
-    held = Counter(word for words in split_words(documents, AS_THEY_STAND) for word in set(words))
+    left, held = iter(documents), Counter[str]()
+    while part := list(islice(left, _TOGETHER)):
+        held.update(word for words in split_words(part, AS_THEY_STAND) for word in set(words))
     return {word: held[word] for word in sorted(held) if is_spelt(word)}

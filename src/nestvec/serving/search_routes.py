@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.serving.judged_queries import QueryJudgements
+    from nestvec.serving.service import Service
     from nestvec.stores.store import Hit
 
 _MOST = 25_600  # documents of one answer: 256 queries with 100 each
@@ -247,8 +248,7 @@ def _search_to_json(
         hits = service.search_fused(point, queries, vectors, k, target.weight)
     else:
         hits = service.search(point, queries, vectors, k)
-    by_words = not target.index and target.mode != VECTORS
-    texts = service.keywords.correct(queries) if by_words else queries
+    asked = _correct_words(service, target, queries)
     seconds = time.perf_counter() - began
     work.meters.count_search(point.system, seconds)
     searched = {
@@ -264,8 +264,17 @@ def _search_to_json(
         "search_ms": round(1000 * seconds, 3),
     }
     judged = [service.find_judgements(query) for query in queries]
-    results = list(map(_result_to_json, queries, texts, judged, hits))
+    results = list(map(_result_to_json, queries, asked, judged, hits))
     return to_json({**searched, "results": results}, inf_nan_mode="null")
+
+
+def _correct_words(service: Service, target: _Target, queries: Sequence[str]) -> Sequence[str]:
+    """Queries as their words were searched; vectors are asked what was typed."""
+    if target.mode == VECTORS:
+        return queries
+    if target.index and service.index:
+        return service.index.store.correct(queries)
+    return service.keywords.correct(queries)
 
 
 def _result_to_json(query: str, text: str, judged: QueryJudgements | None, hits: Sequence[Hit]) -> dict[str, Any]:

@@ -120,12 +120,14 @@ class Service:
         self._models = LoadedModels(folders, self._backend, self._compute, say)
 
     def warm_up(self) -> None:
-        """Make what whoever asks first would wait for: the default point's codes, what the page shows, BM25."""
+        """Make what whoever asks first would wait for: the default point's codes, what the page shows, all words."""
         if self.default.system != BM25:
             self._code_cache.get(self.default)
         self._summary()
         if BM25 in self.systems:
             self.keywords.index()
+        if self.index:
+            self.index.store.correct(())
 
     @property
     def documents(self) -> int:

@@ -98,6 +98,12 @@ class EmbeddedStore:
             view = self._view(where, queries)
             return [view.find_by_vectors(query, k) for query in queries]
 
+    def correct(self, texts: Sequence[str]) -> list[str]:
+        """Queries as their words are searched; see `Store`."""
+        with self._lock:
+            generation = self._current_generation()
+            return generation.words.correct(texts) if generation.about.hybrid else list(texts)
+
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
         """The best documents of each query by words; see `Store`."""
         with self._lock:

@@ -124,7 +124,7 @@ class Generation:
         if self._words is None:
             lexical = self.about.require_words(self.folder).lexical
             parts = [segment.postings for segment in self.segments if segment.postings]
-            self._words = WordIndex(parts, self.live_rows(), lexical, self._find_spans)
+            self._words = WordIndex(parts, self.live_rows(), lexical, self._find_spans, self._read_texts)
         return self._words
 
     def refresh(self) -> None:
@@ -241,6 +241,11 @@ class Generation:
                     if first in numbers:  # one that another process has just added is not open yet
                         spans.setdefault(word, {})[numbers[first]] = (span[0], span[1])
         return spans
+
+    def _read_texts(self) -> Iterator[str]:
+        """The texts of all documents, some at a time."""
+        with self._translated_errors():
+            yield from (text for (text,) in self._base.execute("SELECT text FROM documents"))
 
     def _mark_gone(self, ids: Sequence[str]) -> int:
         """Make the rows of some ids gone, inside a transaction; how many there were."""

@@ -246,8 +246,11 @@ class Store(Protocol):
             q lists of at most k, best first; of equal scores, the greater id first, compared byte by byte.
         """
 
+    def correct(self, texts: Sequence[str]) -> list[str]:
+        """What the words of q queries are searched as: corrected by the documents that are there, or as they stand."""
+
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """The best documents of each query by the words they share with it.
+        """The best documents of each query, as `correct` has it, by the words they share with it.
 
         BM25 counts all documents that are there, whatever the filter leaves.
 
@@ -275,7 +278,7 @@ class Store(Protocol):
         """The best documents of each query by words and vectors.
 
         Candidates are the best `lexical.fusion.CANDIDATES` of each leg that fulfil the conditions, or k if that is
-        more; both legs score them all, and `Hybrid.fusion` makes one score of both.
+        more; both legs score them all, and `Hybrid.fusion` makes one score of both. Words alone are corrected.
 
         Args:
             texts: q queries.

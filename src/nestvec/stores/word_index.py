@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nestvec.lexical.bm25 import damp_lengths, weigh_rarity, weigh_words
+from nestvec.lexical.corrections import Corrector
 from nestvec.lexical.words import split_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -59,24 +61,41 @@ class WordIndex:
         live: (rows,) which rows hold a document.
         settings: how words match.
         look_up: finds words in the segments.
+        read_texts: gives the texts of all documents, which correct queries.
     """
 
     def __init__(
-        self, postings: Sequence[Postings], live: NDArray[np.bool_], settings: LexicalSettings, look_up: LookUp
+        self,
+        postings: Sequence[Postings],
+        live: NDArray[np.bool_],
+        settings: LexicalSettings,
+        look_up: LookUp,
+        read_texts: Callable[[], Iterable[str]],
     ) -> None:
-        self._postings, self._live, self._forms, self._look_up = postings, live, settings.forms, look_up
+        self._postings, self._live, self._settings, self._look_up = postings, live, settings, look_up
+        self._read_texts = read_texts
         lengths = np.concatenate([np.zeros(0, dtype=np.int64), *(part.lengths for part in postings)])
         self._documents = int(live.sum())
         mean = lengths[live].sum() / max(1, self._documents)
         self._damp = damp_lengths(lengths, mean, settings.k1, settings.b)
         self._sums = np.zeros(len(live))  # 0 between searches
 
+    def correct(self, texts: Sequence[str]) -> list[str]:
+        """Queries as their words are searched, see `Store.correct`."""
+        return self._corrector.correct(texts) if self._corrector else list(texts)
+
     def ask(self, text: str) -> AskedWords:
-        """Find the documents that hold the words of a query."""
-        asked = Counter(split_words([text], self._forms)[0])
+        """Find the documents that hold the words of a query, once it is corrected."""
+        asked = Counter(split_words(self.correct([text]), self._settings.forms)[0])
         spans = self._look_up(list(asked))
         found = (self._find_word(spans[word], asked[word]) for word in sorted(spans))  # in the order of BM25's sums
         return AskedWords([word for word in found if len(word.rows)], self._damp, self._sums)
+
+    @cached_property
+    def _corrector(self) -> Corrector | None:
+        """What corrects queries; None where the run did not correct them."""
+        rules = self._settings.correction
+        return Corrector.of(self._read_texts(), self._settings.forms, rules) if rules else None
 
     def _find_word(self, spans: Mapping[int, Span], times: int) -> _AskedWord:
         """A word with its documents in all segments, by the segments' numbers."""

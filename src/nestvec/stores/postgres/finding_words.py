@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nestvec.lexical.corrections import Corrector
 from nestvec.lexical.fusion import CANDIDATES
 from nestvec.lexical.words import split_words
 from nestvec.stores.postgres import statements, word_statements
@@ -42,40 +43,59 @@ class WordFinder:
         hybrid: how words match, and how their scores fuse with those of the vectors.
 
     Attributes:
+        finder: as given.
         hybrid: as given.
     """
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], finder: Finder, hybrid: Hybrid) -> None:
-        self._finder = finder
+        self._corrector: Corrector | None = None
+        self._version: object = None  # of the documents that it corrects by
+        self.finder = finder
         self._words = WordTable(connection, finder.table)
         self._numbers_text = statements.fill_name(word_statements.NUMBERS_OF_IDS, finder.table)
         self.hybrid = hybrid
 
+    def correct(self, texts: Sequence[str]) -> list[str]:
+        """Queries as their words are searched, as `Store.correct` has them."""
+        with self.finder.snapshot(None):
+            return self._correct(texts)
+
     def find(self, texts: Sequence[str], k: int, where: tuple[Condition, ...]) -> list[list[Hit]]:
         """The best documents of each query by words, as `Store.search_words` has them."""
-        with self._finder.snapshot(None):
+        with self.finder.snapshot(None):
             ranked: list[ScoredIds] = []
             for scores in self._score_words(texts):
                 rows = self._read_best(scores, k, where, [])
                 scored = zip(scores.of([number for _, number in rows]).tolist(), (row[0] for row in rows), strict=True)
                 ranked.append(sorted(scored, reverse=True)[:k])
-            return self._finder.read_hits(ranked)
+            return self.finder.read_hits(ranked)
 
     def find_fused(self, texts: Sequence[str], request: SearchRequest, exact: bool, fusion: Fusion) -> list[list[Hit]]:
         """The best documents of each query by both legs, as `Store.search_fused` has them."""
         asked = replace(request, k=max(CANDIDATES, request.k), shown=request.k)
-        with self._finder.snapshot(None if exact else asked):
-            by_vectors = self._finder.rank(asked, exact)
+        with self.finder.snapshot(None if exact else asked):
+            by_vectors = self.finder.rank(asked, exact)
             one_by_one = (replace(asked, queries=query[None]) for query in asked.queries)
             fused = [
                 self._fuse(scores, near, one, fusion)[: request.k]
                 for scores, near, one in zip(self._score_words(texts), by_vectors, one_by_one, strict=True)
             ]
-            return self._finder.read_hits(fused)
+            return self.finder.read_hits(fused)
+
+    def _correct(self, texts: Sequence[str]) -> list[str]:
+        """The same in a snapshot; words are counted anew where documents have changed."""
+        lexical = self.hybrid.lexical
+        if lexical.correction is None:
+            return list(texts)
+        version = self._words.read_version()
+        if self._corrector is None or version != self._version:
+            self._corrector = Corrector.of(self._words.read_texts(), lexical.forms, lexical.correction)
+            self._version = version
+        return self._corrector.correct(texts)
 
     def _score_words(self, texts: Sequence[str]) -> Iterator[WordScores]:
         """What each query's words make of the documents."""
-        asked = [Counter(words) for words in split_words(texts, self.hybrid.lexical.forms)]
+        asked = [Counter(words) for words in split_words(self._correct(texts), self.hybrid.lexical.forms)]
         for first in range(0, len(asked), _TOGETHER):
             part = asked[first : first + _TOGETHER]
             postings, totals = self._words.read(word for words in part for word in words)
@@ -86,20 +106,20 @@ class WordFinder:
         self, scores: WordScores, k: int, where: tuple[Condition, ...], names: Sequence[str]
     ) -> list[tuple[Any, ...]]:
         """Ids, numbers and columns of documents that fulfil the conditions, the best k by words among them."""
-        text = statements.select_numbers(self._finder.table, names, where)
+        text = statements.select_numbers(self.finder.table, names, where)
         conditions = statements.condition_values(where)
         room = max(k, _ROOM) if where else k
         while True:
             numbers = scores.best(room).tolist()
-            rows = self._finder.execute(text, [numbers, *conditions]).fetchall() if numbers else []
+            rows = self.finder.execute(text, [numbers, *conditions]).fetchall() if numbers else []
             if len(rows) >= k or len(numbers) < room:
                 return rows
             room *= _MORE
 
     def _fuse(self, scores: WordScores, near: ScoredIds, request: SearchRequest, fusion: Fusion) -> ScoredIds:
         """Fuse both legs' scores of what either of them found for one query; best first."""
-        stage = len(self._finder.columns.about.stages) - 1
-        names = self._finder.columns.needed_columns(stage)
+        stage = len(self.finder.columns.about.stages) - 1
+        names = self.finder.columns.needed_columns(stage)
         rows = self._read_best(scores, request.k, request.where, names)
         by_words = zip(scores.of([row[1] for row in rows]).tolist(), rows, strict=True)
         rows = [row for _, row in sorted(by_words, key=lambda each: (each[0], each[1][0]), reverse=True)[: request.k]]
@@ -107,8 +127,8 @@ class WordFinder:
         numbers = {identifier: number for identifier, number, *_ in rows}
         others = [(identifier, *codes) for identifier, _, *codes in rows if identifier not in cosines]
         unknown = [identifier for identifier in cosines if identifier not in numbers]
-        cosines |= {identifier: score for score, identifier in self._finder.score_rows(request.queries, others, stage)}
-        numbers |= dict(self._finder.execute(self._numbers_text, [unknown]).fetchall())
+        cosines |= {identifier: score for score, identifier in self.finder.score_rows(request.queries, others, stage)}
+        numbers |= dict(self.finder.execute(self._numbers_text, [unknown]).fetchall())
         ids = sorted(numbers, reverse=True)  # code points are in the order of UTF-8's bytes
         words = scores.of([numbers[identifier] for identifier in ids])
         vectors = np.array([cosines[identifier] for identifier in ids], dtype=np.float32)

@@ -83,6 +83,7 @@ class PostgresStore:
         self._place = f"{redact_url(url)}, index {name!r}"
         self._held = open_connection(url)
         self._finder: Finder | None = None
+        self._word_finder: WordFinder | None = None
         self._alone = RLock()
 
     @property
@@ -145,6 +146,15 @@ class PostgresStore:
             return finder.find(SearchRequest(queries, k, tuple(where)), exact) if len(queries) else []
 
         return self._use_finder(find)
+
+    def correct(self, texts: Sequence[str]) -> list[str]:
+        """Queries as their words are searched; see `Store`."""
+
+        def correct(finder: Finder) -> list[str]:
+            has_words = finder.columns.about.hybrid is not None
+            return self._open_word_finder(finder).correct(texts) if has_words else list(texts)
+
+        return self._use_finder(correct)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
         """The best documents of each query by the words they share with it; see `Store`."""
@@ -225,7 +235,10 @@ class PostgresStore:
 
     def _open_word_finder(self, finder: Finder) -> WordFinder:
         """What searches words, too; InputError where the index has none."""
-        return WordFinder(self._connection(), finder, finder.columns.about.require_words(self._place))
+        if self._word_finder is None or self._word_finder.finder is not finder:
+            hybrid = finder.columns.about.require_words(self._place)
+            self._word_finder = WordFinder(self._connection(), finder, hybrid)
+        return self._word_finder
 
     def _require_entry(self) -> catalogue.Entry:
         entry = catalogue.find_entry(self._connection(), self.name, self._place)

@@ -13,6 +13,7 @@ LAST_NUMBER = "SELECT max(number) FROM {}"
 ALL_WORDS = "SELECT number, words FROM {} ORDER BY number"
 WORDS_OF_BATCH = "SELECT number, words FROM {} JOIN (SELECT id FROM pg_temp.nestvec_batch) USING (id)"
 WORDS_OF_IDS = "SELECT number, words FROM {} WHERE id = ANY(%s)"
+TEXTS = "SELECT text FROM {}"
 NUMBERS_OF_IDS = "SELECT id, number FROM {} WHERE id = ANY(%s)"
 
 # The postings' table
@@ -20,6 +21,7 @@ MAKE = 'CREATE TABLE {} (word text COLLATE "C", block integer, postings bytea NO
 KEEP_OUTSIDE = "ALTER TABLE {} ALTER postings SET STORAGE EXTERNAL"  # unpacking would take longer than reading
 ANALYZE = "ANALYZE {}"
 READ = "SELECT word, block, postings FROM {} WHERE word = ANY(%s)"
+VERSION = "SELECT xmin::text FROM {} WHERE word = '#'"  # of the totals, which every transaction of a writer changes
 READ_BLOCKS = (
     "SELECT word, block, postings FROM {} JOIN unnest(%s::text[], %s::integer[]) AS asked (word, block) "
     "USING (word, block)"

@@ -12,6 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from nestvec.stores.postgres import statements, word_statements
+from nestvec.stores.postgres.copying import unescape_text
 from nestvec.stores.postgres.postings import BLOCK, Postings, Totals, count_words, word_key
 from nestvec.stores.postgres.statements import fill_name
 
@@ -73,6 +74,17 @@ class WordTable:
             else:
                 found[key][block] = Postings.parse(raw)
         return found, totals
+
+    def read_version(self) -> list[tuple[str]]:
+        """What is another after each transaction that changed documents."""
+        return self._execute(fill_name(word_statements.VERSION, self.name))
+
+    def read_texts(self) -> Iterator[str]:
+        """The texts of all documents, some at a time."""
+        self._connection.execute(statements.declare_cursor(fill_name(word_statements.TEXTS, self._documents)))
+        while rows := self._execute(statements.fetch_rows(_READ)):
+            yield from (unescape_text(text) for (text,) in rows)
+        self._connection.execute(statements.DONE)
 
     def next_number(self) -> int:
         """The number of a new document: beyond all that are there, and beyond those in tie order."""
