@@ -40,15 +40,16 @@ def test_the_measured_lists_are_found_id_for_id(run, request, store):
     assert verified.fused.found == pytest.approx(verified.fused.measured, abs=1e-12)
 
 
-@pytest.mark.parametrize("mode", ["fused", "words", "vectors"])
+@pytest.mark.parametrize("mode", ["fused", "words", "vectors", None])
 def test_the_command_says_what_was_searched(run, typed, misspelt, mode):
     build_index(run, **POINT).close()
-    told = "" if mode == "vectors" else f"searched for: {swap_letters(misspelt)}\n"
-    code, out, message = typed("search", run, misspelt, "--mode", mode)
+    by_words, options = mode in ("fused", "words"), ["--mode", mode] if mode else []  # a system was named
+    told = f"searched for: {swap_letters(misspelt)}\n" if by_words else ""
+    code, out, message = typed("search", run, misspelt, *options)
     assert code == 0, message
-    assert out.startswith(told) and ("searched for" in out) == (mode != "vectors")
-    assert "searched for" not in typed("search", run, swap_letters(misspelt), "--mode", mode)[1]
-    code, out, message = typed("search", run, misspelt, "--mode", mode, "--json")
+    assert out.startswith(told) and ("searched for" in out) == by_words
+    assert "searched for" not in typed("search", run, swap_letters(misspelt), *options)[1]
+    code, out, message = typed("search", run, misspelt, *options, "--json")
     assert (code, message) == (0, told)
     ids = [json.loads(line)["id"] for line in out.splitlines()]
     assert ids == [hit.id for hit in nestvec.search(run, misspelt, mode=mode)]

@@ -152,7 +152,8 @@ def search(
     conditions = [Condition.parse(text) for text in settings.where]
     with open_index(run, place.store, place.name) as opened:
         hits = opened.search(query, settings.top, conditions, settings.exact, settings.mode)
-        [asked] = [query] if settings.mode == VECTORS else opened.store.correct([query])
+        by_words = opened.choose_mode(settings.mode) != VECTORS
+        [asked] = opened.store.correct([query]) if by_words else [query]
     if asked != query:
         typer.echo(f"searched for: {replace_unprintable(asked)}", err=typed["json"])
     if typed["json"]:

@@ -94,7 +94,7 @@ class Index:
         if k < 1:
             raise InputError(f"--top is {k}", "a whole number from 1 on")
         about = self.about
-        chosen = settings.mode or (FUSED if about.fuses else VECTORS)
+        chosen = self.choose_mode(settings.mode)
         if chosen != VECTORS:
             about.require_words(self.selection.run.folder.path("index"))  # before a model is loaded
         if chosen == WORDS:
@@ -103,6 +103,10 @@ class Index:
         if chosen == FUSED:
             return self.store.search_fused([query], vectors, k, where, exact)[0]
         return self.store.search(vectors, k, where, exact)[0]
+
+    def choose_mode(self, mode: str | None) -> str:
+        """By what a search ranks that names this mode, or none: `fused`, `vectors` or `words`."""
+        return mode or (FUSED if self.about.fuses else VECTORS)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents by their ids, byte for byte; how many were there.
