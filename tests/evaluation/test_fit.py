@@ -22,7 +22,7 @@ from nestvec.evaluation.fit import (
     WEIGHTS,
     B,
     FitQueries,
-    _lowest_of_the_best,
+    _most_even_of_the_best,
     _smooth,
     fit_fusion,
     fit_words,
@@ -136,13 +136,13 @@ def test_the_settings_chosen_are_as_good_as_any_on_the_grid():
     assert tried[f"k1 {settings.k1:g}, b {settings.b:g}"] >= max(reached) - 0.02
 
 
-def test_of_weights_that_cannot_be_told_from_the_best_the_lowest_is_taken():
+def test_of_weights_that_cannot_be_told_from_the_best_the_most_even_is_taken():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.5, 400)
-    flat = np.stack([noise + rng.normal(0, 0.1, 400) for _ in range(9)])
-    assert _lowest_of_the_best(flat) <= 1
-    peaked = np.stack([noise + 0.3 - 0.1 * abs(place - 5) for place in range(9)])
-    assert _lowest_of_the_best(peaked) == 5  # without doubt
+    flat = np.stack([noise + rng.normal(0, 0.1, 400) for _ in WEIGHTS])
+    assert WEIGHTS[_most_even_of_the_best(flat)] == pytest.approx(0.5, abs=0.1)
+    peaked = np.stack([noise + 0.3 - 0.1 * abs(place - 3) for place in range(len(WEIGHTS))])
+    assert _most_even_of_the_best(peaked) == 3  # without doubt
 
 
 @pytest.mark.parametrize("useful", ["words", "vectors"])

@@ -74,12 +74,12 @@ def test_what_the_held_out_queries_can_prove(plain, checked):
     confirming = describe_power(counted["test"], 0.01, systems=1)
     assert held_out["provable"] == pytest.approx(choosing.provable, abs=0.001)
     assert held_out["confirmable"] == pytest.approx(confirming.provable, abs=0.001)
-    assert (held_out["needed"], held_out["needed_to_confirm"]) == (1300, 920)
+    assert (held_out["needed"], held_out["needed_to_confirm"]) == (2140, 1500)
     alone = checked(rows(), systems="mnr", margin=0.3).facts["held_out"]
     assert alone["provable"] < held_out["provable"], "two systems share the confidence"
     assert alone["needed_in_all"] is None, "enough for such a margin"
     untrained = checked(rows(), epochs=0).facts["held_out"]
-    assert untrained["needed"] == untrained["needed_to_confirm"] == 920
+    assert untrained["needed"] == untrained["needed_to_confirm"] == 1500
 
 
 def test_what_was_planted_is_found(found):
@@ -223,7 +223,7 @@ def test_it_writes_data_and_page(typed, tmp_path):
     out = tmp_path / "new" / "check"
     code, output, _ = typed("check", write_csv(tmp_path / "judged.csv", rows()), "--out", out, "--margin", "0.05")
     assert code == 0
-    assert "The margin of 0.05 takes about 130 validation and 90 test queries;" in " ".join(output.split())
+    assert "The margin of 0.05 takes about 160 validation and 120 test queries;" in " ".join(output.split())
     assert str(out / "check.html") in output.replace("\n", "")
     assert sorted(path.name for path in out.iterdir()) == ["check.html", "check.json"]
     assert json.loads((out / "check.json").read_text(encoding="utf-8"))["records"] == 300

@@ -48,7 +48,7 @@ def count_pairs(records, split):
     return int(((records.grade >= 2) & (split_records(records, DataSettings(), split, 42) == TRAIN)).sum())
 
 
-@pytest.mark.parametrize("queries", [200, 900, 3000, 4000, 5000, 7700, 20_000])
+@pytest.mark.parametrize("queries", [200, 900, 3000, 4000, 5000, 7700, 9000, 25_000])
 def test_a_part_gets_the_smallest_share_that_proves_the_default_margin(queries):
     chosen = choose(make_records(queries))
     for share, least, most, systems in ((chosen.validation, 0.1, 0.35, 3), (chosen.test, 0.2, 0.3, 1)):
@@ -61,11 +61,11 @@ def test_a_part_gets_the_smallest_share_that_proves_the_default_margin(queries):
 def test_shares_by_the_number_of_queries():
     by_number = {
         number: (chosen.validation, chosen.test)
-        for number in (60, 900, 5000, 7700, 20_000)
+        for number in (60, 900, 5000, 7700, 25_000)
         for chosen in [choose(make_records(number))]
     }
     assert by_number == {
-        60: (0.35, 0.3), 900: (0.35, 0.3), 5000: (0.3, 0.2), 7700: (0.2, 0.2), 20_000: (0.1, 0.2)
+        60: (0.35, 0.3), 900: (0.35, 0.3), 5000: (0.35, 0.3), 7700: (0.3, 0.2), 25_000: (0.1, 0.2)
     }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_the_documents_say_which_shares_are_chosen():
     document = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
     [table] = re.findall(r"\| queries with a relevant document \|.*?\n\n", document, re.DOTALL)
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.strip().splitlines()[2:]]
-    assert len(lines) == 6
+    assert len(lines) == 7
     for number, *shares in lines:
         queries = int(re.sub(r"\D", "", number))
         chosen = choose(make_records(queries))
@@ -81,10 +81,10 @@ def test_the_documents_say_which_shares_are_chosen():
 
 
 def test_queries_without_a_relevant_document_prove_nothing_and_do_not_count():
-    records = make_records(20_000)
+    records = make_records(25_000)
     relevant = (records.grade >= 2) & (records.query % 4 == 0)
     chosen = choose_shares(records, relevant, DataSettings(), SplitSettings(), 42)
-    assert chosen == choose(make_records(5000))
+    assert chosen == choose(make_records(6250))
 
 
 def test_shared_documents_that_withhold_most_pairs_make_the_parts_smaller():
@@ -174,6 +174,6 @@ def test_a_run_begins_with_what_its_queries_can_prove(tmp_path):
     )  # fmt: skip
     lines = [line for line in said if line]
     [place] = [place for place, line in enumerate(lines) if line.startswith("Held out: ")]
-    assert place < 3 and lines[place + 1].startswith("The margin of 0.01 takes about 920 validation and 920 test ")
+    assert place < 3 and lines[place + 1].startswith("The margin of 0.01 takes about 1,500 validation and 1,500 test ")
     queries = nestvec.load_run(tmp_path / "run").recommendation.test.queries
     assert f"validation and {queries} test queries with a relevant document." in lines[place]

@@ -48,9 +48,9 @@ def test_too_few_are_told_what_would_help():
     assert few.needed_in_all == pytest.approx(900 * choosing.needed / 90, abs=100)
     assert few.lines == [
         "Held out: 90 validation and 180 test queries with a relevant document. If a vector loses nothing, validation "
-        "can prove with 80 % power that it loses less than 0.064 of recall@10, and test can confirm less than 0.03.",
-        "The margin of 0.01 takes about 1,300 validation and 920 test queries; what so few cannot prove is called "
-        "undecided. What would help: more judged queries (about 13,000 in all), or --margin 0.064.",
+        "can prove with 80 % power that it loses less than 0.074 of recall@10, and test can confirm less than 0.036.",
+        "The margin of 0.01 takes about 2,140 validation and 1,500 test queries; what so few cannot prove is called "
+        "undecided. What would help: more judged queries (about 21,400 in all), or --margin 0.074.",
     ]
     assert describe(90, 180, 900, margin=few.provable).needed_in_all is None, "what would help does"
     assert "--validation 0.3, or --margin" in replace(few, validation_share=0.3).lines[1]
@@ -58,10 +58,11 @@ def test_too_few_are_told_what_would_help():
 
 
 def test_enough_are_told_so():
-    many = describe(1560, 1527, 7700)
-    assert many.lines[1] == "The margin of 0.01 takes about 1,300 validation and 920 test queries, so these are enough."
-    assert many.provable < 0.01 and many.needed_in_all is None
-    assert describe(1560, 500, 7700).needed_in_all == pytest.approx(7700 * 913 / 500, abs=100), "test confirms"
+    many = describe(2310, 1527, 7700)
+    said = "The margin of 0.01 takes about 2,140 validation and 1,500 test queries, so these are enough."
+    assert many.lines[1] == said
+    assert many.provable <= 0.01 and many.needed_in_all is None
+    assert describe(2310, 500, 7700).needed_in_all == pytest.approx(7700 * 1498 / 500, abs=100), "test confirms"
 
 
 def test_without_validation_test_proves_it():
@@ -69,8 +70,8 @@ def test_without_validation_test_proves_it():
     assert (held_out.confirmable, held_out.needed_to_confirm) == (None, None)
     assert held_out.lines == [
         "Held out: 2,327 test queries with a relevant document, and none for validation. If a vector loses nothing, "
-        "test can prove with 80 % power that it loses less than 0.008 of ndcg@10.",
-        "The margin of 0.01 takes about 1,300 test queries, so these are enough.",
+        "test can prove with 80 % power that it loses less than 0.01 of ndcg@10.",
+        "The margin of 0.01 takes about 2,140 test queries, so these are enough.",
     ]
 
 

@@ -74,9 +74,9 @@ def said_of(rank, identifier, before):
 
 
 def test_the_ends_of_the_slider_are_words_alone_and_meaning_alone(browser, served, run, start):
-    words = [hit["id"] for hit in asked(served, QUERY, "bm25")["hits"]]
+    words = [hit["id"] for hit in asked(served, QUERIES[0], "bm25")["hits"]]
     fitted = round(100 * measured(run, "mnr", *start)["fused"]["weight"])
-    with Visit(browser, served, f"/?q={QUERY}&w=fitted") as page:
+    with Visit(browser, served, f"/?q={QUERIES[0]}&w=fitted") as page:
         slider, before = mixture(page), shown(page)
         assert page.locator(".ends").inner_text().split() == ["words", "meaning"]
         assert slider.get_attribute("aria-valuetext") == f"{fitted} % words, {100 - fitted} % meaning"
@@ -88,11 +88,15 @@ def test_the_ends_of_the_slider_are_words_alone_and_meaning_alone(browser, serve
         slider.fill("100")
         settled(page)
         assert slider.get_attribute("aria-valuetext") == "meaning alone"
-        assert shown(page) == expected(served, QUERY, *start)
+        assert shown(page) == expected(served, QUERIES[0], *start)
         assert set(column(page, "mnr").locator(".move").all_inner_texts()) == {"= same"}
-        slider.fill("40")
+        lists = {
+            place: expected(served, QUERIES[0], *start, mode="fused", weight=1 - place / 100) for place in (10, 50, 90)
+        }
+        other = next(at for at in lists if lists[at] != before)
+        slider.fill(str(other))
         settled(page)
-        assert shown(page) == expected(served, QUERY, *start, mode="fused", weight=0.6) != before
+        assert shown(page) == lists[other]
         assert told(page, "mnr")["recall@10"] == NOT_MEASURED
         mark, track = page.locator("#mark").bounding_box(), slider.bounding_box()
         place = track["x"] + 8 + (track["width"] - 16) * (100 - fitted) / 100  # a thumb is 16 pixels wide

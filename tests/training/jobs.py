@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nestvec.pipeline.inputs import Prepared
     from nestvec.training.job import Job
 
-QUICK = {"batch_size": 8, "compute": "float32", "epochs": 2, "validate_every": 8}
+QUICK = {"batch_size": 8, "compute": "float32", "epochs": 2, "validate_every": 8, "validation": 0.1, "test": 0.2}
 
 
 def prepared(folder: Path, table: list[dict[str, Any]] | None = None, **options: Any) -> Prepared:

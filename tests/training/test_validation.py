@@ -63,7 +63,7 @@ def test_figures_are_those_of_counting(model, data, tokens):
     for stored in FORMATS:
         dimension, precision = stored.dimension, stored.precision
         sides = [side[:, :dimension] / np.linalg.norm(side[:, :dimension], axis=1, keepdims=True) for side in vectors]
-        codec = CODECS[precision](sides[1])
+        codec = CODECS[precision](sides[1][found.catalogue.order])  # what is learned depends on the order
         scores = sides[0] @ codec.decode(codec.encode(sides[1])).T
         recalls, ndcgs = [], []
         for query, row in zip(queries, scores, strict=True):

@@ -105,8 +105,9 @@ def fit_fusion(
 ) -> tuple[Fusion, dict[str, float], dict[str, float]]:
     """Choose the normalisation for all vectors, and the words' weight for each width of them.
 
-    The formats of a width share their weight, which is the steadier for it. Trained vectors are better than those it is
-    fitted with, so they want less of the words: of the weights that cannot be told from the best, the lowest is taken.
+    The formats of a width share their weight, which is the steadier for it. Of the weights that cannot be told from the
+    best one, the most even is taken: few queries decide little, and trained vectors, which are better than those it is
+    fitted with, want less of the words.
 
     Args:
         queries: of the training split.
@@ -134,12 +135,10 @@ def fit_fusion(
             tried["reciprocal rank"] = max(float(values(Fusion(0.5, RANKS, rank)).mean()) for rank in CONSTANTS)
             fusion = Fusion(0.5, max(reached, key=lambda name: reached[name]))
         curves[point.point.format] = np.array([values(replace(fusion, weight=weight)) for weight in WEIGHTS])
-    shared = {
-        width: WEIGHTS[
-            _lowest_of_the_best(np.mean([curves[form] for form in curves if form.dimension == width], axis=0))
-        ]
-        for width in dict.fromkeys(form.dimension for form in curves)
-    }
+    shared = {}
+    for width in dict.fromkeys(form.dimension for form in curves):
+        mean_curve = np.mean([curves[form] for form in curves if form.dimension == width], axis=0)
+        shared[width] = WEIGHTS[_most_even_of_the_best(mean_curve)]
     weights = {form.name: shared[form.dimension] for form in curves}
     return replace(fusion, weight=next(iter(shared.values()))), weights, tried
 
@@ -168,14 +167,15 @@ def _is_clear(gain: NDArray[np.float64]) -> bool:
     return bool(gain.mean() > _CLEAR * gain.std() / np.sqrt(len(gain)))
 
 
-def _lowest_of_the_best(values: NDArray[np.float64]) -> int:
-    """The first of w rising weights that comes within a standard error of the best, of (w, q) values.
+def _most_even_of_the_best(values: NDArray[np.float64]) -> int:
+    """The place in `WEIGHTS` nearest to 0.5 of those that come within a standard error of the best, of (w, q) values.
 
     The error is that of the difference by query (the rule of one standard error, Breiman et al. 1984).
     """
     best = int(_smooth(values.mean(axis=1)[:, None]).argmax())
     lost = values[best] - values
-    return int(np.argmax(lost.mean(axis=1) <= lost.std(axis=1) / np.sqrt(values.shape[1])))
+    near = np.flatnonzero(lost.mean(axis=1) <= lost.std(axis=1) / np.sqrt(values.shape[1]))
+    return int(min(near, key=lambda place: abs(WEIGHTS[place] - 0.5)))
 
 
 def _smooth(grid: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAMES = ("proven", "likely", "tiny")
 TITLES = {"beside_keyword_search": "Beside keyword search", "vectors_alone": "Vectors alone"}
+_NEVER_SETTLED = ("batch_size", "learning_rate", "folds", "max_bytes", "min_recall")  # in a config only where given
 _LEFT_OUT = {"source", "out", "compute", "threads"}  # named before, or filled in by the run itself
 
 
@@ -144,8 +145,8 @@ def read_origin(content: Content) -> Origin:
 
 
 def _command(content: Content, folder: str) -> str:
-    """The command with every setting that is not the default."""
-    settings, defaults = content.run.config.settings, Settings().flat()
+    """The command with every setting that is not the default; what a run settles by itself is left out."""
+    settings, defaults = content.run.config.settings, {**dict.fromkeys(_NEVER_SETTLED), **Settings().flat()}
     words = ["nestvec", "run", str(settings.get("source", content.run.results.source)), "--out", folder]
     for name, value in settings.items():
         if name in _LEFT_OUT or name not in defaults or value == defaults[name]:
