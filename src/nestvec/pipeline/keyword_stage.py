@@ -13,10 +13,12 @@ from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
 from nestvec.lexical.fusion import Fusion
 from nestvec.lexical.hybrid_file import Hybrid, write_hybrid
 from nestvec.lexical.words import WordForms
+from nestvec.models.find import find_model
 from nestvec.point import PRETRAINED, VectorFormat
 
 if TYPE_CHECKING:
     from nestvec.evaluation.ranking import Words
+    from nestvec.models.base_encoder import Encoder
     from nestvec.pipeline.inputs import Prepared
     from nestvec.progress import Reporter
     from nestvec.runs.folder import RunFolder
@@ -24,16 +26,13 @@ if TYPE_CHECKING:
 
 def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
     """Fit the keyword leg and its fusion with vectors on training queries, see `evaluation/fit.py`."""
-    from nestvec.models.torch_encoder import open_torch
-
     queries, evaluation = prepared.fit_queries, prepared.settings.evaluation
     with reporter.step("fit the keyword search", 2) as advance:
         words, lexical, tried = fit_words(queries, evaluation.language or "english")
         advance(1)
         fusion, weights = Fusion(), dict[str, float]()
         if len(queries.texts) >= FEWEST_QUERIES:
-            model = replace(prepared.model, prompts=prepared.prompts[PRETRAINED])
-            vectors = open_torch(model, None, "float32").encode_both(queries.texts, [], lambda _: None)
+            vectors = open_encoder_of(prepared, folder, PRETRAINED).encode_both(queries.texts, [], lambda _: None)
             pair = Vectors(vectors, read_vectors(prepared, folder, PRETRAINED).documents)
             formats = [VectorFormat(width, precision) for width in prepared.dimensions for precision in FITTED]
             coded = code_documents(PRETRAINED, pair, queries.catalogue, formats)
@@ -64,6 +63,15 @@ def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
     legs = leg, Bm25(counts, plain.k1, plain.b)
     first, second = (ask_words(leg, prepared.task.texts, catalogue) for leg in legs)
     return first, second
+
+
+def open_encoder_of(prepared: Prepared, folder: RunFolder, system: str) -> Encoder:
+    """Open the model of a system with vectors, which puts the system's prompts before texts."""
+    from nestvec.models.torch_encoder import open_torch
+
+    given = {PRETRAINED: prepared.model, **prepared.others}
+    model = given.get(system) or find_model(str(folder.model(system)))
+    return open_torch(replace(model, prompts=prepared.prompts[system]), None, "float32")
 
 
 def read_vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +14,15 @@ from nestvec.errors import MissingExtraError
 from nestvec.evaluation.surface import compare_systems, summarise_surface
 from nestvec.files import replacing, write_json, write_text
 from nestvec.lexical.hybrid_file import read_hybrid
-from nestvec.models.find import find_model
 from nestvec.models.load import load_model, save_model
-from nestvec.pipeline.keyword_stage import settle_hybrid
+from nestvec.pipeline.keyword_stage import open_encoder_of, settle_hybrid
+from nestvec.pipeline.lossless import Alike, find_lossless
 from nestvec.pipeline.rank_points import count_points, fit_codecs, list_folds, rank_points
-from nestvec.point import BM25_DEFAULT, PLAIN, PRETRAINED, VectorFormat
+from nestvec.point import BM25_DEFAULT, PLAIN, VectorFormat
 from nestvec.recommending.choose import gather_evidence, recommend
 from nestvec.recommending.sentences import say_folds, say_unmatched
 from nestvec.runs.tables import write_per_query, write_ranking
-from nestvec.settings import CUTOFF
+from nestvec.settings import CUTOFF, DEPTH
 from nestvec.vectors.stored import save_codecs
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nestvec.evaluation.surface import Values
     from nestvec.pipeline.inputs import Prepared
     from nestvec.progress import Reporter
+    from nestvec.recommending.evidence import Evidence
     from nestvec.runs.folder import RunFolder
     from nestvec.vectors.codecs import Codec
 
@@ -112,12 +113,7 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
     """Encode every query that is measured, then every document, once, each behind the prompt of its role."""
-    from nestvec.models.torch_encoder import open_torch
-
-    given = {PRETRAINED: prepared.model, **prepared.others}
-    model = given.get(system) or find_model(str(folder.model(system)))
-    model = replace(model, prompts=prepared.prompts[system])
-    encoder = open_torch(model, None, "float32")
+    encoder = open_encoder_of(prepared, folder, system)
     queries, documents = prepared.task.texts, prepared.catalogue.texts
     with reporter.step(f"encode with {system}", len(queries) + len(documents)) as advance:
         vectors = encoder.encode_both(queries, documents, advance)
@@ -137,10 +133,12 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     hybrid, facts = read_hybrid(folder.path("hybrid")), folder.facts("fit")
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
+    alike = Alike(max(CUTOFF, int(settings.recommendation.metric.partition("@")[2] or DEPTH)))
     unmatched = 0  # queries that share no word with any document
     with reporter.step("evaluate", count_points(prepared)) as advance:
         for ranking in rank_points(prepared, folder):
             point = ranking.point
+            alike.add(ranking)
             if point.system == BM25_DEFAULT:
                 unmatched = int((ranking.scores[:, 0] <= 0).sum())
             values[point] = prepared.judgements.measure(topics.rows, ranking.rows, cutoffs)
@@ -184,14 +182,20 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
         "timings": _list_timings(prepared, folder),
     }
     write_json(folder.path("results"), results)
-    found = recommend(
-        gather_evidence(values, topics, settings.recommendation.metric, bootstraps), settings.recommendation
-    )
-    found["folds"] = len(prepared.task.folds)
-    told = say_folds(found["folds"], bool(prepared.trained)) + say_unmatched(unmatched, len(topics.ids))
-    found["reason"] = " ".join([found["reason"], *told])
-    write_json(folder.path("recommendation"), found | settle_hybrid(folder, hybrid, found["point"]))
+    lossless = find_lossless(prepared, folder, alike)
+    evidence = gather_evidence(values, topics, settings.recommendation.metric, bootstraps, lossless)
+    _write_recommendation(prepared, folder, evidence, unmatched)
     return {"points": len(values)}
+
+
+def _write_recommendation(prepared: Prepared, folder: RunFolder, evidence: dict[str, Evidence], unmatched: int) -> None:
+    """Say what to ship and why, and settle `hybrid.json` for it."""
+    found = recommend(evidence, prepared.settings.recommendation)
+    found["folds"] = len(prepared.task.folds)
+    told = say_folds(found["folds"], bool(prepared.trained)) + say_unmatched(unmatched, len(prepared.topics.ids))
+    found["reason"] = " ".join([found["reason"], *told])
+    hybrid = read_hybrid(folder.path("hybrid"))
+    write_json(folder.path("recommendation"), found | settle_hybrid(folder, hybrid, found["point"]))
 
 
 def _describe_input(prepared: Prepared) -> Facts:

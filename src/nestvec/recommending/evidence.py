@@ -69,7 +69,11 @@ class Evidence:
 
 
 def gather_evidence(
-    values: Values, topics: Topics, metric: str, bootstraps: dict[str, Bootstrap]
+    values: Values,
+    topics: Topics,
+    metric: str,
+    bootstraps: dict[str, Bootstrap],
+    lossless: frozenset[Point] = frozenset(),
 ) -> dict[str, Evidence]:
     """Split to the evidence: the per-query values, with recall@10 and the metric that decides, of its queries."""
     evidence = {}
@@ -77,5 +81,5 @@ def gather_evidence(
         chosen = topics.splits == split
         recalls = {point: float(metrics[RECALL][chosen].mean()) for point, metrics in values.items()}
         decisive = {point: metrics[metric][chosen] for point, metrics in values.items()}
-        evidence[split] = Evidence(decisive, bootstrap, recalls)
+        evidence[split] = Evidence(decisive, bootstrap, recalls, lossless)
     return evidence

@@ -1,0 +1,102 @@
+"""Points that lose nothing by inspection: the same first documents as at full width, for every query there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.evaluation.ranking import Vectors, ask_words, code_documents, rank_fused
+from nestvec.lexical.bm25 import Bm25
+from nestvec.lexical.hybrid_file import read_hybrid
+from nestvec.pipeline.keyword_stage import open_encoder_of, read_vectors
+from nestvec.point import FULL, VectorFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from nestvec.evaluation.ranking import Words
+    from nestvec.evaluation.surface import Ranking
+    from nestvec.pipeline.inputs import Prepared
+    from nestvec.point import Point
+    from nestvec.runs.folder import RunFolder
+
+
+@dataclass
+class Alike:
+    """Points whose rankings of the measured queries are those of their system at full width, gathered one by one.
+
+    Attributes:
+        depth: how many documents of a ranking are compared.
+        points: those that are alike so far.
+    """
+
+    depth: int
+    points: list[Point] = field(default_factory=list)
+    _whole: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def add(self, ranking: Ranking) -> None:
+        """Compare a ranking with that of its system at full width, which comes before all others of the system."""
+        point, first = ranking.point, ranking.rows[:, : self.depth]
+        if point.precision is None or not (point.is_vectors or point.vectors != point):
+            return
+        if point.system not in self._whole:
+            self._whole[point.system] = first.copy()
+        elif np.array_equal(self._whole[point.system], first):
+            self.points.append(point)
+
+
+def find_lossless(prepared: Prepared, folder: RunFolder, alike: Alike) -> frozenset[Point]:
+    """Those of the points that rank training queries, up to 1,500, as their system does at full width, too.
+
+    Args:
+        prepared: the input of the run.
+        folder: its files.
+        alike: points that rank every measured query as at full width.
+
+    Returns:
+        The points; none where the training has no queries, or folds measured several models.
+    """
+    queries = prepared.fit_queries
+    if not alike.points or not len(queries.texts) or prepared.task.folds:
+        return frozenset()
+    hybrid = read_hybrid(folder.path("hybrid"))
+    texts = [queries.catalogue.texts[row] for row in queries.catalogue.order]
+    words = ask_words(Bm25.of(texts, hybrid.lexical), queries.texts, queries.catalogue)
+    lossless: set[Point] = set()
+    for system, same in groupby(sorted(alike.points, key=_name), key=_name):
+        lossless |= _compare(prepared, folder, system, list(same), words, alike.depth)
+    return frozenset(lossless)
+
+
+def _compare(
+    prepared: Prepared, folder: RunFolder, system: str, points: Iterable[Point], words: Words, depth: int
+) -> set[Point]:
+    """One system's points that rank the training queries as its whole vectors do, alone or fused as the point is."""
+    queries, hybrid = prepared.fit_queries, read_hybrid(folder.path("hybrid"))
+    asked = open_encoder_of(prepared, folder, system).encode_both(queries.texts, [], lambda _: None)
+    vectors = Vectors(asked, read_vectors(prepared, folder, system).documents)
+    whole = VectorFormat(prepared.widths(system)[0], FULL)
+    rows: dict[tuple[VectorFormat, bool], NDArray[np.int64]] = {}
+    for coded in code_documents(
+        system, vectors, queries.catalogue, dict.fromkeys([whole, *(point.format for point in points)])
+    ):
+        found, form = coded.search(queries.catalogue), coded.point.format
+        rows[form, False] = coded.rank(queries.catalogue, found).rows[:, :depth]
+        fused = rank_fused(coded, found, words, hybrid.fusion_of(form), queries.catalogue)
+        rows[form, True] = fused.rows[:, :depth]
+    return {
+        point
+        for point in points
+        for fused in [point.vectors != point]
+        if np.array_equal(rows[point.format, fused], rows[whole, fused])
+    }
+
+
+def _name(point: Point) -> str:
+    """The system whose vectors a point ranks by."""
+    return point.vectors.system
