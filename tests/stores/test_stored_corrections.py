@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_words import found
+from test_stored_words import found
 from worlds import HYBRID, STAGES, World
 
 from nestvec.lexical.bm25 import Bm25
