@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nestvec.errors import InputError
 from nestvec.point import PRECISIONS, VectorFormat
 from nestvec.runs.config import config_text, read_config
-from nestvec.settings import TRAINABLE, Settings, metric_names, parse_stages, sections
+from nestvec.settings import DEPTH, TRAINABLE, Settings, cutoff_of, metric_names, parse_stages, sections
 
 NAMES = {entry.name for kind in sections().values() for entry in fields(kind)} | {"seed"}
 NAN, INF = float("nan"), float("inf")
@@ -223,3 +223,8 @@ def test_unknown_names_in_a_file_are_refused(tmp_path, text):
 
 def test_an_empty_file_is_the_defaults(tmp_path):
     assert Settings.from_flat(read_config(config(tmp_path, ""))) == Settings()
+
+
+def test_every_metric_looks_at_some_of_what_is_ranked():
+    assert {cutoff_of(name) for name in metric_names((5,))} == {5, 10, DEPTH}
+    assert cutoff_of("map") == DEPTH

@@ -402,6 +402,11 @@ def metric_names(cutoffs: tuple[int, ...]) -> tuple[str, ...]:
     return (*(f"{measure}@{cutoff}" for cutoff in sorted({CUTOFF, *cutoffs}) for measure in MEASURES), "map")
 
 
+def cutoff_of(metric: str) -> int:
+    """How many documents of a ranking a metric looks at: up to its cutoff, or, for `map`, all that are kept."""
+    return int(metric.partition("@")[2] or DEPTH)
+
+
 def sections() -> dict[str, Any]:
     """Stage name to its dataclass."""
     return {entry.name: entry.default_factory for entry in fields(Settings) if entry.default_factory is not MISSING}

@@ -136,6 +136,12 @@ def test_the_settings_chosen_are_as_good_as_any_on_the_grid():
     assert tried[f"k1 {settings.k1:g}, b {settings.b:g}"] >= max(reached) - 0.02
 
 
+def test_what_is_fitted_may_go_by_any_metric():
+    for metric in ("map", "ndcg@10", "mrr@5"):
+        _, _, tried = fit_words(replace(words_world(30), metric=metric), "english")
+        assert 0 < tried["bm25-default"] <= 1
+
+
 def test_of_weights_that_cannot_be_told_from_the_best_the_most_even_is_taken():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.5, 400)

@@ -21,7 +21,7 @@ from nestvec.lexical.corrections import Corrector
 from nestvec.lexical.fusion import BEST, RANGE, RANKS, Fusion
 from nestvec.lexical.words import CJK, WordForms, list_stop_words
 from nestvec.point import FULL
-from nestvec.settings import DEPTH
+from nestvec.settings import DEPTH, cutoff_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,8 +62,8 @@ class FitQueries:
 
     def measure(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """(q,) values of the metric for (q, k) documents, best first, as rows of the catalogue."""
-        cutoff = int(self.metric.rpartition("@")[2])
-        values: NDArray[np.float64] = self.judgements.measure(np.arange(len(self.texts)), rows, (cutoff,))[self.metric]
+        cutoffs = (cutoff_of(self.metric),)
+        values: NDArray[np.float64] = self.judgements.measure(np.arange(len(self.texts)), rows, cutoffs)[self.metric]
         return values
 
 

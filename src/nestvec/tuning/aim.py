@@ -10,7 +10,7 @@ import numpy as np
 from nestvec.errors import InputError, NestvecError
 from nestvec.evaluation.ranking import Vectors, rank_dense
 from nestvec.point import FULL, PRECISIONS, VectorFormat
-from nestvec.settings import metric_names
+from nestvec.settings import cutoff_of, metric_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +91,6 @@ def measure_model(model: SentenceTransformer, validation: Validation, aim: Aim, 
     if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
         raise NestvecError("the model's vectors are no numbers; a lower --learning-rate is the usual remedy")
     (ranking,) = rank_dense("", Vectors(queries, documents), validation.catalogue, [stored])
-    cutoff = aim.metric.partition("@")[2]
-    values = validation.judgements.measure(np.arange(len(queries)), ranking.rows, (int(cutoff or 10),))[aim.metric]
+    cutoffs = (cutoff_of(aim.metric),)
+    values = validation.judgements.measure(np.arange(len(queries)), ranking.rows, cutoffs)[aim.metric]
     return Measurement(float(values.mean()), float(values.std() / np.sqrt(len(values))), ranking.point.bytes)
