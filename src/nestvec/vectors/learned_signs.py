@@ -14,13 +14,13 @@ as in `rotation.py`, all numbers are on grids, on which their sums are exact in 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import ceil, log2
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from nestvec.vectors.rabitq import Range, Rotated, length_factors, pick_sample
+from nestvec.vectors.rabitq import Range, Rotated, find_lean, length_factors
 from nestvec.vectors.rotation import rotate, rotation
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _SWEEPS = 4  # over all bits of a vector that is coded; beyond, hardly any is fl
 
 @dataclass(frozen=True)
 class LearnedSigns(Rotated):
-    """The codec for binary.
+    """The codec for binary; the directions have lengths, so that the step of `Rotated` is 0 and counts for nothing.
 
     Attributes:
         directions: (d, d) float32, what each bit's sign stands for, a row for each; multiples of 2^-grid.
@@ -49,21 +49,21 @@ class LearnedSigns(Rotated):
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32], bits: int = 1) -> Self:
-        """Learn axis, directions and ranges from some of (n, d) documents, as many as memory is sure to hold."""
+        """Learn axis, directions and ranges from the first (n, d) documents, as many as memory is sure to hold."""
         if bits != 1:
             raise ValueError(f"a sign is 1 bit, not {bits}")
-        plain = Rotated.fit(vectors, bits)
-        rest = plain.split_lean(pick_sample(vectors))[1]
+        rough, rest = find_lean(vectors, bits)
+        make = partial(cls, bits, rough.step, rough.axis, rough.lean)
         taught = np.delete(rest, slice(None, None, _LEFT_OUT), axis=0)
         signs = _signs_of(rotate(taught))
-        learned = cls(bits, plain.step, plain.axis, plain.lean, plain.factor, *_fit_directions(taught, signs))
+        learned = make(rough.factor, *_fit_directions(taught, signs))
         for _ in range(_ROUNDS):
-            signs = learned._descend(taught, signs, sweeps=1)
-            learned = cls(bits, plain.step, plain.axis, plain.lean, plain.factor, *_fit_directions(taught, signs))
+            signs = learned._descend(learned.turn(taught), signs, sweeps=1)
+            learned = make(rough.factor, *_fit_directions(taught, signs))
         turned = learned.turn(rest)
         factors = length_factors(rest, turned, learned._choose_levels(rest, turned), bits)
-        factors = np.minimum(factors, _MOST * np.median(factors)) if len(factors) else factors
-        return cls(bits, plain.step, plain.axis, plain.lean, Range.of(factors), learned.directions, learned.grid)
+        usual = np.median(factors) if len(factors) else 0.0
+        return make(Range.of(np.minimum(factors, _MOST * usual)), learned.directions, learned.grid)
 
     @property
     def extra_bytes(self) -> int:
@@ -77,25 +77,23 @@ class LearnedSigns(Rotated):
 
     def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, d) products of (n, d) vectors with the directions."""
-        unit = 2.0 ** -(_VECTOR_BITS + self.grid)
-        turned: NDArray[np.float64] = (_to_grid(vectors, _VECTOR_BITS) @ self._whole.T) * unit
+        turned: NDArray[np.float64] = np.ldexp(_to_grid(vectors, _VECTOR_BITS) @ self._whole.T, -self._fine_bits)
         return turned
 
     def _choose_levels(self, rest: NDArray[np.float32], turned: NDArray[np.float64]) -> NDArray[np.uint8]:
-        del turned
-        signs = self._descend(rest, _signs_of(rotate(rest)), _SWEEPS)
+        signs = self._descend(turned, _signs_of(rotate(rest)), _SWEEPS)
         return (signs > 0).astype(np.uint8)
 
     def _turn_back(self, levels: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float32]:
         return ((levels @ self._whole) * (factors * 2.0**-self.grid)).astype(np.float32)
 
-    def _descend(self, rest: NDArray[np.float32], signs: NDArray[np.float64], sweeps: int) -> NDArray[np.float64]:
+    def _descend(self, turned: NDArray[np.float64], signs: NDArray[np.float64], sweeps: int) -> NDArray[np.float64]:
         """Flip bits, one after the other, where that brings the sum of directions nearer to the vector.
 
         With r what the sum lacks and v the direction of a bit s, a flip adds 4 (s r·v + v·v) to the squared error.
 
         Args:
-            rest: (n, d) vectors without their lean.
+            turned: what `turn` makes of (n, d) vectors without their lean.
             signs: (n, d) of -1 and 1 to begin with.
             sweeps: how often to go over all bits.
 
@@ -103,7 +101,7 @@ class LearnedSigns(Rotated):
             (n, d) signs.
         """
         signs, between = signs.copy(), self._between
-        lacking = _to_grid(rest, _VECTOR_BITS) @ self._whole.T - signs @ between  # r·v, whole numbers
+        lacking = np.ldexp(turned, self._fine_bits) - signs @ between  # r·v, whole numbers
         own = np.diag(between)
         for _ in range(sweeps):
             before = signs.copy()
@@ -114,6 +112,11 @@ class LearnedSigns(Rotated):
             if np.array_equal(signs, before):
                 break
         return signs
+
+    @property
+    def _fine_bits(self) -> int:
+        """Bits after the point of a vector's products with the directions, which are exact."""
+        return _VECTOR_BITS + self.grid
 
     @cached_property
     def _whole(self) -> NDArray[np.float64]:

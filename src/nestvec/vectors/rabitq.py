@@ -10,7 +10,7 @@ then go to what tells documents apart. The factor takes another byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +52,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Rotated:
-    """The codec for int4 and int2; `LearnedSigns` makes binary of it.
+    """The codec for int4 and int2; `LearnedSigns`, which is that for binary, turns vectors otherwise.
 
     With b bits there are 2^b levels, at odd multiples of half a step; what lies beyond gets the outermost.
 
@@ -73,16 +73,12 @@ class Rotated:
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32], bits: int) -> Rotated:
-        """Learn axis, step and ranges from the first of (n, d) documents."""
-        sample = pick_sample(vectors)
-        mean = sample.mean(axis=0, dtype=np.float64) if len(sample) else np.zeros(vectors.shape[1])
-        axis = (mean / (np.linalg.norm(mean) or 1.0)).astype(np.float32)
-        rough = Rotated(bits, 0.0, axis, Range.of(_axis_products(sample, axis)), Range(0.0, 0.0))
-        rest = rough.split_lean(sample)[1]
+        """Learn axis, step and ranges from the first (n, d) documents, as many as memory is sure to hold."""
+        rough, rest = find_lean(vectors, bits)
         turned = rotate(rest)
         step = _best_step(np.sort(np.abs(turned), axis=None), bits)
         levels = _nearest_levels(turned, step, bits)
-        return Rotated(bits, step, axis, rough.lean, Range.of(length_factors(rest, turned, levels, bits)))
+        return replace(rough, step=step, factor=Range.of(length_factors(rest, turned, levels, bits)))
 
     @property
     def dimension(self) -> int:
@@ -121,7 +117,7 @@ class Rotated:
         return rotate_back(levels, factors)
 
     def _encode_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
-        lean, rest = self.split_lean(vectors)
+        lean, rest = self._split_lean(vectors)
         turned = self.turn(rest)
         levels = self._choose_levels(rest, turned)
         factors = self.factor.encode(length_factors(rest, turned, levels, self.bits))
@@ -140,7 +136,7 @@ class Rotated:
         decoded: NDArray[np.float32] = rest + (lean[:, None] * self.axis).astype(np.float32)
         return decoded
 
-    def split_lean(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def _split_lean(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """(n,) bytes of how far each vector leans, and (n, d) what the byte does not say: its error is not lost."""
         lean = self.lean.encode(_axis_products(vectors, self.axis))
         return lean, (vectors - self.lean.decode(lean)[:, None] * self.axis).astype(np.float32)
@@ -155,9 +151,22 @@ class Rotated:
         return np.arange(8 - self.bits, -1, -self.bits, dtype=np.uint8)
 
 
-def pick_sample(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The first of (n, d) documents, as many as memory is sure to hold."""
-    return vectors[: -(-_FITTED_ON // vectors.shape[1])]
+def find_lean(vectors: NDArray[np.float32], bits: int) -> tuple[Rotated, NDArray[np.float32]]:
+    """Learn the axis, and how far documents lean on it.
+
+    Args:
+        vectors: (n, d) documents.
+        bits: of a number.
+
+    Returns:
+        A codec that knows no step and no factors yet, and what is left of the first documents, as many as memory is
+        sure to hold, without their lean.
+    """
+    sample = vectors[: -(-_FITTED_ON // vectors.shape[1])]
+    mean = sample.mean(axis=0, dtype=np.float64) if len(sample) else np.zeros(vectors.shape[1])
+    axis = (mean / (np.linalg.norm(mean) or 1.0)).astype(np.float32)
+    rough = Rotated(bits, 0.0, axis, Range.of(_axis_products(sample, axis)), Range(0.0, 0.0))
+    return rough, rough._split_lean(sample)[1]
 
 
 def _axis_products(vectors: NDArray[np.float32], axis: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -216,7 +216,7 @@ def score_pairs(
     query: NDArray[np.int64],
     rows: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """Score pairs of a query and a document exactly as `top_k` does, some hundreds at a time.
+    """Score pairs of a query and a document exactly as `top_k` does, some thousands at a time.
 
     Args:
         queries: (q, w) float32.
@@ -229,16 +229,11 @@ def score_pairs(
         (n,) float32.
     """
     scores = np.empty(len(rows), dtype=np.float32)
-    order = np.argsort(rows, kind="stable")
-    distinct, counts = np.unique(rows, return_counts=True)
-    ends = np.cumsum(counts)
-    for first in range(0, len(distinct), _STEP):
-        decoded = decode(codes[distinct[first : first + _STEP]])  # once, however many queries it is a contender of
-        last = min(first + _STEP, len(distinct)) - 1
-        for at in range(int(ends[first] - counts[first]), int(ends[last]), _STEP):
-            pairs = order[at : min(at + _STEP, int(ends[last]))]
-            own = np.searchsorted(distinct[first : last + 1], rows[pairs])
-            scores[pairs] = _dot_rows(decoded[own], queries[query[pairs]])
+    order = np.argsort(rows, kind="stable")  # a document is decoded once for all its queries
+    for at in range(0, len(rows), _STEP):
+        pairs = order[at : at + _STEP]
+        distinct, place = np.unique(rows[pairs], return_inverse=True)
+        scores[pairs] = _dot_rows(decode(codes[distinct])[place], queries[query[pairs]])
     return scores
 
 
