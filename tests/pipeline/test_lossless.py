@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
+from nestvec.lexical.hybrid_file import read_hybrid
 from nestvec.pipeline.inputs import prepare
 from nestvec.pipeline.lossless import Alike, find_lossless
 from nestvec.pipeline.rank_points import rank_points
@@ -22,7 +23,8 @@ def inspected(finished):
     prepared, alike = prepare(Settings.from_flat(settings)), Alike(DEPTH)
     for ranking in rank_points(prepared, finished.folder):
         alike.add(ranking)
-    return prepared, alike, find_lossless(prepared, finished.folder, alike)
+    hybrid = read_hybrid(finished.folder.path("hybrid"))
+    return prepared, alike, find_lossless(prepared, finished.folder, hybrid, alike)
 
 
 def test_points_of_every_kind_are_compared_with_their_own_system(inspected):

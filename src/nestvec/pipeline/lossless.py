@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.evaluation.ranking import Vectors, ask_words, code_documents, rank_fused
+from nestvec.evaluation.ranking import Vectors, ask_words, code_documents
 from nestvec.lexical.bm25 import Bm25
-from nestvec.lexical.hybrid_file import read_hybrid
 from nestvec.pipeline.keyword_stage import open_encoder_of, read_vectors
+from nestvec.pipeline.rank_points import rank_alone_and_fused
 from nestvec.point import FULL, VectorFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
-    from nestvec.evaluation.ranking import Words
     from nestvec.evaluation.surface import Ranking
+    from nestvec.lexical.hybrid_file import Hybrid
     from nestvec.pipeline.inputs import Prepared
     from nestvec.point import Point
     from nestvec.runs.folder import RunFolder
@@ -50,51 +48,32 @@ class Alike:
             self.points.append(point)
 
 
-def find_lossless(prepared: Prepared, folder: RunFolder, alike: Alike) -> frozenset[Point]:
+def find_lossless(prepared: Prepared, folder: RunFolder, hybrid: Hybrid, alike: Alike) -> frozenset[Point]:
     """Those of the points that rank training queries, up to 1,500, as their system does at full width, too.
 
     Args:
         prepared: the input of the run.
         folder: its files.
+        hybrid: how words match, and how they fuse with vectors.
         alike: points that rank every measured query as at full width.
 
     Returns:
         The points; none where the training has no queries, or folds measured several models.
     """
-    queries = prepared.fit_queries
+    queries, catalogue = prepared.fit_queries, prepared.fit_queries.catalogue
     if not alike.points or not len(queries.texts) or prepared.task.folds:
         return frozenset()
-    hybrid = read_hybrid(folder.path("hybrid"))
-    texts = [queries.catalogue.texts[row] for row in queries.catalogue.order]
-    words = ask_words(Bm25.of(texts, hybrid.lexical), queries.texts, queries.catalogue)
-    lossless: set[Point] = set()
+    texts = [catalogue.texts[row] for row in catalogue.order]
+    words = ask_words(Bm25.of(texts, hybrid.lexical), queries.texts, catalogue)
+    again = Alike(alike.depth)
     for system, same in groupby(sorted(alike.points, key=_name), key=_name):
-        lossless |= _compare(prepared, folder, system, list(same), words, alike.depth)
-    return frozenset(lossless)
-
-
-def _compare(
-    prepared: Prepared, folder: RunFolder, system: str, points: Iterable[Point], words: Words, depth: int
-) -> set[Point]:
-    """One system's points that rank the training queries as its whole vectors do, alone or fused as the point is."""
-    queries, hybrid = prepared.fit_queries, read_hybrid(folder.path("hybrid"))
-    asked = open_encoder_of(prepared, folder, system).encode_both(queries.texts, [], lambda _: None)
-    vectors = Vectors(asked, read_vectors(prepared, folder, system).documents)
-    whole = VectorFormat(prepared.widths(system)[0], FULL)
-    rows: dict[tuple[VectorFormat, bool], NDArray[np.int64]] = {}
-    for coded in code_documents(
-        system, vectors, queries.catalogue, dict.fromkeys([whole, *(point.format for point in points)])
-    ):
-        found, form = coded.search(queries.catalogue), coded.point.format
-        rows[form, False] = coded.rank(queries.catalogue, found).rows[:, :depth]
-        fused = rank_fused(coded, found, words, hybrid.fusion_of(form), queries.catalogue)
-        rows[form, True] = fused.rows[:, :depth]
-    return {
-        point
-        for point in points
-        for fused in [point.vectors != point]
-        if np.array_equal(rows[point.format, fused], rows[whole, fused])
-    }
+        asked = open_encoder_of(prepared, folder, system).encode_both(queries.texts, [], lambda _: None)
+        vectors = Vectors(asked, read_vectors(prepared, folder, system).documents)
+        formats = dict.fromkeys([VectorFormat(prepared.widths(system)[0], FULL), *(point.format for point in same)])
+        for coded in code_documents(system, vectors, catalogue, formats):
+            for ranking in rank_alone_and_fused(coded, words, hybrid, catalogue):
+                again.add(ranking)
+    return frozenset(alike.points) & frozenset(again.points)
 
 
 def _name(point: Point) -> str:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from nestvec.data.task import Task
+    from nestvec.evaluation.ranking import Coded, Words
+    from nestvec.evaluation.surface import Catalogue
+    from nestvec.lexical.hybrid_file import Hybrid
     from nestvec.pipeline.inputs import Prepared
     from nestvec.runs.folder import RunFolder
     from nestvec.vectors.codecs import Codec
@@ -63,6 +66,13 @@ def fit_codecs(prepared: Prepared, folder: RunFolder) -> dict[str, dict[str, Cod
     }
 
 
+def rank_alone_and_fused(coded: Coded, words: Words, hybrid: Hybrid, catalogue: Catalogue) -> Iterator[Ranking]:
+    """Rank by vectors as they are, then fused with words; the documents are searched once."""
+    found = coded.search(catalogue)
+    yield coded.rank(catalogue, found)
+    yield rank_fused(coded, found, words, hybrid.fusion_of(coded.point.format), catalogue)
+
+
 def _list_formats(prepared: Prepared, system: str) -> list[VectorFormat]:
     precisions = prepared.settings.evaluation.precisions
     return [VectorFormat(width, precision) for width in prepared.widths(system) for precision in precisions]
@@ -83,9 +93,7 @@ def _rank_each(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
     for system in prepared.systems:
         vectors = read_vectors(prepared, folder, system)
         for coded in code_documents(system, vectors, catalogue, _list_formats(prepared, system)):
-            found = coded.search(catalogue)
-            yield coded.rank(catalogue, found)
-            yield rank_fused(coded, found, words, hybrid.fusion_of(coded.point.format), catalogue)
+            yield from rank_alone_and_fused(coded, words, hybrid, catalogue)
         for stages in prepared.stages(system):
             yield rank_two_stage(system, vectors, catalogue, stages, prepared.settings.evaluation.shortlist)
         yield from rank_principal(system, vectors, catalogue, prepared.widths(system)[1:])

@@ -22,13 +22,14 @@ from nestvec.point import BM25_DEFAULT, PLAIN, VectorFormat
 from nestvec.recommending.choose import gather_evidence, recommend
 from nestvec.recommending.sentences import say_folds, say_unmatched
 from nestvec.runs.tables import write_per_query, write_ranking
-from nestvec.settings import CUTOFF, DEPTH
+from nestvec.settings import CUTOFF, cutoff_of
 from nestvec.vectors.stored import save_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nestvec.evaluation.surface import Values
+    from nestvec.lexical.hybrid_file import Hybrid
     from nestvec.pipeline.inputs import Prepared
     from nestvec.progress import Reporter
     from nestvec.recommending.evidence import Evidence
@@ -133,7 +134,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     hybrid, facts = read_hybrid(folder.path("hybrid")), folder.facts("fit")
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
-    alike = Alike(max(CUTOFF, int(settings.recommendation.metric.partition("@")[2] or DEPTH)))
+    alike = Alike(max(CUTOFF, cutoff_of(settings.recommendation.metric)))
     unmatched = 0  # queries that share no word with any document
     with reporter.step("evaluate", count_points(prepared)) as advance:
         for ranking in rank_points(prepared, folder):
@@ -182,19 +183,20 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
         "timings": _list_timings(prepared, folder),
     }
     write_json(folder.path("results"), results)
-    lossless = find_lossless(prepared, folder, alike)
+    lossless = find_lossless(prepared, folder, hybrid, alike)
     evidence = gather_evidence(values, topics, settings.recommendation.metric, bootstraps, lossless)
-    _write_recommendation(prepared, folder, evidence, unmatched)
+    _write_recommendation(prepared, folder, hybrid, evidence, unmatched)
     return {"points": len(values)}
 
 
-def _write_recommendation(prepared: Prepared, folder: RunFolder, evidence: dict[str, Evidence], unmatched: int) -> None:
+def _write_recommendation(
+    prepared: Prepared, folder: RunFolder, hybrid: Hybrid, evidence: dict[str, Evidence], unmatched: int
+) -> None:
     """Say what to ship and why, and settle `hybrid.json` for it."""
     found = recommend(evidence, prepared.settings.recommendation)
     found["folds"] = len(prepared.task.folds)
     told = say_folds(found["folds"], bool(prepared.trained)) + say_unmatched(unmatched, len(prepared.topics.ids))
     found["reason"] = " ".join([found["reason"], *told])
-    hybrid = read_hybrid(folder.path("hybrid"))
     write_json(folder.path("recommendation"), found | settle_hybrid(folder, hybrid, found["point"]))
 
 
