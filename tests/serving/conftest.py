@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from page_visit import beginning, facts
+from report.report_browser import launched
 from running import serving
 from shared_runs import make_once
 from tables import rows, write_csv
@@ -38,3 +40,21 @@ def served(shop):
     """A real server of it, that every module may ask but none may stop."""
     with serving(shop) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; the test is skipped where there is none."""
+    yield from launched()
+
+
+@pytest.fixture(scope="module")
+def run(served):
+    """What the server says of its run."""
+    return facts(served)
+
+
+@pytest.fixture(scope="module")
+def start(served):
+    """The dimension and precision that the page shows first."""
+    return beginning(served)

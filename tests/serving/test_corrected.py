@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from misspelt import POINT, make_corrected, swap_letters
 from page_visit import Visit, search, settled
-from report.report_browser import launched
 from running import serving
 from shared_runs import copy_run
 from test_modes import found, listed
@@ -43,12 +42,6 @@ def server(corrected):
 def client(server):
     with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium; the test is skipped where there is none."""
-    yield from launched()
 
 
 @pytest.fixture(scope="module")

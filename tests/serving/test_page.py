@@ -8,16 +8,13 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
 from page_visit import (
     SYSTEMS,
     Visit,
     asked,
-    beginning,
     box,
     column,
     expected,
-    facts,
     ids,
     judged_queries,
     measured,
@@ -26,26 +23,9 @@ from page_visit import (
     shown,
     told,
 )
-from report.report_browser import launched
 
 QUERY = "ladder for a saw"  # judged by nobody
 RINGS = "rings => rings.map(ring => [ring.dataset.system, ring.cx.baseVal.value])"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium; the test is skipped where there is none."""
-    yield from launched()
-
-
-@pytest.fixture(scope="module")
-def run(served):
-    return facts(served)
-
-
-@pytest.fixture(scope="module")
-def start(served):
-    return beginning(served)
 
 
 def test_what_is_typed_is_found_by_every_system_side_by_side(browser, served, run, start):

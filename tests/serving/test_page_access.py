@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from page_visit import SYSTEMS, Visit, beginning, box, expected, judged_queries, search, settled, shown, told
-from report.report_browser import OVERFLOW, launched
+from report.report_browser import OVERFLOW
 from running import serving
 from shared_runs import copy_run
 
@@ -28,12 +28,6 @@ KEY = "the-key-of-this-test"
 MARKUP = '<script>window.pwned = 1</script><img src="x" onerror="window.pwned = 1"> & a hammer'
 ARABIC = "مثقاب كهربائي لاسلكي 18 فولت"
 LENGTHY = "A hammer with a handle of ash. " * 60
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium; the test is skipped where there is none."""
-    yield from launched()
 
 
 @pytest.fixture(scope="module")

@@ -9,28 +9,11 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from page_visit import SYSTEMS, Visit, asked, beginning, column, expected, facts, measured, search, settled, shown, told
-from report.report_browser import launched
+from page_visit import SYSTEMS, Visit, asked, column, expected, measured, search, settled, shown, told
 
 QUERY = "ladder for a saw"
 NOT_MEASURED = "\N{EN DASH} not measured"
 QUERIES = ("ladder 5 89 120 333", "saw 7 12 137 337", "wrench 44 250 301")  # words tell numbers apart
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium; the test is skipped where there is none."""
-    yield from launched()
-
-
-@pytest.fixture(scope="module")
-def run(served):
-    return facts(served)
-
-
-@pytest.fixture(scope="module")
-def start(served):
-    return beginning(served)
 
 
 def mixture(page):
