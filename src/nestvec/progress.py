@@ -75,11 +75,11 @@ class PartReporter:
     name: str
 
     def say(self, text: str) -> None:
-        """Pass the line on."""
+        """Have the line said with the part's name before it."""
         self.whole.say(f"{self.name}: {text}")
 
     def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Open the step there."""
+        """Show the step's progress with the part's name before its label."""
         return self.whole.step(f"{self.name}: {label}", total)
 
 

@@ -237,7 +237,7 @@ def test_utf_16_without_a_mark_is_refused_by_name_and_read_by_name(tmp_path, enc
     [
         ({"source": "judged.csv", "qrels": "q.tsv"}, r"^q\.tsv: --qrels is given beside the source judged\.csv; exp"),
         ({"source": "hf:owner/name", "qrels": "q.tsv"}, "beside the source hf:owner/name; expected one of them"),
-        ({"queries": "q.tsv"}, r"^--queries q\.tsv is given without --qrels; expected --qrels beside it"),
+        ({"queries": "q.tsv"}, r"^--queries q\.tsv is given without --qrels; expected the judgements, --qrels, too"),
         ({"source": "judged.csv", "corpus": "c.tsv"}, r"^--corpus c\.tsv is given without --qrels"),
         ({"source": "judged.csv", "split": "train"}, "^--split train is given, but the source is not hf:NAME"),
         ({"revision": "main"}, "^--revision main is given, but the source is not hf:NAME; expected no --revision"),

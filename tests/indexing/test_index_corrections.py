@@ -17,7 +17,7 @@ from nestvec.runs.run import load_run
 
 @pytest.fixture
 def run(tmp_path_factory, tmp_path):
-    """A copy of the run."""
+    """A copy of the run that corrects queries, to build indexes in."""
     return copy_run(make_corrected(tmp_path_factory), tmp_path / "run")
 
 

@@ -120,4 +120,5 @@ def test_a_collection_in_parts_goes_by_the_name_of_its_judgements(run_case, type
     source = CASES / "oddids.csv"
     code, _, said = typed("check", source, *words, "--model", tiny)
     assert code == 2
-    assert said == f"nestvec: {qrels}: --qrels is given beside the source {source}; expected one of them\n"
+    expected = "expected one of them: a source or --qrels"
+    assert said == f"nestvec: {qrels}: --qrels is given beside the source {source}; {expected}\n"

@@ -64,7 +64,7 @@ def split_folds(records: Records, folds: int, protocol: str, seed: int) -> Folde
     if protocol == "published":
         raise InputError("--folds is given with --protocol published", "--protocol leak-free or by-query")
     if records.labels is not None:
-        raise InputError("--folds and --split-column are given", "one of them: either says who is held out")
+        raise InputError("--folds and --split-column are given", "one of them: each says which queries are held out")
     count = len(records.queries)
     if folds * FEWEST > count:
         wanted = f"at most {count // FEWEST}, so that a fold holds {FEWEST} queries"

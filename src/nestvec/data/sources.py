@@ -66,13 +66,15 @@ def _refuse_unread(settings: DataSettings) -> None:
     if settings.qrels is None:
         for name in ("queries", "corpus"):
             if (given := getattr(settings, name)) is not None:
-                raise InputError(f"--{name} {given} is given without --qrels", "--qrels beside it")
+                raise InputError(f"--{name} {given} is given without --qrels", "the judgements, --qrels, too")
     elif settings.source not in ("", SAMPLE):  # the sample is what stands where no source is given
-        raise InputError(f"--qrels is given beside the source {settings.source}", "one of them", file=settings.qrels)
+        problem = f"--qrels is given beside the source {settings.source}"
+        raise InputError(problem, "one of them: a source or --qrels", file=settings.qrels)
     if settings.qrels is not None or not settings.source.startswith(PREFIX):
         for name in ("split", "revision"):
             if (given := getattr(settings, name)) is not None:
-                raise InputError(f"--{name} {given} is given, but the source is not hf:NAME", f"no --{name}")
+                problem = f"--{name} {given} is given, but the source is not hf:NAME"
+                raise InputError(problem, f"no --{name}, or a data set of the hub as the source")
 
 
 def _open_sample() -> Source:

@@ -54,5 +54,5 @@ def _read_words(selection: Selection, reporter: Reporter) -> Hybrid | None:
     path = selection.run.folder.path("hybrid")
     if path.is_file():
         return read_hybrid(path).settle(selection.format)
-    reporter.say(f"the run has no {path.name}, so the index holds vectors alone")
+    reporter.say(f"the run has no {path.name}, as an earlier nestvec made it, so the index holds vectors alone")
     return None

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from nestvec.lexical.words import WordForms
 
 _EDITS = 2  # at the most; three make other words
-_PREFIX = (
-    5  # letters that symspellpy indexes of a word: 7, its default, takes four times the memory to be twice as fast
-)
+_PREFIX = 5  # letters that are indexed of a word; symspellpy's 7 take four times the memory to be twice as fast
 _ENGLISH_WORDS = "frequency_dictionary_en_82_765.txt"  # each with its count in Google's n-grams
 _GAPS = frozenset([" ", "-"])  # between two words that may be one
 _TOGETHER = 10_000  # documents whose words are in memory at a time

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from nestvec.point import VectorFormat
     from nestvec.runs.run import Run
     from nestvec.serving.code_cache import CodedDocuments
-
-
-Found = tuple["NDArray[np.int64]", "NDArray[np.float32]"]  # rows in tie order, best first, and their scores
+    from nestvec.stores.exact import ScoredRows
 
 
 class Query(NamedTuple):
@@ -45,7 +43,7 @@ class Query(NamedTuple):
         """How many documents to find, so that k are left."""
         return k if self.own is None else k + 1
 
-    def leave_out_own(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Found:
+    def leave_out_own(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> ScoredRows:
         """Found rows in tie order and their scores without the query's own document; of `depth(k)`, the best k."""
         if self.own is None:
             return rows, scores
@@ -80,7 +78,7 @@ class KeywordSearch:
         """The texts of q queries that are searched by words: corrected where the run measured that."""
         return self.index().correct(queries)
 
-    def rank(self, query: Query, k: int) -> Found:
+    def rank(self, query: Query, k: int) -> ScoredRows:
         """Find the k best documents by words: rows in tie order, best first, and their scores; 0 shares no word."""
         index = self.index()
         rows, scores = index.top_k([query.text], query.depth(k))
@@ -88,7 +86,7 @@ class KeywordSearch:
 
     def search(
         self, query: Query, vector: NDArray[np.float32], coded: CodedDocuments, fusion: Fusion, k: int, pool: Executor
-    ) -> Found:
+    ) -> ScoredRows:
         """Find the best documents by words and vectors.
 
         Args:

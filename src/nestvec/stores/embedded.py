@@ -123,7 +123,7 @@ class EmbeddedStore:
         del exact
         with self._lock:
             view = self._view(where, queries)
-            fusion = self._current_generation().about.require_words(self._folder).fusion.weighted(weight)
+            fusion = view.generation.about.require_words(self._folder).fusion.weighted(weight)
             return [view.find_by_both(text, query, k, fusion) for text, query in zip(texts, queries, strict=True)]
 
     def __len__(self) -> int:

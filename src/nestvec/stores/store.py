@@ -79,7 +79,7 @@ class About:
     def require_words(self, place: object) -> Hybrid:
         """How words match and fuse; InputError, which names the place, where the index holds vectors alone."""
         if self.hybrid is None:
-            raise InputError("holds no words", "an index that was built without --alone", file=place)
+            raise InputError("holds no words", "the mode vectors, or an index built without --alone", file=place)
         return self.hybrid
 
     @property

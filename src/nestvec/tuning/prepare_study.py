@@ -77,7 +77,7 @@ def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study
     if settings.training.epochs == 0:
         raise InputError("--epochs is 0", "1 or more: a trial is a training")
     if settings.split.folds:
-        raise InputError(f"--folds is {settings.split.folds}", "no --folds: a study trains and validates on one split")
+        raise InputError(f"--folds is {settings.split.folds}", "no --folds: all trials share one split")
     if distributed.world_size() > 1:
         raise InputError("tune was started by torchrun", "--workers, or --engine ray")
     settings = _settle_system(settings)
