@@ -31,7 +31,7 @@ PARTS = {
 def make_run(folder: Path) -> Path:
     """A run of the built-in sample: pretrained model and BM25, nothing trained."""
     run = folder / "run"
-    words = [sys.executable, "-m", "nestvec", "--quiet", "run", "sample", "--max-records", "1500", "--epochs", "0"]
+    words = [sys.executable, "-m", "nestvec", "run", "sample", "--max-records", "1500", "--epochs", "0", "--quiet"]
     subprocess.run([*words, "--out", str(run)], check=True, stdout=subprocess.DEVNULL)
     return run
 
