@@ -7,6 +7,10 @@
 
 SQLite says what counts. A segment's files are written first; then a transaction makes its rows known, and those gone
 that they replace. So a reader sees the one state or the other, and files of a killed writer are written over.
+
+Whoever reads does so inside `begin` and `end`: one transaction of SQLite, in which segments, rows that are gone, words
+and documents are of one state. SQLite's rollback journal is kept, as readers then need no right to write. A writer's
+commit waits for the reads that have begun, and reads that begin wait for the commit.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import json
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,7 +45,6 @@ if TYPE_CHECKING:
 
 DOCUMENTS, _CODECS = "documents.sqlite", "codecs.safetensors"
 _TEXTS = 10_000  # named in a statement at a time
-_BUSY = 60.0  # seconds that a reader waits for a writer's transaction
 _TABLES = """
 CREATE TABLE segments (first INTEGER PRIMARY KEY, rows INTEGER NOT NULL, checks TEXT NOT NULL);
 CREATE TABLE documents (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, fields TEXT NOT NULL);
@@ -65,13 +68,23 @@ class Generation:
     Args:
         folder: where it lies.
         about: what it serves.
+        limit: seconds to wait for other processes that have locked the documents.
 
     Raises:
-        InputError: a file is missing, damaged, or another index's.
+        InputError: a file is missing, damaged, another index's, or locked for longer.
+
+    Attributes:
+        folder: as given.
+        about: as given.
+        codecs: of the stages.
+        segments: those that count, in the order of their rows.
+        gone: (g,) rows whose documents have been removed or replaced.
+        version: another object after each change of the documents.
     """
 
-    def __init__(self, folder: Path, about: About) -> None:
+    def __init__(self, folder: Path, about: About, limit: float) -> None:
         self.folder, self.about = folder, about
+        self._limit = limit
         codecs = load_codecs(folder / _CODECS)
         missing = [stage.name for stage in about.stages if stage.name not in codecs]
         if missing:
@@ -79,13 +92,20 @@ class Generation:
         self.codecs = tuple(codecs[stage.name] for stage in about.stages)
         empty = (np.zeros((0, stage.dimension), dtype=np.float32) for stage in about.stages)
         self._no_codes = tuple(codec.encode(none) for codec, none in zip(self.codecs, empty, strict=True))
-        path = folder / DOCUMENTS
-        if not path.is_file():
-            raise InputError("is missing", EXPECTED, file=path)
-        self._base = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        self._documents = folder / DOCUMENTS
+        if not self._documents.is_file():
+            raise InputError("is missing", EXPECTED, file=self._documents)
+        self._inode = self._documents.stat().st_ino
+        with self._translated_errors():  # a folder that is just being removed must not get a new file
+            address = f"{self._documents.resolve().as_uri()}?mode=rw"
+            self._base = sqlite3.connect(
+                address, timeout=limit, uri=True, isolation_level=None, check_same_thread=False
+            )
+            self._base.execute("PRAGMA cache_spill = OFF")  # a writer locks readers out when it commits, not before
         self._segments: dict[int, Segment] = {}
         self._seen = -1
         self._words: WordIndex | None = None
+        self.version = object()
         self.segments: tuple[Segment, ...] = ()
         self.gone: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         try:
@@ -95,13 +115,13 @@ class Generation:
             raise
 
     @classmethod
-    def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec]) -> Generation:
-        """Begin one in a folder that does not exist yet, with a codec for each stage; it stays open."""
+    def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec], limit: float) -> Generation:
+        """Make one in a folder that does not exist yet, with a codec for each stage; it stays open."""
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         with _sqlite_errors(folder / DOCUMENTS), closing(sqlite3.connect(folder / DOCUMENTS)) as base:
             base.executescript(_TABLES + field_table.TABLE + postings.TABLE)
-        return cls(folder, about)
+        return cls(folder, about, limit)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -110,8 +130,7 @@ class Generation:
 
     def __len__(self) -> int:
         """How many documents there are."""
-        with self._translated_errors():
-            return int(self._base.execute("SELECT count(*) FROM documents").fetchone()[0])
+        return self.row_count - len(self.gone)
 
     @property
     def row_count(self) -> int:
@@ -127,23 +146,48 @@ class Generation:
             self._words = WordIndex(parts, self.live_rows(), lexical, self._find_spans, self._read_texts)
         return self._words
 
-    def refresh(self) -> None:
-        """Take notice of what other processes have written."""
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the documents' file is gone, or there is another of its name."""
+        return not (self._documents.is_file() and self._documents.stat().st_ino == self._inode)
+
+    def begin(self) -> None:
+        """Take notice of what other processes have written, and read that state until `end`."""
         with self._translated_errors():
-            version = self._base.execute("PRAGMA data_version").fetchone()[0]
-            if version == self._seen:
-                return
-            self._base.execute("BEGIN")  # segments and gone rows of the same state
-            listed = self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first").fetchall()
-            gone = self._base.execute("SELECT row FROM gone ORDER BY row").fetchall()
-            self._base.execute("COMMIT")
-            for first, rows, checks in listed:
-                if first not in self._segments:
-                    segment = Segment.open(self.folder, self.about, self.codecs, (first, rows), json.loads(checks))
-                    self._segments[first] = segment
+            self._base.execute("BEGIN")
+            try:
+                version = self._base.execute("PRAGMA data_version").fetchone()[0]  # the first read: from here on
+                if version != self._seen or not all(segment.is_unchanged for segment in self.segments):
+                    self._read_state()
+                    self._seen = version
+            except BaseException:
+                self.end()
+                raise
+
+    def end(self) -> None:
+        """Let others write again."""
+        with self._translated_errors():
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")  # nothing was written
+
+    def refresh(self) -> None:
+        """Take notice of what has been written."""
+        self.begin()
+        self.end()
+
+    def _read_state(self) -> None:
+        """Open the segments that count, unless they are open and unchanged, and learn which rows are gone."""
+        self._seen = -1  # should this fail, it is done again
+        listed = self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first").fetchall()
+        gone = self._base.execute("SELECT row FROM gone ORDER BY row").fetchall()
+        for first, rows, checks in listed:
+            held = self._segments.get(first)
+            if held is None or not held.is_unchanged:
+                segment = Segment.open(self.folder, self.about, self.codecs, (first, rows), json.loads(checks))
+                self._segments[first] = segment
         self.segments = tuple(self._segments[first] for first, _, _ in listed)
         self.gone = np.array([row for (row,) in gone], dtype=np.int64)
-        self._words, self._seen = None, version
+        self._words, self.version = None, object()
 
     def add_documents(
         self,
@@ -182,17 +226,13 @@ class Generation:
         return removed
 
     def documents_at(self, rows: NDArray[np.int64]) -> list[StoredDocument]:
-        """The documents of (r,) rows, in any order; rows that are gone are passed over."""
-        statement = "SELECT row, id, text, fields FROM documents WHERE row IN (SELECT value FROM json_each(?))"
-        with self._translated_errors():
-            stored = self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall()
+        """The documents of (r,) rows that are not gone, in any order."""
+        stored = self._select_rows("SELECT row, id, text, fields FROM documents", rows)
         return [StoredDocument(row, identifier, text, json.loads(fields)) for row, identifier, text, fields in stored]
 
     def ids_at(self, rows: NDArray[np.int64]) -> dict[int, str]:
-        """The ids of (r,) rows; rows that are gone are passed over."""
-        statement = "SELECT row, id FROM documents WHERE row IN (SELECT value FROM json_each(?))"
-        with self._translated_errors():
-            return dict(self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall())
+        """The ids of (r,) rows that are not gone."""
+        return dict(self._select_rows("SELECT row, id FROM documents", rows))
 
     def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
         """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
@@ -219,7 +259,7 @@ class Generation:
 
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+        return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids that a document has."""
@@ -238,14 +278,23 @@ class Generation:
             for condition, part in _among("word", words):
                 statement = f"SELECT word, first, start, stop FROM words WHERE {condition}"
                 for word, first, *span in self._base.execute(statement, part):
-                    if first in numbers:  # one that another process has just added is not open yet
-                        spans.setdefault(word, {})[numbers[first]] = (span[0], span[1])
+                    spans.setdefault(word, {})[numbers[first]] = (span[0], span[1])
         return spans
 
     def _read_texts(self) -> Iterator[str]:
         """The texts of all documents, some at a time."""
         with self._translated_errors():
             yield from (text for (text,) in self._base.execute("SELECT text FROM documents"))
+
+    def _select_rows(self, statement: str, rows: NDArray[np.int64]) -> list[tuple[Any, ...]]:
+        """What a statement selects of the documents of (r,) rows; InputError where it lacks any of them."""
+        chosen = f"{statement} WHERE row IN (SELECT value FROM json_each(?))"
+        with self._translated_errors():
+            stored = self._base.execute(chosen, (json.dumps(rows.tolist()),)).fetchall()
+        if len(stored) != len(rows):
+            problem = f"is damaged: it lacks {len(rows) - len(stored)} documents"
+            raise InputError(problem, EXPECTED, file=self._documents)
+        return stored
 
     def _mark_gone(self, ids: Sequence[str]) -> int:
         """Make the rows of some ids gone, inside a transaction; how many there were."""
@@ -273,7 +322,7 @@ class Generation:
                 raise
 
     def _translated_errors(self) -> AbstractContextManager[None]:
-        return _sqlite_errors(self.folder / DOCUMENTS)
+        return _sqlite_errors(self._documents, self._limit)
 
 
 def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
@@ -284,11 +333,14 @@ def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[st
 
 
 @contextmanager
-def _sqlite_errors(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors about a file as nestvec's."""
+def _sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
+    """Raise SQLite's errors about a file as nestvec's; `limit` is how many seconds it waits for other processes."""
     try:
         yield
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+            problem = f"is locked by another process, which has not let go within {limit:g} seconds"
+            raise InputError(problem, "to be tried again when that process is done", file=path) from error
         if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
             raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
         raise InputError(f"cannot be used ({error})", EXPECTED, file=path) from error

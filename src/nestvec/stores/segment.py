@@ -10,7 +10,7 @@ were words they may lie in any order.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EXPECTED = "an index that nestvec made"
 _WORDS = "words"  # among the checksums, which have the names of the stages' formats else
 _PAGE, _PAGES = 4096, 256  # bytes at a time, and how many of them a check reads at most
+Stamp = tuple[int, int, int]  # of a file: inode, bytes, and when it was changed, in nanoseconds
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Segment:
         row_count: how many.
         scans: its codes, one for each stage.
         postings: its words; None where the index has none.
+        stamps: of its files as they were opened; they are mapped, and one that was cut short ends the process.
     """
 
     first: int
     row_count: int
     scans: tuple[Scan, ...]
     postings: Postings | None = None
+    stamps: Mapping[Path, Stamp | None] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -67,15 +70,20 @@ class Segment:
         Raises:
             InputError: a file is missing, or its checksum is another.
         """
-        scans = []
-        for stage, codec in zip(about.stages, codecs, strict=True):
-            scans.append(
-                Scan.open(codec, _check_file(_codes_path(folder, rows[0], stage.name), checks.get(stage.name)))
-            )
-        if about.hybrid is None:
-            return cls(*rows, tuple(scans))
-        path = _check_file(_words_path(folder, rows[0]), checks.get(_WORDS))
-        return cls(*rows, tuple(scans), Postings.open(path, rows[1]))
+        paths = {stage.name: _codes_path(folder, rows[0], stage.name) for stage in about.stages}
+        if about.hybrid is not None:
+            paths[_WORDS] = _words_path(folder, rows[0])
+        stamps = {path: _stamp(path) for path in paths.values()}
+        for name, path in paths.items():
+            _check_file(path, checks.get(name))
+        scans = [Scan.open(codec, paths[stage.name]) for stage, codec in zip(about.stages, codecs, strict=True)]
+        words = None if about.hybrid is None else Postings.open(paths[_WORDS], rows[1])
+        return cls(*rows, tuple(scans), words, stamps)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether its files are those that were opened."""
+        return all(_stamp(path) == stamp for path, stamp in self.stamps.items())
 
     def save(self, folder: Path, about: About) -> dict[str, str]:
         """Write its files, each whole or not at all; gives their checksums."""
@@ -101,13 +109,21 @@ def _write_file(path: Path, save: Callable[[Path], None]) -> str:
         return _file_checksum(temporary)
 
 
-def _check_file(path: Path, expected: str | None) -> Path:
-    """The path of a file that has the checksum given."""
+def _check_file(path: Path, expected: str | None) -> None:
+    """Raise InputError where a file has another checksum."""
     if not path.is_file():
         raise InputError("is missing", EXPECTED, file=path)
     if _file_checksum(path) != expected:
         raise InputError("is damaged or another index's: its checksum is another", EXPECTED, file=path)
-    return path
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """What changes with a file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _file_checksum(path: Path) -> str:
