@@ -91,8 +91,13 @@ class Index:
         self._follow(about)
         return self.selection.point, documents
 
+    def follow(self) -> None:
+        """Take notice of what is served now, should another process have built the index anew."""
+        with self.store.one_state() as about:
+            pass
+        self._follow(about)
+
     def _follow(self, about: About) -> None:
-        """Take notice of what is served now."""
         if about != self.about:
             self._served = about, self._select_point(about)
 
@@ -235,7 +240,7 @@ class Index:
         Raises:
             InputError: the index holds other documents than were measured, or they changed meanwhile.
         """
-        self.describe()
+        self.follow()
         about, selection = self._served
         return verify_index(selection, about, self.store, exact, reporter or Silent())
 

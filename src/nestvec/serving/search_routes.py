@@ -111,6 +111,8 @@ def searching_router(work: WorkQueue) -> APIRouter:
 async def _answer_search(work: WorkQueue, asked: SearchRequest, queries: Sequence[str]) -> bytes:
     """Encode queries, search, and give the answer as JSON; once more where the index was built anew meanwhile."""
     for _ in range(REBUILDS):
+        if work.service.index and asked.may_need_index:
+            await work.ask_index(work.service.index.follow)
         target, began = choose_target(work, asked), time.perf_counter()
         vectors = await _query_vectors(work, target.point.system, queries) if target.point.dimension else None
         encoding = time.perf_counter() - began

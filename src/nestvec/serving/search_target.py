@@ -54,6 +54,11 @@ class SearchRequest(BaseModel):
             raise PydanticCustomError("one_of", "exactly one of query and queries")
         return self
 
+    @property
+    def may_need_index(self) -> bool:
+        """Whether what the index serves decides where to search."""
+        return self.filter is not None or (self.system, self.dimension, self.precision) == (None, None, None)
+
 
 @dataclass(frozen=True)
 class SearchTarget:

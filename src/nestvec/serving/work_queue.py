@@ -42,7 +42,7 @@ _SEND_TEXTS = (
     "or ids of this model's tokenizer with its special tokens"
 )
 _GRACE = 0.5  # seconds beyond its limit in which a store itself may say what it waited for
-_SAY_AGAIN = 10.0  # seconds
+_SAY_AGAIN, _NOTHING = 10.0, ("", 0.0)  # seconds until the log has the same line again, and before there was any
 _PASSES = 4  # through models at once, at most: beyond, Python itself is what they wait for
 
 
@@ -70,7 +70,7 @@ class WorkQueue:
         self._encoders: Executor | None = None
         self._searchers = ThreadPoolExecutor(count_processors(), "search")
         self._index_reader = ThreadPoolExecutor(1, "index")  # a store answers one at a time; others need not wait
-        self._index_said = ("", 0.0)
+        self._index_said = _NOTHING
         self._batchers: dict[tuple[str, Role], Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -170,7 +170,9 @@ class WorkQueue:
         limit = self.options.index_seconds
         reading = asyncio.get_running_loop().run_in_executor(self._index_reader, job)
         try:
-            return await asyncio.wait_for(reading, None if patient else limit + _GRACE)
+            given = await asyncio.wait_for(reading, None if patient else limit + _GRACE)
+            self._index_said = _NOTHING
+            return given
         except RebuiltError:
             raise
         except TimeoutError:
