@@ -221,6 +221,7 @@ class Index:
         Raises:
             InputError: the file cannot be used, or the index was built anew for another point; nothing was changed.
         """
+        self.follow()
         about, selection = self._served
         count, batches = encode_documents(selection, source, columns or Columns(), reporter or Silent())
         self.store.upsert((replace(batch, ids=list(map(about.stored_id, batch.ids))) for batch in batches), about)

@@ -58,7 +58,7 @@ class EmbeddedStore:
     def __init__(self, folder: Path, limit: float = PATIENCE) -> None:
         self._folder, self._limit = folder, limit
         self._generation: Generation | None = None
-        self._name: str | None = None
+        self._state: Mapping[str, Any] = {}  # what `current.json` said of it
         self._lock = RLock()  # of the connection to SQLite, and of the generation, which a build replaces
         self._is_reading = False
         self._pool = ThreadPoolExecutor(count_processors(), initializer=partial(load_faiss().omp_set_num_threads, 1))
@@ -160,7 +160,7 @@ class EmbeddedStore:
         self._pool.shutdown()
         if self._generation:
             self._generation.close()
-        self._generation = self._name = None
+        self._generation = None
 
     def _view(
         self, generation: Generation, where: Sequence[Condition], queries: NDArray[np.float32] | None = None
@@ -219,13 +219,14 @@ class EmbeddedStore:
 
     def _open_generation(self, state: Mapping[str, Any]) -> Generation:
         """The generation that `current.json` names: the open one, unless its files have been replaced."""
-        name, held = state["generation"], self._generation
-        if held is not None and name == self._name and not held.is_replaced:
+        held = self._generation
+        if held is not None and state == self._state and not held.is_replaced:
             return held
-        opened = Generation(self._folder / name, About.from_json(state, self._folder / CURRENT), self._limit)
+        about = About.from_json(state, self._folder / CURRENT)
+        opened = Generation(self._folder / state["generation"], about, self._limit)
         if held is not None:
             held.close()
-        self._generation, self._name = opened, name
+        self._generation, self._state = opened, state
         return opened
 
     @contextmanager
