@@ -241,9 +241,12 @@ class Index:
         Raises:
             InputError: the index holds other documents than were measured, or they changed meanwhile.
         """
+        version = self.store.version()
         self.follow()
-        about, selection = self._served
-        return verify_index(selection, about, self.store, exact, reporter or Silent())
+        verified = verify_index(self.selection, self.store, exact, reporter or Silent())
+        if self.store.version() != version:  # one state is not held so long, as writers would wait for its end
+            raise InputError("was changed while it was verified", "to be verified again", file=self._place)
+        return verified
 
     def close(self) -> None:
         """Let go of files and connections."""
