@@ -112,7 +112,7 @@ class WorkQueue:
         if self._encoders:
             self._encoders.shutdown(cancel_futures=True)
         self._searchers.shutdown(cancel_futures=True)
-        self._index_reader.shutdown(cancel_futures=True)
+        self._index_reader.shutdown(wait=False, cancel_futures=True)  # closing a database ends what waits for it
         self.service.close()
 
     def _check_aliases(self) -> dict[str, str]:

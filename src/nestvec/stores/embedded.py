@@ -157,10 +157,11 @@ class EmbeddedStore:
 
     def close(self) -> None:
         """Let go of the files."""
-        self._pool.shutdown()
-        if self._generation:
-            self._generation.close()
-        self._generation = None
+        with self._lock:  # a search ends first
+            self._pool.shutdown()
+            if self._generation:
+                self._generation.close()
+            self._generation = None
 
     def _view(
         self, generation: Generation, where: Sequence[Condition], queries: NDArray[np.float32] | None = None

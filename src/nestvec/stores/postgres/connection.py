@@ -54,9 +54,11 @@ def open_connection(url: str, limit: float | None = None) -> psycopg.Connection[
     Raises:
         InputError: no server lets us in.
     """
-    given, waits = conninfo.conninfo_to_dict(url), {"connect_timeout": _WAIT}
-    settings = [*_SESSION, f"SET lock_timeout = {_milliseconds(PATIENCE if limit is None else limit)}"]
-    if limit is not None:  # a server that is gone without a word holds nobody longer, either
+    given, waits, settings = conninfo.conninfo_to_dict(url), {"connect_timeout": _WAIT}, list(_SESSION)
+    if limit is None:
+        settings.append(f"SET lock_timeout = {_milliseconds(PATIENCE)}")
+    else:  # a server that is gone without a word holds nobody longer, either; a lock is named before a timeout is
+        settings.append(f"SET lock_timeout = {_milliseconds(0.9 * limit)}")
         settings.append(f"SET statement_timeout = {_milliseconds(limit)}")
         waits["connect_timeout"] = str(min(int(_WAIT), math.ceil(limit)))
         waits |= {"keepalives_idle": str(math.ceil(limit)), "tcp_user_timeout": str(_milliseconds(limit))}

@@ -209,7 +209,7 @@ class PostgresStore:
             return catalogue.read_sizes(self._connection(), finder.table, has_words)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection; a thread that waits for the server meanwhile is told that it is closed."""
         self._held.close()
 
     # What is there
