@@ -27,7 +27,7 @@ from nestvec.errors import InputError, NestvecError
 from nestvec.stores import field_table, postings
 from nestvec.stores.postings import Postings
 from nestvec.stores.scan import Scan
-from nestvec.stores.segment import EXPECTED, Segment
+from nestvec.stores.segment import EXPECTED, Segment, read_stamp
 from nestvec.stores.word_index import WordIndex
 from nestvec.vectors.stored import load_codecs, save_codecs
 from nestvec.vectors.topk import tie_order
@@ -93,9 +93,9 @@ class Generation:
         empty = (np.zeros((0, stage.dimension), dtype=np.float32) for stage in about.stages)
         self._no_codes = tuple(codec.encode(none) for codec, none in zip(self.codecs, empty, strict=True))
         self._documents = folder / DOCUMENTS
-        if not self._documents.is_file():
+        self._opened = read_stamp(self._documents)
+        if self._opened is None:
             raise InputError("is missing", EXPECTED, file=self._documents)
-        self._inode = self._documents.stat().st_ino
         with self._translated_errors():  # a folder that is just being removed must not get a new file
             address = f"{self._documents.resolve().as_uri()}?mode=rw"
             self._base = sqlite3.connect(
@@ -149,7 +149,8 @@ class Generation:
     @property
     def is_replaced(self) -> bool:
         """Whether the documents' file is gone, or there is another of its name."""
-        return not (self._documents.is_file() and self._documents.stat().st_ino == self._inode)
+        found = read_stamp(self._documents)
+        return found is None or self._opened is None or found.inode != self._opened.inode
 
     def begin(self) -> None:
         """Take notice of what other processes have written, and read that state until `end`."""
@@ -259,7 +260,8 @@ class Generation:
 
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file())
+        files = (read_stamp(self.folder / name) for name in (DOCUMENTS, _CODECS))
+        return sum(file.size for file in files if file) + sum(segment.size for segment in self.segments)
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids that a document has."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,23 @@ if TYPE_CHECKING:
 EXPECTED = "an index that nestvec made"
 _WORDS = "words"  # among the checksums, which have the names of the stages' formats else
 _PAGE, _PAGES = 4096, 256  # bytes at a time, and how many of them a check reads at most
-Stamp = tuple[int, int, int]  # of a file: inode, bytes, and when it was changed, in nanoseconds
+
+
+class Stamp(NamedTuple):
+    """What of a file changes with it, or where another takes its place."""
+
+    inode: int
+    size: int  # bytes
+    changed: int  # when, in nanoseconds
+
+
+def read_stamp(path: Path) -> Stamp | None:
+    """The stamp of a file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,7 @@ class Segment:
         paths = {stage.name: _codes_path(folder, rows[0], stage.name) for stage in about.stages}
         if about.hybrid is not None:
             paths[_WORDS] = _words_path(folder, rows[0])
-        stamps = {path: _stamp(path) for path in paths.values()}
+        stamps = {path: read_stamp(path) for path in paths.values()}
         for name, path in paths.items():
             _check_file(path, checks.get(name))
         scans = [Scan.open(codec, paths[stage.name]) for stage, codec in zip(about.stages, codecs, strict=True)]
@@ -83,7 +99,12 @@ class Segment:
     @property
     def is_unchanged(self) -> bool:
         """Whether its files are those that were opened."""
-        return all(_stamp(path) == stamp for path, stamp in self.stamps.items())
+        return all(read_stamp(path) == stamp for path, stamp in self.stamps.items())
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(stamp.size for stamp in self.stamps.values() if stamp)
 
     def save(self, folder: Path, about: About) -> dict[str, str]:
         """Write its files, each whole or not at all; gives their checksums."""
@@ -115,15 +136,6 @@ def _check_file(path: Path, expected: str | None) -> None:
         raise InputError("is missing", EXPECTED, file=path)
     if _file_checksum(path) != expected:
         raise InputError("is damaged or another index's: its checksum is another", EXPECTED, file=path)
-
-
-def _stamp(path: Path) -> Stamp | None:
-    """What changes with a file; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _file_checksum(path: Path) -> str:
