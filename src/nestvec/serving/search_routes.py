@@ -18,6 +18,7 @@ from nestvec.indexing.index_settings import FUSED, VECTORS, WORDS
 from nestvec.models.prompts import QUERY
 from nestvec.point import BM25, Point
 from nestvec.serving.failures import Failure, describe_failures
+from nestvec.serving.json_answers import JsonAnswer
 from nestvec.serving.json_requests import JsonRoute
 from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
 from nestvec.stores.store import Condition
@@ -151,12 +152,12 @@ def searching_router(work: WorkQueue) -> APIRouter:
         target = _choose_target(work, asked)
         with work.capacity.reserve(len(queries)):
             body = await unless_client_leaves(request, _answer_search(work, target, queries, asked.k))
-        return Response(body, media_type="application/json")
+        return JsonAnswer(body, work.answers)
 
     @router.get("/v1/run", responses={200: {"model": dict[str, Any]}, **describe_failures(401, 421, 500, 503)})
     async def run() -> Response:
         """What was measured, and what it recommends."""
-        return Response(to_json(await work.run_in_thread(work.service.summarise)), media_type="application/json")
+        return JsonAnswer(to_json(await work.run_in_thread(work.service.summarise)), work.answers)
 
     return router
 
