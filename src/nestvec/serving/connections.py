@@ -7,6 +7,8 @@ kernel's queue until somebody leaves, so that files never run out.
 from __future__ import annotations
 
 import asyncio
+import selectors
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -21,6 +23,7 @@ _SURPLUS = 8  # connections beyond those allowed, to be told that there is no ro
 _ON_ITS_WAY = 0.02  # seconds in which the request of a new connection may still be on its way
 _PAUSE = 0.02  # seconds until it is looked again whether there is room
 _BACKLOG = 2048
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # Windows has no poll
 
 
 class _Deadline:
@@ -101,6 +104,13 @@ class TimedConnection(HttpToolsProtocol):
             return False
         answered = self.cycle is None or self.cycle.response_complete
         return answered and self.loop.time() - self.idle_since > _ON_ITS_WAY
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether the kernel holds something that the client sent."""
+        with _Selector() as selector:
+            selector.register(self.transport.get_extra_info("socket"), selectors.EVENT_READ)
+            return bool(selector.select(0))
 
 
 class Acceptor:
@@ -184,8 +194,8 @@ class Acceptor:
         """Whether fewer connections than `most` are open, once those that were idle longest are closed."""
         surplus = len(self._connections) - most + 1
         if surplus > 0:
-            idle = sorted(filter(lambda each: each.is_idle, self._connections), key=lambda each: each.idle_since)
-            for connection in idle[:surplus]:
+            idle = sorted((each for each in self._connections if each.is_idle), key=lambda each: each.idle_since)
+            for connection in islice((each for each in idle if not each.has_unread), surplus):
                 connection.transport.close()
                 self._connections.discard(connection)  # it would do so itself, a moment later
         return len(self._connections) < most
