@@ -37,17 +37,18 @@ REQUESTS = 20_000
 FLAT = 0.05  # of the memory after a tenth of the requests
 COPIES = 2048  # of a text in a request for 16 MB; a pass encodes it once
 SLOW = 60  # clients that do not read
+CUT = 40.0  # seconds after which none of them may be there: more than `--write-seconds`
 HEALTHY = 8  # clients that behave, beside an attack
 PATIENCE = 2.0  # seconds for a health check beside idle connections
 TIMES = ("encode_ms", "search_ms")
 
 
-def make_requests(run: Path, rng: random.Random) -> list[tuple[str, Asked]]:
+def make_requests(run: Path, rng: random.Random, count: int) -> list[tuple[str, Asked]]:
     """Requests of every kind: vectors in both formats, searches in three modes at several points, what a run is."""
     finished = load_run(run)
     column = pq.read_table(finished.folder.path("records"), columns=["query"])["query"]
     texts = sorted(set(column.to_pylist()))
-    texts = rng.sample(texts, min(TEXTS, len(texts))) + [f"nobody asked for {number} hammers" for number in range(16)]
+    texts = rng.sample(texts, min(count, len(texts))) + [f"nobody asked for {number} hammers" for number in range(16)]
     asked: list[tuple[str, Asked]] = [("/v1/run", None), ("/v1/models", None)]
     for text in texts:
         many = rng.sample(texts, 8)
@@ -160,39 +161,38 @@ def connect(port: int, sent: bytes = b"") -> socket.socket:
 
 
 async def read_slowly(attack: Attack, clients: int, pause: float) -> None:
-    """Clients that ask for 16 MB and do not read on, or with a pause read byte by byte; then they are waited for."""
+    """Clients that ask for 16 MB and do not read on, or with a pause read byte by byte; in the end none is kept."""
     seen: Counter[str] = Counter()
 
-    def begin(number: int) -> socket.socket:
+    def begin(number: int) -> socket.socket | None:
         line = connect(attack.port, request("/v1/embeddings", {"input": [f"saw {number}"] * COPIES}))
-        seen[line.recv(12)[-3:].decode()] += 1
-        return line
+        status = line.recv(12)[-3:].decode()
+        seen[status] += 1
+        if status == "200":
+            return line
+        line.close()
+        return None
 
-    lines = [await asyncio.to_thread(begin, number) for number in range(clients)]
-    attack.outcome.figures[f"slow readers, {pause:g} s: statuses"] = seen
-    end = time.monotonic() + 45
+    files = open_files(attack.process.pid)
+    begun = [await asyncio.to_thread(begin, number) for number in range(clients)]
+    lines = [line for line in begun if line]
+    end = time.monotonic() + CUT
     while time.monotonic() < end:
         for line in lines if pause else ():
             with suppress(OSError):
                 line.recv(1, socket.MSG_DONTWAIT)
         await asyncio.sleep(pause or 1)
-    kept = sum(not await asyncio.to_thread(ends, line) for line in lines)
-    attack.outcome.judge(f"slow readers, {pause:g} s", f"{kept} of {clients} are kept" if kept else None)
+    kept = open_files(attack.process.pid) - files
+    what = f"slow readers, {pause:g} s"
+    attack.outcome.figures[f"{what}: statuses"] = dict(seen)
+    attack.outcome.judge(what, f"{kept} of {len(lines)} are kept" if kept > HEALTHY else None)
     for line in lines:
         line.close()
 
 
-def ends(line: socket.socket) -> bool:
-    """Whether the server has cut a connection: what is left in the kernel comes, then an end without all of it."""
-    line.settimeout(3)
-    try:
-        while line.recv(2**20):
-            pass
-    except TimeoutError:
-        return False
-    except ConnectionResetError:
-        return True
-    return True
+def open_files(pid: int) -> int:
+    """Files that a process has open."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 async def send_halves(attack: Attack) -> None:
@@ -309,7 +309,8 @@ async def stop_under_load(attack: Attack, sign: signal.Signals) -> None:
     await asyncio.sleep(attack.rng.uniform(1, 2))
     attack.process.send_signal(sign)
     stopped = time.perf_counter()
-    await asyncio.wait(clients, timeout=60)
+    _, hanging = await asyncio.wait(clients, timeout=60)
+    attack.outcome.judge(f"clients after {sign.name}", f"{len(hanging)} wait on" if hanging else None)
     code = await asyncio.to_thread(attack.process.wait, 60)
     attack.outcome.judge(f"exit code after {sign.name}", None if code == 0 else f"{code}")
 
@@ -317,7 +318,7 @@ async def stop_under_load(attack: Attack, sign: signal.Signals) -> None:
 def attack(run: Path, folder: Path, effort: float, seed: int) -> Outcome:
     """All attacks; see the module."""
     outcome, rng = Outcome("server"), random.Random(seed)
-    requests = make_requests(run, rng)
+    requests = make_requests(run, rng, max(8, int(TEXTS * effort)))
     serve = ["-m", "nestvec", "serve", run, "--port"]
     with started([*serve, port := free_port()], port, FILES, folder / "log") as process:
         under = Attack(outcome, port, process, rng)
