@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
@@ -56,9 +56,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start the application, and take connections: uvicorn's own way takes more than there are files for."""
         await super().startup(sockets=[])
+        connections = cast("set[TimedConnection]", self.server_state.connections)
         self._acceptors = [
-            Acceptor(listener, self._make_connection, self.server_state.connections, self._most)
-            for listener in sockets or []
+            Acceptor(listener, self._make_connection, connections, self._most) for listener in sockets or []
         ]
         for acceptor in self._acceptors:
             acceptor.start()
