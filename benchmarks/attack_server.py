@@ -39,7 +39,7 @@ COPIES = 2048  # of a text in a request for 16 MB; a pass encodes it once
 SLOW = 60  # clients that do not read
 CUT = 40.0  # seconds after which none of them may be there: more than `--write-seconds`
 HEALTHY = 8  # clients that behave, beside an attack
-PATIENCE = 2.0  # seconds for a health check beside idle connections
+PATIENCE = 3.0  # seconds for a health check beside idle connections
 TIMES = ("encode_ms", "search_ms")
 
 
@@ -154,7 +154,7 @@ def connect(port: int, sent: bytes = b"") -> socket.socket:
     """A connection that reads as little as can be, over which something was sent."""
     line = socket.socket()
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    line.settimeout(30)
+    line.settimeout(120)
     line.connect(("127.0.0.1", port))
     line.sendall(sent)
     return line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -133,6 +133,9 @@ class Acceptor:
         self._listener, self._make_connection = listener, make_connection
         self._connections, self._most = connections, most
         self._loop = asyncio.get_running_loop()
+        self._idle: list[
+            tuple[float, TimedConnection]
+        ] = []  # found when last looked for, since when; longest at the end
         self._joining: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
 
@@ -192,10 +195,21 @@ class Acceptor:
 
     def _has_room(self, most: int) -> bool:
         """Whether fewer connections than `most` are open, once those that were idle longest are closed."""
-        surplus = len(self._connections) - most + 1
-        if surplus > 0:
-            idle = sorted((each for each in self._connections if each.is_idle), key=lambda each: each.idle_since)
-            for connection in islice((each for each in idle if not each.has_unread), surplus):
-                connection.transport.close()
-                self._connections.discard(connection)  # it would do so itself, a moment later
+        for _ in range(len(self._connections) - most + 1):
+            idle = self._next_idle()
+            if idle is None:
+                break
+            idle.transport.close()
+            self._connections.discard(idle)  # it would do so itself, a moment later
         return len(self._connections) < most
+
+    def _next_idle(self) -> TimedConnection | None:
+        """Who has been idle longest; None where nobody is. Looking through all of them pays for many newcomers."""
+        for _ in range(2):
+            while self._idle:
+                since, idle = self._idle.pop()
+                if idle.is_idle and idle.idle_since == since and not idle.has_unread:
+                    return idle
+            found = [(each.idle_since, each) for each in self._connections if each.is_idle]
+            self._idle = sorted(found, key=itemgetter(0), reverse=True)
+        return None
