@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from nestvec.errors import InputError
+from nestvec.errors import ChangedError, InputError
 from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
 from nestvec.indexing.index_settings import (
     FUSED,
@@ -24,14 +24,16 @@ from nestvec.indexing.index_settings import (
 )
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
 from nestvec.indexing.plan import plan_index
-from nestvec.indexing.verify_index import verify_index
+from nestvec.indexing.verify_index import refuse_other_vectors, verify_index
+from nestvec.models.model_hashes import refuse_changes
 from nestvec.models.prompts import QUERY
 from nestvec.point import Point
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
-from nestvec.runs.point_files import select, select_point
+from nestvec.runs.point_files import read_stated, select, select_point
 from nestvec.runs.run import load_run
 from nestvec.settings import CUTOFF, from_keywords
+from nestvec.stores.embedded import EmbeddedStore
 from nestvec.stores.store import About, Condition
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ class Index:
         return count
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
-        """Ask the test queries again, and compare with the surface.
+        """Encode some texts again, ask the test queries again, and compare with what was measured.
 
         Args:
             exact: don't use an approximate index where the store has one.
@@ -159,9 +161,15 @@ class Index:
             The recall of both.
 
         Raises:
-            InputError: the index holds other documents than were measured.
+            ChangedError: the index holds other documents than were measured, or the model gives other vectors.
         """
-        return verify_index(self.selection, self.store, exact, reporter or Silent())
+        reporter, files = reporter or Silent(), self.selection.files
+        if not read_stated(files.run, files.system).model:
+            reporter.say(
+                "An earlier nestvec made this run: it does not state its model's files, so they are not checked"
+            )
+        refuse_other_vectors(self.selection, self._open_encoder(), reporter)
+        return verify_index(self.selection, self.store, exact or isinstance(self.store, EmbeddedStore), reporter)
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -185,12 +193,16 @@ class Index:
         return list(map(self.about.stored_id, ids))
 
     def _encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode queries to (q, full width); the model is loaded when it is first needed."""
+        """Encode queries to (q, full width)."""
+        return self._open_encoder().encode(texts, QUERY)
+
+    def _open_encoder(self) -> Encoder:
+        """The system's model, loaded when it is first needed."""
         from nestvec.models.torch_encoder import open_torch
 
         files = self.selection.files
         self._loaded = self._loaded or open_torch(files.model, files.width, "float32")
-        return self._loaded.encode(texts, QUERY)
+        return self._loaded
 
 
 def build_index(
@@ -268,7 +280,9 @@ def open_index(run: str | Path | Run, store: str | None = None, name: str | None
         if selection.model.sha256 != about.model_sha256:
             problem = f"was built with another model (sha256 {about.model_sha256[:12]}…)"
             wanted = f"{about.system} of this run ({selection.model.sha256[:12]}…): build the index again"
-            raise InputError(problem, wanted, file=file)
+            raise ChangedError(problem, wanted, file=file)
+        if about.model:
+            refuse_changes(about.model, selection.model.hashes, selection.model.path, f"when {file} was built")
     except BaseException:
         opened_store.close()
         raise
