@@ -57,7 +57,8 @@ def swap_pooling(model):
 def swap_vocabulary(model):
     tokenizer = json.loads((model / "tokenizer.json").read_text())
     words = tokenizer["model"]["vocab"]
-    words["a"], words["e"] = words["e"], words["a"]
+    letters = [word for word in words if word.strip("#").isalnum() and len(word.strip("#")) == 1]
+    tokenizer["model"]["vocab"] = words | dict(zip(letters, reversed([words[word] for word in letters]), strict=True))
     (model / "tokenizer.json").write_text(json.dumps(tokenizer))
 
 

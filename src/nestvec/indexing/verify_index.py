@@ -127,7 +127,8 @@ def _compare(
     selection: Selection, about: About, own: NDArray[np.int64], reporter: Reporter, questions: _Questions
 ) -> Verified:
     """What a store finds, beside the run's list of a point; without each query's own document."""
-    run, name, rows, found = selection.run, questions.point, questions.rows, dict[str, list[Hit]]()
+    run, name, rows = selection.run, questions.point, questions.rows
+    found: dict[str, list[Hit]] = {}
     ids = run.queries.ids
     with reporter.step("verify", len(rows)) as advance:
         for first in range(0, len(rows), _QUERIES):
