@@ -128,9 +128,8 @@ def encode_sample(chosen: Selection, encode: Encode, queries: int, texts: int, r
         QUERY: [run.queries.texts[row] for row in asked],
         DOCUMENT: [run.catalogue.texts[row] for row in documents],
     }
-    vectors = _encode_texts(encode, tried, reporter)
     measured = np.concatenate([chosen.query_vectors[asked], chosen.document_vectors[documents]])
-    return Sample(asked, documents, vectors, measured)
+    return Sample(asked, documents, _encode_texts(encode, tried, reporter), measured)
 
 
 def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Reporter) -> Parity:
