@@ -35,10 +35,22 @@ def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
     return wanted or most
 
 
+@contextmanager
+def _explain_unknown_tokens(name: str = "the model") -> Iterator[None]:
+    """Raise InputError where PyTorch finds no row for a token: a tokenizer of another model, or a larger one."""
+    try:
+        yield
+    except IndexError as error:
+        if "out of range in self" not in str(error):  # of PyTorch's table of tokens
+            raise
+        problem = f"{name} cannot encode ({error}): the tokenizer gives tokens that the model does not have"
+        raise InputError(problem, "the model's own tokenizer") from error
+
+
 def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]:
     """(4, width) float32, rows of unit length: what the library gives for each of `PROBES` alone, in a role."""
     encode = encode_method(model, role)
-    with quiet_libraries():
+    with quiet_libraries(), _explain_unknown_tokens():
         given = [encode(text, normalize_embeddings=True, show_progress_bar=False) for text in PROBES]
     return np.asarray(given, dtype=np.float32)
 
@@ -48,18 +60,6 @@ def are_same(vectors: NDArray[np.float32], expected: NDArray[np.float32], least:
     if vectors.shape != expected.shape:
         return False
     return bool(np.square(vectors - expected).sum(axis=1).max() <= 2 * (1 - least))
-
-
-@contextmanager
-def _explain_unknown_tokens(name: str) -> Iterator[None]:
-    """Raise InputError where PyTorch finds no row for a token: a tokenizer of another model, or a larger one."""
-    try:
-        yield
-    except IndexError as error:
-        if "out of range in self" not in str(error):  # of PyTorch's table of tokens
-            raise
-        problem = f"{name} cannot encode ({error}): the tokenizer gives tokens that the model does not have"
-        raise InputError(problem, "the model's own tokenizer") from error
 
 
 class Encoder(ABC):
