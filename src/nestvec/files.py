@@ -92,7 +92,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - anything JSON can hold
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", "a file of a finished run", file=path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is damaged: {error}", "JSON", file=path) from error
 
 

@@ -66,7 +66,10 @@ class Embeddings:
 
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(batch_size=rows, columns=["id", "embedding"]):
-                yield batch.column("id").to_pylist(), _decode_column(batch.column("embedding"))
+                codes = _decode_column(batch.column("embedding"))
+                if np.issubdtype(codes.dtype, np.floating) and not np.isfinite(codes).all():
+                    raise InputError("is damaged: it holds NaN or infinities", _EXPECTED, file=self.path)
+                yield batch.column("id").to_pylist(), codes
 
 
 def read_encoded(path: Path) -> Embeddings:
