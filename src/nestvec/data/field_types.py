@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from nestvec.data.json_lines import json_objects
-from nestvec.data.nested import list_leaves
+from nestvec.data.json_lines import json_objects, list_fields
+from nestvec.data.limits import refuse_many_columns
 from nestvec.data.source import SET_ASIDE, Rejects
 from nestvec.data.streams import suffix
 
@@ -89,9 +89,10 @@ def _scan_json(path: Path) -> dict[str, Kind]:
     """All fields of a JSON file that ever hold a value but a list, in order, with what all their values are."""
     kinds: dict[str, set[Kind]] = {}
     for _, values in json_objects(path, Rejects(SET_ASIDE)):
-        for name, value in list_leaves(values):
+        for name, value in list_fields(path, values):
             if value is not None and not isinstance(value, list):
                 kinds.setdefault(name, set()).add(_kind_of(value))
+                refuse_many_columns(len(kinds), path)
     return {name: held.pop() if len(held) == 1 else "text" for name, held in kinds.items()}
 
 

@@ -6,11 +6,11 @@ Readers hand every problem of a row to `Rejects`, which either raises it at once
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from nestvec.data.limits import BATCH, BATCH_BYTES, MOST_SET_ASIDE
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STOP, SET_ASIDE = "stop", "set-aside"
-BATCH = 50_000  # rows
+_CONTENT = 2000  # letters of a bad row that are kept
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,28 @@ class Rejects:
         if self.policy not in (STOP, SET_ASIDE):
             raise InputError(f"--on-bad-row is {self.policy!r}", f"{STOP} or {SET_ASIDE}")
 
+    @property
+    def room(self) -> int:
+        """How many more rows can be set aside."""
+        return 0 if self.policy == STOP else MOST_SET_ASIDE - len(self.rows)
+
     def refuse(self, error: InputError, content: str = "") -> None:
-        """Take in a bad row with its text; raises the error, which names file and row, if the policy is to stop."""
+        """Take in a bad row with the start of its text.
+
+        Args:
+            error: names file and row.
+            content: the row's text as far as it could be read.
+
+        Raises:
+            InputError: the policy is to stop, or more rows are bad than are set aside.
+        """
         if self.policy == STOP:
             raise error
+        if self.room < 1:
+            problem = f"more than {MOST_SET_ASIDE:,} rows are bad; this one {error.problem}"
+            raise InputError(problem, error.expected, file=error.location.file, row=error.location.row)
         file, row, column = error.location.file or "", error.location.row or 0, error.location.column or ""
-        self.rows.append(Rejected(file, row, column, error.problem, error.expected, content))
+        self.rows.append(Rejected(file, row, column, error.problem, error.expected, content[:_CONTENT]))
 
 
 def count_rows(bad: int) -> str:
@@ -190,10 +206,22 @@ def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) ->
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
-def split_into_batches(entries: Iterator[T]) -> Iterator[list[T]]:
-    """Split entries into lists of `BATCH`, the last one of what is left."""
-    while chunk := list(islice(entries, BATCH)):
+def split_into_batches(entries: Iterable[T], measure: Callable[[T], int]) -> Iterator[list[T]]:
+    """Split entries into lists of `BATCH`, fewer where these measure `BATCH_BYTES`; the last one of what is left."""
+    chunk, size = list[T](), 0
+    for entry in entries:
+        chunk.append(entry)
+        size += measure(entry)
+        if len(chunk) == BATCH or size >= BATCH_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
         yield chunk
+
+
+def measure_texts(texts: Sequence[str | None]) -> int:
+    """The letters of a row of texts."""
+    return sum(len(text) for text in texts if text)
 
 
 def damaged_error(file: object, error: Exception) -> InputError:

@@ -14,6 +14,7 @@ from nestvec.data import find_columns as known
 from nestvec.data.column_names import BODY, DOCUMENT_ID, HEADLINE, QUERY
 from nestvec.data.columns import as_template, template_columns
 from nestvec.data.encodings import find_encoding
+from nestvec.data.limits import LONGEST, too_long_error
 from nestvec.data.readers import READERS, read_file
 from nestvec.data.source import Batch, Rejects, Source, split_into_batches
 from nestvec.data.streams import Recoded, suffix
@@ -158,9 +159,17 @@ def _read_lines(path: Path) -> Source:
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         del columns, rejects  # there is one, and any line is text
         with io.TextIOWrapper(io.BufferedReader(Recoded(path, encoding)), encoding="utf-8") as stream:
-            for lines in split_into_batches(enumerate(stream, start=1)):
+            for lines in split_into_batches(_number_lines(path, stream), lambda line: len(line[1])):
                 values = pa.array([line.rstrip("\n") for _, line in lines], pa.string())
                 rows = np.array([number for number, _ in lines], dtype=np.int64)
                 yield Batch(str(path), rows, pa.RecordBatch.from_arrays([values], names=[_TEXT]))
 
     return Source(str(path), sha256(path), (_TEXT,), read)
+
+
+def _number_lines(path: Path, stream: io.TextIOBase) -> Iterator[tuple[int, str]]:
+    """Number and text of every line; InputError for a line of more than `LONGEST` letters."""
+    for number, line in enumerate(iter(lambda: stream.readline(LONGEST + 1), ""), start=1):
+        if len(line) > LONGEST:
+            raise too_long_error(path, number)
+        yield number, line
