@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST_WHOLE = 2**63  # whole floats below it are written as integers
+LARGEST_EXACT = 2**53 - 1  # whole numbers up to it are floats of their own; of larger ones, two may be one float
 _LONGEST_INTEGER = 10**100
 _SHOWN = 60  # letters of a value in a message
 _DATES = (date, time, timedelta)
