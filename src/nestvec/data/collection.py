@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.data.json_lines import json_objects
+from nestvec.data.limits import UnpackedLimit
 from nestvec.data.source import Batch, Rejects, Source, batch_texts, measure_texts, split_into_batches
 from nestvec.data.streams import read_lines, suffix
 from nestvec.data.text_form import TextForm
@@ -102,7 +103,8 @@ def read_collection(
             yield batch_texts(chunk, ("id", "text"))
 
     name = str(parts.qrels[0] if len(parts.qrels) == 1 else parts.qrels[0].parent)
-    return Source(name, sha256(*files), COLUMNS, read, findings, documents, unlisted=0.0)
+    limit = UnpackedLimit.of_rows(*files)
+    return Source(name, sha256(*files), COLUMNS, read, findings, documents, unlisted=0.0, limit=limit)
 
 
 def require_files(files: list[Path]) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from nestvec.data.dialect import Dialect, find_dialect
 from nestvec.data.encodings import find_encoding
 from nestvec.data.hidden_rows import RowShape, find_hidden_rows
-from nestvec.data.limits import LONGEST
+from nestvec.data.limits import LONGEST, UnpackedLimit
 from nestvec.data.source import Batch, Rejects, Source, damaged_error
 from nestvec.data.streams import PIECE, Recoded, suffix
 from nestvec.errors import InputError
@@ -50,6 +50,7 @@ def open_delimited(path: Path, form: TextForm) -> Source:
         (*encoding.findings, *dialect.findings),
         decimal_comma=dialect.delimiter != ",",
         headerless=dialect.headerless,
+        limit=UnpackedLimit.of_rows(path),
     )
 
 

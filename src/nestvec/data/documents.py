@@ -12,7 +12,7 @@ from nestvec.data.columns import template_columns
 from nestvec.data.field_types import find_kinds, read_field
 from nestvec.data.find_columns import find_document_columns
 from nestvec.data.readers import read_file
-from nestvec.data.source import Rejects
+from nestvec.data.source import Rejects, read_rows
 from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 
@@ -81,7 +81,7 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
         if name not in source.columns:
             raise InputError(f"there is no column {name!r}", "--fields to name columns", file=path, column=name)
     kinds = find_kinds(path, source, wanted.fields, {identifier, *parts})
-    for batch in source.read(list(dict.fromkeys([identifier, *parts, *kinds])), rejects):
+    for batch in read_rows(source, list(dict.fromkeys([identifier, *parts, *kinds])), rejects):
         cleaned = {name: clean_column(batch, name) for name in parts}
         good = _drop_bad_rows(batch, identifier, cleaned, rejects)
         if len(good.rows) < len(batch.rows):

@@ -17,7 +17,7 @@ from nestvec.data.columns import template_columns
 from nestvec.data.find_columns import find_template
 from nestvec.data.find_tables import Link, Tables, link_documents, link_queries
 from nestvec.data.limits import split_rows
-from nestvec.data.source import Batch, Finding, Rejects, Source
+from nestvec.data.source import Batch, Finding, Rejects, Source, join_limits
 from nestvec.data.text_table import keep_first_queries
 from nestvec.data.values import drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
@@ -71,6 +71,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
         tuple(findings),
         decimal_comma=judged.decimal_comma,
         lists=judged.lists.union(link.taken[column] for link in links for column in link.table.lists & {*link.taken}),
+        limit=join_limits([judged, *tables.texts]),
     )
     if documents is None:
         return joined

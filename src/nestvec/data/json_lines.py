@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.data.limits import find_repeated, refuse_many_columns
+from nestvec.data.limits import UnpackedLimit, find_repeated, refuse_many_columns
 from nestvec.data.nested import cell_text, list_leaves, reach, shorten_value
 from nestvec.data.source import SET_ASIDE, Batch, Cells, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines
@@ -44,7 +44,8 @@ def open_json_lines(path: Path, form: TextForm) -> Source:
         for number, values in json_objects(path, rejects, form.encoding):
             yield Cells(str(path), number, [reach(values, column) for column in columns])
 
-    return Source(str(path), sha256(path), names, read, lists=lists, cells=read_cells)
+    limit = UnpackedLimit.of_rows(path)
+    return Source(str(path), sha256(path), names, read, lists=lists, cells=read_cells, limit=limit)
 
 
 def _find_fields(path: Path, encoding: str | None) -> tuple[tuple[str, ...], frozenset[str]]:

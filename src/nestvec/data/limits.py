@@ -26,8 +26,6 @@ BATCH = 50_000  # rows that are taken at once
 BATCH_BYTES = 64 << 20  # of text that are taken at once
 MOST_COLUMNS = 10_000  # of tables; the widest that are published have some thousands
 MOST_SET_ASIDE = 1_000_000  # bad rows; each is kept in memory with its text
-_UNPACKED = 200, 64 << 20  # of the packed bytes, or so many; judgements pack to a tenth, and at most to a fiftieth
-_REPEATED = 2000, 1 << 30  # the same where each row has its own copy of a text that Parquet holds once for many rows
 
 
 def too_long_error(file: object, row: int | None, column: str | None = None) -> InputError:
@@ -49,33 +47,38 @@ def find_repeated(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class UnpackedLimit:
-    """How many bytes a file may unpack to.
+    """How many bytes files may unpack to.
 
     Attributes:
-        file: the file.
-        ratio: times its own size.
-        least: bytes that it may unpack to whatever its size.
+        files: the files.
+        ratio: times their own size.
+        least: bytes that they may unpack to whatever their size.
     """
 
-    file: Path
+    files: tuple[Path, ...]
     ratio: int
     least: int
 
     @classmethod
-    def of(cls, file: Path, *, repeated: bool = False) -> UnpackedLimit:
-        """The limit of a file; of what comes out `repeated`, where each row has its own copy of a text."""
-        return cls(file, *(_REPEATED if repeated else _UNPACKED))
+    def of(cls, *files: Path) -> UnpackedLimit:
+        """The limit of what is unpacked of files."""
+        return cls(files, 200, 64 << 20)  # judgements pack to a tenth, and at most to a fiftieth
+
+    @classmethod
+    def of_rows(cls, *files: Path) -> UnpackedLimit:
+        """The limit of all rows of a table, each with its own copy of texts that its files may hold once."""
+        return cls(files, 2000, 1 << 30)
 
     @cached_property
     def size(self) -> int:
         """The bytes that are allowed."""
-        return max(self.least, self.ratio * self.file.stat().st_size)
+        return max(self.least, self.ratio * sum(file.stat().st_size for file in self.files))
 
     def check(self, unpacked: int) -> None:
-        """Raise InputError for a file that unpacks to more than it may."""
+        """Raise InputError for files that unpack to more than they may."""
         if unpacked > self.size:
             problem = f"unpacks to more than {self.size >> 20} MiB, over {self.ratio} times its size"
-            raise InputError(problem, "a table of judgements", file=self.file)
+            raise InputError(problem, "a table of judgements", file=self.files[0])
 
 
 def split_rows(sizes: NDArray[np.int64], most: int = BATCH_BYTES) -> Iterator[slice]:

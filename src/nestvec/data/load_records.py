@@ -22,7 +22,7 @@ from nestvec.data.merge import merge_judgements
 from nestvec.data.open_grader import open_grader
 from nestvec.data.records import Records, select_records
 from nestvec.data.self_retrieval import describe_own_documents
-from nestvec.data.source import Batch, Finding, Rejects, Source
+from nestvec.data.source import Batch, Finding, Rejects, Source, read_rows
 from nestvec.data.sources import open_source
 from nestvec.data.text import clean_text
 from nestvec.data.text_table import TextTable
@@ -65,7 +65,7 @@ def load_records(settings: DataSettings, seed: int = 0, *, merge: bool = True) -
     columns = find_columns(source, settings)
     rejects = Rejects(settings.on_bad_row)
     reading = Reading(source, columns, settings, rejects)
-    for batch in source.read(columns.names, rejects):
+    for batch in read_rows(source, columns.names, rejects):
         reading.add_batch(batch)
     for documents in source.documents() if source.documents else ():
         reading.add_documents(documents)

@@ -70,7 +70,8 @@ def open_parquet(path: Path, form: TextForm) -> Source:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise damaged_error(path, error) from error
 
-    return make_arrow_source(str(path), sha256(path), schema, read_batches, UnpackedLimit.of(path, repeated=True))
+    source = make_arrow_source(str(path), sha256(path), schema, read_batches)
+    return replace(source, limit=UnpackedLimit.of_rows(path))
 
 
 def make_arrow_source(
@@ -78,7 +79,6 @@ def make_arrow_source(
     digest: str,
     schema: pa.Schema,
     read_batches: ReadBatches,
-    limit: UnpackedLimit | None = None,
 ) -> Source:
     """A table of Arrow's types as a source.
 
@@ -87,14 +87,13 @@ def make_arrow_source(
         digest: SHA-256 of its bytes, or what pins it.
         schema: its columns.
         read_batches: called with top-level columns and the number of rows at a time, gives them in order.
-        limit: of bytes that all rows may take, if there is any.
 
     Returns:
         The source.
     """
     leaves = find_arrow_leaves(schema, name)
     lists = frozenset(leaf for leaf, path in leaves.items() if holds_lists(_leaf_type(schema, path)))
-    table = _ArrowTable(name, leaves, read_batches, limit)
+    table = _ArrowTable(name, leaves, read_batches)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         for first_row, arrays in table.take(columns, BATCH):
@@ -116,18 +115,14 @@ class _ArrowTable:
     name: str
     leaves: dict[str, ArrowPath]
     read_batches: ReadBatches
-    limit: UnpackedLimit | None
 
     def take(self, columns: list[str], size: int) -> Iterator[tuple[int, list[pa.Array]]]:
         """Number of the first row and values of columns, at most so many rows at a time and no more than is bounded."""
-        roots, first_row, taken = list(dict.fromkeys(self.leaves[column][0] for column in columns)), 1, 0
+        roots, first_row = list(dict.fromkeys(self.leaves[column][0] for column in columns)), 1
         for values in _join_small_batches(self.read_batches(roots, size), size):
             arrays = [take_leaf(values, self.leaves[column]) for column in columns]
             places = [Location(self.name, first_row, column) for column in columns]
             sizes = np.sum([_measure_cells(*pair) for pair in zip(arrays, places, strict=True)], axis=0)
-            taken += int(sizes.sum())
-            if self.limit is not None:
-                self.limit.check(taken)
             for rows in split_rows(sizes):
                 parts = [decode(array[rows]) for array in arrays]
                 for part, place in zip(parts, places, strict=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from nestvec.data.limits import BATCH, BATCH_BYTES, MOST_SET_ASIDE
+from nestvec.data.limits import BATCH, BATCH_BYTES, MOST_SET_ASIDE, UnpackedLimit
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ class Source:
         headerless: whether the first line of a delimited file, taken as its header, looks like a record.
         lists: columns that hold lists or maps, which `read` makes text of.
         cells: as `read`, but gives rows as they are; None where all values are text.
+        limit: of bytes that all rows may take; None where no file is small and its rows large.
     """
 
     name: str
@@ -177,6 +178,17 @@ class Source:
     headerless: bool = False
     lists: frozenset[str] = frozenset()
     cells: Callable[[list[str], Rejects], Iterator[Cells]] | None = None
+    limit: UnpackedLimit | None = None
+
+
+def read_rows(source: Source, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+    """The rows of a source in batches; InputError where they take far more than its files let expect."""
+    taken = 0
+    for batch in source.read(columns, rejects):
+        taken += batch.values.nbytes
+        if source.limit is not None:
+            source.limit.check(taken)
+        yield batch
 
 
 def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator[Cells]:
@@ -188,6 +200,11 @@ def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator
         values = zip(*(batch.values.column(column).to_pylist() for column in columns), strict=True)
         for row, cells in zip(batch.rows.tolist(), values, strict=True):
             yield Cells(batch.file, row, list(cells))
+
+
+def join_limits(sources: Sequence[Source]) -> UnpackedLimit:
+    """The limit of a table that is made of several."""
+    return UnpackedLimit.of_rows(*(file for source in sources if source.limit for file in source.limit.files))
 
 
 def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]:

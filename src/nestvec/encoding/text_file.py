@@ -16,7 +16,7 @@ from nestvec.data.columns import as_template, template_columns
 from nestvec.data.encodings import find_encoding
 from nestvec.data.limits import LONGEST, too_long_error
 from nestvec.data.readers import READERS, read_file
-from nestvec.data.source import Batch, Rejects, Source, split_into_batches
+from nestvec.data.source import Batch, Rejects, Source, read_rows, split_into_batches
 from nestvec.data.streams import Recoded, suffix
 from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
@@ -68,7 +68,7 @@ class TextFile:
         """
         rejects = rejects or Rejects()
         wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
-        for batch in self.source.read(wanted, rejects):
+        for batch in read_rows(self.source, wanted, rejects):
             parts = {name: clean_column(batch, name) for name in self.columns}
             good = self._drop_bad_rows(batch, all_blank(list(parts.values())), rejects)
             if len(good.rows) < len(batch.rows):
