@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nestvec.data.columns import template_columns
 from nestvec.data.field_types import find_kinds, read_field
 from nestvec.data.find_columns import find_document_columns
+from nestvec.data.nested import list_values
 from nestvec.data.readers import read_file
 from nestvec.data.source import Rejects, read_rows
 from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
@@ -87,7 +88,7 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
         if len(good.rows) < len(batch.rows):
             cleaned = {name: clean_column(good, name) for name in parts}
         if len(good.rows):
-            texts = join_columns(template, cleaned).to_pylist()
+            texts = list_values(join_columns(template, cleaned))
             columns = {name: read_field(good.values.column(name), kind) for name, kind in kinds.items()}
             yield Documents(text_column(good, identifier).to_pylist(), texts, _join_fields(columns, len(texts)))
 

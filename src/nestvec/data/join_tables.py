@@ -188,7 +188,7 @@ def _add_columns(batch: Batch, joins: list[_Texts], places: list[pa.Array], reje
         if texts.link.joined_ids:
             values[texts.link.keys[0]] = _read_links(kept, texts.link)
         rows = found.filter(pa.array(good))
-        values |= {name: column.take(rows).cast(pa.string()) for name, column in texts.columns.items()}
+        values |= {name: pa.DictionaryArray.from_arrays(rows, column) for name, column in texts.columns.items()}
     return Batch(kept.file, kept.rows, pa.RecordBatch.from_arrays(list(values.values()), names=list(values)))
 
 

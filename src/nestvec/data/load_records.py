@@ -19,6 +19,7 @@ import pyarrow as pa
 from nestvec.data.columns import Columns
 from nestvec.data.find_columns import find_columns
 from nestvec.data.merge import merge_judgements
+from nestvec.data.nested import list_values
 from nestvec.data.open_grader import open_grader
 from nestvec.data.records import Records, select_records
 from nestvec.data.self_retrieval import describe_own_documents
@@ -118,7 +119,7 @@ class Reading:
 
     def add_documents(self, batch: pa.RecordBatch) -> None:
         """Take in `id` and `text` of documents that may have no judgement; one without text is left out and counted."""
-        texts = pa.array([clean_text(text) for text in batch.column("text").to_pylist()], pa.string())
+        texts = pa.array([clean_text(text) for text in list_values(batch.column("text"))], pa.string())
         blank = is_blank(texts)
         self._seen["documents without text left out"] += int(blank.sum())
         self._documents.number_ids(batch.column("id").filter(pa.array(~blank)), texts.filter(pa.array(~blank)))

@@ -23,6 +23,7 @@ from nestvec.data.nested import (
     find_arrow_leaves,
     flatten_column,
     holds_lists,
+    list_values,
     measure_values,
     take_leaf,
 )
@@ -64,9 +65,10 @@ def open_parquet(path: Path, form: TextForm) -> Source:
         plan = plan_reading(path, metadata, columns)
         try:
             with pq.ParquetFile(path, read_dictionary=plan.coded) as file:
-                for values in file.iter_batches(batch_size=min(size, plan.rows), columns=columns):
-                    values.validate(full=True)  # damage can hide in text that is not UTF-8
-                    yield values
+                for groups in plan.groups:
+                    for values in file.iter_batches(min(size, plan.rows), groups, columns):
+                        values.validate(full=True)  # damage can hide in text that is not UTF-8
+                        yield values
         except (pa.ArrowException, OSError, ValueError) as error:
             raise damaged_error(path, error) from error
 
@@ -102,7 +104,7 @@ def make_arrow_source(
     def read_cells(columns: list[str], rejects: Rejects) -> Iterator[Cells]:
         del rejects  # a Parquet file is whole or damaged
         for first_row, arrays in table.take(columns, _CELLS):
-            for row, values in enumerate(zip(*(array.to_pylist() for array in arrays), strict=True), start=first_row):
+            for row, values in enumerate(zip(*map(list_values, arrays), strict=True), start=first_row):
                 yield Cells(name, row, list(values))
 
     return Source(name, digest, tuple(leaves), read, lists=lists, cells=read_cells)

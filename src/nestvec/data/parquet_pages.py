@@ -31,10 +31,12 @@ class Plan:
     Attributes:
         rows: to be taken at once.
         coded: paths of texts to be read as dictionaries, so that a value that comes again takes its bytes once.
+        groups: row groups that can be read together: Arrow cannot join dictionaries inside structs and lists.
     """
 
     rows: int
     coded: list[str]
+    groups: list[list[int]]
 
 
 def plan_reading(path: Path, metadata: Any, columns: Sequence[str]) -> Plan:  # noqa: ANN401 - pyarrow has no types
@@ -64,7 +66,9 @@ def plan_reading(path: Path, metadata: Any, columns: Sequence[str]) -> Plan:  # 
             if group.num_rows > 0:
                 rows = min(rows, BATCH_BYTES * group.num_rows // max(1, size))
     rows = min([rows, *(leaf.most_rows for leaf in leaves)])
-    return Plan(max(1, rows), [leaf.path for leaf in leaves if leaf.is_coded])
+    numbers = list(range(metadata.num_row_groups))
+    groups = [[number] for number in numbers] if any(leaf.is_inner for leaf in leaves) else [numbers]
+    return Plan(max(1, rows), [leaf.path for leaf in leaves if leaf.is_coded], groups)
 
 
 class _Leaf:
@@ -78,6 +82,7 @@ class _Leaf:
     def __init__(self, metadata: Any, index: int) -> None:  # noqa: ANN401 - pyarrow has no types
         described = metadata.schema.column(index)
         self.index, self.path, kind = index, described.path, described.physical_type
+        self.is_inner = described.path != described.name  # of a struct, list or map
         self._is_text, self._is_listed = kind == "BYTE_ARRAY", described.max_repetition_level > 0
         self._width = max(_LEAST, described.length if kind == "FIXED_LEN_BYTE_ARRAY" else 0)
         self._is_delta, self._largest = False, 1

@@ -183,9 +183,11 @@ class Source:
 
 def read_rows(source: Source, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
     """The rows of a source in batches; InputError where they take far more than its files let expect."""
+    from nestvec.data.nested import measure_values  # with pyarrow, which `--help` does without
+
     taken = 0
     for batch in source.read(columns, rejects):
-        taken += batch.values.nbytes
+        taken += sum(int(measure_values(column).sum()) for column in batch.values.columns)
         if source.limit is not None:
             source.limit.check(taken)
         yield batch
@@ -196,8 +198,10 @@ def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator
     if source.cells is not None:
         yield from source.cells(columns, rejects)
         return
+    from nestvec.data.nested import list_values  # with pyarrow, which `--help` does without
+
     for batch in source.read(columns, rejects):
-        values = zip(*(batch.values.column(column).to_pylist() for column in columns), strict=True)
+        values = zip(*(list_values(batch.values.column(column)) for column in columns), strict=True)
         for row, cells in zip(batch.rows.tolist(), values, strict=True):
             yield Cells(batch.file, row, list(cells))
 
@@ -219,7 +223,11 @@ def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) ->
     """Rows of one text per column as a batch; there must be a row."""
     import pyarrow as pa  # `--help` does without
 
-    arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    arrays = []
+    for texts in zip(*rows, strict=True):  # each distinct one once: many rows may have the same long text
+        known = dict[str, int]()
+        numbers = [None if text is None else known.setdefault(text, len(known)) for text in texts]
+        arrays.append(pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), pa.array(list(known), pa.string())))
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 

@@ -15,6 +15,7 @@ from nestvec.data.column_names import BODY, DOCUMENT_ID, HEADLINE, QUERY
 from nestvec.data.columns import as_template, template_columns
 from nestvec.data.encodings import find_encoding
 from nestvec.data.limits import LONGEST, too_long_error
+from nestvec.data.nested import list_values
 from nestvec.data.readers import READERS, read_file
 from nestvec.data.source import Batch, Rejects, Source, read_rows, split_into_batches
 from nestvec.data.streams import Recoded, suffix
@@ -74,7 +75,7 @@ class TextFile:
             if len(good.rows) < len(batch.rows):
                 parts = {name: clean_column(good, name) for name in self.columns}
             if len(good.rows):
-                yield TextBatch(self._read_ids(good), join_columns(self.template, parts).to_pylist())
+                yield TextBatch(self._read_ids(good), list_values(join_columns(self.template, parts)))
 
     def _drop_bad_rows(self, batch: Batch, blank: NDArray[np.bool_], rejects: Rejects) -> Batch:
         batch = drop_rows(batch, blank, ",".join(self.columns), "text", rejects)
