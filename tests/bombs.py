@@ -120,7 +120,7 @@ def main() -> None:
     start = time.perf_counter()
     outcome, refused = _read(Path(sys.argv[1]))
     seconds = time.perf_counter() - start
-    print(json.dumps([outcome, refused, _find_peak(), seconds]))
+    sys.stdout.write(json.dumps([outcome, refused, _find_peak(), seconds]) + "\n")
 
 
 def _find_peak() -> float:
@@ -165,8 +165,13 @@ def _lie(content: bytes, column: int) -> bytes:
     return content.replace(true, _varint(1000, len(true)))
 
 
-def _wide(count: int) -> list[str]:
-    return [f"c{number}" for number in range(count)]
+def _wide(count: int, start: str = "c") -> dict[str, int]:
+    """Names of columns."""
+    return {f"{start}{number}": number for number in range(count)}
+
+
+def _lines(header: str, make: Callable[[int], str], count: int) -> bytes:
+    return "\n".join([header, *map(make, range(count))]).encode()
 
 
 def _json_table(queries: int = 30) -> list[dict[str, Any]]:
@@ -192,16 +197,16 @@ BOMBS: dict[str, Callable[[], Bomb]] = {
     "jsonl rows, zstd": lambda: Bomb({"t.jsonl.zst": _packed(b'{"query":"a"}\n' * 20_000_000)}, PACKED),
     "csv quoted field": lambda: Bomb({"t.csv": _HEAD + b'q,"' + b"word " * 40_000_000 + b'",1\n'}, "longer than 8 MB"),
     "csv line in Windows-1252": lambda: Bomb({"t.csv": _HEAD + b"q,caf\xe9" + b"word " * 40_000_000 + b",1\n"}, LONG),
-    "csv columns": lambda: Bomb({"t.csv": "\n".join([",".join(_wide(100_000)), ",".join("1" * 100_000)]).encode()}, WIDE),
+    "csv columns": lambda: Bomb({"t.csv": f"{','.join(_wide(100_000))}\n{',' * 99_999}".encode()}, WIDE),
     "csv ragged rows set aside": lambda: Bomb(
         {"t.csv": _HEAD + b"a\n" * 30_000_000}, "more than 1,000,000 rows are bad", {"on_bad_row": "set-aside"}
     ),
     "jsonl field": lambda: Bomb(
         {"t.jsonl": _json([*_json_table(), {"query": "q", "document": "word " * 10_000_000, "grade": 1}])}, LONG
     ),
-    "jsonl fields": lambda: Bomb({"t.jsonl": _json([dict.fromkeys(_wide(100_000), 1)])}, WIDE),
+    "jsonl fields": lambda: Bomb({"t.jsonl": _json([_wide(100_000)])}, WIDE),
     "jsonl fields inside fields": lambda: Bomb(
-        {"t.jsonl": _json([{"k" * 5000: {"k" * 5000: dict.fromkeys(_wide(100_000), 1)}}])}, "more than 1,000 letters"
+        {"t.jsonl": _json([{"k" * 5000: {"k" * 5000: _wide(100_000)}}])}, "more than 1,000 letters"
     ),
     "jsonl depth": lambda: Bomb({"t.jsonl": _deep(800_000)}, "is not JSON"),
     "jsonl empty lists": lambda: Bomb(
@@ -247,8 +252,8 @@ BOMBS: dict[str, Callable[[], Bomb]] = {
     "parquet columns": lambda: Bomb({"t.parquet": _parquet({name: [1] for name in _wide(50_000)})}, WIDE),
     "qrels of one long document": lambda: Bomb(
         {
-            "qrels.tsv": b"query-id\tcorpus-id\tscore\n" + b"".join(b"q%d\td%d\t1\n" % (row, row % 2) for row in range(50_000)),
-            "queries.tsv": b"".join(b"q%d\tquery %d\n" % (row, row) for row in range(50_000)),
+            "qrels.tsv": _lines("query-id\tcorpus-id\tscore", lambda row: f"q{row}\td{row % 2}\t1", 50_000),
+            "queries.tsv": _lines("id\ttext", lambda row: f"q{row}\tquery {row}", 50_000),
             "corpus.jsonl": _json([{"_id": "d0", "text": _TEXT}, {"_id": "d1", "text": "short"}]),
         },
         "",
@@ -256,9 +261,9 @@ BOMBS: dict[str, Callable[[], Bomb]] = {
     ),
     "joined table of one long document": lambda: Bomb(
         {
-            "qrels.csv": b"query_id,document_id,grade\n" + b"".join(b"%d,%d,%d\n" % (row, row % 2, row % 2) for row in range(100_000)),
-            "queries.csv": b"query_id,query\n" + b"".join(b"%d,query %d\n" % (row, row) for row in range(100_000)),
-            "corpus.csv": b"document_id,text\n0," + _TEXT.encode() + b"\n1,short\n",
+            "qrels.csv": _lines("query_id,document_id,grade", lambda row: f"{row},{row % 2},{row % 2}", 100_000),
+            "queries.csv": _lines("query_id,query", lambda row: f"{row},query {row}", 100_000),
+            "corpus.csv": f"document_id,text\n0,{_TEXT}\n1,short\n".encode(),
         },
         "",
         {"qrels": "qrels.csv", "queries": "queries.csv", "corpus": "corpus.csv", "source": "sample"},
@@ -273,7 +278,7 @@ BOMBS: dict[str, Callable[[], Bomb]] = {
         {"t.parquet": _parquet({"text": _repeat(_TEXT, 1000)})}, LOADED, reader="texts"
     ),
     "index: jsonl fields": lambda: Bomb(
-        {"t.jsonl": _json([{"id": str(row), "text": "t", "map": {f"{row}-{key}": key for key in range(400)}} for row in range(100)])},
+        {"t.jsonl": _json([{"id": str(row), "text": "t", "map": _wide(400, f"{row}-")} for row in range(100)])},
         WIDE,
         reader="documents",
     ),

@@ -214,7 +214,7 @@ def typed_parquet(rng: random.Random) -> Counted:
         "query": pa.array([row[0] for row in table]).cast(rng.choice(TEXTS)),
         "document_id": pa.array(ids, id_kind),
         "title": pa.array([row[2] for row in table]).cast(text_kind),
-        "grade": pa.array([np.float16(grade) for grade in grades] if grade_kind == pa.float16() else grades, grade_kind),
+        "grade": pa.array(np.array(grades, np.float16) if grade_kind == pa.float16() else grades, grade_kind),
     }
     for name, column in columns.items():
         if rng.random() < 0.4 and "view" not in str(column.type):  # Arrow writes no dictionaries of views

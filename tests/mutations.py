@@ -1,4 +1,4 @@
-"""Broken tables: a good one in every format and packing with one thing done to it; also for benchmarks/attack_inputs.py."""
+"""Broken tables: a good one in every format and packing with one thing done to it; also for the benchmarks."""
 
 from __future__ import annotations
 
