@@ -39,7 +39,7 @@ COPIES = 2048  # of a text in a request for 16 MB; a pass encodes it once
 SLOW = 60  # clients that do not read
 CUT = 40.0  # seconds after which none of them may be there: more than `--write-seconds`
 HEALTHY = 8  # clients that behave, beside an attack
-PATIENCE = 3.0  # seconds for a health check beside idle connections
+PATIENCE = 10.0  # seconds for a health check beside idle connections; less than one where nobody else uses the processors
 TIMES = ("encode_ms", "search_ms")
 
 
