@@ -341,7 +341,7 @@ def _sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname.startswith("SQLITE_BUSY"):
-            problem = f"is locked by another process, which has not let go within {limit:g} seconds"
+            problem = f"is locked by another process, which has not let go within {limit:g} s"
             raise InputError(problem, "to be tried again when that process is done", file=path) from error
         if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
             raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
