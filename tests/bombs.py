@@ -28,6 +28,7 @@ _DESCRIBED = "bomb.json"
 _HEAD = b"query,document,grade\n"
 _MOST = 6 << 30  # bytes of address space that a reading process is allowed, so that the machine lives
 _TEXT = "word " * 200_000  # 1 MB
+_ROW = json.dumps({"query": "query 1", "document": "word " * 500, "grade": 1}).encode() + b"\n"
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ LONG, PACKED, WIDE = "is longer than 8 MB", "unpacks to more than", "has more th
 BOMBS: dict[str, Callable[[], Bomb]] = {
     "csv rows, gzip": lambda: Bomb({"t.csv.gz": gzip.compress(_HEAD + b"a,b,1\n" * 60_000_000)}, PACKED),
     "csv field, zstd": lambda: Bomb({"t.csv.zst": _packed(_HEAD + b"x" * 60_000_000)}, LONG),
-    "jsonl rows, zstd": lambda: Bomb({"t.jsonl.zst": _packed((_json(_json_table()) + b"\n") * 100_000)}, PACKED),
+    "jsonl rows, zstd": lambda: Bomb({"t.jsonl.zst": _packed(_json(_json_table()) + b"\n" + _ROW * 100_000)}, PACKED),
     "csv quoted field": lambda: Bomb({"t.csv": _HEAD + b'q,"' + b"word " * 40_000_000 + b'",1\n'}, "longer than 8 MB"),
     "csv line in Windows-1252": lambda: Bomb({"t.csv": _HEAD + b"q,caf\xe9" + b"word " * 40_000_000 + b",1\n"}, LONG),
     "csv columns": lambda: Bomb({"t.csv": f"{','.join(_wide(100_000))}\n{',' * 99_999}".encode()}, WIDE),
@@ -216,7 +217,7 @@ BOMBS: dict[str, Callable[[], Bomb]] = {
         {"t.jsonl": b'{"query":"q","grade":1,"document":[' + b"[]," * 2_700_000 + b"[]]}"}, "text, a number or a list"
     ),
     "jsonl long records": lambda: Bomb(
-        {"t.jsonl": _json([{**row, "document": _TEXT + str(row)} for row in _json_table(100)])}, LOADED
+        {"t.jsonl": _json([{**row, "document": _TEXT + str(row)} for row in _json_table(100)])}, ""
     ),
     "passages of one long query": lambda: Bomb(
         {"t.jsonl": _json([{"query": "word " * 500_000, "positive": ["a"] * 50_000, "negative": ["b"]}])}, ""
