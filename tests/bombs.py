@@ -203,7 +203,7 @@ BOMBS: dict[str, Callable[[], Bomb]] = {
     "csv line in Windows-1252": lambda: Bomb({"t.csv": _HEAD + b"q,caf\xe9" + b"word " * 40_000_000 + b",1\n"}, LONG),
     "csv columns": lambda: Bomb({"t.csv": f"{','.join(_wide(100_000))}\n{',' * 99_999}".encode()}, WIDE),
     "csv ragged rows set aside": lambda: Bomb(
-        {"t.csv": _HEAD + b"a\n" * 30_000_000}, "more than 1,000,000 rows are bad", {"on_bad_row": "set-aside"}
+        {"t.csv": _HEAD + b"a\n" * 30_000_000}, "more than 250,000 rows are bad", {"on_bad_row": "set-aside"}
     ),
     "jsonl field": lambda: Bomb(
         {"t.jsonl": _json([*_json_table(), {"query": "q", "document": "word " * 10_000_000, "grade": 1}])}, LONG
