@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
+from nestvec.files import read_text
 from nestvec.runs.conform import MisfitError, conform
 from nestvec.settings import EvaluationSettings, Settings, sections
 
@@ -92,11 +93,10 @@ def read_run_config(path: Path) -> Config:
         InputError: the file is missing or damaged.
     """
     expected = "the settings of a finished run"
+    text = read_text(path, expected)
     try:
-        return parse_run_config(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected, file=path) from error
-    except ValueError as error:
+        return parse_run_config(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is damaged: {error}", getattr(error, "expected", expected), file=path) from error
 
 
@@ -127,7 +127,7 @@ def _content(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", "a TOML file", file=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is not TOML: {error}", "lines such as 'epochs = 3'", file=path) from error
 
 

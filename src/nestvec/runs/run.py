@@ -22,6 +22,7 @@ from nestvec.runs.folder import RunFolder
 from nestvec.runs.schema import TEST, VALIDATED, Audit, Finding, Grades, Recommendation, Results, Row, Trainings
 from nestvec.runs.tables import EXPECTED, read_qrels, read_ranking, read_table
 from nestvec.runs.trec_ids import read_trec_ids
+from nestvec.vectors.npy_file import map_array
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -369,12 +370,9 @@ class Run:
             InputError: the file is missing or damaged.
         """
         path = self.folder.embeddings(system)
-        try:
-            vectors: NDArray[np.float32] = np.load(path, mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"cannot be read ({error})", "the vectors of a finished run", file=path) from error
+        vectors: NDArray[np.float32] = map_array(path, np.float32, "the vectors of a finished run")
         wanted = len(self.queries) + len(self.catalogue), width
-        if vectors.shape != wanted or vectors.dtype != np.float32:
+        if vectors.shape != wanted:
             problem = f"is damaged: it holds {' by '.join(map(str, vectors.shape))} numbers of {vectors.dtype}"
             raise InputError(problem, f"{wanted[0]} by {wanted[1]} of float32", file=path)
         return vectors

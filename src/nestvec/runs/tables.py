@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError
+from nestvec.files import read_text, require_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 EXPECTED = "a file of a finished run"
 Names = tuple[dict[str, str], dict[str, str]]  # of queries and of documents: an id by its form in TREC files
 NO_NAMES: Names = ({}, {})
+_FLOATS = ("grade", "value")  # columns of numbers among those of texts
+_MAY_BE_NULL = ("dimension", "precision")  # of a system without vectors
 _JUDGEMENT, _RANKED = 4, 6  # fields of a line of TREC judgements, and of a TREC run
+_DIGITS = 18  # of a gain or a rank, at the most
+_SHOWN = 80  # letters of a damaged line that a message quotes
 _HAIR = np.float32(1e-12)  # below a score of 0, where a float32's own steps are too fine for some readers
 
 
@@ -42,13 +47,35 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    require_file(path, EXPECTED)
     try:
-        missing = sorted(set(columns) - set(pq.read_schema(path).names))
-        if missing:
-            raise InputError(f"is damaged: no column {missing[0]!r}", EXPECTED, file=path)
-        return pq.read_table(path, columns=list(columns), filters=filters, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise unreadable(path, error) from error
+        schema = pq.read_schema(path)
+        for name in columns:
+            _check_column(path, schema, name)
+        table = pq.read_table(path, columns=list(columns), filters=filters, partitioning=None)
+        table.validate(full=True)
+    except (OSError, MemoryError, ValueError, pa.ArrowException) as error:
+        why = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot be read ({why})", EXPECTED, file=path) from error
+    empty = next((name for name in columns if name not in _MAY_BE_NULL and table[name].null_count), None)
+    if empty:
+        raise InputError("is damaged: it has empty cells", EXPECTED, file=path, column=empty)
+    return table
+
+
+def _check_column(path: Path, schema: pa.Schema, name: str) -> None:
+    """Raise where a table lacks a column, or has other values in it than texts, or numbers where they belong."""
+    import pyarrow as pa
+
+    places = schema.get_all_field_indices(name)
+    if len(places) != 1:
+        problem = f"no column {name!r}" if not places else f"several columns {name!r}"
+        raise InputError(f"is damaged: {problem}", EXPECTED, file=path)
+    kind, wanted = schema.field(places[0]).type, {"dimension": "int32"}.get(name, "string")
+    if name in _FLOATS:
+        wanted = "double"
+    if kind not in (pa.type_for_alias(wanted), *((pa.large_string(),) if wanted == "string" else ())):
+        raise InputError(f"is damaged: it holds {kind}", wanted, file=path, column=name)
 
 
 def write_per_query(
@@ -153,19 +180,9 @@ def _strictly_falling(scores: NDArray[np.float32]) -> list[float]:
 
 def _read_fields(path: Path, count: int) -> Iterator[list[str]]:
     """Each line of a TREC file as its `count` fields, the fourth of which is a whole number."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(path, error) from error
-    for row, line in enumerate(lines, start=1):
+    for row, line in enumerate(read_text(path).splitlines(), start=1):
         fields = line.split()
-        if len(fields) != count or not fields[3].isdecimal():
-            raise InputError(f"is damaged: {line!r}", f"{count} fields, the fourth a whole number", file=path, row=row)
+        if len(fields) != count or not fields[3].isdecimal() or len(fields[3]) > _DIGITS:
+            problem = f"is damaged: {line[:_SHOWN]!r}"
+            raise InputError(problem, f"{count} fields, the fourth a whole number", file=path, row=row)
         yield fields
-
-
-def unreadable(path: Path, error: Exception) -> InputError:
-    """The same message for whatever stops a file from being read."""
-    why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({why})"
-    return InputError(problem, EXPECTED, file=path)

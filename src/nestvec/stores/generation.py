@@ -12,23 +12,24 @@ that they replace. So a reader sees the one state or the other, and files of a k
 from __future__ import annotations
 
 import json
-import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.errors import InputError, NestvecError
+from nestvec.errors import InputError
 from nestvec.stores import field_table, postings
 from nestvec.stores.postings import Postings
 from nestvec.stores.scan import Scan
-from nestvec.stores.segment import EXPECTED, Segment
+from nestvec.stores.segment import Segment
+from nestvec.stores.sqlite_file import EXPECTED, create_file, open_reader, open_writer, sqlite_errors
 from nestvec.stores.word_index import WordIndex
 from nestvec.vectors.stored import load_codecs, save_codecs
 from nestvec.vectors.topk import tie_order
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -41,12 +42,12 @@ if TYPE_CHECKING:
 
 DOCUMENTS, _CODECS = "documents.sqlite", "codecs.safetensors"
 _TEXTS = 10_000  # named in a statement at a time
-_BUSY = 60.0  # seconds that a reader waits for a writer's transaction
 _TABLES = """
 CREATE TABLE segments (first INTEGER PRIMARY KEY, rows INTEGER NOT NULL, checks TEXT NOT NULL);
 CREATE TABLE documents (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, fields TEXT NOT NULL);
 CREATE TABLE gone (row INTEGER PRIMARY KEY);
 """
+_SCHEMA = (_TABLES, field_table.TABLE, postings.TABLE)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,13 @@ class StoredDocument:
     id: str
     text: str
     fields: dict[str, Value]
+
+    @classmethod
+    def parse(cls, file: Path, row: int, identifier: object, text: object, fields: object) -> StoredDocument:
+        """Check the values of a row of the table in `file`; InputError where SQLite has others than were written."""
+        if not isinstance(identifier, str) or not isinstance(text, str):
+            raise InputError(f"is damaged: row {row} has no id or no text", EXPECTED, file=file)
+        return cls(row, identifier, text, _parse_object(fields, file))
 
 
 class Generation:
@@ -79,10 +87,8 @@ class Generation:
         self.codecs = tuple(codecs[stage.name] for stage in about.stages)
         empty = (np.zeros((0, stage.dimension), dtype=np.float32) for stage in about.stages)
         self._no_codes = tuple(codec.encode(none) for codec, none in zip(self.codecs, empty, strict=True))
-        path = folder / DOCUMENTS
-        if not path.is_file():
-            raise InputError("is missing", EXPECTED, file=path)
-        self._base = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        required = len(_SCHEMA) if about.hybrid else len(_SCHEMA) - 1  # an index of old has no table of words
+        self._base = open_reader(folder / DOCUMENTS, _SCHEMA[:required], _SCHEMA[required:])
         self._segments: dict[int, Segment] = {}
         self._seen = -1
         self._words: WordIndex | None = None
@@ -99,8 +105,7 @@ class Generation:
         """Begin one in a folder that does not exist yet, with a codec for each stage; it stays open."""
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
-        with _sqlite_errors(folder / DOCUMENTS), closing(sqlite3.connect(folder / DOCUMENTS)) as base:
-            base.executescript(_TABLES + field_table.TABLE + postings.TABLE)
+        create_file(folder / DOCUMENTS, _SCHEMA)
         return cls(folder, about)
 
     def close(self) -> None:
@@ -110,8 +115,7 @@ class Generation:
 
     def __len__(self) -> int:
         """How many documents there are."""
-        with self._translated_errors():
-            return int(self._base.execute("SELECT count(*) FROM documents").fetchone()[0])
+        return self.row_count - len(self.gone)
 
     @property
     def row_count(self) -> int:
@@ -133,16 +137,19 @@ class Generation:
             version = self._base.execute("PRAGMA data_version").fetchone()[0]
             if version == self._seen:
                 return
+            self._base.fit_limits()
             self._base.execute("BEGIN")  # segments and gone rows of the same state
-            listed = self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first").fetchall()
-            gone = self._base.execute("SELECT row FROM gone ORDER BY row").fetchall()
-            self._base.execute("COMMIT")
-            for first, rows, checks in listed:
-                if first not in self._segments:
-                    segment = Segment.open(self.folder, self.about, self.codecs, (first, rows), json.loads(checks))
-                    self._segments[first] = segment
+            try:
+                listed = self._read_segments()
+                gone = self._read_gone(sum(rows for _, rows, _ in listed))
+            finally:
+                self._base.execute("COMMIT")
+        for first, rows, checks in listed:
+            if first not in self._segments:
+                segment = Segment.open(self.folder, self.about, self.codecs, (first, rows), checks)
+                self._segments[first] = segment
         self.segments = tuple(self._segments[first] for first, _, _ in listed)
-        self.gone = np.array([row for (row,) in gone], dtype=np.int64)
+        self.gone = gone
         self._words, self._seen = None, version
 
     def add_documents(
@@ -162,22 +169,20 @@ class Generation:
         counted, spans = Postings.count(texts, hybrid.lexical.forms, first) if hybrid else (None, {})
         checks = Segment(first, len(ids), tuple(scans), counted).save(self.folder, self.about)
         rows = range(first, first + len(ids))
-        with self._write_transaction():
-            self._mark_gone(ids)
-            self._base.execute("INSERT INTO segments VALUES (?, ?, ?)", (first, len(ids), json.dumps(checks)))
+        with self._write_transaction() as base:
+            _mark_gone(base, ids)
+            base.execute("INSERT INTO segments VALUES (?, ?, ?)", (first, len(ids), json.dumps(checks)))
             written = (json.dumps(dict(entries), ensure_ascii=False, allow_nan=False) for entries in fields)
-            self._base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
-            self._base.executemany(field_table.INSERT, field_table.field_rows(rows, fields))
+            base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
+            base.executemany(field_table.INSERT, field_table.field_rows(rows, fields))
             if spans:  # an index of before there were words has no table of them
-                self._base.executemany(postings.INSERT, ((word, first, *span) for word, span in spans.items()))
-        self._seen = -1  # a connection is not told of its own changes
+                base.executemany(postings.INSERT, ((word, first, *span) for word, span in spans.items()))
         self.refresh()
 
     def remove_documents(self, ids: Sequence[str]) -> int:
         """Remove documents; how many were there."""
-        with self._write_transaction():
-            removed = self._mark_gone(ids)
-        self._seen = -1
+        with self._write_transaction() as base:
+            removed = _mark_gone(base, ids)
         self.refresh()
         return removed
 
@@ -186,20 +191,24 @@ class Generation:
         statement = "SELECT row, id, text, fields FROM documents WHERE row IN (SELECT value FROM json_each(?))"
         with self._translated_errors():
             stored = self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall()
-        return [StoredDocument(row, identifier, text, json.loads(fields)) for row, identifier, text, fields in stored]
+        return [StoredDocument.parse(self.folder / DOCUMENTS, *values) for values in stored]
 
     def ids_at(self, rows: NDArray[np.int64]) -> dict[int, str]:
         """The ids of (r,) rows; rows that are gone are passed over."""
         statement = "SELECT row, id FROM documents WHERE row IN (SELECT value FROM json_each(?))"
         with self._translated_errors():
-            return dict(self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall())
+            found = dict(self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall())
+        self._require(all(isinstance(identifier, str) for identifier in found.values()), "an id is no text")
+        return found
 
     def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
         """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
         statement, values = field_table.select_rows(where)
         with self._translated_errors():
-            matching = self._base.execute(statement, values).fetchall()
-        return np.sort(np.array([row for (row,) in matching], dtype=np.int64))
+            matching = self._base.execute(statement, values).fetchmany(self.row_count + 1)
+        rows = {row for (row,) in matching if type(row) is int and 0 <= row < self.row_count}
+        self._require(len(rows) == len(matching), "its fields are of rows that are not there")
+        return np.sort(np.fromiter(rows, dtype=np.int64))
 
     def codes_at(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         """(r, …) codes of (r,) rows at a stage."""
@@ -237,43 +246,84 @@ class Generation:
         with self._translated_errors():
             for condition, part in _among("word", words):
                 statement = f"SELECT word, first, start, stop FROM words WHERE {condition}"
-                for word, first, *span in self._base.execute(statement, part):
+                for word, first, start, stop in self._base.execute(statement, part):
+                    self._require(type(start) is type(stop) is int, "a word's entries are not there")
                     if first in numbers:  # one that another process has just added is not open yet
-                        spans.setdefault(word, {})[numbers[first]] = (span[0], span[1])
+                        spans.setdefault(word, {})[numbers[first]] = start, stop
         return spans
 
     def _read_texts(self) -> Iterator[str]:
         """The texts of all documents, some at a time."""
         with self._translated_errors():
-            yield from (text for (text,) in self._base.execute("SELECT text FROM documents"))
+            last = -1
+            for row, text in self._base.execute("SELECT row, text FROM documents ORDER BY row"):
+                is_next = last < row < self.row_count and isinstance(text, str)
+                self._require(is_next, "its documents are no texts in order")
+                last = row
+                yield text
 
-    def _mark_gone(self, ids: Sequence[str]) -> int:
-        """Make the rows of some ids gone, inside a transaction; how many there were."""
-        marked = 0
-        for condition, part in _among("id", ids):
-            chosen = f"SELECT row FROM documents WHERE {condition}"
-            gone = self._base.execute(f"INSERT INTO gone {chosen}", part).rowcount
-            if gone:
-                self._base.execute(f"DELETE FROM fields WHERE row IN ({chosen})", part)
-                self._base.execute(f"DELETE FROM documents WHERE row IN ({chosen})", part)
-            marked += gone
-        return marked
+    def _read_segments(self) -> list[tuple[int, int, dict[str, str]]]:
+        """First row, number of rows and checksums of each segment, in order of rows."""
+        listed: list[tuple[int, int, dict[str, str]]] = []
+        for first, rows, checks in self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first"):
+            wanted = listed[-1][0] + listed[-1][1] if listed else 0
+            self._require(first == wanted and type(rows) is int and rows > 0, "its segments do not follow each other")
+            listed.append((first, rows, _parse_object(checks, self.folder / DOCUMENTS)))
+        return listed
+
+    def _read_gone(self, row_count: int) -> NDArray[np.int64]:
+        """Rows that hold no document any more, ascending."""
+        gone = [-1]
+        for (row,) in self._base.execute("SELECT row FROM gone ORDER BY row"):
+            self._require(gone[-1] < row < row_count, "rows are gone that were never there")
+            gone.append(row)
+        return np.array(gone[1:], dtype=np.int64)
 
     @contextmanager
-    def _write_transaction(self) -> Iterator[None]:
-        """A transaction: all of the block, or nothing."""
-        with self._translated_errors():
-            self._base.execute("BEGIN IMMEDIATE")
+    def _write_transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction: all of the block, or nothing."""
+        path = self.folder / DOCUMENTS
+        with self._translated_errors(), closing(open_writer(path)) as base:
+            base.execute("BEGIN IMMEDIATE")
             try:
-                yield
-                self._base.execute("COMMIT")
+                yield base
+                base.execute("COMMIT")
             except BaseException:
-                if self._base.in_transaction:
-                    self._base.execute("ROLLBACK")
+                if base.in_transaction:
+                    base.execute("ROLLBACK")
                 raise
 
+    def _require(self, is_whole: bool, problem: str) -> None:
+        """Raise InputError where the database is not as nestvec wrote it."""
+        if not is_whole:
+            raise InputError(f"is damaged: {problem}", EXPECTED, file=self.folder / DOCUMENTS)
+
     def _translated_errors(self) -> AbstractContextManager[None]:
-        return _sqlite_errors(self.folder / DOCUMENTS)
+        return sqlite_errors(self.folder / DOCUMENTS)
+
+
+def _mark_gone(base: sqlite3.Connection, ids: Sequence[str]) -> int:
+    """Make the rows of some ids gone, inside a transaction; how many there were."""
+    marked = 0
+    for condition, part in _among("id", ids):
+        chosen = f"SELECT row FROM documents WHERE {condition}"
+        gone = base.execute(f"INSERT INTO gone {chosen}", part).rowcount
+        if gone:
+            base.execute(f"DELETE FROM fields WHERE row IN ({chosen})", part)
+            base.execute(f"DELETE FROM documents WHERE row IN ({chosen})", part)
+        marked += gone
+    return marked
+
+
+def _parse_object(text: object, file: Path) -> dict[str, Any]:
+    """The JSON object of a column; InputError for anything else."""
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"is damaged: it holds {str(text)[:40]!r}", "an object of JSON", file=file)
+    return value
 
 
 def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
@@ -281,16 +331,3 @@ def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[st
     for first in range(0, len(texts), _TEXTS):
         part = texts[first : first + _TEXTS]
         yield f"{column} IN ({','.join('?' * len(part))})", part
-
-
-@contextmanager
-def _sqlite_errors(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors about a file as nestvec's."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
-            raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
-        raise InputError(f"cannot be used ({error})", EXPECTED, file=path) from error
-    except sqlite3.DatabaseError as error:
-        raise InputError(f"is damaged ({error})", EXPECTED, file=path) from error

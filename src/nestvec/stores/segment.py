@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.files import replacing
+from nestvec.files import replacing, require_file
 from nestvec.stores.postings import Postings
 from nestvec.stores.scan import Scan
+from nestvec.stores.sqlite_file import EXPECTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from nestvec.stores.store import About
     from nestvec.vectors.codecs import Codec
 
-EXPECTED = "an index that nestvec made"
 _WORDS = "words"  # among the checksums, which have the names of the stages' formats else
 _PAGE, _PAGES = 4096, 256  # bytes at a time, and how many of them a check reads at most
 
@@ -69,13 +69,12 @@ class Segment:
         """
         scans = []
         for stage, codec in zip(about.stages, codecs, strict=True):
-            scans.append(
-                Scan.open(codec, _check_file(_codes_path(folder, rows[0], stage.name), checks.get(stage.name)))
-            )
+            path = _check_file(_codes_path(folder, rows[0], stage.name), checks.get(stage.name))
+            scans.append(Scan.open(codec, path, rows[1]))
         if about.hybrid is None:
             return cls(*rows, tuple(scans))
         path = _check_file(_words_path(folder, rows[0]), checks.get(_WORDS))
-        return cls(*rows, tuple(scans), Postings.open(path, rows[1]))
+        return cls(*rows, tuple(scans), Postings.open(path, rows))
 
     def save(self, folder: Path, about: About) -> dict[str, str]:
         """Write its files, each whole or not at all; gives their checksums."""
@@ -103,8 +102,7 @@ def _write_file(path: Path, save: Callable[[Path], None]) -> str:
 
 def _check_file(path: Path, expected: str | None) -> Path:
     """The path of a file that has the checksum given."""
-    if not path.is_file():
-        raise InputError("is missing", EXPECTED, file=path)
+    require_file(path, EXPECTED)
     if _file_checksum(path) != expected:
         raise InputError("is damaged or another index's: its checksum is another", EXPECTED, file=path)
     return path
