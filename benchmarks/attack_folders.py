@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 _ATTEMPTS = 2000
 _SECONDS = 30.0  # of a command; a model takes a few
 _MEMORY = 2 * 2**30  # bytes that a command may take more than the same command on the folder as it was
+_ADDRESSES = 12 * 2**30  # bytes that a process may map: more would be taken from the whole machine
 _LONGEST = 2500  # letters of a message
 _QUERY = "steel hammer"
 _SEALED = (".faiss", ".npy", ".safetensors")  # files whose checksums an index or an export records
+_EXPORTS = ("onnx", "sentence-transformers")
 _INDEX = {"system": "pretrained", "dimension": 48, "precision": "int8"}
 
 
@@ -186,6 +188,7 @@ def _work(place: Path, base: Path, pipe: Connection) -> None:
     """A process: for each case, change a file of its own copy, run the command, and tell how it ended."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.pop("NESTVEC_STORE", None)
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
     for kind in ("run", "onnx", "sentence-transformers", "before"):
         _copy(base / ("run" if kind == "before" else kind), place / kind)
     (place / "outside").mkdir()
@@ -198,6 +201,7 @@ def _work(place: Path, base: Path, pipe: Connection) -> None:
         if case.command not in expected:
             expected[case.command] = _show(COMMANDS[case.command](place))
             _restore(place, base, "run")
+        pipe.send(None)
         path, others = place / case.folder / case.file, list((place / case.folder).rglob("*"))
         rng = random.Random(case.seed)
         way = mutate(rng, path, [other for other in others if other.is_file()], place / "outside")
@@ -216,24 +220,17 @@ def _work(place: Path, base: Path, pipe: Connection) -> None:
 
 def _try_command(case: Case, place: Path, expected: object) -> dict[str, Any]:
     """How a command ends: what was wrong with it, or nothing."""
-    from nestvec.errors import InputError, NestvecError
+    from nestvec.errors import NestvecError
 
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     before, problem, ended = _peak(), None, "answered"
     with contextlib.redirect_stderr(io.StringIO()) as said:
         try:
-            found = _show(COMMANDS[case.command](place))
-            is_recorded = not case.is_sealed and (case.folder in _EXPORTS or Path(case.file).suffix in _SEALED)
-            if is_recorded and "nestvec.json" not in case.file and found != expected:
-                is_index = case.folder == "run/index" or case.folder in _EXPORTS
-                problem = "another answer, and no word of it" if is_index else None
+            if _show(COMMANDS[case.command](place)) != expected and _is_recorded(case):
+                problem = "another answer, and no word of it"
         except NestvecError as error:
-            ended, message = "refused", str(error)
-            if not isinstance(error, InputError) and "loses more than a hundredth" not in message:
-                problem = f"exit code {error.exit_code}: {message[:200]}"
-            elif len(message) > _LONGEST or not message.isprintable():
-                problem = f"a message of {len(message)} letters, or of several lines"
+            ended, problem = "refused", _judge_message(case, error)
         except BaseException as error:
             last = traceback.extract_tb(error.__traceback__)[-3:]
             where = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(last))
@@ -245,7 +242,22 @@ def _try_command(case: Case, place: Path, expected: object) -> dict[str, Any]:
     return {"problem": problem, "ended": ended, "peak": _peak() - before}
 
 
-_EXPORTS = ("onnx", "sentence-transformers")
+def _is_recorded(case: Case) -> bool:
+    """Whether a checksum of the changed file is written down and was left as it was."""
+    if case.is_sealed or case.file.endswith("nestvec.json"):
+        return False
+    return case.folder in _EXPORTS or Path(case.file).suffix in _SEALED
+
+
+def _judge_message(case: Case, error: Exception) -> str | None:
+    """What is wrong with a refusal."""
+    message, code = str(error), getattr(error, "exit_code", 1)
+    if code != 2 and not (code == 1 and case.command == "verify"):  # which ends so where it finds a difference
+        return f"exit code {code}: {message[:200]}"
+    if "cannot be reached" in message:
+        return f"asked a host that nobody named: {message[:200]}"
+    is_line = len(message) <= _LONGEST and message.isprintable()
+    return None if is_line else f"a message of {len(message)} letters, or of several lines"
 
 
 def _peak() -> int:
@@ -297,21 +309,23 @@ class Worker:
 
     def take(self, case: Case) -> None:
         """Begin a case."""
-        self.case, self.began = case, time.monotonic()
+        self.case, self.began, self.limit = case, time.monotonic(), 5 * _SECONDS
         self.pipe.send(case)
 
     def end(self) -> dict[str, Any] | None:
         """How the case ended; None while it runs."""
-        first = 90.0 if self.starts else 0.0  # the first of each command is run on the folder as it was, before
         try:
             if self.pipe.poll(0.02):
-                return dict(self.pipe.recv())
+                end: dict[str, Any] | None = self.pipe.recv()
+                self.began = self.began if end else time.monotonic()  # the folder as it was has been asked before
+                self.limit = _SECONDS
+                return end
         except (EOFError, ConnectionResetError):
             self.process.join()
             code = self.process.exitcode
             self._start()
             return {"problem": f"the process ended with {code}", "ended": "crashed", "way": "?", "peak": 0}
-        if time.monotonic() - self.began > _SECONDS + first:
+        if time.monotonic() - self.began > self.limit:
             self.process.kill()
             self.process.join()
             self._start()
