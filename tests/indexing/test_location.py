@@ -75,7 +75,7 @@ def test_a_note_that_leads_to_another_machine_is_refused_and_says_how_to_go_on(n
     ],
 )
 def test_a_note_that_nestvec_does_not_write_is_damage(noted, store):
-    with pytest.raises(InputError, match="store.json: is damaged"):
+    with pytest.raises(InputError, match=r"store\.json: is damaged"):
         find_location(noted(store))
 
 

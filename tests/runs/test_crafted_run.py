@@ -1,4 +1,4 @@
-"""Oracle: a run's file that is no file of a run ends in one line that names it; nothing outside the folder is opened."""
+"""Oracle: what is no file of a run ends in one line that names it, and nothing outside the folder is opened."""
 
 from __future__ import annotations
 

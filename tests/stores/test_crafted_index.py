@@ -108,7 +108,8 @@ def reseal(path, name):
     """Write down a changed file's checksum, as whoever changed it on purpose would."""
     with closing(sqlite3.connect(path.parent / "documents.sqlite")) as base:
         [(checks,)] = base.execute("SELECT checks FROM segments")
-        base.execute("UPDATE segments SET checks = ?", (json.dumps({**json.loads(checks), name: _file_checksum(path)}),))
+        changed = json.dumps({**json.loads(checks), name: _file_checksum(path)})
+        base.execute("UPDATE segments SET checks = ?", (changed,))
         base.commit()
 
 
@@ -196,7 +197,7 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder, world):
         content = path.read_bytes()
         path.unlink()
         os.mkfifo(path)
-        with pytest.raises(InputError, match="no file|no index"):
+        with pytest.raises(InputError, match=r"no file|no index"):
             ask(folder, world)
         path.unlink()
         path.write_bytes(content)

@@ -106,7 +106,7 @@ def _typed(value: object, kind: type[T], where: str) -> T:
 
 
 def _instance(value: object, kind: type, where: str) -> object:
-    """A dataclass from a table; fields with defaults may be missing, and its class may say what does not fit together."""
+    """A dataclass from a table; fields with defaults may be missing, and its class may refuse what does not fit."""
     entries = _typed(value, dict, where)
     hints = _hints(kind)
     values: dict[str, object] = {}
