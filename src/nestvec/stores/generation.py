@@ -141,7 +141,8 @@ class Generation:
             self._base.execute("BEGIN")  # segments and gone rows of the same state
             try:
                 listed = self._read_segments()
-                gone = self._read_gone(sum(rows for _, rows, _ in listed))
+                row_count = sum(rows for _, rows, _ in listed)
+                gone = self._fetch_rows(self._base.execute("SELECT row FROM gone"), row_count)
             finally:
                 self._base.execute("COMMIT")
         for first, rows, checks in listed:
@@ -205,10 +206,7 @@ class Generation:
         """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
         statement, values = field_table.select_rows(where)
         with self._translated_errors():
-            matching = self._base.execute(statement, values).fetchmany(self.row_count + 1)
-        rows = {row for (row,) in matching if type(row) is int and 0 <= row < self.row_count}
-        self._require(len(rows) == len(matching), "its fields are of rows that are not there")
-        return np.sort(np.fromiter(rows, dtype=np.int64))
+            return self._fetch_rows(self._base.execute(statement, values), self.row_count)
 
     def codes_at(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         """(r, …) codes of (r,) rows at a stage."""
@@ -271,13 +269,16 @@ class Generation:
             listed.append((first, rows, _parse_object(checks, self.folder / DOCUMENTS)))
         return listed
 
-    def _read_gone(self, row_count: int) -> NDArray[np.int64]:
-        """Rows that hold no document any more, ascending."""
-        gone = [-1]
-        for (row,) in self._base.execute("SELECT row FROM gone ORDER BY row"):
-            self._require(gone[-1] < row < row_count, "rows are gone that were never there")
-            gone.append(row)
-        return np.array(gone[1:], dtype=np.int64)
+    def _fetch_rows(self, selected: sqlite3.Cursor, row_count: int) -> NDArray[np.int64]:
+        """Rows that were selected, each once, ascending; InputError where one of them is not among so many."""
+        found = selected.fetchmany(row_count + 1)
+        try:
+            rows = np.sort(np.fromiter((row for (row,) in found), np.int64, len(found)))
+        except (TypeError, ValueError, OverflowError):
+            rows = np.array([-1])
+        is_right = not len(rows) or (rows[0] >= 0 and rows[-1] < row_count and bool((np.diff(rows) > 0).all()))
+        self._require(is_right, "it names rows that are not there")
+        return rows
 
     @contextmanager
     def _write_transaction(self) -> Iterator[sqlite3.Connection]:

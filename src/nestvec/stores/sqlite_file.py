@@ -123,7 +123,7 @@ def sqlite_errors(path: Path) -> Iterator[None]:
             raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
         problem = "is damaged: a statement does not end" if name == "SQLITE_INTERRUPT" else f"cannot be used ({error})"
         raise InputError(problem, EXPECTED, file=path) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a message of SQLite's may quote bytes of the file
         raise InputError(f"is damaged ({error})", EXPECTED, file=path) from error
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from nestvec.errors import InputError
 from nestvec.files import require_file
@@ -31,10 +33,15 @@ def map_array(path: Path, kind: DTypeLike, expected: str) -> NDArray[Any]:
     """
     require_file(path, expected)
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, EOFError, OverflowError) as error:
+        with path.open("rb") as stream:
+            is_plain = npy.read_magic(stream) == (1, 0)
+            shape, is_turned, found = (npy.read_array_header_1_0 if is_plain else npy.read_array_header_2_0)(stream)
+            start = stream.tell()
+    except Exception as error:  # NumPy's parser raises whatever a header makes it raise
         raise InputError(f"cannot be read ({error})", expected, file=path) from error
-    if array.dtype != kind or not array.flags.c_contiguous:
-        problem = f"is damaged: it holds {' by '.join(map(str, array.shape))} numbers of {array.dtype}"
+    if found != kind or is_turned:
+        problem = f"is damaged: it holds {' by '.join(map(str, shape))} numbers of {found}"
         raise InputError(problem, f"{expected}, of {np.dtype(kind)}", file=path)
-    return array
+    if min(shape, default=0) < 0 or start + prod(shape) * found.itemsize != path.stat().st_size:
+        raise InputError("is damaged: it has another size than it states", expected, file=path)
+    return np.memmap(path, kind, "r", start, shape)
