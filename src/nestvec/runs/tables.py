@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXPECTED = "a file of a finished run"
 Names = tuple[dict[str, str], dict[str, str]]  # of queries and of documents: an id by its form in TREC files
 NO_NAMES: Names = ({}, {})
-_FLOATS = ("grade", "value")  # columns of numbers among those of texts
+_UNPACKED, _RATIO = 2**30, 1000  # bytes that a table's texts may take, or times its own size
 _MAY_BE_NULL = ("dimension", "precision")  # of a system without vectors
 _JUDGEMENT, _RANKED = 4, 6  # fields of a line of TREC judgements, and of a TREC run
 _DIGITS = 18  # of a gain or a rank, at the most
@@ -50,9 +50,10 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
     require_file(path, EXPECTED)
     try:
         schema = pq.read_schema(path)
-        for name in columns:
-            _check_column(path, schema, name)
-        table = pq.read_table(path, columns=list(columns), filters=filters, partitioning=None)
+        coded = [name for name in columns if _check_column(path, schema, name) == pa.string()]
+        table = pq.read_table(path, columns=list(columns), filters=filters, partitioning=None, read_dictionary=coded)
+        _refuse_bomb(path, table)
+        table = table.cast(pa.schema([(name, _kind_of(name)) for name in table.column_names]))
         table.validate(full=True)
     except (OSError, MemoryError, ValueError, pa.ArrowException) as error:
         why = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
@@ -63,19 +64,35 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
     return table
 
 
-def _check_column(path: Path, schema: pa.Schema, name: str) -> None:
-    """Raise where a table lacks a column, or has other values in it than texts, or numbers where they belong."""
+def _kind_of(name: str) -> pa.DataType:
+    """What a column of a run's tables holds: texts, or numbers."""
     import pyarrow as pa
 
-    places = schema.get_all_field_indices(name)
+    return {"dimension": pa.int32(), "grade": pa.float64(), "value": pa.float64()}.get(name, pa.string())
+
+
+def _check_column(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
+    """What a column holds; InputError where a table lacks the column, has it twice, or holds something else in it."""
+    places, wanted = schema.get_all_field_indices(name), _kind_of(name)
     if len(places) != 1:
         problem = f"no column {name!r}" if not places else f"several columns {name!r}"
         raise InputError(f"is damaged: {problem}", EXPECTED, file=path)
-    kind, wanted = schema.field(places[0]).type, {"dimension": "int32"}.get(name, "string")
-    if name in _FLOATS:
-        wanted = "double"
-    if kind not in (pa.type_for_alias(wanted), *((pa.large_string(),) if wanted == "string" else ())):
-        raise InputError(f"is damaged: it holds {kind}", wanted, file=path, column=name)
+    if (found := schema.field(places[0]).type) != wanted:
+        raise InputError(f"is damaged: it holds {found}", str(wanted), file=path, column=name)
+    return wanted
+
+
+def _refuse_bomb(path: Path, table: pa.Table) -> None:
+    """Raise where texts, each of which Parquet holds once for many rows, take absurdly much with a copy in each row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size = 0
+    for column in table.columns:
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            size += pc.sum(pc.take(pc.binary_length(chunk.dictionary), chunk.indices)).as_py() or 0
+    if size > max(_UNPACKED, _RATIO * path.stat().st_size):
+        raise InputError(f"unpacks to {size >> 20:,} MB of texts", EXPECTED, file=path)
 
 
 def write_per_query(
