@@ -294,6 +294,7 @@ class Worker:
 
     def __init__(self, place: Path, base: Path) -> None:
         self.place, self.base, self.starts = place, base, 0
+        self.case: Case | None = None
         self._start()
 
     def _start(self) -> None:
@@ -305,7 +306,6 @@ class Worker:
         self.process = context.Process(target=_work, args=(own, self.base, other), daemon=True)
         self.process.start()
         other.close()
-        self.case: Case | None = None
 
     def take(self, case: Case) -> None:
         """Begin a case."""
@@ -333,36 +333,46 @@ class Worker:
         return None
 
 
-def attack(run: Path, folder: Path, effort: float, seed: int) -> Outcome:
-    """Try `_ATTEMPTS` changes times `effort`; see `attack.py`."""
+def _prepare(run: Path, base: Path) -> None:
+    """The folders as they are: the run with an index, and two exports of it."""
     from nestvec.exporting.export_model import export
 
-    base = folder / "base"
     shutil.copytree(run, base / "run")
     _build(base)
     for target in _EXPORTS:
         export(base / "run", base / target, target, system="pretrained", dimension=48, precision="int8")
-    outcome = Outcome("folders")
-    cases = _list_cases(base, max(1, round(_ATTEMPTS * effort)), seed)
-    ends: Counter[str] = Counter()
+
+
+def _try_cases(base: Path, folder: Path, cases: list[Case]) -> Outcome:
+    """Try cases in two processes."""
+    outcome, ends, peak = Outcome("folders"), Counter[str](), 0
     workers = [Worker(folder / f"worker{number}", base) for number in range(min(2, os.cpu_count() or 1))]
-    waiting, busy, peak = list(reversed(cases)), list[Worker](), 0
-    while waiting or busy:
-        for worker in workers:
-            if worker not in busy and waiting:
-                worker.take(waiting.pop())
-                busy.append(worker)
-            if worker in busy and worker.case is not None and (end := worker.end()) is not None:
+    waiting = list(reversed(cases))
+    try:
+        while waiting or any(worker.case for worker in workers):
+            for worker in workers:
+                if worker.case is None and waiting:
+                    worker.take(waiting.pop())
                 case = worker.case
-                attempt = (
-                    f"{case.number} {case.folder}/{case.file} {end['way']}{' sealed' * case.is_sealed}: {case.command}"
+                if case is None or (end := worker.end()) is None:
+                    continue
+                sealed = " sealed" * case.is_sealed
+                outcome.judge(
+                    f"{case.number} {case.folder}/{case.file} {end['way']}{sealed}: {case.command}", end["problem"]
                 )
-                outcome.judge(attempt, end["problem"])
                 ends[end["ended"]] += 1
                 peak = max(peak, end["peak"])
-                busy.remove(worker)
-    for worker in workers:
-        worker.process.kill()
-        worker.process.join()
+                worker.case = None
+    finally:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.join()
     outcome.figures = {**ends, "most_memory_mb": round(peak / 2**20)}
     return outcome
+
+
+def attack(run: Path, folder: Path, effort: float, seed: int) -> Outcome:
+    """Try `_ATTEMPTS` changes times `effort`; see `attack.py`."""
+    _prepare(run, folder / "base")
+    cases = _list_cases(folder / "base", max(1, round(_ATTEMPTS * effort)), seed)
+    return _try_cases(folder / "base", folder, cases)
