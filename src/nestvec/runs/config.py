@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VERSIONED = ("nestvec", "torch", "transformers", "sentence-transformers", "numpy", "pyarrow", "bm25s")
+_MOST = {"seed": 2**63 - 1, "resamples": 10**7}  # of settings by which a comparison of two runs draws
 _LOCATIONS = {"source", "queries", "corpus", "qrels", "model"}  # settings that say where an input lies
 _TABLES: dict[str, Any] = {
     "versions": dict[str, str],
@@ -74,9 +75,9 @@ def parse_run_config(text: str) -> Config:
     """
     values = tomllib.loads(text)
     tables = [conform(values.pop(name, {}), kind, name) for name, kind in _TABLES.items()]
-    for name in ("seed", "resamples"):
-        if name in values and (type(values[name]) is not int or values[name] < 0):
-            raise MisfitError(name, repr(values[name]), "a whole number from 0 on")
+    for name in _MOST:
+        if name in values and (type(values[name]) is not int or not 0 <= values[name] <= _MOST[name]):
+            raise MisfitError(name, repr(values[name])[:80], f"a whole number from 0 to {_MOST[name]}")
     return Config({name: value for name, value in values.items() if not isinstance(value, dict)}, *tables)
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from nestvec.runs.schema import Training
     from nestvec.runs.tables import Names
 
+_LONGEST_NAME = 255  # bytes, of a folder
+
 
 @dataclass(frozen=True)
 class TextColumns:
@@ -381,10 +383,16 @@ class Run:
         """Names under which an untrained system's model may be found, and what its weights must hash to."""
         settings, hashes = self.config.settings, self.config.inputs
         if system == PRETRAINED:
-            return [str(settings.get("model", ""))], hashes.get("model")
+            return [name for name in [str(settings.get("model", ""))] if _can_be_name(name)], hashes.get("model")
         models = settings.get("models", [])
-        names = [*(models if isinstance(models, list) else []), str(settings.get("bigger", ""))]
-        return [name for name in names if name], hashes.get(f"model {system}")
+        names = [*(map(str, models) if isinstance(models, list) else []), str(settings.get("bigger", ""))]
+        return [name for name in names if _can_be_name(name)], hashes.get(f"model {system}")
+
+
+def _can_be_name(name: str) -> bool:
+    """Whether a model, or its folder, can have this name at all."""
+    parts = name.encode(errors="replace").split(b"/")
+    return bool(name) and "\0" not in name and max(map(len, parts)) <= _LONGEST_NAME
 
 
 def find_frontier(rows: Iterable[Row], metric: str) -> tuple[Row, ...]:

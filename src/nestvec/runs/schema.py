@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from nestvec.models.prompts import Prompts
-from nestvec.point import FULL, Point, ReadByName, VectorFormat
+from nestvec.point import BM25, BM25_DEFAULT, FULL, Point, ReadByName, VectorFormat
 
 TEST, VALIDATION = "test", "validation"  # the splits that are measured
 VALIDATED = ("recall@10", "ndcg@10")  # metrics of every validation while training
@@ -55,6 +55,8 @@ class Row(Point):
             raise ValueError("counts from 0 on")
         if self.dimension is not None:
             VectorFormat.parse(self.format.name)
+        elif self.system not in (BM25, BM25_DEFAULT):
+            raise ValueError("a dimension for vectors")
 
     @property
     def flat(self) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
         InputError: the file is missing or damaged, or lacks a column.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     require_file(path, EXPECTED)
@@ -58,6 +59,9 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
     except (OSError, MemoryError, ValueError, pa.ArrowException) as error:
         why = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"cannot be read ({why})", EXPECTED, file=path) from error
+    for name in columns:
+        if pa.types.is_floating(table[name].type) and not pc.all(pc.is_finite(table[name]), min_count=0).as_py():
+            raise InputError("is damaged: it holds NaN or infinities", EXPECTED, file=path, column=name)
     empty = next((name for name in columns if name not in _MAY_BE_NULL and table[name].null_count), None)
     if empty:
         raise InputError("is damaged: it has empty cells", EXPECTED, file=path, column=empty)
