@@ -102,7 +102,7 @@ def _upsert(place: Path) -> object:
 def _open_export(name: str, place: Path) -> object:
     from nestvec.models.encoder import open_encoder
 
-    return open_encoder(place / name).encode([_QUERY]).tobytes()
+    return open_encoder(place / name).encode([_QUERY], "query").tobytes()
 
 
 def _build(place: Path) -> object:
