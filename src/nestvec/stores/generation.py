@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 DOCUMENTS, _CODECS = "documents.sqlite", "codecs.safetensors"
+_ROWS = 2**31 - 1  # of a generation, at most: words name them in 32 bits
 _TEXTS = 10_000  # named in a statement at a time
 _TABLES = """
 CREATE TABLE segments (first INTEGER PRIMARY KEY, rows INTEGER NOT NULL, checks TEXT NOT NULL);
@@ -265,7 +266,8 @@ class Generation:
         listed: list[tuple[int, int, dict[str, str]]] = []
         for first, rows, checks in self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first"):
             wanted = listed[-1][0] + listed[-1][1] if listed else 0
-            self._require(first == wanted and type(rows) is int and rows > 0, "its segments do not follow each other")
+            is_next = first == wanted and type(rows) is int and 0 < rows < _ROWS - first
+            self._require(is_next, "its segments do not follow each other")
             listed.append((first, rows, _parse_object(checks, self.folder / DOCUMENTS)))
         return listed
 
