@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from tables import write_csv
 import nestvec
 from nestvec.errors import InputError
 from nestvec.indexing.index import build_index, open_index
+from nestvec.progress import Silent
 
 PRODUCTS = [
     {"sku": f"P {row}", "name": name, "brand": brand, "price": price}
@@ -203,6 +205,48 @@ def test_an_index_of_another_run_is_refused(run, tmp_path):
     path.write_text(json.dumps({**state, "system": "mnr"}))
     with pytest.raises(InputError, match="mnr"):
         open_index(run)
+
+
+class Disturbing(Silent):
+    """Does something, once, when a step begins."""
+
+    def __init__(self, work):
+        self.work = [work]
+
+    @contextmanager
+    def step(self, label, total):
+        if self.work:
+            self.work.pop()()
+        yield lambda done: None
+
+
+def test_an_index_that_is_built_anew_at_another_point_is_followed(run, products):
+    """What is searched, upserted and verified is of the point that is served now."""
+
+    def build(dimension, precision):
+        build_index(run, system="pretrained", dimension=dimension, precision=precision).close()
+
+    build(48, "int8")
+    with open_index(run) as held:
+        before = held.search("hammer", 3)
+        build(96, "binary")
+        after = held.search("hammer", 3)
+        assert held.selection.point.name == "pretrained.96.binary"
+        assert [(hit.id, hit.score) for hit in after] != [(hit.id, hit.score) for hit in before]
+        assert held.verify().same == 1.0
+        with pytest.raises(InputError, match=r"built anew.*pretrained at 48\.int8"):
+            held.upsert(products, reporter=Disturbing(lambda: build(48, "int8")))  # while documents are encoded
+        assert held.search("hammer", 3) == before
+        assert held.upsert(products) == len(PRODUCTS)
+
+
+def test_an_index_that_changes_while_it_is_verified_is_named(run):
+    with build_index(run, system="pretrained", dimension=48, precision="int8") as index, open_index(run) as other:
+        gone = other.selection.run.catalogue.ids[:1]
+        with pytest.raises(InputError, match="changed while it was verified"):
+            index.verify(reporter=Disturbing(lambda: other.delete(gone)))
+        with pytest.raises(InputError, match="that were measured"):
+            index.verify()
 
 
 def test_a_failed_build_leaves_the_index_that_was_there(run, tmp_path, typed):

@@ -11,11 +11,6 @@ import re
 import httpx2 as httpx
 import pyarrow.parquet as pq
 import pytest
-from running import serving
-from shared_runs import copy_run
-
-from nestvec.indexing.index import build_index
-from nestvec.indexing.index_settings import Columns
 
 POINTS = ["mnr.48.int8", "matryoshka.384.float32", "pretrained.96.binary", "bm25"]
 JSON = {"content-type": "application/json"}
@@ -255,14 +250,9 @@ def test_metrics_count_what_was_asked(client, served):
     assert served.meter("nestvec_queue_texts") == 0
 
 
-@pytest.fixture(scope="module")
-def indexed(shop, tmp_path_factory):
-    """A copy of the run with an index whose documents have prices."""
-    run = copy_run(shop, tmp_path_factory.mktemp("indexed") / "run")
-    goods = run.parent / "goods.csv"
-    goods.write_text("id,name,price\n" + "".join(f"g{size},hammer of size {size},{size}\n" for size in range(1, 41)))
-    build_index(run, system="mnr", dimension=48, precision="int8", documents=goods, columns=Columns("name")).close()
-    with serving(run) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+@pytest.fixture
+def indexed(served_index):
+    with httpx.Client(base_url=served_index.server.url, timeout=60) as client:
         yield client
 
 

@@ -14,11 +14,14 @@ from tables import THINGS, rows, write_csv
 
 from nestvec.errors import InputError
 from nestvec.indexing.index import build_index
+from nestvec.indexing.index_query import IndexQuery
 from nestvec.indexing.index_settings import Columns
 from nestvec.models.find import find_model
 from nestvec.models.prompts import QUERY
+from nestvec.point import VectorFormat
 from nestvec.serving.service import Service, UnknownPointError
-from nestvec.stores.store import Condition
+from nestvec.serving.serving_options import ServingOptions
+from nestvec.stores.store import About, Condition
 
 
 def place(point):
@@ -294,31 +297,40 @@ def indexed(shop, tmp_path_factory):
 
 def test_the_index_is_asked_with_its_filters_from_many_threads(indexed):
     assert indexed.summarise()["index"] == {"system": "mnr", "dimension": 96, "precision": "int8", "documents": 200}
-    vectors = indexed.encode("mnr", ["claw hammer 7", "claw hammer"], QUERY)
-    [expected, _] = indexed.search_index(vectors, 5)
+    texts = ["claw hammer 7", "claw hammer"]
+    vectors = indexed.encode("mnr", texts, QUERY)
+
+    def ask(mode, where=(), queries=texts, **options):
+        query = IndexQuery(indexed.served[0], queries, vectors, mode, 5, where, count=True, **options)
+        answer = indexed.search_index(query)
+        assert answer.documents == 200 and answer.searched == queries
+        return answer.hits
+
+    [expected, _] = ask("vectors")
     alone = indexed.index.search("claw hammer 7", 5, mode="vectors")  # encoded by itself: its last bits differ
     assert [hit.id for hit in expected] == [hit.id for hit in alone]
     assert [hit.score for hit in expected] == pytest.approx([hit.score for hit in alone], abs=1e-5)
-    few = [Condition.parse("price<20"), Condition.parse("price>=10")]
-    [filtered, _] = indexed.search_index(vectors, 100, few)
-    assert {hit.id for hit in filtered} == {f"p{row}" for row in range(10, 20)}
-    assert all(10 <= hit.fields["price"] < 20 for hit in filtered)
-    [by_words, none] = indexed.search_index(None, 5, few, ["claw hammer 17", "garden hose"])
-    assert (by_words[0].id, len(by_words), none) == ("p17", 5, [])
-    [fused, _] = indexed.search_index(vectors, 5, few, ["claw hammer 7", "hammer"], weight=0.0)
-    assert [hit.id for hit in fused] == [hit.id for hit in filtered[:5]]
+    few = [Condition.parse("price<20"), Condition.parse("price>=17")]
+    [filtered, _] = ask("vectors", few)
+    assert {hit.id for hit in filtered} == {f"p{row}" for row in range(17, 20)}
+    assert all(17 <= hit.fields["price"] < 20 for hit in filtered)
+    [by_words, none] = ask("words", few, ["claw hammer 17", "garden hose"])
+    assert (by_words[0].id, len(by_words), none) == ("p17", 3, [])
+    [fused, _] = ask("fused", few, weight=0.0)
+    assert [hit.id for hit in fused] == [hit.id for hit in filtered]
     with ThreadPoolExecutor(8) as pool:
-        assert all(each[0] == expected for each in pool.map(lambda _: indexed.search_index(vectors, 5), range(40)))
+        assert all(each[0] == expected for each in pool.map(lambda _: ask("vectors"), range(40)))
     assert indexed.search(indexed.default, ["hammer"], vectors[:1], 1)[0][0].id.startswith("d")  # the run's own
 
 
 def test_without_an_index_there_is_nothing_to_filter(service):
-    assert service.index is None
+    assert service.index is None and service.served == (None, None)
+    about = About("mnr", "0" * 64, 384, (VectorFormat(96, "int8"),))
     with pytest.raises(UnknownPointError, match="nestvec index") as raised:
-        service.search_index(np.zeros((1, 384), dtype=np.float32), 5)
+        service.search_index(IndexQuery(about, ["hammer"], None, "words", 5))
     assert raised.value.field == "filter"
 
 
 def test_a_store_that_was_not_built_is_refused(shop):
     with pytest.raises(InputError, match="there is no index"):
-        Service.open(shop, store="embedded")
+        Service.open(shop, ServingOptions(store="embedded"))

@@ -17,7 +17,7 @@ from nestvec.data.source import count_rows
 from nestvec.encoding.encode_settings import EncodeSettings
 from nestvec.errors import InputError, NestvecError, replace_unprintable
 from nestvec.exporting.export_settings import ExportSettings
-from nestvec.indexing.index_settings import VECTORS, Columns, IndexSettings, SearchSettings, StoreSettings
+from nestvec.indexing.index_settings import Columns, IndexSettings, SearchSettings, StoreSettings
 from nestvec.progress import Reporter
 from nestvec.settings import option
 
@@ -98,10 +98,10 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
             typer.echo(f"{opened.upsert(upkeep.upsert, columns, reporter):,} documents added or replaced")
         if upkeep.delete:
             _delete_documents(opened, gone, upkeep.delete)
-        about = opened.about
+        with opened.store.one_state() as about:
+            size = f"{len(opened.store):,} documents, {opened.store.size():,} bytes on disk"
         stages = " → ".join(stage.name for stage in about.stages)
         stages += ", vectors alone" if about.hybrid is None else " beside the documents' words"
-        size = f"{len(opened.store):,} documents, {opened.store.size():,} bytes on disk"
         typer.echo(f"The index serves {about.system} at {stages}: {size}")
         verified = opened.verify(upkeep.exact, reporter) if upkeep.verify else None
     for each in (verified, verified and verified.fused):
@@ -151,9 +151,8 @@ def search(
     place, settings = build_settings(StoreSettings, typed), build_settings(SearchSettings, typed)
     conditions = [Condition.parse(text) for text in settings.where]
     with open_index(run, place.store, place.name) as opened:
-        hits = opened.search(query, settings.top, conditions, settings.exact, settings.mode)
-        by_words = opened.choose_mode(settings.mode) != VECTORS
-        [asked] = opened.store.correct([query]) if by_words else [query]
+        answer = opened.ask(query, settings, conditions)
+    [hits], [asked] = answer.hits, answer.searched
     if asked != query:
         typer.echo(f"searched for: {replace_unprintable(asked)}", err=typed["json"])
     if typed["json"]:

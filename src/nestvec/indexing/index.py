@@ -7,12 +7,14 @@ index/work/        documents on their way in; gone when they are there
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from nestvec.errors import InputError
 from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
+from nestvec.indexing.index_query import REBUILDS, IndexAnswer, IndexQuery, RebuiltError, answer_query
 from nestvec.indexing.index_settings import (
     FUSED,
     VECTORS,
@@ -32,7 +34,7 @@ from nestvec.runs.folder import RunFolder
 from nestvec.runs.point_files import select, select_point
 from nestvec.runs.run import load_run
 from nestvec.settings import CUTOFF, from_keywords
-from nestvec.stores.store import About, Condition
+from nestvec.stores.store import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,24 +47,68 @@ if TYPE_CHECKING:
     from nestvec.progress import Reporter
     from nestvec.runs.point_files import Selection
     from nestvec.runs.run import Run
-    from nestvec.stores.store import Hit, Store
+    from nestvec.stores.store import About, Hit, Store
 
 
 class Index:
-    """A run's index, open: the point whose vectors it holds, and the store where they are."""
+    """A run's index, open: the point whose vectors it holds, and the store where they are.
 
-    def __init__(self, selection: Selection, store: Store) -> None:
-        self.selection = selection
+    Another process may build it anew, for another point; a search finds that out and follows it.
+
+    Args:
+        run: the run.
+        store: where the index is.
+
+    Raises:
+        InputError: there is none, it is damaged or newer, or it was built with another model than the run's.
+
+    Attributes:
+        store: as given.
+    """
+
+    def __init__(self, run: Run, store: Store) -> None:
         self.store = store
-        self._loaded: Encoder | None = None
+        self._run, self._place = run, run.folder.path("index")
+        self._encoders: dict[str, Encoder] = {}
+        with store.one_state() as about:
+            pass
+        self._served = about, self._select_point(about)
 
     @property
     def about(self) -> About:
-        """What is served."""
-        about = self.store.about
-        if about is None:
-            raise InputError("holds no index", "`nestvec index` first", file=self.selection.run.folder.path("index"))
-        return about
+        """What was served when it was last looked at."""
+        return self._served[0]
+
+    @property
+    def selection(self) -> Selection:
+        """The run's point that was served then."""
+        return self._served[1]
+
+    def describe(self) -> tuple[Point, int]:
+        """The run's point that is served now, and how many documents there are."""
+        with self.store.one_state() as about:
+            documents = len(self.store)
+        self._follow(about)
+        return self.selection.point, documents
+
+    def follow(self) -> None:
+        """Take notice of what is served now, should another process have built the index anew."""
+        with self.store.one_state() as about:
+            pass
+        self._follow(about)
+
+    def _follow(self, about: About) -> None:
+        if about != self.about:
+            self._served = about, self._select_point(about)
+
+    def _select_point(self, about: About) -> Selection:
+        """The run's point that what is served was made of."""
+        selection = select_point(self._run, Point(about.system, about.served.dimension, about.served.precision))
+        if selection.model.sha256 != about.model_sha256:
+            problem = f"was built with another model (sha256 {about.model_sha256[:12]}…)"
+            wanted = f"{about.system} of this run ({selection.model.sha256[:12]}…): build the index again"
+            raise InputError(problem, wanted, file=self._place)
+        return selection
 
     def search(
         self,
@@ -88,25 +134,58 @@ class Index:
         Raises:
             InputError: the query is empty, there is no such mode, the index has no words, or the store cannot be used.
         """
-        settings = SearchSettings(k, exact=exact, mode=mode)
+        return self.ask(query, SearchSettings(k, exact=exact, mode=mode), where).hits[0]
+
+    def ask(self, query: str, settings: SearchSettings, where: Sequence[Condition] = ()) -> IndexAnswer:
+        """Search as `search` does; the answer says what was searched, too.
+
+        Args:
+            query: a text.
+            settings: all but its `where`.
+            where: what documents must fulfil.
+
+        Returns:
+            The answer, of one query.
+
+        Raises:
+            InputError: as of `search`.
+        """
         if not query.strip():
             raise InputError("the query is empty", "a text to search for")
-        if k < 1:
-            raise InputError(f"--top is {k}", "a whole number from 1 on")
-        about = self.about
-        chosen = self.choose_mode(settings.mode)
-        if chosen != VECTORS:
-            about.require_words(self.selection.run.folder.path("index"))  # before a model is loaded
-        if chosen == WORDS:
-            return self.store.search_words([query], k, where)[0]
-        vectors = self._encode_queries([query])
-        if chosen == FUSED:
-            return self.store.search_fused([query], vectors, k, where, exact)[0]
-        return self.store.search(vectors, k, where, exact)[0]
+        if settings.top < 1:
+            raise InputError(f"--top is {settings.top}", "a whole number from 1 on")
+        for _ in range(REBUILDS):
+            with suppress(RebuiltError):
+                return self.answer(self._prepare(query, settings, where))
+        raise RebuiltError(self._place)
 
-    def choose_mode(self, mode: str | None) -> str:
-        """By what a search ranks that names this mode, or none: `fused`, `vectors` or `words`."""
-        return mode or (FUSED if self.about.fuses else VECTORS)
+    def answer(self, asked: IndexQuery) -> IndexAnswer:
+        """Answer queries that were prepared for what the index serves.
+
+        Args:
+            asked: the queries.
+
+        Returns:
+            The answer.
+
+        Raises:
+            RebuiltError: it serves something else by now: `about` and `selection` say what.
+            InputError: the store cannot be used.
+        """
+        answer = answer_query(self.store, asked)
+        if isinstance(answer, IndexAnswer):
+            return answer
+        self._follow(answer)
+        raise RebuiltError(self._place)
+
+    def _prepare(self, query: str, settings: SearchSettings, where: Sequence[Condition]) -> IndexQuery:
+        """A query as what the index serves is asked it; a model is loaded when it is first needed."""
+        about, selection = self._served
+        mode = settings.mode or (FUSED if about.fuses else VECTORS)
+        if mode != VECTORS:
+            about.require_words(self._place)  # before a model is loaded
+        vectors = None if mode == WORDS else self._encode_queries(selection, [query])
+        return IndexQuery(about, [query], vectors, mode, settings.top, where, settings.exact)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents by their ids, byte for byte; how many were there.
@@ -140,12 +219,13 @@ class Index:
             How many documents were taken in: of an id that stands in several rows, the last row counts.
 
         Raises:
-            InputError: the file cannot be used; nothing was changed.
+            InputError: the file cannot be used, or the index was built anew for another point; nothing was changed.
         """
-        about = self.about  # there is one
-        count, batches = encode_documents(self.selection, source, columns or Columns(), reporter or Silent())
-        self.store.upsert(replace(batch, ids=list(map(about.stored_id, batch.ids))) for batch in batches)
-        remove_work_folder(self.selection)
+        self.follow()
+        about, selection = self._served
+        count, batches = encode_documents(selection, source, columns or Columns(), reporter or Silent())
+        self.store.upsert((replace(batch, ids=list(map(about.stored_id, batch.ids))) for batch in batches), about)
+        remove_work_folder(selection)
         return count
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
@@ -159,9 +239,14 @@ class Index:
             The recall of both.
 
         Raises:
-            InputError: the index holds other documents than were measured.
+            InputError: the index holds other documents than were measured, or they changed meanwhile.
         """
-        return verify_index(self.selection, self.store, exact, reporter or Silent())
+        version = self.store.version()
+        self.follow()
+        verified = verify_index(self.selection, self.store, exact, reporter or Silent())
+        if self.store.version() != version:  # one state is not held so long, as writers would wait for its end
+            raise InputError("was changed while it was verified", "to be verified again", file=self._place)
+        return verified
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -184,13 +269,14 @@ class Index:
                 raise InputError(f"ids[{row}] is {type(identifier).__name__}", "a text")
         return list(map(self.about.stored_id, ids))
 
-    def _encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
-        """Encode queries to (q, full width); the model is loaded when it is first needed."""
+    def _encode_queries(self, selection: Selection, texts: list[str]) -> NDArray[np.float32]:
+        """Encode queries to (q, full width) by the model of a point, which stays loaded."""
         from nestvec.models.torch_encoder import open_torch
 
-        files = self.selection.files
-        self._loaded = self._loaded or open_torch(files.model, files.width, "float32")
-        return self._loaded.encode(texts, QUERY)
+        files = selection.files
+        if files.system not in self._encoders:
+            self._encoders[files.system] = open_torch(files.model, files.width, "float32")
+        return self._encoders[files.system].encode(texts, QUERY)
 
 
 def build_index(
@@ -232,10 +318,10 @@ def build_index(
             opened_store.build(about, codecs, batches)
             remove_work_folder(selection)
         location.remember(opened.folder)
+        return Index(opened, opened_store)
     except BaseException:
         opened_store.close()
         raise
-    return Index(selection, opened_store)
 
 
 def is_built(run: Path) -> bool:
@@ -243,13 +329,16 @@ def is_built(run: Path) -> bool:
     return location_file(RunFolder(run)).is_file()
 
 
-def open_index(run: str | Path | Run, store: str | None = None, name: str | None = None) -> Index:
+def open_index(
+    run: str | Path | Run, store: str | None = None, name: str | None = None, limit: float | None = None
+) -> Index:
     """Open a run's index.
 
     Args:
         run: a finished run, or its folder.
         store: as for `build_index`; None takes the one that was built last.
         name: as for `build_index`; None takes the one that was built last.
+        limit: seconds that it may wait for other processes, see `StoreLocation.open`.
 
     Returns:
         The index.
@@ -258,21 +347,12 @@ def open_index(run: str | Path | Run, store: str | None = None, name: str | None
         InputError: there is none, it is damaged or newer, or it was built with another model than the run's.
     """
     opened = load_run(run)
-    folder, file = opened.folder, opened.folder.path("index")
-    opened_store = find_location(folder, store, name).open(folder)
+    opened_store = find_location(opened.folder, store, name).open(opened.folder, limit)
     try:
-        about = opened_store.about
-        if about is None:
-            raise InputError("holds no index", "`nestvec index` first", file=file)
-        selection = select_point(opened, Point(about.system, about.served.dimension, about.served.precision))
-        if selection.model.sha256 != about.model_sha256:
-            problem = f"was built with another model (sha256 {about.model_sha256[:12]}…)"
-            wanted = f"{about.system} of this run ({selection.model.sha256[:12]}…): build the index again"
-            raise InputError(problem, wanted, file=file)
+        return Index(opened, opened_store)
     except BaseException:
         opened_store.close()
         raise
-    return Index(selection, opened_store)
 
 
 def search(

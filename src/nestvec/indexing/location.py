@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
 from nestvec.stores.embedded import EmbeddedStore
+from nestvec.stores.store import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,14 +55,22 @@ class StoreLocation:
         default = "".join(letter if letter.isalnum() else "_" for letter in folder.root.resolve().name.lower())
         return cls(_ALIASES.get(store, store), name or default or "nestvec")
 
-    def open(self, folder: RunFolder) -> Store:
-        """Open the store, to be closed; raises InputError where there is no such kind, or it cannot be used."""
+    def open(self, folder: RunFolder, limit: float | None = None) -> Store:
+        """Open the store, to be closed; raises InputError where there is no such kind, or it cannot be used.
+
+        Args:
+            folder: of the run.
+            limit: seconds that it may wait for other processes; None: as long as the stores do unless they are told.
+
+        Returns:
+            The store.
+        """
         if self.store == EMBEDDED:
-            return EmbeddedStore(folder.path("index") / EMBEDDED)
+            return EmbeddedStore(folder.path("index") / EMBEDDED, PATIENCE if limit is None else limit)
         if self.store.startswith(_SCHEMES):
             from nestvec.stores.postgres.store import PostgresStore
 
-            return PostgresStore(self.store, self.name)
+            return PostgresStore(self.store, self.name, limit)
         raise InputError(f"--store is {self.store!r}", f"`{EMBEDDED}`, or postgresql://user@host:port/database")
 
     def remember(self, folder: RunFolder) -> None:

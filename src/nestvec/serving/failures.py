@@ -34,7 +34,11 @@ _KINDS = {  # status to type, code, and what the description of the API says
     429: ("rate_limit_error", "queue_full", "Too many requests are waiting: try again after Retry-After seconds."),
     GONE: ("invalid_request_error", "client_closed_request", "The client left."),
     500: ("server_error", "internal_error", "A fault of the server."),
-    503: ("server_error", "unavailable", "Not ready yet, or about to stop: try again after Retry-After seconds."),
+    503: (
+        "server_error",
+        "unavailable",
+        "Not ready yet, about to stop, or the index cannot be read: try again after Retry-After seconds.",
+    ),
 }
 _RETRY = {429: "1", 503: "2"}
 _SHORT = 300  # letters of a message that may quote something

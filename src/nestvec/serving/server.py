@@ -39,9 +39,7 @@ def serve(run: str | Path, options: ServingOptions | None = None, reporter: Repo
     from nestvec.serving.uvicorn_server import Server
 
     with _bind_socket(options) as listener:
-        service = Service.open(
-            Path(run), backend=options.backend, compute=options.compute, store=options.store, name=options.name
-        )
+        service = Service.open(Path(run), options)
         health, problems, began = Health(), list[BaseException](), time.perf_counter()
 
         def end_with(error: BaseException) -> None:

@@ -27,6 +27,7 @@ from nestvec.serving.keyword_search import KeywordSearch, Query
 from nestvec.serving.lazy_value import LazyValue
 from nestvec.serving.loaded_models import LoadedModels
 from nestvec.serving.run_summary import point_to_json, summarise_run
+from nestvec.serving.serving_options import ServingOptions
 from nestvec.stores.scan import load_faiss
 from nestvec.stores.store import Hit
 
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.indexing.index import Index
+    from nestvec.indexing.index_query import IndexAnswer, IndexQuery
     from nestvec.models.prompts import Prompts, Role
     from nestvec.point import Point
     from nestvec.runs.run import Run
     from nestvec.serving.judged_queries import QueryJudgements
-    from nestvec.stores.store import Condition
+    from nestvec.stores.store import About
 
-CODES = 2 * 2**30  # bytes of codes that are held
+_CODES = 2 * 2**30  # bytes of documents' codes that are held at most
 _VECTORS = 64 * 2**20  # bytes of queries' vectors that are remembered
 
 
@@ -55,7 +57,6 @@ class Service:
         index: of the run, where there is one.
         backend: what runs the models, as for `open_encoder`.
         compute: the number format that models compute in.
-        codes: bytes of documents' codes that are held at most.
 
     Attributes:
         run: the run.
@@ -65,7 +66,7 @@ class Service:
         keywords: the keyword leg.
     """
 
-    def __init__(self, run: Run, index: Index | None, backend: str, compute: str, codes: int) -> None:
+    def __init__(self, run: Run, index: Index | None, backend: str, compute: str) -> None:
         self.run, self.index = run, index
         self._backend, self._compute = backend, compute
         self.systems = tuple(run.systems)
@@ -80,13 +81,12 @@ class Service:
         self._own = find_own_rows(run, self._judged)
         vectors = {name: files.document_vectors for name, files in self._dense.items()}
         codecs = {name: files.codecs for name, files in self._dense.items()}
-        self._code_cache = CodeCache(self._catalogue.order, vectors, codecs, codes)
+        self._code_cache = CodeCache(self._catalogue.order, vectors, codecs, _CODES)
         self._recent: LRUCache[tuple[str, str], NDArray[np.float32]] = LRUCache(_VECTORS, lambda vector: vector.nbytes)
         self._recent_lock = Lock()
         self._models: LoadedModels | None = None
         self.keywords = KeywordSearch(run, self._catalogue)
         self._summary = LazyValue(lambda: summarise_run(run, self._judged, self.keywords.hybrid))
-        self._index_lock = Lock()  # a database's connection answers one at a time, and the embedded store does too
         self._pool = ThreadPoolExecutor(
             count_processors(), "nestvec-search", partial(load_faiss().omp_set_num_threads, 1)
         )
@@ -94,21 +94,14 @@ class Service:
         self._limits = threadpool_limits(1, "blas")
 
     @classmethod
-    def open(
-        cls,
-        run: Path,
-        *,
-        backend: str = "torch",
-        compute: str = "float32",
-        store: str | None = None,
-        name: str | None = None,
-        codes: int = CODES,
-    ) -> Service:
+    def open(cls, run: Path, options: ServingOptions | None = None) -> Service:
         """Read and check a run; no model is loaded yet. Raises InputError where a file in it is missing or damaged."""
-        opened = load_run(run)
-        index = open_index(opened, store, name) if store or is_built(run) else None
+        opened, options = load_run(run), options or ServingOptions()
+        index = None
+        if options.store or is_built(run):
+            index = open_index(opened, options.store, options.name, options.index_seconds)
         try:
-            return cls(opened, index, backend, compute, codes)
+            return cls(opened, index, options.backend, options.compute)
         except BaseException:
             if index:
                 index.close()
@@ -126,6 +119,9 @@ class Service:
         self._summary()
         if BM25 in self.systems:
             self.keywords.index()
+
+    def warm_up_index(self) -> None:
+        """The same of the index: its words are counted."""
         if self.index:
             self.index.store.correct(())
 
@@ -135,10 +131,9 @@ class Service:
         return len(self._catalogue.ids)
 
     @property
-    def indexed_documents(self) -> int:
-        """How many documents are in the index now; 0 where there is none."""
-        with self._index_lock:
-            return len(self.index.store) if self.index else 0
+    def served(self) -> tuple[About, Point] | tuple[None, None]:
+        """What the index served when it was last asked, and the run's point that it was made of; None without one."""
+        return (self.index.about, self.index.selection.point) if self.index else (None, None)
 
     def find_point(
         self, system: str | None = None, dimension: int | None = None, precision: str | None = None
@@ -234,35 +229,24 @@ class Service:
         found = (self.keywords.search(query, vector, coded, fusion, k, self._pool) for query, vector in pairs)
         return [self._make_hits(rows, scores) for rows, scores in found]
 
-    def search_index(
-        self,
-        vectors: NDArray[np.float32] | None,
-        k: int,
-        conditions: Sequence[Condition] = (),
-        texts: Sequence[str] | None = None,
-        weight: float | None = None,
-    ) -> list[list[Hit]]:
-        """What the index finds by vectors, words or both; UnknownPointError where there is none.
+    def search_index(self, asked: IndexQuery) -> IndexAnswer:
+        """What the index finds.
 
         Args:
-            vectors: (q, full width) float32 of the index's system, rows of unit length; None: by words alone.
-            k: at least 1.
-            conditions: what documents must fulfil, all of it.
-            texts: q queries; None: by vectors alone.
-            weight: of the words where both count, 0 to 1; None: as fitted.
+            asked: queries that were prepared for what is `served`.
 
         Returns:
-            q lists of at most k, best first.
+            The answer.
+
+        Raises:
+            RebuiltError: the index was built anew meanwhile, and `served` says for what.
+            InputError: it cannot be used now.
+            UnknownPointError: there is none.
         """
         if self.index is None:
             hint = "the run has no index to filter"
             raise UnknownPointError("filter", hint, "`nestvec index` first", file=self.run.root, hint=hint)
-        with self._index_lock:
-            if vectors is None:
-                return self.index.store.search_words(texts or (), k, conditions)
-            if texts is None:
-                return self.index.store.search(vectors, k, conditions)
-            return self.index.store.search_fused(texts, vectors, k, conditions, weight=weight)
+        return self.index.answer(asked)
 
     def find_judgements(self, query: str) -> QueryJudgements | None:
         """Find what was judged of a query; None where nothing was."""
@@ -280,8 +264,10 @@ class Service:
             self.index.close()
 
     def _describe_index(self) -> dict[str, Any] | None:
-        documents = self.indexed_documents
-        return {**point_to_json(self.index.selection.point), "documents": documents} if self.index else None
+        if self.index is None:
+            return None
+        point, documents = self.index.describe()
+        return {**point_to_json(point), "documents": documents}
 
     @property
     def _loaded_models(self) -> LoadedModels:

@@ -47,12 +47,13 @@ class ServingOptions:
     letters: int = 65_536  # of one text
     header_seconds: float = option(10, "Seconds for a request's head.", panel=LIMITS)
     body_seconds: float = option(30, "Seconds for a request's body.", panel=LIMITS)
+    index_seconds: float = option(10, "Seconds for a search of the index, which others may have locked.", panel=LIMITS)
     drain_seconds: float = option(30, "Seconds to answer what was asked before the server stops.", panel=LIMITS)
 
     def __post_init__(self) -> None:
         """Check every range."""
         counts = ("batch", "queue", "connections", "max_body", "inputs", "queries", "letters")
-        spans = ("header_seconds", "body_seconds", "drain_seconds")
+        spans = ("header_seconds", "body_seconds", "index_seconds", "drain_seconds")
         checks = [
             *((name, getattr(self, name) >= 1, "1 or more") for name in counts),
             *((name, 0 < getattr(self, name) < float("inf"), "seconds, more than 0") for name in spans),

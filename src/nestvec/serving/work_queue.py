@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -10,13 +12,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from nestvec.errors import InputError
+from nestvec.errors import InputError, NestvecError
+from nestvec.indexing.index_query import RebuiltError
 from nestvec.models.compute import count_processors
 from nestvec.models.prompts import ROLES
 from nestvec.point import BM25
 from nestvec.runs.choose_point import UnknownPointError
 from nestvec.serving.batching import Batcher, Capacity, Encoded
-from nestvec.serving.failures import GONE, Failure, unknown_model
+from nestvec.serving.failures import GONE, Failure, unavailable, unknown_model
 from nestvec.serving.lazy_value import LazyValue
 from nestvec.serving.token_ids import ForeignIdsError, TokenDecoder, open_decoder
 
@@ -32,11 +35,14 @@ if TYPE_CHECKING:
     from nestvec.serving.service import Service
     from nestvec.serving.serving_options import ServingOptions
 
+_LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 _SEND_TEXTS = (
     "send text (LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False)), "
     "or ids of this model's tokenizer with its special tokens"
 )
+_GRACE = 0.5  # seconds beyond its limit in which a store itself may say what it waited for
+_SAY_AGAIN, _NOTHING = 10.0, ("", 0.0)  # seconds until the log has the same line again, and before there was any
 _PASSES = 4  # through models at once, at most: beyond, Python itself is what they wait for
 
 
@@ -63,12 +69,16 @@ class WorkQueue:
         self._decoders = {system: LazyValue(partial(self._open_decoder, system)) for system in self.dense_systems}
         self._encoders: Executor | None = None
         self._searchers = ThreadPoolExecutor(count_processors(), "search")
+        self._index_reader = ThreadPoolExecutor(1, "index")  # a store answers one at a time; others need not wait
+        self._index_said = _NOTHING
         self._batchers: dict[tuple[str, Role], Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def warm_up(self) -> None:
         """Make what the first requests would wait for, while others are answered."""
         await asyncio.to_thread(self.service.warm_up)
+        with suppress(Failure):  # an index that cannot be read now may be later
+            await self.ask_index(self.service.warm_up_index, patient=True)
 
     async def load(self, say: Callable[[str], None]) -> None:
         """Load the models, and begin to encode what comes in."""
@@ -102,6 +112,7 @@ class WorkQueue:
         if self._encoders:
             self._encoders.shutdown(cancel_futures=True)
         self._searchers.shutdown(cancel_futures=True)
+        self._index_reader.shutdown(wait=False, cancel_futures=True)  # closing a database ends what waits for it
         self.service.close()
 
     def _check_aliases(self) -> dict[str, str]:
@@ -141,6 +152,42 @@ class WorkQueue:
     async def run_in_thread(self, job: Callable[[], T]) -> T:
         """Run a search or another job that blocks in one of the threads for searches, and give its result."""
         return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
+
+    async def ask_index(self, job: Callable[[], T], patient: bool = False) -> T:
+        """Run a job that reads the index in the one thread for it, and give its result.
+
+        Args:
+            job: blocks.
+            patient: let it take as long as it takes.
+
+        Returns:
+            What the job gives.
+
+        Raises:
+            RebuiltError: the job was prepared for an index that is not there any more.
+            Failure: 503, the index cannot be read, or not in time; a line in the log says why.
+        """
+        limit = self.options.index_seconds
+        reading = asyncio.get_running_loop().run_in_executor(self._index_reader, job)
+        try:
+            given = await asyncio.wait_for(reading, None if patient else limit + _GRACE)
+            self._index_said = _NOTHING
+            return given
+        except RebuiltError:
+            raise
+        except TimeoutError:
+            self._say_of_index(f"it has not answered within {limit:g} seconds")
+        except NestvecError as error:
+            self._say_of_index(str(error))
+        raise unavailable("the index cannot be read now; the server's log says why")
+
+    def _say_of_index(self, why: str) -> None:
+        """Log why the index could not be read, in one line; the same again only after a while."""
+        now = time.monotonic()
+        said, when = self._index_said
+        if why != said or now > when + _SAY_AGAIN:
+            self._index_said = why, now
+            _LOG.warning("the index cannot be read: %s", " ".join(why.split()))
 
     def find_model(self, name: str | None) -> str:
         """The system that a model's name stands for, None for the default's; a Failure, 404, for an unknown name."""

@@ -4,6 +4,9 @@
     000001/        that generation, `generation.py`: built whole under another name, then renamed
 
 Every search is exact, with the evaluation's rule for ties, so what comes out is what the surface measured.
+
+A reader sees one state whole. A generation that a build replaces is removed, but who reads it has its files open, and
+who comes too late to open them reads `current.json` again.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,12 +24,12 @@ from nestvec.files import locked, read_json, remove, replacing, write_json
 from nestvec.models.compute import count_processors
 from nestvec.stores.generation import Generation
 from nestvec.stores.scan import load_faiss
-from nestvec.stores.store import About, Batch
+from nestvec.stores.store import PATIENCE, About, Batch
 from nestvec.stores.view import filter_generation
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 CURRENT = "current.json"
 _SEGMENT = 65_536  # documents of a segment: 100 MB of vectors at 384 dimensions
 _SEGMENTS = 32  # more than that, and the codes are written together anew
+_TRIES = 20  # to open a generation that builds replace one after the other
 
 
 class EmbeddedStore:
@@ -45,18 +49,21 @@ class EmbeddedStore:
 
     Args:
         folder: where it lies; it is made by the first `build`.
+        limit: seconds to wait for another process that has locked the documents.
 
     Raises:
-        InputError: the folder holds an index that is damaged or newer than this nestvec.
+        InputError: the folder holds an index that is damaged or newer than this nestvec, or is locked for longer.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, limit: float = PATIENCE) -> None:
+        self._folder, self._limit = folder, limit
         self._generation: Generation | None = None
-        self._name: str | None = None
-        self._lock = RLock()  # a switch of generations closes what a search may be reading
+        self._state: Mapping[str, Any] = {}  # what `current.json` said of it
+        self._lock = RLock()  # of the connection to SQLite, and of the generation, which a build replaces
+        self._is_reading = False
         self._pool = ThreadPoolExecutor(count_processors(), initializer=partial(load_faiss().omp_set_num_threads, 1))
-        self._open_current()
+        if (folder / CURRENT).is_file():
+            self._refresh()
 
     @property
     def about(self) -> About | None:
@@ -69,24 +76,37 @@ class EmbeddedStore:
             for batch in _gather_segments(batches):
                 _add_batch(generation, batch)
 
-    def upsert(self, batches: Iterable[Batch]) -> None:
+    def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
         """Add documents, and replace those whose id is there; see `Store`."""
         with self._write_lock():
             for batch in _gather_segments(batches):
-                generation = self._current_generation()
-                _add_batch(generation, batch)
-                if len(generation.segments) > _SEGMENTS:
-                    self._merge_segments(generation)
+                with self._lock:
+                    generation = self._refresh()
+                    generation.about.require_same(about, self._folder)
+                    _add_batch(generation, batch)
+                    if len(generation.segments) > _SEGMENTS:
+                        self._merge_segments(generation)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; see `Store`."""
-        with self._write_lock():
-            return self._current_generation().remove_documents(ids)
+        with self._write_lock(), self._lock:
+            return self._refresh().remove_documents(ids)
+
+    @contextmanager
+    def one_state(self) -> Iterator[About]:
+        """A block that reads one state; see `Store`."""
+        with self._reading() as generation:
+            yield generation.about
+
+    def version(self) -> object:
+        """What changes with the documents; see `Store`."""
+        with self._reading() as generation:
+            return generation.version
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
         """The ids that no document has; see `Store`."""
-        with self._lock:
-            known = self._current_generation().known_ids(ids)
+        with self._reading() as generation:
+            known = generation.known_ids(ids)
         return [identifier for identifier in dict.fromkeys(ids) if identifier not in known]
 
     def search(
@@ -94,20 +114,19 @@ class EmbeddedStore:
     ) -> list[list[Hit]]:
         """The best documents of each query by vectors; always exact, see `Store`."""
         del exact
-        with self._lock:  # nobody closes the generation meanwhile
-            view = self._view(where, queries)
+        with self._reading() as generation:
+            view = self._view(generation, where, queries)
             return [view.find_by_vectors(query, k) for query in queries]
 
     def correct(self, texts: Sequence[str]) -> list[str]:
         """Queries as their words are searched; see `Store`."""
-        with self._lock:
-            generation = self._current_generation()
+        with self._reading() as generation:
             return generation.words.correct(texts) if generation.about.hybrid else list(texts)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
         """The best documents of each query by words; see `Store`."""
-        with self._lock:
-            view = self._view(where)
+        with self._reading() as generation:
+            view = self._view(generation, where)
             return [view.find_by_words(text, k) for text in texts]
 
     def search_fused(
@@ -121,58 +140,95 @@ class EmbeddedStore:
     ) -> list[list[Hit]]:
         """The best documents of each query by words and vectors; always exact, see `Store`."""
         del exact
-        with self._lock:
-            view = self._view(where, queries)
-            fusion = view.generation.about.require_words(self._folder).fusion.weighted(weight)
+        with self._reading() as generation:
+            view = self._view(generation, where, queries)
+            fusion = generation.about.require_words(self._folder).fusion.weighted(weight)
             return [view.find_by_both(text, query, k, fusion) for text, query in zip(texts, queries, strict=True)]
 
     def __len__(self) -> int:
         """How many documents there are."""
-        return len(self._current_generation())
+        with self._reading() as generation:
+            return len(generation)
 
     def size(self) -> int:
         """Bytes on disk."""
-        return self._current_generation().size()
+        with self._reading() as generation:
+            return generation.size()
 
     def close(self) -> None:
         """Let go of the files."""
-        self._pool.shutdown()
-        if self._generation:
-            self._generation.close()
-        self._generation = self._name = None
+        with self._lock:  # a search ends first
+            self._pool.shutdown()
+            if self._generation:
+                self._generation.close()
+            self._generation = None
 
-    def _view(self, where: Sequence[Condition], queries: NDArray[np.float32] | None = None) -> View:
+    def _view(
+        self, generation: Generation, where: Sequence[Condition], queries: NDArray[np.float32] | None = None
+    ) -> View:
         """What fulfils the conditions, to be searched; InputError where queries have another width."""
-        generation = self._current_generation()
         width = generation.about.full_dimension
         if queries is not None and queries.shape[1] != width:
             problem = f"the query has {queries.shape[1]} dimensions"
             raise InputError(problem, f"{width}, as the index was built", file=self._folder)
         return filter_generation(generation, where, self._pool)
 
-    def _current_generation(self) -> Generation:
-        self._open_current()
-        if self._generation is None:
-            raise InputError("holds no index", "what `nestvec index` made", file=self._folder)
-        return self._generation
+    @contextmanager
+    def _reading(self) -> Iterator[Generation]:
+        """The generation that serves, in one state until the block ends; a block within another sees the same."""
+        with self._lock:
+            if self._is_reading and self._generation is not None:
+                yield self._generation
+                return
+            generation = self._begin()
+            self._is_reading = True
+            try:
+                yield generation
+            finally:
+                self._is_reading = False
+                generation.end()
 
-    def _open_current(self) -> None:
-        """Open what `current.json` names, or take notice of what changed in it."""
+    def _refresh(self) -> Generation:
+        """The generation that serves, as it is now."""
+        with self._reading() as generation:
+            return generation
+
+    def _begin(self) -> Generation:
+        """Open what `current.json` names, and begin to read it."""
+        state = self._read_current()
+        for _ in range(_TRIES):
+            try:
+                generation = self._open_generation(state)
+                generation.begin()
+                return generation
+            except (InputError, OSError, RuntimeError):  # faiss has no other class for a file that is gone
+                before, state = state, self._read_current()
+                if state == before:
+                    raise
+        raise InputError("is built anew again and again", "an index that stays while it is read", file=self._folder)
+
+    def _read_current(self) -> dict[str, Any]:
+        """What `current.json` says; InputError where it names no generation, or is not there any more."""
         path = self._folder / CURRENT
         if not path.is_file():
-            return
-        with self._lock:
-            state = read_json(path)
-            name = state.get("generation") if isinstance(state, dict) else None
-            if not isinstance(name, str) or not name.isdecimal():
-                raise InputError("is damaged: it names no generation", "what `nestvec index` made", file=path)
-            if self._generation is not None and name == self._name:
-                self._generation.refresh()
-                return
-            opened = Generation(self._folder / name, About.from_json(state, path))
-            if self._generation is not None:
-                self._generation.close()
-            self._generation, self._name = opened, name
+            raise InputError("holds no index", "what `nestvec index` made", file=self._folder)
+        state = read_json(path)
+        name = state.get("generation") if isinstance(state, dict) else None
+        if not isinstance(name, str) or not name.isdecimal():
+            raise InputError("is damaged: it names no generation", "what `nestvec index` made", file=path)
+        return dict(state)
+
+    def _open_generation(self, state: Mapping[str, Any]) -> Generation:
+        """The generation that `current.json` names: the open one, unless its files have been replaced."""
+        held = self._generation
+        if held is not None and state == self._state and not held.is_replaced:
+            return held
+        about = About.from_json(state, self._folder / CURRENT)
+        opened = Generation(self._folder / state["generation"], about, self._limit)
+        if held is not None:
+            held.close()
+        self._generation, self._state = opened, state
+        return opened
 
     @contextmanager
     def _new_generation(self, about: About, codecs: Sequence[Codec]) -> Iterator[Generation]:
@@ -181,11 +237,11 @@ class EmbeddedStore:
         name = f"{max(numbers, default=0) + 1:06d}"
         with (
             replacing(self._folder / name) as temporary,
-            closing(Generation.create_empty(temporary, about, codecs)) as generation,
+            closing(Generation.create_empty(temporary, about, codecs, self._limit)) as generation,
         ):
             yield generation
         write_json(self._folder / CURRENT, {**about.to_json(), "generation": name})
-        self._open_current()
+        self._refresh()
         for path in self._folder.iterdir():
             if path.name.isdecimal() and path.name != name:
                 remove(path)

@@ -7,6 +7,10 @@
 
 SQLite says what counts. A segment's files are written first; then a transaction makes its rows known, and those gone
 that they replace. So a reader sees the one state or the other, and files of a killed writer are written over.
+
+Whoever reads does so inside `begin` and `end`: one transaction of SQLite, in which segments, rows that are gone, words
+and documents are of one state. SQLite's rollback journal is kept, as readers then need no right to write. A writer's
+commit waits for the reads that have begun, and reads that begin wait for the commit.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from nestvec.errors import InputError
 from nestvec.stores import field_table, postings
 from nestvec.stores.postings import Postings
 from nestvec.stores.scan import Scan
-from nestvec.stores.segment import Segment
+from nestvec.stores.segment import Segment, read_stamp
 from nestvec.stores.sqlite_file import EXPECTED, create_file, open_reader, open_writer, sqlite_errors
 from nestvec.stores.word_index import WordIndex
 from nestvec.vectors.stored import load_codecs, save_codecs
@@ -74,13 +78,23 @@ class Generation:
     Args:
         folder: where it lies.
         about: what it serves.
+        limit: seconds to wait for other processes that have locked the documents.
 
     Raises:
-        InputError: a file is missing, damaged, or another index's.
+        InputError: a file is missing, damaged, another index's, or locked for longer.
+
+    Attributes:
+        folder: as given.
+        about: as given.
+        codecs: of the stages.
+        segments: those that count, in the order of their rows.
+        gone: (g,) rows whose documents have been removed or replaced.
+        version: another object after each change of the documents.
     """
 
-    def __init__(self, folder: Path, about: About) -> None:
+    def __init__(self, folder: Path, about: About, limit: float) -> None:
         self.folder, self.about = folder, about
+        self._limit = limit
         codecs = load_codecs(folder / _CODECS)
         missing = [stage.name for stage in about.stages if stage.name not in codecs]
         if missing:
@@ -88,11 +102,14 @@ class Generation:
         self.codecs = tuple(codecs[stage.name] for stage in about.stages)
         empty = (np.zeros((0, stage.dimension), dtype=np.float32) for stage in about.stages)
         self._no_codes = tuple(codec.encode(none) for codec, none in zip(self.codecs, empty, strict=True))
+        self._documents = folder / DOCUMENTS
+        self._opened = read_stamp(self._documents)
         required = len(_SCHEMA) if about.hybrid else len(_SCHEMA) - 1  # an index of old has no table of words
-        self._base = open_reader(folder / DOCUMENTS, _SCHEMA[:required], _SCHEMA[required:])
+        self._base = open_reader(self._documents, limit, _SCHEMA[:required], _SCHEMA[required:])
         self._segments: dict[int, Segment] = {}
         self._seen = -1
         self._words: WordIndex | None = None
+        self.version = object()
         self.segments: tuple[Segment, ...] = ()
         self.gone: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         try:
@@ -102,12 +119,12 @@ class Generation:
             raise
 
     @classmethod
-    def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec]) -> Generation:
-        """Begin one in a folder that does not exist yet, with a codec for each stage; it stays open."""
+    def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec], limit: float) -> Generation:
+        """Make one in a folder that does not exist yet, with a codec for each stage; it stays open."""
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         create_file(folder / DOCUMENTS, _SCHEMA)
-        return cls(folder, about)
+        return cls(folder, about, limit)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -132,27 +149,50 @@ class Generation:
             self._words = WordIndex(parts, self.live_rows(), lexical, self._find_spans, self._read_texts)
         return self._words
 
-    def refresh(self) -> None:
-        """Take notice of what other processes have written."""
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the documents' file is gone, or there is another of its name."""
+        found = read_stamp(self._documents)
+        return found is None or self._opened is None or found.inode != self._opened.inode
+
+    def begin(self) -> None:
+        """Take notice of what other processes have written, and read that state until `end`."""
         with self._translated_errors():
-            version = self._base.execute("PRAGMA data_version").fetchone()[0]
-            if version == self._seen:
-                return
-            self._base.fit_limits()
-            self._base.execute("BEGIN")  # segments and gone rows of the same state
+            self._base.execute("BEGIN")
             try:
-                listed = self._read_segments()
-                row_count = sum(rows for _, rows, _ in listed)
-                gone = self._fetch_rows(self._base.execute("SELECT row FROM gone"), row_count)
-            finally:
-                self._base.execute("COMMIT")
+                version = self._base.execute("PRAGMA data_version").fetchone()[0]  # the first read: from here on
+                if version != self._seen or not all(segment.is_unchanged for segment in self.segments):
+                    self._read_state()
+                    self._seen = version
+            except BaseException:
+                self.end()
+                raise
+
+    def end(self) -> None:
+        """Let others write again."""
+        with self._translated_errors():
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")  # nothing was written
+
+    def refresh(self) -> None:
+        """Take notice of what has been written."""
+        self.begin()
+        self.end()
+
+    def _read_state(self) -> None:
+        """Open the segments that count, unless they are open and unchanged, and learn which rows are gone."""
+        self._seen = -1  # should this fail, it is done again
+        self._base.fit_limits()
+        listed = self._read_segments()
+        gone = self._fetch_rows(self._base.execute("SELECT row FROM gone"), sum(rows for _, rows, _ in listed))
         for first, rows, checks in listed:
-            if first not in self._segments:
+            held = self._segments.get(first)
+            if held is None or not held.is_unchanged:
                 segment = Segment.open(self.folder, self.about, self.codecs, (first, rows), checks)
                 self._segments[first] = segment
         self.segments = tuple(self._segments[first] for first, _, _ in listed)
         self.gone = gone
-        self._words, self._seen = None, version
+        self._words, self.version = None, object()
 
     def add_documents(
         self,
@@ -189,17 +229,13 @@ class Generation:
         return removed
 
     def documents_at(self, rows: NDArray[np.int64]) -> list[StoredDocument]:
-        """The documents of (r,) rows, in any order; rows that are gone are passed over."""
-        statement = "SELECT row, id, text, fields FROM documents WHERE row IN (SELECT value FROM json_each(?))"
-        with self._translated_errors():
-            stored = self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall()
-        return [StoredDocument.parse(self.folder / DOCUMENTS, *values) for values in stored]
+        """The documents of (r,) rows that are not gone, in any order."""
+        stored = self._select_rows("SELECT row, id, text, fields FROM documents", rows)
+        return [StoredDocument.parse(self._documents, *values) for values in stored]
 
     def ids_at(self, rows: NDArray[np.int64]) -> dict[int, str]:
-        """The ids of (r,) rows; rows that are gone are passed over."""
-        statement = "SELECT row, id FROM documents WHERE row IN (SELECT value FROM json_each(?))"
-        with self._translated_errors():
-            found = dict(self._base.execute(statement, (json.dumps(rows.tolist()),)).fetchall())
+        """The ids of (r,) rows that are not gone."""
+        found = dict(self._select_rows("SELECT row, id FROM documents", rows))
         self._require(all(isinstance(identifier, str) for identifier in found.values()), "an id is no text")
         return found
 
@@ -227,7 +263,8 @@ class Generation:
 
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+        files = (read_stamp(self.folder / name) for name in (DOCUMENTS, _CODECS))
+        return sum(file.size for file in files if file) + sum(segment.size for segment in self.segments)
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids that a document has."""
@@ -246,9 +283,9 @@ class Generation:
             for condition, part in _among("word", words):
                 statement = f"SELECT word, first, start, stop FROM words WHERE {condition}"
                 for word, first, start, stop in self._base.execute(statement, part):
-                    self._require(type(start) is type(stop) is int, "a word's entries are not there")
-                    if first in numbers:  # one that another process has just added is not open yet
-                        spans.setdefault(word, {})[numbers[first]] = start, stop
+                    is_known = first in numbers and type(start) is type(stop) is int
+                    self._require(is_known, "a word's entries are not there")
+                    spans.setdefault(word, {})[numbers[first]] = start, stop
         return spans
 
     def _read_texts(self) -> Iterator[str]:
@@ -261,6 +298,14 @@ class Generation:
                 last = row
                 yield text
 
+    def _select_rows(self, statement: str, rows: NDArray[np.int64]) -> list[tuple[Any, ...]]:
+        """What a statement selects of the documents of (r,) rows; InputError where it lacks any of them."""
+        chosen = f"{statement} WHERE row IN (SELECT value FROM json_each(?))"
+        with self._translated_errors():
+            stored = self._base.execute(chosen, (json.dumps(rows.tolist()),)).fetchall()
+        self._require(len(stored) == len(rows), f"it lacks {len(rows) - len(stored)} documents")
+        return stored
+
     def _read_segments(self) -> list[tuple[int, int, dict[str, str]]]:
         """First row, number of rows and checksums of each segment, in order of rows."""
         listed: list[tuple[int, int, dict[str, str]]] = []
@@ -268,7 +313,7 @@ class Generation:
             wanted = listed[-1][0] + listed[-1][1] if listed else 0
             is_next = first == wanted and type(rows) is int and 0 < rows < _ROWS - first
             self._require(is_next, "its segments do not follow each other")
-            listed.append((first, rows, _parse_object(checks, self.folder / DOCUMENTS)))
+            listed.append((first, rows, _parse_object(checks, self._documents)))
         return listed
 
     def _fetch_rows(self, selected: sqlite3.Cursor, row_count: int) -> NDArray[np.int64]:
@@ -285,8 +330,7 @@ class Generation:
     @contextmanager
     def _write_transaction(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction: all of the block, or nothing."""
-        path = self.folder / DOCUMENTS
-        with self._translated_errors(), closing(open_writer(path)) as base:
+        with self._translated_errors(), closing(open_writer(self._documents, self._limit)) as base:
             base.execute("BEGIN IMMEDIATE")
             try:
                 yield base
@@ -299,10 +343,10 @@ class Generation:
     def _require(self, is_whole: bool, problem: str) -> None:
         """Raise InputError where the database is not as nestvec wrote it."""
         if not is_whole:
-            raise InputError(f"is damaged: {problem}", EXPECTED, file=self.folder / DOCUMENTS)
+            raise InputError(f"is damaged: {problem}", EXPECTED, file=self._documents)
 
     def _translated_errors(self) -> AbstractContextManager[None]:
-        return sqlite_errors(self.folder / DOCUMENTS)
+        return sqlite_errors(self._documents, self._limit)
 
 
 def _mark_gone(base: sqlite3.Connection, ids: Sequence[str]) -> int:

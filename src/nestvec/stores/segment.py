@@ -10,8 +10,8 @@ were words they may lie in any order.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,23 @@ _WORDS = "words"  # among the checksums, which have the names of the stages' for
 _PAGE, _PAGES = 4096, 256  # bytes at a time, and how many of them a check reads at most
 
 
+class Stamp(NamedTuple):
+    """What of a file changes with it, or where another takes its place."""
+
+    inode: int
+    size: int  # bytes
+    changed: int  # when, in nanoseconds
+
+
+def read_stamp(path: Path) -> Stamp | None:
+    """The stamp of a file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 @dataclass(frozen=True)
 class Segment:
     """Rows of the codes that were written together.
@@ -41,12 +58,14 @@ class Segment:
         row_count: how many.
         scans: its codes, one for each stage.
         postings: its words; None where the index has none.
+        stamps: of its files as they were opened; they are mapped, and one that was cut short ends the process.
     """
 
     first: int
     row_count: int
     scans: tuple[Scan, ...]
     postings: Postings | None = None
+    stamps: Mapping[Path, Stamp | None] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -67,14 +86,26 @@ class Segment:
         Raises:
             InputError: a file is missing, or its checksum is another.
         """
-        scans = []
-        for stage, codec in zip(about.stages, codecs, strict=True):
-            path = _check_file(_codes_path(folder, rows[0], stage.name), checks.get(stage.name))
-            scans.append(Scan.open(codec, path, rows[1]))
-        if about.hybrid is None:
-            return cls(*rows, tuple(scans))
-        path = _check_file(_words_path(folder, rows[0]), checks.get(_WORDS))
-        return cls(*rows, tuple(scans), Postings.open(path, rows))
+        paths = {stage.name: _codes_path(folder, rows[0], stage.name) for stage in about.stages}
+        if about.hybrid is not None:
+            paths[_WORDS] = _words_path(folder, rows[0])
+        stamps = {path: read_stamp(path) for path in paths.values()}
+        for name, path in paths.items():
+            _check_file(path, checks.get(name))
+        stages = zip(about.stages, codecs, strict=True)
+        scans = [Scan.open(codec, paths[stage.name], rows[1]) for stage, codec in stages]
+        words = None if about.hybrid is None else Postings.open(paths[_WORDS], rows)
+        return cls(*rows, tuple(scans), words, stamps)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether its files are those that were opened."""
+        return all(read_stamp(path) == stamp for path, stamp in self.stamps.items())
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(stamp.size for stamp in self.stamps.values() if stamp)
 
     def save(self, folder: Path, about: About) -> dict[str, str]:
         """Write its files, each whole or not at all; gives their checksums."""
@@ -100,12 +131,11 @@ def _write_file(path: Path, save: Callable[[Path], None]) -> str:
         return _file_checksum(temporary)
 
 
-def _check_file(path: Path, expected: str | None) -> Path:
-    """The path of a file that has the checksum given."""
+def _check_file(path: Path, expected: str | None) -> None:
+    """Raise InputError where a file has another checksum."""
     require_file(path, EXPECTED)
     if _file_checksum(path) != expected:
         raise InputError("is damaged or another index's: its checksum is another", EXPECTED, file=path)
-    return path
 
 
 def _file_checksum(path: Path) -> str:

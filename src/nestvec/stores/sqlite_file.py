@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXPECTED = "an index that nestvec made"
-_BUSY = 60.0  # seconds that a reader waits for a writer's transaction
 _ROLLBACK = b"\x01\x01"  # bytes 18 and 19 of a file whose transactions are in a journal beside it, as nestvec's are
 _NAMED = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file, which SQLite would remove
 _STEPS, _STEPS_A_BYTE = 10**8, 100  # of SQLite's machine in one statement: far more than any of ours takes
@@ -38,17 +37,21 @@ class Reader(sqlite3.Connection):
     """
 
     path: Path
+    limit: float
     _looks: int
 
-    def guard(self, path: Path) -> None:
-        """Keep to the limits, of which the file at `path` gives the size."""
-        self.path, self._looks = path, 0
+    def guard(self, path: Path, limit: float) -> None:
+        """Keep to what the size of the file at `path` allows; `limit` are the seconds to wait for other processes."""
+        self.path, self.limit, self._looks, self._most = path, limit, 0, 1
         self.set_progress_handler(self._is_beyond, _EVERY)
         self.fit_limits()
 
     def fit_limits(self) -> None:
         """Take notice of the file's size, which other processes may have changed."""
-        size = self.path.stat().st_size
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:  # a build has removed what this connection still reads
+            return
         self._most = (_STEPS + _STEPS_A_BYTE * size) // _EVERY
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(max(size, _ROOM), 2**30))
 
@@ -60,7 +63,7 @@ class Reader(sqlite3.Connection):
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
                 raise
-        with closing(open_writer(self.path)) as writer:
+        with closing(open_writer(self.path, self.limit)) as writer:
             writer.execute("SELECT 1 FROM sqlite_schema").fetchall()
         return super().execute(statement, parameters)
 
@@ -75,11 +78,12 @@ def create_file(path: Path, schema: Schema) -> None:
         base.executescript("".join(schema))
 
 
-def open_reader(path: Path, required: Schema, optional: Schema = ()) -> Reader:
+def open_reader(path: Path, limit: float, required: Schema, optional: Schema = ()) -> Reader:
     """Open a file to read it, for any one thread at a time.
 
     Args:
         path: the file.
+        limit: seconds to wait for other processes that have locked it.
         required: the tables and indexes that it must have.
         optional: those that it may have besides.
 
@@ -90,10 +94,10 @@ def open_reader(path: Path, required: Schema, optional: Schema = ()) -> Reader:
         InputError: the file is missing, damaged, or holds anything else.
     """
     _require_plain_file(path)
-    with sqlite_errors(path):
-        base = _connect(path, "ro", Reader)
+    with sqlite_errors(path, limit):
+        base = _connect(path, limit, "ro", Reader)
         try:
-            base.guard(path)
+            base.guard(path, limit)
             base.execute("PRAGMA query_only = ON")
             _check_schema(base, path, required, optional)
         except BaseException:
@@ -102,23 +106,31 @@ def open_reader(path: Path, required: Schema, optional: Schema = ()) -> Reader:
     return base
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """Open a file that `open_reader` has checked to write to it; raises InputError where that could harm another."""
+def open_writer(path: Path, limit: float) -> sqlite3.Connection:
+    """Open a file that `open_reader` has checked to write to it; raises InputError where that could harm another.
+
+    `limit` are the seconds to wait for other processes that have locked it.
+    """
     if path.is_symlink():
         raise InputError("is a symbolic link", "a file in the index's own folder, to write to it", file=path)
     journal = path.with_name(f"{path.name}-journal")
     if journal.is_file() and journal.read_bytes()[-8:] == _NAMED:
         raise InputError("names another file, which SQLite would remove", "a journal that nestvec left", file=journal)
-    return _connect(path, "rw", sqlite3.Connection)
+    base = _connect(path, limit, "rw", sqlite3.Connection)
+    base.execute("PRAGMA cache_spill = OFF")  # a writer locks readers out when it commits, not before
+    return base
 
 
 @contextmanager
-def sqlite_errors(path: Path) -> Iterator[None]:
-    """Raise SQLite's errors about a file as nestvec's."""
+def sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
+    """Raise SQLite's errors about a file as nestvec's; `limit` is how many seconds it waits for other processes."""
     try:
         yield
     except sqlite3.OperationalError as error:
         name = getattr(error, "sqlite_errorname", "")  # text that is not UTF-8 has none
+        if name.startswith("SQLITE_BUSY"):
+            problem = f"is locked by another process, which has not let go within {limit:g} seconds"
+            raise InputError(problem, "to be tried again when that process is done", file=path) from error
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
             raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
         problem = "is damaged: a statement does not end" if name == "SQLITE_INTERRUPT" else f"cannot be used ({error})"
@@ -127,10 +139,10 @@ def sqlite_errors(path: Path) -> Iterator[None]:
         raise InputError(f"is damaged ({error})", EXPECTED, file=path) from error
 
 
-def _connect(path: Path, mode: str, kind: type[_Connection]) -> _Connection:
+def _connect(path: Path, limit: float, mode: str, kind: type[_Connection]) -> _Connection:
     """A connection for any one thread at a time, which begins a transaction only where it is told to."""
     url = f"file:{quote(str(path.absolute()))}?mode={mode}"
-    base = sqlite3.connect(url, _BUSY, isolation_level=None, check_same_thread=False, factory=kind, uri=True)
+    base = sqlite3.connect(url, limit, isolation_level=None, check_same_thread=False, factory=kind, uri=True)
     for setting in ("trusted_schema = OFF", "cell_size_check = ON"):
         sqlite3.Connection.execute(base, f"PRAGMA {setting}")
     return base

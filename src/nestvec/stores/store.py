@@ -20,6 +20,7 @@ from nestvec.point import VectorFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 SCHEMA = 3
+PATIENCE = 60.0  # seconds to wait for another process that has locked an index, where nobody says otherwise
 _ESCAPED_IDS, _PLAIN, _WITH_WORDS = 1, 2, 3  # ids cleaned and percent-encoded; ids byte for byte; and with words
 Value = str | float | int
 
@@ -81,6 +83,12 @@ class About:
         if self.hybrid is None:
             raise InputError("holds no words", "the mode vectors, or an index built without --alone", file=place)
         return self.hybrid
+
+    def require_same(self, prepared: About | None, place: object) -> None:
+        """InputError, which names the place, where vectors were prepared for an index that serves something else."""
+        if prepared not in (None, self):
+            problem = f"was built anew meanwhile, and serves {self.system} at {self.served.name}"
+            raise InputError(problem, "the same command again, for what it serves now", file=place)
 
     @property
     def served(self) -> VectorFormat:
@@ -209,7 +217,10 @@ class Condition:
 
 
 class Store(Protocol):
-    """An index of documents. Every method leaves the store whole, whenever it is killed."""
+    """An index of documents. Every method leaves the store whole, whenever it is killed.
+
+    A method that reads sees one state of the index, as it was before or after whatever others write meanwhile.
+    """
 
     @property
     def about(self) -> About | None:
@@ -224,11 +235,34 @@ class Store(Protocol):
             batches: the documents; an id that comes again replaces what came before.
         """
 
-    def upsert(self, batches: Iterable[Batch]) -> None:
-        """Add documents, and replace those whose id is there; each batch is there whole or not at all."""
+    def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
+        """Add documents, and replace those whose id is there; each batch is there whole or not at all.
+
+        Args:
+            batches: the documents.
+            about: what the index must serve still, as the vectors were made for it; None: whatever it serves.
+
+        Raises:
+            InputError: it was built anew and serves something else.
+        """
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents, and say how many were there; ids that are not there are passed over."""
+
+    def one_state(self) -> AbstractContextManager[About]:
+        """A block in which all that this thread reads is of one state of the index; it should not write there.
+
+        A build waits for the end of such blocks, and in the embedded store every writer does, so they should be short.
+
+        Returns:
+            The block, which gets what the index serves in that state.
+
+        Raises:
+            InputError: nothing was built yet.
+        """
+
+    def version(self) -> object:
+        """What compares as another after the documents have changed."""
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
         """The ids that no document has, in the order given, each once."""

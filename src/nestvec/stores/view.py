@@ -111,8 +111,8 @@ class View:
         least = _least_of(scores, k)
         better, tied = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
         if len(better) + len(tied) > k:
-            ids = self.generation.ids_at(rows[tied])  # one that is gone meanwhile has none
-            ranked = sorted(tied.tolist(), key=lambda place: ids.get(int(rows[place]), "").encode(), reverse=True)
+            ids = self.generation.ids_at(rows[tied])
+            ranked = sorted(tied.tolist(), key=lambda place: ids[int(rows[place])].encode(), reverse=True)
             tied = np.array(ranked[: k - len(better)])
         kept = np.concatenate([better, tied])
         return rows[kept], scores[kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -9,6 +10,7 @@ import psycopg
 from psycopg import conninfo, errors, sql
 
 from nestvec.errors import InputError, NestvecError
+from nestvec.stores.store import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,18 +41,38 @@ def redact_url(url: str) -> str:
     return f"postgresql://{shown}{f'?host={host}' if host.startswith('/') else ''}"
 
 
-def open_connection(url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """A connection that begins a transaction only where it is told to; InputError where no server lets us in."""
-    wait = conninfo.conninfo_to_dict(url).get("connect_timeout") or _WAIT
+def open_connection(url: str, limit: float | None = None) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection that begins a transaction only where it is told to.
+
+    Args:
+        url: of the database.
+        limit: seconds that a statement may take, or a server be silent; None: as long as it takes, but `PATIENCE` to
+            wait for a lock.
+
+    Returns:
+        The connection.
+
+    Raises:
+        InputError: no server lets us in.
+    """
+    given, waits, settings = conninfo.conninfo_to_dict(url), {"connect_timeout": _WAIT}, list(_SESSION)
+    if limit is None:
+        settings.append(f"SET lock_timeout = {_milliseconds(PATIENCE)}")
+    else:  # a server that is gone without a word holds nobody longer, either; a lock is named before a timeout is
+        settings.append(f"SET lock_timeout = {_milliseconds(0.9 * limit)}")
+        settings.append(f"SET statement_timeout = {_milliseconds(limit)}")
+        waits["connect_timeout"] = str(min(int(_WAIT), math.ceil(limit)))
+        waits |= {"keepalives_idle": str(math.ceil(limit)), "tcp_user_timeout": str(_milliseconds(limit))}
+    address = conninfo.make_conninfo(url, **{name: value for name, value in waits.items() if not given.get(name)})
     try:
-        connection = psycopg.connect(url, autocommit=True, client_encoding="UTF8", connect_timeout=wait)
+        connection = psycopg.connect(address, autocommit=True, client_encoding="UTF8")
     except psycopg.OperationalError as error:
         raise InputError(
             f"cannot be reached ({_first_line(error)})", "a PostgreSQL server", file=redact_url(url)
         ) from None
-    for setting in _SESSION:
+    for setting in settings:
         with suppress(psycopg.Error):  # an older server, or a system that has no such thing, is served less well
-            connection.execute(setting)
+            connection.execute(setting.encode())
     return connection
 
 
@@ -62,7 +84,8 @@ def translated_errors(place: str) -> Iterator[None]:
     except errors.DiskFull as error:
         raise NestvecError(f"{place}: the server has no room left ({_first_line(error)})") from error
     except errors.LockNotAvailable as error:
-        raise InputError("is being built by another process", "one builder at a time", file=place) from error
+        problem = "is locked by another process, which has not let go in time"
+        raise InputError(problem, "to be tried again when that process is done", file=place) from error
     except errors.InsufficientPrivilege as error:
         raise InputError(_first_line(error), "a role that may do so", file=place) from error
     except psycopg.OperationalError as error:
@@ -101,6 +124,11 @@ def read_number(
     """The whole number that a statement answers; 0 where it answers nothing."""
     row = connection.execute(text, values).fetchone()
     return int(row[0]) if row and row[0] is not None else 0
+
+
+def _milliseconds(seconds: float) -> int:
+    """As PostgreSQL's settings have times; at least 1, as 0 is no limit."""
+    return max(1, round(1000 * seconds))
 
 
 def _first_line(error: BaseException) -> str:

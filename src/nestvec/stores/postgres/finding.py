@@ -1,6 +1,7 @@
 """A search in PostgreSQL: candidates by the approximate index or all there are, scored by their codes, then read.
 
-It goes in one transaction that sees one state of the database, and queries are sent without waiting for each other.
+It goes in one transaction that sees one state of the database (`Finder.snapshot`), and queries are sent without waiting
+for each other.
 """
 
 from __future__ import annotations
@@ -71,14 +72,13 @@ class Finder:
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], table: str, columns: Columns) -> None:
         self._connection = connection
-        self._effort = ""
+        self._touch = statements.fill_name(statements.TOUCH, table)
         self.table = table
         self.columns = columns
 
     def find(self, request: SearchRequest, exact: bool) -> list[list[Hit]]:
-        """The best documents of each query, as `Store.search` has them."""
-        with self.snapshot(None if exact else request):
-            return self.read_hits(self.rank(request, exact))
+        """The best documents of each query, as `Store.search` has them, in a snapshot."""
+        return self.read_hits(self.rank(request, exact))
 
     def rank(self, request: SearchRequest, exact: bool) -> list[ScoredIds]:
         """The best documents of each query, in a snapshot."""
@@ -95,17 +95,16 @@ class Finder:
         return [scored[: request.k] for scored in ranked]
 
     @contextmanager
-    def snapshot(self, near: SearchRequest | None) -> Iterator[None]:
+    def snapshot(self) -> Iterator[None]:
         """A transaction that reads one state of the database, its statements sent without waiting.
 
-        Args:
-            near: what the approximate index will be asked for; None: nothing.
+        It has read the table once when the block begins, so that no build can drop it before the block ends. Raises
+        psycopg's UndefinedTable where one was faster.
         """
-        if near is not None:
-            self._set_effort(self._candidate_count(near))
         try:
             with self._connection.pipeline():
                 self._connection.execute(statements.BEGIN)
+                self._connection.execute(self._touch).fetchall()
                 yield
                 self._connection.execute(statements.COMMIT)
         except BaseException:
@@ -121,7 +120,9 @@ class Finder:
 
     def _find_near(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
         """The best `wanted` of what the approximate index finds."""
-        text = _nearest_statement(self.table, self.columns, self._candidate_count(request), request.where)
+        candidates = self._candidate_count(request)
+        self.execute(statements.EFFORT, [str(min(max(candidates, _EFFORT), _MOST_EFFORT))])
+        text = _nearest_statement(self.table, self.columns, candidates, request.where)
         conditions = statements.condition_values(request.where)
         values = ([*conditions, self.columns.format_query(query)] for query in request.queries)
         return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values, wanted)]
@@ -215,15 +216,6 @@ class Finder:
             [Hit(unescape_text(identifier), score, *documents[identifier]) for score, identifier in scored]
             for scored in ranked
         ]
-
-    # The connection
-
-    def _set_effort(self, candidates: int) -> None:
-        """Have HNSW look at enough documents; the session keeps the setting."""
-        effort = str(min(max(candidates, _EFFORT), _MOST_EFFORT))
-        if self._effort != effort:
-            self._connection.execute(statements.EFFORT, [effort])
-            self._effort = effort
 
 
 @lru_cache(maxsize=64)

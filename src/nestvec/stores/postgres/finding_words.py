@@ -35,10 +35,10 @@ _MORE = 16  # times as many when it lets too few through
 
 
 class WordFinder:
-    """Searches the words of one table, and its vectors beside them.
+    """Searches the words of one table, and its vectors beside them, in a snapshot of the finder.
 
     Args:
-        connection: not in a transaction.
+        connection: the finder's.
         finder: of the vectors.
         hybrid: how words match, and how their scores fuse with those of the vectors.
 
@@ -56,34 +56,7 @@ class WordFinder:
         self.hybrid = hybrid
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Queries as their words are searched, as `Store.correct` has them."""
-        with self.finder.snapshot(None):
-            return self._correct(texts)
-
-    def find(self, texts: Sequence[str], k: int, where: tuple[Condition, ...]) -> list[list[Hit]]:
-        """The best documents of each query by words, as `Store.search_words` has them."""
-        with self.finder.snapshot(None):
-            ranked: list[ScoredIds] = []
-            for scores in self._score_words(texts):
-                rows = self._read_best(scores, k, where, [])
-                scored = zip(scores.of([number for _, number in rows]).tolist(), (row[0] for row in rows), strict=True)
-                ranked.append(sorted(scored, reverse=True)[:k])
-            return self.finder.read_hits(ranked)
-
-    def find_fused(self, texts: Sequence[str], request: SearchRequest, exact: bool, fusion: Fusion) -> list[list[Hit]]:
-        """The best documents of each query by both legs, as `Store.search_fused` has them."""
-        asked = replace(request, k=max(CANDIDATES, request.k), shown=request.k)
-        with self.finder.snapshot(None if exact else asked):
-            by_vectors = self.finder.rank(asked, exact)
-            one_by_one = (replace(asked, queries=query[None]) for query in asked.queries)
-            fused = [
-                self._fuse(scores, near, one, fusion)[: request.k]
-                for scores, near, one in zip(self._score_words(texts), by_vectors, one_by_one, strict=True)
-            ]
-            return self.finder.read_hits(fused)
-
-    def _correct(self, texts: Sequence[str]) -> list[str]:
-        """The same in a snapshot; words are counted anew where documents have changed."""
+        """Queries as their words are searched, as `Store.correct` has them; words are counted anew after a change."""
         lexical = self.hybrid.lexical
         if lexical.correction is None:
             return list(texts)
@@ -93,9 +66,29 @@ class WordFinder:
             self._version = version
         return self._corrector.correct(texts)
 
+    def find(self, texts: Sequence[str], k: int, where: tuple[Condition, ...]) -> list[list[Hit]]:
+        """The best documents of each query by words, as `Store.search_words` has them."""
+        ranked: list[ScoredIds] = []
+        for scores in self._score_words(texts):
+            rows = self._read_best(scores, k, where, [])
+            scored = zip(scores.of([number for _, number in rows]).tolist(), (row[0] for row in rows), strict=True)
+            ranked.append(sorted(scored, reverse=True)[:k])
+        return self.finder.read_hits(ranked)
+
+    def find_fused(self, texts: Sequence[str], request: SearchRequest, exact: bool, fusion: Fusion) -> list[list[Hit]]:
+        """The best documents of each query by both legs, as `Store.search_fused` has them."""
+        asked = replace(request, k=max(CANDIDATES, request.k), shown=request.k)
+        by_vectors = self.finder.rank(asked, exact)
+        one_by_one = (replace(asked, queries=query[None]) for query in asked.queries)
+        fused = [
+            self._fuse(scores, near, one, fusion)[: request.k]
+            for scores, near, one in zip(self._score_words(texts), by_vectors, one_by_one, strict=True)
+        ]
+        return self.finder.read_hits(fused)
+
     def _score_words(self, texts: Sequence[str]) -> Iterator[WordScores]:
         """What each query's words make of the documents."""
-        asked = [Counter(words) for words in split_words(self._correct(texts), self.hybrid.lexical.forms)]
+        asked = [Counter(words) for words in split_words(self.correct(texts), self.hybrid.lexical.forms)]
         for first in range(0, len(asked), _TOGETHER):
             part = asked[first : first + _TOGETHER]
             postings, totals = self._words.read(word for words in part for word in words)

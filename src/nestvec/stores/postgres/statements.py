@@ -33,7 +33,7 @@ WRITE = sql.SQL(
     "INSERT INTO nestvec_indexes (name, about, codecs, documents) VALUES (%s, %s, %s, %s) ON CONFLICT (name) "
     "DO UPDATE SET about = excluded.about, codecs = excluded.codecs, documents = excluded.documents"
 )
-EFFORT = sql.SQL("SELECT set_config('hnsw.ef_search', %s, false)")
+EFFORT = sql.SQL("SELECT set_config('hnsw.ef_search', %s, true)")
 COMMIT = sql.SQL("COMMIT")
 DONE = sql.SQL("CLOSE nestvec_all")
 BEGIN = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -53,6 +53,8 @@ WHOLE_SIZE = sql.SQL("SELECT pg_total_relation_size(%s::regclass)")
 
 # Of one name, which `fill_name` puts in
 COUNT = "SELECT count(*) FROM {}"
+TOUCH = "SELECT FROM {} LIMIT 0"
+VERSION = "SELECT count(*), sum(xmin::text::bigint) FROM {}"  # a change of a document gives it another xmin
 DELETE = "DELETE FROM {} WHERE id = ANY(%s)"
 DROP = "DROP TABLE IF EXISTS {}"
 LOCK = "SELECT {}(%s)"  # by one of PostgreSQL's functions

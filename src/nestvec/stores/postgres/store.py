@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
 
@@ -46,7 +46,7 @@ from nestvec.stores.postgres.word_table import name_words
 from nestvec.stores.postgres.writing import Writer, check_width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 _NAME = 40  # bytes: PostgreSQL cuts a table's name at 63
 _PATIENCE = "5s"  # for another builder to let go: the server needs a second to notice one that was killed
 _IDS = 50_000  # looked up at a time
-T = TypeVar("T")
+_TRIES = 20  # to read an index that builds replace one after the other
 
 
 class PostgresStore:
@@ -68,6 +68,7 @@ class PostgresStore:
     Args:
         url: `postgresql://user:password@host:port/database`.
         name: of the index: any printable text of at most 40 bytes.
+        limit: seconds that a statement may take; None: as long as it takes, but `PATIENCE` to wait for a lock.
 
     Raises:
         InputError: the URL or the name cannot be used, or no server answers.
@@ -76,15 +77,16 @@ class PostgresStore:
         name: as given.
     """
 
-    def __init__(self, url: str, name: str = "nestvec") -> None:
+    def __init__(self, url: str, name: str = "nestvec", limit: float | None = None) -> None:
         if not 0 < len(name.encode(errors="replace")) <= _NAME or not name.isprintable():
             raise InputError(f"an index cannot be named {name!r}", f"1 to {_NAME} bytes of printable text")
-        self._url, self.name = url, name
+        self._url, self.name, self._limit = url, name, limit
         self._place = f"{redact_url(url)}, index {name!r}"
-        self._held = open_connection(url)
+        self._held = open_connection(url, limit)
         self._finder: Finder | None = None
         self._word_finder: WordFinder | None = None
         self._alone = RLock()
+        self._is_reading = False
 
     @property
     def about(self) -> About | None:
@@ -112,11 +114,11 @@ class PostgresStore:
                 self._connection().execute(statements.fill_name(statements.DROP, table))
         self._finder = None
 
-    def upsert(self, batches: Iterable[Batch]) -> None:
+    def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
         """Add documents, and replace those whose id is there; see `Store`."""
         for batch in batches:
             with self._one_at_a_time(), self._connection().transaction():
-                self._open_writer().upsert(batch)
+                self._open_writer(about).upsert(batch)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents; see `Store`."""
@@ -125,8 +127,8 @@ class PostgresStore:
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
         """The ids that no document has; see `Store`."""
-        with self._one_at_a_time(), self._connection().transaction():
-            statement = statements.select_ids(self._lock_for_writing().table, [])
+        with self._reading() as finder:
+            statement = statements.select_ids(finder.table, [])
             known = {
                 unescape_text(identifier)
                 for at in range(0, len(ids), _IDS)
@@ -136,33 +138,36 @@ class PostgresStore:
             }
         return [identifier for identifier in dict.fromkeys(ids) if identifier not in known]
 
+    @contextmanager
+    def one_state(self) -> Iterator[About]:
+        """A block that reads one state; see `Store`."""
+        with self._reading() as finder:
+            yield finder.columns.about
+
+    def version(self) -> object:
+        """What changes with the documents; see `Store`."""
+        with self._reading() as finder:
+            statement = statements.fill_name(statements.VERSION, finder.table)
+            return finder.table, self._connection().execute(statement).fetchone()
+
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
         """The best documents of each query; see `Store`."""
-
-        def find(finder: Finder) -> list[list[Hit]]:
+        with self._reading() as finder:
             check_width(finder.columns.about, queries, self._place)
             return finder.find(SearchRequest(queries, k, tuple(where)), exact) if len(queries) else []
 
-        return self._use_finder(find)
-
     def correct(self, texts: Sequence[str]) -> list[str]:
         """Queries as their words are searched; see `Store`."""
-
-        def correct(finder: Finder) -> list[str]:
+        with self._reading() as finder:
             has_words = finder.columns.about.hybrid is not None
             return self._open_word_finder(finder).correct(texts) if has_words else list(texts)
 
-        return self._use_finder(correct)
-
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
         """The best documents of each query by the words they share with it; see `Store`."""
-
-        def find(finder: Finder) -> list[list[Hit]]:
+        with self._reading() as finder:
             return self._open_word_finder(finder).find(texts, k, tuple(where))
-
-        return self._use_finder(find)
 
     def search_fused(
         self,
@@ -174,22 +179,18 @@ class PostgresStore:
         weight: float | None = None,
     ) -> list[list[Hit]]:
         """The best documents of each query by words and vectors; see `Store`."""
-
-        def find(finder: Finder) -> list[list[Hit]]:
+        with self._reading() as finder:
             words = self._open_word_finder(finder)
             check_width(finder.columns.about, queries, self._place)
             fusion = words.hybrid.fusion.weighted(weight)
             return words.find_fused(texts, SearchRequest(queries, k, tuple(where)), exact, fusion)
 
-        return self._use_finder(find)
-
     def __len__(self) -> int:
         """How many documents there are."""
         if self.about is None:
             return 0
-        return self._use_finder(
-            lambda finder: read_number(self._connection(), statements.fill_name(statements.COUNT, finder.table))
-        )
+        with self._reading() as finder:
+            return read_number(self._connection(), statements.fill_name(statements.COUNT, finder.table))
 
     def size(self) -> int:
         """Bytes on disk: the tables with their indexes."""
@@ -203,31 +204,44 @@ class PostgresStore:
         """
         if self.about is None:
             return {}
-        return self._use_finder(
-            lambda finder: catalogue.read_sizes(
-                self._connection(), finder.table, finder.columns.about.hybrid is not None
-            )
-        )
+        with self._reading() as finder:
+            has_words = finder.columns.about.hybrid is not None
+            return catalogue.read_sizes(self._connection(), finder.table, has_words)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connection; a thread that waits for the server meanwhile is told that it is closed."""
         self._held.close()
 
     # What is there
 
-    def _use_finder(self, work: Callable[[Finder], T]) -> T:
-        """Search the index as it was last seen or, if another process has replaced it, the new one."""
+    @contextmanager
+    def _reading(self) -> Iterator[Finder]:
+        """The index in one state until the block ends; a block within another sees the same."""
         with self._one_at_a_time():
-            self._connection()  # a new one drops what was seen by the old
-            finder = self._finder or self._make_finder()
+            if self._is_reading and self._finder is not None:
+                yield self._finder
+                return
+            with ExitStack() as snapshot:
+                self._finder = self._begin(snapshot)
+                self._is_reading = True
+                try:
+                    yield self._finder
+                finally:
+                    self._is_reading = False
+
+    def _begin(self, snapshot: ExitStack) -> Finder:
+        """Begin to read the index as it was last seen or, if another process has replaced it, the new one."""
+        self._connection()  # a new one drops what was seen by the old
+        finder = self._finder or self._make_finder()
+        for _ in range(_TRIES):
             try:
-                self._finder = finder
-                return work(finder)
+                snapshot.enter_context(finder.snapshot())
+                return finder
             except errors.UndefinedTable:
-                self._finder = self._make_finder()
-                if self._finder.table == finder.table:
+                gone, finder = finder, self._make_finder()
+                if finder.table == gone.table:
                     raise InputError("its documents are gone", "to be built again", file=self._place) from None
-                return work(self._finder)
+        raise InputError("is built anew again and again", "an index that stays while it is read", file=self._place)
 
     def _make_finder(self) -> Finder:
         entry = self._require_entry()
@@ -263,12 +277,19 @@ class PostgresStore:
     def _take_lock(self, how: str) -> None:
         """Keep builders apart from each other and from writers until the transaction ends."""
         set_local(self._connection(), "lock_timeout", _PATIENCE)
-        self._connection().execute(statements.fill_name(statements.LOCK, how), [statements.lock_key(self.name)])
+        try:
+            self._connection().execute(statements.fill_name(statements.LOCK, how), [statements.lock_key(self.name)])
+        except errors.LockNotAvailable as error:
+            raise InputError("is being built by another process", "one builder at a time", file=self._place) from error
         self._connection().execute("SET LOCAL lock_timeout TO DEFAULT")
 
-    def _open_writer(self) -> Writer:
-        """What writes into the index, which stays as it is until the transaction ends; writers of words take turns."""
+    def _open_writer(self, about: About | None = None) -> Writer:
+        """What writes into the index, which stays as it is until the transaction ends; writers of words take turns.
+
+        Raises InputError where it serves something else than what is given.
+        """
         entry = self._lock_for_writing()
+        entry.columns.about.require_same(about, self._place)
         if entry.columns.about.hybrid:
             lock = statements.fill_name(statements.LOCK, "pg_advisory_xact_lock")
             self._connection().execute(lock, [statements.lock_key(f"{self.name}\nwords")])  # no name has a line break
@@ -279,7 +300,7 @@ class PostgresStore:
     def _connection(self) -> Connection:
         """The open connection; a new one where the server has closed it."""
         if self._held.closed:
-            self._held, self._finder = open_connection(self._url), None
+            self._held, self._finder = open_connection(self._url, self._limit), None
         return self._held
 
     @contextmanager
