@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from _server import free_port, start, wait_until_ready
+
 from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
 
@@ -33,15 +34,9 @@ PLAIN = "import sys; from sentence_transformers import SentenceTransformer as M;
 def started(run: Path, port: int) -> tuple[subprocess.Popen[bytes], float]:
     """A server that is ready, and the seconds that it took."""
     began = time.perf_counter()
-    words = [sys.executable, "-m", "nestvec", "serve", str(run), "--port", str(port)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
-            return process, time.perf_counter() - began
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"the server ended with {process.returncode}")
+    process = start(["-m", "nestvec", "serve", run, "--port", port])
+    wait_until_ready(process, port)
+    return process, time.perf_counter() - began
 
 
 def ask(port: int, over: threading.Event, seen: dict[str, int]) -> None:
@@ -68,8 +63,7 @@ def measure(run: Path, rounds: int, clients: int) -> dict[str, Any]:
     models = [
         str(open_system(finished, name).model.path) for name, point in finished.full_width.items() if point.dimension
     ]
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = int(taken.getsockname()[1])
+    port = free_port()
     process, _ = started(run, port)
     over, seen, ratios = threading.Event(), dict[str, int](), []
     threads = [threading.Thread(target=ask, args=(port, over, seen)) for _ in range(clients)]

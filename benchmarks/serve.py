@@ -23,25 +23,21 @@ import json
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from _server import free_port, started
 
 from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PLAIN = """
 import sys
@@ -75,25 +71,6 @@ uvicorn.run(app, port=int(sys.argv[2]), access_log=False, log_level="error")
 WANTED = 3.0  # times the plain server
 WARM = 2.0  # seconds that do not count
 ASKED = {"plain": "/v1/embeddings", "nestvec": "/v1/embeddings", "search": "/v1/search"}
-
-
-@contextmanager
-def started(words: list[str], port: int) -> Iterator[int]:
-    """A server, from when it is ready; its process id."""
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
-    try:
-        while True:
-            if process.poll() is not None:
-                raise SystemExit(f"{words} ended with {process.returncode}")
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 async def ask(way: str, port: int, texts: list[str], clients: int, seconds: float) -> dict[str, Any]:
@@ -152,12 +129,6 @@ def passes(port: int) -> float:
     return texts / max(count, 1)
 
 
-def free_port() -> int:
-    """One that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 def take_turns(options: argparse.Namespace, model: Path, source: Path) -> tuple[dict[str, list[dict[str, Any]]], float]:
     """What each turn of each way found, and texts a pass."""
     ports = {"plain": free_port(), "nestvec": free_port()}
@@ -165,7 +136,7 @@ def take_turns(options: argparse.Namespace, model: Path, source: Path) -> tuple[
     stock = ["-c", PLAIN, str(model), str(ports["plain"])]
     own = ["-m", "nestvec", "serve", str(options.run), "--port", str(ports["nestvec"]), "--backend", options.backend]
     with started(stock, ports["plain"]) as plain, started(own, ports["nestvec"]) as ours:
-        pids = {"plain": plain, "nestvec": ours, "search": ours}
+        pids = {"plain": plain.pid, "nestvec": ours.pid, "search": ours.pid}
         turns: dict[str, list[dict[str, Any]]] = {way: [] for way in ASKED}
         for number in range(options.rounds):
             for way in list(ASKED) if number % 2 else list(ASKED)[::-1]:

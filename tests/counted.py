@@ -1,4 +1,4 @@
-"""Tables of the kinds that once lost rows in silence, each with what is right; also for benchmarks/fuzz.py.
+"""Tables of the kinds that once lost rows in silence, each with what is right; also for benchmarks/attack_inputs.py.
 
 Written with Python's own csv and json modules or by hand, so the right rows, ids and grades are known.
 """
@@ -10,8 +10,12 @@ import io
 import json
 import random
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from tables import rows
 
 from nestvec.data.load_records import load_records
@@ -187,9 +191,54 @@ def white_space_in_qrels(rng: random.Random) -> Counted:
     return Counted("qrels", files, _right(table), options)
 
 
+IDS: tuple[tuple[pa.DataType, Callable[[int], object]], ...] = (  # exact digits, whatever a float would make of them
+    (pa.int64(), lambda row: 2**53 + row),
+    (pa.uint64(), lambda row: 2**64 - 1 - row),
+    (pa.decimal128(38, 0), lambda row: 10**30 + row),
+    (pa.decimal256(60, 0), lambda row: 10**50 + row),
+    *((kind, lambda row: f"{row:04d}") for kind in (pa.string(), pa.large_string(), pa.string_view())),
+    *((kind, lambda row: f"{row:04d}".encode()) for kind in (pa.binary(), pa.large_binary(), pa.binary(4))),
+)
+GRADES = (pa.int8(), pa.uint8(), pa.int64(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.decimal128(9, 2))
+TEXTS = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view())
+
+
+def typed_parquet(rng: random.Random) -> Counted:
+    """A table of Arrow's many kinds of text and number, some as dictionaries or inside others, in Parquet's forms."""
+    table = _table(rng)
+    id_kind, name_id = rng.choice(IDS)
+    ids = [name_id(row) for row in range(len(table))]
+    grade_kind, text_kind = rng.choice(GRADES), rng.choice(TEXTS)
+    grades = [Decimal(row[3]) if pa.types.is_decimal(grade_kind) else int(row[3]) for row in table]
+    columns = {
+        "query": pa.array([row[0] for row in table]).cast(rng.choice(TEXTS)),
+        "document_id": pa.array(ids, id_kind),
+        "title": pa.array([row[2] for row in table]).cast(text_kind),
+        "grade": pa.array(np.array(grades, np.float16) if grade_kind == pa.float16() else grades, grade_kind),
+    }
+    for name, column in columns.items():
+        if rng.random() < 0.4 and "view" not in str(column.type):  # Arrow writes no dictionaries of views
+            columns[name] = column.dictionary_encode()
+    whole = pa.table(columns)
+    if rng.random() < 0.3:  # the document's fields inside one column
+        inner = [columns["document_id"], columns["title"]]
+        whole = pa.table({
+            "query": columns["query"],
+            "product": pa.StructArray.from_arrays(inner, names=["id", "title"]),
+            "grade": columns["grade"],
+        })  # fmt: skip
+    sink, coded = io.BytesIO(), rng.random() < 0.7
+    how = {"compression": rng.choice(["none", "snappy", "gzip", "zstd"]), "data_page_size": rng.choice([64, 1 << 20])}
+    rows_of_group = 1000 if "view" in str(whole.schema) else rng.choice([1, 7, 1000])  # Arrow cannot cut views
+    pq.write_table(whole, sink, use_dictionary=coded, row_group_size=rows_of_group, **how)
+    shown = [name.decode() if isinstance(name, bytes) else str(name) for name in ids]
+    right = [(query, name, text, grade) for name, (query, _, text, grade) in zip(shown, _right(table), strict=True)]
+    return Counted("t.parquet", {"t.parquet": sink.getvalue()}, right)
+
+
 KINDS: tuple[Callable[[random.Random], Counted], ...] = (
     stray_quotes_in_tsv, stray_quotes_in_csv, honest_lines, odd_delimiters, other_encodings, odd_ids,
-    white_space_in_qrels,
+    white_space_in_qrels, typed_parquet,
 )  # fmt: skip
 
 

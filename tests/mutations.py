@@ -1,4 +1,4 @@
-"""Broken tables: a good one in every format and packing with one thing done to it; also for benchmarks/fuzz.py."""
+"""Broken tables: a good one in every format and packing with one thing done to it; also for the benchmarks."""
 
 from __future__ import annotations
 
@@ -127,14 +127,6 @@ def broken_inputs(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
         content = FORMS[form](table)
         packed = mutate(rng, PACKINGS[packing](content)) if late else PACKINGS[packing](mutate(rng, content))
         yield f"{number}-{mutate.__name__}{form}{packing}", packed
-
-
-def make_bombs() -> Iterator[tuple[str, bytes]]:
-    """Packed files of a few KiB that unpack to hundreds of MiB."""
-    head, zeros = b"query,document,grade\n", b"a,b,1\n" * 60_000_000
-    for packing in (".gz", ".zst"):
-        for form, content in ((".csv", head + zeros), (".csv", head + b"x" * 300_000_000), (".jsonl", zeros)):
-            yield f"bomb{len(content)}{form}{packing}", PACKINGS[packing](content)
 
 
 class TooSlowError(BaseException):

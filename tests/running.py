@@ -76,7 +76,14 @@ def _holds(holds) -> bool:
 
 
 @contextmanager
-def serving(run: Path, *options: object, ready: bool = True, port: int = 0, env: dict[str, str] | None = None):
+def serving(
+    run: Path,
+    *options: object,
+    ready: bool = True,
+    port: int = 0,
+    env: dict[str, str] | None = None,
+    files: int | None = None,
+):
     """`nestvec serve RUN` on a free port, stopped at the end.
 
     Args:
@@ -85,13 +92,15 @@ def serving(run: Path, *options: object, ready: bool = True, port: int = 0, env:
         ready: wait until its models are loaded.
         port: 0 takes a free one.
         env: variables besides.
+        files: that it may have open at once, as by `ulimit -n`.
 
     Yields:
         The server.
     """
     with tempfile.TemporaryDirectory(prefix="nestvec-serving-") as folder:
         log = Path(folder) / "log"
-        words = [sys.executable, "-m", "nestvec", "serve", run, "--port", port, *options]
+        limit = ["prlimit", f"--nofile={files}"] if files else []
+        words = [*limit, sys.executable, "-m", "nestvec", "serve", run, "--port", port, *options]
         with log.open("wb") as told:
             process = subprocess.Popen(
                 [str(word) for word in words], stdout=told, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}

@@ -2,7 +2,8 @@
 
 NestvecError                 anything nestvec itself raises on purpose (exit 1)
 ├── InputError               the user's input or settings are wrong (exit 2)
-│   └── MissingExtraError    an optional part is not installed (exit 2)
+│   ├── MissingExtraError    an optional part is not installed (exit 2)
+│   └── ChangedError         a model, its vectors or an index is not what was measured (exit 2; `--verify`: 1)
 ├── GateClosedError          the gate says "do not ship" and --strict was given (exit 3)
 └── StoppedError             Ctrl-C (exit 130, as shells report it)
 """
@@ -96,6 +97,10 @@ class MissingExtraError(InputError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed", f"pip install 'nestvec[{extra}]'")
+
+
+class ChangedError(InputError):
+    """A model, its vectors or an index is not what was measured, exported or pinned."""
 
 
 class GateClosedError(NestvecError):

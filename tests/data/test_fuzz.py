@@ -35,7 +35,7 @@ def test_what_failed_once_is_refused(path):
 
 def test_counted_inputs_give_the_rows_that_are_right(tmp_path):
     counts = {"loaded": 0, "refused": 0}
-    for name, made in counted_inputs(seed=17, count=350):
+    for name, made in counted_inputs(seed=17, count=400):
         folder = tmp_path / name
         folder.mkdir()
         counts["loaded" if counted_outcome(folder, made) == "loaded" else "refused"] += 1

@@ -104,14 +104,45 @@ def test_missing_weights_are_refused(copy):
     assert "expected weights as safetensors" in refused(copy, r"model\.safetensors: there is no such file")
 
 
-def test_pickled_weights_are_refused_and_never_read(copy):
-    class Trap:
-        def __reduce__(self):
-            return (print, ("the pickle was read",))
+class Trap:
+    """What leaves a file behind where its pickle is read."""
 
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return (open, (str(self.file), "w"))
+
+
+def test_pickled_weights_are_refused_and_never_read(copy, tmp_path):
     (copy / WEIGHTS).unlink()
-    torch.save({"weights": Trap()}, copy / "pytorch_model.bin")
-    refused(copy, r"pytorch_model\.bin: holds pickled weights, which nestvec does not read; expected weights as safe")
+    torch.save({"weights": Trap(tmp_path / "read")}, copy / "pytorch_model.bin")
+    said = refused(copy, r"pytorch_model\.bin: holds pickled weights, which may run code when they are read")
+    assert "SentenceTransformer(folder).save_pretrained(new_folder)" in said
+    assert not (tmp_path / "read").exists()
+
+
+@pytest.mark.parametrize("beside", [None, SHARDS])
+def test_pickled_weights_of_a_module_are_refused_whatever_lies_beside_them(copy, tmp_path, beside):
+    """A list of shards is nothing that a Dense module reads."""
+    listed = json.loads((copy / "modules.json").read_text())
+    listed.append({"idx": 3, "name": "3", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    (copy / "modules.json").write_text(json.dumps(listed))
+    (copy / "2_Dense").mkdir()
+    (copy / "2_Dense/config.json").write_text(json.dumps({"in_features": 384, "out_features": 8}))
+    torch.save({"linear.weight": Trap(tmp_path / "read")}, copy / "2_Dense/pytorch_model.bin")
+    if beside:
+        (copy / "2_Dense" / beside).write_text(json.dumps({"weight_map": {"a": f"../{WEIGHTS}"}}))
+    refused(copy, r"2_Dense/pytorch_model\.bin: holds pickled weights")
+    assert not (tmp_path / "read").exists()
+
+
+@pytest.mark.parametrize("kind", ["modeling.Own", "os.system", "torch.nn.Identity"])
+def test_a_module_of_a_class_of_the_models_own_is_refused(copy, kind):
+    listed = json.loads((copy / "modules.json").read_text())
+    listed[0]["type"] = kind
+    (copy / "modules.json").write_text(json.dumps(listed))
+    refused(copy, rf"modules\.json: names the class '{kind}', and nestvec runs no code that a model brings")
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path):
@@ -151,8 +182,7 @@ def test_a_number_that_no_model_can_have_is_named_with_its_file(copy, name, key,
 
 def test_a_limit_beyond_the_models_positions_is_refused_before_any_long_text_is_met(copy):
     (copy / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 5000, "do_lower_case": False}))
-    with pytest.raises(InputError, match="cannot encode a text"):
-        read_width(find_model(str(copy)))
+    refused(copy, r"sentence_bert_config\.json: max_seq_length is 5000; expected at most 512")
 
 
 def test_weights_that_are_not_finite_are_refused(copy):

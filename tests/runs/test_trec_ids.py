@@ -27,7 +27,8 @@ def test_any_ids_come_back_from_trec_files(tmp_path_factory, queries, documents)
     scores = np.linspace(2, 1, len(documents), dtype=np.float32)[None, :].repeat(len(queries), axis=0)
     forms = [ranked.write(name) for name in documents]
     write_ranking(folder / "run", "x", [asked.write(name) for name in queries], [forms] * len(queries), scores)
-    assert read_ranking(folder / "run", None, names) == dict.fromkeys(queries, documents)
+    ranked = read_ranking(folder / "run", None, names)
+    assert {query: list(scores) for query, scores in ranked.items()} == dict.fromkeys(queries, documents)
     lines = [f"{asked.write(query)} 0 {form} 7\n" for query in queries for form in forms]
     (folder / "qrels").write_text("".join(lines), encoding="utf-8", newline="\n")
     assert read_qrels(folder / "qrels", names) == {query: dict.fromkeys(documents, 7) for query in queries}

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from nestvec.serving.batching import Batcher, Capacity, Encoded
-from nestvec.serving.failures import Failure
+from nestvec.serving.batching import Batcher, Encoded
+from nestvec.serving.capacity import Capacity
+from nestvec.serving.failures import Failure, too_busy
 from nestvec.serving.prometheus_meters import Meters
 from nestvec.serving.serving_options import ServingOptions
 
@@ -111,7 +112,7 @@ def test_nobody_works_for_whoever_left():
 
 
 def test_room_is_given_back():
-    capacity = Capacity(4)
+    capacity = Capacity(4, too_busy)
     with capacity.reserve(9):  # alone, a request always fits
         with pytest.raises(Failure) as refused, capacity.reserve(1):
             pass

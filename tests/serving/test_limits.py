@@ -32,7 +32,7 @@ def strict(shop, tmp_path_factory):
     """A server with a key and small limits."""
     key = tmp_path_factory.mktemp("key") / "key"
     key.write_text(f"{KEY}\n")
-    limits = {"max-body": LIMIT, "body-seconds": SECONDS, "header-seconds": SECONDS, "queue": QUEUE, "connections": 40}
+    limits = {"max-body": LIMIT, "body-seconds": SECONDS, "header-seconds": SECONDS, "queue": QUEUE}
     words = [word for name, value in limits.items() for word in (f"--{name}", value)]
     with serving(shop, "--api-key", key, "--cors", "https://shop.example", *words) as server:
         yield server
@@ -140,16 +140,17 @@ def test_nor_is_the_head_of_a_next_request(strict):
         assert not _all(line)
 
 
-def test_more_connections_than_allowed_are_told_to_come_again(strict):
-    lines = [socket.create_connection(strict.place, timeout=30) for _ in range(41)]
-    try:
-        time.sleep(0.2)
-        answer = failed(httpx.get(f"{strict.url}/healthz"), 503)
-        assert int(answer.headers["retry-after"]) >= 1
-    finally:
-        for line in lines:
-            line.close()
-    until(lambda: httpx.get(f"{strict.url}/healthz").status_code == 200)
+def test_idle_connections_never_use_up_the_files(shop):
+    with serving(shop, files=64) as server:
+        idle = [socket.create_connection(server.place, timeout=30) for _ in range(120)]
+        try:
+            for path in ("/healthz", "/readyz"):
+                assert httpx.get(server.url + path, timeout=20).status_code == 200
+            assert httpx.post(f"{server.url}/v1/search", json={"query": "saw"}, timeout=20).status_code == 200
+        finally:
+            for line in idle:
+                line.close()
+        assert server.end() == 0 and "Traceback" not in server.log.read_text()
 
 
 def test_a_full_queue_turns_newcomers_away(strict):
@@ -215,7 +216,8 @@ def test_not_ready_yet(shop):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"batch": 0}, {"queue": 0}, {"wait": -1.0}, {"wait": float("nan")}, {"body_seconds": 0.0}, {"port": 65_536},
+        {"batch": 0}, {"queue": 0}, {"max_held": 0}, {"write_seconds": 0.0}, {"wait": -1.0},
+        {"wait": float("nan")}, {"body_seconds": 0.0}, {"port": 65_536},
         {"header_seconds": float("inf")}, {"cors": ("shop.example",)}, {"cors": ("https://shop.example/path",)},
     ],
 )  # fmt: skip

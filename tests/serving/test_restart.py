@@ -25,7 +25,8 @@ pytestmark = pytest.mark.slow  # servers that are killed and load their models a
 LOST = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.CloseError)
 
 
-def test_what_is_in_flight_is_answered_before_the_end(shop):
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGHUP])
+def test_what_is_in_flight_is_answered_before_the_end(shop, sign):
     with serving(shop) as server, socket.create_connection(server.place, timeout=30) as kept:
 
         def ask(number):
@@ -35,7 +36,7 @@ def test_what_is_in_flight_is_answered_before_the_end(shop):
         with ThreadPoolExecutor(16) as pool:
             waiting = [pool.submit(ask, number) for number in range(16)]
             until(lambda: server.meter("nestvec_queue_texts") == 320)
-            server.process.send_signal(signal.SIGTERM)
+            server.process.send_signal(sign)
             kept.sendall(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
             told = kept.recv(65_536)
             answers = [each.result() for each in waiting]

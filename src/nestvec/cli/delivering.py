@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,13 +16,15 @@ from nestvec.cli.measuring import require_out
 from nestvec.cli.options import build_settings, options, select_given
 from nestvec.data.source import count_rows
 from nestvec.encoding.encode_settings import EncodeSettings
-from nestvec.errors import InputError, NestvecError, replace_unprintable
+from nestvec.errors import ChangedError, InputError, NestvecError, replace_unprintable
 from nestvec.exporting.export_settings import ExportSettings
 from nestvec.indexing.index_settings import Columns, IndexSettings, SearchSettings, StoreSettings
 from nestvec.progress import Reporter
 from nestvec.settings import option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nestvec.indexing.index import Index
     from nestvec.indexing.verify_index import Verified
 
@@ -93,7 +96,8 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
     typed["fields"] = typed["fields"] or None  # an empty text names none to keep: all are kept, as where none is given
     columns, upkeep = build_settings(Columns, typed), build_settings(_Upkeep, typed)
     gone = _read_ids(upkeep.delete) if upkeep.delete else []
-    with _build_or_open(run, typed, columns, reporter) as opened:
+    telling = _ending_as_verification() if upkeep.verify else nullcontext()
+    with telling, _build_or_open(run, typed, columns, reporter) as opened:
         if upkeep.upsert:
             typer.echo(f"{opened.upsert(upkeep.upsert, columns, reporter):,} documents added or replaced")
         if upkeep.delete:
@@ -109,8 +113,17 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
             _print_verified(each)
 
 
+@contextmanager
+def _ending_as_verification() -> Iterator[None]:
+    """Let what is not what was measured end with exit code 1: it is an answer here, and no wrong input."""
+    try:
+        yield
+    except ChangedError as error:
+        raise NestvecError(str(error)) from error
+
+
 def _print_verified(verified: Verified) -> None:
-    """Say what an index finds; NestvecError where that is much less than what was measured."""
+    """Say what an index finds; NestvecError where that is not what was measured."""
     how = f"as {verified.point} was measured"
     if verified.by_folds:
         how = "by an exact search with the same model (the run's figures are of the folds' models)"
@@ -118,6 +131,9 @@ def _print_verified(verified: Verified) -> None:
         f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} here, {verified.measured:.4f} "
         f"{how}; the same ten documents for {verified.same:.1%} of them"
     )
+    if verified.wrong:
+        count = f"{verified.wrong:,} of {verified.queries:,} queries are answered otherwise, such as"
+        raise NestvecError(f"the index is not what was measured: {count} {verified.example}; {outcome}")
     if not verified.holds:
         raise NestvecError(f"the index loses more than a hundredth: {outcome}")
     typer.echo(outcome)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.data.json_lines import json_objects
-from nestvec.data.source import Batch, Rejects, Source, batch_texts, split_into_batches
+from nestvec.data.limits import UnpackedLimit
+from nestvec.data.source import Batch, Rejects, Source, batch_texts, measure_texts, split_into_batches
 from nestvec.data.streams import read_lines, suffix
 from nestvec.data.text_form import TextForm
 from nestvec.data.text_table import keep_first_queries
@@ -92,17 +93,18 @@ def read_collection(
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         corpus = _keep_first(open_corpus())
         for qrels in parts.qrels:
-            judged = _join_qrels(_read_rows(qrels, encoding), qrels, queries, corpus, rejects)
-            for chunk in split_into_batches(judged):
+            judged = _join_qrels(_read_rows(qrels, encoding, rejects), qrels, queries, corpus, rejects)
+            for chunk in split_into_batches(judged, lambda row: measure_texts(row[1])):
                 rows, records = zip(*chunk, strict=True)
                 yield Batch(str(qrels), np.array(rows), batch_texts(records, COLUMNS).select(columns))
 
     def documents() -> Iterator[pa.RecordBatch]:
-        for chunk in split_into_batches(open_corpus()):
+        for chunk in split_into_batches(open_corpus(), measure_texts):
             yield batch_texts(chunk, ("id", "text"))
 
     name = str(parts.qrels[0] if len(parts.qrels) == 1 else parts.qrels[0].parent)
-    return Source(name, sha256(*files), COLUMNS, read, findings, documents, unlisted=0.0)
+    limit = UnpackedLimit.of_rows(*files)
+    return Source(name, sha256(*files), COLUMNS, read, findings, documents, unlisted=0.0, limit=limit)
 
 
 def require_files(files: list[Path]) -> None:
@@ -175,7 +177,7 @@ def _join_qrels(
         if header:
             continue
         if not known:
-            rejects.refuse(_unknown_error(path, number, line, readings, queries), line[:2000])
+            rejects.refuse(_unknown_error(path, number, line, readings, queries), line)
             continue
         query, document, grade = known[0]
         yield number, (query, queries[query], corpus[document], grade, document)
@@ -204,9 +206,9 @@ def _unknown_error(
     return InputError(f"the id {identifier!r} is not among the {what} file's", "an id that is", file=path, row=number)
 
 
-def _read_rows(path: Path, encoding: str | None) -> Iterator[tuple[int, str]]:
+def _read_rows(path: Path, encoding: str | None, rejects: Rejects | None = None) -> Iterator[tuple[int, str]]:
     """Number and text of every line that is not blank, without its line break."""
-    for number, line in read_lines(path, encoding=encoding):
+    for number, line in read_lines(path, rejects, encoding):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from nestvec.data.dialect import Dialect, find_dialect
 from nestvec.data.encodings import find_encoding
 from nestvec.data.hidden_rows import RowShape, find_hidden_rows
+from nestvec.data.limits import LONGEST, UnpackedLimit
 from nestvec.data.source import Batch, Rejects, Source, damaged_error
 from nestvec.data.streams import PIECE, Recoded, suffix
 from nestvec.errors import InputError
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
     from nestvec.data.text_form import TextForm
 
-_BLOCK = 8 << 20  # bytes that Arrow parses at a time; a record of fewer is read, a longer one may be refused
-_CONTENT = 2000  # characters of a bad row that are kept
+_BLOCK = LONGEST  # bytes that Arrow parses at a time; a record of fewer is read, a longer one may be refused
 _END = "\ue000\ue001\ue000\ue002"  # a record of these follows the last one, unless a quote holds it, too
 _CLOSE = "that quote closed, or doubled if it belongs to the text, or --quoting none"
 
@@ -50,6 +50,7 @@ def open_delimited(path: Path, form: TextForm) -> Source:
         (*encoding.findings, *dialect.findings),
         decimal_comma=dialect.delimiter != ",",
         headerless=dialect.headerless,
+        limit=UnpackedLimit.of_rows(path),
     )
 
 
@@ -72,7 +73,7 @@ class _Reading:
         self._path, self._dialect, self._quotes, self._rejects = path, dialect, quotes, rejects
         self._shape = RowShape(dialect.delimiter, len(dialect.names), dialect.sample)
         self._ragged: list[Any] = []  # rows with a wrong number of fields, until they are refused
-        self._skipped: set[int] = set()  # numbers of all such rows
+        self._skipped: set[int] = set()  # numbers of such rows that come after the last record
         self._next = 2 if dialect.header else 1  # the next record's number
 
     def read(self, encoding: str, columns: list[str]) -> Iterator[Batch]:
@@ -116,13 +117,14 @@ class _Reading:
 
     def _skip_row(self, row: Any) -> str:  # noqa: ANN401 - pyarrow.csv.InvalidRow has no types
         self._ragged.append(row)
-        return "skip"
+        return "skip" if len(self._ragged) <= self._rejects.room else "error"  # a block may hold millions of them
 
     def _check(self, values: pa.RecordBatch) -> Batch:
         """Number a block's records, and refuse what is not one."""
         self._refuse_ragged()  # those of blocks ahead too
         rows = _number_kept_rows(self._next, values.num_rows, self._skipped)
         self._next = int(rows[-1]) + 1 if len(rows) else self._next
+        self._skipped = {number for number in self._skipped if number >= self._next}
         return self._refuse_hidden(rows, values) if self._quotes else Batch(str(self._path), rows, values)
 
     def _refuse_hidden(self, rows: NDArray[np.int64], values: pa.RecordBatch) -> Batch:
@@ -139,7 +141,7 @@ class _Reading:
             good[found.index] = False
             problem = f"a quote holds {found.lines} lines together, of which {found.rows} look like rows"
             error = InputError(problem, _CLOSE, file=self._path, row=int(rows[found.index]), column=found.column)
-            self._rejects.refuse(error, str(kept.slice(found.index, 1).to_pylist()[0])[:_CONTENT])
+            self._rejects.refuse(error, str(kept.slice(found.index, 1).to_pylist()[0]))
         return Batch(str(self._path), rows[good], values if good.all() else values.filter(pa.array(good)))
 
     def _refuse_unclosed(self, row: int, text: str, column: str | None = None) -> None:
@@ -150,7 +152,7 @@ class _Reading:
         if lines < 2:
             problem = "a quote opens and is never closed"
         error = InputError(problem, _CLOSE, file=self._path, row=row, column=column)
-        self._rejects.refuse(error, text[:_CONTENT])
+        self._rejects.refuse(error, text)
 
     def _refuse_ragged(self) -> None:
         """Refuse rows with a wrong number of fields, and empty their list."""
@@ -169,7 +171,7 @@ class _Reading:
             if not self._dialect.quoted and '"' in row.text:
                 wanted += ", or --quoting double if its quotes hold a value together"
             error = InputError(f"has {fields}{held}", wanted, file=self._path, row=row.number)
-            self._rejects.refuse(error, row.text[:_CONTENT])
+            self._rejects.refuse(error, row.text)
 
     def _explain(self, error: Exception) -> InputError:
         """The error to raise for what Arrow cannot read."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nestvec.data.find_columns import quote_names
+from nestvec.data.limits import find_repeated, refuse_many_columns
 from nestvec.data.source import Finding
 from nestvec.data.streams import Recoded
 from nestvec.errors import InputError
@@ -70,6 +71,7 @@ def find_dialect(path: Path, encoding: str, usual: str, form: TextForm) -> Diale
     delimiter, rows = _choose_delimiter(head, whole, usual, form)
     if not rows:
         _refuse_long_header(path, head)
+    refuse_many_columns(len(rows[0]), path)
     quoted = _is_quoted(form, usual, delimiter)
     findings = _find_delimiter_finding(delimiter, usual, form, rows[0])
     if form.columns is not None:
@@ -166,8 +168,7 @@ def _check_header(path: Path, rows: list[tuple[str, ...]], quoting_known: bool) 
     if not quoting_known and all(len(name) > 1 and name[0] == name[-1] == '"' for name in names):
         wanted = "--quoting double, or --quoting none if the quotes belong to the names"
         raise InputError(f"the column names stand in quotes: {quote_names(names)}", wanted, file=path, row=1)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    if twice := find_repeated(names):
         wanted = f"a name of its own per column{hint}"
         raise InputError(f"two columns are called {twice[0]!r}", wanted, file=path, row=1)
 

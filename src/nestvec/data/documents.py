@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from nestvec.data.columns import template_columns
 from nestvec.data.field_types import find_kinds, read_field
 from nestvec.data.find_columns import find_document_columns
+from nestvec.data.nested import list_values
 from nestvec.data.readers import read_file
-from nestvec.data.source import Rejects
+from nestvec.data.source import Rejects, read_rows
 from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 
@@ -81,13 +82,13 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
         if name not in source.columns:
             raise InputError(f"there is no column {name!r}", "--fields to name columns", file=path, column=name)
     kinds = find_kinds(path, source, wanted.fields, {identifier, *parts})
-    for batch in source.read(list(dict.fromkeys([identifier, *parts, *kinds])), rejects):
+    for batch in read_rows(source, list(dict.fromkeys([identifier, *parts, *kinds])), rejects):
         cleaned = {name: clean_column(batch, name) for name in parts}
         good = _drop_bad_rows(batch, identifier, cleaned, rejects)
         if len(good.rows) < len(batch.rows):
             cleaned = {name: clean_column(good, name) for name in parts}
         if len(good.rows):
-            texts = join_columns(template, cleaned).to_pylist()
+            texts = list_values(join_columns(template, cleaned))
             columns = {name: read_field(good.values.column(name), kind) for name, kind in kinds.items()}
             yield Documents(text_column(good, identifier).to_pylist(), texts, _join_fields(columns, len(texts)))
 

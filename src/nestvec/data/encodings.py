@@ -117,32 +117,42 @@ def _decodes(line: bytes) -> bool:
     return True
 
 
+@dataclass
+class _Lines:
+    """Lines that have something in common: how many, and the first ones."""
+
+    count: int = 0
+    names: tuple[str, ...] = ()
+
+    def add(self, number: int) -> None:
+        """Count a line."""
+        self.count += 1
+        if len(self.names) < _EXAMPLES:
+            self.names += (f"line {number}",)
+
+
 def _judge_fallback(path: Path) -> Encoding:
     """Windows-1252, with what speaks against it."""
-    mixed, undefined, looked_at = list[int](), list[int](), list[bytes]()
+    mixed, undefined, looked_at = _Lines(), _Lines(), list[bytes]()
     size = 0
     for number, line in read_lines(path):
         if line.isascii():
             continue
         if _is_utf8(line):
-            mixed.append(number)
+            mixed.add(number)
         elif line.translate(None, _UNDEFINED) != line:
-            undefined.append(number)
+            undefined.add(number)
         if size < _LOOKED_AT and not _is_utf8(line):
             looked_at.append(line[:_LOOKED_AT])
             size += len(looked_at[-1])
     findings = [_judge_letters(b"".join(looked_at))]
-    if undefined:
+    if undefined.count:
         action = "These bytes became control characters; pass --encoding if the file is in another encoding."
-        findings.append(Finding("lines with bytes that Windows-1252 lacks", len(undefined), action, _name(undefined)))
-    if mixed:
+        findings.append(Finding("lines with bytes that Windows-1252 lacks", undefined.count, action, undefined.names))
+    if mixed.count:
         action = "They were read as Windows-1252 like the rest; letters outside ASCII in them are wrong."
-        findings.append(Finding("lines in UTF-8 in a file that is not", len(mixed), action, _name(mixed), warning=True))
+        findings.append(Finding("lines in UTF-8 in a file that is not", mixed.count, action, mixed.names, warning=True))
     return Encoding(FALLBACK, tuple(findings))
-
-
-def _name(lines: list[int]) -> tuple[str, ...]:
-    return tuple(f"line {number}" for number in lines[:_EXAMPLES])
 
 
 def _is_utf8(line: bytes) -> bool:

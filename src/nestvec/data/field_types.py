@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from nestvec.data.json_lines import json_objects
-from nestvec.data.nested import list_leaves
+from nestvec.data.json_lines import json_objects, list_fields
+from nestvec.data.limits import refuse_many_columns
+from nestvec.data.nested import list_values
 from nestvec.data.source import SET_ASIDE, Rejects
 from nestvec.data.streams import suffix
 
@@ -58,7 +59,7 @@ def find_kinds(path: Path, source: Source, fields: Sequence[str] | None, others:
 
 def read_field(column: pa.Array, kind: Kind) -> list[Value | None]:
     """Turn a column's n values into finite numbers or texts; None for nothing. The kind is what `find_kinds` found."""
-    values = column.to_pylist()
+    values = list_values(column)
     if pa.types.is_floating(column.type) and not pa.types.is_float64(column.type):  # 0.1, not 0.10000000149011612
         width = column.type.to_pandas_dtype()
         values = [None if value is None else float(str(np.dtype(width).type(value))) for value in values]
@@ -89,9 +90,10 @@ def _scan_json(path: Path) -> dict[str, Kind]:
     """All fields of a JSON file that ever hold a value but a list, in order, with what all their values are."""
     kinds: dict[str, set[Kind]] = {}
     for _, values in json_objects(path, Rejects(SET_ASIDE)):
-        for name, value in list_leaves(values):
+        for name, value in list_fields(path, values):
             if value is not None and not isinstance(value, list):
                 kinds.setdefault(name, set()).add(_kind_of(value))
+                refuse_many_columns(len(kinds), path)
     return {name: held.pop() if len(held) == 1 else "text" for name, held in kinds.items()}
 
 

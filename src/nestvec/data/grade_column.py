@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 from nestvec.data.click_columns import CLICKS
 from nestvec.data.grader import Settled
 from nestvec.data.labels import ask_for_grades, find_scale, name_scale, normalise_label, read_mapping, show_mapping
-from nestvec.data.source import Finding
+from nestvec.data.nested import LARGEST_EXACT
+from nestvec.data.source import Batch, Finding
 from nestvec.data.values import DecimalMarks, parse_number, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nestvec.data.source import Batch
     from nestvec.settings import DataSettings
 
 LARGEST_GRADE = 1e6  # beyond it, gains in thousandths leave the range of TREC's integers
@@ -44,7 +44,8 @@ class GradeColumn:
         self.unlisted = unlisted
         self._column, self._named = column, settings.grade is not None
         self._mapping = read_mapping(settings.grades or ())
-        self._range = settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
+        low, high = settings.grade_range or (-LARGEST_GRADE, LARGEST_GRADE)
+        self._range = max(low, -LARGEST_EXACT), min(high, LARGEST_EXACT)
         self._words: dict[str, str] = {}  # labels of a known scale as they are compared, to how the data writes them
         self._shown: list[str] = []  # labels that a message names
         self._numbers = False  # whether the column holds numbers: labels that no one gave a number are then bad
@@ -56,7 +57,7 @@ class GradeColumn:
         if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
             if not self._mapping:
                 self._numbers = True
-                numbers = values.cast(pa.float64(), safe=False)  # integers beyond 2**53 are rounded, as in text
+                numbers = values.cast(pa.float64(), safe=False)  # an integer that is rounded is out of the range
                 return self._keep_in_range(numbers.to_numpy(zero_copy_only=False))[:, None]
             values = values.cast(pa.string())
         else:
@@ -72,8 +73,8 @@ class GradeColumn:
 
     def explain(self, batch: Batch, index: int) -> InputError:
         """The error for a grade that is missing, unknown or outside the range."""
-        raw = batch.values.column(self._column)[index].as_py()
-        text = "" if raw is None else str(raw).strip()
+        row = Batch(batch.file, batch.rows[index : index + 1], batch.values.slice(index, 1))
+        text = (text_column(row, self._column)[0].as_py() or "").strip()
         problem = f"is {text[:60]!r}" if text else "is empty"
         low, high = self._range
         expected = f"a number from {low:,g} to {high:,g}"

@@ -6,7 +6,7 @@ The table of the documents is the catalogue: what is not judged joins it all the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from nestvec.data.columns import template_columns
 from nestvec.data.find_columns import find_template
 from nestvec.data.find_tables import Link, Tables, link_documents, link_queries
-from nestvec.data.source import Batch, Finding, Rejects, Source
+from nestvec.data.limits import split_rows
+from nestvec.data.source import Batch, Finding, Rejects, Source, join_limits
 from nestvec.data.text_table import keep_first_queries
 from nestvec.data.values import drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
@@ -70,6 +71,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
         tuple(findings),
         decimal_comma=judged.decimal_comma,
         lists=judged.lists.union(link.taken[column] for link in links for column in link.table.lists & {*link.taken}),
+        limit=join_limits([judged, *tables.texts]),
     )
     if documents is None:
         return joined
@@ -86,11 +88,15 @@ def _read_joined(judged: Source, links: list[Link], columns: list[str], rejects:
     keys = [key for link in links for key in link.keys]
     own = list(dict.fromkeys([*(column for column in columns if column not in added), *keys]))
     for batch in judged.read(own, rejects):
-        joined = batch
-        for texts in joins:
-            joined = _add_columns(joined, texts, rejects)
-        if len(joined.rows):
-            yield Batch(joined.file, joined.rows, joined.values.select(columns))
+        places = [_find_places(batch, texts) for texts in joins]
+        for rows in split_rows(_measure_rows(len(batch.rows), joins, places)):
+            joined = _add_columns(_slice_batch(batch, rows), joins, [found[rows] for found in places], rejects)
+            if len(joined.rows):
+                yield Batch(joined.file, joined.rows, joined.values.select(columns))
+
+
+def _slice_batch(batch: Batch, rows: slice) -> Batch:
+    return Batch(batch.file, batch.rows[rows], batch.values.slice(rows.start, rows.stop - rows.start))
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,14 @@ class _Texts:
     link: Link
     ids: pa.Array
     columns: dict[str, pa.Array]
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """(t,) bytes of all columns together."""
+        sizes = np.zeros(len(self.ids), dtype=np.int64)
+        for texts in self.columns.values():
+            sizes += pc.fill_null(pc.binary_length(texts), 0).to_numpy()
+        return sizes
 
 
 def _load_texts(link: Link, columns: list[str]) -> _Texts:
@@ -142,22 +156,40 @@ def _join_keys(keys: list[pa.Array]) -> pa.Array:
     return pc.binary_join_element_wise(*keys, _BETWEEN) if len(keys) > 1 else keys[0]
 
 
-def _add_columns(batch: Batch, texts: _Texts, rejects: Rejects) -> Batch:
-    """Add what a batch's ids stand for; rows whose id is not there are refused and left out."""
-    link = texts.link
-    keys = _join_keys([text_column(batch, column) for column in link.keys])
-    places = pc.index_in(keys, value_set=texts.ids)
-    missing: NDArray[np.bool_] = np.asarray(places.is_null())
-    for index in np.flatnonzero(missing).tolist():
-        rejects.refuse(_missing_error(batch, link, index), str(batch.values.slice(index, 1).to_pylist()[0]))
-    good = pa.array(~missing)
-    places = places.filter(good)
-    values = {name: batch.values.column(name).filter(good) for name in batch.values.schema.names}
-    if link.joined_ids:
-        values[link.keys[0]] = keys.filter(good)
-    values |= {name: column.take(places).cast(pa.string()) for name, column in texts.columns.items()}
-    joined = pa.RecordBatch.from_arrays(list(values.values()), names=list(values))
-    return Batch(batch.file, batch.rows[~missing], joined)
+def _find_places(batch: Batch, texts: _Texts) -> pa.Array:
+    """(n,) places of a batch's ids among the texts; null where an id is not there."""
+    return pc.index_in(_read_links(batch, texts.link), value_set=texts.ids)
+
+
+def _read_links(batch: Batch, link: Link) -> pa.Array:
+    """(n,) ids of texts that a batch's rows name."""
+    return _join_keys([text_column(batch, column) for column in link.keys])
+
+
+def _measure_rows(count: int, joins: list[_Texts], places: list[pa.Array]) -> NDArray[np.int64]:
+    """Bytes of the texts that each of so many rows names."""
+    sizes = np.zeros(count, dtype=np.int64)
+    for texts, found in zip(joins, places, strict=True):
+        sizes += np.append(texts.sizes, 0)[pc.fill_null(found, len(texts.ids)).to_numpy()]
+    return sizes
+
+
+def _add_columns(batch: Batch, joins: list[_Texts], places: list[pa.Array], rejects: Rejects) -> Batch:
+    """Add what a batch's ids stand for; rows with an id that is not there are refused and left out."""
+    good: NDArray[np.bool_] = np.ones(len(batch.rows), dtype=bool)
+    for texts, found in zip(joins, places, strict=True):
+        missing = good & np.asarray(found.is_null())
+        for index in np.flatnonzero(missing).tolist():
+            rejects.refuse(_missing_error(batch, texts.link, index), str(batch.values.slice(index, 1).to_pylist()[0]))
+        good &= ~missing
+    kept = Batch(batch.file, batch.rows[good], batch.values.filter(pa.array(good)))
+    values = {name: kept.values.column(name) for name in kept.values.schema.names}
+    for texts, found in zip(joins, places, strict=True):
+        if texts.link.joined_ids:
+            values[texts.link.keys[0]] = _read_links(kept, texts.link)
+        rows = found.filter(pa.array(good))
+        values |= {name: pa.DictionaryArray.from_arrays(rows, column) for name, column in texts.columns.items()}
+    return Batch(kept.file, kept.rows, pa.RecordBatch.from_arrays(list(values.values()), names=list(values)))
 
 
 def _missing_error(batch: Batch, link: Link, index: int) -> InputError:

@@ -7,64 +7,99 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nestvec.data.limits import UnpackedLimit, find_repeated, refuse_many_columns
 from nestvec.data.nested import cell_text, list_leaves, reach, shorten_value
-from nestvec.data.source import Batch, Cells, Rejects, Source, batch_texts, split_into_batches
+from nestvec.data.source import SET_ASIDE, Batch, Cells, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines
 from nestvec.errors import InputError, Location
 from nestvec.files import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from nestvec.data.text_form import TextForm
 
 _LOOKED_AT = 100  # objects whose fields make the columns
 _MOST_BAD = 1000  # lines without an object after which no more are looked for
-_LONGEST_LINE = 64 << 20  # bytes
+_LONGEST_NAME = 1000  # letters of a field's dotted name
+_SHOWN = 2000  # bytes of a line that holds no object
 
 
 def open_json_lines(path: Path, form: TextForm) -> Source:
     """Open a file with one JSON object a line: the first objects' fields are the columns; a missing field is null."""
     form.refuse_options(path, "a JSONL file")
-    first = _first_objects(path, form.encoding)
-    leaves = [leaf for values in first for leaf in list_leaves(values)]
-    lists = frozenset(name for name, value in leaves if isinstance(value, list))
+    names, lists = _find_fields(path, form.encoding)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         wanted = {column: column in lists for column in columns}
-        for chunk in split_into_batches(_text_rows(json_objects(path, rejects, form.encoding), path, wanted, rejects)):
-            rows, texts = zip(*chunk, strict=True)
-            yield Batch(str(path), np.array(rows), batch_texts(texts, columns))
+        lines = read_lines(path, rejects, form.encoding)
+        for chunk in split_into_batches(lines, lambda line: len(line[1])):
+            kept = list(_text_rows(_parse_lines(path, chunk, rejects), path, wanted, rejects))
+            if kept:
+                rows, texts = zip(*kept, strict=True)
+                yield Batch(str(path), np.array(rows), batch_texts(texts, columns))
 
     def read_cells(columns: list[str], rejects: Rejects) -> Iterator[Cells]:
         for number, values in json_objects(path, rejects, form.encoding):
             yield Cells(str(path), number, [reach(values, column) for column in columns])
 
-    names = _name_columns(leaves)
-    return Source(str(path), sha256(path), names, read, lists=lists, cells=read_cells)
+    limit = UnpackedLimit.of_rows(path)
+    return Source(str(path), sha256(path), names, read, lists=lists, cells=read_cells, limit=limit)
 
 
-def _first_objects(path: Path, encoding: str | None) -> list[dict[str, Any]]:
-    """The first objects of a file; InputError where its first lines hold none."""
-    objects, errors = list[dict[str, Any]](), list[InputError]()  # whether these stop the load is decided in reading
-    for number, line in read_lines(path, _LONGEST_LINE, encoding):
+def _find_fields(path: Path, encoding: str | None) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The fields of a file's first objects, and those that hold lists; InputError where its first lines hold none."""
+    filled, lists, objects = dict[str, bool](), set[str](), 0
+    rejects = Rejects(SET_ASIDE)  # whether these stop the load is decided in reading
+    for number, line in read_lines(path, rejects, encoding):
         try:
-            objects.append(_parse_json(path, number, line))
+            values = _parse_json(path, number, line)
         except InputError as error:
-            errors.append(error)
-        if len(objects) == _LOOKED_AT or len(errors) == _MOST_BAD:
+            rejects.refuse(error)
+        else:
+            _refuse_repeated(path, number, line)
+            objects += 1
+            for name, value in list_fields(path, values):
+                filled[name] = filled.get(name, False) or value is not None
+                lists.update([name] if isinstance(value, list) else [])
+                refuse_many_columns(len(filled), path)
+        if objects == _LOOKED_AT or len(rejects.rows) >= _MOST_BAD:
             break
+    if not objects and rejects.rows:
+        first = rejects.rows[0]
+        raise InputError(first.problem, first.expected, file=path, row=first.row)
     if not objects:
-        raise errors[0] if errors else InputError("is empty", "one JSON object a line", file=path)
-    return objects
+        raise InputError("is empty", "one JSON object a line", file=path)
+    return _name_columns(filled), frozenset(lists)
 
 
-def _name_columns(leaves: list[tuple[str, object]]) -> tuple[str, ...]:
-    """The names of leaves in their order; an object that is null in some rows is no column beside its own fields."""
-    filled = {name for name, value in leaves if value is not None}
-    parents = {name[:end] for name in filled for end, letter in enumerate(name) if letter == "."}
-    return tuple(dict.fromkeys(name for name, _ in leaves if name in filled or name not in parents))
+def list_fields(path: Path, values: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Dotted name and value of every field of an object that holds no fields itself; InputError for an endless name."""
+    for name, value in list_leaves(values):
+        if len(name) > _LONGEST_NAME:
+            problem = f"a field's name has more than {_LONGEST_NAME:,} letters: {name[:40]}…"
+            raise InputError(problem, "shorter names, or fewer fields inside fields", file=path)
+        yield name, value
+
+
+def _name_columns(filled: dict[str, bool]) -> tuple[str, ...]:
+    """The names of fields in their order; an object that is null in some rows is no column beside its own fields."""
+    known = [name for name in filled if filled[name]]
+    parents = {name[:end] for name in known for end, letter in enumerate(name) if letter == "."}
+    return tuple(name for name in filled if filled[name] or name not in parents)
+
+
+def _refuse_repeated(path: Path, number: int, line: bytes) -> None:
+    """Raise InputError for an object with two fields of one name: JSON's readers would drop one of them in silence."""
+
+    def check(pairs: list[tuple[str, object]]) -> None:
+        if twice := find_repeated(name for name, _ in pairs):
+            raise InputError(
+                f"two fields are called {twice[0]!r}", "a name of its own per field", file=path, row=number
+            )
+
+    json.loads(line.decode("utf-8-sig"), object_pairs_hook=check)
 
 
 def _text_rows(
@@ -89,11 +124,18 @@ def _read_text(values: dict[str, Any], path: Path, number: int, column: str, joi
 
 def json_objects(path: Path, rejects: Rejects, encoding: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and object of every line that is not blank; `rejects` decides over lines that hold no object."""
-    for number, line in read_lines(path, _LONGEST_LINE, encoding):
+    return _parse_lines(path, read_lines(path, rejects, encoding), rejects)
+
+
+def _parse_lines(
+    path: Path, lines: Iterable[tuple[int, bytes]], rejects: Rejects
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and object of lines; `rejects` decides over those that hold no object."""
+    for number, line in lines:
         try:
             yield number, _parse_json(path, number, line)
         except InputError as error:
-            rejects.refuse(error, line[:2000].decode("utf-8", "replace"))
+            rejects.refuse(error, line[:_SHOWN].decode("utf-8", "replace"))
 
 
 def _parse_json(path: Path, number: int, line: bytes) -> dict[str, Any]:

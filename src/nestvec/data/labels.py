@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING
 
+from nestvec.data.nested import LARGEST_EXACT
 from nestvec.data.values import parse_number
 from nestvec.errors import InputError
 
@@ -72,7 +72,7 @@ def normalise_label(label: str) -> str:
     A number is compared as a number: 1 and 1.0 are the same.
     """
     number = parse_number(label.strip())
-    if number is not None:
+    if number is not None and abs(number) <= LARGEST_EXACT:
         return repr(number)
     words = re.sub(r"[\s_-]+", " ", label.casefold()).strip()
     return words or label.strip()
@@ -97,7 +97,7 @@ def read_mapping(given: Sequence[str]) -> dict[str, tuple[str, float]]:
             grade = float(number)
         except ValueError:
             grade = float("nan")
-        if not (label and sign and isfinite(grade)):
+        if not (label and sign and abs(grade) <= LARGEST_EXACT):  # NaN is not
             raise InputError(f"--grades holds {item!r}", _EXAMPLE)
         key = normalise_label(label)
         if key in mapping:

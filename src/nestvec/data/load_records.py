@@ -19,10 +19,11 @@ import pyarrow as pa
 from nestvec.data.columns import Columns
 from nestvec.data.find_columns import find_columns
 from nestvec.data.merge import merge_judgements
+from nestvec.data.nested import list_values
 from nestvec.data.open_grader import open_grader
 from nestvec.data.records import Records, select_records
 from nestvec.data.self_retrieval import describe_own_documents
-from nestvec.data.source import Batch, Finding, Rejects, Source
+from nestvec.data.source import Batch, Finding, Rejects, Source, read_rows
 from nestvec.data.sources import open_source
 from nestvec.data.text import clean_text
 from nestvec.data.text_table import TextTable
@@ -65,7 +66,7 @@ def load_records(settings: DataSettings, seed: int = 0, *, merge: bool = True) -
     columns = find_columns(source, settings)
     rejects = Rejects(settings.on_bad_row)
     reading = Reading(source, columns, settings, rejects)
-    for batch in source.read(columns.names, rejects):
+    for batch in read_rows(source, columns.names, rejects):
         reading.add_batch(batch)
     for documents in source.documents() if source.documents else ():
         reading.add_documents(documents)
@@ -118,7 +119,7 @@ class Reading:
 
     def add_documents(self, batch: pa.RecordBatch) -> None:
         """Take in `id` and `text` of documents that may have no judgement; one without text is left out and counted."""
-        texts = pa.array([clean_text(text) for text in batch.column("text").to_pylist()], pa.string())
+        texts = pa.array([clean_text(text) for text in list_values(batch.column("text"))], pa.string())
         blank = is_blank(texts)
         self._seen["documents without text left out"] += int(blank.sum())
         self._documents.number_ids(batch.column("id").filter(pa.array(~blank)), texts.filter(pa.array(~blank)))

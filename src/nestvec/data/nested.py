@@ -11,18 +11,28 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nestvec.data.limits import find_repeated
 from nestvec.errors import InputError, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
 LARGEST_WHOLE = 2**63  # whole floats below it are written as integers
+LARGEST_EXACT = 2**53 - 1  # whole numbers up to it are floats of their own; of larger ones, two may be one float
 _LONGEST_INTEGER = 10**100
 _SHOWN = 60  # letters of a value in a message
 _DATES = (date, time, timedelta)
+_LEAST, _OBJECT = 8, 64  # bytes of any value, and of one as a Python object
+_TEXTS = (
+    *(pa.types.is_string, pa.types.is_large_string),
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary),
+)
 
 ArrowPath = tuple[str, ...]
 
@@ -59,21 +69,38 @@ def reach(values: Mapping[str, Any], name: str) -> object:
     return found
 
 
-def find_arrow_leaves(schema: pa.Schema) -> dict[str, ArrowPath]:
-    """Dotted name of every column that is no struct, and of every field of a struct, to its path."""
-    paths = [path for field in schema for path in _list_paths((field.name,), field.type)]
+def find_arrow_leaves(schema: pa.Schema, file: str) -> dict[str, ArrowPath]:
+    """Dotted name of every column that is no struct, and of every field of a struct, to its path.
+
+    Args:
+        schema: of a table.
+        file: the table's name, for messages.
+
+    Returns:
+        Name to path, in the table's order.
+
+    Raises:
+        InputError: two columns, or two fields of a struct, have one name.
+    """
+    paths = list(_list_paths((), schema, file))
     leaves: dict[str, ArrowPath] = {}
     for path in sorted(paths, key=len):  # a name that itself holds a dot goes first
         leaves.setdefault(".".join(path), path)
     return {name: leaves[name] for name in dict.fromkeys(map(".".join, paths))}
 
 
-def _list_paths(path: ArrowPath, kind: pa.DataType) -> Iterator[ArrowPath]:
-    if not pa.types.is_struct(kind):
-        yield path
-        return
-    for field in kind:
-        yield from _list_paths((*path, field.name), field.type)
+def _list_paths(parent: ArrowPath, fields: Iterable[pa.Field], file: str) -> Iterator[ArrowPath]:
+    """Paths of fields that are no structs; InputError where two fields beside each other have one name."""
+    fields = list(fields)
+    if twice := find_repeated(field.name for field in fields):
+        name = ".".join((*parent, twice[0]))
+        raise InputError(f"two columns are called {name!r}", "a name of its own per column", file=file)
+    for field in fields:
+        path = (*parent, field.name)
+        if pa.types.is_struct(field.type):
+            yield from _list_paths(path, field.type, file)
+        else:
+            yield path
 
 
 def take_leaf(values: pa.RecordBatch, path: ArrowPath) -> pa.Array:
@@ -81,20 +108,52 @@ def take_leaf(values: pa.RecordBatch, path: ArrowPath) -> pa.Array:
     column = values.column(values.schema.get_all_field_indices(path[0])[0])
     for name in path[1:]:
         column = pc.struct_field(column, [column.type.get_all_field_indices(name)[0]])
-    return _decode(column)
+    return column
 
 
-def _decode(column: pa.Array) -> pa.Array:
-    """The column without dictionary, runs and extension types."""
+def decode(column: pa.Array) -> pa.Array:
+    """The column without runs, extension types, and dictionaries of anything but texts."""
     while True:
         if isinstance(column, pa.ExtensionArray):
             column = column.storage
-        elif pa.types.is_dictionary(column.type):
+        elif pa.types.is_dictionary(column.type) and not is_coded_text(column.type):
             column = column.dictionary_decode()
         elif pa.types.is_run_end_encoded(column.type):
             column = pc.run_end_decode(column)
+        elif holds_lists(column.type):
+            return column.cast(_plain_type(column.type))
         else:
             return column
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of a list or map with values as they are in place of dictionaries."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_map(kind):
+        return pa.map_(_plain_type(kind.key_type), _plain_type(kind.item_type))
+    if pa.types.is_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_plain_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
+    return kind
+
+
+def list_values(array: pa.Array) -> list[Any]:
+    """A column's n values as Python knows them; a text that stands in many rows is one object."""
+    if not pa.types.is_dictionary(array.type):
+        values: list[Any] = array.to_pylist()
+        return values
+    known = [*array.dictionary.to_pylist(), None]  # value by value, Arrow takes fifteen times as long
+    return [known[index] for index in pc.fill_null(array.indices, len(known) - 1).to_pylist()]
+
+
+def is_coded_text(kind: pa.DataType) -> bool:
+    """Whether values of an Arrow type are texts, each distinct one stored once."""
+    values = kind.value_type if pa.types.is_dictionary(kind) else None
+    return values is not None and bool(pa.types.is_string(values) or pa.types.is_large_string(values))
 
 
 def holds_lists(kind: pa.DataType) -> bool:
@@ -102,6 +161,31 @@ def holds_lists(kind: pa.DataType) -> bool:
     while pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
     return pa.types.is_nested(kind) and not (pa.types.is_struct(kind) or pa.types.is_union(kind))
+
+
+def measure_values(array: pa.Array) -> NDArray[np.int64]:
+    """(n,) bytes that a column's values take once they are read: of texts, and of what lists hold."""
+    if isinstance(array, pa.ExtensionArray):
+        return measure_values(array.storage)
+    kind, sizes = array.type, np.full(len(array), _LEAST, dtype=np.int64)
+    if pa.types.is_dictionary(kind):
+        known = np.append(measure_values(array.dictionary), _LEAST)  # the last one is that of null
+        sizes = known[pc.fill_null(array.indices.cast(pa.int64()), len(known) - 1).to_numpy()]
+    elif any(is_kind(kind) for is_kind in _TEXTS):
+        sizes += pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False)
+    elif pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):  # a view begins with its length
+        views = np.frombuffer(array.buffers()[1], dtype=np.int32).reshape(-1, 4)[array.offset :][: len(array), 0]
+        sizes += np.where(array.is_valid(), views, 0)
+    elif pa.types.is_struct(kind):
+        sizes = np.sum([sizes, *map(measure_values, array.flatten())], axis=0)
+    elif holds_lists(kind):
+        if pa.types.is_map(kind):
+            array = array.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+        counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        ends = np.cumsum(np.append(0, measure_values(array.flatten()) + _OBJECT))
+        stops = np.cumsum(counts)
+        sizes += ends[stops] - ends[stops - counts]
+    return sizes
 
 
 def flatten_column(column: pa.Array, places: list[Location]) -> tuple[pa.Array, dict[int, InputError]]:

@@ -16,7 +16,7 @@ from nestvec.data.find_tables import BARE_IDS, Tables, find_query_columns
 from nestvec.data.join_tables import join_tables
 from nestvec.data.json_lines import json_objects
 from nestvec.data.readers import read_file
-from nestvec.data.source import SET_ASIDE, Batch, Rejects, Source, batch_texts, split_into_batches
+from nestvec.data.source import SET_ASIDE, Batch, Rejects, Source, batch_texts, measure_texts, split_into_batches
 from nestvec.data.streams import read_lines, suffix
 from nestvec.data.text_form import make_text_form
 from nestvec.data.values import drop_rows, is_blank, join_columns, text_column
@@ -107,7 +107,7 @@ def _open_texts(path: Path, form: TextForm) -> Source:
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         del rejects  # a damaged line ends the load
         first_row = 1
-        for chunk in split_into_batches(read_texts(path, form.encoding)):
+        for chunk in split_into_batches(read_texts(path, form.encoding), measure_texts):
             rows = np.arange(first_row, first_row + len(chunk))
             first_row += len(chunk)
             yield Batch(str(path), rows, batch_texts(chunk, ("id", "text")).select(columns))

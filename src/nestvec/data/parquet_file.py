@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from nestvec.data.nested import ArrowPath, find_arrow_leaves, flatten_column, holds_lists, take_leaf
-from nestvec.data.source import BATCH, Batch, Cells, Rejects, Source, damaged_error
+from nestvec.data.limits import (
+    BATCH,
+    BATCH_BYTES,
+    LONGEST,
+    UnpackedLimit,
+    refuse_many_columns,
+    split_rows,
+    too_long_error,
+)
+from nestvec.data.nested import (
+    ArrowPath,
+    decode,
+    find_arrow_leaves,
+    flatten_column,
+    holds_lists,
+    list_values,
+    measure_values,
+    take_leaf,
+)
+from nestvec.data.parquet_pages import plan_reading
+from nestvec.data.source import Batch, Cells, Rejects, Source, damaged_error
 from nestvec.errors import InputError, Location
 from nestvec.files import sha256
 
@@ -16,7 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from nestvec.data.text_form import TextForm
+
+    ReadBatches = Callable[[list[str], int], Iterator[pa.RecordBatch]]
 
 _CELLS = 1000  # rows taken at a time where their cells may hold long lists
 
@@ -30,29 +54,33 @@ def open_parquet(path: Path, form: TextForm) -> Source:
         raise InputError("is a packed Parquet file", "Parquet as it is: its columns are packed inside", file=path)
     try:
         with pq.ParquetFile(path) as file:
-            rows, schema = file.metadata.num_rows, file.schema_arrow
+            metadata, schema = file.metadata, file.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as error:
         raise damaged_error(path, error) from error
-    if rows == 0:
+    if metadata.num_rows == 0:
         raise InputError("is empty", "a table with at least one record", file=path)
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
-        raise InputError(f"two columns are called {twice[0]!r}", "a name of its own per column", file=path)
+    refuse_many_columns(metadata.num_columns, path)
 
     def read_batches(columns: list[str], size: int) -> Iterator[pa.RecordBatch]:
+        plan = plan_reading(path, metadata, columns)
         try:
-            with pq.ParquetFile(path) as file:
-                for values in file.iter_batches(batch_size=size, columns=columns):
-                    values.validate(full=True)  # damage can hide in text that is not UTF-8
-                    yield values
+            with pq.ParquetFile(path, read_dictionary=plan.coded) as file:
+                for groups in plan.groups:
+                    for values in file.iter_batches(min(size, plan.rows), groups, columns):
+                        values.validate(full=True)  # damage can hide in text that is not UTF-8
+                        yield values
         except (pa.ArrowException, OSError, ValueError) as error:
             raise damaged_error(path, error) from error
 
-    return make_arrow_source(str(path), sha256(path), schema, read_batches)
+    source = make_arrow_source(str(path), sha256(path), schema, read_batches)
+    return replace(source, limit=UnpackedLimit.of_rows(path))
 
 
 def make_arrow_source(
-    name: str, digest: str, schema: pa.Schema, read_batches: Callable[[list[str], int], Iterator[pa.RecordBatch]]
+    name: str,
+    digest: str,
+    schema: pa.Schema,
+    read_batches: ReadBatches,
 ) -> Source:
     """A table of Arrow's types as a source.
 
@@ -65,32 +93,66 @@ def make_arrow_source(
     Returns:
         The source.
     """
-    leaves = find_arrow_leaves(schema)
+    leaves = find_arrow_leaves(schema, name)
     lists = frozenset(leaf for leaf, path in leaves.items() if holds_lists(_leaf_type(schema, path)))
-
-    def take_leaves(columns: list[str], size: int) -> Iterator[tuple[int, list[pa.Array]]]:
-        roots, first_row = list(dict.fromkeys(leaves[column][0] for column in columns)), 1
-        for values in read_batches(roots, size):
-            yield (
-                first_row,
-                [
-                    _refuse_odd_times(take_leaf(values, leaves[column]), Location(name, first_row, column))
-                    for column in columns
-                ],
-            )
-            first_row += values.num_rows
+    table = _ArrowTable(name, leaves, read_batches)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-        for first_row, arrays in take_leaves(columns, BATCH):
+        for first_row, arrays in table.take(columns, BATCH):
             yield _flatten_batch(name, first_row, dict(zip(columns, arrays, strict=True)), rejects)
 
     def read_cells(columns: list[str], rejects: Rejects) -> Iterator[Cells]:
         del rejects  # a Parquet file is whole or damaged
-        for first_row, arrays in take_leaves(columns, _CELLS):
-            for row, values in enumerate(zip(*(array.to_pylist() for array in arrays), strict=True), start=first_row):
+        for first_row, arrays in table.take(columns, _CELLS):
+            for row, values in enumerate(zip(*map(list_values, arrays), strict=True), start=first_row):
                 yield Cells(name, row, list(values))
 
     return Source(name, digest, tuple(leaves), read, lists=lists, cells=read_cells)
+
+
+@dataclass(frozen=True)
+class _ArrowTable:
+    """A table of Arrow's types, see `make_arrow_source`; `leaves` are the paths of its columns."""
+
+    name: str
+    leaves: dict[str, ArrowPath]
+    read_batches: ReadBatches
+
+    def take(self, columns: list[str], size: int) -> Iterator[tuple[int, list[pa.Array]]]:
+        """Number of the first row and values of columns, at most so many rows at a time and no more than is bounded."""
+        roots, first_row = list(dict.fromkeys(self.leaves[column][0] for column in columns)), 1
+        for values in _join_small_batches(self.read_batches(roots, size), size):
+            arrays = [take_leaf(values, self.leaves[column]) for column in columns]
+            places = [Location(self.name, first_row, column) for column in columns]
+            sizes = np.sum([_measure_cells(*pair) for pair in zip(arrays, places, strict=True)], axis=0)
+            for rows in split_rows(sizes):
+                parts = [decode(array[rows]) for array in arrays]
+                for part, place in zip(parts, places, strict=True):
+                    _refuse_odd_times(part, replace(place, row=first_row + rows.start))
+                yield first_row + rows.start, parts
+            first_row += values.num_rows
+
+
+def _join_small_batches(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+    """Batches of up to so many rows; a small one takes as long to work on as a large one."""
+    held, rows, taken = list[pa.RecordBatch](), 0, 0
+    for batch in batches:
+        if held and (rows + batch.num_rows > size or taken + batch.nbytes > BATCH_BYTES):
+            yield pa.concat_batches(held)
+            held, rows, taken = [], 0, 0
+        held.append(batch)
+        rows, taken = rows + batch.num_rows, taken + batch.nbytes
+    if held:
+        yield pa.concat_batches(held)
+
+
+def _measure_cells(array: pa.Array, first: Location) -> NDArray[np.int64]:
+    """(n,) bytes of a column's values; InputError where one is too long, the first of which stands at `first`."""
+    sizes = measure_values(array)
+    too_long = np.flatnonzero(sizes > LONGEST)
+    if len(too_long):
+        raise too_long_error(first.file, (first.row or 1) + int(too_long[0]), first.column)
+    return sizes
 
 
 def _leaf_type(schema: pa.Schema, path: ArrowPath) -> pa.DataType:
@@ -100,8 +162,8 @@ def _leaf_type(schema: pa.Schema, path: ArrowPath) -> pa.DataType:
     return kind
 
 
-def _refuse_odd_times(array: pa.Array, first: Location) -> pa.Array:
-    """The array; InputError where a date, time or duration is beyond what Python holds: Arrow prints a stand-in."""
+def _refuse_odd_times(array: pa.Array, first: Location) -> None:
+    """Raise InputError where a date, time or duration is beyond what Python holds: Arrow prints a stand-in."""
     for index, value in enumerate(array if _holds_times(array.type) else ()):
         try:
             value.as_py()
@@ -109,7 +171,6 @@ def _refuse_odd_times(array: pa.Array, first: Location) -> pa.Array:
             problem, row = f"holds a date, time or duration out of range ({array.type})", (first.row or 1) + index
             wanted = "dates of the years 1 to 9999, durations of up to 999,999,999 days"
             raise InputError(problem, wanted, file=first.file, row=row, column=first.column) from error
-    return array
 
 
 def _holds_times(kind: pa.DataType) -> bool:
@@ -129,7 +190,7 @@ def _flatten_batch(file: str, first_row: int, arrays: dict[str, pa.Array], rejec
             flat[column], wrong = flatten_column(array, places)
             bad = {**wrong, **bad}
     for index in sorted(bad):
-        rejects.refuse(bad[index], str({column: array[index].as_py() for column, array in arrays.items()})[:2000])
+        rejects.refuse(bad[index], str({column: array[index].as_py() for column, array in arrays.items()}))
     values = pa.RecordBatch.from_arrays(list(flat.values()), names=list(flat))
     if not bad:
         return Batch(file, rows, values)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,17 @@ import numpy as np
 from nestvec.data.nested import cell_text
 from nestvec.data.passages import Passage, list_entries, read_passages
 from nestvec.data.shapes import Layout, Part, find_layout
-from nestvec.data.source import BATCH, Batch, Cells, Finding, Rejects, Source, batch_texts, read_cells
+from nestvec.data.source import (
+    Batch,
+    Cells,
+    Finding,
+    Rejects,
+    Source,
+    batch_texts,
+    measure_texts,
+    read_cells,
+    split_into_batches,
+)
 from nestvec.errors import InputError, Location
 
 if TYPE_CHECKING:
@@ -18,7 +30,6 @@ if TYPE_CHECKING:
 
     from nestvec.settings import DataSettings
 
-_LONGEST = 2000  # letters of a bad row that are kept
 _SCORES = ("pos_scores", "neg_scores", "positive_scores", "negative_scores")
 
 
@@ -75,23 +86,21 @@ def _describe_layout(source: Source, layout: Layout, unlisted: float | None) -> 
 
 def _read_rows(source: Source, layout: Layout, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
     """Rows of a query, a document and a grade, in batches of one file each."""
-    numbers: list[int] = []
-    rows: list[list[str | None]] = []
-    file = ""
-    for cells in read_cells(source, layout.read, rejects):
-        if rows and (cells.file != file or len(rows) >= BATCH):
+    for file, made in groupby(_make_rows(source, layout, rejects), key=itemgetter(0)):
+        for chunk in split_into_batches(made, lambda row: measure_texts(row[2])):
+            numbers, rows = [number for _, number, _ in chunk], [row for _, _, row in chunk]
             yield Batch(file, np.array(numbers), batch_texts(rows, layout.columns).select(columns))
-            numbers, rows = [], []
-        file = cells.file
+
+
+def _make_rows(source: Source, layout: Layout, rejects: Rejects) -> Iterator[tuple[str, int, list[str | None]]]:
+    """File, number and texts of each row that is made; `rejects` decides over rows with documents that are no text."""
+    for cells in read_cells(source, layout.read, rejects):
         try:
             made = list(_expand_row(cells, layout))
         except InputError as error:
-            rejects.refuse(error, str(dict(zip(layout.read, cells.values, strict=True)))[:_LONGEST])
-            continue
-        rows += made
-        numbers += [cells.row] * len(made)
-    if rows:
-        yield Batch(file, np.array(numbers), batch_texts(rows, layout.columns).select(columns))
+            rejects.refuse(error, str(dict(zip(layout.read, cells.values, strict=True))))
+        else:
+            yield from ((cells.file, cells.row, row) for row in made)
 
 
 def _expand_row(cells: Cells, layout: Layout) -> Iterator[list[str | None]]:

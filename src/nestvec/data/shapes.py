@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from nestvec.data.column_names import BODY, DOCUMENT_ID, GRADE, HEADLINE, SPLIT
 from nestvec.data.columns import as_template, template_columns
 from nestvec.data.find_columns import find_query, find_query_id, well_known
+from nestvec.data.limits import BATCH_BYTES
 from nestvec.data.passages import Keys, find_keys, list_entries
-from nestvec.data.source import SET_ASIDE, Rejects, Source, read_cells
+from nestvec.data.source import SET_ASIDE, Cells, Rejects, Source, read_cells
 
 if TYPE_CHECKING:
     from nestvec.settings import DataSettings
@@ -121,7 +122,7 @@ def find_layout(source: Source, settings: DataSettings) -> Layout | None:
     if not candidates:
         return None
     columns = [column for _, column in candidates]
-    looked_at = list(islice(read_cells(source, columns, Rejects(SET_ASIDE)), _LOOKED_AT))
+    looked_at = _look_at_rows(source, columns)
     cells = {column: [row.values[index] for row in looked_at] for index, column in enumerate(columns)}
     keys = find_keys(entry for column in columns for cell in cells[column] for entry in list_entries(cell))
     parts = tuple(part for shape, column in candidates if (part := _make_part(source, shape, column, cells, keys)))
@@ -140,6 +141,17 @@ def find_layout(source: Source, settings: DataSettings) -> Layout | None:
         id=_free_name(source, keys.id or "document_id", DOCUMENT_ID) if own_ids or keys.id else None,
         grade=_free_name(source, "grade", GRADE),
     )
+
+
+def _look_at_rows(source: Source, columns: list[str]) -> list[Cells]:
+    """The first rows; fewer of them where they are long."""
+    rows, letters = list[Cells](), 0
+    for cells in islice(read_cells(source, columns, Rejects(SET_ASIDE)), _LOOKED_AT):
+        rows.append(cells)
+        letters += len(str(cells.values))
+        if letters > BATCH_BYTES:
+            break
+    return rows
 
 
 def _free_name(source: Source, wanted: str, known: tuple[str, ...]) -> str:

@@ -6,11 +6,11 @@ Readers hand every problem of a row to `Rejects`, which either raises it at once
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from nestvec.data.limits import BATCH, BATCH_BYTES, MOST_SET_ASIDE, UnpackedLimit
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STOP, SET_ASIDE = "stop", "set-aside"
-BATCH = 50_000  # rows
+_CONTENT = 2000  # letters of a bad row that are kept
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,28 @@ class Rejects:
         if self.policy not in (STOP, SET_ASIDE):
             raise InputError(f"--on-bad-row is {self.policy!r}", f"{STOP} or {SET_ASIDE}")
 
+    @property
+    def room(self) -> int:
+        """How many more rows can be set aside."""
+        return 0 if self.policy == STOP else MOST_SET_ASIDE - len(self.rows)
+
     def refuse(self, error: InputError, content: str = "") -> None:
-        """Take in a bad row with its text; raises the error, which names file and row, if the policy is to stop."""
+        """Take in a bad row with the start of its text.
+
+        Args:
+            error: names file and row.
+            content: the row's text as far as it could be read.
+
+        Raises:
+            InputError: the policy is to stop, or more rows are bad than are set aside.
+        """
         if self.policy == STOP:
             raise error
+        if self.room < 1:
+            problem = f"more than {MOST_SET_ASIDE:,} rows are bad; this one {error.problem}"
+            raise InputError(problem, error.expected, file=error.location.file, row=error.location.row)
         file, row, column = error.location.file or "", error.location.row or 0, error.location.column or ""
-        self.rows.append(Rejected(file, row, column, error.problem, error.expected, content))
+        self.rows.append(Rejected(file, row, column, error.problem, error.expected, content[:_CONTENT]))
 
 
 def count_rows(bad: int) -> str:
@@ -146,6 +162,7 @@ class Source:
         headerless: whether the first line of a delimited file, taken as its header, looks like a record.
         lists: columns that hold lists or maps, which `read` makes text of.
         cells: as `read`, but gives rows as they are; None where all values are text.
+        limit: of bytes that all rows may take; None where no file is small and its rows large.
     """
 
     name: str
@@ -161,6 +178,19 @@ class Source:
     headerless: bool = False
     lists: frozenset[str] = frozenset()
     cells: Callable[[list[str], Rejects], Iterator[Cells]] | None = None
+    limit: UnpackedLimit | None = None
+
+
+def read_rows(source: Source, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
+    """The rows of a source in batches; InputError where they take far more than its files let expect."""
+    from nestvec.data.nested import measure_values  # with pyarrow, which `--help` does without
+
+    taken = 0
+    for batch in source.read(columns, rejects):
+        taken += sum(int(measure_values(column).sum()) for column in batch.values.columns)
+        if source.limit is not None:
+            source.limit.check(taken)
+        yield batch
 
 
 def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator[Cells]:
@@ -168,10 +198,17 @@ def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator
     if source.cells is not None:
         yield from source.cells(columns, rejects)
         return
+    from nestvec.data.nested import list_values  # with pyarrow, which `--help` does without
+
     for batch in source.read(columns, rejects):
-        values = zip(*(batch.values.column(column).to_pylist() for column in columns), strict=True)
+        values = zip(*(list_values(batch.values.column(column)) for column in columns), strict=True)
         for row, cells in zip(batch.rows.tolist(), values, strict=True):
             yield Cells(batch.file, row, list(cells))
+
+
+def join_limits(sources: Sequence[Source]) -> UnpackedLimit:
+    """The limit of a table that is made of several."""
+    return UnpackedLimit.of_rows(*(file for source in sources if source.limit for file in source.limit.files))
 
 
 def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]:
@@ -186,14 +223,30 @@ def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) ->
     """Rows of one text per column as a batch; there must be a row."""
     import pyarrow as pa  # `--help` does without
 
-    arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    arrays = []
+    for texts in zip(*rows, strict=True):  # each distinct one once: many rows may have the same long text
+        known = dict[str, int]()
+        numbers = [None if text is None else known.setdefault(text, len(known)) for text in texts]
+        arrays.append(pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), pa.array(list(known), pa.string())))
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
-def split_into_batches(entries: Iterator[T]) -> Iterator[list[T]]:
-    """Split entries into lists of `BATCH`, the last one of what is left."""
-    while chunk := list(islice(entries, BATCH)):
+def split_into_batches(entries: Iterable[T], measure: Callable[[T], int]) -> Iterator[list[T]]:
+    """Split entries into lists of `BATCH`, fewer where these measure `BATCH_BYTES`; the last one of what is left."""
+    chunk, size = list[T](), 0
+    for entry in entries:
+        chunk.append(entry)
+        size += measure(entry)
+        if len(chunk) == BATCH or size >= BATCH_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
         yield chunk
+
+
+def measure_texts(texts: Sequence[str | None]) -> int:
+    """The letters of a row of texts."""
+    return sum(len(text) for text in texts if text)
 
 
 def damaged_error(file: object, error: Exception) -> InputError:

@@ -12,10 +12,11 @@ from nestvec.data.collection import find_collection, read_collection
 from nestvec.data.find_tables import Tables, find_tables
 from nestvec.data.hub import PREFIX, read_hub
 from nestvec.data.join_tables import join_tables
+from nestvec.data.limits import BATCH
 from nestvec.data.open_parts import open_parts
 from nestvec.data.readers import READERS, read_file
 from nestvec.data.shape_rows import read_shape
-from nestvec.data.source import BATCH, Batch, Cells, Finding, Rejects, Source, number_rows, read_cells
+from nestvec.data.source import Batch, Cells, Finding, Rejects, Source, join_limits, number_rows, read_cells
 from nestvec.data.streams import suffix
 from nestvec.data.text_form import make_text_form
 from nestvec.errors import InputError
@@ -158,4 +159,5 @@ def _join_shards(path: Path, shards: list[Source], digest: str) -> Source:
         headerless=any(shard.headerless for shard in shards),
         lists=lists,
         cells=cells,
+        limit=join_limits(shards),
     )

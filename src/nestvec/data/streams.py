@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from nestvec.data.source import damaged_error
+from nestvec.data.limits import LONGEST, UnpackedLimit, too_long_error
+from nestvec.data.source import Rejects, damaged_error
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 PACKED = {".gz": "gzip", ".zst": "zstd"}
 PIECE = 1 << 20  # bytes read at a time
-_LARGEST_RATIO = 200  # of unpacked to packed bytes; judgements pack to a tenth, and at most to a fiftieth
-_ALWAYS_ALLOWED = 64 << 20  # bytes that may be unpacked whatever the ratio
 _MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's does
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -64,7 +63,7 @@ class Unpacked(io.RawIOBase):
         self._path = path
         self._packing = PACKED.get(path.suffix.lower())
         self._stream = pa.input_stream(str(path), compression=self._packing)
-        self._allowed = max(_ALWAYS_ALLOWED, _LARGEST_RATIO * path.stat().st_size)
+        self._limit = UnpackedLimit.of(path)
         self._seen = 0
 
     def readable(self) -> bool:
@@ -78,12 +77,8 @@ class Unpacked(io.RawIOBase):
         except (OSError, pa.ArrowException) as error:
             raise damaged_error(self._path, error) from error
         self._seen += len(content)
-        if self._packing and self._seen > self._allowed:
-            raise InputError(
-                f"unpacks to more than {self._allowed >> 20} MiB, over {_LARGEST_RATIO} times its size",
-                "a table of judgements",
-                file=self._path,
-            )
+        if self._packing:
+            self._limit.check(self._seen)
         return content
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
@@ -169,22 +164,29 @@ class Recoded(io.RawIOBase):
         return piece + self._tail if self._ended else piece
 
 
-def read_lines(path: Path, longest: int = -1, encoding: str | None = None) -> Iterator[tuple[int, bytes]]:
+def read_lines(path: Path, rejects: Rejects | None = None, encoding: str | None = None) -> Iterator[tuple[int, bytes]]:
     """Read the lines of a text file that are not blank.
 
     Args:
         path: the file.
-        longest: bytes of a line; a longer one counts as several.
+        rejects: decides over lines of more than `LONGEST` bytes; None stops at the first.
         encoding: what to recode to UTF-8 from; None leaves the bytes as they are, but for UTF-16 with its mark.
 
     Yields:
         Number and unpacked bytes of every line.
+
+    Raises:
+        InputError: a line is too long, and the policy is to stop; or what `Unpacked` and `Recoded` raise.
     """
     recoded = encoding or find_mark(path)
     stream: io.RawIOBase = Unpacked(path) if recoded is None else Recoded(path, recoded)
     with io.BufferedReader(stream, PIECE) as lines:
-        for number, line in enumerate(iter(lambda: lines.readline(longest), b""), start=1):
-            if line.strip():
+        for number, line in enumerate(iter(lambda: lines.readline(LONGEST + 1), b""), start=1):
+            if len(line) > LONGEST:
+                (rejects or Rejects()).refuse(too_long_error(path, number), line[:PIECE].decode("utf-8", "replace"))
+                while line and not line.endswith(b"\n"):
+                    line = lines.readline(PIECE)
+            elif line.strip():
                 yield number, line
 
 

@@ -6,6 +6,7 @@ import codecs
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nestvec.data.limits import find_repeated
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ def _require_names(names: tuple[str, ...]) -> tuple[str, ...]:
     stripped = tuple(name.strip() for name in names)
     if not all(stripped):
         raise InputError("--columns holds an empty name", "a name per column: query,positive,negative")
-    twice = next((name for name in stripped if stripped.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"--columns names {twice!r} twice", "a name of its own per column")
+    if twice := find_repeated(stripped):
+        raise InputError(f"--columns names {twice[0]!r} twice", "a name of its own per column")
     return stripped

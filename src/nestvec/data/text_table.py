@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.data.nested import list_values
 from nestvec.data.source import Finding
+from nestvec.data.values import code_texts
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class TextTable:
 
     def number_texts(self, column: pa.Array) -> NDArray[np.int64]:
         """Number (n,) texts that have no ids."""
-        coded = column.dictionary_encode()
+        coded = code_texts(column)
         rows = [self.rows.setdefault(text, len(self.rows)) for text in coded.dictionary.to_pylist()]
         numbers: NDArray[np.int64] = np.array(rows, dtype=np.int64)[np.asarray(coded.indices)]
         return numbers
@@ -89,9 +91,9 @@ class TextTable:
     def number_ids(self, ids: pa.Array, column: pa.Array) -> NDArray[np.int64]:
         """Number (n,) texts by their (n,) ids."""
         self._texts = known = [] if self._texts is None else self._texts
-        coded, rows = column.dictionary_encode(), []
+        coded, rows = code_texts(column), []
         texts, indices = coded.dictionary.to_pylist(), coded.indices.to_numpy()
-        for identifier, index in zip(ids.to_pylist(), indices, strict=True):
+        for identifier, index in zip(list_values(ids), indices, strict=True):
             row = self.rows.setdefault(identifier, len(known))
             if row == len(known):
                 known.append(texts[index])

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nestvec.data.nested import LARGEST_WHOLE, scalar_text
+from nestvec.data.nested import LARGEST_WHOLE, is_coded_text, scalar_text
 from nestvec.data.source import Batch
 from nestvec.data.text import clean_text
 from nestvec.errors import InputError
@@ -69,15 +69,40 @@ def map_texts(batch: Batch, column: str, read: Callable[[str], float], missing: 
     return numbers
 
 
-def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | None = None) -> pa.Array:
-    """The texts of `text_column` cleaned; every distinct one is cleaned, and shown to `note` before and after, once."""
-    coded = text_column(batch, column).dictionary_encode()
+def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | None = None) -> pa.DictionaryArray:
+    """(n,) texts of a column, cleaned, each distinct one once; `note` is shown each before and after."""
+    coded = _code_column(batch, column)
     raw = coded.dictionary.to_pylist()
     texts = [clean_text(text) for text in raw]
     if note is not None:
         for before, after in zip(raw, texts, strict=True):
             note(before, after)
-    return pa.DictionaryArray.from_arrays(coded.indices, pa.array(texts, pa.string())).dictionary_decode()
+    return _replace_texts(coded, pa.array(texts, pa.string()))
+
+
+def _code_column(batch: Batch, column: str) -> pa.DictionaryArray:
+    """(n,) texts of a column, each distinct one once, as `text_column` makes them."""
+    values = batch.values.column(column)
+    if not is_coded_text(values.type):
+        return text_column(batch, column).dictionary_encode()
+    coded = code_texts(values)
+    return _replace_texts(coded, coded.dictionary.cast(pa.string()))
+
+
+def _replace_texts(coded: pa.DictionaryArray, texts: pa.Array) -> pa.DictionaryArray:
+    """The rows with other texts in place of the dictionary's, of which some may be the same or null."""
+    distinct = texts.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(distinct.indices.take(coded.indices), distinct.dictionary)
+
+
+def code_texts(texts: pa.Array) -> pa.DictionaryArray:
+    """(n,) texts as numbers of those that rows have, by first appearance."""
+    coded = texts.dictionary_encode()  # what is coded stays so
+    used = coded.indices.drop_null().unique()
+    if len(used) == len(coded.dictionary) and np.array_equal(used, np.arange(len(used))):
+        return coded
+    numbers = pc.index_in(coded.indices, value_set=used)
+    return pa.DictionaryArray.from_arrays(numbers, coded.dictionary.take(used))
 
 
 def drop_rows(batch: Batch, bad: NDArray[np.bool_], column: str, expected: str, rejects: Rejects) -> Batch:
@@ -107,13 +132,35 @@ def drop_rows(batch: Batch, bad: NDArray[np.bool_], column: str, expected: str, 
 def join_columns(template: str, parts: dict[str, pa.Array]) -> pa.Array:
     """(n,) texts of a template whose `{name}` stands for the column `name` of `parts`; a missing value adds nothing."""
     pieces = re.split(r"\{([^{}]*)\}", template)
-    filled = [parts[piece] if index % 2 else pa.scalar(piece) for index, piece in enumerate(pieces)]
-    texts = pc.binary_join_element_wise(*filled, "", null_handling="replace", null_replacement="")
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, " {2,}", " "))
+    if pieces[::2] == ["", ""]:  # a column as it is
+        part = parts[pieces[1]]
+        if pa.types.is_dictionary(part.type) and not part.null_count:
+            return pa.DictionaryArray.from_arrays(part.indices, _tidy_texts(part.dictionary))
+    plain = {
+        name: part.dictionary_decode() if pa.types.is_dictionary(part.type) else part for name, part in parts.items()
+    }
+    filled = [plain[piece] if index % 2 else pa.scalar(piece) for index, piece in enumerate(pieces)]
+    return _tidy_texts(pc.binary_join_element_wise(*filled, "", null_handling="replace", null_replacement=""))
+
+
+def _tidy_texts(texts: pa.Array) -> pa.Array:
+    """The texts without outer blanks, and with one space where several are."""
+    if may_hold(texts, "  "):  # where a value is missing between two others; the pattern is slow
+        texts = pc.replace_substring_regex(texts, " {2,}", " ")
+    return pc.utf8_trim_whitespace(texts)
+
+
+def may_hold(texts: pa.Array, mark: str) -> bool:
+    """Whether a mark stands anywhere in the letters of (n,) texts: far faster to find out than text by text."""
+    letters = texts.buffers()[2]
+    return letters is not None and mark.encode() in letters.to_pybytes()
 
 
 def is_blank(texts: pa.Array) -> NDArray[np.bool_]:
     """Which texts are null or hold nothing but white space."""
+    if pa.types.is_dictionary(texts.type):
+        known = np.append(is_blank(texts.dictionary), True)  # the last one is that of null
+        return np.asarray(known[pc.fill_null(texts.indices, len(known) - 1).to_numpy()])
     blank: NDArray[np.bool_] = np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(texts, "")))) == 0
     return blank
 

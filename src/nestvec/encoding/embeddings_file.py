@@ -66,7 +66,10 @@ class Embeddings:
 
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(batch_size=rows, columns=["id", "embedding"]):
-                yield batch.column("id").to_pylist(), _decode_column(batch.column("embedding"))
+                codes = _decode_column(batch.column("embedding"))
+                if np.issubdtype(codes.dtype, np.floating) and not np.isfinite(codes).all():
+                    raise InputError("is damaged: it holds NaN or infinities", _EXPECTED, file=self.path)
+                yield batch.column("id").to_pylist(), codes
 
 
 def read_encoded(path: Path) -> Embeddings:
@@ -78,7 +81,8 @@ def read_encoded(path: Path) -> Embeddings:
 
     path = Path(path)
     try:
-        stored = (pq.read_schema(path).metadata or {}).get(META)
+        schema = pq.read_schema(path)
+        stored = (schema.metadata or {}).get(META)
         about = json.loads(stored) if stored else None
     except (OSError, pa.ArrowException, ValueError) as error:
         raise InputError(f"cannot be read ({str(error).splitlines()[0]})", _EXPECTED, file=path) from error
@@ -86,7 +90,9 @@ def read_encoded(path: Path) -> Embeddings:
         raise InputError("does not say how its vectors were made", _EXPECTED, file=path)
     if about.get("schema") != SCHEMA:
         raise InputError(f"has schema {about.get('schema')!r}", f"schema {SCHEMA}", file=path)
-    return Embeddings(path, about, _load_codec(path, about.pop("codec")))
+    codec = _load_codec(path, about.pop("codec"))
+    _require_columns(path, schema, codec, str(about.get("precision")))
+    return Embeddings(path, about, codec)
 
 
 def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[str, Any]) -> int:
@@ -166,6 +172,21 @@ def _decode_column(column: pa.Array) -> NDArray[np.generic]:
     width = column.type.byte_width
     data = np.frombuffer(column.buffers()[1], dtype=np.uint8)[column.offset * width :][: len(column) * width]
     return data.reshape(len(column), width)
+
+
+def _require_columns(path: Path, schema: pa.Schema, codec: Codec, precision: str) -> None:
+    """Raise InputError unless a file has ids, and codes of the kind that its codec decodes."""
+    wanted = column_type(precision, codec.bytes_per_vector) if precision in _NUMBERS else None
+    kinds = {"id": pa.string(), "embedding": wanted}
+    if sorted(schema.names) != sorted(kinds) or any(
+        kind is None or _describe_type(schema.field(name).type) != _describe_type(kind) for name, kind in kinds.items()
+    ):
+        raise InputError("is damaged: its columns are not ids and codes", _EXPECTED, file=path)
+
+
+def _describe_type(kind: pa.DataType) -> tuple[object, ...]:
+    """What must be the same of a column's type: of lists, not what their items are called."""
+    return (kind.value_type, kind.list_size) if pa.types.is_fixed_size_list(kind) else (kind,)
 
 
 def _load_codec(path: Path, stored: object) -> Codec:

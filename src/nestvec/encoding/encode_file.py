@@ -19,7 +19,7 @@ from nestvec.encoding.encode_settings import EncodeOptions, EncodeSettings
 from nestvec.encoding.model_and_codec import find_model_and_codec
 from nestvec.encoding.shards import ShardEncoder, ShardRecipe, settle_codec
 from nestvec.encoding.text_file import open_text_file
-from nestvec.encoding.work_folder import WorkFolder, group_shards
+from nestvec.encoding.work_folder import FILES, WorkFolder, group_shards
 from nestvec.errors import InputError
 from nestvec.files import remove
 from nestvec.models.encoder import open_encoder
@@ -159,6 +159,7 @@ def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -
         "text": texts.template,
         "id": texts.id_column,
         "model_sha256": target.sha256,
+        FILES: target.model_hash,
         "dimension": target.format.dimension,
         "precision": target.format.precision,
         "codec_of": target.origin,

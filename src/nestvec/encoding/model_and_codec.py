@@ -11,6 +11,7 @@ from nestvec.models.base_encoder import choose_width
 from nestvec.models.export_card import CODEC, is_export, read_card
 from nestvec.models.find import find_model
 from nestvec.models.load import read_width
+from nestvec.models.model_hashes import join_hashes
 from nestvec.models.prompts import DOCUMENT, ROLES
 from nestvec.point import FULL, PRECISIONS, VectorFormat
 from nestvec.runs.folder import LAYOUT
@@ -20,6 +21,7 @@ from nestvec.vectors.codecs import Float16, Float32
 from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
+    from nestvec.models.find import ModelFolder
     from nestvec.models.prompts import Prompts, Role
     from nestvec.vectors.codecs import Codec
 
@@ -32,6 +34,7 @@ class ModelAndCodec:
 
     folder: Path  # the model's, for `models.encoder.open_encoder`
     sha256: str  # of the model's weights
+    model_hash: str  # of all files that decide the model's vectors
     format: VectorFormat  # of the vectors: a prefix scaled to unit length, and how its numbers are kept
     codec: Codec | None  # makes codes of the vectors; None: a codec has to be fitted on the texts
     origin: str  # where the codec is from, in words
@@ -72,7 +75,7 @@ def find_model_and_codec(
     if (path / LAYOUT["results"]).is_file() or (path / LAYOUT["config"]).is_file():
         selected = select(load_run(path), system, dimension, precision)
         found, kept = selected.model, (selected.format, selected.codec)
-        return ModelAndCodec(found.path, found.sha256, *kept, "run", found.prompts)
+        return ModelAndCodec(found.path, found.sha256, _hash_model(found), *kept, "run", found.prompts)
     if system is not None:
         raise InputError(f"--system {system} is given", "a run's folder to go with it", file=model)
     if is_export(path):
@@ -81,7 +84,13 @@ def find_model_and_codec(
     chosen = VectorFormat(choose_width(model, read_width(folder), dimension), precision or FULL)
     own = folder.path / _OWN
     codec = load_codecs(own).get(chosen.name) if own.is_file() else None
-    return _with_plain_codec(ModelAndCodec(folder.path, folder.sha256, chosen, codec, "model", folder.prompts))
+    about = folder.path, folder.sha256, _hash_model(folder)
+    return _with_plain_codec(ModelAndCodec(*about, chosen, codec, "model", folder.prompts))
+
+
+def _hash_model(folder: ModelFolder) -> str:
+    """One hash of a model's files; the prompts are told apart, as they may be given."""
+    return join_hashes(dict(folder.files))
 
 
 def _find_in_export(path: Path, dimension: int | None, precision: str | None) -> ModelAndCodec:
@@ -91,7 +100,8 @@ def _find_in_export(path: Path, dimension: int | None, precision: str | None) ->
         raise InputError("is no export", "a folder that `nestvec export` wrote", file=path)
     chosen = VectorFormat(choose_width(str(path), card.dimension, dimension), precision or card.precision)
     codec = load_codecs(path / CODEC).get(chosen.name)
-    return _with_plain_codec(ModelAndCodec(path, card.model_sha256, chosen, codec, "export", card.prompts))
+    about = path, card.model_sha256, join_hashes(card.files)
+    return _with_plain_codec(ModelAndCodec(*about, chosen, codec, "export", card.prompts))
 
 
 def _with_plain_codec(target: ModelAndCodec) -> ModelAndCodec:

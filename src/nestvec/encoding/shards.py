@@ -14,10 +14,8 @@ from nestvec.vectors.codecs import CODECS
 from nestvec.vectors.stored import load_codecs, save_codecs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from nestvec.encoding.model_and_codec import ModelAndCodec
     from nestvec.encoding.work_folder import Shard, WorkFolder
@@ -46,7 +44,7 @@ class ShardEncoder:
         members = self.work.load_distinct(shard)
         advance(len(members.rows) - len(members.texts))
         codes = [
-            self.codec.encode(encode_finite(self.encoder, members.texts[first : first + PIECE], self.role, advance))
+            self.codec.encode(self.encoder.encode(members.texts[first : first + PIECE], self.role, advance))
             for first in range(0, len(members.texts), PIECE)
         ]
         self.work.save_shard(shard, members, np.concatenate(codes))
@@ -74,21 +72,6 @@ class ShardRecipe:
         return ShardEncoder(self.work, encoder, self.role, load_codecs(self.work.codec)[self.format.name])
 
 
-def encode_finite(
-    encoder: Encoder, texts: Sequence[str], role: Role, advance: Callable[[int], None]
-) -> NDArray[np.float32]:
-    """(n, d) float32 vectors of n texts of a role; raises InputError where the model gives NaN or infinities.
-
-    `advance` is called with the number of texts done since the last call.
-    """
-    vectors = encoder.encode(texts, role, advance)
-    wrong = ~np.isfinite(vectors).all(axis=1)
-    if wrong.any():
-        shown = texts[int(np.argmax(wrong))][:60]
-        raise InputError(f"{encoder.name} gives no finite numbers for {shown!r}", "another --compute or model")
-    return vectors
-
-
 def settle_codec(
     work: WorkFolder, target: ModelAndCodec, encoder: Encoder, first: Shard, advance: Callable[[int], None]
 ) -> Codec:
@@ -104,7 +87,7 @@ def settle_codec(
         _save_codec(work, name, target.codec)
         return target.codec
     members = work.load_distinct(first)
-    sample = encode_finite(encoder, members.texts[:PIECE], target.role, advance)
+    sample = encoder.encode(members.texts[:PIECE], target.role, advance)
     codec = CODECS[target.format.precision](sample)
     _save_codec(work, name, codec)
     if len(sample) == len(members.texts):

@@ -14,8 +14,10 @@ from nestvec.data import find_columns as known
 from nestvec.data.column_names import BODY, DOCUMENT_ID, HEADLINE, QUERY
 from nestvec.data.columns import as_template, template_columns
 from nestvec.data.encodings import find_encoding
+from nestvec.data.limits import LONGEST, too_long_error
+from nestvec.data.nested import list_values
 from nestvec.data.readers import READERS, read_file
-from nestvec.data.source import Batch, Rejects, Source, split_into_batches
+from nestvec.data.source import Batch, Rejects, Source, read_rows, split_into_batches
 from nestvec.data.streams import Recoded, suffix
 from nestvec.data.values import all_blank, clean_column, drop_rows, is_blank, join_columns, text_column
 from nestvec.errors import InputError
@@ -67,13 +69,13 @@ class TextFile:
         """
         rejects = rejects or Rejects()
         wanted = list(dict.fromkeys([*self.columns, *([self.id_column] if self.id_column else [])]))
-        for batch in self.source.read(wanted, rejects):
+        for batch in read_rows(self.source, wanted, rejects):
             parts = {name: clean_column(batch, name) for name in self.columns}
             good = self._drop_bad_rows(batch, all_blank(list(parts.values())), rejects)
             if len(good.rows) < len(batch.rows):
                 parts = {name: clean_column(good, name) for name in self.columns}
             if len(good.rows):
-                yield TextBatch(self._read_ids(good), join_columns(self.template, parts).to_pylist())
+                yield TextBatch(self._read_ids(good), list_values(join_columns(self.template, parts)))
 
     def _drop_bad_rows(self, batch: Batch, blank: NDArray[np.bool_], rejects: Rejects) -> Batch:
         batch = drop_rows(batch, blank, ",".join(self.columns), "text", rejects)
@@ -158,9 +160,17 @@ def _read_lines(path: Path) -> Source:
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         del columns, rejects  # there is one, and any line is text
         with io.TextIOWrapper(io.BufferedReader(Recoded(path, encoding)), encoding="utf-8") as stream:
-            for lines in split_into_batches(enumerate(stream, start=1)):
+            for lines in split_into_batches(_number_lines(path, stream), lambda line: len(line[1])):
                 values = pa.array([line.rstrip("\n") for _, line in lines], pa.string())
                 rows = np.array([number for number, _ in lines], dtype=np.int64)
                 yield Batch(str(path), rows, pa.RecordBatch.from_arrays([values], names=[_TEXT]))
 
     return Source(str(path), sha256(path), (_TEXT,), read)
+
+
+def _number_lines(path: Path, stream: io.TextIOBase) -> Iterator[tuple[int, str]]:
+    """Number and text of every line; InputError for a line of more than `LONGEST` letters."""
+    for number, line in enumerate(iter(lambda: stream.readline(LONGEST + 1), ""), start=1):
+        if len(line) > LONGEST:
+            raise too_long_error(path, number)
+        yield number, line

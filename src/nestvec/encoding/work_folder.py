@@ -27,6 +27,7 @@ _BUCKETS = 16, 2048  # at least and at most
 _BYTES = 16 << 10  # of the input for each bucket, between these
 _TEXTS = pa.schema([("row", pa.int64()), ("text", pa.string())])
 _IDS = pa.schema([("id", pa.string())])
+FILES = "model_files_sha256"  # setting: a hash of all files that decide the model's vectors
 _SETTINGS_FILE = "settings.json"  # what the work was begun with
 _COUNTS_FILE = "read.json"  # the rows of each bucket; written when all texts are in their buckets
 _IDS_FILE = "ids.arrow"  # the rows' ids in order
@@ -94,6 +95,7 @@ class WorkFolder:
         if path.is_file() and self.load_counts() is not None:
             begun = read_json(path)
             begun = begun if isinstance(begun, dict) else {}
+            begun = {FILES: settings.get(FILES), **begun}  # work that an earlier nestvec began does not say it
             names = [name for name in {**settings, **begun} if begun.get(name) != settings.get(name)]
             if names:
                 shown = "; ".join(f"{name} was {begun.get(name)}, now {settings.get(name)}" for name in names)

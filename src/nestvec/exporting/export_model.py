@@ -153,6 +153,7 @@ def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: 
         query_prompt=chosen.model.prompts.query,
         document_prompt=chosen.model.prompts.document,
         model_sha256=chosen.model.sha256,
+        model=chosen.model.hashes,
         files={},
         parity={},
     )

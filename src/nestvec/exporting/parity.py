@@ -93,6 +93,45 @@ class Parity:
             )
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Some test queries, then documents, encoded again beside what was measured of them.
+
+    Attributes:
+        queries: (q,) rows of the run's queries.
+        documents: (d,) rows of its documents.
+        vectors: (q + d, dimension) float32 as they are encoded now, rows of unit length.
+        measured: (q + d, full width) float32 as they were measured, rows of unit length.
+    """
+
+    queries: NDArray[np.int64]
+    documents: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    measured: NDArray[np.float32]
+
+    def cosines(self, dimension: int) -> NDArray[np.float64]:
+        """(q + d,) cosines of each text's vector to that which was measured, both of `dimension` numbers."""
+        wanted = prefix(self.measured, dimension)
+        are_zero = ~wanted.any(axis=1) & ~self.vectors.any(axis=1)  # no direction on either side: equal all the same
+        return np.where(are_zero, 1.0, np.einsum("ij,ij->i", self.vectors, wanted, dtype=np.float64))
+
+
+def encode_sample(chosen: Selection, encode: Encode, queries: int, texts: int, reporter: Reporter) -> Sample:
+    """Encode some of a run's texts again: at most so many answerable test queries, and documents up to so many texts.
+
+    Half of the texts are documents at the least. The same texts are drawn every time.
+    """
+    run, rng = chosen.run, np.random.default_rng(0)
+    asked = _draw_rows(rng, [row for row, query in enumerate(run.queries.ids) if query in run.answerable], queries)
+    documents = _draw_rows(rng, range(len(run.catalogue)), max(texts // 2, texts - len(asked)))
+    tried: dict[Role, list[str]] = {
+        QUERY: [run.queries.texts[row] for row in asked],
+        DOCUMENT: [run.catalogue.texts[row] for row in documents],
+    }
+    measured = np.concatenate([chosen.query_vectors[asked], chosen.document_vectors[documents]])
+    return Sample(asked, documents, _encode_texts(encode, tried, reporter), measured)
+
+
 def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Reporter) -> Parity:
     """Encode documents and test queries with an export and compare.
 
@@ -106,19 +145,14 @@ def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Re
     Returns:
         The figures.
     """
-    run, rng = chosen.run, np.random.default_rng(0)
-    ids, texts, query_ids, query_texts = run.catalogue.ids, run.catalogue.texts, run.queries.ids, run.queries.texts
-    asked = _draw_rows(rng, [row for row, query in enumerate(query_ids) if query in run.answerable], QUERIES)
-    documents = _draw_rows(rng, range(len(ids)), max(TEXTS // 2, TEXTS - len(asked)))
-    tried = {QUERY: [query_texts[row] for row in asked], DOCUMENT: [texts[row] for row in documents]}
-    vectors = _encode_texts(encode, tried, reporter)
-    before = prefix(np.asarray(chosen.query_vectors[asked]), chosen.dimension)
-    wanted = np.concatenate([before, prefix(np.asarray(chosen.document_vectors[documents]), chosen.dimension)])
-    if vectors.shape != wanted.shape:
-        raise NestvecError(f"the exported model gives vectors of {vectors.shape[1]} numbers, not {wanted.shape[1]}")
-    cosines = np.einsum("ij,ij->i", vectors, wanted, dtype=np.float64)
-    are_zero = ~wanted.any(axis=1) & ~vectors.any(axis=1)  # no direction on either side: equal all the same
-    cosines = np.where(are_zero, 1.0, cosines)
+    run, dimension = chosen.run, chosen.dimension
+    ids, query_ids = run.catalogue.ids, run.queries.ids
+    tried = encode_sample(chosen, encode, QUERIES, TEXTS, reporter)
+    asked, vectors = tried.queries, tried.vectors
+    if vectors.shape[1] != dimension:
+        raise NestvecError(f"the exported model gives vectors of {vectors.shape[1]} numbers, not {dimension}")
+    cosines = tried.cosines(dimension)
+    before = prefix(tried.measured[: len(asked)], dimension)
     order = tie_order(ids)
     codes = code_catalogue(chosen, order)
     exported, measured = (

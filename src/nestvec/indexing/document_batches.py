@@ -13,6 +13,7 @@ from nestvec.data.records import save_rejected
 from nestvec.data.source import Rejects, count_rows
 from nestvec.errors import InputError
 from nestvec.files import read_json, remove, replacing, sha256, write_json
+from nestvec.models.model_hashes import join_hashes
 from nestvec.stores.store import Batch
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def encode_documents(
         remove(folder)
         raise
     prompt = selection.model.prompts.document
-    begun = {"documents": sha256(documents), "model": selection.model.sha256, **({"prompt": prompt} if prompt else {})}
+    begun = {"documents": sha256(documents), "model": join_hashes(selection.model.hashes)}
     if not (marker.is_file() and read_json(marker) == begun):  # what is there is of another file or model
         for stale in folder.iterdir():
             if stale != documents:

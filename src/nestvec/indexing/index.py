@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from nestvec.errors import InputError
+from nestvec.errors import ChangedError, InputError
 from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
 from nestvec.indexing.index_query import REBUILDS, IndexAnswer, IndexQuery, RebuiltError, answer_query
 from nestvec.indexing.index_settings import (
@@ -26,14 +26,16 @@ from nestvec.indexing.index_settings import (
 )
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
 from nestvec.indexing.plan import plan_index
-from nestvec.indexing.verify_index import verify_index
+from nestvec.indexing.verify_index import refuse_other_vectors, verify_index
+from nestvec.models.model_hashes import refuse_changes
 from nestvec.models.prompts import QUERY
 from nestvec.point import Point
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
-from nestvec.runs.point_files import select, select_point
+from nestvec.runs.point_files import read_stated, select, select_point
 from nestvec.runs.run import load_run
 from nestvec.settings import CUTOFF, from_keywords
+from nestvec.stores.embedded import EmbeddedStore
 from nestvec.stores.store import Condition
 
 if TYPE_CHECKING:
@@ -107,7 +109,10 @@ class Index:
         if selection.model.sha256 != about.model_sha256:
             problem = f"was built with another model (sha256 {about.model_sha256[:12]}…)"
             wanted = f"{about.system} of this run ({selection.model.sha256[:12]}…): build the index again"
-            raise InputError(problem, wanted, file=self._place)
+            raise ChangedError(problem, wanted, file=self._place)
+        if about.model:
+            model = selection.model
+            refuse_changes(about.model, model.hashes, model.path, f"when {self._place} was built")
         return selection
 
     def search(
@@ -229,7 +234,7 @@ class Index:
         return count
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
-        """Ask the test queries again, and compare with the surface.
+        """Encode some texts again, ask the test queries again, and compare with what was measured.
 
         Args:
             exact: don't use an approximate index where the store has one.
@@ -239,11 +244,19 @@ class Index:
             The recall of both.
 
         Raises:
-            InputError: the index holds other documents than were measured, or they changed meanwhile.
+            ChangedError: the index holds other documents than were measured, or the model gives other vectors.
+            InputError: the index changed meanwhile.
         """
-        version = self.store.version()
+        reporter, version = reporter or Silent(), self.store.version()
         self.follow()
-        verified = verify_index(self.selection, self.store, exact, reporter or Silent())
+        files = self.selection.files
+        if not read_stated(files.run, files.system).model:
+            reporter.say(
+                "An earlier nestvec made this run: it does not state its model's files, so they are not checked"
+            )
+        refuse_other_vectors(self.selection, self._open_encoder(self.selection), reporter)
+        is_exact = exact or isinstance(self.store, EmbeddedStore)
+        verified = verify_index(self.selection, self.store, is_exact, reporter)
         if self.store.version() != version:  # one state is not held so long, as writers would wait for its end
             raise InputError("was changed while it was verified", "to be verified again", file=self._place)
         return verified
@@ -270,13 +283,17 @@ class Index:
         return list(map(self.about.stored_id, ids))
 
     def _encode_queries(self, selection: Selection, texts: list[str]) -> NDArray[np.float32]:
-        """Encode queries to (q, full width) by the model of a point, which stays loaded."""
+        """Encode queries to (q, full width) by the model of a point."""
+        return self._open_encoder(selection).encode(texts, QUERY)
+
+    def _open_encoder(self, selection: Selection) -> Encoder:
+        """The model of a point's system, loaded when it is first needed; it stays loaded."""
         from nestvec.models.torch_encoder import open_torch
 
         files = selection.files
         if files.system not in self._encoders:
             self._encoders[files.system] = open_torch(files.model, files.width, "float32")
-        return self._encoders[files.system].encode(texts, QUERY)
+        return self._encoders[files.system]
 
 
 def build_index(

@@ -44,6 +44,7 @@ def plan_index(selection: Selection, settings: IndexSettings, reporter: Reporter
     files = selection.files
     hybrid = None if settings.alone else _read_words(selection, reporter)
     about = About(files.system, files.model.sha256, files.width, tuple(stages), candidates, hybrid=hybrid)
+    about = replace(about, model=files.model.hashes)
     recommended = selection.run.recommendation.point
     fuses = hybrid is not None and settings.system is None and recommended is not None and recommended.kind == HYBRID
     return replace(about, fuses=fuses), codecs

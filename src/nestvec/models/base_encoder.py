@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from nestvec.models.prompts import DOCUMENT, QUERY, ROLES, Prompts, Role, encode
 from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,10 +35,22 @@ def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
     return wanted or most
 
 
+@contextmanager
+def _explain_unknown_tokens(name: str = "the model") -> Iterator[None]:
+    """Raise InputError where PyTorch finds no row for a token: a tokenizer of another model, or a larger one."""
+    try:
+        yield
+    except IndexError as error:
+        if "out of range in self" not in str(error):  # of PyTorch's table of tokens
+            raise
+        problem = f"{name} cannot encode ({error}): the tokenizer gives tokens that the model does not have"
+        raise InputError(problem, "the model's own tokenizer") from error
+
+
 def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]:
     """(4, width) float32, rows of unit length: what the library gives for each of `PROBES` alone, in a role."""
     encode = encode_method(model, role)
-    with quiet_libraries():
+    with quiet_libraries(), _explain_unknown_tokens():
         given = [encode(text, normalize_embeddings=True, show_progress_bar=False) for text in PROBES]
     return np.asarray(given, dtype=np.float32)
 
@@ -83,10 +95,14 @@ class Encoder(ABC):
 
         Returns:
             (n, dimension) float32, rows of unit length in the order of the texts.
+
+        Raises:
+            InputError: the model gives NaN or infinities for a text, or a tokenizer a token that the model has not.
         """
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        with closing(self._encode_batches(texts, role)) as batches:
+        with closing(self._encode_batches(texts, role)) as batches, _explain_unknown_tokens(self.name):
             for rows, lengths, output in batches:
+                self._refuse_not_finite(output, texts, rows)
                 vectors[rows] = prefix(output, self.dimension)
                 if token_counts is not None:
                     token_counts[rows] = lengths
@@ -100,6 +116,17 @@ class Encoder(ABC):
         if self.one_for_both:
             return self.encode([*queries, *documents], DOCUMENT, advance)
         return np.concatenate([self.encode(queries, QUERY, advance), self.encode(documents, DOCUMENT, advance)])
+
+    def _refuse_not_finite(self, output: NDArray[np.float32], texts: Sequence[str], rows: NDArray[np.int64]) -> None:
+        """Raise for a batch's (n, width) output that has no finite length: NaN, infinities, or numbers beyond all use.
+
+        `rows`, (n,), says which of the texts they are of.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_wrong = ~np.isfinite(np.linalg.norm(output[:, : self.dimension], axis=1))
+        if is_wrong.any():
+            text = texts[int(rows[np.argmax(is_wrong)])]
+            raise InputError(f"{self.name} gives no finite numbers for {text[:60]!r}", "another --compute or model")
 
     @abstractmethod
     def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:

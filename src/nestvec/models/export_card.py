@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from nestvec.errors import InputError
+from nestvec.errors import ChangedError, InputError
 from nestvec.files import read_json, sha256, write_json
 from nestvec.models.model_files import CARD
 from nestvec.models.prompts import Prompts
@@ -26,6 +28,8 @@ MODEL_FILES = {
     "onnx": ("model.onnx", "tokenizer.json"),
     "openvino": ("openvino_model.xml", "openvino_model.bin", "tokenizer.json"),
 }
+_OPTIONAL = ("sha256", "model")
+_SEAL = "card_sha256"  # of all else in the card
 _LONGEST_NAME = 255  # bytes, of a file
 _ONE_PROMPT = "prompt"  # in cards of before queries and documents had prompts of their own: that of both
 _EXPECTED = "a folder that `nestvec export` wrote"
@@ -53,6 +57,8 @@ class Card:
         files: every other file's name to its sha256; names are relative and use slashes.
         parity: what the check at export found; see `exporting.parity`.
         sha256: of model.safetensors; only for sentence-transformers.
+        model: all that decided the vectors of the system's model in the run, by name, with its sha256; None in cards
+            of before it was stated.
     """
 
     to: str
@@ -72,6 +78,7 @@ class Card:
     files: dict[str, str]
     parity: dict[str, float | int]
     sha256: str | None = None
+    model: dict[str, str] | None = None
 
     @property
     def prompts(self) -> Prompts:
@@ -86,11 +93,17 @@ class Card:
 
 def write_card(folder: Path, card: Card) -> None:
     """Write the card of an export's folder; one without prompts in the form that every nestvec reads."""
-    values = {name: value for name, value in asdict(card).items() if value is not None or name != "sha256"}
+    values = {name: value for name, value in asdict(card).items() if value is not None or name not in _OPTIONAL}
     if not card.prompts:
         values = {_ONE_PROMPT if name == "query_prompt" else name: value for name, value in values.items()}
         del values["document_prompt"]
-    write_json(folder / CARD, {"schema": SCHEMA, "kind": KIND, **values})
+    values = {"schema": SCHEMA, "kind": KIND, **values}
+    write_json(folder / CARD, {**values, _SEAL: _hash_values(values)})
+
+
+def _hash_values(values: dict[str, Any]) -> str:
+    """A hash of a card's values: what the card says of the graph is as decisive as the files that it lists."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def hash_files(folder: Path) -> dict[str, str]:
@@ -114,6 +127,9 @@ def read_card(folder: Path) -> Card | None:
         return None
     card = _parse_card(path, values)
     _check_files(folder, card)
+    sealed = {name: value for name, value in values.items() if name != _SEAL}
+    if _SEAL in values and values[_SEAL] != _hash_values(sealed):  # cards of before have none
+        raise ChangedError(f"was changed: its values do not hash to its {_SEAL}", _EXPECTED, file=path)
     return card
 
 
@@ -156,6 +172,8 @@ def _is_valid(name: str, value: object) -> bool:
         return isinstance(value, list) and bool(value) and all(isinstance(entry, str) for entry in value)
     if name == "files":
         return isinstance(value, dict) and all(_is_inside(file, code) for file, code in value.items())
+    if name == "model":
+        return value is None or (isinstance(value, dict) and all(isinstance(code, str) for code in value.values()))
     if name == "parity":
         return isinstance(value, dict) and all(type(figure) in (int, float) for figure in value.values())
     return isinstance(value, str) or (value is None and name == "sha256")
@@ -187,7 +205,7 @@ def _check_files(folder: Path, card: Card) -> None:
             raise InputError(f"cannot be read ({error.strerror})", "a file of an export", file=file) from error
         if digest != wanted.lower():
             problem = f"was cut short, changed or swapped: it hashes to sha256 {digest}"
-            raise InputError(problem, f"{wanted} ({CARD})", file=file)
+            raise ChangedError(problem, f"{wanted} ({CARD})", file=file)
     coded = list(load_codecs(folder / CODEC))
     if coded != [card.point]:
         raise InputError(f"says {card.point}, while {CODEC} is for {', '.join(coded)}", _EXPECTED, file=folder / CARD)

@@ -12,19 +12,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nestvec.errors import InputError, MissingExtraError
+from nestvec.errors import ChangedError, InputError, MissingExtraError
 from nestvec.files import read_object
-from nestvec.models.model_files import (
-    ADAPTER,
-    CARD,
-    WEIGHTS,
-    check_model_settings,
-    check_weights,
-    hash_first_file,
-    hash_weights,
-    list_weight_files,
-    read_adapter_base,
-)
+from nestvec.models.model_files import ADAPTER, CARD, WEIGHTS, list_weight_files, read_adapter_base, read_shapes
+from nestvec.models.model_hashes import BASE, PROMPTS, hash_first_file, hash_model_files, hash_weights, join_hashes
+from nestvec.models.model_settings import check_model_settings
 from nestvec.models.prompts import Prompts, read_prompts
 
 _LOG = logging.getLogger(__name__)
@@ -59,14 +51,21 @@ class ModelFolder:
     Attributes:
         name: as the user gave it.
         path: the folder.
-        sha256: of its weights, see `model_files.hash_weights`.
+        sha256: of its weights, see `model_hashes.hash_weights`.
         prompts: that go before queries and documents: its own, or what they were overridden with.
+        files: every file that decides a vector, by its name in the folder, with its sha256; of an adapter also `BASE`.
     """
 
     name: str
     path: Path
     sha256: str
     prompts: Prompts = field(default_factory=Prompts)
+    files: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """All that decides its vectors, by name: files, and the prompts."""
+        return {**dict(self.files), PROMPTS: self.prompts.sha256}
 
 
 def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True) -> ModelFolder:
@@ -87,7 +86,7 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
     full_name = next((full for full in PINNED if full.split("/")[1] == name), name)
     pin = PINNED.get(full_name)
     path = Path(name) if Path(name).is_dir() else _find_packaged(pin) or _fetch_from_hub(full_name, pin, fetch)
-    digest = _hash_model(path, name, fetch)
+    digest, files = _hash_model(path, name, fetch)
     pins = {
         "--model-sha256": expected_sha256,
         f"the pin of {full_name}": pin.sha256 if pin else None,
@@ -96,10 +95,10 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
     for origin, wanted in pins.items():
         if wanted and wanted.lower() != digest:
             if wanted.lower() != hash_first_file(path):
-                raise InputError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
+                raise ChangedError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
             digest = wanted.lower()  # of a run or a model that an earlier nestvec made
     _LOG.debug("%s: %s, weights with sha256 %s", name, path, digest)
-    return ModelFolder(name, path, digest, read_prompts(path))
+    return ModelFolder(name, path, digest, read_prompts(path), tuple(files.items()))
 
 
 def list_short_names(name: str) -> list[str]:
@@ -141,8 +140,8 @@ def _fetch_from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
     return Path(folder)
 
 
-def _hash_model(path: Path, name: str, fetch: bool) -> str:
-    """The hash of a model's weights, after making sure that it is one, and that they are there and readable."""
+def _hash_model(path: Path, name: str, fetch: bool) -> tuple[str, dict[str, str]]:
+    """The hash of a model's weights, and those of its files, after making sure that it is one, and readable."""
     if not any((path / file).exists() for file in ("config.json", "modules.json", ADAPTER)):
         raise InputError("holds neither config.json nor modules.json", "a sentence-transformers model", file=path)
     check_model_settings(path)
@@ -152,9 +151,14 @@ def _hash_model(path: Path, name: str, fetch: bool) -> str:
         file, base = adapter
         remedy = f"pip install peft, or the adapter merged into {base}: merge_and_unload(), then save_pretrained()"
         raise InputError(f"this model is an adapter (LoRA) of {base}, and peft is not installed", remedy, file=file)
-    files = list_weight_files(path)
-    check_weights(path, files, name)
-    return hash_weights(path, files, find_model(adapter[1], fetch=fetch).sha256 if adapter else None)
+    weights = list_weight_files(path)
+    shapes = read_shapes(path, weights, name)
+    check_model_settings(path, None if adapter else shapes)
+    hashes = hash_model_files(path, weights)
+    if adapter is None:
+        return hash_weights(hashes, weights), hashes
+    base_model = find_model(adapter[1], fetch=fetch)
+    return hash_weights(hashes, weights, base_model.sha256), {**hashes, BASE: join_hashes(base_model.hashes)}
 
 
 def _refuse_other_type(path: Path) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError, MissingExtraError, NestvecError
-from nestvec.files import write_json
+from nestvec.files import sha256, write_json
 from nestvec.models.compute import use_processors
 from nestvec.models.find import find_model
 from nestvec.models.loading_report import ReportedError, refusing_missing_weights
-from nestvec.models.model_files import CARD, hash_weights, list_weight_files
+from nestvec.models.model_files import CARD, list_weight_files, read_adapter_base, read_shapes
+from nestvec.models.model_hashes import hash_weights
 from nestvec.models.prompts import apply_prompts, model_prompts
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
         raise MissingExtraError("sentence-transformers", "train") from error
     use_processors()
     try:
-        with quiet_libraries(), refusing_missing_weights() as lacking:
+        with quiet_libraries(), refusing_missing_weights(_count_numbers(folder)) as lacking:
             model = SentenceTransformer(
                 str(folder.path),
                 trust_remote_code=False,
@@ -60,6 +62,15 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
         raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
     apply_prompts(model, folder.prompts)
     return model
+
+
+def _count_numbers(folder: ModelFolder) -> int | None:
+    """How many numbers a model's files of weights hold; None of an adapter, whose base model has files of its own."""
+    names = list_weight_files(folder.path)
+    if read_adapter_base(folder.path):
+        return None
+    shapes = read_shapes(folder.path, names, folder.name)
+    return sum(math.prod(shape) for weights in shapes.values() for shape in weights.values())
 
 
 @lru_cache(maxsize=64)
@@ -117,7 +128,9 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
         raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
     prompts = model_prompts(model)
     stated = {"query_prompt": prompts.query, "document_prompt": prompts.document} if prompts else {}
-    write_json(path / CARD, {**facts, **stated, "sha256": hash_weights(path, list_weight_files(path))})
+    files = list_weight_files(path)
+    digest = hash_weights({name: sha256(path / name) for name in files}, files)
+    write_json(path / CARD, {**facts, **stated, "sha256": digest})
 
 
 @contextlib.contextmanager

@@ -34,7 +34,11 @@ def open_onnx(graph: Path, compute: str, weights: str) -> Runtime:
         raise InputError(f"cannot be loaded ({str(error)[:200]})", "an ONNX model", file=graph) from error
 
     def run(inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = session.run(None, inputs)[0]
+        try:
+            vectors: NDArray[np.float32] = session.run(None, inputs)[0]
+        except Exception as error:  # as above
+            problem = f"ONNX Runtime cannot encode ({' '.join(str(error).split())[:200]})"
+            raise InputError(problem, "the model with its own tokenizer") from error
         return vectors
 
     return Runtime(f"onnx {weights}", run, count_processors(), _TOKENS)

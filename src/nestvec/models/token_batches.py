@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nestvec.data.limits import split_rows
 from nestvec.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _AT_ONCE = 1024  # texts tokenised at a time: the library's own account of one takes many times the numbers it holds
+_LETTERS = 4 << 20  # letters tokenised at a time: that account takes a hundred bytes and more for each
 _PIECE = 20_000  # texts whose tokens are in memory at once
 ENDLESS = 10**9  # tokens; tokenizers without a limit state one of 10**30, or infinity
 _FILLED = {"input_ids", "attention_mask", "token_type_ids"}  # the inputs that are made here
@@ -74,8 +76,8 @@ class TokenReader:
     def _tokenise(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
         """Each text's ids and the sentence that each token belongs to."""
         tokenised = []
-        for first in range(0, len(texts), _AT_ONCE):
-            for encoding in self.tokenizer.encode_batch_fast(texts[first : first + _AT_ONCE]):
+        for part in split_texts(texts, _AT_ONCE):
+            for encoding in self.tokenizer.encode_batch_fast(part):
                 tokenised.append((np.array(encoding.ids, dtype=np.int32), np.array(encoding.type_ids, dtype=np.int8)))
         return tokenised
 
@@ -89,6 +91,14 @@ class TokenReader:
                 if name in inputs:
                     inputs[name][row, : len(ids)] = values
         return inputs
+
+
+def split_texts(texts: Sequence[str], count: int) -> Iterator[Sequence[str]]:
+    """The texts in order, so many at a time, or fewer where they are long; a single text may have any length."""
+    letters = np.fromiter(map(len, texts), np.int64, len(texts))
+    for first in range(0, len(texts), count):
+        for rows in split_rows(letters[first : first + count], _LETTERS):
+            yield texts[first + rows.start : first + rows.stop]
 
 
 def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:

@@ -9,7 +9,7 @@ import numpy as np
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.files import read_object
 from nestvec.models.model_files import list_module_folders
-from nestvec.models.token_batches import ENDLESS, prepare_tokenizer
+from nestvec.models.token_batches import ENDLESS, prepare_tokenizer, split_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,8 @@ def count_tokens(path: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64], i
     special = kind != _STATIC
     lengths = (
         len(encoding.ids)
-        for first in range(0, len(texts), _BATCH)
-        for encoding in tokenizer.encode_batch_fast(list(texts[first : first + _BATCH]), add_special_tokens=special)
+        for part in split_texts(texts, _BATCH)
+        for encoding in tokenizer.encode_batch_fast(list(part), add_special_tokens=special)
     )
     return np.fromiter(lengths, np.int64, len(texts)), None if kind == _STATIC else _read_limit(path / folder)
 

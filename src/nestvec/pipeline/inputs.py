@@ -22,11 +22,12 @@ from nestvec.evaluation.surface import Catalogue, Topics
 from nestvec.lexical.words import detect_language
 from nestvec.models.find import ModelFolder, find_model, list_short_names
 from nestvec.models.load import load_model, measure_width, read_width
-from nestvec.models.model_files import hash_settings
+from nestvec.models.model_hashes import join_hashes
 from nestvec.models.prompts import Prompts, has_router
 from nestvec.pipeline.prompt_findings import find_prompt_problems
 from nestvec.pipeline.shares import choose_shares
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
+from nestvec.runs.config import FILES_OF
 from nestvec.runs.trec_ids import TrecIds
 from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
 
@@ -76,9 +77,11 @@ class Prepared:
     @property
     def inputs(self) -> dict[str, str]:
         """SHA-256 of each input by its name."""
-        others = {f"model {name}": model.sha256 for name, model in self.others.items()}
+        models = {"model": self.model} | {f"model {name}": model for name, model in self.others.items()}
+        weights = {name: model.sha256 for name, model in models.items()}
+        files = {f"{FILES_OF}{name}": join_hashes(dict(model.files)) for name, model in models.items()}
         prompts = {f"prompts of {name}": model.prompts.sha256 for name, model in self.others.items() if model.prompts}
-        return {"source": self.records.sha256, "model": self.model.sha256, **others, **prompts}
+        return {"source": self.records.sha256, **weights, **prompts, **files}
 
     @property
     def dimensions(self) -> tuple[int, ...]:
@@ -208,17 +211,12 @@ def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str
             missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
     taken = {PRETRAINED, BM25, *settings.training.trained}
     others: dict[str, ModelFolder] = {}
-    seen = {_identify(model)}  # weights alone are not all: two poolings are two models
+    seen = [model.hashes]  # weights alone are not all: two poolings are two models
     for candidate in models:
-        if (known := _identify(candidate)) not in seen:
+        if candidate.hashes not in seen:
             others[_name_system(candidate, taken)] = candidate
-            seen.add(known)
+            seen.append(candidate.hashes)
     return others, missing
-
-
-def _identify(model: ModelFolder) -> tuple[str, str, Prompts]:
-    """What decides a model's vectors: its weights, its settings, and the prompts before the texts."""
-    return model.sha256, hash_settings(model.path), model.prompts
 
 
 def _find_whole(name: str, fetch: bool = True) -> ModelFolder:

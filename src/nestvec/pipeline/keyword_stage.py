@@ -14,11 +14,14 @@ from nestvec.lexical.fusion import Fusion
 from nestvec.lexical.hybrid_file import Hybrid, write_hybrid
 from nestvec.lexical.words import WordForms
 from nestvec.models.find import find_model
+from nestvec.models.model_hashes import refuse_changes
 from nestvec.point import PRETRAINED, VectorFormat
+from nestvec.runs.schema import MeasuredWith
 
 if TYPE_CHECKING:
     from nestvec.evaluation.ranking import Words
     from nestvec.models.base_encoder import Encoder
+    from nestvec.models.find import ModelFolder
     from nestvec.pipeline.inputs import Prepared
     from nestvec.progress import Reporter
     from nestvec.runs.folder import RunFolder
@@ -65,13 +68,31 @@ def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
     return first, second
 
 
-def open_encoder_of(prepared: Prepared, folder: RunFolder, system: str) -> Encoder:
-    """Open the model of a system with vectors, which puts the system's prompts before texts."""
-    from nestvec.models.torch_encoder import open_torch
+def find_model_of(prepared: Prepared, folder: RunFolder, system: str) -> ModelFolder:
+    """The model of a system with vectors, which puts the system's prompts before texts.
 
+    ChangedError is raised where texts were encoded before, and its files have changed since.
+    """
     given = {PRETRAINED: prepared.model, **prepared.others}
     model = given.get(system) or find_model(str(folder.model(system)))
-    return open_torch(replace(model, prompts=prepared.prompts[system]), None, "float32")
+    model = replace(model, prompts=prepared.prompts[system])
+    if stated := read_hashes(folder, system).model:
+        refuse_changes(stated, model.hashes, model.path, "when texts were encoded")
+    return model
+
+
+def read_hashes(folder: RunFolder, system: str) -> MeasuredWith:
+    """What the stage that encoded with a system says of its files; nothing where it is not done, or said nothing."""
+    stage = f"encode {system}"
+    facts = folder.facts(stage) if folder.is_done(stage) else {}
+    return MeasuredWith(model=facts.get("model", {}), vectors=facts.get("vectors", ""))
+
+
+def open_encoder_of(prepared: Prepared, folder: RunFolder, system: str) -> Encoder:
+    """Open the model of a system with vectors, see `find_model_of`."""
+    from nestvec.models.torch_encoder import open_torch
+
+    return open_torch(find_model_of(prepared, folder, system), None, "float32")
 
 
 def read_vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +10,12 @@ import numpy as np
 from nestvec import distributed
 from nestvec.data.audit import audit
 from nestvec.data.records import save_records, save_rejected
-from nestvec.errors import MissingExtraError
+from nestvec.errors import ChangedError, MissingExtraError
 from nestvec.evaluation.surface import compare_systems, summarise_surface
-from nestvec.files import replacing, write_json, write_text
+from nestvec.files import replacing, sha256, write_json, write_text
 from nestvec.lexical.hybrid_file import read_hybrid
 from nestvec.models.load import load_model, save_model
-from nestvec.pipeline.keyword_stage import open_encoder_of, settle_hybrid
+from nestvec.pipeline.keyword_stage import find_model_of, read_hashes, settle_hybrid
 from nestvec.pipeline.lossless import Alike, find_lossless
 from nestvec.pipeline.rank_points import count_points, fit_codecs, list_folds, rank_points
 from nestvec.point import BM25_DEFAULT, PLAIN, VectorFormat
@@ -114,13 +114,18 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
     """Encode every query that is measured, then every document, once, each behind the prompt of its role."""
-    encoder = open_encoder_of(prepared, folder, system)
+    from nestvec.models.torch_encoder import open_torch
+
+    model = find_model_of(prepared, folder, system)
+    encoder = open_torch(model, None, "float32")
     queries, documents = prepared.task.texts, prepared.catalogue.texts
     with reporter.step(f"encode with {system}", len(queries) + len(documents)) as advance:
         vectors = encoder.encode_both(queries, documents, advance)
-    with replacing(folder.embeddings(system)) as temporary, temporary.open("wb") as stream:
-        np.save(stream, vectors)
-    return {"texts": len(vectors)}
+    with replacing(folder.embeddings(system)) as temporary:
+        with temporary.open("wb") as stream:
+            np.save(stream, vectors)
+        digest = sha256(temporary)
+    return {"texts": len(vectors), "model": model.hashes, "vectors": digest}
 
 
 def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
@@ -132,6 +137,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     tested = [query_ids.write(topics.ids[row]) for row in np.flatnonzero(test).tolist()]
     ids = [document_ids.write(name) for name in prepared.catalogue.ids]
     hybrid, facts = read_hybrid(folder.path("hybrid")), folder.facts("fit")
+    _refuse_other_vectors(prepared, folder)
     values: Values = {}
     codecs: dict[str, dict[str, Codec]] = {}
     alike = Alike(max(CUTOFF, cutoff_of(settings.recommendation.metric)))
@@ -180,6 +186,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
             for stored, codec in fitted.items()
             if codec.extra_bytes
         },
+        "measured_with": _describe_measured_with(prepared, folder),
         "timings": _list_timings(prepared, folder),
     }
     write_json(folder.path("results"), results)
@@ -215,6 +222,25 @@ def _describe_input(prepared: Prepared) -> Facts:
         "folds": len(prepared.task.folds),
         "unanswerable": prepared.task.unanswerable,
         "missing_models": prepared.missing,
+    }
+
+
+def _refuse_other_vectors(prepared: Prepared, folder: RunFolder) -> None:
+    """Raise ChangedError where a file of vectors is not the one that a system's model made."""
+    for system in prepared.systems:
+        stated, file = read_hashes(folder, system).vectors, folder.embeddings(system)
+        if stated and sha256(file) != stated:
+            wanted = f"what {system} encoded: remove {folder.stage_marker(f'encode {system}')} to encode again"
+            raise ChangedError("has changed since it was written", wanted, file=file)
+
+
+def _describe_measured_with(prepared: Prepared, folder: RunFolder) -> Facts:
+    """Say what `results.json` holds of the files that decided each system's figures."""
+    known = {system: read_hashes(folder, system) for system in prepared.systems}
+    return {
+        system: asdict(replace(hashes, codecs=sha256(folder.codecs(system))))
+        for system, hashes in known.items()
+        if hashes.model  # a run that an earlier nestvec began does not say it
     }
 
 

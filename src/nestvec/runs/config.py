@@ -24,6 +24,7 @@ _TABLES: dict[str, Any] = {
     "inputs": dict[str, str],
     "tune": dict[str, object],
 }  # of a run, in the order of `Config`
+FILES_OF = "files of "  # before a model's name among the inputs: a hash of all files that decide its vectors
 _NOT_SETTINGS = set(_TABLES)  # tables of a config file that other readers own
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
 from nestvec.files import locked, read_object, remove, write_json, write_text
-from nestvec.runs.config import parse_run_config, read_run_config
+from nestvec.runs.config import FILES_OF, parse_run_config, read_run_config
 from nestvec.settings import Settings
 
 if TYPE_CHECKING:
@@ -102,13 +102,17 @@ class RunFolder:
             raise InputError(f"names a system or a point {name[:80]!r}", "a name without slashes", file=self.root)
         return self.path(folder) / name
 
+    def stage_marker(self, stage: str) -> Path:
+        """The file that says that a stage is finished."""
+        return self.path("stages") / f"{stage}.json"
+
     def is_done(self, stage: str) -> bool:
         """Whether a stage was finished by this or an earlier process."""
-        return (self.path("stages") / f"{stage}.json").exists()
+        return self.stage_marker(stage).exists()
 
     def mark_done(self, stage: str, facts: dict[str, Any]) -> None:
         """Record that a stage is finished, with facts such as its seconds; call it after its last file is in place."""
-        write_json(self.path("stages") / f"{stage}.json", facts)
+        write_json(self.stage_marker(stage), facts)
 
     def done(self) -> list[str]:
         """Finished stages, in the order they finished."""
@@ -117,7 +121,7 @@ class RunFolder:
 
     def facts(self, stage: str) -> dict[str, Any]:
         """What `mark_done` recorded."""
-        return read_object(self.path("stages") / f"{stage}.json", "what a finished stage left")
+        return read_object(self.stage_marker(stage), "what a finished stage left")
 
 
 def claim_folder(root: Path, config: str, shared: bool = False) -> RunFolder:
@@ -190,8 +194,8 @@ def _refuse_other_settings(path: Path, config: str) -> None:
     there, now = read_run_config(path).compared, parse_run_config(config).compared
     if there.get("compute") == "auto":  # a run of before the resolved number format was kept
         there["compute"] = now.get("compute")
-    for name in _FOUND:  # a run of before what was found was kept
-        if name in now:
+    for name in now:
+        if name in _FOUND or name.startswith(FILES_OF):  # a run of before what was found was kept, or hashed
             there.setdefault(name, now[name])
     there = {name: value for name, value in Settings().flat().items() if name in now} | there  # settings that are new
     names = [name for name in sorted({*there, *now}) if there.get(name) != now.get(name)]

@@ -6,21 +6,28 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from nestvec.errors import InputError
+import numpy as np
+
+from nestvec.errors import ChangedError, InputError
+from nestvec.files import sha256
 from nestvec.models.find import find_model, list_short_names
+from nestvec.models.model_hashes import refuse_changes
 from nestvec.models.prompts import read_default_prompts
 from nestvec.point import PRETRAINED, Point, VectorFormat
+from nestvec.runs.schema import MeasuredWith
 from nestvec.vectors.stored import load_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from nestvec.models.find import ModelFolder
     from nestvec.runs.run import Run
     from nestvec.vectors.codecs import Codec
+
+
+_ROWS = 65_536  # vectors that are looked at together
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,14 @@ class SystemFiles:
 
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
-        return self.run.vectors(self.system, self.width)
+        """All that were measured; InputError where the file holds others, or NaN."""
+        vectors, file = self.run.vectors(self.system, self.width), self.run.folder.embeddings(self.system)
+        if stated := read_stated(self.run, self.system).vectors:
+            if sha256(file) != stated:
+                raise ChangedError("has changed since it was measured", f"the vectors of {self.system}", file=file)
+        elif not all(np.isfinite(vectors[first : first + _ROWS]).all() for first in range(0, len(vectors), _ROWS)):
+            raise InputError("is damaged: it holds NaN or infinities", "finite numbers", file=file)
+        return vectors
 
     def codec(self, stored: VectorFormat) -> Codec:
         """The codec of a format.
@@ -175,26 +189,42 @@ def open_system(run: Run, system: str) -> SystemFiles:
         What the run keeps of it.
 
     Raises:
-        InputError: a file is missing or damaged, or the model is another than the one measured.
+        InputError: a file is missing or damaged, or the model or the codecs are not the ones that were measured.
     """
-    model, measured = _find_model(run, system), run.results.prompts.get(system)
-    model = replace(model, prompts=read_default_prompts(model.path) if measured is None else measured)
-    return SystemFiles(run, system, model, load_codecs(run.folder.codecs(system)))
+    model, codecs = _find_model(run, system), run.folder.codecs(system)
+    stated = read_stated(run, system).codecs
+    if stated and codecs.is_file() and sha256(codecs) != stated:
+        raise ChangedError("has changed since it was measured", f"the codecs of {system}", file=codecs)
+    return SystemFiles(run, system, model, load_codecs(codecs))
+
+
+def read_stated(run: Run, system: str) -> MeasuredWith:
+    """What a run states of the files that decided a system's figures; nothing where an earlier nestvec made it."""
+    return run.results.measured_with.get(system, MeasuredWith())
 
 
 def _find_model(run: Run, system: str) -> ModelFolder:
-    """The model that a system's vectors were made with, checked by the hash of its weights."""
+    """The model that a system's vectors were made with, checked by its hashes, with the prompts that were measured."""
     trained = run.folder.model(system)
     if trained.is_dir():
-        return find_model(str(trained))
-    names, sha256 = run.model_origin(system)
+        return _check_model(run, system, find_model(str(trained)))
+    names, digest = run.model_origin(system)
     path = run.folder.path("config")
-    if sha256 is None:
+    if digest is None:
         raise InputError(f"does not say which model {system} is", "the settings of a run", file=path)
     problem: InputError | None = None
     for name in sorted(names, key=lambda name: system not in list_short_names(name)):  # two may have the same weights
         try:
-            return find_model(name, sha256, fetch=system == PRETRAINED)
+            return _check_model(run, system, find_model(name, digest, fetch=system == PRETRAINED))
         except InputError as error:  # another of the models, or one that is gone
             problem = problem or error
     raise problem or InputError(f"lacks the model {system}", "the settings of a run", file=path)
+
+
+def _check_model(run: Run, system: str, model: ModelFolder) -> ModelFolder:
+    """The model with the prompts that were measured; ChangedError where it is not as it was then."""
+    prompts, stated = run.results.prompts.get(system), read_stated(run, system).model
+    model = replace(model, prompts=read_default_prompts(model.path) if prompts is None else prompts)
+    if stated:
+        refuse_changes(stated, model.hashes, model.path, f"when {system} was measured")
+    return model

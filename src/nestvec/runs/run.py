@@ -349,6 +349,10 @@ class Run:
         Returns:
             Query id to document ids, best first.
         """
+        return {query: list(scores) for query, scores in self.scored_ranking(name, queries).items()}
+
+    def scored_ranking(self, name: str, queries: Collection[str] | None = None) -> dict[str, dict[str, float]]:
+        """As `ranking`, with each document's score."""
         return read_ranking(self.folder.run(name), queries, self._trec_names)
 
     @cached_property

@@ -98,6 +98,15 @@ class Comparison(ReadByName):
 
 
 @dataclass(frozen=True)
+class MeasuredWith(ReadByName):
+    """What decided a system's figures, as SHA-256 in hex."""
+
+    model: dict[str, str] = field(default_factory=dict)  # by file of the model's folder, and of its prompts
+    vectors: str = ""  # of `embeddings/SYSTEM.npy`
+    codecs: str = ""  # of `codecs.safetensors`
+
+
+@dataclass(frozen=True)
 class Results(ReadByName):
     """`results.json`."""
 
@@ -119,6 +128,7 @@ class Results(ReadByName):
     threshold: float | None = None  # the grade from which a document is relevant
     prompts: dict[str, Prompts] = field(default_factory=dict)  # by system; runs of before it was written have none
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
+    measured_with: dict[str, MeasuredWith] = field(default_factory=dict)  # by system; runs of before have none
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,7 +146,9 @@ def read_qrels(path: Path, names: Names = NO_NAMES) -> dict[str, dict[str, int]]
     return dict(gains)
 
 
-def read_ranking(path: Path, queries: Collection[str] | None = None, names: Names = NO_NAMES) -> dict[str, list[str]]:
+def read_ranking(
+    path: Path, queries: Collection[str] | None = None, names: Names = NO_NAMES
+) -> dict[str, dict[str, float]]:
     """Read a TREC run file.
 
     Args:
@@ -155,17 +157,24 @@ def read_ranking(path: Path, queries: Collection[str] | None = None, names: Name
         names: ids of queries, and of documents, whose form in the file differs; see `trec_ids`.
 
     Returns:
-        Query id to document ids, best first.
+        Query id to document ids with their scores, best first.
 
     Raises:
         InputError: the file is missing or damaged.
     """
-    ranks: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for form, _, document, rank, *_ in _read_fields(path, _RANKED):
+    ranks: dict[str, list[tuple[int, str, float]]] = defaultdict(list)
+    for form, _, document, rank, score, _ in _read_fields(path, _RANKED):
         query = names[0].get(form, form)
         if queries is None or query in queries:
-            ranks[query].append((int(rank), names[1].get(document, document)))
-    return {query: [document for _, document in sorted(ranked)] for query, ranked in ranks.items()}
+            ranks[query].append((int(rank), names[1].get(document, document), _parse_score(score, path)))
+    return {query: {document: score for _, document, score in sorted(ranked)} for query, ranked in ranks.items()}
+
+
+def _parse_score(score: str, path: Path) -> float:
+    try:
+        return float(score)
+    except ValueError as error:
+        raise InputError(f"is damaged: the score {score!r}", "a number", file=path) from error
 
 
 def write_ranking(

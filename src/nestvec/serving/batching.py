@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nestvec.serving.failures import too_busy
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
     from numpy.typing import NDArray
@@ -35,25 +32,6 @@ class Encoded(NamedTuple):
 
     vectors: NDArray[np.float32]  # (n, width)
     tokens: NDArray[np.int64]  # (n,) how many tokens the model read of each text; 0 where it reads none
-
-
-class Capacity:
-    """Counts texts that wait or are worked on; turns requests away beyond `most`, but never a lone one."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.reserved = 0
-
-    @contextmanager
-    def reserve(self, texts: int) -> Iterator[None]:
-        """Keep room for so many texts while the block runs; raises a Failure, 429, where there is none."""
-        if self.reserved and self.reserved + texts > self._most:
-            raise too_busy()
-        self.reserved += texts
-        try:
-            yield
-        finally:
-            self.reserved -= texts
 
 
 class _Part(NamedTuple):

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from nestvec.models.prompts import QUERY
 from nestvec.serving.failures import Failure, describe_failures
+from nestvec.serving.json_answers import JsonAnswer
 from nestvec.serving.json_requests import JsonRoute
 from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
 
@@ -132,7 +133,8 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
         texts = await _read_texts(work, system, asked.input)
         with work.capacity.reserve(len(texts)):
             encoded = await unless_client_leaves(request, work.encode(system, texts, asked.input_type or QUERY))
-        return _embeddings_response(asked, asked.model or system, _cut_vectors(encoded.vectors, dimension), encoded)
+        vectors = _cut_vectors(encoded.vectors, dimension)
+        return JsonAnswer(_embeddings_to_json(asked, asked.model or system, vectors, encoded), work.answers)
 
     def describe_model(name: str) -> dict[str, Any]:
         """A system, or an alias, as OpenAI's API describes a model."""
@@ -143,14 +145,15 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
     @router.get("/v1/models", responses={200: {"model": ModelList}, **describe_failures(401, 421, 500, 503)})
     async def models() -> Response:
         """The systems that make vectors, and their aliases."""
-        return _json_response({"object": "list", "data": [describe_model(name) for name in work.models]})
+        data = [describe_model(name) for name in work.models]
+        return JsonAnswer(to_json({"object": "list", "data": data}), work.answers)
 
     @router.get(
         "/v1/models/{model:path}", responses={200: {"model": Model}, **describe_failures(401, 404, 421, 422, 500, 503)}
     )
     async def model(model: str) -> Response:
         """One of the systems that make vectors."""
-        return _json_response(describe_model(model))
+        return JsonAnswer(to_json(describe_model(model)), work.answers)
 
     return router
 
@@ -176,9 +179,7 @@ def _cut_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.flo
     return vectors if dimension == vectors.shape[1] else prefix(vectors, dimension)
 
 
-def _embeddings_response(
-    asked: EmbeddingsRequest, model: str, vectors: NDArray[np.float32], encoded: Encoded
-) -> Response:
+def _embeddings_to_json(asked: EmbeddingsRequest, model: str, vectors: NDArray[np.float32], encoded: Encoded) -> bytes:
     """Write vectors in the form that OpenAI's clients read."""
     if not np.isfinite(vectors).all():
         raise Failure(500, "the model returned NaN or infinity")
@@ -190,9 +191,4 @@ def _embeddings_response(
         listed = vectors.tolist()
     data = [{"object": "embedding", "index": row, "embedding": vector} for row, vector in enumerate(listed)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return _json_response({"object": "list", "data": data, "model": model, "usage": usage})
-
-
-def _json_response(content: object) -> Response:
-    """Write JSON straight to bytes: going through pydantic's models again would take longer than encoding a query."""
-    return Response(to_json(content), media_type="application/json")
+    return to_json({"object": "list", "data": data, "model": model, "usage": usage})

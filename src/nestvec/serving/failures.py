@@ -37,7 +37,7 @@ _KINDS = {  # status to type, code, and what the description of the API says
     503: (
         "server_error",
         "unavailable",
-        "Not ready yet, about to stop, or the index cannot be read: try again after Retry-After seconds.",
+        "Not ready, full, about to stop, or the index cannot be read: try again after Retry-After seconds.",
     ),
 }
 _RETRY = {429: "1", 503: "2"}
@@ -112,6 +112,16 @@ def unknown_model(known: Sequence[str]) -> Failure:
 def unavailable(why: str) -> Failure:
     """The failure of a request that cannot be answered now."""
     return Failure(503, why, headers={"Retry-After": _RETRY[503]})
+
+
+def too_many_bytes() -> Failure:
+    """The failure of a large request, or a request for much, while the memory for such is taken."""
+    return unavailable("too many large requests and answers are under way; ask later, or for less at once")
+
+
+def too_many_connections() -> Failure:
+    """The failure of a request over a connection for which there is no room; it is closed then."""
+    return Failure(503, "too many connections are open", headers={"Retry-After": _RETRY[503], "Connection": "close"})
 
 
 def describe_failures(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -87,9 +87,13 @@ async def _load_models(work: WorkQueue, health: Health, loading: Loading) -> Non
         if health.phase == LOADING:  # it may have been told to stop meanwhile
             health.become(READY)
             loading.ready()
-            await work.warm_up()
     except Exception as error:  # the one who started the server raises it
         loading.failed(error)
+        return
+    try:
+        await work.warm_up()
+    except Exception as error:  # whoever asks first makes it, or is told why not
+        loading.say(f"not warmed up: {error}")
 
 
 def _health_routes(health: Health, meters: Meters) -> APIRouter:

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from nestvec.serving.failures import GONE, Failure, unavailable
+from nestvec.serving.capacity import SMALL, Capacity
+from nestvec.serving.failures import GONE, Failure, too_many_bytes, too_many_connections, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sized
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from nestvec.serving.prometheus_meters import Meters
     from nestvec.serving.serving_options import ServingOptions
 
+SURPLUS = "surplus"  # in the state of requests over connections for which there is no room
 LOADING, READY, DRAINING = "loading", "ready", "draining"
 _LOCKED = ("/v1/", "/metrics", "/docs", "/openapi.json")  # where a key is asked for
 _WORKING = "/v1/"  # what needs the models
+_WATCHED = ("/healthz", "/readyz")  # answered whatever else there is
 _BODIES = {"POST", "PUT", "PATCH"}
 _PATIENCE = 30.0  # seconds for models that are being loaded
 _LINGER = 2.0  # seconds, and times the limit, that are read and thrown away so that a client sees why it was refused
@@ -50,7 +51,6 @@ class Health:
     """How a server is."""
 
     phase: str = LOADING  # or READY, or DRAINING
-    connections: Sized = field(default_factory=tuple)  # that are open
     loaded: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is loading no more
 
     def become(self, phase: str) -> None:
@@ -71,6 +71,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, options: ServingOptions, health: Health, meters: Meters) -> None:
         self._app, self._options, self._health, self._meters = app, options, health, meters
+        self._bodies = Capacity(options.max_held, too_many_bytes, SMALL)
         self._key = options.api_key.encode() if options.api_key else None
         safe = {**_SAFE, "Cross-Origin-Resource-Policy": "cross-origin"} if options.cors else _SAFE
         self._safe = [(name.lower().encode(), value.encode()) for name, value in safe.items()]
@@ -93,11 +94,14 @@ class Guard:
 
     async def _refuse_or_answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         """Refuse the request, or hand it on to the application."""
-        refusal = self._find_refusal(scope["method"], scope["path"], Headers(scope=scope))
+        refusal = self._find_refusal(scope)
         if refusal is None and self._health.phase == LOADING and scope["path"].startswith(_WORKING):
             refusal = await self._wait_until_loaded(scope["method"])
+        size = 0 if refusal else self._announced_bytes(scope)
+        refusal = refusal or self._bodies.refuse(size)
         if refusal is None:
-            await self._app(scope, body.receive, answer.send)
+            with self._bodies.reserve(size):
+                await self._app(scope, body.receive, answer.send)
             if answer.status not in (408, 413):
                 return
             answer.stays_open = True
@@ -107,11 +111,18 @@ class Guard:
         if answer.stays_open:
             await answer.read_rest_and_close(body)
 
-    def _find_refusal(self, method: str, path: str, headers: Headers) -> Failure | None:
+    def _announced_bytes(self, scope: Scope) -> int:
+        """The most bytes of a body that will be read, by a head that was let in."""
+        if scope["method"] not in _BODIES or not scope["path"].startswith(_WORKING):
+            return 0
+        headers, most = Headers(scope=scope), self._options.max_body
+        return most if "transfer-encoding" in headers else min(most, int(headers.get("content-length", "0")))
+
+    def _find_refusal(self, scope: Scope) -> Failure | None:
         """Why a request goes no further; None if it does."""
-        options = self._options
-        if len(self._health.connections) > options.connections:
-            return unavailable("too many connections are open")
+        options, method, path, headers = self._options, scope["method"], scope["path"], Headers(scope=scope)
+        if scope.get("state", {}).get(SURPLUS) and path not in _WATCHED:
+            return too_many_connections()
         if options.allowed_hosts is not None and _host_name(headers.get("host", "")) not in options.allowed_hosts:
             return Failure(421, "Host header not allowed; set --allowed-host NAME")
         if method == "OPTIONS" and options.cors:
@@ -166,10 +177,16 @@ class _Answer:
             headers.setdefault("Cache-Control", "no-store")
             if self.stays_open or self._health.phase == DRAINING:
                 headers["Connection"] = "close"
-            message = {**message, "headers": headers.raw}
-        elif self.stays_open:  # the client has all of it, but the connection stays until `finish`
-            message = {**message, "more_body": True}
-        await self._send(message)
+            await self._send({**message, "headers": headers.raw})
+        else:
+            await self._send_pieces(message.get("body", b""), message.get("more_body", False))
+
+    async def _send_pieces(self, body: bytes, more: bool) -> None:
+        """Send a body piece by piece: uvicorn waits with the next until the client has taken the one before."""
+        more = more or self.stays_open  # then the client has all of it, but the connection stays open
+        for first in range(0, len(body) or 1, SMALL):
+            piece, rest = body[first : first + SMALL], len(body) > first + SMALL
+            await self._send({"type": "http.response.body", "body": piece, "more_body": rest or more})
 
     async def read_rest_and_close(self, body: _Body) -> None:
         """Read what a refused client still sends, for a while: it would see a broken connection and not the answer."""

@@ -17,6 +17,7 @@ from nestvec.indexing.index_query import REBUILDS, IndexAnswer, IndexQuery, Rebu
 from nestvec.indexing.index_settings import VECTORS
 from nestvec.models.prompts import QUERY
 from nestvec.serving.failures import Failure, describe_failures, unavailable
+from nestvec.serving.json_answers import JsonAnswer
 from nestvec.serving.json_requests import JsonRoute
 from nestvec.serving.search_target import SearchRequest, SearchTarget, choose_target
 from nestvec.serving.work_queue import WorkQueue, unless_client_leaves
@@ -97,13 +98,13 @@ def searching_router(work: WorkQueue) -> APIRouter:
         work.refuse_long(field, queries)
         with work.capacity.reserve(len(queries)):
             body = await unless_client_leaves(request, _answer_search(work, asked, queries))
-        return Response(body, media_type="application/json")
+        return JsonAnswer(body, work.answers)
 
     @router.get("/v1/run", responses={200: {"model": dict[str, Any]}, **describe_failures(401, 421, 500, 503)})
     async def run() -> Response:
         """What was measured, and what it recommends."""
         run_job = work.ask_index if work.service.index else work.run_in_thread  # it says what the index holds
-        return Response(to_json(await run_job(work.service.summarise)), media_type="application/json")
+        return JsonAnswer(to_json(await run_job(work.service.summarise)), work.answers)
 
     return router
 

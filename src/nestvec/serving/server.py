@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.errors import InputError, MissingExtraError
 from nestvec.progress import Silent
+from nestvec.serving.open_files import fit_to_open_files
 from nestvec.serving.serving_options import ServingOptions
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def serve(run: str | Path, options: ServingOptions | None = None, reporter: Repo
 
     with _bind_socket(options) as listener:
         service = Service.open(Path(run), options)
+        connections = fit_to_open_files(options.connections)
+        if connections < options.connections:
+            reporter.say(f"at most {connections} connections at once, for want of open files (ulimit -n)")
         health, problems, began = Health(), list[BaseException](), time.perf_counter()
 
         def end_with(error: BaseException) -> None:
@@ -51,9 +55,8 @@ def serve(run: str | Path, options: ServingOptions | None = None, reporter: Repo
             """Tell that all models are loaded."""
             reporter.say(f"ready after {time.perf_counter() - began:.1f} s")
 
-        server = Server(
-            create_app(service, options, health, Loading(reporter.say, say_ready, end_with)), options, health
-        )
+        app = create_app(service, options, health, Loading(reporter.say, say_ready, end_with))
+        server = Server(app, options, health, connections)
         reporter.say(f"{service.run.root} on {_listening_url(listener)}")
         server.run([listener])
     if problems:

@@ -42,18 +42,22 @@ class ServingOptions:
     queue: int = option(4096, "Texts that may wait before others are turned away.", panel=LIMITS)
     connections: int = option(900, "Connections open at once.", panel=LIMITS)
     max_body: int = option(8 * 2**20, "Bytes of a request's body.", panel=LIMITS)
+    max_held: int = option(
+        256 * 2**20, "Bytes of large requests, and of large answers, before others are turned away.", panel=LIMITS
+    )
     inputs: int = 2048  # texts of one request for vectors
     queries: int = 256  # of one search
     letters: int = 65_536  # of one text
     header_seconds: float = option(10, "Seconds for a request's head.", panel=LIMITS)
     body_seconds: float = option(30, "Seconds for a request's body.", panel=LIMITS)
+    write_seconds: float = option(30, "Seconds for a client to take 64 KB of its answer.", panel=LIMITS)
     index_seconds: float = option(10, "Seconds for a search of the index, which others may have locked.", panel=LIMITS)
     drain_seconds: float = option(30, "Seconds to answer what was asked before the server stops.", panel=LIMITS)
 
     def __post_init__(self) -> None:
         """Check every range."""
-        counts = ("batch", "queue", "connections", "max_body", "inputs", "queries", "letters")
-        spans = ("header_seconds", "body_seconds", "index_seconds", "drain_seconds")
+        counts = ("batch", "queue", "connections", "max_body", "max_held", "inputs", "queries", "letters")
+        spans = ("header_seconds", "body_seconds", "write_seconds", "index_seconds", "drain_seconds")
         checks = [
             *((name, getattr(self, name) >= 1, "1 or more") for name in counts),
             *((name, 0 < getattr(self, name) < float("inf"), "seconds, more than 0") for name in spans),

@@ -1,4 +1,4 @@
-"""Uvicorn, told what it does not do by itself: time for a request's head, an end that loses nothing, exit code 0."""
+"""Uvicorn, told what it does not do by itself: no more connections than fit, an end that loses nothing, exit code 0."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import HANDLED_SIGNALS
 
+from nestvec.serving.connections import Acceptor, TimedConnection
 from nestvec.serving.request_guard import DRAINING, Health
 
 if TYPE_CHECKING:
@@ -23,54 +24,23 @@ if TYPE_CHECKING:
 
 _IDLE = 75  # seconds that a connection is kept between two requests
 _LAST_CALL = 0.3  # seconds in which what was sent before a stop is still read
-_BACKLOG = 2048
-
-
-class TimedConnection(HttpToolsProtocol):
-    """Clients have so many seconds from connecting, or from a next request's first byte, to the end of its head."""
-
-    head_seconds: float
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock for the first request's head."""
-        super().connection_made(transport)
-        self._await_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Start the clock for the head of a next request, too."""
-        if self.cycle is None or self.cycle.response_complete:
-            self._await_head()
-        super().data_received(data)
-
-    def on_headers_complete(self) -> None:
-        """Stop the clock: the head is there."""
-        self._stop_clock()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock: nobody sends any more."""
-        self._stop_clock()
-        super().connection_lost(exc)
-
-    def _await_head(self) -> None:
-        """Start the clock, unless it runs; the connection is cut when it runs out."""
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(self.head_seconds, self.transport.abort)
-
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
 
 
 class Server(uvicorn.Server):
-    """A server of one application; `health` is told of connections, and that the end has begun."""
+    """A server of one application over one listener.
 
-    def __init__(self, app: ASGIApp, options: ServingOptions, health: Health) -> None:
+    Args:
+        app: the application.
+        options: the limits.
+        health: is told that the end has begun.
+        connections: how many may be open at once.
+    """
+
+    def __init__(self, app: ASGIApp, options: ServingOptions, health: Health, connections: int) -> None:
+        limits = {"head_seconds": options.header_seconds, "write_seconds": options.write_seconds}
         config = uvicorn.Config(
             app,
-            http=type("Connection", (TimedConnection,), {"head_seconds": options.header_seconds}),
+            http=type("Connection", (TimedConnection,), limits),
             ws="none",
             log_config=None,
             log_level="error",
@@ -79,38 +49,51 @@ class Server(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=_IDLE,
             timeout_graceful_shutdown=int(max(1, options.drain_seconds)),
-            backlog=_BACKLOG,
         )
         super().__init__(config)
-        self._health = health
-        health.connections = self.server_state.connections
+        self._health, self._most = health, connections
 
-    def run(self, sockets: list[socket] | None = None) -> None:
-        """Serve until told to stop."""
-        with _raise_no_signals():
-            super().run(sockets)
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Start the application, and take connections: uvicorn's own way takes more than there are files for."""
+        await super().startup(sockets=[])
+        connections = cast("set[TimedConnection]", self.server_state.connections)
+        self._acceptors = [
+            Acceptor(listener, self._make_connection, connections, self._most) for listener in sockets or []
+        ]
+        for acceptor in self._acceptors:
+            acceptor.start()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Take no new connections; answer what was sent over those that are open, then what is left."""
         self._health.become(DRAINING)
-        await asyncio.sleep(0)  # connections that wait to be accepted are, before the listener closes
-        for server in self.servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.stop()
         await asyncio.sleep(_LAST_CALL)
         await super().shutdown(sockets)
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGINT, SIGTERM and SIGHUP; uvicorn's own would raise them once more after the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in _ending_signals()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-@contextmanager
-def _raise_no_signals() -> Iterator[None]:
-    """Uvicorn raises the signals that ended it once more, for whoever handled them before: here nobody needs to."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[int, Any] = {
-        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _make_connection(self) -> TimedConnection:
+        made: TimedConnection = self.config.http_protocol_class(  # type: ignore[call-arg, assignment]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+
+def _ending_signals() -> tuple[signal.Signals, ...]:
+    """The signals that end a server; SIGHUP, of a terminal that closes, is ignored where `nohup` said so."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return HANDLED_SIGNALS
+    return (*HANDLED_SIGNALS, hangup)

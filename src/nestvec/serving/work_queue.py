@@ -18,8 +18,9 @@ from nestvec.models.compute import count_processors
 from nestvec.models.prompts import ROLES
 from nestvec.point import BM25
 from nestvec.runs.choose_point import UnknownPointError
-from nestvec.serving.batching import Batcher, Capacity, Encoded
-from nestvec.serving.failures import GONE, Failure, unavailable, unknown_model
+from nestvec.serving.batching import Batcher, Encoded
+from nestvec.serving.capacity import SMALL, Capacity
+from nestvec.serving.failures import GONE, Failure, too_busy, too_many_bytes, unavailable, unknown_model
 from nestvec.serving.lazy_value import LazyValue
 from nestvec.serving.token_ids import ForeignIdsError, TokenDecoder, open_decoder
 
@@ -57,12 +58,14 @@ class WorkQueue:
     Attributes:
         dense_systems: the systems that make vectors.
         models: names that requests may ask for, aliases last, to those systems.
-        capacity: for all requests together.
+        capacity: texts of all requests together.
+        answers: bytes of all answers that clients have not yet taken.
     """
 
     def __init__(self, service: Service, options: ServingOptions, meters: Meters) -> None:
         self.service, self.options, self.meters = service, options, meters
-        self.capacity = Capacity(options.queue)
+        self.capacity = Capacity(options.queue, too_busy)
+        self.answers = Capacity(options.max_held, too_many_bytes, SMALL)
         meters.watch_queue(lambda: self.capacity.reserved)
         self.dense_systems = tuple(system for system in service.systems if system != BM25)
         self.models = {**{system: system for system in self.dense_systems}, **self._check_aliases()}

@@ -13,6 +13,8 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from nestvec.data.text import trec_id
 from nestvec.errors import InputError
 from nestvec.lexical.hybrid_file import Hybrid
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from nestvec.vectors.codecs import Codec
@@ -62,6 +63,7 @@ class About:
         schema: of the store's own form; from 2 on, ids are kept byte for byte; an index with words has 3.
         hybrid: how words match, and how their scores fuse with those of the vectors served; None: vectors alone.
         fuses: whether a search that names no mode is by words and vectors: where the run recommends them together.
+        model: all that decides the model's vectors, by name, with its SHA-256; empty in an index of an earlier nestvec.
     """
 
     system: str
@@ -72,6 +74,7 @@ class About:
     schema: int = _PLAIN
     hybrid: Hybrid | None = None
     fuses: bool = False
+    model: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """An index with words says so, so that a nestvec of before there were any doesn't take it for its own."""
@@ -105,6 +108,8 @@ class About:
         """As JSON holds it; of an index without words, the same as before there were any."""
         values = asdict(self)
         del values["hybrid"], values["fuses"]
+        if not self.model:
+            del values["model"]
         return values if self.hybrid is None else {**values, "hybrid": self.hybrid.to_json(), "fuses": self.fuses}
 
     @classmethod
@@ -118,7 +123,8 @@ class About:
             numbers = int(values["full_dimension"]), stages, int(values["shortlist"])
             hybrid = Hybrid.from_json(dict(values["hybrid"]), place) if schema >= _WITH_WORDS else None
             fuses = hybrid is not None and values["fuses"] is True
-            about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema, hybrid, fuses)
+            model = {str(name): str(code) for name, code in dict(values.get("model", {})).items()}
+            about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema, hybrid, fuses, model)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"is damaged ({error})", "what nestvec wrote of an index", file=place) from error
         if not (1 <= len(stages) <= 2 and all(1 <= stage.dimension <= about.full_dimension for stage in stages)):
@@ -137,12 +143,21 @@ class Batch:
         texts: n.
         vectors: (n, full dimension) float32, rows of unit length.
         fields: n mappings of names to text or numbers, to filter by; a field that a document lacks is left out.
+
+    Raises:
+        InputError: a vector holds NaN or infinities.
     """
 
     ids: Sequence[str]
     texts: Sequence[str]
     vectors: NDArray[np.float32]
     fields: Sequence[Mapping[str, Value]]
+
+    def __post_init__(self) -> None:
+        """A number that is none would spoil every score that it takes part in."""
+        if (wrong := ~np.isfinite(self.vectors).all(axis=1)).any():
+            name = self.ids[int(np.argmax(wrong))]
+            raise InputError(f"the vector of document {name!r} holds NaN or infinities", "finite numbers")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def refuse_untrainable(model: SentenceTransformer, path: Path) -> None:
     try:
         with quiet_libraries():
             trained = {role: _encode_as_trained(model, role) for role in ROLES}
-    except (AttributeError, KeyError, TypeError, ValueError, NotImplementedError) as error:  # of the model's modules
+    except (AttributeError, LookupError, TypeError, ValueError, NotImplementedError) as error:  # of the model's modules
         problem = f"cannot be trained: it is no transformer over tokens ({error!r})"
         raise InputError(problem, wanted, file=path) from error
     for role, vectors in trained.items():

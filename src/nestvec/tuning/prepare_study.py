@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nestvec import distributed
 from nestvec.errors import InputError
 from nestvec.pipeline.inputs import prepare
-from nestvec.runs.config import config_text
+from nestvec.runs.config import FILES_OF, config_text
 from nestvec.runs.folder import claim_folder
 from nestvec.settings import Settings
 from nestvec.tuning.aim import parse_aim
@@ -145,5 +145,8 @@ def _hash_identity(study: Study) -> str:
         settings.pop(path, None)
     table = _tune_table(study)
     table.pop("trials", None)
-    content = json.dumps([settings, study.context.prepared.inputs, table], sort_keys=True)
+    inputs = {name: code for name, code in study.context.prepared.inputs.items() if not name.startswith(FILES_OF)}
+    content = json.dumps(
+        [settings, inputs, table], sort_keys=True
+    )  # as every nestvec has it: the folder knows the files
     return hashlib.sha256(content.encode()).hexdigest()

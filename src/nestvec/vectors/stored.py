@@ -130,6 +130,8 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError("is of another form", _EXPECTED, file=path)
     if about.get("crc32") != _tensor_checksum(tensors):
         raise InputError("is damaged: its checksum is another", _EXPECTED, file=path)
+    if any(np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all() for value in tensors.values()):
+        raise InputError("is damaged: it holds NaN or infinities", _EXPECTED, file=path)
     return tensors
 
 
