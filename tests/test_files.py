@@ -6,16 +6,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from full_disk import full_from
 
+from nestvec import files
 from nestvec.errors import InputError, NestvecError
-from nestvec.files import read_json, replacing, sha256, write_json, write_text
+from nestvec.files import read_json, remove, replacing, sha256, sweep, write_json, write_text
 from nestvec.runs.config import config_text
-from nestvec.runs.folder import LAYOUT, RunFolder, claim_folder
+from nestvec.runs.folder import LAYOUT, RunFolder, claim_folder, hold_folder
 from nestvec.settings import Settings
 
 
@@ -36,7 +41,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path):
     with replacing(path) as temporary:
         temporary.write_text("half")
         assert not path.exists()
-        assert temporary.parent == path.parent  # the same file system, or renaming would copy
+        assert temporary.parent.parent == path.parent  # the same file system, or renaming would copy
     assert read_tree(tmp_path) == {"deep": None, "deep/file": "half"}
 
 
@@ -52,10 +57,16 @@ def test_nothing_is_left_when_the_block_raises(tmp_path, old, new):
     assert read_tree(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [(None, "file"), ("file", "file"), ("folder", "file"), (None, "folder"), ("folder", "folder")]
-)
-def test_the_new_takes_the_place_of_the_old(tmp_path, old, new):
+@pytest.fixture(params=["exchanges", "renames only"])
+def file_system(request, monkeypatch):
+    """One that lets two names change places, as ext4 does, or one that does not, such as NFS."""
+    if request.param == "renames only":
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    return request.param
+
+
+@pytest.mark.parametrize(("old", "new"), [(None, "file"), ("file", "file"), (None, "folder"), ("folder", "folder")])
+def test_the_new_takes_the_place_of_the_old(tmp_path, old, new, file_system):
     path = tmp_path / "place"
     write(path, old, "old")
     with replacing(path) as temporary:
@@ -73,16 +84,185 @@ def test_a_block_that_writes_nothing_keeps_the_old(tmp_path, old):
     assert read_tree(tmp_path) == before
 
 
-def test_what_this_process_left_behind_is_overwritten(tmp_path):
-    path = tmp_path / "place"
-    with replacing(path) as temporary:
-        name = temporary.name
-        temporary.write_text("x")
-    write(tmp_path / name, "folder", "stale")
-    with replacing(path) as temporary:
-        assert not temporary.exists()
-        temporary.write_text("y")
-    assert read_tree(tmp_path) == {"place": "y"}
+@pytest.mark.parametrize(("old", "new"), [("folder", "file"), ("file", "folder")])
+def test_a_folder_and_a_file_do_not_replace_each_other(tmp_path, old, new):
+    write(tmp_path / "place", old, "old")
+    before = read_tree(tmp_path)
+    with pytest.raises(OSError), replacing(tmp_path / "place") as temporary:
+        write(temporary, new, "new")
+    assert read_tree(tmp_path) == before
+
+
+# Killed writers
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from nestvec import files
+
+def interrupt(name, moment, calls):
+    whole = getattr(calls, name)
+    def call(*words):
+        if moment == "before": os.kill(os.getpid(), signal.SIGKILL)
+        whole(*words)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(calls, name, call)
+
+path, name, moment, exchanges = Path(sys.argv[1]), *sys.argv[2:]
+if exchanges == "renames only": files._exchange = lambda *_: False
+interrupt(name, moment, {"rmtree": files.shutil, "flock": files.fcntl, "_exchange": files}.get(name, Path))
+with files.replacing(path) as temporary:
+    temporary.mkdir()
+    for number in range(5):
+        with (temporary / f"new{number}").open("w") as stream: stream.write("whole")
+"""
+OLD, NEW = ({f"{name}{number}": "whole" for number in range(5)} for name in ("old", "new"))
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("name", "exchanges"),
+    [
+        ("flock", "exchanges"), ("_exchange", "exchanges"), ("rmtree", "exchanges"),
+        ("rename", "renames only"), ("rmtree", "renames only"),
+    ],
+)  # fmt: skip
+def test_a_killed_writer_leaves_the_old_folder_or_the_new_and_the_next_leaves_nothing(
+    tmp_path, name, moment, exchanges
+):
+    place = tmp_path / "place"
+    place.mkdir()
+    for file, text in OLD.items():
+        (place / file).write_text(text)
+    killed = subprocess.run([sys.executable, "-c", WRITER, str(place), name, moment, exchanges], timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    between = (name, moment, exchanges) == ("rename", "after", "renames only")
+    assert place.exists() != between  # there is a moment without it only where names cannot change places
+    if not between:
+        assert read_tree(place) in (OLD, NEW)
+    sweep(tmp_path)
+    assert read_tree(place) in (OLD, NEW)
+    with replacing(place) as temporary:
+        temporary.mkdir()
+    assert read_tree(tmp_path) == {"place": None}
+
+
+def test_a_reader_finds_a_folder_at_every_moment(tmp_path):
+    place, over, looked = tmp_path / "place", threading.Event(), []
+
+    def swap():
+        with replacing(place) as temporary:
+            write(temporary, "folder", "new")
+
+    def look():
+        while not over.is_set():
+            looked.append(place.is_dir())
+
+    swap()
+    reader = threading.Thread(target=look)
+    reader.start()
+    for _ in range(200):
+        swap()
+    over.set()
+    reader.join()
+    assert len(looked) > 200 and all(looked)
+
+
+def test_the_temporary_folder_of_a_living_writer_stays(tmp_path):
+    with replacing(tmp_path / "place") as temporary:
+        temporary.write_text("slow")
+        sweep(tmp_path)
+        with replacing(tmp_path / "place") as another:
+            assert another != temporary and temporary.read_text() == "slow"
+            another.write_text("quick")
+        assert (tmp_path / "place").read_text() == "quick"
+    assert read_tree(tmp_path) == {"place": "slow"}
+
+
+def test_many_writers_of_one_path_leave_one_of_their_files(tmp_path):
+    """Each sweeps what others may be just about to lock."""
+    failed = []
+
+    def write_often(text):
+        try:
+            for _ in range(50):
+                write_text(tmp_path / "place", text)
+        except BaseException as error:
+            failed.append(error)
+
+    writers = [threading.Thread(target=write_often, args=(f"{number}" * 100,)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert not failed
+    [(name, text)] = read_tree(tmp_path).items()
+    assert name == "place" and len(text) == 100 and len(set(text)) == 1
+
+
+def test_names_that_are_not_ours_are_not_swept(tmp_path):
+    """A number alone, of an older nestvec, is removed only if no process has it."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    ours = [f".x.json.{ended.pid}.tmp", ".x.99999999999999999999.tmp"]
+    others = [".x.tmp", ".x.backup.tmp", "x.1-abcdefgh.tmp", f".x.{os.getpid()}.tmp", ".x.1.tmp"]
+    for name in ours + others:
+        (tmp_path / name).write_text("")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / ".x.1-abcdefgh.tmp").symlink_to(elsewhere)
+    sweep(tmp_path)
+    assert sorted(read_tree(tmp_path)) == sorted([*others, ".x.1-abcdefgh.tmp", "elsewhere"])
+    assert read_tree(elsewhere) == {}
+
+
+def test_a_folder_goes_at_once(tmp_path, monkeypatch):
+    write(tmp_path / "place", "folder", "old")
+    seen = []
+    removing = files.shutil.rmtree
+    monkeypatch.setattr(
+        files.shutil, "rmtree", lambda path: (seen.append((tmp_path / "place").exists()), removing(path))
+    )
+    remove(tmp_path / "place")
+    assert seen == [False] and read_tree(tmp_path) == {}
+
+
+# Links
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path, kind, there, file_system):
+    (tmp_path / "far").mkdir()
+    target, link = tmp_path / "far" / "target", tmp_path / "link"
+    link.symlink_to(target)
+    if there:
+        write(target, kind, "old")
+    with replacing(link) as temporary:
+        write(temporary, kind, "new")
+    assert link.is_symlink() and link.readlink() == target
+    assert read_tree(tmp_path / "far") == (
+        {"target": "new"} if kind == "file" else {"target": None, "target/inside": "new"}
+    )
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["far", "link"]
+
+
+def test_what_is_neither_file_nor_folder_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path / "pipe", tmp_path / "loop", Path("/dev/null")):
+        with pytest.raises(InputError, match=f"{path.name}: is a device, a pipe, a socket or a link to itself"):
+            write_text(path, "text")
+    assert Path("/dev/null").is_char_device() and (tmp_path / "pipe").is_fifo()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["loop", "pipe"]
+
+
+def test_the_folder_that_one_is_in_can_be_written(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with replacing(Path()) as temporary:
+        write(temporary, "folder", "new")
+    assert read_tree(tmp_path) == {"here": None, "here/inside": "new"}
 
 
 def write(path, kind, text):
@@ -165,6 +345,15 @@ def test_a_new_or_empty_folder_is_claimed(tmp_path):
         assert claim_folder(root, config()).path("config").read_text() == config()
 
 
+def test_a_link_is_claimed_where_it_leads(tmp_path):
+    link = tmp_path / "run"
+    link.symlink_to("far")
+    for _ in range(2):  # there is no such folder at first
+        with hold_folder(link):
+            claim_folder(link, config())
+    assert link.is_symlink() and (tmp_path / "far" / "config.toml").read_text() == config()
+
+
 def test_the_same_settings_take_a_folder_up(tmp_path):
     claim_folder(tmp_path / "run", config(epochs=1))
     write_text(tmp_path / "run" / "results.json", "{}")
@@ -200,18 +389,24 @@ def test_other_inputs_are_refused_with_the_difference(tmp_path):
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path):
+    """Of this nestvec and of older ones."""
     root = tmp_path / "run"
     claim_folder(root, config())
     write_text(root / "runs" / "mnr.trec", "whole")
     before = read_tree(root)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
     for name in (
-        ".config.toml.9.tmp",
-        "runs/.bm25.trec.9.tmp",
-        "models/.mnr.9.tmp/0_T/.deep.9.tmp",
-        ".figures.9.tmp/x",
+        ".config.toml.PID.tmp",
+        "runs/.bm25.trec.PID-abcdefgh.tmp/bm25.trec",
+        "models/.mnr.PID.tmp/0_T/.deep.PID.tmp",
+        ".figures.PID.tmp/x",
     ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text("half")
+        path = root / name.replace("PID", str(ended.pid))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+        if path.parent.name.endswith("abcdefgh.tmp"):
+            (path.parent / ".lock").touch()
     claim_folder(root, config())
     assert read_tree(root) == {**before, "models": None}
 

@@ -1,18 +1,24 @@
-"""Files that are written whole or not at all, JSON, and hashes.
+"""Files and folders that are written whole or not at all, JSON, and hashes.
 
-Everything is written to a temporary name in the same folder and renamed, so that a reader never sees half a file and a
-killed process leaves nothing that looks finished.
+Everything is written in a temporary folder beside its place and renamed, so that a reader never sees half of it and a
+killed process leaves nothing that looks finished. The temporary folder is `.NAME.PROCESS-RANDOM.tmp`; its writer locks
+a file in it. The kernel releases the lock when the writer ends, however it ends, so that whoever can take the lock may
+remove the folder: neither a process that has the writer's number by now nor another machine can be mistaken for it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
-from contextlib import contextmanager
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,6 +29,9 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**28  # bytes of a file that is read as one text
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, the quota, the largest file allowed
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(?P<random>-\w{8})?\.tmp")
+_LOCK, _OLD = ".lock", ".old"  # in a temporary folder: what its writer holds, and a folder on its way out
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
 
 @contextmanager
@@ -38,21 +47,39 @@ def explain_full_disk(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file or folder name beside `path` that takes its place when the block ends well.
+    """A temporary name for a file or folder that takes the place of `path` when the block ends well.
 
-    Whatever the block wrote is removed when it raises; what was at `path` stays until the new one is complete.
+    Whatever the block wrote is removed when it raises; what was at `path` stays until the new one is complete. A folder
+    changes places with the earlier one in a single step. Where the file system cannot do that, it takes two; if the
+    process is killed between them, whoever replaces the folder next takes the second one. Symbolic links stay: what
+    they lead to is replaced. Raises InputError where `path` is a device, a pipe or a socket.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    remove(temporary)
-    try:
-        with explain_full_disk(path):
-            yield temporary
-            if path.is_dir() and temporary.exists():  # a folder cannot be renamed over one that has files
-                remove(path)
-            temporary.replace(path)
-    finally:
-        remove(temporary)
+    with explain_full_disk(path):
+        real = follow_links(path)
+        real.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary_folder(real) as folder:
+            new = folder / real.name
+            yield new
+            if not (new.is_dir() and real.is_dir()):
+                new.replace(real)
+            elif not _exchange(new, real):
+                real.rename(folder / _OLD)
+                new.rename(real)
+
+
+def follow_links(path: Path) -> Path:
+    """Where a path leads, through all symbolic links; InputError where nothing can be written there."""
+    real = Path(os.path.realpath(path))
+    if real.is_symlink() or (real.exists() and not real.is_file() and not real.is_dir()):
+        raise InputError("is a device, a pipe, a socket or a link to itself", "a place to write to", file=path)
+    return real
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that are gone left under temporary names, in a folder and all below it."""
+    for root, folders, files in os.walk(folder):  # which passes over what another process is removing
+        for name in (*folders, *files):
+            _remove_left(Path(root, name))
 
 
 @contextmanager
@@ -153,8 +180,104 @@ def sha256(*paths: Path) -> str:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or folder if it is there."""
+    """Delete a file or folder if it is there; a killed process leaves a folder whole or not at all."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    try:
+        with _temporary_folder(path) as aside:
+            path.rename(aside / path.name)
+    except OSError as error:
+        if error.errno not in FULL:  # such a disk has no room for a temporary folder
+            raise
+        shutil.rmtree(path)
+
+
+@contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` until the block ends; those of writers of the same path that are gone are removed."""
+    for left in list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp")):
+        _remove_left(left)
+    folder, lock = _make_locked_folder(path)
+    with ExitStack() as at_end:
+        at_end.callback(_remove_empty, folder)
+        at_end.enter_context(lock)  # closed before its name goes: NFS keeps that of an open file
+        at_end.callback(_empty, folder, path)
+        yield folder
+
+
+def _make_locked_folder(path: Path) -> tuple[Path, IO[str]]:
+    """A new temporary folder beside `path`, and the open file by which this process holds it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}-", suffix=".tmp", dir=path.parent))
+        with suppress(FileNotFoundError):  # another process removed the folder before it was locked
+            lock = (folder / _LOCK).open("a")
+            with suppress(OSError):  # a file system without locks: nothing is removed there that a killed process left
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            lock.close()
+
+
+def _remove_left(path: Path) -> None:
+    """Remove a temporary file or folder if its writer is gone."""
+    name = _TEMPORARY.fullmatch(path.name)
+    if name is None or path.is_symlink():
+        return
+    with suppress(OSError):  # its writer holds it, or another process is removing it
+        if name["random"] is None:  # of a nestvec that locked nothing: its number is all there is to go by
+            if not _is_running(int(name["process"])):
+                _delete(path)
+            return
+        if not (path / _LOCK).exists():  # just made, or all but gone
+            path.rmdir()
+            return
+        with (path / _LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _empty(path, path.with_name(name["name"]))
+            _remove_empty(path)  # before a writer that waits for the lock has it
+
+
+def _empty(folder: Path, path: Path) -> None:
+    """Remove all but the lock from a temporary folder of `path`.
+
+    If its writer ended between the two renames of `replacing`, the second one is done first.
+    """
+    if (folder / _OLD).exists() and not path.exists():
+        (folder / path.name).rename(path)
+    for entry in list(folder.iterdir()):
+        if entry.name != _LOCK:
+            _delete(entry)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a temporary folder that holds nothing but its lock, unless another process is doing that."""
+    with suppress(OSError):
+        (folder / _LOCK).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _delete(path: Path) -> None:
+    """Delete a file or folder, name by name."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether this machine has a process of that number."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the file system or the C library cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    paths = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+    return rename is not None and rename(*paths, _RENAME_EXCHANGE) == 0

@@ -50,6 +50,16 @@ def test_set_aside_goes_on_and_writes_the_rows_beside_the_output(tmp_path, encod
     assert not (tmp_path / "out.rejected.parquet").exists()  # it spoke of another input
 
 
+def test_an_output_that_is_a_link_is_written_where_it_leads(tmp_path, encode_tiny):
+    far, link = tmp_path / "far", tmp_path / "out.parquet"
+    far.mkdir()
+    link.symlink_to(far / "vectors.parquet")
+    encoded = encode_tiny(str(BAD), link, on_bad_row="set-aside")
+    assert link.readlink() == far / "vectors.parquet" and left_in(tmp_path) == ["far", "out.parquet"]
+    assert left_in(far) == ["vectors.parquet", "vectors.rejected.parquet"]
+    assert read_encoded(link).ids == ["1", "3"] and encoded.rejected == far / "vectors.rejected.parquet"
+
+
 def test_rows_that_are_damaged_or_have_no_id_are_set_aside_too(tmp_path, encode_tiny):
     path = tmp_path / "t.csv"
     path.write_text("id,text\n1,bolt\n2,nut,3\n ,nail\n4,\n5,saw\n")

@@ -156,6 +156,15 @@ def test_an_unknown_experiment_or_no_hub_is_said(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    """Its figures would be replaced."""
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mine.svg").write_text("mine")
+    with pytest.raises(InputError, match="holds files that no reproduction made"):
+        reproduce("home-depot", tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["figures", "mine.svg"]
+
+
 def test_the_published_protocol_s_report_shows_the_queries_texts(reproduced):
     """Every record is a query of its own there, named by its row: r17."""
     run = nestvec.load_run(reproduced.folder / "published")

@@ -21,7 +21,7 @@ from nestvec.encoding.shards import ShardEncoder, ShardRecipe, settle_codec
 from nestvec.encoding.text_file import open_text_file
 from nestvec.encoding.work_folder import FILES, WorkFolder, group_shards
 from nestvec.errors import InputError
-from nestvec.files import remove
+from nestvec.files import follow_links, remove, replacing
 from nestvec.models.encoder import open_encoder
 from nestvec.models.prompts import DOCUMENT
 from nestvec.progress import Silent
@@ -94,6 +94,7 @@ def encode(
     target = find_model_and_codec(model, settings.dimension, settings.precision, settings.system)
     target = target.encoding_as(settings.role, settings.prompt)
     texts = open_text_file(Path(source), settings.column, settings.id_column)
+    out = follow_links(out) if out.is_symlink() else out  # what belongs to the output lies beside it
     work = _open_work_folder(out, Path(source))
     encoder = open_encoder(target.folder, target.format.dimension, settings.backend, settings.compute, target.prompts)
     origin = _describe_origin(target, texts, encoder)
@@ -138,12 +139,10 @@ def _encode_missing(
 
 
 def _open_work_folder(out: Path, source: Path) -> WorkFolder:
-    """The work folder of an output that may be written."""
+    """The work folder beside an output that may be written."""
     if out.is_dir() or (out.exists() and out.resolve() == source.resolve()):
         problem = "is a folder" if out.is_dir() else "is the input itself"
         raise InputError(problem, "a Parquet file to write", file=out)
-    for stale in out.parent.glob(f".{out.name}.*.tmp"):  # of a process that was killed while it wrote
-        remove(stale)
     return WorkFolder(out.parent.absolute() / f".{out.name}.work")
 
 
@@ -182,7 +181,8 @@ def _put_rejected_beside(work: WorkFolder, out: Path) -> tuple[Path | None, int]
     if not work.rejected.is_file():
         remove(path)
         return None, 0
-    work.rejected.replace(path)
+    with replacing(path) as temporary:
+        work.rejected.rename(temporary)
     return path, int(pq.read_metadata(path).num_rows)
 
 

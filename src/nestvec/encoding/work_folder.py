@@ -104,8 +104,6 @@ class WorkFolder:
         else:
             remove(self.root)
             write_json(path, settings)
-        for stale in self.root.rglob(".*.tmp"):  # of a process that was killed
-            remove(stale)
 
     def load_counts(self) -> list[int] | None:
         """Rows of each bucket; None before the whole input is in buckets."""

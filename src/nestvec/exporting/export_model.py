@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from nestvec.errors import InputError
+from nestvec.errors import InputError, replace_unprintable
+from nestvec.exporting.earlier_export import keep_own_files, refuse_foreign
 from nestvec.exporting.export_settings import ExportArguments, ExportSettings
-from nestvec.exporting.model_card import README, write_readme
+from nestvec.exporting.model_card import write_readme
 from nestvec.exporting.model_origin import find_origin
 from nestvec.exporting.parity import Parity, measure_parity
 from nestvec.exporting.search_recipes import write_recipes
 from nestvec.exporting.targets import write_model
 from nestvec.files import replacing, sha256
 from nestvec.models.encoder import open_encoder
-from nestvec.models.export_card import CODEC, TARGETS, WEIGHTS, Card, hash_files, is_export, write_card
+from nestvec.models.export_card import CODEC, README, TARGETS, WEIGHTS, Card, hash_files, write_card
 from nestvec.models.load import load_model, quiet_libraries
 from nestvec.models.model_files import WEIGHTS as WEIGHTS_FILE
 from nestvec.models.onnx_graph import OUTPUT, input_names
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from nestvec.models.prompts import Role
     from nestvec.runs.point_files import Selection
 
+_NAMED = 5  # of the files that stay
 _GRAPHS = ("onnx", "openvino")  # targets that are run by the backend of their name
 _WEIGHTS = {"sentence-transformers": ("float32",), "onnx": WEIGHTS, "openvino": ("float32", "int8")}
 
@@ -48,14 +50,21 @@ class Exported:
     folder: Path
     card: Card
     parity: Parity  # how near it comes to what was measured
-    bytes: int  # of all files
+    bytes: int  # of all its files
+    kept: tuple[str, ...] = ()  # files that were in the folder and that no export wrote
 
     @property
     def summary(self) -> str:
         """A few lines for people."""
         card = self.card
         first = f"{self.folder}: {card.system} at {card.point} for {card.to}, weights in {card.weights}"
-        return f"{first}, {self.bytes / 1e6:,.1f} MB\n{self.parity.summary}"
+        return "\n".join([f"{first}, {self.bytes / 1e6:,.1f} MB", self.parity.summary, *self._name_kept()])
+
+    def _name_kept(self) -> list[str]:
+        """A line on files that are none of the export's; none where there are none."""
+        more = f" and {len(self.kept) - _NAMED:,} more" if len(self.kept) > _NAMED else ""
+        named = ", ".join(map(replace_unprintable, self.kept[:_NAMED]))
+        return [f"left as they are, as no export wrote them: {named}{more}"] if self.kept else []
 
 
 def export(
@@ -70,7 +79,7 @@ def export(
 
     Args:
         run: the folder of a finished run.
-        out: the folder to write; new, empty, or an earlier export, which is replaced.
+        out: the folder to write; new, empty, or an earlier export, whose files are replaced; other files in it stay.
         to: `sentence-transformers`, `onnx` or `openvino`.
         reporter: is told of progress.
         options: the fields of `ExportSettings`, such as `system="mnr"`, `dimension=48` and `weights="int8"`.
@@ -79,24 +88,26 @@ def export(
         What was written.
 
     Raises:
-        InputError: the run recommends nothing and no system is named, a word means nothing, or `out` cannot be written.
+        InputError: the run recommends nothing and no system is named, a word means nothing, `out` cannot be written,
+            or holds another file where the export has one.
         MissingExtraError: a library that the target needs is not installed.
         NestvecError: the written model gives other vectors than were measured, or the disk is full; nothing is left.
     """
     reporter, out = reporter or Silent(), Path(out)
     settings = from_keywords(ExportSettings, {**options, "to": to}, "export")
     _refuse_unknown(to, settings.weights)
-    _refuse_foreign(out)
+    refuse_foreign(out)
     chosen = select(load_run(run), settings.system, settings.dimension, settings.precision)
     try:
         with replacing(out) as folder:
             folder.mkdir()
             card, parity = _write_export(folder, chosen, settings, reporter)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            kept = keep_own_files(out, folder)
     except OSError as error:  # a full disk is told by `replacing`
         reason = error.strerror or str(error)
         raise InputError(f"cannot be written ({reason})", "a folder for the export", file=out) from error
-    return Exported(out, card, parity, size)
+    return Exported(out, card, parity, size, kept)
 
 
 def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, reporter: Reporter) -> tuple[Card, Parity]:
@@ -126,14 +137,6 @@ def _refuse_unknown(to: str, weights: str) -> None:
         raise InputError(f"--weights is {weights!r}", f"one of {', '.join(WEIGHTS)}")
     if weights not in _WEIGHTS[to]:
         raise InputError(f"--weights {weights} is not for {to}", " or ".join(_WEIGHTS[to]))
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Raise unless the folder is new, empty, or an earlier export."""
-    if out.exists() and not out.is_dir():
-        raise InputError("is a file", "a folder for the export", file=out)
-    if out.is_dir() and any(out.iterdir()) and not is_export(out):
-        raise InputError("holds files that no export made", "a new or empty folder, or an earlier export", file=out)
 
 
 def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from nestvec.runs.point_files import Selection
     from nestvec.runs.schema import Row
 
-README = "README.md"
 _SHOWN = ("recall@10", "mrr@10", "ndcg@10")
 _LIBRARIES = {"sentence-transformers": "sentence-transformers", "onnx": "onnx", "openvino": "openvino"}
 

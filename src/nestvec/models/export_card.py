@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import ChangedError, InputError
-from nestvec.files import read_json, sha256, write_json
+from nestvec.files import read_json, read_object, sha256, write_json
 from nestvec.models.model_files import CARD
 from nestvec.models.prompts import Prompts
 from nestvec.point import PRECISIONS, VectorFormat
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 KIND = "export"
-CODEC = "codec.safetensors"
+CODEC, README = "codec.safetensors", "README.md"
 TARGETS = ("sentence-transformers", "onnx", "openvino")
 WEIGHTS = ("float32", "int8", "int8-dynamic")
 MODEL_FILES = {
@@ -140,6 +140,15 @@ def is_export(folder: Path) -> bool:
     except InputError:
         return False
     return isinstance(values, dict) and values.get("kind") == KIND
+
+
+def list_files(folder: Path) -> set[str]:
+    """Every file that an export wrote into its folder, as its card lists them: relative names with slashes.
+
+    Raises InputError where the card is damaged, or a newer nestvec wrote it.
+    """
+    path = folder / CARD
+    return {CARD, README, *_parse_card(path, read_object(path, _EXPECTED)).files}
 
 
 def _parse_card(path: Path, values: dict[str, Any]) -> Card:

@@ -27,6 +27,7 @@ from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.run_stages import run_settings
 from nestvec.point import FULL, PRETRAINED, Point, VectorFormat
 from nestvec.progress import Progress, Reporter, make_reporter
+from nestvec.runs.folder import RunFolder
 from nestvec.runs.run import Run
 from nestvec.settings import LEAST_TEST, LEAST_VALIDATION, DataSettings, Settings
 
@@ -39,6 +40,7 @@ BIGGER = f"sentence-transformers/{BIGGER_SYSTEM}"
 THRESHOLD, EPOCHS, RECORDS = 2.5, 30, 25_000
 DIMENSIONS = (384, 192, 96, 48)
 METRICS = ("recall@10", "mrr@10", "ndcg@10")
+_FIRST_RUN = "published"  # its folder in that of the reproduction
 _DESCRIPTIONS = ("description", "product_description")
 
 # As published: recall@10, MRR@10 and nDCG@10 at each dimension.
@@ -96,19 +98,18 @@ def reproduce(
         What was found.
 
     Raises:
-        InputError: the data cannot be had or is not of that form.
+        InputError: the data cannot be had or is not of that form, or the folder holds something else.
     """
     if experiment != "home-depot":
         raise InputError(f"the experiment {experiment!r} is not known", "home-depot")
     reporter, root = make_reporter(progress), Path(out)
-    if root.exists() and not root.is_dir():
-        raise InputError("is a file", "a folder for the reproduction", file=root)
+    _refuse_foreign(root)
     source = data or HUB
     made = {"epochs": EPOCHS, "max_records": RECORDS, "compute": "auto", **recipe, **_find_document_column(source)}
     as_published, leak_free = (settings_for(source, protocol, made) for protocol in ("published", "leak-free"))
     reporter.say("the published protocol: split by record")
     prepared = prepare(as_published)
-    first = run_settings(as_published, root / "published", reporter)
+    first = run_settings(as_published, root / _FIRST_RUN, reporter)
     bigger = _measure_bigger(prepared, reporter)
     reporter.say("the same recipe, leak-free")
     second = run_settings(leak_free, root / "leak-free", reporter)
@@ -118,6 +119,16 @@ def reproduce(
 
     write_reproduction_page(facts, root)
     return Reproduction(root, facts)
+
+
+def _refuse_foreign(root: Path) -> None:
+    """Raise unless the folder is new, empty, or that of a reproduction: files such as its figures are replaced."""
+    if root.exists() and not root.is_dir():
+        raise InputError("is a file", "a folder for the reproduction", file=root)
+    if not root.is_dir() or RunFolder(root / _FIRST_RUN).path("config").is_file():
+        return
+    if any(entry.name != _FIRST_RUN and not entry.name.startswith(".") for entry in root.iterdir()):
+        raise InputError("holds files that no reproduction made", "a new or empty folder", file=root)
 
 
 def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings:

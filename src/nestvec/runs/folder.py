@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
-from nestvec.files import locked, read_object, remove, write_json, write_text
+from nestvec.files import follow_links, locked, read_object, sweep, write_json, write_text
 from nestvec.runs.config import FILES_OF, parse_run_config, read_run_config
 from nestvec.settings import Settings
 
@@ -124,13 +124,12 @@ class RunFolder:
         return read_object(self.stage_marker(stage), "what a finished stage left")
 
 
-def claim_folder(root: Path, config: str, shared: bool = False) -> RunFolder:
+def claim_folder(root: Path, config: str) -> RunFolder:
     """Make a run's folder, or take up the one that was begun with the same settings.
 
     Args:
         root: the folder; missing, empty, or of an earlier run.
         config: the settings in TOML; tables named `versions` are not compared.
-        shared: whether other processes may be writing there; their temporary files are left alone.
 
     Returns:
         The folder, holding its settings.
@@ -139,7 +138,7 @@ def claim_folder(root: Path, config: str, shared: bool = False) -> RunFolder:
         InputError: it is a file, holds something else or a run with other settings, or cannot be written.
     """
     try:
-        return _claimed(RunFolder(root), config, shared)
+        return _claimed(RunFolder(root), config)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", "a folder for the run", file=root) from error
 
@@ -159,20 +158,19 @@ def hold_folder(root: Path) -> Iterator[None]:
     """
     try:
         _refuse_foreign(root)
-        root.mkdir(parents=True, exist_ok=True)
+        follow_links(root).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", "a folder for the run", file=root) from error
     with locked(root):
         yield
 
 
-def _claimed(folder: RunFolder, config: str, shared: bool) -> RunFolder:
-    """The folder, new or taken up."""
+def _claimed(folder: RunFolder, config: str) -> RunFolder:
+    """The folder, new or taken up; what killed processes left in it is removed."""
     _refuse_foreign(folder.root)
     if folder.path("config").is_file():
         _refuse_other_settings(folder.path("config"), config)
-        for stale in () if shared else folder.root.rglob(".*.tmp"):  # of a run that was killed
-            remove(stale)
+        sweep(folder.root)
     else:
         write_text(folder.path("config"), config)
     return folder

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.files import locked, read_json, remove, replacing, write_json
+from nestvec.files import follow_links, locked, read_json, remove, replacing, sweep, write_json
 from nestvec.models.compute import count_processors
 from nestvec.stores.generation import Generation
 from nestvec.stores.scan import load_faiss
@@ -263,10 +263,9 @@ class EmbeddedStore:
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
         """Let one process write at a time; remove what killed writers left."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        follow_links(self._folder).mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
-            for stale in self._folder.rglob(".*.tmp"):
-                remove(stale)
+            sweep(self._folder)
             yield
 
 

@@ -60,7 +60,7 @@ class Study:
         if self.tuning.storage is not None:
             ServerLocks(self.tuning.storage, self.name).close()
         config = config_text(self.settings, self.context.prepared.inputs, _tune_table(self))
-        claim_folder(self.root, config, shared=True)
+        claim_folder(self.root, config)
 
     @contextmanager
     def open_queue(self) -> Iterator[TrialQueue]:

@@ -125,8 +125,6 @@ def run_trial(context: TrialContext, queue: TrialQueue, trial: Trial, slot: int,
     from optuna import TrialPruned
 
     folder, start = context.folder(slot), time.perf_counter()
-    for stale in folder.rglob(".*.tmp"):  # of a process that was killed
-        remove(stale)
     facts: dict[str, Any] = {"slot": slot, "params": dict(trial.params), "worker": f"{platform.node()}:{os.getpid()}"}
     values: list[float] | None = None
     pruned = False
