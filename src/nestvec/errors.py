@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_LONGEST = 2000  # letters of a message; what is quoted of a damaged file may have millions
+
 
 class NestvecError(Exception):
     """Base of every error that nestvec raises on purpose."""
@@ -70,7 +72,10 @@ class InputError(NestvecError):
         self.location = Location(None if file is None else str(file), row, column)
         where = f"{self.location}: " if str(self.location) else ""
         wanted = f"; expected {expected}" if expected else ""
-        super().__init__(replace_unprintable(f"{where}{problem}{wanted}"))
+        message = f"{where}{problem}{wanted}"
+        if len(message) > _LONGEST:
+            message = f"{message[:_LONGEST]}…"
+        super().__init__(replace_unprintable(message))
 
     def with_file(self, file: object) -> InputError:
         """The same error with the file's name, for code that raised it without knowing the file."""

@@ -27,6 +27,7 @@ from nestvec.errors import InputError, NestvecError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_LARGEST = 2**28  # bytes of a file that is read as one text
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, the quota, the largest file allowed
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(?P<random>-\w{8})?\.tmp")
 _LOCK, _OLD = ".lock", ".old"  # in a temporary folder: what its writer holds, and a folder on its way out
@@ -94,12 +95,22 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds the lock.
     """
-    with (folder / ".lock").open("w") as lock:
+    with _open_lock(folder / ".lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError("is being written by another process", "one process at a time", file=folder) from error
         yield
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    """Open a file to be locked; through a symbolic link another file would be emptied, or made."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "rb")
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise InputError(f"cannot be written ({error.strerror})", "a file of its own", file=path) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -113,14 +124,42 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - anything JSON 
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def require_file(path: Path, expected: str = "a file of a finished run") -> None:
+    """Raise InputError unless a path leads to a regular file: a pipe would be waited for, a device read for ever."""
+    try:
+        problem = None if path.is_file() else "is no file" if path.exists() else "is missing"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    if problem:
+        raise InputError(problem, expected, file=path)
+
+
+def read_text(path: Path, expected: str = "a file of a finished run") -> str:
+    """The text of a file in UTF-8; InputError where it is missing, no file, too large, or not UTF-8."""
+    try:
+        if not path.is_file() and path.exists():
+            raise InputError("is no file", expected, file=path)
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise InputError(f"has more than {_LARGEST:,} bytes", expected, file=path)
+        return content.decode()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", expected, file=path) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"is damaged: {error}", f"{expected}, in UTF-8", file=path) from error
+
+
 def read_json(path: Path) -> Any:  # noqa: ANN401 - anything JSON can hold
     """What a JSON file of a run holds; InputError if it is missing or damaged."""
+    text = read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", "a file of a finished run", file=path) from error
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # half a letter, which nothing can print or write
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"is damaged: {error}", "JSON", file=path) from error
+    return value
 
 
 def read_object(path: Path, wanted: str) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_the_file_holds_the_very_codes(tmp_path, precision):
     codec = CODECS[precision](vectors)
     codes = codec.encode(vectors)
     Scan.of(codec, codes).save(tmp_path / "codes.faiss")
-    opened = Scan.open(codec, tmp_path / "codes.faiss")
+    opened = Scan.open(codec, tmp_path / "codes.faiss", 60)
     assert len(opened) == 60
     rows = np.array([59, 0, 7, 7])
     assert np.array_equal(opened.codes_at(rows), codes[rows])

@@ -1,7 +1,13 @@
-"""Where a run's index is: in the run's folder, or in a database; the run remembers which was built last."""
+"""Where a run's index is: in the run's folder, or in a database; the run remembers which was built last.
+
+A run's folder may come from anybody. So the note that it holds may lead to a database on this machine only, unless the
+user names the database again: whoever connects may send a password.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +23,14 @@ if TYPE_CHECKING:
     from nestvec.stores.store import Store
 
 EMBEDDED = "embedded"
+STORE_VARIABLE = "NESTVEC_STORE"  # names the database of a run's index where --store is not given
 _SCHEMES = ("postgresql://", "postgres://")
 _ALIASES = {"faiss": EMBEDDED, "postgres": "postgresql://", "pgvector": "postgresql://"}  # libpq's variables say where
+
+_NOTE = re.compile(  # as `redact_url` writes it
+    r"postgres(ql)?://([^@/?%]*@)?(?P<hosts>[\w.,:\[\]-]*)/[^?]*([?]host=/[^&?]*)?"
+)
+_HERE = re.compile(r"(|localhost|127[.][0-9.]+|\[::1\])(:[0-9]*)?")
 
 
 @dataclass(frozen=True)
@@ -77,11 +89,39 @@ def location_file(folder: RunFolder) -> Path:
 
 
 def find_location(folder: RunFolder, store: str | None = None, name: str | None = None) -> StoreLocation:
-    """Where a run's index was built; None takes what was built last. Raises InputError where nothing was built."""
+    """Find where a run's index was built.
+
+    Args:
+        folder: of the run.
+        store: a name or a URL; None takes what was built last.
+        name: of the index in a database; None takes what was built last.
+
+    Returns:
+        The location.
+
+    Raises:
+        InputError: nothing was built, or what was built last is on another machine and the user did not name it.
+    """
     path = location_file(folder)
     if not path.is_file():
         raise InputError("there is no index", "`nestvec index` first", file=path.parent)
     last = read_json(path)
     if not isinstance(last, dict) or not all(isinstance(last.get(key), str) for key in ("store", "name")):
         raise InputError("is damaged", "what `nestvec index` wrote", file=path)
-    return StoreLocation.of(folder, store or last["store"], name or last["name"])
+    return StoreLocation.of(folder, store or _read_note(path, last["store"]), name or last["name"])
+
+
+def _read_note(path: Path, store: str) -> str:
+    """The store that a run's note names, or that the user named for it in the environment."""
+    if store == EMBEDDED:
+        return store
+    named = os.environ.get(STORE_VARIABLE)
+    if named:
+        return named
+    note = _NOTE.fullmatch(store)
+    if note is None:
+        raise InputError(f"is damaged: store is {store[:80]!r}", "what `nestvec index` wrote", file=path)
+    if not all(map(_HERE.fullmatch, note["hosts"].split(","))):
+        wanted = f"the database named by you: --store URL, or {STORE_VARIABLE}=URL in the environment"
+        raise InputError(f"leads to {store}, on another machine", wanted, file=path)
+    return store

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
+_LARGEST = 1e9  # any number of the file, infinity above all, that has no other bound
 _FINE = 4  # bits of a number from which vectors rank nearly as whole ones
 _KINDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}
 
@@ -155,7 +156,7 @@ def _read(place: object, value: Mapping[str, Any], key: str, kind: type) -> Any:
 def _read_number(place: object, value: Mapping[str, Any], key: str, most: float = inf) -> float:
     """The number under a key, from 0 to `most`; raises InputError for anything else."""
     found = value.get(key)
-    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= most:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= min(most, _LARGEST):
         wanted = "a number, 0 or more" if isinf(most) else f"a number from 0 to {most:g}"
         raise InputError(f"{key} is {found!r}", wanted, file=place)
     return float(found)

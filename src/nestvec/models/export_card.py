@@ -30,6 +30,7 @@ MODEL_FILES = {
 }
 _OPTIONAL = ("sha256", "model")
 _SEAL = "card_sha256"  # of all else in the card
+_LONGEST_NAME = 255  # bytes, of a file
 _ONE_PROMPT = "prompt"  # in cards of before queries and documents had prompts of their own: that of both
 _EXPECTED = "a folder that `nestvec export` wrote"
 
@@ -193,7 +194,8 @@ _ONE_OF: dict[str, tuple[str, ...]] = {"to": TARGETS, "weights": WEIGHTS, "preci
 def _is_inside(file: str, code: object) -> bool:
     """Whether a name leads to a file inside the folder, and has a hash."""
     path = PurePosixPath(file)
-    return isinstance(code, str) and bool(file) and not path.is_absolute() and ".." not in path.parts
+    is_name = bool(file) and max(len(part.encode(errors="replace")) for part in path.parts or (file,)) <= _LONGEST_NAME
+    return isinstance(code, str) and is_name and not path.is_absolute() and ".." not in path.parts
 
 
 def _check_files(folder: Path, card: Card) -> None:

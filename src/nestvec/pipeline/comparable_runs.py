@@ -107,5 +107,8 @@ def find_folds(first: Run, second: Run, ids: list[str]) -> FoldMeans | None:
         return None
     run = min(folded, key=lambda run: run.results.folds)
     table = read_table(run.folder.path("queries"), ["query_id", "fold"])
-    fold = dict(zip(table["query_id"].to_pylist(), map(int, table["fold"].to_pylist()), strict=True))
-    return FoldMeans(np.array([fold[name] for name in ids]))
+    fold = dict(zip(table["query_id"].to_pylist(), table["fold"].to_pylist(), strict=True))
+    if not all(fold.get(name, "").isdecimal() for name in ids):
+        problem = "is damaged: it does not say each test query's fold"
+        raise InputError(problem, "a number for each", file=run.folder.path("queries"))
+    return FoldMeans(np.unique([fold[name] for name in ids], return_inverse=True)[1])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
+from nestvec.files import read_text
 from nestvec.runs.conform import MisfitError, conform
 from nestvec.settings import EvaluationSettings, Settings, sections
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VERSIONED = ("nestvec", "torch", "transformers", "sentence-transformers", "numpy", "pyarrow", "bm25s")
+_MOST = {"seed": 2**63 - 1, "resamples": 10**7}  # of settings by which a comparison of two runs draws
 _LOCATIONS = {"source", "queries", "corpus", "qrels", "model"}  # settings that say where an input lies
 _TABLES: dict[str, Any] = {
     "versions": dict[str, str],
@@ -74,9 +76,9 @@ def parse_run_config(text: str) -> Config:
     """
     values = tomllib.loads(text)
     tables = [conform(values.pop(name, {}), kind, name) for name, kind in _TABLES.items()]
-    for name in ("seed", "resamples"):
-        if name in values and (type(values[name]) is not int or values[name] < 0):
-            raise MisfitError(name, repr(values[name]), "a whole number from 0 on")
+    for name in _MOST:
+        if name in values and (type(values[name]) is not int or not 0 <= values[name] <= _MOST[name]):
+            raise MisfitError(name, repr(values[name])[:80], f"a whole number from 0 to {_MOST[name]}")
     return Config({name: value for name, value in values.items() if not isinstance(value, dict)}, *tables)
 
 
@@ -93,11 +95,10 @@ def read_run_config(path: Path) -> Config:
         InputError: the file is missing or damaged.
     """
     expected = "the settings of a finished run"
+    text = read_text(path, expected)
     try:
-        return parse_run_config(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected, file=path) from error
-    except ValueError as error:
+        return parse_run_config(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is damaged: {error}", getattr(error, "expected", expected), file=path) from error
 
 
@@ -128,7 +129,7 @@ def _content(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", "a TOML file", file=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"is not TOML: {error}", "lines such as 'epochs = 3'", file=path) from error
 
 

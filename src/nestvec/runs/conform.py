@@ -81,6 +81,7 @@ def conform(value: object, kind: Any, where: str = "") -> Any:  # noqa: ANN401 -
     return value
 
 
+_LARGEST = 2**63 - 1  # of a whole number: what Parquet, SQLite and NumPy hold
 _PLAIN = (float, int, str, bool)
 _NAMES = {float: "a finite number", int: "a whole number", str: "text", bool: "true or false"}
 _NAMES |= {list: "a list", dict: "a table"}
@@ -88,6 +89,8 @@ _NAMES |= {list: "a list", dict: "a table"}
 
 def _plain(value: object, kind: type, where: str) -> object:
     """A number, text or truth value; whole numbers pass as floats, and true is no number."""
+    if type(value) is int and not -_LARGEST <= value <= _LARGEST:
+        raise MisfitError(where, _shown(value), f"a number of at most {_LARGEST}")
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(cast("float", value))):
@@ -103,7 +106,7 @@ def _typed(value: object, kind: type[T], where: str) -> T:
 
 
 def _instance(value: object, kind: type, where: str) -> object:
-    """A dataclass from a table; fields with defaults may be missing."""
+    """A dataclass from a table; fields with defaults may be missing, and its class may refuse what does not fit."""
     entries = _typed(value, dict, where)
     hints = _hints(kind)
     values: dict[str, object] = {}
@@ -112,7 +115,10 @@ def _instance(value: object, kind: type, where: str) -> object:
             values[entry.name] = conform(entries[entry.name], hints[entry.name], _below(where, entry.name))
         elif entry.default is MISSING and entry.default_factory is MISSING:
             raise MisfitError(_below(where, entry.name), "missing", "a file of a finished run")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise MisfitError(where, "not what was written", str(error)) from error
 
 
 @cache

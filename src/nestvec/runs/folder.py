@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
-from nestvec.files import follow_links, locked, read_json, sweep, write_json, write_text
+from nestvec.files import follow_links, locked, read_object, sweep, write_json, write_text
 from nestvec.runs.config import FILES_OF, parse_run_config, read_run_config
 from nestvec.settings import Settings
 
@@ -51,6 +51,7 @@ LAYOUT = {
 
 CHECK = ("check.json", "check.html")  # what `nestvec check --out` leaves; a run may follow in the same folder
 
+_LONGEST_NAME = 255  # bytes, of a file
 _FOUND = ("language", "query", "query_id", "document", "document_id", "grade", "split_column")  # where none is given
 
 
@@ -76,24 +77,30 @@ class RunFolder:
 
     def model(self, system: str) -> Path:
         """The saved model of a trained system."""
-        return self.path("models") / system
+        return self._inside("models", system)
 
     def checkpoints(self, system: str) -> Path:
         """What a training in progress goes on from; gone when the system is saved."""
-        return self.path("checkpoints") / system
+        return self._inside("checkpoints", system)
 
     def run(self, name: str) -> Path:
         """The TREC run file of one point of the surface; `name` as in `Point.name`, such as `mnr.48.int8`."""
-        return self.path("runs") / f"{name}.trec"
+        return self._inside("runs", f"{name}.trec")
 
     def embeddings(self, system: str) -> Path:
         """The encoded queries and documents of a system."""
-        return self.path("embeddings") / f"{system}.npy"
+        return self._inside("embeddings", f"{system}.npy")
 
     def codecs(self, system: str) -> Path:
         """How a system's vectors were coded at every dimension and precision; a trained one's lies with its model."""
         model = self.model(system)
-        return (model if model.is_dir() else self.path("codes") / system) / "codecs.safetensors"
+        return (model if model.is_dir() else self._inside("codes", system)) / "codecs.safetensors"
+
+    def _inside(self, folder: str, name: str) -> Path:
+        """The path of what has this name in one of the run's folders; InputError for a name that leads elsewhere."""
+        if "/" in name or "\0" in name or name in ("", ".", "..") or len(name.encode(errors="replace")) > _LONGEST_NAME:
+            raise InputError(f"names a system or a point {name[:80]!r}", "a name without slashes", file=self.root)
+        return self.path(folder) / name
 
     def stage_marker(self, stage: str) -> Path:
         """The file that says that a stage is finished."""
@@ -114,7 +121,7 @@ class RunFolder:
 
     def facts(self, stage: str) -> dict[str, Any]:
         """What `mark_done` recorded."""
-        return dict(read_json(self.stage_marker(stage)))
+        return read_object(self.stage_marker(stage), "what a finished stage left")
 
 
 def claim_folder(root: Path, config: str) -> RunFolder:

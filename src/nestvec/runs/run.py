@@ -22,6 +22,7 @@ from nestvec.runs.folder import RunFolder
 from nestvec.runs.schema import TEST, VALIDATED, Audit, Finding, Grades, Recommendation, Results, Row, Trainings
 from nestvec.runs.tables import EXPECTED, read_qrels, read_ranking, read_table
 from nestvec.runs.trec_ids import read_trec_ids
+from nestvec.vectors.npy_file import map_array
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from nestvec.runs.schema import Training
     from nestvec.runs.tables import Names
+
+_LONGEST_NAME = 255  # bytes, of a folder
 
 
 @dataclass(frozen=True)
@@ -373,12 +376,9 @@ class Run:
             InputError: the file is missing or damaged.
         """
         path = self.folder.embeddings(system)
-        try:
-            vectors: NDArray[np.float32] = np.load(path, mmap_mode="r")
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"cannot be read ({error})", "the vectors of a finished run", file=path) from error
+        vectors: NDArray[np.float32] = map_array(path, np.float32, "the vectors of a finished run")
         wanted = len(self.queries) + len(self.catalogue), width
-        if vectors.shape != wanted or vectors.dtype != np.float32:
+        if vectors.shape != wanted:
             problem = f"is damaged: it holds {' by '.join(map(str, vectors.shape))} numbers of {vectors.dtype}"
             raise InputError(problem, f"{wanted[0]} by {wanted[1]} of float32", file=path)
         return vectors
@@ -387,10 +387,16 @@ class Run:
         """Names under which an untrained system's model may be found, and what its weights must hash to."""
         settings, hashes = self.config.settings, self.config.inputs
         if system == PRETRAINED:
-            return [str(settings.get("model", ""))], hashes.get("model")
+            return [name for name in [str(settings.get("model", ""))] if _can_be_name(name)], hashes.get("model")
         models = settings.get("models", [])
-        names = [*(models if isinstance(models, list) else []), str(settings.get("bigger", ""))]
-        return [name for name in names if name], hashes.get(f"model {system}")
+        names = [*(map(str, models) if isinstance(models, list) else []), str(settings.get("bigger", ""))]
+        return [name for name in names if _can_be_name(name)], hashes.get(f"model {system}")
+
+
+def _can_be_name(name: str) -> bool:
+    """Whether a model, or its folder, can have this name at all."""
+    parts = name.encode(errors="replace").split(b"/")
+    return bool(name) and "\0" not in name and max(map(len, parts)) <= _LONGEST_NAME
 
 
 def find_frontier(rows: Iterable[Row], metric: str) -> tuple[Row, ...]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from nestvec.models.prompts import Prompts
-from nestvec.point import FULL, Point, ReadByName, VectorFormat
+from nestvec.point import BM25, BM25_DEFAULT, FULL, Point, ReadByName, VectorFormat
 
 TEST, VALIDATION = "test", "validation"  # the splits that are measured
 VALIDATED = ("recall@10", "ndcg@10")  # metrics of every validation while training
@@ -22,6 +22,7 @@ CHANCE = 0.05  # below it a corrected p counts as clear
 _COLUMNS = (
     "system", "kind", "dimension", "precision", "bytes_per_vector", "bytes_scanned", "split", "queries", "documents"
 )  # fmt: skip
+_HAIR = 1e-6  # of rounding
 BINS = 30  # of the grade histogram, where there are more levels than that
 
 
@@ -33,6 +34,11 @@ class Measure(ReadByName):
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no metric can be."""
+        if not all(-_HAIR <= end <= 1 + _HAIR for end in (self.value, self.low, self.high)):
+            raise ValueError("metrics from 0 to 1")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Point):
@@ -42,6 +48,15 @@ class Row(Point):
     queries: int
     documents: int
     metrics: dict[str, Measure]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for sizes that nothing has."""
+        if min(self.queries, self.documents, self.bytes, self.bytes_scanned or 0) < 0:
+            raise ValueError("counts from 0 on")
+        if self.dimension is not None:
+            VectorFormat.parse(self.format.name)
+        elif self.system not in (BM25, BM25_DEFAULT):
+            raise ValueError("a dimension for vectors")
 
     @property
     def flat(self) -> dict[str, Any]:
@@ -312,6 +327,13 @@ class Grades(ReadByName):
     dip: Dip | None = None
     zero: float | None = None  # the grade whose gain is 0; None in runs of old, where it is the lowest
     unlisted: float | None = None  # the grade of whatever is not listed, where that is known
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the histogram is none."""
+        if len(self.levels) != len(self.counts) or min(self.counts, default=-1) < 0:
+            raise ValueError("a count for each level")
+        if list(self.levels) != sorted(set(self.levels)):
+            raise ValueError("levels in order")
 
     @property
     def gain_zero(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError
+from nestvec.files import read_text, require_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 EXPECTED = "a file of a finished run"
 Names = tuple[dict[str, str], dict[str, str]]  # of queries and of documents: an id by its form in TREC files
 NO_NAMES: Names = ({}, {})
+_UNPACKED, _RATIO = 2**30, 1000  # bytes that a table's texts may take, or times its own size
+_MAY_BE_NULL = ("dimension", "precision")  # of a system without vectors
 _JUDGEMENT, _RANKED = 4, 6  # fields of a line of TREC judgements, and of a TREC run
+_DIGITS = 18  # of a gain or a rank, at the most
+_SHOWN = 80  # letters of a damaged line that a message quotes
 _HAIR = np.float32(1e-12)  # below a score of 0, where a float32's own steps are too fine for some readers
 
 
@@ -40,15 +45,58 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
         InputError: the file is missing or damaged, or lacks a column.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    require_file(path, EXPECTED)
     try:
-        missing = sorted(set(columns) - set(pq.read_schema(path).names))
-        if missing:
-            raise InputError(f"is damaged: no column {missing[0]!r}", EXPECTED, file=path)
-        return pq.read_table(path, columns=list(columns), filters=filters, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise unreadable(path, error) from error
+        schema = pq.read_schema(path)
+        coded = [name for name in columns if _check_column(path, schema, name) == pa.string()]
+        table = pq.read_table(path, columns=list(columns), filters=filters, partitioning=None, read_dictionary=coded)
+        _refuse_bomb(path, table)
+        table = table.cast(pa.schema([(name, _kind_of(name)) for name in table.column_names]))
+        table.validate(full=True)
+    except (OSError, MemoryError, ValueError, pa.ArrowException) as error:
+        why = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot be read ({why})", EXPECTED, file=path) from error
+    for name in columns:
+        if pa.types.is_floating(table[name].type) and not pc.all(pc.is_finite(table[name]), min_count=0).as_py():
+            raise InputError("is damaged: it holds NaN or infinities", EXPECTED, file=path, column=name)
+    empty = next((name for name in columns if name not in _MAY_BE_NULL and table[name].null_count), None)
+    if empty:
+        raise InputError("is damaged: it has empty cells", EXPECTED, file=path, column=empty)
+    return table
+
+
+def _kind_of(name: str) -> pa.DataType:
+    """What a column of a run's tables holds: texts, or numbers."""
+    import pyarrow as pa
+
+    return {"dimension": pa.int32(), "grade": pa.float64(), "value": pa.float64()}.get(name, pa.string())
+
+
+def _check_column(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
+    """What a column holds; InputError where a table lacks the column, has it twice, or holds something else in it."""
+    places, wanted = schema.get_all_field_indices(name), _kind_of(name)
+    if len(places) != 1:
+        problem = f"no column {name!r}" if not places else f"several columns {name!r}"
+        raise InputError(f"is damaged: {problem}", EXPECTED, file=path)
+    if (found := schema.field(places[0]).type) != wanted:
+        raise InputError(f"is damaged: it holds {found}", str(wanted), file=path, column=name)
+    return wanted
+
+
+def _refuse_bomb(path: Path, table: pa.Table) -> None:
+    """Raise where texts, each of which Parquet holds once for many rows, take absurdly much with a copy in each row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size = 0
+    for column in table.columns:
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            size += pc.sum(pc.take(pc.binary_length(chunk.dictionary), chunk.indices)).as_py() or 0
+    if size > max(_UNPACKED, _RATIO * path.stat().st_size):
+        raise InputError(f"unpacks to {size >> 20:,} MB of texts", EXPECTED, file=path)
 
 
 def write_per_query(
@@ -162,19 +210,9 @@ def _strictly_falling(scores: NDArray[np.float32]) -> list[float]:
 
 def _read_fields(path: Path, count: int) -> Iterator[list[str]]:
     """Each line of a TREC file as its `count` fields, the fourth of which is a whole number."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable(path, error) from error
-    for row, line in enumerate(lines, start=1):
+    for row, line in enumerate(read_text(path).splitlines(), start=1):
         fields = line.split()
-        if len(fields) != count or not fields[3].isdecimal():
-            raise InputError(f"is damaged: {line!r}", f"{count} fields, the fourth a whole number", file=path, row=row)
+        if len(fields) != count or not fields[3].isdecimal() or len(fields[3]) > _DIGITS:
+            problem = f"is damaged: {line[:_SHOWN]!r}"
+            raise InputError(problem, f"{count} fields, the fourth a whole number", file=path, row=row)
         yield fields
-
-
-def unreadable(path: Path, error: Exception) -> InputError:
-    """The same message for whatever stops a file from being read."""
-    why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({why})"
-    return InputError(problem, EXPECTED, file=path)

@@ -125,7 +125,8 @@ class CodeCache:
         budget: int,
     ) -> None:
         self._order, self._vectors, self._codecs = order, vectors, codecs
-        widest = max(codec.bytes_per_vector for fitted in codecs.values() for codec in fitted.values())
+        sizes = (codec.bytes_per_vector for fitted in codecs.values() for codec in fitted.values())
+        widest = max(sizes, default=0)
         most = max(budget, widest * len(order))
         self._cache: LRUCache[Any, CodedDocuments] = LRUCache(most, lambda coded: coded.bytes)
         self._get = cached(self._cache, condition=Condition())(self._code_documents)  # who asks meanwhile waits

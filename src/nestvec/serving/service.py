@@ -71,7 +71,7 @@ class Service:
         self._backend, self._compute = backend, compute
         self.systems = tuple(run.systems)
         chosen = run.chosen.vectors
-        self.default = choose_point(run.systems[chosen.system], chosen)
+        self.default = choose_point(run.systems.get(chosen.system, []), chosen, file=run.root)
         self._dense = {name: open_system(run, name) for name in self.systems if name != BM25}
         for name, files in self._dense.items():
             for point in run.systems[name]:

@@ -16,23 +16,24 @@ commit waits for the reads that have begun, and reads that begin wait for the co
 from __future__ import annotations
 
 import json
-import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.errors import InputError, NestvecError
+from nestvec.errors import InputError
 from nestvec.stores import field_table, postings
 from nestvec.stores.postings import Postings
 from nestvec.stores.scan import Scan
-from nestvec.stores.segment import EXPECTED, Segment, read_stamp
+from nestvec.stores.segment import Segment, read_stamp
+from nestvec.stores.sqlite_file import EXPECTED, create_file, open_reader, open_writer, sqlite_errors
 from nestvec.stores.word_index import WordIndex
 from nestvec.vectors.stored import load_codecs, save_codecs
 from nestvec.vectors.topk import tie_order
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -44,12 +45,14 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 DOCUMENTS, _CODECS = "documents.sqlite", "codecs.safetensors"
+_ROWS = 2**31 - 1  # of a generation, at most: words name them in 32 bits
 _TEXTS = 10_000  # named in a statement at a time
 _TABLES = """
 CREATE TABLE segments (first INTEGER PRIMARY KEY, rows INTEGER NOT NULL, checks TEXT NOT NULL);
 CREATE TABLE documents (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, fields TEXT NOT NULL);
 CREATE TABLE gone (row INTEGER PRIMARY KEY);
 """
+_SCHEMA = (_TABLES, field_table.TABLE, postings.TABLE)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,13 @@ class StoredDocument:
     id: str
     text: str
     fields: dict[str, Value]
+
+    @classmethod
+    def parse(cls, file: Path, row: int, identifier: object, text: object, fields: object) -> StoredDocument:
+        """Check the values of a row of the table in `file`; InputError where SQLite has others than were written."""
+        if not isinstance(identifier, str) or not isinstance(text, str):
+            raise InputError(f"is damaged: row {row} has no id or no text", EXPECTED, file=file)
+        return cls(row, identifier, text, _parse_object(fields, file))
 
 
 class Generation:
@@ -94,14 +104,8 @@ class Generation:
         self._no_codes = tuple(codec.encode(none) for codec, none in zip(self.codecs, empty, strict=True))
         self._documents = folder / DOCUMENTS
         self._opened = read_stamp(self._documents)
-        if self._opened is None:
-            raise InputError("is missing", EXPECTED, file=self._documents)
-        with self._translated_errors():  # a folder that is just being removed must not get a new file
-            address = f"{self._documents.resolve().as_uri()}?mode=rw"
-            self._base = sqlite3.connect(
-                address, timeout=limit, uri=True, isolation_level=None, check_same_thread=False
-            )
-            self._base.execute("PRAGMA cache_spill = OFF")  # a writer locks readers out when it commits, not before
+        required = len(_SCHEMA) if about.hybrid else len(_SCHEMA) - 1  # an index of old has no table of words
+        self._base = open_reader(self._documents, limit, _SCHEMA[:required], _SCHEMA[required:])
         self._segments: dict[int, Segment] = {}
         self._seen = -1
         self._words: WordIndex | None = None
@@ -119,8 +123,7 @@ class Generation:
         """Make one in a folder that does not exist yet, with a codec for each stage; it stays open."""
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
-        with _sqlite_errors(folder / DOCUMENTS), closing(sqlite3.connect(folder / DOCUMENTS)) as base:
-            base.executescript(_TABLES + field_table.TABLE + postings.TABLE)
+        create_file(folder / DOCUMENTS, _SCHEMA)
         return cls(folder, about, limit)
 
     def close(self) -> None:
@@ -179,15 +182,16 @@ class Generation:
     def _read_state(self) -> None:
         """Open the segments that count, unless they are open and unchanged, and learn which rows are gone."""
         self._seen = -1  # should this fail, it is done again
-        listed = self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first").fetchall()
-        gone = self._base.execute("SELECT row FROM gone ORDER BY row").fetchall()
+        self._base.fit_limits()
+        listed = self._read_segments()
+        gone = self._fetch_rows(self._base.execute("SELECT row FROM gone"), sum(rows for _, rows, _ in listed))
         for first, rows, checks in listed:
             held = self._segments.get(first)
             if held is None or not held.is_unchanged:
-                segment = Segment.open(self.folder, self.about, self.codecs, (first, rows), json.loads(checks))
+                segment = Segment.open(self.folder, self.about, self.codecs, (first, rows), checks)
                 self._segments[first] = segment
         self.segments = tuple(self._segments[first] for first, _, _ in listed)
-        self.gone = np.array([row for (row,) in gone], dtype=np.int64)
+        self.gone = gone
         self._words, self.version = None, object()
 
     def add_documents(
@@ -207,40 +211,39 @@ class Generation:
         counted, spans = Postings.count(texts, hybrid.lexical.forms, first) if hybrid else (None, {})
         checks = Segment(first, len(ids), tuple(scans), counted).save(self.folder, self.about)
         rows = range(first, first + len(ids))
-        with self._write_transaction():
-            self._mark_gone(ids)
-            self._base.execute("INSERT INTO segments VALUES (?, ?, ?)", (first, len(ids), json.dumps(checks)))
+        with self._write_transaction() as base:
+            _mark_gone(base, ids)
+            base.execute("INSERT INTO segments VALUES (?, ?, ?)", (first, len(ids), json.dumps(checks)))
             written = (json.dumps(dict(entries), ensure_ascii=False, allow_nan=False) for entries in fields)
-            self._base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
-            self._base.executemany(field_table.INSERT, field_table.field_rows(rows, fields))
+            base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
+            base.executemany(field_table.INSERT, field_table.field_rows(rows, fields))
             if spans:  # an index of before there were words has no table of them
-                self._base.executemany(postings.INSERT, ((word, first, *span) for word, span in spans.items()))
-        self._seen = -1  # a connection is not told of its own changes
+                base.executemany(postings.INSERT, ((word, first, *span) for word, span in spans.items()))
         self.refresh()
 
     def remove_documents(self, ids: Sequence[str]) -> int:
         """Remove documents; how many were there."""
-        with self._write_transaction():
-            removed = self._mark_gone(ids)
-        self._seen = -1
+        with self._write_transaction() as base:
+            removed = _mark_gone(base, ids)
         self.refresh()
         return removed
 
     def documents_at(self, rows: NDArray[np.int64]) -> list[StoredDocument]:
         """The documents of (r,) rows that are not gone, in any order."""
         stored = self._select_rows("SELECT row, id, text, fields FROM documents", rows)
-        return [StoredDocument(row, identifier, text, json.loads(fields)) for row, identifier, text, fields in stored]
+        return [StoredDocument.parse(self._documents, *values) for values in stored]
 
     def ids_at(self, rows: NDArray[np.int64]) -> dict[int, str]:
         """The ids of (r,) rows that are not gone."""
-        return dict(self._select_rows("SELECT row, id FROM documents", rows))
+        found = dict(self._select_rows("SELECT row, id FROM documents", rows))
+        self._require(all(isinstance(identifier, str) for identifier in found.values()), "an id is no text")
+        return found
 
     def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
         """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
         statement, values = field_table.select_rows(where)
         with self._translated_errors():
-            matching = self._base.execute(statement, values).fetchall()
-        return np.sort(np.array([row for (row,) in matching], dtype=np.int64))
+            return self._fetch_rows(self._base.execute(statement, values), self.row_count)
 
     def codes_at(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         """(r, …) codes of (r,) rows at a stage."""
@@ -279,52 +282,95 @@ class Generation:
         with self._translated_errors():
             for condition, part in _among("word", words):
                 statement = f"SELECT word, first, start, stop FROM words WHERE {condition}"
-                for word, first, *span in self._base.execute(statement, part):
-                    spans.setdefault(word, {})[numbers[first]] = (span[0], span[1])
+                for word, first, start, stop in self._base.execute(statement, part):
+                    is_known = first in numbers and type(start) is type(stop) is int
+                    self._require(is_known, "a word's entries are not there")
+                    spans.setdefault(word, {})[numbers[first]] = start, stop
         return spans
 
     def _read_texts(self) -> Iterator[str]:
         """The texts of all documents, some at a time."""
         with self._translated_errors():
-            yield from (text for (text,) in self._base.execute("SELECT text FROM documents"))
+            last = -1
+            for row, text in self._base.execute("SELECT row, text FROM documents ORDER BY row"):
+                is_next = last < row < self.row_count and isinstance(text, str)
+                self._require(is_next, "its documents are no texts in order")
+                last = row
+                yield text
 
     def _select_rows(self, statement: str, rows: NDArray[np.int64]) -> list[tuple[Any, ...]]:
         """What a statement selects of the documents of (r,) rows; InputError where it lacks any of them."""
         chosen = f"{statement} WHERE row IN (SELECT value FROM json_each(?))"
         with self._translated_errors():
             stored = self._base.execute(chosen, (json.dumps(rows.tolist()),)).fetchall()
-        if len(stored) != len(rows):
-            problem = f"is damaged: it lacks {len(rows) - len(stored)} documents"
-            raise InputError(problem, EXPECTED, file=self._documents)
+        self._require(len(stored) == len(rows), f"it lacks {len(rows) - len(stored)} documents")
         return stored
 
-    def _mark_gone(self, ids: Sequence[str]) -> int:
-        """Make the rows of some ids gone, inside a transaction; how many there were."""
-        marked = 0
-        for condition, part in _among("id", ids):
-            chosen = f"SELECT row FROM documents WHERE {condition}"
-            gone = self._base.execute(f"INSERT INTO gone {chosen}", part).rowcount
-            if gone:
-                self._base.execute(f"DELETE FROM fields WHERE row IN ({chosen})", part)
-                self._base.execute(f"DELETE FROM documents WHERE row IN ({chosen})", part)
-            marked += gone
-        return marked
+    def _read_segments(self) -> list[tuple[int, int, dict[str, str]]]:
+        """First row, number of rows and checksums of each segment, in order of rows."""
+        listed: list[tuple[int, int, dict[str, str]]] = []
+        for first, rows, checks in self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first"):
+            wanted = listed[-1][0] + listed[-1][1] if listed else 0
+            is_next = first == wanted and type(rows) is int and 0 < rows < _ROWS - first
+            self._require(is_next, "its segments do not follow each other")
+            listed.append((first, rows, _parse_object(checks, self._documents)))
+        return listed
+
+    def _fetch_rows(self, selected: sqlite3.Cursor, row_count: int) -> NDArray[np.int64]:
+        """Rows that were selected, each once, ascending; InputError where one of them is not among so many."""
+        found = selected.fetchmany(row_count + 1)
+        try:
+            rows = np.sort(np.fromiter((row for (row,) in found), np.int64, len(found)))
+        except (TypeError, ValueError, OverflowError):
+            rows = np.array([-1])
+        is_right = not len(rows) or (rows[0] >= 0 and rows[-1] < row_count and bool((np.diff(rows) > 0).all()))
+        self._require(is_right, "it names rows that are not there")
+        return rows
 
     @contextmanager
-    def _write_transaction(self) -> Iterator[None]:
-        """A transaction: all of the block, or nothing."""
-        with self._translated_errors():
-            self._base.execute("BEGIN IMMEDIATE")
+    def _write_transaction(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction: all of the block, or nothing."""
+        with self._translated_errors(), closing(open_writer(self._documents, self._limit)) as base:
+            base.execute("BEGIN IMMEDIATE")
             try:
-                yield
-                self._base.execute("COMMIT")
+                yield base
+                base.execute("COMMIT")
             except BaseException:
-                if self._base.in_transaction:
-                    self._base.execute("ROLLBACK")
+                if base.in_transaction:
+                    base.execute("ROLLBACK")
                 raise
 
+    def _require(self, is_whole: bool, problem: str) -> None:
+        """Raise InputError where the database is not as nestvec wrote it."""
+        if not is_whole:
+            raise InputError(f"is damaged: {problem}", EXPECTED, file=self._documents)
+
     def _translated_errors(self) -> AbstractContextManager[None]:
-        return _sqlite_errors(self._documents, self._limit)
+        return sqlite_errors(self._documents, self._limit)
+
+
+def _mark_gone(base: sqlite3.Connection, ids: Sequence[str]) -> int:
+    """Make the rows of some ids gone, inside a transaction; how many there were."""
+    marked = 0
+    for condition, part in _among("id", ids):
+        chosen = f"SELECT row FROM documents WHERE {condition}"
+        gone = base.execute(f"INSERT INTO gone {chosen}", part).rowcount
+        if gone:
+            base.execute(f"DELETE FROM fields WHERE row IN ({chosen})", part)
+            base.execute(f"DELETE FROM documents WHERE row IN ({chosen})", part)
+        marked += gone
+    return marked
+
+
+def _parse_object(text: object, file: Path) -> dict[str, Any]:
+    """The JSON object of a column; InputError for anything else."""
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"is damaged: it holds {str(text)[:40]!r}", "an object of JSON", file=file)
+    return value
 
 
 def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
@@ -332,19 +378,3 @@ def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[st
     for first in range(0, len(texts), _TEXTS):
         part = texts[first : first + _TEXTS]
         yield f"{column} IN ({','.join('?' * len(part))})", part
-
-
-@contextmanager
-def _sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
-    """Raise SQLite's errors about a file as nestvec's; `limit` is how many seconds it waits for other processes."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorname.startswith("SQLITE_BUSY"):
-            problem = f"is locked by another process, which has not let go within {limit:g} s"
-            raise InputError(problem, "to be tried again when that process is done", file=path) from error
-        if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
-            raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
-        raise InputError(f"cannot be used ({error})", EXPECTED, file=path) from error
-    except sqlite3.DatabaseError as error:
-        raise InputError(f"is damaged ({error})", EXPECTED, file=path) from error

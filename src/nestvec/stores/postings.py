@@ -5,12 +5,15 @@ What a word weighs depends on all documents that are there, so counts are kept a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.errors import InputError
 from nestvec.lexical.bm25 import WordCounts
+from nestvec.stores.sqlite_file import EXPECTED
+from nestvec.vectors.npy_file import map_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,10 +41,13 @@ class Postings:
         entries: (2, d + n) int32. The first d columns are the documents: row, and how many words it has. Then come
             those of one word after the other: rows of documents that hold it, ascending, and how often each does.
         documents: d.
+        path: of the file; None before they are saved.
     """
 
     entries: NDArray[np.int32]
     documents: int
+    path: Path | None = None
+    _checked: set[Span] = field(default_factory=set, init=False, compare=False)
 
     @classmethod
     def count(cls, texts: Sequence[str], forms: WordForms, first: int) -> tuple[Postings, Mapping[str, Span]]:
@@ -54,9 +60,16 @@ class Postings:
         return cls(np.stack([rows, times]).astype(np.int32), len(texts)), spans
 
     @classmethod
-    def open(cls, path: Path, documents: int) -> Postings:
-        """Map a file that `save` wrote; ValueError where it is another one."""
-        return cls(np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray), documents)
+    def open(cls, path: Path, rows: tuple[int, int]) -> Postings:
+        """Map a file that `save` wrote for rows given by the first and their number; InputError where it is another."""
+        first, documents = rows
+        entries = map_array(path, np.int32, EXPECTED).view(np.ndarray)
+        if entries.ndim != 2 or len(entries) != 2 or entries.shape[1] < documents:
+            raise InputError("is damaged: it has another shape", EXPECTED, file=path)
+        own, lengths = entries[:, :documents]
+        if not np.array_equal(own, np.arange(first, first + documents)) or lengths.min(initial=0) < 0:
+            raise InputError("is damaged: it is of other documents", EXPECTED, file=path)
+        return cls(entries, documents, path)
 
     def save(self, path: Path) -> None:
         """Write them in NumPy's form."""
@@ -69,5 +82,18 @@ class Postings:
         return self.entries[1, : self.documents]
 
     def find(self, span: Span) -> NDArray[np.int32]:
-        """(2, n) of a word: rows of documents, ascending, and how often each holds it."""
+        """(2, n) of a word: rows of documents, ascending, and how often each holds it; InputError for damage."""
+        if span not in self._checked:
+            self._check(span)
+            self._checked.add(span)
         return self.entries[:, span[0] : span[1]]
+
+    def _check(self, span: Span) -> None:
+        """Raise where a span, or what the file has there, is not as `count` made it."""
+        start, stop = span
+        if self.documents <= start < stop <= self.entries.shape[1]:
+            rows, counts = self.entries[:, start:stop]
+            own = self.entries[0, : self.documents]
+            if own[0] <= rows[0] and rows[-1] <= own[-1] and (np.diff(rows) > 0).all() and counts.min() > 0:
+                return
+        raise InputError("is damaged: a word's entries are not there", EXPECTED, file=self.path)

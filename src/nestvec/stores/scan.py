@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.errors import MissingExtraError, NestvecError
+from nestvec.errors import InputError, MissingExtraError, NestvecError
 from nestvec.point import CORRECTION
 from nestvec.stores.packed_scan import PackedScan
 from nestvec.vectors.codecs import Float16, Float32, Int8
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from nestvec.vectors.codecs import Codec
 
+_SIZE = 8  # bytes in which faiss states how many codes follow
+_PRODUCT_TAIL = 9  # bytes that a product quantiser's file has after its codes: how it is searched
 _MIDDLE = 128  # what faiss adds to a signed byte
 _FEW = 8  # a search for more than one in so many looks at the codes as they are
 _LONGEST = 2.0  # more than a vector of unit length ever has once decoded
@@ -78,9 +80,22 @@ class Scan:
         return cls(codec, index)
 
     @classmethod
-    def open(cls, codec: Codec, path: Path) -> Scan:
-        """A scan over a file that `save` wrote, mapped and not read; RuntimeError where faiss cannot read it."""
-        return cls(codec, load_faiss().read_index(str(path), load_faiss().IO_FLAG_MMAP_IFC))
+    def open(cls, codec: Codec, path: Path, count: int) -> Scan:
+        """A scan over a file that `save` wrote, mapped and not read; InputError where it is another one.
+
+        faiss believes whatever sizes a file states, so all but the codes must be what it would write itself.
+        """
+        head, tail = _frame_codes(codec, count)
+        size = len(head) + count * codec.bytes_per_vector + len(tail)
+        with path.open("rb") as stream:
+            found = path.stat().st_size == size and stream.read(len(head)) == head
+            found = found and stream.seek(size - len(tail)) > 0 and stream.read() == tail
+        if not found:
+            raise InputError("is damaged or another index's", f"{count} codes as faiss writes them", file=path)
+        try:
+            return cls(codec, load_faiss().read_index(str(path), load_faiss().IO_FLAG_MMAP_IFC))
+        except (RuntimeError, MemoryError) as error:
+            raise InputError(f"cannot be read ({str(error)[:200]})", "codes as faiss writes them", file=path) from error
 
     def save(self, path: Path) -> None:
         """Write faiss's own form; any faiss can search it, given queries as the codec's row of `_FORMS` turns them.
@@ -178,6 +193,8 @@ class _Form:
             their signs, over the square root of their number: their roundings grow with it.
         near: gives a codec, a (d,) query and (n, …) codes their (n,) scores but for rounding, in much less time than
             decoding takes; None where that takes little.
+        unit: bytes in which a file of faiss states the codes' size.
+        tail: bytes that follow the codes in such a file.
     """
 
     make_index: Callable[[Any], Any]
@@ -187,6 +204,19 @@ class _Form:
     excess: Callable[[Any, NDArray[np.float32], float], float] = lambda *_: 0.0
     longest: Callable[[Any], float] = lambda _: _LONGEST
     near: Callable[[Any, NDArray[np.float32], NDArray[Any]], NDArray[np.float64]] | None = None
+    unit: int = 1
+    tail: int = 0
+
+
+def _frame_codes(codec: Codec, count: int) -> tuple[bytes, bytes]:
+    """What faiss writes before and after so many codes."""
+    form = _form_of(codec)
+    index = form.make_index(codec)
+    index.ntotal = count
+    empty = load_faiss().serialize_index(index).tobytes()
+    place = len(empty) - form.tail - _SIZE
+    size = count * codec.bytes_per_vector // form.unit
+    return empty[:place] + size.to_bytes(_SIZE, "little"), empty[place + _SIZE :]
 
 
 def _form_of(codec: Codec) -> _Form:
@@ -282,10 +312,17 @@ def _longest_sum(codec: LearnedSigns) -> float:
 
 
 _FORMS: dict[type, _Form] = {
-    Float32: _Form(_make_flat, np.float32),
+    Float32: _Form(_make_flat, np.float32, unit=4),
     Float16: _Form(_make_halves, np.float16),
     Int8: _Form(_make_steps, np.int8, _MIDDLE),
-    Rotated: _Form(_make_product, np.uint8, turn_queries=_turn_queries, excess=_rotated_excess, near=_rotated_scores),
+    Rotated: _Form(
+        _make_product,
+        np.uint8,
+        turn_queries=_turn_queries,
+        excess=_rotated_excess,
+        near=_rotated_scores,
+        tail=_PRODUCT_TAIL,
+    ),
     LearnedSigns: _Form(
         _make_product,
         np.uint8,
@@ -293,5 +330,6 @@ _FORMS: dict[type, _Form] = {
         excess=_rotated_excess,
         longest=_longest_sum,
         near=_rotated_scores,
+        tail=_PRODUCT_TAIL,
     ),
 }

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nestvec.errors import InputError
-from nestvec.files import replacing
+from nestvec.files import replacing, require_file
 from nestvec.stores.postings import Postings
 from nestvec.stores.scan import Scan
+from nestvec.stores.sqlite_file import EXPECTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from nestvec.stores.store import About
     from nestvec.vectors.codecs import Codec
 
-EXPECTED = "an index that nestvec made"
 _WORDS = "words"  # among the checksums, which have the names of the stages' formats else
 _PAGE, _PAGES = 4096, 256  # bytes at a time, and how many of them a check reads at most
 
@@ -92,8 +92,9 @@ class Segment:
         stamps = {path: read_stamp(path) for path in paths.values()}
         for name, path in paths.items():
             _check_file(path, checks.get(name))
-        scans = [Scan.open(codec, paths[stage.name]) for stage, codec in zip(about.stages, codecs, strict=True)]
-        words = None if about.hybrid is None else Postings.open(paths[_WORDS], rows[1])
+        stages = zip(about.stages, codecs, strict=True)
+        scans = [Scan.open(codec, paths[stage.name], rows[1]) for stage, codec in stages]
+        words = None if about.hybrid is None else Postings.open(paths[_WORDS], rows)
         return cls(*rows, tuple(scans), words, stamps)
 
     @property
@@ -132,8 +133,7 @@ def _write_file(path: Path, save: Callable[[Path], None]) -> str:
 
 def _check_file(path: Path, expected: str | None) -> None:
     """Raise InputError where a file has another checksum."""
-    if not path.is_file():
-        raise InputError("is missing", EXPECTED, file=path)
+    require_file(path, EXPECTED)
     if _file_checksum(path) != expected:
         raise InputError("is damaged or another index's: its checksum is another", EXPECTED, file=path)
 

@@ -125,10 +125,12 @@ class About:
             fuses = hybrid is not None and values["fuses"] is True
             model = {str(name): str(code) for name, code in dict(values.get("model", {})).items()}
             about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema, hybrid, fuses, model)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"is damaged ({error})", "what nestvec wrote of an index", file=place) from error
-        if not stages:
-            raise InputError("is damaged (it has no stages)", "what nestvec wrote of an index", file=place)
+        if not (1 <= len(stages) <= 2 and all(1 <= stage.dimension <= about.full_dimension for stage in stages)):
+            raise InputError("is damaged: it has no stages of its width", "what nestvec wrote of an index", file=place)
+        if about.shortlist < 1:
+            raise InputError(f"is damaged: shortlist is {about.shortlist}", "1 or more", file=place)
         return about
 
 

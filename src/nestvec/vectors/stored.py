@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from nestvec.errors import InputError
+from nestvec.files import require_file
+from nestvec.point import VectorFormat
 from nestvec.vectors.codecs import Float16, Float32, Int8
 from nestvec.vectors.learned_signs import LearnedSigns
 from nestvec.vectors.rabitq import Range, Rotated
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
 _KINDS = {kind.__name__.lower(): kind for kind in (Float32, Float16, Int8, Rotated, LearnedSigns)}
 _ABOUT = {"format": "nestvec codes 2", "rotation": f"seed {SEED}"}  # both are part of what a code means
 _EXPECTED = "codecs that nestvec saved"
+_FIELDS: dict[str, tuple[Any, Any]] = {  # what a codec's fields are in Python and in NumPy; all others are arrays
+    "int": (int, np.int64),
+    "float": (float, np.float64),
+    "Range": (Range, np.float64),
+}
+_BITS = (1, 2, 4)  # of a number of a rotated vector
 _KEY = "nestvec"  # of the metadata, all of it in one: of several, the library changes the order from file to file
 
 
@@ -56,8 +65,11 @@ def load_codecs(path: Path) -> dict[str, Codec]:
         for name, value in _read_tensors(path).items():
             key, kind, entry = name.split("/")
             parts.setdefault((key, kind), {})[entry] = value
-        return {key: _KINDS[kind](**_parse_fields(values)) for (key, kind), values in parts.items()}
-    except (KeyError, TypeError, ValueError) as error:
+        codecs: dict[str, Codec] = {key: _KINDS[kind](**_parse_fields(values)) for (key, kind), values in parts.items()}
+        for key, codec in codecs.items():
+            _check_codec(key, codec)
+        return codecs
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"is damaged: {error}", _EXPECTED, file=path) from error
 
 
@@ -83,9 +95,31 @@ def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     }
 
 
+def _check_codec(name: str, codec: Any) -> None:  # noqa: ANN401 - of any kind
+    """Raise ValueError where a codec's numbers do not fit together, or not its name where that is a format's."""
+    widths = set()
+    for entry in fields(codec):
+        value: Any = getattr(codec, entry.name)
+        numbers = np.asarray([value.low, value.high] if isinstance(value, Range) else value)
+        kind, number = _FIELDS.get(str(entry.type), (np.ndarray, np.float32))
+        if not isinstance(value, kind) or numbers.dtype != number or not np.isfinite(numbers).all():
+            raise ValueError(f"{entry.name} of {name} is not what it should be")
+        widths |= set(value.shape) if kind is np.ndarray else set()
+    widths |= {codec.dimension} if hasattr(codec, "dimension") else set()
+    if len(widths) != 1 or getattr(codec, "bits", 1) not in _BITS:
+        raise ValueError(f"the numbers of {name} do not fit together")
+    with suppress(ValueError):  # a name of another kind
+        stored = VectorFormat.parse(name)
+        if (widths, codec.bytes_per_vector) != ({stored.dimension}, stored.bytes):
+            widths.clear()
+    if not widths:
+        raise ValueError(f"{name} is of another format")
+
+
 def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     from safetensors import SafetensorError, safe_open
 
+    require_file(path, _EXPECTED)
     try:
         with safe_open(path, framework="numpy") as stored:
             about = _parse_metadata((stored.metadata() or {}).get(_KEY, ""))

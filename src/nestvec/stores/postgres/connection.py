@@ -36,6 +36,7 @@ def redact_url(url: str) -> str:
     if "@" in host + port + database or not (port or "0").replace(",", "").isdigit():
         raise InputError("the database's URL cannot be read", "signs such as @ and / in a password as %40 and %2F")
     user = f"{parts['user']}@" if "user" in parts else ""
+    host = f"[{host}]" if ":" in host and not host.startswith("/") else host
     shown = f"{user}{host if not host.startswith('/') else ''}{f':{port}' if port else ''}/{database}"
     return f"postgresql://{shown}{f'?host={host}' if host.startswith('/') else ''}"
 
