@@ -206,7 +206,7 @@ def test_a_label_or_a_position_is_no_document(tmp_path, table):
 
 
 def test_rows_keep_their_file_and_number_across_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr("nestvec.data.shape_rows.BATCH", 3)
+    monkeypatch.setattr("nestvec.data.source.BATCH", 3)
     for name in ("a", "b"):
         write_json(tmp_path / f"{name}.jsonl", [
             {"query": f"{name}{row}", "pos": ["x", "y"], "neg": ["z" if row < 8 else 1]} for row in range(9)
