@@ -145,7 +145,7 @@ def read_text(path: Path, expected: str = "a file of a finished run") -> str:
 def _read_bytes(path: Path, expected: str) -> bytes:
     """The content of a file; InputError where it is missing, no file, or too large."""
     try:
-        if not path.is_file() and path.exists():
+        if path.exists() and not path.is_file() and not path.is_dir():
             raise InputError("is no file", expected, file=path)
         with path.open("rb") as stream:
             content = stream.read(_LARGEST + 1)
