@@ -84,6 +84,8 @@ class InputError(NestvecError):
 
 def replace_unprintable(text: str) -> str:
     """The text with a mark for every letter that a terminal cannot print: quoted user data may hold anything."""
+    if text.isprintable():  # most are, and very many rows may be set aside
+        return text
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 

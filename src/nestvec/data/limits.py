@@ -25,7 +25,7 @@ LONGEST = 8 << 20  # bytes of a record, or of a value in Parquet: twice the Bibl
 BATCH = 50_000  # rows that are taken at once
 BATCH_BYTES = 64 << 20  # of text that are taken at once
 MOST_COLUMNS = 10_000  # of tables; the widest that are published have some thousands
-MOST_SET_ASIDE = 1_000_000  # bad rows; each is kept in memory with its text
+MOST_SET_ASIDE = 250_000  # bad rows; each is kept in memory with the start of its text
 
 
 def too_long_error(file: object, row: int | None, column: str | None = None) -> InputError:
