@@ -137,23 +137,30 @@ def require_file(path: Path, expected: str = "a file of a finished run") -> None
 def read_text(path: Path, expected: str = "a file of a finished run") -> str:
     """The text of a file in UTF-8; InputError where it is missing, no file, too large, or not UTF-8."""
     try:
-        if not path.is_file() and path.exists():
-            raise InputError("is no file", expected, file=path)
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST + 1)
-        if len(content) > _LARGEST:
-            raise InputError(f"has more than {_LARGEST:,} bytes", expected, file=path)
-        return content.decode()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", expected, file=path) from error
+        return _read_bytes(path, expected).decode()
     except UnicodeDecodeError as error:
         raise InputError(f"is damaged: {error}", f"{expected}, in UTF-8", file=path) from error
 
 
+def _read_bytes(path: Path, expected: str) -> bytes:
+    """The content of a file; InputError where it is missing, no file, or too large."""
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError("is no file", expected, file=path)
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", expected, file=path) from error
+    if len(content) > _LARGEST:
+        raise InputError(f"has more than {_LARGEST:,} bytes", expected, file=path)
+    return content
+
+
 def read_json(path: Path) -> Any:  # noqa: ANN401 - anything JSON can hold
     """What a JSON file of a run holds; InputError if it is missing or damaged."""
-    text = read_text(path)
+    content = _read_bytes(path, "a file of a finished run")
     try:
+        text = content.decode()
         value = json.loads(text)
         if "\\ud" in text.lower():  # half a letter, which nothing can print or write
             json.dumps(value, ensure_ascii=False).encode()

@@ -129,7 +129,7 @@ def sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         name = getattr(error, "sqlite_errorname", "")  # text that is not UTF-8 has none
         if name.startswith("SQLITE_BUSY"):
-            problem = f"is locked by another process, which has not let go within {limit:g} seconds"
+            problem = f"is locked by another process, which has not let go within {limit:g} s"
             raise InputError(problem, "to be tried again when that process is done", file=path) from error
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
             raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
