@@ -99,8 +99,8 @@ def _refuse_beyond(values: dict[str, Any], limits: _Limits, file: Path) -> None:
     """Raise for a number that is larger than the weights allow, however deep it stands in a configuration."""
     for key, value in _list_numbers(values):
         if value > (most := limits.most(key)):
-            problem, wanted = f"{key} is {str(value)[:40]}", f"at most {int(most):,}, as the model's weights show"
-            raise InputError(problem, wanted, file=file)
+            wanted = f"at most {int(most):,}, as the model's weights show"
+            raise InputError(f"{key} is {str(value)[:40]}", wanted, file=file)
 
 
 def _refuse_other_product(values: dict[str, Any], weights: Mapping[str, tuple[int, ...]], file: Path) -> None:
