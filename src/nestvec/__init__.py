@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from nestvec.encoding.encode_file import Encoded, encode
     from nestvec.errors import GateClosedError, InputError, MissingExtraError, NestvecError
     from nestvec.exporting.export_model import Exported, export
-    from nestvec.indexing.index import Index, build_index, open_index, search
+    from nestvec.indexing.index import build_index, open_index, search
     from nestvec.indexing.index_settings import Columns
+    from nestvec.indexing.opened_index import Index
     from nestvec.pipeline.checking import Check, check
     from nestvec.pipeline.comparing import RunComparison, compare
     from nestvec.pipeline.reproducing import Reproduction, reproduce
@@ -67,8 +68,9 @@ _MODULES = {
     "encoding.encode_file": ("Encoded", "encode"),
     "errors": ("GateClosedError", "InputError", "MissingExtraError", "NestvecError"),
     "exporting.export_model": ("Exported", "export"),
-    "indexing.index": ("Index", "build_index", "open_index", "search"),
+    "indexing.index": ("build_index", "open_index", "search"),
     "indexing.index_settings": ("Columns",),
+    "indexing.opened_index": ("Index",),
     "pipeline.checking": ("Check", "check"),
     "pipeline.comparing": ("RunComparison", "compare"),
     "pipeline.reproducing": ("Reproduction", "reproduce"),

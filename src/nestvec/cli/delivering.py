@@ -25,7 +25,7 @@ from nestvec.settings import option
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nestvec.indexing.index import Index
+    from nestvec.indexing.opened_index import Index
     from nestvec.indexing.verify_index import Verified
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.indexing.index import Index
     from nestvec.indexing.index_query import IndexAnswer, IndexQuery
+    from nestvec.indexing.opened_index import Index
     from nestvec.models.prompts import Prompts, Role
     from nestvec.point import Point
     from nestvec.runs.run import Run
