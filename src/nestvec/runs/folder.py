@@ -196,7 +196,8 @@ def _refuse_other_settings(path: Path, config: str) -> None:
         if name in _FOUND or name.startswith(FILES_OF):  # a run of before what was found was kept, or hashed
             there.setdefault(name, now[name])
     there = {name: value for name, value in Settings().flat().items() if name in now} | there  # settings that are new
-    names = [name for name in sorted({*there, *now}) if there.get(name) != now.get(name)]
+    ordered = sorted({*there, *now}, key=lambda name: (name.startswith(FILES_OF), name))  # hashes tell a reader least
+    names = [name for name in ordered if there.get(name) != now.get(name)]
     if names:
         shown = "; ".join(f"{name} was {there.get(name, 'not set')}, now {now.get(name, 'not set')}" for name in names)
         raise InputError(

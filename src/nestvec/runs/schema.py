@@ -28,16 +28,20 @@ BINS = 30  # of the grade histogram, where there are more levels than that
 
 @dataclass(frozen=True)
 class Measure(ReadByName):
-    """A mean over queries with the ends of its 95 % interval."""
+    """A mean over queries of a metric, or of a difference between two, with the ends of its 95 % interval."""
 
     value: float
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what no metric can be."""
-        if not all(-_HAIR <= end <= 1 + _HAIR for end in (self.value, self.low, self.high)):
-            raise ValueError("metrics from 0 to 1")
+        """Raise ValueError for what no difference between two metrics can be."""
+        if not self.is_from(-1):
+            raise ValueError("numbers from -1 to 1")
+
+    def is_from(self, least: float) -> bool:
+        """Whether the mean and its interval lie between `least` and 1, but for rounding."""
+        return all(least - _HAIR <= end <= 1 + _HAIR for end in (self.value, self.low, self.high))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,9 @@ class Row(Point):
     metrics: dict[str, Measure]
 
     def __post_init__(self) -> None:
-        """Raise ValueError for sizes that nothing has."""
+        """Raise ValueError for sizes and metrics that nothing has."""
+        if not all(measure.is_from(0) for measure in self.metrics.values()):
+            raise ValueError("metrics from 0 to 1")
         if min(self.queries, self.documents, self.bytes, self.bytes_scanned or 0) < 0:
             raise ValueError("counts from 0 on")
         if self.dimension is not None:
