@@ -59,7 +59,7 @@ def test_a_key_is_asked_for(strict, path, shown):
 
 def test_the_key_opens(strict):
     for path in ("/v1/models", "/v1/run", "/metrics", "/docs", "/openapi.json"):
-        assert httpx.get(strict.url + path, headers=SHOWN).status_code == 200
+        assert httpx.get(strict.url + path, headers=SHOWN, timeout=60).status_code == 200  # the first waits for BM25
     assert httpx.get(f"{strict.url}/v1/models", headers={"authorization": f"bearer {KEY}"}).status_code == 200
     described = httpx.get(f"{strict.url}/openapi.json", headers=SHOWN).json()
     assert described["paths"]["/v1/search"]["post"]["security"] == [{"key": []}]
