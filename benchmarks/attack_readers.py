@@ -169,7 +169,7 @@ def search(store: Store, world: World, mode: str, where: Sequence[str], rows: Se
 
 
 def describe(hit: Hit) -> Any:  # noqa: ANN401 - as JSON has it
-    """All of a hit."""
+    """A hit as a list that JSON can hold: id, score, text and fields."""
     return [hit.id, hit.score, hit.text, dict(hit.fields)]
 
 

@@ -117,7 +117,7 @@ def _read(folder: Path) -> tuple[str, bool]:
 
 
 def main() -> None:
-    """Read and print."""
+    """Read the input named on the command line; print its outcome, peak memory in GiB and seconds as JSON."""
     if len(sys.argv) > 2:
         sys.path.insert(0, sys.argv[2])
     resource.setrlimit(resource.RLIMIT_AS, (_MOST, _MOST))
@@ -170,7 +170,7 @@ def _lie(content: bytes, column: int) -> bytes:
 
 
 def _wide(count: int, start: str = "c") -> dict[str, int]:
-    """Names of columns."""
+    """`count` columns by name, c0, c1 and so on, each with its number as value."""
     return {f"{start}{number}": number for number in range(count)}
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LARGEST = 2**28  # bytes of a file that is read as one text
+_LONGEST_NAME = 255  # bytes, of a file or folder, on the usual file systems
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of the disk, the quota, the largest file allowed
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(?P<random>-\w{8})?\.tmp")
 _LOCK, _OLD = ".lock", ".old"  # in a temporary folder: what its writer holds, and a folder on its way out
@@ -67,11 +68,21 @@ def replacing(path: Path) -> Iterator[Path]:
                 new.rename(real)
 
 
+def can_be_path(name: str) -> bool:
+    """Whether files may have such a name: not empty, no NUL, and at most 255 bytes between two slashes."""
+    parts = name.encode(errors="replace").split(b"/")
+    return bool(name) and "\0" not in name and max(map(len, parts)) <= _LONGEST_NAME
+
+
 def follow_links(path: Path) -> Path:
     """Where a path leads, through all symbolic links; InputError where nothing can be written there."""
     real = Path(os.path.realpath(path))
     if real.is_symlink() or (real.exists() and not real.is_file() and not real.is_dir()):
-        raise InputError("is a device, a pipe, a socket or a link to itself", "a place to write to", file=path)
+        raise InputError(
+            "is a device, a pipe, a socket or a link to itself",
+            "a regular file, a folder, or a path where nothing is yet",
+            file=path,
+        )
     return real
 
 
@@ -110,7 +121,11 @@ def _open_lock(path: Path) -> IO[bytes]:
     except OSError as error:
         if error.errno in FULL:
             raise
-        raise InputError(f"cannot be written ({error.strerror})", "a file of its own", file=path) from error
+        raise InputError(
+            f"cannot be written ({error.strerror})",
+            "a regular file that you may write to, not a symbolic link",
+            file=path,
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -79,7 +79,8 @@ def list_fields(path: Path, values: dict[str, Any]) -> Iterator[tuple[str, objec
     for name, value in list_leaves(values):
         if len(name) > _LONGEST_NAME:
             problem = f"a field's name has more than {_LONGEST_NAME:,} letters: {name[:40]}…"
-            raise InputError(problem, "shorter names, or fewer fields inside fields", file=path)
+            wanted = f"at most {_LONGEST_NAME:,}, the names around the field included: save the file with fewer levels"
+            raise InputError(problem, wanted, file=path)
         yield name, value
 
 

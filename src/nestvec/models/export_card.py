@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import ChangedError, InputError
-from nestvec.files import read_json, read_object, sha256, write_json
+from nestvec.files import can_be_path, read_json, read_object, sha256, write_json
 from nestvec.models.model_files import CARD
 from nestvec.models.prompts import Prompts
 from nestvec.point import PRECISIONS, VectorFormat
@@ -30,7 +30,6 @@ MODEL_FILES = {
 }
 _OPTIONAL = ("sha256", "model")
 _SEAL = "card_sha256"  # of all else in the card
-_LONGEST_NAME = 255  # bytes, of a file
 _ONE_PROMPT = "prompt"  # in cards of before queries and documents had prompts of their own: that of both
 _EXPECTED = "a folder that `nestvec export` wrote"
 
@@ -194,8 +193,7 @@ _ONE_OF: dict[str, tuple[str, ...]] = {"to": TARGETS, "weights": WEIGHTS, "preci
 def _is_inside(file: str, code: object) -> bool:
     """Whether a name leads to a file inside the folder, and has a hash."""
     path = PurePosixPath(file)
-    is_name = bool(file) and max(len(part.encode(errors="replace")) for part in path.parts or (file,)) <= _LONGEST_NAME
-    return isinstance(code, str) and is_name and not path.is_absolute() and ".." not in path.parts
+    return isinstance(code, str) and can_be_path(file) and not path.is_absolute() and ".." not in path.parts
 
 
 def _check_files(folder: Path, card: Card) -> None:

@@ -138,9 +138,12 @@ def read_shapes(path: Path, files: list[str], name: str) -> dict[str, dict[str, 
                 names = list(tensors.keys())
                 shapes[file] = {weight: tuple(tensors.get_slice(weight).get_shape()) for weight in names}
         except (SafetensorError, OSError) as error:
-            raise InputError(f"is damaged ({error})", f"the weights of {name}", file=path / file) from error
+            raise InputError(
+                f"is damaged ({error})", f"the weights of {name}: fetch the model again", file=path / file
+            ) from error
         if not names:
-            raise InputError("holds no weights", "an undamaged model", file=path / file)
+            wanted = "a safetensors file with the weights of a model: fetch the model again"
+            raise InputError("holds no weights", wanted, file=path / file)
     return shapes
 
 

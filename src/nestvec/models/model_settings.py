@@ -92,7 +92,11 @@ def _refuse_no_counts(values: dict[str, Any], file: Path) -> None:
     """Raise for a count that is no whole number from 1 on; null is left to the library."""
     for key in sorted(_COUNTS & values.keys()):
         if (value := values[key]) is not None and not (_is_number(value) and value >= 1):
-            raise InputError(f"{key} is {str(value)[:40]!r}", "a number, 1 or more", file=file)
+            raise InputError(
+                f"{key} is {str(value)[:40]!r}",
+                "a number, 1 or more: correct the file, or fetch the model again",
+                file=file,
+            )
 
 
 def _refuse_beyond(values: dict[str, Any], limits: _Limits, file: Path) -> None:

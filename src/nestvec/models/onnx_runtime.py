@@ -38,7 +38,7 @@ def open_onnx(graph: Path, compute: str, weights: str) -> Runtime:
             vectors: NDArray[np.float32] = session.run(None, inputs)[0]
         except Exception as error:  # as above
             problem = f"ONNX Runtime cannot encode ({' '.join(str(error).split())[:200]})"
-            raise InputError(problem, "the model with its own tokenizer") from error
+            raise InputError(problem, "a tokenizer and a graph of the same model: export it again") from error
         return vectors
 
     return Runtime(f"onnx {weights}", run, count_processors(), _TOKENS)

@@ -230,8 +230,10 @@ def _refuse_other_vectors(prepared: Prepared, folder: RunFolder) -> None:
     for system in prepared.systems:
         stated, file = read_hashes(folder, system).vectors, folder.embeddings(system)
         if stated and sha256(file) != stated:
-            wanted = f"what {system} encoded: remove {folder.stage_marker(f'encode {system}')} to encode again"
-            raise ChangedError("has changed since it was written", wanted, file=file)
+            wanted = (
+                f"the vectors that {system} gave; to encode again, remove {folder.stage_marker(f'encode {system}')}"
+            )
+            raise ChangedError("has changed since the run wrote this file", wanted, file=file)
 
 
 def _describe_measured_with(prepared: Prepared, folder: RunFolder) -> Facts:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError
-from nestvec.files import follow_links, locked, read_object, sweep, write_json, write_text
+from nestvec.files import can_be_path, follow_links, locked, read_object, sweep, write_json, write_text
 from nestvec.runs.config import FILES_OF, parse_run_config, read_run_config
 from nestvec.settings import Settings
 
@@ -51,7 +51,6 @@ LAYOUT = {
 
 CHECK = ("check.json", "check.html")  # what `nestvec check --out` leaves; a run may follow in the same folder
 
-_LONGEST_NAME = 255  # bytes, of a file
 _FOUND = ("language", "query", "query_id", "document", "document_id", "grade", "split_column")  # where none is given
 
 
@@ -98,7 +97,7 @@ class RunFolder:
 
     def _inside(self, folder: str, name: str) -> Path:
         """The path of what has this name in one of the run's folders; InputError for a name that leads elsewhere."""
-        if "/" in name or "\0" in name or name in ("", ".", "..") or len(name.encode(errors="replace")) > _LONGEST_NAME:
+        if "/" in name or name in (".", "..") or not can_be_path(name):
             raise InputError(f"names a system or a point {name[:80]!r}", "a name without slashes", file=self.root)
         return self.path(folder) / name
 

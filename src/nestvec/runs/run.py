@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec.errors import InputError
+from nestvec.files import can_be_path
 from nestvec.point import BM25, BM25_DEFAULT, PRETRAINED, Point, full_width
 from nestvec.runs.choose_point import choose_point
 from nestvec.runs.config import Config, read_run_config
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from nestvec.runs.schema import Training
     from nestvec.runs.tables import Names
-
-_LONGEST_NAME = 255  # bytes, of a folder
 
 
 @dataclass(frozen=True)
@@ -387,16 +386,10 @@ class Run:
         """Names under which an untrained system's model may be found, and what its weights must hash to."""
         settings, hashes = self.config.settings, self.config.inputs
         if system == PRETRAINED:
-            return [name for name in [str(settings.get("model", ""))] if _can_be_name(name)], hashes.get("model")
+            return [name for name in [str(settings.get("model", ""))] if can_be_path(name)], hashes.get("model")
         models = settings.get("models", [])
         names = [*(map(str, models) if isinstance(models, list) else []), str(settings.get("bigger", ""))]
-        return [name for name in names if _can_be_name(name)], hashes.get(f"model {system}")
-
-
-def _can_be_name(name: str) -> bool:
-    """Whether a model, or its folder, can have this name at all."""
-    parts = name.encode(errors="replace").split(b"/")
-    return bool(name) and "\0" not in name and max(map(len, parts)) <= _LONGEST_NAME
+        return [name for name in names if can_be_path(name)], hashes.get(f"model {system}")
 
 
 def find_frontier(rows: Iterable[Row], metric: str) -> tuple[Row, ...]:

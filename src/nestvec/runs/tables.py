@@ -163,18 +163,19 @@ def read_ranking(
         InputError: the file is missing or damaged.
     """
     ranks: dict[str, list[tuple[int, str, float]]] = defaultdict(list)
-    for form, _, document, rank, score, _ in _read_fields(path, _RANKED):
+    for row, (form, _, document, rank, score, _) in enumerate(_read_fields(path, _RANKED), start=1):
         query = names[0].get(form, form)
         if queries is None or query in queries:
-            ranks[query].append((int(rank), names[1].get(document, document), _parse_score(score, path)))
+            ranks[query].append((int(rank), names[1].get(document, document), _parse_score(score, path, row)))
     return {query: {document: score for _, document, score in sorted(ranked)} for query, ranked in ranks.items()}
 
 
-def _parse_score(score: str, path: Path) -> float:
+def _parse_score(score: str, path: Path, row: int) -> float:
+    """The score in a line of a TREC run; InputError where the score is no number."""
     try:
         return float(score)
     except ValueError as error:
-        raise InputError(f"is damaged: the score {score!r}", "a number", file=path) from error
+        raise InputError(f"is damaged: the score is {score!r}", "a number", file=path, row=row) from error
 
 
 def write_ranking(
@@ -213,6 +214,11 @@ def _read_fields(path: Path, count: int) -> Iterator[list[str]]:
     for row, line in enumerate(read_text(path).splitlines(), start=1):
         fields = line.split()
         if len(fields) != count or not fields[3].isdecimal() or len(fields[3]) > _DIGITS:
-            problem = f"is damaged: {line[:_SHOWN]!r}"
-            raise InputError(problem, f"{count} fields, the fourth a whole number", file=path, row=row)
+            problem = f"is damaged: the line is {line[:_SHOWN]!r}"
+            raise InputError(
+                problem,
+                f"{count} fields with white space between, the fourth a whole number of at most {_DIGITS} digits",
+                file=path,
+                row=row,
+            )
         yield fields

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-EXPECTED = "an index that nestvec made"
+EXPECTED = "an index that `nestvec index` built: build it again"
 _ROLLBACK = b"\x01\x01"  # bytes 18 and 19 of a file whose transactions are in a journal beside it, as nestvec's are
 _NAMED = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file, which SQLite would remove
 _STEPS, _STEPS_A_BYTE = 10**8, 100  # of SQLite's machine in one statement: far more than any of ours takes

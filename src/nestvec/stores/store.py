@@ -90,8 +90,10 @@ class About:
     def require_same(self, prepared: About | None, place: object) -> None:
         """InputError, which names the place, where vectors were prepared for an index that serves something else."""
         if prepared not in (None, self):
-            problem = f"was built anew meanwhile, and serves {self.system} at {self.served.name}"
-            raise InputError(problem, "the same command again, for what it serves now", file=place)
+            problem = f"was built anew meanwhile by another process, for {self.system} at {self.served.name}"
+            raise InputError(
+                problem, "the index that the documents were encoded for: run the command again", file=place
+            )
 
     @property
     def served(self) -> VectorFormat:
@@ -126,9 +128,15 @@ class About:
             model = {str(name): str(code) for name, code in dict(values.get("model", {})).items()}
             about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema, hybrid, fuses, model)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"is damaged ({error})", "what nestvec wrote of an index", file=place) from error
+            raise InputError(
+                f"is damaged: a value is missing or of the wrong kind ({error})",
+                "what `nestvec index` wrote: build it again",
+                file=place,
+            ) from error
         if not (1 <= len(stages) <= 2 and all(1 <= stage.dimension <= about.full_dimension for stage in stages)):
-            raise InputError("is damaged: it has no stages of its width", "what nestvec wrote of an index", file=place)
+            problem = f"is damaged: it lists {len(stages)} points for vectors of {about.full_dimension} dimensions"
+            wanted = "one or two points of no more dimensions than the vectors: build the index again"
+            raise InputError(problem, wanted, file=place)
         if about.shortlist < 1:
             raise InputError(f"is damaged: shortlist is {about.shortlist}", "1 or more", file=place)
         return about
