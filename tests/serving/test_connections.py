@@ -59,7 +59,11 @@ class Small:
             assert self.release.wait(NEVER)
             return PlainTextResponse("held")
 
-        routes = {"/healthz": small, "/v1/small": small, "/v1/big": big, "/v1/held": held}
+        async def stalled(_):  # the loop does nothing else meanwhile, as on a machine that is busy
+            time.sleep(0.5)  # noqa: ASYNC251
+            return PlainTextResponse("stalled")
+
+        routes = {"/healthz": small, "/v1/small": small, "/v1/big": big, "/v1/held": held, "/v1/stalled": stalled}
         app = Starlette(routes=[Route(path, answer, methods=["GET", "POST"]) for path, answer in routes.items()])
         failures.install_handlers(app)
         return app
@@ -94,7 +98,8 @@ def connect(small, path=None, rest=b"\r\n"):
 
 
 def closed(line):
-    """Whether the server closes, or has closed, without a word."""
+    """Whether the server closes, or has closed, without a word, before a head's time is over."""
+    line.settimeout(ServingOptions().header_seconds / 2)
     with suppress(ConnectionResetError):
         return line.recv(1) == b""
     return True
@@ -112,6 +117,20 @@ def test_whoever_was_idle_longest_makes_room():
             line.sendall(b"GET /v1/small HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert line.recv(65_536).startswith(b"HTTP/1.1 200")
         for line in idle:
+            line.close()
+
+
+def test_who_came_while_the_loop_stalled_makes_room_in_the_order_of_coming():
+    with running() as small:
+        with connect(small, b"/v1/stalled") as stalling:
+            together = [connect(small) for _ in range(PLACES - 1)]  # taken within one tick of the loop's clock
+            assert stalling.recv(65_536).startswith(b"HTTP/1.1 200")
+        newcomers = [connect(small)]
+        for line in together:
+            time.sleep(0.1)
+            newcomers.append(connect(small))
+            assert closed(line)
+        for line in together + newcomers:
             line.close()
 
 

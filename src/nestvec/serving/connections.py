@@ -7,8 +7,8 @@ kernel's queue until somebody leaves, so that files never run out.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -54,6 +54,7 @@ class TimedConnection(HttpToolsProtocol):
 
     head_seconds: float
     write_seconds: float
+    _numbers = itertools.count()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first request's head."""
@@ -62,6 +63,7 @@ class TimedConnection(HttpToolsProtocol):
         self._head = _Deadline(self.loop, self.head_seconds, transport)
         self._taking = _Deadline(self.loop, self.write_seconds, transport)
         self.idle_since = self.loop.time()
+        self.number = next(self._numbers)  # connections that came within a tick of the loop's clock keep their order
         self._head.start()
 
     def data_received(self, data: bytes) -> None:
@@ -133,9 +135,7 @@ class Acceptor:
         self._listener, self._make_connection = listener, make_connection
         self._connections, self._most = connections, most
         self._loop = asyncio.get_running_loop()
-        self._idle: list[
-            tuple[float, TimedConnection]
-        ] = []  # found when last looked for, since when; longest at the end
+        self._idle: list[tuple[float, int, TimedConnection]] = []  # as of the last look; the longest idle comes last
         self._joining: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
 
@@ -207,9 +207,9 @@ class Acceptor:
         """Who has been idle longest; None where nobody is. Looking through all of them pays for many newcomers."""
         for _ in range(2):
             while self._idle:
-                since, idle = self._idle.pop()
+                since, _, idle = self._idle.pop()
                 if idle.is_idle and idle.idle_since == since and not idle.has_unread:
                     return idle
-            found = [(each.idle_since, each) for each in self._connections if each.is_idle]
-            self._idle = sorted(found, key=itemgetter(0), reverse=True)
+            found = [(each.idle_since, each.number, each) for each in self._connections if each.is_idle]
+            self._idle = sorted(found, reverse=True)
         return None
