@@ -60,7 +60,7 @@ class Small:
             return PlainTextResponse("held")
 
         async def stalled(_):  # the loop does nothing else meanwhile, as on a machine that is busy
-            time.sleep(0.5)  # noqa: ASYNC251
+            time.sleep(0.5)
             return PlainTextResponse("stalled")
 
         routes = {"/healthz": small, "/v1/small": small, "/v1/big": big, "/v1/held": held, "/v1/stalled": stalled}
