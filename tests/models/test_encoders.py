@@ -132,6 +132,17 @@ def test_a_graph_that_gives_other_vectors_is_refused_and_auto_takes_pytorch(fold
     assert cosines(encoder.encode(TEXTS, QUERY), truth["mpnet"]).min() >= 0.9999
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnx", "openvino"])
+def test_tokens_that_the_model_has_no_row_for_are_named(minilm_folder, tmp_path, backend):
+    path = shutil.copytree(minilm_folder.path, tmp_path / "model")
+    tokens = json.loads((path / "tokenizer.json").read_text())
+    tokens["model"]["vocab"] |= {"hammer": 500_000}
+    (path / "tokenizer.json").write_text(json.dumps(tokens))
+    with pytest.raises(InputError, match="tokenizer") as caught:
+        open_encoder(path, None, backend, "float32").encode(["a hammer"], QUERY)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

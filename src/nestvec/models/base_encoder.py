@@ -36,7 +36,7 @@ def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
 
 
 @contextmanager
-def _explain_unknown_tokens(name: str = "the model") -> Iterator[None]:
+def explain_unknown_tokens(name: str = "the model") -> Iterator[None]:
     """Raise InputError where PyTorch finds no row for a token: a tokenizer of another model, or a larger one."""
     try:
         yield
@@ -50,7 +50,7 @@ def _explain_unknown_tokens(name: str = "the model") -> Iterator[None]:
 def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]:
     """(4, width) float32, rows of unit length: what the library gives for each of `PROBES` alone, in a role."""
     encode = encode_method(model, role)
-    with quiet_libraries(), _explain_unknown_tokens():
+    with quiet_libraries(), explain_unknown_tokens():
         given = [encode(text, normalize_embeddings=True, show_progress_bar=False) for text in PROBES]
     return np.asarray(given, dtype=np.float32)
 
@@ -100,7 +100,7 @@ class Encoder(ABC):
             InputError: the model gives NaN or infinities for a text, or a tokenizer a token that the model has not.
         """
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        with closing(self._encode_batches(texts, role)) as batches, _explain_unknown_tokens(self.name):
+        with closing(self._encode_batches(texts, role)) as batches, explain_unknown_tokens(self.name):
             for rows, lengths, output in batches:
                 self._refuse_not_finite(output, texts, rows)
                 vectors[rows] = prefix(output, self.dimension)

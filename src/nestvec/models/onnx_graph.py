@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
+from nestvec.models.base_encoder import explain_unknown_tokens
 from nestvec.models.load import measure_width, quiet_loggers
 from nestvec.models.prompts import ROLES, count_excluded_tokens, model_prompts
 
@@ -55,15 +56,16 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
     tensors, constants = _example_features(model)
     names = list(tensors)
     graph = _join_modules(model, names, constants, dimension)
+    axes = {**{name: _AXES for name in names}, OUTPUT: {0: "batch"}}
     with _use_plain_attention(model), _quiet_exporter(), torch.no_grad():
         try:
-            torch.onnx.export(
-                graph, tuple(tensors.values()), str(path), dynamo=False, opset_version=_OPSET,
-                input_names=names, output_names=[OUTPUT],
-                dynamic_axes={**{name: _AXES for name in names}, OUTPUT: {0: "batch"}},
-            )  # fmt: skip
-        except OSError:
-            raise  # of the disk, which the caller knows more about
+            with explain_unknown_tokens():
+                torch.onnx.export(
+                    graph, tuple(tensors.values()), str(path), dynamo=False, opset_version=_OPSET,
+                    input_names=names, output_names=[OUTPUT], dynamic_axes=axes,
+                )  # fmt: skip
+        except (OSError, InputError):
+            raise  # the caller knows more about the disk
         except Exception as error:  # the exporter has a class for each thing that it cannot write
             reason = str(error).strip().splitlines() or [type(error).__name__]
             wanted = "modules that PyTorch can write"
