@@ -87,8 +87,9 @@ def test_intervals_hold_over_folds_too(run):
     asked, folds = read_folds(run), [f"{number}" for number in range(1, FOLDS + 1)]
     compared = [row for row in read_json(run, "results.json")["comparisons"] if row["metric"] == "recall@10"]
     assert compared
+    values = run.per_query("recall@10", {row[side] for row in compared for side in ("a", "b")})
     for row in compared:
-        a, b = (run.per_query(row["metric"], [row[side]])[row[side]] for side in ("a", "b"))
+        a, b = values[row["a"]], values[row["b"]]
         gap = {name: a[name] - b[name] for name in a}
         sums = [sum(value for name, value in gap.items() if asked[name][0] == int(number)) for number in folds]
         sizes = [sum(asked[name][0] == int(number) for name in gap) for number in folds]
