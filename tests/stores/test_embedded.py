@@ -259,6 +259,15 @@ def test_killed_at_any_moment_the_index_serves_the_old_or_the_new(tmp_path, requ
     assert len([path for path in (tmp_path / "index").iterdir() if path.is_dir()]) == 1
 
 
+def test_a_generation_that_a_killed_writer_never_named_goes_with_the_next_change(folder, world):
+    shutil.copytree(folder / "000001", folder / "000002")  # as a kill leaves it, right before current.json is replaced
+    with closing(EmbeddedStore(folder)) as store:
+        before = answers(store, world)
+        store.delete(["no such document"])
+        assert answers(store, world) == before
+    assert [path.name for path in sorted(folder.iterdir()) if path.is_dir()] == ["000001"]
+
+
 def test_the_documents_are_plain_sqlite(folder, world):
     with closing(sqlite3.connect(folder / "000001/documents.sqlite")) as base:
         told = dict(base.execute("SELECT id, text FROM documents").fetchall())

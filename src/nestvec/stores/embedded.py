@@ -12,7 +12,7 @@ who comes too late to open them reads `current.json` again.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -242,6 +242,12 @@ class EmbeddedStore:
             yield generation
         write_json(self._folder / CURRENT, {**about.to_json(), "generation": name})
         self._refresh()
+        self._remove_all_but(name)
+
+    def _remove_all_but(self, name: str) -> None:
+        """Remove every generation but the named one, if that one is there."""
+        if not (self._folder / name).is_dir():
+            return
         for path in self._folder.iterdir():
             if path.name.isdecimal() and path.name != name:
                 remove(path)
@@ -266,6 +272,8 @@ class EmbeddedStore:
         follow_links(self._folder).mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
             sweep(self._folder)
+            with suppress(InputError):  # there is no index yet, or one that only building it anew mends
+                self._remove_all_but(self._read_current()["generation"])
             yield
 
 
