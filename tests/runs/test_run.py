@@ -91,6 +91,9 @@ def test_values_of_queries_are_those_of_the_file(run, root):
         if row["split"] == "test" and row["metric"] == "recall@10" and name in names:
             assert values[name].pop(row["query_id"]) == row["value"]
     assert values == {name: {} for name in names}  # and there are no others
+    alone = run.per_query("recall@10", ["bm25"])  # whose dimension and precision are empty cells
+    assert alone["bm25"].keys() == run.per_query("recall@10", names)[names[0]].keys()
+    assert run.per_query("recall@10", []) == {}
 
 
 def test_each_file_is_read_once(run, monkeypatch):

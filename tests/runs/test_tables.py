@@ -103,3 +103,4 @@ def test_per_query_values_as_parquet(tmp_path):
         for row, split in enumerate(splits)
     ]  # fmt: skip
     assert table.to_pylist() == expected
+    assert pq.ParquetFile(tmp_path / "per_query.parquet").num_row_groups == len(points)

@@ -320,11 +320,10 @@ class Run:
         """
         path, points = self.folder.path("per_query"), [Point.parse(name) for name in dict.fromkeys(names)]
         columns = ["system", "dimension", "precision", "query_id", "value"]
-        systems = sorted({point.system for point in points})
-        filters: list[tuple[str, str, object]] = [
-            ("split", "==", TEST), ("metric", "==", metric), ("system", "in", systems),
-        ]  # fmt: skip
-        table = read_table(path, [*columns, "split", "metric"], filters)
+        wanted: list[tuple[str, str, object]] = [("split", "==", TEST), ("metric", "==", metric)]
+        for name in columns[:3]:
+            wanted.append((name, "in", list({getattr(point, name) for point in points})))
+        table = read_table(path, [*columns, "split", "metric"], wanted)
         values: dict[str, dict[str, float]] = {point.name: {} for point in points}
         for system, dimension, precision, query, value in zip(
             *(table[name].to_pylist() for name in columns), strict=True

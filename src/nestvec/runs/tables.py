@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,7 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
         path: the file.
         columns: their names.
         filters: conditions on rows in pyarrow's form; row groups that cannot fulfil them stay unread. None takes all.
+            The values of an `in` may be None, for an empty cell.
 
     Returns:
         The table.
@@ -52,7 +53,8 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
     try:
         schema = pq.read_schema(path)
         coded = [name for name in columns if _check_column(path, schema, name) == pa.string()]
-        table = pq.read_table(path, columns=list(columns), filters=filters, partitioning=None, read_dictionary=coded)
+        wanted = filters and [(name, sign, _type_values(name, sign, value)) for name, sign, value in filters]
+        table = pq.read_table(path, columns=list(columns), filters=wanted, partitioning=None, read_dictionary=coded)
         _refuse_bomb(path, table)
         table = table.cast(pa.schema([(name, _kind_of(name)) for name in table.column_names]))
         table.validate(full=True)
@@ -73,6 +75,13 @@ def _kind_of(name: str) -> pa.DataType:
     import pyarrow as pa
 
     return {"dimension": pa.int32(), "grade": pa.float64(), "value": pa.float64()}.get(name, pa.string())
+
+
+def _type_values(name: str, sign: str, value: Any) -> Any:  # noqa: ANN401 - pyarrow's
+    """A filter's value; those of an `in` with the column's type, which nothing or None alone would not tell."""
+    import pyarrow as pa
+
+    return pa.array(value, _kind_of(name)) if sign == "in" else value
 
 
 def _check_column(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
@@ -119,11 +128,16 @@ def write_per_query(
     names = ("split", "system", "dimension", "precision", "query_id", "metric")
     schema = pa.schema({name: pa.string() for name in names} | {"dimension": pa.int32(), "value": pa.float64()})
     with pq.ParquetWriter(path, schema) as writer:
-        for point, metrics in values.items():
-            for name, column in metrics.items():
-                same = [[entry] * len(queries) for entry in (point.system, point.dimension, point.precision)]
-                columns = [splits, *same, queries, [name] * len(queries), column]
-                writer.write_table(pa.table(columns, schema=schema))
+        for point, metrics in values.items():  # a row group each: whoever wants some points reads no others
+            count, rows = len(metrics), len(metrics) * len(queries)
+            constant = {name: pa.scalar(getattr(point, name), schema.field(name).type) for name in names[1:4]}
+            columns = {name: pa.repeat(value, rows) for name, value in constant.items()}
+            columns["split"], columns["query_id"] = (
+                pa.concat_arrays([pa.array(cells, pa.string())] * count) for cells in (splits, queries)
+            )
+            columns["metric"] = pa.concat_arrays([pa.repeat(name, len(queries)) for name in metrics])
+            columns["value"] = pa.array(np.concatenate(list(metrics.values())), pa.float64())
+            writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema), rows)
 
 
 def read_qrels(path: Path, names: Names = NO_NAMES) -> dict[str, dict[str, int]]:
