@@ -145,7 +145,9 @@ def measure(name: str, run: Path | None) -> dict[str, Any]:
     found = json.loads(lines[-1]) if lines and lines[-1].startswith(("{", "[")) else None
     if found is None:
         raise SystemExit(f"{name} ended with {process.returncode} and without figures")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
+    )
     return {
         "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
         "machine": describe_machine(),
@@ -179,8 +181,8 @@ def render(measured: dict[str, Any]) -> str:
         "# Performance",
         "",
         "Every figure was printed by a script of `benchmarks/`, run alone on the machine that the row names. Times are",
-        "ratios against a named peer on the same work in the same run, where there is a peer; \"times\" above 1 says that",
-        "nestvec is faster, unless the row says \"over\". `python benchmarks/performance.py` runs all of them and writes",
+        'ratios against a named peer on the same work in the same run, where there is a peer; "times" above 1 says that',
+        'nestvec is faster, unless the row says "over". `python benchmarks/performance.py` runs all of them and writes',
         "this page; figures are never typed in.",
         "",
         "| what | figure | aim | command, date, commit |",

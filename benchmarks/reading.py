@@ -68,7 +68,17 @@ def main() -> None:
     for name, (seconds, memory) in found.items():
         print(f"{name:<16} {seconds:8.1f} s {memory:6.2f} GiB peak")
     (ours, memory), (theirs, other) = found["nestvec check"], found["pandas.read_csv"]
-    print(json.dumps({"rows": count, "seconds": ours, "seconds_ratio": ours / theirs, "peak_ratio": memory / other, "peak_gib": memory}))
+    print(
+        json.dumps(
+            {
+                "rows": count,
+                "seconds": ours,
+                "seconds_ratio": ours / theirs,
+                "peak_ratio": memory / other,
+                "peak_gib": memory,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
