@@ -163,7 +163,7 @@ def describe_machine() -> str:
     told = Path("/proc/cpuinfo").read_text(encoding="utf-8") if platform.system() == "Linux" else ""
     names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
     flags = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in told.split()]
-    return ", ".join([f"{count_processors()} × {names[0] if names else platform.machine()}", *flags])
+    return ", ".join([f"{count_processors()} of {names[0] if names else platform.machine()}", *flags])
 
 
 def read_figure(found: Any, path: tuple[str | int, ...]) -> float | None:  # noqa: ANN401 - a benchmark's JSON
@@ -181,7 +181,7 @@ def render(measured: dict[str, Any]) -> str:
         "# Performance",
         "",
         "Every figure was printed by a script of `benchmarks/`, run alone on the machine that the row names. Times are",
-        'ratios against a named peer on the same work in the same run, where there is a peer; "times" above 1 says that',
+        'ratios against a named peer on the same work in the same run, where there is one; "times" above 1 says that',
         'nestvec is faster, unless the row says "over". `python benchmarks/performance.py` runs all of them and writes',
         "this page; figures are never typed in.",
         "",
