@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from nestvec.indexing.query_encoder import keep_graph
+from nestvec.point import BM25
+from nestvec.progress import Silent
+from nestvec.runs.point_files import open_system
+from nestvec.runs.run import load_run
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,13 +42,21 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
+def keep_graphs(run: Path) -> None:
+    """Write the graphs that indexes of a run's systems would write, so that they come with every copy."""
+    opened = load_run(run)
+    for system in opened.systems:
+        if system != BM25:
+            keep_graph(open_system(opened, system), Silent())
+
+
 def copy_run(run: Path, target: Path) -> Path:
     """A copy of a run that a test may change; weights are hard links, so they may be replaced but not written into."""
     return Path(shutil.copytree(run, target, copy_function=_copy_or_link))
 
 
 def _copy_or_link(source: str, target: str) -> str:
-    if source.endswith("model.safetensors") and Path(source).stat().st_size >= BIG:
+    if source.endswith(("model.safetensors", "model.onnx")) and Path(source).stat().st_size >= BIG:
         os.link(source, target)
         return target
     return shutil.copy2(source, target)

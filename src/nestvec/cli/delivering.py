@@ -175,7 +175,7 @@ def search(
         for hit in hits:
             typer.echo(json.dumps({"id": hit.id, "score": hit.score, "text": hit.text, "fields": dict(hit.fields)}))
         return
-    from nestvec.cli.output import print_hits
+    from nestvec.cli.hits import print_hits
 
     print_hits(hits, Console(highlight=False))
 

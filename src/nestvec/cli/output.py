@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from nestvec.data.find_columns import COLUMNS_READ
-from nestvec.errors import replace_unprintable
 from nestvec.report.check_page import check_headline, explain_threshold, read_checked, row_split_lines
 from nestvec.report.formatting import count, grade_range, interval, number, percent, plain, pluralise, signed
 from nestvec.runs.schema import METRICS
@@ -26,27 +25,10 @@ if TYPE_CHECKING:
     from nestvec.report.checked import Checked, Spread
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Bar
-    from nestvec.stores.store import Hit
 
 _LONGEST = 44  # cells of the longest bar
 _WIDTH = 80
 _PLAIN = str.maketrans("█░─’–−", "#--'--")  # noqa: RUF001 - what a terminal may have no letters for
-
-
-def print_hits(hits: Sequence[Hit], console: Console) -> None:
-    """Print what a search found: score, id, text, and the fields."""
-    if not hits:
-        console.print("nothing was found")
-        return
-    table = Table(box=None, pad_edge=False)
-    for name, justify in (("score", "right"), ("id", "left"), ("text", "left"), ("fields", "left")):
-        if name != "fields" or any(hit.fields for hit in hits):
-            table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for hit in hits:
-        fields = ", ".join(f"{name}={value}" for name, value in hit.fields.items())
-        cells = [f"{hit.score:.4f}", hit.id, hit.text, fields][: len(table.columns)]
-        table.add_row(*(Text(replace_unprintable(cell)) for cell in cells))
-    console.print(table)
 
 
 def print_check(check: Check, console: Console) -> None:

@@ -113,20 +113,26 @@ def export(
 def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, reporter: Reporter) -> tuple[Card, Parity]:
     """Write everything into an empty folder, and compare the written model with what was measured."""
     model, to, weights = load_model(chosen.model), settings.to, settings.weights
-    card = _make_card(chosen, model, to, weights)
     calibrated = ", calibrated on training documents" if weights == "int8" else ""
-    reporter.say(f"export {card.system} at {card.point} for {to}, weights in {weights}{calibrated}")
-    write_model(folder, model, chosen, card)
-    save_codecs(folder / CODEC, {card.point: chosen.codec})
+    reporter.say(f"export {chosen.files.system} at {chosen.format.name} for {to}, weights in {weights}{calibrated}")
     write_recipes(folder, chosen)
-    card = _add_hashes(folder, card)
-    write_card(folder, card)
+    card = write_bare_export(folder, chosen, model, to, weights)
     parity = measure_parity(chosen, _open_export(folder, to), weights, reporter)
     parity.refuse_other()
     card = replace(card, parity=parity.to_json())
     write_card(folder, card)
     write_readme(folder / README, chosen, card)
     return card, parity
+
+
+def write_bare_export(folder: Path, chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
+    """Write a loaded model, its codec and a card that lists all files of the folder; nothing is compared yet."""
+    card = _make_card(chosen, model, to, weights)
+    write_model(folder, model, chosen, card)
+    save_codecs(folder / CODEC, {card.point: chosen.codec})
+    card = _add_hashes(folder, card)
+    write_card(folder, card)
+    return card
 
 
 def _refuse_unknown(to: str, weights: str) -> None:

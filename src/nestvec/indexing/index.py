@@ -2,6 +2,7 @@
 
 index/store.json   which store was built last, for searches that name none
 index/embedded/    the embedded store
+index/graphs/      a graph of each system's model, see `query_encoder`
 index/work/        documents on their way in; gone when they are there
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
 from nestvec.indexing.index_settings import (
     Columns,
     IndexArguments,
@@ -18,7 +18,6 @@ from nestvec.indexing.index_settings import (
 )
 from nestvec.indexing.location import EMBEDDED, StoreLocation, find_location, location_file
 from nestvec.indexing.opened_index import Index
-from nestvec.indexing.plan import plan_index
 from nestvec.progress import Silent
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.point_files import select
@@ -59,6 +58,10 @@ def build_index(
     Raises:
         InputError: something is wrong with the run, the point, the file or the store; an index that was there stays.
     """
+    from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
+    from nestvec.indexing.plan import plan_index
+    from nestvec.indexing.query_encoder import keep_graph
+
     opened, reporter = load_run(run), reporter or Silent()
     settings = from_keywords(IndexSettings, options, "build_index")
     selection = select(opened, settings.system, settings.dimension, settings.precision)
@@ -73,6 +76,7 @@ def build_index(
             opened_store.build(about, codecs, batches)
             remove_work_folder(selection)
         location.remember(opened.folder)
+        keep_graph(selection.files, reporter)
         return Index(opened, opened_store)
     except BaseException:
         opened_store.close()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nestvec.errors import ChangedError, InputError
-from nestvec.indexing.document_batches import encode_documents, remove_work_folder
 from nestvec.indexing.index_query import REBUILDS, IndexAnswer, IndexQuery, RebuiltError, answer_query
 from nestvec.indexing.index_settings import (
     FUSED,
@@ -17,7 +16,7 @@ from nestvec.indexing.index_settings import (
     Columns,
     SearchSettings,
 )
-from nestvec.indexing.verify_index import refuse_other_vectors, verify_index
+from nestvec.indexing.query_encoder import open_query_encoder
 from nestvec.models.model_hashes import refuse_changes
 from nestvec.models.prompts import QUERY
 from nestvec.point import Point
@@ -215,6 +214,8 @@ class Index:
         Raises:
             InputError: the file cannot be used, or the index was built anew for another point; nothing was changed.
         """
+        from nestvec.indexing.document_batches import encode_documents, remove_work_folder
+
         self.follow()
         about, selection = self._served
         count, batches = encode_documents(selection, source, columns or Columns(), reporter or Silent())
@@ -236,6 +237,8 @@ class Index:
             ChangedError: the index holds other documents than were measured, or the model gives other vectors.
             InputError: the index changed meanwhile.
         """
+        from nestvec.indexing.verify_index import refuse_other_vectors, verify_index
+
         reporter, version = reporter or Silent(), self.store.version()
         self.follow()
         files = self.selection.files
@@ -276,10 +279,8 @@ class Index:
         return self._open_encoder(selection).encode(texts, QUERY)
 
     def _open_encoder(self, selection: Selection) -> Encoder:
-        """The model of a point's system, loaded when it is first needed; it stays loaded."""
-        from nestvec.models.torch_encoder import open_torch
-
+        """The encoder of a point's system, opened when it is first needed; it stays open."""
         files = selection.files
         if files.system not in self._encoders:
-            self._encoders[files.system] = open_torch(files.model, files.width, "float32")
+            self._encoders[files.system] = open_query_encoder(files)
         return self._encoders[files.system]

@@ -1,7 +1,7 @@
 """BM25 in Lucene's form over the words of documents: counted once, weighed with any k1 and b.
 
 The counts are kept and not the weights, so that tuning, an index that grows and a database weigh the same counts anew.
-bm25s splits the words; it keeps weights only, for one k1 and b, so the matrix is SciPy's.
+bm25s keeps weights only, for one k1 and b, so the matrix is SciPy's.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class WordCounts:
 
     @classmethod
     def of(cls, documents: Sequence[str], forms: WordForms) -> WordCounts:
-        """Count the words of d texts; raises MissingExtraError where bm25s or PyStemmer is not installed."""
+        """Count the words of d texts; raises MissingExtraError where PyStemmer is not installed."""
         from scipy.sparse import csr_array
 
         held = split_words(documents, forms)

@@ -73,7 +73,7 @@ class Corrector:
         rules: when a word is changed, and into what.
 
     Raises:
-        MissingExtraError: symspellpy, bm25s or PyStemmer is not installed.
+        MissingExtraError: symspellpy or PyStemmer is not installed.
     """
 
     def __init__(self, vocabulary: Mapping[str, int], forms: WordForms, rules: CorrectionRules = RULES) -> None:
@@ -190,7 +190,7 @@ def count_words(documents: Iterable[str]) -> dict[str, int]:
         Words that are spelt in letters, in their order, to how many documents hold them.
 
     Raises:
-        MissingExtraError: bm25s or PyStemmer is not installed.
+        MissingExtraError: PyStemmer is not installed.
     """
     left, held = iter(documents), Counter[str]()
     while part := list(islice(left, _TOGETHER)):

@@ -65,24 +65,26 @@ def split_words(texts: Sequence[str], forms: WordForms) -> list[list[str]]:
         n lists of lower-case words.
 
     Raises:
-        MissingExtraError: bm25s or PyStemmer is not installed.
+        MissingExtraError: PyStemmer is not installed, or bm25s, whose list of stop words is asked for.
     """
+    find = _compile_word().findall  # one letter or digit is a word: sizes such as "2 in" tell products apart
+    left_out = frozenset(list_stop_words(forms.language)) if forms.stop_words else frozenset()
+    spaced = (_UNSPACED_RUN.sub(_pair_characters, text).lower() for text in texts)
+    words = [[word for word in find(text) if word not in left_out] for text in spaced]
+    if not forms.stem or forms.language in UNSTEMMED:
+        return words
+    stems = _stem_words({word for text in words for word in text}, forms.language)
+    return [[stems[word] for word in text] for text in words]
+
+
+def _stem_words(words: set[str], language: str) -> dict[str, str]:
+    """Each word's stem."""
     try:
-        import bm25s
         import Stemmer
     except ImportError as error:
-        raise MissingExtraError(error.name or "bm25s", "evaluate") from error
-    stems = forms.stem and forms.language not in UNSTEMMED
-    stemmer = Stemmer.Stemmer(forms.language) if stems else None  # a stemmer is not for several threads
-    words: list[list[str]] = bm25s.tokenize(
-        [_UNSPACED_RUN.sub(_pair_characters, text) for text in texts],
-        token_pattern=_word_pattern(),  # one letter or digit is a word: sizes such as "2 in" tell products apart
-        stopwords=list_stop_words(forms.language) if forms.stop_words else None,
-        stemmer=stemmer,
-        return_ids=False,
-        show_progress=False,
-    )
-    return words
+        raise MissingExtraError("PyStemmer", "evaluate") from error
+    distinct, stemmer = list(words), Stemmer.Stemmer(language)  # a stemmer is not for several threads
+    return dict(zip(distinct, stemmer.stemWords(distinct), strict=True))
 
 
 def find_words(text: str) -> list[re.Match[str]]:
@@ -152,14 +154,10 @@ def _pair_characters(run: re.Match[str]) -> str:
     return " " + " ".join(pairs) + " "
 
 
-def _word_pattern() -> str:
-    r"""Letters, digits and underscores with the marks on them: `\w` alone breaks Hindi words at their vowel signs."""
-    return rf"(?u)\b\w[\w{_combining_marks()}]*"
-
-
 @cache
 def _compile_word() -> re.Pattern[str]:
-    return re.compile(_word_pattern())
+    r"""Letters, digits and underscores with the marks on them: `\w` alone breaks Hindi words at their vowel signs."""
+    return re.compile(rf"\b\w[\w{_combining_marks()}]*")
 
 
 @cache

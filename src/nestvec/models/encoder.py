@@ -63,9 +63,7 @@ def open_encoder(
         InputError: the folder is damaged, has no such dimension, or is not for that backend.
         MissingExtraError: the backend's library is not installed.
     """
-    for option, given, known in (("--backend", backend, BACKENDS), ("--compute", compute, COMPUTES)):
-        if given not in known:
-            raise InputError(f"{option} is {given!r}", f"one of {', '.join(known)}")
+    _refuse_unknown(backend, compute)
     card = read_card(folder)
     runs = _RUNS[card.to if card else "sentence-transformers"]
     if backend != "auto" and backend not in runs:
@@ -73,12 +71,19 @@ def open_encoder(
         raise InputError(f"{problem}, which {backend} cannot run", f"--backend {' or '.join(runs)}", file=folder)
     if card and card.to != "sentence-transformers":
         width, prompts = choose_width(folder, card.dimension, dimension), card.prompts if prompts is None else prompts
-        return _open_export(folder, card, width, _choose_backend(runs, backend), compute, prompts)
+        return open_export(folder, card, width, _choose_backend(runs, backend), compute, prompts)
     if card:
         dimension = choose_width(folder, card.dimension, dimension)
     model = find_model(str(folder))
     model = model if prompts is None else replace(model, prompts=prompts)
-    return _open_model(model, dimension, backend, compute)
+    return open_model(model, dimension, backend, compute)
+
+
+def _refuse_unknown(backend: str, compute: str) -> None:
+    """Raise InputError for a word that is not in `BACKENDS` or `COMPUTES`."""
+    for option, given, known in (("--backend", backend, BACKENDS), ("--compute", compute, COMPUTES)):
+        if given not in known:
+            raise InputError(f"{option} is {given!r}", f"one of {', '.join(known)}")
 
 
 def _is_installed(backend: str) -> bool:
@@ -94,8 +99,8 @@ def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
     return chosen
 
 
-def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute: str, prompts: Prompts) -> Encoder:
-    """Open an exported graph; neither PyTorch nor sentence-transformers is needed."""
+def open_export(folder: Path, card: Card, dimension: int, backend: str, compute: str, prompts: Prompts) -> Encoder:
+    """Open an exported graph whose card was read; neither PyTorch nor sentence-transformers is needed."""
     from nestvec.models.graph_encoder import GraphEncoder, open_runtime
     from nestvec.models.token_batches import TokenReader, load_tokenizer
 
@@ -105,8 +110,12 @@ def _open_export(folder: Path, card: Card, dimension: int, backend: str, compute
     return GraphEncoder(runtime, TokenReader(tokenizer, card.inputs, card.pad_id), dimension, prompts)
 
 
-def _open_model(model: ModelFolder, dimension: int | None, backend: str, compute: str) -> Encoder:
-    """Open a sentence-transformers model; the graph that some backends need is written to a temporary folder."""
+def open_model(model: ModelFolder, dimension: int | None, backend: str, compute: str) -> Encoder:
+    """Open a model that was found and checked, as `open_encoder` does; it is not hashed again.
+
+    The graph that some backends need is written to a temporary folder.
+    """
+    _refuse_unknown(backend, compute)
     from nestvec.models.graph_encoder import open_graph
 
     if backend == "auto" and _prefers_openvino():

@@ -46,6 +46,7 @@ LAYOUT = {
     "figures": "figures",
     "tables": "tables",
     "index": "index",
+    "query_graphs": "index/graphs",
     "stages": ".stages",
 }
 
@@ -94,6 +95,10 @@ class RunFolder:
         """How a system's vectors were coded at every dimension and precision; a trained one's lies with its model."""
         model = self.model(system)
         return (model if model.is_dir() else self._inside("codes", system)) / "codecs.safetensors"
+
+    def query_graph(self, system: str) -> Path:
+        """The graph of a system's model, by which an index's queries are encoded without PyTorch."""
+        return self._inside("query_graphs", system)
 
     def _inside(self, folder: str, name: str) -> Path:
         """The path of what has this name in one of the run's folders; InputError for a name that leads elsewhere."""

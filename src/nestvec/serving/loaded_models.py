@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nestvec.models.encoder import open_encoder
+from nestvec.models.encoder import open_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +22,8 @@ class LoadedModels:
 
     Args:
         folders: system to its model.
-        backend: as for `open_encoder`.
-        compute: the number format, as for `open_encoder`.
+        backend: as for `models.encoder.open_encoder`.
+        compute: the number format, as for `models.encoder.open_encoder`.
         say: is told of each model before it is loaded.
 
     Raises:
@@ -36,7 +36,7 @@ class LoadedModels:
         self._encoders: dict[str, Encoder] = {}
         for system, folder in folders.items():
             say(f"loading {system}")
-            self._encoders[system] = open_encoder(folder.path, None, backend, compute, folder.prompts)
+            self._encoders[system] = open_model(folder, None, backend, compute)
 
     @property
     def parallel(self) -> bool:
