@@ -117,6 +117,15 @@ BENCHMARKS = {
             Figure("fused over vectors", ("p50_over_vectors", "embedded", "fused"), aim="2"),
         ),
     ),
+    "search from the shell": Benchmark(
+        f"shell_search.py --run {RUN}",
+        "`nestvec search` as a command, by the graph beside the index",
+        (
+            Figure("seconds", ("warm_seconds", "graph"), "s", "1"),
+            Figure("seconds of the first in a copied folder", ("cold_seconds", "graph"), "s", "1.5"),
+            Figure("against PyTorch", ("ratio",)),
+        ),
+    ),
     "serve": Benchmark(
         f"serve.py --run {RUN}",
         "64 clients, answers a second against a plain FastAPI server",

@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -107,7 +107,13 @@ def edit_card(graph, **values):
 
 def rewrite_card(graph, **values):
     """Write another card as if an export had: its hash is right."""
-    write_card(graph, read_card(graph).__class__(**{**vars(read_card(graph)), **values}))
+    write_card(graph, replace(read_card(graph), **values))
+
+
+def cut_short(graph):
+    content = (graph / "model.onnx").read_bytes()
+    (graph / "model.onnx").unlink()  # it may be a link to the session's
+    (graph / "model.onnx").write_bytes(content[:-1])
 
 
 def take_other_model(graph):
@@ -118,7 +124,7 @@ def take_other_model(graph):
 HARM = {
     "missing": shutil.rmtree,
     "without weights": lambda graph: (graph / "model.onnx").unlink(),
-    "cut short": lambda graph: (graph / "model.onnx").write_bytes((graph / "model.onnx").read_bytes()[:-1]),
+    "cut short": cut_short,
     "another tokenizer": lambda graph: shutil.copy(graph.with_name("pretrained") / "tokenizer.json", graph),
     "another model's": take_other_model,
     "its card edited": lambda graph: edit_card(graph, query_prompt="query: ", document_prompt="passage: "),

@@ -137,9 +137,9 @@ class Encoder(ABC):
 
         They are tried as queries against `encode_query` and as documents against `encode_document`; the library encodes
         each of them alone: where it pads on the left, a model that counts positions gives a text another vector beside
-        a longer one.
+        a longer one. Where both roles are one, it is tried once.
         """
         return all(
             are_same(self.encode(PROBES, role), prefix(encode_probes(model, role), self.dimension), least)
-            for role in ROLES
+            for role in (ROLES[:1] if self.one_for_both else ROLES)
         )

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import platform
+import sys
 from math import ceil
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def use_processors() -> int:
         torch.set_num_threads(min(torch.get_num_threads(), count_processors()))
     _LOG.debug("PyTorch computes in %d threads", torch.get_num_threads())
     return torch.get_num_threads()
+
+
+def limit_threads(count: int) -> None:
+    """Let PyTorch compute in so many threads when the calling thread asks it to; nothing where it is not loaded."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
 
 
 def count_processors() -> int:

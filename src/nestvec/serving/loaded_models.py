@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nestvec.indexing.query_encoder import RUNTIME, open_kept_graph
 from nestvec.models.encoder import open_model
+from nestvec.models.graph_encoder import GraphEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +15,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nestvec.models.base_encoder import Encoder
-    from nestvec.models.find import ModelFolder
     from nestvec.models.prompts import Role
+    from nestvec.runs.point_files import SystemFiles
 
 
 class LoadedModels:
     """The models of several systems, loaded. Where they are not `parallel`, one thread at a time may encode.
 
+    ONNX Runtime takes the graph that is kept beside an index, where there is one: PyTorch is not loaded for it.
+
     Args:
-        folders: system to its model.
+        systems: system to its files.
         backend: as for `models.encoder.open_encoder`.
         compute: the number format, as for `models.encoder.open_encoder`.
         say: is told of each model before it is loaded.
@@ -31,16 +35,19 @@ class LoadedModels:
     """
 
     def __init__(
-        self, folders: Mapping[str, ModelFolder], backend: str, compute: str, say: Callable[[str], None]
+        self, systems: Mapping[str, SystemFiles], backend: str, compute: str, say: Callable[[str], None]
     ) -> None:
         self._encoders: dict[str, Encoder] = {}
-        for system, folder in folders.items():
+        for system, files in systems.items():
             say(f"loading {system}")
-            self._encoders[system] = open_model(folder, None, backend, compute)
+            kept = open_kept_graph(files) if backend == RUNTIME and compute != "bfloat16" else None
+            self._encoders[system] = kept or _load_model(files, backend, compute)
 
     @property
     def parallel(self) -> bool:
         """Whether several threads may encode at once: with PyTorch's modules over our own batches, on a processor."""
+        if any(isinstance(encoder, GraphEncoder) for encoder in self._encoders.values()):
+            return False
         import torch
 
         from nestvec.models.torch_encoder import TorchEncoder
@@ -57,3 +64,11 @@ class LoadedModels:
     ) -> NDArray[np.float32]:
         """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
         return self._encoders[system].encode(texts, role, token_counts=token_counts)
+
+
+def _load_model(files: SystemFiles, backend: str, compute: str) -> Encoder:
+    """Load a model with one thread, for clients may be keeping the other processors busy."""
+    import torch
+
+    torch.set_num_threads(1)
+    return open_model(files.model, None, backend, compute)

@@ -109,8 +109,7 @@ class Service:
 
     def load(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Load every system's model, telling `say` of each; the service can be asked then."""
-        folders = {name: files.model for name, files in self._dense.items()}
-        self._models = LoadedModels(folders, self._backend, self._compute, say)
+        self._models = LoadedModels(self._dense, self._backend, self._compute, say)
 
     def warm_up(self) -> None:
         """Make what whoever asks first would wait for: the default point's codes, what the page shows, all words."""

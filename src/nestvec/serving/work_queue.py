@@ -14,7 +14,7 @@ import numpy as np
 
 from nestvec.errors import InputError, NestvecError
 from nestvec.indexing.index_query import RebuiltError
-from nestvec.models.compute import count_processors
+from nestvec.models.compute import count_processors, limit_threads
 from nestvec.models.prompts import ROLES
 from nestvec.point import BM25
 from nestvec.runs.choose_point import UnknownPointError
@@ -85,13 +85,11 @@ class WorkQueue:
 
     async def load(self, say: Callable[[str], None]) -> None:
         """Load the models, and begin to encode what comes in."""
-        await asyncio.to_thread(self._load_by_one_thread, say)
-        import torch
-
+        await asyncio.to_thread(self.service.load, say)
         # Several passes at once, a processor or a few each: threads that share a pass wait for each other at every
         # layer, and for whatever else the machine does.
         passes = min(_PASSES, count_processors()) if self.service.parallel else 1
-        threads = partial(torch.set_num_threads, max(1, count_processors() // passes))
+        threads = partial(limit_threads, max(1, count_processors() // passes))
         self._encoders = ThreadPoolExecutor(passes, "encode", initializer=threads)
         for system in self.dense_systems:
             shared = self.service.one_for_both(system)  # then queries and documents join in one pass
@@ -99,13 +97,6 @@ class WorkQueue:
                 batcher = Batcher(system, self._make_encoder(system, role), self._encoders, self.options, self.meters)
                 self._batchers |= {(system, each): batcher for each in (ROLES if shared else (role,))}
                 self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
-
-    def _load_by_one_thread(self, say: Callable[[str], None]) -> None:
-        """Load the models with one thread, for clients may be keeping the other processors busy."""
-        import torch
-
-        torch.set_num_threads(1)
-        self.service.load(say)
 
     async def stop(self) -> None:
         """Stop all work and close the service; nobody waits any more."""
