@@ -38,6 +38,7 @@ FLAT = 0.05  # of the memory after a tenth of the requests
 SLOW = 60  # clients that do not read
 CUT = 40.0  # seconds after which none of them may be there: more than `--write-seconds`
 HEALTHY = 8  # clients that behave, beside an attack
+LAST = 60  # seconds from the last answer to the process's end
 PATIENCE = 10.0  # seconds for a health check beside idle connections; the processors may be busy with others
 TIMES = ("encode_ms", "search_ms")
 
@@ -254,8 +255,17 @@ async def idle_from_the_start(attack: Attack, files: int) -> None:
         await stay_idle(attack, number)
     attack.outcome.judge(f"ulimit -n {files}", None if process.poll() is None else f"ended: {process.returncode}")
     process.terminate()
-    code = await asyncio.to_thread(process.wait, 60)
-    attack.outcome.judge(f"exit code under ulimit -n {files}", None if code == 0 else f"{code}")
+    attack.outcome.judge(f"the end under ulimit -n {files}", await wait_for_end(process))
+
+
+async def wait_for_end(process: subprocess.Popen[bytes]) -> str | None:
+    """Wait until a server that was told to stop has ended; what was wrong."""
+    try:
+        code = await asyncio.to_thread(process.wait, LAST)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return f"it did not end within {LAST} s"
+    return None if code == 0 else f"exit code {code}"
 
 
 async def ask_once(port: int, path: str, asked: Asked = None) -> str | None:
@@ -316,8 +326,8 @@ async def stop_under_load(attack: Attack, sign: signal.Signals) -> None:
     stopped = time.perf_counter()
     _, hanging = await asyncio.wait(clients, timeout=60)
     attack.outcome.judge(f"clients after {sign.name}", f"{len(hanging)} wait on" if hanging else None)
-    code = await asyncio.to_thread(attack.process.wait, 60)
-    attack.outcome.judge(f"exit code after {sign.name}", None if code == 0 else f"{code}")
+    attack.outcome.judge(f"the end after {sign.name}", await wait_for_end(attack.process))
+    attack.outcome.figures.setdefault("ends_s", []).append(round(time.perf_counter() - stopped, 1))
 
 
 def attack(run: Path, folder: Path, effort: float, seed: int) -> Outcome:
