@@ -65,7 +65,7 @@ def measured(tmp_path_factory):
         source = write_csv(folder / "judged.csv", rows(queries=80))
         options = {"epochs": 0, "dimensions": "96,48", "precisions": "int8,binary", "resamples": 100}
         nestvec.run(str(source), folder / "run", **options, test=0.4, seed=7)
-        keep_graphs(folder / "run")
+        keep_graphs(folder / "run", "pretrained")
 
     return make_once(tmp_path_factory, "measured", make) / "run"
 
@@ -78,7 +78,7 @@ def two_models(tmp_path_factory):
         source, tiny = write_csv(folder / "judged.csv", rows(queries=150)), save_tiny_mpnet(folder / "tiny")
         options = {"resamples": 300, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8,binary"}
         nestvec.evaluate([str(tiny)], str(source), folder / "run", **options)
-        keep_graphs(folder / "run")
+        keep_graphs(folder / "run", "pretrained", "tiny")
 
     return make_once(tmp_path_factory, "two-models", make) / "run"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared_runs import make_once
+from shared_runs import keep_graphs, make_once
 from tables import rows, write_csv
 
 import nestvec
@@ -32,5 +32,6 @@ def make_corrected(factory: pytest.TempPathFactory) -> Path:
         source = write_csv(folder / "judged.csv", table)
         options = {"epochs": 0, "dimensions": "48", "precisions": "binary", "resamples": 100}
         nestvec.run(str(source), folder / "run", **options, test=0.3, seed=7)
+        keep_graphs(folder / "run", "pretrained")
 
     return make_once(factory, "corrected", make) / "run"

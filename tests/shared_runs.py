@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from nestvec.indexing.query_encoder import keep_graph
-from nestvec.point import BM25
 from nestvec.progress import Silent
 from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
@@ -42,12 +41,10 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
-def keep_graphs(run: Path) -> None:
+def keep_graphs(run: Path, *systems: str) -> None:
     """Write the graphs that indexes of a run's systems would write, so that they come with every copy."""
-    opened = load_run(run)
-    for system in opened.systems:
-        if system != BM25:
-            keep_graph(open_system(opened, system), Silent())
+    for system in systems:
+        keep_graph(open_system(load_run(run), system), Silent())
 
 
 def copy_run(run: Path, target: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from page_visit import beginning, facts
 from report.report_browser import launched
 from running import Running, serving
-from shared_runs import copy_run, make_once
+from shared_runs import copy_run, keep_graphs, make_once
 from tables import rows, write_csv
 
 import nestvec
@@ -25,6 +25,7 @@ def shop(tmp_path_factory):
         source = write_csv(folder / "judged.csv", rows(queries=80))
         options = {"systems": "mnr,matryoshka", "epochs": 1, "dimensions": "96,48", "precisions": "int8,binary"}
         nestvec.run(str(source), folder / "run", **options, resamples=100, test=0.4, seed=7)
+        keep_graphs(folder / "run", "mnr")
 
     return make_once(tmp_path_factory, "shop", make) / "run"
 
