@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
+import resource
 import threading
 import time
 from collections import Counter, defaultdict
@@ -22,6 +24,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer_utils import SaveStrategy
 
+from nestvec.allocator import keep_freed_pages
 from nestvec.data.sample import make_sample
 from nestvec.evaluation.metrics import Judgements
 from nestvec.models.load import quiet_libraries
@@ -73,12 +76,14 @@ class Record:
         masks: the attention masks of each step's forward passes.
         ends: when each step ended.
         seconds: by part, where the parts were timed; from the second step on.
+        faults: pages that the process was given; from the second step on.
     """
 
     losses: list[torch.Tensor] = field(default_factory=list)
     masks: list[list[torch.Tensor]] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    faults: int = 0
 
     @property
     def elapsed(self) -> float:
@@ -148,6 +153,9 @@ class Clock(TrainerCallback):
             wait_for_device()
         if state.global_step == 1:
             self.record.seconds.clear()
+            self.record.faults = -count_faults()
+        if state.global_step == state.max_steps:
+            self.record.faults += count_faults()
         self.record.ends.append(time.perf_counter())
 
     def _around(self, part: str, called: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,7 +199,7 @@ class Bench:
         rng, rows = np.random.default_rng(1), (self.steps + 2) * self.batch_size
         queries = write_texts(self.model, "queries", max(self.batch_size, rows // 2), rng)
         documents = write_texts(self.model, self.kind, rows, rng)
-        return Texts(queries, documents, np.arange(len(documents)))
+        return Texts(queries, documents, np.arange(len(queries)), np.arange(len(documents)))
 
     @cached_property
     def job(self) -> Job:
@@ -227,7 +235,8 @@ class Bench:
             wanted = "bf16" if variant.compute == "bfloat16" else "no"
             if trainer.accelerator.mixed_precision != wanted:
                 raise SystemExit(f"{variant} computes in {trainer.accelerator.mixed_precision}, not {wanted}")
-            trainer.train()
+            with keep_freed_pages() if variant.ours else contextlib.nullcontext():
+                trainer.train()
         record: Record = trainer.record
         del trainer, model
         gc.collect()  # the two know each other
@@ -271,6 +280,11 @@ def write_texts(model: SentenceTransformer, kind: str, count: int, rng: np.rando
         enough = int(np.searchsorted(np.cumsum(cost[drawn]), length - 2)) + 1
         texts.append(" ".join(words[drawn[:enough]]))
     return list(dict.fromkeys(texts))
+
+
+def count_faults() -> int:
+    """Pages that the system has given this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def wait_for_device() -> None:
