@@ -118,11 +118,13 @@ class Clock(TrainerCallback):
     Args:
         record: where to.
         trainer: whose parts to time; None times whole steps only.
+        profiler: runs from the second step on.
     """
 
-    def __init__(self, record: Record, trainer: Any = None) -> None:  # noqa: ANN401 - either trainer
+    def __init__(self, record: Record, trainer: Any = None, profiler: torch.profiler.profile | None = None) -> None:  # noqa: ANN401 - either trainer
         self.record = record
         self.trainer = trainer
+        self.profiler = profiler
         if trainer is not None:
             trainer.get_batch_samples = self._around("data", trainer.get_batch_samples)
             trainer.compute_loss = self._around("forward", trainer.compute_loss)
@@ -156,6 +158,8 @@ class Clock(TrainerCallback):
             self.record.faults = -count_faults()
         if state.global_step == state.max_steps:
             self.record.faults += count_faults()
+        if self.profiler is not None and state.global_step in (1, state.max_steps):
+            (self.profiler.start if state.global_step == 1 else self.profiler.stop)()
         self.record.ends.append(time.perf_counter())
 
     def _around(self, part: str, called: Callable[..., Any]) -> Callable[..., Any]:
@@ -214,8 +218,17 @@ class Bench:
         self.tokenised = (time.perf_counter() - start) / len(document) * self.batch_size
         return Job("mnr", examples, self.texts, tokens, None, Settings(), (self.model.get_embedding_dimension() or 0,))
 
-    def block(self, variant: Variant, seed: int, steps: int, dropout: bool = True, parts: bool = False) -> Record:
-        """Train a copy of the model for some steps."""
+    def block(
+        self,
+        variant: Variant,
+        seed: int,
+        steps: int,
+        *,
+        dropout: bool = True,
+        parts: bool = False,
+        profiler: torch.profiler.profile | None = None,
+    ) -> Record:
+        """Train a copy of the model for some steps; a profiler watches all but the first."""
         recipe = {"batch_size": self.batch_size, "learning_rate": 5e-5, "compute": variant.compute, "seed": seed}
         settings = Settings.from_flat(recipe)
         job, model = replace(self.job, settings=settings), copy.deepcopy(self.model)
@@ -231,7 +244,7 @@ class Bench:
             trainer = (self._ours if variant.ours else self._stock)(job, model, arguments)
             trainer.record = Record()
             trainer.remove_callback(PrinterCallback)
-            trainer.add_callback(Clock(trainer.record, trainer if parts else None))
+            trainer.add_callback(Clock(trainer.record, trainer if parts else None, profiler))
             wanted = "bf16" if variant.compute == "bfloat16" else "no"
             if trainer.accelerator.mixed_precision != wanted:
                 raise SystemExit(f"{variant} computes in {trainer.accelerator.mixed_precision}, not {wanted}")

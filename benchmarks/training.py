@@ -95,8 +95,8 @@ def kinds(bench: Bench, variants: Sequence[Variant]) -> dict[str, dict[str, floa
     print(f"{'operations':<15} " + " ".join(f"{head:>9}" for head in heads))
     found = {}
     for variant in variants:
-        with torch.profiler.profile() as profiler:
-            bench.block(variant, 98, 3, dropout=bench.dropout)
+        profiler = torch.profiler.profile()
+        bench.block(variant, 98, 4, dropout=bench.dropout, profiler=profiler)
         seconds = dict.fromkeys(heads, 0.0)
         for event in profiler.key_averages():
             names = (kind for kind, words in KINDS.items() if any(word in event.key.lower() for word in words))

@@ -23,7 +23,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from nestvec import distributed
 from nestvec.errors import NestvecError, StoppedError
-from nestvec.models.attention import use_plain_attention
+from nestvec.training.dropout import QuickDropout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,8 +54,7 @@ class Trainer(SentenceTransformerTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401 - the library's
         """One forward and backward pass; raises NestvecError where the loss is not finite."""
         self._batch = inputs["label"]
-        on_processor = self.args.device.type == "cpu"
-        with use_plain_attention(self.model) if on_processor else contextlib.nullcontext():
+        with QuickDropout():
             loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
         self._refuse_if_not_finite("loss", float(loss))
         return loss
