@@ -54,7 +54,7 @@ class Trainer(SentenceTransformerTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401 - the library's
         """One forward and backward pass; raises NestvecError where the loss is not finite."""
         self._batch = inputs["label"]
-        with QuickDropout():
+        with QuickDropout() if self.args.device.type == "cpu" else contextlib.nullcontext():
             loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
         self._refuse_if_not_finite("loss", float(loss))
         return loss
