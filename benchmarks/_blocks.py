@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
+import resource
 import threading
 import time
 from collections import Counter, defaultdict
@@ -22,6 +24,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer_utils import SaveStrategy
 
+from nestvec.allocator import keep_freed_pages
 from nestvec.data.sample import make_sample
 from nestvec.evaluation.metrics import Judgements
 from nestvec.models.load import quiet_libraries
@@ -73,12 +76,14 @@ class Record:
         masks: the attention masks of each step's forward passes.
         ends: when each step ended.
         seconds: by part, where the parts were timed; from the second step on.
+        faults: pages that the process was given; from the second step on.
     """
 
     losses: list[torch.Tensor] = field(default_factory=list)
     masks: list[list[torch.Tensor]] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    faults: int = 0
 
     @property
     def elapsed(self) -> float:
@@ -113,11 +118,13 @@ class Clock(TrainerCallback):
     Args:
         record: where to.
         trainer: whose parts to time; None times whole steps only.
+        profiler: runs from the second step on.
     """
 
-    def __init__(self, record: Record, trainer: Any = None) -> None:  # noqa: ANN401 - either trainer
+    def __init__(self, record: Record, trainer: Any = None, profiler: torch.profiler.profile | None = None) -> None:  # noqa: ANN401 - either trainer
         self.record = record
         self.trainer = trainer
+        self.profiler = profiler
         if trainer is not None:
             trainer.get_batch_samples = self._around("data", trainer.get_batch_samples)
             trainer.compute_loss = self._around("forward", trainer.compute_loss)
@@ -148,6 +155,11 @@ class Clock(TrainerCallback):
             wait_for_device()
         if state.global_step == 1:
             self.record.seconds.clear()
+            self.record.faults = -count_faults()
+        if state.global_step == state.max_steps:
+            self.record.faults += count_faults()
+        if self.profiler is not None and state.global_step in (1, state.max_steps):
+            (self.profiler.start if state.global_step == 1 else self.profiler.stop)()
         self.record.ends.append(time.perf_counter())
 
     def _around(self, part: str, called: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,7 +203,7 @@ class Bench:
         rng, rows = np.random.default_rng(1), (self.steps + 2) * self.batch_size
         queries = write_texts(self.model, "queries", max(self.batch_size, rows // 2), rng)
         documents = write_texts(self.model, self.kind, rows, rng)
-        return Texts(queries, documents, np.arange(len(documents)))
+        return Texts(queries, documents, np.arange(len(queries)), np.arange(len(documents)))
 
     @cached_property
     def job(self) -> Job:
@@ -206,8 +218,17 @@ class Bench:
         self.tokenised = (time.perf_counter() - start) / len(document) * self.batch_size
         return Job("mnr", examples, self.texts, tokens, None, Settings(), (self.model.get_embedding_dimension() or 0,))
 
-    def block(self, variant: Variant, seed: int, steps: int, dropout: bool = True, parts: bool = False) -> Record:
-        """Train a copy of the model for some steps."""
+    def block(
+        self,
+        variant: Variant,
+        seed: int,
+        steps: int,
+        *,
+        dropout: bool = True,
+        parts: bool = False,
+        profiler: torch.profiler.profile | None = None,
+    ) -> Record:
+        """Train a copy of the model for some steps; a profiler watches all but the first."""
         recipe = {"batch_size": self.batch_size, "learning_rate": 5e-5, "compute": variant.compute, "seed": seed}
         settings = Settings.from_flat(recipe)
         job, model = replace(self.job, settings=settings), copy.deepcopy(self.model)
@@ -223,11 +244,12 @@ class Bench:
             trainer = (self._ours if variant.ours else self._stock)(job, model, arguments)
             trainer.record = Record()
             trainer.remove_callback(PrinterCallback)
-            trainer.add_callback(Clock(trainer.record, trainer if parts else None))
+            trainer.add_callback(Clock(trainer.record, trainer if parts else None, profiler))
             wanted = "bf16" if variant.compute == "bfloat16" else "no"
             if trainer.accelerator.mixed_precision != wanted:
                 raise SystemExit(f"{variant} computes in {trainer.accelerator.mixed_precision}, not {wanted}")
-            trainer.train()
+            with keep_freed_pages() if variant.ours else contextlib.nullcontext():
+                trainer.train()
         record: Record = trainer.record
         del trainer, model
         gc.collect()  # the two know each other
@@ -271,6 +293,11 @@ def write_texts(model: SentenceTransformer, kind: str, count: int, rng: np.rando
         enough = int(np.searchsorted(np.cumsum(cost[drawn]), length - 2)) + 1
         texts.append(" ".join(words[drawn[:enough]]))
     return list(dict.fromkeys(texts))
+
+
+def count_faults() -> int:
+    """Pages that the system has given this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def wait_for_device() -> None:

@@ -1,12 +1,14 @@
 """The library's own trainer beside ours: the same texts, seed, batches and arguments, in blocks of steps by turns.
 
-    python benchmarks/training.py [--steps 50] [--curve 50] [--batch-size 16] [--texts titles] [--dtype float32]
+    python benchmarks/training.py [--steps 50] [--curve 50] [--batch-size 64] [--texts titles] [--dtype float32]
+        [--dropout model]
 
 First the loss curves in float32, which must agree to 1e-4; otherwise the exit code is 1. Dropout is off for them in
 both: it draws a mask per forward pass, and texts that are grouped otherwise get other masks. Then the time, with
-dropout as the model has it. Each turn is the same batches for all; its first step, and all of the first turn, don't
-count. Ours tokenises beforehand, which counts as if the texts were read once only. The last line is JSON: `speed` is
-how many times as fast the first is as the second.
+dropout as the model has it, and without. Each turn is the same batches for all; its first step, and all of the first
+turn, don't count. Ours tokenises beforehand, which counts as if the texts were read once only. Where the time goes is
+told by part of a step and by kind of operation, each from a turn of its own. The last line is JSON: `speed` is how many
+times as fast the first is as the second.
 """
 
 from __future__ import annotations
@@ -35,6 +37,18 @@ if TYPE_CHECKING:
 TOLERANCE, CURVE = 1e-4, 50
 BLOCKS = 5  # turns that count
 PARTS = ("data", "forward", "backward", "clip", "optimizer")
+DROPOUT = {"model": ("as the model has it",), "none": ("none",), "both": ("as the model has it", "none")}
+KINDS = {  # of operations, by words in their names; the first that fits counts
+    "products": ("mm", "linear", "matmul", "gemm", "convolution"),
+    "attention": ("softmax", "scaled_dot_product", "flash_attention"),
+    "dropout": ("bernoulli", "dropout"),
+    "gelu": ("gelu",),
+    "norm": ("layer_norm",),
+    "optimizer": ("adam", "clip", "norm", "foreach"),
+    "copies": ("copy", "cat", "contiguous", "clone"),
+    "lookups": ("embedding", "index", "gather", "scatter"),
+    "sums": ("add", "mul", "div", "sub", "sum", "mean", "fill", "zero", "where"),
+}
 
 
 def curves(bench: Bench, steps: int) -> float:
@@ -72,6 +86,23 @@ def parts(bench: Bench, variants: Sequence[Variant], steps: int) -> dict[Variant
         record = bench.block(variant, 99, min(10, steps) + 1, dropout=bench.dropout, parts=True)
         shares = {name: record.seconds[name] / record.elapsed for name in PARTS}
         found[variant] = shares | {"rest": 1 - sum(shares.values())}
+    return found
+
+
+def kinds(bench: Bench, variants: Sequence[Variant]) -> dict[str, dict[str, float]]:
+    """Print the shares of the operations' own time by kind, from a profiled turn; returns them by variant."""
+    heads = (*KINDS, "others")
+    print(f"{'operations':<15} " + " ".join(f"{head:>9}" for head in heads))
+    found = {}
+    for variant in variants:
+        profiler = torch.profiler.profile()
+        bench.block(variant, 98, 4, dropout=bench.dropout, profiler=profiler)
+        seconds = dict.fromkeys(heads, 0.0)
+        for event in profiler.key_averages():
+            names = (kind for kind, words in KINDS.items() if any(word in event.key.lower() for word in words))
+            seconds[next(names, "others")] += event.self_device_time_total or event.self_cpu_time_total
+        found[str(variant)] = {kind: round(spent / sum(seconds.values()), 4) for kind, spent in seconds.items()}
+        print(f"{variant!s:<15} " + " ".join(f"{share:>9.1%}" for share in found[str(variant)].values()))
     return found
 
 
@@ -131,9 +162,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="nestvec-training-") as folder:
         model = load_model(find_model(DEFAULT_MODEL))
         bench = Bench(model, options.batch_size, options.texts, max(options.steps, options.curve), Path(folder))
-        bench.dropout = not options.no_dropout
-        facts = {
-            "dropout": bench.dropout,
+        facts: dict[str, Any] = {
             "device": where,
             "batch_size": options.batch_size,
             "texts": options.texts,
@@ -141,18 +170,27 @@ def main() -> None:
         }
         facts |= lengths(bench)
         difference = curves(bench, options.curve) if options.curve else 0.0
+        peaks = {compute: peak(compute) for compute in wanted}
         variants = [Variant(ours, compute) for compute in wanted for ours in (False, True)]
-        found = timings(bench, variants, options.steps)
-        shares = parts(bench, variants, options.steps)
-    peaks = {compute: peak(compute) for compute in wanted}
-    rows = table(bench, found, shares, peaks)
+        measured = {told: measure(bench, told, variants, options.steps, peaks) for told in DROPOUT[options.dropout]}
+    print(json.dumps(facts | {"largest_loss_difference": difference, "dropout": measured}))
+    sys.exit(difference > TOLERANCE)
+
+
+def measure(
+    bench: Bench, dropout: str, variants: Sequence[Variant], steps: int, peaks: dict[str, float]
+) -> dict[str, Any]:
+    """Time all variants with or without dropout, and print what was found."""
+    bench.dropout = dropout != "none"
+    print(f"\ndropout: {dropout}")
+    found = timings(bench, variants, steps)
+    rows = table(bench, found, parts(bench, variants, steps), peaks)
+    operations = kinds(bench, variants)
     ratios = {}
     for name, ratio, turns in speeds({variant: spent(bench, variant, records) for variant, records in found.items()}):
         print(f"{name:<32} {ratio:5.2f} times as fast ({min(turns):.2f} … {max(turns):.2f} by turn)")
         ratios[name] = round(ratio, 3)
-    facts |= {"largest_loss_difference": difference, "speed": ratios, "rows": rows}
-    print(json.dumps(facts))
-    sys.exit(difference > TOLERANCE)
+    return {"speed": ratios, "rows": rows, "operations": operations}
 
 
 def lengths(bench: Bench) -> dict[str, float]:
@@ -183,8 +221,8 @@ def table(
     peaks: dict[str, float],
 ) -> dict[str, dict[str, Any]]:
     """Print a row a variant; returns them by name."""
-    heads = ("ms/step", "tokens/s", "padding", "passes", "GFLOP/s", "of peak", "useful", *PARTS, "rest")
-    print(f"\n{'':<15} " + " ".join(f"{head:>9}" for head in heads))
+    heads = ("ms/step", "tokens/s", "padding", "passes", "faults", "GFLOP/s", "of peak", "useful", *PARTS, "rest")
+    print(f"{'':<15} " + " ".join(f"{head:>9}" for head in heads))
     rows: dict[str, dict[str, Any]] = {}
     for variant, records in found.items():
         steps = sum(len(record.ends) - 1 for record in records)
@@ -196,12 +234,18 @@ def table(
             "tokens_per_s": tokens / seconds,
             "padding_share": 1 - tokens / padded,
             "passes": sum(len(step) for record in records for step in record.masks[1:]) / steps,
+            "page_faults": sum(record.faults for record in records) / steps,
             "gflops": computed / seconds / 1e9,
             "peak_share": computed / limit,
             "useful_share": useful / limit,
         }
         shown = [f"{row['ms_per_step']:.1f}", f"{row['tokens_per_s']:,.0f}", f"{row['padding_share']:.1%}"]
-        shown += [f"{row['passes']:.1f}", f"{row['gflops']:,.1f}", f"{row['peak_share']:.1%}"]
+        shown += [
+            f"{row['passes']:.1f}",
+            f"{row['page_faults']:,.0f}",
+            f"{row['gflops']:,.1f}",
+            f"{row['peak_share']:.1%}",
+        ]
         shown += [f"{row['useful_share']:.1%}", *(f"{share:.1%}" for share in shares[variant].values())]
         print(f"{variant!s:<15} " + " ".join(f"{value:>9}" for value in shown))
         told = {"mflop_per_token": useful / tokens / 1e6, "peak_gflops": peaks[variant.compute] / 1e9}
@@ -216,7 +260,9 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=50, help="steps that are timed, of each")
     parser.add_argument("--curve", type=int, default=CURVE, help="steps whose losses are compared; 0 compares none")
-    parser.add_argument("--no-dropout", action="store_true", help="time both without, as the loss curves are")
+    parser.add_argument(
+        "--dropout", choices=tuple(DROPOUT), default="both", help="as the model has it, or none, or both"
+    )
     parser.add_argument("--batch-size", type=int, default=16, help="pairs")
     parser.add_argument("--texts", choices=("long", "titles"), default="long", help="title and description, or titles")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="auto is both")

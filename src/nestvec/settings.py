@@ -86,6 +86,7 @@ def _distinct(names: Iterable[str], fewest: int = 1) -> Check:
 
 _POSITIVE = Check("a number above 0", lambda value: 0 < value < inf)
 _SHARE = Check("a share from 0 to 1", lambda share: 0 <= share <= 1)
+_SHARE_BELOW_1 = Check("a share from 0 up to 1", lambda share: 0 <= share < 1)
 _INNER_SHARE = Check("a share between 0 and 1", lambda share: 0 < share < 1)
 
 
@@ -209,8 +210,9 @@ class TrainingSettings:
     learning_rate: float | None = option(
         None, "Peak learning rate (5e-5 to 1.5e-4: the higher, the fewer steps and the larger the batch).", _POSITIVE
     )
-    warmup: float = option(
-        0.1, "Share of the steps that warm up.", Check("a share from 0 up to 1", lambda share: 0 <= share < 1)
+    warmup: float = option(0.1, "Share of the steps that warm up.", _SHARE_BELOW_1)
+    dropout: float | None = option(
+        None, "Share of activations that training drops at random (as the model's configuration says).", _SHARE_BELOW_1
     )
     accumulate: int = option(1, "Batches whose gradients make one step.", _at_least(1))
     compute: str = option(

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
+import torch
 from full_disk import full_from
 from jobs import job_and_model, prepared, weights
 from tables import rows
@@ -96,6 +97,30 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_weights_come(table, tm
     job, model = job_and_model(table, "graded")
     assert train(model, job, tmp_path) == whole[1]
     assert weights(model) == whole[0]
+
+
+def test_a_checkpoint_of_the_optimizer_that_updates_one_tensor_at_a_time_is_continued(table, tmp_path):
+    job, model = job_and_model(table, "mnr")
+    whole = train(model, job, tmp_path / "whole")
+    expected = model.state_dict()
+
+    def stop(steps):
+        if steps == 1 and not last_checkpoint(tmp_path / "halves"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    job, model = job_and_model(table, "mnr")
+    with pytest.raises(StoppedError):
+        train(model, job, tmp_path / "halves", advance=stop)
+    path = last_checkpoint(tmp_path / "halves") / "optimizer.pt"
+    state = torch.load(path, weights_only=True)
+    assert all(group["fused"] for group in state["param_groups"])
+    state["param_groups"] = [{**group, "fused": None} for group in state["param_groups"]]  # as before
+    torch.save(state, path)
+    job, model = job_and_model(table, "mnr")
+    continued = train(model, job, tmp_path / "halves")
+    assert continued.losses == pytest.approx(whole.losses, rel=1e-4)
+    for name, weights_of_one in model.state_dict().items():
+        torch.testing.assert_close(weights_of_one, expected[name], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow

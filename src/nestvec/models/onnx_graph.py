@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
+from nestvec.models.attention import use_plain_attention
 from nestvec.models.base_encoder import explain_unknown_tokens
 from nestvec.models.load import measure_width, quiet_loggers
 from nestvec.models.prompts import ROLES, count_excluded_tokens, model_prompts
@@ -57,7 +58,7 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
     names = list(tensors)
     graph = _join_modules(model, names, constants, dimension)
     axes = {**{name: _AXES for name in names}, OUTPUT: {0: "batch"}}
-    with _use_plain_attention(model), _quiet_exporter(), torch.no_grad():
+    with use_plain_attention(model), _quiet_exporter(), torch.no_grad():
         try:
             with explain_unknown_tokens():
                 torch.onnx.export(
@@ -113,20 +114,6 @@ def _join_modules(
             return scaled
 
     return Graph().eval()
-
-
-@contextlib.contextmanager
-def _use_plain_attention(model: SentenceTransformer) -> Iterator[None]:
-    """Compute attention as plain matrix products, which runtimes can fuse; PyTorch's own operator they cannot."""
-    transformers: list[Any] = [part.auto_model for part in model.children() if hasattr(part, "auto_model")]
-    before = [transformer.config._attn_implementation for transformer in transformers]
-    for transformer in transformers:
-        transformer.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        for transformer, name in zip(transformers, before, strict=True):
-            transformer.set_attn_implementation(name)
 
 
 @contextlib.contextmanager

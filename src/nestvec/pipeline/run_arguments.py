@@ -53,6 +53,7 @@ class MeasuringSettings(TypedDict, total=False):
     batch_size: int | None
     learning_rate: float | None
     warmup: float
+    dropout: float | None
     accumulate: int
     compute: str
     scale: float | None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAMES = ("proven", "likely", "tiny")
 TITLES = {"beside_keyword_search": "Beside keyword search", "vectors_alone": "Vectors alone"}
-_NEVER_SETTLED = ("batch_size", "learning_rate", "folds", "max_bytes", "min_recall")  # in a config only where given
+_NEVER_SETTLED = ("batch_size", "learning_rate", "dropout", "folds", "max_bytes", "min_recall")  # only where given
 _LEFT_OUT = {"source", "out", "compute", "threads"}  # named before, or filled in by the run itself
 
 

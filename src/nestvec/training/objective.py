@@ -7,6 +7,7 @@ that the surface measures, and the gradient passes straight through it (Bengio e
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nestvec.models.attention import is_plain_faster, use_plain_attention
 from nestvec.point import FULL
+from nestvec.training.dropout import has_dropout
 from nestvec.training.losses import SCALE, gather_documents
 from nestvec.vectors.codecs import CODECS
 
@@ -65,10 +68,12 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        # in a list, so that the trainer does not take it for a module of ours
+        # in lists, so that the trainer does not take them for modules of ours
         transformer: Any = model[0] if model is not None else None
+        self.unwrapped = [model]
         self.width = getattr(model, "truncate_dim", None)  # None: all that the modules give
         self.embeddings = [transformer.auto_model.get_input_embeddings()] if transformer is not None else []
+        self.dropout = model is not None and has_dropout(model)
         self.criterion = criterion
         self.terms = tuple(terms)
         self.distil = distil
@@ -86,7 +91,15 @@ class Objective(nn.Module):
     def encode_passes(self, features: Sequence[dict[str, Tensor]]) -> list[Tensor]:
         """(texts, w) vectors of each forward pass at full width, as they are learnt from."""
         parts = self._look_up_tokens(features)
-        return [self.model(part)["sentence_embedding"].float()[:, : self.width] for part in parts]
+        return [self._encode_pass(part)["sentence_embedding"].float()[:, : self.width] for part in parts]
+
+    def _encode_pass(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the model gives for one pass, by the attention that is faster for its texts."""
+        mask = features["attention_mask"]
+        plain = is_plain_faster(mask.shape[1], mask.device.type, bfloat16=self.cast_once, dropout=self.dropout)
+        with use_plain_attention(self.unwrapped[0]) if plain else contextlib.nullcontext():
+            encoded: dict[str, Tensor] = self.model(features)
+        return encoded
 
     def _look_up_tokens(self, features: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
         """The passes with their tokens' vectors looked up, once for all of them.

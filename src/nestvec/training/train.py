@@ -16,12 +16,15 @@ from sentence_transformers import SentenceTransformerTrainingArguments
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.base.sampler import BatchSamplers
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
+from transformers.training_args import OptimizerNames
 
 from nestvec import distributed
+from nestvec.allocator import keep_freed_pages
 from nestvec.errors import InputError
 from nestvec.models.compute import use_processors
 from nestvec.models.load import load_weights, quiet_libraries
 from nestvec.training.collator import Collator, sampler_columns
+from nestvec.training.dropout import set_dropout
 from nestvec.training.mixing import mix_weights
 from nestvec.training.systems import SYSTEMS, make_objective
 from nestvec.training.trainer import Trainer, Watcher, last_checkpoint, note_signals, raise_if_signalled
@@ -138,7 +141,8 @@ def _run_trainer(
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)  # the library takes it from nowhere else
     # A stand-in: the library would draw a progress bar while picking product texts for a card that is not written.
     model.model_card_data.widget = [{"text": ""}]
-    with quiet_libraries(), note_signals() as signalled:
+    dropout = set_dropout(model, job.settings.training.dropout)
+    with quiet_libraries(), dropout, keep_freed_pages(), note_signals() as signalled:
         watcher = Watcher(advance, signalled, job.validation is not None, watch)
         trainer = _make_trainer(model, job, checkpoints, watcher)
         resumed = last_checkpoint(checkpoints)
@@ -213,6 +217,7 @@ def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingAr
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=job.batch_size,
         gradient_accumulation_steps=settings.accumulate,
+        optim=OptimizerNames.ADAMW_TORCH_FUSED,  # the library's own choice from PyTorch 2.8 on
         learning_rate=job.learning_rate,
         warmup_steps=settings.warmup,  # below 1: a share of all steps
         bf16=job.compute == "bfloat16",
