@@ -37,7 +37,8 @@ def find_own_documents(
     Returns:
         (q,) the row of the document that has the query's id and holds its text; -1 where there is none.
     """
-    rows = {name: row for row, name in enumerate(document_ids)}
+    asked = set(query_ids)
+    rows = {name: row for row, name in enumerate(document_ids) if name in asked}
     own = np.full(len(queries), -1, dtype=np.int64)
     for query, (name, text) in enumerate(zip(query_ids, queries, strict=True)):
         row = rows.get(name, -1)
