@@ -103,7 +103,7 @@ class DistinctTexts:
         """Take in (n,) texts."""
         coded = code_texts(column)
         texts = coded.dictionary.cast(pa.large_string())
-        self._parts.append(pa.DictionaryArray.from_arrays(coded.indices, texts))
+        self._parts.append(pa.DictionaryArray.from_arrays(coded.indices.cast(pa.int32()), texts))
         self._loose += texts.nbytes
         if self._loose > max(BATCH_BYTES, self._parts[0].dictionary.nbytes):  # so each text is looked up a few times
             self.join()
