@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import load, write_table
 
-from nestvec.data import json_lines, text_table
+from nestvec.data import json_lines, many_texts, text_table
 from nestvec.data.json_lines import open_json_lines
 from nestvec.data.many_texts import clean_texts, same_text
 from nestvec.data.merge import merge_judgements
@@ -57,7 +57,7 @@ ROWS = st.lists(st.tuples(TEXTS, TEXTS, st.sampled_from(GRADES)), min_size=1, ma
 
 @pytest.fixture(params=[1 << 26, 0], ids=["joined at the end", "joined after each batch"])
 def joining(request, monkeypatch):
-    monkeypatch.setattr(text_table, "BATCH_BYTES", request.param)
+    monkeypatch.setattr(many_texts, "BATCH_BYTES", request.param)
 
 
 def test_every_letter_is_cleaned_as_python_cleans_it():
@@ -148,8 +148,8 @@ def test_an_id_keeps_its_first_text(table):
 def test_a_dictionary_that_holds_a_text_twice():
     told_apart = text_table.TextTable("document")
     told_apart.add(pa.DictionaryArray.from_arrays([0, 1, 2, 1], ["saw", "saw", "drill"]), None)
-    assert told_apart.number().texts == ["saw", "drill"]
-    assert told_apart.number().numbers.tolist() == [0, 0, 1, 0]
+    numbered = told_apart.number()
+    assert (numbered.texts, numbered.numbers.tolist()) == (["saw", "drill"], [0, 0, 1, 0])
 
 
 @pytest.mark.parametrize("conflicts", ["mean", "max", "last"])

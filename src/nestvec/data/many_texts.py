@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nestvec.data.limits import BATCH, BATCH_BYTES
 from nestvec.data.text import clean_text, normalise_text
 
 if TYPE_CHECKING:
@@ -46,17 +47,58 @@ def clean_texts(texts: pa.Array, note: Callable[[str, str], None] | None = None)
 
 def same_text(texts: Sequence[str]) -> NDArray[np.int64]:
     """(t,) numbers from 0 on, by first appearance, that are the same for texts that are the same once normalised."""
-    column = pa.array(texts, pa.large_string())
-    odd = pc.match_substring_regex(column, f"{_SPACED}|{_FOREIGN}")
-    normalised = [normalise_text(text) for text in column.filter(odd).to_pylist()]
-    lowered = pc.ascii_lower(column)
-    return _number(pc.replace_with_mask(lowered, odd, pa.array(normalised, pa.large_string())))
+    return _number(texts, _normalise_texts)
 
 
 def same_letters(texts: Sequence[str]) -> NDArray[np.int64]:
     """(t,) numbers from 0 on, by first appearance, that are the same for the same texts."""
-    return _number(pa.array(texts, pa.large_string()))
+    return _number(texts, lambda column: column)
 
 
-def _number(column: pa.Array) -> NDArray[np.int64]:
-    return np.asarray(column.dictionary_encode().indices, dtype=np.int64)
+def _normalise_texts(texts: pa.Array) -> pa.Array:
+    """The texts as `normalise_text` makes them."""
+    odd = pc.match_substring_regex(texts, f"{_SPACED}|{_FOREIGN}")
+    normalised = pa.array(map(normalise_text, texts.filter(odd).to_pylist()), texts.type)
+    return pc.replace_with_mask(pc.ascii_lower(texts), odd, normalised)
+
+
+def _number(texts: Sequence[str], convert: Callable[[pa.Array], pa.Array]) -> NDArray[np.int64]:
+    distinct = DistinctTexts()
+    for first in range(0, len(texts), BATCH):
+        distinct.add(convert(pa.array(texts[first : first + BATCH], pa.large_string())))
+    return np.asarray(distinct.join().indices, dtype=np.int64)
+
+
+class DistinctTexts:
+    """Rows of texts as they come; each distinct text is kept once, numbered by first appearance."""
+
+    def __init__(self) -> None:
+        empty = pa.array([], pa.large_string()).dictionary_encode()  # large: together they may have more than 2 GB
+        self._parts: list[pa.DictionaryArray] = [empty]  # the first holds what was joined
+        self._loose = 0  # bytes of the other parts' texts
+
+    def add(self, column: pa.Array) -> None:
+        """Take in (n,) texts."""
+        coded = code_texts(column)
+        texts = coded.dictionary.cast(pa.large_string())
+        self._parts.append(pa.DictionaryArray.from_arrays(coded.indices.cast(pa.int32()), texts))
+        self._loose += texts.nbytes
+        if self._loose > max(BATCH_BYTES, self._parts[0].dictionary.nbytes):  # so each text is looked up a few times
+            self.join()
+
+    def join(self) -> pa.DictionaryArray:
+        """All rows that were taken in, as numbers of the distinct texts."""
+        if len(self._parts) > 1:
+            self._parts = [pa.chunked_array(self._parts).unify_dictionaries().combine_chunks()]
+            self._loose = 0
+        return self._parts[0]
+
+
+def code_texts(texts: pa.Array) -> pa.DictionaryArray:
+    """(n,) texts as numbers of those that rows have, by first appearance."""
+    coded = texts.dictionary_encode()  # what is coded stays so
+    used = coded.indices.drop_null().unique()
+    if len(used) == len(coded.dictionary) and np.array_equal(used, np.arange(len(used))):
+        return coded
+    numbers = pc.index_in(coded.indices, value_set=used)
+    return pa.DictionaryArray.from_arrays(numbers, coded.dictionary.take(used))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from nestvec.data.limits import BATCH_BYTES
+from nestvec.data.many_texts import DistinctTexts
 from nestvec.data.source import Finding
-from nestvec.data.values import code_texts
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,11 +66,11 @@ class TextTable:
             self._ids.add(ids)
 
     def number(self) -> NumberedTexts:
-        """Number all texts that were taken in."""
-        texts = self._texts.join()
+        """Number all texts that were taken in; the table keeps none of them."""
+        texts, self._texts = self._texts.join(), DistinctTexts()
         if self._ids is None:
             return NumberedTexts(self.kind, texts.indices.to_numpy(), texts.dictionary.to_pylist())
-        ids = self._ids.join()
+        ids, self._ids = self._ids.join(), None
         rows, numbers = ids.indices.to_numpy(), texts.indices.to_numpy()
         first = np.empty(len(ids.dictionary), dtype=np.int64)
         first[rows[::-1]] = np.arange(len(rows))[::-1]  # of several rows, numpy keeps the one assigned last
@@ -89,31 +88,6 @@ class TextTable:
             several=len(np.unique(rows[differing])),
             examples=[_show_difference(*(part.as_py() for part in example)) for example in examples],
         )
-
-
-class DistinctTexts:
-    """Rows of texts as they come; each distinct text is kept once, numbered by first appearance."""
-
-    def __init__(self) -> None:
-        empty = pa.array([], pa.large_string()).dictionary_encode()  # large: together they may have more than 2 GB
-        self._parts: list[pa.DictionaryArray] = [empty]  # the first holds what was joined
-        self._loose = 0  # bytes of the other parts' texts
-
-    def add(self, column: pa.Array) -> None:
-        """Take in (n,) texts."""
-        coded = code_texts(column)
-        texts = coded.dictionary.cast(pa.large_string())
-        self._parts.append(pa.DictionaryArray.from_arrays(coded.indices.cast(pa.int32()), texts))
-        self._loose += texts.nbytes
-        if self._loose > max(BATCH_BYTES, self._parts[0].dictionary.nbytes):  # so each text is looked up a few times
-            self.join()
-
-    def join(self) -> pa.DictionaryArray:
-        """All rows that were taken in, as numbers of the distinct texts."""
-        if len(self._parts) > 1:
-            self._parts = [pa.chunked_array(self._parts).unify_dictionaries().combine_chunks()]
-            self._loose = 0
-        return self._parts[0]
 
 
 @dataclass(frozen=True)
