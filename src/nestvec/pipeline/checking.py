@@ -160,7 +160,7 @@ def _count_judgements(records: Records, grades: Grades) -> dict[str, Any]:
         "judged_per_query": _summarise_counts(per_query),
         "relevant_per_query": _summarise_counts(relevant),
         "queries_without_relevant": int((relevant == 0).sum()),
-        "unjudged_documents": len(records.documents) - len(np.unique(records.document)),
+        "unjudged_documents": int((np.bincount(records.document, minlength=len(records.documents)) == 0).sum()),
     }
 
 
