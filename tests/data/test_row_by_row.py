@@ -237,3 +237,23 @@ def test_plain_json_is_read_by_arrow(tmp_path, monkeypatch):
     read, _ = read_lines(write_table(tmp_path / "t.jsonl", rows))
     assert [batch.num_rows for batch in seen] == [len(ODD)]
     assert [row["query"] for _, row in read] == list(ODD)
+
+
+@given(
+    texts=st.lists(st.sampled_from(("saw", "Saw", "drill", "a nut", "stra\u00dfe", "STRASSE")), min_size=2, max_size=9)
+)
+@settings(max_examples=30, deadline=None)
+def test_queries_that_are_documents_under_another_id(tmp_path_factory, texts):
+    asked = texts[: len(texts) // 2]
+    rows = [
+        {"query_id": f"q{row}", "query": query, "document_id": f"d{other}", "title": title, "grade": 1}
+        for row, query in enumerate(asked)
+        for other, title in enumerate(texts[len(asked) :])
+    ]
+    records = load(write_table(tmp_path_factory.mktemp("own") / "t.parquet", rows))
+    folded = [text.casefold() for text in texts[len(asked) :]]
+    alike = [(row, folded.index(text.casefold())) for row, text in enumerate(asked) if text.casefold() in folded]
+    findings = [finding for finding in records.findings if finding.name.startswith("queries whose text is a document")]
+    assert [(finding.count, finding.examples) for finding in findings] == (
+        [(len(alike), tuple(f"q{query}: document d{row}" for query, row in alike[:3]))] if alike else []
+    )
