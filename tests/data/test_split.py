@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from nestvec.data.audit import audit
 from nestvec.data.grades import read_grades
+from nestvec.data.many_texts import same_text
 from nestvec.data.records import Records
-from nestvec.data.split import PARTS, same_text, split_published, split_records
+from nestvec.data.split import PARTS, split_published, split_records
 from nestvec.data.task import make_task
 from nestvec.data.text import normalise_text
 from nestvec.errors import InputError

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.data.split import HELD_OUT, PARTS, SPLITS, same_text
+from nestvec.data.many_texts import same_letters
+from nestvec.data.split import HELD_OUT, PARTS, SPLITS, mark_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,9 +41,9 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
     names = [name for name in PARTS if name in SPLITS or task.in_part(name).any()]
     return {
         "protocol": protocol,
-        "queries": {name: len(np.unique(texts["queries"][task.in_part(name)])) for name in SPLITS},
+        "queries": {name: int(mark_texts(texts["queries"], task.in_part(name)).sum()) for name in SPLITS},
         "records": {name: int(task.in_part(name).sum()) for name in names},
-        "documents": {name: len(np.unique(texts["documents"][task.in_part(name)])) for name in names},
+        "documents": {name: int(mark_texts(texts["documents"], task.in_part(name)).sum()) for name in names},
         "training_pairs": len(task.pairs),
         "withheld_pairs": int((task.in_part("withheld") & (records.grade >= threshold)).sum()),
         "leaks": _count_leaks(texts, task),
@@ -87,22 +88,22 @@ def _average(counts: Iterable[int]) -> int:
 def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
     """Numbers (n,) that tell the `queries` and the `documents` of n records apart by their normalised form."""
     return {
-        "queries": same_text(records.queries)[records.query],
-        "documents": same_text(records.documents)[records.document],
+        "queries": records.normalised_queries[records.query],
+        "documents": records.normalised_documents[records.document],
     }
 
 
 def exact_texts(records: Records) -> dict[str, NDArray[np.int64]]:
     """Numbers (n,) that tell the `queries` and the `documents` of n records apart to the letter."""
-    known: dict[str, int] = {}
-    numbers = np.array([known.setdefault(text, len(known)) for text in records.documents], dtype=np.int64)
-    return {"queries": records.query, "documents": numbers[records.document]}
+    return {"queries": records.query, "documents": same_letters(records.documents)[records.document]}
 
 
 def _count_leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, int]:
     """Distinct texts of each held-out part that training sees too."""
     return {
-        f"{part} {what} in training": len(np.intersect1d(values[task.in_part(part)], values[task.in_part("train")]))
+        f"{part} {what} in training": int(
+            (mark_texts(values, task.in_part(part)) & mark_texts(values, task.in_part("train"))).sum()
+        )
         for part in reversed(HELD_OUT)
         for what, values in texts.items()
     }
@@ -114,7 +115,7 @@ def _leaked_shares(
     """Share of the test records whose query or document training sees too."""
     shares = {}
     for what, name in (("queries", "query"), ("documents", "document")):
-        seen = np.isin(texts[what][test], texts[what][train])
+        seen = mark_texts(texts[what], train)[texts[what][test]]
         shares[f"test records whose {name} is in training"] = float(seen.mean()) if test.any() else 0.0
     return shares
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from functools import cache
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 THRESHOLD = 0.9  # Jaccard similarity of the word sets
 _BANDS = (8, 8)  # of so many hashes each: finds 99 % of the pairs at the threshold, and all but all above it
@@ -49,8 +52,6 @@ def find_near_duplicates(texts: Sequence[str]) -> dict[str, Any]:
 
 def _group_similar(sets: list[frozenset[str]]) -> list[list[int]]:
     """Indices of the sets in groups that similarity connects; a set that resembles no other is a group of its own."""
-    from datasketch import MinHash, MinHashLSH
-
     group = list(range(len(sets)))
 
     def find_root(index: int) -> int:
@@ -59,24 +60,50 @@ def _group_similar(sets: list[frozenset[str]]) -> list[list[int]]:
             index = group[index]
         return index
 
-    bands, rows = _BANDS
-    words = [[word.encode() for word in sorted(members)] for members in sets]
-    lookup = MinHashLSH(num_perm=bands * rows, params=_BANDS)
-    for index, signature in enumerate(MinHash.bulk(words, num_perm=bands * rows, seed=1)):
-        candidates = sorted(lookup.query(signature))[:_MOST_CANDIDATES]
+    for index, candidates in enumerate(_find_candidates(sets)):
         for other in candidates:
             if find_root(index) != find_root(other) and _jaccard(sets[index], sets[other]) >= THRESHOLD:
                 group[find_root(index)] = find_root(other)
-        if len(candidates) < _MOST_CANDIDATES:
-            lookup.insert(index, signature, check_duplication=False)
     groups: dict[int, list[int]] = {}
     for index in range(len(sets)):
         groups.setdefault(find_root(index), []).append(index)
     return list(groups.values())
 
 
+def _find_candidates(sets: list[frozenset[str]]) -> Iterator[list[int]]:
+    """For each set, earlier ones that may be similar: those that share a band, but for those of another size."""
+    buckets = [defaultdict[bytes, list[int]](list) for _ in range(_BANDS[0])]
+    for index, bands in enumerate(_hash_sets(sets)):
+        alike = [bucket[band] for bucket, band in zip(buckets, bands, strict=True)]
+        candidates = sorted(set().union(*alike))[:_MOST_CANDIDATES]
+        if len(candidates) < _MOST_CANDIDATES:
+            for bucket in alike:
+                bucket.append(index)
+        possible = _find_similar_sizes(len(sets[index]))
+        yield [other for other in candidates if len(sets[other]) in possible]
+
+
+def _hash_sets(sets: list[frozenset[str]]) -> Iterator[list[bytes]]:
+    """The bands of each set's signature."""
+    from datasketch import MinHash
+
+    signature = MinHash(num_perm=prod(_BANDS), seed=1)  # one for all: to make one takes as long as to fill it
+    for words in sets:
+        signature.clear()
+        signature.update_batch([word.encode() for word in sorted(words)])
+        yield [band.tobytes() for band in signature.hashvalues.reshape(_BANDS)]
+
+
+@cache
+def _find_similar_sizes(size: int) -> frozenset[int]:
+    """How many words a different set may have to be similar to one of `size` words."""
+    most = {other: min(size, other) - (size == other) for other in range(size // 2, 2 * size + 1)}  # words in both
+    return frozenset(other for other, both in most.items() if both / (size + other - both) >= THRESHOLD)
+
+
 def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
-    return len(a & b) / len(a | b)
+    both = len(a & b)
+    return both / (len(a) + len(b) - both)
 
 
 def _pick_examples(group: list[str]) -> list[str]:

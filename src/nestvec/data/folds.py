@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.data.split import HELD_OUT, TEST, TRAIN, VALIDATION, hash_to_share, same_text, withhold
+from nestvec.data.split import HELD_OUT, TEST, TRAIN, VALIDATION, hash_to_share, withhold
 from nestvec.data.task import make_task
 from nestvec.errors import InputError
 
@@ -76,7 +76,7 @@ def split_folds(records: Records, folds: int, protocol: str, seed: int) -> Folde
     chosen_on, rest = np.divmod((place - fold) / CHOOSING, 1)  # further digits of the same hash
     watched = (rest < WATCHING)[records.query]
     role = np.where(chosen_on == 0, VALIDATION, TEST).astype(np.int8)[records.query]
-    document = same_text(records.documents)[records.document]
+    document = records.normalised_documents[records.document]
     kept = withhold if protocol == "leak-free" else lambda parts, _: parts
     last = np.where(watched, VALIDATION, TRAIN).astype(np.int8)
     parts = (np.where(fold[records.query] == number, TEST, last).astype(np.int8) for number in range(folds))

@@ -65,11 +65,13 @@ class GradeColumn:
             if self._decimal_comma:
                 self._marks.check(batch, self._column)
         coded = pc.utf8_trim_whitespace(values).dictionary_encode()
-        labels = coded.dictionary.to_pylist()
-        times = np.bincount(coded.indices.drop_null().to_numpy(), minlength=len(labels))
-        grades = np.array([*map(self._read_label, labels, times.tolist()), np.nan])
-        index = pc.fill_null(coded.indices, len(labels)).to_numpy(zero_copy_only=False)
-        return np.asarray(grades[index][:, None], dtype=np.float64)
+        grades = self._read_numbers(coded.dictionary)
+        if grades is None:
+            labels = coded.dictionary.to_pylist()
+            times = np.bincount(coded.indices.drop_null().to_numpy(), minlength=len(labels))
+            grades = np.array([*map(self._read_label, labels, times.tolist())], dtype=np.float64)
+        index = pc.fill_null(coded.indices, len(grades)).to_numpy(zero_copy_only=False)
+        return np.asarray(np.append(grades, np.nan)[index][:, None], dtype=np.float64)
 
     def explain(self, batch: Batch, index: int) -> InputError:
         """The error for a grade that is missing, unknown or outside the range."""
@@ -111,6 +113,17 @@ class GradeColumn:
             )
             findings.append(Finding("grades that are counts of clicks", len(grade), action))
         return Settled(np.arange(len(grade)), grade, findings)
+
+    def _read_numbers(self, labels: pa.Array) -> NDArray[np.float64] | None:
+        """(n,) grades of labels that are all numbers, as `_read_label` reads each; None where one may be no number."""
+        if self._mapping or self._words or self._decimal_comma:
+            return None
+        try:
+            numbers = labels.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:
+            return None
+        self._numbers = self._numbers or len(numbers) > 0
+        return self._keep_in_range(numbers)
 
     def _read_label(self, text: str, times: int) -> float:
         """A value's grade, or its label's number; NaN if it is bad."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from nestvec.data.limits import UnpackedLimit, find_repeated, refuse_many_columns
 from nestvec.data.nested import cell_text, list_leaves, reach, shorten_value
+from nestvec.data.plain_json import read_plain_lines
 from nestvec.data.source import SET_ASIDE, Batch, Cells, Rejects, Source, batch_texts, split_into_batches
 from nestvec.data.streams import read_lines
 from nestvec.errors import InputError, Location
@@ -35,6 +36,11 @@ def open_json_lines(path: Path, form: TextForm) -> Source:
         wanted = {column: column in lists for column in columns}
         lines = read_lines(path, rejects, form.encoding)
         for chunk in split_into_batches(lines, lambda line: len(line[1])):
+            numbers, contents = zip(*chunk, strict=True)
+            plain = read_plain_lines(contents, columns)
+            if plain is not None:
+                yield Batch(str(path), np.array(numbers), plain)
+                continue
             kept = list(_text_rows(_parse_lines(path, chunk, rejects), path, wanted, rejects))
             if kept:
                 rows, texts = zip(*kept, strict=True)

@@ -18,19 +18,20 @@ import pyarrow as pa
 
 from nestvec.data.columns import Columns
 from nestvec.data.find_columns import find_columns
+from nestvec.data.many_texts import clean_texts
 from nestvec.data.merge import merge_judgements
-from nestvec.data.nested import list_values
 from nestvec.data.open_grader import open_grader
 from nestvec.data.records import Records, select_records
 from nestvec.data.self_retrieval import describe_own_documents
 from nestvec.data.source import Batch, Finding, Rejects, Source, read_rows
 from nestvec.data.sources import open_source
-from nestvec.data.text import clean_text
-from nestvec.data.text_table import TextTable
+from nestvec.data.text_table import NumberedTexts, TextTable
 from nestvec.data.values import all_blank, clean_column, is_blank, join_columns, text_column
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from nestvec.settings import DataSettings
@@ -91,7 +92,7 @@ class Reading:
         self._source, self._columns, self._settings, self._rejects = source, columns, settings, rejects
         self._grader = open_grader(source, columns, settings)
         self._queries, self._documents = TextTable("query"), TextTable("document")
-        self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+        self._grades: list[NDArray[np.float64]] = []
         self._labels: list[list[str]] = []
         self._seen: Counter[str] = Counter()  # of what `_NOTES` names
         self._examples: dict[str, list[str]] = {name: [] for name in _NOTES}
@@ -109,20 +110,22 @@ class Reading:
         good = self._refuse_bad_rows(batch, empty, wrong_grade)
         if not good.any():
             return
-        values, ids = ({name: column.filter(pa.array(good)) for name, column in part.items()} for part in (values, ids))
+        if not good.all():
+            mask = pa.array(good)
+            values, ids = ({name: column.filter(mask) for name, column in part.items()} for part in (values, ids))
         texts = join_columns(columns.template, {name: values[name] for name in columns.documents})
-        queries = _number_rows(self._queries, values[columns.query], ids.get(columns.query_id or ""))
-        documents = _number_rows(self._documents, texts, ids.get(columns.document_id or ""))
-        self._parts.append((queries, documents, grades[good]))
+        self._queries.add(values[columns.query], ids.get(columns.query_id or ""))
+        self._documents.add(texts, ids.get(columns.document_id or ""))
+        self._grades.append(grades[good])
         if columns.split:
             self._labels.append(ids[columns.split].to_pylist())
 
     def add_documents(self, batch: pa.RecordBatch) -> None:
         """Take in `id` and `text` of documents that may have no judgement; one without text is left out and counted."""
-        texts = pa.array([clean_text(text) for text in list_values(batch.column("text"))], pa.string())
+        texts = clean_texts(batch.column("text").cast(pa.string()))
         blank = is_blank(texts)
         self._seen["documents without text left out"] += int(blank.sum())
-        self._documents.number_ids(batch.column("id").filter(pa.array(~blank)), texts.filter(pa.array(~blank)))
+        self._documents.add(texts.filter(pa.array(~blank)), batch.column("id").filter(pa.array(~blank)))
 
     def _refuse_bad_rows(
         self, batch: Batch, empty: list[tuple[NDArray[np.bool_], str]], wrong_grade: NDArray[np.bool_]
@@ -151,37 +154,38 @@ class Reading:
         if 0 < len(after) < _NEAR_EMPTY:
             self._note("texts that are nearly empty", repr(after))
 
-    def _refuse_useless_ids(self) -> None:
-        """Raise InputError where a column of ids does not tell queries, or documents, apart."""
-        columns, file = self._columns, self._source.name
-        for table, column in ((self._queries, columns.query_id), (self._documents, columns.document_id)):
+    def _number_texts(self) -> Iterator[NumberedTexts]:
+        """Queries, then documents; InputError where a column of ids does not tell them apart."""
+        for table, column in ((self._queries, self._columns.query_id), (self._documents, self._columns.document_id)):
+            numbered = table.number()
             if column is not None:
-                table.refuse_useless_ids(column, file)
+                numbered.refuse_useless_ids(column, self._source.name)
+            yield numbered
 
     def make_records(self, *, merge: bool) -> Records:
         """Everything that was taken in; InputError if that is nothing, or judgements conflict and are not to."""
-        if not self._parts:
+        if not self._grades:
             problem = "holds no usable record" if self._rejects.rows else "holds no record"
             raise InputError(problem, "a table with at least one record", file=self._source.name)
-        query, document, values = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
-        self._refuse_useless_ids()
-        queries, texts = self._queries.texts, self._documents.texts
+        queries, documents = self._number_texts()
+        values = np.concatenate(self._grades)
+        query, document = (table.numbers[: len(values)].astype(np.int64) for table in (queries, documents))
         rows, grade, findings = self._grader.settle(values, query, document)
         if merge:
             pairs, conflicts = (query[rows], document[rows]), self._settings.conflicts
-            kept, grade, merged = merge_judgements(*pairs, grade, queries, texts, conflicts)
+            kept, grade, merged = merge_judgements(*pairs, grade, queries.texts, documents.texts, conflicts)
             rows, findings = rows[kept], [*findings, *merged]
         labels = [label for part in self._labels for label in part]
         records = Records(
-            queries=tuple(queries),
-            query_ids=_make_ids(self._queries, "q"),
-            documents=tuple(texts),
-            document_ids=_make_ids(self._documents, "d"),
+            queries=tuple(queries.texts),
+            query_ids=tuple(queries.ids or _make_ids(queries.texts, "q")),
+            documents=tuple(documents.texts),
+            document_ids=tuple(documents.ids or _make_ids(documents.texts, "d")),
             query=query[rows],
             document=document[rows],
             grade=grade,
             labels=tuple(labels[row] for row in rows) if labels else None,
-            findings=(*self._collect_findings(), *findings),
+            findings=(*self._collect_findings(queries, documents), *findings),
             rejected=tuple(self._rejects.rows),
             sha256=self._source.sha256,
             revision=self._source.revision,
@@ -191,16 +195,16 @@ class Reading:
             unlisted=self._grader.unlisted,
             estimated=self._grader.estimated,
         )
-        own = describe_own_documents(records) if self._queries.has_ids else []
+        own = describe_own_documents(records) if queries.ids else []
         return replace(records, findings=(*records.findings, *own))
 
-    def _collect_findings(self) -> list[Finding]:
+    def _collect_findings(self, queries: NumberedTexts, documents: NumberedTexts) -> list[Finding]:
         """What was found while opening and reading."""
-        for table, kind in ((self._queries, "query"), (self._documents, "document")):
-            self._seen[f"another text under one {kind} id"] = table.differing
-            self._examples[f"another text under one {kind} id"] = table.examples
-        self._seen["queries whose text another id has too"] = self._queries.repeated
-        self._seen["documents whose text another id has too"] = self._documents.repeated
+        for table in (queries, documents):
+            self._seen[f"another text under one {table.kind} id"] = table.differing
+            self._examples[f"another text under one {table.kind} id"] = table.examples
+        self._seen["queries whose text another id has too"] = queries.repeated
+        self._seen["documents whose text another id has too"] = documents.repeated
         findings = [*self._columns.findings, *self._source.findings]
         for name, action in _NOTES.items():
             if self._seen[name]:
@@ -212,16 +216,6 @@ class Reading:
         return findings
 
 
-def _number_rows(table: TextTable, texts: pa.Array, ids: pa.Array | None) -> NDArray[np.int64]:
-    """Number a batch's texts in a table, by their ids where they have ids."""
-    return table.number_texts(texts) if ids is None else table.number_ids(ids, texts)
-
-
-def _make_ids(table: TextTable, letter: str) -> tuple[str, ...]:
-    """The source's own ids; where it has none, ids that follow from the texts."""
-    return tuple(table.rows) if table.has_ids else tuple(letter + _hash_text(text) for text in table.rows)
-
-
-def _hash_text(text: str) -> str:
-    """16 hex digits that stand for a text."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+def _make_ids(texts: list[str], letter: str) -> list[str]:
+    """Ids that follow from the texts, for a source that has none: 16 hex digits of each text's hash."""
+    return [letter + hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]

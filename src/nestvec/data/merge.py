@@ -47,28 +47,36 @@ def merge_judgements(
         InputError: grades differ and `conflicts` is `error`.
     """
     keys = query * len(documents) + document
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    if len(first) == len(keys):
+    order = np.argsort(keys, kind="stable")  # rows of one pair beside each other, each pair's in their order
+    same = np.diff(keys[order]) == 0
+    if not same.any():
         return np.arange(len(keys)), grade, []
+    again = np.append(same, False) | np.append(False, same)  # rows of pairs judged more than once, often few
+    rows, starts = order[again], ~np.append(False, same)[again]
+    group, given = np.cumsum(starts) - 1, grade[rows]
+    first, times = rows[starts], np.bincount(group)
     low, high = np.full(len(first), np.inf), np.full(len(first), -np.inf)
-    np.minimum.at(low, group, grade)
-    np.maximum.at(high, group, grade)
+    np.minimum.at(low, group, given)
+    np.maximum.at(high, group, given)
     last = np.empty(len(first))
-    last[group] = grade  # of several, numpy keeps the one assigned last
-    order, times = np.argsort(first), np.bincount(group)
-    mean = np.where(low == high, low, np.bincount(group, weights=grade) / times)
+    last[group] = given  # of several, numpy keeps the one assigned last
+    mean = np.where(low == high, low, np.bincount(group, weights=given) / times)
 
     def make_finding(mask: NDArray[np.bool_], name: str, action: str) -> list[Finding]:
         examples = []
-        for entry in [entry for entry in order if mask[entry]][:_EXAMPLES]:
+        found = np.flatnonzero(mask)
+        for entry in found[np.argsort(first[found])][:_EXAMPLES]:
             texts = queries[query[first[entry]]], documents[document[first[entry]]][:80]
             grades = f": {low[entry]:g} to {high[entry]:g}" if low[entry] < high[entry] else ""
             examples.append(f"{texts[0]!r} with {texts[1]!r}{grades}")
         return [Finding(name, int((times - 1)[mask].sum()), action, tuple(examples))] if examples else []
 
-    repeated = make_finding((times > 1) & (low == high), "judged again with the same grade", "Counted once.")
+    repeated = make_finding(low == high, "judged again with the same grade", "Counted once.")
     differing = make_finding(low < high, "judged again with another grade", _SETTLED.get(conflicts, ""))
     if differing and conflicts == "error":
         raise InputError(f"{differing[0].examples[0]} is judged twice", "one grade, or --conflicts mean, max or last")
-    settled = {"max": high, "last": last}.get(conflicts, mean)
-    return first[order], settled[order], [*repeated, *differing]
+    settled = grade.copy()
+    settled[first] = {"max": high, "last": last}.get(conflicts, mean)
+    kept = np.ones(len(grade), dtype=bool)
+    kept[rows[~starts]] = False
+    return np.flatnonzero(kept), settled[kept], [*repeated, *differing]

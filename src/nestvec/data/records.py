@@ -6,10 +6,13 @@ A query is a distinct text with all its judgements. Documents are told apart by 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+
+from nestvec.data.many_texts import same_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +68,16 @@ class Records:
     def __len__(self) -> int:
         """How many records there are."""
         return len(self.grade)
+
+    @cached_property
+    def normalised_queries(self) -> NDArray[np.int64]:
+        """(q,) numbers of the queries' texts; texts that are the same once normalised have the same number."""
+        return same_text(self.queries)
+
+    @cached_property
+    def normalised_documents(self) -> NDArray[np.int64]:
+        """(d,) numbers of the documents' texts; texts that are the same once normalised have the same number."""
+        return same_text(self.documents)
 
 
 def select_records(records: Records, rows: NDArray[np.int64]) -> Records:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.data.many_texts import same_text
 from nestvec.data.source import Finding
 from nestvec.data.text import normalise_text
 
@@ -37,7 +38,8 @@ def find_own_documents(
     Returns:
         (q,) the row of the document that has the query's id and holds its text; -1 where there is none.
     """
-    rows = {name: row for row, name in enumerate(document_ids)}
+    asked = set(query_ids)
+    rows = {name: row for row, name in enumerate(document_ids) if name in asked}
     own = np.full(len(queries), -1, dtype=np.int64)
     for query, (name, text) in enumerate(zip(query_ids, queries, strict=True)):
         row = rows.get(name, -1)
@@ -49,23 +51,26 @@ def find_own_documents(
 def describe_own_documents(records: Records) -> list[Finding]:
     """Findings about queries that are documents too: under their own id, and under another one."""
     own = find_own_documents(records.query_ids, records.queries, records.document_ids, records.documents)
-    documents: dict[str, int] = {}
-    for row, text in enumerate(records.documents):
-        documents.setdefault(normalise_text(text), row)
-    other = {
-        query: documents[key]
-        for query, key in enumerate(map(normalise_text, records.queries))
-        if own[query] < 0 and key in documents
-    }
+    alike = _find_alike(records)
+    other = np.flatnonzero((own < 0) & (alike >= 0))
     findings = []
     if (own >= 0).any():
         queries = np.flatnonzero(own >= 0)
         examples = tuple(records.query_ids[query] for query in queries[:_EXAMPLES].tolist())
         action = "Left out of their own query's rankings and judgements: each would find itself first."
         findings.append(Finding("queries that are documents under the same id", len(queries), action, examples))
-    if other:
-        pairs = list(other.items())[:_EXAMPLES]
+    if len(other):
+        pairs = [(query, int(alike[query])) for query in other[:_EXAMPLES].tolist()]
         examples = tuple(f"{records.query_ids[query]}: document {records.document_ids[row]}" for query, row in pairs)
         action = "Kept: a document with the very words of the query ranks high for it."
         findings.append(Finding("queries whose text is a document under another id", len(other), action, examples))
     return findings
+
+
+def _find_alike(records: Records) -> NDArray[np.int64]:
+    """(q,) the first document whose text is the query's once normalised; -1 where there is none."""
+    numbers = same_text((*records.documents, *records.queries))
+    documents, queries = numbers[: len(records.documents)], numbers[len(records.documents) :]
+    rows = np.full(int(numbers.max()) + 1, -1)
+    rows[documents[::-1]] = np.arange(len(documents))[::-1]  # of several, numpy keeps the one assigned last
+    return rows[queries]

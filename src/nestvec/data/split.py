@@ -86,13 +86,13 @@ def split_published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.in
 
 def _split_leak_free(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
     """Split by query, and withhold training records whose document a held-out query has too."""
-    return withhold(_split_by_query(records, settings, seed), same_text(records.documents)[records.document])
+    return withhold(_split_by_query(records, settings, seed), records.normalised_documents[records.document])
 
 
 def withhold(parts: NDArray[np.int8], document: NDArray[np.int64]) -> NDArray[np.int8]:
     """The parts (n,) with training records withheld whose document, by its number (n,), a held-out query has too."""
-    held_out = np.unique(document[parts != TRAIN])
-    return np.where((parts == TRAIN) & np.isin(document, held_out), np.int8(WITHHELD), parts)
+    seen = mark_texts(document, parts != TRAIN)
+    return np.where((parts == TRAIN) & seen[document], np.int8(WITHHELD), parts)
 
 
 def _split_by_query(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
@@ -116,9 +116,9 @@ def _split_by_labels(records: Records, column: str, settings: SplitSettings, see
         return parts
     shares = np.array([hash_to_share(text, seed) for text in records.queries])[records.query]
     parts = np.where((parts == TRAIN) & (shares < settings.shares[0]), np.int8(VALIDATION), parts)
-    document = same_text(records.documents)[records.document]
-    chosen = np.unique(document[parts == VALIDATION])
-    return np.where((parts == TRAIN) & np.isin(document, chosen), np.int8(WITHHELD), parts)
+    document = records.normalised_documents[records.document]
+    chosen = mark_texts(document, parts == VALIDATION)
+    return np.where((parts == TRAIN) & chosen[document], np.int8(WITHHELD), parts)
 
 
 def _read_labels(labels: Sequence[str], column: str) -> NDArray[np.int8]:
@@ -137,10 +137,11 @@ def read_label(label: str) -> str | None:
     return next((name for name, spellings in _SPELLINGS.items() if word in spellings), None)
 
 
-def same_text(texts: Sequence[str]) -> NDArray[np.int64]:
-    """(t,) numbers from 0 on, by first appearance, that are the same for texts that are the same once normalised."""
-    known: dict[str, int] = {}
-    return np.array([known.setdefault(normalise_text(text), len(known)) for text in texts], dtype=np.int64)
+def mark_texts(texts: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(t,) which texts are those of chosen records, by the texts' numbers (n,); far faster than `numpy.unique`."""
+    marked = np.zeros(int(texts.max(initial=-1)) + 1, dtype=bool)
+    marked[texts[chosen]] = True
+    return marked
 
 
 def hash_to_share(text: str, seed: int) -> float:

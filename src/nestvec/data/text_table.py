@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
-from nestvec.data.nested import list_values
+from nestvec.data.many_texts import DistinctTexts
 from nestvec.data.source import Finding
-from nestvec.data.values import code_texts
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
 _EXAMPLES = 3
@@ -51,66 +51,72 @@ class TextTable:
 
     Args:
         kind: `query` or `document`, for messages.
-
-    Attributes:
-        rows: id, or text where there is no id, to its number.
-        differing: rows of the source whose id came with another text before.
-        examples: of such ids with both texts.
     """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.rows: dict[str, int] = {}
-        self.differing = 0
-        self.examples: list[str] = []
-        self._texts: list[str] | None = None  # None: they are the keys of `rows`
-        self._several: set[int] = set()  # numbers of the ids that came with several texts
+        self._texts = DistinctTexts()
+        self._ids: DistinctTexts | None = None
 
-    @property
-    def has_ids(self) -> bool:
-        """Whether ids tell the texts apart."""
-        return self._texts is not None
+    def add(self, texts: pa.Array, ids: pa.Array | None) -> None:
+        """Take in (n,) texts, with (n,) ids where there are such."""
+        self._texts.add(texts)
+        if ids is not None:
+            self._ids = self._ids or DistinctTexts()
+            self._ids.add(ids)
 
-    @property
-    def texts(self) -> list[str]:
-        """The texts, by number."""
-        return list(self.rows) if self._texts is None else self._texts
+    def number(self) -> NumberedTexts:
+        """Number all texts that were taken in; the table keeps none of them."""
+        texts, self._texts = self._texts.join(), DistinctTexts()
+        if self._ids is None:
+            return NumberedTexts(self.kind, texts.indices.to_numpy(), texts.dictionary.to_pylist())
+        ids, self._ids = self._ids.join(), None
+        rows, numbers = ids.indices.to_numpy(), texts.indices.to_numpy()
+        first = np.empty(len(ids.dictionary), dtype=np.int64)
+        first[rows[::-1]] = np.arange(len(rows))[::-1]  # of several rows, numpy keeps the one assigned last
+        kept = numbers[first]
+        differing = np.flatnonzero(numbers != kept[rows])
+        shown = differing[:_EXAMPLES]
+        examples = zip(ids.take(shown), texts.take(first[rows[shown]]), texts.take(shown), strict=True)
+        return NumberedTexts(
+            kind=self.kind,
+            numbers=rows,
+            texts=texts.dictionary.take(pa.array(kept)).to_pylist(),
+            ids=ids.dictionary.to_pylist(),
+            repeated=len(kept) - len(np.unique(kept)),
+            differing=len(differing),
+            several=len(np.unique(rows[differing])),
+            examples=[_show_difference(*(part.as_py() for part in example)) for example in examples],
+        )
 
-    @property
-    def repeated(self) -> int:
-        """Ids whose text an earlier id has too."""
-        return len(self.rows) - len(set(self._texts)) if self._texts is not None else 0
 
-    def number_texts(self, column: pa.Array) -> NDArray[np.int64]:
-        """Number (n,) texts that have no ids."""
-        coded = code_texts(column)
-        rows = [self.rows.setdefault(text, len(self.rows)) for text in coded.dictionary.to_pylist()]
-        numbers: NDArray[np.int64] = np.array(rows, dtype=np.int64)[np.asarray(coded.indices)]
-        return numbers
+@dataclass(frozen=True)
+class NumberedTexts:
+    """Distinct queries, or documents, by first appearance, and the rows that name them.
 
-    def number_ids(self, ids: pa.Array, column: pa.Array) -> NDArray[np.int64]:
-        """Number (n,) texts by their (n,) ids."""
-        self._texts = known = [] if self._texts is None else self._texts
-        coded, rows = code_texts(column), []
-        texts, indices = coded.dictionary.to_pylist(), coded.indices.to_numpy()
-        for identifier, index in zip(list_values(ids), indices, strict=True):
-            row = self.rows.setdefault(identifier, len(known))
-            if row == len(known):
-                known.append(texts[index])
-            elif known[row] != texts[index]:
-                self._note_difference(row, identifier, texts[index])
-            rows.append(row)
-        return np.array(rows, dtype=np.int64)
+    Attributes:
+        kind: `query` or `document`, for messages.
+        numbers: (n,) which of them each row names.
+        texts: their texts.
+        ids: their ids; None where their texts tell them apart.
+        repeated: ids whose text an earlier id has too.
+        differing: rows whose id came with another text before.
+        several: ids that came with several texts.
+        examples: of rows that differ, the id with both texts.
+    """
 
-    def _note_difference(self, row: int, identifier: str, text: str) -> None:
-        self.differing += 1
-        self._several.add(row)
-        if len(self.examples) < _EXAMPLES:
-            self.examples.append(_show_difference(identifier, self.texts[row], text))
+    kind: str
+    numbers: NDArray[np.int32]
+    texts: list[str]
+    ids: list[str] | None = None
+    repeated: int = 0
+    differing: int = 0
+    several: int = 0
+    examples: list[str] = field(default_factory=list)
 
     def refuse_useless_ids(self, column: str, file: str) -> None:
         """Raise InputError where most ids of a column come with several texts: then they number something else."""
-        if len(self._several) >= _FEWEST and 2 * len(self._several) > len(self.rows):
-            problem = f"{len(self._several):,} of the {len(self.rows):,} ids stand beside several texts"
+        if self.several >= _FEWEST and 2 * self.several > len(self.texts):
+            problem = f"{self.several:,} of the {len(self.texts):,} ids stand beside several texts"
             wanted = f"the same {self.kind} text wherever an id comes again; --{self.kind}-id to name another column"
             raise InputError(f"{problem}, such as {self.examples[0]}", wanted, file=file, column=column)

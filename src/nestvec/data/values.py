@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nestvec.data.many_texts import clean_texts, code_texts
 from nestvec.data.nested import LARGEST_WHOLE, is_coded_text, scalar_text
 from nestvec.data.source import Batch
-from nestvec.data.text import clean_text
 from nestvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,14 +70,10 @@ def map_texts(batch: Batch, column: str, read: Callable[[str], float], missing: 
 
 
 def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | None = None) -> pa.DictionaryArray:
-    """(n,) texts of a column, cleaned, each distinct one once; `note` is shown each before and after."""
+    """(n,) texts of a column, cleaned, each distinct one once; `note` as `clean_texts` takes it."""
     coded = _code_column(batch, column)
-    raw = coded.dictionary.to_pylist()
-    texts = [clean_text(text) for text in raw]
-    if note is not None:
-        for before, after in zip(raw, texts, strict=True):
-            note(before, after)
-    return _replace_texts(coded, pa.array(texts, pa.string()))
+    cleaned = clean_texts(coded.dictionary, note)
+    return coded if cleaned is coded.dictionary else _replace_texts(coded, cleaned)
 
 
 def _code_column(batch: Batch, column: str) -> pa.DictionaryArray:
@@ -93,16 +89,6 @@ def _replace_texts(coded: pa.DictionaryArray, texts: pa.Array) -> pa.DictionaryA
     """The rows with other texts in place of the dictionary's, of which some may be the same or null."""
     distinct = texts.dictionary_encode()
     return pa.DictionaryArray.from_arrays(distinct.indices.take(coded.indices), distinct.dictionary)
-
-
-def code_texts(texts: pa.Array) -> pa.DictionaryArray:
-    """(n,) texts as numbers of those that rows have, by first appearance."""
-    coded = texts.dictionary_encode()  # what is coded stays so
-    used = coded.indices.drop_null().unique()
-    if len(used) == len(coded.dictionary) and np.array_equal(used, np.arange(len(used))):
-        return coded
-    numbers = pc.index_in(coded.indices, value_set=used)
-    return pa.DictionaryArray.from_arrays(numbers, coded.dictionary.take(used))
 
 
 def drop_rows(batch: Batch, bad: NDArray[np.bool_], column: str, expected: str, rejects: Rejects) -> Batch:

@@ -16,6 +16,7 @@ from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split_lea
 from nestvec.data.dip import MANY
 from nestvec.data.duplicates import find_near_duplicates
 from nestvec.data.source import count_rows
+from nestvec.data.split import mark_texts
 from nestvec.errors import InputError
 from nestvec.files import read_json, write_json
 from nestvec.models.find import find_model
@@ -159,7 +160,7 @@ def _count_judgements(records: Records, grades: Grades) -> dict[str, Any]:
         "judged_per_query": _summarise_counts(per_query),
         "relevant_per_query": _summarise_counts(relevant),
         "queries_without_relevant": int((relevant == 0).sum()),
-        "unjudged_documents": len(records.documents) - len(np.unique(records.document)),
+        "unjudged_documents": int((np.bincount(records.document, minlength=len(records.documents)) == 0).sum()),
     }
 
 
@@ -215,8 +216,8 @@ def _audit_row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: in
     test = drawn_by_row(len(texts["queries"]), share, seed)
     recurring = {}
     for kind, values in texts.items():
-        asked = np.unique(values[test])
-        recurring[kind] = {"test": len(asked), "in_training": int(np.isin(asked, values[~test]).sum())}
+        asked = mark_texts(values, test)
+        recurring[kind] = {"test": int(asked.sum()), "in_training": int((asked & mark_texts(values, ~test)).sum())}
     return {"shares": naive_split_leaks(texts, share, seed), "recurring": recurring}
 
 

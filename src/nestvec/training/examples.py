@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from nestvec.data.grades import gains
-from nestvec.data.split import same_text
 from nestvec.evaluation.metrics import UNJUDGED, Judgements
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Texts:
     @classmethod
     def of(cls, records: Records) -> Texts:
         """All texts of the records, whatever their split."""
-        number = same_text(records.documents)
+        number = records.normalised_documents
         first = np.unique(number, return_index=True)[1]
         rows: dict[str, int] = {}
         query_number = np.array([rows.setdefault(text, len(rows)) for text in records.queries], dtype=np.int64)
