@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from nestvec.vectors.principal_axes import principal_axes
 from nestvec.vectors.topk import rerank, score_pairs, top_k
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -125,7 +126,11 @@ def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int) -> 
 
 
 def code_documents(
-    system: str, vectors: Vectors, catalogue: Catalogue, formats: Iterable[VectorFormat]
+    system: str,
+    vectors: Vectors,
+    catalogue: Catalogue,
+    formats: Iterable[VectorFormat],
+    codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Iterator[Coded]:
     """Code one system's vectors in several formats, wide before narrow.
 
@@ -134,6 +139,7 @@ def code_documents(
         vectors: w numbers wide.
         catalogue: the d documents.
         formats: dimensions from 1 to w, and precisions in `CODECS`.
+        codecs: those that were fitted on these documents before; others are fitted.
 
     Yields:
         One for each format; those of one dimension in the order given.
@@ -142,7 +148,7 @@ def code_documents(
     for dimension, same in groupby(widest_first, key=lambda stored: stored.dimension):
         cut = _cut_vectors(vectors, catalogue.order, dimension)
         for stored in same:
-            codec = CODECS[stored.precision](cut.documents)
+            codec = codecs.get(stored) or CODECS[stored.precision](cut.documents)
             yield Coded(Point.of(system, stored), cut.queries, codec.encode(cut.documents), codec)
 
 
@@ -155,7 +161,12 @@ def rank_dense(
 
 
 def rank_two_stage(
-    system: str, vectors: Vectors, catalogue: Catalogue, stages: Sequence[VectorFormat], shortlist: int
+    system: str,
+    vectors: Vectors,
+    catalogue: Catalogue,
+    stages: Sequence[VectorFormat],
+    shortlist: int,
+    codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Ranking:
     """Take the best by a small code, and rank these by a larger one.
 
@@ -165,11 +176,12 @@ def rank_two_stage(
         catalogue: the d documents.
         stages: the format of the shortlist's vectors, and that of those that rank it.
         shortlist: documents that the first stage hands on, `DEPTH` or more.
+        codecs: as for `code_documents`.
 
     Returns:
         The ranking; its bytes are of both codes, for an index needs both, and those scanned are the first's.
     """
-    [first], [second] = (list(code_documents(system, vectors, catalogue, [stage])) for stage in stages)
+    [first], [second] = (list(code_documents(system, vectors, catalogue, [stage], codecs)) for stage in stages)
     shortlist += _ranked_depth(catalogue) - DEPTH
     rows, _ = top_k(first.queries, first.codes, shortlist, first.codec.decode)
     rows, scores = rerank(second.queries, second.codes, rows, second.codec.decode)

@@ -105,11 +105,13 @@ def write_per_query(
     queries: Sequence[str],
     splits: Sequence[str],
 ) -> None:
-    """Write every query's value of every metric at every point as Parquet.
+    """Write every query's value of every metric at every point as Parquet, a row group for each metric.
+
+    Whoever reads wants one metric of several points, and skips the other groups.
 
     Args:
         path: where to.
-        values: point to metric to (q,) values.
+        values: point to metric to (q,) values; every point has the same metrics.
         queries: q ids.
         splits: q names.
     """
@@ -118,12 +120,16 @@ def write_per_query(
 
     names = ("split", "system", "dimension", "precision", "query_id", "metric")
     schema = pa.schema({name: pa.string() for name in names} | {"dimension": pa.int32(), "value": pa.float64()})
+    split, query = pa.array(splits, pa.string()), pa.array(queries, pa.string())
+    kinds = pa.string(), pa.int32(), pa.string(), pa.string()
     with pq.ParquetWriter(path, schema) as writer:
-        for point, metrics in values.items():
-            for name, column in metrics.items():
-                same = [[entry] * len(queries) for entry in (point.system, point.dimension, point.precision)]
-                columns = [splits, *same, queries, [name] * len(queries), column]
-                writer.write_table(pa.table(columns, schema=schema))
+        for metric in next(iter(values.values()), {}):
+            parts = []
+            for point, metrics in values.items():
+                given = point.system, point.dimension, point.precision, metric
+                *same, name = (pa.repeat(pa.scalar(*entry), len(queries)) for entry in zip(given, kinds, strict=True))
+                parts.append(pa.table([split, *same, query, name, metrics[metric]], schema=schema))
+            writer.write_table(pa.concat_tables(parts), row_group_size=len(values) * len(queries))
 
 
 def read_qrels(path: Path, names: Names = NO_NAMES) -> dict[str, dict[str, int]]:
@@ -193,15 +199,18 @@ def write_ranking(
         documents: for each query the ids of its k documents, best first.
         scores: (q, k) float32.
     """
+    depth, ending = scores.shape[1], name.replace("%", "%%")
+    lines = "".join(f"%s Q0 %s {rank} %.9g {ending}\n" for rank in range(1, depth + 1))  # all of a query at once
+    tied = np.any(scores[:, 1:] >= scores[:, :-1], axis=1)
+    fields: list[object] = [None] * (3 * depth)
     with path.open("w", encoding="utf-8", newline="\n") as stream:
-        for query, ranked, row in zip(queries, documents, scores, strict=True):
-            for rank, (document, score) in enumerate(zip(ranked, _strictly_falling(row), strict=True), start=1):
-                stream.write(f"{query} Q0 {document} {rank} {score:.9g} {name}\n")
+        for query, ranked, row, ties in zip(queries, documents, scores.tolist(), tied, strict=True):
+            fields[::3], fields[1::3], fields[2::3] = [query] * depth, ranked, _lower_ties(row) if ties else row
+            stream.write(lines % tuple(fields))
 
 
-def _strictly_falling(scores: NDArray[np.float32]) -> list[float]:
-    """Falling scores with each tie lowered by the smallest step that a float32 can show."""
-    written: list[float] = scores.tolist()
+def _lower_ties(written: list[float]) -> list[float]:
+    """Falling scores with each tie lowered, in place, by the smallest step that a float32 can show."""
     for rank in range(1, len(written)):
         if written[rank] >= written[rank - 1]:
             above = np.float32(written[rank - 1])
