@@ -198,7 +198,9 @@ def test_principal_points_are_marked_and_hold_more_than_a_cut_where_spread_hides
 @pytest.mark.parametrize("own", [None, np.array([3, -1, 7, -1, 0, 11])])
 @pytest.mark.parametrize("stored", [VectorFormat(24, "float32"), VectorFormat(16, "binary")])
 @pytest.mark.parametrize("fusion", [Fusion(0.4), Fusion(0.7, "range"), Fusion(0.5, "ranks", 20)])
-def test_a_fused_ranking_is_the_definition_a_document_at_a_time(own, stored, fusion):
+@pytest.mark.parametrize("kept", [0, 6 * 240])  # scores of words, at the most
+def test_a_fused_ranking_is_the_definition_a_document_at_a_time(monkeypatch, own, stored, fusion, kept):
+    monkeypatch.setattr("nestvec.evaluation.ranking._KEPT", kept)
     catalogue = with_words(240, own)
     vectors = drawn(6, 240, 24)
     queries = ["deck saw", "hose", "zzz", "nail nail deck", "", "hinge paint saw"]

@@ -6,7 +6,7 @@ One encoding per system goes in; a dimension is a re-normalised prefix of it and
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 _ROWS = 16_384  # documents put in order at a time
+_KEPT = 50_000_000  # scores of words at the most, 200 MB: every point asks for them anew
 
 
 class Vectors(NamedTuple):
@@ -90,10 +91,13 @@ class Words:
     asked: Any  # a CSR array of SciPy, which has no types
     found: Found
 
-    @property
+    @cached_property
     def leg(self) -> Leg:
-        """What was found, to be fused with vectors."""
-        return Leg(self.found, partial(self.index.score_pairs, self.asked))
+        """What was found, to be fused with vectors of any number of points: all scores are kept where memory allows."""
+        if self.asked.shape[0] * self.index.counts.counts.shape[1] > _KEPT:
+            return Leg(self.found, partial(self.index.score_pairs, self.asked))
+        scores = self.index.score_all(self.asked)
+        return Leg(self.found, lambda query, rows: scores[query, rows])
 
 
 def _ranked_depth(catalogue: Catalogue) -> int:
