@@ -118,6 +118,14 @@ def words_world(queries):
     return FitQueries([f"w{query} x{query}" for query in range(queries)], judgements, catalogue, "recall@10")
 
 
+@pytest.mark.parametrize("metric", ["recall@10", "ndcg@1", "map", "condensed-ndcg@10", "condensed-map"])
+def test_what_is_fitted_by_is_the_metric_of_the_whole_ranking(metric):
+    world = replace(words_world(30), metric=metric)
+    rows = np.array([np.random.default_rng(query).permutation(len(world.catalogue.ids))[:100] for query in range(30)])
+    whole = world.judgements.measure(np.arange(30), rows, (1, 10))[metric]
+    assert world.measure(rows).tolist() == whole.tolist()
+
+
 def test_few_queries_decide_nothing():
     few = words_world(FEWEST_QUERIES - 1)
     words, settings, tried = fit_words(few, "english")

@@ -136,6 +136,16 @@ def test_two_stages_rank_the_shortlist_by_the_larger_code():
     assert found.point.name == "mnr-via-8-int8.64.int8"
 
 
+def test_codecs_that_were_fitted_before_change_no_ranking(monkeypatch):
+    vectors, catalogue = drawn(5, 150, 32), catalogue_of(150)
+    stages = VectorFormat(16, "binary"), VectorFormat(32, "int4")
+    fresh = rank_two_stage("mnr", vectors, catalogue, stages, 100)
+    codecs = {coded.point.format: coded.codec for coded in code_documents("mnr", vectors, catalogue, stages)}
+    monkeypatch.setattr("nestvec.evaluation.ranking.CODECS", {})  # nothing is fitted again
+    again = rank_two_stage("mnr", vectors, catalogue, stages, 100, codecs)
+    assert np.array_equal(again.rows, fresh.rows) and np.array_equal(again.scores, fresh.scores)
+
+
 def test_a_shortlist_of_everything_is_the_larger_code_alone():
     vectors, catalogue = drawn(5, 90, 32), catalogue_of(90)
     two = rank_two_stage("mnr", vectors, catalogue, (VectorFormat(4, "binary"), VectorFormat(32, "int4")), 100)
@@ -188,7 +198,9 @@ def test_principal_points_are_marked_and_hold_more_than_a_cut_where_spread_hides
 @pytest.mark.parametrize("own", [None, np.array([3, -1, 7, -1, 0, 11])])
 @pytest.mark.parametrize("stored", [VectorFormat(24, "float32"), VectorFormat(16, "binary")])
 @pytest.mark.parametrize("fusion", [Fusion(0.4), Fusion(0.7, "range"), Fusion(0.5, "ranks", 20)])
-def test_a_fused_ranking_is_the_definition_a_document_at_a_time(own, stored, fusion):
+@pytest.mark.parametrize("kept", [0, 6 * 240])  # scores of words, at the most
+def test_a_fused_ranking_is_the_definition_a_document_at_a_time(monkeypatch, own, stored, fusion, kept):
+    monkeypatch.setattr("nestvec.evaluation.ranking._KEPT", kept)
     catalogue = with_words(240, own)
     vectors = drawn(6, 240, 24)
     queries = ["deck saw", "hose", "zzz", "nail nail deck", "", "hinge paint saw"]

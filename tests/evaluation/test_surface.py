@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from nestvec.evaluation import surface
 from nestvec.evaluation.significance import Bootstrap, count_outcomes, effect_size, holm
 from nestvec.evaluation.surface import COMPARED, Topics, compare_systems, summarise_surface
 from nestvec.point import HYBRID, PCA, TWO_STAGE, Point, full_width
@@ -40,7 +41,9 @@ def test_full_width_is_the_widest_and_most_precise_of_each_system():
     assert full_width([]) == []
 
 
-def test_summaries_are_means_with_their_intervals_per_split():
+@pytest.mark.parametrize("together", [256, 3])
+def test_summaries_are_means_with_their_intervals_per_split(monkeypatch, together):
+    monkeypatch.setattr(surface, "_COLUMNS", together)  # of values that share the resamples
     labels = ["test", "validation", "test", "test", "validation"]
     points = [dense("mnr", 384), BM25]
     values = made_values(points, 5)

@@ -99,6 +99,15 @@ def test_pairs_score_as_in_rankings():
     )
 
 
+def test_all_scores_are_those_of_pairs_to_the_last_bit():
+    words, rng = [f"w{place}" for place in range(40)], np.random.default_rng(3)
+    texts = [" ".join(rng.choice(words, size)) for size in rng.integers(1, 30, 170)]
+    index = Bm25.of(texts, LexicalSettings(k1=0.9, b=0.4))
+    asked = index.counts.count_queries([*texts[:90], "zzz"])  # more than are scored at a time
+    query, rows = (places.ravel() for places in np.mgrid[:91, :170])
+    assert index.score_all(asked).ravel().tolist() == index.score_pairs(asked, query, rows).tolist()
+
+
 def test_scores_are_those_of_bm25s():
     import bm25s
 

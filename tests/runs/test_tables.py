@@ -70,6 +70,11 @@ def test_a_run_file_holds_every_bit_of_an_untied_score(tmp_path):
         [query, "Q0", name, str(rank)] for query in ("q0", "q2") for rank, name in enumerate("cadb", start=1)
     ]
     assert {line[5] for line in lines} == {"mnr.48.int8"}
+    write_ranking(tmp_path / "other", "50% %s", ["q%d"], ["%a"], scores[:1, :2])
+    assert (tmp_path / "other").read_text() == "".join(
+        f"q%d Q0 {name} {rank} {score:.9g} 50% %s\n"
+        for name, rank, score in zip("%a", (1, 2), scores[0].tolist()[:2], strict=True)
+    )
     assert np.array([line[4] for line in lines], dtype=np.float32).tolist() == scores.ravel().tolist()
 
 

@@ -213,6 +213,23 @@ def test_no_more_than_a_block_is_decoded_at_once(monkeypatch):
     assert sum(seen) < 900 + 10 * 20  # each once, and a few more than 5 contenders of each query anew
 
 
+def test_a_document_is_decoded_once_for_all_its_queries(monkeypatch):
+    """The oracle is the sum that a score is defined as; blocks are smaller than what any document is asked by."""
+    monkeypatch.setattr(topk, "_STEP", 7)
+    rng = np.random.default_rng(8)
+    documents, queries, seen = unit(rng, 40, 8), unit(rng, 30, 8), []
+
+    def decode(codes):
+        seen.append(len(codes))
+        return codes
+
+    query, rows = (places.ravel() for places in np.meshgrid(np.arange(30), rng.permutation(40)[:25]))
+    scores = topk.score_pairs(queries, documents, decode, query, rows)
+    assert scores.tolist() == (documents[rows].astype(float) * queries[query]).sum(axis=1).astype(np.float32).tolist()
+    assert sum(seen) == 25 and max(seen) == 7
+    assert topk.score_pairs(queries, documents, decode, query[:0], rows[:0]).shape == (0,)
+
+
 def test_the_best_documents_may_come_last(monkeypatch):
     monkeypatch.setattr(topk, "_CELLS", 90)
     monkeypatch.setattr(topk, "_ROOM", 8)

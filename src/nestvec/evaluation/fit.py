@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from nestvec.evaluation.metrics import CONDENSED
 from nestvec.evaluation.ranking import ask_counted, ask_words
 from nestvec.lexical.bm25 import Bm25, LexicalSettings, WordCounts
 from nestvec.lexical.candidates import fuse_candidates, gather_candidates
@@ -62,8 +63,10 @@ class FitQueries:
 
     def measure(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """(q,) values of the metric for (q, k) documents, best first, as rows of the catalogue."""
-        cutoffs = (cutoff_of(self.metric),)
-        values: NDArray[np.float64] = self.judgements.measure(np.arange(len(self.texts)), rows, cutoffs)[self.metric]
+        cutoff = cutoff_of(self.metric)
+        looked_at = rows if self.metric.startswith(CONDENSED) else rows[:, :cutoff]
+        measured = self.judgements.measure(np.arange(len(self.texts)), looked_at, (cutoff,))
+        values: NDArray[np.float64] = measured[self.metric]
         return values
 
 

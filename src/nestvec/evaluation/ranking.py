@@ -6,8 +6,9 @@ One encoding per system goes in; a dimension is a re-normalised prefix of it and
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from nestvec.vectors.principal_axes import principal_axes
 from nestvec.vectors.topk import rerank, score_pairs, top_k
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 _ROWS = 16_384  # documents put in order at a time
+_KEPT = 50_000_000  # scores of words at the most, 200 MB: every point asks for them anew
 
 
 class Vectors(NamedTuple):
@@ -89,10 +91,13 @@ class Words:
     asked: Any  # a CSR array of SciPy, which has no types
     found: Found
 
-    @property
+    @cached_property
     def leg(self) -> Leg:
-        """What was found, to be fused with vectors."""
-        return Leg(self.found, partial(self.index.score_pairs, self.asked))
+        """What was found, to be fused with vectors of any number of points: all scores are kept where memory allows."""
+        if self.asked.shape[0] * self.index.counts.counts.shape[1] > _KEPT:
+            return Leg(self.found, partial(self.index.score_pairs, self.asked))
+        scores = self.index.score_all(self.asked)
+        return Leg(self.found, lambda query, rows: scores[query, rows])
 
 
 def _ranked_depth(catalogue: Catalogue) -> int:
@@ -125,7 +130,11 @@ def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int) -> 
 
 
 def code_documents(
-    system: str, vectors: Vectors, catalogue: Catalogue, formats: Iterable[VectorFormat]
+    system: str,
+    vectors: Vectors,
+    catalogue: Catalogue,
+    formats: Iterable[VectorFormat],
+    codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Iterator[Coded]:
     """Code one system's vectors in several formats, wide before narrow.
 
@@ -134,6 +143,7 @@ def code_documents(
         vectors: w numbers wide.
         catalogue: the d documents.
         formats: dimensions from 1 to w, and precisions in `CODECS`.
+        codecs: those that were fitted on these documents before; others are fitted.
 
     Yields:
         One for each format; those of one dimension in the order given.
@@ -142,7 +152,7 @@ def code_documents(
     for dimension, same in groupby(widest_first, key=lambda stored: stored.dimension):
         cut = _cut_vectors(vectors, catalogue.order, dimension)
         for stored in same:
-            codec = CODECS[stored.precision](cut.documents)
+            codec = codecs.get(stored) or CODECS[stored.precision](cut.documents)
             yield Coded(Point.of(system, stored), cut.queries, codec.encode(cut.documents), codec)
 
 
@@ -155,7 +165,12 @@ def rank_dense(
 
 
 def rank_two_stage(
-    system: str, vectors: Vectors, catalogue: Catalogue, stages: Sequence[VectorFormat], shortlist: int
+    system: str,
+    vectors: Vectors,
+    catalogue: Catalogue,
+    stages: Sequence[VectorFormat],
+    shortlist: int,
+    codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Ranking:
     """Take the best by a small code, and rank these by a larger one.
 
@@ -165,11 +180,12 @@ def rank_two_stage(
         catalogue: the d documents.
         stages: the format of the shortlist's vectors, and that of those that rank it.
         shortlist: documents that the first stage hands on, `DEPTH` or more.
+        codecs: as for `code_documents`.
 
     Returns:
         The ranking; its bytes are of both codes, for an index needs both, and those scanned are the first's.
     """
-    [first], [second] = (list(code_documents(system, vectors, catalogue, [stage])) for stage in stages)
+    [first], [second] = (list(code_documents(system, vectors, catalogue, [stage], codecs)) for stage in stages)
     shortlist += _ranked_depth(catalogue) - DEPTH
     rows, _ = top_k(first.queries, first.codes, shortlist, first.codec.decode)
     rows, scores = rerank(second.queries, second.codes, rows, second.codec.decode)

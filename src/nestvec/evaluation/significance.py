@@ -67,13 +67,7 @@ class Bootstrap:
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(r, c) means of the resampled (q, c) values."""
-        columns = self._group_sums(values.reshape(self.queries, -1))
-        parts, counts = [], []
-        for first in range(0, len(self._weights), _ROWS):
-            drawn = self._weights[first : first + _ROWS].astype(np.float64)
-            parts.append(drawn @ columns)
-            counts.append(drawn @ self._sizes)
-        return np.concatenate(parts) / np.concatenate(counts)[:, None]
+        return self._resample(self._group_sums(values.reshape(self.queries, -1))) / self._totals[:, None]
 
     def interval(self, values: NDArray[np.float64], level: float = LEVEL) -> Interval:
         """The mean of (q,) values with its two-sided interval, of 95 % unless told."""
@@ -134,8 +128,7 @@ class Bootstrap:
     def _weighted_means(self, values: NDArray[np.float64], worst: float) -> NDArray[np.float64]:
         """(r,) means under random weights of the queries and of one further query that shows the worst."""
         sums = np.append(self._group_sums(values[:, None])[:, 0], worst * self._sizes.mean())
-        sizes = np.append(self._sizes, self._sizes.mean())
-        return np.concatenate([(drawn @ sums) / (drawn @ sizes) for drawn in self._dirichlet_weights])
+        return np.concatenate([drawn @ sums for drawn in self._dirichlet_weights]) / self._dirichlet_totals
 
     @cached_property
     def _dirichlet_weights(self) -> list[NDArray[np.float32]]:
@@ -144,6 +137,22 @@ class Bootstrap:
         starts = range(0, len(self._weights), _ROWS)
         rows = [min(_ROWS, len(self._weights) - first) for first in starts]
         return [self._bounds.standard_exponential((count, shape), dtype=np.float32) for count in rows]
+
+    @cached_property
+    def _dirichlet_totals(self) -> NDArray[np.float64]:
+        """(r,) what the random weights sum to, each group's counted once for every query in it."""
+        sizes = np.append(self._sizes, self._sizes.mean())
+        return np.concatenate([drawn @ sizes for drawn in self._dirichlet_weights])
+
+    @cached_property
+    def _totals(self) -> NDArray[np.float64]:
+        """(r,) how many queries each resample draws."""
+        return self._resample(self._sizes)
+
+    def _resample(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(r, …) what each resample makes of (g, …) sums over its groups."""
+        starts = range(0, len(self._weights), _ROWS)
+        return np.concatenate([self._weights[start : start + _ROWS].astype(np.float64) @ sums for start in starts])
 
     def _group_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """(g, c) sums of (q, c) values over each group; the values themselves where each is for itself."""

@@ -229,6 +229,13 @@ class Bm25:
             scores[part] = asked[query[part]].multiply(self._by_document[rows[part]]).sum(axis=1)
         return scores
 
+    def score_all(self, asked: Any) -> NDArray[np.float32]:  # noqa: ANN401 - SciPy has no types
+        """(q, d) scores of every document for what `count_queries` gave for q queries, as `rank` scores them."""
+        scores = np.empty((asked.shape[0], self.counts.counts.shape[1]), dtype=np.float32)
+        for first in range(0, len(scores), _STEP):
+            scores[first : first + _STEP] = (asked[first : first + _STEP] @ self._weights).toarray()
+        return scores
+
     @cached_property
     def _weights(self) -> Any:  # noqa: ANN401 - SciPy has no types
         """(words, d) CSR array: what each word adds to each document's score."""

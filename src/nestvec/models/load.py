@@ -58,7 +58,7 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
         problem = f"cannot be loaded ({_tell_reason(error)})"
         raise InputError(problem, "a sentence-transformers model", file=folder.path) from error
     _refuse_missing_pooler(model, lacking, folder.path)
-    if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
+    if not all(bool(weights.sum().isfinite() or weights.isfinite().all()) for weights in model.parameters()):
         raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
     apply_prompts(model, folder.prompts)
     return model

@@ -92,10 +92,12 @@ def _rank_each(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
     words, untuned = ask_both(prepared, hybrid.lexical)
     for system in prepared.systems:
         vectors = read_vectors(prepared, folder, system)
+        codecs: dict[VectorFormat, Codec] = {}
         for coded in code_documents(system, vectors, catalogue, _list_formats(prepared, system)):
+            codecs[coded.point.format] = coded.codec
             yield from rank_alone_and_fused(coded, words, hybrid, catalogue)
         for stages in prepared.stages(system):
-            yield rank_two_stage(system, vectors, catalogue, stages, prepared.settings.evaluation.shortlist)
+            yield rank_two_stage(system, vectors, catalogue, stages, prepared.settings.evaluation.shortlist, codecs)
         yield from rank_principal(system, vectors, catalogue, prepared.widths(system)[1:])
     yield rank_words(words, catalogue)
     yield rank_words(untuned, catalogue, BM25_DEFAULT)

@@ -114,11 +114,13 @@ def write_per_query(
     queries: Sequence[str],
     splits: Sequence[str],
 ) -> None:
-    """Write every query's value of every metric at every point as Parquet.
+    """Write every query's value of every metric at every point as Parquet, a row group for each metric.
+
+    Whoever reads wants one metric of several points, and skips the other groups.
 
     Args:
         path: where to.
-        values: point to metric to (q,) values.
+        values: point to metric to (q,) values; every point has the same metrics.
         queries: q ids.
         splits: q names.
     """
@@ -127,14 +129,13 @@ def write_per_query(
 
     names = ("split", "system", "dimension", "precision", "query_id", "metric")
     schema = pa.schema({name: pa.string() for name in names} | {"dimension": pa.int32(), "value": pa.float64()})
+    split, query = pa.array(splits, pa.string()), pa.array(queries, pa.string())
     with pq.ParquetWriter(path, schema) as writer:
         for point, metrics in values.items():  # a row group each: whoever wants some points reads no others
             count, rows = len(metrics), len(metrics) * len(queries)
             constant = {name: pa.scalar(getattr(point, name), schema.field(name).type) for name in names[1:4]}
             columns = {name: pa.repeat(value, rows) for name, value in constant.items()}
-            columns["split"], columns["query_id"] = (
-                pa.concat_arrays([pa.array(cells, pa.string())] * count) for cells in (splits, queries)
-            )
+            columns["split"], columns["query_id"] = (pa.concat_arrays([cells] * count) for cells in (split, query))
             columns["metric"] = pa.concat_arrays([pa.repeat(name, len(queries)) for name in metrics])
             columns["value"] = pa.array(np.concatenate(list(metrics.values())), pa.float64())
             writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema), rows)
@@ -207,15 +208,18 @@ def write_ranking(
         documents: for each query the ids of its k documents, best first.
         scores: (q, k) float32.
     """
+    depth, ending = scores.shape[1], name.replace("%", "%%")
+    lines = "".join(f"%s Q0 %s {rank} %.9g {ending}\n" for rank in range(1, depth + 1))  # all of a query at once
+    tied = np.any(scores[:, 1:] >= scores[:, :-1], axis=1)
+    fields: list[object] = [None] * (3 * depth)
     with path.open("w", encoding="utf-8", newline="\n") as stream:
-        for query, ranked, row in zip(queries, documents, scores, strict=True):
-            for rank, (document, score) in enumerate(zip(ranked, _strictly_falling(row), strict=True), start=1):
-                stream.write(f"{query} Q0 {document} {rank} {score:.9g} {name}\n")
+        for query, ranked, row, ties in zip(queries, documents, scores.tolist(), tied, strict=True):
+            fields[::3], fields[1::3], fields[2::3] = [query] * depth, ranked, _lower_ties(row) if ties else row
+            stream.write(lines % tuple(fields))
 
 
-def _strictly_falling(scores: NDArray[np.float32]) -> list[float]:
-    """Falling scores with each tie lowered by the smallest step that a float32 can show."""
-    written: list[float] = scores.tolist()
+def _lower_ties(written: list[float]) -> list[float]:
+    """Falling scores with each tie lowered, in place, by the smallest step that a float32 can show."""
     for rank in range(1, len(written)):
         if written[rank] >= written[rank - 1]:
             above = np.float32(written[rank - 1])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _CELLS = 4_000_000  # scores held at a time: 16 MB, which a processor's last cache holds
 _QUERIES = 4096  # that share a pass over the documents
-_STEP = 512  # documents scored anew at a time
+_STEP = 512  # documents decoded, and pairs of them scored anew, at a time
 _ROOM = 256  # contenders that a query has room for at the least
 _WORD = 8  # scores looked at as one
 _GROUP = _WORD * _WORD
@@ -230,10 +230,13 @@ def score_pairs(
     """
     scores = np.empty(len(rows), dtype=np.float32)
     order = np.argsort(rows, kind="stable")  # a document is decoded once for all its queries
-    for at in range(0, len(rows), _STEP):
-        pairs = order[at : at + _STEP]
-        distinct, place = np.unique(rows[pairs], return_inverse=True)
-        scores[pairs] = _dot_rows(decode(codes[distinct])[place], queries[query[pairs]])
+    distinct, place = np.unique(rows[order], return_inverse=True)
+    for first in range(0, len(distinct), _STEP):
+        documents = decode(codes[distinct[first : first + _STEP]]).astype(np.float64)
+        start, end = np.searchsorted(place, [first, first + _STEP]).tolist()
+        for at in range(start, end, _STEP):
+            pairs = order[at : min(at + _STEP, end)]
+            scores[pairs] = _dot_rows(documents[place[at : at + len(pairs)] - first], queries[query[pairs]])
     return scores
 
 
@@ -249,9 +252,9 @@ def best_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     return candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
 
 
-def _dot_rows(documents: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
+def _dot_rows(documents: NDArray[np.float64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) dot products, each summed alone in float64 and rounded once: equal rows get equal bits wherever they are."""
-    product: NDArray[np.float32] = (documents.astype(np.float64) * queries).sum(axis=1).astype(np.float32)
+    product: NDArray[np.float32] = (documents * queries).sum(axis=1).astype(np.float32)
     return product
 
 
