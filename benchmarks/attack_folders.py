@@ -363,6 +363,8 @@ def _try_cases(base: Path, folder: Path, cases: list[Case]) -> Outcome:
                 ends[end["ended"]] += 1
                 peak = max(peak, end["peak"])
                 worker.case = None
+                if outcome.tried % 100 == 0:
+                    print(f"    {outcome.tried} of {len(cases)}, {len(outcome.fell)} fell", flush=True)
     finally:
         for worker in workers:
             worker.process.kill()
