@@ -185,13 +185,23 @@ def test_a_limit_beyond_the_models_positions_is_refused_before_any_long_text_is_
     refused(copy, r"sentence_bert_config\.json: max_seq_length is 5000; expected at most 512")
 
 
-def test_weights_that_are_not_finite_are_refused(copy):
+def put_weights(copy, *values):
     tensors = load_file(copy / WEIGHTS)
-    name = "encoder.layer.3.output.dense.weight"
-    tensors[name][5, 7] = np.nan
+    for column, value in enumerate(values):
+        tensors["encoder.layer.3.output.dense.weight"][5, column] = value
     save_file(tensors, copy / WEIGHTS, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("values", [(np.nan,), (np.inf, -np.inf)])
+def test_weights_that_are_not_finite_are_refused(copy, values):
+    put_weights(copy, *values)
     with pytest.raises(InputError, match="weights that are not finite"):
         load_model(find_model(str(copy)))
+
+
+def test_finite_weights_whose_sum_is_not_are_loaded(copy):
+    put_weights(copy, 3e38, 3e38)
+    load_model(find_model(str(copy)))
 
 
 def test_weights_that_lack_a_layer_are_refused(copy):
