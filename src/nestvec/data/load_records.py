@@ -168,6 +168,7 @@ class Reading:
             problem = "holds no usable record" if self._rejects.rows else "holds no record"
             raise InputError(problem, "a table with at least one record", file=self._source.name)
         queries, documents = self._number_texts()
+        pa.default_memory_pool().release_unused()  # Arrow would keep what telling texts apart took
         values = np.concatenate(self._grades)
         query, document = (table.numbers[: len(values)].astype(np.int64) for table in (queries, documents))
         rows, grade, findings = self._grader.settle(values, query, document)

@@ -66,7 +66,10 @@ def _number(texts: Sequence[str], convert: Callable[[pa.Array], pa.Array]) -> ND
     distinct = DistinctTexts()
     for first in range(0, len(texts), BATCH):
         distinct.add(convert(pa.array(texts[first : first + BATCH], pa.large_string())))
-    return np.asarray(distinct.join().indices, dtype=np.int64)
+    numbers = np.array(distinct.join().indices, dtype=np.int64)
+    del distinct
+    pa.default_memory_pool().release_unused()  # Arrow would keep what telling texts apart took
+    return numbers
 
 
 class DistinctTexts:
