@@ -123,7 +123,7 @@ COMMANDS: dict[str, Callable[[Path], object]] = {
     "serve": _serve,
     "upsert": _upsert,
     "index": _build,
-    "compare": lambda place: _type("compare", str(place / "run"), str(place / "before"), "--all"),
+    "compare": lambda place: _type("compare", str(place / "run"), str(place / "before")),
     "compared": lambda place: _type("compare", str(place / "before"), str(place / "run")),
     "verify": lambda place: _type("index", str(place / "run"), "--verify"),
     "export": _export,
@@ -209,7 +209,7 @@ def _work(place: Path, base: Path, pipe: Connection) -> None:
             _reseal(place, case)
         opened.clear()
         end = _try_command(case, place, expected[case.command])
-        if way != "link to a text" and any(Path(name).resolve().is_relative_to(outside) for name in opened):
+        if way != "link to a text" and any(Path(os.path.realpath(name)).is_relative_to(outside) for name in opened):
             end["problem"] = end["problem"] or "read a file outside of the folder"
         if not (place / "outside/secret").is_file() or (place / "outside/secret").read_text() != SECRET:
             end["problem"] = "changed a file outside of the folder"
