@@ -8,8 +8,8 @@ cold one: its files were just written, and nothing of them is open. Seconds are 
 processors for all its threads; a ratio is of both ways in one turn, and the median over turns is what counts, because
 others disturb a machine.
 
-Then all queries of the run are asked both ways in this process: how many find the same ten ids in the same order, how
-far scores and vectors are apart. The last line is JSON.
+Then up to 500 queries of the run are asked both ways in this process: how many find the same ten ids in the same order,
+how far scores and vectors are apart. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ from typing import Any
 import numpy as np
 
 from nestvec.indexing.index import build_index, is_built, open_index
+from nestvec.indexing.index_query import IndexQuery
+from nestvec.indexing.index_settings import FUSED, VECTORS
 from nestvec.indexing.query_encoder import keep_graph, open_query_encoder
 from nestvec.models.prompts import QUERY
 from nestvec.progress import Silent
 from nestvec.runs.run import load_run
+from nestvec.settings import CUTOFF
 
 WAYS = ("graph", "torch")
+QUERIES = 500  # asked both ways, at the most
 
 
 def make_copies(run: Path, folder: Path) -> dict[str, Path]:
@@ -83,14 +87,14 @@ def time_commands(copies: dict[str, Path], options: argparse.Namespace) -> dict[
 
 
 def compare(copies: dict[str, Path]) -> dict[str, Any]:
-    """What both ways find for all queries of the run."""
+    """What both ways find for the run's queries."""
     hits, vectors = {}, {}
     for way, run in copies.items():
         with open_index(run) as index:
-            queries = index.selection.run.queries.texts
-            hits[way] = [index.search(query) for query in queries]
-            encoder = open_query_encoder(index.selection.files)
+            about, queries = index.about, index.selection.run.queries.texts[:QUERIES]
+            encoder, mode = open_query_encoder(index.selection.files), FUSED if index.about.fuses else VECTORS
             vectors[way] = np.concatenate([encoder.encode([query], QUERY) for query in queries])
+            hits[way] = index.answer(IndexQuery(about, queries, vectors[way], mode, CUTOFF)).hits
     pairs = list(zip(hits["graph"], hits["torch"], strict=True))
     scores = [abs(a.score - b.score) for one, other in pairs for a, b in zip(one, other, strict=True)]
     return {
