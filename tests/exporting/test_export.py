@@ -13,7 +13,7 @@ from full_disk import full_from
 from sentence_transformers import SentenceTransformer
 from shared_runs import copy_run
 
-from nestvec.errors import InputError, NestvecError
+from nestvec.errors import ChangedError, InputError, NestvecError
 from nestvec.exporting.export_model import export
 from nestvec.exporting.targets import calibration_texts
 from nestvec.files import sha256
@@ -143,6 +143,11 @@ def test_other_vectors_than_measured_leave_nothing(run, tmp_path, tmp_path_facto
     path = run / "embeddings" / "tiny.npy"
     earlier = export(run, tmp_path / "earlier", "onnx", system="tiny", dimension=96, precision="int8")
     np.save(path, np.roll(np.load(path), 1, axis=0))
+    with pytest.raises(ChangedError, match="has changed since it was measured; expected the vectors of tiny"):
+        export(run, tmp_path / "out", "onnx", system="tiny", dimension=96, precision="int8")
+    results = json.loads((run / "results.json").read_text())
+    del results["measured_with"]  # an earlier nestvec stated no hashes: what the model gives is compared
+    (run / "results.json").write_text(json.dumps(results))
     for to in ("sentence-transformers", "onnx", "openvino"):
         with pytest.raises(NestvecError, match=r"least cosine is .*, below 0\.9999.*Nothing was written") as told:
             export(run, tmp_path / "out", to, system="tiny", dimension=96, precision="int8")
