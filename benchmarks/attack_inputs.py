@@ -14,6 +14,7 @@ What gets through is kept in a folder that is named; put it into tests/data/fail
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import random
 import shutil
 import sys
@@ -32,7 +33,9 @@ from mutations import LONGEST, at_most, broken_inputs, load_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
 
+CONTEXT = multiprocessing.get_context("fork")
 FILES = 10_000
 MOST_MEMORY = 1.0  # GiB that the process of a bomb may take; its libraries alone take a tenth of that
 MOST_SECONDS = 120
@@ -95,14 +98,30 @@ def make_files(count: int, seed: int) -> Iterator[tuple[str, Callable[[Path], st
 
 
 def judge_reading(read: Callable[[Path], str], folder: Path) -> str | None:
-    """What is wrong with how a file was read."""
+    """What is wrong with how a file was read, in a process that was forked for it: some faults end a process."""
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_tell_problem, args=(read, folder, sender))
+    process.start()
+    sender.close()
+    try:
+        problem: str | None = receiver.recv()
+    except EOFError:
+        problem = "the process ended without a word"
+    process.join()
+    receiver.close()
+    return problem
+
+
+def _tell_problem(read: Callable[[Path], str], folder: Path, sender: Connection) -> None:
+    """Read a file and send what was wrong with that."""
+    problem = None
     try:
         with at_most(LONGEST):
             read(folder)
     except BaseException as error:
         traceback.print_exc(limit=-4)
-        return f"{type(error).__name__}: {error}"
-    return None
+        problem = f"{type(error).__name__}: {error}"
+    sender.send(problem)
 
 
 def main() -> None:
