@@ -1,11 +1,14 @@
 """What columns of a Parquet file take once unpacked, read from the headers of their pages before any is unpacked.
 
 The file's own footer says it, too, but nothing makes it tell the truth; of a page's header the reader of Parquet takes
-exactly so many bytes. Headers are Thrift's compact protocol; see parquet-format's `parquet.thrift`, PageHeader.
+exactly so many bytes. Headers are Thrift's compact protocol; see parquet-format's `parquet.thrift`, PageHeader. So is
+the footer, of which the columns' places are read here, too: pyarrow 26's own `RowGroupMetaData.column` ends the process
+where a footer's histograms do not fit its schema.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
@@ -21,7 +24,11 @@ if TYPE_CHECKING:
 _HEADER = 512  # bytes that are read of a page; a header has some thirty, more with statistics
 _LONGEST_HEADER = 16 << 20  # bytes; what Arrow reads of a header at most
 _LEAST_PAGE, _LEAST = 4096, 8  # bytes that a page, and a value, take in memory, however few they take in the file
-_BOOLEANS, _BYTE, _VARINTS, _DOUBLE, _BINARY, _STRUCT = {1, 2}, 3, {4, 5, 6}, 7, 8, 12  # fields of Thrift
+_BOOLEANS, _BYTE, _VARINTS, _DOUBLE, _BINARY, _LISTS, _STRUCT = {1, 2}, 3, {4, 5, 6}, 7, 8, {9, 10}, 12  # of Thrift
+_GROUPS, _CHUNKS, _CHUNK = 4, 1, 3  # fields of the footer, of a row group, and of a column's part of it
+_ENCODINGS, _VALUES, _PACKED, _DATA, _DICTIONARY = 2, 5, 7, 9, 11  # fields of that part
+_DELTAS = {5: "DELTA_BINARY_PACKED", 6: "DELTA_LENGTH_BYTE_ARRAY", 7: "DELTA_BYTE_ARRAY"}
+_TAIL = 8  # bytes that follow the footer
 
 
 @dataclass(frozen=True)
@@ -57,14 +64,14 @@ def plan_reading(path: Path, metadata: Any, columns: Sequence[str]) -> Plan:  # 
     limit, unpacked, rows = UnpackedLimit.of(path), 0, BATCH
     leaves = [leaf for leaf in map(_Leaf, [metadata] * metadata.num_columns, count()) if leaf.is_of(columns)]
     with path.open("rb") as stream:
-        for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            size = 0
+        for number, chunks in enumerate(_read_chunks(path, stream, metadata)):
+            size, count_rows = 0, metadata.row_group(number).num_rows
             for leaf in leaves:
-                size += leaf.measure(path, stream, group.column(leaf.index))
+                size += leaf.measure(path, stream, chunks[leaf.index])
                 limit.check(unpacked + size)
             unpacked += size
-            if group.num_rows > 0:
-                rows = min(rows, BATCH_BYTES * group.num_rows // max(1, size))
+            if count_rows > 0:
+                rows = min(rows, BATCH_BYTES * count_rows // max(1, size))
     rows = min([rows, *(leaf.most_rows for leaf in leaves)])
     numbers = list(range(metadata.num_row_groups))
     groups = [[number] for number in numbers] if any(leaf.is_inner for leaf in leaves) else [numbers]
@@ -101,26 +108,45 @@ class _Leaf:
         """Rows that may be taken at once: a text in an encoding of differences may be as long as the largest page."""
         return BATCH_BYTES // (self._largest if self._is_text and self._is_delta else self._width)
 
-    def measure(self, path: Path, stream: BinaryIO, chunk: Any) -> int:  # noqa: ANN401 - pyarrow has no types
+    def measure(self, path: Path, stream: BinaryIO, chunk: dict[int, Any]) -> int:
         """Bytes that a row group's values take at least, of each text in a dictionary once."""
         pages = 0
         for page in _read_page_sizes(path, stream, chunk):
             self._largest = max(self._largest, page)
             pages += max(page, _LEAST_PAGE)
-        delta = [encoding for encoding in chunk.encodings if encoding.startswith("DELTA")] if self._is_text else []
+        delta = [_DELTAS[encoding] for encoding in chunk[_ENCODINGS] if encoding in _DELTAS] if self._is_text else []
         if delta and self._is_listed:
             problem = f"holds lists of texts coded as {delta[0]}, whose size cannot be told before they are read"
             raise InputError(problem, "the file saved with another encoding", file=path, column=self.path)
         self._is_delta = self._is_delta or bool(delta)
-        return max(pages, int(chunk.num_values) * self._width)
+        return max(pages, int(chunk[_VALUES]) * self._width)
 
 
-def _read_page_sizes(path: Path, stream: BinaryIO, chunk: Any) -> Iterator[int]:  # noqa: ANN401 - pyarrow has no types
-    """Unpacked bytes of each page of a column chunk; InputError where a header is none."""
-    start = chunk.data_page_offset
-    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
-        start = chunk.dictionary_page_offset
-    end = start + chunk.total_compressed_size
+def _read_chunks(path: Path, stream: BinaryIO, metadata: Any) -> list[list[dict[int, Any]]]:  # noqa: ANN401 - pyarrow
+    """Of each row group, each column's fields in the footer; InputError where the footer lacks one that is needed."""
+    stream.seek(-metadata.serialized_size - _TAIL, os.SEEK_END)
+    try:
+        footer = _Thrift(stream.read(metadata.serialized_size)).read_struct()
+        groups = [[chunk[_CHUNK] for chunk in group[_CHUNKS]] for group in footer[_GROUPS]]
+        numbers = [
+            [chunk[_VALUES], chunk[_PACKED], chunk[_DATA], chunk.get(_DICTIONARY, 0), *chunk[_ENCODINGS]]
+            for chunks in groups
+            for chunk in chunks
+        ]
+    except (AttributeError, IndexError, KeyError, TypeError, RecursionError):
+        numbers = [[None]]
+    are_numbers = all(isinstance(number, int) for part in numbers for number in part)
+    if are_numbers and [len(chunks) for chunks in groups] == [metadata.num_columns] * metadata.num_row_groups:
+        return groups
+    raise InputError("cannot be read (its footer is damaged)", "an undamaged file of its kind", file=path)
+
+
+def _read_page_sizes(path: Path, stream: BinaryIO, chunk: dict[int, Any]) -> Iterator[int]:
+    """Unpacked bytes of each page of a column's part of a row group; InputError where a header is none."""
+    start = chunk[_DATA]
+    if 0 < chunk.get(_DICTIONARY, 0) < start:
+        start = chunk[_DICTIONARY]
+    end = start + chunk[_PACKED]
     while start < end:
         unpacked, packed, length = _read_header(path, stream, start)
         yield unpacked
@@ -131,34 +157,40 @@ def _read_header(path: Path, stream: BinaryIO, start: int) -> tuple[int, int, in
     """Unpacked and packed bytes of the page that begins at a place of a file, and of its header."""
     for size in (_HEADER, _LONGEST_HEADER):
         stream.seek(start)
-        header = _Header(stream.read(size))
+        header = _Thrift(stream.read(size))
         try:
             fields = header.read_struct()
         except (IndexError, RecursionError):  # a header that goes on, or none
             continue
-        unpacked, packed = fields.get(2, -1), fields.get(3, -1)
-        if min(unpacked, packed) >= 0:
+        unpacked, packed = fields.get(2), fields.get(3)
+        if isinstance(unpacked, int) and isinstance(packed, int) and min(unpacked, packed) >= 0:
             return unpacked, packed, header.place
         break
     raise InputError(f"cannot be read (no page at byte {start})", "an undamaged file of its kind", file=path)
 
 
-class _Header:
-    """Reads a struct of Thrift's compact protocol: whole numbers are given, all else is passed over."""
+class _Thrift:
+    """Reads structs of Thrift's compact protocol: whole numbers, lists and structs; texts are passed over."""
 
     def __init__(self, content: bytes) -> None:
         self._content, self.place = content, 0
 
-    def read_struct(self) -> dict[int, int]:
-        """Whole numbers by the ids of their fields; IndexError where the content ends before the struct does."""
-        fields, field = dict[int, int](), 0
+    def read_struct(self) -> dict[int, Any]:
+        """Values by the ids of their fields; IndexError where the content ends before the struct does."""
+        fields: dict[int, Any] = {}
+        field = 0
         while head := self._read_byte():
             step = head >> 4
             field = field + step if step else _unzigzag(self._read_varint())
-            value = self._read_value(head & 15)
+            value = None if head & 15 in _BOOLEANS else self._read_value(head & 15)
             if value is not None:
                 fields[field] = value
         return fields
+
+    def _read_list(self) -> list[Any]:
+        head = self._read_byte()
+        size = self._read_varint() if head >> 4 == 15 else head >> 4
+        return [self._read_value(head & 15) for _ in range(size)]
 
     def _read_byte(self) -> int:
         self.place += 1
@@ -172,18 +204,24 @@ class _Header:
             shift += 7
         return value
 
-    def _read_value(self, kind: int) -> int | None:
-        """The number of a field of a kind; None for what is passed over, IndexError for what no page has."""
+    def _read_value(self, kind: int) -> Any:  # noqa: ANN401 - a number, a list or a dict
+        """The value of a kind; None for what is passed over, IndexError for what no such file has."""
         if kind in _VARINTS:
             return _unzigzag(self._read_varint())
         if kind == _STRUCT:
-            self.read_struct()
-        elif kind not in _BOOLEANS:
-            sizes = {_BYTE: lambda: 1, _DOUBLE: lambda: 8, _BINARY: self._read_varint}
-            if kind not in sizes:
-                raise IndexError(kind)
-            length = sizes[kind]()
-            self.place += length
+            return self.read_struct()
+        if kind in _LISTS:
+            return self._read_list()
+        if kind in _BOOLEANS:  # of a list; a struct's field holds it in its head
+            self._read_byte()
+            return None
+        sizes = {_BYTE: lambda: 1, _DOUBLE: lambda: 8, _BINARY: self._read_varint}
+        if kind not in sizes:
+            raise IndexError(kind)
+        length = sizes[kind]()
+        self.place += length
+        if self.place > len(self._content):  # a list of texts might claim to go on for ever
+            raise IndexError(self.place)
         return None
 
 
