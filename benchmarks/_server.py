@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -32,9 +33,14 @@ def start(words: Sequence[object], files: int | None = None, log: Path | None = 
     limit = ["prlimit", f"--nofile={files}"] if files else []
     command = [*limit, sys.executable, *map(str, words)]
     if log is None:
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_heed_hangups)
     with log.open("ab") as told:
-        return subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
+        return subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT, preexec_fn=_heed_hangups)
+
+
+def _heed_hangups() -> None:
+    """Let SIGHUP end the server, though the benchmark may run under `nohup`, which it would heed."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:

@@ -58,6 +58,11 @@ class Running:
         return found
 
 
+def heed_hangups() -> None:
+    """Let SIGHUP end a server that is started, though these tests run under `nohup`, which it would heed."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def until(holds, server: Running | None = None, seconds: float = LONG) -> None:
     """Wait until something holds; a server that ended tells why."""
     end = time.monotonic() + seconds
@@ -103,7 +108,11 @@ def serving(
         words = [*limit, sys.executable, "-m", "nestvec", "serve", run, "--port", port, *options]
         with log.open("wb") as told:
             process = subprocess.Popen(
-                [str(word) for word in words], stdout=told, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+                [str(word) for word in words],
+                stdout=told,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                preexec_fn=heed_hangups,
             )
         server = Running("", process, log)
         try:
