@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +13,10 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+from running import heed_hangups  # type: ignore[import-not-found]  # a helper of the tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,14 +36,9 @@ def start(words: Sequence[object], files: int | None = None, log: Path | None = 
     limit = ["prlimit", f"--nofile={files}"] if files else []
     command = [*limit, sys.executable, *map(str, words)]
     if log is None:
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=_heed_hangups)
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=heed_hangups)
     with log.open("ab") as told:
-        return subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT, preexec_fn=_heed_hangups)
-
-
-def _heed_hangups() -> None:
-    """Let SIGHUP end the server, though the benchmark may run under `nohup`, which it would heed."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        return subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT, preexec_fn=heed_hangups)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:

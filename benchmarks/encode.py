@@ -218,7 +218,7 @@ def _encoding(source: Path, out: Path) -> subprocess.Popen[bytes]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Time every backend, or kill `nestvec encode` again and again, and end with a line of JSON."""
     options = parsed()
     found = kills(options) if options.kills else measure(options)
     print(json.dumps(found))

@@ -255,7 +255,7 @@ def table(mine: Figures, other: Figures) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure both evaluators, print their times, memory and figures, and end with a line of JSON."""
     options = parsed()
     if options.child:
         child(Path(options.child), options.side, options.whole)

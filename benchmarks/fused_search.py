@@ -153,7 +153,7 @@ def measure_full_text(url: str, documents: int, asked: Queries) -> dict[str, flo
 
 
 def main() -> None:
-    """Measure and print."""
+    """Time searches by words, vectors and both in each store, and end with a line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=300)

@@ -222,7 +222,7 @@ def main() -> None:
     options = parser.parse_args()
     names = [] if options.show else (options.only.split(",") if options.only else list(BENCHMARKS))
     if unknown := set(names) - set(BENCHMARKS):
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"--only: unknown benchmark {', '.join(sorted(unknown))}; expected one of {', '.join(BENCHMARKS)}")
     measured = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.is_file() else {}
     for name in names:
         print(f"== {name}", flush=True)

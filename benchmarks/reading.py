@@ -58,7 +58,7 @@ def measured(code: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Read one table by nestvec and by pandas, print seconds and memory, and end with a line of JSON."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
     with tempfile.TemporaryDirectory(prefix="nestvec-reading-") as folder:
         path = Path(folder) / "judged.csv"

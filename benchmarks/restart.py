@@ -90,7 +90,7 @@ def measure(run: Path, rounds: int, clients: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Kill and restart a server under load, and end with a line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="the folder of a finished run")
     parser.add_argument("--rounds", type=int, default=3)

@@ -176,7 +176,7 @@ def compare(folder: Path, precision: str, width: int, turns: int) -> dict[str, f
 
 
 def main() -> None:
-    """Measure and print."""
+    """Time our exact search and faiss's by turns, and end with a line of JSON."""
     options = parsed()
     if options.child:
         child(Path(options.child), options.side, options.precision, options.width)

@@ -255,7 +255,7 @@ def compare(documents: int, queries: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Time each search at each number of documents, and end with a line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--documents", default="200000")
     parser.add_argument("--queries", type=int, default=200)

@@ -106,7 +106,7 @@ def compare(copies: dict[str, Path]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Time the command with the graph and without, compare their hits, and end with a line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="the folder of a finished run")
     parser.add_argument("--turns", type=int, default=5)

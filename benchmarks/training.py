@@ -151,7 +151,7 @@ def speeds(seconds: dict[Variant, list[float]]) -> Iterator[tuple[str, float, li
 
 
 def main() -> None:
-    """Measure and print."""
+    """Compare the loss curves, time both trainers by turns, and end with a line of JSON."""
     options = parsed()
     threads = use_processors()
     wanted = tuple(dict.fromkeys(("float32", choose_compute("auto")) if options.dtype == "auto" else (options.dtype,)))

@@ -59,7 +59,7 @@ class Running:
 
 
 def heed_hangups() -> None:
-    """Let SIGHUP end a server that is started, though these tests run under `nohup`, which it would heed."""
+    """Let SIGHUP end the server that is started, even where `nohup` started what starts it: a server heeds `nohup`."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 

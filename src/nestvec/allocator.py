@@ -1,4 +1,4 @@
-"""Memory that a computation frees and soon asks for again, kept meanwhile; glibc on Linux only, and only if wished.
+"""Keeps memory that a computation frees and soon asks for again; with glibc only, and off by `NESTVEC_ALLOCATOR`.
 
 A training step frees its activations and the next one asks for as much. As glibc comes, it returns the pages to the
 system in between, which clears each of them anew: up to a third of a processor's time.
@@ -25,7 +25,7 @@ _USUAL = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: 64 * _MIB, _TOP_PAD: 128 
 
 @contextlib.contextmanager
 def keep_freed_pages() -> Iterator[None]:
-    """Keep the pages of what is freed, for what is asked for next; at the end they go back to the system.
+    """Let malloc keep freed pages for the next allocation while the block runs, and return them to the system after it.
 
     Nothing happens with another C library, where the environment says `NESTVEC_ALLOCATOR=system`, or where it sets
     glibc's own variables.

@@ -164,7 +164,7 @@ class AnyModel(SystemFiles):
 
     @property
     def width(self):
-        """Of the model's vectors."""
+        """How many numbers the model's vectors have."""
         return read_width(self.model)
 
 

@@ -46,12 +46,12 @@ def clean_texts(texts: pa.Array, note: Callable[[str, str], None] | None = None)
 
 
 def same_text(texts: Sequence[str]) -> NDArray[np.int64]:
-    """(t,) numbers from 0 on, by first appearance, that are the same for texts that are the same once normalised."""
+    """Number (t,) texts from 0 on, by first appearance; texts that are equal once normalised share a number."""
     return _number(texts, _normalise_texts)
 
 
 def same_letters(texts: Sequence[str]) -> NDArray[np.int64]:
-    """(t,) numbers from 0 on, by first appearance, that are the same for the same texts."""
+    """Number (t,) texts from 0 on, by first appearance; only equal texts share a number."""
     return _number(texts, lambda column: column)
 
 
@@ -81,7 +81,7 @@ class DistinctTexts:
         self._loose = 0  # bytes of the other parts' texts
 
     def add(self, column: pa.Array) -> None:
-        """Take in (n,) texts."""
+        """Add the texts of (n,) further rows; texts that are new get the next numbers."""
         coded = code_texts(column)
         texts = coded.dictionary.cast(pa.large_string())
         self._parts.append(pa.DictionaryArray.from_arrays(coded.indices.cast(pa.int32()), texts))
@@ -90,7 +90,7 @@ class DistinctTexts:
             self.join()
 
     def join(self) -> pa.DictionaryArray:
-        """All rows that were taken in, as numbers of the distinct texts."""
+        """Give all added rows as a dictionary array: each row's number, and the distinct texts by number."""
         if len(self._parts) > 1:
             self._parts = [pa.chunked_array(self._parts).unify_dictionaries().combine_chunks()]
             self._loose = 0
@@ -98,7 +98,7 @@ class DistinctTexts:
 
 
 def code_texts(texts: pa.Array) -> pa.DictionaryArray:
-    """(n,) texts as numbers of those that rows have, by first appearance."""
+    """Dictionary-encode (n,) texts; the dictionary holds the texts that rows have, by first appearance, and no other."""
     coded = texts.dictionary_encode()  # what is coded stays so
     used = coded.indices.drop_null().unique()
     if len(used) == len(coded.dictionary) and np.array_equal(used, np.arange(len(used))):

@@ -9,6 +9,7 @@ where a footer's histograms do not fit its schema.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
@@ -65,13 +66,13 @@ def plan_reading(path: Path, metadata: Any, columns: Sequence[str]) -> Plan:  # 
     leaves = [leaf for leaf in map(_Leaf, [metadata] * metadata.num_columns, count()) if leaf.is_of(columns)]
     with path.open("rb") as stream:
         for number, chunks in enumerate(_read_chunks(path, stream, metadata)):
-            size, count_rows = 0, metadata.row_group(number).num_rows
+            size, group_rows = 0, metadata.row_group(number).num_rows
             for leaf in leaves:
                 size += leaf.measure(path, stream, chunks[leaf.index])
                 limit.check(unpacked + size)
             unpacked += size
-            if count_rows > 0:
-                rows = min(rows, BATCH_BYTES * count_rows // max(1, size))
+            if group_rows > 0:
+                rows = min(rows, BATCH_BYTES * group_rows // max(1, size))
     rows = min([rows, *(leaf.most_rows for leaf in leaves)])
     numbers = list(range(metadata.num_row_groups))
     groups = [[number] for number in numbers] if any(leaf.is_inner for leaf in leaves) else [numbers]
@@ -123,22 +124,21 @@ class _Leaf:
 
 
 def _read_chunks(path: Path, stream: BinaryIO, metadata: Any) -> list[list[dict[int, Any]]]:  # noqa: ANN401 - pyarrow
-    """Of each row group, each column's fields in the footer; InputError where the footer lacks one that is needed."""
+    """Read each column chunk's fields from the footer, by row group; InputError where the footer is damaged."""
     stream.seek(-metadata.serialized_size - _TAIL, os.SEEK_END)
-    try:
+    with suppress(AttributeError, IndexError, KeyError, TypeError, RecursionError):
         footer = _Thrift(stream.read(metadata.serialized_size)).read_struct()
         groups = [[chunk[_CHUNK] for chunk in group[_CHUNKS]] for group in footer[_GROUPS]]
-        numbers = [
-            [chunk[_VALUES], chunk[_PACKED], chunk[_DATA], chunk.get(_DICTIONARY, 0), *chunk[_ENCODINGS]]
-            for chunks in groups
-            for chunk in chunks
-        ]
-    except (AttributeError, IndexError, KeyError, TypeError, RecursionError):
-        numbers = [[None]]
-    are_numbers = all(isinstance(number, int) for part in numbers for number in part)
-    if are_numbers and [len(chunks) for chunks in groups] == [metadata.num_columns] * metadata.num_row_groups:
-        return groups
-    raise InputError("cannot be read (its footer is damaged)", "an undamaged file of its kind", file=path)
+        are_whole = [len(chunks) for chunks in groups] == [metadata.num_columns] * metadata.num_row_groups
+        if are_whole and all(_are_numbers(chunk) for chunks in groups for chunk in chunks):
+            return groups
+    raise InputError("cannot be read (its footer is damaged)", "an undamaged Parquet file", file=path)
+
+
+def _are_numbers(chunk: dict[int, Any]) -> bool:
+    """Whether all fields of a column chunk that are used here are whole numbers; KeyError where one is missing."""
+    used = chunk[_VALUES], chunk[_PACKED], chunk[_DATA], chunk.get(_DICTIONARY, 0), *chunk[_ENCODINGS]
+    return all(isinstance(number, int) for number in used)
 
 
 def _read_page_sizes(path: Path, stream: BinaryIO, chunk: dict[int, Any]) -> Iterator[int]:
@@ -166,7 +166,7 @@ def _read_header(path: Path, stream: BinaryIO, start: int) -> tuple[int, int, in
         if isinstance(unpacked, int) and isinstance(packed, int) and min(unpacked, packed) >= 0:
             return unpacked, packed, header.place
         break
-    raise InputError(f"cannot be read (no page at byte {start})", "an undamaged file of its kind", file=path)
+    raise InputError(f"cannot be read (no page at byte {start})", "an undamaged Parquet file", file=path)
 
 
 class _Thrift:

@@ -138,7 +138,7 @@ def read_label(label: str) -> str | None:
 
 
 def mark_texts(texts: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(t,) which texts are those of chosen records, by the texts' numbers (n,); far faster than `numpy.unique`."""
+    """Mark (t,) texts that chosen records have, given each record's text number, (n,); faster than `numpy.unique`."""
     marked = np.zeros(int(texts.max(initial=-1)) + 1, dtype=bool)
     marked[texts[chosen]] = True
     return marked

@@ -55,7 +55,7 @@ def keep_graph(files: SystemFiles, reporter: Reporter) -> None:
     """
     if _read_card(files) or not all(map(importlib.util.find_spec, _WRITERS)):
         return
-    reporter.say(f"write the graph of {files.system}: a search need not load PyTorch then")
+    reporter.say(f"write the ONNX graph of {files.system}, so that searching does not need PyTorch")
     try:
         with replacing(_graph_folder(files)) as folder:
             folder.mkdir()
@@ -105,8 +105,10 @@ def _write_graph(folder: Path, files: SystemFiles) -> None:
 
     model, path = load_model(files.model).to("cpu").eval(), files.model.path
     if reads_roles_apart(model):
-        raise InputError("reads queries in another way than documents, which a graph cannot", "PyTorch", file=path)
+        raise InputError(
+            "sends queries and documents through different modules", "one path, as an ONNX graph has", file=path
+        )
     at_full_width = Selection(files, VectorFormat(files.width, FULL), Float32(files.width))
     card = write_bare_export(folder, at_full_width, model, RUNTIME, WEIGHTS)
     if not _open_export(folder, card, files).agrees_with(model, ROUNDING):
-        raise InputError("its graph gives other vectors than the model", "PyTorch", file=path)
+        raise InputError("its ONNX graph gives other vectors than PyTorch", "the same vectors from both", file=path)

@@ -78,7 +78,7 @@ def split_words(texts: Sequence[str], forms: WordForms) -> list[list[str]]:
 
 
 def _stem_words(words: set[str], language: str) -> dict[str, str]:
-    """Each word's stem."""
+    """Map each word to its stem by PyStemmer; MissingExtraError where PyStemmer is not installed."""
     try:
         import Stemmer
     except ImportError as error:

@@ -29,7 +29,7 @@ def is_plain_faster(tokens: int, device: str, *, bfloat16: bool, dropout: bool) 
 
 @contextlib.contextmanager
 def use_plain_attention(model: SentenceTransformer) -> Iterator[None]:
-    """Compute attention as plain matrix products, and as before afterwards.
+    """Let a model compute attention as plain matrix products while the block runs.
 
     Exporters can fuse them, and on a processor their backward pass is faster than that of PyTorch's own operator. A
     transformer that knows one way only keeps it.
