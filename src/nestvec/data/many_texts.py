@@ -98,7 +98,7 @@ class DistinctTexts:
 
 
 def code_texts(texts: pa.Array) -> pa.DictionaryArray:
-    """Dictionary-encode (n,) texts; the dictionary holds the texts that rows have, by first appearance, and no other."""
+    """Dictionary-encode (n,) texts; the dictionary holds exactly the texts that rows have, by first appearance."""
     coded = texts.dictionary_encode()  # what is coded stays so
     used = coded.indices.drop_null().unique()
     if len(used) == len(coded.dictionary) and np.array_equal(used, np.arange(len(used))):
