@@ -25,7 +25,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer_utils import SaveStrategy
 
 from nestvec.allocator import keep_freed_pages
-from nestvec.data.sample import make_sample
+from nestvec.data.sample import read_sample
 from nestvec.evaluation.metrics import Judgements
 from nestvec.models.load import quiet_libraries
 from nestvec.settings import Settings
@@ -281,7 +281,7 @@ class Bench:
 def write_texts(model: SentenceTransformer, kind: str, count: int, rng: np.random.Generator) -> list[str]:
     """Texts of the built-in sample's words, as often as they occur there; no two alike."""
     lengths = rng.permutation(LENGTHS[kind]((np.arange(count) + 0.5) / count))
-    table = make_sample()
+    table = read_sample()
     written = (text for column in ("name", "description") for text in set(table[column].to_pylist()))
     times = Counter(word for text in sorted(written) for word in text.split())
     words = np.array(list(times))

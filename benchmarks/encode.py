@@ -37,7 +37,7 @@ import numpy as np
 from _blocks import LENGTHS, write_texts
 
 from nestvec.data.load_records import load_records
-from nestvec.models.compute import choose_compute, count_processors
+from nestvec.models.compute import choose_compute
 from nestvec.models.encoder import open_encoder
 from nestvec.models.find import find_model
 from nestvec.models.graph_encoder import GraphEncoder, open_runtime
@@ -46,6 +46,7 @@ from nestvec.models.onnx_graph import input_names, write_onnx
 from nestvec.models.prompts import DOCUMENT, Prompts
 from nestvec.models.quantise import TEXTS, quantise_onnx, quantise_openvino
 from nestvec.models.token_batches import make_reader
+from nestvec.processors import count_processors
 from nestvec.settings import DEFAULT_MODEL, DataSettings
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from nestvec.data.sample import make_sample
+from nestvec.data.sample import read_sample
 from nestvec.settings import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Texts:
 def judged(path: str) -> pa.Table:
     """Rows of query, document and grade: of a table like Home Depot's, or the sample's."""
     if not path:
-        table = make_sample()
+        table = read_sample()
         texts = [f"{name}. {text}" for name, text in zip(*(table[n].to_pylist() for n in TEXTS), strict=True)]
         return pa.table({"query": table["query"], "document": texts, "grade": table["relevance"]})
     columns = ["search_term", "product_title", "relevance"]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nestvec.models.compute import count_processors
+from nestvec.processors import count_processors
 
 HERE = Path(__file__).parent
 MEASURED, PAGE = HERE / "measured.json", HERE.parent / "docs" / "performance.md"

@@ -216,7 +216,10 @@ class TrainingSettings:
     )
     accumulate: int = option(1, "Batches whose gradients make one step.", _at_least(1))
     compute: str = option(
-        "auto", "auto (bfloat16 where the hardware has the instructions), float32 or bfloat16.", _one_of(COMPUTE_TYPES)
+        "auto",
+        "Number format of training and, if as good as float32 in a trial, of encoding documents: float32, bfloat16 or "
+        "auto (bfloat16 where the hardware has the instructions).",
+        _one_of(COMPUTE_TYPES),
     )
     scale: float | None = option(None, "What similarities are multiplied by before the softmax (20).", _POSITIVE)
     dimension_weights: tuple[float, ...] | None = option(

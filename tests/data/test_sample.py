@@ -14,7 +14,7 @@ import pytest
 
 from nestvec.data.grades import read_grades
 from nestvec.data.load_records import load_records
-from nestvec.data.sample import make_sample
+from nestvec.data.sample import make_sample, read_sample
 from nestvec.data.sample_store import read_store
 from nestvec.data.split import TEST, VALIDATION, split_records
 from nestvec.data.task import make_task
@@ -27,6 +27,10 @@ LEVELS = [1, 1.33, 1.67, 2, 2.33, 2.67, 3]  # means of three ratings of 1, 2 or 
 @pytest.fixture(scope="module")
 def table():
     return make_sample()
+
+
+def test_the_kept_table_is_the_generated_one(table):
+    assert read_sample().equals(table)
 
 
 @pytest.fixture(scope="module")

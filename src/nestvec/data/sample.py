@@ -39,14 +39,20 @@ histogram has two humps with a dip near 2.5.
 mostly one of another category. A panel that would find nothing relevant for a query rates it again, so every query has
 an answer.
 
+**Kept.** Generating takes some seconds, so `sample.parquet` beside this module keeps the table of the default seed;
+`python -m nestvec.data.sample` writes the file anew, and a test holds both together.
+
 What it is not: real. It has no typing sessions, no clicks, no taste that changes, one language; what is learned from it
 says nothing about a real shop.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nestvec.data.sample_judgements import make_judgements
 from nestvec.data.sample_products import make_products
@@ -54,6 +60,12 @@ from nestvec.data.sample_queries import Shelves, make_queries
 from nestvec.data.sample_store import read_store
 
 SAMPLE_SEED = 2024
+KEPT = Path(__file__).parent / "sample.parquet"
+
+
+def read_sample() -> pa.Table:
+    """Read the sample that is kept; the same table as `make_sample()` gives."""
+    return pq.read_table(KEPT)
 
 
 def make_sample(seed: int = SAMPLE_SEED) -> pa.Table:
@@ -83,3 +95,7 @@ def make_sample(seed: int = SAMPLE_SEED) -> pa.Table:
             "split": [query.split for query in asked],
         }
     )
+
+
+if __name__ == "__main__":
+    pq.write_table(make_sample(), KEPT, compression="zstd", compression_level=19)

@@ -79,9 +79,9 @@ def _refuse_unread(settings: DataSettings) -> None:
 
 
 def _open_sample() -> Source:
-    from nestvec.data.sample import make_sample
+    from nestvec.data.sample import read_sample
 
-    table = make_sample()
+    table = read_sample()
     digest = hashlib.sha256()
     for column in table.columns:
         digest.update(json.dumps(column.to_pylist()).encode())

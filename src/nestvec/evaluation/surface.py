@@ -133,8 +133,12 @@ def summarise_surface(
 
 
 def _find_intervals(values: Values, chosen: NDArray[np.bool_], bootstrap: Bootstrap) -> Iterator[Interval]:
-    """The interval of every point's every metric over the chosen queries; a few points at a time are resampled."""
-    columns = [metric[chosen] for metrics in values.values() for metric in metrics.values()]
+    """The interval of every point's every metric over the chosen queries."""
+    return _resample_columns([metric[chosen] for metrics in values.values() for metric in metrics.values()], bootstrap)
+
+
+def _resample_columns(columns: Sequence[NDArray[np.float64]], bootstrap: Bootstrap) -> Iterator[Interval]:
+    """The interval of each column's mean; some columns at a time are resampled together."""
     for first in range(0, len(columns), _COLUMNS):
         yield from bootstrap.intervals(np.stack(columns[first : first + _COLUMNS], axis=1))
 
@@ -157,16 +161,17 @@ def compare_systems(
         Comparisons for `results.json`.
     """
     test = topics.splits == "test"
-    family: list[dict[str, Any]] = []
     shown = full_width(point for point in values if point.is_alone or point.kind == HYBRID)
-    for a, b in combinations(reversed(shown), 2):
-        for metric in COMPARED:
-            difference = values[a][metric][test] - values[b][metric][test]
-            entry = bootstrap.interval(difference)
-            row: dict[str, Any] = {"a": a.name, "b": b.name, "split": "test", "metric": metric}
-            row |= {"difference": entry.value, "low": entry.low, "high": entry.high}
-            row |= {"effect": effect_size(difference), **asdict(count_outcomes(difference))}
-            together = topics.texts_of("test"), topics.folds_of("test")
-            family.append({**row, "p": randomisation_test(difference, resamples, rng, *together)})
+    compared = [(*pair, metric) for pair in combinations(reversed(shown), 2) for metric in COMPARED]
+    differences = [values[a][metric][test] - values[b][metric][test] for a, b, metric in compared]
+    together = topics.texts_of("test"), topics.folds_of("test")
+    family: list[dict[str, Any]] = []
+    for (a, b, metric), difference, entry in zip(
+        compared, differences, _resample_columns(differences, bootstrap), strict=True
+    ):
+        row: dict[str, Any] = {"a": a.name, "b": b.name, "split": "test", "metric": metric}
+        row |= {"difference": entry.value, "low": entry.low, "high": entry.high}
+        row |= {"effect": effect_size(difference), **asdict(count_outcomes(difference))}
+        family.append({**row, "p": randomisation_test(difference, resamples, rng, *together)})
     corrected = holm([entry["p"] for entry in family])
     return [{**entry, "p_holm": p} for entry, p in zip(family, corrected, strict=True)]

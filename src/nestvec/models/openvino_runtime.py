@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import InputError, MissingExtraError
-from nestvec.models.compute import count_processors
 from nestvec.models.graph_runtime import Runtime
+from nestvec.processors import count_processors
 
 if TYPE_CHECKING:
     from pathlib import Path

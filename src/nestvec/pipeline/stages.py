@@ -19,6 +19,7 @@ from nestvec.pipeline.keyword_stage import find_model_of, read_hashes, settle_hy
 from nestvec.pipeline.lossless import Alike, find_lossless
 from nestvec.pipeline.rank_points import count_points, fit_codecs, list_folds, rank_points
 from nestvec.point import BM25_DEFAULT, PLAIN, VectorFormat
+from nestvec.processors import make_ahead
 from nestvec.recommending.choose import gather_evidence, recommend
 from nestvec.recommending.sentences import say_folds, say_unmatched
 from nestvec.runs.tables import write_per_query, write_ranking
@@ -113,19 +114,17 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Encode every query that is measured, then every document, once, each behind the prompt of its role."""
-    from nestvec.models.torch_encoder import open_torch
+    """Encode every query that is measured, then every document, once; see `surface_encoder`."""
+    from nestvec.pipeline.surface_encoder import encode_surface
 
     model = find_model_of(prepared, folder, system)
-    encoder = open_torch(model, None, "float32")
-    queries, documents = prepared.task.texts, prepared.catalogue.texts
-    with reporter.step(f"encode with {system}", len(queries) + len(documents)) as advance:
-        vectors = encoder.encode_both(queries, documents, advance)
+    with reporter.step(f"encode with {system}", len(prepared.task.texts) + len(prepared.catalogue.ids)) as advance:
+        vectors, encoded_by = encode_surface(prepared, model, advance)
     with replacing(folder.embeddings(system)) as temporary:
         with temporary.open("wb") as stream:
             np.save(stream, vectors)
         digest = sha256(temporary)
-    return {"texts": len(vectors), "model": model.hashes, "vectors": digest}
+    return {"texts": len(vectors), "model": model.hashes, "vectors": digest, "encoded_by": encoded_by}
 
 
 def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
@@ -143,7 +142,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     alike = Alike(max(CUTOFF, cutoff_of(settings.recommendation.metric)))
     unmatched = 0  # queries that share no word with any document
     with reporter.step("evaluate", count_points(prepared)) as advance:
-        for ranking in rank_points(prepared, folder):
+        for ranking in make_ahead(rank_points(prepared, folder)):
             point = ranking.point
             alike.add(ranking)
             if point.system == BM25_DEFAULT:
@@ -187,6 +186,11 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
             if codec.extra_bytes
         },
         "measured_with": _describe_measured_with(prepared, folder),
+        "encoded_by": {
+            system: by
+            for system in prepared.systems
+            if (by := folder.facts(f"encode {system}").get("encoded_by"))  # None where an earlier nestvec encoded
+        },
         "timings": _list_timings(prepared, folder),
     }
     write_json(folder.path("results"), results)

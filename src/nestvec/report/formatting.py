@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from nestvec.settings import CUTOFF
+
 if TYPE_CHECKING:
     from nestvec.point import Point
+    from nestvec.runs.schema import EncodedBy
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -137,6 +140,17 @@ def shorten(text: str, limit: int = CLAMP) -> str:
 def capitalise(text: str) -> str:
     """The text with a capital first letter, the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def describe_encoder(by: EncodedBy) -> str:
+    """What encoded a system's queries and documents, and how a faster encoder did in the trial."""
+    told = f"queries by {by.queries}, documents by {by.documents}"
+    if (trial := by.trial) is None:
+        return told
+    return (
+        f"{told}. {trial.encoder} against float32 on {trial.documents:,} documents: lowest cosine {trial.cosine:.5f}, "
+        f"recall@{CUTOFF} of {trial.queries:,} validation queries among these documents {trial.change:+.4f}"
+    )
 
 
 def setting_text(value: object) -> str:

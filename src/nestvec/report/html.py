@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FILTERS = (
-    formatting.capitalise, formatting.count, formatting.describe_point, formatting.duration, formatting.grade_range,
-    formatting.interval, formatting.loss_interval, formatting.memory_size, formatting.millions, formatting.number,
-    formatting.p_value, formatting.percent, formatting.plain, formatting.setting_text, formatting.shorten,
-    formatting.signed, formatting.size_ratio,
+    formatting.capitalise, formatting.count, formatting.describe_encoder, formatting.describe_point,
+    formatting.duration, formatting.grade_range, formatting.interval, formatting.loss_interval,
+    formatting.memory_size, formatting.millions, formatting.number, formatting.p_value, formatting.percent,
+    formatting.plain, formatting.setting_text, formatting.shorten, formatting.signed, formatting.size_ratio,
 )  # fmt: skip
 FILTERS: dict[str, Callable[..., str]] = {function.__name__: function for function in _FILTERS}
 

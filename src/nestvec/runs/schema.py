@@ -113,6 +113,26 @@ class MeasuredWith(ReadByName):
 
 
 @dataclass(frozen=True)
+class EncoderTrial(ReadByName):
+    """A faster encoder of documents beside the model in float32, as `pipeline.surface_encoder` tried it."""
+
+    encoder: str
+    documents: int
+    queries: int
+    cosine: float  # the lowest of a document's two vectors
+    change: float  # of the queries' recall@10 among these documents
+
+
+@dataclass(frozen=True)
+class EncodedBy(ReadByName):
+    """What encoded a system's queries and documents, such as `torch float32` and `openvino bfloat16`."""
+
+    queries: str
+    documents: str
+    trial: EncoderTrial | None = None
+
+
+@dataclass(frozen=True)
 class Results(ReadByName):
     """`results.json`."""
 
@@ -135,6 +155,7 @@ class Results(ReadByName):
     prompts: dict[str, Prompts] = field(default_factory=dict)  # by system; runs of before it was written have none
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
     measured_with: dict[str, MeasuredWith] = field(default_factory=dict)  # by system; runs of before have none
+    encoded_by: dict[str, EncodedBy] = field(default_factory=dict)  # by system; runs of before have none
 
 
 @dataclass(frozen=True, kw_only=True)

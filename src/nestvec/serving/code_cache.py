@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cachetools import LRUCache, cached
 
-from nestvec.models.compute import count_processors
+from nestvec.processors import count_processors
 from nestvec.stores.exact import Part, Parts, rank_rows
 from nestvec.stores.scan import Scan
 from nestvec.vectors.codecs import prefix

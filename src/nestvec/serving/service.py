@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from nestvec.evaluation.surface import Catalogue
 from nestvec.indexing.index import is_built, open_index
-from nestvec.models.compute import count_processors
 from nestvec.point import BM25
+from nestvec.processors import count_processors
 from nestvec.runs.choose_point import UnknownPointError, choose_point
 from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run

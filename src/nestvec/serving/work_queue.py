@@ -14,9 +14,10 @@ import numpy as np
 
 from nestvec.errors import InputError, NestvecError
 from nestvec.indexing.index_query import RebuiltError
-from nestvec.models.compute import count_processors, limit_threads
+from nestvec.models.compute import limit_threads
 from nestvec.models.prompts import ROLES
 from nestvec.point import BM25
+from nestvec.processors import count_processors
 from nestvec.runs.choose_point import UnknownPointError
 from nestvec.serving.batching import Batcher, Encoded
 from nestvec.serving.capacity import SMALL, Capacity

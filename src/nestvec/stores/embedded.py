@@ -21,7 +21,7 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.files import follow_links, locked, read_json, remove, replacing, sweep, write_json
-from nestvec.models.compute import count_processors
+from nestvec.processors import count_processors
 from nestvec.stores.generation import Generation
 from nestvec.stores.scan import load_faiss
 from nestvec.stores.store import PATIENCE, About, Batch

@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 from nestvec.errors import MissingExtraError, NestvecError
-from nestvec.models.compute import count_processors
+from nestvec.processors import count_processors
 from nestvec.progress import Silent
 from nestvec.settings import Settings
 from nestvec.tuning.prepare_study import prepare_study

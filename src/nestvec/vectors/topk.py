@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.processors import count_processors, map_in_threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _CELLS = 4_000_000  # scores held at a time: 16 MB, which a processor's last cache holds
 _QUERIES = 4096  # that share a pass over the documents
+_FEWEST = 256  # queries that a thread is worth
 _STEP = 512  # documents decoded, and pairs of them scored anew, at a time
 _ROOM = 256  # contenders that a query has room for at the least
 _WORD = 8  # scores looked at as one
@@ -52,9 +55,15 @@ def top_k(
         (q, min(k, d)) rows of documents, best first, and (q, min(k, d)) float32 scores.
     """
     decode, k = decode or _as_they_are, min(k, len(codes))
-    step = max(1, min(_QUERIES, 4 * _CELLS // _contender_room(k)))
-    parts = [_top_k(queries[first : first + step], codes, k, decode) for first in range(0, max(1, len(queries)), step)]
+    step = max(1, min(_QUERIES, 4 * _CELLS // _contender_room(k), _share_of_queries(len(queries))))
+    starts = range(0, max(1, len(queries)), step)
+    parts = map_in_threads(lambda first: _top_k(queries[first : first + step], codes, k, decode), starts)
     return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+
+def _share_of_queries(queries: int) -> int:
+    """How many of the queries a processor takes; few are not worth a second thread."""
+    return max(_FEWEST, -(-queries // count_processors()))
 
 
 def _top_k(

@@ -1,0 +1,143 @@
+"""What encodes the texts that are measured: the model in float32, and for documents what is faster and as good.
+
+Queries are encoded by PyTorch in float32, as a search encodes them. Documents are most of the work: OpenVINO, or
+bfloat16 where the hardware has the instructions, encodes them in half the time or less. Whether its vectors will do is
+tried in the run, with each system's own model: `_DOCUMENTS` documents are encoded both ways, and searched by the
+validation queries. Where a vector or the recall differs by more than rounding does, PyTorch encodes them in float32.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nestvec.data.split import VALIDATION
+from nestvec.errors import InputError
+from nestvec.models.encoder import open_model
+from nestvec.models.prompts import DOCUMENT, QUERY
+from nestvec.models.torch_encoder import open_torch
+from nestvec.settings import CUTOFF
+from nestvec.vectors.topk import top_k
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from nestvec.models.base_encoder import Encoder
+    from nestvec.models.find import ModelFolder
+    from nestvec.pipeline.inputs import Prepared
+
+_LOG = logging.getLogger(__name__)
+_DOCUMENTS = 250  # encoded both ways, beside as many queries or more
+_FEWEST = 4 * _DOCUMENTS  # documents of a catalogue that is worth a trial
+LEAST = 0.99995  # cosine of a document's two vectors: exports and `index --verify` allow any document 0.9999
+CHANGE = 0.001  # of recall@10 of the validation queries among the documents tried
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A faster encoder beside the model in float32, on a few documents.
+
+    Attributes:
+        encoder: its name, such as `openvino bfloat16`.
+        documents: how many were encoded both ways.
+        queries: how many searched them.
+        cosine: the lowest of a document's two vectors.
+        change: of the queries' mean recall@10 among these documents: the faster less float32.
+    """
+
+    encoder: str
+    documents: int
+    queries: int
+    cosine: float
+    change: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the vectors are the model's, but for rounding; NaN is not."""
+        return self.cosine >= LEAST and abs(self.change) <= CHANGE
+
+
+def encode_surface(
+    prepared: Prepared, model: ModelFolder, advance: Callable[[int], None]
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Encode every query that is measured, then every document, each behind the prompt of its role.
+
+    Args:
+        prepared: the input; training's number format, once it is chosen, says whether bfloat16 is tried.
+        model: of the system.
+        advance: called with the number of texts done since the last call.
+
+    Returns:
+        (q + d, width) float32, rows of unit length; and facts for the run: what encoded queries and documents, and the
+        trial where there was one.
+
+    Raises:
+        InputError: the model gives no finite numbers for a text.
+    """
+    exact = open_torch(model, None, "float32")
+    texts = prepared.catalogue.texts
+    facts = {"queries": exact.name, "documents": exact.name}
+    faster = _open_faster(model, prepared.settings.training.compute) if len(texts) >= _FEWEST else None
+    if faster is None or faster.name == exact.name:
+        return exact.encode_both(prepared.task.texts, texts, advance), facts
+    queries = exact.encode(prepared.task.texts, QUERY, advance)
+    trial = try_encoder(prepared, queries, exact, faster)
+    chosen = faster if trial is not None and trial.passed else exact
+    documents = chosen.encode(texts, DOCUMENT, advance)
+    facts["documents"] = chosen.name
+    return np.concatenate([queries, documents]), facts | ({"trial": asdict(trial)} if trial else {})
+
+
+def _open_faster(model: ModelFolder, compute: str) -> Encoder | None:
+    """The fastest encoder for many texts in a number format; None where the model runs by PyTorch in float32 only."""
+    try:
+        return open_model(model, None, "auto", compute)
+    except InputError as error:
+        _LOG.debug("%s: %s", model.path, error)
+        return None
+
+
+def try_encoder(prepared: Prepared, queries: NDArray[np.float32], exact: Encoder, faster: Encoder) -> Trial | None:
+    """Try an encoder on documents that are relevant for validation queries; in folds, for any query that is measured.
+
+    Args:
+        prepared: the input.
+        queries: (q, width) float32 of the queries that are measured, rows of unit length.
+        exact: what encoded them.
+        faster: what is tried.
+
+    Returns:
+        What was found; None where nothing is judged for any validation query.
+    """
+    task = prepared.task
+    is_asked = np.ones(len(task.ids), dtype=bool) if task.folds else task.splits == VALIDATION
+    is_relevant = (task.gain >= task.relevant_from) & is_asked[task.topic]
+    judged = np.unique(task.document[is_relevant])
+    if not len(judged):
+        return None
+    drawn = np.random.default_rng(prepared.settings.seed).permutation(judged)[:_DOCUMENTS]
+    texts = [prepared.catalogue.texts[row] for row in np.sort(drawn).tolist()]
+    column = np.full(len(prepared.catalogue.ids), -1)
+    column[np.sort(drawn)] = np.arange(len(drawn))
+    is_tried = is_relevant & (column[task.document] >= 0)
+    relevant = np.zeros((len(task.ids), len(drawn)), dtype=bool)
+    relevant[task.topic[is_tried], column[task.document[is_tried]]] = True
+    asked = np.flatnonzero(relevant.any(axis=1))
+    vectors, others = (encoder.encode(texts, DOCUMENT) for encoder in (exact, faster))
+    before, after = (_mean_recall(queries[asked], found, relevant[asked]) for found in (vectors, others))
+    cosine = float(np.einsum("ij,ij->i", vectors, others, dtype=np.float64).min())
+    trial = Trial(faster.name, len(drawn), len(asked), round(cosine, 7), round(after - before, 7))
+    _LOG.debug("tried %s", trial)
+    return trial
+
+
+def _mean_recall(queries: NDArray[np.float32], documents: NDArray[np.float32], relevant: NDArray[np.bool_]) -> float:
+    """Mean recall@10 of (q, w) queries among (d, w) documents, of which (q, d) are relevant."""
+    rows, _ = top_k(queries, documents, min(CUTOFF, len(documents)))
+    hits = np.take_along_axis(relevant, rows, axis=1).sum(axis=1)
+    return float((hits / relevant.sum(axis=1)).mean())
