@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _ATTEMPTS = 2000
-_SECONDS = 30.0  # of a command; a model takes a few
+_SECONDS = 60.0  # of the processors that a command may take, and five times as many by the clock; a model takes ten
 _MEMORY = 2 * 2**30  # bytes that a command may take more than the same command on the folder as it was
 _ADDRESSES = 12 * 2**30  # bytes that a process may map: more would be taken from the whole machine
 _LONGEST = 2500  # letters of a message
@@ -309,9 +309,13 @@ class Worker:
         self.process.start()
         other.close()
 
+    def _start_clock(self) -> None:
+        self.began, self.spent = time.monotonic(), _processor_seconds(self.process.pid)
+
     def take(self, case: Case) -> None:
         """Begin a case."""
-        self.case, self.began, self.limit = case, time.monotonic(), 5 * _SECONDS
+        self.case = case
+        self._start_clock()
         self.pipe.send(case)
 
     def end(self) -> dict[str, Any] | None:
@@ -319,20 +323,29 @@ class Worker:
         try:
             if self.pipe.poll(0.02):
                 end: dict[str, Any] | None = self.pipe.recv()
-                self.began = self.began if end else time.monotonic()  # the folder as it was has been asked before
-                self.limit = _SECONDS
+                if end is None:  # the folder as it was has been asked before
+                    self._start_clock()
                 return end
         except (EOFError, ConnectionResetError):
             self.process.join()
             code = self.process.exitcode
             self._start()
             return {"problem": f"the process ended with {code}", "ended": "crashed", "way": "?", "peak": 0}
-        if time.monotonic() - self.began > self.limit:
+        spent = _processor_seconds(self.process.pid) - self.spent
+        if spent > _SECONDS or time.monotonic() - self.began > 5 * _SECONDS:
             self.process.kill()
             self.process.join()
             self._start()
             return {"problem": "hung", "ended": "hung", "way": "?", "peak": 0}
         return None
+
+
+def _processor_seconds(pid: int | None) -> float:
+    """What a process has used of the processors; 0 where the system does not tell."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _prepare(run: Path, base: Path) -> None:

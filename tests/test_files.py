@@ -88,7 +88,10 @@ def test_a_block_that_writes_nothing_keeps_the_old(tmp_path, old):
 def test_a_folder_and_a_file_do_not_replace_each_other(tmp_path, old, new):
     write(tmp_path / "place", old, "old")
     before = read_tree(tmp_path)
-    with pytest.raises(OSError), replacing(tmp_path / "place") as temporary:
+    with (
+        pytest.raises(InputError, match=f"place: is a {old}; expected a {new}"),
+        replacing(tmp_path / "place") as temporary,
+    ):
         write(temporary, new, "new")
     assert read_tree(tmp_path) == before
 

@@ -53,7 +53,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Whatever the block wrote is removed when it raises; what was at `path` stays until the new one is complete. A folder
     changes places with the earlier one in a single step. Where the file system cannot do that, it takes two; if the
     process is killed between them, whoever replaces the folder next takes the second one. Symbolic links stay: what
-    they lead to is replaced. Raises InputError where `path` is a device, a pipe or a socket.
+    they lead to is replaced. Raises InputError where `path` is a device, a pipe or a socket, where a folder would take
+    a file's place, and where a file would take a folder's.
     """
     with explain_full_disk(path):
         real = follow_links(path)
@@ -61,6 +62,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with _temporary_folder(real) as folder:
             new = folder / real.name
             yield new
+            if real.exists() and new.is_dir() != real.is_dir():
+                found, wanted = ("a folder", "a file") if real.is_dir() else ("a file", "a folder")
+                raise InputError(f"is {found}", f"{wanted}, or a path where nothing is yet", file=path)
             if not (new.is_dir() and real.is_dir()):
                 new.replace(real)
             elif not _exchange(new, real):

@@ -124,6 +124,23 @@ def test_documents_come_and_go(run, products, tmp_path, typed):
     assert "the index holds 6 documents; expected the" in message
 
 
+def test_a_test_query_that_nobody_judged_is_named(run, typed):
+    assert typed("index", run, "--system", "pretrained")[0] == 0
+    qrels = run / "data/qrels.trec"
+    query = qrels.read_text().split()[0]
+    qrels.write_text("".join(line for line in qrels.read_text().splitlines(True) if line.split()[0] != query))
+    code, _, message = typed("index", run, "--verify")
+    assert code == 2
+    assert f"qrels.trec: has no relevant document for 1 test queries, {query!r} first; expected judgements" in message
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(run, typed):
+    (run / "index/store.json").mkdir(parents=True)
+    code, _, message = typed("index", run, "--system", "pretrained")
+    assert code == 2
+    assert "store.json: is a folder; expected a file" in message
+
+
 def test_numbers_of_a_parquet_file_stay_numbers(run, tmp_path):
     table = {"id": ["a", "b"], "text": ["red paint", "blue paint"], "stock": [3, None], "sale": [True, False]}
     pq.write_table(pa.table(table), tmp_path / "products.parquet")

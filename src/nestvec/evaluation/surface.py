@@ -16,6 +16,7 @@ from nestvec.data.split import HELD_OUT
 from nestvec.evaluation.fold_means import FoldMeans
 from nestvec.evaluation.significance import Bootstrap, count_outcomes, effect_size, holm, randomisation_test
 from nestvec.point import HYBRID, Point, full_width
+from nestvec.processors import map_in_threads
 from nestvec.vectors.topk import tie_order
 
 if TYPE_CHECKING:
@@ -134,13 +135,15 @@ def summarise_surface(
 
 def _find_intervals(values: Values, chosen: NDArray[np.bool_], bootstrap: Bootstrap) -> Iterator[Interval]:
     """The interval of every point's every metric over the chosen queries."""
-    return _resample_columns([metric[chosen] for metrics in values.values() for metric in metrics.values()], bootstrap)
+    columns = [metric[chosen] for metrics in values.values() for metric in metrics.values()]
+    return iter(_resample_columns(columns, bootstrap))
 
 
-def _resample_columns(columns: Sequence[NDArray[np.float64]], bootstrap: Bootstrap) -> Iterator[Interval]:
+def _resample_columns(columns: Sequence[NDArray[np.float64]], bootstrap: Bootstrap) -> list[Interval]:
     """The interval of each column's mean; some columns at a time are resampled together."""
-    for first in range(0, len(columns), _COLUMNS):
-        yield from bootstrap.intervals(np.stack(columns[first : first + _COLUMNS], axis=1))
+    parts = [columns[first : first + _COLUMNS] for first in range(0, len(columns), _COLUMNS)]
+    intervals = map_in_threads(lambda part: bootstrap.intervals(np.stack(part, axis=1)), parts)
+    return [interval for part in intervals for interval in part]
 
 
 def compare_systems(

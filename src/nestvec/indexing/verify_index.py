@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.data.self_retrieval import find_own_documents
-from nestvec.errors import ChangedError
+from nestvec.errors import ChangedError, InputError
 from nestvec.evaluation.metrics import mean_recall
 from nestvec.exporting.parity import LEAST, code_catalogue, encode_sample
 from nestvec.point import FUSED, Point
@@ -140,6 +140,10 @@ def _compare(
     ranked = {query: {about.stored_id(key): score for key, score in ranked.get(query, {}).items()} for query in found}
     rankings = {query: [hit.id for hit in hits] for query, hits in found.items()}
     expected = {query: list(scores)[:CUTOFF] for query, scores in ranked.items()}
+    if unjudged := [query for query in rankings if query not in run.answerable]:
+        problem = f"has no relevant document for {len(unjudged):,} test queries, {unjudged[0]!r} first"
+        wanted = f"judgements of every test query in {run.folder.path('queries')}"
+        raise InputError(problem, wanted, file=run.folder.path("qrels"))
     same = float(np.mean([rankings[query] == expected[query] for query in rankings]))
     reached, measured = (
         mean_recall(lists, run.answerable, run.results.relevant_from, CUTOFF) for lists in (rankings, expected)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nestvec.data.split import VALIDATION
 from nestvec.errors import InputError
 from nestvec.models.encoder import open_model
 from nestvec.models.prompts import DOCUMENT, QUERY
 from nestvec.models.torch_encoder import open_torch
+from nestvec.runs.schema import VALIDATION
 from nestvec.settings import CUTOFF
 from nestvec.vectors.topk import top_k
 
