@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--texts", choices=("queries", "documents"), default="queries")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--backend", default="torch", help="of nestvec")
+    parser.add_argument("--backend", default="kept", help="of nestvec")
     parser.add_argument("--ask", choices=tuple(ASKED), help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--from", dest="source", type=Path, help=argparse.SUPPRESS)

@@ -239,7 +239,6 @@ def test_an_index_holds_documents_and_is_asked_queries(world, run, tmp_path):
 def test_a_server_encodes_by_role(world, run):
     service = Service.open(world / "run")
     try:
-        service.load()
         assert service.prompts("mnr") == OWN
         model = world / "run" / "models" / "mnr"
         for role in (QUERY, DOCUMENT):

@@ -36,7 +36,6 @@ def service(shop):
     from nestvec.serving.service import Service
 
     service = Service.open(shop)
-    service.load()
     yield service
     service.close()
 

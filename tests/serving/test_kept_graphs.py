@@ -1,4 +1,4 @@
-"""`serve --backend onnx` with the graphs that are kept beside an index. Oracle: the vectors that were measured."""
+"""`serve` with the graphs that are kept beside an index. Oracle: the vectors that were measured."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from nestvec.runs.run import load_run
 
@@ -16,19 +17,21 @@ from pathlib import Path
 from nestvec.serving.service import Service
 from nestvec.serving.serving_options import ServingOptions
 
-service = Service.open(Path(sys.argv[1]), ServingOptions(backend="onnx"))
-service.load()
+service = Service.open(Path(sys.argv[1]), ServingOptions(backend=sys.argv[2]))
 texts = service.run.queries.texts[:20]
 vectors = {system: service.encode(system, texts, "query").tolist() for system in ("tiny", "pretrained")}
 service.close()
-print(json.dumps({"parallel": service.parallel, "torch": "torch" in sys.modules, "vectors": vectors}))
+parallel = [service.parallel(system) for system in vectors]
+print(json.dumps({"parallel": parallel, "torch": "torch" in sys.modules, "vectors": vectors}))
 """
 
 
-def test_they_serve_the_models_vectors_without_pytorch(two_models):
-    ended = subprocess.run([sys.executable, "-c", LOADED, str(two_models)], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("backend", ["kept", "onnx"])
+def test_they_serve_the_models_vectors_without_pytorch(two_models, backend):
+    command = [sys.executable, "-c", LOADED, str(two_models), backend]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
     told, run = json.loads(ended.stdout), load_run(two_models)
-    assert (told["torch"], told["parallel"]) == (False, False)
+    assert (told["torch"], told["parallel"]) == (False, [False, False])
     for system, vectors in told["vectors"].items():
         measured = run.vectors(system, np.shape(vectors)[1])[:20]
         np.testing.assert_allclose(vectors, measured, atol=1e-5)

@@ -101,7 +101,8 @@ def test_a_judged_query_has_the_vector_that_was_measured_and_its_encoding_is_the
 
 
 def test_many_threads_encode_the_same(service):
-    assert service.parallel
+    assert service.parallel("pretrained")
+    assert not service.parallel("mnr")  # its graph is kept
     texts = [f"{thing} size {row}" for row, thing in enumerate(THINGS * 4)]
     alone = [service.encode("mnr", [text], QUERY).tolist() for text in texts]
     with ThreadPoolExecutor(4) as pool:
@@ -282,11 +283,25 @@ def test_a_model_that_cannot_be_loaded_is_named(shop, tmp_path):
     run = copied(shop, tmp_path)
     service = Service.open(run)
     (run / "models/matryoshka/model.safetensors").unlink()
-    said = []
+    service.load("mnr")
     with pytest.raises(InputError, match=r"models/matryoshka/model\.safetensors"):
-        service.load(said.append)
+        service.load("matryoshka")
     service.close()
-    assert said == ["loading pretrained", "loading mnr", "loading matryoshka"]
+
+
+@pytest.mark.parametrize(("backend", "first"), [("kept", ("mnr",)), ("torch", ("pretrained", "mnr", "matryoshka"))])
+def test_a_server_waits_for_kept_graphs_or_for_all_models_of_a_named_backend(shop, backend, first):
+    service = Service.open(shop, ServingOptions(backend=backend))
+    assert service.loaded_first == first
+    service.close()
+
+
+def test_without_any_graph_a_server_waits_for_the_recommended_system_alone(shop, tmp_path):
+    run = copied(shop, tmp_path)
+    shutil.rmtree(run / "index/graphs")
+    service = Service.open(run)
+    assert service.loaded_first == (service.default.system,)
+    service.close()
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +314,6 @@ def indexed(shop, tmp_path_factory):
     columns = Columns("name", "sku", ["price"])
     build_index(run, system="mnr", dimension=96, precision="int8", documents=path, columns=columns).close()
     service = Service.open(run)
-    service.load()
     yield service
     service.close()
 

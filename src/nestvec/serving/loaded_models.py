@@ -1,15 +1,18 @@
-"""The models of a run's systems, loaded."""
+"""The models of a run's systems, each loaded when it is first asked for."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nestvec.indexing.query_encoder import RUNTIME, open_kept_graph
 from nestvec.models.encoder import open_model
 from nestvec.models.graph_encoder import GraphEncoder
+from nestvec.serving.lazy_value import LazyValue
+from nestvec.serving.serving_options import KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -20,50 +23,53 @@ if TYPE_CHECKING:
 
 
 class LoadedModels:
-    """The models of several systems, loaded. Where they are not `parallel`, one thread at a time may encode.
-
-    ONNX Runtime takes the graph that is kept beside an index, where there is one: PyTorch is not loaded for it.
+    """The models of several systems. Any thread may load a model; whether several may encode at once says `parallel`.
 
     Args:
         systems: system to its files.
-        backend: as for `models.encoder.open_encoder`.
+        backend: `kept`, or as for `models.encoder.open_encoder`. `kept` and `onnx` take the graph that is kept beside
+            an index, where there is one: PyTorch is not loaded for it.
         compute: the number format, as for `models.encoder.open_encoder`.
-        say: is told of each model before it is loaded.
-
-    Raises:
-        InputError: a model cannot be loaded so.
     """
 
-    def __init__(
-        self, systems: Mapping[str, SystemFiles], backend: str, compute: str, say: Callable[[str], None]
-    ) -> None:
-        self._encoders: dict[str, Encoder] = {}
-        for system, files in systems.items():
-            say(f"loading {system}")
-            kept = open_kept_graph(files) if backend == RUNTIME and compute != "bfloat16" else None
-            self._encoders[system] = kept or _load_model(files, backend, compute)
+    def __init__(self, systems: Mapping[str, SystemFiles], backend: str, compute: str) -> None:
+        self._takes_kept = backend in (KEPT, RUNTIME) and compute != "bfloat16"
+        others = partial(_load_model, backend="torch" if backend == KEPT else backend, compute=compute)
+        self._kept = {system: LazyValue(partial(open_kept_graph, files)) for system, files in systems.items()}
+        self._others = {system: LazyValue(partial(others, files)) for system, files in systems.items()}
 
-    @property
-    def parallel(self) -> bool:
+    def load(self, system: str) -> None:
+        """Load a system's model unless it is loaded; raises InputError where it cannot be loaded so."""
+        self._open(system)
+
+    def is_kept(self, system: str) -> bool:
+        """Whether a system's queries and documents are encoded by the graph that is kept beside an index."""
+        return self._takes_kept and self._kept[system]() is not None
+
+    def parallel(self, system: str) -> bool:
         """Whether several threads may encode at once: with PyTorch's modules over our own batches, on a processor."""
-        if any(isinstance(encoder, GraphEncoder) for encoder in self._encoders.values()):
+        encoder = self._open(system)
+        if isinstance(encoder, GraphEncoder):
             return False
         import torch
 
         from nestvec.models.torch_encoder import TorchEncoder
 
-        in_torch = all(isinstance(encoder, TorchEncoder) for encoder in self._encoders.values())
-        return in_torch and not torch.cuda.is_available()
+        return isinstance(encoder, TorchEncoder) and not torch.cuda.is_available()
 
     def one_for_both(self, system: str) -> bool:
         """Whether a text gives the same vector as a query and as a document."""
-        return self._encoders[system].one_for_both
+        return self._open(system).one_for_both
 
     def encode(
         self, system: str, texts: Sequence[str], role: Role, token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
-        return self._encoders[system].encode(texts, role, token_counts=token_counts)
+        return self._open(system).encode(texts, role, token_counts=token_counts)
+
+    def _open(self, system: str) -> Encoder:
+        kept = self._kept[system]() if self._takes_kept else None
+        return kept or self._others[system]()
 
 
 def _load_model(files: SystemFiles, backend: str, compute: str) -> Encoder:

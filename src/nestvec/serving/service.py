@@ -27,12 +27,12 @@ from nestvec.serving.keyword_search import KeywordSearch, Query
 from nestvec.serving.lazy_value import LazyValue
 from nestvec.serving.loaded_models import LoadedModels
 from nestvec.serving.run_summary import point_to_json, summarise_run
-from nestvec.serving.serving_options import ServingOptions
+from nestvec.serving.serving_options import KEPT, ServingOptions
 from nestvec.stores.scan import load_faiss
 from nestvec.stores.store import Hit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -50,12 +50,12 @@ _VECTORS = 64 * 2**20  # bytes of queries' vectors that are remembered
 
 
 class Service:
-    """A run that can be asked; made by `open`, then `load`. Any thread may ask; for `encode`, see `parallel`.
+    """A run that can be asked; made by `open`. Any thread may ask; for `encode`, see `parallel`.
 
     Args:
         run: the run.
         index: of the run, where there is one.
-        backend: what runs the models, as for `open_encoder`.
+        backend: what runs the models, see `LoadedModels`.
         compute: the number format that models compute in.
 
     Attributes:
@@ -68,7 +68,6 @@ class Service:
 
     def __init__(self, run: Run, index: Index | None, backend: str, compute: str) -> None:
         self.run, self.index = run, index
-        self._backend, self._compute = backend, compute
         self.systems = tuple(run.systems)
         chosen = run.chosen.vectors
         self.default = choose_point(run.systems.get(chosen.system, []), chosen, file=run.root)
@@ -84,7 +83,8 @@ class Service:
         self._code_cache = CodeCache(self._catalogue.order, vectors, codecs, _CODES)
         self._recent: LRUCache[tuple[str, str], NDArray[np.float32]] = LRUCache(_VECTORS, lambda vector: vector.nbytes)
         self._recent_lock = Lock()
-        self._models: LoadedModels | None = None
+        self._loads_all = backend != KEPT
+        self._models = LoadedModels(self._dense, backend, compute)
         self.keywords = KeywordSearch(run, self._catalogue)
         self._summary = LazyValue(lambda: summarise_run(run, self._judged, self.keywords.hybrid))
         self._pool = ThreadPoolExecutor(
@@ -107,9 +107,22 @@ class Service:
                 index.close()
             raise
 
-    def load(self, say: Callable[[str], None] = lambda _: None) -> None:
-        """Load every system's model, telling `say` of each; the service can be asked then."""
-        self._models = LoadedModels(self._dense, self._backend, self._compute, say)
+    def load(self, system: str) -> None:
+        """Load a system's model unless it is loaded; raises InputError where it is damaged."""
+        self._models.load(system)
+
+    @property
+    def loaded_first(self) -> tuple[str, ...]:
+        """Systems with vectors whose models are loaded before the server is ready; others are loaded after that.
+
+        With a backend that was named: all. Else those whose graph is kept beside an index, as these are quick; where
+        no graph is kept, the default's, or the first.
+        """
+        if self._loads_all or not self._dense:
+            return tuple(self._dense)
+        kept = tuple(system for system in self._dense if self._models.is_kept(system))
+        default = self.default.system
+        return kept or (default if default in self._dense else next(iter(self._dense)),)
 
     def warm_up(self) -> None:
         """Make what whoever asks first would wait for: the default point's codes, what the page shows, all words."""
@@ -143,10 +156,9 @@ class Service:
             measured, self.default, system=system, dimension=dimension, precision=precision, file=self.run.root
         )
 
-    @property
-    def parallel(self) -> bool:
-        """Whether several threads may encode at once."""
-        return self._loaded_models.parallel
+    def parallel(self, system: str) -> bool:
+        """Whether several threads may encode at once with a system's model."""
+        return self._models.parallel(system)
 
     def width(self, system: str) -> int:
         """The full width of a system's vectors; raises UnknownPointError where there is no such system with vectors."""
@@ -161,7 +173,7 @@ class Service:
 
     def one_for_both(self, system: str) -> bool:
         """Whether a system gives a text the same vector as a query and as a document."""
-        return self._loaded_models.one_for_both(system)
+        return self._models.one_for_both(system)
 
     def model_folder(self, system: str) -> Path:
         """The folder of a system's model."""
@@ -171,7 +183,7 @@ class Service:
         self, system: str, texts: Sequence[str], role: Role, token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
-        return self._loaded_models.encode(system, texts, role, token_counts)
+        return self._models.encode(system, texts, role, token_counts)
 
     def find_vector(self, system: str, query: str) -> NDArray[np.float32] | None:
         """Find a query's (full width,) vector: the one that was measured, or one that is remembered; None otherwise."""
@@ -267,13 +279,6 @@ class Service:
             return None
         point, documents = self.index.describe()
         return {**point_to_json(point), "documents": documents}
-
-    @property
-    def _loaded_models(self) -> LoadedModels:
-        """The models; RuntimeError before `load`."""
-        if self._models is None:
-            raise RuntimeError("load() comes first")
-        return self._models
 
     def _ask(self, text: str) -> Query:
         """A query as it is asked: one that is a document itself does not find itself, as it did not when measured."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nestvec.errors import InputError
+from nestvec.models.encoder import BACKENDS
 from nestvec.settings import option
 
 KEY_VARIABLE = "NESTVEC_API_KEY"
 LIMITS = "Limits"  # the heading in `--help`
 _ANYWHERE = ("0.0.0.0", "::", "")  # bound to, to be reached from everywhere
+KEPT = "kept"  # the backend that takes a system's kept graph, or PyTorch where there is none
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class ServingOptions:
     trust_token_ids: bool = option(False, "Take all token ids for the model's own.")
     store: str | None = option(None, "The index's store, as for `nestvec index` (the one built last).")
     name: str | None = option(None, "The index's name in a database (the one built last).")
-    backend: str = option("torch", "torch, onnx, openvino, or auto.")
+    backend: str = option(
+        KEPT, "kept (the ONNX graph beside the index; PyTorch where there is none), torch, onnx, openvino, or auto."
+    )
     compute: str = option("float32", "float32, bfloat16, or auto.")
     batch: int = option(64, "Texts that go through a model together.", panel=LIMITS)
     wait: float = option(0.002, "Seconds that a first text waits for others.", panel=LIMITS)
@@ -63,6 +67,7 @@ class ServingOptions:
             *((name, 0 < getattr(self, name) < float("inf"), "seconds, more than 0") for name in spans),
             ("wait", 0 <= self.wait <= 1, "seconds, from 0 to 1"),
             ("port", 0 <= self.port <= 65_535, "0 to 65535"),
+            ("backend", self.backend in (KEPT, *BACKENDS), f"one of {', '.join((KEPT, *BACKENDS))}"),
         ]
         for name, right, wanted in checks:
             if not right:

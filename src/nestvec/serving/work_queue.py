@@ -71,41 +71,57 @@ class WorkQueue:
         self.dense_systems = tuple(system for system in service.systems if system != BM25)
         self.models = {**{system: system for system in self.dense_systems}, **self._check_aliases()}
         self._decoders = {system: LazyValue(partial(self._open_decoder, system)) for system in self.dense_systems}
-        self._encoders: Executor | None = None
+        self._encoders: list[Executor] = []
+        self._loading = {system: asyncio.Lock() for system in self.dense_systems}
         self._searchers = ThreadPoolExecutor(count_processors(), "search")
         self._index_reader = ThreadPoolExecutor(1, "index")  # a store answers one at a time; others need not wait
         self._index_said = _NOTHING
         self._batchers: dict[tuple[str, Role], Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
+    async def load(self, say: Callable[[str], None]) -> None:
+        """Load the models that the server is not ready without, and begin to encode what comes in."""
+        for system in await asyncio.to_thread(lambda: self.service.loaded_first):
+            say(f"loading {system}")
+            await self._find_batcher(system, ROLES[0])
+
     async def warm_up(self) -> None:
-        """Make what the first requests would wait for, while others are answered."""
+        """Make what the first requests would wait for, the other models too, while others are answered."""
         await asyncio.to_thread(self.service.warm_up)
         with suppress(Failure):  # an index that cannot be read now may be later
             await self.ask_index(self.service.warm_up_index, patient=True)
+        for system in self.dense_systems:
+            await self._find_batcher(system, ROLES[0])
 
-    async def load(self, say: Callable[[str], None]) -> None:
-        """Load the models, and begin to encode what comes in."""
-        await asyncio.to_thread(self.service.load, say)
+    async def _find_batcher(self, system: str, role: Role) -> Batcher:
+        """What encodes a system's texts of a role; the model is loaded first, if nobody has asked for it before."""
+        async with self._loading[system]:
+            if (system, role) not in self._batchers:
+                await self._start_batchers(system)
+        return self._batchers[system, role]
+
+    async def _start_batchers(self, system: str) -> None:
+        """Load a system's model, and begin to encode with it."""
+        await asyncio.to_thread(self.service.load, system)
         # Several passes at once, a processor or a few each: threads that share a pass wait for each other at every
         # layer, and for whatever else the machine does.
-        passes = min(_PASSES, count_processors()) if self.service.parallel else 1
+        passes = min(_PASSES, count_processors()) if self.service.parallel(system) else 1
         threads = partial(limit_threads, max(1, count_processors() // passes))
-        self._encoders = ThreadPoolExecutor(passes, "encode", initializer=threads)
-        for system in self.dense_systems:
-            shared = self.service.one_for_both(system)  # then queries and documents join in one pass
-            for role in ROLES[:1] if shared else ROLES:
-                batcher = Batcher(system, self._make_encoder(system, role), self._encoders, self.options, self.meters)
-                self._batchers |= {(system, each): batcher for each in (ROLES if shared else (role,))}
-                self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
+        encoders = ThreadPoolExecutor(passes, f"encode-{system}", initializer=threads)
+        self._encoders.append(encoders)
+        shared = self.service.one_for_both(system)  # then queries and documents join in one pass
+        for role in ROLES[:1] if shared else ROLES:
+            batcher = Batcher(system, self._make_encoder(system, role), encoders, self.options, self.meters)
+            self._batchers |= {(system, each): batcher for each in (ROLES if shared else (role,))}
+            self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
 
     async def stop(self) -> None:
         """Stop all work and close the service; nobody waits any more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._encoders:
-            self._encoders.shutdown(cancel_futures=True)
+        for encoders in self._encoders:
+            encoders.shutdown(cancel_futures=True)
         self._searchers.shutdown(cancel_futures=True)
         self._index_reader.shutdown(wait=False, cancel_futures=True)  # closing a database ends what waits for it
         self.service.close()
@@ -141,8 +157,13 @@ class WorkQueue:
             raise Failure(422, f"{error}; {_SEND_TEXTS}", "input") from error
 
     async def encode(self, system: str, texts: Sequence[str], role: Role) -> Encoded:
-        """Encode texts of a role, as `Batcher.encode`."""
-        return await self._batchers[system, role].encode(texts)
+        """Encode texts of a role, as `Batcher.encode`; a Failure, 503, where the model cannot be loaded now."""
+        try:
+            batcher = await self._find_batcher(system, role)
+        except NestvecError as error:
+            _LOG.warning("%s cannot be loaded: %s", system, error)
+            raise unavailable(f"{system} cannot be loaded now; the server's log says why") from error
+        return await batcher.encode(texts)
 
     async def run_in_thread(self, job: Callable[[], T]) -> T:
         """Run a search or another job that blocks in one of the threads for searches, and give its result."""
