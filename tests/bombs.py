@@ -214,7 +214,7 @@ BOMBS: dict[str, Callable[[], Bomb]] = {
     ),
     "jsonl depth": lambda: Bomb({"t.jsonl": _deep(800_000)}, "is not JSON"),
     "jsonl empty lists": lambda: Bomb(
-        {"t.jsonl": b'{"query":"q","grade":1,"document":[' + b"[]," * 2_700_000 + b"[]]}"}, "text, a number or a list"
+        {"t.jsonl": b'{"query":"q","grade":1,"document":[' + b"[]," * 2_700_000 + b"[]]}"}, "text or a number"
     ),
     "jsonl long records": lambda: Bomb(
         {"t.jsonl": _json([{**row, "document": _TEXT + str(row)} for row in _json_table(100)])}, ""
