@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.processors import map_in_threads
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -128,7 +130,9 @@ class Bootstrap:
     def _weighted_means(self, values: NDArray[np.float64], worst: float) -> NDArray[np.float64]:
         """(r,) means under random weights of the queries and of one further query that shows the worst."""
         sums = np.append(self._group_sums(values[:, None])[:, 0], worst * self._sizes.mean())
-        return np.concatenate([drawn @ sums for drawn in self._dirichlet_weights]) / self._dirichlet_totals
+        return (
+            np.concatenate(map_in_threads(lambda drawn: drawn @ sums, self._dirichlet_weights)) / self._dirichlet_totals
+        )
 
     @cached_property
     def _dirichlet_weights(self) -> list[NDArray[np.float32]]:
