@@ -109,7 +109,7 @@ BENCHMARKS = {
     "search": Benchmark("search.py --documents 200000", "One query among 200,000 documents", _search("200000")),
     "search of a million": Benchmark("search.py --documents 1000000", "One among 1,000,000", _search("1000000")),
     "fused search": Benchmark(
-        "fused_search.py",
+        "fused_search.py --stores embedded",
         "Words and vectors (384 in binary) among 1,000,000 documents, embedded",
         (
             Figure("vectors, median", ("searches", "embedded", "vectors", "p50_ms"), "ms", "20"),
