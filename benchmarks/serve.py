@@ -161,7 +161,7 @@ def show(turns: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Print what was found; returns what the last line says."""
     finished = load_run(options.run)
-    system = finished.chosen.system
+    system = finished.chosen.vectors.system
     model = open_system(finished, system).model.path
     column = {"queries": "query", "documents": "document"}[options.texts]
     texts = list(dict.fromkeys(pq.read_table(finished.folder.path("records"), columns=[column])[column].to_pylist()))
