@@ -89,7 +89,7 @@ BENCHMARKS = {
         (Figure("best in float32", ("best", "float32")), Figure("best in bfloat16", ("best", "bfloat16"))),
     ),
     "evaluation": Benchmark(
-        "evaluation.py",
+        "evaluation.py --queries 1000 --documents 3000",
         "Measuring four dimensions, against `InformationRetrievalEvaluator`",
         (
             Figure("scoring stored vectors", ("scoring", "speed"), aim="10"),
