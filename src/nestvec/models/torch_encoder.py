@@ -9,17 +9,19 @@ import numpy as np
 from nestvec.errors import InputError
 from nestvec.models.base_encoder import ROUNDING, Encoder, choose_width
 from nestvec.models.compute import choose_compute
+from nestvec.models.device_copies import fetch_behind, send_inputs
 from nestvec.models.load import load_model, measure_width, quiet_libraries
 from nestvec.models.onnx_graph import input_names
 from nestvec.models.prompts import ROLES, count_excluded_tokens, model_prompts, reads_roles_apart
 from nestvec.models.token_batches import make_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from sentence_transformers import SentenceTransformer
 
     from nestvec.models.base_encoder import Encoded
+    from nestvec.models.device_copies import Computed
     from nestvec.models.find import ModelFolder
     from nestvec.models.prompts import Role
     from nestvec.models.token_batches import TokenReader
@@ -47,15 +49,17 @@ class TorchEncoder(Encoder):
     def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
         import torch
 
-        device, prompt = self._model.device, self.prompts.of(role)
         with torch.inference_mode():
-            for batch in self._reader.make_batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE), prompt):
-                features: dict[str, Any] = {
-                    name: torch.from_numpy(values).to(device) for name, values in batch.inputs.items()
-                }
-                if self._excluded[role]:
-                    features["prompt_length"] = self._excluded[role]
-                yield batch.rows, batch.lengths, self._forward(features).cpu().numpy()
+            yield from fetch_behind(self._compute_batches(texts, role))
+
+    def _compute_batches(self, texts: Sequence[str], role: Role) -> Iterator[Computed]:
+        """As `_encode_batches`, each output still where it was computed."""
+        device, prompt = self._model.device, self.prompts.of(role)
+        for batch in self._reader.make_batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE), prompt):
+            features = send_inputs(batch.inputs, device)
+            if self._excluded[role]:
+                features["prompt_length"] = self._excluded[role]
+            yield batch.rows, batch.lengths, self._forward(features)
 
     def _forward(self, features: dict[str, Any]) -> Any:  # noqa: ANN401 - tensors
         """(n, width) float32: the transformer in its own numbers, what follows it in float32."""
@@ -85,18 +89,21 @@ class StockEncoder(Encoder):
     def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
         """What `encode_query` or `encode_document` does, with tokens counted on the way."""
         import torch
-        from sentence_transformers.util import batch_to_device
 
+        with quiet_libraries(), torch.inference_mode():
+            yield from fetch_behind(self._compute_batches(texts, role))
+
+    def _compute_batches(self, texts: Sequence[str], role: Role) -> Iterator[Computed]:
+        """As `_encode_batches`, each output still where it was computed."""
         order = np.argsort([-len(text) for text in texts], kind="stable")  # the longest first: memory peaks at once
         prompt = self.prompts.of(role) or None
-        with quiet_libraries(), torch.inference_mode():
-            for first in range(0, len(texts), self._texts):
-                rows = order[first : first + self._texts]
-                features = self._model.preprocess([texts[row] for row in rows], prompt=prompt, task=role)
-                mask = features.get("attention_mask")
-                lengths = 0 if mask is None else mask.sum(dim=1).numpy()
-                output = self._model(batch_to_device(features, self._model.device), task=role)["sentence_embedding"]
-                yield rows, lengths, output.float().cpu().numpy()
+        for first in range(0, len(texts), self._texts):
+            rows = order[first : first + self._texts]
+            features = self._model.preprocess([texts[row] for row in rows], prompt=prompt, task=role)
+            mask = features.get("attention_mask")
+            lengths = 0 if mask is None else mask.sum(dim=1).numpy()
+            output = self._model(send_inputs(features, self._model.device), task=role)["sentence_embedding"]
+            yield rows, lengths, output.float()
 
 
 def open_torch(folder: ModelFolder, dimension: int | None, compute: str) -> TorchEncoder | StockEncoder:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nestvec.models.device_copies import fetch_behind, send_inputs
 from nestvec.models.prompts import DOCUMENT, QUERY, count_excluded_tokens, model_prompts
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
+    from nestvec.models.device_copies import Computed
     from nestvec.models.prompts import Role
 
 _AT_ONCE = 1024  # texts tokenised at a time
@@ -136,12 +138,16 @@ def encode_tokens(
     order = np.lexsort((tokens.lengths[rows], tokens.excluded[rows]))
     parts = [np.empty((0, model.get_embedding_dimension() or 0), dtype=np.float32)]
     training, device = model.training, model.device
+
+    def compute_parts() -> Iterator[Computed]:
+        for part in _cut_order(order, tokens.excluded[rows]):
+            features = send_inputs(tokens.pad_batch(rows[part]), device)
+            output = model(features)["sentence_embedding"][:, : model.truncate_dim].float()
+            yield part, tokens.lengths[rows[part]], functional.normalize(output, dim=1)
+
     model.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=compute == "bfloat16"):
-        for part in _cut_order(order, tokens.excluded[rows]):
-            features = {name: tensor.to(device) for name, tensor in tokens.pad_batch(rows[part]).items()}
-            output = model(features)["sentence_embedding"][:, : model.truncate_dim].float()
-            parts.append(functional.normalize(output, dim=1).cpu().numpy())
+        parts += [vectors for _, _, vectors in fetch_behind(compute_parts())]
     model.train(training)
     return np.concatenate(parts[1:] or parts)[np.argsort(order)]
 

@@ -1,0 +1,84 @@
+"""Copies between memory and a GPU that do not stop it: inputs sent ahead, outputs fetched while it computes on.
+
+A plain `.to(device)` or `.cpu()` waits until a GPU has done all that it was told. From and to pinned memory a copy is
+queued like any other work. On a processor nothing is copied, and nothing is queued.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping
+
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from nestvec.models.base_encoder import Encoded
+
+    # which of the texts, tokens of each, (n, width) output on the device
+    Computed = tuple[NDArray[Any], NDArray[Any] | int, Tensor]
+
+_AHEAD = {"cpu": 0}  # batches that a device has queued while the output of an earlier one is fetched
+_AHEAD_ELSEWHERE = 1
+
+
+def send(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
+    """An array's or a tensor's copy on a device; on a GPU it is there before whatever is queued from now on."""
+    import torch
+
+    tensor = torch.as_tensor(values)
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def send_inputs(inputs: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """A model's inputs on a device; those that are neither arrays nor tensors stay as they are."""
+    import numpy as np
+    import torch
+
+    return {
+        name: send(value, device) if isinstance(value, np.ndarray | torch.Tensor) else value
+        for name, value in inputs.items()
+    }
+
+
+def fetch_behind(computed: Iterable[Computed], ahead: int | None = None) -> Generator[Encoded]:
+    """Outputs in memory, in their order; each is waited for when `ahead` more were queued (None: as suits the device).
+
+    The next output is asked for first, so a GPU computes it while the earlier one is copied and used.
+    """
+    waiting = deque[tuple[Any, Any, "Callable[[], NDArray[Any]]"]]()
+    for rows, lengths, output in computed:
+        waiting.append((rows, lengths, _start_fetch(output)))
+        most = _AHEAD.get(output.device.type, _AHEAD_ELSEWHERE) if ahead is None else ahead
+        while len(waiting) > most:
+            yield _finish(waiting.popleft())
+    while waiting:
+        yield _finish(waiting.popleft())
+
+
+def _finish(fetched: tuple[Any, Any, Callable[[], NDArray[Any]]]) -> Encoded:
+    rows, lengths, fetch = fetched
+    return rows, lengths, fetch()
+
+
+def _start_fetch(output: Tensor) -> Callable[[], NDArray[Any]]:
+    """Queue the copy of an output; returns what waits for it and gives it."""
+    import torch
+
+    if output.device.type != "cuda":
+        return lambda: output.cpu().numpy()
+    copy = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
+    copy.copy_(output, non_blocking=True)
+    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    done.record(torch.cuda.current_stream(output.device))
+
+    def fetch() -> NDArray[Any]:
+        done.synchronize()
+        return copy.numpy()
+
+    return fetch
