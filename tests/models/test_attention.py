@@ -1,4 +1,5 @@
-"""Oracle: the library's own attention: plain products must give its vectors and gradients, in every architecture."""
+"""Oracles: the library's own attention: plain products must give its vectors and gradients, in every architecture;
+what `is_plain_faster` says that was measured."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import pytest
 import torch
 from tiny_models import pooled
 
-from nestvec.models.attention import use_plain_attention
+from nestvec.models.attention import is_plain_faster, use_plain_attention
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 
@@ -35,3 +36,20 @@ def test_plain_attention_changes_neither_vectors_nor_gradients_nor_the_model(kin
     assert config._attn_implementation == usual
     for given, wanted in zip(found, expected, strict=True):
         torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+
+
+@pytest.mark.parametrize("device", ["cuda", "meta"])
+@pytest.mark.parametrize("tokens", [1, 32, 512, 4096])
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("dropout", [False, True])
+def test_off_the_processor_the_model_keeps_pytorchs_own_attention(device, tokens, bfloat16, dropout):
+    assert not is_plain_faster(tokens, torch.device(device).type, bfloat16=bfloat16, dropout=dropout)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "bfloat16", "dropout", "plain"),
+    [(32, False, False, True), (33, False, False, False), (33, True, False, True), (512, False, True, True),
+     (513, True, True, False)],
+)  # fmt: skip
+def test_on_a_processor_it_depends_on_tokens_numbers_and_dropout(tokens, bfloat16, dropout, plain):
+    assert is_plain_faster(tokens, "cpu", bfloat16=bfloat16, dropout=dropout) == plain

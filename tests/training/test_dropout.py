@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from nestvec.models.find import find_model
 from nestvec.models.load import load_model
-from nestvec.training.dropout import QuickDropout, has_dropout, set_dropout
+from nestvec.training.dropout import QuickDropout, drop_quickly, has_dropout, set_dropout
 from nestvec.training.train import train
 
 
@@ -87,3 +87,19 @@ def test_nothing_and_everything_is_dropped_as_pytorch_does(share):
         assert torch.equal(functional.dropout(given, share), given if share == 0 else torch.zeros(9))
         assert functional.dropout(given, 0.3, training=False) is given
         assert functional.dropout(given, 0.3, inplace=True) is given
+
+
+def test_numpy_draws_masks_for_a_processor_only():
+    assert isinstance(drop_quickly(torch.device("cpu")), QuickDropout)
+    for device in ("cuda", "meta"):
+        assert not isinstance(drop_quickly(torch.device(device)), QuickDropout)
+
+
+def test_no_mask_is_drawn_for_a_tensor_that_is_elsewhere():
+    masks = QuickDropout()
+    before = masks._generator.bit_generator.state
+    with masks:
+        assert functional.dropout(torch.ones(9, device="meta"), 0.5).device.type == "meta"
+        assert str(masks._generator.bit_generator.state) == str(before)
+        functional.dropout(torch.ones(9), 0.5)
+    assert str(masks._generator.bit_generator.state) != str(before)

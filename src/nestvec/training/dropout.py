@@ -53,6 +53,11 @@ def _probabilities(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
                 yield module, name
 
 
+def drop_quickly(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """What draws the masks of a step on a device: NumPy on a processor; a GPU's own kernels draw them faster."""
+    return QuickDropout() if device.type == "cpu" else contextlib.nullcontext()
+
+
 class QuickDropout(TorchFunctionMode):
     """Draws the masks of `torch.nn.functional.dropout` with NumPy while it is entered, 16 bits a number.
 

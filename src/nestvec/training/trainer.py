@@ -23,7 +23,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from nestvec import distributed
 from nestvec.errors import NestvecError, StoppedError
-from nestvec.training.dropout import QuickDropout
+from nestvec.training.dropout import drop_quickly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ class Trainer(SentenceTransformerTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401 - the library's
         """One forward and backward pass; raises NestvecError where the loss is not finite."""
         self._batch = inputs["label"]
-        with QuickDropout() if self.args.device.type == "cpu" else contextlib.nullcontext():
+        with drop_quickly(self.args.device):
             loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
         self._refuse_if_not_finite("loss", float(loss))
         return loss
