@@ -26,13 +26,13 @@ demo: $(READY) ## the main job on the built-in sample; ends with a report
 	$(BIN)/nestvec run sample --out runs/demo
 	@echo "The report: $(CURDIR)/runs/demo/report.html"
 
-test: $(READY) ## the tests, but for the slow ones: five to six minutes on two processors
+test: $(READY) ## the tests, but for the slow ones: some ten minutes on two processors
 	$(PYTEST) -m "not slow"
 
 test-rest: $(READY) ## the slow tests
 	$(PYTEST) -m slow
 
-test-all: test test-rest ## every test: some twenty-five minutes
+test-all: test test-rest ## every test: some thirty minutes
 
 check: $(READY) ## style, types, docstrings, the direction of imports
 	$(BIN)/ruff check .
