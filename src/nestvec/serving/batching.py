@@ -75,7 +75,7 @@ class Batcher:
     Args:
         system: its name.
         encode: n texts to their vectors; blocking.
-        executor: whose threads encode, for all systems the same.
+        executor: whose threads encode; several systems may share it.
         options: how many at once, and how long the first waits.
         meters: are told.
     """

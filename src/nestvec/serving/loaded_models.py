@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from nestvec.errors import MissingExtraError
 from nestvec.indexing.query_encoder import RUNTIME, open_kept_graph
 from nestvec.models.encoder import open_model
 from nestvec.models.graph_encoder import GraphEncoder
@@ -74,6 +76,8 @@ class LoadedModels:
 
 def _load_model(files: SystemFiles, backend: str, compute: str) -> Encoder:
     """Load a model with one thread, for clients may be keeping the other processors busy."""
+    if find_spec("torch") is None:
+        raise MissingExtraError("torch", "train")
     import torch
 
     torch.set_num_threads(1)

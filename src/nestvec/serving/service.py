@@ -71,7 +71,8 @@ class Service:
         self.systems = tuple(run.systems)
         chosen = run.chosen.vectors
         self.default = choose_point(run.systems.get(chosen.system, []), chosen, file=run.root)
-        self._dense = {name: open_system(run, name) for name in self.systems if name != BM25}
+        opened = {index.selection.files.system: index.selection.files} if index else {}  # hashed and checked just now
+        self._dense = {name: opened.get(name) or open_system(run, name) for name in self.systems if name != BM25}
         for name, files in self._dense.items():
             for point in run.systems[name]:
                 files.codec(point.format)  # damage is named before anybody asks

@@ -71,7 +71,7 @@ class WorkQueue:
         self.dense_systems = tuple(system for system in service.systems if system != BM25)
         self.models = {**{system: system for system in self.dense_systems}, **self._check_aliases()}
         self._decoders = {system: LazyValue(partial(self._open_decoder, system)) for system in self.dense_systems}
-        self._encoders: list[Executor] = []
+        self._encoders: dict[int, Executor] = {}  # by how many passes go through models at once
         self._loading = {system: asyncio.Lock() for system in self.dense_systems}
         self._searchers = ThreadPoolExecutor(count_processors(), "search")
         self._index_reader = ThreadPoolExecutor(1, "index")  # a store answers one at a time; others need not wait
@@ -91,7 +91,16 @@ class WorkQueue:
         with suppress(Failure):  # an index that cannot be read now may be later
             await self.ask_index(self.service.warm_up_index, patient=True)
         for system in self.dense_systems:
-            await self._find_batcher(system, ROLES[0])
+            with suppress(Failure):  # the log says why; whoever asks for the system tries again
+                await self._load_batcher(system, ROLES[0])
+
+    async def _load_batcher(self, system: str, role: Role) -> Batcher:
+        """As `_find_batcher`; a Failure, 503, where the model cannot be loaded now: a line in the log says why."""
+        try:
+            return await self._find_batcher(system, role)
+        except NestvecError as error:
+            _LOG.warning("%s cannot be loaded: %s", system, error)
+            raise unavailable(f"{system} cannot be loaded now; the server's log says why") from error
 
     async def _find_batcher(self, system: str, role: Role) -> Batcher:
         """What encodes a system's texts of a role; the model is loaded first, if nobody has asked for it before."""
@@ -104,11 +113,13 @@ class WorkQueue:
         """Load a system's model, and begin to encode with it."""
         await asyncio.to_thread(self.service.load, system)
         # Several passes at once, a processor or a few each: threads that share a pass wait for each other at every
-        # layer, and for whatever else the machine does.
+        # layer, and for whatever else the machine does. Systems of as many passes share the threads, so that searches
+        # of all systems side by side take no more processors than one.
         passes = min(_PASSES, count_processors()) if self.service.parallel(system) else 1
         threads = partial(limit_threads, max(1, count_processors() // passes))
-        encoders = ThreadPoolExecutor(passes, f"encode-{system}", initializer=threads)
-        self._encoders.append(encoders)
+        if passes not in self._encoders:
+            self._encoders[passes] = ThreadPoolExecutor(passes, f"encode-{passes}", initializer=threads)
+        encoders = self._encoders[passes]
         shared = self.service.one_for_both(system)  # then queries and documents join in one pass
         for role in ROLES[:1] if shared else ROLES:
             batcher = Batcher(system, self._make_encoder(system, role), encoders, self.options, self.meters)
@@ -120,7 +131,7 @@ class WorkQueue:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for encoders in self._encoders:
+        for encoders in self._encoders.values():
             encoders.shutdown(cancel_futures=True)
         self._searchers.shutdown(cancel_futures=True)
         self._index_reader.shutdown(wait=False, cancel_futures=True)  # closing a database ends what waits for it
@@ -158,12 +169,7 @@ class WorkQueue:
 
     async def encode(self, system: str, texts: Sequence[str], role: Role) -> Encoded:
         """Encode texts of a role, as `Batcher.encode`; a Failure, 503, where the model cannot be loaded now."""
-        try:
-            batcher = await self._find_batcher(system, role)
-        except NestvecError as error:
-            _LOG.warning("%s cannot be loaded: %s", system, error)
-            raise unavailable(f"{system} cannot be loaded now; the server's log says why") from error
-        return await batcher.encode(texts)
+        return await (await self._load_batcher(system, role)).encode(texts)
 
     async def run_in_thread(self, job: Callable[[], T]) -> T:
         """Run a search or another job that blocks in one of the threads for searches, and give its result."""
