@@ -75,7 +75,7 @@ def test_only_documents_judged_for_validation_queries_are_tried(prepared, exact,
 def test_documents_are_encoded_by_what_passed(prepared, exact, queries, noise, monkeypatch):
     faster = Disturbed(exact, noise)
     monkeypatch.setattr(surface_encoder, "_FEWEST", 10)
-    monkeypatch.setattr(surface_encoder, "_open_faster", lambda model, compute: faster)
+    monkeypatch.setattr(surface_encoder, "_open_faster", lambda model, compute: iter([faster]))
     done = []
     vectors, facts = encode_surface(prepared, prepared.model, done.append)
     assert sum(done) == len(vectors) == len(prepared.task.texts) + len(prepared.catalogue.ids)
@@ -84,6 +84,13 @@ def test_documents_are_encoded_by_what_passed(prepared, exact, queries, noise, m
     assert (facts["queries"], facts["documents"]) == (exact.name, chosen.name)
     np.testing.assert_array_equal(vectors[len(queries) :], chosen.encode(prepared.catalogue.texts, DOCUMENT))
     assert facts["trial"]["encoder"] == faster.name
+
+
+def test_the_next_candidate_is_tried_where_the_first_does_not_pass(prepared, exact, monkeypatch):
+    candidates = [Disturbed(exact, 0.5), Disturbed(exact, 0.0005)]
+    monkeypatch.setattr(surface_encoder, "_open_faster", lambda model, compute: iter(candidates))
+    _, facts = encode_surface(prepared, prepared.model, lambda _: None)
+    assert facts["documents"] == facts["trial"]["encoder"] == candidates[1].name
 
 
 def test_a_small_catalogue_is_encoded_in_float32_without_a_trial(prepared, exact):
@@ -95,7 +102,7 @@ def test_a_small_catalogue_is_encoded_in_float32_without_a_trial(prepared, exact
 
 @pytest.mark.parametrize("compute", ["float32", "bfloat16"])
 def test_what_is_installed_here_passes_on_the_real_model(prepared, exact, queries, compute):
-    faster = surface_encoder._open_faster(prepared.model, compute)
+    faster = next(surface_encoder._open_faster(prepared.model, compute))
     trial = try_encoder(prepared, queries, exact, faster)
     assert compute in trial.encoder
     assert trial.cosine > 0.999

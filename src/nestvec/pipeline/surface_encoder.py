@@ -3,7 +3,8 @@
 Queries are encoded by PyTorch in float32, as a search encodes them. Documents are most of the work: OpenVINO, or
 bfloat16 where the hardware has the instructions, encodes them in half the time or less. Whether its vectors will do is
 tried in the run, with each system's own model: `_DOCUMENTS` documents are encoded both ways, and searched by the
-validation queries. Where a vector or the recall differs by more than rounding does, PyTorch encodes them in float32.
+validation queries. Where a vector or the recall differs by more than rounding does, the next candidate is tried, and at
+last PyTorch encodes them in float32.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from nestvec.settings import CUTOFF
 from nestvec.vectors.topk import top_k
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -74,32 +75,36 @@ def encode_surface(
 
     Returns:
         (q + d, width) float32, rows of unit length; and facts for the run: what encoded queries and documents, and the
-        trial where there was one.
+        last trial where there was one.
 
     Raises:
         InputError: the model gives no finite numbers for a text.
     """
     exact = open_torch(model, None, "float32")
     texts = prepared.catalogue.texts
-    facts = {"queries": exact.name, "documents": exact.name}
-    faster = _open_faster(model, prepared.settings.training.compute) if len(texts) >= _FEWEST else None
-    if faster is None or faster.name == exact.name:
+    facts: dict[str, Any] = {"queries": exact.name, "documents": exact.name}
+    if len(texts) < _FEWEST:
         return exact.encode_both(prepared.task.texts, texts, advance), facts
     queries = exact.encode(prepared.task.texts, QUERY, advance)
-    trial = try_encoder(prepared, queries, exact, faster)
-    chosen = faster if trial is not None and trial.passed else exact
-    documents = chosen.encode(texts, DOCUMENT, advance)
+    chosen: Encoder = exact
+    for faster in _open_faster(model, prepared.settings.training.compute):
+        if faster.name == exact.name or (trial := try_encoder(prepared, queries, exact, faster)) is None:
+            break
+        facts["trial"] = asdict(trial)
+        if trial.passed:
+            chosen = faster
+            break
     facts["documents"] = chosen.name
-    return np.concatenate([queries, documents]), facts | ({"trial": asdict(trial)} if trial else {})
+    return np.concatenate([queries, chosen.encode(texts, DOCUMENT, advance)]), facts
 
 
-def _open_faster(model: ModelFolder, compute: str) -> Encoder | None:
-    """The fastest encoder for many texts in a number format; None where the model runs by PyTorch in float32 only."""
-    try:
-        return open_model(model, None, "auto", compute)
-    except InputError as error:
-        _LOG.debug("%s: %s", model.path, error)
-        return None
+def _open_faster(model: ModelFolder, compute: str) -> Iterator[Encoder]:
+    """Encoders for many texts, the fastest first: in the number format, then in float32; none where none can be had."""
+    for wanted in dict.fromkeys((compute, "float32")):
+        try:
+            yield open_model(model, None, "auto", wanted)
+        except InputError as error:  # a model that runs by PyTorch in float32 only
+            _LOG.debug("%s: %s", model.path, error)
 
 
 def try_encoder(prepared: Prepared, queries: NDArray[np.float32], exact: Encoder, faster: Encoder) -> Trial | None:
