@@ -113,10 +113,14 @@ def test_what_is_installed_here_passes_on_the_real_model(prepared, exact, querie
 
 def test_the_report_says_what_encoded():
     assert describe_encoder(EncodedBy("torch float32", "torch float32")) == (
-        "queries by torch float32, documents by torch float32"
+        "queries: torch float32; documents: torch float32"
     )
     trial = EncoderTrial("openvino bfloat16", 250, 1500, 0.999971, -0.0004)
     assert describe_encoder(EncodedBy("torch float32", "openvino bfloat16", trial)) == (
-        "queries by torch float32, documents by openvino bfloat16. openvino bfloat16 against float32 on 250 documents: "
+        "queries: torch float32; documents: openvino bfloat16. It was tried on 250 documents beside float32: "
         "lowest cosine 0.99997, recall@10 of 1,500 validation queries among these documents -0.0004"
+    )
+    failed = EncoderTrial("torch bfloat16", 250, 1500, 0.9998, 0.0)
+    assert "documents: torch float32. torch bfloat16 was tried on 250 documents beside float32 and is not used: " in (
+        describe_encoder(EncodedBy("torch float32", "torch float32", failed))
     )

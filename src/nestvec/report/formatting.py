@@ -144,12 +144,14 @@ def capitalise(text: str) -> str:
 
 def describe_encoder(by: EncodedBy) -> str:
     """What encoded a system's queries and documents, and how a faster encoder did in the trial."""
-    told = f"queries by {by.queries}, documents by {by.documents}"
+    told = f"queries: {by.queries}; documents: {by.documents}"
     if (trial := by.trial) is None:
         return told
+    tried = f"tried on {trial.documents:,} documents beside float32"
+    verdict = f"It was {tried}" if trial.encoder == by.documents else f"{trial.encoder} was {tried} and is not used"
     return (
-        f"{told}. {trial.encoder} against float32 on {trial.documents:,} documents: lowest cosine {trial.cosine:.5f}, "
-        f"recall@{CUTOFF} of {trial.queries:,} validation queries among these documents {trial.change:+.4f}"
+        f"{told}. {verdict}: lowest cosine {trial.cosine:.5f}, recall@{CUTOFF} of {trial.queries:,} validation queries "
+        f"among these documents {trial.change:+.4f}"
     )
 
 
