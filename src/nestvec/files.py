@@ -62,7 +62,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with _temporary_folder(real) as folder:
             new = folder / real.name
             yield new
-            if real.exists() and new.is_dir() != real.is_dir():
+            if new.exists() and real.exists() and new.is_dir() != real.is_dir():
                 found, wanted = ("a folder", "a file") if real.is_dir() else ("a file", "a folder")
                 raise InputError(f"is {found}", f"{wanted}, or a path where nothing is yet", file=path)
             if not (new.is_dir() and real.is_dir()):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nestvec import processors
 from nestvec.models import compute
 from nestvec.models.compute import choose_compute, use_processors
 
@@ -18,8 +19,8 @@ def four_threads(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(compute, "_count_allowed", lambda: 4)
-    monkeypatch.setattr(compute, "_count_quota", lambda: 4)
+    monkeypatch.setattr(processors, "_count_allowed", lambda: 4)
+    monkeypatch.setattr(processors, "_count_quota", lambda: 4)
     yield
     torch.set_num_threads(before)
 
@@ -74,13 +75,13 @@ def test_a_gpu_decides_where_there_is_one_and_emulation_does_not_count(tmp_path,
     ("limit", "value"), [("_count_allowed", 3), ("_count_quota", 2), ("_count_quota", 0), ("_count_allowed", 99)]
 )
 def test_threads_are_as_many_as_this_process_may_use(four_threads, monkeypatch, limit, value):
-    monkeypatch.setattr(compute, limit, lambda: value)
+    monkeypatch.setattr(processors, limit, lambda: value)
     assert use_processors() == torch.get_num_threads() == min(4, max(1, value))
 
 
 def test_what_the_environment_says_of_threads_stays(four_threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    monkeypatch.setattr(compute, "_count_allowed", lambda: 1)
+    monkeypatch.setattr(processors, "_count_allowed", lambda: 1)
     assert use_processors() == torch.get_num_threads() == 4
 
 
@@ -90,9 +91,9 @@ def test_what_the_environment_says_of_threads_stays(four_threads, monkeypatch):
 def test_a_containers_quota_is_rounded_up(tmp_path, monkeypatch, content, threads):
     said = tmp_path / "cpu.max"
     said.write_text(content, encoding="utf-8")
-    monkeypatch.setattr(compute, "_QUOTA", said)
+    monkeypatch.setattr(processors, "_QUOTA", said)
     monkeypatch.setattr(compute.os, "cpu_count", lambda: 17)
-    assert compute._count_quota() == threads
+    assert processors._count_quota() == threads
 
 
 @pytest.mark.parametrize("content", ["max 100000\n", "", "100000", None])
@@ -100,15 +101,15 @@ def test_without_a_quota_all_processors_count(tmp_path, monkeypatch, content):
     said = tmp_path / "cpu.max"
     if content is not None:
         said.write_text(content, encoding="utf-8")
-    monkeypatch.setattr(compute, "_QUOTA", said)
+    monkeypatch.setattr(processors, "_QUOTA", said)
     monkeypatch.setattr(compute.os, "cpu_count", lambda: 17)
-    assert compute._count_quota() == 17
+    assert processors._count_quota() == 17
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux says which processors a process may use")
 def test_the_processors_of_this_process_are_counted(monkeypatch):
     monkeypatch.setattr(compute.os, "sched_getaffinity", lambda _: {0, 3, 5})
-    assert compute._count_allowed() == 3
+    assert processors._count_allowed() == 3
     monkeypatch.delattr(compute.os, "sched_getaffinity")
     monkeypatch.setattr(compute.os, "cpu_count", lambda: 17)
-    assert compute._count_allowed() == 17
+    assert processors._count_allowed() == 17
