@@ -17,7 +17,6 @@ TEXTS = ["hammer", "a drill whose tokens are counted", "hammer"]
 @pytest.fixture
 def client(service, monkeypatch):
     """The application in this process, over the service that is loaded and stays open."""
-    monkeypatch.setattr(service, "load", lambda say: say("loaded before"))
     monkeypatch.setattr(service, "close", lambda: None)
     loading = Loading(say=lambda _: None, ready=lambda: None, failed=lambda error: pytest.fail(str(error)))
     with TestClient(create_app(service, ServingOptions(), Health(), loading), "http://localhost") as client:
