@@ -42,7 +42,8 @@ def guarded(shop, tmp_path_factory):
     texts = [MARKUP, ARABIC, LENGTHY] * table.num_rows
     place = table.schema.get_field_index("document")
     pq.write_table(table.set_column(place, "document", pa.array(texts[: table.num_rows])), path)
-    with serving(folder / "run", "--api-key", folder / "key", "--queue", 1, ready=False) as server:
+    words = ("--api-key", folder / "key", "--queue", 1, "--backend", "torch")  # which takes a while to be ready
+    with serving(folder / "run", *words, ready=False) as server:
         yield server
 
 
