@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import socket
 import subprocess
@@ -64,6 +65,15 @@ def started(
     finally:
         process.terminate()
         process.wait(60)
+
+
+def processor_seconds(pid: int | None) -> float:
+    """Seconds of processor time that a process has used; 0 where it has ended, or the system has no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int, kind: str = "VmRSS") -> float:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from _mutate import SECRET, mutate
 from _outcome import Outcome
+from _server import processor_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -310,7 +311,7 @@ class Worker:
         other.close()
 
     def _start_clock(self) -> None:
-        self.began, self.spent = time.monotonic(), _processor_seconds(self.process.pid)
+        self.began, self.spent = time.monotonic(), processor_seconds(self.process.pid)
 
     def take(self, case: Case) -> None:
         """Begin a case."""
@@ -331,21 +332,13 @@ class Worker:
             code = self.process.exitcode
             self._start()
             return {"problem": f"the process ended with {code}", "ended": "crashed", "way": "?", "peak": 0}
-        spent = _processor_seconds(self.process.pid) - self.spent
+        spent = processor_seconds(self.process.pid) - self.spent
         if spent > _SECONDS or time.monotonic() - self.began > 5 * _SECONDS:
             self.process.kill()
             self.process.join()
             self._start()
             return {"problem": "hung", "ended": "hung", "way": "?", "peak": 0}
         return None
-
-
-def _processor_seconds(pid: int | None) -> float:
-    """What a process has used of the processors; 0 where the system does not tell."""
-    with contextlib.suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
 
 
 def _prepare(run: Path, base: Path) -> None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import re
 import subprocess
@@ -34,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from _server import free_port, started
+from _server import free_port, processor_seconds, started
 
 from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
@@ -108,15 +107,13 @@ def turn(way: str, port: int, pid: int, options: argparse.Namespace, texts: Path
     words = [__file__, "--ask", way, "--port", str(port), "--clients", str(options.clients), "--from", str(texts)]
     run = [sys.executable, *words, "--seconds"]
     subprocess.run([*run, str(WARM)], check=True, capture_output=True)
-    before = busy(pid)
+    before = processor_seconds(pid)
     found = json.loads(subprocess.run([*run, str(seconds)], check=True, capture_output=True, text=True).stdout)
-    return {**found, "rate": len(found["ms"]) / seconds, "work": 1000 * (busy(pid) - before) / len(found["ms"])}
-
-
-def busy(pid: int) -> float:
-    """Seconds that processors worked for a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return {
+        **found,
+        "rate": len(found["ms"]) / seconds,
+        "work": 1000 * (processor_seconds(pid) - before) / len(found["ms"]),
+    }
 
 
 def passes(port: int) -> float:

@@ -89,7 +89,9 @@ def test_a_folder_and_a_file_do_not_replace_each_other(tmp_path, old, new):
     write(tmp_path / "place", old, "old")
     before = read_tree(tmp_path)
     with (
-        pytest.raises(InputError, match=f"place: is a {old}; expected a {new}"),
+        pytest.raises(
+            InputError, match=f"place: is a {old}, and a {new} is to be written there; expected a {new}, or a free path"
+        ),
         replacing(tmp_path / "place") as temporary,
     ):
         write(temporary, new, "new")

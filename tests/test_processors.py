@@ -30,7 +30,7 @@ def test_the_next_item_is_made_while_the_caller_works():
 def test_what_making_raises_reaches_the_caller():
     def make():
         yield 1
-        raise OSError("the disk is full")
+        raise OSError("item 2 cannot be made: the disk is full")
 
     items = make_ahead(make())
     assert next(items) == 1

@@ -64,7 +64,9 @@ def replacing(path: Path) -> Iterator[Path]:
             yield new
             if new.exists() and real.exists() and new.is_dir() != real.is_dir():
                 found, wanted = ("a folder", "a file") if real.is_dir() else ("a file", "a folder")
-                raise InputError(f"is {found}", f"{wanted}, or a path where nothing is yet", file=path)
+                raise InputError(
+                    f"is {found}, and {wanted} is to be written there", f"{wanted}, or a free path", file=path
+                )
             if not (new.is_dir() and real.is_dir()):
                 new.replace(real)
             elif not _exchange(new, real):

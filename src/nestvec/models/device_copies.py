@@ -26,7 +26,7 @@ _AHEAD_ELSEWHERE = 1
 
 
 def send(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
-    """An array's or a tensor's copy on a device; on a GPU it is there before whatever is queued from now on."""
+    """Copy an array or a tensor to a device. A copy to a GPU is queued before any work that the caller queues later."""
     import torch
 
     tensor = torch.as_tensor(values)
@@ -36,7 +36,7 @@ def send(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
 
 
 def send_inputs(inputs: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """A model's inputs on a device; those that are neither arrays nor tensors stay as they are."""
+    """Copy a model's inputs to a device; inputs that are neither arrays nor tensors are returned unchanged."""
     import numpy as np
     import torch
 
@@ -47,9 +47,9 @@ def send_inputs(inputs: Mapping[str, Any], device: torch.device) -> dict[str, An
 
 
 def fetch_behind(computed: Iterable[Computed], ahead: int | None = None) -> Generator[Encoded]:
-    """Outputs in memory, in their order; each is waited for when `ahead` more were queued (None: as suits the device).
+    """Yield a model's outputs in memory, in their order, while the device computes the next ones.
 
-    The next output is asked for first, so a GPU computes it while the earlier one is copied and used.
+    An output is fetched once `ahead` later ones were queued; None is 0 on a processor and 1 on a GPU.
     """
     waiting = deque[tuple[Any, Any, "Callable[[], NDArray[Any]]"]]()
     for rows, lengths, output in computed:
@@ -67,7 +67,7 @@ def _finish(fetched: tuple[Any, Any, Callable[[], NDArray[Any]]]) -> Encoded:
 
 
 def _start_fetch(output: Tensor) -> Callable[[], NDArray[Any]]:
-    """Queue the copy of an output; returns what waits for it and gives it."""
+    """Queue the copy of an output into memory; returns a function that waits for the copy and returns it."""
     import torch
 
     if output.device.type != "cuda":

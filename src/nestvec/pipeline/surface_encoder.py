@@ -10,16 +10,17 @@ last PyTorch encodes them in float32.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nestvec.errors import InputError
+from nestvec.evaluation.metrics import recall
 from nestvec.models.encoder import open_model
 from nestvec.models.prompts import DOCUMENT, QUERY
 from nestvec.models.torch_encoder import open_torch
-from nestvec.runs.schema import VALIDATION
+from nestvec.runs.schema import VALIDATION, EncoderTrial
 from nestvec.settings import CUTOFF
 from nestvec.vectors.topk import top_k
 
@@ -39,28 +40,9 @@ LEAST = 0.99995  # cosine of a document's two vectors: exports and `index --veri
 CHANGE = 0.001  # of recall@10 of the validation queries among the documents tried
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A faster encoder beside the model in float32, on a few documents.
-
-    Attributes:
-        encoder: its name, such as `openvino bfloat16`.
-        documents: how many were encoded both ways.
-        queries: how many searched them.
-        cosine: the lowest of a document's two vectors.
-        change: of the queries' mean recall@10 among these documents: the faster less float32.
-    """
-
-    encoder: str
-    documents: int
-    queries: int
-    cosine: float
-    change: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the vectors are the model's, but for rounding; NaN is not."""
-        return self.cosine >= LEAST and abs(self.change) <= CHANGE
+def has_passed(trial: EncoderTrial) -> bool:
+    """Whether an encoder's vectors were those of the model in float32, but for rounding; NaN is not."""
+    return trial.cosine >= LEAST and abs(trial.change) <= CHANGE
 
 
 def encode_surface(
@@ -91,7 +73,7 @@ def encode_surface(
         if faster.name == exact.name or (trial := try_encoder(prepared, queries, exact, faster)) is None:
             break
         facts["trial"] = asdict(trial)
-        if trial.passed:
+        if has_passed(trial):
             chosen = faster
             break
     facts["documents"] = chosen.name
@@ -99,7 +81,7 @@ def encode_surface(
 
 
 def _open_faster(model: ModelFolder, compute: str) -> Iterator[Encoder]:
-    """Encoders for many texts, the fastest first: in the number format, then in float32; none where none can be had."""
+    """Open the encoders to try, the fastest first: in the number format `compute`, then in float32."""
     for wanted in dict.fromkeys((compute, "float32")):
         try:
             yield open_model(model, None, "auto", wanted)
@@ -107,7 +89,9 @@ def _open_faster(model: ModelFolder, compute: str) -> Iterator[Encoder]:
             _LOG.debug("%s: %s", model.path, error)
 
 
-def try_encoder(prepared: Prepared, queries: NDArray[np.float32], exact: Encoder, faster: Encoder) -> Trial | None:
+def try_encoder(
+    prepared: Prepared, queries: NDArray[np.float32], exact: Encoder, faster: Encoder
+) -> EncoderTrial | None:
     """Try an encoder on documents that are relevant for validation queries; in folds, for any query that is measured.
 
     Args:
@@ -125,10 +109,10 @@ def try_encoder(prepared: Prepared, queries: NDArray[np.float32], exact: Encoder
     judged = np.unique(task.document[is_relevant])
     if not len(judged):
         return None
-    drawn = np.random.default_rng(prepared.settings.seed).permutation(judged)[:_DOCUMENTS]
-    texts = [prepared.catalogue.texts[row] for row in np.sort(drawn).tolist()]
+    drawn = np.sort(np.random.default_rng(prepared.settings.seed).permutation(judged)[:_DOCUMENTS])
+    texts = [prepared.catalogue.texts[row] for row in drawn.tolist()]
     column = np.full(len(prepared.catalogue.ids), -1)
-    column[np.sort(drawn)] = np.arange(len(drawn))
+    column[drawn] = np.arange(len(drawn))
     is_tried = is_relevant & (column[task.document] >= 0)
     relevant = np.zeros((len(task.ids), len(drawn)), dtype=bool)
     relevant[task.topic[is_tried], column[task.document[is_tried]]] = True
@@ -136,7 +120,7 @@ def try_encoder(prepared: Prepared, queries: NDArray[np.float32], exact: Encoder
     vectors, others = (encoder.encode(texts, DOCUMENT) for encoder in (exact, faster))
     before, after = (_mean_recall(queries[asked], found, relevant[asked]) for found in (vectors, others))
     cosine = float(np.einsum("ij,ij->i", vectors, others, dtype=np.float64).min())
-    trial = Trial(faster.name, len(drawn), len(asked), round(cosine, 7), round(after - before, 7))
+    trial = EncoderTrial(faster.name, len(drawn), len(asked), round(cosine, 7), round(after - before, 7))
     _LOG.debug("tried %s", trial)
     return trial
 
@@ -144,5 +128,5 @@ def try_encoder(prepared: Prepared, queries: NDArray[np.float32], exact: Encoder
 def _mean_recall(queries: NDArray[np.float32], documents: NDArray[np.float32], relevant: NDArray[np.bool_]) -> float:
     """Mean recall@10 of (q, w) queries among (d, w) documents, of which (q, d) are relevant."""
     rows, _ = top_k(queries, documents, min(CUTOFF, len(documents)))
-    hits = np.take_along_axis(relevant, rows, axis=1).sum(axis=1)
-    return float((hits / relevant.sum(axis=1)).mean())
+    ranked = np.take_along_axis(relevant, rows, axis=1).astype(np.int64)
+    return float(recall(ranked, 1, relevant.sum(axis=1)).mean())

@@ -143,7 +143,7 @@ def capitalise(text: str) -> str:
 
 
 def describe_encoder(by: EncodedBy) -> str:
-    """What encoded a system's queries and documents, and how a faster encoder did in the trial."""
+    """Name the encoders of a system's queries and documents, and what the trial of a faster one found."""
     told = f"queries: {by.queries}; documents: {by.documents}"
     if (trial := by.trial) is None:
         return told

@@ -116,16 +116,16 @@ class MeasuredWith(ReadByName):
 class EncoderTrial(ReadByName):
     """A faster encoder of documents beside the model in float32, as `pipeline.surface_encoder` tried it."""
 
-    encoder: str
-    documents: int
-    queries: int
+    encoder: str  # its name, such as `openvino bfloat16`
+    documents: int  # encoded both ways
+    queries: int  # that searched them
     cosine: float  # the lowest of a document's two vectors
-    change: float  # of the queries' recall@10 among these documents
+    change: float  # of the queries' recall@10 among these documents: the faster less float32
 
 
 @dataclass(frozen=True)
 class EncodedBy(ReadByName):
-    """What encoded a system's queries and documents, such as `torch float32` and `openvino bfloat16`."""
+    """The encoders of a system's queries and documents by name, such as `torch float32` and `openvino bfloat16`."""
 
     queries: str
     documents: str

@@ -41,7 +41,7 @@ class LoadedModels:
         self._others = {system: LazyValue(partial(others, files)) for system, files in systems.items()}
 
     def load(self, system: str) -> None:
-        """Load a system's model unless it is loaded; raises InputError where it cannot be loaded so."""
+        """Load a system's model unless it is loaded; raises InputError where the backend cannot load it."""
         self._open(system)
 
     def is_kept(self, system: str) -> bool:

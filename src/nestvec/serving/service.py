@@ -116,8 +116,8 @@ class Service:
     def loaded_first(self) -> tuple[str, ...]:
         """Systems with vectors whose models are loaded before the server is ready; others are loaded after that.
 
-        With a backend that was named: all. Else those whose graph is kept beside an index, as these are quick; where
-        no graph is kept, the default's, or the first.
+        A backend other than `kept` loads all of them first. `kept` loads the systems whose graph lies beside the index,
+        which takes a second; where there is no graph, it loads the system of `default`, or the run's first.
         """
         if self._loads_all or not self._dense:
             return tuple(self._dense)

@@ -82,7 +82,7 @@ class WorkQueue:
     async def load(self, say: Callable[[str], None]) -> None:
         """Load the models that the server is not ready without, and begin to encode what comes in."""
         for system in await asyncio.to_thread(lambda: self.service.loaded_first):
-            say(f"loading {system}")
+            say(f"loading the model of {system}")
             await self._find_batcher(system, ROLES[0])
 
     async def warm_up(self) -> None:
@@ -95,7 +95,7 @@ class WorkQueue:
                 await self._load_batcher(system, ROLES[0])
 
     async def _load_batcher(self, system: str, role: Role) -> Batcher:
-        """As `_find_batcher`; a Failure, 503, where the model cannot be loaded now: a line in the log says why."""
+        """Find a system's batcher; where the model cannot be loaded, log why and raise a Failure, 503."""
         try:
             return await self._find_batcher(system, role)
         except NestvecError as error:
@@ -103,7 +103,7 @@ class WorkQueue:
             raise unavailable(f"{system} cannot be loaded now; the server's log says why") from error
 
     async def _find_batcher(self, system: str, role: Role) -> Batcher:
-        """What encodes a system's texts of a role; the model is loaded first, if nobody has asked for it before."""
+        """Find the batcher that encodes a system's texts of a role; the first who asks loads the system's model."""
         async with self._loading[system]:
             if (system, role) not in self._batchers:
                 await self._start_batchers(system)

@@ -54,7 +54,7 @@ def _probabilities(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
 
 
 def drop_quickly(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """What draws the masks of a step on a device: NumPy on a processor; a GPU's own kernels draw them faster."""
+    """Let NumPy draw dropout's masks in the block on a processor; a GPU keeps PyTorch's own, which are faster there."""
     return QuickDropout() if device.type == "cpu" else contextlib.nullcontext()
 
 
