@@ -32,6 +32,7 @@ T = TypeVar("T")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")
 QUOTINGS = ("double", "none")
+NO_AXES = "none"
 MEASURES = ("recall", "precision", "mrr", "ndcg", "ndcg-exp", "accuracy")  # each at several cutoffs
 CUTOFF = 10  # always measured: what the report shows first
 DEPTH = 100  # documents of a ranking that are kept
@@ -286,6 +287,12 @@ class EvaluationSettings:
     )
     precisions: tuple[str, ...] = option(
         PRECISIONS, "How vectors are stored: " + ", ".join(PRECISIONS) + ".", _distinct(PRECISIONS)
+    )
+    axes_precisions: tuple[str, ...] = option(
+        ("float32", "int8", "int4", "int2", "binary"),
+        "Those of the precisions in which vectors are also turned to the documents' principal axes and cut there, or "
+        f"{NO_AXES}.",
+        _distinct((*PRECISIONS, NO_AXES)),
     )
     cutoffs: tuple[int, ...] = option(
         (1, 5, 10, 100),

@@ -17,7 +17,7 @@ from nestvec.models import graph_encoder
 from nestvec.models.encoder import open_encoder
 from nestvec.models.graph_runtime import Runtime
 from nestvec.models.prompts import DOCUMENT, QUERY
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 
 TEXTS = [
     "deck screw 3 in",

@@ -14,7 +14,7 @@ import nestvec
 from nestvec.cli import main
 from nestvec.errors import InputError
 from nestvec.point import Point
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.stored import load_codecs
 
 OPTIONS = {"resamples": 300, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8,binary"}

@@ -13,7 +13,8 @@ from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
 from nestvec.serving import code_cache
 from nestvec.serving.code_cache import CodeCache, CodedDocuments
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.topk import tie_order, top_k
 
 

@@ -23,7 +23,8 @@ from nestvec.stores.postgres.connection import redact_url
 from nestvec.stores.postgres.copying import copy_stream, escape_fields, escape_text, unescape_fields, unescape_text
 from nestvec.stores.postgres.store import PostgresStore
 from nestvec.stores.store import About, Batch, Condition
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.topk import rerank, tie_order, top_k
 
 WIDTH = 160

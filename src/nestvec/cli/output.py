@@ -48,7 +48,7 @@ def print_surface(run: Run, console: Console) -> None:
     page.print_text(f"{count(rows[0].queries)} test queries, {count(rows[0].documents)} documents", "bold")
     lines = []
     for row in sorted(rows, key=lambda row: (row.system, -row.bytes, -(row.dimension or 0))):
-        name = row.system if row.dimension is None else f"{row.system} {row.dimension} {row.precision}"
+        name = row.system if row.dimension is None else f"{row.system} {row.cut} {row.precision}"
         lines.append((name, count(row.bytes_per_vector), *(number(row.metrics[metric].value) for metric in METRICS)))
     page.print_table(("", "bytes", *METRICS), lines)
 

@@ -108,6 +108,8 @@ def _describe_model(card: Card, origin: Origin) -> str:
     making = f"fine-tuned from {base}" if origin.trained else f"{base} as it is"
     cut = "its full width" if card.dimension == card.full_dimension else f"of {card.full_dimension}"
     limit = f"It reads the first {card.max_length:,} tokens of a text." if card.max_length else ""
+    if card.axes:
+        cut = f"the first principal axes of the documents, {cut}"
     return (
         f"An embedding model for search: {system}, {making}, in the form of {card.to} with weights in "
         f"{card.weights}. It turns a text into {card.dimension} numbers ({cut}) of unit length; a dot product is the "
@@ -165,7 +167,7 @@ def _tabulate_points(chosen: Selection) -> str:
     table = [["", "system", "dimension", "precision", "bytes", *shown]]
     for row in rows:
         arrow = "→" if row.name == chosen.point.name else ""
-        cells = [_escape_text(row.system), row.dimension, row.precision, row.bytes_per_vector]
+        cells = [_escape_text(row.system), row.cut, row.precision, row.bytes_per_vector]
         table.append([arrow, *("" if value is None else str(value) for value in cells), *_format_metrics(row, shown)])
     first = rows[0]
     caption = (

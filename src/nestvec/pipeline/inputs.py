@@ -95,6 +95,13 @@ class Prepared:
         full = read_width(self.others[system])
         return tuple(sorted({full, *(width for width in self.dimensions if width <= full)}, reverse=True))
 
+    def formats(self, system: str) -> list[VectorFormat]:
+        """Formats to measure of a system: all precisions at every width, and some on axes below the full width."""
+        evaluation, widths = self.settings.evaluation, self.widths(system)
+        plain = [VectorFormat(width, precision) for width in widths for precision in evaluation.precisions]
+        turned = [precision for precision in evaluation.precisions if precision in evaluation.axes_precisions]
+        return plain + [VectorFormat(width, precision, axes=True) for width in widths[1:] for precision in turned]
+
     def stages(self, system: str) -> tuple[tuple[VectorFormat, VectorFormat], ...]:
         """Two-stage searches to measure of a system: those asked for that it has the width for, or the usual two."""
         widths, asked = self.widths(system), self.settings.evaluation.two_stage

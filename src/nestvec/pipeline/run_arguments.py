@@ -72,6 +72,7 @@ class MeasuringSettings(TypedDict, total=False):
     dimensions: Sequence[int] | str | None
     precisions: Sequence[str]
     cutoffs: Sequence[int] | str
+    axes_precisions: Sequence[str]
     two_stage: Sequence[str] | None
     shortlist: int
     bigger: str

@@ -20,7 +20,8 @@ VALIDATED = ("recall@10", "ndcg@10")  # metrics of every validation while traini
 METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")  # of every row
 CHANCE = 0.05  # below it a corrected p counts as clear
 _COLUMNS = (
-    "system", "kind", "dimension", "precision", "bytes_per_vector", "bytes_scanned", "split", "queries", "documents"
+    "system", "kind", "dimension", "precision", "axes", "bytes_per_vector", "bytes_scanned",
+    "split", "queries", "documents",
 )  # fmt: skip
 _HAIR = 1e-6  # of rounding
 BINS = 30  # of the grade histogram, where there are more levels than that
@@ -254,7 +255,6 @@ class ChosenPoint(Point):
     reference: str
     validation: ChoiceValidation
     test: ChoiceTest
-    axes: bool = False  # whether the vectors are cut along principal axes
     price: tuple[Price, ...] = ()
     beats: ChoiceGain | None = None
     lossless: bool = False  # the rankings are those of the full width for every query that can be asked
@@ -440,11 +440,12 @@ class ValidatedPoint(ReadByName):
     dimension: int
     precision: str
     metrics: dict[str, float]
+    axes: bool = False
 
     @property
     def format(self) -> VectorFormat:
-        """Its dimension and precision."""
-        return VectorFormat(self.dimension, self.precision)
+        """How its vectors are stored."""
+        return VectorFormat(self.dimension, self.precision, self.axes)
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ async def _read_texts(work: WorkQueue, system: str, given: list[str] | list[list
 
 def _cut_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
     """Keep the first numbers of each vector: (n, dimension), of unit length."""
-    from nestvec.vectors.codecs import prefix
+    from nestvec.vectors.cut import prefix
 
     return vectors if dimension == vectors.shape[1] else prefix(vectors, dimension)
 
