@@ -12,7 +12,6 @@ from nestvec.evaluation.ranking import (
     code_documents,
     rank_dense,
     rank_fused,
-    rank_principal,
     rank_two_stage,
     rank_words,
 )  # fmt: skip
@@ -23,7 +22,6 @@ from nestvec.point import HYBRID, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
 from nestvec.vectors.codecs import CODECS
 from nestvec.vectors.cut import prefix
-from nestvec.vectors.principal_axes import principal_axes
 from nestvec.vectors.topk import top_k
 
 BM25 = Point("bm25", None, None, None, "bm25")
