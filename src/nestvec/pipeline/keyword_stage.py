@@ -52,7 +52,7 @@ def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, 
 def settle_hybrid(folder: RunFolder, hybrid: Hybrid, point: dict[str, Any] | None) -> dict[str, Any]:
     """Write `hybrid.json` for the vectors that are recommended, and say what `recommendation.json` holds of it."""
     if point and point["precision"]:
-        hybrid = hybrid.settle(VectorFormat(point["dimension"], point["precision"], point["axes"]))
+        hybrid = hybrid.settle(VectorFormat(point["dimension"], point["precision"], point.get("axes", False)))
         write_hybrid(folder.path("hybrid"), hybrid)
     held = hybrid.to_json()
     return {"lexical": {key: held[key] for key in ("tokenisation", "k1", "b", "correction")}, "weight": held["weight"]}

@@ -8,7 +8,7 @@ from typing import Any
 from nestvec.point import HYBRID, PLAIN, PRETRAINED, Point
 from nestvec.recommending.choice_sentences import name_unbeaten, say_choices, say_format, say_fused, say_tested
 
-POINT_FIELDS = ("system", "dimension", "precision", "bytes_per_vector", "axes")  # of a point in `recommendation.json`
+POINT_FIELDS = ("system", "dimension", "precision", "bytes_per_vector")  # of a point in `recommendation.json`
 _PRICED = 10_000_000  # vectors whose memory the sentence states; one of those in `price`
 
 
@@ -157,13 +157,14 @@ def _name_wish(name: str, value: float) -> str:
 
 
 def point_to_json(point: Point) -> dict[str, Any]:
-    """A point as `recommendation.json` has it: its fields, and its kind where it is made of other points."""
-    fields = {name: getattr(point, name) for name in POINT_FIELDS}
+    """A point as `recommendation.json` has it: its fields; axes and kind only where they are not the usual ones."""
+    fields = {name: getattr(point, name) for name in POINT_FIELDS} | ({"axes": True} if point.axes else {})
     return fields if point.kind == PLAIN else {**fields, "kind": point.kind}
 
 
 def _read_point(entry: dict[str, Any]) -> Point:
-    return Point(**{name: entry[name] for name in POINT_FIELDS}, kind=entry.get("kind", PLAIN))
+    fields = {name: entry[name] for name in POINT_FIELDS}
+    return Point(**fields, kind=entry.get("kind", PLAIN), axes=entry.get("axes", False))
 
 
 def say_unmatched(unmatched: int, queries: int) -> list[str]:

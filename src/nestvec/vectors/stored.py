@@ -88,7 +88,8 @@ def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
         raise TypeError(f"a codec of {name} cannot be saved; add {name} to _KINDS in vectors/stored.py")
     tensors: dict[str, NDArray[Any]] = {}
     if codec.axes is not None:
-        tensors |= {f"{key}/{_AXES}/{entry.name}": getattr(codec.axes, entry.name) for entry in fields(Axes)}
+        axes = {entry.name: getattr(codec.axes, entry.name) for entry in fields(Axes)}
+        tensors |= {f"{key}/{_AXES}/{name}": np.ascontiguousarray(value) for name, value in axes.items()}
     for entry in _own_fields(codec):
         value = getattr(codec, entry.name)
         value = [value.low, value.high] if isinstance(value, Range) else value
