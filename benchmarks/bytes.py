@@ -64,9 +64,8 @@ def main() -> None:
     told = []
     for kind, leg in LEGS.items():
         points = [row for row in rows if row.kind == kind and row.vectors.system in systems]
-        print(
-            f"{leg}\n{'bytes':>5}  {'as they are':<28}{METRIC:>10}  {'all':<28}{METRIC:>10}  gained, and lost of the whole"
-        )
+        heads = f"{'as they are':<28}{METRIC:>10}  {'all':<28}{METRIC:>10}"
+        print(f"{leg}\n{'bytes':>5}  {heads}  gained, and lost of the whole")
         for size in map(int, options.sizes.split(",")):
             plain = choose([point for point in points if not point.axes], size, values["validation"])
             best = choose(points, size, values["validation"])
