@@ -249,7 +249,7 @@ class TrainingSettings:
 class GradedSettings:
     """How `graded` trains, besides."""
 
-    # Each default was decided by an ablation on validation data: docs/training.md.
+    # Each default was decided by an ablation on validation data: docs/ablations.md.
     codes: tuple[str, ...] = option(
         (), "Precisions that the documents pass through while training.", _distinct(PRECISIONS[1:], fewest=0)
     )

@@ -129,7 +129,7 @@ def contrast_rows(data: TrainingData, seed: int) -> Examples:
     """A row per document worth finding: its query, the document, and one that was judged clearly not to answer.
 
     See `worth_finding` and `clearly_not`; what lies between is near enough to be right for someone, and as a negative
-    it did harm (docs/training.md). A query's clear negatives are dealt out to its rows in a seeded order; one without
+    it did harm (docs/ablations.md). A query's clear negatives are dealt out to its rows in a seeded order; one without
     any has rows of one document. Rows are in the order of their queries.
     """
     known = _collect_judgements(data)
