@@ -17,6 +17,7 @@ from tiny_mpnet import save_tiny_mpnet
 
 from nestvec.errors import InputError, NestvecError, StoppedError
 from nestvec.settings import TRAINABLE, Settings
+from nestvec.training.crops import crop_queries
 from nestvec.training.job import Job
 from nestvec.training.systems import SYSTEMS
 from nestvec.training.train import choose_step, train
@@ -53,8 +54,11 @@ def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
     before, seen = weights(model), []
     trained = train(model, job, tmp_path, advance=seen.append)
     train_queries = len(np.unique(table.records.query[table.task.in_part("train")]))
-    assert trained.rows == (len(table.task.pairs) if SYSTEMS[system].distinct else table.task.in_part("train").sum())
-    assert trained.steps == job.steps == len(trained.losses) == sum(seen) == 2 * -(-trained.rows // 8)
+    rows_of_judgements = len(table.task.pairs) if SYSTEMS[system].distinct else table.task.in_part("train").sum()
+    learnt = table.records.normalised_documents[~table.task.held_out_documents]
+    assert trained.rows == (rows_of_judgements if SYSTEMS[system].judged else len(np.unique(learnt)))
+    passes = 2 if SYSTEMS[system].judged else 1
+    assert trained.steps == job.steps == len(trained.losses) == sum(seen) == passes * -(-trained.rows // 8)
     assert [point["step"] for point in trained.curve][:3] == [0, 8, 16]
     assert trained.curve[-1]["step"] == trained.steps
     best = max(trained.curve[1:], key=lambda point: (point["recall"], -point["step"]))
@@ -97,6 +101,39 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_weights_come(table, tm
     job, model = job_and_model(table, "graded")
     assert train(model, job, tmp_path) == whole[1]
     assert weights(model) == whole[0]
+
+
+def test_an_interrupted_training_without_judgements_comes_to_the_same_weights(table, tmp_path):
+    job, model = job_and_model(table, "adapted")
+    whole = train(model, job, tmp_path / "whole")
+    expected = weights(model)
+
+    def stop(steps):
+        if steps == 1 and not last_checkpoint(tmp_path / "halves"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    job, model = job_and_model(table, "adapted")
+    with pytest.raises(StoppedError, match="stopped training adapted after step 1"):
+        train(model, job, tmp_path / "halves", advance=stop)
+    job, model = job_and_model(table, "adapted")
+    assert train(model, job, tmp_path / "halves") == whole
+    assert weights(model) == expected
+
+
+def test_training_on_documents_alone_brings_words_nearer_to_their_document(table, tmp_path):
+    """Crops of another seed, which training has not seen, against all documents."""
+    found = prepared(tmp_path, model=table.settings.training.model, learning_rate=1e-3)
+    job, model = job_and_model(found, "adapted")
+    documents = [job.texts.documents[row[0]] for row in job.examples.members]
+    crops = crop_queries(documents, seed=99)
+
+    def mean_rank():
+        similarities = model.encode(crops) @ model.encode(documents).T
+        return float((similarities > np.diag(similarities)[:, None]).sum(axis=1).mean())
+
+    before = mean_rank()
+    train(model, job, tmp_path / "checkpoints")
+    assert mean_rank() < 0.7 * before
 
 
 def test_a_checkpoint_of_the_optimizer_that_updates_one_tensor_at_a_time_is_continued(table, tmp_path):
@@ -199,6 +236,22 @@ def test_accumulated_batches_make_one_step(table, tmp_path):
 def test_batch_and_rate_follow_the_number_of_rows(given, count, batch, rate):
     job = Job("mnr", range(count), None, None, None, Settings.from_flat(given), (384,))
     assert (job.batch_size, job.learning_rate) == (batch, pytest.approx(rate))
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "batch", "rate"),
+    [
+        ({}, 10, 16, 1e-4),
+        ({}, 3199, 32, 1e-4),
+        ({}, 3200, 64, 1e-4),
+        ({}, 6400, 128, 1e-4),
+        ({"epochs": 30}, 1_000_000, 128, 1e-4),
+        ({"batch_size": 8, "learning_rate": 1e-3}, 6400, 8, 1e-3),
+    ],
+)
+def test_what_needs_no_judgements_takes_one_pass_in_large_batches(given, count, batch, rate):
+    job = Job("adapted", range(count), None, None, None, Settings.from_flat(given), (384,))
+    assert (job.batch_size, job.learning_rate, job.steps) == (batch, rate, -(-count // batch))
 
 
 def test_a_reporter_is_told(table, tmp_path):
