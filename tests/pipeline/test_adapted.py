@@ -24,7 +24,7 @@ from nestvec.training.examples import TrainingData
 from nestvec.training.job import make_job
 from nestvec.training.train import train
 
-OPTIONS = {"precisions": "int8", "dimensions": "32", "resamples": 100, "bigger": "", "compute": "float32", "seed": 5}
+OPTIONS = {"precisions": "int8", "dimensions": "48", "resamples": 100, "bigger": "", "compute": "float32", "seed": 5}
 OPTIONS |= {"batch_size": 16, "validation": 0.2, "test": 0.3, "learning_rate": 1e-3}
 
 
@@ -33,7 +33,7 @@ def made(tmp_path_factory):
     """A folder with a table, a tiny model, and two runs of them: `train`, with mnr, and `catalogue`."""
 
     def make(folder):
-        source, model = write_csv(folder / "judged.csv", rows(queries=90)), save_tiny_mpnet(folder / "tiny")
+        source, model = write_csv(folder / "judged.csv", rows(queries=90)), save_tiny_mpnet(folder / "tiny", width=96)
         told = []
         nestvec.run(str(source), folder / "train", model=str(model), adapt="train", systems="mnr", **OPTIONS)
         nestvec.run(
@@ -43,6 +43,12 @@ def made(tmp_path_factory):
         (folder / "told.json").write_text(json.dumps(told))
 
     return make_once(tmp_path_factory, "adapted", make)
+
+
+@pytest.fixture(scope="module")
+def small(made):
+    """A tiny model of 96 numbers."""
+    return str(made / "tiny")
 
 
 def read_json(path):
@@ -107,9 +113,9 @@ def test_documents_of_held_out_queries_are_learnt_with_the_catalogue_alone(made)
     assert learnt["catalogue"] == learnt["train"] | held_out
 
 
-def test_each_fold_leaves_its_own_documents_out(tmp_path, tiny):
+def test_each_fold_leaves_its_own_documents_out(tmp_path, small):
     source = write_csv(tmp_path / "judged.csv", rows(queries=60))
-    options = {"systems": "adapted", "folds": 3, "model": str(tiny), "bigger": ""}
+    options = {"systems": "adapted", "folds": 3, "model": small, "bigger": ""}
     found = prepare(Settings.from_flat({"source": str(source), **options}))
     for number in (1, 2, 3):
         part = found.in_fold(number)
@@ -120,10 +126,10 @@ def test_each_fold_leaves_its_own_documents_out(tmp_path, tiny):
 
 
 @pytest.mark.slow
-def test_folds_train_each_its_own_adapted_model(tmp_path, tiny):
+def test_folds_train_each_its_own_adapted_model(tmp_path, small):
     source = write_csv(tmp_path / "judged.csv", rows(queries=60))
     options = {name: value for name, value in OPTIONS.items() if name not in ("validation", "test")}
-    run = nestvec.run(str(source), tmp_path / "run", model=str(tiny), folds=2, adapt="train", systems="mnr", **options)
+    run = nestvec.run(str(source), tmp_path / "run", model=small, folds=2, adapt="train", systems="mnr", **options)
     cards = [read_json(path / "nestvec.json") for path in sorted(run.root.glob("**/models/*")) if path.is_dir()]
     assert [(card["system"], card["start"]) for card in cards] == [("adapted", "pretrained"), ("mnr", "adapted")] * 3
     assert len({card["sha256"] for card in cards}) == 6
@@ -142,10 +148,10 @@ def held_out_table(trained=()):
     return table
 
 
-def test_without_training_judgements_the_catalogue_is_learnt(tmp_path, tiny):
+def test_without_training_judgements_the_catalogue_is_learnt(tmp_path, small):
     source = write_csv(tmp_path / "judged.csv", held_out_table())
     options = {name: value for name, value in OPTIONS.items() if name not in ("validation", "test")}
-    settings = {"split_column": "split", "model": str(tiny), "systems": "adapted", **options}
+    settings = {"split_column": "split", "model": small, "systems": "adapted", **options}
     with pytest.raises(InputError) as caught:
         nestvec.run(str(source), tmp_path / "run", **settings)
     assert "adapted has no documents to learn from: all documents belong to validation or test queries" in str(
@@ -161,10 +167,10 @@ def test_without_training_judgements_the_catalogue_is_learnt(tmp_path, tiny):
     assert (hybrid["k1"], hybrid["b"], hybrid["weight"]) == (1.5, 0.75, 0.5)
 
 
-def test_documents_of_nobodys_queries_are_enough(tmp_path, tiny):
+def test_documents_of_nobodys_queries_are_enough(tmp_path, small):
     source = write_csv(tmp_path / "judged.csv", held_out_table(trained=range(50, 60)))
     options = {name: value for name, value in OPTIONS.items() if name not in ("validation", "test")}
-    settings = {"split_column": "split", "model": str(tiny), **options}
+    settings = {"split_column": "split", "model": small, **options}
     run = nestvec.run(str(source), tmp_path / "run", systems="adapted", **settings)
     assert 40 <= run.trainings[0].rows <= 50
     with pytest.raises(InputError, match=r"train(ing)? split holds no relevant record") as caught:
@@ -172,12 +178,12 @@ def test_documents_of_nobodys_queries_are_enough(tmp_path, tiny):
     assert "--systems adapted" in caught.value.expected
 
 
-def test_all_queries_may_be_held_out_where_nothing_learns_from_judgements(tmp_path, tiny):
+def test_all_queries_may_be_held_out_where_nothing_learns_from_judgements(tmp_path, small):
     shares = {"validation": 0.5, "test": 0.5}
     with pytest.raises(InputError, match=r"--test is 0\.5; expected a share that leaves queries to train on"):
         Settings.from_flat({**shares, "systems": "adapted,mnr"})
     source = write_csv(tmp_path / "judged.csv", rows(queries=60))
-    given = {"source": str(source), **shares, "systems": "adapted", "model": str(tiny), "bigger": ""}
+    given = {"source": str(source), **shares, "systems": "adapted", "model": small, "bigger": ""}
     found = prepare(Settings.from_flat({**given, "adapt": "catalogue"}))
     assert len(found.task.pairs) == 0
     assert len(found.task.ids) == 60
@@ -185,9 +191,9 @@ def test_all_queries_may_be_held_out_where_nothing_learns_from_judgements(tmp_pa
         prepare(Settings.from_flat(given))
 
 
-def test_the_command_line_names_the_remedy(tmp_path, tiny, typed):
+def test_the_command_line_names_the_remedy(tmp_path, small, typed):
     source = write_csv(tmp_path / "judged.csv", held_out_table())
-    words = ("--split-column", "split", "--systems", "adapted", "--model", tiny, "--out", tmp_path / "run")
+    words = ("--split-column", "split", "--systems", "adapted", "--model", small, "--out", tmp_path / "run")
     code, _, told = typed("run", source, *words)
     assert code == 2
     assert "--adapt catalogue" in " ".join(told.split())
