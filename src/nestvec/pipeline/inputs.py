@@ -207,7 +207,7 @@ def _refuse_unread(settings: Settings, records: Records, task: Task) -> None:
         left = len(np.unique(number[~part.held_out_documents]))
         if left < _FEWEST_DOCUMENTS:
             counted = "all documents belong" if not left else f"all documents but {left} belong"
-            problem = f"{ADAPTED} has no documents to learn from: {counted} to validation or test queries"
+            problem = f"adapted has no documents to learn from: {counted} to validation or test queries"
             wanted = f"--adapt {CATALOGUE}, which learns from all documents, or documents that nobody judged"
             raise InputError(problem, wanted, file=settings.data.name)
 
