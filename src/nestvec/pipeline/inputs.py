@@ -30,7 +30,7 @@ from nestvec.pipeline.shares import choose_shares
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.config import FILES_OF
 from nestvec.runs.trec_ids import TrecIds
-from nestvec.settings import ADAPTED, CATALOGUE, NEED_NEGATIVES, REPORTERS, Settings, parse_stages
+from nestvec.settings import CATALOGUE, NEED_NEGATIVES, REPORTERS, Settings, parse_stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
