@@ -30,7 +30,7 @@ from nestvec.pipeline.shares import choose_shares
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.config import FILES_OF
 from nestvec.runs.trec_ids import TrecIds
-from nestvec.settings import ADAPTED, CATALOGUE, NEED_NEGATIVES, REPORTERS, Settings, parse_stages
+from nestvec.settings import CATALOGUE, NEED_NEGATIVES, REPORTERS, Settings, parse_stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -214,7 +214,7 @@ def _refuse_unread(settings: Settings, records: Records, task: Task) -> None:
         left = len(np.unique(number[~part.held_out_documents]))
         if left < _FEWEST_DOCUMENTS:
             counted = "all documents belong" if not left else f"all documents but {left} belong"
-            problem = f"{ADAPTED} has no documents to learn from: {counted} to validation or test queries"
+            problem = f"adapted has no documents to learn from: {counted} to validation or test queries"
             wanted = f"--adapt {CATALOGUE}, which learns from all documents, or documents that nobody judged"
             raise InputError(problem, wanted, file=settings.data.name)
 
