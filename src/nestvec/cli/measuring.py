@@ -82,10 +82,14 @@ def run(
 
 
 def _print_decision(finished: Run, is_kept: bool, strict: bool) -> None:
-    """Print the recommendation, and where the report is unless the folder goes away."""
-    typer.echo(finished.recommendation.reason)
+    """Print the recommendation and, unless the folder goes away, where the report is and what to type next."""
+    from nestvec.cli.answer import list_next_steps, read_answer
+
+    typer.echo(read_answer(finished))
     if is_kept:
         typer.echo(f"The report: {finished.folder.path('report')}")
+        for line in list_next_steps(finished):
+            typer.echo(line)
     if strict and not finished.ships:
         raise GateClosedError(finished.recommendation.reason)
 

@@ -7,6 +7,7 @@ Whatever can be wrong with the user's input is found before the run's folder is 
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -31,6 +32,7 @@ from nestvec.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_LOG = logging.getLogger(__name__)
 _TRAIN = "train "  # stages that all processes take part in
 
 
@@ -191,7 +193,8 @@ def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
             f"{folds} folds: each query is asked of a training that has not seen it, and one more is handed over"
         )
     for name, why in prepared.missing.items():
-        reporter.say(f"{name} {why}")
+        reporter.say(f"{name} is not on this machine, so it is not measured")
+        _LOG.debug("%s %s", name, why)
     reporter.say(f"relevant from {grades.threshold:g} on ({grades.origin}): {share}")
     held_out = count_held_out(records, grades, prepared.task, prepared.settings, len(prepared.systems))
     for line in held_out.lines:
