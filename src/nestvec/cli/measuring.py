@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from nestvec.runs.run import Run
 
 _Source = Annotated[str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", show_default=False)]
-_Strict = Annotated[bool, typer.Option(help="Exit with 3 on 'do not ship'.", rich_help_panel=THE_RUN, metavar="")]
+_Strict = Annotated[bool, create_flag("strict", "Exit with 3 on 'do not ship'.", THE_RUN)]
+_DryRun = Annotated[
+    bool, create_flag("dry-run", "Say what would be done and about how long it takes; write nothing.", THE_RUN)
+]
 _SHARED = (DataSettings, SplitSettings)
 
 
@@ -69,10 +72,14 @@ def run(
     reporter: Reporter,
     source: _Source = None,
     strict: _Strict = False,
+    dry_run: _DryRun = False,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The main job, end to end: prepare, train, evaluate, recommend, report."""
     settings, out = merge_settings(source, typed.pop("out"), typed.pop("config"), typed)
+    if dry_run:
+        _print_plan(settings, out, reporter)
+        return
     folder = require_out(out)
     from nestvec.pipeline.run_stages import run_settings
 
@@ -94,6 +101,14 @@ def _print_decision(finished: Run, is_kept: bool, strict: bool) -> None:
         raise GateClosedError(finished.recommendation.reason)
 
 
+def _print_plan(settings: Settings, out: Path | None, reporter: Reporter) -> None:
+    """Print what a run would do; nothing is written."""
+    from nestvec.cli.output import print_plan
+    from nestvec.pipeline.dry_run import plan_run
+
+    print_plan(plan_run(settings, out, reporter), Console(highlight=False))
+
+
 @contextmanager
 def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
     """The folder to write, or one that is gone afterwards where none is named."""
@@ -110,11 +125,15 @@ def evaluate(
     reporter: Reporter,
     models: Annotated[list[str], typer.Argument(help="Folders or names of models.", show_default=False)],
     strict: _Strict = False,
+    dry_run: _DryRun = False,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The surface for any sentence-transformers models beside the pretrained one and BM25; trains nothing."""
     data, out, config = typed.pop("data"), typed.pop("out"), typed.pop("config")
     settings, folder = merge_settings(data, out, config, {**typed, "models": models, "epochs": 0})
+    if dry_run:
+        _print_plan(settings, folder, reporter)
+        return
     from nestvec.cli.output import print_surface
     from nestvec.pipeline.run_stages import run_settings
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from nestvec.pipeline.checking import Check
     from nestvec.pipeline.comparing import RunComparison
+    from nestvec.pipeline.dry_run import Plan
     from nestvec.report.checked import Checked, Spread
     from nestvec.runs.list_runs import ListedRun
     from nestvec.runs.run import Run
@@ -84,6 +85,13 @@ def print_runs(runs: Sequence[ListedRun], console: Console) -> None:
         (run.name, run.date, PurePath(run.source).name, _say_state(run), _say_choice(run)) for run in runs
     ]
     _Page(console).print_texts(("run", "date", "source", "state", "recommended"), lines)
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print what a run would do, up to 80 columns wide."""
+    from nestvec.cli.plan import describe_plan
+
+    _Page(console).print_texts(("dry run", "nothing is written"), describe_plan(plan))
 
 
 def _say_state(run: ListedRun) -> str:

@@ -122,7 +122,7 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
         prepared = prepare(settings)
         advance(1)
     prepared = prepared.computing_in(
-        distributed.take_first_value(_choose_compute(prepared.settings.training.compute, root))
+        distributed.take_first_value(settle_compute(prepared.settings.training.compute, root))
     )
     folder = RunFolder(root)
     with hold_folder(root) if distributed.is_first() else nullcontext():  # of several processes, the first writes
@@ -152,7 +152,7 @@ def _run_stage(stage: Stage) -> None:
         remove(folder.path("checkpoints"))
 
 
-def _choose_compute(wanted: str, root: Path) -> str:
+def settle_compute(wanted: str, root: Path) -> str:
     """The number format to train in: as set, else as a run that is continued began, else as the hardware is fast."""
     config = RunFolder(root).path("config")
     if wanted == "auto" and config.is_file():
