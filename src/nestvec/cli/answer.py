@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from math import ceil
 from typing import TYPE_CHECKING
 
 from nestvec.recommending.power import describe_power
@@ -61,7 +62,7 @@ def _say_more_queries(run: Run) -> str:
     if had is None or not had.queries:
         return ""
     typical = describe_power(had.queries, recommendation.margin, systems=max(1, len(run.systems) - 1))
-    needed = recommendation.queries_needed or typical.needed
+    needed = recommendation.queries_needed or ceil(typical.needed / 10) * 10
     if needed <= had.queries:
         return ""
     return f"more judged queries (about {needed:,} {recommendation.chosen_on} queries; there are {had.queries:,})"

@@ -41,7 +41,7 @@ def report(
 @options()
 def runs(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="A folder with runs in it (this one).", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="A folder with runs in it (this one).", show_default=False)
     ] = Path(),
     as_json: Annotated[bool, create_flag("json", "One JSON object a line.")] = False,
 ) -> None:

@@ -32,10 +32,8 @@ if TYPE_CHECKING:
 
     from nestvec.runs.run import Run
 
-_Source = Annotated[str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", show_default=False)]
-_Strict = Annotated[bool, create_flag("strict", "Exit with 3 on 'do not ship'.", THE_RUN)]
-_DryRun = Annotated[
-    bool, create_flag("dry-run", "Say what would be done and about how long it takes; write nothing.", THE_RUN)
+_Source = Annotated[
+    str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", metavar="SOURCE", show_default=False)
 ]
 _SHARED = (DataSettings, SplitSettings)
 
@@ -46,6 +44,14 @@ class _Files:
 
     out: Path | None = option(None, "The folder to write.", panel=THE_RUN)
     config: Path | None = option(None, "A TOML file with any of these options.", panel=THE_RUN)
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What is done with the outcome."""
+
+    dry_run: bool = option(False, "Say what would be done, and how long it takes; write nothing.", panel=THE_RUN)
+    strict: bool = option(False, "Exit with 3 on 'do not ship'.", panel=THE_RUN)
 
 
 @dataclass(frozen=True)
@@ -67,15 +73,14 @@ class _Recipe:
 
 
 @app.command(cls=Command)
-@options(_Files, *ALL_SETTINGS)
+@options(_Files, _Ending, *ALL_SETTINGS)
 def run(
     reporter: Reporter,
     source: _Source = None,
-    strict: _Strict = False,
-    dry_run: _DryRun = False,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The main job, end to end: prepare, train, evaluate, recommend, report."""
+    dry_run, strict = typed.pop("dry_run"), typed.pop("strict")
     settings, out = merge_settings(source, typed.pop("out"), typed.pop("config"), typed)
     if dry_run:
         _print_plan(settings, out, reporter)
@@ -120,16 +125,17 @@ def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
 
 
 @app.command(cls=Command)
-@options(_Measured, _Files, *_SHARED, EvaluationSettings, RecommendationSettings, Settings)
+@options(_Measured, _Files, _Ending, *_SHARED, EvaluationSettings, RecommendationSettings, Settings)
 def evaluate(
     reporter: Reporter,
-    models: Annotated[list[str], typer.Argument(help="Folders or names of models.", show_default=False)],
-    strict: _Strict = False,
-    dry_run: _DryRun = False,
+    models: Annotated[
+        list[str], typer.Argument(help="Folders or names of models.", metavar="MODEL", show_default=False)
+    ],
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The surface for any sentence-transformers models beside the pretrained one and BM25; trains nothing."""
     data, out, config = typed.pop("data"), typed.pop("out"), typed.pop("config")
+    dry_run, strict = typed.pop("dry_run"), typed.pop("strict")
     settings, folder = merge_settings(data, out, config, {**typed, "models": models, "epochs": 0})
     if dry_run:
         _print_plan(settings, folder, reporter)
@@ -165,11 +171,15 @@ def check(
 @app.command(cls=Command)
 @options()
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="The folder of a finished run.", show_default=False)],
-    run_b: Annotated[Path, typer.Argument(help="Another, which asked the same test queries.", show_default=False)],
-    metric: Annotated[str, typer.Option(help="What to compare; any that both measured.")] = "recall@10",
+    run_a: Annotated[Path, typer.Argument(help="The folder of a finished run.", metavar="RUN_A", show_default=False)],
+    run_b: Annotated[
+        Path, typer.Argument(help="Another, which asked the same test queries.", metavar="RUN_B", show_default=False)
+    ],
+    metric: Annotated[
+        str, typer.Option(help="What to compare; any that both measured (recall@10).", metavar="…")
+    ] = "recall@10",
     everything: Annotated[bool, create_flag("all", "Compare every point that both have.")] = False,
-    out: Annotated[Path | None, typer.Option(help="A JSON file to write.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="A JSON file to write.", metavar="PATH", show_default=False)] = None,
 ) -> None:
     """Two finished runs on the same test queries: the second less the first, with intervals and tests."""
     from nestvec.cli.output import print_comparison
@@ -185,8 +195,8 @@ def compare(
 @options(_Recipe)
 def reproduce(
     reporter: Reporter,
-    experiment: Annotated[str, typer.Argument(help="home-depot")],
-    out: Annotated[Path | None, typer.Option(help="The folder to write.", show_default=False)] = None,
+    experiment: Annotated[str, typer.Argument(help="Which: home-depot.", metavar="EXPERIMENT")],
+    out: Annotated[Path | None, typer.Option(help="The folder to write.", metavar="PATH", show_default=False)] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The original experiment, as published, against its published numbers; then without its leaks."""

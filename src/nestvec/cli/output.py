@@ -81,9 +81,7 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
 
 def print_runs(runs: Sequence[ListedRun], console: Console) -> None:
     """Print a list of runs, up to 80 columns wide."""
-    lines = [
-        (run.name, run.date, PurePath(run.source).name, _say_state(run), _say_choice(run)) for run in runs
-    ]
+    lines = [(run.name, run.date, PurePath(run.source).name, _say_state(run), _say_choice(run)) for run in runs]
     _Page(console).print_texts(("run", "date", "source", "state", "recommended"), lines)
 
 

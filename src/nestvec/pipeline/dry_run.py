@@ -132,7 +132,7 @@ def plan_run(settings: Settings, root: Path | None, reporter: Reporter | None = 
     with reporter.step("try how fast this machine is", len(prepared.systems) + len(prepared.trained)) as advance:
         models = {system: prepared.others.get(system, prepared.model) for system in prepared.systems}
         speeds: dict[str, EncodingSpeed] = {}  # by the model's place: what is trained is as fast as what it came from
-        for system, model in models.items():
+        for model in models.values():
             if str(model.path) not in speeds:
                 speeds[str(model.path)] = time_encoding(prepared, model)
             advance(1)

@@ -103,7 +103,7 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
         trained = train(model, job, folder.checkpoints(system), folder.path("logs") / system, advance)
     if trained.worse:
         reporter.say(
-            f"train {system}: recall@10 on validation fell from {trained.worse[0]:.3f} to {trained.worse[1]:.3f}; "
+            f"train {system}: recall@10 in a small catalogue fell from {trained.worse[0]:.3f} to {trained.worse[1]:.3f}; "
             "a lower --learning-rate is the usual remedy"
         )
     if distributed.is_first():
