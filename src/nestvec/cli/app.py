@@ -22,7 +22,6 @@ __all__ = ["Command", "app", "catch_interrupt", "console", "main", "show_log"]
 
 app = typer.Typer(
     cls=Group,
-    context_settings={"max_content_width": 120},
     rich_markup_mode=None,
     help="Fit retrieval embeddings to your own search, at the smallest vector that holds up.",
     no_args_is_help=True,
