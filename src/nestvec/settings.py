@@ -14,14 +14,17 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from nestvec.errors import InputError
-from nestvec.point import PRECISIONS, VectorFormat
+from nestvec.point import PRECISIONS, PRETRAINED, VectorFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from dataclasses import Field
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded")
+ADAPTED = "adapted"  # the system that learns from documents alone
+TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded", ADAPTED)
+ADAPTING = ("train", "catalogue", "off")  # values of --adapt
+TRAIN_DOCUMENTS, CATALOGUE, NO_ADAPTING = ADAPTING
 # systems that learn the grades themselves, and nothing where all documents have the same
 NEED_NEGATIVES = ("cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka")
 MOST_NEGATIVES = 50  # mined per query
@@ -204,6 +207,12 @@ class TrainingSettings:
     systems: tuple[str, ...] = option(
         ("mnr", "matryoshka"), "What to train: " + ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE)
     )
+    adapt: str = option(
+        "off",
+        "Start every system from the model adapted, trained on documents alone: train (those of no validation or test "
+        "query), catalogue (all), or off.",
+        _one_of(ADAPTING),
+    )
     epochs: int = option(1, "Passes over the training pairs; 0 prepares and measures without training.", _at_least(0))
     batch_size: int | None = option(
         None, "Pairs in a batch; each is the others' negative (16; 64 from 4,096 pairs on).", _at_least(2)
@@ -241,8 +250,24 @@ class TrainingSettings:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Systems to train; none at 0 epochs."""
-        return self.systems if self.epochs else ()
+        """Systems to train, `adapted` first where the others start from it; none at 0 epochs."""
+        systems = self.systems if self.adapt == NO_ADAPTING else tuple(dict.fromkeys((ADAPTED, *self.systems)))
+        return systems if self.epochs else ()
+
+    @property
+    def only_adapted(self) -> bool:
+        """Whether `adapted` alone is trained: then no query needs to be left to train on."""
+        return self.trained == (ADAPTED,)
+
+    @property
+    def adapted_on(self) -> str:
+        """Which texts `adapted` learns: those of the `train` documents, or the whole `catalogue`; empty for none."""
+        documents = TRAIN_DOCUMENTS if self.adapt == NO_ADAPTING else self.adapt
+        return documents if ADAPTED in self.trained else ""
+
+    def start_of(self, system: str) -> str:
+        """The system whose model the training of another one starts from: `pretrained`, or `adapted`."""
+        return PRETRAINED if self.adapt == NO_ADAPTING or system == ADAPTED else ADAPTED
 
 
 @dataclass(frozen=True)
@@ -357,7 +382,8 @@ class Settings:
             parse_stages(text)
         split, metric, names = self.split, self.recommendation.metric, metric_names(self.evaluation.cutoffs)
         held_out = "validation" if split.test is None else "test"
-        _require(sum(split.shares) < 1, held_out, getattr(split, held_out), "a share that leaves queries to train on")
+        leaves_queries = sum(split.shares) < 1 or (sum(split.shares) == 1 and self.training.only_adapted)
+        _require(leaves_queries, held_out, getattr(split, held_out), "a share that leaves queries to train on")
         _require(metric in names, "metric", metric, "one of " + ", ".join(names))
 
     @classmethod

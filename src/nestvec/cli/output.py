@@ -215,3 +215,5 @@ def _print_split(checked: Checked, page: _Page) -> None:
         )
     leaks = [f"{count(number)} {name}" for name, number in audit.leaks.items() if number]
     page.print_text(f"Leaks: {', '.join(leaks) if leaks else 'none'}.")
+    if audit.note:
+        page.print_text(audit.note)

@@ -85,8 +85,10 @@ def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings
     untuned = LexicalSettings(WordForms(language))
     texts = [queries.catalogue.texts[row] for row in queries.catalogue.order]
     counts = WordCounts.of(texts, untuned.forms)
-    asked = counts.count_queries(queries.texts)
     default = Bm25(counts, untuned.k1, untuned.b)
+    if not queries.texts:  # nothing to train on was judged
+        return default, untuned, {}
+    asked = counts.count_queries(queries.texts)
     tried = {"bm25-default": float(_values(queries, default, asked).mean())}
     if len(queries.texts) < FEWEST_QUERIES:
         return default, untuned, tried

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split_leaks, normalised_texts
+from nestvec.data.audit import (
+    audit,
+    drawn_by_row,
+    exact_texts,
+    naive_split_leaks,
+    normalised_texts,
+    note_texts_read,
+)
 from nestvec.data.dip import MANY
 from nestvec.data.duplicates import find_near_duplicates
 from nestvec.data.source import count_rows
@@ -222,7 +229,8 @@ def _audit_splits(records: Records, grades: Grades, task: Task, settings: Settin
     ways = {"exact": exact_texts(records), "normalised": normalised_texts(records)}
     return {
         "row_split": {way: _audit_row_split(texts, share, settings.seed) for way, texts in ways.items()},
-        "split": audit(records, task, grades.threshold, protocol, settings.seed),
+        "split": audit(records, task, grades.threshold, protocol, settings.seed)
+        | note_texts_read(settings.training.adapted_on),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from nestvec.data.grades import Grades, find_too_many, read_grades
 from nestvec.data.load_records import load_records
 from nestvec.data.own_split import NO_SPLIT
 from nestvec.data.records import Records
-from nestvec.data.split import split_records
+from nestvec.data.split import HELD_OUT, split_records
 from nestvec.data.task import Task, ask_training_queries, make_task
 from nestvec.errors import InputError
 from nestvec.evaluation.fit import MOST_QUERIES, FitQueries
@@ -30,7 +31,12 @@ from nestvec.pipeline.shares import choose_shares
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.config import FILES_OF
 from nestvec.runs.trec_ids import TrecIds
-from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
+from nestvec.settings import CATALOGUE, NEED_NEGATIVES, REPORTERS, Settings, parse_stages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FEWEST_DOCUMENTS = 2  # that a model can learn to tell apart
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,7 @@ def prepare(settings: Settings) -> Prepared:
     others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
     _refuse_untrainable(settings, records, grades, task)
+    _refuse_unread(settings, records, task)
     pinned = dict(records.columns)  # the run's config reads the same again
     if records.revision is not None:
         pinned["revision"] = records.revision
@@ -198,6 +205,20 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
     name = f"system {refused[0]} needs" if len(refused) == 1 else f"systems {', '.join(refused)} need"
     problem = f"{name} documents that were judged not relevant; the {where} lists relevant ones only"
     raise InputError(problem, f"--systems {','.join(able)}", file=settings.data.name)
+
+
+def _refuse_unread(settings: Settings, records: Records, task: Task) -> None:
+    """Raise InputError where `adapted` is to be trained, and is left fewer documents than make a batch."""
+    if settings.training.adapted_on in ("", CATALOGUE):
+        return
+    number = records.normalised_documents
+    for part in (task.learning, *(fold.learning for fold in task.folds)):
+        left = len(np.unique(number[~part.held_out_documents]))
+        if left < _FEWEST_DOCUMENTS:
+            counted = "all documents belong" if not left else f"all documents but {left} belong"
+            problem = f"adapted has no documents to learn from: {counted} to validation or test queries"
+            wanted = f"--adapt {CATALOGUE}, which learns from all documents, or documents that nobody judged"
+            raise InputError(problem, wanted, file=settings.data.name)
 
 
 def _measure_model(folder: ModelFolder, settings: Settings) -> int:
@@ -263,9 +284,15 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
             return records, grades, replace(make_folded_task(records, grades, parted), split=settings.split)
         split = choose_shares(records, records.grade >= grades.threshold, data, settings.split, settings.seed)
         parts = split_records(records, data, split, settings.seed)
-        return records, grades, replace(make_task(records, grades, parts, protocol), split=split)
+        task = make_task(records, grades, parts, protocol, _list_needed_parts(settings))
+        return records, grades, replace(task, split=split)
     except InputError as error:
         raise error.with_file(data.name) from error
+
+
+def _list_needed_parts(settings: Settings) -> Sequence[str] | None:
+    """The parts that must hold a relevant record: none to train on where `adapted` alone is trained; None: as usual."""
+    return HELD_OUT if settings.training.only_adapted and settings.split.protocol != "published" else None
 
 
 def _resolve_settings(settings: Settings, width: int) -> Settings:

@@ -50,6 +50,7 @@ class MeasuringSettings(TypedDict, total=False):
     query_prompt: str | None
     document_prompt: str | None
     systems: Sequence[str]
+    adapt: str
     batch_size: int | None
     learning_rate: float | None
     warmup: float

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from nestvec import distributed
+from nestvec.data.audit import note_texts_read
 from nestvec.errors import InputError
 from nestvec.files import remove
 from nestvec.models.compute import choose_compute
@@ -190,6 +191,8 @@ def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
         reporter.say(
             f"{folds} folds: each query is asked of a training that has not seen it, and one more is handed over"
         )
+    for note in note_texts_read(prepared.settings.training.adapted_on).values():
+        reporter.say(note)
     for name, why in prepared.missing.items():
         reporter.say(f"{name} {why}")
     reporter.say(f"relevant from {grades.threshold:g} on ({grades.origin}): {share}")

@@ -35,6 +35,15 @@ SYSTEMS = {
         "Learns to rank relevant documents above those judged clearly worse, at every dimension at once. Unless "
         "the setting codes names precisions, it trains on vectors in full precision alone."
     ),
+    "adapted": (
+        "Learns the catalogue's own texts: to put a few words of a document nearer to it than to other documents. It "
+        "needs no judgement."
+    ),
+}
+
+ADAPTED_ON = {
+    "train": "the texts of the documents that belong to no validation or test query",
+    "catalogue": "the texts of all documents, those judged for validation and test queries among them",
 }
 
 PROTOCOLS = {

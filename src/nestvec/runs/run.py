@@ -21,7 +21,7 @@ from nestvec.runs.config import Config, read_run_config
 from nestvec.runs.conform import load_json
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.schema import TEST, VALIDATED, Audit, Finding, Grades, Recommendation, Results, Row, Trainings
-from nestvec.runs.tables import EXPECTED, read_qrels, read_ranking, read_table
+from nestvec.runs.tables import EXPECTED, has_column, read_qrels, read_ranking, read_table
 from nestvec.runs.trec_ids import read_trec_ids
 from nestvec.vectors.npy_file import map_array
 
@@ -312,11 +312,6 @@ class Run:
 
     # values and rankings, query by query
 
-    @property
-    def _axes_column(self) -> list[str]:
-        """The column of `per_query.parquet` that tells axes; none in a run of before they were measured."""
-        return ["axes"] if any(row.axes for row in self.results.surface) else []
-
     def per_query(self, metric: str, names: Iterable[str]) -> dict[str, dict[str, float]]:
         """Every test query's value of a metric at some points.
 
@@ -331,7 +326,8 @@ class Run:
             InputError: the file is missing or damaged.
         """
         path, points = self.folder.path("per_query"), [Point.parse(name) for name in dict.fromkeys(names)]
-        place = ["system", "dimension", "precision", *self._axes_column]
+        # a run of before there were axes has no such column
+        place = ["system", "dimension", "precision", *(["axes"] if has_column(path, "axes") else [])]
         columns = [*place, "query_id", "value"]
         wanted: list[tuple[str, str, object]] = [("split", "==", TEST), ("metric", "==", metric)]
         for name in place:

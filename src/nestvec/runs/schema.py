@@ -157,6 +157,12 @@ class Results(ReadByName):
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
     measured_with: dict[str, MeasuredWith] = field(default_factory=dict)  # by system; runs of before have none
     encoded_by: dict[str, EncodedBy] = field(default_factory=dict)  # by system; runs of before have none
+    starts: dict[str, str] = field(default_factory=dict)  # trained system to the one that its training started from
+    adapted_on: str = ""  # documents that `adapted` learnt from: `train` or `catalogue`; empty where it was not trained
+
+    def list_started_from(self, system: str) -> tuple[str, ...]:
+        """The systems whose training started from the model of another one."""
+        return tuple(name for name, start in self.starts.items() if start == system)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -411,6 +417,7 @@ class Audit(ReadByName):
     components: Components | None = None
     leaked_share: dict[str, float] = field(default_factory=dict)  # of the test records, by kind of text
     exact_leaks: dict[str, int] = field(default_factory=dict)  # `leaks`, by texts that are the same to the letter
+    note: str = ""  # what training reads besides, in a sentence
 
     @property
     def splits(self) -> tuple[str, ...]:
