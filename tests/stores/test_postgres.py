@@ -623,7 +623,8 @@ def test_psycopg_is_an_extra():
     code = "import sys; sys.modules['psycopg'] = None; import nestvec.stores.postgres.store"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("psycopg is not installed; expected pip install 'nestvec[postgres]'")
+    expected = "psycopg is not installed; this needs the extra postgres: pip install 'nestvec[postgres]'"
+    assert done.stderr.splitlines()[-1].endswith(expected)
 
 
 def test_threads_share_a_store(store, vectors, queries):

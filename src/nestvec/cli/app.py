@@ -13,6 +13,7 @@ from rich.console import Console
 from nestvec import distributed
 from nestvec.cli.help_page import Command, Group
 from nestvec.errors import NestvecError, StoppedError
+from nestvec.extras import explain_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,18 @@ class _ConsoleHandler(logging.Handler):
 def main() -> None:
     """Run the command line and end the process with the exit code that the errors document."""
     try:
-        app()
+        _run_app()
     except NestvecError as error:  # anything else is an internal fault: the traceback is the report, exit code 1
         console.print(f"nestvec: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
+
+
+def _run_app() -> None:
+    """Run the command line; a library that is not installed becomes the error that names its extra."""
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        missing = explain_import(error)
+        if missing is None:
+            raise
+        raise missing from error

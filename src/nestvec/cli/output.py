@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nestvec.pipeline.checking import Check
     from nestvec.pipeline.comparing import RunComparison
     from nestvec.pipeline.dry_run import Plan
-    from nestvec.report.checked import Checked, Spread
+    from nestvec.report.checked import Checked, Spread, Tokens
     from nestvec.runs.list_runs import ListedRun
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Bar
@@ -201,15 +201,20 @@ def _print_spreads(checked: Checked, page: _Page) -> None:
     lines = [
         ("documents judged per query", checked.judged_per_query),
         ("relevant ones per query", checked.relevant_per_query),
-        ("tokens of a query", tokens.queries),
-        ("tokens of a document", tokens.documents),
     ]
+    if tokens is not None:
+        lines += [("tokens of a query", tokens.queries), ("tokens of a document", tokens.documents)]
     page.print_table(("", "least", "25 %", "median", "75 %", "most", "mean"), [_format_spread(*line) for line in lines])
-    cut = tokens.documents
+    if tokens is not None:
+        page.print_text(_describe_limit(tokens))
+
+
+def _describe_limit(tokens: Tokens) -> str:
+    """How many tokens the model reads, and what that cuts off."""
     if tokens.limit is None:
-        page.print_text("The model reads texts whole, however long.")
-        return
-    page.print_text(
+        return "The model reads texts whole, however long."
+    cut = tokens.documents
+    return (
         f"The model reads {count(tokens.limit)} tokens: {pluralise(cut.too_long, 'document')} of {count(cut.counted)} "
         f"would be cut, and {percent(cut.share_cut)} of all their tokens."
     )

@@ -11,6 +11,7 @@ import typer
 from nestvec.cli.app import Command, app
 from nestvec.cli.measuring import merge_settings, require_out
 from nestvec.cli.options import ALL_SETTINGS, options, select_given
+from nestvec.extras import require_extras
 from nestvec.progress import Reporter
 from nestvec.runs.config import read_tune
 from nestvec.settings import DataSettings, option
@@ -42,6 +43,7 @@ def tune(
     planned = select_given({entry.name: typed.pop(entry.name, None) for entry in fields(TuneSettings)})
     settings, out = merge_settings(source, typed.pop("out"), config, typed)
     folder = require_out(out)
+    require_extras("train", "evaluate", "report", "tune")
     from nestvec.tuning.study import run_study
 
     plan = TuneSettings.from_flat((read_tune(config) if config else {}) | planned, str(config or "the command line"))

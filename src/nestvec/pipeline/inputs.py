@@ -20,6 +20,7 @@ from nestvec.errors import InputError
 from nestvec.evaluation.fit import MOST_QUERIES, FitQueries
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
+from nestvec.extras import require_extras
 from nestvec.lexical.words import detect_language
 from nestvec.models.find import ModelFolder, find_model, list_short_names
 from nestvec.models.load import load_model, measure_width, read_width
@@ -154,6 +155,7 @@ class Prepared:
 
 def prepare(settings: Settings) -> Prepared:
     """Read and check all input, and resolve every setting; writes nothing. Raises InputError where it is wrong."""
+    require_extras("train", "evaluate", "report")
     for name in settings.training.report_to:
         if not any(find_spec(module) for module in REPORTERS[name]):
             raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")

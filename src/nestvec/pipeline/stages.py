@@ -10,7 +10,7 @@ import numpy as np
 from nestvec import distributed
 from nestvec.data.audit import audit, note_texts_read
 from nestvec.data.records import save_records, save_rejected
-from nestvec.errors import ChangedError, MissingExtraError
+from nestvec.errors import ChangedError
 from nestvec.evaluation.surface import compare_systems, summarise_surface
 from nestvec.files import replacing, sha256, write_json, write_text
 from nestvec.lexical.hybrid_file import read_hybrid
@@ -93,12 +93,10 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
     """
     start = prepared.settings.training.start_of(system)
     model = load_model(find_model_of(prepared, folder, start))
-    try:
-        from nestvec.training.examples import TrainingData
-        from nestvec.training.job import make_job
-        from nestvec.training.train import train
-    except ImportError as error:
-        raise MissingExtraError(error.name or "sentence-transformers", "train") from error
+    from nestvec.training.examples import TrainingData
+    from nestvec.training.job import make_job
+    from nestvec.training.train import train
+
     data = TrainingData.of(prepared.records, prepared.grades, prepared.task.learning)
     job = make_job(model, system, data, prepared.settings, prepared.dimensions, folder.path("mined"))
     if job.examples.unused:
