@@ -32,7 +32,7 @@ def evaluated(two_models):
 
 def points(run):
     return {
-        Point(row["system"], row["dimension"], row["precision"], None).name: row
+        Point(row["system"], row["dimension"], row["precision"], axes=row["axes"]).name: row
         for row in run.results["surface"]
         if row["split"] == "test"
     }

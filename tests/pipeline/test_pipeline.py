@@ -34,7 +34,8 @@ def points(run, split="test"):
 
 
 def name(row):
-    return row["system"] if row["dimension"] is None else f"{row['system']}.{row['dimension']}.{row['precision']}"
+    cut = f"{row['dimension']}{'a' if row['axes'] else ''}"
+    return row["system"] if row["dimension"] is None else f"{row['system']}.{cut}.{row['precision']}"
 
 
 def read_trec(path):
@@ -155,11 +156,11 @@ def test_per_query_values_average_to_the_surface(finished):
     table = pq.read_table(finished.folder.path("per_query")).to_pylist()
     means: dict[tuple, list[float]] = {}
     for entry in table:
-        key = entry["split"], entry["system"], entry["dimension"], entry["precision"], entry["metric"]
+        key = *(entry[name] for name in ("split", "system", "dimension", "precision", "axes")), entry["metric"]
         means.setdefault(key, []).append(entry["value"])
     for row in finished.results["surface"]:
         for metric, measure in row["metrics"].items():
-            values = means[row["split"], row["system"], row["dimension"], row["precision"], metric]
+            values = means[row["split"], row["system"], row["dimension"], row["precision"], row["axes"], metric]
             assert len(values) == row["queries"]
             assert np.mean(values) == pytest.approx(measure["value"], abs=1e-12)
             assert measure["low"] <= measure["value"] <= measure["high"]

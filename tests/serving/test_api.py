@@ -89,9 +89,7 @@ def test_without_a_point_what_is_recommended_is_searched(client, shop):
     surface = json.loads((shop / "results.json").read_text())["surface"]
     assert told["documents"] == next(row["documents"] for row in surface if row["split"] == "test")
     assert len(told["results"][0]["hits"]) == 10
-    assert client.get("/v1/run").json()["default"] == {
-        k: point[k] for k in ("system", "dimension", "precision", "axes")
-    }
+    assert client.get("/v1/run").json()["default"] == {k: point[k] for k in ("system", "dimension", "precision")}
 
 
 @pytest.mark.parametrize(
