@@ -83,11 +83,14 @@ def test_without_a_point_what_is_recommended_is_searched(client, shop):
     point.pop("kind", None)
     point["system"] = point["system"].removesuffix("+bm25")  # an API's default is vectors
     told = client.post("/v1/search", json={"query": "saw"}).json()
-    assert {key: told[key] for key in ("system", "dimension", "precision", "bytes_per_vector")} == point
+    point.setdefault("axes", False)
+    assert {key: told[key] for key in ("system", "dimension", "precision", "axes", "bytes_per_vector")} == point
     surface = json.loads((shop / "results.json").read_text())["surface"]
     assert told["documents"] == next(row["documents"] for row in surface if row["split"] == "test")
     assert len(told["results"][0]["hits"]) == 10
-    assert client.get("/v1/run").json()["default"] == {k: point[k] for k in ("system", "dimension", "precision")}
+    assert client.get("/v1/run").json()["default"] == {
+        k: point[k] for k in ("system", "dimension", "precision", "axes")
+    }
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_an_index_that_is_built_anew_at_another_point_is_followed(served_index):
     status, told, _ = ask(server)
     assert (status, told["documents"], told["source"]) == (200, 20, "index")
     assert {name: told[name] for name in point} == point
-    assert httpx.get(f"{server.url}/v1/run").json()["index"] == {**point, "documents": 20}
+    assert httpx.get(f"{server.url}/v1/run").json()["index"] == {**point, "axes": False, "documents": 20}
     build_index(run, **point, documents=few, columns=Columns("name"), alone=True).close()
     status, told, _ = ask(server)
     assert (status, told["source"]) == (200, "run")  # this index has no words

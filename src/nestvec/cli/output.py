@@ -5,6 +5,7 @@ Texts of the data are left to the page; the little that is shown of them cannot 
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
     from nestvec.pipeline.checking import Check
     from nestvec.pipeline.comparing import RunComparison
+    from nestvec.pipeline.dry_run import Plan
     from nestvec.report.checked import Checked, Spread, Tokens
+    from nestvec.runs.list_runs import ListedRun
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Bar
 
 _LONGEST = 44  # cells of the longest bar
 _WIDTH = 80
+_CELL = 16  # cells of a text in a table of texts, at most; of the last one, at least
 _PLAIN = str.maketrans("█░─’–−", "#--'--")  # noqa: RUF001 - what a terminal may have no letters for
 
 
@@ -75,6 +79,33 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
     page.print_text(comparison.verdict)
 
 
+def print_runs(runs: Sequence[ListedRun], console: Console) -> None:
+    """Print a list of runs, up to 80 columns wide."""
+    lines = [(run.name, run.date, PurePath(run.source).name, _say_state(run), _say_choice(run)) for run in runs]
+    _Page(console).print_texts(("run", "date", "source", "state", "recommended"), lines)
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print what a run would do, up to 80 columns wide."""
+    from nestvec.cli.plan import describe_plan
+
+    _Page(console).print_texts(("dry run", "nothing is written"), describe_plan(plan))
+
+
+def _say_state(run: ListedRun) -> str:
+    return run.state if run.next_stage is None else f"next: {run.next_stage}"
+
+
+def _say_choice(run: ListedRun) -> str:
+    """The decision of a run in a list, with what it recommends; of a damaged one the reason."""
+    if run.problem is not None:
+        return run.problem.replace(f"{run.path}/", "")
+    if run.point is None or run.value is None:
+        return run.decision or ""
+    beside = "" if run.words is None else f", bm25 {number(run.words)}"
+    return f"{run.point}, {count(run.bytes_per_vector)} bytes: {run.metric} {number(run.value)}{beside}"
+
+
 class _Page:
     """Prints paragraphs and tables as the console can show them."""
 
@@ -93,6 +124,16 @@ class _Page:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for column, head in enumerate(heads):
             table.add_column(self._make_printable(head), justify="right" if column else "left", overflow="fold")
+        for line in lines:
+            table.add_row(*map(self._make_printable, line))
+        self._console.print(table, width=self._width)
+
+    def print_texts(self, heads: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> None:
+        """Print a table of texts, which are folded where they are long; the last column gets the most room."""
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        for head in heads[:-1]:
+            table.add_column(self._make_printable(head), overflow="fold", max_width=_CELL)
+        table.add_column(self._make_printable(heads[-1]), overflow="fold", min_width=_CELL)
         for line in lines:
             table.add_row(*map(self._make_printable, line))
         self._console.print(table, width=self._width)

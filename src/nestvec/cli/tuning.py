@@ -14,10 +14,11 @@ from nestvec.cli.options import ALL_SETTINGS, options, select_given
 from nestvec.extras import require_extras
 from nestvec.progress import Reporter
 from nestvec.runs.config import read_tune
-from nestvec.settings import option
+from nestvec.settings import DataSettings, option
 from nestvec.tuning.tune_settings import TuneSettings
 
 _PANEL = "The study"
+_AS_RUN = [kind for kind in ALL_SETTINGS if kind is not DataSettings]
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class _Files:
 
 
 @app.command(cls=Command)
-@options(_Files, TuneSettings, *ALL_SETTINGS, headings={TuneSettings: _PANEL})
+@options(_Files, TuneSettings, *ALL_SETTINGS, headings={TuneSettings: _PANEL}, named_only=_AS_RUN)
 def tune(
     reporter: Reporter,
     source: Annotated[
-        str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", show_default=False)
+        str | None, typer.Argument(metavar="SOURCE", help="`sample`, a file, a folder, hf:NAME.", show_default=False)
     ] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:

@@ -107,8 +107,8 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
         trained = train(model, job, folder.checkpoints(system), folder.path("logs") / system, advance)
     if trained.worse:
         reporter.say(
-            f"train {system}: recall@10 on validation fell from {trained.worse[0]:.3f} to {trained.worse[1]:.3f}; "
-            "a lower --learning-rate is the usual remedy"
+            f"train {system}: recall@10 on validation fell from {trained.worse[0]:.3f} to {trained.worse[1]:.3f} "
+            "in a small catalogue; a lower --learning-rate is the usual remedy"
         )
     if distributed.is_first():
         card = {"system": system, "base": prepared.model.name, "base_sha256": prepared.model.sha256, "start": start}

@@ -71,7 +71,7 @@ class EmbeddingsRequest(BaseModel):
     input_type: Literal["query", "document"] | None = Field(
         None, description="What the texts are, which decides the model's prompt before them; queries if not given."
     )
-    user: str | None = Field(None, description="Taken and forgotten.")
+    user: str | None = Field(None, description="Accepted and ignored.")
 
 
 class Embedding(BaseModel):
