@@ -42,7 +42,7 @@ check: $(READY) ## style, types, docstrings, the direction of imports
 	$(BIN)/lint-imports --no-cache
 
 docs: $(READY) ## the documents as a site, in build/site; a link that leads nowhere is an error
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The site: $(CURDIR)/build/site/index.html"
 
 clean: ## remove what was made here

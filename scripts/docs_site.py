@@ -56,8 +56,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     here = page.file.src_uri
     if page.parent is None:  # a tab of a single page: nothing to list beside it
         page.meta["hide"] = ["navigation"]
-    if here.startswith("reference/") and here not in _WRITTEN:
-        return markdown
+    if here == "notebook.md" or (here.startswith("reference/") and here not in _WRITTEN):
+        return markdown  # written for the site
     source = _WRITTEN.get(here, f"docs/{here}")
     parts = _CODE.split(markdown)
     parts[::2] = [_LINK.sub(lambda link: _turn_link(link, source, here), part) for part in parts[::2]]
