@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Two workers; each keeps to one thread (tests/conftest.py), and takes tests from the other when its own are done.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal --durations 10
 
-.PHONY: help setup demo test test-rest test-all check clean
+.PHONY: help setup demo test test-rest test-all check docs clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ check: $(READY) ## style, types, docstrings, the direction of imports
 	$(BIN)/mypy
 	$(BIN)/pydoclint --quiet src
 	$(BIN)/lint-imports --no-cache
+
+docs: $(READY) ## the documents as a site, in build/site; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site: $(CURDIR)/build/site/index.html"
 
 clean: ## remove what was made here
 	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,69 +1,83 @@
-"""How good 50 and 26 bytes are: the best vector of a finished run at each size, beside full widths in float32.
+"""How good small vectors are: the best of a finished run at each number of bytes, cut as they are and on axes.
 
-    nestvec run TABLE --systems mnr,graded --out DIR
-    python benchmarks/bytes.py DIR
+    nestvec run TABLE --out DIR
+    python benchmarks/bytes.py DIR [--sizes 194,98,50,26,14] [--systems mnr,matryoshka]
 
-Dimension, precision and system are chosen on the validation split, and the differences are those of the test split,
-paired by query, with 95 % bootstrap intervals. The last line is JSON.
+Alone and beside keyword search. At each size the best point that takes so many bytes or fewer is chosen on the
+validation split, once among points that are cut as they are and once among all. The differences are those of the test
+split, paired by query, with 95 % bootstrap intervals: of the two to each other, and to the same system at full width in
+float32. The last line is JSON.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from nestvec import load_run
 from nestvec.evaluation.significance import Bootstrap
+from nestvec.point import HYBRID, PLAIN, Point
 
 METRIC = "recall@10"
-SIZES = (194, 98, 50, 26)
-BESIDE = (("mnr", "float32"), ("pretrained", "float32"))
+LEGS = {PLAIN: "alone", HYBRID: "beside keyword search"}
+RESAMPLES = 10_000
 
-Point = tuple[str, int, str]
+Values = dict[str, dict[str, np.ndarray]]
 
 
-def read(folder: Path) -> tuple[dict[Point, int], dict[str, dict[Point, np.ndarray]]]:
-    """Bytes of each dense point, and its values of `METRIC` per split, in the order of the queries."""
-    rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))["surface"]
-    plain = [row for row in rows if row["dimension"] and row["kind"] == "plain"]
-    sizes = {(row["system"], row["dimension"], row["precision"]): row["bytes_per_vector"] for row in plain}
-    table = pq.read_table(folder / "per_query.parquet", filters=[("metric", "=", METRIC)]).to_pylist()
-    found: dict[str, dict[Point, list[float]]] = {"validation": {}, "test": {}}
-    for row in table:
-        point = row["system"], row["dimension"], row["precision"]
-        if point in sizes:
-            found[row["split"]].setdefault(point, []).append(row["value"])
-    arrays = {split: {point: np.array(held) for point, held in points.items()} for split, points in found.items()}
-    return sizes, arrays
+def read(folder: Path) -> tuple[list[Point], Values]:
+    """The points with vectors, and by split and name of a point the values of `METRIC` in the order of the queries."""
+    rows = [row for row in load_run(folder).points.values() if row.dimension and row.kind in LEGS]
+    table = pq.read_table(folder / "per_query.parquet", filters=[("metric", "=", METRIC)]).to_pydict()
+    held: dict[str, dict[str, list[float]]] = {}
+    names = ("system", "dimension", "precision", "axes")
+    for split, value, *place in zip(table["split"], table["value"], *(table[name] for name in names), strict=True):
+        name = Point(**dict(zip(names, place, strict=True))).name
+        held.setdefault(split, {}).setdefault(name, []).append(value)
+    return rows, {split: {name: np.array(one) for name, one in points.items()} for split, points in held.items()}
+
+
+def choose(points: list[Point], size: int, validation: dict[str, np.ndarray]) -> Point | None:
+    """The best on validation that takes so many bytes or fewer."""
+    fitting = [point for point in points if point.bytes <= size]
+    return max(fitting, key=lambda point: float(validation[point.name].mean()), default=None)
 
 
 def main() -> None:
-    """Print a line per size and reference, then JSON."""
-    sizes, values = read(Path(sys.argv[1]))
-    validation, test = values["validation"], values["test"]
-    width = max(dimension for _, dimension, _ in sizes)
-    bootstrap = Bootstrap(len(next(iter(test.values()))), 10_000, np.random.default_rng(0))
+    """Print a line per leg and size, then JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--sizes", default="194,98,50,26,14")
+    parser.add_argument("--systems", help="all trained ones unless named")
+    options = parser.parse_args()
+    rows, values = read(options.run)
+    systems = set(options.systems.split(",")) if options.systems else set(load_run(options.run).results.trained)
+    bootstrap = Bootstrap(len(next(iter(values["test"].values()))), RESAMPLES, np.random.default_rng(0))
+
+    def differ(a: Point, b: Point) -> dict[str, float]:
+        return vars(bootstrap.interval(values["test"][a.name] - values["test"][b.name]))
+
     told = []
-    print(f"{'bytes':>5}  {'best on validation':<28}{METRIC:>10}  beside")
-    for size in SIZES:
-        for systems in ({"mnr"}, {point[0] for point in sizes} - {"pretrained"}):
-            fitting = [point for point in sizes if sizes[point] <= size and point[0] in systems]
-            if not fitting:
+    for kind, leg in LEGS.items():
+        points = [row for row in rows if row.kind == kind and row.vectors.system in systems]
+        heads = f"{'as they are':<28}{METRIC:>10}  {'all':<28}{METRIC:>10}"
+        print(f"{leg}\n{'bytes':>5}  {heads}  gained, and lost of the whole")
+        for size in map(int, options.sizes.split(",")):
+            plain = choose([point for point in points if not point.axes], size, values["validation"])
+            best = choose(points, size, values["validation"])
+            if plain is None or best is None:
                 continue
-            best = max(fitting, key=lambda point: float(validation[point].mean()))
-            for system, precision in BESIDE:
-                reference = system, width, precision
-                if reference not in test:
-                    continue
-                gain = bootstrap.interval(test[best] - test[reference])
-                named = ".".join(map(str, best))
-                beside = f"{'.'.join(map(str, reference))} {test[reference].mean():.4f}"
-                shown = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
-                print(f"{size:>5}  {named:<28}{test[best].mean():>10.4f}  {beside}: {shown}")
-                told.append({"bytes": size, "best": named, "beside": ".".join(map(str, reference)), **vars(gain)})
+            whole = max((point for point in points if point.system == best.system), key=lambda point: point.bytes)
+            gained, lost = differ(best, plain), differ(best, whole)
+            shown = "  ".join(f"{one['value']:+.4f} [{one['low']:+.4f}, {one['high']:+.4f}]" for one in (gained, lost))
+            reached = [float(values["test"][point.name].mean()) for point in (plain, best)]
+            print(f"{size:>5}  {plain.name:<28}{reached[0]:>10.4f}  {best.name:<28}{reached[1]:>10.4f}  {shown}")
+            found = {"leg": leg, "bytes": size, "plain": plain.name, "best": best.name, "reached": reached}
+            told.append({**found, "gained": gained, "lost": lost})
     print(json.dumps(told))
 
 

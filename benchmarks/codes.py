@@ -19,7 +19,8 @@ import numpy as np
 
 from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.settings import Settings
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.topk import top_k
 
 K = 10

@@ -106,7 +106,7 @@ def padded(asked: list[str], held: list[str], relevant: list[list[int]], sizes: 
 def ours(texts: Texts, vectors: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Figures:
     """Every figure of each dimension, from one encoding."""
     from nestvec.evaluation.metrics import Judgements
-    from nestvec.vectors.codecs import prefix
+    from nestvec.vectors.cut import prefix
     from nestvec.vectors.topk import top_k
 
     asked, held = vectors()

@@ -34,7 +34,8 @@ from nestvec.point import VectorFormat
 from nestvec.stores.embedded import EmbeddedStore
 from nestvec.stores.postgres.store import PostgresStore
 from nestvec.stores.store import About, Batch
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from database import start_server  # type: ignore[import-not-found]  # a helper of the tests

@@ -67,7 +67,8 @@ def test_the_readme_types_no_command_that_is_not_there(command):
 
 def test_no_document_names_an_option_that_is_not_there():
     known = {name for command in COMMANDS.values() for option in command.params for name in option.opts}
-    known |= {"--help", "--version", "--nproc-per-node"}  # the last is torchrun's
+    known |= {"--help", "--version", "--install-completion"}
+    known |= {"--nproc-per-node", "--index-url"}  # torchrun's and pip's
     for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")):
         text = re.sub(r"`[a-z_]+\.py [^`]*`", "", path.read_text(encoding="utf-8"))  # commands of benchmarks/
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))

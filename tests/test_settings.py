@@ -28,6 +28,7 @@ OUTSIDE = {
     "warmup": (1, -0.01, NAN),
     "dropout": (1, -0.1, NAN),
     "compute": ("float16", "", "AUTO"),
+    "adapt": ("on", "", "test"),
     "systems": ("bm25", "mnr,mnr", "", [], "mnr,"),
     "precisions": ("float64", "int8,int8", "", []),
     "dimensions": ("0", [384, -1], []),

@@ -85,11 +85,16 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(f"nestvec.{module}"), name)
-    raise AttributeError(f"module 'nestvec' has no attribute {name!r}")
+    """Import a public name when it is first asked for; MissingExtraError where that takes what is not installed."""
+    module = next((module for module, names in _MODULES.items() if name in names), None)
+    if module is None:
+        raise AttributeError(f"module 'nestvec' has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"nestvec.{module}"), name)
+    except ModuleNotFoundError as error:
+        from nestvec.extras import explain_import
+
+        raise explain_import(error) or error from error
 
 
 def __dir__() -> list[str]:

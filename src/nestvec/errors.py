@@ -94,11 +94,13 @@ class MissingExtraError(InputError):
 
     Args:
         what: the library that could not be imported.
-        extra: the extra that brings it.
+        extras: the extra that brings it, and others that are missing for the same command.
     """
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed", f"pip install 'nestvec[{extra}]'")
+    def __init__(self, what: str, *extras: str) -> None:
+        *others, last = extras
+        needed = f"the extras {', '.join(others)} and {last}" if others else f"the extra {last}"
+        super().__init__(f"{what} is not installed; this needs {needed}: pip install 'nestvec[{','.join(extras)}]'")
 
 
 class ChangedError(InputError):

@@ -1,6 +1,7 @@
 """The points of the surface: a system and the format of its vectors, that is their dimension and precision.
 
 `VectorFormat.name` is `48.int8`, `Point.name` is `mnr.48.int8`: run files, codecs, options and messages all use these.
+In `48a.int8` the `a` says that vectors are turned to the documents' principal axes before they are cut.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ CORRECTION = 2  # bytes that a rotated vector stores besides its numbers: its le
 PRETRAINED, BM25 = "pretrained", "bm25"  # systems that every run measures; BM25 has no vectors
 FUSED = f"+{BM25}"  # ends the name of a system that is fused with words
 BM25_DEFAULT = "bm25-default"  # the keyword leg as it is before it is tuned
-PLAIN, PCA, HYBRID, TWO_STAGE, LEXICAL = "plain", "pca", "hybrid", "two-stage", "bm25"  # kinds of points
+PLAIN, HYBRID, TWO_STAGE, LEXICAL = "plain", "hybrid", "two-stage", "bm25"  # kinds of points
+AXES = "a"  # ends the dimension of vectors on principal axes in names
 
 
 class ReadByName:
@@ -52,14 +54,16 @@ class VectorFormat:
     Attributes:
         dimension: numbers that are kept, from the vector's start; at least 1.
         precision: a name in `BITS`.
+        axes: whether vectors are turned to the documents' principal axes before they are cut.
     """
 
     dimension: int
     precision: str
+    axes: bool = False
 
     @classmethod
     def parse(cls, text: str) -> VectorFormat:
-        """Read `48.int8`.
+        """Read `48.int8` or `48a.int8`.
 
         Args:
             text: dimension and precision with a dot between.
@@ -70,15 +74,16 @@ class VectorFormat:
         Raises:
             ValueError: the text has another form, or the precision is unknown.
         """
-        dimension, _, precision = text.partition(".")
+        width, _, precision = text.partition(".")
+        dimension = width.removesuffix(AXES)
         if not (dimension.isdecimal() and int(dimension) and precision in BITS):
             raise ValueError(f"{text!r} is not a dimension and a precision such as 48.int8")
-        return cls(int(dimension), precision)
+        return cls(int(dimension), precision, axes=dimension != width)
 
     @property
     def name(self) -> str:
-        """As files and options have it: `48.int8`."""
-        return f"{self.dimension}.{self.precision}"
+        """As files and options have it: `48.int8`, on principal axes `48a.int8`."""
+        return f"{self.dimension}{AXES if self.axes else ''}.{self.precision}"
 
     @property
     def bytes(self) -> int:
@@ -96,8 +101,9 @@ class Point(ReadByName):
         dimension: width of the prefix; None for a system without vectors.
         precision: a name in `BITS`; None for a system without vectors.
         bytes_per_vector: what a document takes in storage; None for a system without vectors.
-        kind: `plain`; `bm25` for words; or how the point is made of others: `pca`, `hybrid`, `two-stage`.
+        kind: `plain`; `bm25` for words; or how the point is made of others: `hybrid`, `two-stage`.
         bytes_scanned: of two stages only: what the first reads of every document.
+        axes: whether vectors are turned to the documents' principal axes before they are cut.
     """
 
     system: str
@@ -106,11 +112,12 @@ class Point(ReadByName):
     bytes_per_vector: int | None = None
     kind: str = PLAIN
     bytes_scanned: int | None = None
+    axes: bool = False
 
     @classmethod
     def of(cls, system: str, stored: VectorFormat, kind: str = PLAIN) -> Point:
         """A system's vectors in one format."""
-        return cls(system, stored.dimension, stored.precision, stored.bytes, kind)
+        return cls(system, stored.dimension, stored.precision, stored.bytes, kind, axes=stored.axes)
 
     @classmethod
     def parse(cls, name: str) -> Point:
@@ -130,15 +137,20 @@ class Point(ReadByName):
 
     @property
     def format(self) -> VectorFormat:
-        """Dimension and precision of the vectors; ValueError for a system without vectors."""
+        """Dimension, precision and axes of the vectors; ValueError for a system without vectors."""
         if self.dimension is None or self.precision is None:
             raise ValueError(f"{self.system} has no vectors")
-        return VectorFormat(self.dimension, self.precision)
+        return VectorFormat(self.dimension, self.precision, self.axes)
 
     @property
     def name(self) -> str:
-        """As run files and comparisons have it: `mnr.48.int8`, `bm25`."""
-        return self.system if self.dimension is None else f"{self.system}.{self.dimension}.{self.precision}"
+        """As run files and comparisons have it: `mnr.48.int8`, `mnr.48a.int8` on principal axes, `bm25`."""
+        return self.system if self.dimension is None else f"{self.system}.{self.format.name}"
+
+    @property
+    def cut(self) -> str:
+        """How many numbers of a vector are kept, for people: `48`, or `48 axes`; empty for a system without vectors."""
+        return "" if self.dimension is None else f"{self.dimension} axes" if self.axes else f"{self.dimension}"
 
     @property
     def bytes(self) -> int:
@@ -161,6 +173,11 @@ class Point(ReadByName):
     def is_vectors(self) -> bool:
         """Whether it is a system's vectors as they are: not BM25, and not made of other points."""
         return self.kind == PLAIN and self.dimension is not None
+
+
+def name_first_stage(stored: VectorFormat) -> str:
+    """The end of a two-stage system's name, which says the format of its first stage: `-via-48-int8`."""
+    return f"-via-{stored.name.replace('.', '-')}"
 
 
 AnyPoint = TypeVar("AnyPoint", bound=Point)

@@ -14,14 +14,17 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from nestvec.errors import InputError
-from nestvec.point import PRECISIONS, VectorFormat
+from nestvec.point import PRECISIONS, PRETRAINED, VectorFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from dataclasses import Field
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded")
+ADAPTED = "adapted"  # the system that learns from documents alone
+TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded", ADAPTED)
+ADAPTING = ("train", "catalogue", "off")  # values of --adapt
+TRAIN_DOCUMENTS, CATALOGUE, NO_ADAPTING = ADAPTING
 # systems that learn the grades themselves, and nothing where all documents have the same
 NEED_NEGATIVES = ("cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka")
 MOST_NEGATIVES = 50  # mined per query
@@ -32,6 +35,7 @@ T = TypeVar("T")
 CONFLICTS = ("mean", "max", "last", "error")
 BAD_ROWS = ("stop", "set-aside")
 QUOTINGS = ("double", "none")
+NO_AXES = "none"
 MEASURES = ("recall", "precision", "mrr", "ndcg", "ndcg-exp", "accuracy")  # each at several cutoffs
 CUTOFF = 10  # always measured: what the report shows first
 DEPTH = 100  # documents of a ranking that are kept
@@ -119,35 +123,29 @@ class DataSettings:
     """What to read."""
 
     source: str = option("sample", "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME.")
-    queries: str | None = option(None, "A collection in three parts: the queries' file.")
-    corpus: str | None = option(None, "The documents' file of such a collection.")
-    qrels: str | None = option(None, "The judgements' file of such a collection: TREC's or BEIR's form.")
+    queries: str | None = option(None, "Queries of a collection in three files.")
+    corpus: str | None = option(None, "Documents of such a collection.")
+    qrels: str | None = option(None, "Judgements of such a collection, in TREC's or BEIR's form.")
     split: str | None = option(None, "Which split of a data set from the hub (all).")
-    revision: str | None = option(None, "Which revision of a data set from the hub (the newest, pinned in the run).")
+    revision: str | None = option(None, "Which revision of it (the newest, pinned in the run).")
     query: str | None = option(None, "Column with the query (found by its name).")
     document: str | None = option(
-        None, "Column with the text, several (name,description) or a template ({name}. {brand})."
+        None, "Column with the text, several (name,description) or a template: {name}. {brand} (found by its name)."
     )
     grade: str | None = option(None, "Column with the relevance grade (found by its name).")
     document_id: str | None = option(None, "Column that tells documents apart (their text does).")
-    query_id: str | None = option(None, "Column that tells queries apart (found by its name, else their text does).")
-    columns: tuple[str, ...] | None = option(
-        None, "Names of the columns of a table without a header: query,positive,negative."
-    )
-    encoding: str | None = option(None, "The files' encoding: windows-1252, gb18030 … (UTF-8, else Windows-1252).")
-    delimiter: str | None = option(None, "What separates fields: a character, or tab (found in the first lines).")
-    quoting: str | None = option(
-        None, "double: fields may stand in double quotes; none (double in CSV, none in TSV).", _one_of(QUOTINGS)
-    )
-    grades: tuple[str, ...] | None = option(
-        None, "What labels are worth: Exact=3,Partial=1,Irrelevant=0 (as known collections do)."
-    )
-    positives_only: bool = option(False, "Every row is a relevant pair; whatever is not listed has grade 0.")
+    query_id: str | None = option(None, "Column that tells queries apart (their text does).")
+    columns: tuple[str, ...] | None = option(None, "Columns of a table without a header: query,positive.")
+    encoding: str | None = option(None, "windows-1252, gb18030 … (UTF-8, else Windows-1252).")
+    delimiter: str | None = option(None, "Between fields: a character, or tab (found).")
+    quoting: str | None = option(None, "double: fields may be quoted; none (double in CSV).", _one_of(QUOTINGS))
+    grades: tuple[str, ...] | None = option(None, "What labels are worth: Exact=3,Partial=1,Irrelevant=0.")
+    positives_only: bool = option(False, "All rows are relevant; what is not listed has grade 0.")
     split_column: str | None = option(None, "Column with your own split: train, validation or test.")
     max_records: int | None = option(None, "Take a seeded subset of this many records.", _at_least(1))
     threshold: float | None = option(
         None,
-        "Relevant from this grade on (the dip of the grades' histogram, or all that is listed).",
+        "Relevant from this grade on (the histogram's dip).",
         Check("a finite number", isfinite),
     )
     grade_range: tuple[float, ...] | None = option(
@@ -155,10 +153,8 @@ class DataSettings:
         "Lowest and highest grade there can be: 1,3 (any).",
         Check("the lowest and the highest grade: 1,3", lambda ends: len(ends) == 2 and -inf < ends[0] < ends[1] < inf),
     )
-    conflicts: str = option("mean", "What counts when judgements differ: mean, max, last or error.", _one_of(CONFLICTS))
-    on_bad_row: str = option(
-        "stop", "What to do with a bad row: stop, or set-aside into data/rejected.parquet.", _one_of(BAD_ROWS)
-    )
+    conflicts: str = option("mean", "Where grades differ: mean, max, last or error.", _one_of(CONFLICTS))
+    on_bad_row: str = option("stop", "A bad row: stop, or set-aside (into a file).", _one_of(BAD_ROWS))
 
     @property
     def name(self) -> str:
@@ -170,18 +166,12 @@ class DataSettings:
 class SplitSettings:
     """How to split."""
 
-    protocol: str = option(
-        "leak-free", "leak-free, by-query, or published (by record, as the original experiment).", _one_of(PROTOCOLS)
-    )
-    validation: float | None = option(
-        None, "Share of the queries to choose on (0.1 to 0.35: the fewer queries, the more).", _INNER_SHARE
-    )
-    test: float | None = option(
-        None, "Share of the queries to report on (0.2 to 0.3: the fewer queries, the more).", _INNER_SHARE
-    )
+    protocol: str = option("leak-free", "leak-free, by-query, or published (by record).", _one_of(PROTOCOLS))
+    validation: float | None = option(None, "Share of the queries to choose on (0.1 to 0.35).", _INNER_SHARE)
+    test: float | None = option(None, "Share of the queries to report on (0.2 to 0.3).", _INNER_SHARE)
     folds: int | None = option(
         None,
-        "Few queries: train so many times, each time without another part of them, and measure that; 10 is good.",
+        "For few queries: N trainings hold each out once; try 10.",
         _at_least(2),
     )
 
@@ -196,81 +186,87 @@ class TrainingSettings:
     """How to train."""
 
     # The defaults were chosen on the validation splits of the sample and of real judgements.
-    model: str = option(DEFAULT_MODEL, "The pretrained model: a folder or a name.")
+    model: str = option(DEFAULT_MODEL, "Pretrained model: a folder or name (all-MiniLM-L6-v2).")
     model_sha256: str | None = option(None, "What its model.safetensors must hash to.")
-    query_prompt: str | None = option(None, "Text before every query (the model's own prompt for queries).")
-    document_prompt: str | None = option(None, "Text before every document (the model's own prompt for documents).")
-    systems: tuple[str, ...] = option(
-        ("mnr", "matryoshka"), "What to train: " + ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE)
-    )
-    epochs: int = option(1, "Passes over the training pairs; 0 prepares and measures without training.", _at_least(0))
-    batch_size: int | None = option(
-        None, "Pairs in a batch; each is the others' negative (16; 64 from 4,096 pairs on).", _at_least(2)
-    )
-    learning_rate: float | None = option(
-        None, "Peak learning rate (5e-5 to 1.5e-4: the higher, the fewer steps and the larger the batch).", _POSITIVE
-    )
+    query_prompt: str | None = option(None, "Text before every query (the model's own).")
+    document_prompt: str | None = option(None, "Text before every document (the model's own).")
+    systems: tuple[str, ...] = option(("mnr", "matryoshka"), ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE))
+    adapt: str = option("off", "Learn from documents alone first: train, catalogue or off.", _one_of(ADAPTING))
+    epochs: int = option(1, "Passes over the pairs; 0 measures without training.", _at_least(0))
+    batch_size: int | None = option(None, "Pairs in a batch (16; 64 from 4,096 pairs on).", _at_least(2))
+    learning_rate: float | None = option(None, "Peak rate (5e-5 to 1.5e-4: the fewer steps, the higher).", _POSITIVE)
     warmup: float = option(0.1, "Share of the steps that warm up.", _SHARE_BELOW_1)
-    dropout: float | None = option(
-        None, "Share of activations that training drops at random (as the model's configuration says).", _SHARE_BELOW_1
-    )
+    dropout: float | None = option(None, "Share of activations that are dropped (the model's).", _SHARE_BELOW_1)
     accumulate: int = option(1, "Batches whose gradients make one step.", _at_least(1))
     compute: str = option(
         "auto",
-        "Number format of training and, if as good as float32 in a trial, of encoding documents: float32, bfloat16 or "
-        "auto (bfloat16 where the hardware has the instructions).",
+        "float32, bfloat16, or what is fast here (auto).",
         _one_of(COMPUTE_TYPES),
     )
-    scale: float | None = option(None, "What similarities are multiplied by before the softmax (20).", _POSITIVE)
+    scale: float | None = option(None, "Factor of similarities before the softmax (20).", _POSITIVE)
     dimension_weights: tuple[float, ...] | None = option(
         None,
-        "What each width counts in a Matryoshka objective, widest first (1 each; graded: 1, 1/4, 1/16 …).",
+        "Of widths, widest first (1; graded: 1, 1/4, 1/16 …).",
         Check(
             "numbers from 0 on, not all of them 0",
             lambda weights: all(0 <= weight < inf for weight in weights) and any(weights),
         ),
     )
-    validate_every: int | None = option(
-        None, "Steps between validations and checkpoints (a third of all, 100 at least).", _at_least(1)
-    )
-    patience: int = option(0, "Validations without a gain after which to stop; 0 never stops.", _at_least(0))
+    validate_every: int | None = option(None, "Steps between validations (a third, 100 or more).", _at_least(1))
+    patience: int = option(0, "Validations without a gain to stop after (0: never).", _at_least(0))
     report_to: tuple[str, ...] = option(
-        (), "Who else is told of the training: " + ", ".join(REPORTERS) + ".", _distinct(REPORTERS, fewest=0)
+        (), "Who is told of it: " + ", ".join(REPORTERS) + ".", _distinct(REPORTERS, fewest=0)
     )
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Systems to train; none at 0 epochs."""
-        return self.systems if self.epochs else ()
+        """Systems to train, `adapted` first where the others start from it; none at 0 epochs."""
+        systems = self.systems if self.adapt == NO_ADAPTING else tuple(dict.fromkeys((ADAPTED, *self.systems)))
+        return systems if self.epochs else ()
+
+    @property
+    def only_adapted(self) -> bool:
+        """Whether `adapted` alone is trained: then no query needs to be left to train on."""
+        return self.trained == (ADAPTED,)
+
+    @property
+    def adapted_on(self) -> str:
+        """Which texts `adapted` learns: those of the `train` documents, or the whole `catalogue`; empty for none."""
+        documents = TRAIN_DOCUMENTS if self.adapt == NO_ADAPTING else self.adapt
+        return documents if ADAPTED in self.trained else ""
+
+    def start_of(self, system: str) -> str:
+        """The system whose model the training of another one starts from: `pretrained`, or `adapted`."""
+        return PRETRAINED if self.adapt == NO_ADAPTING or system == ADAPTED else ADAPTED
 
 
 @dataclass(frozen=True)
 class GradedSettings:
     """How `graded` trains, besides."""
 
-    # Each default was decided by an ablation on validation data: docs/training.md.
+    # Each default was decided by an ablation on validation data: docs/ablations.md.
     codes: tuple[str, ...] = option(
-        (), "Precisions that the documents pass through while training.", _distinct(PRECISIONS[1:], fewest=0)
+        (), "graded: precisions that the documents pass through.", _distinct(PRECISIONS[1:], fewest=0)
     )
-    code_share: float = option(0.5, "Share of the loss that is taken through them.", _SHARE)
+    code_share: float = option(0.5, "graded: share of the loss taken through them.", _SHARE)
     distil: float = option(
         0.0,
-        "Weight of learning each width's similarities from the full width's.",
+        "graded: weight of learning from the full width.",
         Check("0 or more", lambda weight: 0 <= weight < inf),
     )
     hard_negatives: int = option(
         0,
-        "Documents that nobody judged but the model ranks high, per row.",
+        "graded: unjudged documents ranked high, per row.",
         Check(f"0 to {MOST_NEGATIVES}", lambda count: 0 <= count <= MOST_NEGATIVES),
     )
     negative_margin: float = option(
         0.95,
-        "Such a document's similarity, over the positive's, is at most this.",
+        "graded: their similarity over the positive's.",
         Check("a share above 0, at most 1", lambda share: 0 < share <= 1),
     )
     mixing: tuple[float, ...] = option(
         (1.0, 0.75, 0.5, 0.0),
-        "Shares of the tuned weights, the rest pretrained, to choose from on validation.",
+        "graded: shares of tuned weights (1, 0.75, 0.5, 0).",
         Check("shares from 0 to 1", lambda shares: len(shares) > 0 and all(map(_SHARE.holds, shares))),
     )
 
@@ -284,24 +280,27 @@ class EvaluationSettings:
         "Widths (the model's, and its 1/2, 1/4 and 1/8).",
         Check("whole numbers from 1 to the model's width", lambda widths: len(widths) > 0 and min(widths) >= 1),
     )
-    precisions: tuple[str, ...] = option(
-        PRECISIONS, "How vectors are stored: " + ", ".join(PRECISIONS) + ".", _distinct(PRECISIONS)
+    precisions: tuple[str, ...] = option(PRECISIONS, ", ".join(PRECISIONS) + " (all).", _distinct(PRECISIONS))
+    axes_precisions: tuple[str, ...] = option(
+        ("float32", "int8", "int4", "int2", "binary"),
+        f"The same on principal axes, or {NO_AXES} (all but float16).",
+        _distinct((*PRECISIONS, NO_AXES)),
     )
     cutoffs: tuple[int, ...] = option(
         (1, 5, 10, 100),
-        f"Where rankings are cut, up to {DEPTH}; {CUTOFF} always is.",
+        f"Where rankings are cut, up to {DEPTH} (1, 5, {CUTOFF}, {DEPTH}).",
         Check(f"whole numbers from 1 to {DEPTH}", lambda cutoffs: all(1 <= cutoff <= DEPTH for cutoff in cutoffs)),
     )
     two_stage: tuple[str, ...] | None = option(
         None,
-        "Shortlist and re-ranking: 48.int8:384.int8 (the narrowest int8, and the widest binary, then the widest int8).",
+        "Shortlist and re-ranking: 48.int8:384.int8 (two usual).",
     )
-    shortlist: int = option(DEPTH, "Documents that the first of two stages hands on.", _at_least(DEPTH))
+    shortlist: int = option(DEPTH, "Documents that the first stage hands on.", _at_least(DEPTH))
     models: tuple[str, ...] = option((), "Other models to measure beside: folders or names.")
-    bigger: str = option(BIGGER_MODEL, "A bigger pretrained model, measured if this machine has it; empty for none.")
+    bigger: str = option(BIGGER_MODEL, "Bigger model, if it is here (all-mpnet-base-v2).")
     language: str | None = option(
         None,
-        "Language of BM25's words: english, german …; cjk for pairs of characters, none for no stems (detected).",
+        "BM25's: english …, cjk, or none for no stems (found).",
         _one_of(tuple(LANGUAGES)),
     )
     resamples: int = option(10_000, "Draws of the bootstrap and of the paired test.", _at_least(100))
@@ -311,14 +310,14 @@ class EvaluationSettings:
 class RecommendationSettings:
     """Which loss is small enough."""
 
-    metric: str = option("recall@10", "What the recommendation goes by.")
+    metric: str = option("recall@10", "The metric that decides.")
     margin: float = option(
         0.01, "How much of it may be lost.", Check("a number between 0 and 1", lambda margin: 0 < margin < 1)
     )
     max_bytes: int | None = option(None, "Recommend no vector of more bytes (any).", _at_least(1))
     min_recall: float | None = option(
         None,
-        "Recommend no vector with a lower recall@10 on validation (any).",
+        "Recommend none below this recall@10 on validation (any).",
         Check("a share above 0", lambda recall: 0 < recall <= 1),
     )
 
@@ -350,7 +349,8 @@ class Settings:
             parse_stages(text)
         split, metric, names = self.split, self.recommendation.metric, metric_names(self.evaluation.cutoffs)
         held_out = "validation" if split.test is None else "test"
-        _require(sum(split.shares) < 1, held_out, getattr(split, held_out), "a share that leaves queries to train on")
+        leaves_queries = sum(split.shares) < 1 or (sum(split.shares) == 1 and self.training.only_adapted)
+        _require(leaves_queries, held_out, getattr(split, held_out), "a share that leaves queries to train on")
         _require(metric in names, "metric", metric, "one of " + ", ".join(names))
 
     @classmethod

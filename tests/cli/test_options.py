@@ -15,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from nestvec.cli import app
+from nestvec.cli.help_page import AS_RUN
 from nestvec.cli.options import build_settings, options, select_given
 from nestvec.encoding.encode_settings import EncodeSettings
 from nestvec.errors import InputError
@@ -38,30 +39,51 @@ MADE_OF = {  # command to the dataclasses whose fields with help are its options
 }
 
 
+TWO_SCREENS = 96  # lines
+
+
 def shown(*words):
-    """A page of help without colours, wide enough that no line is folded."""
-    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"})
+    """A page of help in a terminal of 80 columns."""
+    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"})
     assert result.exit_code == 0
-    return re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+    return result.output
+
+
+def unfolded(page):
+    """A page of help in one line; a word that a line ends in is whole again."""
+    return " ".join(re.sub(r"(?<=[a-z])-\n +", "-", page).split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_every_option_with_its_words(command):
-    page = shown(command)
+    page = unfolded(shown(command))
     assert {"quiet", "verbose"} <= {parameter.name for parameter in COMMANDS[command].params}
     for parameter in COMMANDS[command].params:
         assert parameter.help
         if parameter.param_type_name == "option":
-            words = parameter.help.replace("\\[", "[")  # escaped: else rich takes it for a style
-            assert re.search(rf"{re.escape(parameter.opts[0])}\b(?!-).*{re.escape(words)}", page), parameter.name
-    assert "<bool>" not in page
+            named_only = command == "tune" and parameter.rich_help_panel == AS_RUN
+            words = "" if named_only else f" {parameter.metavar} ".replace("  ", " ") + " ".join(parameter.help.split())
+            assert re.search(rf"{re.escape(parameter.opts[0])}(?![\w-]){re.escape(words)}", page), parameter.name
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_two_screens_and_names_no_types(command):
+    page = shown(*filter(None, [command]))
+    assert len(page.splitlines()) <= TWO_SCREENS
+    assert max(map(len, page.splitlines())) <= 80
+    assert not re.search(r"<\w+>", page)
+
+
+def test_tune_names_the_settings_of_a_run_and_does_not_repeat_their_words():
+    page = shown("tune")
+    assert f"{AS_RUN}:\n" in page
+    assert "--dimension-weights" in page and "widest first" not in page
 
 
 def test_help_of_all_shows_every_command():
-    page = shown()
-    assert "<bool>" not in page
+    page = unfolded(shown())
     for name, command in COMMANDS.items():
-        assert re.search(rf"{name} .*{re.escape(command.help)}", page)
+        assert f"{name} {command.help}" in page
 
 
 @pytest.mark.parametrize("command", MADE_OF)
@@ -81,9 +103,23 @@ def test_settings_of_a_run_are_asked_for_where_they_are_used():
     assert taken["evaluate"] == measured | {"model", "seed"}
 
 
-@pytest.mark.parametrize("heading", ["The run", "Data", "Split", "Training", "Evaluation", "Recommendation"])
-def test_options_stand_below_what_they_are_about(heading):
-    assert f"─ {heading} ─" in shown("run")
+def test_options_stand_below_what_they_are_about_and_the_rare_ones_last():
+    page = shown("run")
+    headings = re.findall(r"^(\S.*):$", page, re.MULTILINE)
+    assert headings == [
+        "The run", "Your data", "Split", "Training", "What is measured", "Recommendation", "Training in detail",
+        "Other forms of data",
+    ]  # fmt: skip
+    sections = dict(zip(headings, re.split(r"^\S.*:$", page, flags=re.MULTILINE)[1:], strict=True))
+    for heading, name in [("The run", "out"), ("The run", "help"), ("Your data", "query"), ("Recommendation", "margin"),
+                          ("Training in detail", "mixing"), ("Other forms of data", "qrels")]:  # fmt: skip
+        assert f"  --{name} " in sections[heading]
+
+
+def test_the_shell_completes_commands_and_options(monkeypatch):
+    for typed, place, expected in [("nestvec ru", 1, "run\nruns"), ("nestvec run --ep", 2, "--epochs")]:
+        words = {"COMP_WORDS": typed, "COMP_CWORD": str(place), "_NESTVEC_COMPLETE": "complete_bash"}
+        assert CliRunner().invoke(app, [], prog_name="nestvec", env=words).output.strip() == expected
 
 
 # From what was typed to settings

@@ -16,7 +16,8 @@ from sentence_transformers import SentenceTransformer
 from nestvec.encoding import embeddings_file, encode_file
 from nestvec.encoding.encode_settings import EncodeOptions, EncodeSettings
 from nestvec.errors import InputError, NestvecError
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.stored import save_codecs
 
 

@@ -34,7 +34,7 @@ from nestvec.lexical.bm25 import UNTUNED, Bm25
 from nestvec.lexical.corrections import RULES
 from nestvec.point import VectorFormat
 from nestvec.settings import DataSettings, SplitSettings
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,16 @@ from nestvec.evaluation.ranking import (
     code_documents,
     rank_dense,
     rank_fused,
-    rank_principal,
     rank_two_stage,
     rank_words,
 )  # fmt: skip
 from nestvec.evaluation.surface import Catalogue
 from nestvec.lexical.bm25 import Bm25, LexicalSettings
 from nestvec.lexical.fusion import Fusion
-from nestvec.point import HYBRID, PCA, TWO_STAGE, Point, VectorFormat
+from nestvec.point import HYBRID, TWO_STAGE, Point, VectorFormat
 from nestvec.settings import DEPTH
-from nestvec.vectors.codecs import CODECS, prefix
-from nestvec.vectors.principal_axes import principal_axes
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.topk import top_k
 
 BM25 = Point("bm25", None, None, None, "bm25")
@@ -141,7 +140,7 @@ def test_codecs_that_were_fitted_before_change_no_ranking(monkeypatch):
     stages = VectorFormat(16, "binary"), VectorFormat(32, "int4")
     fresh = rank_two_stage("mnr", vectors, catalogue, stages, 100)
     codecs = {coded.point.format: coded.codec for coded in code_documents("mnr", vectors, catalogue, stages)}
-    monkeypatch.setattr("nestvec.evaluation.ranking.CODECS", {})  # nothing is fitted again
+    monkeypatch.setattr("nestvec.vectors.codecs.CODECS", {})  # nothing is fitted again
     again = rank_two_stage("mnr", vectors, catalogue, stages, 100, codecs)
     assert np.array_equal(again.rows, fresh.rows) and np.array_equal(again.scores, fresh.scores)
 
@@ -157,21 +156,7 @@ def test_a_shortlist_of_everything_is_the_larger_code_alone():
 # Principal axes
 
 
-def test_principal_axes_are_those_of_a_singular_value_decomposition():
-    queries, documents = drawn(6, 300, 24)
-    turned = principal_axes(queries, documents)
-    mean = documents.astype(float).mean(axis=0)
-    axes = np.linalg.svd(documents - mean, full_matrices=False)[2]
-    for side, whole in zip(turned, (queries, documents), strict=True):
-        assert np.abs(side) == pytest.approx(np.abs((whole - mean) @ axes.T), abs=1e-4)  # but for the signs
-        assert side.dtype == np.float32
-    spread = turned[1].var(axis=0)
-    assert (np.diff(spread) <= 1e-7).all()
-    kept = [float(((turned[1] @ np.eye(24)[:, :width]) ** 2).sum()) for width in (1, 6, 24)]
-    assert kept[0] < kept[1] < kept[2]
-
-
-def test_principal_points_are_marked_and_hold_more_than_a_cut_where_spread_hides_behind():
+def test_principal_points_are_named_so_and_hold_more_than_a_cut_where_spread_hides_behind():
     rng = np.random.default_rng(3)
     latent = rng.normal(size=(2000, 4)) @ np.eye(4, 32, 28)  # what matters stands in the last numbers
     vectors = Vectors(
@@ -181,15 +166,40 @@ def test_principal_points_are_marked_and_hold_more_than_a_cut_where_spread_hides
         )
     )
     catalogue = catalogue_of(2000)
-    [whole] = rank_dense("mnr", vectors, catalogue, formats((32,), ("float32",)))
-    [plain] = rank_dense("mnr", vectors, catalogue, formats((4,), ("float32",)))
-    [turned] = rank_principal("mnr", vectors, catalogue, (4,))
-    assert turned.point == Point("mnr-pca", 4, "float32", 16, PCA)
+    whole, plain, turned = rank_dense("mnr", vectors, catalogue, [VectorFormat(32, "float32"), *_both_ways(4)])
+    assert turned.point == Point("mnr", 4, "float32", 16, axes=True)
+    assert (turned.point.name, plain.point.name) == ("mnr.4a.float32", "mnr.4.float32")
 
     def agreeing(ranking):
         return np.mean([len({*a} & {*b}) for a, b in zip(ranking.rows[:, :10], whole.rows[:, :10], strict=True)])
 
     assert agreeing(turned) > agreeing(plain) + 3
+
+
+def test_all_axes_rank_as_the_centred_vectors_do():
+    queries, documents = drawn(6, 300, 24)
+    [turned] = rank_dense("mnr", Vectors(queries, documents), catalogue_of(300), [VectorFormat(24, "float32", True)])
+    mean = documents.mean(axis=0, dtype=np.float64)
+    centred = Vectors(*((part - mean).astype(np.float32) for part in (queries, documents)))
+    [wanted] = rank_dense("mnr", centred, catalogue_of(300), [VectorFormat(24, "float32")])
+    assert np.mean(turned.rows == wanted.rows) > 0.99
+    assert turned.scores == pytest.approx(wanted.scores, abs=1e-5)
+
+
+def test_given_codecs_bring_their_axes_along():
+    queries, documents = drawn(6, 300, 24)
+    vectors, catalogue = Vectors(queries, documents), catalogue_of(300)
+    formats = [VectorFormat(8, precision, True) for precision in ("int8", "binary")]
+    first = list(code_documents("mnr", vectors, catalogue, formats))
+    codecs = {coded.point.format: coded.codec for coded in first}
+    halved = Vectors(queries, documents[::-1].copy())  # other documents: their own axes would be others
+    for coded in code_documents("mnr", halved, catalogue, formats, codecs):
+        assert coded.codec is codecs[coded.point.format]
+        assert np.array_equal(coded.codes, coded.codec.encode(coded.codec.cut(halved.documents[catalogue.order])))
+
+
+def _both_ways(width):
+    return [VectorFormat(width, "float32", axes) for axes in (False, True)]
 
 
 # Fusion

@@ -11,7 +11,7 @@ import pytest
 from nestvec.evaluation import surface
 from nestvec.evaluation.significance import Bootstrap, count_outcomes, effect_size, holm
 from nestvec.evaluation.surface import COMPARED, Topics, compare_systems, summarise_surface
-from nestvec.point import HYBRID, PCA, TWO_STAGE, Point, full_width
+from nestvec.point import HYBRID, TWO_STAGE, Point, full_width
 
 BM25 = Point("bm25", None, None, None)
 NAMES = ("recall@10", "mrr@10", "ndcg@10", "judged@10")
@@ -102,8 +102,14 @@ def test_comparisons_are_every_pair_at_full_width_on_the_test_split():
 
 def test_what_is_shown_at_full_width_is_compared_and_nothing_else():
     made = dense("mnr", 384)
-    others = [replace(made, system=f"mnr-{kind}", kind=kind) for kind in (PCA, TWO_STAGE)]
-    points = [made, *others, replace(made, system="mnr+bm25", kind=HYBRID), BM25]
+    narrow = replace(made, dimension=192, bytes_per_vector=768, axes=True)
+    points = [
+        made,
+        narrow,
+        replace(made, system="mnr-via-48-int8", kind=TWO_STAGE),
+        replace(made, system="mnr+bm25", kind=HYBRID),
+        BM25,
+    ]
     bootstrap = Bootstrap(30, 200, np.random.default_rng(0))
     found = compare_systems(made_values(points, 30), topics(30), bootstrap, 200, np.random.default_rng(1))
     pairs = {frozenset((row["a"], row["b"])) for row in found}

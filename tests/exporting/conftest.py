@@ -10,7 +10,7 @@ import pytest
 from nestvec.exporting.export_model import export
 from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 
 WIDTHS = {"pretrained": 48, "tiny": 96}
 

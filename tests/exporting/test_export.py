@@ -17,6 +17,7 @@ from nestvec.errors import ChangedError, InputError, NestvecError
 from nestvec.exporting.export_model import export
 from nestvec.exporting.targets import calibration_texts
 from nestvec.files import sha256
+from nestvec.models.encoder import open_encoder
 from nestvec.models.export_card import read_card
 from nestvec.models.find import find_model
 from nestvec.models.load import read_width
@@ -77,6 +78,29 @@ def test_the_readmes_code_gives_the_evaluated_vectors_without_pytorch(system, to
     assert cosines(alone(made.folder, texts, tmp_path), wanted).min() >= 0.9999
     assert made.parity.cosine_least >= 0.9999 and made.parity.texts == 500
     assert made.parity.recall == pytest.approx(made.parity.recall_before, abs=1e-9)
+
+
+@pytest.mark.parametrize("to", ["sentence-transformers", "onnx", "openvino"])
+def test_a_model_whose_vectors_are_on_axes_turns_them_by_itself(to, run, tmp_path):
+    made = export(run, tmp_path / "out", to, system="tiny", dimension=48, precision="binary", axes=True)
+    chosen = select(load_run(run), "tiny", 48, "binary", axes=True)
+    axes, texts = chosen.codec.axes, [*chosen.run.queries.texts, *chosen.run.catalogue.texts][:60]
+    whole = np.load(run / "embeddings" / "tiny.npy")[:60].astype(np.float64)
+    turned = whole @ axes.matrix - axes.shift
+    wanted = turned / np.linalg.norm(turned, axis=1, keepdims=True)
+    if to == "sentence-transformers":
+        found = SentenceTransformer(str(made.folder), device="cpu").encode(texts)
+    else:
+        found = open_encoder(made.folder, backend=to, compute="float32").encode(texts, "query")
+    assert cosines(found, wanted).min() > 0.9999
+    assert made.parity.cosine_least >= 0.9999
+    assert made.parity.recall == pytest.approx(made.parity.recall_before, abs=1e-9)
+    card = read_card(made.folder)
+    assert (card.axes, card.dimension, card.point) == (True, 48, "48.binary")
+    codec = load_codecs(made.folder / "codec.safetensors")["48.binary"]
+    cut = chosen.codec.cut(whole.astype(np.float32))
+    assert np.array_equal(codec.encode(cut), chosen.codec.encode(cut))
+    assert "principal axes" in (made.folder / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

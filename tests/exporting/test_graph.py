@@ -15,7 +15,7 @@ from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.models.onnx_graph import input_names, write_onnx
 from nestvec.models.prompts import Prompts, apply_prompts
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 
 BATCHES = (["x"], ["a b c d e f"] * 3, ["one two", "three " * 100, "f"] * 7, ["écrou M8 \U0001f529", "", "  saw "])
 

@@ -38,15 +38,17 @@ def products(tmp_path):
     return write_csv(tmp_path / "products.csv", PRODUCTS)
 
 
-@pytest.mark.parametrize("point", [(384, "float32"), (48, "int8"), (384, "binary")])
+AXES = [(48, "int8", True), (96, "binary", True)]
+
+
+@pytest.mark.parametrize("point", [(384, "float32", False), (48, "int8", False), (384, "binary", False), *AXES])
 def test_the_index_finds_exactly_what_was_measured(run, point):
-    with build_index(run, system="pretrained", dimension=point[0], precision=point[1]) as index:
+    dimension, precision, axes = point
+    with build_index(run, system="pretrained", dimension=dimension, precision=precision, axes=axes) as index:
         found = index.verify()
     results = json.loads((run / "results.json").read_text())["surface"]
-    [row] = [
-        row for row in results
-        if (row["system"], row["dimension"], row["precision"], row["split"]) == ("pretrained", *point, "test")
-    ]  # fmt: skip
+    names = ("dimension", "precision", "axes", "system", "split")
+    [row] = [row for row in results if tuple(row[name] for name in names) == (*point, "pretrained", "test")]
     assert found.measured == row["metrics"]["recall@10"]["value"]
     assert found.found == pytest.approx(found.measured, abs=1e-12)
     assert (found.same, found.queries, found.holds) == (1.0, row["queries"], True)
@@ -57,6 +59,22 @@ def test_two_stages_find_what_two_stages_were_measured_at(run):
         found = index.verify()
     assert found.point == "pretrained-via-48-int8.384.int8"
     assert found.same == 1.0
+
+
+def test_a_shortlist_on_axes_is_ranked_by_the_whole_vectors(run):
+    with build_index(run, system="pretrained", precision="int8", shortlist="96a.binary") as index:
+        found = index.verify()
+    assert found.point == "pretrained.384.int8"  # two stages on axes are not measured
+    assert found.holds
+
+
+@pytest.mark.parametrize(("dimension", "precision"), [point[:2] for point in AXES])
+def test_a_database_serves_vectors_on_axes(run, server, dimension, precision):
+    point = {"system": "pretrained", "dimension": dimension, "precision": precision, "axes": True}
+    with build_index(run, server, name=f"axes-{dimension}", **point) as index:
+        exact, rough = index.verify(exact=True), index.verify()
+    assert exact.same == 1.0
+    assert rough.holds
 
 
 def test_a_database_serves_the_same(run, server):

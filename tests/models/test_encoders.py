@@ -17,7 +17,7 @@ from nestvec.models import graph_encoder
 from nestvec.models.encoder import open_encoder
 from nestvec.models.graph_runtime import Runtime
 from nestvec.models.prompts import DOCUMENT, QUERY
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 
 TEXTS = [
     "deck screw 3 in",
@@ -161,7 +161,8 @@ def test_what_cannot_be_is_said(folders, given, message):
 def test_a_backend_that_is_not_installed_is_named_with_its_extra(folders, monkeypatch):
     monkeypatch.setattr("nestvec.models.encoder._is_installed", lambda backend: backend != "openvino")
     with pytest.raises(
-        MissingExtraError, match=r"openvino is not installed; expected pip install 'nestvec\[openvino\]"
+        MissingExtraError,
+        match=r"openvino is not installed; .* extra openvino: pip install 'nestvec\[openvino\]'",
     ):
         open_encoder(folders["mpnet"].path, None, "openvino")
     assert open_encoder(folders["mpnet"].path, None, "auto", "float32").name == "torch float32"

@@ -12,7 +12,7 @@ from nestvec.models import token_batches
 from nestvec.models import torch_encoder as module
 from nestvec.models.prompts import QUERY
 from nestvec.models.torch_encoder import StockEncoder, open_torch
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 
 TEXTS = [
     "deck screw 3 in",

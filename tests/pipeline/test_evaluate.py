@@ -14,7 +14,7 @@ import nestvec
 from nestvec.cli import main
 from nestvec.errors import InputError
 from nestvec.point import Point
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.stored import load_codecs
 
 OPTIONS = {"resamples": 300, "test": 0.3, "validation": 0.2, "seed": 7, "precisions": "int8,binary"}
@@ -32,7 +32,7 @@ def evaluated(two_models):
 
 def points(run):
     return {
-        Point(row["system"], row["dimension"], row["precision"], None).name: row
+        Point(row["system"], row["dimension"], row["precision"], axes=row["axes"]).name: row
         for row in run.results["surface"]
         if row["split"] == "test"
     }
@@ -59,11 +59,14 @@ def test_the_figures_do_not_depend_on_what_is_measured_beside(evaluated, judged,
 def test_codecs_are_saved_and_decode_to_what_was_ranked(evaluated):
     folder = evaluated.folder
     codecs = load_codecs(folder.codecs("pretrained"))
-    assert set(codecs) == {f"{width}.{name}" for width in (384, 192, 96, 48) for name in ("float32", "int8", "binary")}
+    cuts = ("384", "192", "96", "48", "192a", "96a", "48a")
+    assert set(codecs) == {f"{cut}.{name}" for cut in cuts for name in ("float32", "int8", "binary")}
     asked = int(np.load(folder.embeddings("pretrained")).shape[0] - points(evaluated)["bm25"]["documents"])
     documents = np.load(folder.embeddings("pretrained"))[asked:]
     for name, codec in codecs.items():
-        held = prefix(documents, int(name.split(".")[0]))
+        held = codec.cut(documents)
+        if not codec.axes:
+            assert np.array_equal(held, prefix(documents, int(name.split(".")[0])))
         if name.endswith("int8"):
             assert codec.scale == pytest.approx(np.abs(held).max(axis=0) / 127)
         assert codec.bytes_per_vector == points(evaluated)[f"pretrained.{name}"]["bytes_per_vector"]
@@ -113,7 +116,7 @@ def test_the_codec_of_what_is_recommended_is_saved_and_no_codes(finished):
     codec = load_codecs(finished.folder.codecs(point.system))[point.format.name]
     assert codec.bytes_per_vector == point.bytes == finished.points[point.name].bytes
     whole = np.load(finished.folder.embeddings(point.system))[-finished.documents :]
-    cut = prefix(whole, point.dimension)
+    cut = codec.cut(whole)
     similarities = (cut * codec.decode(codec.encode(cut))).sum(axis=1)
     assert similarities.mean() == pytest.approx(1, abs=0.02), "codes are right in the mean, however few bits they have"
     assert similarities == pytest.approx(np.ones(len(cut)), abs=0.25)

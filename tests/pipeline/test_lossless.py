@@ -12,7 +12,8 @@ from nestvec.pipeline.lossless import Alike, find_lossless
 from nestvec.pipeline.rank_points import rank_points
 from nestvec.runs.config import read_run_config
 from nestvec.settings import Settings
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 
 DEPTH = 1  # at 10, half precision swaps two documents of some query even here
 

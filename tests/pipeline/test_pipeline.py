@@ -34,7 +34,8 @@ def points(run, split="test"):
 
 
 def name(row):
-    return row["system"] if row["dimension"] is None else f"{row['system']}.{row['dimension']}.{row['precision']}"
+    cut = f"{row['dimension']}{'a' if row['axes'] else ''}"
+    return row["system"] if row["dimension"] is None else f"{row['system']}.{cut}.{row['precision']}"
 
 
 def read_trec(path):
@@ -51,6 +52,10 @@ def read_qrels(path):
         query, _, document, gain = line.split()
         judged.setdefault(query, {})[document] = int(gain)
     return judged
+
+
+CUTS = [(str(width), precision) for width in (384, 192, 96, 48) for precision in PRECISIONS]
+CUTS += [(f"{width} axes", precision) for width in (192, 96, 48) for precision in PRECISIONS if precision != "float16"]
 
 
 def test_the_folder_holds_what_the_design_says(finished):
@@ -71,24 +76,17 @@ def test_the_folder_holds_what_the_design_says(finished):
         assert folder.path(file).stat().st_size > 0, file
     assert not list(folder.root.rglob("*.tmp"))
     assert {path.suffix for path in folder.path("figures").iterdir()} == {".png", ".svg"}
-    surface = {(row["system"], row["dimension"], row["precision"], row["split"]) for row in finished.results["surface"]}
+    surface = {(row.system, row.cut or None, row.precision, row.split) for row in finished.results.surface}
     expected = {
-        (system, dimension, precision, split)
+        (system, cut, precision, split)
         for system in ("pretrained", "mnr", "matryoshka")
-        for dimension in (384, 192, 96, 48)
-        for precision in PRECISIONS
+        for cut, precision in CUTS
         for split in ("validation", "test")
     }
     dense = ("pretrained", "mnr", "matryoshka")
     made = {("bm25", None, None), ("bm25-default", None, None)}
-    made |= {
-        (f"{system}+bm25", width, precision)
-        for system in dense
-        for width in (384, 192, 96, 48)
-        for precision in PRECISIONS
-    }
-    made |= {(f"{system}-pca", dimension, "float32") for system in dense for dimension in (192, 96, 48)}
-    made |= {(f"{system}-via-{first}", 384, "int8") for system in dense for first in ("48-int8", "384-binary")}
+    made |= {(f"{system}+bm25", cut, precision) for system in dense for cut, precision in CUTS}
+    made |= {(f"{system}-via-{first}", "384", "int8") for system in dense for first in ("48-int8", "384-binary")}
     assert surface == expected | {(*point, split) for point in made for split in ("validation", "test")}
     assert all(folder.run(name(row)).stat().st_size > 0 for row in finished.results["surface"])
     sizes = {
@@ -158,11 +156,11 @@ def test_per_query_values_average_to_the_surface(finished):
     table = pq.read_table(finished.folder.path("per_query")).to_pylist()
     means: dict[tuple, list[float]] = {}
     for entry in table:
-        key = entry["split"], entry["system"], entry["dimension"], entry["precision"], entry["metric"]
+        key = *(entry[name] for name in ("split", "system", "dimension", "precision", "axes")), entry["metric"]
         means.setdefault(key, []).append(entry["value"])
     for row in finished.results["surface"]:
         for metric, measure in row["metrics"].items():
-            values = means[row["split"], row["system"], row["dimension"], row["precision"], metric]
+            values = means[row["split"], row["system"], row["dimension"], row["precision"], row["axes"], metric]
             assert len(values) == row["queries"]
             assert np.mean(values) == pytest.approx(measure["value"], abs=1e-12)
             assert measure["low"] <= measure["value"] <= measure["high"]
@@ -301,12 +299,11 @@ def test_a_changed_file_is_refused(measured, tmp_path):
 
 def test_no_epochs_measures_without_training(measured):
     run = nestvec.load_run(measured)
-    widths, precisions = (384, 96, 48), ("float32", "int8", "binary")
+    precisions = ("float32", "int8", "binary")
     assert [name(row) for row in points(run)] == [
-        *(f"{system}.{width}.{precision}" for width in widths for precision in precisions
+        *(f"{system}.{cut}.{precision}" for cut in ("384", "96", "96a", "48", "48a") for precision in precisions
           for system in ("pretrained", "pretrained+bm25")),
         "pretrained-via-48-int8.384.int8", "pretrained-via-384-binary.384.int8",
-        "pretrained-pca.96.float32", "pretrained-pca.48.float32",
         "bm25", "bm25-default",
     ]  # fmt: skip
     assert run.recommendation["decision"] == "do not ship"

@@ -29,7 +29,7 @@ from evidence import (
 from nestvec.evaluation.significance import Bootstrap
 from nestvec.evaluation.surface import Topics
 from nestvec.files import read_json, write_json
-from nestvec.point import Point
+from nestvec.point import Point, VectorFormat
 from nestvec.recommending.choose import gather_evidence, order_points, recommend
 from nestvec.runs.conform import load_json
 from nestvec.runs.schema import Recommendation
@@ -164,14 +164,18 @@ def test_without_validation_the_choice_is_made_on_test_and_says_so():
     assert "The test queries" not in found["reason"]
 
 
-def test_axes_and_two_stages_are_neither_recommended_nor_a_rival_nor_the_reference():
+def test_of_a_format_that_was_cut_both_ways_the_axes_are_tested():
+    made = [Point.of("mnr", VectorFormat(width, "int8", axes)) for width in (192, 96) for axes in (False, True)]
+    whole = Point.of("mnr", VectorFormat(384, "float32"))
+    odd = Point.of("mnr", VectorFormat(48, "int8"))  # which was measured as it is alone
+    assert order_points([whole, *made, odd]) == [whole, *(point for point in made if point.axes), odd]
+
+
+def test_two_stages_are_neither_recommended_nor_a_rival_nor_the_reference():
     means = planted(loses_below({"mnr": 192, "matryoshka": 96}))
     usual = evidence(means)
     best = np.ones(200)
-    more = [
-        Point("mnr-pca", 48, "float32", 192, "pca"),
-        Point("mnr-via-48-int8", 384, "int8", 432, "two-stage", 48),
-    ]
+    more = [Point("mnr-via-48-int8", 384, "int8", 432, "two-stage", 48)]
     found = choose(weighed({**usual.values, **dict.fromkeys(more, best)}, usual.bootstrap))
     assert found == choose(usual)
     assert found["point"]["system"] == "matryoshka"

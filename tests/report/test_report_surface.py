@@ -195,9 +195,6 @@ def test_what_is_made_of_others_is_in_no_chart_and_in_tables_of_its_own(broad: R
     for name in ("recall_by_dimension", "mrr_by_dimension", "recall_by_bytes"):
         text = (broad.path("figures") / f"{name}.svg").read_text(encoding="utf-8")
         assert not re.search(r"pca|via|\+bm25", text)
-    pca = broad_page.cells("pca-table")
-    assert [cells[1:4] for cells in pca] == [["96", "float32", "384"], ["48", "float32", "192"]]
-    assert all(cells[0] == "mnr-pca" for cells in pca)
     stages = broad_page.cells("stages-table")
     assert [cells[:5] for cells in stages] == [
         ["mnr", "48 int8", "384 int8", "48", "432"],
@@ -306,3 +303,12 @@ def test_runs_of_before_have_none_of_it(altered: Altered) -> None:
         assert not page.root.find(id=caption)
     assert "What was asked for" not in page.text and "stored once" not in page.text
     assert all("/" not in cell for cells in page.table("differences-table").values() for cell in cells)
+
+
+def test_vectors_on_axes_stand_below_those_cut_as_they_are(broad: RunFolder, broad_page: Page) -> None:
+    rows = [cells for cells in broad_page.cells("surface-test") if cells[0].split()[0] == "mnr"]
+    assert [cells[1] for cells in rows if "axes" in cells[1]] == ["96 axes", "48 axes"]
+    [axes] = [place for place, cells in enumerate(rows) if cells[1] == "96 axes"]
+    assert rows[axes - 1][1] == "96" and rows[axes + 1][1] == "48"
+    text = (broad.path("figures") / "surface_mnr.svg").read_text(encoding="utf-8")
+    assert re.search("96 axes", text)

@@ -14,7 +14,7 @@ import nestvec
 from nestvec.errors import InputError
 from nestvec.point import Point
 from nestvec.runs import run as module
-from nestvec.runs.choose_point import choose_point
+from nestvec.runs.choose_point import PointSettings, choose_point
 
 
 def write_finished(path):
@@ -129,7 +129,32 @@ POINTS = [Point.parse(name) for name in ("a.96.float32", "a.96.int8", "a.48.int8
     ],
 )
 def test_what_is_not_named_is_the_default_s_if_the_system_is_its_own(named, meant):
-    assert choose_point(POINTS, Point.parse("a.48.int8"), **named).name == meant
+    assert choose_point(POINTS, Point.parse("a.48.int8"), PointSettings(**named)).name == meant
+
+
+BOTH_WAYS = [*POINTS, *(Point.parse(f"a.{width}a.int8") for width in (96, 48))]
+
+
+@pytest.mark.parametrize(
+    ("default", "named", "meant"),
+    [
+        ("a.48a.int8", {}, "a.48a.int8"),
+        ("a.48.int8", {"axes": True}, "a.48a.int8"),
+        ("a.48a.int8", {"dimension": 96}, "a.96.int8"),  # whoever names a width gets what that always meant
+        ("a.48a.int8", {"dimension": 96, "axes": True}, "a.96a.int8"),
+        ("a.48a.int8", {"system": "b"}, "b.96.float32"),
+    ],
+)
+def test_vectors_on_axes_are_asked_for_or_the_default(default, named, meant):
+    assert choose_point(BOTH_WAYS, Point.parse(default), PointSettings(**named)).name == meant
+
+
+def test_axes_that_were_not_measured_are_named():
+    default = Point.parse("a.48a.int8")
+    with pytest.raises(InputError, match=r"a at 96a\.binary; expected one of int8$"):
+        choose_point(BOTH_WAYS, default, PointSettings(dimension=96, precision="binary", axes=True))
+    with pytest.raises(InputError, match=r"b at 96a\.float32; expected one of the dimensions on principal axes none$"):
+        choose_point(BOTH_WAYS, default, PointSettings("b", axes=True))
 
 
 def test_without_a_default_a_system_is_wanted():

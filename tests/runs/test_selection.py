@@ -9,7 +9,7 @@ from shipping import ship
 from nestvec.errors import InputError
 from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 
 
 def named(selection):

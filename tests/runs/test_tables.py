@@ -98,11 +98,11 @@ def test_per_query_values_as_parquet(tmp_path):
     text = pa.string()
     assert [(entry.name, entry.type) for entry in table.schema] == [
         ("split", text), ("system", text), ("dimension", pa.int32()), ("precision", text),
-        ("query_id", text), ("metric", text), ("value", pa.float64()),
+        ("query_id", text), ("metric", text), ("value", pa.float64()), ("axes", pa.bool_()),
     ]  # fmt: skip
     expected = [
         {"split": split, "system": point.system, "dimension": point.dimension, "precision": point.precision,
-         "query_id": f"q{row}", "metric": name, "value": float(column[row])}
+         "query_id": f"q{row}", "metric": name, "value": float(column[row]), "axes": False}
         for point, metrics in values.items()
         for name, column in metrics.items()
         for row, split in enumerate(splits)

@@ -97,11 +97,11 @@ def beginning(server):
     return default["dimension"], default["precision"]
 
 
-def measured(run, system, dimension, precision):
+def measured(run, system, dimension, precision, axes=False):
     """A point of the surface."""
     [points] = [entry["points"] for entry in run["systems"] if entry["name"] == system]
-    place = (None, None) if system == "bm25" else (dimension, precision)
-    [point] = [point for point in points if (point["dimension"], point["precision"]) == place]
+    place = (None, None, False) if system == "bm25" else (dimension, precision, axes)
+    [point] = [point for point in points if (point["dimension"], point["precision"], point["axes"]) == place]
     return point
 
 

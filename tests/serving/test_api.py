@@ -81,9 +81,11 @@ def test_without_a_point_what_is_recommended_is_searched(client, shop):
     answer = json.loads((shop / "recommendation.json").read_text())
     point = dict(answer["point"] or answer["reference"])  # where nothing is to be shipped, the best at full width
     point.pop("kind", None)
+    assert not point.pop("axes", False)
     point["system"] = point["system"].removesuffix("+bm25")  # an API's default is vectors
     told = client.post("/v1/search", json={"query": "saw"}).json()
     assert {key: told[key] for key in ("system", "dimension", "precision", "bytes_per_vector")} == point
+    assert told["axes"] is False
     surface = json.loads((shop / "results.json").read_text())["surface"]
     assert told["documents"] == next(row["documents"] for row in surface if row["split"] == "test")
     assert len(told["results"][0]["hits"]) == 10

@@ -13,7 +13,8 @@ from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
 from nestvec.serving import code_cache
 from nestvec.serving.code_cache import CodeCache, CodedDocuments
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.topk import tie_order, top_k
 
 
@@ -44,7 +45,7 @@ def answers(service, point, queries, k=100):
 def test_every_point_answers_every_test_query_as_it_was_measured(shop, service):
     points = [point for measured in load_run(shop).systems.values() for point in measured]
     queries = asked(shop)
-    assert len(points) == 3 * 9 + 1  # three systems at three widths and precisions, and BM25
+    assert len(points) == 3 * (9 + 6) + 1  # three systems in three precisions at three widths and two of axes; BM25
     assert len(queries) > 20
     for point in points:
         assert answers(service, point, queries) == told(shop, point), point.name
@@ -91,7 +92,7 @@ def test_parts_are_searched_as_the_whole(drawn, precision, k, monkeypatch):
     monkeypatch.setattr(code_cache, "count_processors", lambda: 4)
     vectors, order = drawn
     codec = CODECS[precision](prefix(vectors, 16))
-    coded = CodedDocuments.of(vectors, order, 16, codec)
+    coded = CodedDocuments.of(vectors, order, codec)
     assert len(coded.searched.parts) == 4
     assert coded.bytes == 900 * codec.bytes_per_vector
     expected = top_k(prefix(vectors[:40], 16), codec.encode(prefix(vectors, 16)[order]), k, codec.decode)
@@ -104,7 +105,7 @@ def test_parts_are_searched_as_the_whole(drawn, precision, k, monkeypatch):
 
 @pytest.fixture
 def made(monkeypatch):
-    """Dimension and codec of each coding of the documents, as they come."""
+    """The codec of each coding of the documents, as they come."""
     found = []
     whole = CodedDocuments.of.__func__
     monkeypatch.setattr(

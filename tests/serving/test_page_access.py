@@ -56,7 +56,7 @@ def test_nothing_stands_in_the_way_of_assistive_technology(browser, served, shop
         page.evaluate(axe)
         for query, beside in (("", False), (judged_queries(shop)[0], False), (judged_queries(shop)[0], True)):
             search(page, query)
-            page.get_by_role("switch").set_checked(beside)
+            page.get_by_role("switch", name="Beside keyword search").set_checked(beside)
             if beside:  # at another weight than the fitted one, so that there is a way back
                 page.get_by_role("slider", name="Words or meaning").press("PageUp")
             settled(page)

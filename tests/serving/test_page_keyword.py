@@ -95,7 +95,7 @@ def test_the_ends_of_the_slider_are_words_alone_and_meaning_alone(browser, serve
 def test_the_address_holds_the_weight(browser, served, start):
     with Visit(browser, served, f"/?q={QUERY}&d=48") as page:
         alone = shown(page)
-        page.get_by_role("switch").check()
+        page.get_by_role("switch", name="Beside keyword search").check()
         mixture(page).fill("30")
         settled(page)
         assert parse_qs(urlsplit(page.url).query) == {"q": [QUERY], "d": ["48"], "w": ["70"]}
@@ -109,13 +109,15 @@ def test_the_address_holds_the_weight(browser, served, start):
         assert parse_qs(urlsplit(page.url).query)["w"] == ["fitted"]
         page.go_back()
         settled(page)
-        assert shown(page) == alone and not page.get_by_role("switch").is_checked()
+        assert shown(page) == alone and not page.get_by_role("switch", name="Beside keyword search").is_checked()
 
 
 @pytest.mark.parametrize("weight", ["101", "-5", "0.5", "words", ""])
 def test_a_weight_of_nonsense_is_none(browser, served, start, weight):
     with Visit(browser, served, f"/?q=hammer&w={weight}") as page:
-        assert not page.get_by_role("switch").is_checked() and shown(page) == expected(served, "hammer", *start)
+        assert not page.get_by_role("switch", name="Beside keyword search").is_checked() and shown(page) == expected(
+            served, "hammer", *start
+        )
 
 
 def test_keyword_search_with_the_keyboard_alone(browser, served, start):

@@ -23,7 +23,8 @@ from nestvec.stores.postgres.connection import redact_url
 from nestvec.stores.postgres.copying import copy_stream, escape_fields, escape_text, unescape_fields, unescape_text
 from nestvec.stores.postgres.store import PostgresStore
 from nestvec.stores.store import About, Batch, Condition
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.topk import rerank, tie_order, top_k
 
 WIDTH = 160
@@ -622,7 +623,8 @@ def test_psycopg_is_an_extra():
     code = "import sys; sys.modules['psycopg'] = None; import nestvec.stores.postgres.store"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("psycopg is not installed; expected pip install 'nestvec[postgres]'")
+    expected = "psycopg is not installed; this needs the extra postgres: pip install 'nestvec[postgres]'"
+    assert done.stderr.splitlines()[-1].endswith(expected)
 
 
 def test_threads_share_a_store(store, vectors, queries):

@@ -29,7 +29,8 @@ from nestvec.stores.postgres.postings import Postings, Totals, WordScores, count
 from nestvec.stores.postgres.store import PostgresStore
 from nestvec.stores.postgres.word_table import WordTable, name_words
 from nestvec.stores.store import About, Batch, Condition
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.topk import tie_order
 
 WORDS = [f"w{number}" for number in range(40)]

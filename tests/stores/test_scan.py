@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nestvec.stores.scan import Scan, score_bound
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.topk import rerank
 
 WIDTHS = (1, 3, 8, 16, 31, 32, 64, 100, 384)

@@ -9,7 +9,8 @@ from nestvec.lexical.fusion import CANDIDATES, Fusion
 from nestvec.lexical.hybrid_file import Hybrid
 from nestvec.point import VectorFormat
 from nestvec.stores.store import About, Batch
-from nestvec.vectors.codecs import CODECS, prefix
+from nestvec.vectors.codecs import CODECS
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.topk import rerank, tie_order, top_k
 
 WIDTH = 48

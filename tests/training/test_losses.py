@@ -185,6 +185,18 @@ def test_listwise_is_multiple_negatives_ranking_for_a_relevant_document_each(mod
         assert torch.allclose(mine, other, rtol=1e-10, atol=1e-12)
 
 
+def test_adapted_is_the_mean_of_cross_entropies_both_ways(data):
+    """PyTorch's own cross-entropy over rows, and over columns, of the scaled cosines."""
+    queries, documents = unit(5, 8, 1), unit(5, 8, 2)
+    settings = Settings.from_flat({"compute": "float32", "scale": 12.0})
+    label = {"query": torch.arange(5), "document": torch.arange(5)}
+    objective = make_objective(SYSTEMS["adapted"], None, data.examples("adapted"), (8, 4), settings)
+    ours, own = objective.vector_loss(queries, documents, label), torch.arange(5)
+    cosines = 12.0 * queries @ documents.T
+    theirs = (functional.cross_entropy(cosines, own) + functional.cross_entropy(cosines.T, own)) / 2
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-9)
+
+
 @pytest.mark.parametrize("each", [1, 3])
 def test_the_gradient_of_listwise_is_that_of_finite_differences(each):
     queries, documents = unit(3, 5, 3), unit(7, 5, 4)

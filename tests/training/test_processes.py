@@ -17,7 +17,7 @@ from nestvec.training.train import train
 
 pytestmark = pytest.mark.slow  # processes of their own that train together
 
-SYSTEMS = ("matryoshka", "graded", "cosent")
+SYSTEMS = ("matryoshka", "graded", "cosent", "adapted")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
             "--rdzv-endpoint", "localhost:0")  # fmt: skip
 

@@ -35,6 +35,20 @@ def table(tmp_path_factory, tiny):
 
 
 @pytest.fixture(scope="module")
+def catalogue(tmp_path_factory):
+    """The input of a narrow model with dropout over documents of four frequent words and two rare ones."""
+    folder, rng = tmp_path_factory.mktemp("catalogue"), np.random.default_rng(1)
+    frequent, letters = ["indoor", "quality", "household", "compact", "heavy", "standard"], list("bcdfghjklmnprstvwxz")
+    rare = (["".join(rng.choice(letters, 4)) for _ in range(2)] for _ in rows())
+    made = [
+        {**row, "document": " ".join([*rng.choice(frequent, 4, replace=False), *words])}
+        for row, words in zip(rows(), rare, strict=True)
+    ]
+    model = save_tiny_mpnet(folder / "narrow", dropout=0.1, width=96)
+    return prepared(folder, made, model=str(model), bigger="", dimensions="48", learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
 def whole(table, tmp_path_factory):
     """A training of `graded` that nothing interrupts: its weights and what it reports."""
     job, model = job_and_model(table, "graded")
@@ -53,8 +67,11 @@ def test_every_system_trains_and_reports_every_step(table, tmp_path, system):
     before, seen = weights(model), []
     trained = train(model, job, tmp_path, advance=seen.append)
     train_queries = len(np.unique(table.records.query[table.task.in_part("train")]))
-    assert trained.rows == (len(table.task.pairs) if SYSTEMS[system].distinct else table.task.in_part("train").sum())
-    assert trained.steps == job.steps == len(trained.losses) == sum(seen) == 2 * -(-trained.rows // 8)
+    rows_of_judgements = len(table.task.pairs) if SYSTEMS[system].distinct else table.task.in_part("train").sum()
+    learnt = table.records.normalised_documents[~table.task.held_out_documents]
+    assert trained.rows == (rows_of_judgements if SYSTEMS[system].judged else len(np.unique(learnt)))
+    passes = 2 if SYSTEMS[system].judged else 1
+    assert trained.steps == job.steps == len(trained.losses) == sum(seen) == passes * -(-trained.rows // 8)
     assert [point["step"] for point in trained.curve][:3] == [0, 8, 16]
     assert trained.curve[-1]["step"] == trained.steps
     best = max(trained.curve[1:], key=lambda point: (point["recall"], -point["step"]))
@@ -97,6 +114,29 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_weights_come(table, tm
     job, model = job_and_model(table, "graded")
     assert train(model, job, tmp_path) == whole[1]
     assert weights(model) == whole[0]
+
+
+def test_an_interrupted_training_without_judgements_comes_to_the_same_weights(catalogue, tmp_path):
+    job, model = job_and_model(catalogue, "adapted")
+    whole = train(model, job, tmp_path / "whole")
+    expected = weights(model)
+
+    def stop(steps):
+        if steps == 1 and not last_checkpoint(tmp_path / "halves"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    job, model = job_and_model(catalogue, "adapted")
+    with pytest.raises(StoppedError, match="stopped training adapted after step 1"):
+        train(model, job, tmp_path / "halves", advance=stop)
+    job, model = job_and_model(catalogue, "adapted")
+    assert train(model, job, tmp_path / "halves") == whole
+    assert weights(model) == expected
+
+
+def test_training_on_documents_alone_lowers_the_loss(catalogue, tmp_path):
+    job, model = job_and_model(catalogue, "adapted")
+    losses = train(model, job, tmp_path / "checkpoints").losses
+    assert np.mean(losses[-8:-1]) < 0.7 * np.mean(losses[:4])
 
 
 def test_a_checkpoint_of_the_optimizer_that_updates_one_tensor_at_a_time_is_continued(table, tmp_path):
@@ -199,6 +239,22 @@ def test_accumulated_batches_make_one_step(table, tmp_path):
 def test_batch_and_rate_follow_the_number_of_rows(given, count, batch, rate):
     job = Job("mnr", range(count), None, None, None, Settings.from_flat(given), (384,))
     assert (job.batch_size, job.learning_rate) == (batch, pytest.approx(rate))
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "batch", "rate"),
+    [
+        ({}, 10, 16, 1e-4),
+        ({}, 3199, 32, 1e-4),
+        ({}, 3200, 64, 1e-4),
+        ({}, 6400, 128, 1e-4),
+        ({"epochs": 30}, 1_000_000, 128, 1e-4),
+        ({"batch_size": 8, "learning_rate": 1e-3}, 6400, 8, 1e-3),
+    ],
+)
+def test_what_needs_no_judgements_takes_one_pass_in_large_batches(given, count, batch, rate):
+    job = Job("adapted", range(count), None, None, None, Settings.from_flat(given), (384,))
+    assert (job.batch_size, job.learning_rate, job.steps) == (batch, rate, -(-count // batch))
 
 
 def test_a_reporter_is_told(table, tmp_path):

@@ -102,6 +102,7 @@ def test_the_default_space_holds_what_the_system_knows_and_nothing_wrong(system,
     assert ("scale" in names[False]) == (not system.startswith("cosine"))
     assert ({"hard_negatives", "mixing"} <= names[False]) == (system == "graded")
     assert ({"dimension", "precision"} <= names[False]) == aim.with_bytes
+    assert ("epochs" in names[False]) == ("epochs" in names[True]) == (system != "adapted")
     assert 8 <= len(list_grid(default_space(system, True, AIM, SETTINGS))) <= 16
 
 

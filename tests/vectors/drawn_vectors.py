@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.rotation import rotation
 
 

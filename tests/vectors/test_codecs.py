@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nestvec.point import PRECISIONS, VectorFormat
-from nestvec.vectors.codecs import CODECS, Float32, Int8, prefix
+from nestvec.vectors.codecs import CODECS, Float32, Int8
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.rabitq import Rotated
 from nestvec.vectors.rotation import rotation
 from nestvec.vectors.topk import top_k

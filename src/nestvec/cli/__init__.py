@@ -12,7 +12,10 @@ from nestvec.cli import tuning
 from nestvec.cli import delivering
 
 # isort: split
+from nestvec.cli import finished
+
+# isort: split
 from nestvec.cli import serving
 from nestvec.cli.app import app, main
 
-__all__ = ["app", "delivering", "main", "measuring", "serving", "tuning"]
+__all__ = ["app", "delivering", "finished", "main", "measuring", "serving", "tuning"]

@@ -5,49 +5,27 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from typer.core import TyperCommand, TyperGroup
 
 from nestvec import distributed
+from nestvec.cli.help_page import Command, Group
 from nestvec.errors import NestvecError, StoppedError
+from nestvec.extras import explain_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from typer.core import TyperOption
 
-
-class Command(TyperCommand):
-    """A command whose `--help` is shown without the type of its value: it takes none."""
-
-    def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - click's, or typer's copy of click
-        """The option `--help`."""
-        return _without_type(super().get_help_option(ctx))
-
-
-class Group(TyperGroup):
-    """All commands; `--help` as in `Command`."""
-
-    def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - click's, or typer's copy of click
-        """The option `--help`."""
-        return _without_type(super().get_help_option(ctx))
-
-
-def _without_type(option: TyperOption | None) -> TyperOption | None:
-    """The same option; help shows nothing where the type of its value would stand."""
-    if option is not None:
-        option.metavar = ""
-    return option
-
+__all__ = ["Command", "app", "catch_interrupt", "console", "main", "show_log"]
 
 app = typer.Typer(
     cls=Group,
+    rich_markup_mode=None,
     help="Fit retrieval embeddings to your own search, at the smallest vector that holds up.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 console = Console(stderr=True, highlight=False, quiet=not distributed.is_first())
@@ -113,7 +91,18 @@ class _ConsoleHandler(logging.Handler):
 def main() -> None:
     """Run the command line and end the process with the exit code that the errors document."""
     try:
-        app()
+        _run_app()
     except NestvecError as error:  # anything else is an internal fault: the traceback is the report, exit code 1
         console.print(f"nestvec: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
+
+
+def _run_app() -> None:
+    """Run the command line; a library that is not installed becomes the error that names its extra."""
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        missing = explain_import(error)
+        if missing is None:
+            raise
+        raise missing from error

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nestvec.indexing.verify_index import Verified
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]
-_Out = Annotated[Path | None, typer.Option(help="The folder to write.", show_default=False)]
+_Out = Annotated[Path | None, typer.Option(help="The folder to write.", metavar="PATH", show_default=False)]
 
 
 _NAMED = 5  # ids that are not there, in a message
@@ -68,11 +68,15 @@ def export(run: RunFolder, reporter: Reporter, out: _Out = None, **typed: Any) -
 def encode(
     model: Annotated[
         str,
-        typer.Argument(help="A finished run, an export, or any sentence-transformers model.", show_default=False),
+        typer.Argument(
+            metavar="MODEL", help="A finished run, an export, or any sentence-transformers model.", show_default=False
+        ),
     ],
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A file of texts.", show_default=False)],
     reporter: Reporter,
-    out: Annotated[Path | None, typer.Option(help="The Parquet file to write.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The Parquet file to write.", metavar="PATH", show_default=False)
+    ] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """Vectors or codes of any number of texts; continues where it was killed."""
@@ -157,7 +161,7 @@ def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter:
 @options(SearchSettings, StoreSettings, _Printed)
 def search(
     run: RunFolder,
-    query: Annotated[str, typer.Argument(help="What to search for.", show_default=False)],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to search for.", show_default=False)],
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The best documents of a query in a run's index."""

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from nestvec.runs.run import Run
 
-_Source = Annotated[str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", show_default=False)]
-_Strict = Annotated[bool, typer.Option(help="Exit with 3 on 'do not ship'.", rich_help_panel=THE_RUN, metavar="")]
+_Source = Annotated[
+    str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", metavar="SOURCE", show_default=False)
+]
 _SHARED = (DataSettings, SplitSettings)
 
 
@@ -43,6 +44,14 @@ class _Files:
 
     out: Path | None = option(None, "The folder to write.", panel=THE_RUN)
     config: Path | None = option(None, "A TOML file with any of these options.", panel=THE_RUN)
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What is done with the outcome."""
+
+    dry_run: bool = option(False, "Say what would be done, and how long it takes; write nothing.", panel=THE_RUN)
+    strict: bool = option(False, "Exit with 3 on 'do not ship'.", panel=THE_RUN)
 
 
 @dataclass(frozen=True)
@@ -64,15 +73,18 @@ class _Recipe:
 
 
 @app.command(cls=Command)
-@options(_Files, *ALL_SETTINGS)
+@options(_Files, _Ending, *ALL_SETTINGS)
 def run(
     reporter: Reporter,
     source: _Source = None,
-    strict: _Strict = False,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The main job, end to end: prepare, train, evaluate, recommend, report."""
+    dry_run, strict = typed.pop("dry_run"), typed.pop("strict")
     settings, out = merge_settings(source, typed.pop("out"), typed.pop("config"), typed)
+    if dry_run:
+        _print_plan(settings, out, reporter)
+        return
     folder = require_out(out)
     from nestvec.pipeline.run_stages import run_settings
 
@@ -82,12 +94,24 @@ def run(
 
 
 def _print_decision(finished: Run, is_kept: bool, strict: bool) -> None:
-    """Print the recommendation, and where the report is unless the folder goes away."""
-    typer.echo(finished.recommendation.reason)
+    """Print the recommendation and, unless the folder goes away, where the report is and what to type next."""
+    from nestvec.cli.answer import list_next_steps, read_answer
+
+    typer.echo(read_answer(finished))
     if is_kept:
         typer.echo(f"The report: {finished.folder.path('report')}")
+        for line in list_next_steps(finished):
+            typer.echo(line)
     if strict and not finished.ships:
         raise GateClosedError(finished.recommendation.reason)
+
+
+def _print_plan(settings: Settings, out: Path | None, reporter: Reporter) -> None:
+    """Print what a run would do; nothing is written."""
+    from nestvec.cli.output import print_plan
+    from nestvec.pipeline.dry_run import plan_run
+
+    print_plan(plan_run(settings, out, reporter), Console(highlight=False))
 
 
 @contextmanager
@@ -101,16 +125,21 @@ def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
 
 
 @app.command(cls=Command)
-@options(_Measured, _Files, *_SHARED, EvaluationSettings, RecommendationSettings, Settings)
+@options(_Measured, _Files, _Ending, *_SHARED, EvaluationSettings, RecommendationSettings, Settings)
 def evaluate(
     reporter: Reporter,
-    models: Annotated[list[str], typer.Argument(help="Folders or names of models.", show_default=False)],
-    strict: _Strict = False,
+    models: Annotated[
+        list[str], typer.Argument(help="Folders or names of models.", metavar="MODEL", show_default=False)
+    ],
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The surface for any sentence-transformers models beside the pretrained one and BM25; trains nothing."""
     data, out, config = typed.pop("data"), typed.pop("out"), typed.pop("config")
+    dry_run, strict = typed.pop("dry_run"), typed.pop("strict")
     settings, folder = merge_settings(data, out, config, {**typed, "models": models, "epochs": 0})
+    if dry_run:
+        _print_plan(settings, folder, reporter)
+        return
     from nestvec.cli.output import print_surface
     from nestvec.pipeline.run_stages import run_settings
 
@@ -142,11 +171,15 @@ def check(
 @app.command(cls=Command)
 @options()
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="The folder of a finished run.", show_default=False)],
-    run_b: Annotated[Path, typer.Argument(help="Another, which asked the same test queries.", show_default=False)],
-    metric: Annotated[str, typer.Option(help="What to compare; any that both measured.")] = "recall@10",
+    run_a: Annotated[Path, typer.Argument(help="The folder of a finished run.", metavar="RUN_A", show_default=False)],
+    run_b: Annotated[
+        Path, typer.Argument(help="Another, which asked the same test queries.", metavar="RUN_B", show_default=False)
+    ],
+    metric: Annotated[
+        str, typer.Option(help="What to compare; any that both measured (recall@10).", metavar="…")
+    ] = "recall@10",
     everything: Annotated[bool, create_flag("all", "Compare every point that both have.")] = False,
-    out: Annotated[Path | None, typer.Option(help="A JSON file to write.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="A JSON file to write.", metavar="PATH", show_default=False)] = None,
 ) -> None:
     """Two finished runs on the same test queries: the second less the first, with intervals and tests."""
     from nestvec.cli.output import print_comparison
@@ -162,8 +195,8 @@ def compare(
 @options(_Recipe)
 def reproduce(
     reporter: Reporter,
-    experiment: Annotated[str, typer.Argument(help="home-depot")],
-    out: Annotated[Path | None, typer.Option(help="The folder to write.", show_default=False)] = None,
+    experiment: Annotated[str, typer.Argument(help="Which: home-depot.", metavar="EXPERIMENT")],
+    out: Annotated[Path | None, typer.Option(help="The folder to write.", metavar="PATH", show_default=False)] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """The original experiment, as published, against its published numbers; then without its leaks."""

@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from functools import wraps
+from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
-from rich.markup import escape
 
 from nestvec.cli.app import catch_interrupt, console, show_log
+from nestvec.cli.help_page import AS_RUN
 from nestvec.errors import InputError
 from nestvec.progress import make_reporter
 from nestvec.settings import (
@@ -28,27 +29,38 @@ from nestvec.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from dataclasses import Field
 
     Command = Callable[..., None]
 
 THE_RUN = "The run"
-ALL_SETTINGS = (*sections().values(), Settings)  # of a run, in the order of `--help`
-_HEADINGS = {  # of the panels in `--help`; the fields of other dataclasses name theirs themselves
+ALL_SETTINGS = (*sections().values(), Settings)  # of a run
+_DATA, _FORMS, _DETAIL = "Your data", "Other forms of data", "Training in detail"
+_HEADINGS = {  # of settings in `--help`, by their dataclass; the fields of other dataclasses name theirs themselves
     Settings: THE_RUN,
-    DataSettings: "Data",
+    DataSettings: _DATA,
     SplitSettings: "Split",
     TrainingSettings: "Training",
-    GradedSettings: "Training of graded",
-    EvaluationSettings: "Evaluation",
+    EvaluationSettings: "What is measured",
     RecommendationSettings: "Recommendation",
+    GradedSettings: _DETAIL,
 }
+_ORDER = (*dict.fromkeys((*_HEADINGS.values(), _FORMS, _DETAIL)),)  # of the headings: what most people decide first
+_RARE = {  # settings that few people need
+    **dict.fromkeys(("queries", "corpus", "qrels", "split", "revision"), _FORMS),
+    **dict.fromkeys(("columns", "encoding", "delimiter", "quoting"), _FORMS),
+    **dict.fromkeys(("model_sha256", "query_prompt", "document_prompt", "warmup", "dropout", "accumulate"), _DETAIL),
+    **dict.fromkeys(("scale", "dimension_weights", "validate_every", "patience"), _DETAIL),
+}
+_VALUES = {int: "N", float: "X", Path: "PATH"}  # what stands for an option's value; for any other "…"
 _MANY = (tuple, Sequence)  # types of fields that hold several values
 _Kind = TypeVar("_Kind")
 
 
-def options(*kinds: type, headings: Mapping[type, str] | None = None) -> Callable[[Command], Command]:
+def options(
+    *kinds: type, headings: Mapping[type, str] | None = None, named_only: Collection[type] = ()
+) -> Callable[[Command], Command]:
     """Give a command an option for every field with words for help, and `--quiet` and `--verbose`.
 
     An option that is not given is None, or False if it is a flag; `build_settings` and `select_given` read them. A
@@ -56,7 +68,8 @@ def options(*kinds: type, headings: Mapping[type, str] | None = None) -> Callabl
 
     Args:
         kinds: settings dataclasses; see `nestvec.settings.option` for what a field may state.
-        headings: of the panels in `--help` below which a dataclass's options stand, where its fields name none.
+        headings: in `--help`, below which a dataclass's options stand, where its fields name none.
+        named_only: dataclasses of whose options `--help` lists the names alone.
 
     Returns:
         A decorator for a function that takes what was typed as keyword arguments.
@@ -67,7 +80,9 @@ def options(*kinds: type, headings: Mapping[type, str] | None = None) -> Callabl
         names = [parameter.name for parameter in own]
         reports = "reporter" in names
         panels = {**_HEADINGS, **(headings or {})}
+        panels |= dict.fromkeys(named_only, AS_RUN)
         made = [parameter for kind in kinds for parameter in _create_options(kind, panels.get(kind))]
+        made.sort(key=_rank_heading)  # stable: options of one heading keep their order
         added = [parameter for parameter in made if parameter.name not in names]
         parameters = [
             parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
@@ -113,21 +128,30 @@ def _create_options(kind: type, heading: str | None) -> Iterator[inspect.Paramet
         if "help" not in entry.metadata or (kind is DataSettings and entry.name == "source"):  # that is an argument
             continue
         annotation, panel = _read_type(hints[entry.name], entry), entry.metadata.get("panel", heading)
+        if kind in _HEADINGS and heading != AS_RUN:
+            panel = _RARE.get(entry.name, panel)
         default = False if annotation is bool else None
         if annotation is bool:
             option = create_flag(entry.name, entry.metadata["help"], panel)
         else:
-            text = escape(entry.metadata["help"] + _show_default(entry))
-            option = typer.Option(help=text, rich_help_panel=panel, show_default=False)
+            text = entry.metadata["help"] + _show_default(entry)
+            metavar = _VALUES.get(annotation, "…")
+            option = typer.Option(help=text, rich_help_panel=panel, show_default=False, metavar=metavar)
             annotation = annotation | None
         yield inspect.Parameter(
             entry.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
         )
 
 
+def _rank_heading(parameter: inspect.Parameter) -> int:
+    """Where the heading of an option stands among those of settings; others come first."""
+    panel = parameter.annotation.__metadata__[0].rich_help_panel
+    return _ORDER.index(panel) if panel in _ORDER else len(_ORDER) if panel == AS_RUN else -1
+
+
 def create_flag(name: str, text: str, panel: str | None = None) -> Any:  # noqa: ANN401 - typer's
     """An option without a value, and without a second form `--no-NAME`."""
-    return typer.Option(option_name(name), help=escape(text), rich_help_panel=panel, metavar="")
+    return typer.Option(option_name(name), help=text, rich_help_panel=panel, metavar="")
 
 
 def _list_fields(kind: Any) -> tuple[Field[Any], ...]:  # noqa: ANN401 - a dataclass; mypy has no word for it
@@ -148,7 +172,9 @@ def _drop_none(hint: Any) -> Any:  # noqa: ANN401 - types are values here
 
 
 def _show_default(entry: Field[Any]) -> str:
-    """The default behind the help's words; nothing where the words say what holds when nothing is given."""
+    """The default behind the help's words; nothing where these say, in brackets at their end, what is the default."""
+    if entry.metadata["help"].endswith(")."):
+        return ""
     value = ",".join(map(str, entry.default)) if isinstance(entry.default, tuple) else entry.default
     return "" if value in (None, "", MISSING) else f" ({value})"
 

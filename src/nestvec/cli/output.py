@@ -5,6 +5,7 @@ Texts of the data are left to the page; the little that is shown of them cannot 
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
     from nestvec.pipeline.checking import Check
     from nestvec.pipeline.comparing import RunComparison
-    from nestvec.report.checked import Checked, Spread
+    from nestvec.pipeline.dry_run import Plan
+    from nestvec.report.checked import Checked, Spread, Tokens
+    from nestvec.runs.list_runs import ListedRun
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Bar
 
 _LONGEST = 44  # cells of the longest bar
 _WIDTH = 80
+_CELL = 16  # cells of a text in a table of texts, at most; of the last one, at least
 _PLAIN = str.maketrans("█░─’–−", "#--'--")  # noqa: RUF001 - what a terminal may have no letters for
 
 
@@ -48,7 +52,7 @@ def print_surface(run: Run, console: Console) -> None:
     page.print_text(f"{count(rows[0].queries)} test queries, {count(rows[0].documents)} documents", "bold")
     lines = []
     for row in sorted(rows, key=lambda row: (row.system, -row.bytes, -(row.dimension or 0))):
-        name = row.system if row.dimension is None else f"{row.system} {row.dimension} {row.precision}"
+        name = row.system if row.dimension is None else f"{row.system} {row.cut} {row.precision}"
         lines.append((name, count(row.bytes_per_vector), *(number(row.metrics[metric].value) for metric in METRICS)))
     page.print_table(("", "bytes", *METRICS), lines)
 
@@ -75,6 +79,33 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
     page.print_text(comparison.verdict)
 
 
+def print_runs(runs: Sequence[ListedRun], console: Console) -> None:
+    """Print a list of runs, up to 80 columns wide."""
+    lines = [(run.name, run.date, PurePath(run.source).name, _say_state(run), _say_choice(run)) for run in runs]
+    _Page(console).print_texts(("run", "date", "source", "state", "recommended"), lines)
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print what a run would do, up to 80 columns wide."""
+    from nestvec.cli.plan import describe_plan
+
+    _Page(console).print_texts(("dry run", "nothing is written"), describe_plan(plan))
+
+
+def _say_state(run: ListedRun) -> str:
+    return run.state if run.next_stage is None else f"next: {run.next_stage}"
+
+
+def _say_choice(run: ListedRun) -> str:
+    """The decision of a run in a list, with what it recommends; of a damaged one the reason."""
+    if run.problem is not None:
+        return run.problem.replace(f"{run.path}/", "")
+    if run.point is None or run.value is None:
+        return run.decision or ""
+    beside = "" if run.words is None else f", bm25 {number(run.words)}"
+    return f"{run.point}, {count(run.bytes_per_vector)} bytes: {run.metric} {number(run.value)}{beside}"
+
+
 class _Page:
     """Prints paragraphs and tables as the console can show them."""
 
@@ -93,6 +124,16 @@ class _Page:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for column, head in enumerate(heads):
             table.add_column(self._make_printable(head), justify="right" if column else "left", overflow="fold")
+        for line in lines:
+            table.add_row(*map(self._make_printable, line))
+        self._console.print(table, width=self._width)
+
+    def print_texts(self, heads: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> None:
+        """Print a table of texts, which are folded where they are long; the last column gets the most room."""
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        for head in heads[:-1]:
+            table.add_column(self._make_printable(head), overflow="fold", max_width=_CELL)
+        table.add_column(self._make_printable(heads[-1]), overflow="fold", min_width=_CELL)
         for line in lines:
             table.add_row(*map(self._make_printable, line))
         self._console.print(table, width=self._width)
@@ -160,15 +201,20 @@ def _print_spreads(checked: Checked, page: _Page) -> None:
     lines = [
         ("documents judged per query", checked.judged_per_query),
         ("relevant ones per query", checked.relevant_per_query),
-        ("tokens of a query", tokens.queries),
-        ("tokens of a document", tokens.documents),
     ]
+    if tokens is not None:
+        lines += [("tokens of a query", tokens.queries), ("tokens of a document", tokens.documents)]
     page.print_table(("", "least", "25 %", "median", "75 %", "most", "mean"), [_format_spread(*line) for line in lines])
-    cut = tokens.documents
+    if tokens is not None:
+        page.print_text(_describe_limit(tokens))
+
+
+def _describe_limit(tokens: Tokens) -> str:
+    """How many tokens the model reads, and what that cuts off."""
     if tokens.limit is None:
-        page.print_text("The model reads texts whole, however long.")
-        return
-    page.print_text(
+        return "The model reads texts whole, however long."
+    cut = tokens.documents
+    return (
         f"The model reads {count(tokens.limit)} tokens: {pluralise(cut.too_long, 'document')} of {count(cut.counted)} "
         f"would be cut, and {percent(cut.share_cut)} of all their tokens."
     )
@@ -210,3 +256,5 @@ def _print_split(checked: Checked, page: _Page) -> None:
         )
     leaks = [f"{count(number)} {name}" for name, number in audit.leaks.items() if number]
     page.print_text(f"Leaks: {', '.join(leaks) if leaks else 'none'}.")
+    if audit.note:
+        page.print_text(audit.note)

@@ -11,12 +11,14 @@ import typer
 from nestvec.cli.app import Command, app
 from nestvec.cli.measuring import merge_settings, require_out
 from nestvec.cli.options import ALL_SETTINGS, options, select_given
+from nestvec.extras import require_extras
 from nestvec.progress import Reporter
 from nestvec.runs.config import read_tune
-from nestvec.settings import option
+from nestvec.settings import DataSettings, option
 from nestvec.tuning.tune_settings import TuneSettings
 
 _PANEL = "The study"
+_AS_RUN = [kind for kind in ALL_SETTINGS if kind is not DataSettings]
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,11 @@ class _Files:
 
 
 @app.command(cls=Command)
-@options(_Files, TuneSettings, *ALL_SETTINGS, headings={TuneSettings: _PANEL})
+@options(_Files, TuneSettings, *ALL_SETTINGS, headings={TuneSettings: _PANEL}, named_only=_AS_RUN)
 def tune(
     reporter: Reporter,
     source: Annotated[
-        str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", show_default=False)
+        str | None, typer.Argument(metavar="SOURCE", help="`sample`, a file, a folder, hf:NAME.", show_default=False)
     ] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
@@ -41,6 +43,7 @@ def tune(
     planned = select_given({entry.name: typed.pop(entry.name, None) for entry in fields(TuneSettings)})
     settings, out = merge_settings(source, typed.pop("out"), config, typed)
     folder = require_out(out)
+    require_extras("train", "evaluate", "report", "tune")
     from nestvec.tuning.study import run_study
 
     plan = TuneSettings.from_flat((read_tune(config) if config else {}) | planned, str(config or "the command line"))

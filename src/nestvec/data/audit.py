@@ -10,6 +10,7 @@ import numpy as np
 
 from nestvec.data.many_texts import same_letters
 from nestvec.data.split import HELD_OUT, PARTS, SPLITS, mark_texts
+from nestvec.settings import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
 
     from nestvec.data.records import Records
     from nestvec.data.task import Task
+
+CATALOGUE_NOTE = (
+    "With --adapt catalogue, training reads the texts of all documents, those judged for validation and test queries "
+    "among them, but none of these queries and none of their grades."
+)
+
+
+def note_texts_read(adapted_on: str) -> dict[str, str]:
+    """What the audit's counts, which are of judged records, don't say; nothing where no held-out text is read.
+
+    Args:
+        adapted_on: which documents `adapted` learns from, as `TrainingSettings.adapted_on` has it.
+
+    Returns:
+        An entry `note` for `data/audit.json`, or none.
+    """
+    return {"note": CATALOGUE_NOTE} if adapted_on == CATALOGUE else {}
 
 
 def audit(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 DISTRACTORS = 200
 _MORE_RELEVANT = "more judged queries, another --threshold, or other shares for --validation and --test"
+_NO_PAIRS = f"{_MORE_RELEVANT}; --systems adapted trains without judgements"
 
 
 @dataclass(frozen=True)
 class Task:
-    """Training and evaluation over n records, with q topics and a catalogue of d documents.
+    """Training and evaluation over n records of e documents, with q topics and a catalogue of d documents.
 
     Attributes:
         parts: (n,) the part of each record, an index into `split.PARTS`.
@@ -45,6 +46,8 @@ class Task:
         gain: (m,) its gain, in thousandths of a grade above `Grades.zero`, at least 0.
         relevant_from: gain from which a document is relevant.
         unanswerable: held-out queries per split that no judged document answers; they are not asked.
+        held_out_documents: (e,) which of the records' documents belong to a held-out query, or have the text of one
+            that does.
         own: (q,) the row in `catalogue` of the document that is the topic itself, -1 where none is; None: none is.
         split: how the records were split, with the shares that were chosen.
         training: what is trained on in place of this task; None: this task is.
@@ -64,6 +67,7 @@ class Task:
     gain: NDArray[np.int64]
     relevant_from: int
     unanswerable: dict[str, int]
+    held_out_documents: NDArray[np.bool_]
     own: NDArray[np.int64] | None = None
     split: SplitSettings = field(default_factory=SplitSettings)
     training: Task | None = None
@@ -138,16 +142,35 @@ def make_task(
     for name in needed:
         if not (relevant & (parts == PARTS.index(name))).any():
             problem = f"the {name} split holds no relevant record"
-            raise InputError(f"{problem}; {describe_threshold(grades)}", _MORE_RELEVANT)
+            wanted = _NO_PAIRS if name == "train" else _MORE_RELEVANT
+            raise InputError(f"{problem}; {describe_threshold(grades)}", wanted)
     own = find_own_documents(records.query_ids, records.queries, records.document_ids, records.documents)
     other = own[records.query] != records.document  # not the query itself
     pairs = np.flatnonzero((parts == TRAIN) & trainable & other)
     if len(pairs) == 0 and "train" in needed:
         problem = f"the training split holds no record above the threshold; {describe_threshold(grades)}"
-        raise InputError(problem, _MORE_RELEVANT)
+        raise InputError(problem, _NO_PAIRS)
     if by_record:
-        return _ask_records(records, grades, parts, pairs)
+        return _ask_records(records, grades, parts, pairs, own)
     return _ask_queries(records, grades, parts, pairs, own)
+
+
+def find_held_out_documents(records: Records, parts: NDArray[np.int8], own: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Find the documents that belong to a validation or test query: judged for it, or the query itself.
+
+    Args:
+        records: n records over q queries and e documents.
+        parts: (n,) the part of each.
+        own: (q,) the document that each query itself is, -1 for none.
+
+    Returns:
+        (e,) whether a document is one, or has the text of one once normalised.
+    """
+    held_out = (parts == VALIDATION) | (parts == TEST)
+    itself = own[np.unique(records.query[held_out])]
+    rows = np.concatenate([records.document[held_out], itself[itself >= 0]])
+    number = records.normalised_documents
+    return np.isin(number, number[rows])
 
 
 def _ask_queries(
@@ -177,6 +200,7 @@ def _ask_queries(
         gain=gain[rows],
         relevant_from=grades.relevant_from,
         unanswerable={name: int((lost == name).sum()) for name in HELD_OUT},
+        held_out_documents=find_held_out_documents(records, parts, own),
         own=own[query[order]] if (own[query] >= 0).any() else None,
     )
 
@@ -230,7 +254,9 @@ def ask_training_queries(records: Records, grades: Grades, task: Task, most: int
     )
 
 
-def _ask_records(records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64]) -> Task:
+def _ask_records(
+    records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64], own: NDArray[np.int64]
+) -> Task:
     """Ask every relevant test record as a query of its own, against the test records' documents and distractors."""
     test = parts == TEST
     rows = np.flatnonzero(test & (records.grade >= grades.threshold))
@@ -250,4 +276,5 @@ def _ask_records(records: Records, grades: Grades, parts: NDArray[np.int8], pair
         gain=gains(records.grade, grades.zero)[rows],
         relevant_from=grades.relevant_from,
         unanswerable=dict.fromkeys(HELD_OUT, 0),
+        held_out_documents=find_held_out_documents(records, parts, own),
     )

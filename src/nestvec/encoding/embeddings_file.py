@@ -104,7 +104,7 @@ def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[s
     """
     import pyarrow.parquet as pq
 
-    stored = VectorFormat(about["dimension"], about["precision"])
+    stored = VectorFormat(about["dimension"], about["precision"], about.get("axes", False))
     codec = load_codecs(work.codec)[stored.name]
     rows = sum(shard.rows for shard in shards)
     kind = column_type(stored.precision, codec.bytes_per_vector)

@@ -91,12 +91,12 @@ def encode(
     """
     started, reporter = time.monotonic(), reporter or Silent()
     settings = from_keywords(EncodeSettings, options, "encode")
-    target = find_model_and_codec(model, settings.dimension, settings.precision, settings.system)
+    target = find_model_and_codec(model, settings)
     target = target.encoding_as(settings.role, settings.prompt)
     texts = open_text_file(Path(source), settings.column, settings.id_column)
     out = follow_links(out) if out.is_symlink() else out  # what belongs to the output lies beside it
     work = _open_work_folder(out, Path(source))
-    encoder = open_encoder(target.folder, target.format.dimension, settings.backend, settings.compute, target.prompts)
+    encoder = open_encoder(target.folder, target.model_width, settings.backend, settings.compute, target.prompts)
     origin = _describe_origin(target, texts, encoder)
     work.claim({**origin, "shard": settings.shard, **_describe_policy(settings)})
     shards = _read_shards(work, texts, Path(source), settings, reporter)
@@ -129,8 +129,8 @@ def _encode_missing(
         from nestvec.encoding.ray_cluster import encode_on_ray
 
         recipe = ShardRecipe(
-            encoder.work, target.folder.absolute(), target.format, settings.backend, settings.compute,
-            target.role, target.prompts, encoder.encoder.name,
+            encoder.work, target.folder.absolute(), target.model_width, target.format,
+            settings.backend, settings.compute, target.role, target.prompts, encoder.encoder.name,
         )  # fmt: skip
         encode_on_ray(recipe, missing, advance)
     else:
@@ -149,8 +149,9 @@ def _open_work_folder(out: Path, source: Path) -> WorkFolder:
 def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -> dict[str, Any]:
     """What decides over the output's bytes, as JSON values; the output carries it.
 
-    The role and the prompt are named only where they are others than a document's and none.
+    The role, the prompt and axes are named only where they are others than a document's and none.
     """
+    axes = {"axes": True} if target.format.axes else {}
     role = {} if target.role == DOCUMENT else {"role": target.role}
     prompt = {"prompt": target.prompt} if target.prompt else {}
     return {
@@ -161,6 +162,7 @@ def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -
         FILES: target.model_hash,
         "dimension": target.format.dimension,
         "precision": target.format.precision,
+        **axes,
         "codec_of": target.origin,
         "encoder": encoder.name,
         **role,

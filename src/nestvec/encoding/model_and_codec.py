@@ -23,6 +23,7 @@ from nestvec.vectors.stored import load_codecs
 if TYPE_CHECKING:
     from nestvec.models.find import ModelFolder
     from nestvec.models.prompts import Prompts, Role
+    from nestvec.runs.choose_point import PointSettings
     from nestvec.vectors.codecs import Codec
 
 _OWN = "codecs.safetensors"  # beside a model that a run trained
@@ -47,21 +48,24 @@ class ModelAndCodec:
         return replace(self, role=role, prompts=self.prompts.override(query, document))
 
     @property
+    def model_width(self) -> int:
+        """How many numbers the model has to give: all where they are turned to axes, else those that are kept."""
+        axes = self.codec.axes if self.codec else None
+        return self.format.dimension if axes is None else len(axes.matrix)
+
+    @property
     def prompt(self) -> str:
         """What goes before the texts."""
         return self.prompts.of(self.role)
 
 
-def find_model_and_codec(
-    model: str, dimension: int | None = None, precision: str | None = None, system: str | None = None
-) -> ModelAndCodec:
+def find_model_and_codec(model: str, settings: PointSettings) -> ModelAndCodec:
     """Find out what a model is: a point of a run, an export, or any sentence-transformers model.
 
     Args:
         model: the folder of a finished run, an export's, or a sentence-transformers model's folder or name.
-        dimension: None for the run's recommendation, the export's own, or the model's full width.
-        precision: None for the run's recommendation, the export's own, or float32.
-        system: of a run; None for its recommendation.
+        settings: the system, of a run only, and the format; what is not named is the run's recommendation, the export's
+            own, or the model's full width in float32.
 
     Returns:
         The model with its codec.
@@ -69,21 +73,26 @@ def find_model_and_codec(
     Raises:
         InputError: it is none of these, is damaged, or has no such point.
     """
+    system, dimension, precision = settings.system, settings.dimension, settings.precision
     if precision is not None and precision not in PRECISIONS:
         raise InputError(f"--precision is {precision!r}", f"one of {', '.join(PRECISIONS)}")
     path = Path(model)
     if (path / LAYOUT["results"]).is_file() or (path / LAYOUT["config"]).is_file():
-        selected = select(load_run(path), system, dimension, precision)
+        selected = select(load_run(path), system, dimension, precision, axes=settings.axes)
         found, kept = selected.model, (selected.format, selected.codec)
         return ModelAndCodec(found.path, found.sha256, _hash_model(found), *kept, "run", found.prompts)
     if system is not None:
         raise InputError(f"--system {system} is given", "a run's folder to go with it", file=model)
     if is_export(path):
-        return _find_in_export(path, dimension, precision)
+        return _find_in_export(path, settings)
     folder = find_model(model)
-    chosen = VectorFormat(choose_width(model, read_width(folder), dimension), precision or FULL)
+    width = choose_width(model, read_width(folder), dimension)
+    chosen = VectorFormat(width, precision or FULL, settings.axes)
     own = folder.path / _OWN
     codec = load_codecs(own).get(chosen.name) if own.is_file() else None
+    if codec is None and settings.axes:
+        wanted = "a run's folder, or a model that a run trained, which has the axes of such vectors"
+        raise InputError(f"--axes is given, and {chosen.name} was not fitted for this model", wanted, file=model)
     about = folder.path, folder.sha256, _hash_model(folder)
     return _with_plain_codec(ModelAndCodec(*about, chosen, codec, "model", folder.prompts))
 
@@ -93,12 +102,15 @@ def _hash_model(folder: ModelFolder) -> str:
     return join_hashes(dict(folder.files))
 
 
-def _find_in_export(path: Path, dimension: int | None, precision: str | None) -> ModelAndCodec:
-    """An export at its own point, or at a smaller dimension or another precision."""
+def _find_in_export(path: Path, settings: PointSettings) -> ModelAndCodec:
+    """An export at its own point, or at a smaller dimension or another precision; the export's model turns to axes."""
     card = read_card(path)
     if card is None:  # `is_export` saw one
         raise InputError("is no export", "a folder that `nestvec export` wrote", file=path)
-    chosen = VectorFormat(choose_width(str(path), card.dimension, dimension), precision or card.precision)
+    if settings.axes and not card.axes:
+        raise InputError("--axes is given", "an export of vectors on principal axes, or a run's folder", file=path)
+    width = choose_width(str(path), card.dimension, settings.dimension)
+    chosen = VectorFormat(width, settings.precision or card.precision)
     codec = load_codecs(path / CODEC).get(chosen.name)
     about = path, card.model_sha256, join_hashes(card.files)
     return _with_plain_codec(ModelAndCodec(*about, chosen, codec, "export", card.prompts))

@@ -14,8 +14,10 @@ from nestvec.vectors.codecs import CODECS
 from nestvec.vectors.stored import load_codecs, save_codecs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from nestvec.encoding.model_and_codec import ModelAndCodec
     from nestvec.encoding.work_folder import Shard, WorkFolder
@@ -44,10 +46,14 @@ class ShardEncoder:
         members = self.work.load_distinct(shard)
         advance(len(members.rows) - len(members.texts))
         codes = [
-            self.codec.encode(self.encoder.encode(members.texts[first : first + PIECE], self.role, advance))
+            self._encode_piece(members.texts[first : first + PIECE], advance)
             for first in range(0, len(members.texts), PIECE)
         ]
         self.work.save_shard(shard, members, np.concatenate(codes))
+
+    def _encode_piece(self, texts: Sequence[str], advance: Callable[[int], None]) -> NDArray[np.generic]:
+        vectors = self.encoder.encode(texts, self.role, advance)
+        return self.codec.encode(vectors if self.codec.axes is None else self.codec.cut(vectors))
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class ShardRecipe:
 
     work: WorkFolder
     folder: Path  # the model's
+    width: int  # of the vectors that the model gives
     format: VectorFormat
     backend: str  # `auto`, `torch`, `onnx` or `openvino`
     compute: str  # `auto`, `float32` or `bfloat16`
@@ -65,7 +72,7 @@ class ShardRecipe:
 
     def open(self) -> ShardEncoder:
         """Load model and codec; raises InputError where this machine would encode in another way than the first one."""
-        encoder = open_encoder(self.folder, self.format.dimension, self.backend, self.compute, self.prompts)
+        encoder = open_encoder(self.folder, self.width, self.backend, self.compute, self.prompts)
         if encoder.name != self.encoder:
             wanted = f"{self.encoder}, or --backend and --compute that every machine has"
             raise InputError(f"a machine of the cluster would encode with {encoder.name}", wanted)

@@ -85,8 +85,10 @@ def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings
     untuned = LexicalSettings(WordForms(language))
     texts = [queries.catalogue.texts[row] for row in queries.catalogue.order]
     counts = WordCounts.of(texts, untuned.forms)
-    asked = counts.count_queries(queries.texts)
     default = Bm25(counts, untuned.k1, untuned.b)
+    if not queries.texts:  # nothing to train on was judged
+        return default, untuned, {}
+    asked = counts.count_queries(queries.texts)
     tried = {"bm25-default": float(_values(queries, default, asked).mean())}
     if len(queries.texts) < FEWEST_QUERIES:
         return default, untuned, tried
@@ -108,9 +110,9 @@ def fit_fusion(
 ) -> tuple[Fusion, dict[str, float], dict[str, float]]:
     """Choose the normalisation for all vectors, and the words' weight for each width of them.
 
-    The formats of a width share their weight, which is the steadier for it. Of the weights that cannot be told from the
-    best one, the most even is taken: few queries decide little, and trained vectors, which are better than those it is
-    fitted with, want less of the words.
+    The formats of a width that are cut in the same way share their weight, which is the steadier for it. Of the weights
+    that cannot be told from the best one, the most even is taken: few queries decide little, and trained vectors, which
+    are better than those it is fitted with, want less of the words.
 
     Args:
         queries: of the training split.
@@ -139,11 +141,16 @@ def fit_fusion(
             fusion = Fusion(0.5, max(reached, key=lambda name: reached[name]))
         curves[point.point.format] = np.array([values(replace(fusion, weight=weight)) for weight in WEIGHTS])
     shared = {}
-    for width in dict.fromkeys(form.dimension for form in curves):
-        mean_curve = np.mean([curves[form] for form in curves if form.dimension == width], axis=0)
-        shared[width] = WEIGHTS[_most_even_of_the_best(mean_curve)]
-    weights = {form.name: shared[form.dimension] for form in curves}
+    for cut in dict.fromkeys(map(_cut_of, curves)):
+        mean_curve = np.mean([curves[form] for form in curves if _cut_of(form) == cut], axis=0)
+        shared[cut] = WEIGHTS[_most_even_of_the_best(mean_curve)]
+    weights = {form.name: shared[_cut_of(form)] for form in curves}
     return replace(fusion, weight=next(iter(shared.values()))), weights, tried
+
+
+def _cut_of(stored: VectorFormat) -> tuple[int, bool]:
+    """What a vector keeps, whatever its precision: how many numbers, and whether on principal axes."""
+    return stored.dimension, stored.axes
 
 
 def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:

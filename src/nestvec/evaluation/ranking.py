@@ -1,6 +1,7 @@
-"""What ranks: a system's vectors at every dimension and precision, in two stages, on principal axes; BM25; both fused.
+"""What ranks: a system's vectors in every format and in two stages, BM25, and both fused.
 
-One encoding per system goes in; a dimension is a re-normalised prefix of it and a precision a codec over that prefix.
+One encoding per system goes in: it is cut to a dimension, as it is or on principal axes (`vectors/cut.py`), and a codec
+stores what is left.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import numpy as np
 
 from nestvec.evaluation.surface import Ranking
 from nestvec.lexical.candidates import Found, Leg, fuse_candidates, gather_candidates
-from nestvec.point import BM25, FULL, FUSED, HYBRID, LEXICAL, PCA, TWO_STAGE, Point, VectorFormat
+from nestvec.point import BM25, FUSED, HYBRID, LEXICAL, TWO_STAGE, Point, VectorFormat, name_first_stage
 from nestvec.settings import DEPTH
-from nestvec.vectors.codecs import CODECS, prefix
-from nestvec.vectors.principal_axes import principal_axes
+from nestvec.vectors.codecs import fit_codec
+from nestvec.vectors.cut import shorten
+from nestvec.vectors.principal_axes import Axes
 from nestvec.vectors.topk import rerank, score_pairs, top_k
 
 if TYPE_CHECKING:
@@ -121,12 +123,12 @@ def _make_ranking(point: Point, found: Found, catalogue: Catalogue, codec: Codec
     return Ranking(point, catalogue.order[found.rows], found.scores, codec)
 
 
-def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int) -> Vectors:
-    """The prefixes of queries and documents, the documents in the order given; the whole is copied once."""
+def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int, axes: Axes | None) -> Vectors:
+    """Queries and documents shortened, the documents in the order given; the whole is copied once."""
     documents = np.empty((len(order), dimension), dtype=np.float32)
     for first in range(0, len(order), _ROWS):
-        documents[first : first + _ROWS] = prefix(vectors.documents[order[first : first + _ROWS]], dimension)
-    return Vectors(prefix(vectors.queries, dimension), documents)
+        documents[first : first + _ROWS] = shorten(vectors.documents[order[first : first + _ROWS]], dimension, axes)
+    return Vectors(shorten(vectors.queries, dimension, axes), documents)
 
 
 def code_documents(
@@ -136,7 +138,7 @@ def code_documents(
     formats: Iterable[VectorFormat],
     codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Iterator[Coded]:
-    """Code one system's vectors in several formats, wide before narrow.
+    """Code one system's vectors in several formats, wide before narrow, those on principal axes last.
 
     Args:
         system: its name.
@@ -148,11 +150,17 @@ def code_documents(
     Yields:
         One for each format; those of one dimension in the order given.
     """
-    widest_first = sorted(formats, key=lambda stored: -stored.dimension)
-    for dimension, same in groupby(widest_first, key=lambda stored: stored.dimension):
-        cut = _cut_vectors(vectors, catalogue.order, dimension)
+    formats = sorted(formats, key=lambda stored: (-stored.dimension, stored.axes))
+    unknown = [stored for stored in formats if stored.axes and stored not in codecs]
+    all_axes = Axes.fit(vectors.documents) if unknown else None
+    for (dimension, on_axes), group in groupby(formats, key=lambda stored: (stored.dimension, stored.axes)):
+        same = list(group)
+        axes = next((codecs[stored].axes for stored in same if stored in codecs), None)
+        if axes is None and all_axes is not None and on_axes:
+            axes = all_axes.first(dimension)
+        cut = _cut_vectors(vectors, catalogue.order, dimension, axes)
         for stored in same:
-            codec = codecs.get(stored) or CODECS[stored.precision](cut.documents)
+            codec = codecs.get(stored) or fit_codec(stored, cut.documents, axes)
             yield Coded(Point.of(system, stored), cut.queries, codec.encode(cut.documents), codec)
 
 
@@ -191,22 +199,15 @@ def rank_two_stage(
     rows, scores = rerank(second.queries, second.codes, rows, second.codec.decode)
     small, large = stages
     point = Point(
-        f"{system}-via-{small.dimension}-{small.precision}",
+        f"{system}{name_first_stage(small)}",
         large.dimension,
         large.precision,
         small.bytes + large.bytes,
         TWO_STAGE,
         small.bytes,
+        large.axes,
     )
     return _make_ranking(point, _leave_out_own(rows, scores, catalogue), catalogue)
-
-
-def rank_principal(system: str, vectors: Vectors, catalogue: Catalogue, dimensions: Sequence[int]) -> Iterator[Ranking]:
-    """Rank in float32 by vectors turned to the documents' principal axes and cut there: the usual way to shrink."""
-    turned = Vectors(*principal_axes(*vectors))
-    formats = [VectorFormat(dimension, FULL) for dimension in dimensions]
-    for ranking in rank_dense(f"{system}-pca", turned, catalogue, formats):
-        yield replace(ranking, point=replace(ranking.point, kind=PCA))
 
 
 def ask_words(index: Bm25, queries: Sequence[str], catalogue: Catalogue) -> Words:

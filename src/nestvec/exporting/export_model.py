@@ -26,6 +26,7 @@ from nestvec.progress import Reporter, Silent
 from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
 from nestvec.settings import from_keywords
+from nestvec.vectors.codecs import leave_out_axes
 from nestvec.vectors.stored import save_codecs
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def export(
     settings = from_keywords(ExportSettings, {**options, "to": to}, "export")
     _refuse_unknown(to, settings.weights)
     refuse_foreign(out)
-    chosen = select(load_run(run), settings.system, settings.dimension, settings.precision)
+    chosen = select(load_run(run), settings.system, settings.dimension, settings.precision, axes=settings.axes)
     try:
         with replacing(out) as folder:
             folder.mkdir()
@@ -129,7 +130,7 @@ def write_bare_export(folder: Path, chosen: Selection, model: SentenceTransforme
     """Write a loaded model, its codec and a card that lists all files of the folder; nothing is compared yet."""
     card = _make_card(chosen, model, to, weights)
     write_model(folder, model, chosen, card)
-    save_codecs(folder / CODEC, {card.point: chosen.codec})
+    save_codecs(folder / CODEC, {card.point: leave_out_axes(chosen.codec)})
     card = _add_hashes(folder, card)
     write_card(folder, card)
     return card
@@ -163,6 +164,7 @@ def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: 
         document_prompt=chosen.model.prompts.document,
         model_sha256=chosen.model.sha256,
         model=chosen.model.hashes,
+        axes=chosen.format.axes,
         files={},
         parity={},
     )

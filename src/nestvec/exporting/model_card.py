@@ -106,8 +106,11 @@ def _describe_model(card: Card, origin: Origin) -> str:
     """Say in one paragraph what the model is."""
     system, base = _escape_text(card.system), _escape_text(origin.name)
     making = f"fine-tuned from {base}" if origin.trained else f"{base} as it is"
+    making += ", which was adapted to the catalogue's texts first" if origin.adapted else ""
     cut = "its full width" if card.dimension == card.full_dimension else f"of {card.full_dimension}"
     limit = f"It reads the first {card.max_length:,} tokens of a text." if card.max_length else ""
+    if card.axes:
+        cut = f"the first principal axes of the documents, {cut}"
     return (
         f"An embedding model for search: {system}, {making}, in the form of {card.to} with weights in "
         f"{card.weights}. It turns a text into {card.dimension} numbers ({cut}) of unit length; a dot product is the "
@@ -165,7 +168,7 @@ def _tabulate_points(chosen: Selection) -> str:
     table = [["", "system", "dimension", "precision", "bytes", *shown]]
     for row in rows:
         arrow = "→" if row.name == chosen.point.name else ""
-        cells = [_escape_text(row.system), row.dimension, row.precision, row.bytes_per_vector]
+        cells = [_escape_text(row.system), row.cut, row.precision, row.bytes_per_vector]
         table.append([arrow, *("" if value is None else str(value) for value in cells), *_format_metrics(row, shown)])
     first = rows[0]
     caption = (
@@ -188,6 +191,7 @@ def _describe_split(chosen: Selection) -> str:
     for name in ("queries", "records", "documents"):
         counts.append([name, *(f"{audit[name].get(split, 0):,}" for split in audit.queries)])
     leaks = "\n".join(f"- {_escape_text(name)}: {count:,}" for name, count in audit.leaks.items())
+    leaks += f"\n\n{audit.note}" if audit.note else ""
     folds = ""
     if count := chosen.run.results.folds:
         folds = (

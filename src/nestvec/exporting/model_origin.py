@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nestvec.files import read_json
 from nestvec.models.find import PINNED
 from nestvec.models.model_files import CARD
+from nestvec.settings import ADAPTED
 
 if TYPE_CHECKING:
     from nestvec.runs.point_files import Selection
@@ -26,6 +27,7 @@ class Origin:
     hub: bool  # whether the name is known to be that of the hub's model
     licence: str | None  # in the hub's words; None where it is not known
     trained: bool  # whether the system's weights differ from it
+    adapted: bool = False  # whether training started from what `adapted` had made of it
 
 
 def find_origin(chosen: Selection) -> Origin:
@@ -43,4 +45,5 @@ def find_origin(chosen: Selection) -> Origin:
     name = str(saved["base"]) if trained else chosen.model.name
     code = str(saved.get("base_sha256", "")) if trained else chosen.model.sha256
     hub_name = next((full for full, pin in PINNED.items() if pin.sha256 == code), None)
-    return Origin(hub_name or Path(name).name or name, hub_name is not None, _LICENCES.get(hub_name or ""), trained)
+    licence, adapted = _LICENCES.get(hub_name or ""), trained and saved.get("start") == ADAPTED
+    return Origin(hub_name or Path(name).name or name, hub_name is not None, licence, trained, adapted)

@@ -11,7 +11,6 @@ from nestvec.errors import NestvecError
 from nestvec.evaluation.metrics import mean_recall
 from nestvec.models.prompts import DOCUMENT, QUERY
 from nestvec.settings import CUTOFF
-from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import tie_order, top_k
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from nestvec.models.prompts import Role
     from nestvec.progress import Reporter
     from nestvec.runs.point_files import Selection
+    from nestvec.vectors.codecs import Codec
 
     Encode = Callable[[Sequence[str], Role], NDArray[np.float32]]
 
@@ -109,9 +109,9 @@ class Sample:
     vectors: NDArray[np.float32]
     measured: NDArray[np.float32]
 
-    def cosines(self, dimension: int) -> NDArray[np.float64]:
-        """(q + d,) cosines of each text's vector to that which was measured, both of `dimension` numbers."""
-        wanted = prefix(self.measured, dimension)
+    def cosines(self, codec: Codec) -> NDArray[np.float64]:
+        """(q + d,) cosines of each text's vector to the measured one, which the codec shortens."""
+        wanted = codec.cut(self.measured)
         are_zero = ~wanted.any(axis=1) & ~self.vectors.any(axis=1)  # no direction on either side: equal all the same
         return np.where(are_zero, 1.0, np.einsum("ij,ij->i", self.vectors, wanted, dtype=np.float64))
 
@@ -151,8 +151,8 @@ def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Re
     asked, vectors = tried.queries, tried.vectors
     if vectors.shape[1] != dimension:
         raise NestvecError(f"the exported model gives vectors of {vectors.shape[1]} numbers, not {dimension}")
-    cosines = tried.cosines(dimension)
-    before = prefix(tried.measured[: len(asked)], dimension)
+    cosines = tried.cosines(chosen.codec)
+    before = chosen.codec.cut(tried.measured[: len(asked)])
     order = tie_order(ids)
     codes = code_catalogue(chosen, order)
     exported, measured = (
@@ -197,7 +197,7 @@ def code_catalogue(chosen: Selection, order: NDArray[np.int64]) -> NDArray[np.ge
     """Code the catalogue's d documents in the order (d,) given, as they were coded when measured."""
     vectors = chosen.document_vectors
     parts = [
-        chosen.codec.encode(prefix(np.asarray(vectors[order[first : first + _ROWS]]), chosen.dimension))
+        chosen.codec.encode(chosen.codec.cut(np.asarray(vectors[order[first : first + _ROWS]])))
         for first in range(0, len(order), _ROWS)
     ]
     return np.concatenate(parts)

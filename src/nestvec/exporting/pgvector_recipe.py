@@ -128,7 +128,7 @@ from pathlib import Path
 import numpy as np
 
 from nestvec.lexical.words import WordForms, split_words
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 from nestvec.vectors.stored import load_codecs
 
 FORMS = WordForms({language!r}, stem={stem!r}, stop_words={stop_words!r})

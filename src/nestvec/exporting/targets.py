@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from nestvec.models.export_card import Card
     from nestvec.runs.point_files import Selection
+    from nestvec.vectors.principal_axes import Axes
 
 
 def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:
@@ -30,6 +31,8 @@ def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, car
     InputError is raised where the target cannot run this model, or the run has no documents to calibrate on;
     NestvecError where the disk is full.
     """
+    if chosen.codec.axes is not None:
+        model = _turn_to_axes(model, chosen.codec.axes)
     if card.to == "sentence-transformers":
         _write_sentence_transformers(folder, model, card)
         return
@@ -71,26 +74,45 @@ def _write_sentence_transformers(folder: Path, model: SentenceTransformer, card:
     is a module too: a product with the first columns of the identity, which is exact, and a Normalize after it.
     `truncate_dim` is stored as well: it says the width to whoever reads it, and cuts nothing more.
     """
+    save_model(_with_modules(model, _cut_modules(model, card.dimension), card.dimension), folder, {})
+    (folder / CARD).unlink()
+
+
+def _turn_to_axes(model: SentenceTransformer, axes: Axes) -> SentenceTransformer:
+    """The model with its vectors turned to principal axes by modules at its end, as `Cut.cut` does it."""
     import torch
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    full, kept = axes.matrix.shape
+    weight, bias = torch.from_numpy(axes.matrix.T.copy()), torch.from_numpy(-axes.shift)
+    turn = Dense(full, kept, activation_function=None, init_weight=weight, init_bias=bias)
+    return _with_modules(model, [*_cut_modules(model, full), turn.to(model.device), Normalize()], kept)
+
+
+def _cut_modules(model: SentenceTransformer, dimension: int) -> list[Any]:
+    """The model's modules, followed by those that give the prefix of its vectors at unit length."""
+    import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
     modules: list[Any] = list(model.children())
     with model.truncate_embeddings(None):
         width = measure_width(model)
-    if card.dimension < width:
-        columns = torch.eye(card.dimension, width)
-        cut = Dense(width, card.dimension, bias=False, activation_function=None, init_weight=columns)
-        modules += [cut.to(model.device), Normalize()]
-    elif not isinstance(modules[-1], Normalize):
-        modules.append(Normalize())
-    changed = SentenceTransformer(
+    if dimension < width:
+        columns = torch.eye(dimension, width)
+        cut = Dense(width, dimension, bias=False, activation_function=None, init_weight=columns)
+        return [*modules, cut.to(model.device), Normalize()]
+    return modules if isinstance(modules[-1], Normalize) else [*modules, Normalize()]
+
+
+def _with_modules(model: SentenceTransformer, modules: list[Any], dimension: int) -> SentenceTransformer:
+    """The model with other modules, which give vectors of `dimension` numbers."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(
         modules=modules, prompts={name: text or "" for name, text in model.prompts.items()},
-         default_prompt_name=model.default_prompt_name,
-        similarity_fn_name=model.similarity_fn_name, truncate_dim=card.dimension, device=str(model.device),
+        default_prompt_name=model.default_prompt_name,
+        similarity_fn_name=model.similarity_fn_name, truncate_dim=dimension, device=str(model.device),
     )  # fmt: skip
-    save_model(changed, folder, {})
-    (folder / CARD).unlink()
 
 
 def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> None:

@@ -64,7 +64,7 @@ def build_index(
 
     opened, reporter = load_run(run), reporter or Silent()
     settings = from_keywords(IndexSettings, options, "build_index")
-    selection = select(opened, settings.system, settings.dimension, settings.precision)
+    selection = select(opened, settings.system, settings.dimension, settings.precision, axes=settings.axes)
     about, codecs = plan_index(selection, settings, reporter)
     location = StoreLocation.of(opened.folder, store, name)
     opened_store = location.open(opened.folder)

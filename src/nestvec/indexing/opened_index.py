@@ -93,7 +93,7 @@ class Index:
 
     def _select_point(self, about: About) -> Selection:
         """The run's point that what is served was made of."""
-        selection = select_point(self._run, Point(about.system, about.served.dimension, about.served.precision))
+        selection = select_point(self._run, Point.of(about.system, about.served))
         if selection.model.sha256 != about.model_sha256:
             problem = f"was built with another model (sha256 {about.model_sha256[:12]}…)"
             wanted = f"{about.system} of this run ({selection.model.sha256[:12]}…): build the index again"

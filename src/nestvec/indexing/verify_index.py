@@ -20,10 +20,10 @@ from nestvec.data.self_retrieval import find_own_documents
 from nestvec.errors import ChangedError, InputError
 from nestvec.evaluation.metrics import mean_recall
 from nestvec.exporting.parity import LEAST, code_catalogue, encode_sample
-from nestvec.point import FUSED, Point
+from nestvec.point import FUSED, Point, name_first_stage
 from nestvec.runs.schema import TEST
 from nestvec.settings import CUTOFF
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.codecs import Float32
 from nestvec.vectors.topk import tie_order, top_k
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Verified:
 def refuse_other_vectors(selection: Selection, encoder: Encoder, reporter: Reporter) -> None:
     """Raise ChangedError where a system's model gives other vectors than the run's file holds, on some texts."""
     tried = encode_sample(selection, encoder.encode, _TEXTS // 2, _TEXTS, reporter)
-    cosines, least = tried.cosines(encoder.dimension), LEAST["float32"]
+    cosines, least = tried.cosines(Float32(encoder.dimension)), LEAST["float32"]
     if not (wrong := ~(cosines >= least)).any():  # NaN is wrong, too
         return
     worst, run = int(np.argmin(np.where(np.isnan(cosines), -2, cosines))), selection.run
@@ -177,7 +177,7 @@ def _search_exactly(selection: Selection, rows: list[int], own: NDArray[np.int64
     """The first documents of every query of the run in `rows`, by all documents' codes; its `own` one is left out."""
     ids, queries = selection.run.catalogue.ids, selection.run.queries.ids
     order = tie_order(ids)
-    asked = prefix(np.asarray(selection.query_vectors[rows]), selection.dimension)
+    asked = selection.codec.cut(np.asarray(selection.query_vectors[rows]))
     found, scores = top_k(asked, code_catalogue(selection, order), CUTOFF + 1, selection.codec.decode)
     ranked: dict[str, dict[str, float]] = {}
     for row, places, reached in zip(rows, order[found].tolist(), scores.tolist(), strict=True):
@@ -191,5 +191,5 @@ def _measured_name(selection: Selection, about: About) -> str:
     if len(about.stages) == 1:
         return selection.point.name
     first = about.stages[0]
-    two_stage = f"{about.system}-via-{first.dimension}-{first.precision}.{about.served.name}"
+    two_stage = f"{about.system}{name_first_stage(first)}.{about.served.name}"
     return two_stage if two_stage in selection.run.points else selection.point.name

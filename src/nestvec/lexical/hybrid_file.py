@@ -54,10 +54,11 @@ class Hybrid:
         Small codes tell less, so words weigh more beside them. Formats of 4 bits and more rank nearly as float32 does.
         """
 
-        def distance(name: str) -> tuple[bool, float, str]:
+        def distance(name: str) -> tuple[bool, float, bool, str]:
             fitted = VectorFormat.parse(name)
             coarse = BITS[fitted.precision] < _FINE, BITS[stored.precision] < _FINE
-            return coarse[0] != coarse[1], abs(fitted.dimension / stored.dimension - 1), name
+            apart = abs(fitted.dimension / stored.dimension - 1)
+            return coarse[0] != coarse[1], apart, fitted.axes != stored.axes, name
 
         nearest = min(self.weights, key=distance, default=None)
         return self.fusion if nearest is None else replace(self.fusion, weight=self.weights[nearest])

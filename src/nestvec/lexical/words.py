@@ -10,7 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +92,21 @@ def find_words(text: str) -> list[re.Match[str]]:
     return list(_compile_word().finditer(text))
 
 
+def find_typed_words(text: str, most: int | None = None) -> list[re.Match[str]]:
+    """The words of a text as a person would type them, where they stand: `1/2-in` is one word.
+
+    Signs at a word's ends are left out. Scripts without spaces are cut into two characters at a time.
+
+    Args:
+        text: the text.
+        most: how many words to find at most; None finds all.
+
+    Returns:
+        The words in their order.
+    """
+    return list(islice(_compile_typed_word().finditer(text), most))
+
+
 def is_spelt(word: str) -> bool:
     """Whether a word is made of letters alone, of a script that puts spaces between words."""
     return not _UNSPACED_RUN.search(word) and not any(letter.isnumeric() or letter == "_" for letter in word)
@@ -158,6 +173,13 @@ def _pair_characters(run: re.Match[str]) -> str:
 def _compile_word() -> re.Pattern[str]:
     r"""Letters, digits and underscores with the marks on them: `\w` alone breaks Hindi words at their vowel signs."""
     return re.compile(rf"\b\w[\w{_combining_marks()}]*")
+
+
+@cache
+def _compile_typed_word() -> re.Pattern[str]:
+    """Two characters of a script without spaces; or others up to a space, from a letter or digit to the last one."""
+    marks, spaced = _combining_marks(), f"(?![{_UNSPACED}])"
+    return re.compile(rf"(?:[{_UNSPACED}][{marks}]*){{1,2}}|{spaced}\w(?:(?:{spaced}\S)*{spaced}[\w{marks}])?")
 
 
 @cache

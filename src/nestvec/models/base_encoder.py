@@ -11,7 +11,7 @@ import numpy as np
 from nestvec.errors import InputError
 from nestvec.models.load import quiet_libraries
 from nestvec.models.prompts import DOCUMENT, QUERY, ROLES, Prompts, Role, encode_method
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence

@@ -28,7 +28,7 @@ MODEL_FILES = {
     "onnx": ("model.onnx", "tokenizer.json"),
     "openvino": ("openvino_model.xml", "openvino_model.bin", "tokenizer.json"),
 }
-_OPTIONAL = ("sha256", "model")
+_OPTIONAL = ("sha256", "model", "axes")
 _SEAL = "card_sha256"  # of all else in the card
 _ONE_PROMPT = "prompt"  # in cards of before queries and documents had prompts of their own: that of both
 _EXPECTED = "a folder that `nestvec export` wrote"
@@ -58,6 +58,7 @@ class Card:
         sha256: of model.safetensors; only for sentence-transformers.
         model: all that decided the vectors of the system's model in the run, by name, with its sha256; None in cards
             of before it was stated.
+        axes: whether the vectors are on the documents' principal axes; the model turns them.
     """
 
     to: str
@@ -78,6 +79,7 @@ class Card:
     parity: dict[str, float | int]
     sha256: str | None = None
     model: dict[str, str] | None = None
+    axes: bool = False
 
     @property
     def prompts(self) -> Prompts:
@@ -92,7 +94,7 @@ class Card:
 
 def write_card(folder: Path, card: Card) -> None:
     """Write the card of an export's folder; one without prompts in the form that every nestvec reads."""
-    values = {name: value for name, value in asdict(card).items() if value is not None or name not in _OPTIONAL}
+    values = {name: value for name, value in asdict(card).items() if value or name not in _OPTIONAL}
     if not card.prompts:
         values = {_ONE_PROMPT if name == "query_prompt" else name: value for name, value in values.items()}
         del values["document_prompt"]
@@ -161,6 +163,7 @@ def _parse_card(path: Path, values: dict[str, Any]) -> Card:
         raise InputError(f"has schema {schema!r}", f"schema {SCHEMA}", file=path)
     if _ONE_PROMPT in values:
         values = {**values, "query_prompt": values[_ONE_PROMPT], "document_prompt": values[_ONE_PROMPT]}
+    values = {"axes": False, **values}  # named only where they are
     known = {field.name: values.get(field.name) for field in fields(Card)}
     wrong = [name for name, value in known.items() if not _is_valid(name, value)]
     if wrong:
@@ -187,7 +190,12 @@ def _is_valid(name: str, value: object) -> bool:
     return isinstance(value, str) or (value is None and name == "sha256")
 
 
-_ONE_OF: dict[str, tuple[str, ...]] = {"to": TARGETS, "weights": WEIGHTS, "precision": tuple(PRECISIONS)}
+_ONE_OF: dict[str, tuple[object, ...]] = {
+    "to": TARGETS,
+    "weights": WEIGHTS,
+    "precision": tuple(PRECISIONS),
+    "axes": (True, False),
+}
 
 
 def _is_inside(file: str, code: object) -> bool:

@@ -1,6 +1,7 @@
 """`nestvec check`: what a data set holds, where to cut its grades, how long its texts are, and what a split would leak.
 
-Trains nothing and loads no model; of the model only the tokenizer is read, to count what would be cut off.
+Trains nothing and loads no model; of the model only the tokenizer is read, to count what would be cut off. Without the
+extra `train` there may be no tokenizer: then nothing is counted, and a warning says so.
 """
 
 from __future__ import annotations
@@ -12,12 +13,20 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from nestvec.data.audit import audit, drawn_by_row, exact_texts, naive_split_leaks, normalised_texts
+from nestvec.data.audit import (
+    audit,
+    drawn_by_row,
+    exact_texts,
+    naive_split_leaks,
+    normalised_texts,
+    note_texts_read,
+)
 from nestvec.data.dip import MANY
 from nestvec.data.duplicates import find_near_duplicates
 from nestvec.data.source import count_rows
 from nestvec.data.split import mark_texts
-from nestvec.errors import InputError
+from nestvec.errors import InputError, MissingExtraError
+from nestvec.extras import require_extras
 from nestvec.files import read_json, write_json
 from nestvec.models.find import find_model
 from nestvec.models.token_counts import count_tokens
@@ -85,6 +94,8 @@ def check_settings(settings: Settings, out: Path | None, reporter: Reporter | No
     """Validate a data set and describe it, as `check`; raises InputError where the folder cannot be written, too."""
     if out is not None and out.exists() and not out.is_dir():
         raise InputError("is a file", "a folder for check.json and check.html", file=out)
+    if out is not None:
+        require_extras("report")
     checked = Check(describe_data(settings, reporter or Silent()))
     if out is not None:
         try:
@@ -122,7 +133,7 @@ def describe_data(settings: Settings, reporter: Reporter) -> dict[str, Any]:
         splits = _audit_splits(records, grades, task, settings)
         advance(1)
     with reporter.step("count tokens", 2) as advance:
-        tokens = _measure_lengths(records, settings, advance)
+        tokens, uncounted = _try_to_measure_lengths(records, settings, advance)
     with reporter.step("look for near-duplicates", 1) as advance:
         near = find_near_duplicates(_draw_sample(records.documents, settings.seed))
         advance(1)
@@ -147,7 +158,7 @@ def describe_data(settings: Settings, reporter: Reporter) -> dict[str, Any]:
         **splits,
     }
     whole: dict[str, Any] = json.loads(
-        json.dumps({**facts, "warnings": _list_warnings(facts)})
+        json.dumps({**facts, "warnings": [*_list_warnings(facts), *uncounted]})
     )  # lists, as a reader has
     return whole
 
@@ -169,6 +180,17 @@ def _summarise_counts(values: NDArray[np.int64]) -> dict[str, float]:
     points = np.quantile(values, [0, 0.25, 0.5, 0.75, 0.95, 1])
     quantiles = dict(zip(("min", "p25", "median", "p75", "p95", "max"), map(float, points), strict=True))
     return {**quantiles, "mean": float(values.mean())}
+
+
+def _try_to_measure_lengths(
+    records: Records, settings: Settings, advance: Callable[[int], None]
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """Lengths as `_measure_lengths` has them; where an extra is missing for it, None and a warning that says so."""
+    try:
+        return _measure_lengths(records, settings, advance), []
+    except MissingExtraError as error:
+        advance(2)
+        return None, [f"Nothing says how many texts the model would cut off: {error}."]
 
 
 def _measure_lengths(records: Records, settings: Settings, advance: Callable[[int], None]) -> dict[str, Any]:
@@ -207,7 +229,8 @@ def _audit_splits(records: Records, grades: Grades, task: Task, settings: Settin
     ways = {"exact": exact_texts(records), "normalised": normalised_texts(records)}
     return {
         "row_split": {way: _audit_row_split(texts, share, settings.seed) for way, texts in ways.items()},
-        "split": audit(records, task, grades.threshold, protocol, settings.seed),
+        "split": audit(records, task, grades.threshold, protocol, settings.seed)
+        | note_texts_read(settings.training.adapted_on),
     }
 
 
@@ -279,9 +302,10 @@ def _leak_warnings(split: dict[str, Any]) -> list[str]:
 def _text_warnings(facts: dict[str, Any]) -> list[str]:
     """Warn of what is missing from the texts and judgements, or will not be read."""
     warnings = []
-    tokens, rejected, unanswered = facts["tokens"]["documents"], facts["rejected"], facts["queries_without_relevant"]
-    if tokens["too_long"]:
-        share, limit = tokens["too_long"] / tokens["counted"], facts["tokens"]["limit"]
+    rejected, unanswered = facts["rejected"], facts["queries_without_relevant"]
+    if facts["tokens"] and facts["tokens"]["documents"]["too_long"]:
+        tokens, limit = facts["tokens"]["documents"], facts["tokens"]["limit"]
+        share = tokens["too_long"] / tokens["counted"]
         warnings.append(f"{100 * share:.1f} % of the documents are longer than the {limit:,} tokens the model reads.")
     warnings += [
         f"{finding['count']:,} {finding['name']}: {finding['action']}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +14,13 @@ from nestvec.data.grades import Grades, find_too_many, read_grades
 from nestvec.data.load_records import load_records
 from nestvec.data.own_split import NO_SPLIT
 from nestvec.data.records import Records
-from nestvec.data.split import split_records
+from nestvec.data.split import HELD_OUT, split_records
 from nestvec.data.task import Task, ask_training_queries, make_task
 from nestvec.errors import InputError
 from nestvec.evaluation.fit import MOST_QUERIES, FitQueries
 from nestvec.evaluation.metrics import Judgements
 from nestvec.evaluation.surface import Catalogue, Topics
+from nestvec.extras import require_extras
 from nestvec.lexical.words import detect_language
 from nestvec.models.find import ModelFolder, find_model, list_short_names
 from nestvec.models.load import load_model, measure_width, read_width
@@ -29,7 +31,12 @@ from nestvec.pipeline.shares import choose_shares
 from nestvec.point import BM25, FULL, PRETRAINED, VectorFormat
 from nestvec.runs.config import FILES_OF
 from nestvec.runs.trec_ids import TrecIds
-from nestvec.settings import NEED_NEGATIVES, REPORTERS, Settings, parse_stages
+from nestvec.settings import CATALOGUE, NEED_NEGATIVES, REPORTERS, Settings, parse_stages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FEWEST_DOCUMENTS = 2  # that a model can learn to tell apart
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,13 @@ class Prepared:
         full = read_width(self.others[system])
         return tuple(sorted({full, *(width for width in self.dimensions if width <= full)}, reverse=True))
 
+    def formats(self, system: str) -> list[VectorFormat]:
+        """Formats to measure of a system: all precisions at every width, and some on axes below the full width."""
+        evaluation, widths = self.settings.evaluation, self.widths(system)
+        plain = [VectorFormat(width, precision) for width in widths for precision in evaluation.precisions]
+        turned = [precision for precision in evaluation.precisions if precision in evaluation.axes_precisions]
+        return plain + [VectorFormat(width, precision, axes=True) for width in widths[1:] for precision in turned]
+
     def stages(self, system: str) -> tuple[tuple[VectorFormat, VectorFormat], ...]:
         """Two-stage searches to measure of a system: those asked for that it has the width for, or the usual two."""
         widths, asked = self.widths(system), self.settings.evaluation.two_stage
@@ -141,6 +155,7 @@ class Prepared:
 
 def prepare(settings: Settings) -> Prepared:
     """Read and check all input, and resolve every setting; writes nothing. Raises InputError where it is wrong."""
+    require_extras("train", "evaluate", "report")
     for name in settings.training.report_to:
         if not any(find_spec(module) for module in REPORTERS[name]):
             raise InputError(f"--report-to names {name}, which is not installed", f"pip install {name}")
@@ -150,6 +165,7 @@ def prepare(settings: Settings) -> Prepared:
     others, missing = _find_other_models(settings, model)
     records, grades, task = read_task(settings)
     _refuse_untrainable(settings, records, grades, task)
+    _refuse_unread(settings, records, task)
     pinned = dict(records.columns)  # the run's config reads the same again
     if records.revision is not None:
         pinned["revision"] = records.revision
@@ -189,6 +205,20 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
     name = f"system {refused[0]} needs" if len(refused) == 1 else f"systems {', '.join(refused)} need"
     problem = f"{name} documents that were judged not relevant; the {where} lists relevant ones only"
     raise InputError(problem, f"--systems {','.join(able)}", file=settings.data.name)
+
+
+def _refuse_unread(settings: Settings, records: Records, task: Task) -> None:
+    """Raise InputError where `adapted` is to be trained, and is left fewer documents than make a batch."""
+    if settings.training.adapted_on in ("", CATALOGUE):
+        return
+    number = records.normalised_documents
+    for part in (task.learning, *(fold.learning for fold in task.folds)):
+        left = len(np.unique(number[~part.held_out_documents]))
+        if left < _FEWEST_DOCUMENTS:
+            counted = "all documents belong" if not left else f"all documents but {left} belong"
+            problem = f"adapted has no documents to learn from: {counted} to validation or test queries"
+            wanted = f"--adapt {CATALOGUE}, which learns from all documents, or documents that nobody judged"
+            raise InputError(problem, wanted, file=settings.data.name)
 
 
 def _measure_model(folder: ModelFolder, settings: Settings) -> int:
@@ -254,9 +284,15 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
             return records, grades, replace(make_folded_task(records, grades, parted), split=settings.split)
         split = choose_shares(records, records.grade >= grades.threshold, data, settings.split, settings.seed)
         parts = split_records(records, data, split, settings.seed)
-        return records, grades, replace(make_task(records, grades, parts, protocol), split=split)
+        task = make_task(records, grades, parts, protocol, _list_needed_parts(settings))
+        return records, grades, replace(task, split=split)
     except InputError as error:
         raise error.with_file(data.name) from error
+
+
+def _list_needed_parts(settings: Settings) -> Sequence[str] | None:
+    """The parts that must hold a relevant record: none to train on where `adapted` alone is trained; None: as usual."""
+    return HELD_OUT if settings.training.only_adapted and settings.split.protocol != "published" else None
 
 
 def _resolve_settings(settings: Settings, width: int) -> Settings:

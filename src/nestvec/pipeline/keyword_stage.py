@@ -37,7 +37,9 @@ def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, 
         if len(queries.texts) >= FEWEST_QUERIES:
             vectors = open_encoder_of(prepared, folder, PRETRAINED).encode_both(queries.texts, [], lambda _: None)
             pair = Vectors(vectors, read_vectors(prepared, folder, PRETRAINED).documents)
-            formats = [VectorFormat(width, precision) for width in prepared.dimensions for precision in FITTED]
+            measured = prepared.formats(PRETRAINED)
+            formats = [stored for stored in measured if stored.precision in FITTED and stored.axes]
+            formats += [VectorFormat(width, precision) for width in prepared.dimensions for precision in FITTED]
             coded = code_documents(PRETRAINED, pair, queries.catalogue, formats)
             fusion, weights, more = fit_fusion(queries, words, coded)
             tried |= more
@@ -50,7 +52,7 @@ def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, 
 def settle_hybrid(folder: RunFolder, hybrid: Hybrid, point: dict[str, Any] | None) -> dict[str, Any]:
     """Write `hybrid.json` for the vectors that are recommended, and say what `recommendation.json` holds of it."""
     if point and point["precision"]:
-        hybrid = hybrid.settle(VectorFormat(point["dimension"], point["precision"]))
+        hybrid = hybrid.settle(VectorFormat(point["dimension"], point["precision"], point.get("axes", False)))
         write_hybrid(folder.path("hybrid"), hybrid)
     held = hybrid.to_json()
     return {"lexical": {key: held[key] for key in ("tokenisation", "k1", "b", "correction")}, "weight": held["weight"]}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nestvec.evaluation.ranking import code_documents, rank_fused, rank_principal, rank_two_stage, rank_words
+from nestvec.evaluation.ranking import code_documents, rank_fused, rank_two_stage, rank_words
 from nestvec.evaluation.surface import Ranking
 from nestvec.lexical.hybrid_file import read_hybrid
 from nestvec.pipeline.keyword_stage import ask_both, read_vectors
@@ -32,12 +32,8 @@ def list_folds(prepared: Prepared, folder: RunFolder) -> list[tuple[Prepared, Ru
 
 def count_points(prepared: Prepared) -> int:
     """Count the rankings that the evaluation makes."""
-    precisions = len(prepared.settings.evaluation.precisions)
-    by_system = [
-        len(prepared.widths(system)) * (2 * precisions + 1) - 1 + len(prepared.stages(system))
-        for system in prepared.systems
-    ]
-    return sum(by_system) + 2  # the full width has no axes to cut; words are ranked as they are, and tuned
+    by_system = [2 * len(prepared.formats(system)) + len(prepared.stages(system)) for system in prepared.systems]
+    return sum(by_system) + 2  # vectors alone and fused; words are ranked as they are, and tuned
 
 
 def rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
@@ -59,7 +55,7 @@ def fit_codecs(prepared: Prepared, folder: RunFolder) -> dict[str, dict[str, Cod
         system: {
             coded.point.format.name: coded.codec
             for coded in code_documents(
-                system, read_vectors(prepared, folder, system), prepared.catalogue, _list_formats(prepared, system)
+                system, read_vectors(prepared, folder, system), prepared.catalogue, prepared.formats(system)
             )
         }
         for system in prepared.systems
@@ -71,11 +67,6 @@ def rank_alone_and_fused(coded: Coded, words: Words, hybrid: Hybrid, catalogue: 
     found = coded.search(catalogue)
     yield coded.rank(catalogue, found)
     yield rank_fused(coded, found, words, hybrid.fusion_of(coded.point.format), catalogue)
-
-
-def _list_formats(prepared: Prepared, system: str) -> list[VectorFormat]:
-    precisions = prepared.settings.evaluation.precisions
-    return [VectorFormat(width, precision) for width in prepared.widths(system) for precision in precisions]
 
 
 def _join_rankings(rankings: Sequence[Ranking], folds: Sequence[Task]) -> Ranking:
@@ -93,11 +84,10 @@ def _rank_each(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
     for system in prepared.systems:
         vectors = read_vectors(prepared, folder, system)
         codecs: dict[VectorFormat, Codec] = {}
-        for coded in code_documents(system, vectors, catalogue, _list_formats(prepared, system)):
+        for coded in code_documents(system, vectors, catalogue, prepared.formats(system)):
             codecs[coded.point.format] = coded.codec
             yield from rank_alone_and_fused(coded, words, hybrid, catalogue)
         for stages in prepared.stages(system):
             yield rank_two_stage(system, vectors, catalogue, stages, prepared.settings.evaluation.shortlist, codecs)
-        yield from rank_principal(system, vectors, catalogue, prepared.widths(system)[1:])
     yield rank_words(words, catalogue)
     yield rank_words(untuned, catalogue, BM25_DEFAULT)

@@ -29,7 +29,7 @@ from nestvec.point import FULL, PRETRAINED, Point, VectorFormat
 from nestvec.progress import Progress, Reporter, make_reporter
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.run import Run
-from nestvec.settings import LEAST_TEST, LEAST_VALIDATION, DataSettings, Settings
+from nestvec.settings import LEAST_TEST, LEAST_VALIDATION, NO_AXES, DataSettings, Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,6 +141,7 @@ def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings
         "threshold": THRESHOLD,
         "systems": "mnr,matryoshka",
         "dimensions": DIMENSIONS,
+        "axes_precisions": NO_AXES,  # the original cuts vectors as they are
         "batch_size": 16,
         "learning_rate": 5e-5,
         "warmup": 0.1,

@@ -50,6 +50,7 @@ class MeasuringSettings(TypedDict, total=False):
     query_prompt: str | None
     document_prompt: str | None
     systems: Sequence[str]
+    adapt: str
     batch_size: int | None
     learning_rate: float | None
     warmup: float
@@ -72,6 +73,7 @@ class MeasuringSettings(TypedDict, total=False):
     dimensions: Sequence[int] | str | None
     precisions: Sequence[str]
     cutoffs: Sequence[int] | str
+    axes_precisions: Sequence[str]
     two_stage: Sequence[str] | None
     shortlist: int
     bigger: str

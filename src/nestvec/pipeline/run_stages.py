@@ -7,6 +7,7 @@ Whatever can be wrong with the user's input is found before the run's folder is 
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from nestvec import distributed
+from nestvec.data.audit import note_texts_read
 from nestvec.errors import InputError
 from nestvec.files import remove
 from nestvec.models.compute import choose_compute
@@ -31,6 +33,7 @@ from nestvec.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_LOG = logging.getLogger(__name__)
 _TRAIN = "train "  # stages that all processes take part in
 
 
@@ -120,7 +123,7 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
         prepared = prepare(settings)
         advance(1)
     prepared = prepared.computing_in(
-        distributed.take_first_value(_choose_compute(prepared.settings.training.compute, root))
+        distributed.take_first_value(settle_compute(prepared.settings.training.compute, root))
     )
     folder = RunFolder(root)
     with hold_folder(root) if distributed.is_first() else nullcontext():  # of several processes, the first writes
@@ -150,7 +153,7 @@ def _run_stage(stage: Stage) -> None:
         remove(folder.path("checkpoints"))
 
 
-def _choose_compute(wanted: str, root: Path) -> str:
+def settle_compute(wanted: str, root: Path) -> str:
     """The number format to train in: as set, else as a run that is continued began, else as the hardware is fast."""
     config = RunFolder(root).path("config")
     if wanted == "auto" and config.is_file():
@@ -190,8 +193,11 @@ def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
         reporter.say(
             f"{folds} folds: each query is asked of a training that has not seen it, and one more is handed over"
         )
+    for note in note_texts_read(prepared.settings.training.adapted_on).values():
+        reporter.say(note)
     for name, why in prepared.missing.items():
-        reporter.say(f"{name} {why}")
+        reporter.say(f"{name} is not on this machine, so it is not measured")
+        _LOG.debug("%s %s", name, why)
     reporter.say(f"relevant from {grades.threshold:g} on ({grades.origin}): {share}")
     held_out = count_held_out(records, grades, prepared.task, prepared.settings, len(prepared.systems))
     for line in held_out.lines:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nestvec import distributed
-from nestvec.data.audit import audit
+from nestvec.data.audit import audit, note_texts_read
 from nestvec.data.records import save_records, save_rejected
-from nestvec.errors import ChangedError, MissingExtraError
+from nestvec.errors import ChangedError
 from nestvec.evaluation.surface import compare_systems, summarise_surface
 from nestvec.files import replacing, sha256, write_json, write_text
 from nestvec.lexical.hybrid_file import read_hybrid
@@ -18,7 +18,7 @@ from nestvec.models.load import load_model, save_model
 from nestvec.pipeline.keyword_stage import find_model_of, read_hashes, settle_hybrid
 from nestvec.pipeline.lossless import Alike, find_lossless
 from nestvec.pipeline.rank_points import count_points, fit_codecs, list_folds, rank_points
-from nestvec.point import BM25_DEFAULT, PLAIN, VectorFormat
+from nestvec.point import BM25_DEFAULT, PLAIN, PRETRAINED, VectorFormat
 from nestvec.processors import make_ahead
 from nestvec.recommending.choose import gather_evidence, recommend
 from nestvec.recommending.sentences import say_folds, say_unmatched
@@ -48,7 +48,7 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
     _write_texts(prepared, folder)
     write_json(folder.path("grades"), prepared.grades.to_json())
     audited = audit(records, task, prepared.grades.threshold, prepared.protocol, settings.seed)
-    write_json(folder.path("audit"), audited)
+    write_json(folder.path("audit"), audited | note_texts_read(settings.training.adapted_on))
     if records.rejected:
         with replacing(folder.path("rejected")) as temporary:
             save_rejected(records.rejected, temporary)
@@ -87,27 +87,31 @@ def _qrel_lines(prepared: Prepared) -> Iterator[str]:
 
 
 def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Fine-tune the pretrained model as one system and save it; an interrupted training goes on where it stood."""
-    model = load_model(prepared.model)
-    try:
-        from nestvec.training.examples import TrainingData
-        from nestvec.training.job import make_job
-        from nestvec.training.train import train
-    except ImportError as error:
-        raise MissingExtraError(error.name or "sentence-transformers", "train") from error
+    """Fine-tune a model as one system and save it; an interrupted training goes on where it stood.
+
+    It starts from the pretrained model, or from what `adapted` made of it.
+    """
+    start = prepared.settings.training.start_of(system)
+    model = load_model(find_model_of(prepared, folder, start))
+    from nestvec.training.examples import TrainingData
+    from nestvec.training.job import make_job
+    from nestvec.training.train import train
+
     data = TrainingData.of(prepared.records, prepared.grades, prepared.task.learning)
     job = make_job(model, system, data, prepared.settings, prepared.dimensions, folder.path("mined"))
     if job.examples.unused:
         reporter.say(f"train {system}: {job.examples.unused:,} queries have no relevant document and are left out")
+    if start != PRETRAINED:
+        reporter.say(f"train {system}: starts from {start}, not from the pretrained model")
     with reporter.step(f"train {system}", job.steps) as advance:
         trained = train(model, job, folder.checkpoints(system), folder.path("logs") / system, advance)
     if trained.worse:
         reporter.say(
-            f"train {system}: recall@10 on validation fell from {trained.worse[0]:.3f} to {trained.worse[1]:.3f}; "
-            "a lower --learning-rate is the usual remedy"
+            f"train {system}: recall@10 on validation fell from {trained.worse[0]:.3f} to {trained.worse[1]:.3f} "
+            "in a small catalogue; a lower --learning-rate is the usual remedy"
         )
     if distributed.is_first():
-        card = {"system": system, "base": prepared.model.name, "base_sha256": prepared.model.sha256}
+        card = {"system": system, "base": prepared.model.name, "base_sha256": prepared.model.sha256, "start": start}
         with replacing(folder.model(system)) as temporary:
             save_model(model, temporary, {**card, "dimensions": list(prepared.dimensions)})
     return vars(trained)
@@ -168,6 +172,8 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
     results = {
         **_describe_input(prepared),
         "trained": list(prepared.trained),
+        "starts": {system: settings.training.start_of(system) for system in prepared.trained},
+        "adapted_on": settings.training.adapted_on,
         "cutoffs": list(cutoffs),
         "lexical": {
             "language": settings.evaluation.language,

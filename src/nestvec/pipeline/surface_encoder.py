@@ -80,6 +80,14 @@ def encode_surface(
     return np.concatenate([queries, chosen.encode(texts, DOCUMENT, advance)]), facts
 
 
+def open_likely_encoder(prepared: Prepared, model: ModelFolder) -> tuple[Encoder, Encoder]:
+    """What encodes queries, and what most likely encodes documents: the fastest that is tried, if any is."""
+    exact = open_torch(model, None, "float32")
+    if len(prepared.catalogue.texts) < _FEWEST:
+        return exact, exact
+    return exact, next(_open_faster(model, prepared.settings.training.compute), exact)
+
+
 def _open_faster(model: ModelFolder, compute: str) -> Iterator[Encoder]:
     """Open the encoders to try, the fastest first: in the number format `compute`, then in float32."""
     for wanted in dict.fromkeys((compute, "float32")):

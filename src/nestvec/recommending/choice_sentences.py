@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nestvec.point import FUSED
+from nestvec.point import FUSED, VectorFormat
 
 
 def say_fused(decision: dict[str, Any], proven: dict[str, Any], fell_back: bool) -> list[str]:
@@ -117,9 +117,15 @@ def _say_doubt(test: dict[str, Any], margin: float) -> str:
     return "are too few to confirm it" if test["difference"] > -margin else "do not confirm it"
 
 
+def say_format(stored: VectorFormat) -> str:
+    """How vectors are stored, in words."""
+    what = "principal axes" if stored.axes else "dimensions"
+    return f"{stored.dimension} {what} in {stored.precision}"
+
+
 def _name_vectors(choice: dict[str, Any]) -> str:
     system = choice["system"].removesuffix(FUSED)
-    return f"{system} at {choice['dimension']} dimensions in {choice['precision']}"
+    return f"{system} at {say_format(VectorFormat(choice['dimension'], choice['precision'], choice['axes']))}"
 
 
 def _name_now(name: str) -> str:

@@ -148,7 +148,7 @@ def _describe_pick(name: str, pick: Pick, view: View, evidence: dict[str, Eviden
     on_test = test.bootstrap.interval(test.difference(point, reference))
     described = {
         **point_to_json(point),
-        "axes": False,
+        "axes": point.axes,
         "reference": reference.name,
         "lossless": point in chosen_on.lossless,
         "validation": {

@@ -104,9 +104,8 @@ class View:
         whole = self.evidence.whole[self.team.pretrained]
         if self.team.kind != HYBRID:
             return whole
-        same = (point.dimension, point.precision)
         points = (other for other in self.points if other.system == self.team.pretrained)
-        return next((other for other in points if (other.dimension, other.precision) == same), whole)
+        return next((other for other in points if other.format == point.format), whole)
 
     def test_gate(self, point: Point) -> dict[str, dict[str, Any]]:
         """Whether a point beats each of its rivals."""
@@ -137,10 +136,17 @@ class View:
 
 
 def order_points(points: list[Point]) -> list[Point]:
-    """One system's points from large to small, without those that a wider one undercuts at hardly more bytes."""
+    """One system's points from large to small.
+
+    Those that a wider one undercuts at hardly more bytes are left out, and of a dimension and precision that was cut
+    both as it is and on principal axes the former: axes keep more of a vector, as was measured before any choice
+    (docs/decisions.md), so that nothing is picked here by what the queries of the run happen to show.
+    """
+    turned = {(point.dimension, point.precision) for point in points if point.axes}
+    best = [point for point in points if point.axes or (point.dimension, point.precision) not in turned]
 
     def is_undercut(point: Point) -> bool:
-        wider = [other for other in points if (other.dimension or 0) > (point.dimension or 0)]
+        wider = [other for other in best if (other.dimension or 0) > (point.dimension or 0)]
         return any(other.bytes <= NEARLY * point.bytes for other in wider)
 
-    return sorted((point for point in points if not is_undercut(point)), key=lambda point: -point.bytes)
+    return sorted((point for point in best if not is_undercut(point)), key=lambda point: -point.bytes)

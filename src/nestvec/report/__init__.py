@@ -21,13 +21,13 @@ __all__ = ["write_report"]
 def write_report(run: Run) -> Path:
     """Write `report.html`, `figures/` and `tables/` from the run's files alone; the same files give the same bytes.
 
-    Returns the page's path; raises InputError where a file of the run is missing or damaged.
+    All three are made before any of them takes its place. Returns the page's path; raises InputError where a file of
+    the run is missing or damaged.
     """
-    content = read_content(run)
-    with replacing(run.folder.path("figures")) as directory:
-        drawings = draw_figures(content, directory)
-    with replacing(run.folder.path("tables")) as directory:
-        write_tables(content, directory)
-    report = run.folder.path("report")
-    write_text(report, render_run_page(content, drawings))
+    content, folder = read_content(run), run.folder
+    report = folder.path("report")
+    with replacing(folder.path("figures")) as figures, replacing(folder.path("tables")) as tables:
+        drawings = draw_figures(content, figures)
+        write_tables(content, tables)
+        write_text(report, render_run_page(content, drawings))
     return report

@@ -50,9 +50,10 @@ def _describe_sizes(content: Content) -> str:
     sentences = []
     for system in content.systems:
         for precision in content.precisions:
-            rows = content.line(system, precision)
-            values = [f"{number(row.metrics['recall@10'].value)} at {count(row.bytes_per_vector)}" for row in rows]
-            sentences += [f"{system} in {precision}: {', '.join(values)} bytes."] if values else []
+            for axes, how in ((False, ""), (True, " on principal axes")):
+                rows = content.line(system, precision, axes)
+                values = [f"{number(row.metrics['recall@10'].value)} at {count(row.bytes_per_vector)}" for row in rows]
+                sentences += [f"{system} in {precision}{how}: {', '.join(values)} bytes."] if values else []
     if content.lexical is not None:
         sentences.append(f"{content.lexical.system}: {number(content.lexical.metrics['recall@10'].value)}, no vectors.")
     best = [f"{describe_point(row)} at {count(row.bytes_per_vector)}" for row in content.run.frontier("recall@10")]
@@ -74,7 +75,7 @@ def _describe_losses(content: Content) -> str:
 
 def _describe_validations(content: Content, metric: str) -> str:
     """One sentence per line of a chart of validation by step; of a long line the first, the kept and the last step."""
-    sentences = [f"Line chart of {metric_label(metric)} on validation by step."]
+    sentences = [f"Line chart of {metric_label(metric)} on validation by step, in a small catalogue."]
     for training in content.validated:
         steps = [validation.step for validation in training.curve]
         named = {steps[0], training.best_step, steps[-1]} if len(steps) > MOST else set(steps)

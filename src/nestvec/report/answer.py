@@ -94,7 +94,7 @@ def _read_older(content: Content) -> TeamChoices:
     return TeamChoices(
         ChosenPoint(
             system=point.system, dimension=point.dimension, precision=point.precision,
-            bytes_per_vector=point.bytes_per_vector, kind=point.kind,
+            bytes_per_vector=point.bytes_per_vector, kind=point.kind, axes=point.axes,
             reference=recommendation.reference.name if recommendation.reference else point.name,
             validation=ChoiceValidation(evidence.difference, evidence.low, chance=LEVEL),
             test=ChoiceTest(test.value, test.low, test.high, test.confirmed, difference=test.difference),
@@ -116,8 +116,7 @@ def _read_cards(content: Content, three: TeamChoices) -> tuple[Card, ...]:
 
 def measured(content: Content, chosen: ChosenPoint) -> Row | None:
     """A choice's row on test; None where the results lack it."""
-    axes = f"{chosen.system}.{chosen.dimension}a.{chosen.precision}"
-    return content.run.points.get(axes if chosen.axes else chosen.name)
+    return content.run.points.get(chosen.name)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,11 @@ def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinki
         rows = [row for row in content.split("test") if row.system == system and row.bytes_per_vector]
         widest = max((row.dimension or 0 for row in rows), default=0)
         coded = [row for row in rows if row.dimension == widest and row.precision != content.before.precision]
-        cut = [row for row in rows if row.dimension != widest and row.precision == content.before.precision]
+        cut = [
+            row
+            for row in rows
+            if row.dimension != widest and row.precision == content.before.precision and not row.axes
+        ]
         gains = {}
         for size in _distinct_sizes(rows):
             fewer_bits, fewer_dimensions = _best_within(coded, size, metric), _best_within(cut, size, metric)

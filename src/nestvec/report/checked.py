@@ -86,7 +86,7 @@ class Checked:
     unjudged_documents: int
     held_out: HeldOut
     grades: Grades
-    tokens: Tokens
+    tokens: Tokens | None  # None where no tokenizer was there to count them
     findings: tuple[Finding, ...]
     near_duplicates: NearDuplicates
     row_split: dict[str, RowSplit]

@@ -75,7 +75,7 @@ class Content:
         found: list[tuple[str, str, Row]] = []
         for row in self.made(TWO_STAGE):
             origin, _, code = row.system.rpartition("-via-")
-            alone = self.cell(origin, row.dimension, row.precision)
+            alone = self.cell(origin, row.dimension, row.precision, row.axes)
             found.append((origin, code.replace("-", " ", 1), row))
             if alone and not any(other.name == alone.name for _, _, other in found):
                 found.append((origin, "", alone))
@@ -93,13 +93,15 @@ class Content:
         compared = {entry.metric for entry in self.run.results.comparisons}
         return self.run.recommendation.metric if self.run.recommendation.metric in compared else METRICS[0]
 
-    def cell(self, system: str, dimension: int | None, precision: str | None = None) -> Row | None:
-        """A system's test row at a dimension and precision (None: the full one)."""
-        return next((row for row in self.line(system, precision) if row.dimension == dimension), None)
+    def cell(self, system: str, dimension: int | None, precision: str | None = None, axes: bool = False) -> Row | None:
+        """A system's test row at a dimension, or at so many principal axes, and a precision (None: the full one)."""
+        return next((row for row in self.line(system, precision, axes) if row.dimension == dimension), None)
 
-    def measured(self, system: str) -> tuple[int, ...]:
-        """A system's dimensions on test, wide before narrow."""
-        return tuple(dict.fromkeys(row.dimension for row in self.split(TEST) if row.system == system and row.dimension))
+    def measured(self, system: str) -> tuple[tuple[int, bool], ...]:
+        """A system's dimensions on test and whether they are principal axes, wide before narrow, axes after others."""
+        rows = [row for row in self.split(TEST) if row.system == system and row.dimension]
+        cuts = dict.fromkeys((row.dimension or 0, row.axes) for row in rows)
+        return tuple(sorted(cuts, key=lambda cut: (-cut[0], cut[1])))
 
     @property
     def prompts(self) -> tuple[tuple[Prompts, tuple[str, ...]], ...]:
@@ -123,17 +125,17 @@ class Content:
         """A system's test row at a dimension and full precision; BM25 is the same at any."""
         return self.lexical if system == BM25 else self.cell(system, width)
 
-    def line(self, system: str, precision: str | None = None) -> tuple[Row, ...]:
-        """A system's test rows at one precision (None: the full one), from the narrowest to the widest."""
-        precision = precision or self.before.precision
-        rows = [row for row in self.split(TEST) if row.system == system and row.precision == precision]
+    def line(self, system: str, precision: str | None = None, axes: bool = False) -> tuple[Row, ...]:
+        """A system's test rows at one precision (None: the full one), cut in one way, narrow before wide."""
+        wanted = (system, precision or self.before.precision, axes)
+        rows = [row for row in self.split(TEST) if (row.system, row.precision, row.axes) == wanted]
         return tuple(sorted(rows, key=lambda row: row.dimension or 0))
 
     def split(self, split: str) -> tuple[Row, ...]:
         """The plain rows of one split, systems in order, wide before narrow, exact before coded."""
         order = {name: place for place, name in enumerate(self.systems)}
         rows = [row for row in self.run.results.surface if row.split == split and row.is_alone]
-        return tuple(sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), -row.bytes)))
+        return tuple(sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), row.axes, -row.bytes)))
 
     def kept(self, row: Row, metric: str) -> float | None:
         """The metric as a share of the same system's at its greatest width and precision, on the row's split."""

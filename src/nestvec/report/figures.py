@@ -133,7 +133,8 @@ def _draw_by_bytes(axes: Axes, content: Content) -> None:
             systems += _draw_bm25_level(axes, content, "recall@10")
             continue
         for precision in content.precisions:
-            rows, look = content.line(system, precision), _precision_look(content, STYLES[index].light, precision)
+            rows = content.line(system, precision) + content.line(system, precision, axes=True)
+            look = _precision_look(content, STYLES[index].light, precision)
             sizes = [row.bytes for row in rows]
             values = [row.metrics["recall@10"].value for row in rows]
             axes.plot(sizes, values, marker=STYLES[index].marker, **{**look, "linestyle": ""}, markersize=4, alpha=0.5)
@@ -158,7 +159,7 @@ def _draw_frontier(axes: Axes, content: Content) -> Artist:
     axes.step(*zip(*reached, strict=True), where="post", zorder=1, **line)  # type: ignore[arg-type]
     styles = style_indices(content.systems)
     for row, corner in zip(best, corners, strict=True):
-        style, label = STYLES[styles[row.system]], f"{row.dimension} {row.precision}"
+        style, label = STYLES[styles[row.system]], f"{row.cut} {row.precision}"
         look = {**_precision_look(content, style.light, row.precision or ""), "linestyle": ""}
         axes.plot(*corner, marker=style.marker, markersize=6.5, zorder=3, **look)
         axes.annotate(label, corner, (-3, 4), textcoords="offset points", rotation=-35, rotation_mode="anchor",

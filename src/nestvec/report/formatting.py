@@ -128,7 +128,8 @@ def describe_point(row: Point, short: bool = False) -> str:
     """A system with its dimension and precision, in words."""
     if row.dimension is None:
         return row.system
-    where = f"{row.dimension} {row.precision}" if short else f"at {row.dimension} dimensions in {row.precision}"
+    numbers = "principal axes" if row.axes else "dimensions"
+    where = f"{row.cut} {row.precision}" if short else f"at {row.dimension} {numbers} in {row.precision}"
     return f"{row.system} {where}"
 
 

@@ -57,14 +57,14 @@ def figure_name(system: str) -> str:
 def describe_heat_map(system: str, content: Content) -> str:
     """Put a heat map into numbers, for people who do not see it: a sentence for each dimension."""
     sentences = []
-    for width in content.measured(system):
-        cells = [(precision, content.cell(system, width, precision)) for precision in content.precisions]
+    for width, axes in content.measured(system):
+        cells = [(precision, content.cell(system, width, precision, axes)) for precision in content.precisions]
         values = [
             f"{number(row.metrics[_METRIC].value)} in {precision} ({row.bytes_per_vector} bytes)"
             for precision, row in cells
             if row
         ]
-        sentences.append(f"{width} dimensions: {', '.join(values)}.")
+        sentences.append(f"{width} {'principal axes' if axes else 'dimensions'}: {', '.join(values)}.")
     return f"Heat map of {_METRIC} of {system} by dimension and precision. " + " ".join(sentences)
 
 
@@ -74,10 +74,10 @@ def _draw_heat_map(system: str, axes: Axes, content: Content) -> None:
 
     low, high = value_range(content)
     spread = (high - low) or 1.0
-    widths, precisions = content.measured(system), content.precisions
-    for down, width in enumerate(widths):
+    cuts, precisions = content.measured(system), content.precisions
+    for down, (width, on_axes) in enumerate(cuts):
         for across, precision in enumerate(precisions):
-            row = content.cell(system, width, precision)
+            row = content.cell(system, width, precision, on_axes)
             if row is None:
                 continue
             value = row.metrics[_METRIC].value
@@ -89,9 +89,10 @@ def _draw_heat_map(system: str, axes: Axes, content: Content) -> None:
             axes.text(across + 0.5, down + 0.4, number(value), ha="center", va="center", color=INK, fontsize=9.5)
             size = f"{count(row.bytes_per_vector)} B"
             axes.text(across + 0.5, down + 0.76, size, ha="center", va="center", color=INK, fontsize=8)
-    axes.set(xlim=(0, len(precisions)), ylim=(len(widths), 0), xlabel="precision, and bytes per vector (B)")
+    axes.set(xlim=(0, len(precisions)), ylim=(len(cuts), 0), xlabel="precision, and bytes per vector (B)")
     axes.set_xticks([column + 0.5 for column in range(len(precisions))], labels=list(precisions), fontsize=9)
-    axes.set_yticks([line + 0.5 for line in range(len(widths))], labels=[str(width) for width in widths])
+    labels = [f"{width} axes" if on_axes else str(width) for width, on_axes in cuts]
+    axes.set_yticks([line + 0.5 for line in range(len(cuts))], labels=labels)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.set_ylabel("dimensions")

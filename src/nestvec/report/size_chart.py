@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nestvec.point import BM25_DEFAULT, HYBRID
-from nestvec.report.formatting import count, interval, number
+from nestvec.report.formatting import count, describe_point, interval, number
 from nestvec.report.words import metric_label
 from nestvec.runs.run import find_frontier
 
@@ -119,7 +119,7 @@ def _untuned(content: Content) -> Row | None:
 
 def _name(row: Row) -> str:
     """A point as the chart tells it: `mnr+bm25 384 binary`."""
-    return f"{row.system} {row.dimension} {row.precision}"
+    return describe_point(row, short=True)
 
 
 def _kind(row: Row) -> str:

@@ -79,7 +79,7 @@ def draw_validation(axes: Axes, trainings: Sequence[Training], styles: Mapping[s
         for end, kind in zip(ends, _KINDS, strict=False)
     ]
     kinds.append(legend_line("kept", markersize=10, **_RING))
-    add_heading(axes, f"{metric_label(metric)} on validation, while training", entries, kinds)
+    add_heading(axes, f"{metric_label(metric)} while training, in a small catalogue", entries, kinds)
 
 
 def _set_step_axis(axes: Axes, trainings: Sequence[Training]) -> None:

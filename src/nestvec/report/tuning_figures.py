@@ -176,7 +176,7 @@ def _draw_curves(axes: Axes, facts: Facts) -> None:
     entries = [legend_line("best", color=_BEST, marker="o"), legend_line("seen through", color=_TRIAL, alpha=0.6)]
     if any(trial["state"] == "pruned" for trial in facts["trials"]):
         entries.append(legend_line("stopped early", **{**_STOPPED, "linestyle": _DASH}))
-    add_heading(axes, f"{metric_label(facts['metric'])} on validation, while training", entries)
+    add_heading(axes, f"{metric_label(facts['metric'])} while training, in a small catalogue", entries)
 
 
 def _draw_frontier(axes: Axes, facts: Facts) -> None:

@@ -35,6 +35,15 @@ SYSTEMS = {
         "Learns to rank relevant documents above those judged clearly worse, at every dimension at once. Unless "
         "the setting codes names precisions, it trains on vectors in full precision alone."
     ),
+    "adapted": (
+        "Learns the catalogue's own texts: to put a few words of a document nearer to it than to other documents. It "
+        "needs no judgement."
+    ),
+}
+
+ADAPTED_ON = {
+    "train": "the texts of the documents that belong to no validation or test query",
+    "catalogue": "the texts of all documents, those judged for validation and test queries among them",
 }
 
 PROTOCOLS = {
@@ -92,7 +101,10 @@ GLOSSARY = {
     ),
     "BM25, tuned": "BM25 with its settings fitted on training queries. Untuned is BM25 with the usual settings.",
     "Two stages": "A small code finds a shortlist, a larger one ranks it.",
-    "Principal axes (PCA)": "Vectors turned so that their first numbers vary most, which is the usual way to cut them.",
+    "Principal axes": (
+        "The directions in which the documents' vectors vary most (PCA). A vector turned to these axes keeps more of "
+        "what it says when it is cut. Dimensions that are axes are named so: 192 axes."
+    ),
     "Effect size": "The mean difference over its spread from query to query.",
     "judged@10": "The share of the first ten that anyone judged. Unjudged documents count as not relevant.",
     "95\u00a0% interval": "Where the mean over all such queries plausibly lies, by resampling the queries (bootstrap).",

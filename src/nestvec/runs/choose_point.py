@@ -19,6 +19,7 @@ class PointArguments(TypedDict, total=False):
     system: str | None
     dimension: int | None
     precision: str | None
+    axes: bool
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class PointSettings:
     system: str | None = option(None, "The system; must be named where the run recommends none.")
     dimension: int | None = option(None, "The width (as recommended).")
     precision: str | None = option(None, "The precision (as recommended).")
+    axes: bool = option(False, "Vectors on the documents' principal axes (as recommended, where no width is named).")
+
+
+NOTHING_NAMED = PointSettings()
 
 
 class UnknownPointError(InputError):
@@ -55,22 +60,19 @@ class UnknownPointError(InputError):
 def choose_point(
     measured: Sequence[Point],
     default: Point | None,
+    asked: PointSettings = NOTHING_NAMED,
     *,
-    system: str | None = None,
-    dimension: int | None = None,
-    precision: str | None = None,
     file: object = None,
 ) -> Point:
     """Find the point that is meant by system, dimension and precision, any of which may be left out.
 
-    What is left out is the default's where the default is of the same system, else the full width and float32.
+    What is left out is the default's where the default is of the same system, else the full width and float32. Vectors
+    are on principal axes where that is asked for, or where no dimension is named and the default's are.
 
     Args:
         measured: all points that can be meant.
         default: the point that is meant when nothing is named; None where a system must be named.
-        system: its name.
-        dimension: one of those measured.
-        precision: one of those measured.
+        asked: what is named of the point.
         file: the run's folder, for messages.
 
     Returns:
@@ -79,7 +81,8 @@ def choose_point(
     Raises:
         UnknownPointError: such a point was not measured.
     """
-    named = default.system if system is None and default is not None else system
+    dimension, precision = asked.dimension, asked.precision
+    named = default.system if asked.system is None and default is not None else asked.system
     own = [point for point in measured if point.system == named]
     if not own:
         systems = ", ".join(dict.fromkeys(point.system for point in measured))
@@ -88,19 +91,21 @@ def choose_point(
         return _choose_lexical(own[0], dimension, precision, file)
     widest = max(point.dimension or 0 for point in own)
     rest = default if default is not None and default.system == named else Point.of("", VectorFormat(widest, FULL))
-    wanted = (
-        rest.dimension if dimension is None else dimension,
-        rest.precision if precision is None else precision,
+    wanted = VectorFormat(
+        rest.format.dimension if dimension is None else dimension,
+        rest.format.precision if precision is None else precision,
+        asked.axes or (dimension is None and rest.axes),
     )
-    found = next((point for point in own if (point.dimension, point.precision) == wanted), None)
+    found = next((point for point in own if point.format == wanted), None)
     if found is not None:
         return found
-    problem = f"did not measure {named} at {wanted[0]}.{wanted[1]}"
-    precisions = [point.precision for point in own if point.precision and point.dimension == wanted[0]]
+    problem, where = f"did not measure {named} at {wanted.name}", " on principal axes" if wanted.axes else ""
+    alike = [point.format for point in own if point.axes == wanted.axes]
+    precisions = [stored.precision for stored in alike if stored.dimension == wanted.dimension]
     if precisions:
         raise UnknownPointError("precision", problem, f"one of {', '.join(precisions)}", file=file)
-    dimensions = ", ".join(dict.fromkeys(str(point.dimension) for point in own))
-    raise UnknownPointError("dimension", problem, f"one of the dimensions {dimensions}", file=file)
+    dimensions = ", ".join(dict.fromkeys(str(stored.dimension) for stored in alike)) or "none"
+    raise UnknownPointError("dimension", problem, f"one of the dimensions{where} {dimensions}", file=file)
 
 
 def _choose_lexical(point: Point, dimension: int | None, precision: str | None, file: object) -> Point:

@@ -147,6 +147,16 @@ def claim_folder(root: Path, config: str) -> RunFolder:
         raise InputError(f"cannot be written ({error.strerror})", "a folder for the run", file=root) from error
 
 
+def refuse_folder(root: Path, config: str) -> None:
+    """Raise InputError where `claim_folder` would, as far as that shows without writing anything."""
+    try:
+        _refuse_foreign(root)
+        if (there := RunFolder(root).path("config")).is_file():
+            _refuse_other_settings(there, config)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", "a folder for the run", file=root) from error
+
+
 @contextmanager
 def hold_folder(root: Path) -> Iterator[None]:
     """Keep other processes from running in a run's folder until the block ends, or this process does.

@@ -79,7 +79,7 @@ class SystemFiles:
             stored: one that was measured.
 
         Returns:
-            What codes `vectors.codecs.prefix` of the documents.
+            What shortens vectors and codes those of the documents.
 
         Raises:
             InputError: the file lacks the format.
@@ -97,7 +97,7 @@ class Selection:
 
     Attributes:
         files: of the point's system.
-        format: dimension and precision.
+        format: of its vectors.
         codec: of that format.
     """
 
@@ -132,12 +132,17 @@ class Selection:
 
     @property
     def point(self) -> Point:
-        """System, dimension and precision."""
+        """The point itself."""
         return Point.of(self.files.system, self.format)
 
 
 def select(
-    run: Run, system: str | None = None, dimension: int | None = None, precision: str | None = None
+    run: Run,
+    system: str | None = None,
+    dimension: int | None = None,
+    precision: str | None = None,
+    *,
+    axes: bool = False,
 ) -> Selection:
     """What a run recommends, or the point that is named; see `Run.choose`.
 
@@ -146,6 +151,7 @@ def select(
         system: one with vectors.
         dimension: one of those measured.
         precision: one of those measured.
+        axes: whether vectors on principal axes are asked for.
 
     Returns:
         The point with its model and codec.
@@ -154,7 +160,7 @@ def select(
         InputError: the run recommends nothing and no system is named, such a point was not measured, or a file is
             missing or damaged.
     """
-    return select_point(run, run.choose(system, dimension, precision))
+    return select_point(run, run.choose(system, dimension, precision, axes=axes))
 
 
 def select_point(run: Run, point: Point) -> Selection:

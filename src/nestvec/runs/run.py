@@ -16,12 +16,12 @@ import numpy as np
 from nestvec.errors import InputError
 from nestvec.files import can_be_path
 from nestvec.point import BM25, BM25_DEFAULT, PRETRAINED, Point, full_width
-from nestvec.runs.choose_point import choose_point
+from nestvec.runs.choose_point import PointSettings, choose_point
 from nestvec.runs.config import Config, read_run_config
 from nestvec.runs.conform import load_json
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.schema import TEST, VALIDATED, Audit, Finding, Grades, Recommendation, Results, Row, Trainings
-from nestvec.runs.tables import EXPECTED, read_qrels, read_ranking, read_table
+from nestvec.runs.tables import EXPECTED, has_column, read_qrels, read_ranking, read_table
 from nestvec.runs.trec_ids import read_trec_ids
 from nestvec.vectors.npy_file import map_array
 
@@ -169,13 +169,21 @@ class Run:
         """
         return find_frontier([row for row in self.points.values() if row.is_vectors], metric)
 
-    def choose(self, system: str | None = None, dimension: int | None = None, precision: str | None = None) -> Point:
+    def choose(
+        self,
+        system: str | None = None,
+        dimension: int | None = None,
+        precision: str | None = None,
+        *,
+        axes: bool = False,
+    ) -> Point:
         """Find the measured vectors that are meant; what is not named is as recommended, see `choose_point`.
 
         Args:
             system: one with vectors.
             dimension: one of those measured.
             precision: one of those measured.
+            axes: whether vectors on principal axes are asked for.
 
         Returns:
             The point.
@@ -189,9 +197,8 @@ class Run:
             systems = ", ".join(dict.fromkeys(point.system for point in measured))
             problem = "says 'do not ship', so it has no model to hand over"
             raise InputError(problem, f"--system, one of {systems}", file=self.root)
-        return choose_point(
-            measured, recommended, system=system, dimension=dimension, precision=precision, file=self.root
-        )
+        asked = PointSettings(system, dimension, precision, axes)
+        return choose_point(measured, recommended, asked, file=self.root)
 
     # how it was made
 
@@ -319,16 +326,16 @@ class Run:
             InputError: the file is missing or damaged.
         """
         path, points = self.folder.path("per_query"), [Point.parse(name) for name in dict.fromkeys(names)]
-        columns = ["system", "dimension", "precision", "query_id", "value"]
+        # a run of before there were axes has no such column
+        place = ["system", "dimension", "precision", *(["axes"] if has_column(path, "axes") else [])]
+        columns = [*place, "query_id", "value"]
         wanted: list[tuple[str, str, object]] = [("split", "==", TEST), ("metric", "==", metric)]
-        for name in columns[:3]:
+        for name in place:
             wanted.append((name, "in", list({getattr(point, name) for point in points})))
         table = read_table(path, [*columns, "split", "metric"], wanted)
         values: dict[str, dict[str, float]] = {point.name: {} for point in points}
-        for system, dimension, precision, query, value in zip(
-            *(table[name].to_pylist() for name in columns), strict=True
-        ):
-            name = Point(system, dimension, precision).name
+        for *named, query, value in zip(*(table[name].to_pylist() for name in columns), strict=True):
+            name = Point(**dict(zip(place, named, strict=True))).name
             if name in values:
                 values[name][query] = value
         asked = set().union(*values.values())
@@ -420,4 +427,4 @@ def load_run(out: str | Path | Run) -> Run:
 
 def _plain(row: Row) -> Point:
     """A row's point without its figures."""
-    return Point(row.system, row.dimension, row.precision, row.bytes_per_vector, row.kind)
+    return Point(row.system, row.dimension, row.precision, row.bytes_per_vector, row.kind, axes=row.axes)

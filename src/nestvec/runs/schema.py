@@ -20,7 +20,8 @@ VALIDATED = ("recall@10", "ndcg@10")  # metrics of every validation while traini
 METRICS = ("recall@10", "mrr@10", "ndcg@10", "judged@10")  # of every row
 CHANCE = 0.05  # below it a corrected p counts as clear
 _COLUMNS = (
-    "system", "kind", "dimension", "precision", "bytes_per_vector", "bytes_scanned", "split", "queries", "documents"
+    "system", "kind", "dimension", "precision", "axes", "bytes_per_vector", "bytes_scanned",
+    "split", "queries", "documents",
 )  # fmt: skip
 _HAIR = 1e-6  # of rounding
 BINS = 30  # of the grade histogram, where there are more levels than that
@@ -156,6 +157,12 @@ class Results(ReadByName):
     trained: tuple[str, ...] = ()  # systems that `training.json` tells of; runs of before it was written have none
     measured_with: dict[str, MeasuredWith] = field(default_factory=dict)  # by system; runs of before have none
     encoded_by: dict[str, EncodedBy] = field(default_factory=dict)  # by system; runs of before have none
+    starts: dict[str, str] = field(default_factory=dict)  # trained system to the one that its training started from
+    adapted_on: str = ""  # documents that `adapted` learnt from: `train` or `catalogue`; empty where it was not trained
+
+    def list_started_from(self, system: str) -> tuple[str, ...]:
+        """The systems whose training started from the model of another one."""
+        return tuple(name for name, start in self.starts.items() if start == system)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +261,6 @@ class ChosenPoint(Point):
     reference: str
     validation: ChoiceValidation
     test: ChoiceTest
-    axes: bool = False  # whether the vectors are cut along principal axes
     price: tuple[Price, ...] = ()
     beats: ChoiceGain | None = None
     lossless: bool = False  # the rankings are those of the full width for every query that can be asked
@@ -411,6 +417,7 @@ class Audit(ReadByName):
     components: Components | None = None
     leaked_share: dict[str, float] = field(default_factory=dict)  # of the test records, by kind of text
     exact_leaks: dict[str, int] = field(default_factory=dict)  # `leaks`, by texts that are the same to the letter
+    note: str = ""  # what training reads besides, in a sentence
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -440,11 +447,12 @@ class ValidatedPoint(ReadByName):
     dimension: int
     precision: str
     metrics: dict[str, float]
+    axes: bool = False
 
     @property
     def format(self) -> VectorFormat:
-        """Its dimension and precision."""
-        return VectorFormat(self.dimension, self.precision)
+        """How its vectors are stored."""
+        return VectorFormat(self.dimension, self.precision, self.axes)
 
 
 @dataclass(frozen=True)

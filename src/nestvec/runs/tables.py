@@ -70,11 +70,23 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
     return table
 
 
+def has_column(path: Path, name: str) -> bool:
+    """Whether a Parquet file has a column; no where there is no such file, which whoever reads it will say."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return name in pq.read_schema(path).names
+    except (OSError, pa.ArrowException):
+        return False
+
+
 def _kind_of(name: str) -> pa.DataType:
     """What a column of a run's tables holds: texts, or numbers."""
     import pyarrow as pa
 
-    return {"dimension": pa.int32(), "grade": pa.float64(), "value": pa.float64()}.get(name, pa.string())
+    kinds = {"dimension": pa.int32(), "axes": pa.bool_(), "grade": pa.float64(), "value": pa.float64()}
+    return kinds.get(name, pa.string())
 
 
 def _type_values(name: str, sign: str, value: Any) -> Any:  # noqa: ANN401 - pyarrow's
@@ -127,13 +139,15 @@ def write_per_query(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = ("split", "system", "dimension", "precision", "query_id", "metric")
-    schema = pa.schema({name: pa.string() for name in names} | {"dimension": pa.int32(), "value": pa.float64()})
+    names = ("split", "system", "dimension", "precision", "query_id", "metric", "value", "axes")
+    schema = pa.schema({name: _kind_of(name) for name in names})
     split, query = pa.array(splits, pa.string()), pa.array(queries, pa.string())
     with pq.ParquetWriter(path, schema) as writer:
         for point, metrics in values.items():  # a row group each: whoever wants some points reads no others
             count, rows = len(metrics), len(metrics) * len(queries)
-            constant = {name: pa.scalar(getattr(point, name), schema.field(name).type) for name in names[1:4]}
+            constant = {
+                name: pa.scalar(getattr(point, name), schema.field(name).type) for name in (*names[1:4], "axes")
+            }
             columns = {name: pa.repeat(value, rows) for name, value in constant.items()}
             columns["split"], columns["query_id"] = (pa.concat_arrays([cells] * count) for cells in (split, query))
             columns["metric"] = pa.concat_arrays([pa.repeat(name, len(queries)) for name in metrics])

@@ -17,7 +17,6 @@ from cachetools import LRUCache, cached
 from nestvec.processors import count_processors
 from nestvec.stores.exact import Part, Parts, rank_rows
 from nestvec.stores.scan import Scan
-from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import score_pairs
 
 if TYPE_CHECKING:
@@ -37,30 +36,26 @@ _LEAST = 8_192  # documents of a part: fewer are not worth another thread
 class CodedDocuments:
     """All documents' codes at one point."""
 
-    dimension: int  # of the vectors that were coded
     searched: Parts  # the codes, in parts that follow each other; rows are in tie order
 
     @classmethod
-    def of(cls, vectors: NDArray[np.float32], order: NDArray[np.int64], dimension: int, codec: Codec) -> CodedDocuments:
+    def of(cls, vectors: NDArray[np.float32], order: NDArray[np.int64], codec: Codec) -> CodedDocuments:
         """Code the documents of a catalogue.
 
         Args:
             vectors: (d, full width) float32 of the documents, rows of unit length; may be mapped.
             order: (d,) their rows in tie order.
-            dimension: of the prefix.
-            codec: fitted on such prefixes.
+            codec: shortens vectors and codes them.
 
         Returns:
             The coded documents.
         """
         parts, first = [], 0
         for rows in np.array_split(order, max(1, min(count_processors(), len(order) // _LEAST))):
-            coded = [
-                codec.encode(prefix(vectors[rows[at : at + _ROWS]], dimension)) for at in range(0, len(rows), _ROWS)
-            ]
+            coded = [codec.encode(codec.cut(vectors[rows[at : at + _ROWS]])) for at in range(0, len(rows), _ROWS)]
             parts.append(Part(Scan.of(codec, np.concatenate(coded)), first))
             first += len(rows)
-        return cls(dimension, Parts(codec, parts))
+        return cls(Parts(codec, parts))
 
     @property
     def bytes(self) -> int:
@@ -80,7 +75,7 @@ class CodedDocuments:
         Returns:
             (min(k, d),) rows in tie order, best first, and their float32 scores.
         """
-        asked = prefix(query[None], self.dimension)[0]
+        asked = self.searched.codec.cut(query[None])[0]
         scored = partial(rank_rows, self.searched.codec, asked, codes=self._codes, k=k)
         rows, scores = self.searched.find_best(asked, k, scored, pool)
         return rows[:k], scores[:k]
@@ -95,7 +90,7 @@ class CodedDocuments:
         Returns:
             (r,) float32.
         """
-        asked = prefix(query[None], self.dimension)
+        asked = self.searched.codec.cut(query[None])
         pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
         return score_pairs(asked, self._codes(rows), self.searched.codec.decode, *pairs)
 
@@ -141,4 +136,4 @@ class CodeCache:
 
     def _code_documents(self, point: Point) -> CodedDocuments:
         codec = self._codecs[point.system][point.format.name]
-        return CodedDocuments.of(self._vectors[point.system], self._order, point.dimension or 0, codec)
+        return CodedDocuments.of(self._vectors[point.system], self._order, codec)

@@ -71,7 +71,7 @@ class EmbeddingsRequest(BaseModel):
     input_type: Literal["query", "document"] | None = Field(
         None, description="What the texts are, which decides the model's prompt before them; queries if not given."
     )
-    user: str | None = Field(None, description="Taken and forgotten.")
+    user: str | None = Field(None, description="Accepted and ignored.")
 
 
 class Embedding(BaseModel):
@@ -174,7 +174,7 @@ async def _read_texts(work: WorkQueue, system: str, given: list[str] | list[list
 
 def _cut_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
     """Keep the first numbers of each vector: (n, dimension), of unit length."""
-    from nestvec.vectors.codecs import prefix
+    from nestvec.vectors.cut import prefix
 
     return vectors if dimension == vectors.shape[1] else prefix(vectors, dimension)
 

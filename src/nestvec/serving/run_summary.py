@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def point_to_json(point: Point) -> dict[str, Any]:
     """A point in the words of a search request."""
-    return {"system": point.system, "dimension": point.dimension, "precision": point.precision}
+    named = {"system": point.system, "dimension": point.dimension, "precision": point.precision}
+    return named | ({"axes": True} if point.axes else {})
 
 
 def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str, Any]:
@@ -59,7 +60,8 @@ def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str,
 
 def _point_to_json(run: Run, point: Point, hybrid: Hybrid) -> dict[str, Any]:
     """A point as it ranks alone and, where it has vectors, beside keyword search at the fitted weight of the words."""
-    vectors = {"dimension": point.dimension, "precision": point.precision, "bytes_per_vector": point.bytes_per_vector}
+    names = ("dimension", "precision", "axes", "bytes_per_vector")
+    vectors = {name: getattr(point, name) for name in names}
     alone = {**vectors, "metrics": _metrics_to_json(run, run.points[point.name])}
     if point.dimension is None:
         return {**alone, "fused": None}

@@ -71,6 +71,7 @@ class SearchAnswer(BaseModel):
     system: str
     dimension: int | None
     precision: str | None
+    axes: bool = Field(description="Whether vectors are on the documents' principal axes.")
     bytes_per_vector: int | None
     mode: Literal["fused", "vectors", "words"]
     weight: float | None = Field(description="Of the words, in the mode `fused`.")
@@ -154,6 +155,7 @@ def _search_to_json(
         "system": point.system,
         "dimension": point.dimension,
         "precision": point.precision,
+        "axes": point.axes,
         "bytes_per_vector": point.bytes_per_vector,
         "mode": target.mode,
         "weight": target.weight,

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from nestvec.errors import InputError
 from nestvec.indexing.index_settings import FUSED, VECTORS, WORDS
 from nestvec.point import BM25, Point
+from nestvec.runs.choose_point import NOTHING_NAMED, PointSettings
 from nestvec.serving.failures import Failure
 from nestvec.stores.store import Condition
 
@@ -37,6 +38,7 @@ class SearchRequest(BaseModel):
     system: str | None = Field(None, description="Which of the systems ranks.")
     dimension: int | None = Field(None, ge=1, description="One of the widths that were measured.")
     precision: str | None = Field(None, description="One of the precisions that were measured.")
+    axes: bool = Field(False, description="Vectors on principal axes; without a dimension as the default's are.")
     mode: Literal["fused", "vectors", "words"] | None = Field(
         None, description="By words and vectors together, or by one of them; without it as the system ranks alone."
     )
@@ -57,7 +59,12 @@ class SearchRequest(BaseModel):
     @property
     def may_need_index(self) -> bool:
         """Whether what the index serves decides where to search."""
-        return self.filter is not None or (self.system, self.dimension, self.precision) == (None, None, None)
+        return self.filter is not None or self.point == NOTHING_NAMED
+
+    @property
+    def point(self) -> PointSettings:
+        """What is named of a point."""
+        return PointSettings(self.system, self.dimension, self.precision, self.axes)
 
 
 @dataclass(frozen=True)
@@ -85,11 +92,10 @@ def choose_target(work: WorkQueue, asked: SearchRequest) -> SearchTarget:
     conditions = tuple(map(_parse_filter, filters))
     if asked.mode in (FUSED, WORDS):
         return _choose_keyword_target(work, asked, conditions)
-    named = (asked.system, asked.dimension, asked.precision)
     about, served = work.service.served
-    if named == (None, None, None) and served is not None:
+    if asked.point == NOTHING_NAMED and served is not None:
         return SearchTarget(served, about, conditions)
-    point = work.find_point(*named)
+    point = work.find_point(asked.point)
     if asked.mode == VECTORS and point.dimension is None:
         raise Failure(422, f"{point.system} has no vectors: name a system that has, or the mode {WORDS}", "mode")
     if not conditions:
@@ -103,9 +109,9 @@ def choose_target(work: WorkQueue, asked: SearchRequest) -> SearchTarget:
 def _choose_keyword_target(work: WorkQueue, asked: SearchRequest, conditions: tuple[Condition, ...]) -> SearchTarget:
     """Search by words, alone or fused with vectors: an index that has words where no point is named, else the run."""
     (about, served), words = work.service.served, Point(BM25, None, None)
-    if asked.mode == WORDS and (asked.system not in (None, BM25) or asked.dimension or asked.precision):
-        raise Failure(422, f"the mode {WORDS} has no point: leave out system, dimension and precision", "mode")
-    if about and served and about.hybrid and (asked.system, asked.dimension, asked.precision) == (None, None, None):
+    if asked.mode == WORDS and asked.point not in (NOTHING_NAMED, PointSettings(BM25)):
+        raise Failure(422, f"the mode {WORDS} has no point: leave out system, dimension, precision and axes", "mode")
+    if about and served and about.hybrid and asked.point == NOTHING_NAMED:
         if asked.mode == WORDS:
             return SearchTarget(words, about, conditions)
         return SearchTarget(served, about, conditions, about.hybrid.fusion.weighted(asked.weight).weight)
@@ -113,7 +119,7 @@ def _choose_keyword_target(work: WorkQueue, asked: SearchRequest, conditions: tu
         raise Failure(422, "filters need an index with words, and no point beside them", "filter")
     if asked.mode == WORDS:
         return SearchTarget(words, None)
-    point = work.find_point(asked.system, asked.dimension, asked.precision)
+    point = work.find_point(asked.point)
     if point.dimension is None:
         raise Failure(422, f"{point.system} has no vectors to fuse: name a system that has", "system")
     return SearchTarget(point, None, weight=work.service.keywords.fusion(point.format, asked.weight).weight)

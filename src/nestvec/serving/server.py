@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nestvec.errors import InputError, MissingExtraError
+from nestvec.errors import InputError
+from nestvec.extras import require_extras
 from nestvec.progress import Silent
 from nestvec.serving.open_files import fit_to_open_files
 from nestvec.serving.serving_options import ServingOptions
 
 if TYPE_CHECKING:
     from nestvec.progress import Reporter
-
-_NEEDED = ("fastapi", "uvicorn", "httptools", "prometheus_client", "fastapi_swagger", "cachetools")
 
 
 def serve(run: str | Path, options: ServingOptions | None = None, reporter: Reporter | None = None) -> None:
@@ -33,7 +31,7 @@ def serve(run: str | Path, options: ServingOptions | None = None, reporter: Repo
         MissingExtraError: the libraries of the extra `serve` are not installed.
     """
     options, reporter = options or ServingOptions(), reporter or Silent()
-    _require_libraries()
+    require_extras("serve")
     from nestvec.serving.fastapi_app import Loading, create_app
     from nestvec.serving.request_guard import Health
     from nestvec.serving.service import Service
@@ -61,13 +59,6 @@ def serve(run: str | Path, options: ServingOptions | None = None, reporter: Repo
         server.run([listener])
     if problems:
         raise problems[0]
-
-
-def _require_libraries() -> None:
-    """Raise where a library of the extra `serve` is not installed."""
-    missing = next((library for library in _NEEDED if find_spec(library) is None), None)
-    if missing:
-        raise MissingExtraError(missing, "serve")
 
 
 def _bind_socket(options: ServingOptions) -> socket.socket:

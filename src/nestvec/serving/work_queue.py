@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from nestvec.models.prompts import Role
     from nestvec.point import Point
+    from nestvec.runs.choose_point import PointSettings
     from nestvec.serving.prometheus_meters import Meters
     from nestvec.serving.service import Service
     from nestvec.serving.serving_options import ServingOptions
@@ -225,10 +226,10 @@ class WorkQueue:
         except UnknownPointError as error:
             raise Failure(422, error.message, field) from error
 
-    def find_point(self, system: str | None, dimension: int | None, precision: str | None) -> Point:
+    def find_point(self, asked: PointSettings) -> Point:
         """Find a point that was measured, as `Service.find_point`; raises a Failure, 422, where there is none."""
         try:
-            return self.service.find_point(system, dimension, precision)
+            return self.service.find_point(asked.system, asked.dimension, asked.precision, axes=asked.axes)
         except UnknownPointError as error:
             raise Failure(422, error.message, error.field) from error
 

@@ -26,7 +26,6 @@ from nestvec.stores.generation import Generation
 from nestvec.stores.scan import load_faiss
 from nestvec.stores.store import PATIENCE, About, Batch
 from nestvec.stores.view import filter_generation
-from nestvec.vectors.codecs import prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -279,8 +278,7 @@ class EmbeddedStore:
 
 def _add_batch(generation: Generation, batch: Batch) -> None:
     """Add a batch's documents to a generation, coded for each of its stages."""
-    stages = zip(generation.about.stages, generation.codecs, strict=True)
-    codes = [codec.encode(prefix(batch.vectors, stage.dimension)) for stage, codec in stages]
+    codes = [codec.encode(codec.cut(batch.vectors)) for codec in generation.codecs]
     generation.add_documents(batch.ids, batch.texts, batch.fields, codes)
 
 

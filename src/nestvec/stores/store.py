@@ -50,6 +50,15 @@ def read_plain_number(text: str) -> float | None:
     return float(text) if re.fullmatch(PLAIN_NUMBER, text) else None
 
 
+def _write_stage(stage: VectorFormat) -> dict[str, Any]:
+    """A stage as JSON holds it; `axes` only where it is true, so that other indexes are as before there were any."""
+    return {"dimension": stage.dimension, "precision": stage.precision} | ({"axes": True} if stage.axes else {})
+
+
+def _read_stage(value: Mapping[str, Any]) -> VectorFormat:
+    return VectorFormat(int(value["dimension"]), str(value["precision"]), value.get("axes") is True)
+
+
 @dataclass(frozen=True)
 class About:
     """What an index serves.
@@ -109,6 +118,7 @@ class About:
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it; of an index without words, the same as before there were any."""
         values = asdict(self)
+        values["stages"] = [_write_stage(stage) for stage in self.stages]
         del values["hybrid"], values["fuses"]
         if not self.model:
             del values["model"]
@@ -121,7 +131,7 @@ class About:
         if not isinstance(schema, int) or schema > SCHEMA:
             raise InputError(f"was made by a newer nestvec (schema {schema})", f"schema {SCHEMA} or less", file=place)
         try:
-            stages = tuple(VectorFormat(int(stage["dimension"]), str(stage["precision"])) for stage in values["stages"])
+            stages = tuple(map(_read_stage, values["stages"]))
             numbers = int(values["full_dimension"]), stages, int(values["shortlist"])
             hybrid = Hybrid.from_json(dict(values["hybrid"]), place) if schema >= _WITH_WORDS else None
             fuses = hybrid is not None and values["fuses"] is True

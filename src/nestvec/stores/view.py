@@ -13,7 +13,6 @@ from nestvec.lexical.fusion import CANDIDATES
 from nestvec.stores.exact import Part, Parts, rank_rows
 from nestvec.stores.scan import Scan
 from nestvec.stores.store import Hit
-from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import score_pairs
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class View:
         about = self.generation.about
         two = len(about.stages) > 1
         wanted = max(k, about.shortlist) if two else k
-        asked = prefix(query[None], about.stages[0].dimension)[0]
+        asked = self.generation.codecs[0].cut(query[None])[0]
         found = self.parts.find_best(
             asked, wanted, lambda rows: self._rank_by_stage(0, query, rows[self.live[rows]], wanted), self.pool
         )
@@ -83,15 +82,16 @@ class View:
 
     def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> ScoredRows:
         """The k best of (r,) rows by their exact scores at a stage, highest first, with all that tie with the last."""
-        asked = prefix(query[None], self.generation.about.stages[stage].dimension)[0]
-        return rank_rows(self.generation.codecs[stage], asked, rows, partial(self.generation.codes_at, stage), k)
+        codec = self.generation.codecs[stage]
+        asked = codec.cut(query[None])[0]
+        return rank_rows(codec, asked, rows, partial(self.generation.codes_at, stage), k)
 
     def _score_by_vectors(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(r,) scores of (r,) rows by the vectors that are served."""
         about, codec = self.generation.about, self.generation.codecs[-1]
         codes = self.generation.codes_at(len(about.stages) - 1, rows)
         pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
-        return score_pairs(prefix(query[None], about.served.dimension), codes, codec.decode, *pairs)
+        return score_pairs(codec.cut(query[None]), codes, codec.decode, *pairs)
 
     def _keep_first_ties(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
         """Leave out of (r,) ascending rows those that tie with k before them in their segment: it is in tie order."""

@@ -1,4 +1,6 @@
-"""What a system is trained on: rows of one query and some of its documents, all from the training split.
+"""What a system is trained on: rows of one query and some of its documents.
+
+Rows of judgements are all from the training split; those of `adapted`, which needs none, are made in `crops`.
 
 `pairs` has a row per relevant record, `judged` one per record with its grade, and `contrasts` one per record judged
 well with a document that was judged low. Whatever the rows, every judgement of the training split can be looked up, so
@@ -50,6 +52,10 @@ class Texts:
         query_number = np.array([rows.setdefault(text, len(rows)) for text in records.queries], dtype=np.int64)
         return cls(list(rows), [records.documents[row] for row in first], query_number, number)
 
+    def with_queries(self, queries: Sequence[str]) -> Texts:
+        """The same texts with further queries, numbered after those that are there."""
+        return replace(self, queries=[*self.queries, *queries]) if queries else self
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -60,12 +66,14 @@ class TrainingData:
         grades: tell which one gains nothing.
         task: which records belong to the training split, and which of these are training pairs.
         texts: of the records, whatever their split.
+        every_document: whether `adapted` learns from the texts of validation and test queries' documents, too.
     """
 
     records: Records
     grades: Grades
     task: Task
     texts: Texts
+    every_document: bool = False
 
     @classmethod
     def of(cls, records: Records, grades: Grades, task: Task) -> Self:
@@ -88,6 +96,7 @@ class Examples:
         judgements: the training split's gains by query and document.
         highest: the highest gain there is, at least 1.
         unused: training queries that no document answers; they have no row.
+        pseudo_queries: queries that nobody asked, made for the rows; their numbers come after those of `Texts`.
     """
 
     query: NDArray[np.int64]
@@ -95,6 +104,7 @@ class Examples:
     judgements: Judgements
     highest: int
     unused: int = 0
+    pseudo_queries: Sequence[str] = ()
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -129,7 +139,7 @@ def contrast_rows(data: TrainingData, seed: int) -> Examples:
     """A row per document worth finding: its query, the document, and one that was judged clearly not to answer.
 
     See `worth_finding` and `clearly_not`; what lies between is near enough to be right for someone, and as a negative
-    it did harm (docs/training.md). A query's clear negatives are dealt out to its rows in a seeded order; one without
+    it did harm (docs/ablations.md). A query's clear negatives are dealt out to its rows in a seeded order; one without
     any has rows of one document. Rows are in the order of their queries.
     """
     known = _collect_judgements(data)

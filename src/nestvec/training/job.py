@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nestvec.models.compute import choose_compute
 from nestvec.point import FULL, VectorFormat
+from nestvec.settings import CATALOGUE
 from nestvec.training.examples import with_negatives
 from nestvec.training.mining import mine_negatives
 from nestvec.training.systems import SYSTEMS
@@ -29,6 +30,8 @@ _SMALL_BATCH, _LARGE_BATCH = 16, 64
 _LARGE = 4096  # rows from which there are steps enough in batches of 64
 _USUAL_RATE, _HIGHEST_RATE = 5e-5, 1.5e-4  # of batches of 16
 _RATE_STEPS = 0.015  # rate times steps where there are few
+_CROP_BATCHES, _CROP_STEPS = (128, 64, 32, 16), 50  # of what needs no judgements: the largest that leaves so many steps
+_CROP_RATE = 1e-4
 _VALIDATIONS, _FEWEST_STEPS = 3, 100  # in a training, and between two of them, where no interval is set
 
 
@@ -39,7 +42,7 @@ class Job:
     Attributes:
         system: a name in `SYSTEMS`.
         examples: what to learn from.
-        texts: what the examples' numbers mean.
+        texts: what the examples' numbers mean, pseudo-queries included.
         tokens: of the texts.
         validation: what to measure on as it trains; None where nothing is held out for it.
         settings: the recipe; its seed decides the order of the rows and dropout.
@@ -55,16 +58,29 @@ class Job:
     dimensions: Sequence[int]
 
     @property
+    def judged(self) -> bool:
+        """Whether the system learns from judgements."""
+        return SYSTEMS[self.system].judged
+
+    @property
     def batch_size(self) -> int:
         """Rows in a batch: as set, or as their number wants it."""
         usual = _LARGE_BATCH if len(self.examples) >= _LARGE else _SMALL_BATCH
+        if not self.judged:
+            fitting = (size for size in _CROP_BATCHES if len(self.examples) >= _CROP_STEPS * size)
+            usual = next(fitting, _CROP_BATCHES[-1])
         return self.settings.training.batch_size or usual
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the rows: as set, and a single one over documents that nobody judged."""
+        return self.settings.training.epochs if self.judged else 1
 
     @property
     def steps(self) -> int:
         """Optimizer steps that training will take, if it isn't stopped early."""
-        recipe = self.settings.training
-        return recipe.epochs * math.ceil(math.ceil(len(self.examples) / self.batch_size) / recipe.accumulate)
+        batches = math.ceil(len(self.examples) / self.batch_size)
+        return self.epochs * math.ceil(batches / self.settings.training.accumulate)
 
     @property
     def compute(self) -> str:
@@ -78,10 +94,11 @@ class Job:
         The product of rate and steps was chosen on validation data: 1e-4 to 2e-4 over 98 steps of the sample, 5e-5
         over 304 and more steps of real judgements in batches of 16, where twice as much was worse. A larger batch has a
         quieter gradient and takes the square root of its size more (Malladi et al. 2022): 1e-4 in batches of 64.
+        What needs no judgements was tried at 1e-4, in batches of 128.
         """
         lowest = _USUAL_RATE * max(1.0, math.sqrt(self.batch_size / _SMALL_BATCH))
         usual = min(max(_RATE_STEPS / max(self.steps, 1), lowest), _HIGHEST_RATE)
-        return self.settings.training.learning_rate or usual
+        return self.settings.training.learning_rate or (usual if self.judged else _CROP_RATE)
 
     @property
     def interval(self) -> int:
@@ -103,11 +120,13 @@ def make_job(
     negatives. The first of the dimensions is the model's own width.
     """
     kind, graded, compute = SYSTEMS[system], settings.graded, choose_compute(settings.training.compute)
+    data = replace(data, every_document=settings.training.adapt == CATALOGUE)
+    examples = kind.rows(data, settings.seed)
+    data = replace(data, texts=data.texts.with_queries(examples.pseudo_queries))
     tokens = tokenise_texts(model, data.texts.queries, data.texts.documents)
     formats = [VectorFormat(dimensions[0], FULL), VectorFormat(dimensions[-1], FULL)]
     formats += [VectorFormat(dimensions[0], code) for code in graded.codes if kind.ours]
     validation = make_validation(data, tokens, tuple(dict.fromkeys(formats)), compute, settings.seed)
-    examples = kind.rows(data, settings.seed)
     if kind.ours and graded.hard_negatives:
         mined = mine_negatives(model, examples, tokens, graded.negative_margin, compute, cache)
         examples = with_negatives(examples, mined, graded.hard_negatives)

@@ -7,7 +7,7 @@ number. What is nested over dimensions and codes around it is `training.objectiv
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,10 +35,25 @@ def ranking_loss(model: SentenceTransformer, examples: Examples, scale: float = 
 
     Source: Henderson et al. 2017, section 4.4. Under several processes the documents of all are gathered.
     """
+    del examples
+    return _rank_in_batch(model, scale)
+
+
+def symmetric_ranking_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
+    """Multiple-negatives ranking both ways: the mean of query to documents and of document to queries.
+
+    Source: Radford et al. 2021, section 2.3. Under several processes queries and documents of all are gathered.
+    """
+    del examples
+    return _rank_in_batch(model, scale, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction")
+
+
+def _rank_in_batch(model: SentenceTransformer, scale: float, **ways: Any) -> Criterion:  # noqa: ANN401 - the library's
+    """The library's multiple-negatives ranking over the batches of all processes."""
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-    del examples
-    loss = MultipleNegativesRankingLoss(model, scale=scale, gather_across_devices=distributed.world_size() > 1)
+    gathers = distributed.world_size() > 1
+    loss = MultipleNegativesRankingLoss(model, scale=scale, gather_across_devices=gathers, **ways)
     return lambda queries, documents, label: loss.compute_loss_from_embeddings([queries, documents], label["query"])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nestvec.models.compute import choose_compute
 from nestvec.point import FULL, VectorFormat
-from nestvec.training import examples, losses
+from nestvec.training import crops, examples, losses
 from nestvec.training.objective import Objective, Term
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class System:
         fade: what a width counts beside the next wider one, where no weights are set.
         ours: whether codes, distillation, mined negatives and mixing belong to it.
         scaled: whether similarities are scaled before a softmax.
+        judged: whether it learns from judgements; one that does not takes a single pass over the documents.
     """
 
     rows: Callable[[TrainingData, int], Examples]
@@ -41,6 +42,7 @@ class System:
     fade: float = 1.0
     ours: bool = False
     scaled: bool = True
+    judged: bool = True
 
 
 SYSTEMS = {
@@ -51,6 +53,7 @@ SYSTEMS = {
     "cosent": System(examples.judged_rows, losses.cosent_loss),
     "cosent-matryoshka": System(examples.judged_rows, losses.cosent_loss, nested=True),
     "graded": System(examples.contrast_rows, losses.graded_loss, nested=True, distinct=True, fade=0.25, ours=True),
+    "adapted": System(crops.crop_rows, losses.symmetric_ranking_loss, distinct=True, judged=False),
 }
 
 

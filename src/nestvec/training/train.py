@@ -214,7 +214,7 @@ def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingAr
     settings, validates = job.settings.training, job.validation is not None
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
-        num_train_epochs=settings.epochs,
+        num_train_epochs=job.epochs,
         per_device_train_batch_size=job.batch_size,
         gradient_accumulation_steps=settings.accumulate,
         optim=OptimizerNames.ADAMW_TORCH_FUSED,  # the library's own choice from PyTorch 2.8 on

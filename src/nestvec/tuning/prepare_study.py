@@ -14,7 +14,7 @@ from nestvec.errors import InputError
 from nestvec.pipeline.inputs import prepare
 from nestvec.runs.config import FILES_OF, config_text
 from nestvec.runs.folder import claim_folder
-from nestvec.settings import Settings
+from nestvec.settings import ADAPTED, Settings
 from nestvec.tuning.aim import parse_aim
 from nestvec.tuning.space import Values, default_space, read_space
 from nestvec.tuning.storage import ServerLocks, open_study_storage
@@ -104,6 +104,9 @@ def _settle_system(settings: Settings) -> Settings:
         systems = (DEFAULT_SYSTEM,)
     if len(systems) > 1:
         raise InputError(f"--systems is {', '.join(systems)}", "one system to tune")
+    if settings.training.start_of(systems[0]) == ADAPTED:
+        problem = f"--adapt is {settings.training.adapt}, and trials start from the model that --model names"
+        raise InputError(problem, "a run with --systems adapted first, then tune with --model RUN/models/adapted")
     return replace(settings, training=replace(settings.training, systems=systems))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nestvec.tuning.aim import Aim
 
 FADE = "dimension_fade"  # what each width counts beside the next wider one; becomes dimension_weights
-_NOT_TUNED = {"model", "model_sha256", "report_to", "systems", "compute"}
+_NOT_TUNED = {"model", "model_sha256", "report_to", "systems", "compute", "adapt"}
 _TYPES = {field.name: str(field.type) for kind in (TrainingSettings, GradedSettings) for field in fields(kind)}
 _TUNED = set(_TYPES) - _NOT_TUNED
 _FORM = "a list of values, or a range such as {low = 1e-5, high = 1e-3, log = true}"
@@ -102,15 +102,15 @@ def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Spac
     It is small where every point of it shall be tried as a grid.
     """
     row, formats = SYSTEMS[system], _format_knobs(aim, settings)
+    rates, batches = (3e-5, 1e-4, 2e-4), (16, 32, 64) if row.judged else (64, 128, 256)
     if grid:
-        rates, batches = Values("learning_rate", (3e-5, 1e-4, 2e-4)), Values("batch_size", (16, 32))
-        return (rates, batches, Values("epochs", (1, 2)), *formats)
-    knobs: list[Knob] = [
-        Range("learning_rate", 1e-5, 3e-4, log=True),
-        Values("batch_size", (16, 32, 64)),
-        Values("epochs", (1, 2, 3)),
-        Range("warmup", 0.0, 0.3, step=0.1),
-    ]
+        sizes = batches[:2] if row.judged else batches
+        epochs = (Values("epochs", (1, 2)),) if row.judged else ()
+        return (Values("learning_rate", rates), Values("batch_size", sizes), *epochs, *formats)
+    knobs: list[Knob] = [Range("learning_rate", 1e-5, 3e-4, log=True), Values("batch_size", batches)]
+    if row.judged:  # other systems make a single pass
+        knobs.append(Values("epochs", (1, 2, 3)))
+    knobs.append(Range("warmup", 0.0, 0.3, step=0.1))
     if row.scaled:
         knobs.append(Range("scale", 10.0, 50.0, step=10.0))
     if row.nested:
@@ -139,6 +139,7 @@ def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: st
     for given, wish in table.items():
         name, key = given.replace("-", "_"), f"{where}, [tune.space] {given}"
         known = _TUNED | {FADE} | ({DIMENSION, PRECISION} if aim.with_bytes else set())
+        known -= set() if SYSTEMS[settings.training.systems[0]].judged else {"epochs"}  # it passes over documents once
         if name not in known:
             raise InputError("cannot be searched", "one of " + ", ".join(sorted(known)), file=key)
         knob = _parse_knob(name, wish, key)

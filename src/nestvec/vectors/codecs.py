@@ -1,7 +1,8 @@
-"""How vectors are made smaller: a re-normalised prefix of the full width, then a precision for its numbers.
+"""How vectors are made smaller: fewer numbers (`cut.py`), then a precision for those that are kept.
 
-A codec is fitted on the documents' vectors and turns documents into codes; queries stay in float32, and a score is the
-dot product of the query with the decoded document. All of it is numpy, so codes decode alike everywhere.
+A codec is fitted on the documents' shortened vectors and turns documents into codes; queries are shortened and stay in
+float32, and a score is the dot product of the query with the decoded document. All of it is numpy, so codes decode
+alike everywhere.
 
 Below 8 bits a vector is coded after a random rotation, which spreads it evenly over its numbers: they then look like
 draws from one normal distribution, and one step serves all of them (`rabitq.py`). At 1 bit the directions that signs
@@ -10,12 +11,13 @@ stand for are learned from the documents in place of drawn (`learned_signs.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 import numpy as np
 
+from nestvec.vectors.cut import Cut, prefix
 from nestvec.vectors.learned_signs import LearnedSigns
 from nestvec.vectors.rabitq import Rotated
 from nestvec.vectors.rotation import by_rows
@@ -25,21 +27,34 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nestvec.point import VectorFormat
+    from nestvec.vectors.principal_axes import Axes
+
+__all__ = [
+    "CODECS",
+    "Codec",
+    "Float16",
+    "Float32",
+    "Int8",
+    "fit_codec",
+    "leave_out_axes",
+    "prefix",
+]  # old exports import prefix
+
 _LARGEST = 127  # of int8 that has a negative counterpart
 _LARGEST_HALF = 65504  # of IEEE 754's half precision
 
 
-def prefix(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
-    """(n, dimension) float32: the first numbers of (n, d) vectors, scaled to unit length; zeros stay zeros."""
-    if not 1 <= dimension <= vectors.shape[1]:
-        raise ValueError(f"dimension {dimension} is not between 1 and {vectors.shape[1]}")
-    cut = vectors[:, :dimension]
-    length = np.linalg.norm(cut, axis=1, keepdims=True)
-    return (cut / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
-
-
 class Codec(Protocol):
-    """What codes documents at a precision; fitted on documents of one dimension."""
+    """What shortens vectors and codes documents at a precision; fitted on documents of one dimension."""
+
+    @property
+    def axes(self) -> Axes | None:
+        """The principal axes that vectors are turned to; None where the first numbers are kept as they are."""
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers of a vector are kept."""
 
     @property
     def bytes_per_vector(self) -> int:
@@ -49,15 +64,18 @@ class Codec(Protocol):
     def extra_bytes(self) -> int:
         """Bytes that are stored once for the whole corpus."""
 
+    def cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, w) float32 queries or documents at the model's width → (n, d) of unit length."""
+
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """(n, d) float32 → (n, …) codes."""
+        """(n, d) float32, shortened → (n, …) codes."""
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
         """(n, …) codes → (n, d) float32."""
 
 
 @dataclass(frozen=True)
-class _Float:
+class _Float(Cut):
     """Numbers as IEEE 754 has them; nothing is learned from the documents but the width."""
 
     dimension: int
@@ -75,8 +93,8 @@ class _Float:
 
     @property
     def extra_bytes(self) -> int:
-        """None."""
-        return 0
+        """Those of the axes."""
+        return self.axes_bytes
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
         """The same numbers in float32, which holds every one of them."""
@@ -104,7 +122,7 @@ class Float16(_Float):
 
 
 @dataclass(frozen=True)
-class Int8:
+class Int8(Cut):
     """Whole steps of a dimension's own size, -127 … 127: 1 byte a number.
 
     Attributes:
@@ -121,14 +139,19 @@ class Int8:
         return cls(np.where(largest > 0, largest / _LARGEST, 1).astype(np.float32))
 
     @property
-    def bytes_per_vector(self) -> int:
-        """1 a number."""
+    def dimension(self) -> int:
+        """How many numbers of a vector are kept."""
         return len(self.scale)
 
     @property
+    def bytes_per_vector(self) -> int:
+        """1 a number."""
+        return self.dimension
+
+    @property
     def extra_bytes(self) -> int:
-        """A step in float32 for each dimension."""
-        return self.scale.nbytes
+        """A step in float32 for each dimension, and the axes."""
+        return self.scale.nbytes + self.axes_bytes
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
         """The nearest step; what lies outside the fitted range is cut to its end."""
@@ -147,3 +170,27 @@ CODECS: dict[str, Callable[[NDArray[np.float32]], Codec]] = {
     "int2": partial(Rotated.fit, bits=2),
     "binary": LearnedSigns.fit,
 }
+
+
+def leave_out_axes(codec: Codec) -> Codec:
+    """The codec of vectors that are on the axes already."""
+    return _replace_axes(codec, None)
+
+
+def fit_codec(stored: VectorFormat, documents: NDArray[np.float32], axes: Axes | None) -> Codec:
+    """Fit the codec of a format.
+
+    Args:
+        stored: the format.
+        documents: (n, d) float32, shortened to it.
+        axes: that they were turned to; None where their first numbers were kept as they were.
+
+    Returns:
+        The codec, which shortens vectors in the same way.
+    """
+    return _replace_axes(CODECS[stored.precision](documents), axes)
+
+
+def _replace_axes(codec: Codec, axes: Axes | None) -> Codec:
+    changed: Codec = replace(cast("Any", codec), axes=axes)  # every codec is a dataclass
+    return changed

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.point import CORRECTION
+from nestvec.vectors.cut import Cut
 from nestvec.vectors.rotation import by_rows, rotate, rotate_back
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Rotated:
+class Rotated(Cut):
     """The codec for int4 and int2; `LearnedSigns`, which is that for binary, turns vectors otherwise.
 
     With b bits there are 2^b levels, at odd multiples of half a step; what lies beyond gets the outermost.
@@ -82,7 +83,7 @@ class Rotated:
 
     @property
     def dimension(self) -> int:
-        """How many numbers a vector has."""
+        """How many numbers of a vector are kept."""
         return len(self.axis)
 
     @property
@@ -92,8 +93,8 @@ class Rotated:
 
     @property
     def extra_bytes(self) -> int:
-        """Bytes that are stored once for the whole corpus: the axis in float32, the step and two ranges in float64."""
-        return 4 * self.dimension + 8 * 5
+        """Bytes stored once for the whole corpus: the mean's axis, principal axes, the step and two ranges."""
+        return 4 * self.dimension + 8 * 5 + self.axes_bytes
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
         """(n, bytes) uint8: each number's level, the first number in a byte's top bits; then lean and factor."""

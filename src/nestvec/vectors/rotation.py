@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEED = 0  # part of what a code means: another seed reads it as another vector
-_BITS = 24  # after the point, of the rotation's entries: as many as float32 holds
+ENTRY_BITS = 24  # after the point, of the entries that vectors are multiplied by: as many as float32 holds
 _VECTOR_BITS = 22  # of a vector's numbers, below its largest: 22 + 24 and the square root of 16,384 make 53 together
 _ROWS = 4096  # rows in float64 at a time
 
@@ -41,7 +41,7 @@ def rotation(dimension: int) -> NDArray[np.float32]:
     """
     q, r = np.linalg.qr(np.random.default_rng(SEED).standard_normal((dimension, dimension)))
     signed = q * np.where(np.diag(r) < 0, -1, 1)
-    drawn: NDArray[np.float32] = np.ldexp(np.rint(np.ldexp(signed, _BITS)), -_BITS).astype(np.float32)
+    drawn = round_to_grid(signed)
     drawn.flags.writeable = False
     return drawn
 
@@ -55,11 +55,30 @@ def rotate(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     Returns:
         (n, d) float64.
     """
+    return turn_exactly(vectors, _whole_rotation(vectors.shape[1]))
+
+
+def round_to_grid(entries: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The nearest multiples of 2^-24, which float32 holds exactly where entries are of 1 at most."""
+    rounded: NDArray[np.float32] = np.ldexp(np.rint(np.ldexp(entries, ENTRY_BITS)), -ENTRY_BITS).astype(np.float32)
+    return rounded
+
+
+def turn_exactly(vectors: NDArray[np.float32], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors times a matrix with columns of unit length, without rounding, as `rotate` does.
+
+    Args:
+        vectors: (n, w) float32; w up to 16,384, beyond which sums may round.
+        whole: (w, d) entries as whole numbers, multiples of 2^-24 before.
+
+    Returns:
+        (n, d) float64.
+    """
     largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
     exponent = np.frexp(largest)[1] - _VECTOR_BITS
-    whole = np.rint(np.ldexp(vectors.astype(np.float64), -exponent))
-    rotated: NDArray[np.float64] = np.ldexp(whole @ _whole_rotation(vectors.shape[1]), exponent - _BITS)
-    return rotated
+    steps = np.rint(np.ldexp(vectors.astype(np.float64), -exponent))
+    turned: NDArray[np.float64] = np.ldexp(steps @ whole, exponent - ENTRY_BITS)
+    return turned
 
 
 def rotate_back(levels: NDArray[np.float64], unit: float | NDArray[np.float64]) -> NDArray[np.float32]:
@@ -73,7 +92,7 @@ def rotate_back(levels: NDArray[np.float64], unit: float | NDArray[np.float64]) 
         (n, d) float32.
     """
     turned = levels @ _whole_rotation(levels.shape[1]).T
-    return (turned * (unit * 2.0**-_BITS)).astype(np.float32)
+    return (turned * (unit * 2.0**-ENTRY_BITS)).astype(np.float32)
 
 
 def by_rows(
@@ -88,6 +107,6 @@ def by_rows(
 @lru_cache(maxsize=4)
 def _whole_rotation(dimension: int) -> NDArray[np.float64]:
     """The rotation's entries as whole numbers, read-only."""
-    whole: NDArray[np.float64] = np.ldexp(rotation(dimension).astype(np.float64), _BITS)
+    whole: NDArray[np.float64] = np.ldexp(rotation(dimension).astype(np.float64), ENTRY_BITS)
     whole.flags.writeable = False
     return whole

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import zlib
 from contextlib import suppress
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import Field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from nestvec.files import require_file
 from nestvec.point import VectorFormat
 from nestvec.vectors.codecs import Float16, Float32, Int8
 from nestvec.vectors.learned_signs import LearnedSigns
+from nestvec.vectors.principal_axes import Axes
 from nestvec.vectors.rabitq import Range, Rotated
 from nestvec.vectors.rotation import SEED
 
@@ -38,6 +39,7 @@ _FIELDS: dict[str, tuple[Any, Any]] = {  # what a codec's fields are in Python a
     "Range": (Range, np.float64),
 }
 _BITS = (1, 2, 4)  # of a number of a rotated vector
+_AXES = "axes"  # the field that every codec has, and the part of a name that says whose numbers follow
 _KEY = "nestvec"  # of the metadata, all of it in one: of several, the library changes the order from file to file
 
 
@@ -65,7 +67,13 @@ def load_codecs(path: Path) -> dict[str, Codec]:
         for name, value in _read_tensors(path).items():
             key, kind, entry = name.split("/")
             parts.setdefault((key, kind), {})[entry] = value
-        codecs: dict[str, Codec] = {key: _KINDS[kind](**_parse_fields(values)) for (key, kind), values in parts.items()}
+        turned = {key: Axes(**parts.pop((key, kind))) for key, kind in list(parts) if kind == _AXES}
+        codecs: dict[str, Codec] = {
+            key: _KINDS[kind](**_parse_fields(values), axes=turned.pop(key, None))
+            for (key, kind), values in parts.items()
+        }
+        if turned:
+            raise ValueError(f"the axes of {', '.join(turned)} belong to no codec")
         for key, codec in codecs.items():
             _check_codec(key, codec)
         return codecs
@@ -78,12 +86,20 @@ def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
     name = type(codec).__name__
     if _KINDS.get(name.lower()) is not type(codec):
         raise TypeError(f"a codec of {name} cannot be saved; add {name} to _KINDS in vectors/stored.py")
-    tensors = {}
-    for entry in fields(cast("Any", codec)):  # every codec is a dataclass
+    tensors: dict[str, NDArray[Any]] = {}
+    if codec.axes is not None:
+        axes = {entry.name: getattr(codec.axes, entry.name) for entry in fields(Axes)}
+        tensors |= {f"{key}/{_AXES}/{name}": np.ascontiguousarray(value) for name, value in axes.items()}
+    for entry in _own_fields(codec):
         value = getattr(codec, entry.name)
         value = [value.low, value.high] if isinstance(value, Range) else value
         tensors[f"{key}/{name.lower()}/{entry.name}"] = np.asarray(value)
     return tensors
+
+
+def _own_fields(codec: Any) -> list[Field[Any]]:  # noqa: ANN401 - every codec is a dataclass
+    """The fields of a codec but its axes."""
+    return [entry for entry in fields(codec) if entry.name != _AXES]
 
 
 def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -98,7 +114,7 @@ def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 def _check_codec(name: str, codec: Any) -> None:  # noqa: ANN401 - of any kind
     """Raise ValueError where a codec's numbers do not fit together, or not its name where that is a format's."""
     widths = set()
-    for entry in fields(codec):
+    for entry in _own_fields(codec):
         value: Any = getattr(codec, entry.name)
         numbers = np.asarray([value.low, value.high] if isinstance(value, Range) else value)
         kind, number = _FIELDS.get(str(entry.type), (np.ndarray, np.float32))
@@ -108,12 +124,22 @@ def _check_codec(name: str, codec: Any) -> None:  # noqa: ANN401 - of any kind
     widths |= {codec.dimension} if hasattr(codec, "dimension") else set()
     if len(widths) != 1 or getattr(codec, "bits", 1) not in _BITS:
         raise ValueError(f"the numbers of {name} do not fit together")
+    if codec.axes is not None:
+        _check_axes(name, codec.axes, codec.dimension)
     with suppress(ValueError):  # a name of another kind
-        stored = VectorFormat.parse(name)
-        if (widths, codec.bytes_per_vector) != ({stored.dimension}, stored.bytes):
+        stored, is_turned = VectorFormat.parse(name), codec.axes is not None
+        if (widths, codec.bytes_per_vector, is_turned) != ({stored.dimension}, stored.bytes, stored.axes):
             widths.clear()
     if not widths:
         raise ValueError(f"{name} is of another format")
+
+
+def _check_axes(name: str, axes: Axes, dimension: int) -> None:
+    """Raise ValueError for axes that are not float32, or not one for each number that the codec stores."""
+    are_float32 = axes.matrix.dtype == np.float32 == axes.shift.dtype
+    fit = axes.matrix.ndim == 2 and axes.shift.shape == axes.matrix.shape[1:] == (dimension,) <= axes.matrix.shape[:1]
+    if not (are_float32 and fit):
+        raise ValueError(f"the axes of {name} do not fit its codec")
 
 
 def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:

@@ -1,10 +1,11 @@
-/** The view in the address: ?q=hammer&d=48&p=int8&w=55&s=mnr,bm25&x=bytes. What stands as at first is left out. */
+/** The view in the address: ?q=hammer&d=48&p=int8&a=yes&w=55&s=mnr,bm25&x=bytes. What stands as at first is left out. */
 
 /**
  * @typedef {object} View
  * @property {string} query
  * @property {number | null} dimension
  * @property {string | null} precision
+ * @property {boolean} axes whether vectors are turned to principal axes, where that was measured
  * @property {"fitted" | number | null} words their weight beside the vectors, in per cent; null: vectors alone
  * @property {string[]} systems those shown, in the run's order
  * @property {"dimension" | "bytes"} axis of the plot
@@ -22,6 +23,7 @@ export function read(run) {
     query: asked.get("q") ?? "",
     dimension: one("d", run.dimensions, run.start.dimension),
     precision: one("p", run.precisions, run.start.precision),
+    axes: one("a", ["yes", "no"], run.start.axes ? "yes" : "no") === "yes" && run.hasAxes,
     words: asked.get("w") === "fitted" ? "fitted" : percent(asked.get("w")),
     systems: systems.length ? systems : run.first,
     axis: one("x", ["dimension", "bytes"], "dimension"),
@@ -38,6 +40,7 @@ export function write(view, run, kind) {
   if (view.query) said.set("q", view.query);
   if (view.dimension !== run.start.dimension) said.set("d", view.dimension);
   if (view.precision !== run.start.precision) said.set("p", view.precision);
+  if (view.axes !== run.start.axes) said.set("a", view.axes ? "yes" : "no");
   if (view.words !== null) said.set("w", view.words);
   if (String(view.systems) !== String(run.first)) said.set("s", view.systems);
   if (view.axis !== "dimension") said.set("x", view.axis);

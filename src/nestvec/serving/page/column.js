@@ -69,7 +69,8 @@ function placed({ point, exact, words }) {
   if (point.dimension === null) return "by common words";
   if (words === 100) return "words alone";
   const with_ = words ? `, with ${words} % words` : words === 0 ? ", alone" : "";
-  const found = `${count(point.dimension)} dimensions, ${point.precision}${with_}`;
+  const numbers = point.axes ? "principal axes" : "dimensions";
+  const found = `${count(point.dimension)} ${numbers}, ${point.precision}${with_}`;
   return exact ? found : `${found}: the nearest that was measured`;
 }
 

@@ -18,6 +18,8 @@ export function controls(run, choose) {
   const precisions = run.precisions.map((name) => choice("radio", "precision", name, [name]));
   by("precisions").querySelector(".choices").replaceChildren(...precisions);
   by("precisions").addEventListener("change", ({ target }) => choose({ precision: target.value }, "jump"));
+  by("turning").hidden = !run.hasAxes;
+  by("axes").addEventListener("change", ({ target }) => choose({ axes: target.checked }, "jump"));
   const showMixture = mixture(run, choose);
   const systems = run.systems.map((name) => choice("checkbox", "system", name, [sample(run.styleIndices.get(name)), name]));
   by("systems").querySelector(".systems").replaceChildren(...systems);
@@ -25,7 +27,7 @@ export function controls(run, choose) {
   by("axis").addEventListener("change", ({ target }) => choose({ axis: target.value }, "jump"));
   by("back").addEventListener("click", () => choose(run.start, "jump"));
   const why = run.facts.decision === "ship" ? "what is recommended: " : "";
-  by("back").textContent = `Back to ${why}${run.start.dimension} ${run.start.precision}`;
+  by("back").textContent = `Back to ${why}${named(run.start)}`;
   return (view) => {
     show(run, view);
     showMixture(view);
@@ -46,18 +48,19 @@ function show(run, view) {
   by("chosen").textContent = count(view.dimension);
   [...by("ticks").children].forEach((tick, index) => tick.classList.toggle("now", index === place));
   for (const radio of by("precisions").querySelectorAll("input")) radio.checked = radio.value === view.precision;
+  by("axes").checked = view.axes;
   for (const radio of by("axis").querySelectorAll("input")) radio.checked = radio.value === view.axis;
   for (const box of by("systems").querySelectorAll("input")) {
     box.checked = view.systems.includes(box.value);
     box.disabled = box.checked && view.systems.length === 1; // one is always shown
   }
   by("size").replaceChildren(...costs(run, view));
-  by("back").hidden = view.dimension === run.start.dimension && view.precision === run.start.precision;
+  by("back").hidden = ["dimension", "precision", "axes"].every((name) => view[name] === run.start[name]);
 }
 
 /** What a vector and all of them take, beside the largest. */
 function costs(run, view) {
-  const point = run.point(run.main, view.dimension, view.precision);
+  const point = run.point(run.main, view);
   const largest = run.points(run.main).reduce((a, b) => (b.bytes_per_vector > a.bytes_per_vector ? b : a));
   const bytes = point.bytes_per_vector;
   const times = largest.bytes_per_vector / bytes;

@@ -28,9 +28,9 @@ export function size(bytes) {
   return `${place && bytes < 99.5 ? bytes.toFixed(1) : count(Math.round(bytes))} ${units[place]}`;
 }
 
-/** mnr 48 int8 */
-export const named = ({ system, dimension, precision }) =>
-  [system, dimension, precision].filter((part) => part != null).join(" ");
+/** mnr 48 int8, mnr 48 axes int8 */
+export const named = ({ system, dimension, precision, axes }) =>
+  [system, dimension, axes ? "axes" : null, precision].filter((part) => part != null).join(" ");
 
 /** 1 result, 2 results */
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;

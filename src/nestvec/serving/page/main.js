@@ -64,7 +64,7 @@ class Bench {
   get points() {
     const { dimension, precision, systems, words } = this.view;
     return systems.map((system) => {
-      const point = { system, ...this.run.point(system, dimension, precision) };
+      const point = { system, ...this.run.point(system, this.view) };
       const exact = point.dimension === null || (point.dimension === dimension && point.precision === precision);
       const mixed = words !== null && point.dimension !== null;
       return { point, exact, ways: mixed ? [way(point, words), way(point, null)] : [way(point, null)] };
@@ -187,7 +187,7 @@ class Bench {
     by("plot").addEventListener("click", ({ clientX, clientY }) => {
       const { left, top } = by("plot").getBoundingClientRect();
       const point = this.#near(clientX - left, clientY - top);
-      if (point) this.go({ dimension: point.dimension, precision: point.precision }, "jump");
+      if (point) this.go({ dimension: point.dimension, precision: point.precision, axes: point.axes }, "jump");
     });
     address.follow(() => {
       this.view = address.read(this.run);

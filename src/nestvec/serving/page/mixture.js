@@ -19,7 +19,7 @@ export function mixture(run, choose) {
   });
   by("advised").hidden = !recommended;
   return (view) => {
-    const point = run.point(run.main, view.dimension, view.precision);
+    const point = run.point(run.main, view);
     fitted = Math.round(100 * point.fused.weight);
     show(view.words, fitted, isFitted);
   };

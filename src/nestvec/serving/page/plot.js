@@ -92,9 +92,12 @@ function level(group, run, system, { y }, width) {
 /** A system's line at the precision chosen; by bytes, its other points too. Returns where its points stand. */
 function line(group, run, view, system, { x, y }, at) {
   const style = run.styleIndices.get(system);
-  const own = run.point(system, view.dimension, view.precision).precision; // as near as was measured
+  const { precision } = run.point(system, view); // as near as was measured
   const all = run.points(system);
-  const chosen = all.filter((point) => point.precision === own).sort((a, b) => a.dimension - b.dimension);
+  const widths = [...new Set(all.filter((point) => point.precision === precision).map((point) => point.dimension))];
+  const chosen = widths
+    .sort((a, b) => a - b)
+    .map((dimension) => run.point(system, { dimension, precision, axes: view.axes }));
   const edge = (side) => chosen.map((point) => `${x(place(point, view))} ${y(run.plotted(point, view)[side])}`);
   group.append(
     draw("path", { d: `M${[...edge("low"), ...edge("high").reverse()].join("L")}Z`, class: "band" }),
@@ -110,7 +113,7 @@ function line(group, run, view, system, { x, y }, at) {
 
 /** Marks the point of a system that is searched. */
 function ring(run, view, system, at) {
-  const point = run.point(system, view.dimension, view.precision);
+  const point = run.point(system, view);
   const [x, y] = at(point);
   const attributes = {
     cx: x, cy: y, r: 8, class: "ring",
@@ -122,7 +125,7 @@ function ring(run, view, system, at) {
 /** The drawing in words. */
 function told(run, view) {
   const values = view.systems.map((system) => {
-    const point = run.point(system, view.dimension, view.precision);
+    const point = run.point(system, view);
     return `${named({ system, ...point })} ${share(run.plotted(point, view).value)}`;
   });
   const axis = view.axis === "bytes" ? "bytes per vector" : "dimension";

@@ -15,13 +15,16 @@ export class Run {
     this.dimensions = [...new Set(points.map((point) => point.dimension))].sort((a, b) => a - b);
     /** The precisions that were measured, largest first, as the surface has them. */
     this.precisions = [...new Set(points.map((point) => point.precision))];
+    /** Whether any vectors were turned to the documents' principal axes before they were cut. */
+    this.hasAxes = points.some((point) => point.axes);
     const whole = facts.systems[0].points[0].metrics;
     /** The metric that the run was decided by. */
     this.metric = facts.metric in whole ? facts.metric : Object.keys(whole)[0];
-    /** The dimension and precision to begin with. BM25 can be the default; it has neither. */
+    /** The dimension, the precision and the axes to begin with. BM25 can be the default; it has neither. */
     this.start = {
       dimension: facts.default.dimension ?? this.dimensions.at(-1) ?? null,
       precision: facts.default.precision ?? this.precisions[0] ?? null,
+      axes: facts.default.axes ?? false,
     };
   }
 
@@ -47,13 +50,14 @@ export class Run {
   }
 
   /**
-   * The point of a system that stands for a dimension and a precision: itself where it was measured, else the nearest
-   * that was: of the same precision if there is one, and no wider if there is one.
+   * The point of a system that stands for a dimension, a precision and axes: itself where it was measured, else the
+   * nearest that was: of the same precision if there is one, no wider if there is one, and then cut in the same way.
    */
-  point(system, dimension, precision) {
+  point(system, { dimension, precision, axes }) {
     const all = this.points(system);
     const alike = all.filter((point) => point.precision === precision);
-    const sorted = [...(alike.length ? alike : all)].sort((a, b) => a.dimension - b.dimension);
+    const fits = (point) => Number(point.axes === axes);
+    const sorted = [...(alike.length ? alike : all)].sort((a, b) => a.dimension - b.dimension || fits(a) - fits(b));
     return sorted.filter((point) => point.dimension <= dimension).at(-1) ?? sorted[0];
   }
 

@@ -76,9 +76,9 @@ const name = (query, how) => JSON.stringify([query, how]);
  * @param {object} point of the surface, with `system`
  * @param {"fitted" | number | null} words their weight in per cent; at the ends one leg is asked alone
  */
-export function way({ system, dimension, precision }, words) {
+export function way({ system, dimension, precision, axes }, words) {
   if (dimension === null) return { system };
-  const point = { system, dimension, precision };
+  const point = { system, dimension, precision, ...(axes ? { axes } : {}) };
   if (words === "fitted") return { ...point, mode: "fused" };
   if (words === 100) return { mode: "words" };
   return words ? { ...point, mode: "fused", weight: words / 100 } : point;

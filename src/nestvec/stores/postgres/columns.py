@@ -31,7 +31,7 @@ import numpy as np
 
 from nestvec.errors import InputError
 from nestvec.point import CORRECTION
-from nestvec.vectors.codecs import prefix
+from nestvec.vectors.cut import prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,7 +111,7 @@ class Columns:
     def shares_embedding(self) -> bool:
         """Whether the first of two stages reads its numbers from the embedding that the second keeps."""
         first, last = self.about.stages[0], self.about.served
-        fits = _kept(last).prefixes and first.dimension <= last.dimension
+        fits = _kept(last).prefixes and first.dimension <= last.dimension and not (first.axes or last.axes)
         return len(self.about.stages) > 1 and fits and not _searched_by_signs(first)
 
     @property
@@ -129,7 +129,7 @@ class Columns:
         parts = []
         for stage in self._own_stages:
             form, codec = self.about.stages[stage], self.codecs[stage]
-            codes = codec.encode(prefix(vectors, form.dimension))
+            codes = codec.encode(codec.cut(vectors))
             parts += [_pack_column(name.removeprefix(_FIRST), form, codec, codes) for name in self._types_of(stage)]
         return zip(*([bytes(row) for row in part] for part in parts), strict=True)
 
@@ -183,7 +183,7 @@ class Columns:
     def format_query(self, query: NDArray[np.float32]) -> str:
         """A (full dimension,) query as the approximate index is asked: a number list, or the signs as bits."""
         first, codec = self.about.stages[0], self.codecs[0]
-        cut = prefix(query[None], first.dimension)
+        cut = codec.cut(query[None])
         if _searched_by_signs(first):
             return "".join("1" if number >= 0 else "0" for number in cast("Rotated", codec).turn(cut)[0].tolist())
         return f"[{','.join(map(str, cut[0].tolist()))}]"

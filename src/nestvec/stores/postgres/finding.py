@@ -18,7 +18,6 @@ from nestvec.stores.postgres import statements
 from nestvec.stores.postgres.copying import unescape_fields, unescape_text
 from nestvec.stores.scan import find_possible
 from nestvec.stores.store import Hit
-from nestvec.vectors.codecs import prefix
 from nestvec.vectors.topk import rerank, top_k
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ class Finder:
     def _find_all(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
         """The best `wanted` of all documents, which all queries share a pass over."""
         columns, best = self.columns, [list[tuple[float, str]]() for _ in request.queries]
-        cut = prefix(request.queries, columns.about.stages[0].dimension)
+        cut = columns.codecs[0].cut(request.queries)
         for rows in self._read_passing(request.where):
             rows.sort(reverse=True, key=lambda row: str(row[0]))  # code points are in the order of UTF-8's bytes
             codes = columns.parse_codes(0, [row[1:] for row in rows])
@@ -202,7 +201,7 @@ class Finder:
             return []
         rows.sort(reverse=True, key=lambda row: str(row[0]))
         codes, codec = self.columns.parse_codes(stage, [row[1:] for row in rows]), self.columns.codecs[stage]
-        cut = prefix(query, self.columns.about.stages[stage].dimension)
+        cut = self.columns.codecs[stage].cut(query)
         kept = np.arange(len(rows)) if wanted is None else np.flatnonzero(find_possible(codec, cut[0], codes, wanted))
         places, scores = rerank(cut, codes, kept[None], codec.decode)
         return [(score, rows[row][0]) for row, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)]

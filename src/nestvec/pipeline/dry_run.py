@@ -1,0 +1,188 @@
+"""What a run would do, and about how long it would take: for `--dry-run`, which writes nothing.
+
+The input is read and checked as for a run. How long is estimated from short trials, see `trial_speed`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from nestvec.errors import MissingExtraError
+from nestvec.models.load import load_model
+from nestvec.pipeline.inputs import prepare, read_task
+from nestvec.pipeline.rank_points import count_points
+from nestvec.pipeline.run_stages import settle_compute
+from nestvec.pipeline.trial_speed import time_encoding, time_point, time_step
+from nestvec.progress import Silent
+from nestvec.runs.config import config_text
+from nestvec.runs.folder import RunFolder, refuse_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nestvec.data.grades import Grades
+    from nestvec.data.records import Records
+    from nestvec.data.task import Task
+    from nestvec.pipeline.inputs import Prepared
+    from nestvec.pipeline.trial_speed import EncodingSpeed
+    from nestvec.progress import Reporter
+    from nestvec.settings import Settings
+
+
+@dataclass(frozen=True)
+class PlannedTraining:
+    """One system's training; of folds, all of its trainings together.
+
+    Attributes:
+        system: its name.
+        rows: what it learns from: a query with its documents each.
+        batch: rows in a batch.
+        steps: optimizer steps, if it isn't stopped early.
+        trainings: how many: 1, or with folds one more than there are folds.
+        seconds: that they take, an estimate.
+    """
+
+    system: str
+    rows: int
+    batch: int
+    steps: int
+    trainings: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlannedEncoding:
+    """What one system encodes: `texts` in all, in about so many `seconds`."""
+
+    system: str
+    texts: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        settings: as far as they are resolved.
+        records: that would be read.
+        grades: their histogram and threshold.
+        task: the split.
+        protocol: how the records are split; `own` where the source says so itself.
+        dimensions: widths that would be measured; empty without the training extra.
+        root: the run's folder; None where none is named.
+        done: stages that were finished in this folder before.
+        trainings: one for each system.
+        encodings: one for each system with vectors.
+        points: of the surface, by how many the queries would be ranked.
+        point_seconds: that one of them takes, an estimate.
+        lacking: why nothing can be said of the model, the training and the time; empty where it can.
+    """
+
+    settings: Settings
+    records: Records
+    grades: Grades
+    task: Task
+    protocol: str
+    dimensions: tuple[int, ...] = ()
+    root: Path | None = None
+    done: tuple[str, ...] = ()
+    trainings: tuple[PlannedTraining, ...] = ()
+    encodings: tuple[PlannedEncoding, ...] = ()
+    points: int = 0
+    point_seconds: float = 0.0
+    lacking: str = ""
+
+    @cached_property
+    def seconds(self) -> tuple[float, float, float]:
+        """Of training, of encoding and of ranking: estimates of what is not done yet."""
+        training = sum(part.seconds for part in self.trainings if f"train {part.system}" not in self.done)
+        encoding = sum(part.seconds for part in self.encodings if f"encode {part.system}" not in self.done)
+        return training, encoding, 0.0 if "evaluate" in self.done else self.points * self.point_seconds
+
+
+def plan_run(settings: Settings, root: Path | None, reporter: Reporter | None = None) -> Plan:
+    """Read and check the input of a run, and say what the run would do; nothing is written.
+
+    Args:
+        settings: what to do.
+        root: the run's folder, if one is named.
+        reporter: is told of progress.
+
+    Returns:
+        The plan; without the training extra, what the data alone say.
+
+    Raises:
+        InputError: the input or a setting is wrong, or the folder was made with other settings.
+    """
+    reporter = reporter or Silent()
+    with reporter.step("read the input", 1) as advance:
+        try:
+            prepared = prepare(settings)
+        except MissingExtraError as error:
+            return _plan_without_model(settings, root, str(error))
+        advance(1)
+    compute = settle_compute(prepared.settings.training.compute, root) if root else prepared.settings.training.compute
+    prepared = prepared.computing_in(compute)
+    if root is not None:
+        refuse_folder(root, config_text(prepared.settings, prepared.inputs))
+    with reporter.step("try how fast this machine is", len(prepared.systems) + len(prepared.trained)) as advance:
+        models = {system: prepared.others.get(system, prepared.model) for system in prepared.systems}
+        speeds: dict[str, EncodingSpeed] = {}  # by the model's place: what is trained is as fast as what it came from
+        for model in models.values():
+            if str(model.path) not in speeds:
+                speeds[str(model.path)] = time_encoding(prepared, model)
+            advance(1)
+        by_system = {system: speeds[str(model.path)] for system, model in models.items()}
+        trainings = []
+        for system in prepared.trained:
+            trainings.append(_plan_training(prepared, system, by_system[system]))
+            advance(1)
+    return Plan(
+        prepared.settings,
+        prepared.records,
+        prepared.grades,
+        prepared.task,
+        prepared.protocol,
+        prepared.dimensions,
+        root,
+        tuple(RunFolder(root).done()) if root else (),
+        tuple(trainings),
+        tuple(_plan_encoding(prepared, system, speed) for system, speed in by_system.items()),
+        count_points(prepared),
+        time_point(prepared),
+    )
+
+
+def _plan_without_model(settings: Settings, root: Path | None, why: str) -> Plan:
+    """What the data alone say."""
+    records, grades, task = read_task(settings)
+    protocol = settings.split.protocol if records.labels is None else "own"
+    return Plan(replace(settings, split=task.split), records, grades, task, protocol, root=root, lacking=why)
+
+
+def _plan_training(prepared: Prepared, system: str, speed: EncodingSpeed) -> PlannedTraining:
+    """Lay out a system's training as the run would, but for mined negatives, and time some of its steps."""
+    from nestvec.training.examples import TrainingData
+    from nestvec.training.job import make_job
+
+    settings, task = prepared.settings, prepared.task
+    settings = replace(settings, graded=replace(settings.graded, hard_negatives=0))  # mining takes all documents
+    data = TrainingData.of(prepared.records, prepared.grades, task.learning)
+    job = make_job(load_model(prepared.model), system, data, settings, prepared.dimensions)
+    trainings = 1 + len(task.folds)
+    seconds = job.steps * time_step(prepared, job)
+    if job.validation is not None:
+        validations = 1 + math.ceil(job.steps / job.interval)
+        seconds += validations * speed.estimate(len(job.validation.queries), len(job.validation.documents))
+    return PlannedTraining(system, len(job.examples), job.batch_size, job.steps, trainings, trainings * seconds)
+
+
+def _plan_encoding(prepared: Prepared, system: str, speed: EncodingSpeed) -> PlannedEncoding:
+    """Count what a system encodes: all queries and documents, and once more for each fold if it is trained."""
+    queries, documents = len(prepared.task.texts), len(prepared.catalogue.ids)
+    times = 1 + (len(prepared.task.folds) if system in prepared.trained else 0)
+    return PlannedEncoding(system, times * (queries + documents), times * speed.estimate(queries, documents))

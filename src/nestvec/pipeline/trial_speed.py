@@ -1,0 +1,119 @@
+"""How fast this machine trains, encodes and ranks: short trials with the run's own model, texts and batches.
+
+Each trial takes about two seconds. What it finds is an estimate: a machine that is busy now may be free later.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nestvec.models.load import load_model
+from nestvec.models.prompts import DOCUMENT, QUERY
+from nestvec.pipeline.surface_encoder import open_likely_encoder
+from nestvec.runs.schema import TEST
+from nestvec.runs.tables import write_ranking
+from nestvec.settings import CUTOFF, DEPTH
+from nestvec.vectors.topk import top_k
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nestvec.models.base_encoder import Encoder
+    from nestvec.models.find import ModelFolder
+    from nestvec.models.prompts import Role
+    from nestvec.pipeline.inputs import Prepared
+    from nestvec.training.job import Job
+
+TRIAL_SECONDS = 2.0
+_FEWEST_STEPS = 3  # the first one is not counted: it makes what later ones reuse
+_FIRST, _MOST = 16, 256  # texts that are encoded at a time: few at first, as one may take seconds
+_QUERIES, _DOCUMENTS = 512, 20_000  # ranked in a trial, at most
+
+
+class _EnoughError(Exception):
+    """The trial of a training has seen enough steps."""
+
+
+@dataclass(frozen=True)
+class EncodingSpeed:
+    """Seconds that a model takes for one text, by its role."""
+
+    query: float
+    document: float
+
+    def estimate(self, queries: int, documents: int) -> float:
+        """Seconds for so many queries and documents."""
+        return queries * self.query + documents * self.document
+
+
+def time_encoding(prepared: Prepared, model: ModelFolder) -> EncodingSpeed:
+    """Encode some of the run's queries and documents with a model, as the run would, and take the time."""
+    exact, faster = open_likely_encoder(prepared, model)
+    seed = prepared.settings.seed
+    query = _time_texts(exact, prepared.task.texts, QUERY, seed)
+    return EncodingSpeed(query, _time_texts(faster, prepared.catalogue.texts, DOCUMENT, seed))
+
+
+def _time_texts(encoder: Encoder, texts: Sequence[str], role: Role, seed: int) -> float:
+    """Seconds for one text: texts are drawn and encoded for half the time of a trial."""
+    drawn = [texts[row] for row in np.random.default_rng(seed).permutation(len(texts)).tolist()]
+    encoder.encode(drawn[:1], role)  # makes what later calls reuse
+    done, size, begun = 0, _FIRST, time.perf_counter()
+    while done < len(drawn) and time.perf_counter() - begun < TRIAL_SECONDS / 2:
+        encoder.encode(drawn[done : done + size], role)
+        done, size = min(done + size, len(drawn)), min(2 * size, _MOST)
+    return (time.perf_counter() - begun) / done
+
+
+def time_step(prepared: Prepared, job: Job) -> float:
+    """Seconds of one optimizer step of a training: some are made on the job's own batches, and thrown away."""
+    from nestvec.training.train import train
+
+    recipe = replace(job.settings.training, epochs=1000, report_to=())  # never over before the trial is
+    trial = replace(job, validation=None, settings=replace(job.settings, training=recipe))
+    ends: list[float] = []
+
+    def watch(_: int) -> None:
+        ends.append(time.perf_counter())
+        if len(ends) >= _FEWEST_STEPS and ends[-1] - ends[0] > TRIAL_SECONDS:
+            raise _EnoughError
+
+    with TemporaryDirectory(prefix="nestvec-") as folder, suppress(_EnoughError):
+        train(load_model(prepared.model), trial, Path(folder) / "trial", watch=watch)
+    return (ends[-1] - ends[0]) / (len(ends) - 1)
+
+
+def time_point(prepared: Prepared) -> float:
+    """Seconds of one point of the surface, the mean of vectors alone and fused: these share one search.
+
+    Random vectors of a middling width are searched, measured and written for some queries.
+    """
+    _rank_some(prepared, 1)  # makes what later calls reuse
+    asked, searched = min(_QUERIES, len(prepared.topics.ids)), min(_DOCUMENTS, len(prepared.catalogue.ids))
+    search, rest = _rank_some(prepared, asked)
+    return len(prepared.topics.ids) / asked * (search / 2 * len(prepared.catalogue.ids) / searched + rest)
+
+
+def _rank_some(prepared: Prepared, asked: int) -> tuple[float, float]:
+    """Seconds to search for so many queries, and to measure all and write the test queries' share of what was found."""
+    rng, ids, topics = np.random.default_rng(0), prepared.catalogue.ids, prepared.topics
+    cutoffs = sorted({CUTOFF, *prepared.settings.evaluation.cutoffs})
+    width = round(float(np.mean(prepared.dimensions)))
+    queries = rng.standard_normal((asked, width), dtype=np.float32)
+    documents = rng.standard_normal((min(_DOCUMENTS, len(ids)), width), dtype=np.float32)
+    tested = max(1, round(asked * float((topics.splits == TEST).mean())))
+    begun = time.perf_counter()
+    rows, scores = top_k(queries, documents, min(DEPTH, len(documents)))
+    found = time.perf_counter()
+    prepared.judgements.measure(topics.rows[:asked], rows, cutoffs)
+    with TemporaryDirectory(prefix="nestvec-") as folder:
+        ranked = ([ids[row] for row in each] for each in rows[:tested].tolist())
+        write_ranking(Path(folder) / "trial.trec", "trial", topics.ids[:tested], ranked, scores[:tested])
+    return found - begun, time.perf_counter() - found

@@ -1,0 +1,179 @@
+"""The runs below a folder: what each is about, what it recommends, and which stage an unfinished one has next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nestvec.errors import InputError
+from nestvec.point import BM25, PRETRAINED
+from nestvec.runs.config import read_run_config
+from nestvec.runs.folder import RunFolder
+from nestvec.runs.run import Run
+from nestvec.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nestvec.runs.config import Config
+
+LEVELS = 3  # below the folder that is named: runs/shoes/monday, and tuning/shoes/best/run
+FINISHED, UNFINISHED, DAMAGED = "finished", "unfinished", "damaged"
+_MODEL = "model "  # before a measured model's name among a run's inputs
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run in a list.
+
+    Attributes:
+        name: its path below the folder that was searched.
+        path: its folder.
+        state: `finished`, `unfinished` or `damaged`.
+        date: the day, in UTC, when it was measured, or begun where it is not measured yet; empty where unknown.
+        source: its data; empty where unknown.
+        next_stage: of an unfinished run, the stage that the same command does next.
+        problem: of a damaged run, what is wrong with which file.
+        decision: of a finished run, `ship` or `do not ship`.
+        point: name of the recommended vectors, such as `mnr+bm25.384.binary`; None where nothing is recommended.
+        bytes_per_vector: of these.
+        metric: that the recommendation goes by.
+        value: the metric of the recommended vectors on test.
+        words: the metric of keyword search alone, on test.
+    """
+
+    name: str
+    path: str
+    state: str
+    date: str = ""
+    source: str = ""
+    next_stage: str | None = None
+    problem: str | None = None
+    decision: str | None = None
+    point: str | None = None
+    bytes_per_vector: int | None = None
+    metric: str | None = None
+    value: float | None = None
+    words: float | None = None
+
+
+def list_runs(root: Path) -> list[ListedRun]:
+    """Find the runs in a folder and up to three levels below it, finished or not.
+
+    Args:
+        root: a run's folder, or one that holds runs. A run's own folder is not searched for further runs.
+
+    Returns:
+        The runs, by name.
+
+    Raises:
+        InputError: `root` is no folder, or cannot be read.
+    """
+    if not root.is_dir():
+        raise InputError("is no folder" if root.exists() else "there is no such folder", "a folder of runs", file=root)
+    try:
+        next(root.iterdir(), None)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", "a folder of runs", file=root) from error
+    return [_describe(folder, root) for folder in _find_folders(root, LEVELS, set())]
+
+
+def _find_folders(folder: Path, levels: int, seen: set[Path]) -> Iterator[Path]:
+    """Run folders in and below a folder; each place once, however many symbolic links lead to it."""
+    real = folder.resolve()
+    if real in seen:
+        return
+    seen.add(real)
+    if _is_run(RunFolder(folder)):
+        yield folder
+        return
+    try:
+        below = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if levels else []
+    except OSError:  # a folder that this user may not read holds no run for this user
+        return
+    for entry in below:
+        if not entry.name.startswith("."):
+            yield from _find_folders(entry, levels - 1, seen)
+
+
+def _is_run(folder: RunFolder) -> bool:
+    """Whether a folder is a run's: a stage was finished in it, or it holds the settings of a run that was begun."""
+    if folder.path("stages").is_dir():
+        return True
+    try:
+        config = read_run_config(folder.path("config"))
+    except InputError:  # missing, or the config.toml of another program
+        return False
+    return "nestvec" in config.versions and not config.tune  # a study has settings, too, and runs below it
+
+
+def _describe(path: Path, root: Path) -> ListedRun:
+    """What a list says of a run; damage is told in place of what could not be read."""
+    folder, name = RunFolder(path), path.relative_to(root).as_posix()
+    known: dict[str, Any] = {"name": path.resolve().name if path == root else name, "path": str(path)}
+    try:
+        config = read_run_config(folder.path("config"))
+        known["source"] = str(config.settings.get("qrels") or config.settings.get("source", ""))
+        known["date"] = _read_date(folder)
+        if not folder.is_done("report"):  # as `load_run` has it
+            return ListedRun(**known, state=UNFINISHED, next_stage=find_next_stage(folder, config))
+        return ListedRun(**known | _read_answer(Run(folder)), state=FINISHED)
+    except InputError as error:
+        return ListedRun(**known, state=DAMAGED, problem=str(error))
+
+
+def _read_date(folder: RunFolder) -> str:
+    """The day of the measurement, in UTC, as the report has it; of a run that is not measured, when it was begun."""
+    measured, begun = folder.path("results"), folder.path("config")
+    changed = (measured if measured.is_file() else begun).stat().st_mtime
+    return datetime.fromtimestamp(changed, tz=UTC).strftime("%Y-%m-%d")
+
+
+def _read_answer(run: Run) -> dict[str, Any]:
+    """What a finished run recommends; raises InputError where it is damaged."""
+    recommendation, point, words = run.recommendation, run.recommendation.point, run.points.get(BM25)
+    metric = recommendation.metric
+    answer: dict[str, Any] = {"source": run.results.source, "decision": recommendation.decision, "metric": metric}
+    if words is not None and metric in words.metrics:
+        answer["words"] = words.metrics[metric].value
+    if point is not None:
+        row = run.points[run.chosen.name]
+        value = row.metrics[metric].value if metric in row.metrics else None
+        answer |= {"point": row.name, "bytes_per_vector": row.bytes_per_vector, "value": value}
+    return answer
+
+
+def find_next_stage(folder: RunFolder, config: Config) -> str | None:
+    """The stage that a run does next: the first one without a marker, such as `train mnr of fold 2`; None at the end.
+
+    The stages and their order are those of `pipeline.run_stages`, read off the run's settings; InputError is raised
+    where these are damaged.
+    """
+    for part, number, stage in _list_stages(folder, config):
+        if not part.is_done(stage):
+            return f"{stage} of fold {number}" if number else stage
+    return None
+
+
+def _list_stages(folder: RunFolder, config: Config) -> list[tuple[RunFolder, int, str]]:
+    """Every stage with the folder that holds its marker, and the fold's number; 0 for the run itself."""
+    settings = Settings().flat() | config.settings
+    systems, folds = settings["systems"] if settings["epochs"] else [], settings.get("folds", 0)
+    if not isinstance(systems, Iterable) or not isinstance(folds, int):
+        raise InputError("is damaged: systems or folds", "settings of a run", file=folder.path("config"))
+    trained = [str(system) for system in systems]
+    others = [name.removeprefix(_MODEL) for name in config.inputs if name.startswith(_MODEL)]
+    whole = (folder, 0)
+    parts = [] if folder.is_done("evaluate") else [(folder.fold(number), number) for number in range(1, folds + 1)]
+    return [
+        (*whole, "prepare"),
+        *((*part, f"train {system}") for part in (*parts, whole) for system in trained),
+        *((*whole, f"encode {system}") for system in (PRETRAINED, *others, *trained)),
+        *((*part, f"encode {system}") for part in parts for system in trained),
+        *((*part, "fit") for part in (whole, *parts)),
+        (*whole, "evaluate"),
+        (*whole, "report"),
+    ]
