@@ -1,12 +1,12 @@
 """What a team with few judged queries should train: each way to train, by how many training queries it has.
 
-    python benchmarks/few_judgements.py RUN [--sizes 100,300,1000,3000,all] [--seeds 0,1,2] [--out few.jsonl]
+    python benchmarks/few_judgements.py RUN [--sizes 300,1000] [--seeds 0,1,2] [--ways mnr] [--out few.jsonl]
 
 RUN is a finished run of the judgements with the trained system `mnr`. Its split, its model, its keyword search and its
 weights of the words are used for all, so that trainings differ in nothing but what they learn from. The ways are the
 pretrained model as it is, `adapted` (crops of the training split's documents, no judgements), `mnr` from the pretrained
-model, and `mnr` from the adapted one; `mnr without dropout` is trained on all queries alone. Of each size, a seed draws
-the queries, smaller draws being parts of larger ones, the crops, and dropout.
+model, `adapted-mnr` from the adapted one, and `mnr-no-dropout`. Of each size, a seed draws the queries, smaller draws
+being parts of larger ones, the crops, and dropout.
 
 Measured on the validation queries, in float32 and as one bit a number, alone and beside keyword search, against the
 documents judged for them and `--documents` others. Each training is appended to --out when it is done, and not done
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 METRIC = "recall@10"
 FORMATS = (VectorFormat(384, "float32"), VectorFormat(384, "binary"))
 RESAMPLES = 10_000
-PRETRAINED, ADAPTED, MNR, BOTH, NO_DROPOUT = "pretrained", "adapted", "mnr", "adapted, mnr", "mnr without dropout"
+PRETRAINED, ADAPTED, MNR, BOTH, NO_DROPOUT = WAYS = ("pretrained", "adapted", "mnr", "adapted-mnr", "mnr-no-dropout")
 
 
 class Bench:
@@ -115,13 +115,12 @@ def train_way(
     return model, queries
 
 
-def list_trainings(sizes: list[str], seeds: list[int]) -> list[tuple[str, str, int]]:
-    """Way, size and seed of all trainings, a seed's before the next one's."""
+def list_trainings(ways: list[str], sizes: list[str], seeds: list[int]) -> list[tuple[str, str, int]]:
+    """Way, size and seed of all trainings, a seed's before the next one's; those that need no queries have no size."""
     found = [(PRETRAINED, "", 0)]
     for seed in seeds:
-        found.append((ADAPTED, "", seed))
-        found += [(way, size, seed) for size in sizes for way in (MNR, BOTH)]
-        found += [(NO_DROPOUT, size, seed) for size in sizes if size == "all"]
+        found += [(ADAPTED, "", seed)] if {ADAPTED, BOTH} & set(ways) else []
+        found += [(way, size, seed) for size in sizes for way in (MNR, BOTH, NO_DROPOUT) if way in ways]
     return found
 
 
@@ -149,6 +148,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--sizes", default="100,300,1000,3000,all")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--ways", default=",".join(WAYS), help="separated by commas: " + ", ".join(WAYS))
     parser.add_argument("--documents", type=int, default=8000)
     parser.add_argument("--out", type=Path, default=Path("few.jsonl"))
     options = parser.parse_args()
@@ -159,7 +159,8 @@ def main() -> None:
     done = {(one["way"], one["size"], one["seed"]): one for one in map(json.loads, lines)}
     adapted = options.out.with_suffix(".adapted")
     print(f"{len(bench.asked):,} validation queries, {len(bench.rows):,} documents, {whole:,} training queries")
-    for way, size, seed in list_trainings(options.sizes.split(","), [int(seed) for seed in options.seeds.split(",")]):
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    for way, size, seed in list_trainings(options.ways.split(","), options.sizes.split(","), seeds):
         kept = adapted / str(seed)
         if (way, size, seed) in done and (way != ADAPTED or kept.is_dir()):
             continue

@@ -80,7 +80,7 @@ def test_fits_its_window(browser, served, shop, width):
 
 
 def test_looks_as_the_report(browser, served):
-    names = [*SYSTEMS, "graded", "cosine", "mnr+bm25", "all-mpnet-base-v2"]
+    names = [*SYSTEMS, "graded", "cosine", "adapted", "mnr+bm25", "all-mpnet-base-v2"]
     with Visit(browser, served) as page:
         places = page.evaluate(
             "names => import('/page/system_styles.js').then(({ styleIndices }) => [...styleIndices(names)])", names

@@ -55,6 +55,7 @@ STYLES = (
     Style("#5f4fb8", "#ada3f7", "<", (0, (5, 1, 1, 1, 1, 1))),
     Style("#c2334d", "#ff93a5", ">", (0, (1, 1))),
     Style("#4a6b1c", "#a6cf6b", "p", (0, (8, 1))),
+    Style("#3c5a78", "#9fb8d4", "h", (0, (6, 1, 2, 1))),
 )
 RELEVANT = STYLES[4].light
 

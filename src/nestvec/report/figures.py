@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FILLS = ("full", "none", "left", "right", "bottom", "top")  # marker filling per precision
 DASHES = ("-", (0, (2, 2)), (0, (6, 2)), (0, (1, 1)), (0, (4, 1, 1, 1)))  # line per precision
 _STYLE_INDEX = {PRETRAINED: 0, "mnr": 1, "matryoshka": 2, BM25: 3, "graded": 4}
-_STYLE_INDEX |= {"cosine": 6, "cosine-matryoshka": 5, "cosent": 8, "cosent-matryoshka": 9}
+_STYLE_INDEX |= {"cosine": 6, "cosine-matryoshka": 5, "cosent": 8, "cosent-matryoshka": 9, "adapted": 7}
 
 
 def style_indices(systems: tuple[str, ...]) -> dict[str, int]:
@@ -48,7 +48,7 @@ def styles_of_all(content: Content) -> dict[str, int]:
 
 
 def _named_after(name: str, systems: tuple[str, ...]) -> str:
-    """The system that one made of others is named after: `mnr` of `mnr+bm25`, `mnr-pca` and `mnr-via-48-int8`."""
+    """The system that one made of others is named after: `mnr` of `mnr+bm25` and `mnr-via-48-int8`."""
     return max((system for system in systems if name.startswith(system)), key=len, default=systems[0])
 
 

@@ -71,10 +71,14 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
 
 
 def has_column(path: Path, name: str) -> bool:
-    """Whether a Parquet file has a column; no where there is no such file, which whoever reads it will say."""
+    """Whether a Parquet file has a column; no where it cannot be read, which `read_table` says.
+
+    InputError is raised where there is no such file, or a pipe or device in its place, which reading would wait for.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    require_file(path, EXPECTED)
     try:
         return name in pq.read_schema(path).names
     except (OSError, pa.ArrowException):

@@ -4,7 +4,7 @@ import { draw } from "./dom.js";
 
 const INDICES = {
   pretrained: 0, mnr: 1, matryoshka: 2, bm25: 3, graded: 4,
-  cosine: 6, "cosine-matryoshka": 5, cosent: 8, "cosent-matryoshka": 9,
+  cosine: 6, "cosine-matryoshka": 5, cosent: 8, "cosent-matryoshka": 9, adapted: 7,
 };
 
 const CROSS = "M-.4-1H.4V-.4H1V.4H.4V1H-.4V.4H-1V-.4H-.4Z";
@@ -20,6 +20,7 @@ const STYLES = [
   ["M-1.1 0L.8-1V1Z", "9 2 2 2 2 2"],
   ["M1.1 0L-.8-1V1Z", "2 2"],
   ["M0-1.1L1.05-.34L.65.9H-.65L-1.05-.34Z", "14 2"],
+  ["M0-1.1L.95-.55V.55L0 1.1L-.95 .55V-.55Z", "10 2 4 2"],
 ];
 
 /** System to its row of the table: known ones always look the same, others take what is left, in order. */
