@@ -25,10 +25,11 @@ from nestvec.runs.list_runs import find_next_stage, list_runs
 from nestvec.settings import Settings
 
 
-@pytest.mark.parametrize("folds", [None, 2])
-def test_stages_are_those_that_a_run_makes_in_their_order(tmp_path, tiny, folds):
+@pytest.mark.parametrize(("folds", "adapt"), [(None, "off"), (2, "off"), (2, "catalogue")])
+def test_stages_are_those_that_a_run_makes_in_their_order(tmp_path, tiny, folds, adapt):
     source = write_csv(tmp_path / "judged.csv", rows(queries=80))
     given = {"source": str(source), "model": str(tiny), "systems": "mnr,graded", "folds": folds, "bigger": ""}
+    given["adapt"] = adapt
     prepared = prepare(Settings.from_flat(given))
     folder = RunFolder(tmp_path / "run")
     made = [(stage.part.folder, stage.name) for stage in run_stages._list_stages(prepared, folder, Silent())]

@@ -13,7 +13,7 @@ from nestvec.point import BM25, PRETRAINED
 from nestvec.runs.config import read_run_config
 from nestvec.runs.folder import RunFolder
 from nestvec.runs.run import Run
-from nestvec.settings import Settings
+from nestvec.settings import Settings, TrainingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,10 +161,13 @@ def find_next_stage(folder: RunFolder, config: Config) -> str | None:
 def _list_stages(folder: RunFolder, config: Config) -> list[tuple[RunFolder, int, str]]:
     """Every stage with the folder that holds its marker, and the fold's number; 0 for the run itself."""
     settings = Settings().flat() | config.settings
-    systems, folds = settings["systems"] if settings["epochs"] else [], settings.get("folds", 0)
+    systems, folds = settings["systems"], settings.get("folds", 0)
     if not isinstance(systems, Iterable) or not isinstance(folds, int):
-        raise InputError("is damaged: systems or folds", "settings of a run", file=folder.path("config"))
-    trained = [str(system) for system in systems]
+        what = "systems" if isinstance(folds, int) else "folds"
+        problem = f"is damaged: {what} is {settings.get(what)!r}"
+        raise InputError(problem, "names of systems and a whole number of folds", file=folder.path("config"))
+    training = TrainingSettings(systems=tuple(map(str, systems)), adapt=settings["adapt"])
+    trained = training.trained if settings["epochs"] else ()
     others = [name.removeprefix(_MODEL) for name in config.inputs if name.startswith(_MODEL)]
     whole = (folder, 0)
     parts = [] if folder.is_done("evaluate") else [(folder.fold(number), number) for number in range(1, folds + 1)]
