@@ -60,7 +60,7 @@ def _say_trainings(plan: Plan) -> list[str]:
     texts = []
     for part in plan.trainings:
         times = "" if part.trainings == 1 else f", {part.trainings} times"
-        epochs = pluralise(plan.settings.training.epochs, "epoch")
+        epochs = pluralise(part.epochs, "epoch")
         texts.append(
             f"{part.system}: {count(part.rows)} rows in batches of {part.batch}, {epochs}: "
             f"{pluralise(part.steps, 'step')}{times}"

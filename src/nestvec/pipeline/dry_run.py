@@ -40,6 +40,7 @@ class PlannedTraining:
         system: its name.
         rows: what it learns from: a query with its documents each.
         batch: rows in a batch.
+        epochs: passes over the rows.
         steps: optimizer steps, if it isn't stopped early.
         trainings: how many: 1, or with folds one more than there are folds.
         seconds: that they take, an estimate.
@@ -48,6 +49,7 @@ class PlannedTraining:
     system: str
     rows: int
     batch: int
+    epochs: int
     steps: int
     trainings: int
     seconds: float
@@ -113,7 +115,7 @@ def plan_run(settings: Settings, root: Path | None, reporter: Reporter | None = 
         reporter: is told of progress.
 
     Returns:
-        The plan; without the training extra, what the data alone say.
+        The plan; without the training extra it says what is read and how it is split, but no times.
 
     Raises:
         InputError: the input or a setting is wrong, or the folder was made with other settings.
@@ -158,7 +160,7 @@ def plan_run(settings: Settings, root: Path | None, reporter: Reporter | None = 
 
 
 def _plan_without_model(settings: Settings, root: Path | None, why: str) -> Plan:
-    """What the data alone say."""
+    """The plan of a machine without the training extra: what is read and how it is split, but no times."""
     records, grades, task = read_task(settings)
     protocol = settings.split.protocol if records.labels is None else "own"
     return Plan(replace(settings, split=task.split), records, grades, task, protocol, root=root, lacking=why)
@@ -178,7 +180,8 @@ def _plan_training(prepared: Prepared, system: str, speed: EncodingSpeed) -> Pla
     if job.validation is not None:
         validations = 1 + math.ceil(job.steps / job.interval)
         seconds += validations * speed.estimate(len(job.validation.queries), len(job.validation.documents))
-    return PlannedTraining(system, len(job.examples), job.batch_size, job.steps, trainings, trainings * seconds)
+    sizes = len(job.examples), job.batch_size, job.epochs, job.steps, trainings
+    return PlannedTraining(system, *sizes, trainings * seconds)
 
 
 def _plan_encoding(prepared: Prepared, system: str, speed: EncodingSpeed) -> PlannedEncoding:
