@@ -86,6 +86,11 @@ class VectorFormat:
         return f"{self.dimension}{AXES if self.axes else ''}.{self.precision}"
 
     @property
+    def in_words(self) -> str:
+        """As sentences have it: `48 dimensions in int8`, `48 principal axes in int8`."""
+        return f"{describe_cut(self.dimension, self.axes)} in {self.precision}"
+
+    @property
     def bytes(self) -> int:
         """Bytes that one vector takes; the last byte is filled up."""
         bits = BITS[self.precision]
@@ -150,7 +155,7 @@ class Point(ReadByName):
     @property
     def cut(self) -> str:
         """How many numbers of a vector are kept, for people: `48`, or `48 axes`; empty for a system without vectors."""
-        return "" if self.dimension is None else f"{self.dimension} axes" if self.axes else f"{self.dimension}"
+        return "" if self.dimension is None else name_cut(self.dimension, self.axes)
 
     @property
     def bytes(self) -> int:
@@ -173,6 +178,16 @@ class Point(ReadByName):
     def is_vectors(self) -> bool:
         """Whether it is a system's vectors as they are: not BM25, and not made of other points."""
         return self.kind == PLAIN and self.dimension is not None
+
+
+def name_cut(dimension: int, axes: bool) -> str:
+    """How many numbers of a vector are kept, in a table's cell: `48`, or `48 axes`."""
+    return f"{dimension} axes" if axes else f"{dimension}"
+
+
+def describe_cut(dimension: int, axes: bool) -> str:
+    """The same in a sentence: `48 dimensions`, or `48 principal axes`."""
+    return f"{dimension} {'principal axes' if axes else 'dimensions'}"
 
 
 def name_first_stage(stored: VectorFormat) -> str:

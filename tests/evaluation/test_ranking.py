@@ -140,7 +140,7 @@ def test_codecs_that_were_fitted_before_change_no_ranking(monkeypatch):
     stages = VectorFormat(16, "binary"), VectorFormat(32, "int4")
     fresh = rank_two_stage("mnr", vectors, catalogue, stages, 100)
     codecs = {coded.point.format: coded.codec for coded in code_documents("mnr", vectors, catalogue, stages)}
-    monkeypatch.setattr("nestvec.vectors.codecs.CODECS", {})  # nothing is fitted again
+    monkeypatch.setattr("nestvec.evaluation.ranking.CODECS", {})  # nothing is fitted again
     again = rank_two_stage("mnr", vectors, catalogue, stages, 100, codecs)
     assert np.array_equal(again.rows, fresh.rows) and np.array_equal(again.scores, fresh.scores)
 

@@ -153,7 +153,9 @@ def test_axes_that_were_not_measured_are_named():
     default = Point.parse("a.48a.int8")
     with pytest.raises(InputError, match=r"a at 96a\.binary; expected one of int8$"):
         choose_point(BOTH_WAYS, default, PointSettings(dimension=96, precision="binary", axes=True))
-    with pytest.raises(InputError, match=r"b at 96a\.float32; expected one of the dimensions on principal axes none$"):
+    with pytest.raises(
+        InputError, match=r"b at 96a\.float32; expected a point without axes: b was not cut along them$"
+    ):
         choose_point(BOTH_WAYS, default, PointSettings("b", axes=True))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from nestvec.runs.choose_point import PointSettings
 from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
 from nestvec.serving import code_cache
@@ -52,7 +53,7 @@ def test_every_point_answers_every_test_query_as_it_was_measured(shop, service):
 
 
 def test_scores_are_those_that_were_measured(shop, service):
-    point = service.find_point("mnr", 48, "binary")
+    point = service.find_point(PointSettings("mnr", 48, "binary"))
     lines = [line.split() for line in (shop / f"runs/{point.name}.trec").read_text().splitlines()]
     queries = asked(shop)
     for query, text in queries.items():
@@ -63,7 +64,7 @@ def test_scores_are_those_that_were_measured(shop, service):
 
 def test_many_threads_get_the_same(shop, service):
     names = [("mnr", 384, "float32"), ("pretrained", 96, "int8"), ("matryoshka", 48, "binary"), ("bm25", None, None)]
-    points = [service.find_point(*name) for name in names] * 8
+    points = [service.find_point(PointSettings(*name)) for name in names] * 8
     queries = asked(shop)
     expected = {point: told(shop, point) for point in set(points)}
     with ThreadPoolExecutor(8) as pool:

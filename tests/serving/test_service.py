@@ -19,6 +19,7 @@ from nestvec.indexing.index_settings import Columns
 from nestvec.models.find import find_model
 from nestvec.models.prompts import QUERY
 from nestvec.point import VectorFormat
+from nestvec.runs.choose_point import PointSettings
 from nestvec.serving.service import Service, UnknownPointError
 from nestvec.serving.serving_options import ServingOptions
 from nestvec.stores.store import About, Condition
@@ -40,11 +41,11 @@ def test_a_point_is_what_is_named_and_the_rest_the_default_s_or_full(shop, servi
     assert place(service.default) == recommended(shop)
     assert service.find_point() == service.default
     system, _, precision = recommended(shop)
-    assert place(service.find_point(dimension=48)) == (system, 48, precision)
-    assert place(service.find_point("matryoshka")) == ("matryoshka", 384, "float32")
-    assert place(service.find_point("pretrained", precision="int8")) == ("pretrained", 384, "int8")
-    assert place(service.find_point("bm25")) == ("bm25", None, None)
-    assert service.find_point("mnr", 96, "int8").bytes_per_vector == 96
+    assert place(service.find_point(PointSettings(dimension=48))) == (system, 48, precision)
+    assert place(service.find_point(PointSettings("matryoshka"))) == ("matryoshka", 384, "float32")
+    assert place(service.find_point(PointSettings("pretrained", precision="int8"))) == ("pretrained", 384, "int8")
+    assert place(service.find_point(PointSettings("bm25"))) == ("bm25", None, None)
+    assert service.find_point(PointSettings("mnr", 96, "int8")).bytes_per_vector == 96
 
 
 def test_the_default_s_own_dimension_and_precision_go_with_its_system(shop, tmp_path):
@@ -53,9 +54,9 @@ def test_the_default_s_own_dimension_and_precision_go_with_its_system(shop, tmp_
     edit(run / "recommendation.json", point=point)
     service = Service.open(run)
     assert place(service.find_point()) == ("mnr", 48, "int8")
-    assert place(service.find_point("mnr", 96)) == ("mnr", 96, "int8")
-    assert place(service.find_point(precision="binary")) == ("mnr", 48, "binary")
-    assert place(service.find_point("pretrained")) == ("pretrained", 384, "float32")
+    assert place(service.find_point(PointSettings("mnr", 96))) == ("mnr", 96, "int8")
+    assert place(service.find_point(PointSettings(precision="binary"))) == ("mnr", 48, "binary")
+    assert place(service.find_point(PointSettings("pretrained"))) == ("pretrained", 384, "float32")
     service.close()
 
 
@@ -75,7 +76,7 @@ def test_the_default_s_own_dimension_and_precision_go_with_its_system(shop, tmp_
 )
 def test_a_point_named_wrongly_says_which_part_and_what_there_is(service, named, field, said):
     with pytest.raises(UnknownPointError, match=said) as raised:
-        service.find_point(*named)
+        service.find_point(PointSettings(*named))
     assert raised.value.field == field
     unknown = {"glove", "50", "0", "192", "int4"} & {str(part) for part in named}
     assert not unknown & set(raised.value.message.replace(",", " ").split())  # it may be anything, so it is not said
@@ -171,7 +172,7 @@ def test_the_texts_of_hits_and_how_many_there_are(shop, service):
     alone = service.search(service.default, ["saw"], vectors[1:], 7)
     assert alone[0] == both[1][:7]
     assert service.search(service.default, [], np.zeros((0, 384), dtype=np.float32), 7) == []
-    [lexical] = service.search(service.find_point("bm25"), ["zyzzyva"], None, 5)
+    [lexical] = service.search(service.find_point(PointSettings("bm25")), ["zyzzyva"], None, 5)
     assert [hit.score for hit in lexical] == [0] * 5
 
 

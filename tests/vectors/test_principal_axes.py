@@ -8,7 +8,7 @@ from drawn_vectors import like_a_models
 
 from nestvec.errors import InputError
 from nestvec.point import VectorFormat
-from nestvec.vectors.codecs import CODECS, fit_codec, leave_out_axes
+from nestvec.vectors.codecs import CODECS
 from nestvec.vectors.cut import prefix, shorten
 from nestvec.vectors.principal_axes import Axes
 from nestvec.vectors.stored import load_codecs, save_codecs
@@ -60,14 +60,14 @@ def test_what_is_cut_has_unit_length_and_the_mean_itself_stays_zero(documents, a
 @pytest.mark.parametrize("precision", CODECS)
 def test_a_codec_keeps_its_axes_in_the_file(precision, documents, axes, tmp_path):
     few, stored = axes.first(KEPT), VectorFormat(KEPT, precision, axes=True)
-    codec = fit_codec(stored, shorten(documents, KEPT, few), few)
+    codec = CODECS[precision](shorten(documents, KEPT, few)).with_axes(few)
     save_codecs(tmp_path / "codecs.safetensors", {stored.name: codec})
     read = load_codecs(tmp_path / "codecs.safetensors")[stored.name]
     codes = codec.encode(codec.cut(documents))
     assert np.array_equal(read.encode(read.cut(documents)), codes)
     assert np.array_equal(read.decode(codes), codec.decode(codes))
     assert codec.bytes_per_vector == stored.bytes
-    alone = leave_out_axes(codec)
+    alone = codec.with_axes(None)
     assert codec.extra_bytes == alone.extra_bytes + few.nbytes == alone.extra_bytes + 4 * KEPT * (WIDTH + 1)
     assert np.array_equal(alone.encode(alone.cut(codec.cut(documents))).shape, codes.shape)
 
@@ -83,7 +83,7 @@ def test_a_codec_keeps_its_axes_in_the_file(precision, documents, axes, tmp_path
     ],
 )
 def test_axes_that_do_not_fit_are_refused(name, axes_of, documents, axes, tmp_path):
-    codec = fit_codec(VectorFormat.parse(name), prefix(documents, KEPT), axes_of(axes))
+    codec = CODECS["int8"](prefix(documents, KEPT)).with_axes(axes_of(axes))
     save_codecs(tmp_path / "codecs.safetensors", {name: codec})
     with pytest.raises(InputError, match=r"is damaged: (the axes of 48a\.int8|48a?\.int8 is of another format)"):
         load_codecs(tmp_path / "codecs.safetensors")

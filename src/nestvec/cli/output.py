@@ -13,7 +13,17 @@ from rich.text import Text
 
 from nestvec.data.find_columns import COLUMNS_READ
 from nestvec.report.check_page import check_headline, explain_threshold, read_checked, row_split_lines
-from nestvec.report.formatting import count, grade_range, interval, number, percent, plain, pluralise, signed
+from nestvec.report.formatting import (
+    count,
+    describe_point,
+    grade_range,
+    interval,
+    number,
+    percent,
+    plain,
+    pluralise,
+    signed,
+)
 from nestvec.runs.schema import METRICS
 
 if TYPE_CHECKING:
@@ -52,7 +62,7 @@ def print_surface(run: Run, console: Console) -> None:
     page.print_text(f"{count(rows[0].queries)} test queries, {count(rows[0].documents)} documents", "bold")
     lines = []
     for row in sorted(rows, key=lambda row: (row.system, -row.bytes, -(row.dimension or 0))):
-        name = row.system if row.dimension is None else f"{row.system} {row.cut} {row.precision}"
+        name = describe_point(row, short=True)
         lines.append((name, count(row.bytes_per_vector), *(number(row.metrics[metric].value) for metric in METRICS)))
     page.print_table(("", "bytes", *METRICS), lines)
 

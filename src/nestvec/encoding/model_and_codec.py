@@ -91,8 +91,8 @@ def find_model_and_codec(model: str, settings: PointSettings) -> ModelAndCodec:
     own = folder.path / _OWN
     codec = load_codecs(own).get(chosen.name) if own.is_file() else None
     if codec is None and settings.axes:
-        wanted = "a run's folder, or a model that a run trained, which has the axes of such vectors"
-        raise InputError(f"--axes is given, and {chosen.name} was not fitted for this model", wanted, file=model)
+        wanted = "a run's folder, or a model that a run trained: they keep the axes; else leave out --axes"
+        raise InputError(f"has no principal axes for {chosen.name}, which --axes asks for", wanted, file=model)
     about = folder.path, folder.sha256, _hash_model(folder)
     return _with_plain_codec(ModelAndCodec(*about, chosen, codec, "model", folder.prompts))
 
@@ -108,7 +108,8 @@ def _find_in_export(path: Path, settings: PointSettings) -> ModelAndCodec:
     if card is None:  # `is_export` saw one
         raise InputError("is no export", "a folder that `nestvec export` wrote", file=path)
     if settings.axes and not card.axes:
-        raise InputError("--axes is given", "an export of vectors on principal axes, or a run's folder", file=path)
+        wanted = "no --axes, or a run's folder, whose vectors can be cut along axes"
+        raise InputError("--axes is given, but this export's vectors are not on principal axes", wanted, file=path)
     width = choose_width(str(path), card.dimension, settings.dimension)
     chosen = VectorFormat(width, settings.precision or card.precision)
     codec = load_codecs(path / CODEC).get(chosen.name)

@@ -18,7 +18,7 @@ from nestvec.evaluation.surface import Ranking
 from nestvec.lexical.candidates import Found, Leg, fuse_candidates, gather_candidates
 from nestvec.point import BM25, FUSED, HYBRID, LEXICAL, TWO_STAGE, Point, VectorFormat, name_first_stage
 from nestvec.settings import DEPTH
-from nestvec.vectors.codecs import fit_codec
+from nestvec.vectors.codecs import CODECS
 from nestvec.vectors.cut import shorten
 from nestvec.vectors.principal_axes import Axes
 from nestvec.vectors.topk import rerank, score_pairs, top_k
@@ -160,7 +160,7 @@ def code_documents(
             axes = all_axes.first(dimension)
         cut = _cut_vectors(vectors, catalogue.order, dimension, axes)
         for stored in same:
-            codec = codecs.get(stored) or fit_codec(stored, cut.documents, axes)
+            codec = codecs.get(stored) or CODECS[stored.precision](cut.documents).with_axes(axes)
             yield Coded(Point.of(system, stored), cut.queries, codec.encode(cut.documents), codec)
 
 

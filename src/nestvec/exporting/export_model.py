@@ -26,7 +26,6 @@ from nestvec.progress import Reporter, Silent
 from nestvec.runs.point_files import select
 from nestvec.runs.run import load_run
 from nestvec.settings import from_keywords
-from nestvec.vectors.codecs import leave_out_axes
 from nestvec.vectors.stored import save_codecs
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def write_bare_export(folder: Path, chosen: Selection, model: SentenceTransforme
     """Write a loaded model, its codec and a card that lists all files of the folder; nothing is compared yet."""
     card = _make_card(chosen, model, to, weights)
     write_model(folder, model, chosen, card)
-    save_codecs(folder / CODEC, {card.point: leave_out_axes(chosen.codec)})
+    save_codecs(folder / CODEC, {card.point: chosen.codec.with_axes(None)})
     card = _add_hashes(folder, card)
     write_card(folder, card)
     return card

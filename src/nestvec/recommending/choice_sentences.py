@@ -117,15 +117,9 @@ def _say_doubt(test: dict[str, Any], margin: float) -> str:
     return "are too few to confirm it" if test["difference"] > -margin else "do not confirm it"
 
 
-def say_format(stored: VectorFormat) -> str:
-    """How vectors are stored, in words."""
-    what = "principal axes" if stored.axes else "dimensions"
-    return f"{stored.dimension} {what} in {stored.precision}"
-
-
 def _name_vectors(choice: dict[str, Any]) -> str:
     system = choice["system"].removesuffix(FUSED)
-    return f"{system} at {say_format(VectorFormat(choice['dimension'], choice['precision'], choice['axes']))}"
+    return f"{system} at {VectorFormat(choice['dimension'], choice['precision'], choice['axes']).in_words}"
 
 
 def _name_now(name: str) -> str:

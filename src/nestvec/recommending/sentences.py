@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nestvec.point import HYBRID, PLAIN, PRETRAINED, Point
-from nestvec.recommending.choice_sentences import name_unbeaten, say_choices, say_format, say_fused, say_tested
+from nestvec.recommending.choice_sentences import name_unbeaten, say_choices, say_fused, say_tested
 
 POINT_FIELDS = ("system", "dimension", "precision", "bytes_per_vector")  # of a point in `recommendation.json`
 _PRICED = 10_000_000  # vectors whose memory the sentence states; one of those in `price`
@@ -68,7 +68,7 @@ def explain_decision(decision: dict[str, Any], barred: Barred | None, target: Po
 
 def _say_ship(decision: dict[str, Any], proven: dict[str, Any], queries: str) -> list[str]:
     point, reference = _read_point(decision["point"]), _read_point(decision["reference"])
-    ship = f"Ship {point.system} at {say_format(point.format)}, {point.bytes:,} bytes a vector"
+    ship = f"Ship {point.system} at {point.format.in_words}, {point.bytes:,} bytes a vector"
     wished = "".join(f", {_name_wish(name, decision[name])}," for name in ("max_bytes", "min_recall") if decision[name])
     lost = f"at most {decision['margin']:g} of {decision['metric']}"
     if point == reference:

@@ -128,9 +128,7 @@ def describe_point(row: Point, short: bool = False) -> str:
     """A system with its dimension and precision, in words."""
     if row.dimension is None:
         return row.system
-    numbers = "principal axes" if row.axes else "dimensions"
-    where = f"{row.cut} {row.precision}" if short else f"at {row.dimension} {numbers} in {row.precision}"
-    return f"{row.system} {where}"
+    return f"{row.system} {row.cut} {row.precision}" if short else f"{row.system} at {row.format.in_words}"
 
 
 def shorten(text: str, limit: int = CLAMP) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from nestvec.point import describe_cut, name_cut
 from nestvec.report.figure_style import INK, STYLES, add_heading
 from nestvec.report.formatting import count, number
 
@@ -65,7 +66,7 @@ def describe_heat_map(system: str, content: Content) -> str:
             for precision, row in cells
             if row
         ]
-        sentences.append(f"{width} {'principal axes' if axes else 'dimensions'}: {', '.join(values)}.")
+        sentences.append(f"{describe_cut(width, axes)}: {', '.join(values)}.")
     return f"Heat map of {_METRIC} of {system} by dimension and precision. " + " ".join(sentences)
 
 
@@ -92,7 +93,7 @@ def _draw_heat_map(system: str, axes: Axes, content: Content) -> None:
             axes.text(across + 0.5, down + 0.76, size, ha="center", va="center", color=INK, fontsize=8)
     axes.set(xlim=(0, len(precisions)), ylim=(len(cuts), 0), xlabel="precision, and bytes per vector (B)")
     axes.set_xticks([column + 0.5 for column in range(len(precisions))], labels=list(precisions), fontsize=9)
-    labels = [f"{width} axes" if on_axes else str(width) for width, on_axes in cuts]
+    labels = [name_cut(*cut) for cut in cuts]
     axes.set_yticks([line + 0.5 for line in range(len(cuts))], labels=labels)
     axes.tick_params(length=0)
     axes.grid(visible=False)

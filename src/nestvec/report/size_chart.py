@@ -117,11 +117,6 @@ def _untuned(content: Content) -> Row | None:
     return content.run.points.get(BM25_DEFAULT)
 
 
-def _name(row: Row) -> str:
-    """A point as the chart tells it: `mnr+bm25 384 binary`."""
-    return describe_point(row, short=True)
-
-
 def _kind(row: Row) -> str:
     return "beside" if row.kind == HYBRID else "alone"
 
@@ -178,14 +173,16 @@ def _dots(fronts: dict[str, tuple[Row, ...]], chosen: dict[str, list[Row]], metr
             measure = row.metrics[metric]
             if measure.value >= scale.low:
                 told = f"{count(row.bytes)} bytes, {metric_label(metric)} {number(measure.value)} {interval(measure)}"
-                dots.append(Dot(scale.x(row.bytes), scale.y(measure.value), kind, _name(row), told))
+                dots.append(
+                    Dot(scale.x(row.bytes), scale.y(measure.value), kind, describe_point(row, short=True), told)
+                )
     return dots
 
 
 def _mark(dot: Dot, teams: Sequence[Team]) -> Dot:
     """The dot with the names of the choices that it is."""
     cards = [card for team in teams if KINDS[team.name] == dot.kind for card in team.cards if card.row]
-    mine = [card for card in cards if card.row and _name(card.row) == dot.name]
+    mine = [card for card in cards if card.row and describe_point(card.row, short=True) == dot.name]
     names, numbers = tuple(card.name for card in mine), " ".join(str(card.number) for card in mine)
     return replace(dot, choices=names, numbers=numbers)
 

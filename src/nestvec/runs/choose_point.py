@@ -104,7 +104,11 @@ def choose_point(
     precisions = [stored.precision for stored in alike if stored.dimension == wanted.dimension]
     if precisions:
         raise UnknownPointError("precision", problem, f"one of {', '.join(precisions)}", file=file)
-    dimensions = ", ".join(dict.fromkeys(str(stored.dimension) for stored in alike)) or "none"
+    if not alike:
+        raise UnknownPointError(
+            "dimension", problem, f"a point without axes: {named} was not cut along them", file=file
+        )
+    dimensions = ", ".join(dict.fromkeys(str(stored.dimension) for stored in alike))
     raise UnknownPointError("dimension", problem, f"one of the dimensions{where} {dimensions}", file=file)
 
 

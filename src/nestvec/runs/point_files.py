@@ -79,7 +79,7 @@ class SystemFiles:
             stored: one that was measured.
 
         Returns:
-            What shortens vectors and codes those of the documents.
+            The codec, which shortens vectors of the full width and codes those of the documents.
 
         Raises:
             InputError: the file lacks the format.
@@ -132,7 +132,7 @@ class Selection:
 
     @property
     def point(self) -> Point:
-        """The point itself."""
+        """The point: its system, and the format of its vectors."""
         return Point.of(self.files.system, self.format)
 
 

@@ -18,7 +18,7 @@ from nestvec.evaluation.surface import Catalogue
 from nestvec.indexing.index import is_built, open_index
 from nestvec.point import BM25
 from nestvec.processors import count_processors
-from nestvec.runs.choose_point import PointSettings, UnknownPointError, choose_point
+from nestvec.runs.choose_point import NOTHING_NAMED, PointSettings, UnknownPointError, choose_point
 from nestvec.runs.point_files import open_system
 from nestvec.runs.run import load_run
 from nestvec.serving.code_cache import CodeCache
@@ -148,17 +148,9 @@ class Service:
         """What the index served when it was last asked, and the run's point that it was made of; None without one."""
         return (self.index.about, self.index.selection.point) if self.index else (None, None)
 
-    def find_point(
-        self,
-        system: str | None = None,
-        dimension: int | None = None,
-        precision: str | None = None,
-        *,
-        axes: bool = False,
-    ) -> Point:
+    def find_point(self, asked: PointSettings = NOTHING_NAMED) -> Point:
         """Find a measured point by what is named of it, as `choose_point`; raises UnknownPointError."""
         measured = [point for points in self.run.systems.values() for point in points]
-        asked = PointSettings(system, dimension, precision, axes)
         return choose_point(measured, self.default, asked, file=self.run.root)
 
     def parallel(self, system: str) -> bool:

@@ -229,7 +229,7 @@ class WorkQueue:
     def find_point(self, asked: PointSettings) -> Point:
         """Find a point that was measured, as `Service.find_point`; raises a Failure, 422, where there is none."""
         try:
-            return self.service.find_point(asked.system, asked.dimension, asked.precision, axes=asked.axes)
+            return self.service.find_point(asked)
         except UnknownPointError as error:
             raise Failure(422, error.message, error.field) from error
 

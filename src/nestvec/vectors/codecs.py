@@ -11,13 +11,13 @@ stand for are learned from the documents in place of drawn (`learned_signs.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 
-from nestvec.vectors.cut import Cut, prefix
+from nestvec.vectors.cut import Cut, prefix  # noqa: F401 - recipes of earlier exports import prefix from here
 from nestvec.vectors.learned_signs import LearnedSigns
 from nestvec.vectors.rabitq import Rotated
 from nestvec.vectors.rotation import by_rows
@@ -27,19 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nestvec.point import VectorFormat
     from nestvec.vectors.principal_axes import Axes
-
-__all__ = [
-    "CODECS",
-    "Codec",
-    "Float16",
-    "Float32",
-    "Int8",
-    "fit_codec",
-    "leave_out_axes",
-    "prefix",
-]  # old exports import prefix
 
 _LARGEST = 127  # of int8 that has a negative counterpart
 _LARGEST_HALF = 65504  # of IEEE 754's half precision
@@ -63,6 +51,9 @@ class Codec(Protocol):
     @property
     def extra_bytes(self) -> int:
         """Bytes that are stored once for the whole corpus."""
+
+    def with_axes(self, axes: Axes | None) -> Codec:
+        """The same codec of vectors that are turned to these axes; None for vectors that come as they are coded."""
 
     def cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, w) float32 queries or documents at the model's width → (n, d) of unit length."""
@@ -170,27 +161,3 @@ CODECS: dict[str, Callable[[NDArray[np.float32]], Codec]] = {
     "int2": partial(Rotated.fit, bits=2),
     "binary": LearnedSigns.fit,
 }
-
-
-def leave_out_axes(codec: Codec) -> Codec:
-    """The codec of vectors that are on the axes already."""
-    return _replace_axes(codec, None)
-
-
-def fit_codec(stored: VectorFormat, documents: NDArray[np.float32], axes: Axes | None) -> Codec:
-    """Fit the codec of a format.
-
-    Args:
-        stored: the format.
-        documents: (n, d) float32, shortened to it.
-        axes: that they were turned to; None where their first numbers were kept as they were.
-
-    Returns:
-        The codec, which shortens vectors in the same way.
-    """
-    return _replace_axes(CODECS[stored.precision](documents), axes)
-
-
-def _replace_axes(codec: Codec, axes: Axes | None) -> Codec:
-    changed: Codec = replace(cast("Any", codec), axes=axes)  # every codec is a dataclass
-    return changed

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -59,6 +59,10 @@ class Cut:
     def cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, w) queries or documents at the model's width to the (n, dimension) numbers that are coded."""
         return shorten(vectors, self.dimension, self.axes)
+
+    def with_axes(self, axes: Axes | None) -> Self:
+        """The same codec of vectors that are turned to these axes; None for vectors that come as they are coded."""
+        return replace(self, axes=axes)
 
     @property
     def axes_bytes(self) -> int:

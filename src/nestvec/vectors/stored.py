@@ -73,7 +73,7 @@ def load_codecs(path: Path) -> dict[str, Codec]:
             for (key, kind), values in parts.items()
         }
         if turned:
-            raise ValueError(f"the axes of {', '.join(turned)} belong to no codec")
+            raise ValueError(f"it has axes but no codec for {', '.join(turned)}")
         for key, codec in codecs.items():
             _check_codec(key, codec)
         return codecs
@@ -139,7 +139,7 @@ def _check_axes(name: str, axes: Axes, dimension: int) -> None:
     are_float32 = axes.matrix.dtype == np.float32 == axes.shift.dtype
     fit = axes.matrix.ndim == 2 and axes.shift.shape == axes.matrix.shape[1:] == (dimension,) <= axes.matrix.shape[:1]
     if not (are_float32 and fit):
-        raise ValueError(f"the axes of {name} do not fit its codec")
+        raise ValueError(f"the axes of {name} are not float32, or are not as many as its codec stores numbers")
 
 
 def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
