@@ -80,7 +80,7 @@ def test_columns_can_be_named(tmp_path):
 @pytest.mark.parametrize(
     ("header", "given", "message"),
     [
-        ("a,b", (), "no column is named as a text; expected --column to name one of 'a', 'b'"),
+        ("a,b", (), "no column is known as the text; expected --column to name one of 'a', 'b'"),
         ("query,title", (), "more than one column could be the text: 'title', 'query'; expected --column"),
         ("text,body", (), "more than one column could be the text: 'text', 'body'"),
         ("a,b", ("z",), "there is no column 'z'; expected --column to name one of 'a', 'b'"),

@@ -117,7 +117,7 @@ def test_a_model_swapped_before_an_old_run_is_indexed_is_found_by_verifying(run,
     build_index(run, **POINT).close()
     code, _, message = typed("index", run, "--verify")
     assert code == 1
-    assert "An earlier nestvec made this run" in message
+    assert "an earlier nestvec made this run" in message
     assert f"{model}: the model's vectors differ from those in {run / 'embeddings/tiny.npy'}" in message
 
 

@@ -132,7 +132,7 @@ def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]
     several = len(kinds) > len(documents) > 0 or any(len(names) > 1 for names in candidates)
     if several or not candidates:
         named = known.quote_names([name for names in candidates for name in names])
-        problem = f"more than one column could be the text: {named}" if candidates else "no column is named as a text"
+        problem = f"more than one column could be the text: {named}" if candidates else "no column is known as the text"
         raise InputError(problem, "--column to name one of " + known.quote_names(source.columns), file=source.name)
     return " ".join(f"{{{names[0]}}}" for names in candidates), _DOCUMENT_IDS if documents else _QUERY_IDS
 
