@@ -143,14 +143,14 @@ def _describe_elasticsearch(numbers: RecipeNumbers) -> str:
     vectors = f"Vectors are in an index of type `{kind}`, whose codes and scores differ from nestvec's {form.name}."
     if fusion.normalisation == RANKS:
         fused = (
-            "Ranks are counted in each search's own list: a document that is in one list only gets no score from the "
-            "other search."
+            "Ranks are counted in each search's own list: a document that only one of the two searches finds gets no "
+            "score from the other."
         )
     elif fusion.normalisation == BEST:
         fused = (
-            "`minmax` scales keyword scores from the lowest score in the window, not from 0, and a document that is in "
-            "one list only gets no score from the other search. To fuse as in the measurement, run the two searches "
-            "separately and fuse their scores in the client."
+            "`minmax` scales keyword scores from the lowest score in the window, not from 0, and a document that only "
+            "one of the two searches finds gets no score from the other. To fuse as in the measurement, run the two "
+            "searches separately and fuse their scores in the client."
         )
     else:
         fused = "`minmax` is computed over each search's own list, not over the candidates of both."
@@ -178,7 +178,7 @@ def _describe_opensearch(best: bool, ranks: bool) -> str:
         if best
         else "`min_max` is computed over each search's own list, not over the candidates of both."
     )
-    return f"{scaled} A document that is in one list only gets no score from the other search."
+    return f"{scaled} A document that only one of the two searches finds gets no score from the other."
 
 
 def _describe_qdrant(normalisation: str) -> str:

@@ -64,7 +64,7 @@ class SearchSettings:
     top: int = option(10, "Number of documents to show.")
     where: tuple[str, ...] = option((), "A condition on a field, such as 'price<=20'; may be repeated.", repeat=True)
     exact: bool = option(False, "Compare all documents, without an approximate index.")
-    mode: str | None = option(None, "Rank by `words`, `vectors` or both, `fused` (as recommended).")
+    mode: str | None = option(None, "`words`, `vectors`, or `fused` to rank by both (as recommended).")
 
     def __post_init__(self) -> None:
         """Raise InputError for an unknown mode."""

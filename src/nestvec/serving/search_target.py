@@ -148,4 +148,4 @@ def _parse_filter(text: str) -> Condition:
     try:
         return Condition.parse(text.strip())
     except InputError as error:
-        raise Failure(422, error.expected, "filter") from error
+        raise Failure(422, f"filter must be {error.expected}", "filter") from error

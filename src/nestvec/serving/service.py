@@ -164,8 +164,8 @@ class Service:
         """Return the full width of a system's vectors; raises UnknownPointError for a system without vectors."""
         if system not in self._dense:
             systems = f"one of {', '.join(self._dense)}"
-            hint = "has no such system with vectors"
-            raise UnknownPointError("system", hint, systems, file=self.run.root)
+            hint = "no such system with vectors"
+            raise UnknownPointError("system", f"has {hint}", systems, file=self.run.root, hint=hint)
         return self._dense[system].width
 
     def prompts(self, system: str) -> Prompts:

@@ -115,7 +115,7 @@ def read_key(given: str | None) -> str | None:
         try:
             content = Path(given).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise InputError(f"cannot be read ({error})", "--api-key: a file that holds the key", file=given) from error
+            raise InputError(f"cannot be read ({error})", "a file with the key for --api-key", file=given) from error
     key = content.strip()
     if not key or not all("!" <= letter <= "~" for letter in key):
         raise InputError("holds no valid API key", "printable ASCII characters without spaces", file=given)

@@ -233,7 +233,8 @@ class Condition:
         """Read a condition as typed: a field's name without any of = ! < >, then a sign, then a value."""
         match = re.fullmatch(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)  # linear in any text's length
         if not match or not match[1].strip():
-            raise InputError(f"--where holds {text!r}", "a field, one of = != < <= > >=, and a value")
+            wanted = "a field, one of = != < <= > >=, and a value, such as price<=20"
+            raise InputError(f"--where is {text!r}", wanted)
         return cls(match[1].strip(), match[2], match[3].strip())
 
     @property

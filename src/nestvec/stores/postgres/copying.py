@@ -99,4 +99,4 @@ def _encode_text(text: str, owner: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"document {owner!r} holds half of a surrogate pair", "Unicode text") from error
+        raise InputError(f"document {owner!r} holds a lone surrogate (half a UTF-16 pair)", "Unicode text") from error

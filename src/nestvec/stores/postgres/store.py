@@ -285,7 +285,8 @@ class PostgresStore:
         try:
             self._connection().execute(statements.fill_name(statements.LOCK, how), [statements.lock_key(self.name)])
         except errors.LockNotAvailable as error:
-            raise InputError("is being built by another process", "one builder at a time", file=self._place) from error
+            wanted = "no build in progress: try again when that process is done"
+            raise InputError("is being built by another process", wanted, file=self._place) from error
         self._connection().execute("SET LOCAL lock_timeout TO DEFAULT")
 
     def _open_writer(self, about: About | None = None) -> Writer:
