@@ -263,9 +263,9 @@ def test_limits_that_rule_everything_out_are_named_as_the_reason(altered: Altere
 
     page = altered("recommendation", change)
     limits = (
-        page.root.find("h1")[0].text == "Do not ship: nothing within the limits that were set holds up on recall@10."
+        page.root.find("h1")[0].text == "Do not ship: nothing within the limits that you set holds up on recall@10."
     )
-    assert limits == passed == ("Whether a vector within the limits holds up would take" in page.text)
+    assert limits == passed == ("To decide whether a vector within the limits holds up would take" in page.text)
     assert ("What you have now is the safer choice." in page.text) != passed
 
 
@@ -301,7 +301,7 @@ def test_runs_of_before_have_none_of_it(altered: Altered) -> None:
     page = altered("recommendation", lambda made: [made.pop(name) for name in ("price", "max_bytes", "min_recall")])
     for caption in ("price-table", "stages-table", "pca-table"):
         assert not page.root.find(id=caption)
-    assert "What was asked for" not in page.text and "stored once" not in page.text
+    assert "Limits that you set" not in page.text and "stored once" not in page.text
     assert all("/" not in cell for cells in page.table("differences-table").values() for cell in cells)
 
 
