@@ -53,7 +53,7 @@ class ClickLog:
         column = next(name for name, text in texts.items() if np.isnan(_read_count(text)))
         problem = f"is {texts[column][:60]!r}" if texts[column] else "is empty"
         row = int(batch.rows[index])
-        return InputError(problem, "a count: a number from 0 on", file=batch.file, row=row, column=column)
+        return InputError(problem, "a count: a number of 0 or more", file=batch.file, row=row, column=column)
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:
         """A grade for each document of a query, in the order of their first rows."""
@@ -67,7 +67,7 @@ class ClickLog:
             times = sum_by(pair, shown, len(first))
             seen = times > 0
             if not seen.any():
-                expected = "a row with a number above 0"
+                expected = "a number above 0 in at least one row"
                 raise InputError("no document was shown", expected, column=self._columns.impressions)
             if not seen.all():
                 action = "They are left out: nobody can have clicked them."

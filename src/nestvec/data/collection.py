@@ -147,10 +147,10 @@ def _read_json_text(path: Path, number: int, values: dict[str, Any]) -> tuple[st
         names = ", ".join(map(repr, values)) or "nothing"
         raise InputError(f"holds {names}", "the fields _id and text", file=path, row=number)
     if not all(isinstance(part, str) for part in parts):
-        raise InputError("its title or text is not text", "text", file=path, row=number)
+        raise InputError("its title or text is not a string", "strings", file=path, row=number)
     text, name = " ".join(part for part in parts if part), _name_id(path, number, identifier)
     if re.search("[\ud800-\udfff]", name + text):
-        raise InputError("holds half a surrogate pair", "text", file=path, row=number)
+        raise InputError("holds an unpaired surrogate", "valid Unicode text", file=path, row=number)
     return name, text
 
 
@@ -203,7 +203,8 @@ def _unknown_error(
         return InputError(f"has {len(line.split())} columns", wanted, file=path, row=number)
     query, document, _ = next((fields for fields in readings if fields[0] in queries), readings[-1])
     identifier, what = (document, "corpus") if query in queries else (query, "query")
-    return InputError(f"the id {identifier!r} is not among the {what} file's", "an id that is", file=path, row=number)
+    problem = f"the id {identifier!r} is not in the {what} file"
+    return InputError(problem, "an id that the file has", file=path, row=number)
 
 
 def _read_rows(path: Path, encoding: str | None, rejects: Rejects | None = None) -> Iterator[tuple[int, str]]:

@@ -180,7 +180,7 @@ class _Reading:
         if "straddling" not in str(error):
             return damaged_error(self._path, error)
         row = next(number for number in count(self._next) if number not in self._skipped)
-        found, wanted = f"is longer than {_BLOCK >> 20} MB", "a shorter record"
+        found, wanted = f"is longer than {_BLOCK >> 20} MB", "a record of at most that size"
         if self._quotes:
             found, wanted = f"{found}, perhaps because of a quote that is not closed", _CLOSE
         return InputError(found, wanted, file=self._path, row=row)

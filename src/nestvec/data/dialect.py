@@ -26,7 +26,7 @@ _ROWS = 200  # records of them
 _CONSISTENT = 0.8  # share of the records that must have as many fields as the first
 _LONGEST_NAME = 40  # characters of a column's name, as far as is likely
 _WORDS_OF_NAME = 3
-_HOW = "; if the first line is a record, name the columns: --columns query,positive,negative"
+_HOW = "; if the first line is a record, name the columns with --columns query,positive,negative"
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ def _check_given_names(path: Path, names: tuple[str, ...], first: tuple[str, ...
         found = f"--columns gives {len(names)} names, and the first line has {len(first)} fields"
         raise InputError(f"{found}: {quote_names(first)}", "a name for each field", file=path, row=1)
     if [name.lower() for name in names] == [field.strip().lower() for field in first]:
-        raise InputError("the first line holds the names of --columns", "no --columns", file=path, row=1)
+        wanted = "no --columns, as the file has a header line"
+        raise InputError("the first line holds the names of --columns", wanted, file=path, row=1)
     action = "Taken from --columns; the first line is read as a record."
     return (Finding("columns named by --columns", len(names), action, (f"first record: {quote_names(first)}",)),)
 
@@ -169,7 +170,7 @@ def _check_header(path: Path, rows: list[tuple[str, ...]], quoting_known: bool) 
         wanted = "--quoting double, or --quoting none if the quotes belong to the names"
         raise InputError(f"the column names stand in quotes: {quote_names(names)}", wanted, file=path, row=1)
     if twice := find_repeated(names):
-        wanted = f"a name of its own per column{hint}"
+        wanted = f"a different name for each column{hint}"
         raise InputError(f"two columns are called {twice[0]!r}", wanted, file=path, row=1)
 
 
@@ -187,7 +188,7 @@ def _find_quotes_finding(rows: list[tuple[str, ...]], quoting_known: bool) -> tu
     if quoting_known:
         return ()
     values = [field for row in rows[1:] for field in row if len(field) > 1 and field[0] == field[-1] == '"']
-    action = "The quotes were kept, because a TSV has no quoting; --quoting double takes them off."
+    action = "The quotes were kept, because a TSV has no quoting; --quoting double removes them."
     return (Finding("values in double quotes", len(values), action, tuple(values[:3])),) if values else ()
 
 

@@ -74,7 +74,7 @@ def find_encoding(path: Path, given: str | None = None) -> Encoding:
     if name is None:
         return _judge_fallback(path)
     number = next(number for number, line in read_lines(path) if not _decodes(line))
-    raise InputError(f"line {number} is not in {name}", "--encoding to name the file's encoding", file=path)
+    raise InputError(f"line {number} is not valid {name}", "--encoding to name the file's encoding", file=path)
 
 
 def _doubt_name(path: Path, name: str) -> tuple[Finding, ...]:
@@ -83,7 +83,10 @@ def _doubt_name(path: Path, name: str) -> tuple[Finding, ...]:
         plain = all(piece.isascii() for piece in iter(stream.read, b""))
     if plain or not _is_utf8_file(path):
         return ()
-    action = f"It was read as you said; letters outside ASCII are likely wrong. Leave --encoding {name} out."
+    action = (
+        "The file is valid UTF-8 but was read as the encoding that you gave; letters outside ASCII are likely wrong. "
+        f"Remove --encoding {name}."
+    )
     return (Finding("a file in UTF-8 under another --encoding", 1, action, warning=True),)
 
 

@@ -85,7 +85,7 @@ def find_tables(sources: list[Source], settings: DataSettings) -> Tables | None:
         if len(found) > 1:
             option = {"judgements": "qrels", "queries": "queries", "documents": "corpus"}[role]
             problem = f"{quote_names([source.name for source in found])} could both hold the {role}"
-            raise InputError(problem, f"--{option} to name one, beside --qrels, --queries and --corpus")
+            raise InputError(problem, f"--{option} to name one; name all parts with --qrels, --queries and --corpus")
     judgements, queries, documents = (next(iter(parts[role]), None) for role in parts)
     if judgements is None or (queries is None and documents is None):
         return None

@@ -83,7 +83,8 @@ class GradeColumn:
         if self._mapping:
             expected = "one of the labels that --grades names: " + self._name_mapping()
         elif self._words:
-            expected = f"a label of the same kind as {', '.join(self._words.values())}; or --grades for all labels"
+            expected = f"a label of the same kind as {', '.join(self._words.values())}"
+            expected += "; or --grades with a number for every label"
         elif text and parse_number(text) is None and not self._numbers:
             expected += f", or {ask_for_grades(self._list_labels(batch, text))} with a number for each label"
         return InputError(problem, expected, file=batch.file, row=int(batch.rows[index]), column=self._column)
@@ -93,8 +94,8 @@ class GradeColumn:
         del query, document
         grade, findings = values[:, 0], list[Finding]()
         if self._mapping and not self._used:
-            problem = f"--grades names {self._name_mapping()}, and no row has such a label"
-            raise InputError(problem, "labels of the column", column=self._column)
+            problem = f"--grades names {self._name_mapping()}, but no row has any of these labels"
+            raise InputError(problem, "labels that the column holds", column=self._column)
         if self._words:
             scale = find_scale(self._words) or {}
             grade = np.array([scale[label] for label in self._words])[grade.astype(np.int64)]
@@ -109,7 +110,8 @@ class GradeColumn:
             findings.append(Finding("grades in words", sum(self._used.values()), action))
         elif self._named and self._column.strip().lower() in CLICKS and grade.max(initial=0) > 1:
             action = (
-                "Taken as they are, so one outlier can decide; without --grade, a click model makes grades of them."
+                "Used as grades unchanged, so one outlier can dominate; without --grade, a click model estimates "
+                "grades from the clicks."
             )
             findings.append(Finding("grades that are counts of clicks", len(grade), action))
         return Settled(np.arange(len(grade)), grade, findings)

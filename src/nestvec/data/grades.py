@@ -24,7 +24,7 @@ _ORIGINS = {  # of a threshold, for messages
     "given": "as given",
     "dip": "the dip of the grades' histogram",
     "middle": "no dip: the middle of the range",
-    "listed": "whatever is listed; what is not listed has grade 0",
+    "listed": "all listed documents are relevant, unlisted ones have grade 0",
 }
 
 
@@ -131,7 +131,7 @@ def read_grades(
     zero = _find_zero(levels[0], 0.0 if estimated else unlisted)
     if levels[-1] <= zero:
         wanted = f"relevant documents with grades above {zero:g}; add the same number to all grades if they are lower"
-        raise InputError(f"the highest grade is {levels[-1]:g}, and a grade of {zero:g} or less gains nothing", wanted)
+        raise InputError(f"the highest grade is {levels[-1]:g}, but grades of {zero:g} or less have gain 0", wanted)
     dip = find_dip(levels, counts, zero) if len(levels) > 1 else None
     if threshold is not None:
         chosen, source = threshold, "given"
@@ -172,8 +172,9 @@ def _single_grade_error(grade: float, *, estimated: bool) -> InputError:
     if not estimated:
         return InputError(f"every grade is {grade:g}", f"at least two different grades; {pairs}")
     if grade == 0:
-        return InputError("no document was clicked", "a log of clicks in which some documents were")
-    return InputError("every document was clicked alike", f"documents that were clicked more than others; {pairs}")
+        return InputError("no document was clicked", "a click log with at least one click")
+    wanted = f"documents that were clicked more often than others; {pairs}"
+    return InputError("every document was clicked equally often", wanted)
 
 
 def _check_threshold(grades: Grades) -> None:
@@ -185,8 +186,8 @@ def _check_threshold(grades: Grades) -> None:
     if threshold <= zero and threshold <= levels[0]:
         raise InputError(f"--threshold {threshold:g} makes all of the records relevant", wanted)
     if threshold <= zero:
-        raise InputError(f"--threshold {threshold:g} makes a grade of {zero:g} relevant, which gains nothing", wanted)
+        raise InputError(f"--threshold {threshold:g} makes a grade of {zero:g} relevant, which has gain 0", wanted)
     rest = [level for level in (zero, *levels) if level < threshold]
     if gains(np.array(rest), zero).max() >= grades.relevant_from:
-        problem = f"the grades beside the threshold {threshold:g} differ by less than a thousandth"
+        problem = f"the grades just below and above the threshold {threshold:g} differ by less than a thousandth"
         raise InputError(problem, "grades at least 0.001 apart; multiply all grades by the same number")

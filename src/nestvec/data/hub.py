@@ -71,7 +71,7 @@ def _find_commit(name: str, revision: str | None) -> str:
 def _unavailable_error(name: str, error: Exception) -> InputError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     advice = (
-        f"the hub to have it and to be reachable; else download its files from https://huggingface.co/datasets/{name} "
-        "on a machine that reaches it and give their folder or file as SOURCE"
+        "a data set that exists on the Hugging Face hub, and a connection to it; or download the files from "
+        f"https://huggingface.co/datasets/{name} on another machine and give their folder or file as SOURCE"
     )
-    return InputError(f"the data set cannot be had ({reason})", advice, file=f"{PREFIX}{name}")
+    return InputError(f"the data set cannot be loaded ({reason})", advice, file=f"{PREFIX}{name}")

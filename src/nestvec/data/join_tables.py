@@ -200,7 +200,8 @@ def _missing_error(batch: Batch, link: Link, index: int) -> InputError:
         return InputError("is empty", "an id", file=batch.file, row=row, column=link.keys[0])
     beside = [f" with {name} {value!r}" for name, value in zip(link.keys[1:], values[1:], strict=True)]
     problem = f"the id {values[0]!r}{''.join(beside)} is not in {link.table.name}"
-    return InputError(problem, f"an id of a {link.what} there", file=batch.file, row=row, column=link.keys[0])
+    wanted = f"the id of a {link.what} in that file"
+    return InputError(problem, wanted, file=batch.file, row=row, column=link.keys[0])
 
 
 def _read_catalogue(link: Link, template: str) -> Iterator[pa.RecordBatch]:
@@ -234,6 +235,6 @@ def _tell_locales_apart(link: Link) -> tuple[Link, list[Finding]]:
                 shared[identifier] = None
     if not shared:
         return link, []
-    action = f"Their ids are written with the locale; {link.keys[0]}{_BETWEEN}{link.keys[1]}."
+    action = f"Their ids now include the locale; {link.keys[0]}{_BETWEEN}{link.keys[1]}."
     finding = Finding("ids of documents in several locales", len(shared), action, tuple(shared)[:_EXAMPLES])
     return replace(link, joined_ids=True), [finding]

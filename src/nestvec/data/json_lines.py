@@ -76,7 +76,7 @@ def _find_fields(path: Path, encoding: str | None) -> tuple[tuple[str, ...], fro
         first = rejects.rows[0]
         raise InputError(first.problem, first.expected, file=path, row=first.row)
     if not objects:
-        raise InputError("is empty", "one JSON object a line", file=path)
+        raise InputError("is empty", "one JSON object per line", file=path)
     return _name_columns(filled), frozenset(lists)
 
 
@@ -103,7 +103,7 @@ def _refuse_repeated(path: Path, number: int, line: bytes) -> None:
     def check(pairs: list[tuple[str, object]]) -> None:
         if twice := find_repeated(name for name, _ in pairs):
             raise InputError(
-                f"two fields are called {twice[0]!r}", "a name of its own per field", file=path, row=number
+                f"two fields are called {twice[0]!r}", "a different name for each field", file=path, row=number
             )
 
     json.loads(line.decode("utf-8-sig"), object_pairs_hook=check)
@@ -152,7 +152,7 @@ def _parse_json(path: Path, number: int, line: bytes) -> dict[str, Any]:
         wanted = "UTF-8, or --encoding to name another"
         raise InputError(f"is not UTF-8 ({error.reason})", wanted, file=path, row=number) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is not JSON ({error})", "one JSON object a line", file=path, row=number) from error
+        raise InputError(f"is not JSON ({error})", "one JSON object per line", file=path, row=number) from error
     if not isinstance(value, dict):
-        raise InputError(f"is {shorten_value(value)}", "one JSON object a line", file=path, row=number)
+        raise InputError(f"is {shorten_value(value)}", "one JSON object per line", file=path, row=number)
     return value

@@ -30,13 +30,14 @@ MOST_SET_ASIDE = 250_000  # bad rows; each is kept in memory with the start of i
 
 def too_long_error(file: object, row: int | None, column: str | None = None) -> InputError:
     """The error for a record, or a value, of more than `LONGEST` bytes."""
-    return InputError(f"is longer than {LONGEST >> 20} MB", "a shorter one", file=file, row=row, column=column)
+    problem = f"is longer than {LONGEST >> 20} MB"
+    return InputError(problem, "a record or value of at most that size", file=file, row=row, column=column)
 
 
 def refuse_many_columns(count: int, file: object) -> None:
     """Raise InputError for a table with more than `MOST_COLUMNS` columns."""
     if count > MOST_COLUMNS:
-        wanted = "the columns that are read, saved without the others"
+        wanted = "a table that holds only the columns that are read"
         raise InputError(f"has more than {MOST_COLUMNS:,} columns", wanted, file=file)
 
 
@@ -78,7 +79,8 @@ class UnpackedLimit:
         """Raise InputError for files that unpack to more than they may."""
         if unpacked > self.size:
             problem = f"unpacks to more than {self.size >> 20} MiB, over {self.ratio} times its size"
-            raise InputError(problem, "a table of judgements", file=self.files[0])
+            wanted = "a table of judgements; if this is one, decompress it first (Parquet: save it without compression)"
+            raise InputError(problem, wanted, file=self.files[0])
 
 
 def split_rows(sizes: NDArray[np.int64], most: int = BATCH_BYTES) -> Iterator[slice]:

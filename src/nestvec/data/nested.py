@@ -94,7 +94,7 @@ def _list_paths(parent: ArrowPath, fields: Iterable[pa.Field], file: str) -> Ite
     fields = list(fields)
     if twice := find_repeated(field.name for field in fields):
         name = ".".join((*parent, twice[0]))
-        raise InputError(f"two columns are called {name!r}", "a name of its own per column", file=file)
+        raise InputError(f"two columns are called {name!r}", "a different name for each column", file=file)
     for field in fields:
         path = (*parent, field.name)
         if pa.types.is_struct(field.type):
@@ -273,7 +273,8 @@ def _float_text(value: float) -> str:
 def _refuse_surrogates(value: str | None, place: Location) -> str | None:
     """The text; InputError where it holds half a surrogate pair, which no file can hold."""
     if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise InputError("holds half a surrogate pair", "text", file=place.file, row=place.row, column=place.column)
+        problem, wanted = "holds an unpaired surrogate", "valid Unicode text"
+        raise InputError(problem, wanted, file=place.file, row=place.row, column=place.column)
     return value
 
 

@@ -37,7 +37,8 @@ def open_grader(source: Source, columns: Columns, settings: DataSettings) -> Gra
     if columns.grade is not None:
         return GradeColumn(columns.grade, settings, source.unlisted, source.decimal_comma)
     if columns.clicks is None:
-        raise InputError("there is no column of grades", "--grade, or --positives-only", file=source.name)
+        wanted = "--grade to name the column, or --positives-only"
+        raise InputError("there is no column of grades", wanted, file=source.name)
     for name, value in (("--grades", settings.grades), ("--grade-range", settings.grade_range)):
         if value is not None:
             problem = f"{name} is given, and the table has clicks and no grades"

@@ -31,9 +31,12 @@ def judge_split(source: Source, column: str) -> tuple[bool, Finding]:
         rows += batch.values.num_rows
     parts = {label: read_label(label) for label in labels}
     if None not in parts.values() and {"train", "test"} <= set(parts.values()):
-        action = f"Taken as it is; the column {column!r} says who trains. --split-column {NO_SPLIT} splits anew."
+        action = f"Used as it is; the column {column!r} names the parts. --split-column {NO_SPLIT} makes a new split."
         return True, Finding("own split", rows, action)
     strange = [label for label, part in parts.items() if part is None] or list(parts)
     shown = ", ".join(repr(label[:40]) for label in strange[:_EXAMPLES])
-    action = f"Split anew; the column {column!r} holds {shown}, so it does not say both who trains and who is tested."
+    action = (
+        f"Ignored, and a new split was made; the column {column!r} holds {shown}, so it does not name both train and "
+        "test."
+    )
     return False, Finding("own split not used", rows, action)

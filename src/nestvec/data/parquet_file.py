@@ -51,7 +51,8 @@ def open_parquet(path: Path, form: TextForm) -> Source:
 
     form.refuse_options(path, "a Parquet file", encoding=False)
     if path.suffix.lower() != ".parquet":
-        raise InputError("is a packed Parquet file", "Parquet as it is: its columns are packed inside", file=path)
+        wanted = "a .parquet file; Parquet compresses its columns itself"
+        raise InputError("is a compressed Parquet file", wanted, file=path)
     try:
         with pq.ParquetFile(path) as file:
             metadata, schema = file.metadata, file.schema_arrow

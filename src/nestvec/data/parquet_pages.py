@@ -117,8 +117,8 @@ class _Leaf:
             pages += max(page, _LEAST_PAGE)
         delta = [_DELTAS[encoding] for encoding in chunk[_ENCODINGS] if encoding in _DELTAS] if self._is_text else []
         if delta and self._is_listed:
-            problem = f"holds lists of texts coded as {delta[0]}, whose size cannot be told before they are read"
-            raise InputError(problem, "the file saved with another encoding", file=path, column=self.path)
+            problem = f"holds lists of texts encoded as {delta[0]}, whose size is unknown until they are read"
+            raise InputError(problem, "the file saved with pyarrow's default encoding", file=path, column=self.path)
         self._is_delta = self._is_delta or bool(delta)
         return max(pages, int(chunk[_VALUES]) * self._width)
 

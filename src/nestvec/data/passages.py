@@ -102,7 +102,7 @@ def _read_passage(entry: object, keys: Keys, place: Location) -> Passage:
     if not any(part and part.strip() for part in (passage.text, passage.title)):
         raise _wrong_entry(None if isinstance(entry, str) else entry, "the text of a document", place)
     if keys.id is not None and not (passage.id and passage.id.strip()):
-        raise _wrong_entry(entry, f"a document with {keys.id}, as others have", place)
+        raise _wrong_entry(entry, f"a document with {keys.id}, as the other documents have", place)
     return passage
 
 

@@ -40,7 +40,7 @@ class PositivesOnly:
     def explain(self, batch: Batch, index: int) -> InputError:
         """The error for a row that is no relevant pair."""
         value, row = batch.values.column(self._column or "")[index].as_py(), int(batch.rows[index])
-        wanted = "a relevant pair in every row, as --positives-only says; without it, grades are read"
+        wanted = "a relevant pair in every row; remove --positives-only to read the grades"
         return InputError(f"is {str(value)[:60]!r}", wanted, file=batch.file, row=row, column=self._column)
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:

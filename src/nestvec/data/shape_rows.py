@@ -53,7 +53,7 @@ def read_shape(source: Source, settings: DataSettings) -> Source:
     other = next((part for part in layout.parts if part.grade != 1), None)
     if settings.positives_only and other is not None:
         problem = "--positives-only is given, and this column holds documents that are not relevant"
-        raise InputError(problem, "the same without --positives-only", file=source.name, column=other.column)
+        raise InputError(problem, "the command without --positives-only", file=source.name, column=other.column)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         yield from _read_rows(source, layout, columns, rejects)
@@ -116,7 +116,7 @@ def _expand_row(cells: Cells, layout: Layout) -> Iterator[list[str | None]]:
             yield [*kept, *titles, passage.text, *([passage.id] if layout.id else []), grade]
     if not count:
         column = layout.parts[0].column
-        raise InputError("holds no document", "a document or more", file=cells.file, row=cells.row, column=column)
+        raise InputError("holds no document", "at least one document", file=cells.file, row=cells.row, column=column)
 
 
 def _read_part(part: Part, layout: Layout, cells: Cells, values: dict[str, Any]) -> list[Passage]:

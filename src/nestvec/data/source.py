@@ -252,4 +252,4 @@ def measure_texts(texts: Sequence[str | None]) -> int:
 def damaged_error(file: object, error: Exception) -> InputError:
     """The error to raise for a file that a library cannot read and raised `error` for."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return InputError(f"cannot be read ({lines[0][:200]})", "an undamaged file of its kind", file=file)
+    return InputError(f"cannot be read ({lines[0][:200]})", "an undamaged file of this format", file=file)

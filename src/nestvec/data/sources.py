@@ -67,15 +67,16 @@ def _refuse_unread(settings: DataSettings) -> None:
     if settings.qrels is None:
         for name in ("queries", "corpus"):
             if (given := getattr(settings, name)) is not None:
-                raise InputError(f"--{name} {given} is given without --qrels", "the judgements, --qrels, too")
+                wanted = "--qrels with the file of judgements, too"
+                raise InputError(f"--{name} {given} is given without --qrels", wanted)
     elif settings.source not in ("", SAMPLE):  # the sample is what stands where no source is given
-        problem = f"--qrels is given beside the source {settings.source}"
+        problem = f"--qrels is given together with the source {settings.source}"
         raise InputError(problem, "one of them: a source or --qrels", file=settings.qrels)
     if settings.qrels is not None or not settings.source.startswith(PREFIX):
         for name in ("split", "revision"):
             if (given := getattr(settings, name)) is not None:
                 problem = f"--{name} {given} is given, but the source is not hf:NAME"
-                raise InputError(problem, f"no --{name}, or a data set of the hub as the source")
+                raise InputError(problem, f"no --{name}, or a Hugging Face data set (hf:NAME) as the source")
 
 
 def _open_sample() -> Source:
@@ -131,7 +132,7 @@ def _name_fields(shard: Source) -> frozenset[str]:
 def _leave_out(parts: list[Source], joined: Source, tables: Tables) -> Source:
     """The joined source, with a finding of the files that are none of its parts."""
     others = [Path(part.name).name for part in parts if part not in (tables.judgements, *tables.texts)]
-    action = f"Neither judgements nor texts that these name; {', '.join(others)}."
+    action = f"They hold neither judgements nor texts of queries or documents; {', '.join(others)}."
     finding = Finding("files that were not read", len(others), action)
     return replace(joined, findings=(*joined.findings, finding)) if others else joined
 

@@ -62,7 +62,7 @@ def split_records(records: Records, data: DataSettings, settings: SplitSettings,
         return split_published(len(records), data.max_records or PUBLISHED_RECORDS)
     if len(records.queries) < FEWEST_QUERIES:
         wanted = f"at least {FEWEST_QUERIES} distinct queries"
-        raise InputError(f"{len(records.queries)} queries are left to split", wanted)
+        raise InputError(f"only {len(records.queries)} queries are left to split", wanted)
     return _PROTOCOLS[settings.protocol](records, settings, seed)
 
 

@@ -157,7 +157,8 @@ class Recoded(io.RawIOBase):
                 piece = text.encode()
             except UnicodeError as error:
                 lines = self._lines + piece[: getattr(error, "start", 0)].count(b"\n")
-                problem = f"line {lines} or so is not in {self._encoding} ({getattr(error, 'reason', error)})"
+                reason = getattr(error, "reason", error)
+                problem = f"line {lines} or one near it is not valid {self._encoding} ({reason})"
                 raise InputError(problem, "--encoding to name the file's encoding", file=self._path) from error
         if not self._begun:
             self._begun, piece = True, piece.removeprefix(codecs.BOM_UTF8)

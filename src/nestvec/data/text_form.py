@@ -82,7 +82,7 @@ def _require_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of columns, if there is one for each and no two are the same."""
     stripped = tuple(name.strip() for name in names)
     if not all(stripped):
-        raise InputError("--columns holds an empty name", "a name per column: query,positive,negative")
+        raise InputError("--columns holds an empty name", "a name for each column: query,positive,negative")
     if twice := find_repeated(stripped):
-        raise InputError(f"--columns names {twice[0]!r} twice", "a name of its own per column")
+        raise InputError(f"--columns names {twice[0]!r} twice", "a different name for each column")
     return stripped

@@ -117,6 +117,6 @@ class NumberedTexts:
     def refuse_useless_ids(self, column: str, file: str) -> None:
         """Raise InputError where most ids of a column come with several texts: then they number something else."""
         if self.several >= _FEWEST and 2 * self.several > len(self.texts):
-            problem = f"{self.several:,} of the {len(self.texts):,} ids stand beside several texts"
-            wanted = f"the same {self.kind} text wherever an id comes again; --{self.kind}-id to name another column"
+            problem = f"{self.several:,} of the {len(self.texts):,} ids have several texts each"
+            wanted = f"one {self.kind} text per id, or --{self.kind}-id to name another column"
             raise InputError(f"{problem}, such as {self.examples[0]}", wanted, file=file, column=column)

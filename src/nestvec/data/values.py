@@ -172,7 +172,7 @@ class DecimalMarks:
                 self._seen.setdefault(kind, text)
             if len(self._seen) == len(("comma", "point")):
                 row = int(batch.rows[coded.indices.to_pylist().index(index)])
-                problem = f"is {text!r}, and another is {self._seen['comma' if kind == 'point' else 'point']!r}"
+                problem = f"is {text!r}, but another row has {self._seen['comma' if kind == 'point' else 'point']!r}"
                 wanted = "one decimal mark in the whole column: a comma or a point"
                 raise InputError(problem, wanted, file=batch.file, row=row, column=column)
 
