@@ -1,7 +1,7 @@
-"""What ranks: a system's vectors in every format and in two stages, BM25, and both fused.
+"""Makes the rankings: of a system's vectors in every format and in two stages, of BM25, and of both fused.
 
-One encoding per system goes in: it is cut to a dimension, as it is or on principal axes (`vectors/cut.py`), and a codec
-stores what is left.
+Each system is encoded once. Its vectors are cut to a dimension, directly or on principal axes (`vectors/cut.py`), and
+stored by a codec.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from nestvec.point import VectorFormat
     from nestvec.vectors.codecs import Codec
 
-_ROWS = 16_384  # documents put in order at a time
-_KEPT = 50_000_000  # scores of words at the most, 200 MB: every point asks for them anew
+_ROWS = 16_384  # documents that are reordered at a time
+_KEPT = 50_000_000  # up to this many BM25 scores (200 MB) are kept, as every point needs them again
 
 
 class Vectors(NamedTuple):
@@ -52,13 +52,13 @@ class Vectors(NamedTuple):
 
 @dataclass(frozen=True)
 class Coded:
-    """One system at one dimension and precision, ready to be searched.
+    """One system's vectors at one dimension and precision, ready for search.
 
     Attributes:
-        point: where on the surface.
-        queries: (q, n) float32.
-        codes: of the d documents, in tie order.
-        codec: fitted on them.
+        point: the system with its dimension and precision.
+        queries: (q, n) float32 vectors of the queries.
+        codes: the coded vectors of the d documents, in tie order.
+        codec: the codec that was fitted on the documents.
     """
 
     point: Point
@@ -67,26 +67,26 @@ class Coded:
     codec: Codec
 
     def search(self, catalogue: Catalogue) -> Found:
-        """The best `DEPTH` documents of the catalogue for each query."""
+        """Find the best `DEPTH` documents of the catalogue for each query."""
         return _leave_out_own(*top_k(self.queries, self.codes, _ranked_depth(catalogue), self.codec.decode), catalogue)
 
     def leg(self, found: Found) -> Leg:
-        """What `search` found, to be fused with words."""
+        """Turn the results of `search` into a leg that can be fused with BM25."""
         return Leg(found, partial(score_pairs, self.queries, self.codes, self.codec.decode))
 
     def rank(self, catalogue: Catalogue, found: Found | None = None) -> Ranking:
-        """The same as a ranking; `found` is what `search` gave, if it was asked before."""
+        """Make the ranking of the results; `found` avoids a second search if `search` was called before."""
         return _make_ranking(self.point, found or self.search(catalogue), catalogue, self.codec)
 
 
 @dataclass(frozen=True)
 class Words:
-    """The keyword leg, asked.
+    """BM25's results for a set of queries.
 
     Attributes:
-        index: what was asked.
+        index: the BM25 index.
         asked: the queries' words, as `Bm25.count_queries` counts them.
-        found: its best documents.
+        found: the best documents of each query.
     """
 
     index: Bm25
@@ -95,7 +95,7 @@ class Words:
 
     @cached_property
     def leg(self) -> Leg:
-        """What was found, to be fused with vectors of any number of points: all scores are kept where memory allows."""
+        """The results as a leg to fuse with vectors; all scores are computed once if they fit into memory."""
         if self.asked.shape[0] * self.index.counts.counts.shape[1] > _KEPT:
             return Leg(self.found, partial(self.index.score_pairs, self.asked))
         scores = self.index.score_all(self.asked)
@@ -103,12 +103,12 @@ class Words:
 
 
 def _ranked_depth(catalogue: Catalogue) -> int:
-    """How many documents to rank, so that `DEPTH` are left when the query itself is left out."""
+    """Return how many documents to rank, so that `DEPTH` are left after the query's own document is removed."""
     return DEPTH if catalogue.own is None else DEPTH + 1
 
 
 def _leave_out_own(rows: NDArray[np.int64], scores: NDArray[np.float32], catalogue: Catalogue) -> Found:
-    """(q, k) rows in tie order and their scores without each query's own document, cut to `DEPTH`."""
+    """Remove each query's own document from (q, k) rows and scores, and cut both to `DEPTH`."""
     depth = DEPTH
     if catalogue.own is not None:
         depth = min(DEPTH, rows.shape[1] - 1)  # in a tiny catalogue others lose their last one, so that rows are alike
@@ -119,12 +119,12 @@ def _leave_out_own(rows: NDArray[np.int64], scores: NDArray[np.float32], catalog
 
 
 def _make_ranking(point: Point, found: Found, catalogue: Catalogue, codec: Codec | None = None) -> Ranking:
-    """What was found as a ranking."""
+    """Convert results, given as positions in tie order, to a ranking of the catalogue's rows."""
     return Ranking(point, catalogue.order[found.rows], found.scores, codec)
 
 
 def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int, axes: Axes | None) -> Vectors:
-    """Queries and documents shortened, the documents in the order given; the whole is copied once."""
+    """Cut queries and documents to a dimension, and put the documents in the order given."""
     documents = np.empty((len(order), dimension), dtype=np.float32)
     for first in range(0, len(order), _ROWS):
         documents[first : first + _ROWS] = shorten(vectors.documents[order[first : first + _ROWS]], dimension, axes)
@@ -138,17 +138,17 @@ def code_documents(
     formats: Iterable[VectorFormat],
     codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Iterator[Coded]:
-    """Code one system's vectors in several formats, wide before narrow, those on principal axes last.
+    """Code one system's vectors in several formats: wide before narrow, principal axes after plain cuts.
 
     Args:
-        system: its name.
-        vectors: w numbers wide.
+        system: the system's name.
+        vectors: the system's vectors, w numbers wide.
         catalogue: the d documents.
         formats: dimensions from 1 to w, and precisions in `CODECS`.
-        codecs: those that were fitted on these documents before; others are fitted.
+        codecs: codecs that were fitted on these documents before; missing ones are fitted.
 
     Yields:
-        One for each format; those of one dimension in the order given.
+        The coded vectors of each format; formats of one dimension come in the order given.
     """
     formats = sorted(formats, key=lambda stored: (-stored.dimension, stored.axes))
     unknown = [stored for stored in formats if stored.axes and stored not in codecs]
@@ -167,7 +167,7 @@ def code_documents(
 def rank_dense(
     system: str, vectors: Vectors, catalogue: Catalogue, formats: Iterable[VectorFormat]
 ) -> Iterator[Ranking]:
-    """One ranking for each of the formats that `code_documents` is given."""
+    """Rank one system's vectors in each format; formats come in the order of `code_documents`."""
     for coded in code_documents(system, vectors, catalogue, formats):
         yield coded.rank(catalogue)
 
@@ -180,18 +180,19 @@ def rank_two_stage(
     shortlist: int,
     codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Ranking:
-    """Take the best by a small code, and rank these by a larger one.
+    """Find a shortlist with a small code, and rerank it with a larger code.
 
     Args:
-        system: its name.
-        vectors: as for `rank_dense`.
+        system: the system's name.
+        vectors: the system's vectors.
         catalogue: the d documents.
-        stages: the format of the shortlist's vectors, and that of those that rank it.
-        shortlist: documents that the first stage hands on, `DEPTH` or more.
-        codecs: as for `code_documents`.
+        stages: the format that finds the shortlist, and the format that reranks it.
+        shortlist: the number of documents in the shortlist, at least `DEPTH`.
+        codecs: codecs that were fitted on these documents before; missing ones are fitted.
 
     Returns:
-        The ranking; its bytes are of both codes, for an index needs both, and those scanned are the first's.
+        The ranking. Its bytes per vector are those of both codes, as an index stores both; the bytes scanned are those
+        of the small code.
     """
     [first], [second] = (list(code_documents(system, vectors, catalogue, [stage], codecs)) for stage in stages)
     shortlist += _ranked_depth(catalogue) - DEPTH
@@ -211,29 +212,29 @@ def rank_two_stage(
 
 
 def ask_words(index: Bm25, queries: Sequence[str], catalogue: Catalogue) -> Words:
-    """Ask the keyword leg for the best documents of each query."""
+    """Search the BM25 index for the best documents of each query."""
     return ask_counted(index, index.count_queries(queries), catalogue)
 
 
 def ask_counted(index: Bm25, asked: Any, catalogue: Catalogue) -> Words:  # noqa: ANN401 - SciPy has no types
-    """The same for queries whose words are counted already, as `Words.asked` has them."""
+    """Search the BM25 index with queries whose words are counted already, as in `Words.asked`."""
     return Words(index, asked, _leave_out_own(*index.rank(asked, _ranked_depth(catalogue)), catalogue))
 
 
 def rank_words(words: Words, catalogue: Catalogue, name: str = BM25) -> Ranking:
-    """What the keyword leg ranks."""
+    """Make the ranking of BM25's results."""
     return _make_ranking(Point(name, None, None, kind=LEXICAL), words.found, catalogue)
 
 
 def rank_fused(coded: Coded, found: Found, words: Words, fusion: Fusion, catalogue: Catalogue) -> Ranking:
-    """Rank by both legs.
+    """Rank by the fused score of vectors and BM25.
 
     Args:
         coded: the vectors.
-        found: the best documents by them.
-        words: the keyword leg.
-        fusion: how the two scores become one.
-        catalogue: what both rank.
+        found: the best documents by vectors.
+        words: BM25's results.
+        fusion: how the two scores are combined.
+        catalogue: the d documents.
 
     Returns:
         The fused ranking; its dimension, precision and bytes are those of the vectors.
