@@ -42,7 +42,7 @@ class FoldMeans:
         return errors
 
     def reach(self, values: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-        """Compute how far below the means of (q, c) values the true ones can lie, one-sided, `level` above 0.5: (c,)."""
+        """Compute how far below the means of (q, c) values the true ones can lie (one-sided, `level` > 0.5): (c,)."""
         from scipy.special import stdtrit
 
         reach: NDArray[np.float64] = stdtrit(self._freedom, level) * self.errors(values)
