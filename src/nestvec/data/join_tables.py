@@ -1,6 +1,6 @@
-"""Tables of judgements, queries and documents joined by their ids.
+"""Joins tables of judgements, queries and documents by their ids.
 
-The table of the documents is the catalogue: what is not judged joins it all the same.
+The table of documents is the catalogue, with unjudged documents included.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
     Args:
         tables: the parts.
         settings: the columns as given.
-        name: what the user called them.
-        digest: SHA-256 of their files.
+        name: the source's name as the user gave it.
+        digest: the SHA-256 of the files.
 
     Returns:
-        The joined table. Where the documents' texts stand in their own table alone, its documents are that whole table.
-        Like any table it lists low grades itself: Home Depot's lowest is 1.
+        The joined table. If the documents' texts are only in the table of documents, that whole table is the catalogue.
+        As in any single table, low grades are expected to be listed: Home Depot's lowest is 1.
 
     Raises:
-        InputError: a part lacks its id or its text, or several columns could be meant.
+        InputError: a part has no id or text column, or several possible ones.
     """
     judged, queries, documents = tables.judgements, link_queries(tables, settings), link_documents(tables, settings)
     findings = [finding for table in (judged, *tables.texts) for finding in table.findings]
@@ -82,7 +82,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
 
 
 def _read_joined(judged: Source, links: list[Link], columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-    """Read judgements with what their ids stand for; a row with an id that is not there is refused."""
+    """Read judgements with the texts of their ids; rows with an unknown id are rejected."""
     joins = [_load_texts(link, columns) for link in links]
     added = {column for link in links for column in link.taken.values()}
     keys = [key for link in links for key in link.keys]
