@@ -1,4 +1,4 @@
-"""Whether a column that is called `split` says who trains and who is tested."""
+"""Decides whether a column called `split` is used as the source's own split."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _EXAMPLES = 3
 
 
 def judge_split(source: Source, column: str) -> tuple[bool, Finding]:
-    """Look whether a column names the parts of a split.
+    """Check whether a column names the parts of a split.
 
     Args:
         source: an opened table.
-        column: one of its columns, which is read from start to end.
+        column: the name of the column; it is read completely.
 
     Returns:
-        Whether every row names a part and both train and test are among them; and what to say of it.
+        Whether every row names a part, and train and test both occur; and the finding to report.
     """
     rows, labels = 0, dict[str, None]()
     for batch in source.read([column], Rejects(SET_ASIDE)):
