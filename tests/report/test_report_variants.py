@@ -104,7 +104,7 @@ def test_dip_without_its_resampling(rendered: Rendered) -> None:
     def change(grades: dict[str, Any]) -> None:
         del grades["dip"]["low"], grades["dip"]["high"], grades["dip"]["seen"]
 
-    assert "The humps stand at 2 and 3" in rendered("grades", change).text
+    assert "The histogram has humps at 2 and 3" in rendered("grades", change).text
 
 
 def test_leaks_are_shown_as_they_are(rendered: Rendered) -> None:
