@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.evaluation.ranking import Vectors, rank_dense
+from nestvec.evaluation.ranking import Vectors, code_documents
+from nestvec.lexical.hybrid_file import Hybrid
+from nestvec.pipeline.rank_points import rank_alone_and_fused
 from nestvec.point import FULL, PRECISIONS, VectorFormat
 from nestvec.settings import cutoff_of, metric_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+    from nestvec.evaluation.ranking import Words
+    from nestvec.evaluation.surface import Ranking
     from nestvec.settings import Settings
     from nestvec.training.validation import Validation
 
@@ -64,6 +69,7 @@ class Measurement:
     value: float  # mean of the metric over the queries
     error: float  # standard error of that mean
     bytes_per_vector: int  # bytes of a document's vector in the measured format
+    fused: float | None = None  # mean of the metric when vectors are fused with BM25; None if not measured
 
 
 def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
@@ -88,12 +94,37 @@ def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
     return Aim(metric, wanted, bool(comma))
 
 
-def measure_model(model: SentenceTransformer, validation: Validation, aim: Aim, stored: VectorFormat) -> Measurement:
-    """Measure a model on validation in the format `stored`; NestvecError if the model returns NaN or infinity."""
+def measure_model(
+    model: SentenceTransformer, validation: Validation, aim: Aim, stored: VectorFormat, words: Words | None = None
+) -> Measurement:
+    """Measure a model on validation, by its vectors alone and, if `words` is given, fused with BM25.
+
+    Args:
+        model: encodes the queries and documents of `validation`.
+        validation: the queries and documents; its formats are ignored.
+        aim: the aim of the study, for its metric.
+        stored: the format of the vectors.
+        words: BM25's rankings of the same queries, which are fused with the vectors by the default weights; None
+            measures the vectors alone.
+
+    Returns:
+        The metric's mean over the queries, with its standard error.
+
+    Raises:
+        NestvecError: the model returned NaN or infinity.
+    """
     queries, documents = validation.encode_sides(model)
     if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
         raise NestvecError("the model returned NaN or infinity; try a lower --learning-rate")
-    (ranking,) = rank_dense("", Vectors(queries, documents), validation.catalogue, [stored])
-    cutoffs = (cutoff_of(aim.metric),)
-    values = validation.judgements.measure(np.arange(len(queries)), ranking.rows, cutoffs)[aim.metric]
-    return Measurement(float(values.mean()), float(values.std() / np.sqrt(len(values))), ranking.point.bytes)
+    catalogue, cutoffs = validation.catalogue, (cutoff_of(aim.metric),)
+
+    def measure(ranking: Ranking) -> NDArray[np.float64]:
+        return validation.judgements.measure(np.arange(len(queries)), ranking.rows, cutoffs)[aim.metric]
+
+    (coded,) = code_documents("", Vectors(queries, documents), catalogue, [stored])
+    if words is None:
+        values, fused = measure(coded.rank(catalogue)), None
+    else:
+        values, beside = map(measure, rank_alone_and_fused(coded, words, Hybrid(), catalogue))
+        fused = float(beside.mean())
+    return Measurement(float(values.mean()), float(values.std() / np.sqrt(len(values))), stored.bytes, fused)

@@ -8,6 +8,7 @@ the means with the spread of the repeats, and the curve is fitted again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,14 +79,18 @@ class Growth:
     @property
     def verdict(self) -> str:
         """One sentence on what twice the judged queries would bring."""
-        facts = self.facts
-        twice, gain = facts["twice"], facts["gain"]
-        ends = f"[{gain['low']:+.3f}, {gain['high']:+.3f}]"
+        facts, twice = self.facts, self.facts["twice"]
         return (
             f"Twice the judged queries ({twice['queries']:,.0f}) would change {facts['metric']} from "
             f"{facts['means'][-1]:.3f} to {twice['value']:.3f} [{twice['low']:.3f}, {twice['high']:.3f}]: "
-            f"{gain['value']:+.3f} {ends}."
+            f"{show_gain(facts)}."
         )
+
+
+def show_gain(facts: dict[str, Any]) -> str:
+    """Format the gain from twice the judgements, with its interval, by the facts of a `Growth`."""
+    gain = facts["gain"]
+    return f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
 
 
 def forecast_growth(
@@ -106,13 +111,10 @@ def forecast_growth(
     Raises:
         NestvecError: fewer than three sizes have a finished trial.
     """
-    by_size: dict[int, list[float]] = {}
-    for trial in trials:
-        if trial["value"] is not None:
-            by_size.setdefault(int(trial["queries"]), []).append(float(trial["value"]))
+    by_size = _group_by_size(trials)
     if len(by_size) < _FEWEST:
         raise NestvecError(f"trials of {len(by_size)} sizes finished; a curve needs {_FEWEST}")
-    queries = sorted(by_size)
+    queries = list(by_size)
     grain = 1 / (np.sqrt(12) * measured) if measured else 0.0  # a value is a whole number of queries
     sizes = TrainingsBySize(np.array(queries, dtype=np.float64), [by_size[count] for count in queries], float(grain))
     full, rng = float(sizes.queries[-1]), np.random.default_rng(seed)
@@ -134,6 +136,46 @@ def forecast_growth(
         inside = foretold.low - _SAME <= reached <= foretold.high + _SAME
         facts["held_back"] = {**vars(foretold), "reached": reached, "inside": inside}
     return Growth(facts)
+
+
+def list_curves(
+    trials: Sequence[dict[str, Any]], systems: Sequence[str], metric: str, seed: int, measured: int = 0
+) -> list[dict[str, Any]]:
+    """List the learning curve of each system, by its vectors alone and fused with keyword search.
+
+    Args:
+        trials: finished trials of `study.json`, with `value` and `fused`.
+        systems: names of the systems; a trial without the parameter `system` belongs to the first.
+        metric: the metric of the values.
+        seed: seed of the forecasts' resampling.
+        measured: number of queries over which each value is a mean, see `forecast_growth`.
+
+    Returns:
+        A curve for each system and leg that has values: `system`, `leg` (`alone` or `fused`), `queries`, `values` and
+        `means` by size, and, from three sizes on, `growth` as `forecast_growth` returns it.
+    """
+    curves = []
+    for system, (leg, key) in product(systems, (("alone", "value"), ("fused", "fused"))):
+        own = [trial for trial in trials if trial["params"].get("system", systems[0]) == system]
+        sizes = _group_by_size([{**trial, "value": trial.get(key)} for trial in own])
+        if not sizes:
+            continue
+        curve: dict[str, Any] = {"system": system, "leg": leg, "queries": list(sizes), "values": list(sizes.values())}
+        curve["means"] = [float(np.mean(values)) for values in sizes.values()]
+        if len(sizes) >= _FEWEST:
+            told = [{"queries": trial["queries"], "value": trial.get(key)} for trial in own]
+            curve["growth"] = forecast_growth(told, metric, seed, measured).facts
+        curves.append(curve)
+    return curves
+
+
+def _group_by_size(trials: Sequence[dict[str, Any]]) -> dict[int, list[float]]:
+    """Group the trials' values by number of training queries, rising; trials without a value are ignored."""
+    by_size: dict[int, list[float]] = {}
+    for trial in trials:
+        if trial["value"] is not None:
+            by_size.setdefault(int(trial["queries"]), []).append(float(trial["value"]))
+    return dict(sorted(by_size.items()))
 
 
 def _curve_facts(sizes: TrainingsBySize, drawn: NDArray[np.float64]) -> dict[str, Any]:
