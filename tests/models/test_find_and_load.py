@@ -213,7 +213,7 @@ def test_weights_that_lack_a_layer_are_refused(copy):
 
 def test_a_damaged_list_of_shards_is_refused(copy):
     (copy / SHARDS).write_text("[]")
-    refused(copy, r"index\.json: is no JSON object; expected a weight_map of weight names to files")
+    refused(copy, r"index\.json: is not a JSON object; expected a weight_map of weight names to files")
 
 
 def test_a_full_disk_while_a_model_is_saved_gives_one_message(minilm, tmp_path):
