@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from nestvec.settings import DataSettings
 
+GRADES_IN_WORDS = "grades in words"  # the name of a finding
 LARGEST_GRADE = 1e6  # beyond it, gains in thousandths leave the range of TREC's integers
 
 
@@ -102,11 +103,11 @@ class GradeColumn:
             action = (
                 f"Read as numbers: {show_mapping(mapping)} ({name_scale(self._words)}); --grades sets other numbers."
             )
-            findings.append(Finding("grades in words", len(grade), action))
+            findings.append(Finding(GRADES_IN_WORDS, len(grade), action))
         elif self._used:
             mapping = {label: number for label, number in self._mapping.values()}
             action = f"Read as numbers: {show_mapping(mapping)}, as --grades says."
-            findings.append(Finding("grades in words", sum(self._used.values()), action))
+            findings.append(Finding(GRADES_IN_WORDS, sum(self._used.values()), action))
         elif self._named and self._column.strip().lower() in CLICKS and grade.max(initial=0) > 1:
             action = (
                 "Taken as they are, so one outlier can decide; without --grade, a click model makes grades of them."
