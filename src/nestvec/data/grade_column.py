@@ -84,9 +84,10 @@ class GradeColumn:
         if self._mapping:
             expected = "one of the labels that --grades names: " + self._name_mapping()
         elif self._words:
-            expected = f"a label of the same kind as {', '.join(self._words.values())}; or --grades for all labels"
+            known = ", ".join(self._words.values())
+            expected = f"a label of the same kind as {known}, or {self._ask_for_grades(batch, text)}"
         elif text and parse_number(text) is None and not self._numbers:
-            expected += f", or {ask_for_grades(self._list_labels(batch, text))} with a number for each label"
+            expected += f", or {self._ask_for_grades(batch, text)}"
         return InputError(problem, expected, file=batch.file, row=int(batch.rows[index]), column=self._column)
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:
@@ -152,6 +153,9 @@ class GradeColumn:
         low, high = self._range
         kept: NDArray[np.float64] = np.where((grades >= low) & (grades <= high), grades, np.nan)
         return kept
+
+    def _ask_for_grades(self, batch: Batch, text: str) -> str:
+        return f"{ask_for_grades(self._list_labels(batch, text))} with a number for each label"
 
     def _list_labels(self, batch: Batch, first: str) -> list[str]:
         """The labels of the first batch with a bad one, which stands before the others, numbers left out."""
