@@ -13,7 +13,7 @@ from nestvec.report.run_page import run_headline
 if TYPE_CHECKING:
     from nestvec.runs.run import Run
 
-EPOCHS = 3  # a better start for real data than the default of 1 (docs/run.md)
+EPOCHS = 3  # a better start for real data than the one of a first look (README)
 
 
 def read_answer(run: Run) -> str:
