@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestvec.evaluation.metrics import CONDENSED
-from nestvec.point import HYBRID, PRETRAINED
+from nestvec.point import BM25, HYBRID, PRETRAINED
 from nestvec.report.alt_texts import describe_figures
 from nestvec.report.answer import next_commands, read_origin, read_teams
 from nestvec.report.byte_budgets import best_by_size, compare_bits_with_dimensions
@@ -51,6 +51,8 @@ def run_headline(content: Content) -> str:
         return f"Nothing is proven yet, but {likely} very likely hold up on {label}."
     if recommendation.point is None and content.within_gate:
         return f"Do not ship: nothing within the limits that were set holds up on {label}."
+    if recommendation.point is None and content.run.systems.keys() <= {PRETRAINED, BM25}:
+        return "Do not ship yet: nothing was trained; only the pretrained model and BM25 were measured."
     if recommendation.point is None:
         return f"Do not ship: nothing measured clearly beats both the pretrained model and BM25 on {label}."
     size, full = chosen.bytes_per_vector, content.before.bytes_per_vector
