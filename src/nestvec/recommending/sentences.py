@@ -35,7 +35,7 @@ class Barred:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which team the answer speaks to, by its name in `choices`, and whether it was given the pretrained system."""
+    """Which team the answer speaks to, by its name in `choices`, and whether training lost to the pretrained system."""
 
     team: str
     fell_back: bool = False

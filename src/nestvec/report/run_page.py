@@ -51,7 +51,8 @@ def run_headline(content: Content) -> str:
         return f"Nothing is proven yet, but {likely} very likely hold up on {label}."
     if recommendation.point is None and content.within_gate:
         return f"Do not ship: nothing within the limits that were set holds up on {label}."
-    if recommendation.point is None and content.run.systems.keys() <= {PRETRAINED, BM25}:
+    untrained = content.run.systems.keys() <= {PRETRAINED, BM25}
+    if recommendation.point is None and untrained:
         return "Do not ship yet: nothing was trained; only the pretrained model and BM25 were measured."
     if recommendation.point is None:
         return f"Do not ship: nothing measured clearly beats both the pretrained model and BM25 on {label}."
@@ -65,8 +66,9 @@ def run_headline(content: Content) -> str:
     against = f", against {number(words, 2)} for keyword search alone" if words is not None else ""
     beside = f"beside your keyword search: {reached}{against}"
     if chosen.system.startswith(PRETRAINED):
+        instead = instead if size != full else ""
         ship = f"Ship the pretrained model, {count(size)} bytes per vector{instead}, {beside}"
-        return f"{ship}. Fine-tuning added nothing that can be shown."
+        return f"{ship}. {'Nothing was trained' if untrained else 'Fine-tuning added nothing that can be shown'}."
     return f"Ship {count(size)} bytes per vector{instead}, {beside}."
 
 
