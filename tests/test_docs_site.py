@@ -60,8 +60,8 @@ def test_nothing_is_loaded_from_elsewhere(site):
 def test_links_go_to_pages_and_to_the_notebook_itself(site):
     linked = {page: re.findall(r"href=\"?([^\" >]+)", page.read_text(encoding="utf-8")) for page in site.glob("*.html")}
     assert "notebook.ipynb" in linked[site / "notebook.html"]
-    assert "data.html#folds-few-queries-each-held-out-once" in linked[site / "index.html"]
-    assert "index.html#models-of-your-own" in linked[site / "start.html"]
+    assert "run.html#commands" in linked[site / "index.html"]
+    assert "data.html#folds-few-queries-each-held-out-once" in linked[site / "start.html"]
     assert "LICENSE.txt" in linked[site / "index.html"]
 
 

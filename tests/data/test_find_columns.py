@@ -64,6 +64,16 @@ def test_a_table_of_pairs_says_how_to_read_it(tmp_path):
     assert "--positives-only" not in str(caught.value)  # the stars could be grades
 
 
+def test_all_roles_without_a_column_are_named_at_once(tmp_path):
+    path = write(tmp_path / "t.jsonl", '{"typed": "saw", "item": {"headline": "a saw"}, "verdict": 1}')
+    with pytest.raises(InputError, match="no column is known as the query and the document and the grade") as caught:
+        load(path)
+    named = "--query and --document and --grade to name columns, of 'typed', 'item.headline', 'verdict'"
+    assert named in caught.value.expected
+    with pytest.raises(InputError, match="no column is known as the query and the document;"):
+        load(path, grade="verdict")
+
+
 @pytest.mark.parametrize("ending", [".csv", ".tsv"])
 def test_a_table_without_a_header_says_how_to_read_it(tmp_path, ending):
     mark = "," if ending == ".csv" else "\t"

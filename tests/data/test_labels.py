@@ -112,7 +112,7 @@ def test_unknown_words_show_what_to_type(tmp_path):
     path = write_labels(tmp_path / "judged.csv", {3: "gut", 2: "geht so", 1: "schlecht"})
     with pytest.raises(InputError, match="is 'gut'") as caught:
         load(path)
-    assert "--grades gut=…,geht so=…,schlecht=… with a number for each label" in caught.value.expected
+    assert '--grades "gut=…,geht so=…,schlecht=…" with a number for each label' in caught.value.expected
 
 
 def test_a_misspelt_label_among_known_ones_is_a_bad_row(tmp_path):

@@ -1,7 +1,7 @@
 """The demo as `make demo` runs it.
 
-Oracle: what the README says that it answers, which is what a first visitor reads; and what it is there to show: a
-small vector that is proven, and a smaller one that is likely.
+Oracle: what docs/results.md says that the demo answers; and what the demo is there to show: a small vector that is
+proven, and a smaller one that is likely.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import nestvec
 
 pytestmark = pytest.mark.slow  # two trainings of MiniLM and three encodings of the catalogue
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+RESULTS = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 CLOSE = 0.02  # what another machine's arithmetic may move a figure by
 STEPS = 4  # and how many times as large or small a size that is chosen near its bound: two steps of precision
 NONE = 512  # bytes that "none" counts as: a size beyond half of it can fail its bound on another machine
@@ -30,8 +30,8 @@ def demo(tmp_path_factory):
 
 
 def read_rows(heading):
-    """The rows below the head of the README's table whose first column has a heading, the first cell apart."""
-    [rows] = re.findall(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    """The rows of the one table in docs/results.md whose first column has a heading, by their first cell."""
+    [rows] = re.findall(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", RESULTS, re.MULTILINE)
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows.splitlines()]
     return {first: others for first, *others in cells}
 
@@ -47,7 +47,7 @@ def test_it_proves_a_small_vector_and_finds_a_smaller_one_likely(demo):
     assert three["likely"]["test"]["difference_high"] > -demo.recommendation["margin"]
 
 
-def test_the_readme_names_its_choices(demo):
+def test_the_page_of_results_names_its_choices(demo):
     choices = demo.recommendation["choices"]
     rows = read_rows("make demo")
     for place, team in enumerate(("beside_keyword_search", "vectors_alone")):
@@ -59,7 +59,7 @@ def test_the_readme_names_its_choices(demo):
             assert told / STEPS <= size <= told * STEPS, (team, name, said, size)
 
 
-def test_the_readme_quotes_its_figures(demo):
+def test_the_page_of_results_quotes_its_figures(demo):
     for system, cells in read_rows(re.escape("recall@10")).items():
         for dimension, cell in zip((384, 192, 96, 48), cells, strict=False):
             if cell:

@@ -106,6 +106,13 @@ def test_where_training_adds_nothing_the_pretrained_model_is_fused():
     assert found["choices"][BESIDE]["likely"]["system"] == "pretrained+bm25"
 
 
+def test_where_nothing_was_trained_fine_tuning_is_not_blamed():
+    values = world(narrow(24, 0.09), mnr=0.59, pretrained=0.6)
+    found = answer({point: rows for point, rows in values.items() if not point.system.startswith("mnr")})
+    assert found["point"]["system"] == "pretrained+bm25"
+    assert "ine-tuning" not in found["reason"]
+
+
 @pytest.mark.parametrize("rival", ["bm25", "mnr"])
 def test_a_fusion_that_does_not_beat_one_of_its_legs_is_not_shipped(rival):
     means = {point: 0.9 if point.system == rival else mean for point, mean in world().items()}

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nestvec.data.find_columns import COLUMNS_READ
+from nestvec.data.grade_column import GRADES_IN_WORDS
 from nestvec.report.check_page import check_headline, explain_threshold, read_checked, row_split_lines
 from nestvec.report.formatting import (
     count,
@@ -165,6 +166,8 @@ def _print_summary(checked: Checked, page: _Page) -> None:
     for finding in checked.findings:
         if finding.name == COLUMNS_READ:
             page.print_text(f"Read as {finding.action}.")
+        if finding.name == GRADES_IN_WORDS:
+            page.print_text(f"Labels: {finding.action}")
     for warning in checked.warnings:
         page.print_text(f"! {warning}", "yellow")
 

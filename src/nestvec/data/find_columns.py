@@ -41,6 +41,7 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
         InputError: a named column is missing, or a role has no column or several possible ones.
     """
     _refuse_missing_header(source, settings)
+    _refuse_unknown_roles(source, settings)
     split, findings = _find_split(source, settings)
     grade, clicks = _find_grade(source, settings)
     columns = Columns(
@@ -100,6 +101,21 @@ def _refuse_missing_header(source: Source, settings: DataSettings) -> None:
         f"their order: {_NAME_COLUMNS}"
     )
     raise InputError(f"no column has a known name: {quote_names(source.columns)}", wanted, file=source.name, row=1)
+
+
+def _refuse_unknown_roles(source: Source, settings: DataSettings) -> None:
+    """Raise InputError where two or more roles have no column, so that all missing options are named at once."""
+    roles = {"query": QUERY, "document": (*HEADLINE, *BODY), "grade": GRADE}
+    unknown = [role for role, names in roles.items() if not (getattr(settings, role) or well_known(source, names))]
+    if "grade" in unknown and (settings.positives_only or find_click_columns(source.columns)):
+        unknown.remove("grade")
+    if len(unknown) < 2:
+        return
+    options = " and ".join(f"--{role}" for role in unknown)
+    wanted = f"{options} to name columns, of {quote_names(source.columns)}"
+    if source.headerless:
+        wanted += f"; or, if the first line is no header, {_NAME_COLUMNS}"
+    raise InputError(f"no column is known as the {' and the '.join(unknown)}", wanted, file=source.name)
 
 
 def _find_split(source: Source, settings: DataSettings) -> tuple[str | None, tuple[Finding, ...]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from nestvec.settings import DataSettings
 
+GRADES_IN_WORDS = "grades in words"  # the name of a finding
 LARGEST_GRADE = 1e6  # beyond it, gains in thousandths leave the range of TREC's integers
 
 
@@ -83,10 +84,10 @@ class GradeColumn:
         if self._mapping:
             expected = "one of the labels that --grades names: " + self._name_mapping()
         elif self._words:
-            expected = f"a label of the same kind as {', '.join(self._words.values())}"
-            expected += "; or --grades with a number for every label"
+            known = ", ".join(self._words.values())
+            expected = f"a label of the same kind as {known}, or {self._ask_for_grades(batch, text)}"
         elif text and parse_number(text) is None and not self._numbers:
-            expected += f", or {ask_for_grades(self._list_labels(batch, text))} with a number for each label"
+            expected += f", or {self._ask_for_grades(batch, text)}"
         return InputError(problem, expected, file=batch.file, row=int(batch.rows[index]), column=self._column)
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:
@@ -103,11 +104,11 @@ class GradeColumn:
             action = (
                 f"Read as numbers: {show_mapping(mapping)} ({name_scale(self._words)}); --grades sets other numbers."
             )
-            findings.append(Finding("grades in words", len(grade), action))
+            findings.append(Finding(GRADES_IN_WORDS, len(grade), action))
         elif self._used:
             mapping = {label: number for label, number in self._mapping.values()}
             action = f"Read as numbers: {show_mapping(mapping)}, as --grades says."
-            findings.append(Finding("grades in words", sum(self._used.values()), action))
+            findings.append(Finding(GRADES_IN_WORDS, sum(self._used.values()), action))
         elif self._named and self._column.strip().lower() in CLICKS and grade.max(initial=0) > 1:
             action = (
                 "Used as grades unchanged, so one outlier can dominate; without --grade, a click model estimates "
@@ -153,6 +154,9 @@ class GradeColumn:
         low, high = self._range
         kept: NDArray[np.float64] = np.where((grades >= low) & (grades <= high), grades, np.nan)
         return kept
+
+    def _ask_for_grades(self, batch: Batch, text: str) -> str:
+        return f"{ask_for_grades(self._list_labels(batch, text))} with a number for each label"
 
     def _list_labels(self, batch: Batch, first: str) -> list[str]:
         """The labels of the first batch with a bad one, which stands before the others, numbers left out."""

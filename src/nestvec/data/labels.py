@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _SHOWN = 12  # labels that a message shows
+_NOT_PLAIN = re.compile(r"[^\w=,.…+-]")  # what a shell may not pass on as it stands
 _EXAMPLE = "labels with a number each: Exact=3,Partial=1,Irrelevant=0"
 
 
@@ -125,10 +126,11 @@ def means_not_relevant(label: str) -> bool:
 
 
 def ask_for_grades(labels: Iterable[str]) -> str:
-    """Write the `--grades` option that the user should complete for unknown labels."""
+    """Write the `--grades` option that the user should complete for unknown labels, in quotes where a shell needs them."""
     names = list(dict.fromkeys(labels))
     rest = f" … ({len(names)} labels in all)" if len(names) > _SHOWN else ""
-    return "--grades " + ",".join(f"{name[:40]}=…" for name in names[:_SHOWN]) + rest
+    items = ",".join(f"{name[:40]}=…" for name in names[:_SHOWN])
+    return f'--grades "{items}"{rest}' if _NOT_PLAIN.search(items) else f"--grades {items}{rest}"
 
 
 def show_mapping(grades: Mapping[str, float]) -> str:

@@ -105,7 +105,8 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
         team.name: describe_choices(views[team], evidence, wishes, _find_proven(teams, team)) for team in TEAMS
     }
     decision["power"] = {"queries": validation.bootstrap.queries, "needed": needed}
-    words = explain_decision(decision, barred, target, Asked(choice.view.team.name, choice.fell_back))
+    unhelped = choice.fell_back and bool(choice.view.sequences)  # without sequences nothing was trained
+    words = explain_decision(decision, barred, target, Asked(choice.view.team.name, unhelped))
     return {**decision, "reason": words}
 
 

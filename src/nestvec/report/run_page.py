@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nestvec.evaluation.metrics import CONDENSED
-from nestvec.point import HYBRID, PRETRAINED
+from nestvec.point import BM25, HYBRID, PRETRAINED
 from nestvec.report.alt_texts import describe_figures
 from nestvec.report.answer import next_commands, read_origin, read_teams
 from nestvec.report.byte_budgets import best_by_size, compare_bits_with_dimensions
@@ -51,6 +51,9 @@ def run_headline(content: Content) -> str:
         return f"Nothing is proven yet, but {likely} very likely hold up on {label}."
     if recommendation.point is None and content.within_gate:
         return f"Do not ship: nothing within the limits that you set holds up on {label}."
+    untrained = content.run.systems.keys() <= {PRETRAINED, BM25}
+    if recommendation.point is None and untrained:
+        return "Do not ship yet: nothing was trained; only the pretrained model and BM25 were measured."
     if recommendation.point is None:
         return f"Do not ship: nothing measured clearly beats both the pretrained model and BM25 on {label}."
     size, full = chosen.bytes_per_vector, content.before.bytes_per_vector
@@ -63,8 +66,9 @@ def run_headline(content: Content) -> str:
     against = f", against {number(words, 2)} for keyword search alone" if words is not None else ""
     beside = f"beside your keyword search: {reached}{against}"
     if chosen.system.startswith(PRETRAINED):
+        instead = instead if size != full else ""
         ship = f"Ship the pretrained model, {count(size)} bytes per vector{instead}, {beside}"
-        return f"{ship}. Fine-tuning brought no proven gain."
+        return f"{ship}. {'Nothing was trained' if untrained else 'Fine-tuning brought no proven gain'}."
     return f"Ship {count(size)} bytes per vector{instead}, {beside}."
 
 
