@@ -17,10 +17,13 @@ from nestvec.errors import InputError
 from nestvec.progress import (
     BarReporter,
     LineReporter,
+    PartReporter,
     ProgressEvent,
     Silent,
     describe_progress,
+    foresee,
     format_duration,
+    format_rough,
     make_reporter,
 )
 
@@ -50,6 +53,63 @@ def test_how_far_a_step_is():
     assert describe_progress(0, 400, 31) == "0 of 400 after 31 s"
     assert describe_progress(1200, 4000, 60) == "1,200 of 4,000, 2 min 20 s left"
     assert describe_progress(5, 4, 10) == "5 of 4, 0.0 s left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "less than a minute"), (60, "less than a minute"), (61, "about 2 min"), (890, "about 15 min"),
+     (901, "about 20 min"), (3500, "about 1 h"), (3601, "about 1 h 10 min"), (4800, "about 1 h 20 min"),
+     (90_000, "about 25 h")],
+)  # fmt: skip
+def test_estimates_are_rounded_up(seconds, said):
+    assert format_rough(seconds) == said
+
+
+def test_how_long_the_whole_run_takes():
+    def unknown_before_the_first(share, seconds):
+        return None if share == 0 else 600 - seconds
+
+    assert describe_progress(0, 400, 31, unknown_before_the_first) == "0 of 400 after 31 s"
+    told = describe_progress(100, 400, 30, unknown_before_the_first)
+    assert told == "100 of 400, 1 min 30 s left; whole run: about 10 min left"
+    assert describe_progress(0, 1, 31, lambda *_: 90.0) == "under way for 31 s; whole run: about 2 min left"
+
+
+def test_parts_of_the_work_tell_of_the_whole(hurried):
+    shown = console()
+    reporter = LineReporter(shown)
+    part = PartReporter(reporter, "fold 1 of 2")
+    with foresee(part, lambda share, seconds: 1000 * (1 - share)), part.step("train mnr", 4) as advance:
+        advance(1)
+        time.sleep(0.1)
+    with part.step("train mnr", 4):
+        time.sleep(0.1)
+    first, _, second = shown.file.getvalue().partition("done in")
+    assert "left; whole run: about 13 min left\n" in first
+    assert "whole run" not in second
+
+
+def test_a_reporter_of_the_user_s_own_is_left_as_it_is():
+    class Own:
+        def say(self, text): ...
+
+        def step(self, label, total): ...
+
+    own = Own()
+    with foresee(own, lambda share, seconds: 1.0):
+        assert vars(own) == {}
+
+
+def test_bars_tell_of_the_whole():
+    shown = console(force_terminal=True)
+    reporter = BarReporter(shown)
+    with foresee(reporter, lambda share, seconds: 1000 * (1 - share)), reporter.step("train mnr", 4) as advance:
+        reporter._bars.refresh()
+        before = shown.file.getvalue()
+        advance(1)
+        reporter._bars.refresh()
+    assert "run:" not in before
+    assert "run: about 13 min left" in shown.file.getvalue()
 
 
 def test_a_step_that_never_advances_is_heard_of(hurried):

@@ -7,6 +7,7 @@ applications that configure logging.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -51,8 +52,17 @@ class Reporter(Protocol):
         """Begin a step of `total` units; the block gets a function to call with the number of newly done units."""
 
 
+class Outlook(Protocol):
+    """Estimates the seconds that work of several steps still takes."""
+
+    def __call__(self, share: float, seconds: float, /) -> float | None:
+        """Estimate when `share` of the step under way is done after so many seconds; None while nothing is known."""
+
+
 class Silent:
     """Shows nothing, but logs messages and steps."""
+
+    outlook: Outlook | None = None  # of the whole work, see `foresee`
 
     def say(self, text: str) -> None:
         """Log the line."""
@@ -134,7 +144,8 @@ class LineReporter(Silent):
                 return
             self._print_line(f"{label} …")
             while not ended.wait(LINE_SECONDS):
-                self._print_line(f"{label}: {describe_progress(done, total, time.monotonic() - start)}")
+                told = describe_progress(done, total, time.monotonic() - start, self.outlook)
+                self._print_line(f"{label}: {told}")
 
         printer = Thread(target=print_until_end, name=f"nestvec {label}", daemon=True)
         with super().step(label, total):
@@ -167,12 +178,12 @@ class BarReporter(Silent):
         """Draw a bar; a step inside another step gets a bar below that of the outer step."""
         with super().step(label, total):
             if self._bars is not None:
-                with _draw_bar(self._bars, label, total) as advance:
+                with _draw_bar(self._bars, label, total, self.outlook) as advance:
                     yield advance
                 return
             with _create_bars(self._console) as self._bars:
                 try:
-                    with _draw_bar(self._bars, label, total) as advance:
+                    with _draw_bar(self._bars, label, total, self.outlook) as advance:
                         yield advance
                 finally:
                     self._bars = None
@@ -211,13 +222,46 @@ def make_reporter(progress: Progress = True, console: Console | None = None) -> 
     return BarReporter(console) if draws else LineReporter(console)
 
 
-def describe_progress(done: int, total: int, seconds: float) -> str:
-    """Describe the progress of a step: `120 of 400, 2 min 10 s left`; before the first unit, the time so far."""
+@contextmanager
+def foresee(reporter: Reporter, outlook: Outlook) -> Iterator[None]:
+    """Make a reporter of this module show the time left of the whole work with each step."""
+    while isinstance(reporter, PartReporter):
+        reporter = reporter.whole
+    if not isinstance(reporter, Silent):
+        yield
+        return
+    before, reporter.outlook = reporter.outlook, outlook
+    try:
+        yield
+    finally:
+        reporter.outlook = before
+
+
+def describe_progress(done: int, total: int, seconds: float, outlook: Outlook | None = None) -> str:
+    """Describe the progress of a step, `120 of 400, 2 min 10 s left`, then the time left of the whole work if known.
+
+    Before the first unit is done, the time so far stands in place of the time left.
+    """
     if not done and total == 1:
-        return f"running for {format_duration(seconds)}"
-    if not done:
-        return f"0 of {total:,} after {format_duration(seconds)}"
-    return f"{done:,} of {total:,}, {format_duration(seconds / done * max(0, total - done))} left"
+        told = f"running for {format_duration(seconds)}"
+    elif not done:
+        told = f"0 of {total:,} after {format_duration(seconds)}"
+    else:
+        told = f"{done:,} of {total:,}, {format_duration(seconds / done * max(0, total - done))} left"
+    whole = _describe_whole(done, total, seconds, outlook)
+    return f"{told}; whole run: {whole}" if whole else told
+
+
+def format_rough(seconds: float) -> str:
+    """An estimate of a duration, rounded up: `less than a minute`, `about 7 min`, `about 1 h 20 min`."""
+    minutes = math.ceil(seconds / 60)
+    if minutes <= 1:
+        return "less than a minute"
+    step = 1 if minutes <= 15 else 5 if minutes <= 60 else 10
+    hours, rest = divmod(step * math.ceil(minutes / step), 60)
+    if not hours:
+        return f"about {rest} min"
+    return f"about {hours} h {rest:02d} min" if rest else f"about {hours} h"
 
 
 def format_duration(seconds: float) -> str:
@@ -230,6 +274,12 @@ def format_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _describe_whole(done: int, total: int, seconds: float, outlook: Outlook | None) -> str:
+    """How long the whole work still takes, in words; nothing while nothing is known."""
+    left = outlook(done / total if total else 0.0, seconds) if outlook else None
+    return "" if left is None else f"{format_rough(left)} left"
 
 
 def _create_bars(console: Console) -> Bars:
@@ -245,21 +295,30 @@ def _create_bars(console: Console) -> Bars:
 
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(20 if console.width < 110 else 40),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[whole]}", markup=False),
         console=console,
         transient=True,
     )
 
 
 @contextmanager
-def _draw_bar(bars: Bars, label: str, total: int) -> Iterator[Callable[[int], None]]:
+def _draw_bar(bars: Bars, label: str, total: int, outlook: Outlook | None) -> Iterator[Callable[[int], None]]:
     """Draw one more bar; the block gets a function that advances it."""
-    task = bars.add_task(label, total=total)
+    start, task = time.monotonic(), bars.add_task(label, total=total, whole="")
+    done = 0
+
+    def advance(units: int) -> None:
+        nonlocal done
+        done += units
+        whole = _describe_whole(done, total, time.monotonic() - start, outlook)
+        bars.update(task, advance=units, whole=whole and f"run: {whole}")
+
     try:
-        yield lambda units: bars.advance(task, units)
+        yield advance
     finally:
         bars.remove_task(task)

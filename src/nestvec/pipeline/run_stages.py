@@ -24,7 +24,8 @@ from nestvec.pipeline.inputs import Prepared, prepare
 from nestvec.pipeline.rank_points import list_folds
 from nestvec.pipeline.run_arguments import MeasuringSettings, RunSettings, show_settings
 from nestvec.pipeline.shares import count_held_out
-from nestvec.progress import PartReporter, Progress, Reporter, Silent, make_reporter
+from nestvec.pipeline.time_left import TimeLeft, size_stage
+from nestvec.progress import PartReporter, Progress, Reporter, Silent, foresee, make_reporter
 from nestvec.runs.config import config_text, read_run_config
 from nestvec.runs.folder import RunFolder, claim_folder, hold_folder
 from nestvec.runs.run import Run
@@ -131,26 +132,34 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
             claim_folder(root, config_text(prepared.settings, prepared.inputs))
         distributed.wait_for_all()
         _say_what_was_read(prepared, reporter)
-        for stage in _list_stages(prepared, folder, reporter):
-            _run_stage(stage)
+        listed = _list_stages(prepared, folder, reporter)
+        time_left = TimeLeft([size_stage(stage.name, stage.part.prepared, prepared) for stage in listed])
+        with foresee(reporter, time_left.estimate):
+            for stage in listed:
+                time_left.end_stage(_run_stage(stage))
     return Run(folder)
 
 
-def _run_stage(stage: Stage) -> None:
-    """Run a stage unless it is done; all processes train together, and the first one runs all other stages."""
+def _run_stage(stage: Stage) -> float | None:
+    """Run a stage unless it is done; all processes train together, and the first one runs all other stages.
+
+    Returns the seconds that the stage took, now or before; None where no time is known.
+    """
     name, folder = stage.name, stage.part.folder
     together = name.startswith(_TRAIN)
     if not (together or distributed.is_first()):
-        return
+        return None
     done = folder.is_done(name)
     if distributed.take_first_value(done) if together else done:
         stage.part.reporter.say(f"{name}: already done")
-        return
+        return folder.facts(name).get("seconds") if distributed.is_first() else None
     start = time.perf_counter()
     facts = stage.work()
+    seconds = round(time.perf_counter() - start, 2)
     if distributed.is_first():
-        folder.mark_done(name, {**facts, "seconds": round(time.perf_counter() - start, 2)})
+        folder.mark_done(name, {**facts, "seconds": seconds})
         remove(folder.path("checkpoints"))
+    return seconds
 
 
 def settle_compute(wanted: str, root: Path) -> str:

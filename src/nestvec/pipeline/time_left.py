@@ -1,0 +1,96 @@
+"""About how long a run still takes, learnt from its own stages while they run: no trial is made for it.
+
+Each stage has a size: the number of texts that could be encoded in the time it takes, counted from the input. As soon
+as a stage of some kind (training, encoding, fitting, ranking) has begun, that kind is estimated by its own speed; until
+then, by the speed of the stages that did begin.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from nestvec.evaluation.fit import MOST_QUERIES
+from nestvec.pipeline.rank_points import count_points
+from nestvec.settings import ADAPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nestvec.pipeline.inputs import Prepared
+
+# Measured on two processor cores with the built-in sample and with Home Depot (docs/performance.md has the machine).
+_TRAINING = 5  # training on a text takes as long as encoding so many
+_PAIRS = 150_000  # pairs of a query and a document that are ranked in the time of encoding one text
+_FIT = 200  # fitting the keyword search takes as long as so many rankings of its queries
+
+
+class Sized(NamedTuple):
+    """A stage to estimate: its kind, such as `encode`, and its size in encoded texts."""
+
+    kind: str
+    size: float
+
+
+class TimeLeft:
+    """Estimates how long the stages that are not done take."""
+
+    def __init__(self, stages: Sequence[Sized]) -> None:
+        self._left = list(stages)  # the first is under way
+        self._done: list[tuple[Sized, float]] = []  # with the seconds that each took
+
+    def end_stage(self, seconds: float | None) -> None:
+        """Note that the stage under way has ended after so many seconds; None where nobody took its time."""
+        stage = self._left.pop(0)
+        if seconds is not None:
+            self._done.append((stage, seconds))
+
+    def estimate(self, share: float, seconds: float) -> float | None:
+        """Estimate how long the run still takes.
+
+        Args:
+            share: how much of the stage under way is done, 0 to 1.
+            seconds: since that stage began.
+
+        Returns:
+            Seconds; None while no stage of any size has begun, because then nothing is known.
+        """
+        if not self._left:
+            return 0.0
+        now, *later = self._left
+        known = [*self._done, (Sized(now.kind, share * now.size), seconds)] if share > 0 else self._done
+        sizes, times = defaultdict[str, float](float), defaultdict[str, float](float)
+        for stage, taken in known:
+            if stage.size > 0:
+                sizes[stage.kind] += stage.size
+                times[stage.kind] += taken
+        if not sizes:
+            return None
+        overall = sum(times.values()) / sum(sizes.values())
+        speed = {kind: times[kind] / size for kind, size in sizes.items()}
+        rest = seconds * (1 - share) / share if share > 0 else now.size * speed.get(now.kind, overall) - seconds
+        return max(0.0, rest) + sum(stage.size * speed.get(stage.kind, overall) for stage in later)
+
+
+def size_stage(name: str, part: Prepared, whole: Prepared) -> Sized:
+    """Estimate a stage of a run, or of one of its folds, from what its input holds.
+
+    Args:
+        name: such as `train mnr`.
+        part: the input of the fold; of a run without folds, the run's.
+        whole: the input of the run, all of which is encoded and ranked.
+
+    Returns:
+        The stage's kind and size; size 0 for stages that take seconds, whatever the input.
+    """
+    kind, _, system = name.partition(" ")
+    pairs, documents = len(part.task.learning.pairs), len(whole.catalogue.ids)
+    queries, epochs = len(whole.task.texts), part.settings.training.epochs
+    rows = len(part.records.documents) if system == ADAPTED else epochs * pairs
+    sizes = {
+        "train": _TRAINING * 2 * rows,  # a row is a query and a document
+        "encode": queries + documents,
+        "fit": _FIT * min(MOST_QUERIES, pairs) * documents / _PAIRS,
+        "evaluate": count_points(whole) * queries * documents / _PAIRS,
+    }
+    return Sized(kind, sizes.get(kind, 0.0))
