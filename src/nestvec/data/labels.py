@@ -126,7 +126,7 @@ def means_not_relevant(label: str) -> bool:
 
 
 def ask_for_grades(labels: Iterable[str]) -> str:
-    """Write the `--grades` option that the user should complete for unknown labels, in quotes where a shell needs them."""
+    """Write the `--grades` option that the user should complete for unknown labels, quoted where a shell needs it."""
     names = list(dict.fromkeys(labels))
     rest = f" … ({len(names)} labels in all)" if len(names) > _SHOWN else ""
     items = ",".join(f"{name[:40]}=…" for name in names[:_SHOWN])
