@@ -39,7 +39,7 @@ _LONGEST = 2500  # letters of a message
 _QUERY = "steel hammer"
 _SEALED = (".faiss", ".npy", ".safetensors")  # files whose checksums an index or an export records
 _EXPORTS = ("onnx", "sentence-transformers")
-_INDEX = {"system": "pretrained", "dimension": 48, "precision": "int8"}
+_INDEX: dict[str, Any] = {"system": "pretrained", "dimension": 48, "precision": "int8", "axes": True}
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ def _type(*words: str) -> str:
 
 def _serve(place: Path) -> object:
     """What a server does before it is ready, and some of what it is asked; no model is loaded."""
+    from nestvec.runs.choose_point import PointSettings
     from nestvec.serving.keyword_search import Query
     from nestvec.serving.service import Service
 
@@ -78,7 +79,7 @@ def _serve(place: Path) -> object:
     try:
         service.warm_up()
         words = service.keywords.rank(Query(_QUERY, None), 5)
-        point = service.find_point("pretrained", 48, "int8")
+        point = service.find_point(PointSettings(**_INDEX))
         vector = service._dense["pretrained"].query_vectors[0]
         coded = service._code_cache.get(point)
         json.dumps(service.summarise())
@@ -116,7 +117,8 @@ def _build(place: Path) -> object:
 
 
 def _export(place: Path) -> object:
-    return _type("export", str(place / "run"), "--system", "pretrained", "--dimension", "48", "--out", str(place / "x"))
+    chosen = ["--system", "pretrained", "--dimension", "48", "--axes"]
+    return _type("export", str(place / "run"), *chosen, "--out", str(place / "x"))
 
 
 COMMANDS: dict[str, Callable[[Path], object]] = {
@@ -348,7 +350,7 @@ def _prepare(run: Path, base: Path) -> None:
     shutil.copytree(run, base / "run")
     _build(base)
     for target in _EXPORTS:
-        export(base / "run", base / target, target, system="pretrained", dimension=48, precision="int8")
+        export(base / "run", base / target, target, **_INDEX)
 
 
 def _try_cases(base: Path, folder: Path, cases: list[Case]) -> Outcome:

@@ -5,8 +5,9 @@
 RUN is a finished run of the judgements with the trained system `mnr`. Its split, its model, its keyword search and its
 weights of the words are used for all, so that trainings differ in nothing but what they learn from. The ways are the
 pretrained model as it is, `adapted` (crops of the training split's documents, no judgements), `mnr` from the pretrained
-model, `adapted-mnr` from the adapted one, and `mnr-no-dropout`. Of each size, a seed draws the queries, smaller draws
-being parts of larger ones, the crops, and dropout.
+model, `adapted-mnr` from the adapted one, `mnr-no-dropout`, and `graded` whole and with each of its parts off (the sum
+over widths; documents judged low as negatives; documents just below the threshold as positives), without mixing. Of
+each size, a seed draws the queries, smaller draws being parts of larger ones, the crops, and dropout.
 
 Measured on the validation queries, in float32 and as one bit a number, alone and beside keyword search, against the
 documents judged for them and `--documents` others. Each training is appended to --out when it is done, and not done
@@ -16,6 +17,7 @@ again. Differences are paired by query over all seeds, with 95 % bootstrap inter
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import tempfile
 import time
@@ -23,6 +25,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 
@@ -45,12 +48,17 @@ from nestvec.training.train import train
 from nestvec.tuning.trial_data import take_query_share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
 METRIC = "recall@10"
 FORMATS = (VectorFormat(384, "float32"), VectorFormat(384, "binary"))
 RESAMPLES = 10_000
-PRETRAINED, ADAPTED, MNR, BOTH, NO_DROPOUT = WAYS = ("pretrained", "adapted", "mnr", "adapted-mnr", "mnr-no-dropout")
+PRETRAINED, ADAPTED, MNR, BOTH, NO_DROPOUT = ("pretrained", "adapted", "mnr", "adapted-mnr", "mnr-no-dropout")
+GRADED, ONE_WIDTH, NO_LOW, RELEVANT_ONLY = ("graded", "graded-one-width", "graded-no-low", "graded-relevant-only")
+WAYS = (PRETRAINED, ADAPTED, MNR, BOTH, NO_DROPOUT, GRADED, ONE_WIDTH, NO_LOW, RELEVANT_ONLY)
 
 
 class Bench:
@@ -93,6 +101,26 @@ class Bench:
         return found
 
 
+@contextlib.contextmanager
+def without_part(way: str) -> Iterator[None]:
+    """Switch off the part of `graded` that a way names and that no option switches off."""
+
+    def is_relevant(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
+        return gain >= relevant_from
+
+    def is_never(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
+        del relevant_from
+        return np.zeros(len(gain), dtype=bool)
+
+    with contextlib.ExitStack() as stack:
+        if way == RELEVANT_ONLY:
+            stack.enter_context(mock.patch("nestvec.training.examples.worth_finding", is_relevant))
+            stack.enter_context(mock.patch("nestvec.training.losses.worth_finding", is_relevant))
+        if way == NO_LOW:
+            stack.enter_context(mock.patch("nestvec.training.examples.clearly_not", is_never))
+        yield
+
+
 def train_way(
     prepared: Prepared, way: str, share: float, seed: int, adapted: Path | None
 ) -> tuple[SentenceTransformer, int]:
@@ -103,14 +131,18 @@ def train_way(
     settings = prepared.settings
     training = replace(settings.training, dropout=0.0 if way == NO_DROPOUT else settings.training.dropout)
     training = replace(training, batch_size=None, learning_rate=None, epochs=1)
+    if way == ONE_WIDTH:
+        training = replace(training, dimension_weights=(1.0, *[0.0] * (len(prepared.dimensions) - 1)))
     settings, task, queries = replace(settings, seed=seed, training=training), prepared.task, 0
+    settings = replace(settings, graded=replace(settings.graded, mixing=(1.0,)))
     if way != ADAPTED:
         task, queries = take_query_share(prepared.records, task, share, seed)
     if way == BOTH and adapted is not None:
         load_weights(model, adapted)
     data = TrainingData.of(prepared.records, prepared.grades, task.learning)
-    job = make_job(model, ADAPTED if way == ADAPTED else MNR, data, settings, prepared.dimensions)
-    with tempfile.TemporaryDirectory() as held:
+    system = next(name for name in (ADAPTED, GRADED, MNR) if (name in way and way != BOTH) or name == MNR)
+    with tempfile.TemporaryDirectory() as held, without_part(way):
+        job = make_job(model, system, data, settings, prepared.dimensions)
         train(model, replace(job, validation=None), Path(held) / "checkpoints", Path(held) / "logs", lambda _: None)
     return model, queries
 
@@ -120,7 +152,7 @@ def list_trainings(ways: list[str], sizes: list[str], seeds: list[int]) -> list[
     found = [(PRETRAINED, "", 0)]
     for seed in seeds:
         found += [(ADAPTED, "", seed)] if {ADAPTED, BOTH} & set(ways) else []
-        found += [(way, size, seed) for size in sizes for way in (MNR, BOTH, NO_DROPOUT) if way in ways]
+        found += [(way, size, seed) for size in sizes for way in WAYS[2:] if way in ways]
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nestvec.errors import NestvecError
-from nestvec.tuning.data_size import fit_power_law, forecast_growth, power_law
+from nestvec.tuning.data_size import fit_power_law, forecast_growth, list_curves, power_law
 
 SIZES = np.array([60.0, 125.0, 250.0, 500.0])
 TWICE = np.array([1000.0])
@@ -78,3 +78,15 @@ def test_trials_without_a_value_are_left_out_and_three_sizes_must_be_left():
     table[2]["value"] = table[3]["value"] = None
     with pytest.raises(NestvecError, match="2 sizes came to an end"):
         forecast_growth(table, "recall@10", 1)
+
+
+def test_each_system_and_leg_has_a_curve_of_its_own():
+    given = [{**trial, "params": {"system": "mnr"}, "fused": 0.9} for trial in trials(np.full((4, 2), 0.5))]
+    given += [{"queries": 500, "value": 0.7, "fused": None, "params": {"system": "adapted"}}]
+    curves = {
+        (curve["system"], curve["leg"]): curve for curve in list_curves(given, ("mnr", "adapted"), "recall@10", 1)
+    }
+    assert set(curves) == {("mnr", "alone"), ("mnr", "fused"), ("adapted", "alone")}
+    assert curves["mnr", "alone"]["means"] == [0.5] * 4 and curves["mnr", "fused"]["means"] == [0.9] * 4
+    assert curves["mnr", "fused"]["growth"]["gain"]["value"] == pytest.approx(0)
+    assert curves["adapted", "alone"]["queries"] == [500] and "growth" not in curves["adapted", "alone"]

@@ -133,6 +133,7 @@ BAD = {
     ("--storage", "mysql://x"): "--storage is mysql://x",
     ("--storage", "postgresql://nobody@127.0.0.1:1/x"): "cannot be reached",
     ("--search", "data-size", "--aim", "recall@10,bytes"): "one aim",
+    ("--search", "data-size", "--systems", "adapted,mnr"): "--systems mnr,adapted",
 }
 
 

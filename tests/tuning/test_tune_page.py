@@ -11,7 +11,7 @@ import pytest
 
 from nestvec.report.formatting import number
 from nestvec.report.tuning_page import study_headline, write_tuning_page
-from nestvec.tuning.data_size import forecast_growth
+from nestvec.tuning.data_size import forecast_growth, list_curves
 
 
 @pytest.mark.slow
@@ -59,9 +59,13 @@ def grown(facts):
         value = 0.8 - 1.2 * size**-0.5 + 0.004 * repeat
         trial = {**facts["trials"][facts["best"]], "trial": place + 1, "value": value, "queries": size}
         trials.append({**trial, "params": {"share": size / 500, "repeat": repeat}, "message": None})
-    found = forecast_growth(trials, "recall@10", 1)
+    found, own = forecast_growth(trials, "recall@10", 1), trials[0]["params"]
+    other = {**trials[-1], "trial": 9, "value": 0.7, "params": {**own, "system": "adapted", "share": 1.0}}
+    trials = [{**trial, "fused": trial["value"] + 0.1} for trial in [*trials, other]]
+    told = {"growth": found.facts, "verdict": found.verdict, "reference": {"value": 0.6, "fused": 0.65}}
+    told["curves"] = list_curves(trials, ("matryoshka", "adapted"), "recall@10", 1)
     space = {"share": [0.12, 0.25, 0.5, 1.0], "repeat": [0, 1]}
-    return {**kept, "trials": trials, "space": space, "planned": 8, "growth": found.facts, "verdict": found.verdict}
+    return {**kept, "trials": trials, "space": space, "planned": 9, **told}
 
 
 @pytest.mark.slow
@@ -71,7 +75,14 @@ def test_a_search_over_sizes_has_its_own_page(studied, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "Twice the judged queries would bring" in page
     assert ("inside</strong>" in page) == facts["growth"]["held_back"]["inside"]
-    assert [path.stem for path in (tmp_path / "figures").glob("*.svg")] == ["growth"]
+    assert {path.stem for path in (tmp_path / "figures").glob("*.svg")} == {"growth", "systems"}
+    rows = dict(re.findall(r'<tr><th scope="row">([^<]*)</th><td>(.*?)</td></tr>', page))
+    for name, each in {
+        "matryoshka beside keyword search": [number(mean + 0.1) for mean in facts["growth"]["means"]],
+        "adapted alone": ["\u2013"] * 3 + [number(0.7)],
+        "pretrained beside keyword search": [number(0.65)] * 4,
+    }.items():
+        assert rows[name].split("</td><td>") == each
 
 
 @pytest.mark.slow

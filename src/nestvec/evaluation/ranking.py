@@ -1,7 +1,7 @@
-"""What ranks: a system's vectors in every format and in two stages, BM25, and both fused.
+"""Rankings by vectors in every format, by vectors in two stages, by BM25, and by vectors fused with BM25.
 
-One encoding per system goes in: it is cut to a dimension, as it is or on principal axes (`vectors/cut.py`), and a codec
-stores what is left.
+Each system encodes the texts once. Its vectors are then shortened to each dimension, as they are or on principal axes
+(`vectors/cut.py`), and quantised by a codec.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from nestvec.point import VectorFormat
     from nestvec.vectors.codecs import Codec
 
-_ROWS = 16_384  # documents put in order at a time
-_KEPT = 50_000_000  # scores of words at the most, 200 MB: every point asks for them anew
+_ROWS = 16_384  # documents that are copied at a time
+_KEPT = 50_000_000  # BM25 scores to keep in memory, 200 MB: every point of the surface needs them again
 
 
 class Vectors(NamedTuple):
@@ -52,13 +52,13 @@ class Vectors(NamedTuple):
 
 @dataclass(frozen=True)
 class Coded:
-    """One system at one dimension and precision, ready to be searched.
+    """One system's vectors at one dimension and precision, ready to be searched.
 
     Attributes:
-        point: where on the surface.
-        queries: (q, n) float32.
-        codes: of the d documents, in tie order.
-        codec: fitted on them.
+        point: system, dimension and precision.
+        queries: (q, n) float32, shortened and of unit length.
+        codes: the codes of the d documents, in the order that decides ties (`Catalogue.order`).
+        codec: the codec that was fitted on these documents.
     """
 
     point: Point
@@ -67,26 +67,26 @@ class Coded:
     codec: Codec
 
     def search(self, catalogue: Catalogue) -> Found:
-        """The best `DEPTH` documents of the catalogue for each query."""
+        """Find the best `DEPTH` documents of the catalogue for each query, without the query's own document."""
         return _leave_out_own(*top_k(self.queries, self.codes, _ranked_depth(catalogue), self.codec.decode), catalogue)
 
     def leg(self, found: Found) -> Leg:
-        """What `search` found, to be fused with words."""
+        """The documents that `search` found, and a function that scores others, for fusion with BM25."""
         return Leg(found, partial(score_pairs, self.queries, self.codes, self.codec.decode))
 
     def rank(self, catalogue: Catalogue, found: Found | None = None) -> Ranking:
-        """The same as a ranking; `found` is what `search` gave, if it was asked before."""
+        """Rank the documents for each query; `found` is the result of `search`, where that was called before."""
         return _make_ranking(self.point, found or self.search(catalogue), catalogue, self.codec)
 
 
 @dataclass(frozen=True)
 class Words:
-    """The keyword leg, asked.
+    """BM25's answers to all queries.
 
     Attributes:
-        index: what was asked.
+        index: the BM25 index.
         asked: the queries' words, as `Bm25.count_queries` counts them.
-        found: its best documents.
+        found: the best documents of each query.
     """
 
     index: Bm25
@@ -95,7 +95,7 @@ class Words:
 
     @cached_property
     def leg(self) -> Leg:
-        """What was found, to be fused with vectors of any number of points: all scores are kept where memory allows."""
+        """The best documents and all scores, for fusion with any point's vectors; scores are kept where they fit."""
         if self.asked.shape[0] * self.index.counts.counts.shape[1] > _KEPT:
             return Leg(self.found, partial(self.index.score_pairs, self.asked))
         scores = self.index.score_all(self.asked)
@@ -103,12 +103,12 @@ class Words:
 
 
 def _ranked_depth(catalogue: Catalogue) -> int:
-    """How many documents to rank, so that `DEPTH` are left when the query itself is left out."""
+    """How many documents to rank so that `DEPTH` are left after a query's own document is removed."""
     return DEPTH if catalogue.own is None else DEPTH + 1
 
 
 def _leave_out_own(rows: NDArray[np.int64], scores: NDArray[np.float32], catalogue: Catalogue) -> Found:
-    """(q, k) rows in tie order and their scores without each query's own document, cut to `DEPTH`."""
+    """Remove each query's own document from (q, k) ranked rows and their scores, and keep `DEPTH` of them."""
     depth = DEPTH
     if catalogue.own is not None:
         depth = min(DEPTH, rows.shape[1] - 1)  # in a tiny catalogue others lose their last one, so that rows are alike
@@ -119,12 +119,12 @@ def _leave_out_own(rows: NDArray[np.int64], scores: NDArray[np.float32], catalog
 
 
 def _make_ranking(point: Point, found: Found, catalogue: Catalogue, codec: Codec | None = None) -> Ranking:
-    """What was found as a ranking."""
+    """Make the ranking of a point from the documents found for it."""
     return Ranking(point, catalogue.order[found.rows], found.scores, codec)
 
 
 def _cut_vectors(vectors: Vectors, order: NDArray[np.int64], dimension: int, axes: Axes | None) -> Vectors:
-    """Queries and documents shortened, the documents in the order given; the whole is copied once."""
+    """Shorten queries and documents, and put the documents in the given order; the vectors are copied once."""
     documents = np.empty((len(order), dimension), dtype=np.float32)
     for first in range(0, len(order), _ROWS):
         documents[first : first + _ROWS] = shorten(vectors.documents[order[first : first + _ROWS]], dimension, axes)
@@ -138,17 +138,17 @@ def code_documents(
     formats: Iterable[VectorFormat],
     codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Iterator[Coded]:
-    """Code one system's vectors in several formats, wide before narrow, those on principal axes last.
+    """Quantise one system's vectors in several formats: the widest dimension first, principal axes after plain cuts.
 
     Args:
-        system: its name.
-        vectors: w numbers wide.
+        system: the system's name.
+        vectors: its vectors, w numbers wide.
         catalogue: the d documents.
         formats: dimensions from 1 to w, and precisions in `CODECS`.
-        codecs: those that were fitted on these documents before; others are fitted.
+        codecs: codecs that were fitted on these documents before; codecs of other formats are fitted here.
 
     Yields:
-        One for each format; those of one dimension in the order given.
+        The coded vectors of each format; formats of one dimension come in the order given.
     """
     formats = sorted(formats, key=lambda stored: (-stored.dimension, stored.axes))
     unknown = [stored for stored in formats if stored.axes and stored not in codecs]
@@ -167,7 +167,7 @@ def code_documents(
 def rank_dense(
     system: str, vectors: Vectors, catalogue: Catalogue, formats: Iterable[VectorFormat]
 ) -> Iterator[Ranking]:
-    """One ranking for each of the formats that `code_documents` is given."""
+    """Rank by one system's vectors in each format; arguments as for `code_documents`."""
     for coded in code_documents(system, vectors, catalogue, formats):
         yield coded.rank(catalogue)
 
@@ -180,18 +180,19 @@ def rank_two_stage(
     shortlist: int,
     codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Ranking:
-    """Take the best by a small code, and rank these by a larger one.
+    """Make a shortlist by a small code and re-rank the shortlist by a larger code.
 
     Args:
-        system: its name.
+        system: the system's name.
         vectors: as for `rank_dense`.
         catalogue: the d documents.
-        stages: the format of the shortlist's vectors, and that of those that rank it.
-        shortlist: documents that the first stage hands on, `DEPTH` or more.
+        stages: the format that makes the shortlist, and the format that re-ranks it.
+        shortlist: how many documents are re-ranked, `DEPTH` or more.
         codecs: as for `code_documents`.
 
     Returns:
-        The ranking; its bytes are of both codes, for an index needs both, and those scanned are the first's.
+        The ranking. Its bytes per vector count both codes, because an index stores both; its scanned bytes are those of
+        the first code.
     """
     [first], [second] = (list(code_documents(system, vectors, catalogue, [stage], codecs)) for stage in stages)
     shortlist += _ranked_depth(catalogue) - DEPTH
@@ -211,32 +212,32 @@ def rank_two_stage(
 
 
 def ask_words(index: Bm25, queries: Sequence[str], catalogue: Catalogue) -> Words:
-    """Ask the keyword leg for the best documents of each query."""
+    """Ask BM25 for the best documents of each query."""
     return ask_counted(index, index.count_queries(queries), catalogue)
 
 
 def ask_counted(index: Bm25, asked: Any, catalogue: Catalogue) -> Words:  # noqa: ANN401 - SciPy has no types
-    """The same for queries whose words are counted already, as `Words.asked` has them."""
+    """Ask BM25 with queries whose words are counted already, in the form of `Words.asked`."""
     return Words(index, asked, _leave_out_own(*index.rank(asked, _ranked_depth(catalogue)), catalogue))
 
 
 def rank_words(words: Words, catalogue: Catalogue, name: str = BM25) -> Ranking:
-    """What the keyword leg ranks."""
+    """Rank by BM25 alone."""
     return _make_ranking(Point(name, None, None, kind=LEXICAL), words.found, catalogue)
 
 
 def rank_fused(coded: Coded, found: Found, words: Words, fusion: Fusion, catalogue: Catalogue) -> Ranking:
-    """Rank by both legs.
+    """Rank by vectors fused with BM25.
 
     Args:
         coded: the vectors.
-        found: the best documents by them.
-        words: the keyword leg.
-        fusion: how the two scores become one.
-        catalogue: what both rank.
+        found: the best documents by the vectors.
+        words: BM25's answers.
+        fusion: how the two scores of a document are combined.
+        catalogue: the documents that both rank.
 
     Returns:
-        The fused ranking; its dimension, precision and bytes are those of the vectors.
+        The fused ranking. Its dimension, precision and bytes are those of the vectors.
     """
     point = replace(coded.point, system=coded.point.system + FUSED, kind=HYBRID)
     candidates = gather_candidates(coded.leg(found), words.leg)

@@ -36,6 +36,8 @@ def draw_study(facts: Facts, directory: Path) -> dict[str, str]:
     figures: dict[str, Any] = {"learning_curves": _draw_curves}
     if "growth" in facts:
         figures = {"growth": _draw_growth}
+        if len(facts.get("curves", ())) > 1:
+            figures["systems"] = _draw_systems
     else:
         figures["history"] = _draw_history
         if facts["importance"]:
@@ -214,12 +216,39 @@ def _draw_growth(axes: Axes, facts: Facts) -> None:
         look: dict[str, Any] = {"color": _GREY, "marker": "s", "fillstyle": "none"}
         axes.errorbar([full * 1.07], [held_back["value"]], _error_bars(held_back), **look, **bars)
         more.append(legend_line("from smaller sizes", **look))
+    _mark_sizes(axes, [*growth["queries"], round(twice["queries"])])
+    add_heading(axes, f"{metric_label(growth['metric'])} on validation", entries, more)
+
+
+def _draw_systems(axes: Axes, facts: Facts) -> None:
+    """Every system's curve, filled marks for its vectors alone and open ones beside keyword search; levels as lines."""
+    systems = list(dict.fromkeys(curve["system"] for curve in facts["curves"]))
+    looks = {system: STYLES[1 + place % (len(STYLES) - 1)] for place, system in enumerate(systems)}
+    for curve in facts["curves"]:
+        colour, fused = looks[curve["system"]].light, curve["leg"] == "fused"
+        look: dict[str, Any] = {"color": colour, "marker": looks[curve["system"]].marker, "markersize": 6}
+        look |= {"markerfacecolor": PAPER if fused else colour, "linestyle": _DASH if fused else "-"}
+        if len(curve["queries"]) > 1:
+            axes.plot(curve["queries"], curve["means"], **look)
+        else:
+            axes.axhline(curve["means"][0], color=colour, linestyle=_DASH if fused else "-", linewidth=1.2)
+    entries: list[Artist] = [legend_line(name, color=look.light, marker=look.marker) for name, look in looks.items()]
+    for key, dash in (("value", "-"), ("fused", _DASH)):
+        if facts["reference"].get(key) is not None:
+            axes.axhline(facts["reference"][key], color=_GREY, linestyle=dash, linewidth=1.2)
+    entries.append(legend_line("pretrained", color=_GREY))
+    more: list[Artist] = [legend_line("alone", color=INK)]
+    more.append(legend_line("beside keyword search", color=INK, linestyle=_DASH))
+    _mark_sizes(axes, facts["growth"]["queries"])
+    add_heading(axes, f"{metric_label(facts['metric'])} on validation", entries, more)
+
+
+def _mark_sizes(axes: Axes, sizes: Sequence[int]) -> None:
+    """Numbers of training queries along the axis below, by logarithm."""
     axes.set_xscale("log", base=2)
-    ticks = [*growth["queries"], round(twice["queries"])]
-    axes.set_xticks(ticks, labels=[f"{tick:,}" for tick in ticks])
+    axes.set_xticks(sizes, labels=[f"{size:,}" for size in sizes])
     axes.minorticks_off()
     axes.set_xlabel("training queries (log scale)")
-    add_heading(axes, f"{metric_label(growth['metric'])} on validation", entries, more)
 
 
 def _error_bars(forecast: Facts) -> list[list[float]]:

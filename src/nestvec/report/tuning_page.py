@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE, FIGURES = "report.html", "figures"
+LEGS = {"alone": "alone", "fused": "beside keyword search"}  # what a curve's vectors rank with
 _NOTED = {"pruned": "stopped early", "failed": "failed", "complete": ""}
 
 
@@ -24,7 +25,8 @@ def write_tuning_page(facts: dict[str, Any], root: Path) -> None:
         directory.mkdir()
         drawings = draw_study(facts, directory)
     shown = {
-        "facts": {"growth": None, "reference": None, "changed": [], **facts},
+        "facts": {"growth": None, "curves": [], "reference": None, "changed": [], **facts},
+        "legs": LEGS,
         "headline": study_headline(facts),
         "label": metric_label(facts["metric"]),
         "alt_texts": {name: _ALT_TEXTS[name](facts) for name in drawings},
@@ -137,6 +139,15 @@ def _describe_growth(facts: dict[str, Any]) -> str:
     )
 
 
+def _describe_systems(facts: dict[str, Any]) -> str:
+    told = []
+    for curve in facts["curves"]:
+        means = zip(curve["queries"], curve["means"], strict=True)
+        points = ", ".join(f"{number(mean)} with {count(queries)}" for queries, mean in means)
+        told.append(f"{curve['system']} {LEGS[curve['leg']]}: {points}.")
+    return f"Chart of {metric_label(facts['metric'])} by training queries and system. {' '.join(told)}"
+
+
 _ALT_TEXTS = {
     "history": _describe_history,
     "importance": _describe_importance,
@@ -144,4 +155,5 @@ _ALT_TEXTS = {
     "learning_curves": _describe_best_curve,
     "frontier": _describe_frontier,
     "growth": _describe_growth,
+    "systems": _describe_systems,
 }

@@ -1,10 +1,9 @@
-"""What a system is trained on: rows of one query and some of its documents.
+"""Training examples: rows of one query and some of its documents.
 
-Rows of judgements are all from the training split; those of `adapted`, which needs none, are made in `crops`.
-
-`pairs` has a row per relevant record, `judged` one per record with its grade, and `contrasts` one per record judged
-well with a document that was judged low. Whatever the rows, every judgement of the training split can be looked up, so
-that no document serves as a negative for a query that it is known to answer.
+`pair_rows` makes a row per relevant record, `judged_rows` a row per record with its grade, and `contrast_rows` a row
+per record judged well together with a document judged low. All of them use the training split only. `crops` makes the
+rows of `adapted`, which needs no judgements. Examples also hold every judgement of the training split, so that a loss
+never takes a document as a negative for a query that the document is known to answer.
 """
 
 from __future__ import annotations
@@ -29,11 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Texts:
-    """q queries and d documents; documents alike once normalised are one, so that none is its own twin's negative.
+    """The distinct q query texts and d document texts of the records.
+
+    Documents with the same normalised text count as one, so that no document is a negative of its own copy.
 
     Attributes:
-        queries: q texts, those of the records; a text that has several ids is one.
-        documents: d texts.
+        queries: q query texts; a text with several ids is listed once.
+        documents: d document texts.
         query_number: which of the q texts each query of the records is.
         number: which of the d texts each document of the records is.
     """
@@ -45,7 +46,7 @@ class Texts:
 
     @classmethod
     def of(cls, records: Records) -> Texts:
-        """All texts of the records, whatever their split."""
+        """Collect the texts of the records of all splits."""
         number = records.normalised_documents
         first = np.unique(number, return_index=True)[1]
         rows: dict[str, int] = {}
@@ -53,19 +54,19 @@ class Texts:
         return cls(list(rows), [records.documents[row] for row in first], query_number, number)
 
     def with_queries(self, queries: Sequence[str]) -> Texts:
-        """The same texts with further queries, numbered after those that are there."""
+        """Copy the texts with further queries, which are numbered after the existing ones."""
         return replace(self, queries=[*self.queries, *queries]) if queries else self
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What examples are made of: judged records, and the split that says which of them a system may learn from.
+    """What examples are made from: judged records, and the split, which says which records a system may learn from.
 
     Attributes:
         records: n judged records.
-        grades: tell which one gains nothing.
+        grades: the records' grades; they say which grade gains nothing.
         task: which records belong to the training split, and which of these are training pairs.
-        texts: of the records, whatever their split.
+        texts: the distinct texts of the records of all splits.
         every_document: whether `adapted` learns from the texts of validation and test queries' documents, too.
     """
 
@@ -77,26 +78,26 @@ class TrainingData:
 
     @classmethod
     def of(cls, records: Records, grades: Grades, task: Task) -> Self:
-        """Look the records' texts up as well."""
+        """Make training data, and collect the records' texts."""
         return cls(records, grades, task, Texts.of(records))
 
     @property
     def query(self) -> NDArray[np.int64]:
-        """(n,) the query of each record, as a number of `texts`."""
+        """(n,) the query of each record, as an index into `texts.queries`."""
         return self.texts.query_number[self.records.query]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """r rows of a query and its documents, as numbers of `Texts`.
+    """r rows of a query and its documents, as indices into `Texts`.
 
     Attributes:
         query: (r,) the query of each row.
-        members: r rows of documents, each at least one.
+        members: the documents of each of the r rows, at least one per row.
         judgements: the training split's gains by query and document.
-        highest: the highest gain there is, at least 1.
-        unused: training queries that no document answers; they have no row.
-        pseudo_queries: queries that nobody asked, made for the rows; their numbers come after those of `Texts`.
+        highest: the highest gain of the data, at least 1.
+        unused: how many training queries have no row, because no document answers them.
+        pseudo_queries: generated queries, used by `adapted`; their indices follow those of `Texts.queries`.
     """
 
     query: NDArray[np.int64]
@@ -107,12 +108,12 @@ class Examples:
     pseudo_queries: Sequence[str] = ()
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Count the rows."""
         return len(self.query)
 
     @property
     def queries(self) -> int:
-        """How many queries there are, with and without rows; the documents' tokens come after theirs."""
+        """Count the queries, with and without rows; in the token arrays, documents follow queries."""
         return len(self.judgements.relevant)
 
     @property
@@ -122,7 +123,7 @@ class Examples:
 
 
 def pair_rows(data: TrainingData, seed: int) -> Examples:
-    """A row per training pair, in the records' order: the query and one relevant document; nothing is drawn."""
+    """Make a row per training pair, in the records' order: the query and one relevant document; the seed is unused."""
     del seed
     query, task = data.query, data.task
     unused = np.setdiff1d(query[task.in_part("train")], query[task.pairs])
@@ -130,17 +131,17 @@ def pair_rows(data: TrainingData, seed: int) -> Examples:
 
 
 def judged_rows(data: TrainingData, seed: int) -> Examples:
-    """A row per record of the training split, in their order and whatever its grade; nothing is drawn."""
+    """Make a row per record of the training split, in the records' order, whatever its grade; the seed is unused."""
     del seed
     return _rows_of_one(data, np.flatnonzero(data.task.in_part("train")))
 
 
 def contrast_rows(data: TrainingData, seed: int) -> Examples:
-    """A row per document worth finding: its query, the document, and one that was judged clearly not to answer.
+    """Make a row per document worth finding: the query, the document, and a document that is clearly not relevant.
 
-    See `worth_finding` and `clearly_not`; what lies between is near enough to be right for someone, and as a negative
-    it did harm (docs/ablations.md). A query's clear negatives are dealt out to its rows in a seeded order; one without
-    any has rows of one document. Rows are in the order of their queries.
+    See `worth_finding` and `clearly_not`. Documents in between are right for some people, and did harm as negatives
+    (docs/ablations.md). A query's negatives are dealt out to its rows in a seeded order; a query without negatives has
+    rows of one document. Rows are in the order of their queries.
     """
     known = _collect_judgements(data)
     (query, document), gain = np.divmod(known.keys, len(data.texts.documents)), known.values
@@ -158,23 +159,23 @@ def contrast_rows(data: TrainingData, seed: int) -> Examples:
 
 
 def worth_finding(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
-    """Whether a document reaches three quarters of what makes one relevant: the relevant, and those just below."""
+    """Whether a document's gain is at least three quarters of the lowest relevant gain."""
     return 4 * gain >= 3 * relevant_from
 
 
 def clearly_not(gain: NDArray[np.int64], relevant_from: int) -> NDArray[np.bool_]:
-    """Whether a judged document lies nearer to the grade that gains nothing than to the lowest relevant one."""
+    """Whether a document was judged, and its gain is below half of the lowest relevant gain."""
     return (gain > UNJUDGED) & (2 * gain < relevant_from)
 
 
 def with_negatives(examples: Examples, mined: Mapping[int, Sequence[int]], count: int) -> Examples:
-    """The same rows, each with the first `count` of its query's mined documents at its end."""
+    """Append to each row the first `count` documents that were mined for its query."""
     rows = zip(examples.query.tolist(), examples.members, strict=True)
     return replace(examples, members=[[*row, *mined.get(query, ())[:count]] for query, row in rows])
 
 
 def group_by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dict[int, list[int]]:
-    """The documents of each query in their order; (n,) queries and their documents in."""
+    """Group (n,) documents by their (n,) queries, in the given order."""
     documents: dict[int, list[int]] = {}
     for owner, number in zip(query.tolist(), document.tolist(), strict=True):
         documents.setdefault(owner, []).append(number)
@@ -182,7 +183,7 @@ def group_by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dic
 
 
 def _rows_of_one(data: TrainingData, rows: NDArray[np.int64]) -> Examples:
-    """One row, of a query and one document, for each of the records at `rows`."""
+    """Make a row of a query and one document for each of the records at `rows`."""
     records, zero = data.records, data.grades.zero
     members = [[document] for document in data.texts.number[records.document[rows]].tolist()]
     highest = int(gains(records.grade, zero).max())
@@ -190,14 +191,14 @@ def _rows_of_one(data: TrainingData, rows: NDArray[np.int64]) -> Examples:
 
 
 def _collect_judgements(data: TrainingData) -> Judgements:
-    """The training split's judgements, never those of another split; the highest gain where twins were judged."""
+    """Collect the training split's judgements; where copies of a document were judged, the highest gain counts."""
     records, task, texts, zero = data.records, data.task, data.texts, data.grades.zero
     rows = np.flatnonzero(task.in_part("train"))
     query, document = data.query[rows], texts.number[records.document[rows]]
     gain = gains(records.grade[rows], zero)
     order = np.lexsort((-gain, document, query))
     best = order[np.unique(np.stack([query[order], document[order]]), axis=1, return_index=True)[1]]
-    # protocols differ in whether a grade at the threshold itself is trained on
+    # `published` trains above the threshold only, the other protocols from the threshold on
     relevant_from = int(gains(records.grade[task.pairs], zero).min())
     shape = len(texts.queries), len(texts.documents)
     return Judgements(query[best], document[best], gain[best], shape, relevant_from)

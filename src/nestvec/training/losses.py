@@ -1,7 +1,7 @@
-"""What a batch's vectors lose: the library's losses as they are, and `graded`, our own.
+"""The losses of a batch: those of sentence-transformers, and nestvec's own loss `graded`.
 
-A criterion takes (b, d) query vectors, (m, d) document vectors, both of unit length, and the batch's label, and gives a
-number. What is nested over dimensions and codes around it is `training.objective`.
+A criterion takes (b, d) query vectors and (m, d) document vectors of unit length and the batch's label, and returns the
+loss. `training.objective` sums a criterion over dimensions and codes.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 
 Criterion = Callable[[Tensor, Tensor, dict[str, Tensor]], Tensor]
 
-SCALE = 20.0  # of a cosine before the softmax: the library's own
-_NONE = -1  # no document's number
+SCALE = 20.0  # factor of a cosine before the softmax, the default of sentence-transformers
+_NONE = -1  # fills the places where a process has fewer documents than another
 
 
 def ranking_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Multiple-negatives ranking: cross-entropy with the batch's other documents as negatives.
 
-    Source: Henderson et al. 2017, section 4.4. Under several processes the documents of all are gathered.
+    Source: Henderson et al. 2017, section 4.4. With several processes, the documents of all processes are gathered.
     """
     del examples
     return _rank_in_batch(model, scale)
 
 
 def symmetric_ranking_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
-    """Multiple-negatives ranking both ways: the mean of query to documents and of document to queries.
+    """Multiple-negatives ranking in both directions: the mean of query to documents and of document to queries.
 
-    Source: Radford et al. 2021, section 2.3. Under several processes queries and documents of all are gathered.
+    Source: Radford et al. 2021, section 2.3. With several processes, all their queries and documents are gathered.
     """
     del examples
     return _rank_in_batch(model, scale, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction")
 
 
 def _rank_in_batch(model: SentenceTransformer, scale: float, **ways: Any) -> Criterion:  # noqa: ANN401 - the library's
-    """The library's multiple-negatives ranking over the batches of all processes."""
+    """Make sentence-transformers' multiple-negatives ranking loss over the batches of all processes."""
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     gathers = distributed.world_size() > 1
@@ -61,7 +61,7 @@ def cosine_loss(model: SentenceTransformer, examples: Examples, scale: float = S
     """Squared distance of each pair's cosine from its grade on a scale of 0 to 1 (Reimers & Gurevych 2019)."""
     from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
-    del scale  # it has none
+    del scale  # this loss has no scale
     loss = CosineSimilarityLoss(model)
     return lambda queries, documents, label: loss.compute_loss_from_embeddings(
         [queries, documents], _scaled_grades(examples, label)
@@ -69,7 +69,7 @@ def cosine_loss(model: SentenceTransformer, examples: Examples, scale: float = S
 
 
 def cosent_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
-    """Pairs of a higher grade shall have the higher cosine, over all pairs of the batch (Huang et al. 2024)."""
+    """CoSENT: a pair of a higher grade should have the higher cosine, over the batch's pairs (Huang et al. 2024)."""
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
     loss = CoSENTLoss(model, scale=scale)
@@ -89,8 +89,9 @@ def cosent_loss(model: SentenceTransformer, examples: Examples, scale: float = S
 def graded_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
     """Listwise cross-entropy of each query over the documents of all rows of the batch; see `listwise`.
 
-    A document counts for a query as what it was judged to be for it, whichever row brought it: worth finding, clearly
-    not, or, in between, neither. One that nobody judged is a negative. Targets are in proportion to the gains.
+    For each query, a document of the batch is a target where it was judged worth finding for this query, is left out
+    where its grade lies in between, and is a negative where it was judged clearly not relevant or was not judged.
+    Targets are in proportion to the gains.
     """
     del model
     known = examples.judgements
@@ -112,15 +113,15 @@ def listwise_loss(
 ) -> Tensor:
     """Cross-entropy between each query's targets and its softmax over the batch's documents.
 
-    With one target a query and nothing left out this is multiple-negatives ranking. Source: Cao et al. 2007,
-    section 4.2, with the targets' mass on what is worth finding.
+    With one target per query and no document left out, this loss is multiple-negatives ranking. Source: Cao et al.
+    2007, section 4.2, with all probability on the documents worth finding.
 
     Args:
         queries: (b, d) rows of unit length.
         documents: (m, d) rows of unit length.
         targets: (b, m) from 0 on; each query's are scaled to sum to 1.
-        left_out: (b, m) whether a document counts as nothing for a query.
-        scale: of a similarity before the softmax.
+        left_out: (b, m) whether a document is left out of a query's softmax.
+        scale: factor of a similarity before the softmax.
 
     Returns:
         The mean over the queries with a target; 0 if there is none.
@@ -134,14 +135,14 @@ def listwise_loss(
 
 
 def _scaled_grades(examples: Examples, label: dict[str, Tensor]) -> Tensor:
-    """(b,) grade of each row's document for its query, as 0 … 1 between the lowest and the highest there is."""
+    """Compute the (b,) grades of each row's document for its query, scaled to 0 … 1 over the grades of the data."""
     query, document = (label[name].cpu().numpy() for name in ("query", "document"))
     gains = examples.judgements.gains(query, document[:, None])[:, 0]
     return torch.from_numpy((gains / examples.highest).astype(np.float32)).to(label["query"].device)
 
 
 def gather_documents(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, d) documents of all processes with gradients, each once, and (n,) the numbers that tell them apart."""
+    """Gather the distinct documents of all processes: (n, d) vectors with gradients, and their (n,) numbers."""
     if distributed.world_size() > 1:
         from sentence_transformers.util import all_gather_with_grad
 

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nestvec.errors import InputError, NestvecError
-from nestvec.evaluation.ranking import Vectors, rank_dense
+from nestvec.evaluation.ranking import Vectors, code_documents
+from nestvec.lexical.hybrid_file import Hybrid
+from nestvec.pipeline.rank_points import rank_alone_and_fused
 from nestvec.point import FULL, PRECISIONS, VectorFormat
 from nestvec.settings import cutoff_of, metric_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+    from nestvec.evaluation.ranking import Words
+    from nestvec.evaluation.surface import Ranking
     from nestvec.settings import Settings
     from nestvec.training.validation import Validation
 
@@ -61,6 +66,7 @@ class Measurement:
     value: float  # the metric's mean over the queries
     error: float  # its standard error over them
     bytes_per_vector: int  # what a document takes in the format that was measured
+    fused: float | None = None  # the metric's mean beside keyword search, where that was measured
 
 
 def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
@@ -85,12 +91,37 @@ def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
     return Aim(metric, wanted, bool(comma))
 
 
-def measure_model(model: SentenceTransformer, validation: Validation, aim: Aim, stored: VectorFormat) -> Measurement:
-    """Measure a model on validation, whose points do not count here; raises NestvecError for vectors of no numbers."""
+def measure_model(
+    model: SentenceTransformer, validation: Validation, aim: Aim, stored: VectorFormat, words: Words | None = None
+) -> Measurement:
+    """Measure a model on validation.
+
+    Args:
+        model: encodes the queries and documents of `validation`.
+        validation: what is asked and searched; its formats are ignored.
+        aim: names the metric.
+        stored: the format of the vectors.
+        words: BM25's answers to the same queries; None leaves the fused ranking out. BM25 and the vectors are fused
+            with the weights that are used where nothing was fitted.
+
+    Returns:
+        The metric's mean over the queries.
+
+    Raises:
+        NestvecError: the model returned NaN or infinity.
+    """
     queries, documents = validation.encode_sides(model)
     if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
-        raise NestvecError("the model's vectors are no numbers; a lower --learning-rate is the usual remedy")
-    (ranking,) = rank_dense("", Vectors(queries, documents), validation.catalogue, [stored])
-    cutoffs = (cutoff_of(aim.metric),)
-    values = validation.judgements.measure(np.arange(len(queries)), ranking.rows, cutoffs)[aim.metric]
-    return Measurement(float(values.mean()), float(values.std() / np.sqrt(len(values))), ranking.point.bytes)
+        raise NestvecError("the model returned NaN or infinity; a lower --learning-rate is the usual remedy")
+    catalogue, cutoffs = validation.catalogue, (cutoff_of(aim.metric),)
+
+    def measure(ranking: Ranking) -> NDArray[np.float64]:
+        return validation.judgements.measure(np.arange(len(queries)), ranking.rows, cutoffs)[aim.metric]
+
+    (coded,) = code_documents("", Vectors(queries, documents), catalogue, [stored])
+    if words is None:
+        values, fused = measure(coded.rank(catalogue)), None
+    else:
+        values, beside = map(measure, rank_alone_and_fused(coded, words, Hybrid(), catalogue))
+        fused = float(beside.mean())
+    return Measurement(float(values.mean()), float(values.std() / np.sqrt(len(values))), stored.bytes, fused)

@@ -8,6 +8,7 @@ their means with the spread that repeats showed, and fitted again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,14 +79,18 @@ class Growth:
     @property
     def verdict(self) -> str:
         """What twice the judgements would bring, in a sentence."""
-        facts = self.facts
-        twice, gain = facts["twice"], facts["gain"]
-        ends = f"[{gain['low']:+.3f}, {gain['high']:+.3f}]"
+        facts, twice = self.facts, self.facts["twice"]
         return (
             f"Twice the judged queries ({twice['queries']:,.0f}) would bring {facts['metric']} from "
             f"{facts['means'][-1]:.3f} to {twice['value']:.3f} [{twice['low']:.3f}, {twice['high']:.3f}]: "
-            f"{gain['value']:+.3f} {ends}."
+            f"{show_gain(facts)}."
         )
+
+
+def show_gain(facts: dict[str, Any]) -> str:
+    """What twice the judgements would bring by the facts of a `Growth`, with its interval."""
+    gain = facts["gain"]
+    return f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
 
 
 def forecast_growth(
@@ -106,13 +111,10 @@ def forecast_growth(
     Raises:
         NestvecError: fewer than three sizes came to an end.
     """
-    by_size: dict[int, list[float]] = {}
-    for trial in trials:
-        if trial["value"] is not None:
-            by_size.setdefault(int(trial["queries"]), []).append(float(trial["value"]))
+    by_size = _group_by_size(trials)
     if len(by_size) < _FEWEST:
         raise NestvecError(f"{len(by_size)} sizes came to an end; a curve takes {_FEWEST}")
-    queries = sorted(by_size)
+    queries = list(by_size)
     grain = 1 / (np.sqrt(12) * measured) if measured else 0.0  # of a number that is rounded to whole queries
     sizes = TrainingsBySize(np.array(queries, dtype=np.float64), [by_size[count] for count in queries], float(grain))
     full, rng = float(sizes.queries[-1]), np.random.default_rng(seed)
@@ -134,6 +136,46 @@ def forecast_growth(
         inside = foretold.low - _SAME <= reached <= foretold.high + _SAME
         facts["held_back"] = {**vars(foretold), "reached": reached, "inside": inside}
     return Growth(facts)
+
+
+def list_curves(
+    trials: Sequence[dict[str, Any]], systems: Sequence[str], metric: str, seed: int, measured: int = 0
+) -> list[dict[str, Any]]:
+    """How each system grows with its judgements, by its vectors alone and beside keyword search.
+
+    Args:
+        trials: finished ones as `study.json` has them, with `value` and `fused`.
+        systems: their names; a trial whose parameters name none is of the first.
+        metric: what the values are.
+        seed: decides the draws of the forecasts.
+        measured: queries that a value is a mean over, see `forecast_growth`.
+
+    Returns:
+        A curve for each system and leg that has values: `system`, `leg` (`alone` or `fused`), `queries`, `values` and
+        `means` by size, and, from three sizes on, `growth` as `forecast_growth` returns it.
+    """
+    curves = []
+    for system, (leg, key) in product(systems, (("alone", "value"), ("fused", "fused"))):
+        own = [trial for trial in trials if trial["params"].get("system", systems[0]) == system]
+        sizes = _group_by_size([{**trial, "value": trial.get(key)} for trial in own])
+        if not sizes:
+            continue
+        curve: dict[str, Any] = {"system": system, "leg": leg, "queries": list(sizes), "values": list(sizes.values())}
+        curve["means"] = [float(np.mean(values)) for values in sizes.values()]
+        if len(sizes) >= _FEWEST:
+            told = [{"queries": trial["queries"], "value": trial.get(key)} for trial in own]
+            curve["growth"] = forecast_growth(told, metric, seed, measured).facts
+        curves.append(curve)
+    return curves
+
+
+def _group_by_size(trials: Sequence[dict[str, Any]]) -> dict[int, list[float]]:
+    """The values of the trials that have one, by their number of training queries, rising."""
+    by_size: dict[int, list[float]] = {}
+    for trial in trials:
+        if trial["value"] is not None:
+            by_size.setdefault(int(trial["queries"]), []).append(float(trial["value"]))
+    return dict(sorted(by_size.items()))
 
 
 def _curve_facts(sizes: TrainingsBySize, drawn: NDArray[np.float64]) -> dict[str, Any]:

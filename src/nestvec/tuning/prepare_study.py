@@ -15,10 +15,11 @@ from nestvec.pipeline.inputs import prepare
 from nestvec.runs.config import FILES_OF, config_text
 from nestvec.runs.folder import claim_folder
 from nestvec.settings import ADAPTED, Settings
+from nestvec.training.systems import SYSTEMS
 from nestvec.tuning.aim import parse_aim
 from nestvec.tuning.space import Values, default_space, read_space
 from nestvec.tuning.storage import ServerLocks, open_study_storage
-from nestvec.tuning.trial import REPEAT, SHARE, TrialContext
+from nestvec.tuning.trial import REPEAT, SHARE, SYSTEM, TrialContext
 from nestvec.tuning.trial_data import hide_test_split
 from nestvec.tuning.trial_queue import TrialQueue, TrialRules, plan_trials
 from nestvec.tuning.tune_settings import SHARES
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from nestvec.pipeline.inputs import Prepared
     from nestvec.tuning.aim import Aim
-    from nestvec.tuning.space import Space
+    from nestvec.tuning.space import Space, Value
     from nestvec.tuning.tune_settings import TuneSettings
 
 DEFAULT_SYSTEM = "matryoshka"
@@ -80,7 +81,7 @@ def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study
         raise InputError(f"--folds is {settings.split.folds}", "no --folds: all trials share one split")
     if distributed.world_size() > 1:
         raise InputError("tune was started by torchrun", "--workers, or --engine ray")
-    settings = _settle_system(settings)
+    settings = _settle_systems(settings, tuning)
     prepared = prepare(settings)
     aim = parse_aim(tuning.aim, prepared.settings, prepared.dimensions)
     if aim.with_bytes and tuning.is_data_size:
@@ -88,22 +89,39 @@ def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study
     prepared = _include_aim_format(prepared, aim)
     space = _settle_space(tuning, prepared.settings, aim)
     slots, fixed = plan_trials(space, "grid" if tuning.is_data_size else tuning.search, tuning.trials, settings.seed)
-    if tuning.is_data_size:  # the small ones first, so that something can be seen early
-        fixed = tuple(sorted(fixed, key=lambda params: (params[SHARE], params[REPEAT])))
+    if tuning.is_data_size:
+        fixed = _order_sizes(fixed)
+        slots = len(fixed)
     name = tuning.study or root.resolve().name
     pruner = "none" if tuning.is_data_size else tuning.pruner
     rules = TrialRules(tuning.search, slots, fixed, space, pruner, tuple(aim.directions), settings.seed, identity="")
-    study = Study(tuning, TrialContext(hide_test_split(prepared), aim, root), prepared.settings, rules, root, name)
+    context = TrialContext(hide_test_split(prepared), aim, root, measures_fused=tuning.is_data_size)
+    study = Study(tuning, context, prepared.settings, rules, root, name)
     return replace(study, rules=replace(rules, identity=_hash_identity(study)))  # which is of all the rest
 
 
-def _settle_system(settings: Settings) -> Settings:
-    """The settings with the one system that is tuned: `matryoshka` where none was named."""
+def _order_sizes(points: tuple[dict[str, Value], ...]) -> tuple[dict[str, Value], ...]:
+    """Order the trainings of a search over the size of the data, small ones first, so that curves show early.
+
+    A system that learns without judgements has no smaller sizes: it is trained at the full one only.
+    """
+    kept = [point for point in points if point[SHARE] == 1 or SYSTEMS[str(point.get(SYSTEM, DEFAULT_SYSTEM))].judged]
+    return tuple(sorted(kept, key=lambda point: (point[SHARE], point[REPEAT])))
+
+
+def _settle_systems(settings: Settings, tuning: TuneSettings) -> Settings:
+    """The settings with the system that is tuned: `matryoshka` where none was named.
+
+    A search over the size of the data takes several, of which the first must learn from judgements.
+    """
     systems = settings.training.systems
     if systems == Settings().training.systems:
         systems = (DEFAULT_SYSTEM,)
-    if len(systems) > 1:
-        raise InputError(f"--systems is {', '.join(systems)}", "one system to tune")
+    if len(systems) > 1 and not tuning.is_data_size:
+        raise InputError(f"--systems is {', '.join(systems)}", "one system to tune, or --search data-size")
+    if tuning.is_data_size and not SYSTEMS[systems[0]].judged:
+        problem = f"--systems begins with {systems[0]}, which learns without judgements"
+        raise InputError(problem, f"a system that learns from them first: --systems mnr,{systems[0]}")
     if settings.training.start_of(systems[0]) == ADAPTED:
         problem = f"--adapt is {settings.training.adapt}, and trials start from the model that --model names"
         raise InputError(problem, "a run with --systems adapted first, then tune with --model RUN/models/adapted")
@@ -126,7 +144,9 @@ def _include_aim_format(prepared: Prepared, aim: Aim) -> Prepared:
 def _settle_space(tuning: TuneSettings, settings: Settings, aim: Aim) -> Space:
     """The user's own space, or the default one."""
     if tuning.is_data_size:
-        return Values(SHARE, SHARES), Values(REPEAT, tuple(range(tuning.repeats)))
+        systems = settings.training.systems
+        named = (Values(SYSTEM, systems),) if len(systems) > 1 else ()
+        return *named, Values(SHARE, SHARES), Values(REPEAT, tuple(range(tuning.repeats)))
     if tuning.space is not None:
         return read_space(tuning.space, settings, aim, tuning.where)
     return default_space(settings.training.systems[0], tuning.search == "grid", aim, settings)

@@ -12,10 +12,10 @@ from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.pipeline.run_stages import run_settings
 from nestvec.runs.config import config_text
-from nestvec.tuning.data_size import forecast_growth
+from nestvec.tuning.data_size import forecast_growth, list_curves, show_gain
 from nestvec.tuning.improvement import BEST, DEFAULT, measure_improvement
 from nestvec.tuning.space import apply_params
-from nestvec.tuning.trial import measure_reference
+from nestvec.tuning.trial import SYSTEM, measure_reference
 from nestvec.tuning.trial_queue import MESSAGE, SLOT, silence_optuna
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 BEST_SETTINGS = "best.toml"
 _FEWEST = 4  # complete trials from which importances can be guessed
-_COPIED = ("error", "bytes_per_vector", "seconds", "steps", "learning_rate", "rows", "queries", "curve", "worker")
+_MEASURED = ("error", "fused", "bytes_per_vector", "seconds")
+_COPIED = (*_MEASURED, "steps", "learning_rate", "rows", "queries", "curve", "worker")
 
 
 def conclude_study(study: Study, queue: TrialQueue, reporter: Reporter) -> dict[str, Any]:
@@ -43,8 +44,7 @@ def conclude_study(study: Study, queue: TrialQueue, reporter: Reporter) -> dict[
         failed = [trial.user_attrs[MESSAGE] for trial in finished.values() if MESSAGE in trial.user_attrs]
         raise NestvecError(f"no trial came to an end; the last one: {failed[-1] if failed else 'stopped early'}")
     if study.tuning.is_data_size:
-        growth = forecast_growth(facts["trials"], study.aim.metric, study.rules.seed, facts["validation_queries"])
-        return {**facts, "growth": growth.facts, "verdict": growth.verdict}
+        return {**facts, **_conclude_growth(study, facts)}
     frontier = _find_frontier(complete, study.aim.with_bytes)
     slot = _choose_slot(complete, frontier, study)
     facts |= {"best": slot, "frontier": frontier, "importance": _measure_importance(queue, study)}
@@ -61,6 +61,21 @@ def conclude_study(study: Study, queue: TrialQueue, reporter: Reporter) -> dict[
         model = load_model(find_model(str(study.root / DEFAULT / "models" / study.context.system)))
         facts["reference"] = asdict(measure_reference(study.context, model))
     return {**facts, "verdict": improvement.verdict}
+
+
+def _conclude_growth(study: Study, facts: dict[str, Any]) -> dict[str, Any]:
+    """What a search over the size of the data found: every system's curves, and what more judgements would bring."""
+    systems, metric, seed = study.settings.training.systems, study.aim.metric, study.rules.seed
+    queries = facts["validation_queries"]
+    own = [trial for trial in facts["trials"] if trial["params"].get(SYSTEM, systems[0]) == systems[0]]
+    growth = forecast_growth(own, metric, seed, queries)
+    curves = list_curves(facts["trials"], systems, metric, seed, queries)
+    model = load_model(study.context.prepared.model)
+    reference = asdict(measure_reference(study.context, model))
+    fused = next((one for one in curves if (one["system"], one["leg"]) == (systems[0], "fused")), {})
+    beside = f" Beside keyword search: {show_gain(fused['growth'])}." if "growth" in fused else ""
+    verdict = (f"{systems[0]}: " if len(systems) > 1 else "") + growth.verdict + beside
+    return {"growth": growth.facts, "curves": curves, "reference": reference, "verdict": verdict}
 
 
 def _study_facts(study: Study, queue: TrialQueue) -> dict[str, Any]:

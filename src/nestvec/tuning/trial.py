@@ -10,7 +10,10 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from nestvec.errors import MissingExtraError, NestvecError, StoppedError
+from nestvec.evaluation.ranking import ask_words
 from nestvec.files import read_json, remove, write_json, write_text
+from nestvec.lexical.bm25 import Bm25, LexicalSettings
+from nestvec.lexical.words import WordForms
 from nestvec.models.load import load_model
 from nestvec.runs.config import config_text
 from nestvec.training.examples import TrainingData
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from nestvec.data.task import Task
+    from nestvec.evaluation.ranking import Words
     from nestvec.pipeline.inputs import Prepared
+    from nestvec.point import VectorFormat
     from nestvec.progress import Reporter
     from nestvec.settings import Settings
     from nestvec.training.job import Job
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
     from nestvec.tuning.trial_queue import TrialQueue
 
 TRIALS, SETTINGS, CURVE, FACTS, CHECKPOINTS = "trials", "settings.toml", "curve.json", "trial.json", "checkpoints"
-SHARE, REPEAT, QUERIES = "share", "repeat", "queries"  # of a search over the size of the data
+SYSTEM, SHARE, REPEAT, QUERIES = "system", "share", "repeat", "queries"  # of a search over the size of the data
 LOOKED, MEASURED = BUDGET // 2, 4 * BUDGET  # tokens of documents: while a trial trains, and for its value at the end
 _STREAM = 0x51  # keeps the draws of queries apart from others of the same seed
 
@@ -50,10 +55,11 @@ class TrialContext:
     prepared: Prepared  # the input without the test split
     aim: Aim
     root: Path  # the study's folder
+    measures_fused: bool = False  # whether a trial's model is measured beside keyword search, too
 
     @property
     def system(self) -> str:
-        """The system that is trained."""
+        """The system that is trained; the first of several, in a search over the size of the data."""
         return self.prepared.settings.training.systems[0]
 
     def folder(self, slot: int) -> Path:
@@ -65,6 +71,7 @@ class TrialContext:
 class TrialTraining:
     """What a trial trains."""
 
+    system: str
     settings: Settings
     task: Task  # which records it learns from
     queries: int | None = None  # how many training queries these have, in a search over the size of the data
@@ -162,7 +169,7 @@ def _train_and_measure(
     write_text(folder / SETTINGS, config_text(training.settings, prepared.inputs))
     model = load_model(prepared.model)
     data = TrainingData.of(prepared.records, prepared.grades, training.task)
-    job = make_job(model, context.system, data, training.settings, prepared.dimensions)
+    job = make_job(model, training.system, data, training.settings, prepared.dimensions)
     if not _needs_validation(job):
         job = replace(job, validation=None)
     quick, stored = _trial_validation(context, job, LOOKED), aim.choose_format(trial.params)
@@ -176,7 +183,7 @@ def _train_and_measure(
     with reporter.step(f"trial {slot + 1}", job.steps) as advance:
         trained = train(model, job, folder / CHECKPOINTS, None, advance, watch)
     watch.finish(trained.steps)
-    measured = measure_model(model, _trial_validation(context, job, MEASURED), aim, stored)
+    measured = _measure_at_end(context, model, job, stored)
     facts = {name: getattr(trained, name) for name in ("steps", "learning_rate", "rows", "best_step", "mixed")}
     queries = {} if training.queries is None else {QUERIES: training.queries}
     return {**vars(measured), **facts, **queries, "curve": watch.curve}
@@ -199,26 +206,42 @@ def _trial_validation(context: TrialContext, job: Job, budget: int) -> Validatio
     return validation
 
 
+def _measure_at_end(context: TrialContext, model: SentenceTransformer, job: Job, stored: VectorFormat) -> Measurement:
+    """Measure a model for the value of its trial; beside keyword search too, in a search over the size of the data."""
+    validation = _trial_validation(context, job, MEASURED)
+    words = _ask_keyword_search(context, validation, job) if context.measures_fused else None
+    return measure_model(model, validation, context.aim, stored, words)
+
+
+def _ask_keyword_search(context: TrialContext, validation: Validation, job: Job) -> Words:
+    """Ask BM25, with the settings that nothing was fitted for, for the documents of a validation."""
+    catalogue = validation.catalogue
+    lexical = LexicalSettings(WordForms(context.prepared.settings.evaluation.language or "english"))
+    index = Bm25.of([catalogue.texts[row] for row in catalogue.order], lexical)
+    return ask_words(index, [job.texts.queries[number] for number in validation.queries.tolist()], catalogue)
+
+
 def _trial_training(context: TrialContext, params: dict[str, Any]) -> TrialTraining:
-    """What a trial trains."""
+    """What a trial with these parameters trains."""
     settings, task = context.prepared.settings, context.prepared.task
     if SHARE not in params:
-        return TrialTraining(apply_params(settings, params), task)
+        return TrialTraining(context.system, apply_params(settings, params), task)
     # a repeat draws its own queries and trains in its own order, but is measured on the same queries
     seed = settings.seed + int(params[REPEAT])
     task, queries = take_query_share(context.prepared.records, task, float(params[SHARE]), seed ^ _STREAM)
-    return TrialTraining(replace(settings, seed=seed % 2**32), task, queries)
+    system = str(params.get(SYSTEM, context.system))
+    return TrialTraining(system, replace(settings, seed=seed % 2**32), task, queries)
 
 
 def measure_reference(context: TrialContext, model: SentenceTransformer) -> Measurement:
-    """Measure a model, any of the same width and tokenizer, as the trials of a study are measured."""
+    """Measure a model, any of the same width and tokenizer, as the trials of a study are measured at their end."""
     from nestvec.training.job import make_job
 
     prepared = context.prepared
     data = TrainingData.of(prepared.records, prepared.grades, prepared.task)
     settings = replace(prepared.settings, graded=replace(prepared.settings.graded, hard_negatives=0))
     job = make_job(model, context.system, data, settings, prepared.dimensions)
-    return measure_model(model, _trial_validation(context, job, MEASURED), context.aim, context.aim.choose_format({}))
+    return _measure_at_end(context, model, job, context.aim.choose_format({}))
 
 
 def _describe_failure(error: Exception) -> str:

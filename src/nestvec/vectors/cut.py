@@ -1,4 +1,4 @@
-"""How a vector becomes shorter before it is coded: its first numbers, or its place on the documents' principal axes."""
+"""How a vector is shortened before it is quantised: to its first numbers, or to its first principal coordinates."""
 
 from __future__ import annotations
 
@@ -14,38 +14,41 @@ if TYPE_CHECKING:
 
 
 def prefix(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
-    """(n, dimension) float32: the first numbers of (n, d) vectors, scaled to unit length; zeros stay zeros."""
+    """Cut (n, d) vectors to their first `dimension` numbers and scale each to unit length; zero vectors stay zero.
+
+    Raises ValueError where `dimension` is not between 1 and d.
+    """
     if not 1 <= dimension <= vectors.shape[1]:
         raise ValueError(f"dimension {dimension} is not between 1 and {vectors.shape[1]}")
     return scale_to_unit(vectors[:, :dimension])
 
 
 def shorten(vectors: NDArray[np.float32], dimension: int, axes: Axes | None) -> NDArray[np.float32]:
-    """Keep the first numbers of vectors, or of where vectors lie on the principal axes.
+    """Shorten vectors to their first numbers, or to their coordinates on the first principal axes.
 
     Args:
-        vectors: (n, w) float32 queries or documents, w the model's width.
-        dimension: how many numbers to keep, 1 to w; as many as there are axes.
-        axes: to turn to; None to keep the vectors' own numbers.
+        vectors: (n, w) float32 queries or documents, w being the model's width.
+        dimension: how many numbers to keep, 1 to w; equal to the number of axes where there are axes.
+        axes: the principal axes; None cuts the vectors as they are.
 
     Returns:
-        (n, dimension) float32, rows of unit length; zeros stay zeros.
+        (n, dimension) float32, rows of unit length; zero vectors stay zero.
     """
     return prefix(vectors, dimension) if axes is None else scale_to_unit(axes.turn(vectors))
 
 
 def scale_to_unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, d) float32 of unit length; zeros stay zeros."""
+    """Scale (n, d) vectors to unit length, as float32; zero vectors stay zero."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What every codec does with a vector of the model's full width before it codes the rest.
+    """The first step of every codec: it shortens vectors of the model's full width.
 
     Attributes:
-        axes: the principal axes that vectors are turned to; None where the first numbers are kept as they are.
+        axes: the principal axes that vectors are rotated to; None where vectors are cut as they are.
     """
 
     axes: Axes | None = field(default=None, kw_only=True)
@@ -54,17 +57,17 @@ class Cut:
 
         @property
         def dimension(self) -> int:
-            """How many numbers of a vector are kept."""
+            """How many numbers of a vector are kept and quantised."""
 
     def cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, w) queries or documents at the model's width to the (n, dimension) numbers that are coded."""
+        """Shorten (n, w) queries or documents of the model's width to the (n, dimension) numbers to quantise."""
         return shorten(vectors, self.dimension, self.axes)
 
     def with_axes(self, axes: Axes | None) -> Self:
-        """The same codec of vectors that are turned to these axes; None for vectors that come as they are coded."""
+        """Copy the codec with other axes; None for vectors that are shortened already or cut as they are."""
         return replace(self, axes=axes)
 
     @property
     def axes_bytes(self) -> int:
-        """Bytes of the axes, which are stored once for the whole corpus."""
+        """Bytes of the axes, which are stored once for the whole catalogue; 0 without axes."""
         return 0 if self.axes is None else self.axes.nbytes

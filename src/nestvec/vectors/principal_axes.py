@@ -1,4 +1,4 @@
-"""The axes along which the documents vary most: vectors turned to them lose least where they are cut."""
+"""Principal axes: directions in which the documents vary most. Vectors rotated to them lose least when cut."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ROWS = 16_384  # documents in float64 at a time
 
 @dataclass(frozen=True)
 class Axes:
-    """The first n principal axes of documents.
+    """The first n principal axes of documents, and the documents' mean.
 
     Attributes:
-        matrix: (w, n) float32, an axis in each column, the one with the largest variance first; multiples of 2^-24, so
-            that a vector's products with the axes do not depend on what is turned with the vector (`rotation.py`).
-        shift: (n,) float32, the documents' mean on the axes, which is taken away.
+        matrix: (w, n) float32, one axis per column, the axis with the largest variance first. Entries are multiples of
+            2^-24, so that a vector's products with the axes are exact, whatever batch the vector is in (`rotation.py`).
+        shift: (n,) float32, the documents' mean in coordinates of the axes; `turn` subtracts this mean.
     """
 
     matrix: NDArray[np.float32]
@@ -31,10 +31,10 @@ class Axes:
 
     @classmethod
     def fit(cls, documents: NDArray[np.float32]) -> Self:
-        """Find all axes of (d, w) documents, d at least 1.
+        """Compute all w principal axes of (d, w) documents, d at least 1.
 
-        Cutting what is turned keeps as much of the documents' variance as any such number of directions can (Pearson
-        1901). Each axis points where its largest entry is positive, for its sign is arbitrary.
+        The first n axes keep as much of the documents' variance as any n directions can (Pearson 1901). The sign of an
+        axis is arbitrary, so each axis is flipped until its largest entry is positive.
         """
         mean = documents.mean(axis=0, dtype=np.float64)
         spread = np.zeros((len(mean), len(mean)))
@@ -47,16 +47,16 @@ class Axes:
         return cls(matrix, (mean @ matrix).astype(np.float32))
 
     def first(self, count: int) -> Axes:
-        """The first `count` of these axes, those along which documents vary most."""
+        """Keep the first `count` axes, those with the largest variance."""
         return Axes(np.ascontiguousarray(self.matrix[:, :count]), self.shift[:count])
 
     def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(m, n) float32: where (m, w) vectors lie on the axes, seen from the documents' mean."""
+        """Compute the (m, n) float32 coordinates of (m, w) vectors on the axes, relative to the documents' mean."""
         return by_rows(lambda rows: (turn_exactly(rows, self._whole) - self.shift).astype(np.float32), vectors)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the axes and the mean take."""
+        """Bytes of the axes and the mean."""
         return self.matrix.nbytes + self.shift.nbytes
 
     @cached_property
