@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx2 as httpx
 import pyarrow.parquet as pq
 
@@ -53,7 +55,8 @@ def search(page, query):
 
 
 def column(page, system):
-    return page.get_by_role("region", name=system, exact=True)
+    """A system's column, whether it ranks alone or is mixed with keyword search."""
+    return page.get_by_role("region", name=re.compile(rf"^{re.escape(system)}( \+ keyword search)?$"))
 
 
 def ids(page, system):

@@ -79,6 +79,70 @@ def test_fits_its_window(browser, served, shop, width):
         assert page.locator("#columns").evaluate("place => place.tabIndex") == (0 if scrolls else -1)
 
 
+IN_SIGHT = """columns => columns.filter(column => {
+    const { left, right } = column.getBoundingClientRect();
+    return left >= 0 && right <= innerWidth;
+}).map(column => column.querySelector("h2").textContent)"""
+REACHED = """name => {
+    const columns = [...document.querySelectorAll('#columns > section')];
+    const column = columns.find(one => one.querySelector('h2').textContent === name);
+    const { left, right } = column.getBoundingClientRect();
+    const tab = document.querySelector('.tabs [aria-current=true]');
+    return left >= -1 && right <= innerWidth && tab.textContent === name;
+}"""
+
+
+def test_a_phone_shows_one_column_whole_and_a_way_to_each(browser, served):
+    with Visit(browser, served, "/?q=hammer", width=390) as page:
+        columns, tabs = page.locator("#columns > section"), page.get_by_role("group", name="Systems side by side")
+        assert tabs.get_by_role("button").all_inner_texts() == SYSTEMS
+        assert columns.evaluate_all(IN_SIGHT) == SYSTEMS[:1]
+        tabs.get_by_role("button", name="bm25").click()
+        page.wait_for_function(REACHED, arg="bm25")
+        page.locator("#columns").evaluate(
+            "columns => columns.scrollTo({ left: columns.clientWidth })"
+        )  # as a swipe does
+        page.wait_for_function(REACHED, arg="mnr")
+        page.get_by_role("checkbox", name="bm25").uncheck()
+        settled(page)
+        assert tabs.get_by_role("button").all_inner_texts() == SYSTEMS[:3]
+        for system in SYSTEMS[:2]:
+            page.get_by_role("checkbox", name=system).uncheck()
+        settled(page)
+        assert not tabs.is_visible(), "a single column needs no way to others"
+        assert columns.evaluate_all(IN_SIGHT) == SYSTEMS[2:3]
+
+
+def test_a_desktop_shows_all_columns_without_tabs(browser, served):
+    with Visit(browser, served, "/?q=hammer") as page:
+        assert page.locator("#columns > section").evaluate_all(IN_SIGHT) == SYSTEMS
+        assert not page.get_by_role("group", name="Systems side by side").is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_focus_frame_of_a_slider_covers_no_label(browser, served, width):
+    framed = """slider => {
+        const { outlineWidth, outlineOffset } = getComputedStyle(slider);
+        const room = parseFloat(outlineWidth) + parseFloat(outlineOffset);
+        const frame = slider.getBoundingClientRect();
+        const within = slider.closest('.controls > div, .mixture');
+        const covered = [...within.querySelectorAll('span, label, b, p, .mark')].filter(label => {
+            const box = label.getBoundingClientRect();
+            return box.height && box.bottom > frame.top - room && box.top < frame.bottom + room;
+        });
+        return [room, covered.map(label => label.outerHTML)];
+    }"""
+    with Visit(browser, served, "/?q=hammer&w=fitted", width=width) as page:
+        for name in ("Dimensions", "Words or meaning"):
+            slider = page.get_by_role("slider", name=name)
+            slider.focus()
+            page.keyboard.press("ArrowLeft")  # by keyboard, so that the frame is drawn
+            room, covered = slider.evaluate(framed)
+            assert room > 0
+            assert covered == []
+            settled(page)
+
+
 def test_looks_as_the_report(browser, served):
     names = [*SYSTEMS, "graded", "cosine", "adapted", "mnr+bm25", "all-mpnet-base-v2"]
     with Visit(browser, served) as page:

@@ -41,11 +41,14 @@ def test_the_switch_puts_keyword_search_beside_every_column(browser, served, sho
             moves = column(page, system).locator(".move").all_inner_texts()
             ranked = enumerate(fused[system], start=1)
             assert moves == [said_of(rank, identifier, alone[system]) for rank, identifier in ranked]
+        headings = page.locator("#columns h2").all_inner_texts()
+        assert headings == [*(f"{system} + keyword search" for system in SYSTEMS[:3]), "bm25"]
         assert column(page, "bm25").locator(".move").count() == 0
         assert "compared with each system without keyword search" in page.locator("#compared").inner_text()
         switch.uncheck()
         settled(page)
         assert shown(page) == alone
+        assert page.locator("#columns h2").all_inner_texts() == SYSTEMS
 
 
 def said_of(rank, identifier, before):
@@ -68,6 +71,7 @@ def test_the_ends_of_the_slider_are_words_alone_and_meaning_alone(browser, serve
         assert slider.get_attribute("aria-valuetext") == "words alone"
         assert shown(page) == dict.fromkeys(SYSTEMS, words)
         assert told(page, "mnr")["recall@10"] == told(page, "bm25")["recall@10"]
+        assert page.locator("#columns h2").all_inner_texts() == SYSTEMS, "nothing is mixed at an end of the slider"
         slider.fill("100")
         settled(page)
         assert slider.get_attribute("aria-valuetext") == "meaning alone"

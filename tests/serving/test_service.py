@@ -199,6 +199,7 @@ def test_facts_are_the_run_s_and_fit_json(shop, service):
         assert (point["fused"] is None) == (fused is None) == (system == "bm25")
         assert fused is None or point["fused"]["metrics"]["recall@10"] == fused["metrics"]["recall@10"]
     made = json.loads((shop / "recommendation.json").read_text())
+    assert facts["headline"].startswith("Ship " if made["decision"] == "ship" else ("Do not ship", "Nothing is proven"))
     assert (facts["decision"], facts["reason"], facts["metric"]) == (made["decision"], made["reason"], "recall@10")
     assert tuple(facts["default"].values()) == recommended(shop)
     assert facts["grades"] == {"lowest": 1, "highest": 3}

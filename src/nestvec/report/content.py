@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Training
 
+JUDGED = "judged@10"
+FEW_JUDGED = 1 / 3  # share of judged results below which the page says what that means
+
 
 @dataclass(frozen=True)
 class Content:
@@ -59,6 +62,12 @@ class Content:
         widest = [next(rows) for _, rows in groupby(self.split(TEST), key=lambda row: row.system)]
         rows = (*widest, *full_width(self.made(HYBRID)))
         return tuple(row for row in rows if row.precision in (None, self.before.precision))
+
+    @property
+    def seldom_judged(self) -> tuple[float, float] | None:
+        """The least and the greatest judged@10 of the systems at full width, if the least is below a third."""
+        shares = [row.metrics[JUDGED].value for row in self.full_width]
+        return (min(shares), max(shares)) if min(shares) < FEW_JUDGED else None
 
     @property
     def uneven(self) -> bool:

@@ -8,6 +8,7 @@ from nestvec.evaluation.surface import COMPARED
 from nestvec.point import FUSED, HYBRID, Point
 from nestvec.report.changes import find_changes
 from nestvec.report.content import read_content
+from nestvec.report.run_page import run_headline
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -35,6 +36,7 @@ def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str,
         "name": run.root.resolve().name,
         "metric": recommendation.metric,
         "decision": recommendation.decision,
+        "headline": run_headline(content),
         "reason": recommendation.reason,
         "documents": content.before.documents,
         "queries": content.before.queries,

@@ -74,6 +74,17 @@
     addEventListener("afterprint", () => closed.forEach((entry) => { entry.open = false; }));
   };
 
+  // A link to a folded part opens it; some browsers do so by themselves.
+  const openTarget = () => {
+    const target = document.getElementById(location.hash.slice(1));
+    const fold = target?.closest(".fold:not([open])");
+    if (!fold) return;
+    fold.open = true;
+    target.scrollIntoView();
+  };
+
+  addEventListener("hashchange", openTarget);
+  openTarget();
   document.querySelectorAll("table.sortable").forEach(makeSortable);
   document.querySelectorAll(".changes").forEach(addOpenAll);
   watchScroll();

@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 import { slideHits } from "./slide_hits.js";
-import { brief, count, interval, label, share, time } from "./formatting.js";
+import { brief, count, fused, interval, label, share, time } from "./formatting.js";
 
 /**
  * @typedef {object} Shown what a column shows
@@ -17,6 +17,7 @@ import { brief, count, interval, label, share, time } from "./formatting.js";
  */
 
 export class Column {
+  #name;
   #point = make("p", { class: "point" });
   #facts = make("dl");
   #state = make("p", { class: "state" });
@@ -26,10 +27,11 @@ export class Column {
 
   constructor(system, place) {
     const id = `column-${encodeURIComponent(system)}`;
-    const name = make("h2", { id, class: "system" }, system);
+    this.system = system;
+    this.#name = make("h2", { id, class: "system" }, system);
     const head = make("div", { class: "head" }, this.#point, this.#facts, this.#state);
     const attributes = { class: `column s${place}`, id: `of-${id}`, "aria-labelledby": id };
-    this.element = make("section", attributes, name, head, this.#list);
+    this.element = make("section", attributes, this.#name, head, this.#list);
   }
 
   /** @param {Shown} shown */
@@ -37,6 +39,7 @@ export class Column {
     const { answer, reference } = shown;
     this.element.classList.toggle("pending", shown.pending);
     this.element.setAttribute("aria-busy", shown.pending);
+    this.#name.textContent = fused(this.system, shown.words);
     this.#point.textContent = placed(shown);
     this.#point.classList.toggle("other", !shown.exact);
     this.#facts.replaceChildren(...facts(shown, metric));

@@ -32,6 +32,9 @@ export function size(bytes) {
 export const named = ({ system, dimension, precision, axes }) =>
   [system, dimension, axes ? "axes" : null, precision].filter((part) => part != null).join(" ");
 
+/** mnr + keyword search, where both rank; mnr where `words`, their weight in per cent, leaves but one of them. */
+export const fused = (system, words) => (words > 0 && words < 100 ? `${system} + keyword search` : system);
+
 /** 1 result, 2 results */
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 

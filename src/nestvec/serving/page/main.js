@@ -11,7 +11,8 @@ import { plot } from "./plot.js";
 import { Run } from "./run.js";
 import { Searches, way } from "./searches.js";
 import { markDocument } from "./mark_document.js";
-import { count, label, listed, plural, time } from "./formatting.js";
+import { turning } from "./turning.js";
+import { count, fused, label, listed, plural, time } from "./formatting.js";
 
 const PAUSE = 120; // milliseconds without a key before what was typed is searched
 
@@ -27,6 +28,7 @@ class Bench {
     this.run = run;
     this.searches = new Searches({ changed: () => this.#changed(), waiting, failed: (error) => this.#failed(error) });
     this.showControls = controls(run, (change, kind) => this.go(change, kind));
+    this.showTabs = turning(by("columns"), by("tabs"));
     this.showExample = offer(by("examples"), run, (query) => this.go({ query }, "jump"));
     this.view = address.read(run);
     this.#introduce();
@@ -112,7 +114,7 @@ class Bench {
       return { column, point, exact, failure, pending, alone, answer: pending ? column.answer : answer, ...asked };
     });
     for (const one of shown) one.column.show({ ...one, reference: this.#reference(one, shown[0]) }, this.run.metric);
-    this.#place(shown.map((one) => one.column.element));
+    this.#place(shown.map((one) => one.column));
     this.#tell(shown);
   }
 
@@ -124,9 +126,11 @@ class Bench {
 
   #place(columns) {
     const place = by("columns");
-    if (String(columns.map(({ id }) => id)) === String([...place.children].map(({ id }) => id))) return;
-    place.replaceChildren(...columns);
+    const elements = columns.map(({ element }) => element);
+    if (String(elements.map(({ id }) => id)) === String([...place.children].map(({ id }) => id))) return;
+    place.replaceChildren(...elements);
     this.#fit();
+    this.showTabs(columns.map(({ system }) => system));
   }
 
   #column(system) {
@@ -150,7 +154,7 @@ class Bench {
     if (!this.query) by("said").textContent = "";
     if (!this.query || shown.some((one) => one.pending || one.failure)) return;
     const slowest = Math.max(...shown.map(({ answer }) => answer.encode_ms + answer.search_ms));
-    const found = shown.map((one) => `${hits(one.answer).length} from ${one.point.system}`);
+    const found = shown.map((one) => `${hits(one.answer).length} from ${fused(one.point.system, one.words)}`);
     by("said").textContent = `Results: ${listed(found)}, in at most ${time(slowest)}.`;
   }
 
@@ -165,7 +169,9 @@ class Bench {
   #introduce() {
     const { facts, systems } = this.run;
     by("about").textContent = `${facts.name} · ${plural(facts.documents, "document")}`;
-    by("decision").textContent = facts.reason;
+    by("decision").textContent = facts.headline;
+    by("why").hidden = !facts.reason;
+    by("why").querySelector("p").textContent = facts.reason;
     const all = [plural(facts.documents, "document"), plural(systems.length, "system")];
     by("title").textContent = `Search ${all.join(" with ")} side by side`;
     by("surface").textContent = label(this.run.metric);
