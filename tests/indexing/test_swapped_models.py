@@ -167,7 +167,7 @@ def test_vectors_that_are_no_numbers_enter_nowhere(run, value):
     vectors = np.load(path)
     vectors[-1, 5] = value
     np.save(path, vectors)
-    with pytest.raises(InputError, match="holds NaN or infinity"):
+    with pytest.raises(InputError, match="holds NaN or infinit"):
         build_index(run, **POINT)
     with pytest.raises(InputError, match="the vector of document 'b' holds NaN"):
         Batch(["a", "b"], ["", ""], np.array([[1.0, 0.0], [value, 0.0]], dtype=np.float32), [{}, {}])

@@ -234,7 +234,7 @@ def _form_of(codec: Codec) -> _Form:
     form = _FORMS.get(type(codec))
     if form is None:
         name = type(codec).__name__
-        raise TypeError(f"codes of {name} cannot be searched with faiss; add {name} to _FORMS in stores/scan.py")
+        raise TypeError(f"faiss cannot search codes of {name}; add {name} to _FORMS in stores/scan.py")
     return form
 
 
