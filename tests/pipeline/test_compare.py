@@ -102,7 +102,7 @@ def test_nothing_is_asked_twice(originals):
     """Neither recommends anything: the stand-ins are one of the pairs at full width."""
     found = compare(originals[1].root, originals[1].root)
     assert [row.a for row in found.rows] == ["matryoshka.384.float32", "bm25", "pretrained.384.float32", MNR]
-    assert found.verdict.startswith("A recommends nothing and B recommends nothing: the best point at full width is compared")
+    assert found.verdict.startswith("A recommends nothing and B recommends nothing: the best point at full width is")
 
 
 def test_everything_is_every_point_that_both_have(originals):
