@@ -160,7 +160,7 @@ def test_without_a_dip(checked):
     found = checked(table)
     assert found.facts["grades"]["dip"] is None
     assert found.facts["grades"]["threshold"] == 1.5
-    assert found.warnings[0].startswith("The histogram of the grades has no dip between two peaks, so the threshold is")
+    assert found.warnings[0].startswith("The histogram of the grades has no dip between two humps, so the threshold is")
     assert "the middle of their range, 1.5. " in found.warnings[0]
     assert "--threshold" in found.warnings[0]
 

@@ -101,7 +101,7 @@ def test_other_settings_are_refused_in_the_same_folder(studied, judged, quick):
 
 
 def test_where_every_trial_fails_that_is_the_message(judged, quick, tmp_path):
-    with pytest.raises(NestvecError, match=r"no trial finished; the last error: .*--learning-rate is"):
+    with pytest.raises(NestvecError, match=r"no trial finished; the last error: .*lower --learning-rate"):
         nestvec.tune(judged, tmp_path / "t", trials=1, space={"learning_rate": [1e30]}, **quick)
 
 

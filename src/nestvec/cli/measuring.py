@@ -218,14 +218,7 @@ def require_out(out: Path | None, what: str = "a folder to write") -> Path:
 def merge_settings(
     source: str | None, out: Path | None, config: Path | None, typed: dict[str, Any]
 ) -> tuple[Settings, Path | None]:
-    """Merge the settings and the folder to write: the command line wins over the config file.
-
-    Returns:
-        The settings, and the folder; None if neither the command line nor the config file names one.
-
-    Raises:
-        InputError: a setting is wrong, or no source is given.
-    """
+    """Merge settings, and find the folder to write if one is given; the command line wins over the config file."""
     values = _spell_with_underscores(read_config(config)) if config else {}
     folder = values.pop("out", None) if out is None else out
     values.pop("out", None)

@@ -199,8 +199,8 @@ def _describe_dip(checked: Checked) -> str:
     dip, share = checked.grades.dip, percent(checked.grades.relevant_share)
     relevant = f"{share} of the records are relevant."
     if dip is None:
-        return f"{relevant} The histogram has no dip between two peaks."
-    sentence = f"{relevant} The dip at {plain(dip.valley)} lies {percent(dip.depth, 0)} below the lower peak"
+        return f"{relevant} The histogram has no dip between two humps."
+    sentence = f"{relevant} The dip at {plain(dip.valley)} lies {percent(dip.depth, 0)} below the lower hump"
     if dip.low is None or dip.high is None or dip.seen is None:
         return f"{sentence}."
     threshold_at = f"at {plain(dip.low)}" if dip.low == dip.high else f"from {plain(dip.low)} to {plain(dip.high)}"

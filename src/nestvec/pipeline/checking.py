@@ -273,7 +273,7 @@ def _doubt_threshold(grades: dict[str, Any]) -> list[str]:
     """Warn if the threshold was found, not given, and is uncertain."""
     if grades["threshold_source"] == "middle" and len(grades["levels"]) > 2:  # two levels have only one possible cut
         return [
-            "The histogram of the grades has no dip between two peaks, so the threshold is the middle of their range, "
+            "The histogram of the grades has no dip between two humps, so the threshold is the middle of their range, "
             f"{grades['threshold']:g}. Look at the histogram and give --threshold."
         ]
     if grades["threshold_source"] == "listed" and len(grades["levels"]) > _FEW:

@@ -137,8 +137,8 @@ class RunComparison:
             word = "better" if row.difference > 0 else "worse"
             return f"{second} is {word} than {first} by {row.difference:+.3f} {ends}: {asked}."
         return (
-            f"No significant difference between {second} and {first}: {row.difference:+.3f} {ends}, {asked}; "
-            f"these queries have 80 % power to detect {row.detectable:.3f}."
+            f"No clear difference between {second} and {first}: {row.difference:+.3f} {ends}, {asked}; "
+            f"80 % power to detect {row.detectable:.3f}."
         )
 
 

@@ -323,7 +323,7 @@ class Recommendation(ReadByName):
 
 @dataclass(frozen=True)
 class Dip(ReadByName):
-    """The valley between two peaks of the grade histogram; it lies by the share `depth` below the lower peak."""
+    """The valley between two humps of the grade histogram; it lies by the share `depth` below the lower hump."""
 
     threshold: float
     depth: float
