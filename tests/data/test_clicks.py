@@ -253,7 +253,7 @@ def test_a_row_without_a_count_is_bad(tmp_path, column, value):
     with pytest.raises(InputError, match=f"is {value!r}" if value else "is empty") as caught:
         load(path)
     assert (caught.value.location.row, caught.value.location.column) == (6, column)
-    assert caught.value.expected == "a count: a number from 0 on"
+    assert caught.value.expected == "a count: a number of 0 or more"
     assert len(load(path, on_bad_row="set-aside")) == 29
 
 
@@ -264,7 +264,7 @@ def test_what_is_said_of_grades_does_not_fit_clicks(options):
 
 
 @pytest.mark.parametrize(
-    ("clicks", "message"), [(0, "no document was clicked"), (1, "every document was clicked alike")]
+    ("clicks", "message"), [(0, "no document was clicked"), (1, "every document was clicked equally often")]
 )
 def test_clicks_that_tell_nothing(tmp_path, clicks, message):
     table = [{"query": f"q {row // 3}", "document": f"d {row}", "clicks": clicks} for row in range(90)]

@@ -282,7 +282,7 @@ def test_decimal_commas_are_read_where_they_separate_nothing(tmp_path, grades, e
 def test_two_decimal_marks_in_a_column_are_refused(tmp_path, one, other, apart):
     lines = [f"q{n};a document with a long name number {n} {'d' * 60};1" for n in range(apart + 1)]
     lines[0], lines[apart] = f"q;d;{one}", f"q;e;{other}"
-    with pytest.raises(InputError, match=f"row {apart + 2}, column 'grade': is '{other}', and another is '{one}'"):
+    with pytest.raises(InputError, match=f"row {apart + 2}, column 'grade': is '{other}', but another row has '{one}'"):
         load(write(tmp_path, "query;document;grade\n" + "\n".join(lines)))
 
 

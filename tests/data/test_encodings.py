@@ -117,7 +117,7 @@ def test_text_that_is_not_in_the_named_encoding_is_refused(tmp_path, name, line)
     path = tmp_path / "t.csv"
     lines = ["query,document,grade", *(f"saw {n},red saw {n},{n % 3}" for n in range(30))]
     path.write_bytes("\n".join(lines).encode().replace(b"saw 5,", b"\xff\x80\xfd,"))
-    with pytest.raises(InputError, match=f"line {line} .*is not in {name}"):
+    with pytest.raises(InputError, match=f"line {line} .*is not valid {name}"):
         load(path, encoding=name)
 
 

@@ -122,13 +122,13 @@ def test_grades_below_zero_gain_no_less_than_nothing():
 
 @pytest.mark.parametrize("threshold", [0.0, -0.5])
 def test_what_gains_nothing_is_not_relevant(threshold):
-    with pytest.raises(InputError, match="makes a grade of 0 relevant, which gains nothing"):
+    with pytest.raises(InputError, match="makes a grade of 0 relevant, which has gain 0"):
         read_grades(repeated([-2, 0, 1, 2], [5] * 4), threshold)
 
 
 @pytest.mark.parametrize(("levels", "unlisted"), [([-3, -2, -1], None), ([-1, 0], None), ([0], 0.0), ([-1, 0], 0.0)])
 def test_grades_that_all_gain_nothing_are_refused(levels, unlisted):
-    with pytest.raises(InputError, match="a grade of 0 or less gains nothing"):
+    with pytest.raises(InputError, match="grades of 0 or less have gain 0"):
         read_grades(repeated(levels, [9] * len(levels)), unlisted=unlisted)
 
 

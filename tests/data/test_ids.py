@@ -67,7 +67,7 @@ def test_a_query_id_with_two_texts_is_named_with_the_one_that_is_kept(tmp_path):
 
 def test_ids_that_tell_nothing_apart_are_refused(tmp_path):
     table = [{"query_id": str(n % 5), "query": f"saw {n}", "title": f"title {n}", "grade": n % 3} for n in range(20)]
-    with pytest.raises(InputError, match=r"5 of the 5 ids stand beside several texts.*--query-id"):
+    with pytest.raises(InputError, match=r"5 of the 5 ids have several texts each.*--query-id"):
         load(write_csv(tmp_path / "t.csv", table))
 
 

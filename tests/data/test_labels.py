@@ -153,7 +153,7 @@ def test_numbers_stay_as_they_are(tmp_path):
 
 
 def test_a_mapping_of_which_no_label_occurs_is_refused(tmp_path):
-    with pytest.raises(InputError, match="--grades names Exact, and no row has such a label"):
+    with pytest.raises(InputError, match="--grades names Exact, but no row has any of these labels"):
         load(write_csv(tmp_path / "judged.csv", rows()), grades=("Exact=3",))
 
 

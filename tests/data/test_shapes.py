@@ -141,7 +141,7 @@ BAD = {
     "an empty text": ({"pos": ["x", " "]}, "column 'pos[1]'"),
     "a list": ({"pos": [["x"]]}, "column 'pos[0]'"),
     "no document": ({"pos": [], "neg": []}, "column 'pos': holds no document"),
-    "half a surrogate pair": ({"pos": ["\ud800"]}, "column 'pos[0]': holds half a surrogate pair"),
+    "half a surrogate pair": ({"pos": ["\ud800"]}, "column 'pos[0]': holds an unpaired surrogate"),
     "a number in place of a list": ({"pos": 3}, "column 'pos': is 3"),
     "no query": ({"query": None}, "column 'query': is empty"),
     "a query that is a list": ({"query": ["a"]}, "column 'query': is [\"a\"]"),

@@ -113,7 +113,7 @@ def test_tab_separated_queries_and_corpus(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [("q0 0 nowhere 2", "id 'nowhere' is not among the corpus"), ("nobody 0 d0 2", "'nobody' is not among the query"),
+    [("q0 0 nowhere 2", "id 'nowhere' is not in the corpus"), ("nobody 0 d0 2", "'nobody' is not in the query"),
      ("q0 d0", "has 2 columns"), ("q0 0 d0 good", "is 'good'")],
 )  # fmt: skip
 def test_qrels_that_point_nowhere_are_refused_with_their_row(tmp_path, line, said):
@@ -150,7 +150,7 @@ def test_a_folder_in_the_hubs_form_is_read_by_the_hubs_library(offline, tmp_path
     assert as_triples(records)[0] == ("saw 0", "Saw It cuts wood", 2.5)
     assert records.document_ids[:2] == ("10", "11")
     assert as_triples(load(f"hf:{folder}", split="train")) == as_triples(records)
-    with pytest.raises(InputError, match=r"cannot be had.*nowhere"):
+    with pytest.raises(InputError, match=r"cannot be loaded.*nowhere"):
         load(f"hf:{folder}", split="nowhere")
 
 
@@ -158,7 +158,12 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do(offline, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(InputError) as caught:
         load("hf:bstds/home_depot")
-    for word in ("hf:bstds/home_depot", "cannot be had", "https://huggingface.co/datasets/bstds/home_depot", "SOURCE"):
+    for word in (
+        "hf:bstds/home_depot",
+        "cannot be loaded",
+        "https://huggingface.co/datasets/bstds/home_depot",
+        "SOURCE",
+    ):
         assert word in str(caught.value)
 
 
@@ -235,9 +240,15 @@ def test_utf_16_without_a_mark_is_refused_by_name_and_read_by_name(tmp_path, enc
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"source": "judged.csv", "qrels": "q.tsv"}, r"^q\.tsv: --qrels is given beside the source judged\.csv; exp"),
-        ({"source": "hf:owner/name", "qrels": "q.tsv"}, "beside the source hf:owner/name; expected one of them"),
-        ({"queries": "q.tsv"}, r"^--queries q\.tsv is given without --qrels; expected the judgements, --qrels, too"),
+        (
+            {"source": "judged.csv", "qrels": "q.tsv"},
+            r"^q\.tsv: --qrels is given together with the source judged\.csv; exp",
+        ),
+        ({"source": "hf:owner/name", "qrels": "q.tsv"}, "with the source hf:owner/name; expected one of them"),
+        (
+            {"queries": "q.tsv"},
+            r"^--queries q\.tsv is given without --qrels; expected --qrels with the file of judge",
+        ),
         ({"source": "judged.csv", "corpus": "c.tsv"}, r"^--corpus c\.tsv is given without --qrels"),
         ({"source": "judged.csv", "split": "train"}, "^--split train is given, but the source is not hf:NAME"),
         ({"revision": "main"}, "^--revision main is given, but the source is not hf:NAME; expected no --revision"),

@@ -261,8 +261,8 @@ def test_a_verdict_that_cannot(runs):
     row = found.rows[0]
     assert row.a == row.b and row.detectable > 0
     assert not row.seen and row.p_holm > 0.05
-    assert found.verdict.startswith("B recommends nothing, so the best at full width stands in. No difference can be")
-    assert found.verdict.endswith(f"; one of {row.detectable:.3f} would most often have shown.")
+    assert found.verdict.startswith("B recommends nothing, so the best at full width stands in. No clear difference")
+    assert found.verdict.endswith(f"; 80 % power to detect {row.detectable:.3f}.")
 
 
 def test_what_counts_as_seen(found):

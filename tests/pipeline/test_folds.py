@@ -106,8 +106,8 @@ def test_what_is_handed_over_is_another_model_and_the_answer_says_so(run):
     models = [run.root / f"folds/{number}/models/mnr/model.safetensors" for number in range(1, FOLDS + 1)]
     models.append(run.root / "models/mnr/model.safetensors")
     assert len({path.read_bytes() for path in models}) == FOLDS + 1
-    assert f"The figures are of {FOLDS} models" in read_json(run, "recommendation.json")["reason"]
-    assert "trained once more, on all of them" in (run.root / "report.html").read_text(encoding="utf-8")
+    assert f"The figures come from {FOLDS} models" in read_json(run, "recommendation.json")["reason"]
+    assert "trained once more, on all queries" in (run.root / "report.html").read_text(encoding="utf-8")
     records = pq.read_table(run.root / "data/records.parquet", columns=["split"])["split"].to_pylist()
     assert set(records) == {"validation", "test"}
 

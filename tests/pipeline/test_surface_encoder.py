@@ -117,10 +117,10 @@ def test_the_report_says_what_encoded():
     )
     trial = EncoderTrial("openvino bfloat16", 250, 1500, 0.999971, -0.0004)
     assert describe_encoder(EncodedBy("torch float32", "openvino bfloat16", trial)) == (
-        "queries: torch float32; documents: openvino bfloat16. It was tried on 250 documents beside float32: "
-        "lowest cosine 0.99997, recall@10 of 1,500 validation queries among these documents -0.0004"
+        "queries: torch float32; documents: openvino bfloat16. openvino bfloat16 was compared with float32 on 250 "
+        "documents and is used: lowest cosine 0.99997, change in recall@10 of 1,500 validation queries -0.0004"
     )
     failed = EncoderTrial("torch bfloat16", 250, 1500, 0.9998, 0.0)
-    assert "documents: torch float32. torch bfloat16 was tried on 250 documents beside float32 and is not used: " in (
+    assert "float32. torch bfloat16 was compared with float32 on 250 documents and is not used: " in (
         describe_encoder(EncodedBy("torch float32", "torch float32", failed))
     )

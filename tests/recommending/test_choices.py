@@ -68,7 +68,7 @@ def test_the_smallest_fused_vector_is_proven_and_the_answer_speaks_of_it():
     assert choices["proven"]["price"][1] == {"vectors": 10**7, "bytes": 24 * 10**7, "full_bytes": 1536 * 10**7}
     assert list(found["gate"]) == list(found["test_gate"]) == ["bm25", "mnr", "pretrained+bm25"]
     assert found["reason"].startswith("Beside keyword search, ship mnr at 192 dimensions in binary: 24 bytes a vector.")
-    assert "The smallest that still beats keyword search alone: mnr at 48 dimensions in binary" in found["reason"]
+    assert "smallest vector that still beats keyword search alone: mnr at 48 dimensions in binary" in found["reason"]
     figures = r"recall@10 0\.\d+ \[\S+ \S+\] on \d+ queries, \S+ against the reference, lower bound \S+"
     others = r"BM25 alone 0\.\d+, mnr\.\S+ 0\.\d+, pretrained\S+ 0\.\d+"
     assert re.search(rf"The test queries confirm it: {figures}; {others}\. ", found["reason"])
@@ -101,7 +101,7 @@ def test_where_training_adds_nothing_the_pretrained_model_is_fused():
     assert (found["point"]["system"], found["point"]["bytes_per_vector"]) == ("pretrained+bm25", 24)
     assert found["reference"]["system"] == "pretrained+bm25"
     assert list(found["gate"]) == ["bm25", "pretrained"]
-    assert "Fuse the pretrained model; fine-tuning added nothing that can be shown." in found["reason"]
+    assert "Use the pretrained model: fine-tuning brought no proven gain." in found["reason"]
     assert {step["system"] for step in found["steps"]} == {"pretrained+bm25"}
     assert found["choices"][BESIDE]["likely"]["system"] == "pretrained+bm25"
 
@@ -150,7 +150,7 @@ def test_what_is_lossless_by_inspection_passes_without_a_test():
     assert before["steps"][-1]["outcome"] == "undecided"
     assert before["test"]["confirmed"] is None
     assert before["choices"][BESIDE]["proven"]["test"]["confirmed"] is None
-    assert "undecided" in before["reason"]
+    assert "do not prove that a smaller vector loses less than" in before["reason"]
     assert "fail" not in before["reason"]
     inspected = weighed(values, split.bootstrap).__class__(values, split.bootstrap, split.recalls, frozenset({small}))
     found = recommend({"validation": inspected, "test": inspected}, wish(0.01))

@@ -47,10 +47,11 @@ def test_too_few_are_told_what_would_help():
     assert choosing.needed <= few.needed < choosing.needed + 10
     assert few.needed_in_all == pytest.approx(900 * choosing.needed / 90, abs=100)
     assert few.lines == [
-        "Held out: 90 validation and 180 test queries with a relevant document. If a vector loses nothing, validation "
-        "can prove with 80 % power that it loses less than 0.074 of recall@10, and test can confirm less than 0.036.",
-        "The margin of 0.01 takes about 2,140 validation and 1,500 test queries; what so few cannot prove is called "
-        "undecided. What would help: more judged queries (about 21,400 in all), or --margin 0.074.",
+        "Held out: 90 validation and 180 test queries with a relevant document. For a vector that loses nothing, the "
+        "validation queries have 80 % power to prove a loss of less than 0.074 recall@10, and the test queries to "
+        "confirm less than 0.036.",
+        "The margin of 0.01 takes about 2,140 validation and 1,500 test queries; with fewer, the answer may be "
+        '"undecided". What would help: more judged queries (about 21,400 in all), or --margin 0.074.',
     ]
     assert describe(90, 180, 900, margin=few.provable).needed_in_all is None, "what would help does"
     assert "--validation 0.3, or --margin" in replace(few, validation_share=0.3).lines[1]
@@ -59,7 +60,7 @@ def test_too_few_are_told_what_would_help():
 
 def test_enough_are_told_so():
     many = describe(2310, 1527, 7700)
-    said = "The margin of 0.01 takes about 2,140 validation and 1,500 test queries, so these are enough."
+    said = "The margin of 0.01 takes about 2,140 validation and 1,500 test queries: there are enough."
     assert many.lines[1] == said
     assert many.provable <= 0.01 and many.needed_in_all is None
     assert describe(2310, 500, 7700).needed_in_all == pytest.approx(7700 * 1498 / 500, abs=100), "test confirms"
@@ -69,9 +70,9 @@ def test_without_validation_test_proves_it():
     held_out = describe(0, 2327, 9000, metric="ndcg@10")
     assert (held_out.confirmable, held_out.needed_to_confirm) == (None, None)
     assert held_out.lines == [
-        "Held out: 2,327 test queries with a relevant document, and none for validation. If a vector loses nothing, "
-        "test can prove with 80 % power that it loses less than 0.01 of ndcg@10.",
-        "The margin of 0.01 takes about 2,140 test queries, so these are enough.",
+        "Held out: 2,327 test queries with a relevant document, and none for validation. For a vector that loses "
+        "nothing, the test queries have 80 % power to prove a loss of less than 0.01 ndcg@10.",
+        "The margin of 0.01 takes about 2,140 test queries: there are enough.",
     ]
 
 

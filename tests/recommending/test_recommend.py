@@ -104,7 +104,7 @@ def test_the_full_width_is_shipped_where_nothing_smaller_holds_up():
     found = chosen({**means, BM25: 0.35})
     assert found["point"] == found["reference"]
     assert found["reference"]["dimension"] == 384
-    assert "itself the best at full width" in found["reason"]
+    assert "is the best system at full width" in found["reason"]
     assert found["queries_needed"] is None  # smaller ones are clearly worse
     assert "too few" not in found["reason"]
     assert found["test"]["difference"] == found["test"]["lower_bound"] == 0
@@ -160,8 +160,8 @@ def test_without_validation_the_choice_is_made_on_test_and_says_so():
         choice is None or not choice["test"]["confirmed"] for choice in found["choices"]["vectors_alone"].values()
     )
     assert "on the 200 test queries" in found["reason"]
-    assert "No other queries could confirm it, so take it as optimistic" in found["reason"]
-    assert "The test queries" not in found["reason"]
+    assert "The choice was made on the test queries themselves, so these values are optimistic" in found["reason"]
+    assert "The test queries confirm" not in found["reason"]
 
 
 def test_of_a_format_that_was_cut_both_ways_the_axes_are_tested():
@@ -212,7 +212,7 @@ def test_without_training_there_is_nothing_to_ship():
     assert found["gate"]["bm25"]["passed"]
     assert found["steps"] == []
     assert found["queries_needed"] is None
-    assert "no model but the pretrained one was measured" in found["reason"]
+    assert "only the pretrained model was measured" in found["reason"]
 
 
 def test_a_lucky_small_point_does_not_pass_for_its_system():

@@ -108,7 +108,7 @@ def test_a_given_threshold_stands_beside_the_dips(tmp_path: Path, facts: dict[st
     write_check_page({**facts, "grades": grades}, tmp_path / "check.html")
     text = Page.read(tmp_path / "check.html").text
     assert "relevant from 3 on, as given" in text
-    assert "It would put the threshold at 2.5." in text
+    assert "The dip would put the threshold at 2.5." in text
 
 
 def test_one_of_each_is_singular(facts: dict[str, Any]) -> None:

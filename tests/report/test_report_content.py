@@ -259,7 +259,7 @@ def test_settings_versions_hashes_and_timings(shipped: RunFolder, page: Page) ->
     assert tables["settings-table"]["dimensions"] == "384, 192, 96, 48"
     assert tables["settings-table"]["learning_rate"] == "5e-5"
     assert tables["timings-table"]["train matryoshka"] == "1 min 29 s"
-    assert tables["timings-table"]["together"] == "3 min 26 s"
+    assert tables["timings-table"]["total"] == "3 min 26 s"
 
 
 def test_synthetic_data_is_named_as_such(page: Page, stopped: RunFolder) -> None:

@@ -51,15 +51,15 @@ def test_the_table(crowd: Page) -> None:
 
 
 def test_what_was_kept_is_told(crowded: RunFolder, crowd: Page, page: Page) -> None:
-    assert "a part of the validation split and in a smaller catalogue, which is easier to search" in crowd.text
-    assert "What was kept of graded is a mixture of 75 % tuned and 25 % pretrained weights" in crowd.text
-    assert "that were measured; those of graded take in codes, which the charts leave out:" in crowd.text
+    assert "a part of the validation split and in a smaller catalogue. A smaller catalogue is easier" in crowd.text
+    assert "The final model of graded is a mixture of 75 % tuned and 25 % pretrained weights" in crowd.text
+    assert "; for graded the average includes quantised vectors, which the charts leave out:" in crowd.text
     [kept] = crowd.by_id("what-was-kept").find("table")
     rows = [[cell.text for cell in row.find("td")] for row in kept.find("tr")[1:]]
     means = [[sum(value["recall"] for value in entry["curve"] if value["step"] == step) for step in (0, 28)]
              for entry in trainings(crowded).values()]  # fmt: skip
     assert rows == [["28 of 40", f"{before:.3f}", f"{after:.3f}"] for before, after in means]
-    assert "a mixture of" not in page.text and "take in codes" not in page.text
+    assert "a mixture of" not in page.text and "quantised vectors" not in page.text
 
 
 def test_validations_in_numbers(crowded: RunFolder, crowd: Page) -> None:
@@ -191,7 +191,7 @@ def test_without_validation_there_is_the_loss_alone(changed_run: RunFolder) -> N
             entry.update(curve=[], best_step=40)
 
     page = changed(changed_run, "training", strip)
-    assert "There were no validation queries to choose a step by, so the last one was kept." in page.text
+    assert "There were no validation queries to choose a step with, so the last step was kept." in page.text
     assert [name for name in LEARNING if (changed_run.path("figures") / f"{name}.svg").exists()] == ["learning_loss"]
     assert "What was kept" not in page.text and not page.root.find(id="validations-table")
 

@@ -68,8 +68,8 @@ def test_full_width_itself_is_recommended(rendered: Rendered) -> None:
         made["point"] = made["reference"]
 
     page = rendered("recommendation", change)
-    assert "1,536 bytes per vector, as the pretrained model, recall@10" in page.root.find("h1")[0].text
-    assert "itself the best at full width" in page.text
+    assert "1,536 bytes per vector, the size of the pretrained model, recall@10" in page.root.find("h1")[0].text
+    assert "it is the best system at full width" in page.text
 
 
 def test_another_metric_decides(rendered: Rendered) -> None:
@@ -104,7 +104,7 @@ def test_dip_without_its_resampling(rendered: Rendered) -> None:
     def change(grades: dict[str, Any]) -> None:
         del grades["dip"]["low"], grades["dip"]["high"], grades["dip"]["seen"]
 
-    assert "The humps stand at 2 and 3" in rendered("grades", change).text
+    assert "The histogram has humps at 2 and 3" in rendered("grades", change).text
 
 
 def test_leaks_are_shown_as_they_are(rendered: Rendered) -> None:
@@ -114,7 +114,7 @@ def test_leaks_are_shown_as_they_are(rendered: Rendered) -> None:
 
     page = rendered("audit", change)
     assert page.cells("leak-table")[0][-1] == "1,946"
-    assert "a model can remember rather than find" in page.text
+    assert "a model can remember answers instead of finding them" in page.text
 
 
 def test_unknown_keys_are_ignored(rendered: Rendered) -> None:
@@ -152,7 +152,7 @@ def test_without_training(rendered: Rendered, changed_run: RunFolder, tmp_path: 
 def test_nothing_but_the_pretrained_model(rendered: Rendered) -> None:
     rendered("recommendation", untrained)
     page = rendered("results", only("pretrained"))
-    assert "Nothing but the pretrained model was measured" in page.text
+    assert "Only the pretrained model was measured" in page.text
 
 
 def test_a_system_without_some_dimensions(rendered: Rendered, changed_run: RunFolder, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_system_in_codes_only(rendered: Rendered) -> None:
 
     page = rendered("results", change)
     assert list(page.table("comparison-table")) == ["pretrained", "matryoshka", "bm25"]
-    assert "Systems that were not measured at full width are missing here" in page.text
+    assert "Systems that were not measured at full width are missing from this table" in page.text
 
 
 def test_other_systems_and_precisions(rendered: Rendered, changed_run: RunFolder, tmp_path: Path) -> None:

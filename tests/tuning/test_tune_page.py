@@ -73,7 +73,7 @@ def test_a_search_over_sizes_has_its_own_page(studied, tmp_path):
     facts = grown(studied.facts)
     write_tuning_page(facts, tmp_path)
     page = (tmp_path / "report.html").read_text()
-    assert "Twice the judged queries would bring" in page
+    assert "Twice as many judged queries would bring" in page
     assert ("inside</strong>" in page) == facts["growth"]["held_back"]["inside"]
     assert {path.stem for path in (tmp_path / "figures").glob("*.svg")} == {"growth", "systems"}
     rows = dict(re.findall(r'<tr><th scope="row">([^<]*)</th><td>(.*?)</td></tr>', page))

@@ -1,1 +1,1 @@
-"""Judgements: sources, columns, records, grades, split, and the built-in sample."""
+"""Reads judgements: sources, columns, records, grades, the split, and the built-in sample."""

@@ -1,4 +1,4 @@
-"""What of the held-out parts is seen in training, counted from the records, whatever the protocol promises."""
+"""The leak audit: counts from the records which held-out queries and documents training sees."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
     from nestvec.data.task import Task
 
 CATALOGUE_NOTE = (
-    "With --adapt catalogue, training reads the texts of all documents, those judged for validation and test queries "
-    "among them, but none of these queries and none of their grades."
+    "With --adapt catalogue, training reads the texts of all documents, including those judged for validation and test "
+    "queries, but none of these queries and none of their grades."
 )
 
 
 def note_texts_read(adapted_on: str) -> dict[str, str]:
-    """What the audit's counts, which are of judged records, don't say; nothing where no held-out text is read.
+    """Make a note for the audit if training reads held-out documents' texts, which the counts of records do not show.
 
     Args:
-        adapted_on: which documents `adapted` learns from, as `TrainingSettings.adapted_on` has it.
+        adapted_on: the documents that `adapted` learns from, see `TrainingSettings.adapted_on`.
 
     Returns:
-        An entry `note` for `data/audit.json`, or none.
+        An entry `note` for `data/audit.json`; an empty dictionary if no held-out text is read.
     """
     return {"note": CATALOGUE_NOTE} if adapted_on == CATALOGUE else {}
 
 
 def audit(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
-    """Count what is where and what leaks, by exact and by normalised text.
+    """Count the sizes of the parts and the leaks between them, by exact and by normalised text.
 
     Args:
         records: n records.
-        task: what is trained on and asked.
-        threshold: grade from which a record is relevant.
-        protocol: its name.
-        seed: decides the naive split by row that is drawn for comparison.
+        task: the training pairs and the measured queries.
+        threshold: the grade from which a record is relevant.
+        protocol: the name of the split protocol.
+        seed: seed of the naive split by row that is simulated for comparison.
 
     Returns:
-        What `data/audit.json` holds: sizes per split, leaks by normalised text (all zero under `leak-free`) and by
-        exact text, what withholding cost, the connected components of queries and documents, and what a naive split by
-        row would have leaked.
+        The content of `data/audit.json`: sizes per split, leaks by normalised text (all zero under `leak-free`) and by
+        exact text, the number of withheld pairs, the connected components of queries and documents, and the leaks of a
+        naive split by row.
     """
     if task.folds:
         return _audit_folds(records, task, threshold, protocol, seed)
@@ -73,9 +73,9 @@ def audit(records: Records, task: Task, threshold: float, protocol: str, seed: i
 
 
 def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, seed: int) -> dict[str, Any]:
-    """The same of folds: all that is held out, what leaks in all folds together, and what is trained on on average.
+    """Audit folds: all held-out queries, leaks summed over the folds, and training counts averaged over the folds.
 
-    `folds` holds each fold's own audit: of its training, its held-out queries as test and those it is validated on.
+    `folds` holds each fold's own counts: its training, its held-out queries as test, and its validation queries.
     """
     whole = audit(records, replace(task, folds=()), threshold, protocol, seed)
     folds = [audit(records, fold.learning, threshold, protocol, seed) for fold in task.folds]
@@ -99,12 +99,12 @@ def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, 
 
 
 def _average(counts: Iterable[int]) -> int:
-    """The mean of counts, rounded."""
+    """Average counts, rounded to a whole number."""
     return round(mean(counts))
 
 
 def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
-    """Numbers (n,) that tell the `queries` and the `documents` of n records apart by their normalised form."""
+    """Number the `queries` and `documents` of n records by their normalised text: (n,) each."""
     return {
         "queries": records.normalised_queries[records.query],
         "documents": records.normalised_documents[records.document],
@@ -112,12 +112,12 @@ def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
 
 
 def exact_texts(records: Records) -> dict[str, NDArray[np.int64]]:
-    """Numbers (n,) that tell the `queries` and the `documents` of n records apart to the letter."""
+    """Number the `queries` and `documents` of n records by their exact text: (n,) each."""
     return {"queries": records.query, "documents": same_letters(records.documents)[records.document]}
 
 
 def _count_leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, int]:
-    """Distinct texts of each held-out part that training sees too."""
+    """Count the distinct texts of each held-out part that training sees too."""
     return {
         f"{part} {what} in training": int(
             (mark_texts(values, task.in_part(part)) & mark_texts(values, task.in_part("train"))).sum()
@@ -130,7 +130,7 @@ def _count_leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, i
 def _leaked_shares(
     texts: dict[str, NDArray[np.int64]], test: NDArray[np.bool_], train: NDArray[np.bool_]
 ) -> dict[str, float]:
-    """Share of the test records whose query or document training sees too."""
+    """Compute the shares of the test records whose query, or document, training sees too."""
     shares = {}
     for what, name in (("queries", "query"), ("documents", "document")):
         seen = mark_texts(texts[what], train)[texts[what][test]]
@@ -139,20 +139,20 @@ def _leaked_shares(
 
 
 def naive_split_leaks(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, float]:
-    """Shares of the records that `drawn_by_row` draws whose query, or document, is among the other records too."""
+    """Compute the leaks of a naive split by row: shares of test records whose query, or document, is in training."""
     test = drawn_by_row(len(texts["queries"]), share, seed)
     return _leaked_shares(texts, test, ~test)
 
 
 def drawn_by_row(count: int, share: float, seed: int) -> NDArray[np.bool_]:
-    """(n,) which of n = `count` records a naive split by row puts into its test part; at least one."""
+    """Draw the test part of a naive split by row: (count,) mask with at least one record."""
     test = np.zeros(count, dtype=bool)
     test[np.random.default_rng(seed).permutation(count)[: max(1, round(share * count))]] = True
     return test
 
 
 def _count_components(texts: dict[str, NDArray[np.int64]]) -> dict[str, float]:
-    """Connected components of the graph of queries and documents: how many, and the largest one's share of records."""
+    """Count the connected components of queries and documents, and the largest component's share of the records."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,4 +1,4 @@
-"""Which columns of a table are those of a log of clicks."""
+"""Finds the columns of a click log by their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Of several columns with a well-known name, the one that comes first here counts.
+# If several columns have a well-known name, the one that comes first here is used.
 CLICKS = ("clicks", "n_clicks", "num_clicks", "click_count", "clicked", "is_clicked", "click")
 _IMPRESSIONS = ("impressions", "n_impressions", "num_impressions", "impression_count", "impression", "shown", "views")
 _POSITION = ("position", "rank", "avg_position", "average_position")
@@ -16,12 +16,12 @@ _POSITION = ("position", "rank", "avg_position", "average_position")
 
 @dataclass(frozen=True)
 class ClickColumns:
-    """The columns of a log of clicks.
+    """The columns of a click log.
 
     Attributes:
-        clicks: how often a document was clicked, or whether it was.
-        impressions: how often it was shown; None where that is not said.
-        position: where it was shown, the first being the best; None where that is not said.
+        clicks: how often the document was clicked, or whether it was clicked.
+        impressions: how often the document was shown; None if the log does not say.
+        position: the position at which the document was shown, 1 at the top; None if the log does not say.
     """
 
     clicks: str
@@ -30,12 +30,12 @@ class ClickColumns:
 
     @property
     def names(self) -> list[str]:
-        """The columns that there are, once each."""
+        """The columns that the log has."""
         return [name for name in (self.clicks, self.impressions, self.position) if name]
 
 
 def find_click_columns(columns: Sequence[str]) -> ClickColumns | None:
-    """The columns of a log of clicks by their well-known names, whatever their case; None where none says clicks."""
+    """Find the columns of a click log by their well-known names, in any case; None without a column of clicks."""
     clicks, impressions, position = (_find_first(columns, known) for known in (CLICKS, _IMPRESSIONS, _POSITION))
     return ClickColumns(clicks, impressions, position) if clicks else None
 

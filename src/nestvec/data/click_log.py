@@ -1,4 +1,4 @@
-"""A log of clicks, read row by row and turned into a grade for each document of a query."""
+"""Reads a click log row by row, and estimates a grade for each document of a query."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from nestvec.data.click_model import Estimate
     from nestvec.data.source import Batch
 
-_MOST = 1e12  # clicks of a row
+_MOST = 1e12  # largest count in a row
 _YES_NO = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
-_EXACT = 10  # positions beyond this one are put together: 11 to 20, 21 to 40, 41 to 80 …
+_EXACT = 10  # positions beyond this one are pooled: 11 to 20, 21 to 40, 41 to 80 …
 
 
 class ClickLog:
-    """Grades from clicks; rows of the same query and document are added up.
+    """Estimates grades from clicks; rows of the same query and document are added up.
 
     Args:
-        columns: which columns say what.
+        columns: the log's columns of clicks, impressions and positions.
     """
 
     unlisted: float | None = None
@@ -38,7 +38,7 @@ class ClickLog:
         self._columns = columns
 
     def read(self, batch: Batch) -> NDArray[np.float64]:
-        """(n, 3) clicks, times shown and position of each row, 1 where there is no such column; NaN where bad."""
+        """Read (n, 3) clicks, impressions and positions; 1 for a missing column, NaN for a bad value."""
         columns = self._columns
         parts = [
             np.ones(batch.values.num_rows) if name is None else map_texts(batch, name, _read_count, np.nan)
@@ -47,16 +47,16 @@ class ClickLog:
         return np.stack(parts, axis=1)
 
     def explain(self, batch: Batch, index: int) -> InputError:
-        """The error for a row whose clicks, times shown or position are missing or no count."""
+        """Make the error for a row whose clicks, impressions or position are missing or not a count."""
         values = {name: batch.values.column(name)[index].as_py() for name in self._columns.names}
         texts = {name: "" if value is None else str(value).strip() for name, value in values.items()}
         column = next(name for name, text in texts.items() if np.isnan(_read_count(text)))
         problem = f"is {texts[column][:60]!r}" if texts[column] else "is empty"
         row = int(batch.rows[index])
-        return InputError(problem, "a count: a number from 0 on", file=batch.file, row=row, column=column)
+        return InputError(problem, "a count: a number of 0 or more", file=batch.file, row=row, column=column)
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:
-        """A grade for each document of a query, in the order of their first rows."""
+        """Estimate a grade for each document of a query, in the order of their first rows."""
         clicks, shown, position = values.T
         key = query * (int(document.max()) + 1) + document
         _, first, pair = np.unique(key, return_index=True, return_inverse=True)
@@ -67,7 +67,7 @@ class ClickLog:
             times = sum_by(pair, shown, len(first))
             seen = times > 0
             if not seen.any():
-                expected = "a row with a number above 0"
+                expected = "a number above 0 in at least one row"
                 raise InputError("no document was shown", expected, column=self._columns.impressions)
             if not seen.all():
                 action = "They are left out: nobody can have clicked them."
@@ -89,7 +89,7 @@ class ClickLog:
         clicks: NDArray[np.float64],
         place: NDArray[np.int64],
     ) -> Estimate:
-        """Grades where nobody knows how often a document was shown; a document's position is where it did best."""
+        """Estimate grades without impressions; a document's position is the one where it had the most clicks."""
         total = sum_by(pair, clicks, len(query))
         if self._columns.position is None:
             return grade_counts(query, total)
@@ -98,7 +98,7 @@ class ClickLog:
         return grade_counts(query, total, best)
 
     def _describe(self, estimate: Estimate) -> str:
-        """What was read and what was assumed."""
+        """Describe which columns were read, and the model's assumptions."""
         columns = self._columns
         roles = zip(("clicks", "times shown", "position"), _all(columns), strict=True)
         used = ", ".join(f"{role} from {name!r}" for role, name in roles if name)
@@ -110,18 +110,18 @@ def _all(columns: ClickColumns) -> tuple[str, str | None, str | None]:
 
 
 def _read_count(text: str) -> float:
-    """A text as a count, also yes and no; NaN where it is none."""
+    """Parse a count, or yes and no as 1 and 0; NaN for anything else."""
     count = _YES_NO.get(text.lower(), parse_number(text))
     return np.nan if count is None or not 0 <= count <= _MOST else count
 
 
 def _is_each_shown(clicks: NDArray[np.float64]) -> bool:
-    """Whether every row tells of one time shown, clicked or not; where all are clicks, what was not is not listed."""
+    """Whether every row is one impression: clicks are 0 or 1, with some 0. With 1 only, other documents are unknown."""
     return bool(np.isin(clicks, (0, 1)).all() and (clicks == 0).any())
 
 
 def _pool_positions(position: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Positions as whole numbers, far ones put together under the first of them."""
+    """Round positions to whole numbers, and pool far ones under the first position of their range."""
     whole = np.round(position).astype(np.int64)
     beyond = np.maximum(whole, _EXACT + 1)
     doublings = np.floor(np.log2((beyond - 1) / _EXACT)).astype(np.int64)
@@ -131,7 +131,7 @@ def _pool_positions(position: NDArray[np.float64]) -> NDArray[np.int64]:
 def _add_up(
     pair: NDArray[np.int64], clicks: NDArray[np.float64], shown: NDArray[np.float64], place: NDArray[np.int64]
 ) -> Exposed:
-    """The rows of the same document at the same position, added up."""
+    """Add up the rows of the same document at the same position."""
     places = int(place.max()) + 1
     keys, group = np.unique(pair * places + place, return_inverse=True)
     size = len(keys)

@@ -1,8 +1,8 @@
-"""How relevant a document is, estimated from clicks: a click model in numpy.
+"""A click model: estimates from clicks how relevant documents are.
 
-Users look at what stands higher up, so clicks are corrected for position where positions are there; a document that was
-shown a few times is drawn towards the mean; and no single count decides over the others. Every estimate is a closed
-form or a fixed number of steps, so the same log gives the same grades.
+Users look more often at higher positions, so clicks are corrected for position if the log has positions. The rate of a
+document with few impressions is drawn towards the mean, and no single count may dominate. Every estimate is a closed
+form or a deterministic iteration, so the same log always gives the same grades.
 
 Sources: the position-based model, Chuklin, Markov and de Rijke 2015, section 3.2; what documents say that were shown at
 several positions, Agarwal et al. 2019; clicks as counts with an effect of each document, which need not be estimated,
@@ -32,13 +32,13 @@ _LONE = 3  # clicks added to the highest count, so that a lone click is worth le
 
 @dataclass(frozen=True)
 class Exposed:
-    """m rows of a log, one for each document and position, and n documents of queries.
+    """A click log of n pairs of a query and a document, in m rows: one for each pair and position.
 
     Attributes:
-        pair: (m,) which of the n it is.
-        clicks: (m,) how often it was clicked, at most as often as shown.
-        shown: (m,) how often it was shown.
-        position: (m,) where, as whole numbers; all the same where positions are not known.
+        pair: (m,) the row's pair, 0 … n - 1.
+        clicks: (m,) number of clicks, at most `shown`.
+        shown: (m,) number of impressions.
+        position: (m,) position as a whole number; all equal if positions are not known.
     """
 
     pair: NDArray[np.int64]
@@ -49,11 +49,11 @@ class Exposed:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Grades from clicks, and what was assumed.
+    """Grades that were estimated from clicks.
 
     Attributes:
-        grades: (n,) 0 … 1, rounded to thousandths.
-        assumed: the model in words: a sentence or more.
+        grades: (n,) grades from 0 to 1, rounded to thousandths.
+        assumed: the model's assumptions, in sentences.
     """
 
     grades: NDArray[np.float64]
@@ -61,14 +61,14 @@ class Estimate:
 
 
 def grade_rates(log: Exposed, count: int) -> Estimate:
-    """Grades from how often documents were clicked of the times that they were shown.
+    """Estimate grades from click rates: clicks per impression.
 
     Args:
-        log: what was clicked and shown; every one of the documents was shown.
-        count: n, how many documents of queries there are.
+        log: the clicks and impressions; every pair was shown at least once.
+        count: n, the number of pairs of a query and a document.
 
     Returns:
-        Grade 0 for what was never clicked, 1 for the highest rates, one in 100, and the others in proportion.
+        Grades in proportion to the rates: 0 for pairs that were never clicked, 1 for the highest 1 % of the rates.
     """
     positions, place = np.unique(log.position, return_inverse=True)
     usual = _usual_looks(positions)
@@ -91,18 +91,19 @@ def grade_rates(log: Exposed, count: int) -> Estimate:
 def grade_counts(
     query: NDArray[np.int64], clicks: NDArray[np.float64], position: NDArray[np.int64] | None = None
 ) -> Estimate:
-    """Grades from clicks alone, where nobody knows how often a document was shown.
+    """Estimate grades from clicks alone, for a log without impressions.
 
-    A document's grade is the logarithm of its clicks over that of its query's highest count. That count is taken to be
-    no higher than the second-highest of the query or the usual highest of all queries, so an outlier changes no grade.
+    A document's grade is the logarithm of its clicks, divided by that of the query's highest count. The highest count
+    is capped at the query's second-highest or at the median highest count of all queries, so that outliers do not
+    matter.
 
     Args:
         query: (n,) the query of each document.
-        clicks: (n,) how often it was clicked.
-        position: (n,) where it was shown, if that is known.
+        clicks: (n,) number of clicks.
+        position: (n,) position of each document, if known.
 
     Returns:
-        Grades from 0, never clicked, to nearly 1.
+        Grades from 0 (never clicked) to nearly 1.
     """
     assumed = "How often a document was shown is not known, so it counts beside the others of its query. "
     if position is not None:
@@ -124,14 +125,14 @@ def grade_counts(
 
 
 def sum_by(group: NDArray[np.int64], values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """(count,) sums of the values of each group; (n,) groups and values in."""
+    """Sum (n,) values by their (n,) groups; returns (count,)."""
     return np.bincount(group, values, count).astype(np.float64)
 
 
 def _estimate_looks(
     log: Exposed, usual: NDArray[np.float64], place: NDArray[np.int64], count: int
 ) -> NDArray[np.float64]:
-    """(p,) how likely users look at each position, beside the one they look at most.
+    """Estimate how likely users look at each of p positions, relative to the most viewed one: (p,).
 
     Clicks of a document at a position have the mean shown x rate x looks. The rates drop out of the likelihood, so only
     documents that were shown at several positions say something; where none were, a few clicks that follow the usual

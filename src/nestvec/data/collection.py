@@ -1,8 +1,8 @@
-"""Judgements as information retrieval keeps them: queries, a corpus and qrels in files of their own, joined by id.
+"""Reads collections in TREC's or BEIR's form: queries, a corpus and qrels in separate files, joined by id.
 
 Queries and corpus are JSON lines (BEIR: `_id`, `title`, `text`) or two tab-separated columns. Qrels are TREC's four
-columns or BEIR's three, between tabs or any white space. Documents without a judgement join the corpus all the same.
-Ids are kept as they stand.
+columns or BEIR's three, separated by tabs or any white space. The corpus includes unjudged documents. Ids are kept as
+they are.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Collection:
 
 
 def find_collection(folder: Path) -> Collection | None:
-    """The parts of a folder in BEIR's form: corpus.jsonl, queries.jsonl and qrels/*.tsv; None if one is missing."""
+    """Find the parts of a folder in BEIR's form (corpus.jsonl, queries.jsonl, qrels/*.tsv); None if one is missing."""
     queries, corpus = (
         next(filter(Path.is_file, (folder / f"{name}.jsonl{packing}" for packing in _PACKINGS)), None)
         for name in ("queries", "corpus")
@@ -69,12 +69,12 @@ def read_collection(
     """Open a collection.
 
     Args:
-        parts: its files.
-        form: the encoding of its files, if the user names one.
-        tables: for files of texts that are tables, what gives their ids and texts.
+        parts: the collection's files.
+        form: the encoding of the files, if the user set one.
+        tables: for files of texts that are tables, a function that returns their ids and texts.
 
     Returns:
-        The table of its judgements, with the whole corpus as its documents.
+        The table of judgements, with the whole corpus as its documents.
 
     Raises:
         InputError: a file is missing, damaged or in no known form.
@@ -108,14 +108,14 @@ def read_collection(
 
 
 def require_files(files: list[Path]) -> None:
-    """Raise InputError where a part is missing."""
+    """Raise InputError if a file does not exist."""
     for file in files:
         if not file.is_file():
             raise InputError("there is no such file", "queries, corpus and qrels", file=file)
 
 
 def _keep_first(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
-    """Texts by id; an id keeps the first text that it came with."""
+    """Collect texts by id; an id keeps its first text."""
     known = dict[str, str]()
     for identifier, text in texts:
         known.setdefault(identifier, text)
@@ -123,7 +123,7 @@ def _keep_first(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
 
 
 def read_texts(path: Path, encoding: str | None) -> Iterator[tuple[str, str]]:
-    """Id and text of every query or document of a file."""
+    """Read id and text of every query or document of a file."""
     if suffix(path) == ".jsonl":
         for number, values in json_objects(path, Rejects(), encoding):
             yield _read_json_text(path, number, values)
@@ -147,15 +147,15 @@ def _read_json_text(path: Path, number: int, values: dict[str, Any]) -> tuple[st
         names = ", ".join(map(repr, values)) or "nothing"
         raise InputError(f"holds {names}", "the fields _id and text", file=path, row=number)
     if not all(isinstance(part, str) for part in parts):
-        raise InputError("its title or text is not text", "text", file=path, row=number)
+        raise InputError("its title or text is not a string", "strings", file=path, row=number)
     text, name = " ".join(part for part in parts if part), _name_id(path, number, identifier)
     if re.search("[\ud800-\udfff]", name + text):
-        raise InputError("holds half a surrogate pair", "text", file=path, row=number)
+        raise InputError("holds an unpaired surrogate", "valid Unicode text", file=path, row=number)
     return name, text
 
 
 def _name_id(path: Path, number: int, identifier: object) -> str:
-    """An id of a JSON object as text: a whole number without a decimal point."""
+    """Convert an id of a JSON object to text; whole numbers have no decimal point."""
     if isinstance(identifier, float) and identifier.is_integer() and abs(identifier) < 1 << 53:
         return str(int(identifier))
     usable = isinstance(identifier, str | int | float) and not isinstance(identifier, bool)
@@ -167,7 +167,7 @@ def _name_id(path: Path, number: int, identifier: object) -> str:
 def _join_qrels(
     lines: Iterator[tuple[int, str]], path: Path, queries: dict[str, str], corpus: dict[str, str], rejects: Rejects
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Row and `COLUMNS` of a file's judgements, with the texts that their ids stand for."""
+    """Join a file's judgements with the texts of their ids: row number and the values of `COLUMNS`."""
     first = True
     for number, line in lines:
         readings = _split_judgement(line)
@@ -184,7 +184,7 @@ def _join_qrels(
 
 
 def _split_judgement(line: str) -> list[tuple[str, str, str]]:
-    """Query id, document id and grade of a line: between its tabs, and between any white space, where these differ."""
+    """Split a line into query id, document id and grade: at tabs, and at any white space if that differs."""
     spaced = re.split(r"[ \t\v\f]+", line.strip(" \t\v\f"))
     readings = []
     for fields in (line.rstrip(" \t").split("\t"), spaced):
@@ -197,17 +197,18 @@ def _split_judgement(line: str) -> list[tuple[str, str, str]]:
 def _unknown_error(
     path: Path, number: int, line: str, readings: list[tuple[str, str, str]], queries: dict[str, str]
 ) -> InputError:
-    """The error for a judgement with a wrong number of columns, or with ids that the files lack."""
+    """Make the error for a judgement with a wrong number of columns, or with unknown ids."""
     if not readings:
         wanted = "query id, document id and grade, or TREC's four"
         return InputError(f"has {len(line.split())} columns", wanted, file=path, row=number)
     query, document, _ = next((fields for fields in readings if fields[0] in queries), readings[-1])
     identifier, what = (document, "corpus") if query in queries else (query, "query")
-    return InputError(f"the id {identifier!r} is not among the {what} file's", "an id that is", file=path, row=number)
+    problem = f"the id {identifier!r} is not in the {what} file"
+    return InputError(problem, "an id that the file has", file=path, row=number)
 
 
 def _read_rows(path: Path, encoding: str | None, rejects: Rejects | None = None) -> Iterator[tuple[int, str]]:
-    """Number and text of every line that is not blank, without its line break."""
+    """Read number and text of every line that is not blank, without the line break."""
     for number, line in read_lines(path, rejects, encoding):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")

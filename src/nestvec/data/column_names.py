@@ -1,4 +1,4 @@
-"""Names that columns usually have, in lower case; the first of a role is the role's own name."""
+"""Well-known names of columns, in lower case; the first name of a role is the role's own."""
 
 from __future__ import annotations
 

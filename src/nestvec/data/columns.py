@@ -1,4 +1,4 @@
-"""The columns of a table of judgements, once they are found, and the template of a document's text."""
+"""The columns that were found in a table of judgements, and the template of a document's text."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Columns:
 
     Attributes:
         query: the query's text.
-        grade: the relevance grade; None where there is none: every row is a relevant pair, or there are clicks.
-        template: how the document's text is made; `{name}` stands for the column `name`.
-        document_id: what tells documents apart; None: their text does.
-        split: the source's own split, if it is to be used.
-        query_id: what tells queries apart; None: their text does.
-        findings: which columns were found, and what could have been meant instead.
-        clicks: the columns of a log of clicks, where there is no grade.
+        grade: the grade; None if every row is a relevant pair, or the table has clicks instead.
+        template: the template of the document's text; `{name}` stands for the column `name`.
+        document_id: the document's id; None if documents are identified by their text.
+        split: the source's own split, if it is used.
+        query_id: the query's id; None if queries are identified by their text.
+        findings: which columns were found, and which others were possible.
+        clicks: the columns of a click log; None if there is a grade.
     """
 
     query: str
@@ -44,17 +44,17 @@ class Columns:
 
     @property
     def text_names(self) -> list[str]:
-        """Every column whose values are texts, which are cleaned, once each."""
+        """The columns of texts, which are cleaned."""
         return list(dict.fromkeys([self.query, *self.documents]))
 
     @property
     def id_names(self) -> list[str]:
-        """Every column whose values are kept byte for byte, ids and the split's labels, once each."""
+        """The columns whose values are kept byte for byte: ids and the split's labels."""
         return list(dict.fromkeys(name for name in (self.query_id, self.document_id, self.split) if name))
 
     @property
     def names(self) -> list[str]:
-        """Every column that has to be read, once each."""
+        """All columns that have to be read."""
         grades = [self.grade] if self.grade else self.clicks.names if self.clicks else []
         return list(dict.fromkeys([*self.text_names, *self.id_names, *grades]))
 
@@ -78,10 +78,10 @@ class Columns:
 
 
 def as_template(given: str) -> str:
-    """A template as it is; columns with commas between as the template that joins them by spaces."""
+    """Convert comma-separated columns to a template that joins them by spaces; a template stays as it is."""
     return given if "{" in given else " ".join(f"{{{name.strip()}}}" for name in given.split(","))
 
 
 def template_columns(template: str) -> tuple[str, ...]:
-    """The columns that a template such as `{name}. {description}` names, once each."""
+    """List the columns that a template such as `{name}. {description}` names."""
     return tuple(dict.fromkeys(re.findall(r"\{([^{}]*)\}", template)))

@@ -1,6 +1,6 @@
-"""Read delimited text, CSV and TSV, in batches with row numbers.
+"""Reads delimited text (CSV and TSV) in batches with row numbers.
 
-Arrow reads it, as fast as it comes; what a quote holds together wrongly is looked for in what Arrow gives.
+Arrow parses the file. Its values are then searched for rows that a stray quote has joined.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from nestvec.data.text_form import TextForm
 
-_BLOCK = LONGEST  # bytes that Arrow parses at a time; a record of fewer is read, a longer one may be refused
-_END = "\ue000\ue001\ue000\ue002"  # a record of these follows the last one, unless a quote holds it, too
+_BLOCK = LONGEST  # bytes that Arrow parses at a time; shorter records are always read, longer ones may be refused
+_END = "\ue000\ue001\ue000\ue002"  # appended as a last record; if a quote is not closed, that record is inside a value
 _CLOSE = "that quote closed, or doubled if it belongs to the text, or --quoting none"
 
 
 def open_delimited(path: Path, form: TextForm) -> Source:
-    """Open a CSV or TSV file; InputError where it is empty, its header is unusable or the form does not fit it."""
+    """Open a CSV or TSV file; InputError if it is empty, its header is unusable, or `form` does not fit the file."""
     encoding = find_encoding(path, form.encoding)
     dialect = find_dialect(path, encoding.name, "\t" if suffix(path) == ".tsv" else ",", form)
     quotes = dialect.quoted and _holds_quotes(path, encoding.name)
@@ -64,9 +64,9 @@ class _Reading:
 
     Args:
         path: the file.
-        dialect: how it is written.
-        quotes: whether there is a quote in it that could hold a value together.
-        rejects: decides over bad rows.
+        dialect: the file's delimiter, quoting and columns.
+        quotes: whether quoting is on and the file contains a double quote.
+        rejects: raises for bad rows or sets them aside.
     """
 
     def __init__(self, path: Path, dialect: Dialect, quotes: bool, rejects: Rejects) -> None:
@@ -77,7 +77,7 @@ class _Reading:
         self._next = 2 if dialect.header else 1  # the next record's number
 
     def read(self, encoding: str, columns: list[str]) -> Iterator[Batch]:
-        """Records; those that are refused leave a gap in the numbers."""
+        """Read the records in batches; rows that were set aside leave a gap in the row numbers."""
         tail = "\n" + self._dialect.delimiter.join([_END] * len(self._dialect.names)) if self._quotes else ""
         with Recoded(self._path, encoding, tail.encode()) as stream:
             try:
@@ -91,7 +91,7 @@ class _Reading:
         self._refuse_ragged()
 
     def _open(self, stream: Recoded, columns: list[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
-        """Arrow's reader: of all columns where a quote may hide rows in any, else of those that are wanted."""
+        """Open Arrow's reader; with quotes it reads all columns, as a stray quote may be in any of them."""
         from pyarrow import csv
 
         dialect = self._dialect
@@ -117,10 +117,10 @@ class _Reading:
 
     def _skip_row(self, row: Any) -> str:  # noqa: ANN401 - pyarrow.csv.InvalidRow has no types
         self._ragged.append(row)
-        return "skip" if len(self._ragged) <= self._rejects.room else "error"  # a block may hold millions of them
+        return "skip" if len(self._ragged) <= self._rejects.room else "error"  # a block may hold millions of such rows
 
     def _check(self, values: pa.RecordBatch) -> Batch:
-        """Number a block's records, and refuse what is not one."""
+        """Number a block's records, and reject bad ones."""
         self._refuse_ragged()  # those of blocks ahead too
         rows = _number_kept_rows(self._next, values.num_rows, self._skipped)
         self._next = int(rows[-1]) + 1 if len(rows) else self._next
@@ -128,7 +128,7 @@ class _Reading:
         return self._refuse_hidden(rows, values) if self._quotes else Batch(str(self._path), rows, values)
 
     def _refuse_hidden(self, rows: NDArray[np.int64], values: pa.RecordBatch) -> Batch:
-        """Refuse records that hold rows, or the end of the file; returns the others."""
+        """Reject records in which a quote has joined several rows or the end of the file; returns the others."""
         good = np.ones(len(rows), dtype=bool)
         if len(rows):
             last = [column[len(rows) - 1].as_py() for column in values.columns]
@@ -145,7 +145,7 @@ class _Reading:
         return Batch(str(self._path), rows[good], values if good.all() else values.filter(pa.array(good)))
 
     def _refuse_unclosed(self, row: int, text: str, column: str | None = None) -> None:
-        """Refuse the record that a quote runs on from to the end of the file."""
+        """Reject the record in which a quote opens that is not closed before the end of the file."""
         text = text[: text.index(_END)].rstrip("\r\n")
         lines = len(text.splitlines())
         problem = f"a quote opens and is never closed: it holds the last {lines} lines of the file together"
@@ -155,7 +155,7 @@ class _Reading:
         self._rejects.refuse(error, text)
 
     def _refuse_ragged(self) -> None:
-        """Refuse rows with a wrong number of fields, and empty their list."""
+        """Reject the collected rows with a wrong number of fields."""
         ragged, self._ragged = self._ragged, []
         self._skipped.update(row.number for row in ragged)
         for row in ragged:
@@ -174,19 +174,19 @@ class _Reading:
             self._rejects.refuse(error, row.text)
 
     def _explain(self, error: Exception) -> InputError:
-        """The error to raise for what Arrow cannot read."""
+        """Make the error for a file that Arrow cannot read."""
         if isinstance(error, InputError):
             return error
         if "straddling" not in str(error):
             return damaged_error(self._path, error)
         row = next(number for number in count(self._next) if number not in self._skipped)
-        found, wanted = f"is longer than {_BLOCK >> 20} MB", "a shorter record"
+        found, wanted = f"is longer than {_BLOCK >> 20} MB", "a record of at most that size"
         if self._quotes:
             found, wanted = f"{found}, perhaps because of a quote that is not closed", _CLOSE
         return InputError(found, wanted, file=self._path, row=row)
 
 
 def _number_kept_rows(first: int, size: int, skipped: set[int]) -> NDArray[np.int64]:
-    """Numbers of `size` records from `first` on, without those skipped."""
+    """Number `size` records from `first` on, leaving out the skipped numbers."""
     numbers = np.arange(first, first + size + len(skipped))
     return numbers[~np.isin(numbers, list(skipped))][:size]

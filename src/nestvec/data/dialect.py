@@ -1,4 +1,4 @@
-"""How a delimited file is written, found in its first lines: its delimiter, whether values are quoted, its columns."""
+"""Finds out how a delimited file is written, from its first lines: delimiter, quoting and columns."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}  # those looked for, in this order
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?")
-_HEAD = 1 << 20  # bytes that are looked at
-_ROWS = 200  # records of them
+_HEAD = 1 << 20  # bytes that are examined
+_ROWS = 200  # records that are examined
 _CONSISTENT = 0.8  # share of the records that must have as many fields as the first
-_LONGEST_NAME = 40  # characters of a column's name, as far as is likely
-_WORDS_OF_NAME = 3
-_HOW = "; if the first line is a record, name the columns: --columns query,positive,negative"
+_LONGEST_NAME = 40  # a longer field in the first line is probably not a column's name
+_WORDS_OF_NAME = 3  # nor is one of more words
+_HOW = "; if the first line is a record, name the columns with --columns query,positive,negative"
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written.
+    """How a delimited file is written.
 
     Attributes:
         delimiter: the character between fields.
-        quoted: whether values may stand in double quotes.
-        names: of the columns.
+        quoted: whether values may be in double quotes.
+        names: the columns' names.
         sample: the first records, without the header.
-        header: whether the first line holds the names.
-        headerless: whether the first line, taken as the header, looks like a record.
-        findings: what its owner should know.
+        header: whether the first line is a header.
+        headerless: whether the first line, which was read as the header, looks like a record.
+        findings: what to report to the user.
     """
 
     delimiter: str
@@ -57,15 +57,15 @@ def find_dialect(path: Path, encoding: str, usual: str, form: TextForm) -> Diale
 
     Args:
         path: the file.
-        encoding: what it is in.
-        usual: the delimiter that its ending stands for; tabs come without quoting.
-        form: what the user says.
+        encoding: the file's encoding.
+        usual: the delimiter of the file's ending, comma or tab; with tabs, quotes have no meaning by default.
+        form: the user's options.
 
     Returns:
-        What the user says, and else what fits the first lines.
+        The dialect: the user's options, and what fits the first lines best for the rest.
 
     Raises:
-        InputError: the file is empty, its header is unusable, or --columns does not fit it.
+        InputError: the file is empty, its header is unusable, or --columns does not fit the first line.
     """
     head, whole = _read_head(path, encoding)
     delimiter, rows = _choose_delimiter(head, whole, usual, form)
@@ -85,19 +85,19 @@ def find_dialect(path: Path, encoding: str, usual: str, form: TextForm) -> Diale
 
 
 def _read_head(path: Path, encoding: str) -> tuple[str, bool]:
-    """The first characters of a file, and whether they are all there are."""
+    """Read the first characters of a file, and whether they are the whole file."""
     with Recoded(path, encoding) as stream:
         content = stream.read(_HEAD + 1)
     return content[:_HEAD].decode("utf-8", "ignore"), len(content) <= _HEAD
 
 
 def _is_quoted(form: TextForm, usual: str, delimiter: str) -> bool:
-    """Whether double quotes hold values together: not in a TSV, unless told."""
+    """Whether double quotes enclose values; in a TSV only if the user says so."""
     return form.quoting == "double" if form.quoting is not None else not usual == delimiter == "\t"
 
 
 def _choose_delimiter(head: str, whole: bool, usual: str, form: TextForm) -> tuple[str, list[tuple[str, ...]]]:
-    """The delimiter that splits the first records most evenly, the usual one if it does, and these records."""
+    """Choose the delimiter that splits the first records most evenly, preferably the usual one; also returns them."""
     candidates = [form.delimiter] if form.delimiter else [usual, *(mark for mark in DELIMITERS if mark != usual)]
     wanted = len(form.columns or ())
     best, best_key, best_rows = candidates[0], None, list[tuple[str, ...]]()
@@ -113,12 +113,12 @@ def _choose_delimiter(head: str, whole: bool, usual: str, form: TextForm) -> tup
 
 
 def _share(rows: list[tuple[str, ...]], width: int) -> float:
-    """The share of rows with so many fields."""
+    """Compute the share of rows with `width` fields."""
     return sum(len(row) == width for row in rows) / len(rows)
 
 
 def _split_rows(head: str, whole: bool, delimiter: str, quoted: bool) -> list[tuple[str, ...]]:
-    """The first records, as Python's csv module reads them; one that is cut off is left out."""
+    """Split the first records with Python's csv module; a record that is cut off is left out."""
     lines = io.StringIO(head, newline="")
     reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
     rows = list[tuple[str, ...]]()
@@ -134,7 +134,7 @@ def _split_rows(head: str, whole: bool, delimiter: str, quoted: bool) -> list[tu
 
 
 def _refuse_long_header(path: Path, head: str) -> None:
-    """Raise InputError for a file that has no first record."""
+    """Raise InputError for a file without a complete first record."""
     if not head.strip():
         raise InputError("is empty", "a header line and at least one record", file=path)
     if '"' in head:
@@ -144,12 +144,13 @@ def _refuse_long_header(path: Path, head: str) -> None:
 
 
 def _check_given_names(path: Path, names: tuple[str, ...], first: tuple[str, ...]) -> tuple[Finding, ...]:
-    """The finding of a table without a header; InputError where the names do not fit its first record."""
+    """Make the finding for a table whose columns --columns names; InputError if they do not fit its first record."""
     if len(names) != len(first):
         found = f"--columns gives {len(names)} names, and the first line has {len(first)} fields"
         raise InputError(f"{found}: {quote_names(first)}", "a name for each field", file=path, row=1)
     if [name.lower() for name in names] == [field.strip().lower() for field in first]:
-        raise InputError("the first line holds the names of --columns", "no --columns", file=path, row=1)
+        wanted = "no --columns, as the file has a header line"
+        raise InputError("the first line holds the names of --columns", wanted, file=path, row=1)
     action = "Taken from --columns; the first line is read as a record."
     return (Finding("columns named by --columns", len(names), action, (f"first record: {quote_names(first)}",)),)
 
@@ -169,12 +170,12 @@ def _check_header(path: Path, rows: list[tuple[str, ...]], quoting_known: bool) 
         wanted = "--quoting double, or --quoting none if the quotes belong to the names"
         raise InputError(f"the column names stand in quotes: {quote_names(names)}", wanted, file=path, row=1)
     if twice := find_repeated(names):
-        wanted = f"a name of its own per column{hint}"
+        wanted = f"a different name for each column{hint}"
         raise InputError(f"two columns are called {twice[0]!r}", wanted, file=path, row=1)
 
 
 def _find_delimiter_finding(delimiter: str, usual: str, form: TextForm, names: tuple[str, ...]) -> tuple[Finding, ...]:
-    """The finding of a delimiter that is not the ending's, unless the user gave it."""
+    """Make the finding for a delimiter that differs from the ending's usual one, unless the user gave it."""
     if delimiter == usual or form.delimiter is not None:
         return ()
     action = "The file was read with the delimiter that its first lines show: "
@@ -183,16 +184,16 @@ def _find_delimiter_finding(delimiter: str, usual: str, form: TextForm, names: t
 
 
 def _find_quotes_finding(rows: list[tuple[str, ...]], quoting_known: bool) -> tuple[Finding, ...]:
-    """The finding of values in quotes where there is no quoting."""
+    """Make the finding for values in quotes in a file that is read without quoting."""
     if quoting_known:
         return ()
     values = [field for row in rows[1:] for field in row if len(field) > 1 and field[0] == field[-1] == '"']
-    action = "The quotes were kept, because a TSV has no quoting; --quoting double takes them off."
+    action = "The quotes were kept, because a TSV has no quoting; --quoting double removes them."
     return (Finding("values in double quotes", len(values), action, tuple(values[:3])),) if values else ()
 
 
 def looks_like_record(rows: list[tuple[str, ...]]) -> bool:
-    """Whether the first of some rows looks like a record: a number or long text in it, or a value that comes again."""
+    """Whether the first row looks like a record, not a header: it has a number, a long text, or a repeated value."""
     first, rest = rows[0], rows[1:]
     return any(
         NUMBER.fullmatch(field.strip()) is not None

@@ -1,7 +1,7 @@
-"""The dip of a histogram of grades: the valley between two humps, where relevant parts from not relevant.
+"""Finds the dip of a histogram of grades: the valley between the humps of relevant and not relevant records.
 
-A valley counts as a dip where each side of it holds a fifth of the records, so that no tail is cut off. Resampling the
-records says how sure it is.
+A valley counts as a dip if each side of it holds a fifth of the records, so that no tail is cut off. Resampling the
+records shows how certain the dip is.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MANY = 0.6  # share of the records above which relevant ones are too many to tell systems apart
-TAIL = 0.01  # a level with a smaller share of the records is no bar of its own, and such tails are no part of the range
-_BINS = 20  # where grades are continuous
-_HUMP = 0.2  # share of the records that must lie on either side of the valley
-_SHALLOW = 0.02  # share of the lower hump that a valley must be deep
+MANY = 0.6  # with a larger share of relevant records, systems are hard to tell apart
+TAIL = 0.01  # a level with a smaller share of the records has no bar of its own; such tails are outside the range
+_BINS = 20  # bars of continuous grades
+_HUMP = 0.2  # least share of the records on either side of the valley
+_SHALLOW = 0.02  # least depth of a valley, as a share of the lower hump
 _RESAMPLES = 500
 
 
@@ -27,14 +27,14 @@ class Dip:
     """A valley of the histogram between two humps.
 
     Attributes:
-        threshold: the grade to cut at.
-        depth: 0 … 1, how far the valley lies below the lower of its humps.
-        lower_hump: grade of the highest level below.
-        valley: grade of the lowest level.
-        upper_hump: grade of the highest level above.
-        low: 2.5 % of resampled histograms put the threshold below this.
-        high: and 2.5 % above this.
-        seen: share of resampled histograms that have a dip at all.
+        threshold: the threshold that the dip suggests.
+        depth: how far the valley lies below the lower hump, as a share of that hump, 0 … 1.
+        lower_hump: grade of the highest bar below the valley.
+        valley: grade of the lowest bar.
+        upper_hump: grade of the highest bar above the valley.
+        low: the threshold is below this in 2.5 % of the resampled histograms with a dip.
+        high: the threshold is above this in 2.5 % of the resampled histograms with a dip.
+        seen: share of the resampled histograms that have a dip.
     """
 
     threshold: float
@@ -49,7 +49,7 @@ class Dip:
 
 @dataclass(frozen=True)
 class _Bars:
-    """The bars of a histogram: their grades, ascending; whether all levels are whole; what gains nothing."""
+    """The bars of a histogram: their grades, ascending; whether all grades are whole; the grade with gain 0."""
 
     grades: NDArray[np.float64]
     whole: bool
@@ -57,15 +57,15 @@ class _Bars:
 
 
 def find_dip(levels: NDArray[np.float64], counts: NDArray[np.int64], zero: float = -np.inf) -> Dip | None:
-    """The deepest valley of the histogram; None if there is none that is a dip.
+    """Find the deepest valley of the histogram that counts as a dip; None if there is none.
 
-    The threshold lies half-way between the valley and the lower of its two neighbours, so that the two lowest levels of
-    the valley fall on either side; or above the valley where that would make more than 60 % of the records relevant.
+    The threshold lies half-way between the valley and the lower of its two neighbours. If more than 60 % of the records
+    would then be relevant, it lies above the valley instead.
 
     Args:
         levels: (l,) distinct grades, ascending; at least two.
-        counts: (l,) records per level.
-        zero: the grade whose gain is 0; the threshold lies above it.
+        counts: (l,) number of records of each level.
+        zero: the grade with gain 0; the threshold lies above it.
 
     Returns:
         The dip, or None.
@@ -93,18 +93,18 @@ def find_dip(levels: NDArray[np.float64], counts: NDArray[np.int64], zero: float
 
 
 def find_middle(levels: NDArray[np.float64], counts: NDArray[np.int64], zero: float) -> float:
-    """The middle of the grades' range above `zero`, tails of 1 % left out, so that no outlier moves it far.
+    """Find the middle of the grades' range above `zero`, without 1 % at either end, so that outliers hardly move it.
 
-    Among whole grades it lies between two of them; of two such places just as near, the higher one counts where the
-    lower one would make more than 60 % of the records relevant.
+    If all grades are whole, the middle is moved between two of them; if two such places are equally near, the higher
+    one is used if the lower one would make more than 60 % of the records relevant.
 
     Args:
         levels: (l,) distinct grades, ascending; the last one lies above `zero`.
-        counts: (l,) records per level.
-        zero: the grade whose gain is 0.
+        counts: (l,) number of records of each level.
+        zero: the grade with gain 0.
 
     Returns:
-        A grade above `zero`, and not above the highest.
+        A threshold above `zero` and at most the highest grade.
     """
     low, high = levels[np.searchsorted(np.cumsum(counts), [TAIL * counts.sum(), (1 - TAIL) * counts.sum()])]
     if high <= max(low, zero):
@@ -125,7 +125,7 @@ def is_whole(levels: NDArray[np.float64]) -> bool:
 def _gather_bars(
     levels: NDArray[np.float64], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The histogram's bars: rare levels are added to the nearest; where there are many levels they are binned."""
+    """Make the histogram's bars: rare grades are added to the nearest common one; many grades are binned."""
     common = levels[counts >= TAIL * counts.sum()]
     if len(common) > _BINS or counts[np.isin(levels, common)].sum() < 0.9 * counts.sum():
         low, high = levels[np.searchsorted(np.cumsum(counts), [TAIL * counts.sum(), (1 - TAIL) * counts.sum()])]
@@ -136,9 +136,9 @@ def _gather_bars(
 
 
 def _find_valley(bars: _Bars, sizes: NDArray[np.int64]) -> tuple[int, float] | None:
-    """The bar that lies deepest below the lower of the highest bars on its two sides, and its depth; or None.
+    """Find the deepest bar below the lower of its two humps, and its depth; None if no bar counts as a valley.
 
-    Of several bars as deep, as between two groups far apart, it is the middle one.
+    Of several equally deep bars, as between two groups far apart, the middle one is taken.
     """
     before, after = np.cumsum(sizes) - sizes, sizes.sum() - np.cumsum(sizes)
     left = np.maximum.accumulate(np.append(0, sizes[:-1]))
@@ -153,7 +153,7 @@ def _find_valley(bars: _Bars, sizes: NDArray[np.int64]) -> tuple[int, float] | N
 
 
 def _cut_beside_valley(bars: _Bars, sizes: NDArray[np.int64], valley: int) -> float:
-    """The threshold half-way from the valley to the lower of its neighbours, or to the one above: see `find_dip`."""
+    """Place the threshold half-way between the valley and one of its neighbours, as `find_dip` says."""
     below = sizes[valley - 1] <= sizes[valley + 1] and bars.grades[valley - 1] + bars.grades[valley] > 2 * bars.zero
     neighbour = valley - 1 if below and sizes[valley:].sum() <= MANY * sizes.sum() else valley + 1
     cut = round(float(bars.grades[valley] + bars.grades[neighbour]) / 2, 6)

@@ -1,6 +1,6 @@
-"""Read documents with ids and fields from a table without judgements: what an index is given.
+"""Reads documents with ids and fields from a table without judgements, for an index.
 
-Ids are kept byte for byte; texts are cleaned as every load cleans them; fields are typed by `field_types`.
+Ids are kept byte for byte; texts are cleaned like all texts; fields are typed by `field_types`.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Documents:
 
 @dataclass(frozen=True)
 class DocumentColumns:
-    """Where a file of documents has what; None looks for well-known names.
+    """The columns of a file of documents; None looks for well-known names.
 
     Attributes:
-        document: columns or template of the text.
-        document_id: the id's column.
-        fields: columns to keep for filters; None keeps all others.
+        document: the columns or the template of the text.
+        document_id: the column of the id.
+        fields: the columns to keep as fields for filters; None keeps all other columns.
     """
 
     document: str | None = None
@@ -60,18 +60,18 @@ class DocumentColumns:
 
 
 def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Iterator[Documents]:
-    """Read a file of documents in batches. A file of text is read twice: what its fields are is found first.
+    """Read a file of documents in batches. CSV, TSV and JSONL files are read twice, first to find the fields' types.
 
     Args:
         path: a CSV, TSV, JSONL or Parquet file.
-        wanted: its columns.
-        rejects: decides over rows that are damaged, or have no id or no text.
+        wanted: the file's columns.
+        rejects: raises for bad rows (damaged, or without id or text) or sets them aside.
 
     Yields:
-        The documents in the file's order; an id may come again.
+        The documents in the file's order; an id may occur more than once.
 
     Raises:
-        InputError: the file cannot be read, a column is missing or unclear, or a bad row is not to be set aside.
+        InputError: the file cannot be read, a column is missing or ambiguous, or a row is bad and the policy is `stop`.
     """
     if not path.is_file():
         raise InputError("there is no such file", "a CSV, TSV, JSONL or Parquet file of documents", file=path)
@@ -80,7 +80,8 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
     parts = template_columns(template)
     for name in wanted.fields or ():
         if name not in source.columns:
-            raise InputError(f"there is no column {name!r}", "--fields to name columns", file=path, column=name)
+            wanted = "--fields to name columns of the file"
+            raise InputError(f"there is no column {name!r}", wanted, file=path, column=name)
     kinds = find_kinds(path, source, wanted.fields, {identifier, *parts})
     for batch in read_rows(source, list(dict.fromkeys([identifier, *parts, *kinds])), rejects):
         cleaned = {name: clean_column(batch, name) for name in parts}
@@ -94,14 +95,14 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
 
 
 def _drop_bad_rows(batch: Batch, identifier: str, parts: dict[str, pa.Array], rejects: Rejects) -> Batch:
-    """The rows that have an id and a text, which stands in cleaned `parts`; `rejects` decides over the others."""
+    """Keep the rows with an id and a text (given as cleaned `parts`); `rejects` handles the others."""
     no_id, no_text = is_blank(text_column(batch, identifier)), all_blank(list(parts.values()))
     batch, no_text = drop_rows(batch, no_id, identifier, "an id", rejects), no_text[~no_id]
     return drop_rows(batch, no_text, ", ".join(parts), "text", rejects)
 
 
 def _join_fields(columns: dict[str, list[Value | None]], rows: int) -> list[Fields]:
-    """The fields that each of some rows has."""
+    """Collect the fields of each row; missing values are left out."""
     entries: list[Fields] = [{} for _ in range(rows)]
     for name, values in columns.items():
         for entry, value in zip(entries, values, strict=True):

@@ -1,4 +1,4 @@
-"""Documents that say nearly the same: sets of words that overlap almost wholly, found by MinHash (datasketch)."""
+"""Finds near-duplicate documents: documents with nearly the same set of words, by MinHash (datasketch)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 THRESHOLD = 0.9  # Jaccard similarity of the word sets
-_BANDS = (8, 8)  # of so many hashes each: finds 99 % of the pairs at the threshold, and all but all above it
-_EXAMPLES, _SHOWN, _LONGEST = 5, 3, 400  # groups, texts of each, letters of a text
-_MOST_CANDIDATES = 100  # of a text that are compared; a text with more is no candidate for others
+_BANDS = (8, 8)  # bands, and hashes per band: finds 99 % of the pairs at the threshold, and nearly all above it
+_EXAMPLES, _SHOWN, _LONGEST = 5, 3, 400  # example groups, texts per group, characters per text
+_MOST_CANDIDATES = 100  # candidates that a text is compared with; a text with more is not a candidate for later ones
 
 
 def find_near_duplicates(texts: Sequence[str]) -> dict[str, Any]:

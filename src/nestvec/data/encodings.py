@@ -1,6 +1,7 @@
-"""Which encoding a text file is in: what the user says, its byte order mark, UTF-8, or else Windows-1252.
+"""Finds a text file's encoding: the user's choice, its byte order mark, UTF-8, or else Windows-1252.
 
-Windows-1252 fits any file, so what it gives is looked at: where the letters are odd, the finding is a warning.
+Any file can be decoded as Windows-1252, so the decoded letters are checked: if they look wrong, the finding is a
+warning.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 FALLBACK = "windows-1252"
 _EXAMPLES = 3
-_LOOKED_AT = 1 << 16  # bytes of lines outside ASCII that are judged by their letters
-_ODD_SHARE = 0.2  # of the characters outside ASCII; in Western text hardly any are odd
-_NUL_SHARE = 0.2  # of a file's first bytes; in UTF-16 every second byte of ASCII text is one
-_SUGGESTED = [  # what older tables are in; of rarer encodings charset-normalizer proposes some for most texts
+_LOOKED_AT = 1 << 16  # bytes of non-ASCII lines whose letters are checked
+_ODD_SHARE = 0.2  # least share of odd letters among non-ASCII ones for a warning; Western text has hardly any
+_NUL_SHARE = 0.2  # least share of NULs in a file's first bytes for UTF-16, where every second byte of ASCII is NUL
+_SUGGESTED = [  # common encodings of old tables; with rarer ones, charset-normalizer finds one for almost any text
     *("gb18030", "big5", "cp932", "euc_jp", "cp949", "koi8_r", "cp850", "mac_roman", "cp874"),
     *("cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
 ]
@@ -41,11 +42,11 @@ _ODD = (
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file's text is encoded.
+    """A file's encoding.
 
     Attributes:
-        name: as Python knows it.
-        findings: what the owner of the file should know about it.
+        name: the encoding's name in Python.
+        findings: what to report to the user.
     """
 
     name: str
@@ -57,10 +58,10 @@ def find_encoding(path: Path, given: str | None = None) -> Encoding:
 
     Args:
         path: the file.
-        given: the encoding that the user names; it is taken, with a warning if the file is UTF-8 throughout.
+        given: the encoding that the user set; it is used, with a warning if the whole file is valid UTF-8.
 
     Returns:
-        The encoding: as given, or UTF-16 and UTF-32 by their marks, UTF-8 if all bytes are, else Windows-1252.
+        The encoding: as given, else UTF-16 or UTF-32 by the mark, else UTF-8 if the file is valid, else Windows-1252.
 
     Raises:
         InputError: the file is damaged, or it looks like UTF-16 without a mark.
@@ -74,16 +75,19 @@ def find_encoding(path: Path, given: str | None = None) -> Encoding:
     if name is None:
         return _judge_fallback(path)
     number = next(number for number, line in read_lines(path) if not _decodes(line))
-    raise InputError(f"line {number} is not in {name}", "--encoding to name the file's encoding", file=path)
+    raise InputError(f"line {number} is not valid {name}", "--encoding to name the file's encoding", file=path)
 
 
 def _doubt_name(path: Path, name: str) -> tuple[Finding, ...]:
-    """The finding of a file that the user names an encoding for, though hardly anything but UTF-8 reads as UTF-8."""
+    """Make the warning for a file that is valid UTF-8, although the user set another encoding."""
     with Unpacked(path) as stream:
         plain = all(piece.isascii() for piece in iter(stream.read, b""))
     if plain or not _is_utf8_file(path):
         return ()
-    action = f"It was read as you said; letters outside ASCII are likely wrong. Leave --encoding {name} out."
+    action = (
+        "The file is valid UTF-8 but was read as the encoding that you gave; letters outside ASCII are likely wrong. "
+        f"Remove --encoding {name}."
+    )
     return (Finding("a file in UTF-8 under another --encoding", 1, action, warning=True),)
 
 
@@ -100,7 +104,7 @@ def _is_utf8_file(path: Path) -> bool:
 
 
 def _refuse_unmarked_utf16(path: Path) -> None:
-    """Raise InputError if every other byte at the start is a NUL."""
+    """Raise InputError if the file looks like UTF-16: many NUL bytes at the start."""
     with Unpacked(path) as stream:
         start = stream.read(4096)
     zeros = start[1::2].count(0), start[::2].count(0)
@@ -119,7 +123,7 @@ def _decodes(line: bytes) -> bool:
 
 @dataclass
 class _Lines:
-    """Lines that have something in common: how many, and the first ones."""
+    """Counts lines with a problem, and keeps the numbers of the first ones."""
 
     count: int = 0
     names: tuple[str, ...] = ()
@@ -132,7 +136,7 @@ class _Lines:
 
 
 def _judge_fallback(path: Path) -> Encoding:
-    """Windows-1252, with what speaks against it."""
+    """Choose Windows-1252, with findings on everything that speaks against it."""
     mixed, undefined, looked_at = _Lines(), _Lines(), list[bytes]()
     size = 0
     for number, line in read_lines(path):
@@ -156,12 +160,12 @@ def _judge_fallback(path: Path) -> Encoding:
 
 
 def _is_utf8(line: bytes) -> bool:
-    """Whether a line has letters outside ASCII, all of them in UTF-8: none is lost on the way there and back."""
+    """Whether a line has non-ASCII letters and is valid UTF-8."""
     return not line.isascii() and line.decode(errors="ignore").encode() == line
 
 
 def _judge_letters(content: bytes) -> Finding:
-    """The finding of a file that is read as Windows-1252, by some of its lines; a warning where letters are odd."""
+    """Make the finding for a file that is read as Windows-1252; a warning if its letters look wrong."""
     snippets = re.findall(rb"[^\t,;|\r\n]*[\x80-\xff][^\t,;|\r\n]*", content)[:_EXAMPLES]
     examples = tuple(_decode(snippet[:120], FALLBACK) for snippet in snippets)
     if not has_odd_letters(_decode(content, FALLBACK)):
@@ -178,14 +182,14 @@ def _decode(content: bytes, encoding: str) -> str:
 
 
 def has_odd_letters(text: str) -> bool:
-    """Whether text that was decoded as Windows-1252 holds more signs inside words than any Western language has."""
+    """Whether text decoded as Windows-1252 has too many signs inside words for a Western language."""
     outside = sum(not letter.isascii() for letter in text)
     odd = sum(len(run) for pattern in _ODD for run in pattern.findall(text))
     return odd >= _ODD_SHARE * max(1, outside)
 
 
 def suggest_encoding(content: bytes) -> str | None:
-    """What charset-normalizer takes bytes that are not Windows-1252 to be in; None if it cannot say."""
+    """Guess the encoding of bytes that are not Windows-1252 with charset-normalizer; None if it finds none."""
     from charset_normalizer import from_bytes
 
     best = from_bytes(content, cp_isolation=_SUGGESTED, threshold=0.3).best()  # short texts are noisy

@@ -1,7 +1,7 @@
-"""Which fields of a file of documents are numbers, and their values as an index is given them.
+"""Finds which fields of a file of documents are numbers, and converts their values for an index.
 
-A column of a file of text is numbers only where every value is written as the number prints, so that `0123`, `1e5`,
-`19.90`, `12345678901234567890` and `NaN` stay the texts that they are. JSON and Parquet say what a number is.
+A column of a CSV or TSV is numeric only if every value is written exactly as the number prints, so that `0123`, `1e5`,
+`19.90`, `12345678901234567890` and `NaN` stay texts. JSON and Parquet have types of their own.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _BOOLEANS = {"1": "true", "0": "false", "1.0": "true", "0.0": "false"}  # as a r
 
 
 def find_kinds(path: Path, source: Source, fields: Sequence[str] | None, others: Collection[str]) -> dict[str, Kind]:
-    """Find a file's fields and what their values are; a file of text is read once for that.
+    """Find a file's fields and their kinds; CSV, TSV and JSONL files are read once for that.
 
     Args:
         path: the file.
-        source: the file, opened.
-        fields: the fields wanted; None takes all columns, also those that a JSON file begins to have late.
-        others: columns that are no fields unless they are named.
+        source: the opened file.
+        fields: the requested fields; None takes all columns, including those that appear late in a JSON file.
+        others: columns that are not fields unless `fields` names them.
 
     Returns:
-        Field to kind; `text` also where the column's own type says more.
+        Field to kind; `text` for Parquet columns, whose values keep their own types.
 
     Raises:
         InputError: the file is damaged.
@@ -58,7 +58,7 @@ def find_kinds(path: Path, source: Source, fields: Sequence[str] | None, others:
 
 
 def read_field(column: pa.Array, kind: Kind) -> list[Value | None]:
-    """Turn a column's n values into finite numbers or texts; None for nothing. The kind is what `find_kinds` found."""
+    """Convert a column's n values to finite numbers or texts, None for missing ones; `kind` is from `find_kinds`."""
     values = list_values(column)
     if pa.types.is_floating(column.type) and not pa.types.is_float64(column.type):  # 0.1, not 0.10000000149011612
         width = column.type.to_pandas_dtype()

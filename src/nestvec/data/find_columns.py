@@ -1,4 +1,4 @@
-"""Which column is which: as the user says, else by the names that such tables usually have."""
+"""Finds the columns of query, document, grade and so on: as the user names them, else by well-known names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
         The mapping.
 
     Raises:
-        InputError: a named column is missing, or none or several could be meant.
+        InputError: a named column is missing, or a role has no column or several possible ones.
     """
     _refuse_missing_header(source, settings)
     _refuse_unknown_roles(source, settings)
@@ -61,17 +61,17 @@ def find_columns(source: Source, settings: DataSettings) -> Columns:
 
 
 def find_query(source: Source, settings: DataSettings) -> str:
-    """The column of the query's text; InputError where none or several could be meant."""
+    """Find the column of the query's text; InputError if there is none, or several are possible."""
     return _only_column(source, "query", settings.query, QUERY)
 
 
 def find_query_id(source: Source, settings: DataSettings) -> str | None:
-    """The column of the query's id, if there is one; InputError where several could be meant."""
+    """Find the column of the query's id, None if there is none; InputError if several are possible."""
     return find_column(source, "query-id", settings.query_id, QUERY_ID)
 
 
 def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, ClickColumns | None]:
-    """The column of the grade, or those of clicks; neither where every row is a relevant pair."""
+    """Find the column of the grade, or those of clicks; neither if every row is a relevant pair."""
     if settings.positives_only and settings.grade is None:
         graded = [name for name in well_known(source, GRADE) if name.strip().lower() not in _NOT_ONLY_GRADES]
         log = find_click_columns(source.columns)
@@ -90,7 +90,7 @@ def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, Cli
 
 
 def _refuse_missing_header(source: Source, settings: DataSettings) -> None:
-    """Raise InputError where a delimited file seems to have no header: nothing in its first line is a known name."""
+    """Raise InputError if a delimited file seems to have no header: its first line has no known column name."""
     given = (settings.columns, settings.query, settings.document, settings.grade, settings.query_id)
     known = {*QUERY, *QUERY_ID, *GRADE, *DOCUMENT_ID, *HEADLINE, *BODY}
     names = {name.strip().lower() for name in source.columns}
@@ -119,7 +119,7 @@ def _refuse_unknown_roles(source: Source, settings: DataSettings) -> None:
 
 
 def _find_split(source: Source, settings: DataSettings) -> tuple[str | None, tuple[Finding, ...]]:
-    """The column of the source's own split: as given, or one called `split` that holds both train and test."""
+    """Find the column of the source's own split: as given, or one called `split` that names both train and test."""
     given = settings.split_column
     if given is not None and (given != NO_SPLIT or NO_SPLIT in source.columns):
         return _require_column(source, "split-column", given), ()
@@ -131,7 +131,7 @@ def _find_split(source: Source, settings: DataSettings) -> tuple[str | None, tup
 
 
 def _describe_columns(source: Source, columns: Columns) -> list[Finding]:
-    """A finding that says which column is which."""
+    """Make the finding that says which columns were read."""
     if source.synthetic:
         return []
     roles = {
@@ -150,7 +150,7 @@ def _describe_columns(source: Source, columns: Columns) -> list[Finding]:
 
 
 def _find_rivals(source: Source, settings: DataSettings) -> list[Finding]:
-    """A finding for each role that a column has by its own name although others could have it too."""
+    """Make a finding for each role whose column was chosen although other columns have known names, too."""
     roles = (
         ("query", settings.query, QUERY),
         ("query-id", settings.query_id, QUERY_ID),
@@ -195,7 +195,7 @@ def _only_column(source: Source, role: str, given: str | None, known: tuple[str,
 
 
 def find_column(source: Source, role: str, given: str | None, known: tuple[str, ...]) -> str | None:
-    """The column of a role: as given, or the only one with a well-known name, or None."""
+    """Find the column of a role: as given, else the only one with a well-known name; None if there is none."""
     if given is not None:
         return _require_column(source, role, given)
     candidates = well_known(source, known)
@@ -207,7 +207,7 @@ def find_column(source: Source, role: str, given: str | None, known: tuple[str, 
 
 
 def find_template(source: Source, given: str | None) -> str:
-    """The template of a document's text; InputError where a named column is missing, or none or several are known."""
+    """Make the template of a document's text; InputError if a named column is missing, or none or several are known."""
     if given is None:
         parts = [find_column(source, "document", None, names) for names in (HEADLINE, BODY)]
         names = [name for name in parts if name]
@@ -223,7 +223,7 @@ def find_template(source: Source, given: str | None) -> str:
 
 
 def _require_column(source: Source, role: str, name: str) -> str:
-    """The name, if the source has such a column."""
+    """Return the name if the source has such a column; InputError if not."""
     if name not in source.columns:
         wanted = f"--{role} to be one of " + quote_names(source.columns)
         raise InputError(f"there is no column {name!r}", wanted, file=source.name, column=name)
@@ -231,12 +231,12 @@ def _require_column(source: Source, role: str, name: str) -> str:
 
 
 def well_known(source: Source, known: tuple[str, ...]) -> list[str]:
-    """The source's columns with a well-known name, whatever their case."""
+    """List the source's columns that have one of the known names, in any case."""
     return [name for name in source.columns if name.strip().lower() in known]
 
 
 def _unclear_column(source: Source, role: str, candidates: list[str]) -> InputError:
-    """The error for a role that no column, or more than one, could have."""
+    """Make the error for a role with no column or with several possible ones."""
     problem = f"no column is known as the {role}"
     if candidates:
         problem = f"more than one column could be the {role}: {quote_names(candidates)}"
@@ -247,6 +247,6 @@ def _unclear_column(source: Source, role: str, candidates: list[str]) -> InputEr
 
 
 def quote_names(names: tuple[str, ...] | list[str]) -> str:
-    """Names in a message; a table of hundreds of columns is cut."""
+    """Quote names for a message: at most 20, each cut to 40 characters."""
     shown = ", ".join(repr(name if len(name) <= 40 else name[:39] + "…") for name in names[:20])
     return shown if len(names) <= 20 else f"{shown} … ({len(names)} in all)"

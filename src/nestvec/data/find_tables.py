@@ -1,7 +1,6 @@
-"""Judgements, queries and documents in tables of their own: which table is which, and by which columns they join.
+"""Tells tables of judgements, queries and documents apart, and finds the columns by which they join.
 
-WANDS keeps `label.csv`, `query.csv` and `product.csv`; ESCI keeps examples and products, which belong together where
-both id and locale are the same.
+WANDS has `label.csv`, `query.csv` and `product.csv`; ESCI has examples and products, which join by id and locale.
 """
 
 from __future__ import annotations
@@ -44,15 +43,15 @@ class Tables:
 
 @dataclass(frozen=True)
 class Link:
-    """How a table of texts hangs on the judgements.
+    """How a table of texts joins with the judgements.
 
     Attributes:
         what: `query` or `document`, for messages.
         table: the table of texts.
-        keys: columns of the judgements that hold the id, and what else tells texts apart.
-        table_keys: as many columns of the table of texts.
+        keys: the join columns of the judgements: the id, and the locale if there is one.
+        table_keys: the join columns of the table of texts, in the same order.
         taken: column of the table of texts to its name in the joined table.
-        joined_ids: whether texts are told apart by all keys together, so that their id is `id:locale`.
+        joined_ids: whether the id is written `id:locale`, because an id occurs in several locales.
     """
 
     what: str
@@ -64,14 +63,14 @@ class Link:
 
 
 def find_tables(sources: list[Source], settings: DataSettings) -> Tables | None:
-    """Find out which table of a folder is which.
+    """Find out which tables of a folder hold judgements, queries and documents.
 
     Args:
-        sources: the tables, those of the same columns joined already.
+        sources: the tables; files with the same columns are one table already.
         settings: the columns as given.
 
     Returns:
-        The parts; None where they are not parts that can be joined.
+        The parts; None if the tables cannot be joined.
 
     Raises:
         InputError: two tables could be the same part.
@@ -85,7 +84,7 @@ def find_tables(sources: list[Source], settings: DataSettings) -> Tables | None:
         if len(found) > 1:
             option = {"judgements": "qrels", "queries": "queries", "documents": "corpus"}[role]
             problem = f"{quote_names([source.name for source in found])} could both hold the {role}"
-            raise InputError(problem, f"--{option} to name one, beside --qrels, --queries and --corpus")
+            raise InputError(problem, f"--{option} to name one; name all parts with --qrels, --queries and --corpus")
     judgements, queries, documents = (next(iter(parts[role]), None) for role in parts)
     if judgements is None or (queries is None and documents is None):
         return None
@@ -108,7 +107,7 @@ def _find_role(source: Source, settings: DataSettings) -> str | None:
 
 
 def link_queries(tables: Tables, settings: DataSettings) -> Link | None:
-    """How the queries hang on the judgements: by one id, with the text and a split; None where there are none."""
+    """Find how the queries join with the judgements: by id, adding the text and a split; None without a table."""
     if tables.queries is None:
         return None
     table = tables.queries
@@ -120,7 +119,7 @@ def link_queries(tables: Tables, settings: DataSettings) -> Link | None:
 
 
 def find_query_columns(table: Source, settings: DataSettings) -> tuple[str, str]:
-    """The columns of the id and the text of a table of queries; InputError where none or several could be meant."""
+    """Find the id and text columns of a table of queries; InputError if one is missing, or several are possible."""
     given = settings.query_id if settings.query_id in table.columns else None
     identifier = find_column(table, "query-id", given, QUERY_ID) or find_column(table, "query-id", None, BARE_IDS)
     if identifier is None:
@@ -139,7 +138,7 @@ def _find_query_text(table: Source, settings: DataSettings) -> str:
 
 
 def link_documents(tables: Tables, settings: DataSettings) -> Link | None:
-    """How the documents hang on the judgements: by id and locale, with all that can be text; None where are none."""
+    """Find how the documents join with the judgements: by id and locale, adding text columns; None without a table."""
     if tables.documents is None:
         return None
     judgements, table = tables.judgements, tables.documents

@@ -1,11 +1,11 @@
-"""K splits in place of one, so that every query is held out once: what small data are measured with.
+"""Cross-validation: k splits instead of one, so that every query is held out once; for small data.
 
-A query's fold, and whether it is one to choose on or one to report on, follow from the hash of its normalised text and
-the seed alone, as under one split. Each fold's training sees the queries of the other folds, but for documents that are
-judged for the fold's own. A tenth of what it may see is kept from it, to validate on meanwhile, with its documents: the
-held-out queries then have no say in which state of a training is kept.
+A query's fold, and whether it is for choosing or for reporting, depend only on the hash of its normalised text and the
+seed, as with a single split. Each fold's training sees the queries of the other folds, without documents that are
+judged for the fold's own queries. A tenth of these training queries, with their documents, is kept for validation
+during training, so that the held-out queries do not influence which step is kept.
 
-Every query is measured by the training that has not seen it. What is handed over is trained once more, on all queries.
+Every query is measured with the model that has not seen it. The exported model is trained once more, on all queries.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from nestvec.data.records import Records
     from nestvec.data.task import Task
 
-CHOOSING = 0.5  # share of each fold's queries to choose on; the rest is reported on
-WATCHING = 0.1  # share of the training queries that a training is validated on
-FEWEST = 10  # queries that a fold must hold on average
+CHOOSING = 0.5  # share of each fold's queries for choosing; the rest is for reporting
+WATCHING = 0.1  # share of the training queries that are kept for validation during training
+FEWEST = 10  # least number of queries per fold, on average
 
 
 @dataclass(frozen=True)
 class FoldedSplit:
-    """The part of each of n records in every training, and in what is measured.
+    """The part of each of n records in the measurement and in every training.
 
     Attributes:
-        measured: (n,) validation or test: every query is held out, in its own fold.
-        folds: for each fold (n,) parts: `test` is what the fold holds out, `validation` what is watched meanwhile.
-        last: (n,) parts of the training whose model is handed over, which holds nothing out.
+        measured: (n,) validation or test, as every query is held out in its own fold.
+        folds: for each fold (n,) parts: `test` is held out, `validation` is for validation during training.
+        last: (n,) parts of the training of the exported model, which holds nothing out for measuring.
     """
 
     measured: NDArray[np.int8]
@@ -47,11 +47,11 @@ class FoldedSplit:
 
 
 def split_folds(records: Records, folds: int, protocol: str, seed: int) -> FoldedSplit:
-    """Label every record for every fold.
+    """Assign every record to a part in every fold.
 
     Args:
         records: n records.
-        folds: how many, 2 or more.
+        folds: the number of folds, 2 or more.
         protocol: `leak-free`, or `by-query`, which withholds no documents.
         seed: decides which fold a query is in.
 
@@ -59,7 +59,7 @@ def split_folds(records: Records, folds: int, protocol: str, seed: int) -> Folde
         The labels.
 
     Raises:
-        InputError: the protocol or the source splits otherwise, or there are too few queries.
+        InputError: the protocol is `published`, the source has its own split, or there are too few queries.
     """
     if protocol == "published":
         raise InputError("--folds is given with --protocol published", "--protocol leak-free or by-query")
@@ -84,18 +84,18 @@ def split_folds(records: Records, folds: int, protocol: str, seed: int) -> Folde
 
 
 def make_folded_task(records: Records, grades: Grades, split: FoldedSplit) -> Task:
-    """Make the task that asks every query, with that of each fold's training and that of the last one.
+    """Make the task that measures every query, with the tasks of the folds' trainings and of the last training.
 
     Args:
         records: n records.
-        grades: their histogram and threshold.
-        split: the parts of each.
+        grades: the records' histogram and threshold.
+        split: the records' parts in the measurement and in every training.
 
     Returns:
         The task; its parts are `validation` and `test`, its pairs those of the last training.
 
     Raises:
-        InputError: a training or a part is left without a relevant record.
+        InputError: a training or a part has no relevant record.
     """
     last = make_task(records, grades, split.last, "leak-free", ("train", "validation"))
     whole = make_task(records, grades, split.measured, "leak-free", HELD_OUT)

@@ -1,4 +1,4 @@
-"""Grades from a column: numbers, or labels in words."""
+"""Reads grades from a column of numbers or of labels in words."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ LARGEST_GRADE = 1e6  # beyond it, gains in thousandths leave the range of TREC's
 
 
 class GradeColumn:
-    """Grades from a column: numbers, or labels that `--grades` or a known scale gives numbers.
+    """Reads grades from a column: numbers, or labels to which `--grades` or a known scale gives numbers.
 
     Args:
-        column: its name.
-        settings: the labels' grades and the range of grades.
-        unlisted: the grade of whatever is not listed, if the source says so.
-        decimal_comma: whether a comma may stand before the decimals.
+        column: the column's name.
+        settings: the labels' grades (`grades`) and the range of grades (`grade_range`).
+        unlisted: the grade of documents that are not listed; None where the source lists low grades itself.
+        decimal_comma: whether numbers may have a decimal comma.
     """
 
     estimated = False
@@ -53,7 +53,7 @@ class GradeColumn:
         self._used: Counter[str] = Counter()  # labels of the mapping
 
     def read(self, batch: Batch) -> NDArray[np.float64]:
-        """(n, 1) grades, or numbers of labels in the order of their first appearance; NaN where there is neither."""
+        """Read (n, 1) grades, or for labels their numbers by first appearance; NaN for a bad row."""
         values = batch.values.column(self._column)
         if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
             if not self._mapping:
@@ -75,7 +75,7 @@ class GradeColumn:
         return np.asarray(np.append(grades, np.nan)[index][:, None], dtype=np.float64)
 
     def explain(self, batch: Batch, index: int) -> InputError:
-        """The error for a grade that is missing, unknown or outside the range."""
+        """Make the error for a row whose grade is missing, unknown or outside the range."""
         row = Batch(batch.file, batch.rows[index : index + 1], batch.values.slice(index, 1))
         text = (text_column(row, self._column)[0].as_py() or "").strip()
         problem = f"is {text[:60]!r}" if text else "is empty"
@@ -91,12 +91,12 @@ class GradeColumn:
         return InputError(problem, expected, file=batch.file, row=int(batch.rows[index]), column=self._column)
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:
-        """The grades of all good rows, labels turned into numbers; InputError if no label of the mapping was seen."""
+        """Return the grades of all good rows; InputError if the data has none of the labels that `--grades` names."""
         del query, document
         grade, findings = values[:, 0], list[Finding]()
         if self._mapping and not self._used:
-            problem = f"--grades names {self._name_mapping()}, and no row has such a label"
-            raise InputError(problem, "labels of the column", column=self._column)
+            problem = f"--grades names {self._name_mapping()}, but no row has any of these labels"
+            raise InputError(problem, "labels that the column holds", column=self._column)
         if self._words:
             scale = find_scale(self._words) or {}
             grade = np.array([scale[label] for label in self._words])[grade.astype(np.int64)]
@@ -111,7 +111,8 @@ class GradeColumn:
             findings.append(Finding(GRADES_IN_WORDS, sum(self._used.values()), action))
         elif self._named and self._column.strip().lower() in CLICKS and grade.max(initial=0) > 1:
             action = (
-                "Taken as they are, so one outlier can decide; without --grade, a click model makes grades of them."
+                "Used as grades unchanged, so one outlier can dominate; without --grade, a click model estimates "
+                "grades from the clicks."
             )
             findings.append(Finding("grades that are counts of clicks", len(grade), action))
         return Settled(np.arange(len(grade)), grade, findings)

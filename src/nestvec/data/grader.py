@@ -1,6 +1,6 @@
-"""What makes a record's grade from a row, as everything that reads records sees it.
+"""The interface of graders, which make the records' grades from a source's rows.
 
-A grader reads batches as they come, names what is wrong with a row, and gives the grades when all rows are there.
+A grader reads batches as they come, explains what is wrong with a bad row, and returns the grades after the last row.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Settled(NamedTuple):
     """The grades of n rows, once all were read.
 
     Attributes:
-        rows: (m,) the rows that make records, ascending.
+        rows: (m,) the rows that become records, ascending.
         grade: (m,) their grades.
-        findings: what was assumed.
+        findings: how grades were read, and what was assumed.
     """
 
     rows: NDArray[np.int64]
@@ -30,21 +30,21 @@ class Settled(NamedTuple):
 
 
 class Grader(Protocol):
-    """Makes grades.
+    """Makes grades from a source's rows.
 
     Attributes:
-        unlisted: the grade of whatever is not listed, where that is known.
-        estimated: whether the grades are estimates, not somebody's judgements.
+        unlisted: the grade of documents that are not listed for a query; None if it is not known.
+        estimated: whether the grades are estimates (from clicks) and not judgements by people.
     """
 
     unlisted: float | None
     estimated: bool
 
     def read(self, batch: Batch) -> NDArray[np.float64]:
-        """(n, k) numbers of a batch's rows; NaN where a row is bad."""
+        """Read a batch's rows to (n, k) numbers; NaN for a bad row."""
 
     def explain(self, batch: Batch, index: int) -> InputError:
-        """The error for a bad row of the batch."""
+        """Make the error for a bad row of the batch."""
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:
-        """The grades of all good rows: what `read` gave of them, and whose they are; InputError if there are none."""
+        """Make the grades of all good rows, from what `read` returned; InputError if no grades can be made."""

@@ -1,7 +1,7 @@
-"""The histogram of grades, the threshold from which a document counts as relevant, and what a grade gains.
+"""The histogram of grades, the threshold from which a document is relevant, and the gain of a grade.
 
-Without a threshold given, the dip between the histogram's two humps is proposed, or the middle of the range where there
-is none. Where a source lists relevant documents only, whatever it lists is relevant.
+If no threshold is given, it is the dip between the histogram's two humps, or the middle of the range if there is no
+dip. If a source lists only relevant documents, every listed document is relevant.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GAIN = 1000  # gains are whole thousandths of a grade
-_SHOWN = 12  # levels of a histogram that a message shows
-_ORIGINS = {  # of a threshold, for messages
+_SHOWN = 12  # most bars of a histogram in a message
+_ORIGINS = {  # where a threshold comes from, for messages
     "given": "as given",
     "dip": "the dip of the grades' histogram",
     "middle": "no dip: the middle of the range",
-    "listed": "whatever is listed; what is not listed has grade 0",
+    "listed": "all listed documents are relevant, unlisted ones have grade 0",
 }
 
 
 @dataclass(frozen=True)
 class Grades:
-    """The grades of a data set and what counts as relevant.
+    """The grades of a data set, and the threshold of relevance.
 
     Attributes:
-        levels: distinct grades, ascending.
-        counts: records per level.
-        threshold: relevant from this grade on.
+        levels: the distinct grades, ascending.
+        counts: the number of records of each level.
+        threshold: a document is relevant if its grade is at least this.
         threshold_source: `given`, `dip`, `middle` (of the range, where there is no dip) or `listed` (the lowest grade,
             where only relevant documents are listed).
-        dip: the histogram's dip, if it has one.
-        zero: the grade whose gain is 0; so is the gain of any grade below.
-        unlisted: the grade of whatever is not listed; None where the data lists low grades itself.
+        dip: the histogram's dip; None if it has none.
+        zero: the grade with gain 0; lower grades have gain 0, too.
+        unlisted: the grade of documents that are not listed; None where the data lists low grades itself.
     """
 
     levels: tuple[float, ...]
@@ -53,33 +53,33 @@ class Grades:
 
     @property
     def relevant_from(self) -> int:
-        """The lowest gain of a relevant document."""
+        """The lowest gain of a relevant document, in thousandths of a grade."""
         relevant = [level for level in self.levels if level >= self.threshold]
         return int(gains(np.array(relevant[:1]), self.zero)[0])
 
     @property
     def relevant_count(self) -> int:
-        """How many of the records are relevant."""
+        """The number of relevant records."""
         return sum(count for level, count in zip(self.levels, self.counts, strict=True) if level >= self.threshold)
 
     @property
     def relevant_share(self) -> float:
-        """Share of the records that are relevant."""
+        """The share of the records that are relevant, 0 to 1."""
         return self.relevant_count / sum(self.counts)
 
     @property
     def too_many_relevant(self) -> bool:
-        """Whether so many of the judged are relevant that the threshold deserves a look."""
+        """Whether more than 60 % of the judged records are relevant, so that the threshold should be checked."""
         return self.unlisted is None and self.relevant_share > MANY
 
     @property
     def origin(self) -> str:
-        """Where the threshold comes from, in words."""
+        """Where the threshold comes from, as words for a message."""
         return _ORIGINS[self.threshold_source]
 
     @property
     def histogram(self) -> str:
-        """The records of each grade, in words; where there are many grades, of twelve ranges."""
+        """The number of records of each grade, as text; of twelve ranges if there are more than twelve grades."""
         if len(self.levels) <= _SHOWN:
             return ", ".join(f"{level:g}: {count:,}" for level, count in zip(self.levels, self.counts, strict=True))
         sizes, edges = np.histogram(self.levels, _SHOWN, weights=self.counts)
@@ -87,7 +87,7 @@ class Grades:
         return ", ".join(f"{low:g} to {high:g}: {int(size):,}" for low, high, size in ranges if size)
 
     def to_json(self) -> dict[str, Any]:
-        """What `data/grades.json` holds."""
+        """Convert to the content of `data/grades.json`."""
         return {
             **asdict(self),
             "lowest": self.levels[0],
@@ -98,7 +98,7 @@ class Grades:
 
 
 def gains(grade: NDArray[np.float64], zero: float) -> NDArray[np.int64]:
-    """Gains of grades: whole thousandths above the grade that gains nothing, as TREC files hold them; none below 0."""
+    """Convert (n,) grades to gains: whole thousandths above `zero`, the grade with gain 0, and never below 0."""
     return np.maximum(np.round(GAIN * (grade - zero)), 0).astype(np.int64)
 
 
@@ -113,17 +113,17 @@ def read_grades(
 
     Args:
         grade: (n,) finite grades.
-        threshold: relevant from here on; None proposes one.
-        unlisted: the grade of whatever is not listed; None where low grades are listed, too.
-        estimated: whether the grades were estimated from clicks: grade 0 gains nothing, and not all that is listed
+        threshold: the threshold of relevance; None chooses one.
+        unlisted: the grade of documents that are not listed; None where low grades are listed, too.
+        estimated: whether the grades were estimated from clicks: grade 0 then has gain 0, and not every listed document
             counts as relevant.
 
     Returns:
         The histogram with its threshold.
 
     Raises:
-        InputError: the threshold leaves no relevant record, or no other; there is only one grade and no word of what is
-            not listed; or no grade gains anything.
+        InputError: the threshold makes no record relevant, or all; there is only one grade, and unlisted documents have
+            no known grade; or no grade has a gain above 0.
     """
     levels, counts = np.unique(grade, return_counts=True)
     if len(levels) == 1 and unlisted is None:
@@ -131,7 +131,7 @@ def read_grades(
     zero = _find_zero(levels[0], 0.0 if estimated else unlisted)
     if levels[-1] <= zero:
         wanted = f"relevant documents with grades above {zero:g}; add the same number to all grades if they are lower"
-        raise InputError(f"the highest grade is {levels[-1]:g}, and a grade of {zero:g} or less gains nothing", wanted)
+        raise InputError(f"the highest grade is {levels[-1]:g}, but grades of {zero:g} or less have gain 0", wanted)
     dip = find_dip(levels, counts, zero) if len(levels) > 1 else None
     if threshold is not None:
         chosen, source = threshold, "given"
@@ -147,12 +147,12 @@ def read_grades(
 
 
 def describe_threshold(grades: Grades) -> str:
-    """The threshold and the histogram that it parts, for a message."""
+    """Describe the threshold, where it comes from, and the histogram, for a message."""
     return f"relevant from grade {grades.threshold:g} on ({grades.origin}); records of each grade: {grades.histogram}"
 
 
 def find_too_many(grades: Grades) -> Finding | None:
-    """A finding where so many of the judged records are relevant that the threshold deserves a look."""
+    """Make the finding for more than 60 % relevant records; None if there are fewer."""
     if not grades.too_many_relevant:
         return None
     action = "Too many to tell systems apart. "
@@ -162,22 +162,23 @@ def find_too_many(grades: Grades) -> Finding | None:
 
 
 def _find_zero(lowest: float, unlisted: float | None) -> float:
-    """The grade whose gain is 0: that of what is not listed, else 0, or the lowest grade where that is above 0."""
+    """Find the grade with gain 0: that of unlisted documents, else 0, or the lowest grade if that is above 0."""
     return float(max(lowest, 0.0) if unlisted is None else unlisted)
 
 
 def _single_grade_error(grade: float, *, estimated: bool) -> InputError:
-    """The error for records that all have one grade, with no word of what is not listed."""
+    """Make the error for records that all have the same grade."""
     pairs = "where every row is a relevant pair, give --positives-only"
     if not estimated:
         return InputError(f"every grade is {grade:g}", f"at least two different grades; {pairs}")
     if grade == 0:
-        return InputError("no document was clicked", "a log of clicks in which some documents were")
-    return InputError("every document was clicked alike", f"documents that were clicked more than others; {pairs}")
+        return InputError("no document was clicked", "a click log with at least one click")
+    wanted = f"documents that were clicked more often than others; {pairs}"
+    return InputError("every document was clicked equally often", wanted)
 
 
 def _check_threshold(grades: Grades) -> None:
-    """Raise InputError where the threshold does not part what gains more from what gains less."""
+    """Raise InputError if the threshold makes none or all records relevant, or grades with gain 0."""
     levels, threshold, zero = grades.levels, grades.threshold, grades.zero
     wanted = f"a number above {zero:g} and up to {levels[-1]:g}; the grades are {grades.histogram}"
     if threshold > levels[-1]:
@@ -185,8 +186,8 @@ def _check_threshold(grades: Grades) -> None:
     if threshold <= zero and threshold <= levels[0]:
         raise InputError(f"--threshold {threshold:g} makes all of the records relevant", wanted)
     if threshold <= zero:
-        raise InputError(f"--threshold {threshold:g} makes a grade of {zero:g} relevant, which gains nothing", wanted)
+        raise InputError(f"--threshold {threshold:g} makes a grade of {zero:g} relevant, which has gain 0", wanted)
     rest = [level for level in (zero, *levels) if level < threshold]
     if gains(np.array(rest), zero).max() >= grades.relevant_from:
-        problem = f"the grades beside the threshold {threshold:g} differ by less than a thousandth"
+        problem = f"the grades just below and above the threshold {threshold:g} differ by less than a thousandth"
         raise InputError(problem, "grades at least 0.001 apart; multiply all grades by the same number")

@@ -1,7 +1,7 @@
-"""Rows that a stray quote holds together: a quoted value whose lines look like rows of the table.
+"""Finds rows that a stray quote has joined: a quoted value whose lines look like rows of the table.
 
-An honest value may hold line breaks and delimiters, too. Its lines rarely have exactly as many fields as the table has
-columns, with a number where the table has numbers, and no space after a delimiter.
+An ordinary value may hold line breaks and delimiters, too. But its lines rarely have exactly as many fields as the
+table has columns, numbers where the table has numbers, and no space after a delimiter.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Kind:
 
 
 class RowShape:
-    """What a row of a table looks like, as far as some of its records say.
+    """The look of a table's rows, learnt from some of its records.
 
     Args:
         delimiter: the character between fields.

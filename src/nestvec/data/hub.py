@@ -1,4 +1,4 @@
-"""A data set from the Hugging Face hub, at a pinned commit; or one in the hub's form from a folder of this machine."""
+"""Opens a data set from the Hugging Face hub at a pinned commit, or from a local folder in the hub's form."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def read_hub(name: str, split: str | None = None, revision: str | None = None) -
 
     Args:
         name: `OWNER/NAME`, or a folder.
-        split: which of its splits; None takes them all, one after the other.
-        revision: branch, tag or commit; None takes the newest. The commit that it stands for is pinned.
+        split: the split to read; None reads all splits, one after the other.
+        revision: branch, tag or commit; None means the newest. The run records the commit.
 
     Returns:
         The table.
@@ -59,7 +59,7 @@ def read_hub(name: str, split: str | None = None, revision: str | None = None) -
 
 
 def _find_commit(name: str, revision: str | None) -> str:
-    """The commit that a revision stands for now."""
+    """Look up the commit of a revision on the hub."""
     from huggingface_hub import HfApi
 
     try:
@@ -71,7 +71,7 @@ def _find_commit(name: str, revision: str | None) -> str:
 def _unavailable_error(name: str, error: Exception) -> InputError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     advice = (
-        f"the hub to have it and to be reachable; else download its files from https://huggingface.co/datasets/{name} "
-        "on a machine that reaches it and give their folder or file as SOURCE"
+        "a data set that exists on the Hugging Face hub, and a connection to it; or download the files from "
+        f"https://huggingface.co/datasets/{name} on another machine and give their folder or file as SOURCE"
     )
-    return InputError(f"the data set cannot be had ({reason})", advice, file=f"{PREFIX}{name}")
+    return InputError(f"the data set cannot be loaded ({reason})", advice, file=f"{PREFIX}{name}")

@@ -1,6 +1,6 @@
-"""Tables of judgements, queries and documents joined by their ids.
+"""Joins tables of judgements, queries and documents by their ids.
 
-The table of the documents is the catalogue: what is not judged joins it all the same.
+The table of documents is the catalogue, with unjudged documents included.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
     Args:
         tables: the parts.
         settings: the columns as given.
-        name: what the user called them.
-        digest: SHA-256 of their files.
+        name: the source's name as the user gave it.
+        digest: the SHA-256 of the files.
 
     Returns:
-        The joined table. Where the documents' texts stand in their own table alone, its documents are that whole table.
-        Like any table it lists low grades itself: Home Depot's lowest is 1.
+        The joined table. If the documents' texts are only in the table of documents, that whole table is the catalogue.
+        As in any single table, low grades are expected to be listed: Home Depot's lowest is 1.
 
     Raises:
-        InputError: a part lacks its id or its text, or several columns could be meant.
+        InputError: a part has no id or text column, or several possible ones.
     """
     judged, queries, documents = tables.judgements, link_queries(tables, settings), link_documents(tables, settings)
     findings = [finding for table in (judged, *tables.texts) for finding in table.findings]
@@ -82,7 +82,7 @@ def join_tables(tables: Tables, settings: DataSettings, name: str, digest: str) 
 
 
 def _read_joined(judged: Source, links: list[Link], columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-    """Read judgements with what their ids stand for; a row with an id that is not there is refused."""
+    """Read judgements with the texts of their ids; rows with an unknown id are rejected."""
     joins = [_load_texts(link, columns) for link in links]
     added = {column for link in links for column in link.taken.values()}
     keys = [key for link in links for key in link.keys]
@@ -200,7 +200,8 @@ def _missing_error(batch: Batch, link: Link, index: int) -> InputError:
         return InputError("is empty", "an id", file=batch.file, row=row, column=link.keys[0])
     beside = [f" with {name} {value!r}" for name, value in zip(link.keys[1:], values[1:], strict=True)]
     problem = f"the id {values[0]!r}{''.join(beside)} is not in {link.table.name}"
-    return InputError(problem, f"an id of a {link.what} there", file=batch.file, row=row, column=link.keys[0])
+    wanted = f"the id of a {link.what} in that file"
+    return InputError(problem, wanted, file=batch.file, row=row, column=link.keys[0])
 
 
 def _read_catalogue(link: Link, template: str) -> Iterator[pa.RecordBatch]:
@@ -234,6 +235,6 @@ def _tell_locales_apart(link: Link) -> tuple[Link, list[Finding]]:
                 shared[identifier] = None
     if not shared:
         return link, []
-    action = f"Their ids are written with the locale; {link.keys[0]}{_BETWEEN}{link.keys[1]}."
+    action = f"Their ids now include the locale; {link.keys[0]}{_BETWEEN}{link.keys[1]}."
     finding = Finding("ids of documents in several locales", len(shared), action, tuple(shared)[:_EXAMPLES])
     return replace(link, joined_ids=True), [finding]

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line. Fields inside fields are columns by their dotted names."""
+"""Reads JSON lines (one object per line). Nested fields become columns with dotted names."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from nestvec.data.text_form import TextForm
 
-_LOOKED_AT = 100  # objects whose fields make the columns
-_MOST_BAD = 1000  # lines without an object after which no more are looked for
-_LONGEST_NAME = 1000  # letters of a field's dotted name
-_SHOWN = 2000  # bytes of a line that holds no object
+_LOOKED_AT = 100  # first objects whose fields become the columns
+_MOST_BAD = 1000  # bad lines after which the search for objects stops
+_LONGEST_NAME = 1000  # characters of a field's dotted name
+_SHOWN = 2000  # bytes of a bad line that are kept
 
 
 def open_json_lines(path: Path, form: TextForm) -> Source:
-    """Open a file with one JSON object a line: the first objects' fields are the columns; a missing field is null."""
+    """Open a file with one JSON object per line; its columns are the first objects' fields, missing ones are null."""
     form.refuse_options(path, "a JSONL file")
     names, lists = _find_fields(path, form.encoding)
 
@@ -55,7 +55,7 @@ def open_json_lines(path: Path, form: TextForm) -> Source:
 
 
 def _find_fields(path: Path, encoding: str | None) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The fields of a file's first objects, and those that hold lists; InputError where its first lines hold none."""
+    """Find the fields of a file's first objects, and which hold lists; InputError if there are no objects."""
     filled, lists, objects = dict[str, bool](), set[str](), 0
     rejects = Rejects(SET_ASIDE)  # whether these stop the load is decided in reading
     for number, line in read_lines(path, rejects, encoding):
@@ -76,7 +76,7 @@ def _find_fields(path: Path, encoding: str | None) -> tuple[tuple[str, ...], fro
         first = rejects.rows[0]
         raise InputError(first.problem, first.expected, file=path, row=first.row)
     if not objects:
-        raise InputError("is empty", "one JSON object a line", file=path)
+        raise InputError("is empty", "one JSON object per line", file=path)
     return _name_columns(filled), frozenset(lists)
 
 
@@ -103,7 +103,7 @@ def _refuse_repeated(path: Path, number: int, line: bytes) -> None:
     def check(pairs: list[tuple[str, object]]) -> None:
         if twice := find_repeated(name for name, _ in pairs):
             raise InputError(
-                f"two fields are called {twice[0]!r}", "a name of its own per field", file=path, row=number
+                f"two fields are called {twice[0]!r}", "a different name for each field", file=path, row=number
             )
 
     json.loads(line.decode("utf-8-sig"), object_pairs_hook=check)
@@ -112,7 +112,7 @@ def _refuse_repeated(path: Path, number: int, line: bytes) -> None:
 def _text_rows(
     objects: Iterator[tuple[int, dict[str, Any]]], path: Path, columns: dict[str, bool], rejects: Rejects
 ) -> Iterator[tuple[int, list[str | None]]]:
-    """Line number and texts of every usable object; `columns` says of each whether its lists are joined."""
+    """Convert objects to texts: line number and texts; `columns` says for each column whether lists are joined."""
     for number, values in objects:
         try:
             texts = [_read_text(values, path, number, column, joined) for column, joined in columns.items()]
@@ -130,14 +130,14 @@ def _read_text(values: dict[str, Any], path: Path, number: int, column: str, joi
 
 
 def json_objects(path: Path, rejects: Rejects, encoding: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and object of every line that is not blank; `rejects` decides over lines that hold no object."""
+    """Read line number and object of every line that is not blank; `rejects` handles lines without an object."""
     return _parse_lines(path, read_lines(path, rejects, encoding), rejects)
 
 
 def _parse_lines(
     path: Path, lines: Iterable[tuple[int, bytes]], rejects: Rejects
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and object of lines; `rejects` decides over those that hold no object."""
+    """Parse lines to line number and object; `rejects` handles lines without an object."""
     for number, line in lines:
         try:
             yield number, _parse_json(path, number, line)
@@ -152,7 +152,7 @@ def _parse_json(path: Path, number: int, line: bytes) -> dict[str, Any]:
         wanted = "UTF-8, or --encoding to name another"
         raise InputError(f"is not UTF-8 ({error.reason})", wanted, file=path, row=number) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is not JSON ({error})", "one JSON object a line", file=path, row=number) from error
+        raise InputError(f"is not JSON ({error})", "one JSON object per line", file=path, row=number) from error
     if not isinstance(value, dict):
-        raise InputError(f"is {shorten_value(value)}", "one JSON object a line", file=path, row=number)
+        raise InputError(f"is {shorten_value(value)}", "one JSON object per line", file=path, row=number)
     return value

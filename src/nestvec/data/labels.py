@@ -1,4 +1,4 @@
-"""Grades in words: which number a label stands for, as the user says or as collections that are known say."""
+"""Grades in words: the number of each label, from `--grades` or from the scale of a well-known collection."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _EXAMPLE = "labels with a number each: Exact=3,Partial=1,Irrelevant=0"
 
 @dataclass(frozen=True)
 class Scale:
-    """Labels that belong together.
+    """A set of labels that are used together.
 
     Attributes:
-        name: whose they are, for the finding that tells how they were read.
-        grades: label, as `normalise_label` writes it, to its grade.
+        name: the scale's name, for the finding that says how labels were read.
+        grades: label, in the form of `normalise_label`, to its grade.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Scale:
 
 
 # ESCI's are the gains of its ranking task, so that nDCG is the published one's; source: Reddy et al. 2022, section 3.
-# Of several scales that hold all labels of a table, the first counts.
+# If several scales hold all labels of a table, the first one is used.
 SCALES = (
     Scale("yes or no", {"true": 1, "false": 0}),
     Scale("yes or no", {"yes": 1, "no": 0}),
@@ -68,9 +68,9 @@ _SPELLINGS |= {"very relevant": "highly relevant"}
 
 
 def normalise_label(label: str) -> str:
-    """A label as it is compared: without case, outer blanks, and differences between blanks, dashes and underscores.
+    """Normalise a label for comparison: lower case, stripped, with blanks for dashes and underscores.
 
-    A number is compared as a number: 1 and 1.0 are the same.
+    A number is normalised as a number, so that 1 and 1.0 are the same.
     """
     number = parse_number(label.strip())
     if number is not None and abs(number) <= LARGEST_EXACT:
@@ -80,13 +80,13 @@ def normalise_label(label: str) -> str:
 
 
 def read_mapping(given: Sequence[str]) -> dict[str, tuple[str, float]]:
-    """What labels are worth, as `--grades` says.
+    """Parse `--grades`.
 
     Args:
         given: items such as `Exact=3`.
 
     Returns:
-        Each label as it is compared, to the label as it was typed and its grade.
+        Each normalised label to the label as typed and its grade.
 
     Raises:
         InputError: an item has no number, or a label is given twice.
@@ -108,25 +108,25 @@ def read_mapping(given: Sequence[str]) -> dict[str, tuple[str, float]]:
 
 
 def find_scale(labels: Collection[str]) -> dict[str, float] | None:
-    """The grades of the first scale that knows all the labels, as `normalise_label` writes them; None if none does."""
+    """Return the labels' grades on the first scale that has all of them (normalised); None if no scale has."""
     scale = _find(labels)
     return None if scale is None else {label: float(scale.grades[_spell(label)]) for label in labels}
 
 
 def name_scale(labels: Collection[str]) -> str:
-    """Whose labels they are; empty where no scale knows them all."""
+    """Return the name of the scale that has all the labels; an empty text if no scale has them."""
     scale = _find(labels)
     return "" if scale is None else scale.name
 
 
 def means_not_relevant(label: str) -> bool:
-    """Whether a label, as it stands in the data, has grade 0 on every scale that knows it, and is known."""
+    """Whether some scale has the label, and every scale that has it gives it grade 0."""
     grades = [scale.grades[key] for scale in SCALES if (key := _spell(normalise_label(label))) in scale.grades]
     return bool(grades) and not any(grades)
 
 
 def ask_for_grades(labels: Iterable[str]) -> str:
-    """The option to type for labels that are not known, in double quotes where a shell would take it apart."""
+    """Write the `--grades` option to complete for unknown labels; quoted if a shell would split the option."""
     names = list(dict.fromkeys(labels))
     rest = f" … ({len(names)} labels in all)" if len(names) > _SHOWN else ""
     items = ",".join(f"{name[:40]}=…" for name in names[:_SHOWN])
@@ -134,7 +134,7 @@ def ask_for_grades(labels: Iterable[str]) -> str:
 
 
 def show_mapping(grades: Mapping[str, float]) -> str:
-    """Labels with their grades, the highest first."""
+    """Write labels with their grades, the highest grade first: `Exact=3, Partial=1`."""
     ordered = sorted(grades.items(), key=lambda item: -item[1])
     return ", ".join(f"{label}={grade:g}" for label, grade in ordered)
 
@@ -145,5 +145,5 @@ def _find(labels: Collection[str]) -> Scale | None:
 
 
 def _spell(label: str) -> str:
-    """The spelling of a label that the scales have."""
+    """Replace a label's variant spelling by the one that the scales use."""
     return _SPELLINGS.get(label, label)

@@ -1,9 +1,9 @@
-"""Read a source into records: columns mapped, texts cleaned, every record checked, repeated judgements merged.
+"""Reads a source into records: maps columns, cleans texts, checks every record, and merges repeated judgements.
 
-Ids are kept byte for byte: two ids are the same only if they are equal, and nothing is cleaned or cut off.
+Ids are kept byte for byte: two ids are the same only if their bytes are equal.
 
-The same query and document judged more than once make one record with the mean grade; whatever is merged, changed or
-looks odd is a `Finding` with a count and examples, never silent.
+A query and a document that were judged more than once become one record. Everything that is merged, changed or looks
+odd is reported as a `Finding` with a count and examples.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from nestvec.settings import DataSettings
 
 _EXAMPLES = 3
-_NEAR_EMPTY = 3  # a text with fewer letters than this
-_NOTES = {  # what is counted while reading, and what is done about it
+_NEAR_EMPTY = 3  # a text with fewer characters than this is nearly empty
+_NOTES = {  # findings that are counted while reading, and what is done about them
     "texts cleaned": "HTML entities were decoded and runs of white space made one space.",
     "texts that are nearly empty": "Kept as they are.",
     "another text under one query id": "A query keeps the first text that its id came with.",
@@ -53,15 +53,15 @@ def load_records(settings: DataSettings, seed: int = 0, *, merge: bool = True) -
     """Read a source's records.
 
     Args:
-        settings: the source, its columns, what to do with bad rows and conflicts, and how many records to take at most.
-        seed: decides which, where `max_records` takes fewer than there are.
-        merge: whether repeated judgements make one record; False keeps every row, for protocols that count rows.
+        settings: the source, its columns, how to handle bad rows and conflicts, and the largest number of records.
+        seed: decides which records are drawn if `max_records` is less than there are.
+        merge: whether repeated judgements become one record; False keeps every row, for protocols that count rows.
 
     Returns:
-        The records and what was found on the way.
+        The records, with the findings.
 
     Raises:
-        InputError: the source cannot be read, a column is missing or unclear, or a record is not usable; names the row.
+        InputError: the source cannot be read, a column is missing or ambiguous, or a record is bad; names the row.
     """
     source = open_source(settings)
     columns = find_columns(source, settings)
@@ -79,13 +79,13 @@ def load_records(settings: DataSettings, seed: int = 0, *, merge: bool = True) -
 
 
 class Reading:
-    """Collects batches into records; texts are kept once.
+    """Collects batches into records; each distinct text is kept once.
 
     Args:
-        source: what is read.
-        columns: which column is which.
-        settings: the range of grades and what to do with conflicts.
-        rejects: decides over bad rows.
+        source: the opened source.
+        columns: the columns of query, document, grade and so on.
+        settings: the range of grades, and how to handle conflicts.
+        rejects: raises for bad rows or sets them aside.
     """
 
     def __init__(self, source: Source, columns: Columns, settings: DataSettings, rejects: Rejects) -> None:
@@ -98,7 +98,7 @@ class Reading:
         self._examples: dict[str, list[str]] = {name: [] for name in _NOTES}
 
     def add_batch(self, batch: Batch) -> None:
-        """Check and take in rows of the columns wanted; InputError if one is bad and the policy is to stop."""
+        """Check and add the rows of a batch; InputError if a row is bad and the policy is `stop`."""
         columns = self._columns
         values = {name: clean_column(batch, name, self._note_cleaning) for name in columns.text_names}
         ids = {name: text_column(batch, name) for name in columns.id_names}
@@ -121,7 +121,7 @@ class Reading:
             self._labels.append(ids[columns.split].to_pylist())
 
     def add_documents(self, batch: pa.RecordBatch) -> None:
-        """Take in `id` and `text` of documents that may have no judgement; one without text is left out and counted."""
+        """Add documents (`id` and `text`), judged or not; documents without text are left out and counted."""
         texts = clean_texts(batch.column("text").cast(pa.string()))
         blank = is_blank(texts)
         self._seen["documents without text left out"] += int(blank.sum())
@@ -130,7 +130,7 @@ class Reading:
     def _refuse_bad_rows(
         self, batch: Batch, empty: list[tuple[NDArray[np.bool_], str]], wrong_grade: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """Refuse bad rows in order, each for the first thing that is wrong with it; returns which rows are good."""
+        """Reject bad rows in order, each with its first problem; returns an (n,) mask of the good rows."""
         bad = np.any([wrong_grade, *(mask for mask, _ in empty)], axis=0)
         for index in np.flatnonzero(bad).tolist():
             content = {name: batch.values.column(name)[index].as_py() for name in self._columns.names}
@@ -155,7 +155,7 @@ class Reading:
             self._note("texts that are nearly empty", repr(after))
 
     def _number_texts(self) -> Iterator[NumberedTexts]:
-        """Queries, then documents; InputError where a column of ids does not tell them apart."""
+        """Number queries, then documents; InputError if a column of ids does not identify them."""
         for table, column in ((self._queries, self._columns.query_id), (self._documents, self._columns.document_id)):
             numbered = table.number()
             if column is not None:
@@ -163,7 +163,7 @@ class Reading:
             yield numbered
 
     def make_records(self, *, merge: bool) -> Records:
-        """Everything that was taken in; InputError if that is nothing, or judgements conflict and are not to."""
+        """Make the records; InputError if there are none, or if grades conflict and `conflicts` is `error`."""
         if not self._grades:
             problem = "holds no usable record" if self._rejects.rows else "holds no record"
             raise InputError(problem, "a table with at least one record", file=self._source.name)
@@ -200,7 +200,7 @@ class Reading:
         return replace(records, findings=(*records.findings, *own))
 
     def _collect_findings(self, queries: NumberedTexts, documents: NumberedTexts) -> list[Finding]:
-        """What was found while opening and reading."""
+        """Collect the findings from opening and reading the source."""
         for table in (queries, documents):
             self._seen[f"another text under one {table.kind} id"] = table.differing
             self._examples[f"another text under one {table.kind} id"] = table.examples
@@ -218,5 +218,5 @@ class Reading:
 
 
 def _make_ids(texts: list[str], letter: str) -> list[str]:
-    """Ids that follow from the texts, for a source that has none: 16 hex digits of each text's hash."""
+    """Make ids from texts for a source without ids: a letter and 16 hex digits of the text's SHA-256."""
     return [letter + hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]

@@ -1,4 +1,4 @@
-"""Merge judgements of the same query and document into one record, and say what was merged."""
+"""Merges judgements of the same query and document into one record, and reports what was merged."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def merge_judgements(
         query: (n,) rows of queries.
         document: (n,) rows of documents.
         grade: (n,) grades.
-        queries: their texts.
-        documents: their texts.
-        conflicts: what makes the grade of records that differ: `mean`, `max`, `last`, or `error`.
+        queries: the queries' texts.
+        documents: the documents' texts.
+        conflicts: which grade is kept if grades differ: `mean`, `max`, `last`, or `error`.
 
     Returns:
-        Rows of the records that stay, in order of first appearance; their grades; what was merged.
+        Rows of the records that are kept, in order of first appearance; their grades; findings on what was merged.
 
     Raises:
         InputError: grades differ and `conflicts` is `error`.

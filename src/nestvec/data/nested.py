@@ -38,7 +38,7 @@ ArrowPath = tuple[str, ...]
 
 
 def list_leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Dotted name and value of every field of a JSON object that holds no fields itself, in order."""
+    """List a JSON object's innermost fields in order: dotted name and value."""
     levels = [("", iter(values.items()))]
     while levels:
         prefix, fields = levels[-1]
@@ -52,9 +52,9 @@ def list_leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def reach(values: Mapping[str, Any], name: str) -> object:
-    """The value of a JSON object's field by its dotted name; None where there is none.
+    """Return the value of a JSON object's field by its dotted name; None if there is no such field.
 
-    A field that holds fields itself is given only where no other is meant.
+    An object is returned only if no innermost field has that name.
     """
     found = values.get(name)
     if "." not in name or (found is not None and not isinstance(found, dict)):
@@ -70,17 +70,17 @@ def reach(values: Mapping[str, Any], name: str) -> object:
 
 
 def find_arrow_leaves(schema: pa.Schema, file: str) -> dict[str, ArrowPath]:
-    """Dotted name of every column that is no struct, and of every field of a struct, to its path.
+    """List all columns of a schema, with the fields of structs as columns of their own.
 
     Args:
-        schema: of a table.
+        schema: the table's schema.
         file: the table's name, for messages.
 
     Returns:
-        Name to path, in the table's order.
+        Dotted name to path, in the table's order.
 
     Raises:
-        InputError: two columns, or two fields of a struct, have one name.
+        InputError: two columns, or two fields of a struct, have the same name.
     """
     paths = list(_list_paths((), schema, file))
     leaves: dict[str, ArrowPath] = {}
@@ -90,11 +90,11 @@ def find_arrow_leaves(schema: pa.Schema, file: str) -> dict[str, ArrowPath]:
 
 
 def _list_paths(parent: ArrowPath, fields: Iterable[pa.Field], file: str) -> Iterator[ArrowPath]:
-    """Paths of fields that are no structs; InputError where two fields beside each other have one name."""
+    """List the paths of fields that are not structs; InputError if two neighbouring fields have the same name."""
     fields = list(fields)
     if twice := find_repeated(field.name for field in fields):
         name = ".".join((*parent, twice[0]))
-        raise InputError(f"two columns are called {name!r}", "a name of its own per column", file=file)
+        raise InputError(f"two columns are called {name!r}", "a different name for each column", file=file)
     for field in fields:
         path = (*parent, field.name)
         if pa.types.is_struct(field.type):
@@ -104,7 +104,7 @@ def _list_paths(parent: ArrowPath, fields: Iterable[pa.Field], file: str) -> Ite
 
 
 def take_leaf(values: pa.RecordBatch, path: ArrowPath) -> pa.Array:
-    """A column, or a field of a struct, of a batch; null where the struct is null."""
+    """Take a column, or a field of a struct, from a batch; null where the struct is null."""
     column = values.column(values.schema.get_all_field_indices(path[0])[0])
     for name in path[1:]:
         column = pc.struct_field(column, [column.type.get_all_field_indices(name)[0]])
@@ -112,7 +112,7 @@ def take_leaf(values: pa.RecordBatch, path: ArrowPath) -> pa.Array:
 
 
 def decode(column: pa.Array) -> pa.Array:
-    """The column without runs, extension types, and dictionaries of anything but texts."""
+    """Decode run-end encoding, extension types, and dictionaries of values other than texts."""
     while True:
         if isinstance(column, pa.ExtensionArray):
             column = column.storage
@@ -127,7 +127,7 @@ def decode(column: pa.Array) -> pa.Array:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type of a list or map with values as they are in place of dictionaries."""
+    """Replace dictionary types inside a list or map type by their value types."""
     if pa.types.is_dictionary(kind):
         return kind.value_type
     if pa.types.is_map(kind):
@@ -142,7 +142,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def list_values(array: pa.Array) -> list[Any]:
-    """A column's n values as Python knows them; a text that stands in many rows is one object."""
+    """Convert a column to n Python values; repeated texts of a dictionary column are one object."""
     if not pa.types.is_dictionary(array.type):
         values: list[Any] = array.to_pylist()
         return values
@@ -151,7 +151,7 @@ def list_values(array: pa.Array) -> list[Any]:
 
 
 def is_coded_text(kind: pa.DataType) -> bool:
-    """Whether values of an Arrow type are texts, each distinct one stored once."""
+    """Whether an Arrow type is a dictionary of texts."""
     values = kind.value_type if pa.types.is_dictionary(kind) else None
     return values is not None and bool(pa.types.is_string(values) or pa.types.is_large_string(values))
 
@@ -164,7 +164,7 @@ def holds_lists(kind: pa.DataType) -> bool:
 
 
 def measure_values(array: pa.Array) -> NDArray[np.int64]:
-    """(n,) bytes that a column's values take once they are read: of texts, and of what lists hold."""
+    """Estimate the bytes that each of a column's n values takes in memory, contents of lists included: (n,)."""
     if isinstance(array, pa.ExtensionArray):
         return measure_values(array.storage)
     kind, sizes = array.type, np.full(len(array), _LEAST, dtype=np.int64)
@@ -189,15 +189,14 @@ def measure_values(array: pa.Array) -> NDArray[np.int64]:
 
 
 def flatten_column(column: pa.Array, places: list[Location]) -> tuple[pa.Array, dict[int, InputError]]:
-    """Make texts of a column's lists and maps.
+    """Convert a column's lists and maps to texts.
 
     Args:
         column: n values.
-        places: n places where they stand.
+        places: n locations of the values, for messages.
 
     Returns:
-        The column, unchanged where it holds neither lists nor maps; and for each value of which no text can be made,
-        its index and the error.
+        The column as texts; and, for each value that cannot be converted, its index and the error.
     """
     texts: list[str | None] = []
     bad: dict[int, InputError] = {}
@@ -212,7 +211,7 @@ def flatten_column(column: pa.Array, places: list[Location]) -> tuple[pa.Array, 
 
 
 def _map_text(entries: list[tuple[object, object]] | None, place: Location) -> str | None:
-    """`key: value, key: value` of a map; a key without a value adds nothing."""
+    """Write a map as `key: value, key: value`, without keys that have no value."""
     if entries is None:
         return None
     pairs = [(cell_text(key, place), cell_text(value, place, joined=True)) for key, value in entries]
@@ -220,19 +219,19 @@ def _map_text(entries: list[tuple[object, object]] | None, place: Location) -> s
 
 
 def cell_text(value: object, place: Location, *, joined: bool = False) -> str | None:
-    """A value as the text that a CSV would hold.
+    """Convert a value to the text that a CSV would hold.
 
     Args:
-        value: what a JSON or Parquet file holds. True and false are 1 and 0, whole floats are written as integers, and
-            NaN is no value.
-        place: where it stands.
+        value: a value of a JSON or Parquet file. True and false become 1 and 0, floats without a fraction are written
+            as integers, and NaN becomes None.
+        place: the value's location, for messages.
         joined: whether a list may be joined to one text.
 
     Returns:
-        The text; None where there is no value.
+        The text; None for a missing value.
 
     Raises:
-        InputError: no text can be made of the value.
+        InputError: the value cannot be converted.
     """
     if isinstance(value, list | tuple) and joined:
         parts = [cell_text(part, place) for part in value]
@@ -247,7 +246,7 @@ def cell_text(value: object, place: Location, *, joined: bool = False) -> str | 
 
 
 def scalar_text(value: object) -> str | None:
-    """A number, a date or bytes as text; None where it is none of these, and for NaN."""
+    """Convert a number, a date or bytes to text; None for NaN and for any other type."""
     if isinstance(value, bool | int):
         return repr(int(value)) if abs(value) < _LONGEST_INTEGER else None
     if isinstance(value, float):
@@ -271,14 +270,15 @@ def _float_text(value: float) -> str:
 
 
 def _refuse_surrogates(value: str | None, place: Location) -> str | None:
-    """The text; InputError where it holds half a surrogate pair, which no file can hold."""
+    """Return the text; InputError if it holds an unpaired surrogate, which cannot be written to a file."""
     if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise InputError("holds half a surrogate pair", "text", file=place.file, row=place.row, column=place.column)
+        problem, wanted = "holds an unpaired surrogate", "valid Unicode text"
+        raise InputError(problem, wanted, file=place.file, row=place.row, column=place.column)
     return value
 
 
 def shorten_value(value: object) -> str:
-    """A value in a message, cut to a length that a person reads."""
+    """Write a value for a message, cut to at most 60 characters."""
     try:
         text = json.dumps(value, default=str)
     except (RecursionError, ValueError):  # nested too deep, or a number too long to print

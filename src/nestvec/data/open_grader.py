@@ -1,4 +1,4 @@
-"""Who makes the grades of a source: its column of grades, its clicks, or nobody, where it lists relevant pairs only."""
+"""Chooses how a source's grades are made: from its column of grades, from its clicks, or as 1 for relevant pairs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def open_grader(source: Source, columns: Columns, settings: DataSettings) -> Grader:
-    """What makes the grades of a source.
+    """Make the grader of a source.
 
     Args:
-        source: says what is not listed.
-        columns: which column holds grades, or which hold clicks.
-        settings: what labels are worth, the range of grades, and whether all rows are relevant pairs.
+        source: the opened source, for the grade of documents that are not listed.
+        columns: the column of grades, or those of clicks.
+        settings: the numbers of labels, the range of grades, and whether all rows are relevant pairs.
 
     Returns:
         The grader.
@@ -37,7 +37,8 @@ def open_grader(source: Source, columns: Columns, settings: DataSettings) -> Gra
     if columns.grade is not None:
         return GradeColumn(columns.grade, settings, source.unlisted, source.decimal_comma)
     if columns.clicks is None:
-        raise InputError("there is no column of grades", "--grade, or --positives-only", file=source.name)
+        wanted = "--grade to name the column, or --positives-only"
+        raise InputError("there is no column of grades", wanted, file=source.name)
     for name, value in (("--grades", settings.grades), ("--grade-range", settings.grade_range)):
         if value is not None:
             problem = f"{name} is given, and the table has clicks and no grades"

@@ -1,4 +1,4 @@
-"""Open queries, corpus and qrels that are named one by one: in the forms of retrieval research, or as tables."""
+"""Opens queries, corpus and qrels that are named one by one, in TREC's or BEIR's form or as tables."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def open_parts(settings: DataSettings) -> Source:
     """Open a collection whose parts are named one by one.
 
     Args:
-        settings: the parts, and columns of those that are tables.
+        settings: the parts, and the columns of parts that are tables.
 
     Returns:
-        The table of its judgements. Where the documents' texts are in the corpus alone, it is the catalogue.
+        The table of judgements. If only the corpus holds the documents' texts, the whole corpus is the catalogue.
 
     Raises:
         InputError: a part is missing, damaged or in no known form.
@@ -68,7 +68,7 @@ def open_parts(settings: DataSettings) -> Source:
 
 
 def _is_table_of_judgements(path: Path, form: TextForm) -> bool:
-    """Whether judgements are a table with a header that TREC's four or BEIR's three columns are not."""
+    """Whether judgements are a table with a header, and not TREC's four or BEIR's three columns."""
     if suffix(path) != ".tsv":
         return suffix(path) in (*_TABLES, ".jsonl")
     names = _read_header(path, form)
@@ -94,13 +94,13 @@ def _is_table_of_texts(path: Path, form: TextForm) -> bool:
 
 
 def _read_header(path: Path, form: TextForm) -> list[str]:
-    """What stands between the tabs of a file's first line, in lower case."""
+    """Read the tab-separated fields of a file's first line, in lower case."""
     _, line = next(read_lines(path, encoding=form.encoding), (0, b""))
     return [name.strip().lower() for name in line.decode("utf-8-sig", "replace").split("\t")]
 
 
 def _open_texts(path: Path, form: TextForm) -> Source:
-    """Open queries or documents as a table: those that have no named columns as one of `id` and `text`."""
+    """Open queries or documents as a table; a file without named columns gets the columns `id` and `text`."""
     if suffix(path) == ".jsonl" or _is_table_of_texts(path, form):
         return read_file(path, form)
 
@@ -116,7 +116,7 @@ def _open_texts(path: Path, form: TextForm) -> Source:
 
 
 def _read_table(path: Path, kind: str, settings: DataSettings) -> Iterator[tuple[str, str]]:
-    """Id and text of every row of a table of queries or documents; InputError where a row has no id."""
+    """Read id and text of every row of a table of queries or documents; InputError if a row has no id."""
     source = read_file(path, make_text_form(settings))
     if kind == "queries":
         identifier, query = find_query_columns(source, settings)

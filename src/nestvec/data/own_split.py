@@ -1,4 +1,4 @@
-"""Whether a column that is called `split` says who trains and who is tested."""
+"""Decides whether a column called `split` is used as the source's own split."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _EXAMPLES = 3
 
 
 def judge_split(source: Source, column: str) -> tuple[bool, Finding]:
-    """Look whether a column names the parts of a split.
+    """Check whether a column names the parts of a split.
 
     Args:
         source: an opened table.
-        column: one of its columns, which is read from start to end.
+        column: the name of the column; it is read completely.
 
     Returns:
-        Whether every row names a part and both train and test are among them; and what to say of it.
+        Whether every row names a part, and train and test both occur; and the finding to report.
     """
     rows, labels = 0, dict[str, None]()
     for batch in source.read([column], Rejects(SET_ASIDE)):
@@ -31,9 +31,12 @@ def judge_split(source: Source, column: str) -> tuple[bool, Finding]:
         rows += batch.values.num_rows
     parts = {label: read_label(label) for label in labels}
     if None not in parts.values() and {"train", "test"} <= set(parts.values()):
-        action = f"Taken as it is; the column {column!r} says who trains. --split-column {NO_SPLIT} splits anew."
+        action = f"Used as it is; the column {column!r} names the parts. --split-column {NO_SPLIT} makes a new split."
         return True, Finding("own split", rows, action)
     strange = [label for label, part in parts.items() if part is None] or list(parts)
     shown = ", ".join(repr(label[:40]) for label in strange[:_EXAMPLES])
-    action = f"Split anew; the column {column!r} holds {shown}, so it does not say both who trains and who is tested."
+    action = (
+        f"Ignored, and a new split was made; the column {column!r} holds {shown}, so it does not name both train and "
+        "test."
+    )
     return False, Finding("own split not used", rows, action)

@@ -1,4 +1,4 @@
-"""Parquet files. Fields of structs are columns by their dotted names; lists and maps are read as text."""
+"""Reads Parquet files. Fields of structs become columns with dotted names; lists and maps become text."""
 
 from __future__ import annotations
 
@@ -42,16 +42,17 @@ if TYPE_CHECKING:
 
     ReadBatches = Callable[[list[str], int], Iterator[pa.RecordBatch]]
 
-_CELLS = 1000  # rows taken at a time where their cells may hold long lists
+_CELLS = 1000  # rows that are read at a time if cells may hold long lists
 
 
 def open_parquet(path: Path, form: TextForm) -> Source:
-    """Open a Parquet file; InputError where it is packed again, damaged or without rows."""
+    """Open a Parquet file; InputError if it is compressed as a whole, damaged or without rows."""
     import pyarrow.parquet as pq
 
     form.refuse_options(path, "a Parquet file", encoding=False)
     if path.suffix.lower() != ".parquet":
-        raise InputError("is a packed Parquet file", "Parquet as it is: its columns are packed inside", file=path)
+        wanted = "a .parquet file; Parquet compresses its columns itself"
+        raise InputError("is a compressed Parquet file", wanted, file=path)
     try:
         with pq.ParquetFile(path) as file:
             metadata, schema = file.metadata, file.schema_arrow
@@ -82,13 +83,13 @@ def make_arrow_source(
     schema: pa.Schema,
     read_batches: ReadBatches,
 ) -> Source:
-    """A table of Arrow's types as a source.
+    """Make a source of an Arrow table.
 
     Args:
-        name: the file, or what stands for it in messages.
-        digest: SHA-256 of its bytes, or what pins it.
-        schema: its columns.
-        read_batches: called with top-level columns and the number of rows at a time, gives them in order.
+        name: the file, or another name for messages.
+        digest: the SHA-256 of the table's bytes, or the hub's commit.
+        schema: the table's schema.
+        read_batches: takes top-level columns and a number of rows; returns batches of at most so many rows, in order.
 
     Returns:
         The source.
@@ -112,14 +113,14 @@ def make_arrow_source(
 
 @dataclass(frozen=True)
 class _ArrowTable:
-    """A table of Arrow's types, see `make_arrow_source`; `leaves` are the paths of its columns."""
+    """An Arrow table, see `make_arrow_source`; `leaves` maps columns to their paths."""
 
     name: str
     leaves: dict[str, ArrowPath]
     read_batches: ReadBatches
 
     def take(self, columns: list[str], size: int) -> Iterator[tuple[int, list[pa.Array]]]:
-        """Number of the first row and values of columns, at most so many rows at a time and no more than is bounded."""
+        """Read columns in bounded memory, at most `size` rows at a time: number of the first row, and the values."""
         roots, first_row = list(dict.fromkeys(self.leaves[column][0] for column in columns)), 1
         for values in _join_small_batches(self.read_batches(roots, size), size):
             arrays = [take_leaf(values, self.leaves[column]) for column in columns]
@@ -134,7 +135,7 @@ class _ArrowTable:
 
 
 def _join_small_batches(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
-    """Batches of up to so many rows; a small one takes as long to work on as a large one."""
+    """Join small batches to batches of up to `size` rows, as each batch has a fixed cost."""
     held, rows, taken = list[pa.RecordBatch](), 0, 0
     for batch in batches:
         if held and (rows + batch.num_rows > size or taken + batch.nbytes > BATCH_BYTES):
@@ -147,7 +148,7 @@ def _join_small_batches(batches: Iterator[pa.RecordBatch], size: int) -> Iterato
 
 
 def _measure_cells(array: pa.Array, first: Location) -> NDArray[np.int64]:
-    """(n,) bytes of a column's values; InputError where one is too long, the first of which stands at `first`."""
+    """Measure a column's values in bytes: (n,); InputError for a value that is too long. `first` locates value 0."""
     sizes = measure_values(array)
     too_long = np.flatnonzero(sizes > LONGEST)
     if len(too_long):
@@ -163,7 +164,7 @@ def _leaf_type(schema: pa.Schema, path: ArrowPath) -> pa.DataType:
 
 
 def _refuse_odd_times(array: pa.Array, first: Location) -> None:
-    """Raise InputError where a date, time or duration is beyond what Python holds: Arrow prints a stand-in."""
+    """Raise InputError for a date, time or duration outside Python's range, for which Arrow prints a placeholder."""
     for index, value in enumerate(array if _holds_times(array.type) else ()):
         try:
             value.as_py()
@@ -180,7 +181,7 @@ def _holds_times(kind: pa.DataType) -> bool:
 
 
 def _flatten_batch(file: str, first_row: int, arrays: dict[str, pa.Array], rejects: Rejects) -> Batch:
-    """The rows of some columns, lists and maps as texts; a row of which no text can be made is refused."""
+    """Make a batch with lists and maps as texts; rows that cannot be converted are rejected."""
     rows = np.arange(first_row, first_row + len(next(iter(arrays.values()))))
     bad: dict[int, InputError] = {}
     flat = dict(arrays)

@@ -1,9 +1,9 @@
-"""What columns of a Parquet file take once unpacked, read from the headers of their pages before any is unpacked.
+"""Measures how much memory columns of a Parquet file take, from their page headers and before unpacking any page.
 
-The file's own footer says it, too, but nothing makes it tell the truth; of a page's header the reader of Parquet takes
-exactly so many bytes. Headers are Thrift's compact protocol; see parquet-format's `parquet.thrift`, PageHeader. So is
-the footer, of which the columns' places are read here, too: pyarrow 26's own `RowGroupMetaData.column` ends the process
-where a footer's histograms do not fit its schema.
+The footer states sizes, too, but they may be wrong; a page header's size is binding, as the reader allocates exactly
+that many bytes. Headers are in Thrift's compact protocol; see PageHeader in parquet-format's `parquet.thrift`. The
+footer is parsed here as well: pyarrow 26's own `RowGroupMetaData.column` crashes the process if a footer's histograms
+do not fit its schema.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _TAIL = 8  # bytes that follow the footer
 
 @dataclass(frozen=True)
 class Plan:
-    """How columns of a file are read in bounded memory.
+    """How to read columns of a file in bounded memory.
 
     Attributes:
-        rows: to be taken at once.
-        coded: paths of texts to be read as dictionaries, so that a value that comes again takes its bytes once.
-        groups: row groups that can be read together: Arrow cannot join dictionaries inside structs and lists.
+        rows: the number of rows to read at a time.
+        coded: paths of text columns to read as dictionaries, so that repeated values take memory once.
+        groups: row groups that can be read together; Arrow cannot join dictionaries inside structs and lists.
     """
 
     rows: int
@@ -48,19 +48,19 @@ class Plan:
 
 
 def plan_reading(path: Path, metadata: Any, columns: Sequence[str]) -> Plan:  # noqa: ANN401 - pyarrow has no types
-    """Find out how much can be read at once.
+    """Plan how many rows can be read at a time.
 
     Args:
         path: a Parquet file.
-        metadata: its footer, a `pyarrow.parquet.FileMetaData`.
-        columns: the top-level columns wanted.
+        metadata: the file's footer, a `pyarrow.parquet.FileMetaData`.
+        columns: the requested top-level columns.
 
     Returns:
         The plan.
 
     Raises:
-        InputError: the file is damaged, the columns unpack to more than `limits.UnpackedLimit` allows, or texts
-            inside lists are coded so that their size cannot be told.
+        InputError: the file is damaged, the columns unpack to more than `limits.UnpackedLimit` allows, or texts inside
+            lists have an encoding that hides their size.
     """
     limit, unpacked, rows = UnpackedLimit.of(path), 0, BATCH
     leaves = [leaf for leaf in map(_Leaf, [metadata] * metadata.num_columns, count()) if leaf.is_of(columns)]
@@ -117,8 +117,8 @@ class _Leaf:
             pages += max(page, _LEAST_PAGE)
         delta = [_DELTAS[encoding] for encoding in chunk[_ENCODINGS] if encoding in _DELTAS] if self._is_text else []
         if delta and self._is_listed:
-            problem = f"holds lists of texts coded as {delta[0]}, whose size cannot be told before they are read"
-            raise InputError(problem, "the file saved with another encoding", file=path, column=self.path)
+            problem = f"holds lists of texts encoded as {delta[0]}, whose size is unknown until they are read"
+            raise InputError(problem, "the file saved with pyarrow's default encoding", file=path, column=self.path)
         self._is_delta = self._is_delta or bool(delta)
         return max(pages, int(chunk[_VALUES]) * self._width)
 

@@ -1,4 +1,4 @@
-"""Documents inside a cell: a text, a list of texts, or a list of objects with title, text, id and grade."""
+"""Reads the documents in a cell: a text, a list of texts, or a list of objects with title, text, id and grade."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _QUOTES = ("'", '"')
 
 
 class Passage(NamedTuple):
-    """A document of a cell; None where it has no such field.
+    """A document of a cell; missing fields are None.
 
     Attributes:
         text: its text, or its body.
@@ -33,7 +33,7 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True)
 class Keys:
-    """Fields of documents that are objects; None where they have none such."""
+    """The names of the fields that hold text, title, id and grade of documents that are objects; None if missing."""
 
     text: str | None = None
     title: str | None = None
@@ -50,14 +50,14 @@ _KNOWN = {  # of each of `Keys`, the first that an object has is taken
 
 
 def list_entries(cell: object) -> list[Any]:
-    """The documents of a cell, unread; none of a cell without a value."""
+    """List the documents of a cell, unconverted; an empty list for a cell without a value."""
     if cell is None:
         return []
     return list(cell) if isinstance(cell, list | tuple) else [cell]
 
 
 def find_keys(entries: Iterable[object]) -> Keys:
-    """The fields that hold title, text, id and grade of those documents that are objects."""
+    """Find the fields that hold title, text, id and grade, in those documents that are objects."""
     objects = [entry for entry in entries if isinstance(entry, dict)]
     return Keys(**{
         role: next((name for name in names if any(reach(entry, name) is not None for entry in objects)), None)
@@ -70,14 +70,14 @@ def read_passages(cell: object, keys: Keys, place: Location) -> Iterator[Passage
 
     Args:
         cell: a text, a list of texts or objects, or None.
-        keys: the objects' fields.
-        place: where the cell stands.
+        keys: the names of the objects' fields.
+        place: the cell's location, for messages.
 
     Yields:
         The documents.
 
     Raises:
-        InputError: one of them holds no text, or lacks the id that the others have; its column is named as
+        InputError: a document has no text, or no id although others have one; its column is written as
             `positive_passages[2]`, counted from 0.
     """
     listed = isinstance(cell, list | tuple)
@@ -102,7 +102,7 @@ def _read_passage(entry: object, keys: Keys, place: Location) -> Passage:
     if not any(part and part.strip() for part in (passage.text, passage.title)):
         raise _wrong_entry(None if isinstance(entry, str) else entry, "the text of a document", place)
     if keys.id is not None and not (passage.id and passage.id.strip()):
-        raise _wrong_entry(entry, f"a document with {keys.id}, as others have", place)
+        raise _wrong_entry(entry, f"a document with {keys.id}, as the other documents have", place)
     return passage
 
 
@@ -118,7 +118,7 @@ def _take_value(entry: dict[str, Any], key: str | None, place: Location) -> str 
 
 
 def _refuse_written_list(text: str, place: Location) -> None:
-    """Raise InputError where a text is a list as Python or JSON writes it, which would be read as one document."""
+    """Raise InputError for a text that is a list in Python's or JSON's notation; it would be read as one document."""
     inner = text.strip()
     if inner.startswith("[") and inner.endswith("]") and inner[1:-1].strip().startswith(_QUOTES):
         wanted = "one text; save lists as JSONL or Parquet"

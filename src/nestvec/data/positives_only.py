@@ -1,4 +1,4 @@
-"""Grade 1 for every row, where a table lists relevant pairs only."""
+"""Gives every row grade 1, for tables that list relevant pairs only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class PositivesOnly:
-    """Grade 1 for every row; whatever is not listed has grade 0.
+    """Gives every row grade 1; documents that are not listed have grade 0.
 
     Args:
-        column: a column of grades that is there all the same: a row that it calls not relevant is bad.
+        column: a column of grades, if the table has one: a row that it calls not relevant is bad.
     """
 
     estimated = False
@@ -32,19 +32,19 @@ class PositivesOnly:
         self._column = column
 
     def read(self, batch: Batch) -> NDArray[np.float64]:
-        """(n, 1) ones; NaN where the column of grades says that the document is not relevant."""
+        """Return (n, 1) ones; NaN for a row whose grade says that the document is not relevant."""
         if self._column is None:
             return np.ones((batch.values.num_rows, 1))
         return map_texts(batch, self._column, _grade_pair, missing=1.0)[:, None]
 
     def explain(self, batch: Batch, index: int) -> InputError:
-        """The error for a row that is no relevant pair."""
+        """Make the error for a row that is not a relevant pair."""
         value, row = batch.values.column(self._column or "")[index].as_py(), int(batch.rows[index])
-        wanted = "a relevant pair in every row, as --positives-only says; without it, grades are read"
+        wanted = "a relevant pair in every row; remove --positives-only to read the grades"
         return InputError(f"is {str(value)[:60]!r}", wanted, file=batch.file, row=row, column=self._column)
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:
-        """Grade 1 for all rows."""
+        """Return grade 1 for all rows."""
         del query, document
         action = "Every row counts as a relevant pair of grade 1, and whatever is not listed as grade 0."
         if self._column is not None:
@@ -53,7 +53,7 @@ class PositivesOnly:
 
 
 def _grade_pair(text: str) -> float:
-    """1; NaN for a grade that says that a document is not relevant."""
+    """Return 1, or NaN for a grade of 0 or less, or a label that means not relevant."""
     number = parse_number(text)
     negative = means_not_relevant(text) if number is None else number <= 0
     return np.nan if negative else 1.0

@@ -1,4 +1,4 @@
-"""One reader per file format. `load_records` decides what the values mean."""
+"""Opens a file with the reader of its format; `load_records` interprets the values."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def read_file(path: Path, form: TextForm | None = None) -> Source:
-    """Open an existing file in the format that its ending names.
+    """Open an existing file in the format of its ending.
 
     Args:
         path: the file.
-        form: how it is written, as far as the user says so.
+        form: the user's options for text files.
 
     Returns:
         The table, opened but not read.

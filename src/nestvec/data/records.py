@@ -1,6 +1,6 @@
-"""Judged records, told apart by query text and document, and what was found while reading them.
+"""Judged records and the findings from reading them.
 
-A query is a distinct text with all its judgements. Documents are told apart by id, or by text where there is no id.
+Queries, and documents, are identified by their id, or by their text if the source has no ids.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ class Records:
     """n judged records over q queries and d documents; no two records share both.
 
     Attributes:
-        queries: q distinct texts, by first appearance.
-        query_ids: q ids, made from the text, so the same in every run.
+        queries: q texts, by first appearance.
+        query_ids: q distinct ids: the source's own, or made from the text and so the same in every run.
         documents: d texts, by first appearance.
-        document_ids: d distinct ids without white space.
+        document_ids: d distinct ids: the source's own, or made from the text.
         query: (n,) int64, row of `queries`.
         document: (n,) int64, row of `documents`.
         grade: (n,) float64, finite.
-        labels: n labels of the source's own split, where it has one.
+        labels: n labels of the source's own split; None if it has none.
         findings: what was merged, changed or looks odd.
-        rejected: rows that were set aside.
-        sha256: of the source's bytes, or the hub's commit.
-        revision: the hub's commit that was read, if it is from there.
+        rejected: the bad rows that were set aside.
+        sha256: the hash of the source's bytes, or the hub's commit.
+        revision: the commit of a data set from the hub; None for other sources.
         synthetic: whether this is the built-in sample.
         titles_only: whether documents are headlines without a body.
-        columns: settings that name the columns that were read; none for the sample.
-        unlisted: the grade of whatever is not listed, where that is known.
+        columns: settings that name the columns that were read; empty for the sample.
+        unlisted: the grade of documents that are not listed for a query; None if the source lists low grades itself.
         estimated: whether the grades were estimated from clicks.
     """
 
@@ -66,22 +66,22 @@ class Records:
     estimated: bool = False
 
     def __len__(self) -> int:
-        """How many records there are."""
+        """Return the number of records."""
         return len(self.grade)
 
     @cached_property
     def normalised_queries(self) -> NDArray[np.int64]:
-        """(q,) numbers of the queries' texts; texts that are the same once normalised have the same number."""
+        """(q,) numbers of the queries' texts; texts that are equal after normalisation have the same number."""
         return same_text(self.queries)
 
     @cached_property
     def normalised_documents(self) -> NDArray[np.int64]:
-        """(d,) numbers of the documents' texts; texts that are the same once normalised have the same number."""
+        """(d,) numbers of the documents' texts; texts that are equal after normalisation have the same number."""
         return same_text(self.documents)
 
 
 def select_records(records: Records, rows: NDArray[np.int64]) -> Records:
-    """The records at `rows` with the queries and documents that they name, and the documents that no record names."""
+    """Select records by their rows, with their queries and documents, and keep all unjudged documents."""
     queries, query = np.unique(records.query[rows], return_inverse=True)
     unjudged = np.setdiff1d(np.arange(len(records.documents)), records.document)
     documents = np.union1d(records.document[rows], unjudged)
@@ -100,7 +100,7 @@ def select_records(records: Records, rows: NDArray[np.int64]) -> Records:
 
 
 def save_records(records: Records, labels: NDArray[np.str_], path: Path) -> None:
-    """Write n records as Parquet: query_id, query, document_id, document, grade, and of `labels` (n,) the split."""
+    """Write n records as Parquet: query_id, query, document_id, document, grade and split, from (n,) `labels`."""
     import pyarrow.parquet as pq
 
     def take_texts(texts: Sequence[str], rows: NDArray[np.int64]) -> pa.Array:
@@ -121,7 +121,7 @@ def save_records(records: Records, labels: NDArray[np.str_], path: Path) -> None
 
 
 def save_rejected(rows: Sequence[Rejected], path: Path) -> None:
-    """Write the rows that were set aside, at least one, as Parquet whose columns are the fields of `Rejected`."""
+    """Write the bad rows that were set aside (at least one) as Parquet; the columns are the fields of `Rejected`."""
     import pyarrow.parquet as pq
 
     pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows]), path)

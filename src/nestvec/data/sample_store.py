@@ -89,7 +89,7 @@ class Store:
 
 @cache
 def read_store() -> Store:
-    """The store of `hardware.toml`."""
+    """Read the store from `hardware.toml`; the result is cached."""
     words = tomllib.loads(resources.files("nestvec.data").joinpath("hardware.toml").read_text(encoding="utf-8"))
     groups = {group["name"]: group for group in words["group"]}
     spellings = {
@@ -123,16 +123,16 @@ def _make_category(entry: dict[str, Any], group: dict[str, Any], brands: dict[st
 
 
 def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
-    """One of the items, all equally likely."""
+    """Draw one of the items, all equally likely."""
     return items[int(rng.random() * len(items))]
 
 
 def shuffled(rng: np.random.Generator, items: Sequence[T]) -> list[T]:
-    """The items in random order."""
+    """Return the items in random order."""
     keys = rng.random(len(items)).tolist()
     return [items[index] for index in sorted(range(len(items)), key=keys.__getitem__)]
 
 
 def draw_normal(rng: np.random.Generator) -> float:
-    """A nearly standard normal number: twelve uniform ones, less their mean, have variance 1."""
+    """Draw a nearly standard normal number: the sum of twelve uniform ones minus 6 has mean 0 and variance 1."""
     return fsum(rng.random(12).tolist()) - 6.0

@@ -1,7 +1,8 @@
-"""Queries that are documents themselves, as in collections that ask for a text's counter-argument or its duplicate.
+"""Finds queries that are documents themselves, as in collections that search for counter-arguments or duplicates.
 
-Such a query finds itself first, which says nothing about a system; rankings leave the document out, as BEIR's do. Ids
-alone don't tell: query 7 and document 7 may have nothing in common. So the document must hold the query's text, too.
+Such a query finds itself first, which says nothing about a system, so rankings leave that document out, as BEIR's do.
+Equal ids alone are not enough: query 7 and document 7 may be unrelated. The document must also contain the query's
+text.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def find_own_documents(
 
 
 def describe_own_documents(records: Records) -> list[Finding]:
-    """Findings about queries that are documents too: under their own id, and under another one."""
+    """Make findings about queries that are documents too, with the same id or with another id."""
     own = find_own_documents(records.query_ids, records.queries, records.document_ids, records.documents)
     alike = _find_alike(records)
     other = np.flatnonzero((own < 0) & (alike >= 0))
@@ -68,7 +69,7 @@ def describe_own_documents(records: Records) -> list[Finding]:
 
 
 def _find_alike(records: Records) -> NDArray[np.int64]:
-    """(q,) the first document whose text is the query's once normalised; -1 where there is none."""
+    """Find, for each query, the first document with the same normalised text: (q,) rows, -1 for none."""
     numbers = same_text((*records.documents, *records.queries))
     documents, queries = numbers[: len(records.documents)], numbers[len(records.documents) :]
     rows = np.full(int(numbers.max()) + 1, -1)

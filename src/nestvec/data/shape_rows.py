@@ -1,4 +1,4 @@
-"""Rows that hold several documents as rows of a query, a document and a grade. Row numbers stay those of the file."""
+"""Expands rows with several documents to rows of a query, a document and a grade; row numbers stay the file's."""
 
 from __future__ import annotations
 
@@ -34,18 +34,19 @@ _SCORES = ("pos_scores", "neg_scores", "positive_scores", "negative_scores")
 
 
 def read_shape(source: Source, settings: DataSettings) -> Source:
-    """Make rows of a query, a document and a grade of a source whose rows hold several documents.
+    """Expand a source whose rows hold several documents to rows of a query, a document and a grade.
 
     Args:
         source: an opened source.
         settings: the columns as given.
 
     Returns:
-        The source of such rows; the same source where its rows are such already, or where a given column of the
-        document or the grade says so.
+        The expanded source; the same source if its rows hold one document each, or if the user named the column of the
+        document or the grade.
 
     Raises:
-        InputError: several columns could be the query, or the settings say that all rows are relevant pairs.
+        InputError: several columns could be the query, or `--positives-only` is given although a column holds documents
+            that are not relevant.
     """
     layout = find_layout(source, settings)
     if layout is None:
@@ -53,7 +54,7 @@ def read_shape(source: Source, settings: DataSettings) -> Source:
     other = next((part for part in layout.parts if part.grade != 1), None)
     if settings.positives_only and other is not None:
         problem = "--positives-only is given, and this column holds documents that are not relevant"
-        raise InputError(problem, "the same without --positives-only", file=source.name, column=other.column)
+        raise InputError(problem, "the command without --positives-only", file=source.name, column=other.column)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         yield from _read_rows(source, layout, columns, rejects)
@@ -71,7 +72,7 @@ def read_shape(source: Source, settings: DataSettings) -> Source:
 
 
 def _describe_layout(source: Source, layout: Layout, unlisted: float | None) -> Iterator[Finding]:
-    """What the columns of documents mean, and which columns are not used."""
+    """Make findings on what the columns of documents mean, and which columns are not used."""
     meaning = {1.0: "relevant, grade 1", 0.0: "not relevant, grade 0", None: "documents with grades of their own"}
     parts = "; ".join(f"{part.column}: {meaning[part.grade]}" for part in layout.parts)
     action = f"Made rows of a query and a document; {parts}"
@@ -85,7 +86,7 @@ def _describe_layout(source: Source, layout: Layout, unlisted: float | None) -> 
 
 
 def _read_rows(source: Source, layout: Layout, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-    """Rows of a query, a document and a grade, in batches of one file each."""
+    """Read the expanded rows in batches of one file each."""
     for file, made in groupby(_make_rows(source, layout, rejects), key=itemgetter(0)):
         for chunk in split_into_batches(made, lambda row: measure_texts(row[2])):
             numbers, rows = [number for _, number, _ in chunk], [row for _, _, row in chunk]
@@ -93,7 +94,7 @@ def _read_rows(source: Source, layout: Layout, columns: list[str], rejects: Reje
 
 
 def _make_rows(source: Source, layout: Layout, rejects: Rejects) -> Iterator[tuple[str, int, list[str | None]]]:
-    """File, number and texts of each row that is made; `rejects` decides over rows with documents that are no text."""
+    """Expand all rows: file, row number and texts; `rejects` handles rows whose documents are not text."""
     for cells in read_cells(source, layout.read, rejects):
         try:
             made = list(_expand_row(cells, layout))
@@ -104,7 +105,7 @@ def _make_rows(source: Source, layout: Layout, rejects: Rejects) -> Iterator[tup
 
 
 def _expand_row(cells: Cells, layout: Layout) -> Iterator[list[str | None]]:
-    """A row for each document of a row; InputError where there is none, or one is no text."""
+    """Expand a row to one row per document; InputError if it has no document, or one is not text."""
     values = dict(zip(layout.read, cells.values, strict=True))
     kept = [cell_text(values[name], Location(cells.file, cells.row, name)) for name in layout.kept]
     count = 0
@@ -116,11 +117,11 @@ def _expand_row(cells: Cells, layout: Layout) -> Iterator[list[str | None]]:
             yield [*kept, *titles, passage.text, *([passage.id] if layout.id else []), grade]
     if not count:
         column = layout.parts[0].column
-        raise InputError("holds no document", "a document or more", file=cells.file, row=cells.row, column=column)
+        raise InputError("holds no document", "at least one document", file=cells.file, row=cells.row, column=column)
 
 
 def _read_part(part: Part, layout: Layout, cells: Cells, values: dict[str, Any]) -> list[Passage]:
-    """The documents of a column of a row, with the grades and ids that stand beside them."""
+    """Read the documents of one column of a row, with grades and ids from the columns beside it."""
     place, cell = Location(cells.file, cells.row, part.column), values[part.column]
     if not part.listed and (cell is None or not str(cell).strip()):
         if part.grade == 0:
@@ -135,7 +136,7 @@ def _read_part(part: Part, layout: Layout, cells: Cells, values: dict[str, Any])
 
 
 def _take_beside(cell: object, count: int, place: Location, part: Part) -> list[str]:
-    """The grades, or ids, that stand beside the documents of a column; InputError unless there is one for each."""
+    """Read the grades, or ids, that belong to a column's documents; InputError unless there is one for each."""
     values = [cell_text(value, place) for value in list_entries(cell)]
     if len(values) != count:
         problem = f"holds {len(values)} values"

@@ -1,8 +1,8 @@
-"""Rows that hold several documents, or that say relevant or not by the column: pairs, triples, lists.
+"""Finds columns of pairs, triples and lists: rows with several documents, or columns that say relevant or not.
 
-`query, positive, negative` (sentence-transformers), `query, pos, neg` (FlagEmbedding), `query, positive_passages,
-negative_passages` (Tevatron), `passages.passage_text, passages.is_selected` (MS MARCO) and lists with a grade for each
-document: which columns of a source are such.
+Known are `query, positive, negative` (sentence-transformers), `query, pos, neg` (FlagEmbedding), `query,
+positive_passages, negative_passages` (Tevatron), `passages.passage_text, passages.is_selected` (MS MARCO) and lists
+with a grade for each document.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from nestvec.data.source import SET_ASIDE, Cells, Rejects, Source, read_cells
 if TYPE_CHECKING:
     from nestvec.settings import DataSettings
 
-_LOOKED_AT = 100  # rows that show what the columns hold
+_LOOKED_AT = 100  # first rows, from which the columns' contents are found
 _ENDINGS = r"(_(passages|docs|documents|texts|products|ctxs))?(_?\d+)?"
 _NUMBER = re.compile(r"\s*([-+]?[\d.,]+|true|false|yes|no)?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How columns of documents are called, and what their documents' grade is.
+    """A known kind of document column, with the grade of its documents.
 
     Attributes:
-        name: what matches a column's whole name.
-        grade: of every document in such a column; None where each has a grade of its own.
-        beside: columns that hold a list of these grades; where none is there, a document's own field holds its grade.
-        unlisted: the grade of what is not listed.
+        name: pattern of the column's whole name.
+        grade: the grade of every document in the column; None if each document has its own.
+        beside: names of columns with a list of these grades; without such a column, a field of the document holds it.
+        unlisted: the grade of documents that are not listed; None if they are not judged.
     """
 
     name: re.Pattern[str]
@@ -54,15 +54,15 @@ _SHAPES = (
 
 @dataclass(frozen=True)
 class Part:
-    """A column of documents.
+    """A column of documents in a source.
 
     Attributes:
-        column: its name.
-        grade: of every document; None where each has a grade of its own.
-        grades: the column with a list of these grades; None where they are in the documents.
-        ids: the column with the documents' ids; None where there is none.
-        listed: whether it holds lists, which may be empty.
-        unlisted: the grade of what is not listed.
+        column: the column's name.
+        grade: the grade of every document; None if each document has its own.
+        grades: the column with a list of these grades; None if they are in the documents.
+        ids: the column with the documents' ids; None if there is none.
+        listed: whether the column holds lists, which may be empty.
+        unlisted: the grade of documents that are not listed; None if they are not judged.
     """
 
     column: str
@@ -75,7 +75,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a source's rows are made of, and the columns that they become; None where there is none.
+    """The columns of a source with several documents per row, and the names of the expanded columns.
 
     Attributes:
         parts: the columns of documents.
@@ -101,23 +101,23 @@ class Layout:
 
     @property
     def kept(self) -> list[str]:
-        """Columns that every document of a row takes over."""
+        """The columns that are copied to every document of a row."""
         return list(dict.fromkeys(name for name in (self.query, self.query_id, self.split) if name))
 
     @property
     def read(self) -> list[str]:
-        """Columns that have to be read."""
+        """The columns that have to be read."""
         beside = [name for part in self.parts for name in (part.column, part.grades, part.ids) if name]
         return list(dict.fromkeys([*self.kept, *beside]))
 
     @property
     def columns(self) -> list[str]:
-        """Columns of the rows that are made."""
+        """The columns of the expanded rows."""
         return [*self.kept, *(name for name in (self.title, self.text, self.id, self.grade) if name)]
 
 
 def find_layout(source: Source, settings: DataSettings) -> Layout | None:
-    """The layout of a source whose rows hold several documents; None where it is a table of judgements as it is."""
+    """Find the layout of a source whose rows hold several documents; None for an ordinary table of judgements."""
     candidates = _find_candidates(source, settings)
     if not candidates:
         return None
@@ -144,7 +144,7 @@ def find_layout(source: Source, settings: DataSettings) -> Layout | None:
 
 
 def _look_at_rows(source: Source, columns: list[str]) -> list[Cells]:
-    """The first rows; fewer of them where they are long."""
+    """Read the first rows; fewer if they are long."""
     rows, letters = list[Cells](), 0
     for cells in islice(read_cells(source, columns, Rejects(SET_ASIDE)), _LOOKED_AT):
         rows.append(cells)
@@ -155,13 +155,13 @@ def _look_at_rows(source: Source, columns: list[str]) -> list[Cells]:
 
 
 def _free_name(source: Source, wanted: str, known: tuple[str, ...]) -> str:
-    """A known name that no column has: what is wanted, if it is such a name."""
+    """Choose a well-known name that no column has, `wanted` if possible."""
     names = (wanted, *known) if wanted in known else known
     return next(name for name in names if name not in source.columns)
 
 
 def _find_candidates(source: Source, settings: DataSettings) -> list[tuple[Shape, str]]:
-    """Columns whose names are those of documents, with their shapes; none where settings or names say otherwise."""
+    """Find the columns with names of document columns; none if settings or other columns show an ordinary table."""
     named = template_columns(as_template(settings.document)) if settings.document else ()
     if (named and set(named) <= set(source.columns)) or settings.grade in source.columns:
         return []
@@ -180,7 +180,7 @@ def _has_documents(source: Source, but_for: list[str]) -> bool:
 
 
 def _make_part(source: Source, shape: Shape, column: str, cells: dict[str, list[Any]], keys: Keys) -> Part | None:
-    """The part that a column is; None where its values are numbers, or where grades are missing."""
+    """Make the part of a column; None if its values are numbers, or if grades are missing."""
     entries = [entry for cell in cells[column] for entry in list_entries(cell)]
     listed = column in source.lists or any(isinstance(cell, list | tuple) for cell in cells[column])
     beside = [name for name in shape.beside if name in source.lists]

@@ -1,6 +1,6 @@
-"""What a source of judgements is: a table that is read in batches with row numbers.
+"""A source of judgements: a table that is read in batches with row numbers.
 
-Readers hand every problem of a row to `Rejects`, which either raises it at once or sets the row aside.
+Readers pass every bad row to `Rejects`, which either raises its error at once or sets the row aside.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STOP, SET_ASIDE = "stop", "set-aside"
-_CONTENT = 2000  # letters of a bad row that are kept
+_CONTENT = 2000  # characters of a bad row that are kept
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something in the data that its owner should know.
+    """Something in the data that the user should know.
 
     Attributes:
         name: what was found.
-        count: how many records, or documents, it concerns.
-        action: what was done about it, a sentence.
-        examples: the first few, in words.
-        warning: whether it is likely that the data was read wrongly.
+        count: the number of records, documents or other items concerned.
+        action: what was done, in a sentence.
+        examples: the first few cases, as texts.
+        warning: whether the data was probably read wrongly.
     """
 
     name: str
@@ -46,15 +46,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that could not be used.
+    """A bad row that was set aside.
 
     Attributes:
-        file: where it stands.
-        row: its number, as `errors.Location` counts.
-        column: the column at fault; empty where it is the whole row.
+        file: the row's file.
+        row: the row's number, as `errors.Location` counts.
+        column: the column at fault; empty if the whole row is.
         problem: what was found.
         expected: what would have been right.
-        content: the row's text as far as it could be read.
+        content: the row's text, as far as it could be read.
     """
 
     file: str
@@ -67,14 +67,14 @@ class Rejected:
 
 @dataclass
 class Rejects:
-    """Decides over bad rows: `stop` raises the first, `set-aside` keeps them in `rows`.
+    """Handles bad rows: `stop` raises the first one's error, `set-aside` collects them in `rows`.
 
     Attributes:
         policy: `stop` or `set-aside`.
-        rows: what was set aside so far.
+        rows: the rows that were set aside so far.
 
     Raises:
-        InputError: there is no such policy.
+        InputError: the policy is neither of the two.
     """
 
     policy: str = STOP
@@ -87,18 +87,18 @@ class Rejects:
 
     @property
     def room(self) -> int:
-        """How many more rows can be set aside."""
+        """The number of rows that can still be set aside."""
         return 0 if self.policy == STOP else MOST_SET_ASIDE - len(self.rows)
 
     def refuse(self, error: InputError, content: str = "") -> None:
-        """Take in a bad row with the start of its text.
+        """Raise a bad row's error, or set the row aside with the start of its text.
 
         Args:
-            error: names file and row.
-            content: the row's text as far as it could be read.
+            error: the row's error, with file and row.
+            content: the row's text, as far as it could be read.
 
         Raises:
-            InputError: the policy is to stop, or more rows are bad than are set aside.
+            InputError: the policy is `stop`, or `MOST_SET_ASIDE` rows were set aside already.
         """
         if self.policy == STOP:
             raise error
@@ -110,7 +110,7 @@ class Rejects:
 
 
 def count_rows(bad: int) -> str:
-    """A number of bad rows in words."""
+    """Write a number of bad rows: `1 bad row was`, `2 bad rows were`."""
     return f"{bad:,} bad {'row was' if bad == 1 else 'rows were'}"
 
 
@@ -119,9 +119,9 @@ class Batch:
     """Some rows of a table.
 
     Attributes:
-        file: where they stand.
-        rows: (n,) their numbers, as `errors.Location` counts.
-        values: n rows of the columns asked for.
+        file: the rows' file.
+        rows: (n,) the rows' numbers, as `errors.Location` counts.
+        values: n rows of the requested columns.
     """
 
     file: str
@@ -130,12 +130,12 @@ class Batch:
 
 
 class Cells(NamedTuple):
-    """The values of a row as they are: texts, numbers, lists, or what JSON calls objects.
+    """The unconverted values of a row: texts, numbers, lists or dictionaries.
 
     Attributes:
-        file: where the row stands.
-        row: its number, as `errors.Location` counts.
-        values: a value for each of the columns asked for.
+        file: the row's file.
+        row: the row's number, as `errors.Location` counts.
+        values: the value of each requested column.
     """
 
     file: str
@@ -145,24 +145,24 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """A table that can be read.
+    """A table that was opened and can be read.
 
     Attributes:
-        name: as the user gave it.
-        sha256: of the bytes of its files; for the sample, of what it generated.
-        columns: names in the table's order.
-        read: called with the columns wanted and the decider over bad rows, gives the records in batches.
-        findings: what was found while opening.
-        documents: gives (id, text) batches of documents that may have no judgement; None where there are no others.
+        name: the table's name as the user gave it.
+        sha256: the hash of its files' bytes; for the sample, of the generated values; for the hub, the commit.
+        columns: the columns' names, in the table's order.
+        read: takes the columns and a `Rejects`; returns the records in batches.
+        findings: findings from opening the table.
+        documents: returns (id, text) batches of a catalogue that may include unjudged documents; None without one.
         synthetic: whether the data is the built-in sample.
-        revision: the hub's commit that was read, if it is from there.
-        unlisted: the grade of whatever is not listed: 0 where only some documents are listed for a query and the rest
-            counts as not relevant (qrels, pairs); None where the table lists low grades itself.
-        decimal_comma: whether numbers may be written as 2,5: a delimited file whose delimiter is no comma.
-        headerless: whether the first line of a delimited file, taken as its header, looks like a record.
-        lists: columns that hold lists or maps, which `read` makes text of.
-        cells: as `read`, but gives rows as they are; None where all values are text.
-        limit: of bytes that all rows may take; None where no file is small and its rows large.
+        revision: the commit of a data set from the hub; None for other sources.
+        unlisted: the grade of documents that are not listed for a query: 0 in qrels and pairs; None where the table
+            lists low grades itself.
+        decimal_comma: whether numbers may be written as 2,5: in delimited files whose delimiter is not a comma.
+        headerless: whether the first line of a delimited file, read as the header, looks like a record.
+        lists: columns that hold lists or maps, which `read` converts to text.
+        cells: like `read`, but returns unconverted rows; None where all values are text.
+        limit: the limit of bytes that all rows may take; None without one.
     """
 
     name: str
@@ -182,7 +182,7 @@ class Source:
 
 
 def read_rows(source: Source, columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-    """The rows of a source in batches; InputError where they take far more than its files let expect."""
+    """Read a source in batches; InputError if its rows take more bytes than `source.limit` allows."""
     from nestvec.data.nested import measure_values  # with pyarrow, which `--help` does without
 
     taken = 0
@@ -194,7 +194,7 @@ def read_rows(source: Source, columns: list[str], rejects: Rejects) -> Iterator[
 
 
 def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator[Cells]:
-    """The rows of a source one by one, as they are."""
+    """Read a source row by row with unconverted values."""
     if source.cells is not None:
         yield from source.cells(columns, rejects)
         return
@@ -207,12 +207,12 @@ def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator
 
 
 def join_limits(sources: Sequence[Source]) -> UnpackedLimit:
-    """The limit of a table that is made of several."""
+    """Make the limit of a table that is made of several."""
     return UnpackedLimit.of_rows(*(file for source in sources if source.limit for file in source.limit.files))
 
 
 def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]:
-    """Number the rows of a file's table from which no row is left out."""
+    """Turn record batches into `Batch`es, numbering all rows from 1."""
     first_row = 1
     for values in batches:
         yield Batch(file, np.arange(first_row, first_row + values.num_rows), values)
@@ -220,7 +220,7 @@ def number_rows(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Batch]
 
 
 def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) -> pa.RecordBatch:
-    """Rows of one text per column as a batch; there must be a row."""
+    """Convert rows of one text per column to a record batch; at least one row is needed."""
     import pyarrow as pa  # `--help` does without
 
     arrays = []
@@ -232,7 +232,7 @@ def batch_texts(rows: Iterable[Sequence[str | None]], columns: Sequence[str]) ->
 
 
 def split_into_batches(entries: Iterable[T], measure: Callable[[T], int]) -> Iterator[list[T]]:
-    """Split entries into lists of `BATCH`, fewer where these measure `BATCH_BYTES`; the last one of what is left."""
+    """Split entries into lists of `BATCH` entries, or fewer once a list measures `BATCH_BYTES`."""
     chunk, size = list[T](), 0
     for entry in entries:
         chunk.append(entry)
@@ -245,11 +245,11 @@ def split_into_batches(entries: Iterable[T], measure: Callable[[T], int]) -> Ite
 
 
 def measure_texts(texts: Sequence[str | None]) -> int:
-    """The letters of a row of texts."""
+    """Count the characters of a row of texts."""
     return sum(len(text) for text in texts if text)
 
 
 def damaged_error(file: object, error: Exception) -> InputError:
-    """The error to raise for a file that a library cannot read and raised `error` for."""
+    """Make the error for a file that a library cannot read, from the library's own `error`."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return InputError(f"cannot be read ({lines[0][:200]})", "an undamaged file of its kind", file=file)
+    return InputError(f"cannot be read ({lines[0][:200]})", "an undamaged file of this format", file=file)

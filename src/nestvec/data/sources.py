@@ -1,4 +1,4 @@
-"""Open judgements wherever they are: the sample, a file, a folder of files, a collection in three parts, or the hub."""
+"""Opens a source of judgements: the sample, a file, a folder, a collection in three parts, or a data set of the hub."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ SAMPLE = "sample"
 
 
 def open_source(settings: DataSettings) -> Source:
-    """Open a source of judgements; where its rows hold several documents, as rows of one each.
+    """Open a source of judgements; rows with several documents become one row per document.
 
     Args:
-        settings: the source, or the parts of a collection; its columns; which split and revision of the hub's.
+        settings: the source or the parts of a collection, the columns, and the hub's split and revision.
 
     Returns:
         The table, opened but not read.
 
     Raises:
-        InputError: there is no such source, its format is unknown, or it is empty or damaged; or a setting is given
-            that such a source has no use for.
+        InputError: there is no such source, its format is unknown, it is empty or damaged, or a setting does not apply
+            to this kind of source.
     """
     _refuse_unread(settings)
     return read_shape(_open_table(settings), settings)
@@ -63,19 +63,20 @@ def _open_table(settings: DataSettings) -> Source:
 
 
 def _refuse_unread(settings: DataSettings) -> None:
-    """Raise InputError for settings of one kind of source beside another kind, which would be read by nobody."""
+    """Raise InputError for settings that do not apply to the given kind of source."""
     if settings.qrels is None:
         for name in ("queries", "corpus"):
             if (given := getattr(settings, name)) is not None:
-                raise InputError(f"--{name} {given} is given without --qrels", "the judgements, --qrels, too")
+                wanted = "--qrels with the file of judgements, too"
+                raise InputError(f"--{name} {given} is given without --qrels", wanted)
     elif settings.source not in ("", SAMPLE):  # the sample is what stands where no source is given
-        problem = f"--qrels is given beside the source {settings.source}"
+        problem = f"--qrels is given together with the source {settings.source}"
         raise InputError(problem, "one of them: a source or --qrels", file=settings.qrels)
     if settings.qrels is not None or not settings.source.startswith(PREFIX):
         for name in ("split", "revision"):
             if (given := getattr(settings, name)) is not None:
                 problem = f"--{name} {given} is given, but the source is not hf:NAME"
-                raise InputError(problem, f"no --{name}, or a data set of the hub as the source")
+                raise InputError(problem, f"no --{name}, or a Hugging Face data set (hf:NAME) as the source")
 
 
 def _open_sample() -> Source:
@@ -94,7 +95,7 @@ def _open_sample() -> Source:
 
 
 def _open_folder(path: Path, settings: DataSettings) -> Source:
-    """Open a collection in BEIR's form, the shards of one table in the order of their names, or tables to be joined."""
+    """Open a folder: a collection in BEIR's form, one table in several files, or tables to be joined by id."""
     form, collection = make_text_form(settings), find_collection(path)
     if collection is not None:
         return read_collection(collection, form)
@@ -122,22 +123,22 @@ def _open_folder(path: Path, settings: DataSettings) -> Source:
 
 
 def _name_fields(shard: Source) -> frozenset[str]:
-    """What shards of a table must share: their columns, but for fields inside fields, which a JSON line may lack."""
+    """Return the column names that all shards of a table must share; of nested JSON fields only the outer name."""
     if suffix(Path(shard.name)) == ".jsonl":
         return frozenset(name.partition(".")[0] for name in shard.columns)
     return frozenset(shard.columns)
 
 
 def _leave_out(parts: list[Source], joined: Source, tables: Tables) -> Source:
-    """The joined source, with a finding of the files that are none of its parts."""
+    """Add a finding to the joined source that names the files which were not read."""
     others = [Path(part.name).name for part in parts if part not in (tables.judgements, *tables.texts)]
-    action = f"Neither judgements nor texts that these name; {', '.join(others)}."
+    action = f"They hold neither judgements nor texts of queries or documents; {', '.join(others)}."
     finding = Finding("files that were not read", len(others), action)
     return replace(joined, findings=(*joined.findings, finding)) if others else joined
 
 
 def _join_shards(path: Path, shards: list[Source], digest: str) -> Source:
-    """The shards of a table, one after the other."""
+    """Join the shards of a table, one after the other, into one source."""
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         for shard in shards:

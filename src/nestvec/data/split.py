@@ -1,12 +1,12 @@
-"""Who trains, who chooses, who reports: a label per record, by one of three protocols or the source's own column.
+"""Splits records into train, validation and test, by one of three protocols or the source's own column.
 
-`leak-free`: a query's part follows from a hash of its normalised text and the seed alone, so row order doesn't matter
-and a table that grows keeps its old queries where they were. A document judged for a validation or test query is
-withheld from training: records that pair it with a training query are labelled `withheld`. So no edge of the graph of
-queries and documents leads from training to a held-out part, also where nearly all of it is one connected component.
+`leak-free`: a query's part depends only on a hash of its normalised text and the seed, so row order does not matter,
+and old queries keep their part when the table grows. A document judged for a validation or test query is withheld from
+training: records that pair it with a training query are labelled `withheld`. So training shares no query and no
+document with a held-out part, even if nearly all queries and documents are one connected component.
 
-`by-query`: the same without withholding. `published`: by record, as the original experiment did: `shuffle(seed=42)`,
-the first 25,000, `train_test_split(0.2, seed=42)`; there is no validation part, and what is left over is `unused`.
+`by-query`: the same without withholding. `published`: by record, as in the original experiment: `shuffle(seed=42)`, the
+first 25,000, `train_test_split(0.2, seed=42)`; there is no validation part, and the remaining records are `unused`.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _SPELLINGS = {
 
 
 def split_records(records: Records, data: DataSettings, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
-    """Label every record.
+    """Assign every record to a part.
 
     Args:
         records: n records.
-        data: tells whether the source has a split of its own, and how many records there may be.
+        data: the column of the source's own split, and the largest number of records.
         settings: the protocol and its shares.
-        seed: decides who is held out, but for the published protocol.
+        seed: decides which queries are held out; the published protocol uses its own.
 
     Returns:
         (n,) indices into `PARTS`: train, validation, test, withheld or unused.
@@ -62,16 +62,16 @@ def split_records(records: Records, data: DataSettings, settings: SplitSettings,
         return split_published(len(records), data.max_records or PUBLISHED_RECORDS)
     if len(records.queries) < FEWEST_QUERIES:
         wanted = f"at least {FEWEST_QUERIES} distinct queries"
-        raise InputError(f"{len(records.queries)} queries are left to split", wanted)
+        raise InputError(f"only {len(records.queries)} queries are left to split", wanted)
     return _PROTOCOLS[settings.protocol](records, settings, seed)
 
 
 def split_published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.int8]:
-    """The original experiment's split by record, as the `datasets` library draws it.
+    """Reproduce the original experiment's split by record, as the `datasets` library draws it.
 
     Args:
-        count: n, records of the whole table in its own order.
-        limit: how many of them the experiment takes.
+        count: n, the number of records of the whole table in its own order.
+        limit: how many of these records the experiment uses.
 
     Returns:
         (n,) indices into `PARTS`: train, test, or unused.
@@ -85,12 +85,12 @@ def split_published(count: int, limit: int = PUBLISHED_RECORDS) -> NDArray[np.in
 
 
 def _split_leak_free(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
-    """Split by query, and withhold training records whose document a held-out query has too."""
+    """Split by query, and withhold training records whose document is also judged for a held-out query."""
     return withhold(_split_by_query(records, settings, seed), records.normalised_documents[records.document])
 
 
 def withhold(parts: NDArray[np.int8], document: NDArray[np.int64]) -> NDArray[np.int8]:
-    """The parts (n,) with training records withheld whose document, by its number (n,), a held-out query has too."""
+    """Label training records `withheld` if a held-out query has their document; `document` holds (n,) text numbers."""
     seen = mark_texts(document, parts != TRAIN)
     return np.where((parts == TRAIN) & seen[document], np.int8(WITHHELD), parts)
 
@@ -106,10 +106,10 @@ def _split_by_query(records: Records, settings: SplitSettings, seed: int) -> NDA
 
 
 def _split_by_labels(records: Records, column: str, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
-    """Take the source's own split; where it has no validation part, that is cut from its training queries.
+    """Use the source's own split; if it has no validation part, take one from the training queries.
 
-    Their share of the training queries is that of `settings`; training records whose document a validation query has
-    too are withheld, as under `leak-free`.
+    The validation share of `settings` applies to the training queries. Training records whose document is also judged
+    for a validation query are withheld, as under `leak-free`.
     """
     parts = _read_labels(records.labels or (), column)
     if (parts == VALIDATION).any() or not ((parts == TRAIN).any() and (parts == TEST).any()):
@@ -122,7 +122,7 @@ def _split_by_labels(records: Records, column: str, settings: SplitSettings, see
 
 
 def _read_labels(labels: Sequence[str], column: str) -> NDArray[np.int8]:
-    """The parts that the source's own labels name."""
+    """Convert the source's own labels to parts: (n,) indices into `PARTS`; InputError for an unknown label."""
     parts = {label: read_label(label) for label in sorted(set(labels))}
     for label, part in parts.items():
         if part is None:
@@ -132,20 +132,20 @@ def _read_labels(labels: Sequence[str], column: str) -> NDArray[np.int8]:
 
 
 def read_label(label: str) -> str | None:
-    """The part that a label of a source's own split names: train, validation or test; None where it names none."""
+    """Return the part that a label names: train, validation or test; None for any other label."""
     word = label.strip().lower()
     return next((name for name, spellings in _SPELLINGS.items() if word in spellings), None)
 
 
 def mark_texts(texts: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark (t,) texts that chosen records have, given each record's text number, (n,); faster than `numpy.unique`."""
+    """Mark the texts of the chosen records, given (n,) text numbers: (t,) mask; faster than `numpy.unique`."""
     marked = np.zeros(int(texts.max(initial=-1)) + 1, dtype=bool)
     marked[texts[chosen]] = True
     return marked
 
 
 def hash_to_share(text: str, seed: int) -> float:
-    """A number from 0 to 1 that is spread evenly over texts."""
+    """Hash a normalised text and the seed to a number in [0, 1), uniformly distributed over texts."""
     digest = hashlib.sha256(f"{seed}\0{normalise_text(text)}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

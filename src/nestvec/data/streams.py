@@ -1,6 +1,6 @@
-"""Files as bytes: unpacked where they are .gz or .zst, and their text recoded to UTF-8.
+"""Reads files as bytes: decompresses .gz and .zst, and converts text to UTF-8.
 
-A packed file that unpacks to far more than real tables do is refused before it fills the machine.
+A file that decompresses to far more than real tables do is refused before it fills the memory.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's does
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_UNDEFINED = "nestvec.latin-1"  # what to do with bytes that Windows-1252 does not define
+_UNDEFINED = "nestvec.latin-1"  # error handler for bytes that Windows-1252 does not define
 
 
 def _keep_byte(error: UnicodeError) -> tuple[str, int]:
-    """The bytes that could not be decoded, as Latin-1: what the web's standard for Windows-1252 says of them."""
+    """Decode undecodable bytes as Latin-1, as the web's standard for Windows-1252 requires."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return error.object[error.start : error.end].decode("latin-1"), error.end
@@ -42,7 +42,7 @@ codecs.register_error(_UNDEFINED, _keep_byte)
 
 
 def suffix(path: Path) -> str:
-    """The ending that says the format: that of `judged.csv.gz` is `.csv`."""
+    """Return the ending of the format, in lower case: `.csv` for `judged.csv.gz`."""
     endings = [ending.lower() for ending in path.suffixes]
     if endings and endings[-1] in PACKED:
         endings.pop()
@@ -50,13 +50,13 @@ def suffix(path: Path) -> str:
 
 
 class Unpacked(io.RawIOBase):
-    """A file's bytes, unpacked on the way.
+    """A file's bytes, decompressed while they are read.
 
     Args:
         path: the file.
 
     Raises:
-        InputError: on reading: it is damaged, or unpacks to an absurd size.
+        InputError: while reading: the file is damaged, or decompresses to more than `UnpackedLimit` allows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +71,7 @@ class Unpacked(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; `size` is at most a piece, so that a bomb cannot go off in one go."""
+        """Read the next bytes, at most `PIECE`, so that a decompression bomb is noticed in time."""
         try:
             content: bytes = self._stream.read(PIECE if size is None or size < 0 else min(size, PIECE))
         except (OSError, pa.ArrowException) as error:
@@ -95,15 +95,15 @@ class Unpacked(io.RawIOBase):
 
 
 class Recoded(io.RawIOBase):
-    """A text file's bytes in UTF-8 without a byte order mark, recoded on the way.
+    """A text file's bytes, converted to UTF-8 without a byte order mark while they are read.
 
     Args:
         path: the file.
-        encoding: what it is in. Bytes that Windows-1252 does not define are read as Latin-1, as browsers do.
-        tail: bytes to add at the end.
+        encoding: the file's encoding. Bytes that Windows-1252 does not define are read as Latin-1, as browsers do.
+        tail: bytes to append at the end.
 
     Raises:
-        InputError: on reading: what `Unpacked` raises, or the text is not in that encoding; names the line.
+        InputError: while reading: as `Unpacked` raises, or the text is not valid in that encoding; names the line.
     """
 
     def __init__(self, path: Path, encoding: str, tail: bytes = b"") -> None:
@@ -121,7 +121,7 @@ class Recoded(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """The next `size` bytes, fewer only at the end of the file; all that are left if it is negative."""
+        """Read the next `size` bytes, fewer only at the end of the file; all remaining bytes if `size` is negative."""
         parts, missing = [], size if size >= 0 else sys.maxsize
         while missing and (part := self._take(missing)):
             parts.append(part)
@@ -140,7 +140,7 @@ class Recoded(io.RawIOBase):
         super().close()
 
     def _take(self, size: int) -> bytes:
-        """At most `size` of the bytes that are ready; none at the end of the file."""
+        """Return at most `size` converted bytes; none at the end of the file."""
         while self._start >= len(self._ready) and not self._ended:
             self._ready, self._start = self._recode(self._stream.read()), 0
         content = self._ready[self._start : self._start + size]
@@ -148,7 +148,7 @@ class Recoded(io.RawIOBase):
         return content
 
     def _recode(self, piece: bytes) -> bytes:
-        """A piece of the file in UTF-8; an empty one is the end."""
+        """Convert a piece of the file to UTF-8; an empty piece means the end of the file."""
         self._ended = not piece
         if self._decoder is not None:
             try:
@@ -157,7 +157,8 @@ class Recoded(io.RawIOBase):
                 piece = text.encode()
             except UnicodeError as error:
                 lines = self._lines + piece[: getattr(error, "start", 0)].count(b"\n")
-                problem = f"line {lines} or so is not in {self._encoding} ({getattr(error, 'reason', error)})"
+                reason = getattr(error, "reason", error)
+                problem = f"line {lines} or one near it is not valid {self._encoding} ({reason})"
                 raise InputError(problem, "--encoding to name the file's encoding", file=self._path) from error
         if not self._begun:
             self._begun, piece = True, piece.removeprefix(codecs.BOM_UTF8)
@@ -169,14 +170,14 @@ def read_lines(path: Path, rejects: Rejects | None = None, encoding: str | None 
 
     Args:
         path: the file.
-        rejects: decides over lines of more than `LONGEST` bytes; None stops at the first.
-        encoding: what to recode to UTF-8 from; None leaves the bytes as they are, but for UTF-16 with its mark.
+        rejects: raises for lines of more than `LONGEST` bytes or sets them aside; None stops at the first.
+        encoding: the encoding to convert from; None keeps the bytes, except for UTF-16 and UTF-32 with a mark.
 
     Yields:
-        Number and unpacked bytes of every line.
+        Number (from 1) and decompressed bytes of every line.
 
     Raises:
-        InputError: a line is too long, and the policy is to stop; or what `Unpacked` and `Recoded` raise.
+        InputError: a line is too long and `rejects` stops at it; or as `Unpacked` and `Recoded` raise.
     """
     recoded = encoding or find_mark(path)
     stream: io.RawIOBase = Unpacked(path) if recoded is None else Recoded(path, recoded)
@@ -191,7 +192,7 @@ def read_lines(path: Path, rejects: Rejects | None = None, encoding: str | None 
 
 
 def find_mark(path: Path) -> str | None:
-    """The encoding that a file's byte order mark says, UTF-8's left aside; None if it has no mark."""
+    """Return the encoding of a UTF-16 or UTF-32 byte order mark; None if the file has no such mark."""
     with Unpacked(path) as stream:
         start = stream.read(4)
     return next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)

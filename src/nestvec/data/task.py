@@ -1,7 +1,8 @@
-"""What a split makes of the records: pairs to train on, queries to ask, a catalogue to search, and who judged what.
+"""Turns split records into a task: pairs to train on, queries to measure, a catalogue to search, and judgements.
 
-A query is asked once with all its judgements of a split. Under the published protocol each test record is a query of
-its own with one relevant document, and the catalogue is the test records' documents and 200 distractors.
+Each held-out query is searched once, with all its judgements of the split. Under the published protocol each relevant
+test record is a query of its own with one relevant document, and the catalogue holds the test records' documents and
+200 distractors.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _NO_PAIRS = f"{_MORE_RELEVANT}; --systems adapted trains without judgements"
 
 @dataclass(frozen=True)
 class Task:
-    """Training and evaluation over n records of e documents, with q topics and a catalogue of d documents.
+    """The training pairs and the measured queries (topics): n records of e documents, q topics, d catalogue documents.
 
     Attributes:
         parts: (n,) the part of each record, an index into `split.PARTS`.
@@ -45,15 +46,14 @@ class Task:
         document: (m,) the row of its document in `catalogue`.
         gain: (m,) its gain, in thousandths of a grade above `Grades.zero`, at least 0.
         relevant_from: gain from which a document is relevant.
-        unanswerable: held-out queries per split that no judged document answers; they are not asked.
-        held_out_documents: (e,) which of the records' documents belong to a held-out query, or have the text of one
-            that does.
-        own: (q,) the row in `catalogue` of the document that is the topic itself, -1 where none is; None: none is.
-        split: how the records were split, with the shares that were chosen.
-        training: what is trained on in place of this task; None: this task is.
-        folds: in place of one training on this task, the task of each fold's training: its topics are those of this
-            task that the fold holds out.
-        asked: (q,) of a fold, the rows of its topics among those of the whole task.
+        unanswerable: per split, the number of held-out queries without a relevant document; they are not measured.
+        held_out_documents: (e,) mask of the records' documents that belong to a held-out query, or have the same text
+            as such a document.
+        own: (q,) the row in `catalogue` of the document that is the topic itself, -1 for none; None if no topic is one.
+        split: the split's settings, with the shares that were chosen.
+        training: the task to train on instead of this one; None trains on this task.
+        folds: with folds, one task per fold; its topics are the topics of this task that the fold holds out.
+        asked: (q,) of a fold's task, the rows of its topics in the whole task.
     """
 
     parts: NDArray[np.int8]
@@ -76,12 +76,12 @@ class Task:
 
     @property
     def learning(self) -> Task:
-        """What is trained on, and validated on meanwhile."""
+        """The task that is used for training and for validation during training."""
         return self.training or self
 
     @property
     def fold(self) -> NDArray[np.int64] | None:
-        """(q,) the fold that asks each topic, counted from 1; None where there are none."""
+        """(q,) the number of the fold that measures each topic, from 1; None without folds."""
         if not self.folds:
             return None
         fold = np.zeros(len(self.ids), dtype=np.int64)
@@ -90,7 +90,7 @@ class Task:
         return fold
 
     def ask_only(self, topics: NDArray[np.int64]) -> Task:
-        """The same task with those of its topics alone whose rows, ascending, are given."""
+        """Return a copy with only the topics at the given rows, which must be ascending."""
         judged = np.isin(self.topic, topics)
         return replace(
             self,
@@ -104,13 +104,13 @@ class Task:
         )
 
     def in_part(self, part: str) -> NDArray[np.bool_]:
-        """(n,) which records belong to a part, named as in `split.PARTS`."""
+        """Find the records of a part of `split.PARTS`: (n,) mask."""
         mask: NDArray[np.bool_] = self.parts == PARTS.index(part)
         return mask
 
     @property
     def labels(self) -> NDArray[np.str_]:
-        """(n,) the parts' names; takes 40 bytes a record."""
+        """(n,) the name of each record's part; takes 40 bytes per record."""
         names: NDArray[np.str_] = np.array(PARTS)[self.parts]
         return names
 
@@ -118,20 +118,21 @@ class Task:
 def make_task(
     records: Records, grades: Grades, parts: NDArray[np.int8], protocol: str, needed: Sequence[str] | None = None
 ) -> Task:
-    """Make the task that a split of the records gives.
+    """Make the task from split records.
 
     Args:
         records: n records.
-        grades: their histogram and threshold.
-        parts: (n,) the part of each.
-        protocol: `published` asks by record and trains above the threshold; others ask by query and train from it on.
-        needed: parts that must hold a relevant record; None: all that the protocol has.
+        grades: the records' histogram and threshold.
+        parts: (n,) the part of each record.
+        protocol: `published` measures by record and trains on grades above the threshold; the other protocols measure
+            by query and train on grades of at least the threshold.
+        needed: parts that must hold a relevant record; None means all parts of the protocol.
 
     Returns:
         The task.
 
     Raises:
-        InputError: a part is left without a relevant record.
+        InputError: a needed part has no relevant record.
     """
     by_record = protocol == "published"
     relevant = records.grade >= grades.threshold
@@ -156,15 +157,15 @@ def make_task(
 
 
 def find_held_out_documents(records: Records, parts: NDArray[np.int8], own: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Find the documents that belong to a validation or test query: judged for it, or the query itself.
+    """Find the documents that belong to a validation or test query: judged for the query, or the query itself.
 
     Args:
         records: n records over q queries and e documents.
-        parts: (n,) the part of each.
-        own: (q,) the document that each query itself is, -1 for none.
+        parts: (n,) the part of each record.
+        own: (q,) the document that is the query itself, -1 for none.
 
     Returns:
-        (e,) whether a document is one, or has the text of one once normalised.
+        (e,) mask of these documents, and of documents with the same normalised text.
     """
     held_out = (parts == VALIDATION) | (parts == TEST)
     itself = own[np.unique(records.query[held_out])]
@@ -176,7 +177,7 @@ def find_held_out_documents(records: Records, parts: NDArray[np.int8], own: NDAr
 def _ask_queries(
     records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64], own: NDArray[np.int64]
 ) -> Task:
-    """Ask every held-out query with all its judgements of its split, against all documents but its `own` one, (q,)."""
+    """Make the task that measures every held-out query, against all documents but the query's own one."""
     gain = gains(records.grade, grades.zero)
     held_out = ((parts == VALIDATION) | (parts == TEST)) & (own[records.query] != records.document)
     key = np.where(held_out, (parts.astype(np.int64) - VALIDATION) * len(records.queries) + records.query, -1)
@@ -207,7 +208,7 @@ def _ask_queries(
 
 @dataclass(frozen=True)
 class TrainingQueries:
-    """Queries of the training split with their judgements, for what is fitted and never reported.
+    """Queries of the training split with their judgements, used for fitting and never reported.
 
     Attributes:
         texts: q query texts.
@@ -225,17 +226,17 @@ class TrainingQueries:
 
 
 def ask_training_queries(records: Records, grades: Grades, task: Task, most: int, seed: int) -> TrainingQueries:
-    """Ask queries of the training split against the task's catalogue.
+    """Collect queries of the training split that can be searched in the task's catalogue.
 
     Args:
         records: n records.
-        grades: their histogram and threshold.
-        task: what the split of the records gives.
-        most: queries to take at the most; which ones is drawn.
-        seed: of the draw.
+        grades: the records' histogram and threshold.
+        task: the task of these records.
+        most: the largest number of queries; more are sampled at random.
+        seed: seed of the sample.
 
     Returns:
-        Queries with a relevant document in the catalogue, with their judgements of the training split alone.
+        Queries with a relevant document in the catalogue, with their judgements of the training split only.
     """
     places = np.full(len(records.documents), -1)
     places[task.catalogue] = np.arange(len(task.catalogue))
@@ -257,7 +258,7 @@ def ask_training_queries(records: Records, grades: Grades, task: Task, most: int
 def _ask_records(
     records: Records, grades: Grades, parts: NDArray[np.int8], pairs: NDArray[np.int64], own: NDArray[np.int64]
 ) -> Task:
-    """Ask every relevant test record as a query of its own, against the test records' documents and distractors."""
+    """Make the published protocol's task: every relevant test record is a query of its own."""
     test = parts == TEST
     rows = np.flatnonzero(test & (records.grade >= grades.threshold))
     judged = np.unique(records.document[test])

@@ -1,4 +1,4 @@
-"""How text files are written, as far as the user says so; what is not said is found out."""
+"""The user's options for text files: encoding, delimiter, quoting and columns; missing ones are detected."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NAMED = {"tab": "\t", r"\t": "\t"}
 
 @dataclass(frozen=True)
 class TextForm:
-    """How a text file is written.
+    """The user's options for text files.
 
     Attributes:
-        encoding: a name that Python knows; None finds it out.
-        delimiter: the character between fields; None finds it out.
-        quoting: `double` or `none`; None follows from the ending and the delimiter.
+        encoding: a name that Python knows; None detects the encoding.
+        delimiter: the character between fields; None detects the delimiter.
+        quoting: `double` or `none`; None depends on the file's ending and the delimiter.
         columns: names for a table without a header line; None takes the first line as the header.
     """
 
@@ -34,12 +34,12 @@ class TextForm:
     columns: tuple[str, ...] | None = None
 
     def refuse_options(self, path: Path, kind: str, *, encoding: bool = True) -> None:
-        """Raise InputError if an option is given that a file of this kind has no use for.
+        """Raise InputError if an option is set that does not apply to this kind of file.
 
         Args:
             path: the file.
-            kind: what it is, for the message.
-            encoding: whether --encoding is of use.
+            kind: the kind of file, for the message.
+            encoding: whether --encoding applies.
         """
         given = {"--delimiter": self.delimiter, "--quoting": self.quoting, "--columns": self.columns}
         if not encoding:
@@ -50,7 +50,7 @@ class TextForm:
 
 
 def make_text_form(settings: DataSettings) -> TextForm:
-    """What the settings say of text files; InputError: an unknown encoding, no single delimiter, or unusable names."""
+    """Make the options from the settings; InputError for an unknown encoding, a bad delimiter, or unusable names."""
     return TextForm(
         None if settings.encoding is None else _require_encoding(settings.encoding),
         None if settings.delimiter is None else _require_delimiter(settings.delimiter),
@@ -60,7 +60,7 @@ def make_text_form(settings: DataSettings) -> TextForm:
 
 
 def _require_encoding(name: str) -> str:
-    """The name, if Python can decode text with it piece by piece."""
+    """Return the name if Python has an incremental decoder for it; InputError if not."""
     try:
         "".encode(name)  # refuses codecs of bytes, such as hex
         codecs.getincrementaldecoder(name)
@@ -71,7 +71,7 @@ def _require_encoding(name: str) -> str:
 
 
 def _require_delimiter(given: str) -> str:
-    """The character that is meant."""
+    """Return the delimiter as one character; InputError if it is not a single ASCII character."""
     delimiter = _NAMED.get(given.lower(), given)
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
         raise InputError(f"--delimiter is {given!r}", "one ASCII character, such as ; or |, or the word tab")
@@ -79,10 +79,10 @@ def _require_delimiter(given: str) -> str:
 
 
 def _require_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of columns, if there is one for each and no two are the same."""
+    """Return the stripped column names; InputError for an empty or a repeated name."""
     stripped = tuple(name.strip() for name in names)
     if not all(stripped):
-        raise InputError("--columns holds an empty name", "a name per column: query,positive,negative")
+        raise InputError("--columns holds an empty name", "a name for each column: query,positive,negative")
     if twice := find_repeated(stripped):
-        raise InputError(f"--columns names {twice[0]!r} twice", "a name of its own per column")
+        raise InputError(f"--columns names {twice[0]!r} twice", "a different name for each column")
     return stripped

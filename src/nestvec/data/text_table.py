@@ -1,4 +1,4 @@
-"""Distinct queries, or documents, of a source: told apart by their id, or by their text where there is no id."""
+"""Numbers the distinct queries, or documents, of a source: by their id, or by their text if there are no ids."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _EXAMPLES = 3
-_FEWEST = 4  # ids with several texts that are too many to be slips
+_FEWEST = 4  # fewer ids with several texts are taken as slips
 
 
 def keep_first_queries(texts: Iterable[tuple[str, str]]) -> tuple[dict[str, str], tuple[Finding, ...]]:
-    """Keep the first text of each query's id.
+    """Keep the first text of each query id.
 
     Args:
         texts: ids and texts of queries.
 
     Returns:
-        Id to text; and the finding of texts that came with an id that had another one, if there are any.
+        Id to text; and a finding, if an id came with several texts.
     """
     queries, examples, count = dict[str, str](), list[str](), 0
     for identifier, text in texts:
@@ -59,14 +59,14 @@ class TextTable:
         self._ids: DistinctTexts | None = None
 
     def add(self, texts: pa.Array, ids: pa.Array | None) -> None:
-        """Take in (n,) texts, with (n,) ids where there are such."""
+        """Add (n,) texts, with their (n,) ids if the source has ids."""
         self._texts.add(texts)
         if ids is not None:
             self._ids = self._ids or DistinctTexts()
             self._ids.add(ids)
 
     def number(self) -> NumberedTexts:
-        """Number all texts that were taken in; the table keeps none of them."""
+        """Number all added texts, and empty the table."""
         texts, self._texts = self._texts.join(), DistinctTexts()
         if self._ids is None:
             return NumberedTexts(self.kind, texts.indices.to_numpy(), texts.dictionary.to_pylist())
@@ -92,17 +92,17 @@ class TextTable:
 
 @dataclass(frozen=True)
 class NumberedTexts:
-    """Distinct queries, or documents, by first appearance, and the rows that name them.
+    """The distinct queries, or documents, by first appearance.
 
     Attributes:
         kind: `query` or `document`, for messages.
-        numbers: (n,) which of them each row names.
-        texts: their texts.
-        ids: their ids; None where their texts tell them apart.
-        repeated: ids whose text an earlier id has too.
-        differing: rows whose id came with another text before.
-        several: ids that came with several texts.
-        examples: of rows that differ, the id with both texts.
+        numbers: (n,) the number of each row's query or document.
+        texts: the text of each query or document.
+        ids: the id of each; None if they are identified by their text.
+        repeated: the number of ids whose text an earlier id has too.
+        differing: the number of rows whose id came with another text before.
+        several: the number of ids that came with several texts.
+        examples: some of these ids with both texts.
     """
 
     kind: str
@@ -115,8 +115,8 @@ class NumberedTexts:
     examples: list[str] = field(default_factory=list)
 
     def refuse_useless_ids(self, column: str, file: str) -> None:
-        """Raise InputError where most ids of a column come with several texts: then they number something else."""
+        """Raise InputError if most ids of a column come with several texts, so that they identify something else."""
         if self.several >= _FEWEST and 2 * self.several > len(self.texts):
-            problem = f"{self.several:,} of the {len(self.texts):,} ids stand beside several texts"
-            wanted = f"the same {self.kind} text wherever an id comes again; --{self.kind}-id to name another column"
+            problem = f"{self.several:,} of the {len(self.texts):,} ids have several texts each"
+            wanted = f"one {self.kind} text per id, or --{self.kind}-id to name another column"
             raise InputError(f"{problem}, such as {self.examples[0]}", wanted, file=file, column=column)

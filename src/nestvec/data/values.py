@@ -1,4 +1,4 @@
-"""Arrow columns as judgements need them: text, joined text, what is blank, what is a number."""
+"""Converts Arrow columns to texts and numbers, joins texts of several columns, and finds blank values."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _DECIMAL_COMMA = re.compile(r"[-+]?(\d+|\d{1,3}(\.\d{3})+)?,\d+([eE][-+]?\d+)?")
 
 
 def text_column(batch: Batch, column: str) -> pa.Array:
-    """(n,) texts of a column, null where there is no value; InputError if its type is none that text can be made of.
+    """Convert a column to (n,) texts, null where there is no value; InputError if its type cannot become text.
 
-    As in JSON, true and false are 1 and 0, whole numbers are written as integers, and NaN is no value.
+    True and false become 1 and 0, floats without a fraction are written as integers, and NaN becomes null.
     """
     values = batch.values.column(column)
     try:
@@ -53,7 +53,7 @@ def _to_texts(values: pa.Array) -> pa.Array:
 
 
 def _float_texts(values: pa.Array) -> pa.Array:
-    """Floats as text: whole ones as integers, NaN as null."""
+    """Convert floats to texts: floats without a fraction as integers, NaN as null."""
     values = pc.if_else(pc.is_nan(values), None, values)
     whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), float(LARGEST_WHOLE)))
     integers = pc.if_else(whole, values, None).cast(pa.int64()).cast(pa.string())
@@ -61,7 +61,7 @@ def _float_texts(values: pa.Array) -> pa.Array:
 
 
 def map_texts(batch: Batch, column: str, read: Callable[[str], float], missing: float) -> NDArray[np.float64]:
-    """(n,) what `read` makes of each text of a column, without outer blanks; `missing` where there is no value."""
+    """Convert a column to (n,) numbers: `read` converts each stripped text, and null becomes `missing`."""
     coded = pc.utf8_trim_whitespace(text_column(batch, column)).dictionary_encode()
     known = [read(text) for text in coded.dictionary.to_pylist()]
     rows = pc.fill_null(coded.indices, len(known)).to_numpy(zero_copy_only=False)
@@ -70,14 +70,14 @@ def map_texts(batch: Batch, column: str, read: Callable[[str], float], missing: 
 
 
 def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | None = None) -> pa.DictionaryArray:
-    """(n,) texts of a column, cleaned, each distinct one once; `note` as `clean_texts` takes it."""
+    """Convert a column to (n,) dictionary-encoded, cleaned texts; `clean_texts` calls `note` for each distinct text."""
     coded = _code_column(batch, column)
     cleaned = clean_texts(coded.dictionary, note)
     return coded if cleaned is coded.dictionary else _replace_texts(coded, cleaned)
 
 
 def _code_column(batch: Batch, column: str) -> pa.DictionaryArray:
-    """(n,) texts of a column, each distinct one once, as `text_column` makes them."""
+    """Convert a column to (n,) dictionary-encoded texts, as `text_column` does."""
     values = batch.values.column(column)
     if not is_coded_text(values.type):
         return text_column(batch, column).dictionary_encode()
@@ -86,7 +86,7 @@ def _code_column(batch: Batch, column: str) -> pa.DictionaryArray:
 
 
 def _replace_texts(coded: pa.DictionaryArray, texts: pa.Array) -> pa.DictionaryArray:
-    """The rows with other texts in place of the dictionary's, of which some may be the same or null."""
+    """Replace the dictionary's texts; the new texts may repeat or be null."""
     distinct = texts.dictionary_encode()
     return pa.DictionaryArray.from_arrays(distinct.indices.take(coded.indices), distinct.dictionary)
 
@@ -96,16 +96,16 @@ def drop_rows(batch: Batch, bad: NDArray[np.bool_], column: str, expected: str, 
 
     Args:
         batch: n rows.
-        bad: (n,) which of them are.
-        column: the name to give in messages.
-        expected: what there should be.
-        rejects: decides over each of them, told in words what the row holds.
+        bad: (n,) mask of the empty rows.
+        column: the column's name, for messages.
+        expected: what the column should hold, for messages.
+        rejects: raises for each bad row or sets it aside.
 
     Returns:
-        The other rows.
+        The rows that are not bad.
 
     Raises:
-        InputError: a row is bad, and the policy is to stop; names it.
+        InputError: a row is bad and `rejects` stops at the first one; the message names the row.
     """
     if not bad.any():
         return batch
@@ -116,7 +116,7 @@ def drop_rows(batch: Batch, bad: NDArray[np.bool_], column: str, expected: str, 
 
 
 def join_columns(template: str, parts: dict[str, pa.Array]) -> pa.Array:
-    """(n,) texts of a template whose `{name}` stands for the column `name` of `parts`; a missing value adds nothing."""
+    """Fill a template row by row: `{name}` stands for the column `name` of `parts`, null adds nothing; (n,) texts."""
     pieces = re.split(r"\{([^{}]*)\}", template)
     if pieces[::2] == ["", ""]:  # a column as it is
         part = parts[pieces[1]]
@@ -130,20 +130,20 @@ def join_columns(template: str, parts: dict[str, pa.Array]) -> pa.Array:
 
 
 def _tidy_texts(texts: pa.Array) -> pa.Array:
-    """The texts without outer blanks, and with one space where several are."""
+    """Strip the texts, and replace several spaces in a row by one."""
     if may_hold(texts, "  "):  # where a value is missing between two others; the pattern is slow
         texts = pc.replace_substring_regex(texts, " {2,}", " ")
     return pc.utf8_trim_whitespace(texts)
 
 
 def may_hold(texts: pa.Array, mark: str) -> bool:
-    """Whether a mark stands anywhere in the letters of (n,) texts: far faster to find out than text by text."""
+    """Whether any of (n,) texts may contain a mark; searches all texts at once, which is far faster than one by one."""
     letters = texts.buffers()[2]
     return letters is not None and mark.encode() in letters.to_pybytes()
 
 
 def is_blank(texts: pa.Array) -> NDArray[np.bool_]:
-    """Which texts are null or hold nothing but white space."""
+    """Find the texts that are null or white space only: (n,) mask."""
     if pa.types.is_dictionary(texts.type):
         known = np.append(is_blank(texts.dictionary), True)  # the last one is that of null
         return np.asarray(known[pc.fill_null(texts.indices, len(known) - 1).to_numpy()])
@@ -152,19 +152,19 @@ def is_blank(texts: pa.Array) -> NDArray[np.bool_]:
 
 
 def all_blank(parts: list[pa.Array]) -> NDArray[np.bool_]:
-    """Which rows have no text in any of the columns."""
+    """Find the rows that have no text in any of the columns: (n,) mask."""
     blank: NDArray[np.bool_] = np.all([is_blank(part) for part in parts], axis=0)
     return blank
 
 
 class DecimalMarks:
-    """Makes sure that the numbers of a column with decimal commas are all written so."""
+    """Checks that a column does not mix decimal commas with decimal points."""
 
     def __init__(self) -> None:
         self._seen: dict[str, str] = {}  # the first number with a decimal comma, and with a decimal point
 
     def check(self, batch: Batch, column: str) -> None:
-        """Raise InputError once a number has a decimal comma and another a decimal point: 1.234 could be either."""
+        """Raise InputError if the column has both decimal commas and points so far, as 1.234 could then mean either."""
         coded = pc.utf8_trim_whitespace(text_column(batch, column)).dictionary_encode()
         for index, text in enumerate(coded.dictionary.to_pylist()):
             kind = _find_decimal_mark(text)
@@ -172,20 +172,20 @@ class DecimalMarks:
                 self._seen.setdefault(kind, text)
             if len(self._seen) == len(("comma", "point")):
                 row = int(batch.rows[coded.indices.to_pylist().index(index)])
-                problem = f"is {text!r}, and another is {self._seen['comma' if kind == 'point' else 'point']!r}"
+                problem = f"is {text!r}, but another row has {self._seen['comma' if kind == 'point' else 'point']!r}"
                 wanted = "one decimal mark in the whole column: a comma or a point"
                 raise InputError(problem, wanted, file=batch.file, row=row, column=column)
 
 
 def _find_decimal_mark(text: str) -> str | None:
-    """`comma` or `point`; None for what is no number, or whole."""
+    """Return a number's decimal mark, `comma` or `point`; None for whole numbers and other texts."""
     if _DECIMAL_COMMA.fullmatch(text):
         return "comma"
     return "point" if "." in text and parse_number(text) is not None else None
 
 
 def parse_number(text: str | None, *, decimal_comma: bool = False) -> float | None:
-    """A text as a number; None where it is none. With `decimal_comma`, 2,5 and 1.234,5 are numbers, too."""
+    """Parse a number; None if the text is not one. With `decimal_comma`, 2,5 and 1.234,5 are numbers, too."""
     if text and decimal_comma and _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(".", "").replace(",", ".")
     try:

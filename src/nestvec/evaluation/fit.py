@@ -1,9 +1,9 @@
-"""What is fitted before anything is measured: BM25's settings, and how its scores fuse with those of vectors.
+"""Fits BM25's settings, and the fusion of its scores with those of vectors, before anything is measured.
 
-All of it is fitted on training queries, which no reported figure is about, so neither validation nor test can leak into
-a setting. Vectors are the pretrained model's: it has seen no training query, so its cosines are as good on these as on
-any other. A trained model's would be too good on what it was trained on, and take weight from the words; that what is
-fitted for the pretrained model serves its fine-tuned ones as well was measured (docs/decisions.md).
+Both are fitted on training queries only, so neither validation nor test queries leak into a setting. The vectors are
+the pretrained model's, which has not seen the training queries, so its cosines are as good on them as on any other
+query. A trained model ranks the queries that it was trained on too well, which would take weight from BM25. Settings
+that were fitted for the pretrained model suit the fine-tuned models as well; this was measured (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
     from nestvec.lexical.candidates import Candidates
     from nestvec.point import VectorFormat
 
-MOST_QUERIES = 1500  # beyond, more training queries change no choice
-FEWEST_QUERIES = 20  # below, they decide nothing: everything stays as it is untuned
+MOST_QUERIES = 1500  # more training queries than this change no choice
+FEWEST_QUERIES = 20  # with fewer training queries nothing is fitted: all settings keep their defaults
 K1 = (0.1, 0.2, 0.3, 0.5, 0.9, 1.2, 1.5, 2.0)
 B = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(2, 19))
-FITTED = (FULL, "binary")  # precisions whose weights are fitted; the others take the nearest one's
+FITTED = (FULL, "binary")  # precisions whose weights are fitted; others use the weight of the nearest
 CONSTANTS = (2, 5, 20, 60)
-_CLEAR = 1.64  # standard errors by which another form of words, or correcting them, must be better
+_CLEAR = 1.64  # another form of words, or their correction, must be better by this many standard errors
 
 
 @dataclass(frozen=True)
 class FitQueries:
-    """Training queries, asked of the catalogue.
+    """Training queries to fit on, with the catalogue that they search.
 
     Attributes:
         texts: q texts.
-        judgements: theirs.
-        catalogue: what is searched; its `own` is these queries'.
-        metric: what is to be as high as it can be.
+        judgements: the queries' judgements.
+        catalogue: the documents that are searched; its `own` belongs to these queries.
+        metric: the metric to maximise.
     """
 
     texts: Sequence[str]
@@ -62,7 +62,7 @@ class FitQueries:
     metric: str
 
     def measure(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(q,) values of the metric for (q, k) documents, best first, as rows of the catalogue."""
+        """Compute the metric of (q, k) ranked documents, given as rows of the catalogue, best first: (q,)."""
         cutoff = cutoff_of(self.metric)
         looked_at = rows if self.metric.startswith(CONDENSED) else rows[:, :cutoff]
         measured = self.judgements.measure(np.arange(len(self.texts)), looked_at, (cutoff,))
@@ -73,14 +73,15 @@ class FitQueries:
 def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings, dict[str, float]]:
     """Choose k1 and b, whether stop words and stems count, and whether unknown query words are corrected.
 
-    The grid is smoothed over its neighbours before its best place is taken: single places differ by chance.
+    Each value of the grid of k1 and b is averaged with its neighbours before the best is taken, as single values vary
+    by chance.
 
     Args:
-        queries: of the training split.
-        language: of the catalogue.
+        queries: queries of the training split.
+        language: the catalogue's language, a key of `settings.LANGUAGES`.
 
     Returns:
-        The tuned leg, its settings, and what was tried.
+        The tuned index, its settings, and every setting that was tried with the metric that it reached.
     """
     untuned = LexicalSettings(WordForms(language))
     texts = [queries.catalogue.texts[row] for row in queries.catalogue.order]
@@ -108,19 +109,19 @@ def fit_words(queries: FitQueries, language: str) -> tuple[Bm25, LexicalSettings
 def fit_fusion(
     queries: FitQueries, words: Bm25, coded: Iterable[Coded]
 ) -> tuple[Fusion, dict[str, float], dict[str, float]]:
-    """Choose the normalisation for all vectors, and the words' weight for each width of them.
+    """Choose the normalisation for all vectors, and BM25's weight for each dimension.
 
-    The formats of a width that are cut in the same way share their weight, which is the steadier for it. Of the weights
-    that cannot be told from the best one, the most even is taken: few queries decide little, and trained vectors, which
-    are better than those it is fitted with, want less of the words.
+    All precisions of a dimension (and of a number of principal axes) share a weight, which makes the estimate steadier.
+    Of all weights within one standard error of the best, the one nearest to 0.5 is taken: few queries decide little,
+    and trained vectors, which are better than the pretrained ones used here, need less weight on BM25.
 
     Args:
-        queries: of the training split.
-        words: the keyword leg.
-        coded: the pretrained model's documents in some formats, the whole one first, with vectors of these queries.
+        queries: queries of the training split.
+        words: the BM25 index.
+        coded: the pretrained model's documents in several formats, the full one first, with the queries' vectors.
 
     Returns:
-        The fusion of the whole vectors, the weight by format, and what was tried.
+        The fusion for full vectors, the weight by format, and everything that was tried with the metric reached.
     """
     lexical = ask_words(words, queries.texts, queries.catalogue)
     fusion, tried = Fusion(), dict[str, float]()
@@ -149,12 +150,12 @@ def fit_fusion(
 
 
 def _cut_of(stored: VectorFormat) -> tuple[int, bool]:
-    """What a vector keeps, whatever its precision: how many numbers, and whether on principal axes."""
+    """Return the part of a format that does not depend on precision: dimension, and whether on principal axes."""
     return stored.dimension, stored.axes
 
 
 def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:
-    """Other ways to take words, with what they are called."""
+    """List the other forms of words to try, with their names."""
     others = [("without stems", replace(forms, stem=False))]
     if list_stop_words(forms.language):
         others.append(("without stop words", replace(forms, stop_words=True)))
@@ -162,25 +163,26 @@ def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:
 
 
 def _values(queries: FitQueries, words: Bm25, asked: Any) -> NDArray[np.float64]:  # noqa: ANN401 - SciPy has no types
-    """(q,) values that a keyword leg reaches; `asked` are the queries' words, counted."""
+    """Measure a BM25 index on the queries, given their counted words: (q,) values of the metric."""
     return queries.measure(queries.catalogue.order[ask_counted(words, asked, queries.catalogue).found.rows])
 
 
 def _keep_if_clear(queries: FitQueries, best: Bm25, candidate: Bm25) -> tuple[Bm25, float]:
-    """The candidate if it is clearly better than the best keyword leg so far, else that one; and what it reached."""
+    """Return the candidate if it is clearly better than the best index so far, else that index; and its mean metric."""
     before, after = (_values(queries, words, words.count_queries(queries.texts)) for words in (best, candidate))
     return candidate if _is_clear(after - before) else best, float(after.mean())
 
 
 def _is_clear(gain: NDArray[np.float64]) -> bool:
-    """Whether a mean gain per query lies clearly above 0."""
+    """Whether the mean of (q,) gains lies at least `_CLEAR` standard errors above 0."""
     return bool(gain.mean() > _CLEAR * gain.std() / np.sqrt(len(gain)))
 
 
 def _most_even_of_the_best(values: NDArray[np.float64]) -> int:
-    """The place in `WEIGHTS` nearest to 0.5 of those that come within a standard error of the best, of (w, q) values.
+    """Choose, from (w, q) values, the weight nearest to 0.5 that is within a standard error of the best: its index.
 
-    The error is that of the difference by query (the rule of one standard error, Breiman et al. 1984).
+    The standard error is that of the paired difference to the best weight (one-standard-error rule, Breiman et al.
+    1984).
     """
     best = int(_smooth(values.mean(axis=1)[:, None]).argmax())
     lost = values[best] - values
@@ -189,7 +191,7 @@ def _most_even_of_the_best(values: NDArray[np.float64]) -> int:
 
 
 def _smooth(grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each place of a grid as the mean of itself and its neighbours, those beyond the edge left out."""
+    """Average each value of a grid with its neighbours inside the grid."""
     around = sliding_window_view(np.pad(grid, 1, constant_values=np.nan), (3, 3))
     smoothed: NDArray[np.float64] = np.nanmean(around, axis=(2, 3))
     return smoothed

@@ -1,9 +1,9 @@
-"""What several trainings say of a mean, each by the mean of the queries that it alone was measured on.
+"""Statistics over the means of folds: each fold has its own training, measured on the fold's queries only.
 
-Another training would have given another model. A fold's mean is a draw of queries and of a training at once, so
-Student's t over the folds' means covers both, however much trainings differ, as long as they differ independently.
-That they share most of their queries makes them differ less than new ones would; no estimate from the same data can
-say by how much (Bengio & Grandvalet 2004).
+Another training would have given another model. A fold's mean varies with its queries and with its training, so
+Student's t over the folds' means covers both, as long as the trainings vary independently. The folds' trainings share
+most of their queries and so vary less than new trainings would; no estimate from the same data can tell by how much
+(Bengio & Grandvalet 2004).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SAME = 1e-9  # what is below is float noise
+_SAME = 1e-9  # smaller differences are rounding errors
 
 
 class FoldMeans:
-    """The folds that queries were measured in.
+    """Errors, bounds and tests of means over q queries that were measured in folds.
 
     Args:
-        folds: (q,) the fold of each query, any numbers.
+        folds: (q,) the fold of each query; any integers that differ between folds.
     """
 
     def __init__(self, folds: NDArray[np.int64]) -> None:
@@ -30,9 +30,9 @@ class FoldMeans:
         self.count = int(self._fold.max()) + 1
 
     def errors(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(c,) standard errors of the means of (q, c) values, infinite for a single fold.
+        """Compute the (c,) standard errors of the means of (q, c) values; infinite for a single fold.
 
-        Folds of unequal size weigh as they do in the mean (a ratio's error over clusters, Cochran 1977, 11.7).
+        Larger folds weigh more, as they do in the mean (ratio estimator over clusters, Cochran 1977, 11.7).
         """
         if self.count == 1:
             return np.full(values.shape[1], np.inf)
@@ -42,20 +42,20 @@ class FoldMeans:
         return errors
 
     def reach(self, values: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-        """(c,) how far below the means of (q, c) values the true ones can lie, one-sided, at a confidence above 0.5."""
+        """Compute how far below the means of (q, c) values the true ones can lie (one-sided, `level` > 0.5): (c,)."""
         from scipy.special import stdtrit
 
         reach: NDArray[np.float64] = stdtrit(self._freedom, level) * self.errors(values)
         return reach
 
     def chance_above(self, values: NDArray[np.float64], limit: float) -> float:
-        """The confidence at which the mean of (q,) values, less its reach, is the limit."""
+        """Compute the confidence (0 to 1) that the true mean of (q,) values exceeds a limit."""
         from scipy.special import stdtr
 
         return float(stdtr(self._freedom, self._distance(values, limit)))
 
     def test(self, difference: NDArray[np.float64]) -> float:
-        """Two-sided p-value of the mean of (q,) paired differences."""
+        """Compute the two-sided p-value of the mean of (q,) paired differences."""
         from scipy.special import stdtr
 
         return float(2 * stdtr(self._freedom, -abs(self._distance(difference, 0.0))))
@@ -65,7 +65,7 @@ class FoldMeans:
         return max(1, self.count - 1)
 
     def _distance(self, values: NDArray[np.float64], limit: float) -> float:
-        """How many standard errors the mean lies above a limit."""
+        """Compute how many standard errors the mean lies above a limit; infinite where all folds agree."""
         distance, error = float(values.mean()) - limit, float(self.errors(values[:, None])[0])
         if error <= _SAME:  # all folds agree
             return 0.0 if abs(distance) <= _SAME else float(np.copysign(np.inf, distance))

@@ -1,10 +1,10 @@
-"""Retrieval metrics per query, over arrays: one small function each, values in, values out, nothing averaged.
+"""Retrieval metrics per query, one small function each; nothing is averaged over queries.
 
-Each gives (q,) values between 0 and 1. All read `ranked`, the (q, k) gains of what was ranked, best first, and where
-needed what was there to be found: `relevant_from` is the gain from which a document is relevant, `relevant` the (q,)
-numbers of such documents in the whole corpus, at least 1. A document that nobody judged has gain `UNJUDGED` and counts
-as not relevant, with gain 0. They agree with trec_eval's on the same files. Metrics named `condensed-…` are the same
-over the ranking without what nobody judged (Sakai 2007).
+Each function returns (q,) values between 0 and 1. `ranked` holds the (q, k) gains of the ranked documents, best first.
+`relevant_from` is the gain from which a document is relevant; `relevant` holds the (q,) numbers of relevant documents
+in the whole corpus, at least 1 each. A document that nobody judged has gain `UNJUDGED` and counts as not relevant, with
+gain 0. All values agree with trec_eval's on the same files. Metrics named `condensed-…` are computed on rankings from
+which unjudged documents were removed (Sakai 2007).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNJUDGED = -1
-CONDENSED = "condensed-"  # begins the names of what is measured without the unjudged
-_DEEPEST = 100  # places of the best possible order that are kept
+CONDENSED = "condensed-"  # prefix of metrics that are measured without unjudged documents
+_DEEPEST = 100  # ranks of the best possible order that are kept
 
 
 def recall(ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of a query's relevant documents that are among those ranked."""
+    """Compute the share of each query's relevant documents that were ranked."""
     share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / relevant
     return share
 
@@ -32,16 +32,16 @@ def recall(ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.i
 def mean_recall(
     rankings: Mapping[str, Sequence[str]], gains: Mapping[str, Mapping[str, int]], relevant_from: int, cutoff: int
 ) -> float:
-    """Mean recall of rankings by ids, as an index or an export returns them.
+    """Compute the mean recall of rankings given as ids, as an index or an export returns them.
 
     Args:
         rankings: query id to document ids, best first.
         gains: query id to document id to gain; every ranked query has a relevant document.
         relevant_from: gain from which a document is relevant.
-        cutoff: documents of a ranking that count.
+        cutoff: how many documents of each ranking count.
 
     Returns:
-        0 … 1; 0 where there are no rankings.
+        The mean, from 0 to 1; 0 without rankings.
     """
     if not rankings:
         return 0.0
@@ -54,19 +54,19 @@ def mean_recall(
 
 
 def reciprocal_rank(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float64]:
-    """1 over the rank of the first relevant document; 0 if none is ranked."""
+    """Compute 1 / rank of the first relevant document; 0 if none is ranked."""
     hits = ranked >= relevant_from
     return np.where(hits.any(axis=1), 1 / (hits.argmax(axis=1) + 1), 0.0)
 
 
 def precision(ranked: NDArray[np.int64], relevant_from: int, cutoff: int) -> NDArray[np.float64]:
-    """Share of the first `cutoff` places that hold a relevant document; where nothing was ranked, none does."""
+    """Compute the share of the first `cutoff` ranks that hold a relevant document; empty ranks count as 0."""
     share: NDArray[np.float64] = (ranked >= relevant_from).sum(axis=1) / cutoff
     return share
 
 
 def accuracy(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float64]:
-    """1 where a relevant document is among those ranked, else 0."""
+    """Return 1 for queries with a relevant document among the ranked ones, else 0."""
     hit: NDArray[np.float64] = np.asarray((ranked >= relevant_from).any(axis=1), dtype=np.float64)
     return hit
 
@@ -74,7 +74,7 @@ def accuracy(ranked: NDArray[np.int64], relevant_from: int) -> NDArray[np.float6
 def average_precision(
     ranked: NDArray[np.int64], relevant_from: int, relevant: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Precision at relevant documents' ranks, summed, over all relevant (Buckley & Voorhees 2000; trec_eval's map)."""
+    """Sum the precision at the ranks of relevant documents, over all relevant ones (trec_eval's map)."""
     hits = ranked >= relevant_from
     at = hits.cumsum(axis=1) / np.arange(1, ranked.shape[1] + 1)
     average: NDArray[np.float64] = np.where(hits, at, 0.0).sum(axis=1) / relevant
@@ -82,13 +82,13 @@ def average_precision(
 
 
 def ndcg(ranked: NDArray[np.number], ideal: NDArray[np.number]) -> NDArray[np.float64]:
-    """Discounted cumulative gain over that of the best possible order.
+    """Divide the discounted cumulative gain by that of the best possible order.
 
     Source: Järvelin & Kekäläinen 2002, with the discount 1 / log2(rank + 1) of trec_eval.
 
     Args:
-        ranked: (q, k) gains in ranked order, linear in the grade or of another form (`exponential`).
-        ideal: (q, c) the query's highest gains up to the cutoff c, descending, 0 where it has fewer; one above 0.
+        ranked: (q, k) gains in ranked order, linear in the grade or exponential (`exponential_gains`).
+        ideal: (q, c) each query's highest gains up to the cutoff c, descending, padded with 0; the first is above 0.
 
     Returns:
         (q,) values between 0 and 1.
@@ -100,37 +100,37 @@ def ndcg(ranked: NDArray[np.number], ideal: NDArray[np.number]) -> NDArray[np.fl
 
 
 def exponential_gains(gains: NDArray[np.int64]) -> NDArray[np.float64]:
-    """2^g - 1 for gains of g grades, given in thousandths, at least 0, as web search counts (Burges et al. 2005)."""
+    """Convert gains in thousandths of a grade g to 2^g - 1 (Burges et al. 2005); negative gains become 0."""
     values: NDArray[np.float64] = np.exp2(np.maximum(gains, 0) / 1000) - 1
     return values
 
 
 def condense_rankings(ranked: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(q, k) gains with the judged documents moved up in their order, and `UNJUDGED` behind them."""
+    """Move the judged documents of (q, k) gains to the front, in order, and `UNJUDGED` to the end."""
     order = np.argsort(ranked == UNJUDGED, axis=1, kind="stable")
     return np.take_along_axis(ranked, order, axis=1)
 
 
 def judged_share(ranked: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of the places looked at whose document somebody judged; where the corpus is smaller, fewer than asked."""
+    """Compute the share of the (q, k) ranked documents that somebody judged; k is smaller in a tiny corpus."""
     share: NDArray[np.float64] = (ranked > UNJUDGED).mean(axis=1)
     return share
 
 
 def _rank_discount(places: int) -> NDArray[np.float64]:
-    """(places,) what a gain counts at each rank."""
+    """Compute the (places,) discounts 1 / log2(rank + 1)."""
     discount: NDArray[np.float64] = 1 / np.log2(np.arange(2, places + 2))
     return discount
 
 
 class Judgements:
-    """The gains of judged documents, looked up for whole rankings at a time.
+    """The gains of judged documents, and the metrics of rankings by these gains.
 
     Args:
         query: (n,) int64, row of the query of each judgement, 0 … q - 1.
         document: (n,) int64, row of its document, 0 … d - 1.
-        gain: (n,) int64, at least 0.
-        shape: (q, d).
+        gain: (n,) int64, its gain in thousandths of a grade, at least 0.
+        shape: (q, d), numbers of queries and documents.
         relevant_from: gain from which a document is relevant, above 0.
 
     Attributes:
@@ -156,7 +156,7 @@ class Judgements:
         self._ideal = _highest_gains(query, gain, shape[0])
 
     def gains(self, query: NDArray[np.int64], documents: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(r, k) gains of (r, k) ranked documents for (r,) queries; `UNJUDGED` where there is no judgement."""
+        """Look up the (r, k) gains of (r, k) ranked documents for (r,) queries; `UNJUDGED` without a judgement."""
         keys = query[:, None] * self._documents + documents
         at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[at] == keys, self.values[at], UNJUDGED)
@@ -164,12 +164,12 @@ class Judgements:
     def measure(
         self, query: NDArray[np.int64], documents: NDArray[np.int64], cutoffs: Sequence[int] = (10,)
     ) -> dict[str, NDArray[np.float64]]:
-        """Every metric of a ranking, per query.
+        """Compute every metric of r rankings.
 
         Args:
             query: (r,) rows of queries, each with a relevant document.
             documents: (r, k) ranked rows of documents.
-            cutoffs: places to cut at, 1 … 100; `map` looks at all that is ranked.
+            cutoffs: ranks to cut at, 1 … 100; `map` uses the whole ranking.
 
         Returns:
             Metric name to (r,) values between 0 and 1: recall@k, mrr@k, ndcg@k, judged@k, precision@k, ndcg-exp@k and
@@ -184,7 +184,7 @@ class Judgements:
     def _measure_gains(
         self, query: NDArray[np.int64], gains: NDArray[np.int64], cutoffs: Sequence[int]
     ) -> dict[str, NDArray[np.float64]]:
-        """Every metric of (r, k) gains in ranked order."""
+        """Compute every metric of (r, k) gains in ranked order."""
         relevant, least = self.relevant[query], self.relevant_from
         values: dict[str, NDArray[np.float64]] = {}
         for cutoff in cutoffs:
@@ -202,7 +202,7 @@ class Judgements:
 
 
 def _highest_gains(query: NDArray[np.int64], gain: NDArray[np.int64], queries: int) -> NDArray[np.int64]:
-    """(q, _DEEPEST) every query's highest gains, descending, padded with 0."""
+    """Collect every query's highest gains, descending, padded with 0: (q, _DEEPEST)."""
     order = np.lexsort((-gain, query))
     first = np.searchsorted(query[order], np.arange(queries))
     rank = np.arange(len(order)) - first[query[order]]

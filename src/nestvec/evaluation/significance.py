@@ -1,10 +1,10 @@
-"""Is it noise? Bootstrap intervals over queries, bounds that hold, paired randomisation tests, Holm's correction.
+"""Significance of differences: bootstrap intervals, conservative lower bounds, randomisation tests, Holm's correction.
 
-One matrix of resamples serves every interval of a split, so that all differences are paired by query. A query text that
-is asked more than once is one draw. Randomness comes from the generator that the caller passes.
+All intervals of a split use the same resamples, so that all differences are paired by query. A query text that is
+asked more than once is drawn as one. Randomness comes from the generator that the caller passes.
 
-Where queries were measured in folds, each by a training of its own, every statement has to hold twice: over the
-queries, and over the folds' means. The wider interval, the lower bound, the lower chance and the greater p-value count.
+Where queries were measured in folds, each with its own training, every statement must hold over the queries and over
+the folds' means: the wider interval, the lower bound, the lower chance and the larger p-value are returned.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from nestvec.evaluation.fold_means import FoldMeans
 
 LEVEL = 0.95
-WORST = -1.0  # the largest loss that one query can show: all of a metric between 0 and 1
-_SAME = 1e-9  # differences below this are float noise
-_ROWS = 500  # resamples held at a time
+WORST = -1.0  # the largest possible loss of one query, for a metric between 0 and 1
+_SAME = 1e-9  # smaller differences are rounding errors
+_ROWS = 500  # resamples in memory at a time
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over queries with the ends of its two-sided interval."""
+    """A mean over queries with the two ends of its confidence interval."""
 
     value: float
     low: float
@@ -44,11 +44,11 @@ class Bootstrap:
     """Resamples of the queries of one split (Efron 1979; percentile intervals).
 
     Args:
-        queries: how many there are, at least 1.
-        resamples: how often to draw them anew.
-        rng: decides the draws.
-        groups: (queries,) labels, the same for queries that are drawn together; None where each is for itself.
-        folds: the trainings that measured the queries; None where one measured all.
+        queries: the number of queries, at least 1.
+        resamples: the number of resamples to draw.
+        rng: the generator of the draws.
+        groups: (queries,) labels; queries with the same label are drawn together. None draws each query on its own.
+        folds: the folds that the queries were measured in; None where one training measured all.
     """
 
     def __init__(
@@ -68,15 +68,15 @@ class Bootstrap:
         [self._bounds] = rng.spawn(1)
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(r, c) means of the resampled (q, c) values."""
+        """Compute the means of (q, c) values in each of r resamples: (r, c)."""
         return self._resample(self._group_sums(values.reshape(self.queries, -1))) / self._totals[:, None]
 
     def interval(self, values: NDArray[np.float64], level: float = LEVEL) -> Interval:
-        """The mean of (q,) values with its two-sided interval, of 95 % unless told."""
+        """Compute the mean of (q,) values with its two-sided interval, 95 % by default."""
         return self.intervals(values[:, None], level)[0]
 
     def intervals(self, values: NDArray[np.float64], level: float = LEVEL) -> list[Interval]:
-        """The means of (q, c) values with their two-sided intervals, of 95 % unless told."""
+        """Compute the means of (q, c) values with their two-sided intervals, 95 % by default."""
         tail, mean = (1 - level) / 2, values.mean(axis=0)
         low, high = np.quantile(self.means(values), [tail, 1 - tail], axis=0)
         if self._folds:
@@ -86,22 +86,22 @@ class Bootstrap:
         return [Interval(*map(float, entry)) for entry in zip(mean, low, high, strict=True)]
 
     def lower_bound(self, values: NDArray[np.float64], level: float = LEVEL, worst: float = WORST) -> float:
-        """What the mean of differences exceeds with the given confidence, one-sided.
+        """Compute a one-sided lower bound of the mean difference at the given confidence.
 
-        Gaffke's bound: a quantile of the mean under random weights, with one further query that shows the worst there
-        can be. A bootstrap knows nothing of a loss that no query of the split happened to show; this bound does. Where
-        queries lose all or nothing it is Clopper and Pearson's exact one.
-        Of groups, the further one is as large as they are on average: where few are many times as large as the rest,
-        one of those that loses all can go unseen, and the bound holds less often than it says.
+        Gaffke's bound: a quantile of the mean under random weights, with one added query that has the worst possible
+        value. A bootstrap ignores losses that no query of the split happened to show; this bound allows for them. Where
+        every query loses all or nothing, the bound equals Clopper and Pearson's exact one.
+        With groups, the added one has their average size. If a few groups are many times larger than the rest, a large
+        group that loses everything can be missing from the sample, and the true confidence is lower than `level`.
         Source: Gaffke 2005; Learned-Miller & Thomas 2020.
 
         Args:
             values: (q,) differences, none below `worst`.
-            level: the confidence.
-            worst: the lowest that the difference of one query can be.
+            level: the confidence, between 0.5 and 1.
+            worst: the lowest possible difference of one query.
 
         Returns:
-            The bound, never below `worst`.
+            The bound, at least `worst`.
         """
         bound = float(np.quantile(self._weighted_means(values, worst), 1 - level))
         if self._folds:
@@ -109,17 +109,17 @@ class Bootstrap:
         return max(bound, worst)
 
     def chance_above(self, values: NDArray[np.float64], limit: float, worst: float = WORST) -> float:
-        """The chance that the true mean of differences exceeds a limit: the share of `lower_bound`'s draws above it.
+        """Estimate the chance that the true mean difference exceeds a limit: the share of `lower_bound`'s draws above.
 
-        A Bayesian bootstrap (Rubin 1981) with one further query that shows the worst there can be, which stands for
-        losses that no query happened to show. `lower_bound` exceeds the limit at a confidence exactly where the chance
-        is at least that confidence, up to the quantile's interpolation. benchmarks/choices.py says how often claims of
-        a chance come true.
+        This is a Bayesian bootstrap (Rubin 1981) with one added query that has the worst possible value and stands for
+        losses that no query happened to show. `lower_bound` exceeds the limit at a confidence exactly if the chance is
+        at least that confidence, up to the quantile's interpolation. benchmarks/choices.py measures how often such
+        chances come true.
 
         Args:
             values: (q,) differences, none below `worst`.
-            limit: what the mean should exceed.
-            worst: the lowest that the difference of one query can be.
+            limit: the limit that the mean should exceed.
+            worst: the lowest possible difference of one query.
 
         Returns:
             The chance, from 0 to 1.
@@ -128,7 +128,7 @@ class Bootstrap:
         return min(chance, self._folds.chance_above(values, limit)) if self._folds else chance
 
     def _weighted_means(self, values: NDArray[np.float64], worst: float) -> NDArray[np.float64]:
-        """(r,) means under random weights of the queries and of one further query that shows the worst."""
+        """Compute r means under random weights of the queries and of one added query with the worst value: (r,)."""
         sums = np.append(self._group_sums(values[:, None])[:, 0], worst * self._sizes.mean())
         return (
             np.concatenate(map_in_threads(lambda drawn: drawn @ sums, self._dirichlet_weights)) / self._dirichlet_totals
@@ -136,7 +136,7 @@ class Bootstrap:
 
     @cached_property
     def _dirichlet_weights(self) -> list[NDArray[np.float32]]:
-        """Random weights for every group and the further one, in blocks of rows; only their ratios count."""
+        """Random weights for every group and the added one, in blocks of rows; only their ratios matter."""
         shape = len(self._sizes) + 1
         starts = range(0, len(self._weights), _ROWS)
         rows = [min(_ROWS, len(self._weights) - first) for first in starts]
@@ -144,22 +144,22 @@ class Bootstrap:
 
     @cached_property
     def _dirichlet_totals(self) -> NDArray[np.float64]:
-        """(r,) what the random weights sum to, each group's counted once for every query in it."""
+        """(r,) sums of the random weights, each group's weight times its number of queries."""
         sizes = np.append(self._sizes, self._sizes.mean())
         return np.concatenate([drawn @ sizes for drawn in self._dirichlet_weights])
 
     @cached_property
     def _totals(self) -> NDArray[np.float64]:
-        """(r,) how many queries each resample draws."""
+        """(r,) number of queries in each resample."""
         return self._resample(self._sizes)
 
     def _resample(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(r, …) what each resample makes of (g, …) sums over its groups."""
+        """Sum (g, …) sums of groups over each resample: (r, …)."""
         starts = range(0, len(self._weights), _ROWS)
         return np.concatenate([self._weights[start : start + _ROWS].astype(np.float64) @ sums for start in starts])
 
     def _group_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(g, c) sums of (q, c) values over each group; the values themselves where each is for itself."""
+        """Sum (q, c) values over each group: (g, c); the values themselves where every query is its own group."""
         if len(self._sizes) == self.queries and bool((np.diff(self._group) == 1).all()):
             return values
         sums = np.zeros((len(self._sizes), values.shape[1]))
@@ -169,7 +169,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """For how many queries the first of two is better, as good, and worse."""
+    """Numbers of queries on which the first of two systems is better, equal and worse."""
 
     wins: int
     ties: int
@@ -177,13 +177,13 @@ class Outcomes:
 
 
 def count_outcomes(difference: NDArray[np.float64]) -> Outcomes:
-    """Wins, ties and losses of (q,) differences; what float noise makes of a tie is one."""
+    """Count wins, ties and losses of (q,) differences; differences up to 1e-9 are ties."""
     wins, losses = int((difference > _SAME).sum()), int((difference < -_SAME).sum())
     return Outcomes(wins, len(difference) - wins - losses, losses)
 
 
 def effect_size(difference: NDArray[np.float64]) -> float:
-    """Cohen's d of (q,) paired differences (1988): their mean over their deviation; 0 where they do not differ."""
+    """Compute Cohen's d (1988) of (q,) paired differences: mean / standard deviation; 0 if all are equal."""
     spread = float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
     return float(difference.mean()) / spread if spread > _SAME else 0.0
 
@@ -191,20 +191,20 @@ def effect_size(difference: NDArray[np.float64]) -> float:
 def queries_needed(
     difference: NDArray[np.float64], margin: float, level: float = LEVEL, worst: float = WORST
 ) -> int | None:
-    """About how many queries like these it would take until `lower_bound` lies above minus the margin.
+    """Estimate how many queries like these it takes until `lower_bound` lies above minus the margin.
 
-    The bound lies below the mean by the spread of the mean and by what the unseen costs, which is exact where nothing
-    moves and less where much does. So it is an estimate that errs towards more: with as many queries the test passes
-    every other time or more often.
+    The bound lies below the mean by the spread of the mean and by the cost of the added worst query. That cost is exact
+    where no query differs and smaller where many do, so the estimate is rather too high: with that many queries the
+    test passes at least every other time.
 
     Args:
-        difference: (q,) seen so far.
-        margin: above 0.
+        difference: (q,) differences measured so far.
+        margin: how much may be lost, above 0.
         level: the confidence.
-        worst: the lowest that the difference of one query can be.
+        worst: the lowest possible difference of one query.
 
     Returns:
-        The number; None where the mean itself is no better than minus the margin.
+        The number of queries; None if the mean is not above minus the margin.
     """
     mean, spread = float(difference.mean()), float(difference.std())
     room = mean + margin
@@ -218,7 +218,7 @@ def queries_needed(
 
 
 def queries_to_show(difference: NDArray[np.float64]) -> int | None:
-    """About how many such queries put their mean's 95 % interval above 0; None where the mean is not above 0."""
+    """Estimate how many queries like these put the mean's 95 % interval above 0; None if the mean is not above 0."""
     mean, spread = float(difference.mean()), float(difference.std())
     if mean <= 0:
         return None
@@ -232,16 +232,16 @@ def randomisation_test(
     groups: NDArray[np.int64] | None = None,
     folds: FoldMeans | None = None,
 ) -> float:
-    """Two-sided p-value of a paired difference: how often random signs give a mean at least as far from 0.
+    """Compute the two-sided p-value of a paired difference: how often random signs give a mean at least as far from 0.
 
     Source: Smucker, Allan & Carterette 2007; (b + 1) / (m + 1) after Phipson & Smyth 2010, so never 0.
 
     Args:
         difference: (q,) a minus b, per query.
-        resamples: m, sign flips to draw.
-        rng: decides the signs.
-        groups: (q,) labels, the same for queries whose signs go together; None where each is for itself.
-        folds: the trainings that measured the queries; None where one measured all.
+        resamples: m, the number of random sign vectors.
+        rng: the generator of the signs.
+        groups: (q,) labels; queries with the same label get the same sign. None draws a sign for each query.
+        folds: the folds that the queries were measured in; None where one training measured all.
 
     Returns:
         The p-value, above 0 and at most 1.
@@ -262,7 +262,7 @@ def randomisation_test(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: p-values that hold for the whole family at once.
+    """Correct p-values for multiple comparisons by Holm's step-down method.
 
     Source: Holm 1979.
 
@@ -270,7 +270,7 @@ def holm(p: Sequence[float]) -> list[float]:
         p: m p-values.
 
     Returns:
-        m corrected ones in the same order, none below its original, none above 1.
+        m corrected p-values in the same order, each at least the original and at most 1.
     """
     order = np.argsort(p, kind="stable")
     stepped = np.minimum(np.array(p)[order] * np.arange(len(p), 0, -1), 1.0)

@@ -1,4 +1,4 @@
-"""The surface: what every system at every dimension and precision reaches, with intervals, and compared.
+"""The surface: the metrics of every system at every dimension and precision, with intervals and paired comparisons.
 
 `ranking.py` makes the rankings that are measured here.
 """
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 COMPARED = ("recall@10", "mrr@10", "ndcg@10")
-_COLUMNS = 256  # of values that are resampled together: 20 MB at 10,000 resamples
+_COLUMNS = 256  # columns of values that are resampled together: 20 MB at 10,000 resamples
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a point ranks for each of q queries.
+    """The ranked documents of one point of the surface for q queries.
 
     Attributes:
-        point: where on the surface.
+        point: the system with its dimension and precision.
         rows: (q, k) documents, best first, as rows of the catalogue.
         scores: (q, k) float32.
-        codec: what the documents were coded with; None where nothing of the kind was.
+        codec: the codec of the documents' vectors; None for rankings that are not of one format, such as BM25's.
     """
 
     point: Point
@@ -50,13 +50,13 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is searched: d documents, and their rows in tie order.
+    """The d documents that are searched, and their order for ties.
 
     Attributes:
         ids: d document ids.
         texts: d texts.
-        own: (q,) for each query that is asked, the row of the document that the query itself is, which its rankings
-            leave out; -1 where there is none, None where no query is a document.
+        own: (q,) for each query, the row of the document that is the query itself, which rankings leave out; -1 for a
+            query that is not a document, None where no query is.
     """
 
     ids: Sequence[str]
@@ -65,14 +65,14 @@ class Catalogue:
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
-        """(d,) each document's place in tie order."""
+        """(d,) the position of each document in tie order."""
         places = np.empty(len(self.order), dtype=np.int64)
         places[self.order] = np.arange(len(places))
         return places
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """(d,) rows from the greatest id to the smallest."""
+        """(d,) the documents' rows in tie order: from the greatest id to the smallest."""
         return tie_order(self.ids)
 
 
@@ -84,8 +84,8 @@ class Topics:
         rows: (q,) rows of the data set's queries.
         ids: q query ids.
         splits: (q,) `validation` or `test`.
-        texts: (q,) a number for each query's text: the same text is one draw for the statistics. None: all differ.
-        folds: (q,) which of several trainings measured each query; None: one did.
+        texts: (q,) a number for each query's text; queries with the same text are drawn together. None: all differ.
+        folds: (q,) the fold that measured each query; None where one training measured all.
     """
 
     rows: NDArray[np.int64]
@@ -95,11 +95,11 @@ class Topics:
     folds: NDArray[np.int64] | None = None
 
     def texts_of(self, split: str) -> NDArray[np.int64] | None:
-        """The numbers of one split's texts; None where all texts differ."""
+        """Select the text numbers of one split; None where all texts differ."""
         return None if self.texts is None else self.texts[self.splits == split]
 
     def bootstraps(self, resamples: int, rng: np.random.Generator) -> dict[str, Bootstrap]:
-        """One per split that has queries; validation first."""
+        """Make a bootstrap for each split that has queries, validation first."""
         sizes = {split: int((self.splits == split).sum()) for split in HELD_OUT}
         return {
             split: Bootstrap(size, resamples, rng, self.texts_of(split), self.folds_of(split))
@@ -108,7 +108,7 @@ class Topics:
         }
 
     def folds_of(self, split: str) -> FoldMeans | None:
-        """The trainings that measured one split's queries; None where one measured all."""
+        """Select the folds of one split's queries; None where one training measured all."""
         return None if self.folds is None else FoldMeans(self.folds[self.splits == split])
 
 
@@ -118,7 +118,7 @@ Values = dict[Point, dict[str, "NDArray[np.float64]"]]  # per point and metric, 
 def summarise_surface(
     values: Values, topics: Topics, documents: int, bootstraps: dict[str, Bootstrap]
 ) -> list[dict[str, Any]]:
-    """Rows of the surface as `results.json` has them: means per point and split with their intervals."""
+    """Compute the rows of the surface for `results.json`: means with intervals, per point and split."""
     intervals = {split: _find_intervals(values, topics.splits == split, one) for split, one in bootstraps.items()}
     return [
         {
@@ -134,13 +134,13 @@ def summarise_surface(
 
 
 def _find_intervals(values: Values, chosen: NDArray[np.bool_], bootstrap: Bootstrap) -> Iterator[Interval]:
-    """The interval of every point's every metric over the chosen queries."""
+    """Compute the interval of every metric of every point over the chosen queries."""
     columns = [metric[chosen] for metrics in values.values() for metric in metrics.values()]
     return iter(_resample_columns(columns, bootstrap))
 
 
 def _resample_columns(columns: Sequence[NDArray[np.float64]], bootstrap: Bootstrap) -> list[Interval]:
-    """The interval of each column's mean; some columns at a time are resampled together."""
+    """Compute the interval of each column's mean; up to `_COLUMNS` columns are resampled together."""
     parts = [columns[first : first + _COLUMNS] for first in range(0, len(columns), _COLUMNS)]
     intervals = map_in_threads(lambda part: bootstrap.intervals(np.stack(part, axis=1)), parts)
     return [interval for part in intervals for interval in part]
@@ -149,16 +149,17 @@ def _resample_columns(columns: Sequence[NDArray[np.float64]], bootstrap: Bootstr
 def compare_systems(
     values: Values, topics: Topics, bootstrap: Bootstrap, resamples: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Paired comparisons on the test split of all systems at full width and precision, Holm-corrected together.
+    """Compare all systems at full width and precision, pair by pair on the test split, Holm-corrected together.
 
-    The family is what the report shows: every two of BM25, the systems and their fusions with BM25, by three metrics.
+    The family is what the report shows: every pair among BM25, the systems and their fusions with BM25, in three
+    metrics.
 
     Args:
-        values: per query.
+        values: per-query values of every point.
         topics: the queries.
-        bootstrap: over the test queries.
-        resamples: of the randomisation test.
-        rng: decides its signs.
+        bootstrap: resamples of the test queries.
+        resamples: the number of random sign vectors of each randomisation test.
+        rng: the generator of the signs.
 
     Returns:
         Comparisons for `results.json`.

@@ -1,1 +1,1 @@
-"""The keyword leg: words of texts, BM25 over them, and its fusion with vectors."""
+"""Keyword search: splitting texts into words, BM25, and the fusion of its scores with those of vectors."""

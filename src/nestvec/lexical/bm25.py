@@ -1,7 +1,7 @@
-"""BM25 in Lucene's form over the words of documents: counted once, weighed with any k1 and b.
+"""BM25 in Lucene's form: words are counted once and weighted with any k1 and b.
 
-The counts are kept and not the weights, so that tuning, an index that grows and a database weigh the same counts anew.
-bm25s keeps weights only, for one k1 and b, so the matrix is SciPy's.
+The index keeps counts, not weights, so that tuning, an index that grows and a database can compute new weights from
+the same counts. bm25s keeps only weights for one k1 and b, so the counts are in a SciPy matrix instead.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _PAIRS = 65_536  # of a query and a document, scored at a time
 
 @dataclass(frozen=True)
 class LexicalSettings:
-    """How the keyword leg matches; the defaults are those of a leg that nobody tuned.
+    """Settings of BM25; the defaults are the usual, untuned ones.
 
     Attributes:
-        forms: which words count.
-        k1: how much a word's repetition counts; 0: not at all.
-        b: how much a long document is marked down, from 0, not at all, to 1.
-        correction: how query words that no document holds are corrected by the documents' words; None: they are not.
+        forms: which words count, and in which form.
+        k1: how much repetitions of a word raise the score; 0 ignores repetitions.
+        b: how much long documents are penalised, from 0 (not at all) to 1.
+        correction: how query words that are in no document are corrected to words of the documents; None corrects none.
     """
 
     forms: WordForms = ENGLISH
@@ -50,12 +50,12 @@ UNTUNED = LexicalSettings()
 
 @dataclass(frozen=True)
 class WordCounts:
-    """How often each word stands in each of d documents.
+    """Number of occurrences of each word in each of d documents.
 
     Attributes:
-        forms: which words were counted.
-        places: word to its row in `counts`, in the words' order.
-        counts: (words, d) CSR array of SciPy: how often.
+        forms: which words were counted, and in which form.
+        places: word to its row in `counts`, in alphabetical order.
+        counts: (words, d) CSR array of SciPy with the numbers of occurrences.
     """
 
     forms: WordForms
@@ -64,7 +64,7 @@ class WordCounts:
 
     @classmethod
     def of(cls, documents: Sequence[str], forms: WordForms) -> WordCounts:
-        """Count the words of d texts; raises MissingExtraError where PyStemmer is not installed."""
+        """Count the words of d texts; raises MissingExtraError if PyStemmer is not installed."""
         from scipy.sparse import csr_array
 
         held = split_words(documents, forms)
@@ -76,18 +76,18 @@ class WordCounts:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """(d,) words of each document."""
+        """(d,) number of words of each document."""
         lengths: NDArray[np.int64] = np.asarray(self.counts.sum(axis=0), dtype=np.int64)
         return lengths
 
     @cached_property
     def holders(self) -> NDArray[np.int64]:
-        """(words,) documents that hold each word."""
+        """(words,) number of documents that hold each word (document frequency)."""
         holders: NDArray[np.int64] = np.diff(self.counts.indptr).astype(np.int64)
         return holders
 
     def count_queries(self, queries: Sequence[str]) -> Any:  # noqa: ANN401 - SciPy has no types
-        """(q, words) CSR array of float64: how often each known word stands in each of q queries."""
+        """Count the known words of q queries: (q, words) CSR array of float64."""
         from scipy.sparse import csr_array
 
         held = [Counter(word for word in words if word in self.places) for words in split_words(queries, self.forms)]
@@ -98,45 +98,46 @@ class WordCounts:
 
 
 def weigh_rarity(documents: int, holders: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) idf of words that (n,) of the documents hold, in Lucene's form."""
+    """Compute the idf of words in Lucene's form from (n,) document frequencies; returns (n,)."""
     rarity: NDArray[np.float64] = np.log1p((documents - holders + 0.5) / (holders + 0.5))
     return rarity
 
 
 def damp_lengths(lengths: NDArray[np.int64], mean: float, k1: float, b: float) -> NDArray[np.float64]:
-    """(n,) what documents of (n,) words damp a word's count by; the mean is that of all documents."""
+    """Compute BM25's length normalisation k1 (1 - b + b length / mean) of documents with (n,) words; returns (n,)."""
     return np.asarray(k1 * (1 - b + b * lengths / (mean or 1)), dtype=np.float64)
 
 
 def weigh_words(
     rarity: NDArray[np.float64] | float, counts: NDArray[np.integer[Any]], damp: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(n,) what each of n words in a document adds to its score.
+    """Compute how much each of n pairs of a word and a document adds to the document's score.
 
     Args:
-        rarity: (n,) of the words, or of the one word, see `weigh_rarity`.
-        counts: (n,) how often each stands in the document.
-        damp: (n,) of the documents, see `damp_lengths`.
+        rarity: (n,) idf of the words, or the idf of a single word, see `weigh_rarity`.
+        counts: (n,) occurrences of the word in the document.
+        damp: (n,) length normalisation of the documents, see `damp_lengths`.
 
     Returns:
-        (n,) weights, to be multiplied by how often the word stands in the query, and summed in the words' order.
+        (n,) weights. A score is the sum over the query's words, in the words' order, of the weight times the word's
+        occurrences in the query.
     """
     times = counts.astype(np.float64)
     return rarity * times / (times + damp)
 
 
 class Bm25:
-    """Documents, searched by their words; documents that share no word with a query score 0. Any thread may search.
+    """BM25 index of d documents; a document that shares no word with a query scores 0. Searches are thread-safe.
 
     Scores are summed in float64 in the words' order and rounded once to float32, so that equal documents get equal
-    scores, here and in whatever store holds the counts.
+    scores, here and in every store that holds the counts.
     Source: Robertson & Zaragoza 2009, with the idf of Lucene, which is never negative.
 
     Args:
-        counts: of d documents in tie order.
-        k1: how much a word's repetition counts.
-        b: how much a long document is marked down.
-        corrector: what corrects queries before their words are counted; None: nothing does.
+        counts: word counts of d documents in tie order.
+        k1: how much repetitions of a word raise the score.
+        b: how much long documents are penalised.
+        corrector: corrects queries before their words are counted; None leaves queries as they are.
     """
 
     def __init__(self, counts: WordCounts, k1: float, b: float, corrector: Corrector | None = None) -> None:
@@ -145,30 +146,30 @@ class Bm25:
 
     @classmethod
     def of(cls, documents: Sequence[str], settings: LexicalSettings = LexicalSettings()) -> Bm25:
-        """Index d texts in tie order; raises MissingExtraError where a library of the extra is not installed."""
+        """Index d texts in tie order; raises MissingExtraError if a library of the extra is not installed."""
         rules = settings.correction
         corrector = Corrector.of(documents, settings.forms, rules) if rules else None
         return cls(WordCounts.of(documents, settings.forms), settings.k1, settings.b, corrector)
 
     @property
     def settings(self) -> LexicalSettings:
-        """How this leg matches."""
+        """The settings of this index."""
         return LexicalSettings(self.counts.forms, self.k1, self.b, self.corrector.rules if self.corrector else None)
 
     def correct(self, queries: Sequence[str]) -> list[str]:
-        """The texts of q queries that are searched: corrected, where this leg corrects."""
+        """Correct q queries; without a corrector they are returned unchanged."""
         return self.corrector.correct(queries) if self.corrector else list(queries)
 
     def count_queries(self, queries: Sequence[str]) -> Any:  # noqa: ANN401 - SciPy has no types
-        """What `WordCounts.count_queries` gives for q queries, once they are corrected."""
+        """Correct q queries and count their known words, as `WordCounts.count_queries` does."""
         return self.counts.count_queries(self.correct(queries))
 
     def top_k(
         self, queries: Sequence[str], k: int, advance: Callable[[int], None] = lambda _: None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The best documents of each query.
+        """Find the best documents of each query.
 
-        Documents that score 0 follow in tie order, so that every ranking is full.
+        Documents that score 0 follow in tie order, so that every ranking has k documents.
 
         Args:
             queries: q texts.
@@ -186,7 +187,7 @@ class Bm25:
         k: int,
         advance: Callable[[int], None] = lambda _: None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The same as `top_k` for queries whose words are counted already.
+        """Do the same as `top_k` for queries whose words are counted already.
 
         Args:
             asked: what `count_queries` gave for q queries.
@@ -213,7 +214,7 @@ class Bm25:
         query: NDArray[np.int64],
         rows: NDArray[np.int64],
     ) -> NDArray[np.float32]:
-        """Score pairs of a query and a document, as `rank` does.
+        """Score pairs of a query and a document with the same scores as `rank`.
 
         Args:
             asked: what `count_queries` gave for q queries.
@@ -230,7 +231,7 @@ class Bm25:
         return scores
 
     def score_all(self, asked: Any) -> NDArray[np.float32]:  # noqa: ANN401 - SciPy has no types
-        """(q, d) scores of every document for what `count_queries` gave for q queries, as `rank` scores them."""
+        """Score every document for q counted queries, with the same scores as `rank`: (q, d) float32."""
         scores = np.empty((asked.shape[0], self.counts.counts.shape[1]), dtype=np.float32)
         for first in range(0, len(scores), _STEP):
             scores[first : first + _STEP] = (asked[first : first + _STEP] @ self._weights).toarray()
@@ -238,7 +239,7 @@ class Bm25:
 
     @cached_property
     def _weights(self) -> Any:  # noqa: ANN401 - SciPy has no types
-        """(words, d) CSR array: what each word adds to each document's score."""
+        """(words, d) CSR array: how much each word adds to each document's score."""
         counts, documents = self.counts.counts, self.counts.counts.shape[1]
         rarity = np.repeat(weigh_rarity(documents, self.counts.holders), self.counts.holders)
         damp = damp_lengths(self.counts.lengths, self.counts.lengths.sum() / max(1, documents), self.k1, self.b)
@@ -255,9 +256,9 @@ class Bm25:
 def _best_of(
     rows: NDArray[np.int32], scores: NDArray[np.float32], k: int, documents: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k best of the documents that a query scores, and their scores; others follow with 0, the smallest rows first.
+    """Find the k best of a query's scored documents; if there are fewer, documents that score 0 follow in row order.
 
-    Looking only at documents that share a word takes a tenth of the time that all documents would.
+    Sorting only the documents that share a word takes a tenth of the time of sorting all.
     """
     if len(rows) < k:
         whole = np.zeros(documents, dtype=np.float32)

@@ -1,6 +1,7 @@
-"""Candidates of both legs: what either finds is scored by both, and the fused score ranks it.
+"""Fuses keyword and vector search: documents that either finds are scored by both and ranked by the fused score.
 
-The evaluation, the stores and the service all fuse by this code, so that what is served is what was measured.
+"Leg" means one of the two searches. The evaluation, the stores and the server all use this code, so that the server
+returns what was measured.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Found(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """What one leg, words or vectors, found for q queries, and how it scores what the other leg found.
+    """The results of one leg (keyword or vector search) for q queries, and how that leg scores the other's results.
 
     Attributes:
         found: (q, k) rows of documents and their scores.
@@ -48,15 +49,15 @@ class Leg(NamedTuple):
         scores: NDArray[np.float32],
         score_rows: Callable[[NDArray[np.int64]], NDArray[np.float32]],
     ) -> Leg:
-        """The leg of a single query.
+        """Make the leg of a single query.
 
         Args:
-            rows: (k,) what was found, in any order.
-            scores: (k,) float32 of each.
-            score_rows: gives (n,) ascending rows their (n,) scores.
+            rows: (k,) documents found, in any order.
+            scores: (k,) their float32 scores.
+            score_rows: returns the (n,) scores of (n,) ascending rows.
 
         Returns:
-            The leg, its rows ascending.
+            The leg, with its rows ascending.
         """
         order = np.argsort(rows)
         return cls(Found(rows[order][None], scores[order][None]), lambda _, rows: score_rows(rows))
@@ -77,14 +78,14 @@ class Candidates(NamedTuple):
 
 
 def gather_candidates(vectors: Leg, words: Leg) -> Candidates:
-    """Score by both legs what either of them found.
+    """Score with both legs the documents that either of them found.
 
     Args:
-        vectors: what they found: at least one document where words found any.
-        words: what they found; documents with a score of 0 share no word with the query and are none of its candidates.
+        vectors: results of vector search: at least one document per query, if keyword search found any.
+        words: results of keyword search; documents with score 0 share no word with the query and are not candidates.
 
     Returns:
-        The candidates of each query, at most as many as both legs found.
+        The candidates of each query, at most as many as both legs found together.
     """
     depth = vectors.found.rows.shape[1]
     lexical = np.where(words.found.scores > 0, words.found.rows, vectors.found.rows[:, :1])  # repeated: left out below
@@ -107,14 +108,14 @@ def gather_candidates(vectors: Leg, words: Leg) -> Candidates:
 
 
 def fuse_candidates(candidates: Candidates, fusion: Fusion, depth: int) -> Found:
-    """The `depth` best of each query's candidates by the fused score; of equal ones, the smaller row first."""
+    """Rank each query's candidates by the fused score, ties by row, and return the `depth` best."""
     fused = fusion.fuse(candidates.words, candidates.vectors)
     best = np.argsort(-fused, axis=1, kind="stable")[:, :depth]
     return Found(np.take_along_axis(candidates.rows, best, axis=1), np.take_along_axis(fused, best, axis=1))
 
 
 def fuse_one(vectors: Leg, words: Leg, fusion: Fusion) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """All candidates of a single query: their (n,) rows, ascending, each once, and their (n,) fused scores."""
+    """Fuse a single query's candidates; returns their (n,) distinct rows, ascending, and their (n,) fused scores."""
     candidates = gather_candidates(vectors, words)
     fused = fusion.fuse(candidates.words, candidates.vectors)[0]
     kept = ~np.isneginf(fused)

@@ -1,7 +1,7 @@
-"""Query words that no document holds, corrected, split or joined to words that documents do hold.
+"""Corrects query words that are in no document: replaces, splits or joins them to words of the documents.
 
 symspellpy finds the words that are few edits away (symmetric deletes, Garbe 2012); an edit is a letter that is missing,
-added or another, or two neighbours that are swapped.
+added or replaced, or two neighbouring letters that are swapped.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
     from nestvec.lexical.words import WordForms
 
-_EDITS = 2  # at the most; three make other words
-_PREFIX = 5  # letters that are indexed of a word; symspellpy's 7 take four times the memory to be twice as fast
+_EDITS = 2  # at most; three edits often give an unrelated word
+_PREFIX = 5  # letters of a word that are indexed; symspellpy's default 7 takes four times the memory and half the time
 _ENGLISH_WORDS = "frequency_dictionary_en_82_765.txt"  # each with its count in Google's n-grams
-_GAPS = frozenset([" ", "-"])  # between two words that may be one
-_TOGETHER = 10_000  # documents whose words are in memory at a time
+_GAPS = frozenset([" ", "-"])  # may stand between two words that are one word in the documents
+_TOGETHER = 10_000  # documents whose words are in memory at the same time
 
 
 @dataclass(frozen=True)
 class CorrectionRules:
-    """When a query word is changed, and into what.
+    """Rules for when a query word is changed, and into what.
 
     Attributes:
-        documents: that hold a word, at the least, for it to replace another: what one holds may be misspelt itself.
-        letters: of the shortest word that is corrected or split.
-        letters_for_two_edits: of the shortest word that two edits may be made in; shorter ones take one.
-        part_letters: of the shortest part that a word is split into.
-        common_per_million: how often an English word stands in a million words of any text, at the least, to be taken
-            for what was meant where the catalogue is English: it may be split, but is not taken for another word.
+        documents: a replacement must be in at least this many documents; a word in one document may be misspelt itself.
+        letters: words with fewer letters are neither corrected nor split.
+        letters_for_two_edits: words with at least this many letters may be two edits away; shorter ones only one.
+        part_letters: fewest letters of each part of a split word.
+        common_per_million: in an English catalogue, a word that occurs at least this often in a million words of
+            English text is taken as intended: it may be split, but not replaced.
     """
 
     documents: int = 2
@@ -54,7 +54,7 @@ RULES = CorrectionRules()
 
 
 class _Better(NamedTuple):
-    """What may replace a word, and how many documents hold it, or the rarer of its parts."""
+    """A possible replacement, and how many documents hold it (of a split word, the rarer part)."""
 
     text: str
     documents: int
@@ -62,14 +62,14 @@ class _Better(NamedTuple):
 
 
 class Corrector:
-    """Corrects queries by the words of a catalogue. Any thread may ask; equal vocabularies correct alike.
+    """Corrects queries with the words of a catalogue. Thread-safe; equal vocabularies give equal corrections.
 
-    A word is known if a document holds it, or one with the same stem. Known words stay as they are, and so do numbers,
+    A word is known if a document holds it or a word with the same stem. Known words are not changed, nor are numbers,
     words with a digit or an underscore, and words of scripts without spaces.
 
     Args:
-        vocabulary: each word of the documents and how many of them hold it, as `count_words` gives.
-        forms: which words count.
+        vocabulary: each word of the documents and how many documents hold it, as `count_words` returns.
+        forms: which words count, and in which form.
         rules: when a word is changed, and into what.
 
     Raises:
@@ -94,30 +94,30 @@ class Corrector:
 
     @classmethod
     def of(cls, documents: Iterable[str], forms: WordForms, rules: CorrectionRules = RULES) -> Corrector:
-        """Correct by the words of d texts; raises as the constructor does."""
+        """Make a corrector from the words of d texts; raises MissingExtraError as the constructor does."""
         return cls(count_words(documents), forms, rules)
 
     def correct(self, queries: Sequence[str]) -> list[str]:
-        """Each query with its unknown words corrected.
+        """Correct the unknown words of each query.
 
         Args:
             queries: q texts.
 
         Returns:
-            q texts; byte for byte the query where no word was changed. What replaces a word is in lower case.
+            q texts; a query without a changed word is returned byte for byte. Replacements are in lower case.
         """
         found = [find_words(query) for query in queries]
         unknown = self._find_unknown({word[0].lower() for words in found for word in words})
         return [self._correct_query(*pair, unknown) for pair in zip(queries, found, strict=True)]
 
     def _find_unknown(self, words: Iterable[str]) -> set[str]:
-        """Those of the lower-case words that are spelt in letters and not known."""
+        """Find the lower-case words that consist of letters and are not known."""
         new = sorted(word for word in words if word not in self.vocabulary and is_spelt(word))
         stems = split_words(new, self._forms)
         return {word for word, forms in zip(new, stems, strict=True) if self._stems.isdisjoint(forms)}
 
     def _correct_query(self, query: str, words: Sequence[re.Match[str]], unknown: set[str]) -> str:
-        """A query, of which `words` are the words."""
+        """Correct one query, given the matches of its words."""
         pieces, done, place = list[str](), 0, 0
         while place < len(words):
             word, following = words[place], words[place + 1 : place + 2]
@@ -134,7 +134,7 @@ class Corrector:
     def _join(
         self, query: str, word: re.Match[str], following: Sequence[re.Match[str]], unknown: set[str]
     ) -> str | None:
-        """A word joined with the one that follows it, if either is unknown and documents hold both as one."""
+        """Join a word with the following one, if either is unknown and documents hold the joined word; else None."""
         if not following or query[word.end() : following[0].start()] not in _GAPS:
             return None
         first, second = word[0].lower(), following[0][0].lower()
@@ -143,7 +143,7 @@ class Corrector:
         return joined if held and not unknown.isdisjoint((first, second)) else None
 
     def _replace(self, word: str) -> str | None:
-        """What replaces an unknown word: what is one edit away or its two parts, whichever more documents hold."""
+        """Replace an unknown word by a near word or by its two parts, whichever more documents hold; else None."""
         if len(word) < self.rules.letters:
             return None
         near, parts = self._find_near(word), self._split(word)
@@ -152,7 +152,7 @@ class Corrector:
         return near.text
 
     def _find_near(self, word: str) -> _Better | None:
-        """The word that is fewest edits away; of several, the one that most documents hold; None for a common word."""
+        """Find the word with the fewest edits, then in the most documents; None for a common English word."""
         if word in self._common:
             return None
         edits = 1 if len(word) < self.rules.letters_for_two_edits else _EDITS
@@ -162,7 +162,7 @@ class Corrector:
         return min(found, key=lambda better: (better.edits, -better.documents, better.text), default=None)
 
     def _split(self, word: str) -> _Better | None:
-        """The word as two words; of several ways, the one whose rarer part most documents hold."""
+        """Split the word in two; of several ways, take the one whose rarer part is in the most documents."""
         shortest = self.rules.part_letters
         cuts = [(word[:cut], word[cut:]) for cut in range(shortest, len(word) - shortest + 1)]
         ways = [_Better(" ".join(parts), min(self.vocabulary.get(part, 0) for part in parts)) for parts in cuts]
@@ -172,7 +172,7 @@ class Corrector:
 
 @cache
 def _read_common_words(per_million: int) -> frozenset[str]:
-    """English words that stand so often in a million words, or more often, by the list that symspellpy comes with."""
+    """Read the English words that occur at least this often in a million words, by symspellpy's own list."""
     from symspellpy import SymSpell
 
     listed = resources.files("symspellpy").joinpath(_ENGLISH_WORDS).read_text("utf-8-sig").split()
@@ -181,13 +181,13 @@ def _read_common_words(per_million: int) -> frozenset[str]:
 
 
 def count_words(documents: Iterable[str]) -> dict[str, int]:
-    """Count the documents that hold each word, as it stands there, in lower case.
+    """Count how many documents hold each word; words are in lower case and not stemmed.
 
     Args:
         documents: d texts.
 
     Returns:
-        Words that are spelt in letters, in their order, to how many documents hold them.
+        Words that consist of letters, in alphabetical order, to the number of documents that hold them.
 
     Raises:
         MissingExtraError: PyStemmer is not installed.

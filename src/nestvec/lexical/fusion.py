@@ -1,7 +1,7 @@
-"""One score from two: that of a document's words and that of its vector.
+"""Combines a document's BM25 score and its vector score into one fused score.
 
-A convex combination of both scores, brought to one scale query by query, needs few judged queries to be fitted and
-keeps how far apart two documents are, which reciprocal rank fusion forgets (Bruch, Gai & Ingber 2022).
+The fused score is a convex combination of both scores, normalised per query. It needs few judged queries to be fitted,
+and unlike reciprocal rank fusion it keeps how far apart two documents are (Bruch, Gai & Ingber 2022).
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CANDIDATES = 100  # documents of each leg that take part, or as many as are asked for if these are more
+CANDIDATES = 100  # best documents of each leg that are fused; more if more results are requested
 BEST, RANGE, RANKS = "best", "range", "ranks"
 NORMALISATIONS = (BEST, RANGE, RANKS)
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """How the scores of the two legs become one.
+    """How the scores of BM25 and of vectors are combined.
 
     Attributes:
-        weight: of the words, from 0, vectors only, to 1, words only.
-        normalisation: `best`: words' scores are divided by the query's best one, and cosines stay as they are; `range`:
-            both go from 0, the query's lowest candidate, to 1, its best; `ranks`: each leg gives 1 / (constant + rank)
-            (Cormack, Clarke & Buettcher 2009).
-        constant: of `ranks`.
+        weight: BM25's weight, from 0 (vectors only) to 1 (BM25 only).
+        normalisation: `best` divides BM25's scores by the query's best one and keeps cosines; `range` scales both from
+            0, the query's lowest candidate, to 1, its best; `ranks` replaces both by 1 / (constant + rank), which is
+            reciprocal rank fusion (Cormack, Clarke & Buettcher 2009).
+        constant: the constant of `ranks`.
     """
 
     weight: float = 0.5
@@ -36,18 +36,18 @@ class Fusion:
     constant: int = 60
 
     def weighted(self, weight: float | None) -> Fusion:
-        """The same with another weight of the words, 0 to 1; None: as it is."""
+        """Return a copy with another weight of BM25, from 0 to 1; None keeps the weight."""
         return self if weight is None else replace(self, weight=weight)
 
     def fuse(self, words: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fuse the scores of each query's candidates.
 
         Args:
-            words: (q, n) BM25's scores of n candidates; -inf fills up rows with fewer.
-            vectors: (q, n) cosines, or estimates of them, of the same candidates.
+            words: (q, n) BM25's scores of n candidates; rows with fewer candidates are padded with -inf.
+            vectors: (q, n) cosines, or estimates of cosines, of the same candidates.
 
         Returns:
-            (q, n) fused scores, -inf where filled up.
+            (q, n) fused scores, -inf for padding.
         """
         filled = np.isneginf(words)
         left = self._scale(words.astype(np.float64), filled, is_words=True)
@@ -56,7 +56,7 @@ class Fusion:
         return np.where(filled, -np.inf, fused).astype(np.float32)
 
     def _scale(self, scores: NDArray[np.float64], filled: NDArray[np.bool_], is_words: bool) -> NDArray[np.float64]:
-        """One leg's scores of the candidates, comparable with the other's."""
+        """Normalise one leg's (q, n) scores, so that they are comparable with the other's."""
         scaled: NDArray[np.float64] = np.where(filled, 0.0, scores)
         best = np.where(filled, -np.inf, scores).max(axis=1, keepdims=True, initial=-np.inf)
         if self.normalisation == RANKS:
@@ -73,6 +73,6 @@ UNFITTED = Fusion()
 
 
 def _rank(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(q, n) ranks from 1; equal scores share the best of their ranks."""
+    """Rank (q, n) scores from 1, highest first; equal scores share the best of their ranks."""
     falling = -np.sort(-scores, axis=1)
     return np.stack([np.searchsorted(-row, -own, side="left") for row, own in zip(falling, scores, strict=True)]) + 1.0

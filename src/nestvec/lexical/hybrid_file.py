@@ -1,4 +1,4 @@
-"""`hybrid.json`: all that another process needs to rank words and fuse them with vectors as a run measured it."""
+"""Reads and writes `hybrid.json`: the settings of keyword search and of its fusion with vectors, as a run used them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
-_LARGEST = 1e9  # any number of the file, infinity above all, that has no other bound
-_FINE = 4  # bits of a number from which vectors rank nearly as whole ones
+_LARGEST = 1e9  # upper bound of numbers without a bound of their own; it also refuses infinity
+_FINE = 4  # with this many bits per number or more, vectors rank nearly as full-precision ones
 _KINDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}
 
 
@@ -30,11 +30,11 @@ class Hybrid:
     """The keyword leg and its fusion with vectors.
 
     Attributes:
-        lexical: how words match.
-        fusion: how the two scores become one, for the vectors that the run recommends or that are exported.
-        weights: fitted for other vectors: the words' weight by their format, such as `96.binary`.
-        documents: how many documents BM25 counted when it was measured.
-        mean_length: their mean number of words.
+        lexical: the settings of BM25.
+        fusion: how the two scores are combined, for the vectors that the run recommends or that are exported.
+        weights: BM25's weight for other formats of vectors: format, such as `96.binary`, to weight.
+        documents: the number of documents that BM25 counted when it was measured.
+        mean_length: the documents' mean number of words.
     """
 
     lexical: LexicalSettings = UNTUNED
@@ -45,13 +45,14 @@ class Hybrid:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether training queries chose the fusion; too few of them leave it as it is unfitted."""
+        """Whether the fusion was fitted on training queries; with too few of them, the defaults are used."""
         return bool(self.weights) or self.fusion != UNFITTED
 
     def fusion_of(self, stored: VectorFormat) -> Fusion:
-        """How words and vectors of a format fuse: as fitted for it, or for the nearest that was fitted.
+        """Return the fusion for vectors of a format: the one fitted for it, or for the nearest fitted format.
 
-        Small codes tell less, so words weigh more beside them. Formats of 4 bits and more rank nearly as float32 does.
+        Small codes rank less well, so BM25 has more weight beside them. Formats of 4 bits or more rank nearly as
+        float32 does, so they count as near to each other.
         """
 
         def distance(name: str) -> tuple[bool, float, bool, str]:
@@ -64,11 +65,11 @@ class Hybrid:
         return self.fusion if nearest is None else replace(self.fusion, weight=self.weights[nearest])
 
     def settle(self, stored: VectorFormat) -> Hybrid:
-        """The same with the fusion fitted for vectors of this format, which are recommended or exported."""
+        """Return a copy whose `fusion` is the one for vectors of this format."""
         return replace(self, fusion=self.fusion_of(stored))
 
     def to_json(self) -> dict[str, Any]:
-        """The values that `hybrid.json` holds."""
+        """Convert to the content of `hybrid.json`."""
         forms, fusion = self.lexical.forms, self.fusion
         return {
             "schema": SCHEMA,
@@ -87,7 +88,7 @@ class Hybrid:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], place: object) -> Hybrid:
-        """Read what `to_json` gave; InputError, which names the place, where it is damaged or of another form."""
+        """Read what `to_json` returned; InputError, which names `place`, if a value is missing or wrong."""
         if value.get("schema") != SCHEMA:
             wanted = f"schema {SCHEMA}, which this version of nestvec reads"
             raise InputError(f"has schema {value.get('schema')!r}", wanted, file=place)
@@ -111,31 +112,31 @@ class Hybrid:
 
 
 def write_hybrid(path: Path, hybrid: Hybrid) -> None:
-    """Write the file, whole or not at all."""
+    """Write `hybrid.json` atomically: a reader sees the old file or the whole new one."""
     write_json(path, hybrid.to_json())
 
 
 def read_hybrid(path: Path) -> Hybrid:
-    """Read what `write_hybrid` wrote; raises InputError where the file is missing or damaged."""
+    """Read what `write_hybrid` wrote; raises InputError if the file is missing or damaged."""
     return Hybrid.from_json(
         read_object(path, "what nestvec run writes: BM25's settings and its fusion with vectors"), path
     )
 
 
 def _read_correction(place: object, rules: object) -> CorrectionRules | None:
-    """How query words are corrected: `false`, not at all, `true`, by the usual rules, or by rules of whole numbers."""
+    """Read the correction: `false` for none, `true` for the default rules, or an object with all rules."""
     names = [rule.name for rule in fields(CorrectionRules)]
     if isinstance(rules, dict) and sorted(rules) == sorted(names):
         if all(type(number) is int and number > 0 for number in rules.values()):
             return CorrectionRules(**rules)
     elif isinstance(rules, bool):
         return RULES if rules else None
-    wanted = f"false, or an object with {', '.join(names)}, each a whole number from 1"
+    wanted = f"false, or an object with {', '.join(names)}, each a whole number of 1 or more"
     raise InputError(f"correction is {rules!r}", wanted, file=place)
 
 
 def _read_weights(place: object, weights: object) -> dict[str, float]:
-    """The words' weight, from 0 to 1, by the format of the vectors; raises InputError for anything else."""
+    """Read BM25's weights: format of the vectors to a weight from 0 to 1; raises InputError for anything else."""
     if not isinstance(weights, dict):
         raise InputError(f"weights is {weights!r}", 'an object such as {"96.binary": 0.7}', file=place)
     for name in weights:
@@ -155,7 +156,7 @@ def _read(place: object, value: Mapping[str, Any], key: str, kind: type) -> Any:
 
 
 def _read_number(place: object, value: Mapping[str, Any], key: str, most: float = inf) -> float:
-    """The number under a key, from 0 to `most`; raises InputError for anything else."""
+    """Read the number of a key, from 0 to `most`; raises InputError for anything else."""
     found = value.get(key)
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= min(most, _LARGEST):
         wanted = "a number, 0 or more" if isinf(most) else f"a number from 0 to {most:g}"

@@ -1,4 +1,4 @@
-"""Texts as words for BM25: in any script, and stemmed in the language of the catalogue.
+"""Splits texts into words for BM25: in any script, and stemmed in the language of the catalogue.
 
 Scripts that put no space between words (Chinese, Japanese, Thai …) are split into overlapping pairs of characters, as
 Lucene's CJKAnalyzer does; a character that stands alone is a word. Latin words in such texts stay words.
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 CJK = "cjk"  # the language of scripts that put no space between words
 UNSTEMMED = (CJK, "none")  # values of a language that name no stemmer
-_USUAL = "english"  # where the texts are too few or too odd to tell
-_SURE = 0.9  # probability from which a detected language is taken
-_NO_WORDS = "zxx"  # the library's code of texts that are in no language
-_SAMPLE = 200  # texts that the language is detected from
+_USUAL = "english"  # used if the language cannot be detected
+_SURE = 0.9  # least probability of a detected language
+_NO_WORDS = "zxx"  # py3langid's code for texts in no language
+_SAMPLE = 200  # texts from which the language is detected
 _UNSPACED = (  # Thai to Burmese, Khmer, kana, Han and their supplements
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
@@ -55,7 +55,7 @@ AS_THEY_STAND = WordForms("none", stem=False)
 
 
 def split_words(texts: Sequence[str], forms: WordForms) -> list[list[str]]:
-    """Each text's words.
+    """Split texts into lower-case words, stemmed and without stop words as `forms` says.
 
     Args:
         texts: n texts.
@@ -65,7 +65,7 @@ def split_words(texts: Sequence[str], forms: WordForms) -> list[list[str]]:
         n lists of lower-case words.
 
     Raises:
-        MissingExtraError: PyStemmer is not installed, or bm25s, whose list of stop words is asked for.
+        MissingExtraError: PyStemmer is not installed.
     """
     find = _compile_word().findall  # one letter or digit is a word: sizes such as "2 in" tell products apart
     left_out = frozenset(list_stop_words(forms.language)) if forms.stop_words else frozenset()
@@ -88,14 +88,14 @@ def _stem_words(words: set[str], language: str) -> dict[str, str]:
 
 
 def find_words(text: str) -> list[re.Match[str]]:
-    """The words of a text where they stand, as it writes them; scripts without spaces stay in one piece."""
+    """Find the words of a text with their positions, in their own spelling; scripts without spaces are not cut."""
     return list(_compile_word().finditer(text))
 
 
 def find_typed_words(text: str, most: int | None = None) -> list[re.Match[str]]:
-    """The words of a text as a person would type them, where they stand: `1/2-in` is one word.
+    """Find the words of a text as a person would type them, with their positions: `1/2-in` is one word.
 
-    Signs at a word's ends are left out. Scripts without spaces are cut into two characters at a time.
+    Punctuation at a word's ends is left out. Scripts without spaces are cut into two characters at a time.
 
     Args:
         text: the text.
@@ -108,12 +108,12 @@ def find_typed_words(text: str, most: int | None = None) -> list[re.Match[str]]:
 
 
 def is_spelt(word: str) -> bool:
-    """Whether a word is made of letters alone, of a script that puts spaces between words."""
+    """Whether a word consists of letters only, in a script that puts spaces between words."""
     return not _UNSPACED_RUN.search(word) and not any(letter.isnumeric() or letter == "_" for letter in word)
 
 
 def list_stop_words(language: str) -> list[str]:
-    """Words of a language that tell little, as bm25s lists them; none where it has no list.
+    """List a language's stop words from bm25s; an empty list for a language without one.
 
     Args:
         language: a key of `settings.LANGUAGES`.
@@ -128,10 +128,10 @@ def list_stop_words(language: str) -> list[str]:
 
 
 def detect_language(texts: Sequence[str]) -> str:
-    """The language of a catalogue: a key of `settings.LANGUAGES`.
+    """Detect the language of a catalogue: a key of `settings.LANGUAGES`.
 
-    `cjk` where most letters belong to scripts without spaces; else what py3langid is sure of (Lui & Baldwin 2012), from
-    evenly spaced texts; `english` where py3langid is not sure, and `none` for a language without a stemmer.
+    `cjk` if most letters belong to scripts without spaces. Else the language that py3langid (Lui & Baldwin 2012) finds
+    in evenly spaced texts; `english` if py3langid is not sure, and `none` if the language has no stemmer.
 
     Args:
         texts: n texts.
@@ -163,7 +163,7 @@ def _load_identifier() -> Any:  # noqa: ANN401 - the library has no types
 
 
 def _pair_characters(run: re.Match[str]) -> str:
-    """Overlapping pairs of a run's characters, each with its marks, between spaces; a single character as it is."""
+    """Replace a run of characters by its overlapping pairs with spaces between them; a single character stays."""
     characters = re.findall(rf".[{_combining_marks()}]*", run[0])
     pairs = [first + second for first, second in pairwise(characters)] or characters
     return " " + " ".join(pairs) + " "
@@ -171,20 +171,20 @@ def _pair_characters(run: re.Match[str]) -> str:
 
 @cache
 def _compile_word() -> re.Pattern[str]:
-    r"""Letters, digits and underscores with the marks on them: `\w` alone breaks Hindi words at their vowel signs."""
+    r"""Match letters, digits and underscores with combining marks; `\w` alone breaks Hindi words at vowel signs."""
     return re.compile(rf"\b\w[\w{_combining_marks()}]*")
 
 
 @cache
 def _compile_typed_word() -> re.Pattern[str]:
-    """Two characters of a script without spaces; or others up to a space, from a letter or digit to the last one."""
+    """Match two characters of a script without spaces; or text without spaces, from its first letter to its last."""
     marks, spaced = _combining_marks(), f"(?![{_UNSPACED}])"
     return re.compile(rf"(?:[{_UNSPACED}][{marks}]*){{1,2}}|{spaced}\w(?:(?:{spaced}\S)*{spaced}[\w{marks}])?")
 
 
 @cache
 def _combining_marks() -> str:
-    """Accents, vowel signs and the like as ranges of a regular expression."""
+    """List accents, vowel signs and other combining marks as ranges of a regular expression."""
     codes = {code for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M")}
     starts = [code for code in sorted(codes) if code - 1 not in codes]
     ends = [code for code in sorted(codes) if code + 1 not in codes]

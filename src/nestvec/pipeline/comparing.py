@@ -131,8 +131,8 @@ class RunComparison:
             word = "better" if row.difference > 0 else "worse"
             return f"{second} is {word} than {first} by {row.difference:+.3f} {ends}: {asked}."
         return (
-            f"No difference can be seen between {second} and {first}: {row.difference:+.3f} {ends}, {asked}; "
-            f"one of {row.detectable:.3f} would most often have shown."
+            f"No clear difference between {second} and {first}: {row.difference:+.3f} {ends}, {asked}; "
+            f"80 % power to detect {row.detectable:.3f}."
         )
 
 

@@ -1,1 +1,1 @@
-"""What to ship: chosen from the surface, and put into sentences."""
+"""Chooses what to ship from the measured surface, and explains the choice in sentences."""

@@ -1,4 +1,4 @@
-"""The three choices in words: what a fused vector loses and beats, and what could be shipped in its place."""
+"""Sentences about the three choices: what a fused vector loses and beats, and which smaller vectors may do."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from nestvec.point import FUSED, VectorFormat
 
 
 def say_fused(decision: dict[str, Any], proven: dict[str, Any], fell_back: bool) -> list[str]:
-    """What to ship beside keyword search, and on what evidence.
+    """Say what to ship beside keyword search, and on what evidence.
 
     Args:
         decision: what `recommendation.json` holds, without its `reason`.
         proven: the proven choice as `choices` has it.
-        fell_back: whether it is the pretrained model, as no trained one beats it.
+        fell_back: whether the choice is the pretrained model, because no trained model beats it.
 
     Returns:
         A few sentences.
     """
     sentences = [f"Beside keyword search, ship {_name_vectors(proven)}: {_count_bytes(proven)} a vector."]
     if fell_back:
-        sentences.append("Fuse the pretrained model; fine-tuning added nothing that can be shown.")
+        sentences.append("Use the pretrained model: fine-tuning brought no proven gain.")
     return [*sentences, _say_loss(decision, proven), *say_tested(decision, proven)]
 
 
 def say_choices(decision: dict[str, Any], choices: dict[str, Any]) -> list[str]:
-    """A sentence for the likely and for the tiny choice, where they are smaller than what is shipped.
+    """Say which smaller vectors are likely good enough, or still beat what the team has now.
 
     Args:
         decision: what `recommendation.json` holds, without its `reason`.
-        choices: of one team.
+        choices: one team's three choices.
 
     Returns:
-        At most two sentences.
+        One sentence for the likely and one for the tiny choice; none for a choice as large as the shipped vector.
     """
     sentences, size = [], (decision["point"] or {}).get("bytes_per_vector") or float("inf")
     likely, tiny = choices["likely"], choices["tiny"]
     if likely and likely["bytes_per_vector"] < size:
         size = likely["bytes_per_vector"]
         sentences.append(
-            f"Likely enough: {_name_vectors(likely)}, {_count_bytes(likely)}, loses less than {decision['margin']:g} "
-            f"with a chance of {100 * likely['validation']['chance']:.0f} %; on the test queries its "
-            f"{decision['metric']} is {likely['test']['value']:.3f}."
+            f"Likely choice: {_name_vectors(likely)}, {_count_bytes(likely)} a vector. The chance that it loses less "
+            f"than {decision['margin']:g} is {100 * likely['validation']['chance']:.0f} %; its {decision['metric']} on "
+            f"the test queries is {likely['test']['value']:.3f}."
         )
     if tiny and tiny["bytes_per_vector"] < size:
         gain = tiny["beats"]["test"]
-        doubt = ", which are too few to confirm it" if gain["value"] > 0 else ", which do not confirm it"
+        doubt = ", too few queries to confirm it" if gain["value"] > 0 else ", which does not confirm it"
         clear = "" if tiny["test"]["confirmed"] else doubt
         sentences.append(
-            f"The smallest that still beats {_name_now(tiny['beats']['system'])}: {_name_vectors(tiny)}, "
-            f"{_count_bytes(tiny)}; on the test queries{clear}, by "
-            f"{_show_interval(gain['value'], gain['low'], gain['high'])}."
+            f"Tiny choice, the smallest vector that still beats {_name_now(tiny['beats']['system'])}: "
+            f"{_name_vectors(tiny)}, {_count_bytes(tiny)} a vector; its gain on the test queries is "
+            f"{_show_interval(gain['value'], gain['low'], gain['high'])}{clear}."
         )
     return sentences
 
@@ -59,30 +59,30 @@ def _say_loss(decision: dict[str, Any], proven: dict[str, Any]) -> str:
     queries = f"{decision['validation']['queries']:,} {decision['chosen_on']} queries"
     if proven["lossless"]:
         return (
-            f"It ranks as {proven['reference']} does, to depth 10, for every query that can be asked: nothing is lost."
+            f"For every possible query it returns the same first ten results as {proven['reference']}: nothing is lost."
         )
     if decision["point"] == decision["reference"]:
         return (
-            f"It is itself the best at full width; on the {queries} it is undecided whether a smaller one loses less "
-            f"than {decision['margin']:g} of {decision['metric']}."
+            f"It is the best system at full width; the {queries} do not prove that a smaller vector loses less than "
+            f"{decision['margin']:g} of {decision['metric']}."
         )
     seen = proven["validation"]
     shown = _show_interval(seen["difference"], seen["low"], seen["high"])
     return (
-        f"On the {queries} it differs from {proven['reference']} by {shown}: it is the smallest that is shown to lose "
-        f"less than {decision['margin']:g} of {decision['metric']} (95 % confidence)."
+        f"On the {queries} its {decision['metric']} differs from {proven['reference']} by {shown}: it is the smallest "
+        f"vector proven to lose less than {decision['margin']:g} (95 % confidence)."
     )
 
 
 def say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
-    """What the test queries say of what is shipped, beside keyword search or alone.
+    """Say whether the test queries confirm the shipped vector, beside keyword search or alone.
 
     Args:
         decision: what `recommendation.json` holds, without its `reason`.
         proven: the proven choice as `choices` has it.
 
     Returns:
-        A sentence, and another where a gain is not clear there.
+        One sentence with the value on test; a second one where the gain over a rival is not clear on test.
     """
     test, seen = proven["test"], decision["test"]
     value = f"{decision['metric']} {test['value']:.3f} [{test['low']:.3f}, {test['high']:.3f}]"
@@ -91,7 +91,8 @@ def say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
         against = ""
     others = "; " + ", ".join(f"{_name_other(name)} {value:.3f}" for name, value in test["others"].items())
     if decision["chosen_on"] == "test":
-        sentence = f"No other queries could confirm it, so take it as optimistic: {value} there{against}"
+        chosen_here = "The choice was made on the test queries themselves, so these values are optimistic"
+        sentence = f"{chosen_here}: {value}{against}"
     elif not against:  # nothing to confirm: it is compared with itself
         sentence = f"On the {seen['queries']:,} test queries: {value}"
     else:
@@ -99,12 +100,12 @@ def say_tested(decision: dict[str, Any], proven: dict[str, Any]) -> list[str]:
         sentence = f"The test queries {verdict}: {value} on {seen['queries']:,} queries{against}"
     sentences = [f"{sentence}{others if test['others'] else ''}."]
     if unbeaten := name_unbeaten(decision["test_gate"]):
-        sentences.append(f"There its gain is not clear: it differs from {unbeaten} (95 % interval).")
+        sentences.append(f"Its gain on the test queries is not clear: it differs from {unbeaten} (95 % interval).")
     return sentences
 
 
 def name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
-    """The rivals over which a gain is not clear, with the difference and its interval; nothing where all are beaten."""
+    """Name the rivals that are not clearly beaten, with difference and interval; an empty text if all are beaten."""
     return " and from ".join(
         f"{name} by {_show_interval(rival['difference'], rival['low'], rival['high'])}"
         for name, rival in gate.items()
@@ -113,7 +114,7 @@ def name_unbeaten(gate: dict[str, dict[str, Any]]) -> str:
 
 
 def _say_doubt(test: dict[str, Any], margin: float) -> str:
-    """Why the test queries do not confirm a choice: their mean loss is within the margin, or beyond it."""
+    """Say why the test queries do not confirm a choice: a mean loss within the margin means too few queries."""
     return "are too few to confirm it" if test["difference"] > -margin else "do not confirm it"
 
 

@@ -1,9 +1,10 @@
-"""Three choices for a team: proven, likely and tiny, each with its loss, its interval and its price.
+"""Three choices for a team: proven, likely and tiny, each with its loss, its interval and its memory.
 
-*Proven* is found in `choose.py`. *Likely* is the smallest point whose chance of losing less than the margin is at least
-90 %, of the systems that beat their rivals with that chance. *Tiny* is the smallest point whose gain over what the team
-has now is clear, at the confidence that is split over the systems (Bonferroni). Both walk each system's points from
-large to small and stop at the first that is not good enough, so that a lucky small point is not picked out of many.
+*Proven* is found in `choose.py`. *Likely* is the smallest point that loses less than the margin with a chance of at
+least 90 %; only systems that beat their rivals with the same chance are considered. *Tiny* is the smallest point that
+clearly beats what the team has now; the 95 % confidence is split over the systems (Bonferroni). Both search each
+system's points from large to small and stop at the first point that fails. Testing all points and picking the smallest
+that passes would pick a lucky one.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from nestvec.recommending.evidence import Evidence
     from nestvec.settings import RecommendationSettings
 
-SURE = 0.9  # the chance from which a choice is likely
+SURE = 0.9  # the least chance of a likely choice
 SIZES = (1_000_000, 10_000_000, 100_000_000)  # vectors whose memory the answer states
 
 
 @dataclass(frozen=True)
 class Pick:
-    """One choice: what is taken, and the point that its loss is measured against."""
+    """One choice: the point, and the reference that its loss is measured against."""
 
     point: Point
     reference: Point
@@ -37,13 +38,13 @@ class Pick:
 def describe_choices(
     view: View, evidence: dict[str, Evidence], wishes: RecommendationSettings, proven: tuple[Point, Point] | None
 ) -> dict[str, Any]:
-    """A team's three choices as `recommendation.json` has them, each None where nothing is good enough.
+    """Find a team's three choices, in the form of `recommendation.json`; a choice is None where no point qualifies.
 
     Args:
-        view: validation as the team sees it.
-        evidence: for `test`, and for `validation` unless the protocol has none.
+        view: the team's points on the split that chooses, validation if there is one.
+        evidence: by split, `test` and, unless the protocol has none, `validation`.
         wishes: the metric, how much of it may be lost, and limits on bytes and recall.
-        proven: the proven choice and its reference.
+        proven: the proven choice and its reference; None where nothing is proven.
 
     Returns:
         Keys `proven`, `likely` and `tiny`.
@@ -63,7 +64,7 @@ def describe_choices(
 
 
 def check_wishes(point: Point, evidence: Evidence, wishes: RecommendationSettings) -> dict[str, bool]:
-    """Each wish that was made, and whether a point keeps to it."""
+    """Check a point against the limits that are set (`max_bytes`, `min_recall`): limit to whether it is met."""
     keeps = {}
     if wishes.max_bytes is not None:
         keeps["max_bytes"] = point.bytes <= wishes.max_bytes
@@ -73,12 +74,12 @@ def check_wishes(point: Point, evidence: Evidence, wishes: RecommendationSetting
 
 
 def list_prices(point: Point, reference: Point) -> list[dict[str, int]]:
-    """The memory of so many vectors in bytes, at a point and at its reference."""
+    """List the memory in bytes of 1, 10 and 100 million vectors, at a point and at its reference."""
     return [{"vectors": size, "bytes": size * point.bytes, "full_bytes": size * reference.bytes} for size in SIZES]
 
 
 def _find_likely(view: View, wishes: RecommendationSettings, proven: Pick | None) -> Pick | None:
-    """The smallest point that likely loses less than the margin and likely beats its rivals; the proven one counts."""
+    """Find the smallest point that likely loses less than the margin and beats its rivals; the proven one qualifies."""
     evidence = view.evidence
     sequences = {name: points for name, points in view.sequences.items() if _likely_beats(view, evidence.whole[name])}
     reference = view.reference
@@ -95,7 +96,7 @@ def _find_likely(view: View, wishes: RecommendationSettings, proven: Pick | None
 
 
 def _find_tiny(view: View, wishes: RecommendationSettings) -> Pick | None:
-    """The smallest point that clearly beats what the team has now."""
+    """Find the smallest point that clearly beats what the team has now."""
     evidence, now = view.evidence, view.now
     if now is None:
         return None
@@ -112,7 +113,7 @@ def _find_tiny(view: View, wishes: RecommendationSettings) -> Pick | None:
 
 
 def _walk(sequences: dict[str, list[Point]], is_good: Callable[[Point], bool]) -> list[Point]:
-    """Each system's points from large to small, up to the first that is not good enough."""
+    """List each system's points from large to small, up to the first that is not good enough."""
     reached = []
     for points in sequences.values():
         for point in points:
@@ -123,12 +124,12 @@ def _walk(sequences: dict[str, list[Point]], is_good: Callable[[Point], bool]) -
 
 
 def _take_smallest(view: View, picks: list[Pick]) -> Pick | None:
-    """The smallest; of equally small ones, the better one."""
+    """Take the pick with the fewest bytes; of equally small ones, the one with the better mean."""
     return min(picks, key=lambda pick: (pick.point.bytes, -view.evidence.mean(pick.point)), default=None)
 
 
 def _list_trained(view: View) -> list[str]:
-    """The trained systems that likely beat the pretrained one at full width; all, where there is none to compare."""
+    """List the trained systems that likely beat the pretrained one at full width; all if it was not measured."""
     whole = view.evidence.whole
     return [
         system
@@ -171,7 +172,7 @@ def _describe_pick(name: str, pick: Pick, view: View, evidence: dict[str, Eviden
 
 
 def _confirm(name: str, pick: Pick, view: View, evidence: dict[str, Evidence], margin: float) -> bool | None:
-    """Whether the test queries say the same as validation did; None where there is nothing that they could say."""
+    """Tell whether the test queries confirm a choice; None where the choice is its own reference."""
     point, reference, test = pick.point, pick.reference, evidence["test"]
     if name == "tiny":
         gain = test.difference(point, view.evidence.whole[view.team.now])
@@ -184,7 +185,7 @@ def _confirm(name: str, pick: Pick, view: View, evidence: dict[str, Evidence], m
 
 
 def _describe_gain(point: Point, view: View, test: Evidence) -> dict[str, Any] | None:
-    """By how much a point beats what the team has now; None where that was not measured."""
+    """Measure how much a point gains over what the team has now; None where that system was not measured."""
     if view.now is None:
         return None
     chosen_on = view.evidence

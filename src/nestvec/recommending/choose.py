@@ -1,22 +1,24 @@
-"""Name the smallest vector that holds up, or say that nothing does; beside keyword search, and for vectors alone.
+"""Choose the smallest vector that holds up, or none; once beside keyword search, and once for vectors alone.
 
 All choices are made on the validation split, by each team among its own points (`teams.py`). The reference is the best
-system at full width. Each system's points are tested from large to small bytes (a fixed sequence, Maurer et al. 1995)
-for non-inferiority: the one-sided lower bound of the paired difference to the reference must lie above minus the
-margin; the first point that cannot be shown ends the system's sequence. The confidence is split over the systems that
-could be shipped (Bonferroni), so that the chance of calling any worse point good stays below 5 %, however the losses
-fall: the bound counts with what no query happened to show. Few queries therefore cannot promise much, and the answer
-says about how many it would take.
+system at full width. Each system's points are tested from large to small (a fixed sequence, Maurer et al. 1995) for
+non-inferiority: the one-sided lower bound of the paired difference to the reference must lie above minus the margin.
+The first point that cannot be shown to hold up ends the system's sequence. The confidence is split over the systems
+that could be shipped (Bonferroni), so the chance of calling any worse point good stays below 5 %. That holds for any
+distribution of the losses, as the bound allows for losses that no query of the sample showed. Few queries therefore
+prove little; the answer says about how many would be needed.
 
-A point that takes hardly fewer bytes than a wider one is left out of the sequence: cutting bits costs less than cutting
-dimensions, so what is left goes from safe to risky as it goes from large to small. A point that ranks as its system
-does at full width, for every query that can be asked, counts as its system at full width.
+A point that takes hardly fewer bytes than a wider one is left out of the sequence: lower precision costs less than
+fewer dimensions, so without such points the sequence goes from safe to risky as it goes from large to small. A point
+with the same first ten results as its system at full width, for every possible query, is compared as that system at
+full width.
 
-The gate: what is shipped must beat its rivals, its 95 % interval above 0, and so must its system at full width, or a
-lucky one of many small points would do. Beside keyword search, where no trained system beats the pretrained one fused
-in the same way, the pretrained one is tested against itself at full width, and must beat BM25 and its own vectors. The
-smallest point that holds up and passes is the proven choice if it keeps to the wishes, and the test split says whether
-that is confirmed. `choices.py` adds a likely and a tiny one.
+The gate: the shipped point must beat its rivals (95 % interval above 0), and so must its system at full width; without
+the second condition one lucky point among many small ones would be enough. Beside keyword search, where no trained
+system beats the pretrained one fused in the same way, the pretrained system is tested against itself at full width,
+and must beat BM25 and its own vectors alone. The smallest point that holds up, passes the gate and meets the limits
+(`max_bytes`, `min_recall`) is the proven choice; the test split then confirms it or not. `choices.py` adds a likely and
+a tiny choice.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from nestvec.settings import RecommendationSettings
 
 __all__ = ["NEARLY", "Evidence", "gather_evidence", "order_points", "recommend"]
-HOLDS, UNDECIDED, WORSE = "holds", "undecided", "worse"  # what a test of the sequence can say
+HOLDS, UNDECIDED, WORSE = "holds", "undecided", "worse"  # outcomes of a test of the sequence
 
 
 @dataclass(frozen=True)
@@ -49,26 +51,26 @@ class Step:
 
     @property
     def passed(self) -> bool:
-        """Whether it was shown to lose less."""
+        """Whether the point was shown to lose less than the margin."""
         return self.outcome == HOLDS
 
     def to_json(self) -> dict[str, Any]:
-        """As `recommendation.json` has it."""
+        """Convert to an entry of `steps` in `recommendation.json`."""
         tested = {"difference": self.difference, "lower_bound": self.lower_bound, "passed": self.passed}
         return {**point_to_json(self.point), **tested, "outcome": self.outcome}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the evidence says to one team.
+    """One team's tests and what came of them.
 
     Attributes:
-        view: the evidence as the team sees it.
+        view: the team's points, with the evidence of the split that chooses.
         reference: the best system at full width; the pretrained one where no trained one beats it.
-        steps: all tests.
-        passing: what holds up and passes the gate, best choice first.
-        shipped: the first of these that keeps to the wishes; None where none does.
-        fell_back: whether `passing` are points of the pretrained system, as no trained one beats it.
+        steps: all tests, in order.
+        passing: points that hold up and pass the gate, smallest first.
+        shipped: the first of `passing` that meets the limits; None where none does.
+        fell_back: whether `passing` holds points of the pretrained system, because no trained one beats it.
     """
 
     view: View
@@ -80,14 +82,15 @@ class Choice:
 
 
 def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> dict[str, Any]:
-    """Choose on validation, confirm on test.
+    """Choose what to ship on the validation split, and confirm the choice on the test split.
 
     Args:
-        evidence: for `validation` and `test`; a protocol without validation chooses on test, and the answer says so.
+        evidence: by split, `validation` and `test`; without `validation` the choice is made on test, and the answer
+            says so.
         wishes: the metric, how much of it may be lost, and limits on bytes and recall.
 
     Returns:
-        What `recommendation.json` holds.
+        The content of `recommendation.json`.
     """
     test = evidence["test"]
     validation = evidence.get("validation", test)
@@ -108,7 +111,7 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
 
 
 def _find_main(teams: dict[Any, Choice]) -> Choice:
-    """The team that `point` speaks of: beside keyword search where something is shipped there, or nothing anywhere."""
+    """Find the team whose choice becomes `point`: beside keyword search, unless only vectors alone can be shipped."""
     order = [teams[team] for team in TEAMS if team in teams]
     shipping = [choice for choice in order if choice.shipped] or [choice for choice in order if choice.passing]
     asked = [choice for choice in order if len(choice.view.points) > len(full_width(choice.view.points))]
@@ -116,13 +119,13 @@ def _find_main(teams: dict[Any, Choice]) -> Choice:
 
 
 def _find_proven(teams: dict[Any, Choice], team: object) -> tuple[Point, Point] | None:
-    """A team's proven choice and its reference."""
+    """Return a team's proven choice and its reference; None where nothing is proven."""
     choice = teams.get(team)
     return (choice.shipped, choice.reference) if choice and choice.shipped else None
 
 
 def _describe(choice: Choice, evidence: dict[str, Evidence], wishes: RecommendationSettings) -> dict[str, Any]:
-    """What `recommendation.json` says of `point`."""
+    """Describe the shipped point, or else the reference, as the top level of `recommendation.json` does."""
     test, validation = evidence["test"], choice.view.evidence
     reference, chosen = choice.reference, choice.shipped or choice.reference
     difference = validation.bootstrap.interval(validation.difference(chosen, reference))
@@ -153,7 +156,7 @@ def _describe(choice: Choice, evidence: dict[str, Evidence], wishes: Recommendat
 
 
 def _choose_point(view: View, wishes: RecommendationSettings) -> Choice:
-    """Test the sequences, ask the gate, and take the smallest point; of equally small ones, the better one."""
+    """Choose among the trained systems; among the pretrained one's points where no trained system beats it."""
     choice = _choose_among(view, view.sequences, view.reference, wishes)
     trained = [system for system in view.sequences if view.beats_pretrained(system)]
     if choice.passing or trained or not view.fallback:
@@ -175,7 +178,7 @@ def _choose_among(
 
 
 def _test_sequences(view: View, sequences: dict[str, list[Point]], reference: Point, margin: float) -> list[Step]:
-    """Every system's tests up to the first that does not pass, systems in the order measured."""
+    """Test each system's points up to the first that is not shown to hold up; systems in the order measured."""
     evidence, steps = view.evidence, []
     for points in sequences.values():
         for point in points:
@@ -190,7 +193,7 @@ def _test_sequences(view: View, sequences: dict[str, list[Point]], reference: Po
 
 
 def _find_barred(choice: Choice, wishes: RecommendationSettings) -> Barred | None:
-    """What stands against the wishes, where they rule out all that would pass."""
+    """Find which limits rule out every point that passes; None where something is shipped, or nothing passes."""
     if choice.shipped or not choice.passing:
         return None
     evidence = choice.view.evidence
@@ -216,7 +219,7 @@ def _list_sequences(choice: Choice) -> dict[str, list[Point]]:
 def _estimate_queries(
     choice: Choice, wishes: RecommendationSettings, wished: Point | None
 ) -> tuple[Point | None, int | None]:
-    """What more queries could bring, and about how many it would take; None and None where these are enough."""
+    """Estimate how many queries would decide more, and about which point; None and None where these are enough."""
     evidence = choice.view.evidence
     targets = [choice.reference]  # its gain over the rivals
     if choice.shipped:
@@ -236,7 +239,7 @@ def _estimate_queries(
 
 
 def _queries_to_ship(choice: Choice, margin: float, target: Point) -> int | None:
-    """About how many queries it would take to ship a point; None where no number would do."""
+    """Estimate how many queries it would take to ship a point; None where no number would do."""
     view, evidence = choice.view, choice.view.evidence
     sequences = _list_sequences(choice)
     if target.system not in sequences:
@@ -252,5 +255,5 @@ def _queries_to_ship(choice: Choice, margin: float, target: Point) -> int | None
         gains = [evidence.difference(point, rival) for rival in view.list_rivals(point)]
         numbers += [queries_to_show(gain) for gain in gains if evidence.bootstrap.interval(gain).low <= 0]
     known = [number for number in numbers if number is not None]
-    # an estimate may say that these should have done; they did not
+    # An estimate may lie below the number of queries that was not enough.
     return max([evidence.bootstrap.queries + 1, *known]) if len(known) == len(numbers) else None

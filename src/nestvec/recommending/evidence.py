@@ -1,4 +1,4 @@
-"""What a choice is made from: the per-query values of one split."""
+"""The per-query values of a split, from which a choice is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from nestvec.evaluation.surface import Topics, Values
 
-RECALL = "recall@10"  # what `min_recall` is about
+RECALL = "recall@10"  # the metric of `min_recall`
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Evidence:
     """One split's values of the metric that decides.
 
     Attributes:
-        values: per point, (q,) values.
-        bootstrap: over those queries.
-        recalls: per point, the mean of recall@10.
-        lossless: points that rank as their system does at full width, to depth 10, for every query that can be asked;
-            they count as their system at full width.
+        values: point to the (q,) values of its queries.
+        bootstrap: resamples the same q queries.
+        recalls: point to its mean recall@10.
+        lossless: points with the same first ten results as their system at full width, for every possible query; a
+            comparison uses the full-width point in their place.
     """
 
     values: dict[Point, NDArray[np.float64]]
@@ -41,25 +41,25 @@ class Evidence:
         return {point.system: point for point in full_width(self.values)}
 
     def mean(self, point: Point) -> float:
-        """The metric's mean at a point."""
+        """Average a point's values over the queries."""
         return float(self.values[point].mean())
 
     def difference(self, a: Point, b: Point) -> NDArray[np.float64]:
-        """(q,) a minus b; 0 where both are the same by inspection."""
+        """Subtract b's values from a's, query by query: (q,), all 0 where a lossless point meets its full width."""
         return self.values[self._count_as(a)] - self.values[self._count_as(b)]
 
     def is_same(self, a: Point, b: Point) -> bool:
-        """Whether two points are the same, or the same by inspection: no test is needed."""
+        """Whether two points rank alike for every query, so that no test is needed: equal, or lossless."""
         return self._count_as(a) == self._count_as(b)
 
     def lower_bound(self, point: Point, reference: Point, level: float) -> float:
-        """The lower bound of a point's difference to the reference; for the reference itself, 0 without any test."""
+        """Bound a point's mean difference to the reference from below, one-sided; 0 for the reference itself."""
         if self.is_same(point, reference):
             return 0.0
         return self.bootstrap.lower_bound(self.difference(point, reference), level)
 
     def chance_above(self, point: Point, reference: Point, limit: float) -> float:
-        """The chance that a point's true difference to the reference exceeds a limit."""
+        """Estimate the chance (0 to 1) that a point's true mean difference to the reference exceeds a limit."""
         if self.is_same(point, reference):
             return float(limit < 0)
         return self.bootstrap.chance_above(self.difference(point, reference), limit)
@@ -75,7 +75,18 @@ def gather_evidence(
     bootstraps: dict[str, Bootstrap],
     lossless: frozenset[Point] = frozenset(),
 ) -> dict[str, Evidence]:
-    """Split to the evidence: the per-query values, with recall@10 and the metric that decides, of its queries."""
+    """Collect each split's evidence from the values of all queries: a split's name to its evidence.
+
+    Args:
+        values: point to metric to the (q,) values of all queries.
+        topics: the q queries, with the split of each.
+        metric: the metric that decides.
+        bootstraps: by split; splits without one are left out.
+        lossless: points with the same first ten results as their system at full width.
+
+    Returns:
+        A split's name to its evidence.
+    """
     evidence = {}
     for split, bootstrap in bootstraps.items():
         chosen = topics.splits == split

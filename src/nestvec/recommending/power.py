@@ -1,4 +1,4 @@
-"""What so many held-out queries can prove, before anything is measured."""
+"""Statistical power: which loss a number of held-out queries can prove, before anything is measured."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from nestvec.evaluation.significance import LEVEL
 if TYPE_CHECKING:
     from nestvec.settings import RecommendationSettings
 
-POWER = 0.8  # the chance to prove what is true
-# Per-query differences of recall@10 between 50 bytes and the whole vector, both fused with words, on real judgements
-# (docs/decisions.md): as where one query in six differs by a third.
+POWER = 0.8  # the chance to prove that a vector which loses nothing loses less than the margin
+# Spread of the per-query differences of recall@10 between 50 bytes and the whole vector, both fused with BM25, on real
+# judgements (docs/decisions.md). One query in six that differs by a third has the same spread.
 TYPICAL_SPREAD = 0.14
-_MOST = 10**9  # queries that a margin can ask for
+_MOST = 10**9  # upper limit of the queries that a margin needs
 
 
 @dataclass(frozen=True)
 class Provable:
-    """What a number of queries can prove.
+    """The smallest loss that a number of queries can rule out, and how many queries a margin takes.
 
     Attributes:
-        queries: that the choice is made on.
+        queries: how many queries the choice is made on.
         margin: how much may be lost.
-        provable: the margin at which they prove, with 80 % power, that a vector which loses nothing loses less.
-        needed: about how many queries it takes at `margin`.
+        provable: the margin that the queries can prove with 80 % power, for a vector that loses nothing.
+        needed: about how many queries `margin` takes.
     """
 
     queries: int
@@ -38,28 +38,29 @@ class Provable:
 
     @property
     def enough(self) -> bool:
-        """Whether the queries can prove the margin."""
+        """Whether the queries can prove the margin with 80 % power."""
         return self.queries >= self.needed
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How many queries are held out, and what they can prove; as `check.json` has it. Losses are rounded up.
+    """How many queries are held out, and which loss they can rule out; a part of `check.json`. Losses are rounded up.
 
     Attributes:
-        validation: queries with a relevant document; 0 where the protocol has no such part, and test chooses.
-        test: queries with a relevant document.
-        metric: of the loss.
-        margin: how much of it may be lost.
-        power: the chance to prove what is true.
-        provable: the smallest loss that the choice can be shown to stay below, if it loses nothing.
-        confirmable: the same for test, which confirms the choice; None where test chooses.
-        needed: about how many queries the choice takes at `margin`.
-        needed_to_confirm: about how many of test the confirmation takes; None where test chooses.
-        needed_in_all: about how many queries with a relevant document would be enough at these shares; None where
-            there are enough.
+        validation: validation queries with a relevant document; 0 where the protocol has no validation split and the
+            choice is made on test.
+        test: test queries with a relevant document.
+        metric: the metric of the losses.
+        margin: how much of the metric may be lost.
+        power: the chance to prove the loss, for a vector that loses nothing.
+        provable: the smallest loss that the choosing queries can rule out, for a vector that loses nothing.
+        confirmable: the same for the test queries, which confirm the choice; None where the choice is made on test.
+        needed: about how many choosing queries `margin` takes.
+        needed_to_confirm: about how many test queries the confirmation takes; None where the choice is made on test.
+        needed_in_all: about how many queries with a relevant document, training's included, would be enough at these
+            shares; None where there are enough.
         validation_share: a share of validation that would be enough to choose; None where none is needed, or possible.
-        folds: how many would hold out more queries, namely all; None where none are needed, or possible.
+        folds: the number of folds that would hold out every query; None where folds are not needed, or not possible.
     """
 
     validation: int
@@ -77,7 +78,7 @@ class HeldOut:
 
     @property
     def lines(self) -> list[str]:
-        """In words: what is held out and what it can prove, then what the margin takes and what would help."""
+        """Two paragraphs: what is held out and which loss it can prove; what the margin takes, and the remedies."""
         return [f"{self._name_parts()} {self._say_provable()}", self._say_margin()]
 
     def _name_parts(self) -> str:
@@ -87,10 +88,12 @@ class HeldOut:
 
     def _say_provable(self) -> str:
         part = "validation" if self.validation else "test"
-        confirmed = "" if self.confirmable is None else f", and test can confirm less than {self.confirmable:g}"
+        confirmed = ""
+        if self.confirmable is not None:
+            confirmed = f", and the test queries to confirm less than {self.confirmable:g}"
         return (
-            f"If a vector loses nothing, {part} can prove with {100 * self.power:.0f} % power that it loses less than "
-            f"{self.provable:g} of {self.metric}{confirmed}."
+            f"For a vector that loses nothing, the {part} queries have {100 * self.power:.0f} % power to prove a loss "
+            f"of less than {self.provable:g} {self.metric}{confirmed}."
         )
 
     def _say_margin(self) -> str:
@@ -98,7 +101,7 @@ class HeldOut:
         part = "validation" if self.validation else "test"
         takes = f"The margin of {self.margin:g} takes about {self.needed:,} {part}{confirming} queries"
         if self.needed_in_all is None:
-            return f"{takes}, so these are enough."
+            return f"{takes}: there are enough."
         remedies = [f"more judged queries (about {self.needed_in_all:,} in all)"]
         if self.validation_share is not None:
             remedies.append(f"--validation {self.validation_share:g}")
@@ -107,23 +110,25 @@ class HeldOut:
         if (margin := max(self.provable, self.confirmable or 0.0)) < 1:
             remedies.append(f"--margin {margin:g}")
         helping = ", or ".join(filter(None, [", ".join(remedies[:-1]), remedies[-1]]))
-        return f"{takes}; what so few cannot prove is called undecided. What would help: {helping}."
+        return f'{takes}; with fewer, the answer may be "undecided". What would help: {helping}.'
 
 
 def describe_power(queries: int, margin: float, spread: float = TYPICAL_SPREAD, systems: int = 2) -> Provable:
-    """What so many queries can prove of a small vector that loses nothing.
+    """Estimate which loss a number of queries can rule out, for a small vector that loses nothing.
 
-    `Bootstrap.lower_bound` gives a further query, which loses all, a random weight of mean and deviation 1 / queries;
-    where no query differs, that is the rule of three. With 80 % power the observed mean lies 0.84 standard errors low.
+    The estimate follows `Bootstrap.lower_bound`, which adds a query that loses everything, with a random weight of mean
+    and deviation 1 / queries; where no query differs, that is the rule of three. 80 % power allows for an observed mean
+    that lies 0.84 standard errors too low.
 
     Args:
-        queries: on which the choice is made, at least 1.
+        queries: how many queries the choice is made on, at least 1.
         margin: how much may be lost, above 0.
         spread: the standard deviation of the per-query differences.
-        systems: that share the confidence: the trained ones and, beside keyword search, the pretrained one.
+        systems: how many systems share the 5 % chance of error: the trained ones and, beside keyword search, the
+            pretrained one.
 
     Returns:
-        The numbers.
+        The smallest provable loss, and the number of queries that `margin` takes.
     """
     level = 1 - (1 - LEVEL) / systems
     needed = bisect_left(range(1, _MOST), -margin, key=lambda count: -_find_provable(count, spread, level)) + 1
@@ -131,16 +136,16 @@ def describe_power(queries: int, margin: float, spread: float = TYPICAL_SPREAD, 
 
 
 def describe_held_out(parts: dict[str, int], asked: int, wishes: RecommendationSettings, systems: int) -> HeldOut:
-    """How many queries are held out, and what they can prove.
+    """Count the held-out queries and estimate which loss they can rule out.
 
     Args:
-        parts: queries with a relevant document of `validation`, which may be 0, and of `test`, at least 1.
-        asked: such queries of all parts, training's too.
+        parts: numbers of queries with a relevant document: of `validation`, which may be 0, and of `test`, at least 1.
+        asked: the number of queries with a relevant document in all splits, training included.
         wishes: the metric, and how much of it may be lost.
-        systems: that share the confidence of the choice.
+        systems: how many systems share the 5 % chance of error.
 
     Returns:
-        The numbers, and how to say them; without `validation_share` and `folds`.
+        The numbers; `validation_share` and `folds` are left None for the caller to set.
     """
     validation, test, margin = parts["validation"], parts["test"], wishes.margin
     choosing = describe_power(validation or test, margin, systems=systems)

@@ -1,4 +1,4 @@
-"""The recommendation in words: what to do, on what evidence, and what it saves."""
+"""Sentences of the recommendation: what to do, on what evidence, and how much memory that saves."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from nestvec.point import HYBRID, PLAIN, PRETRAINED, Point
 from nestvec.recommending.choice_sentences import name_unbeaten, say_choices, say_fused, say_tested
 
 POINT_FIELDS = ("system", "dimension", "precision", "bytes_per_vector")  # of a point in `recommendation.json`
-_PRICED = 10_000_000  # vectors whose memory the sentence states; one of those in `price`
+_PRICED = 10_000_000  # number of vectors whose memory the sentence states; `price` has an entry for it
 
 
 @dataclass(frozen=True)
 class Barred:
-    """Wishes that rule out every point that holds up and passes the gate.
+    """Limits (`max_bytes`, `min_recall`) that rule out every point that holds up and passes the gate.
 
     Attributes:
-        wishes: names of the settings that each rule out every point; if no single one does, all that were made.
-        without: what would be shipped without them.
-        best: the best point that keeps to all wishes; None where none was measured.
-        nearest: per wish, how near to it any point comes.
-        difference: of `best` to the reference; 0 where there is no `best`.
-        lower_bound: of this difference.
+        wishes: the limits that each rule out every point; if only their combination does, all limits that are set.
+        without: the point that would be shipped without these limits.
+        best: the best point that meets all limits; None where no measured point does.
+        nearest: limit to the nearest value that any measured point has: fewest bytes, highest recall@10.
+        difference: the mean difference of `best` to the reference; 0 where there is no `best`.
+        lower_bound: the one-sided lower bound of `difference`.
     """
 
     wishes: tuple[str, ...]
@@ -35,20 +35,20 @@ class Barred:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which team the answer speaks to, by its name in `choices`, and whether training lost to the pretrained system."""
+    """The team that the answer is for (a key of `choices`), and whether training lost to the pretrained system."""
 
     team: str
     fell_back: bool = False
 
 
 def explain_decision(decision: dict[str, Any], barred: Barred | None, target: Point | None, asked: Asked) -> str:
-    """The answer in words.
+    """Explain the decision in a few sentences: the `reason` of `recommendation.json`.
 
     Args:
         decision: what `recommendation.json` holds, without its `reason`.
-        barred: what the wishes rule out; None where they leave something, or nothing passes anyway.
-        target: what more queries could bring; None where these are enough.
-        asked: whom the answer speaks to.
+        barred: the limits that rule out every point; None where some point meets them, or none passes without them.
+        target: the point that more queries could prove; None where these are enough.
+        asked: the team that the answer is for.
 
     Returns:
         A few sentences.
@@ -72,7 +72,7 @@ def _say_ship(decision: dict[str, Any], proven: dict[str, Any], queries: str) ->
     wished = "".join(f", {_name_wish(name, decision[name])}," for name in ("max_bytes", "min_recall") if decision[name])
     lost = f"at most {decision['margin']:g} of {decision['metric']}"
     if point == reference:
-        why = f"is itself the best at full width, and nothing smaller{wished} was shown to lose {lost}"
+        why = f"is the best system at full width, and no smaller vector{wished} was proven to lose {lost}"
         first = f"{ship}: on the {queries} it {why} (95 % confidence)."
     else:
         step = next(step for step in decision["steps"] if _read_point(step) == point)
@@ -85,7 +85,7 @@ def _say_ship(decision: dict[str, Any], proven: dict[str, Any], queries: str) ->
 
 
 def _say_price(decision: dict[str, Any]) -> str:
-    """The memory that is saved, in decimal units."""
+    """Compare the memory of ten million vectors with that of the reference, in GB (1e9 bytes)."""
     price = next(entry for entry in decision["price"] if entry["vectors"] == _PRICED)
     small, whole = (f"{price[name] / 1e9:,.3g} GB" for name in ("bytes", "full_bytes"))
     return "Ten million vectors take " + (f"{small} instead of {whole}." if small != whole else f"{small}.")
@@ -101,52 +101,54 @@ def _say_ruled_out(decision: dict[str, Any], barred: Barred, queries: str) -> li
     if barred.best:
         reference = _read_point(decision["reference"]).name
         sentences.append(
-            f"The best within the wishes, {barred.best.name}, differs from {reference} by {barred.difference:+.3f}, "
-            f"lower bound {barred.lower_bound:+.3f} (95 % confidence){_say_why_not(decision, barred.best, barred)}."
+            f"The best vector within the limits, {barred.best.name}, differs from {reference} by "
+            f"{barred.difference:+.3f}, lower bound {barred.lower_bound:+.3f} (95 % confidence)"
+            f"{_say_why_not(decision, barred.best, barred)}."
         )
     else:
         nearest = {"max_bytes": "the smallest takes {:,} bytes", "min_recall": "the highest recall@10 is {:.3f}"}
         sentences.append(
-            "None was measured: "
+            "No vector within the limits was measured: "
             + " and ".join(nearest[name].format(barred.nearest[name]) for name in barred.nearest if decision[name])
             + "."
         )
-    return [*sentences, f"Without the wish it would be {without}."]
+    limits = "this limit" if len(barred.wishes) == 1 else "these limits"
+    return [*sentences, f"Without {limits} the recommendation would be {without}."]
 
 
 def _say_why_not(decision: dict[str, Any], best: Point, barred: Barred) -> str:
-    """Why a point whose bound is high enough is not shipped all the same."""
+    """Say why a point within the margin is not shipped; an empty text where its loss is the reason."""
     if barred.lower_bound <= -decision["margin"]:
         return ""
     if any(step["passed"] and _read_point(step).name == best.name for step in decision["steps"]):
-        return ", but its gain over what it has to beat is not clear"
-    return ", but a larger one of its system was not shown to hold up"
+        return f", but it does not clearly beat {_name_rivals(decision)}"
+    return ", but a larger vector of the same system was not proven to hold up, so the tests stopped there"
 
 
 def _say_refused(decision: dict[str, Any], queries: str) -> list[str]:
     if not decision["steps"]:
-        return ["Do not ship: no model but the pretrained one was measured, and it cannot beat itself."]
+        return ["Do not ship: only the pretrained model was measured, and a recommendation has to beat it."]
     reference = _read_point(decision["reference"])
     best = f"the best, {reference.name}, differs from {name_unbeaten(decision['gate'])} (95 % interval)"
     if reference.system.split("+")[0] == PRETRAINED:
         best = "the best at full width is the pretrained model itself"
     return [
-        f"Do not ship: on the {queries} nothing that loses at most {decision['margin']:g} clearly beats "
+        f"Do not ship: on the {queries} no vector that loses at most {decision['margin']:g} clearly beats "
         f"{_name_rivals(decision)} on {decision['metric']}; {best}."
     ]
 
 
 def _say_too_few(decision: dict[str, Any], target: Point | None, queries: str) -> list[str]:
-    """What more queries could bring, and about how many it would take."""
+    """Say how many queries would decide, and what they would prove; nothing where these are enough."""
     if target is None:
         return []
     gain = not decision["point"] and target.name == _read_point(decision["reference"]).name
-    what = "its gain" if gain else f"that {target.name} holds up"
-    return [f"The {queries} are too few to tell: it would take about {decision['queries_needed']:,} to show {what}."]
+    what = f"that {target.name} {'beats its rivals' if gain else 'holds up'}"
+    return [f"The {queries} are too few to decide: about {decision['queries_needed']:,} could prove {what}."]
 
 
 def _name_rivals(decision: dict[str, Any]) -> str:
-    """What has to be beaten, in words."""
+    """Name the systems that the recommendation has to beat."""
     if decision["reference"].get("kind") == HYBRID:
         return "BM25, its own vectors alone, and the pretrained model beside BM25"
     return "both the pretrained model and BM25"
@@ -157,7 +159,7 @@ def _name_wish(name: str, value: float) -> str:
 
 
 def point_to_json(point: Point) -> dict[str, Any]:
-    """A point as `recommendation.json` has it: its fields; axes and kind only where they are not the usual ones."""
+    """Convert a point to its fields in `recommendation.json`; `axes` and `kind` only where they are not the default."""
     fields = {name: getattr(point, name) for name in POINT_FIELDS} | ({"axes": True} if point.axes else {})
     return fields if point.kind == PLAIN else {**fields, "kind": point.kind}
 
@@ -168,22 +170,24 @@ def _read_point(entry: dict[str, Any]) -> Point:
 
 
 def say_unmatched(unmatched: int, queries: int) -> list[str]:
-    """A warning where BM25 is no rival: a third of the queries, or more, share no word with any document."""
+    """Warn where a third of the queries or more share no word with any document, so that BM25 is a weak rival."""
     if 3 * unmatched < queries:
         return []
     return [
-        f"BM25 matches no word of {unmatched:,} of {queries:,} queries, so beating it says little: do queries and "
-        "documents share a language, and does --language name it?"
+        f"{unmatched:,} of {queries:,} queries share no word with any document, so beating BM25 proves little. Check "
+        "that queries and documents are in one language, and that --language names it."
     ]
 
 
 def say_folds(folds: int, trained: bool) -> list[str]:
-    """Whose figures these are, where there are folds, and what is handed over."""
+    """Say which models the figures come from where there are folds, and which model is handed over."""
     if not folds:
         return []
     if not trained:
-        return [f"The keyword search was fitted {folds} times, and every query asked where it was left out."]
+        return [
+            f"The keyword search was fitted {folds} times; every query was measured with a fit that had not seen it."
+        ]
     return [
-        f"The figures are of {folds} models: each was trained without one of {folds} parts of the queries, and asked "
-        "those. What is handed over was trained once more, on all of them."
+        f"The figures come from {folds} models: each was trained without one of {folds} parts of the queries and "
+        "measured on that part. The model that you export was trained once more, on all queries."
     ]

@@ -1,7 +1,7 @@
-"""The two teams that ask: one that has a keyword search and fuses vectors with it, and one that ranks by vectors alone.
+"""Two kinds of team: one has a keyword search and fuses vectors with it, the other ranks by vectors alone.
 
-Both are asked the same questions of their own points: which systems could be shipped, from large to small; what a
-point has to beat; and what the team has now.
+For each team, a `View` lists the points that the team could ship, from large to small, what a point has to beat, and
+what the team has now.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from nestvec.evaluation.significance import LEVEL
 from nestvec.point import BM25, FUSED, HYBRID, PLAIN, PRETRAINED, Point, full_width
 from nestvec.recommending.evidence import Evidence
 
-# A wider point undercuts another at up to this many times its bytes: small codes keep a correction of 2 bytes with each
-# vector, for which 384 numbers of 4 bits must not lose their place to 192 of 8.
+# A wider point replaces a narrower one if it takes at most this many times its bytes. Codes below 8 bits store a
+# correction of 2 bytes with each vector: 384 dimensions in int4 must not lose to 192 in int8 for these 2 bytes.
 NEARLY = 1.05
 
 
@@ -24,11 +24,11 @@ class Team:
     """A kind of team that asks what to ship.
 
     Attributes:
-        name: in `recommendation.json`.
-        kind: of the points that the team can ship.
-        pretrained: the system that no training made.
-        now: the system that the team has now.
-        may_fall_back: whether the pretrained system can be shipped, where no trained one beats it.
+        name: the team's key in `choices` of `recommendation.json`.
+        kind: the kind of point that the team can ship: fused, or vectors alone.
+        pretrained: the name of the untrained system, fused or alone.
+        now: the name of the system that the team has now.
+        may_fall_back: whether the pretrained system can be shipped where no trained one beats it.
     """
 
     name: str
@@ -45,14 +45,14 @@ TEAMS = (BESIDE, ALONE)
 
 @dataclass(frozen=True)
 class View:
-    """The evidence of one split as a team sees it."""
+    """One split's evidence, limited to a team's points and rivals."""
 
     evidence: Evidence
     team: Team
 
     @cached_property
     def points(self) -> list[Point]:
-        """What the team can rank by."""
+        """The points that the team could ship."""
         kind = self.team.kind
         return [point for point in self.evidence.values if point.kind == kind and point.dimension is not None]
 
@@ -64,13 +64,13 @@ class View:
 
     @cached_property
     def fallback(self) -> dict[str, list[Point]]:
-        """The pretrained system's points, where the team may ship them; of vectors alone, it could not beat itself."""
+        """The pretrained system's points, where the team may ship them; empty for vectors alone."""
         points = self._order(self.team.pretrained) if self.team.may_fall_back else []
         return {self.team.pretrained: points} if points else {}
 
     @property
     def level(self) -> float:
-        """The confidence of each system's tests, so that all of them together have `LEVEL` (Bonferroni)."""
+        """The confidence of each system's tests; together they have the confidence `LEVEL` (Bonferroni)."""
         return 1 - (1 - LEVEL) / max(1, len(self.sequences) + len(self.fallback))
 
     @property
@@ -80,11 +80,11 @@ class View:
 
     @property
     def now(self) -> Point | None:
-        """What the team has now, as far as it was measured."""
+        """The point that the team has now; None where it was not measured."""
         return self.evidence.whole.get(self.team.now)
 
     def list_rivals(self, point: Point) -> list[Point]:
-        """What a point has to beat, as far as it was measured.
+        """List the measured points that a point has to beat.
 
         Vectors alone: the pretrained model at full width, and BM25. A fused point: BM25, its own vectors alone at full
         width, and the pretrained model fused at the same dimension and precision, or else at full width.
@@ -96,11 +96,11 @@ class View:
         return rivals + ([self.find_pretrained(point)] if self.beside_pretrained(point) else [])
 
     def beside_pretrained(self, point: Point) -> bool:
-        """Whether there is a pretrained system that a point could be compared with, and is not one of its points."""
+        """Whether a point can be compared with the pretrained system: measured, and not the point's own system."""
         return self.team.pretrained in self.evidence.whole and point.system != self.team.pretrained
 
     def find_pretrained(self, point: Point) -> Point:
-        """The pretrained system as large as a fused point, or else at full width."""
+        """Find the pretrained system's point to compare with: for a fused point the same format, else full width."""
         whole = self.evidence.whole[self.team.pretrained]
         if self.team.kind != HYBRID:
             return whole
@@ -108,7 +108,7 @@ class View:
         return next((other for other in points if other.format == point.format), whole)
 
     def test_gate(self, point: Point) -> dict[str, dict[str, Any]]:
-        """Whether a point beats each of its rivals."""
+        """Compare a point with each of its rivals: rival to difference, 95 % interval, and whether it passed."""
         evidence = self.evidence
         gains = {
             rival.system: evidence.bootstrap.interval(evidence.difference(point, rival))
@@ -136,11 +136,11 @@ class View:
 
 
 def order_points(points: list[Point]) -> list[Point]:
-    """One system's points from large to small.
+    """Sort one system's points from large to small, and leave out those that another point makes pointless.
 
-    Those that a wider one undercuts at hardly more bytes are left out, and of a dimension and precision that was cut
-    both as it is and on principal axes the former: axes keep more of a vector, as was measured before any choice
-    (docs/decisions.md), so that nothing is picked here by what the queries of the run happen to show.
+    Left out are points that hardly save bytes over a wider one (`NEARLY`), and points without principal axes where the
+    same dimension and precision was measured with them. Both rules were fixed before any run (docs/decisions.md), so
+    that nothing is picked by chance results on a run's queries.
     """
     turned = {(point.dimension, point.precision) for point in points if point.axes}
     best = [point for point in points if point.axes or (point.dimension, point.precision) not in turned]

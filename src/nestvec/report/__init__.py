@@ -1,4 +1,4 @@
-"""The report: a run's folder in, one self-contained HTML file and its figures out."""
+"""Writes the report of a run: one self-contained HTML file, its figures, and its tables as CSV."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["write_report"]
 def write_report(run: Run) -> Path:
     """Write `report.html`, `figures/` and `tables/` from the run's files alone; the same files give the same bytes.
 
-    All three are made before any of them takes its place. Returns the page's path; raises InputError where a file of
-    the run is missing or damaged.
+    All three are made before any of them replaces an older one. Returns the page's path. Raises InputError if a file
+    of the run is missing or damaged, MissingExtraError if the extra `report` is not installed.
     """
     content, folder = read_content(run), run.folder
     report = folder.path("report")

@@ -1,4 +1,4 @@
-"""What the figures of a run's page show, in numbers: alternative texts for people who do not see them."""
+"""Alternative texts of the figures on a run's page: what they show, in numbers, for people who do not see them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nestvec.report.words import metric_label
 if TYPE_CHECKING:
     from nestvec.report.content import Content
 
-MOST = 12  # validations of a training that are all put into words
+MOST = 12  # validations of a training that are all listed; of more, only the first, the best and the last
 
 
 def describe_figures(content: Content) -> dict[str, str]:
-    """Put every figure of a run's page into words: figure name to its alternative text."""
+    """Describe every figure of a run's page: figure name to its alternative text."""
     full = content.before.precision
     recall, mrr = _describe_lines(content, "recall@10"), _describe_lines(content, "mrr@10")
     maps = {figure: describe_heat_map(system, content) for system, figure in figure_names(content).items()}

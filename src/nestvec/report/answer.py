@@ -1,4 +1,4 @@
-"""The first screen of a run's page: the choices for both teams, how the run was made, and what to type next."""
+"""The first screen of a run's page: both teams' choices, how the run was made, and which commands come next."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
 
 NAMES = ("proven", "likely", "tiny")
 TITLES = {"beside_keyword_search": "Beside keyword search", "vectors_alone": "Vectors alone"}
-_NEVER_SETTLED = ("batch_size", "learning_rate", "dropout", "folds", "max_bytes", "min_recall")  # only where given
-_LEFT_OUT = {"source", "out", "compute", "threads"}  # named before, or filled in by the run itself
+_NEVER_SETTLED = ("batch_size", "learning_rate", "dropout", "folds", "max_bytes", "min_recall")  # set only if given
+_LEFT_OUT = {"source", "out", "compute", "threads"}  # arguments of every command, or settings that the run fills in
 
 
 @dataclass(frozen=True)
 class Card:
     """One choice as the page shows it; `chosen` is None where nothing qualifies."""
 
-    number: int  # of the ring in the chart
-    name: str
+    number: int  # on the ring in the chart
+    name: str  # one of `NAMES`
     chosen: ChosenPoint | None
-    row: Row | None  # its figures on test
+    row: Row | None  # the chosen point's metrics on test
     gain: Comparison | Measure | None  # over what the team has now, on test
 
     @property
     def now(self) -> str:
-        """What the team has now, which the gain is measured over."""
+        """The system that the team has now; the gain is measured over it."""
         return self.chosen.beats.system if self.chosen and self.chosen.beats else BM25
 
     def is_undecided(self, margin: float) -> bool:
-        """Whether the test queries are too few to confirm the choice, and don't speak against it."""
+        """Whether the test queries point the same way as the choice; then unconfirmed means too few queries."""
         if self.name == "tiny":
             return self.gained > 0
         return self.chosen is not None and self.chosen.test is not None and self.chosen.test.difference > -margin
 
     @property
     def gained(self) -> float:
-        """The mean of the gain."""
+        """The mean gain; 0 where no gain was measured."""
         return getattr(self.gain, "difference", getattr(self.gain, "value", 0.0))
 
     @property
@@ -74,7 +74,7 @@ class Team:
 
 
 def read_teams(content: Content) -> tuple[Team, ...]:
-    """The choices of the run: for both teams, or in an older run the one recommended point, if there is one."""
+    """Read both teams' choices; of an older run without choices, the recommended point as one team's, if any."""
     choices = content.run.recommendation.choices
     if choices is None:
         cards = _read_cards(content, _read_older(content))
@@ -84,7 +84,7 @@ def read_teams(content: Content) -> tuple[Team, ...]:
 
 
 def _read_older(content: Content) -> TeamChoices:
-    """The recommendation of a run of before there were three choices, as the proven one."""
+    """Turn the recommendation of an older run, which has no choices, into a proven choice."""
     recommendation, point = content.run.recommendation, content.run.recommendation.point
     if point is None:
         return TeamChoices()
@@ -115,13 +115,13 @@ def _read_cards(content: Content, three: TeamChoices) -> tuple[Card, ...]:
 
 
 def measured(content: Content, chosen: ChosenPoint) -> Row | None:
-    """A choice's row on test; None where the results lack it."""
+    """Find a choice's row on test; None where the results lack it."""
     return content.run.points.get(chosen.name)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """When and how the run was made, and where it lies."""
+    """When and how the run was made, and its folder."""
 
     date: str
     command: str
@@ -130,10 +130,10 @@ class Origin:
 
 
 def read_origin(content: Content) -> Origin:
-    """Date, command and folder of the run.
+    """Read the run's date, command and folder.
 
-    The folder is named as seen from where the report is written; a folder that lies elsewhere by its name alone, so
-    that the same files give the same page.
+    The folder is relative to the working directory. A folder outside of it is given by its name alone, so that the
+    same files give the same page everywhere.
     """
     root = content.run.root.resolve()
     inside = root.is_relative_to(Path.cwd())
@@ -144,7 +144,7 @@ def read_origin(content: Content) -> Origin:
 
 
 def _command(content: Content, folder: str) -> str:
-    """The command with every setting that is not the default; what a run settles by itself is left out."""
+    """Write the command with every setting that differs from its default; without settings that the run fills in."""
     settings, defaults = content.run.config.settings, {**dict.fromkeys(_NEVER_SETTLED), **Settings().flat()}
     words = ["nestvec", "run", str(settings.get("source", content.run.results.source)), "--out", folder]
     for name, value in settings.items():
@@ -156,11 +156,11 @@ def _command(content: Content, folder: str) -> str:
 
 
 def next_commands(content: Content, folder: str) -> tuple[tuple[str, str], ...]:
-    """What each of the next commands does, and how it is typed."""
+    """List the next commands: what each does, and what to type."""
     run = shlex.quote(folder)
     named = "" if content.run.ships else f" --system {shlex.quote(content.before.system)}"
     return (
-        ("Write the model out for other programs", f"nestvec export {run}{named} --to onnx --out {run}/export"),
+        ("Export the model for other programs", f"nestvec export {run}{named} --to onnx --out {run}/export"),
         ("Build the search index", f"nestvec index {run}{named}"),
-        ("Open a search page on it", f"nestvec serve {run}"),
+        ("Open a search page", f"nestvec serve {run}"),
     )

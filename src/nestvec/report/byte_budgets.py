@@ -1,4 +1,4 @@
-"""How bytes are best spent: what each system reaches in so many of them, by fewer bits or by fewer dimensions."""
+"""Finds how to spend bytes best: each system's best point within a size, and fewer bits against fewer dimensions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Budget:
-    """The best row of each system that takes no more than so many bytes; None where a system has none so small."""
+    """The best row of each system within a size; None where a system has no row that small."""
 
     size: int  # bytes per vector
     best: dict[str, Row | None]
@@ -27,23 +27,23 @@ class Shrinking:
     """One system made smaller in two ways: all dimensions with fewer bits, or full precision with fewer dimensions."""
 
     system: str
-    gains: dict[int, float]  # by size that both ways reach: the metric with fewer bits less that with fewer dimensions
+    gains: dict[int, float]  # bytes to the metric with fewer bits minus the metric with fewer dimensions
 
     @property
     def bits_better(self) -> int:
-        """At how many sizes fewer bits are better."""
+        """The number of sizes at which fewer bits are better."""
         return sum(gain > 0 for gain in self.gains.values())
 
     @property
     def dimensions_better(self) -> int:
-        """At how many sizes fewer dimensions are better."""
+        """The number of sizes at which fewer dimensions are better."""
         return sum(gain < 0 for gain in self.gains.values())
 
 
 def best_by_size(content: Content, metric: str) -> tuple[Budget, ...]:
-    """Find what every size that was measured is best spent on, on test, large before small.
+    """Find each system's best row on test within every measured size, large sizes first.
 
-    Sizes within 5 % of each other are one, the largest of them.
+    Of sizes within 5 % of each other only the largest is listed.
     """
     rows = [row for row in content.split("test") if row.bytes_per_vector]
     own = {name: [row for row in rows if row.system == name] for name in content.systems if content.measured(name)}
@@ -54,9 +54,9 @@ def best_by_size(content: Content, metric: str) -> tuple[Budget, ...]:
 
 
 def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinking, ...]:
-    """Make each system smaller by fewer bits, and by fewer dimensions, and compare both size by size, on test.
+    """Compare, size by size on test, each system with fewer bits and the same system with fewer dimensions.
 
-    Returns the systems of which both ways were measured, below their full size.
+    Returns the systems that were measured in both ways below their full size.
     """
     shrinkings = []
     for system in content.systems:
@@ -78,7 +78,7 @@ def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinki
 
 
 def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
-    """The sizes measured, falling; of those hardly apart the largest."""
+    """List the measured sizes, largest first; of sizes within 5 % of each other only the largest."""
     sizes: list[int] = []
     for size in sorted({row.bytes for row in rows}, reverse=True):
         if not sizes or sizes[-1] > NEARLY * size:
@@ -87,6 +87,6 @@ def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
 
 
 def _best_within(rows: Sequence[Row], size: int, metric: str) -> Row | None:
-    """The best row of at most so many bytes; of equally good ones the smallest."""
+    """Find the best row of at most `size` bytes; of equally good ones the smallest."""
     within = [row for row in rows if row.bytes <= size]
     return max(within, key=lambda row: (row.metrics[metric].value, -row.bytes), default=None)

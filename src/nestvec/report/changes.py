@@ -1,4 +1,4 @@
-"""The queries that gained and the ones that lost most between two points of the surface, with what was ranked first."""
+"""Finds the queries that gained and lost most between two points of the surface, with their first results."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from nestvec.runs.run import Run
 
 SHOWN = 10  # queries in each list
-RANKS = 5  # documents per query that are shown in any case
-CUT = 10  # what recall@10 counts: relevant documents up to here are shown too
-SAME = 1e-9  # differences below this are float noise, not a change
+RANKS = 5  # documents per query that are always shown
+CUT = 10  # relevant documents up to this rank are shown too, as recall@10 counts them
+SAME = 1e-9  # smaller differences are rounding errors, not a change
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Ranked:
 
     rank: int
     text: str
-    grade: float | None  # None where nobody judged it for the query
+    grade: float | None  # None where nobody judged the document for the query
     relevant: bool
-    elsewhere: int | None  # its rank in the other ranking, None where that does not have it
+    elsewhere: int | None  # rank in the other ranking; None if the document is not in that ranking
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Changes:
 
 
 def find_changes(run: Run, before: Point, after: Point) -> Changes:
-    """Compare two points query by query on the test split; raises InputError where a file is missing or damaged."""
+    """Compare two points query by query on the test split; raises InputError if a file is missing or damaged."""
     recall, ndcg = (_pair_values(run, metric, before, after) for metric in ("recall@10", "ndcg@10"))
     differences = {
         query: (_difference(recall[query]), _difference(ndcg[query])) for query in sorted(recall) if query in ndcg
@@ -72,13 +72,13 @@ def find_changes(run: Run, before: Point, after: Point) -> Changes:
 
 
 def _difference(values: tuple[float, float]) -> float:
-    """After minus before, with float noise taken out."""
+    """Subtract before from after; a difference below `SAME` is 0."""
     gap = values[1] - values[0]
     return 0.0 if abs(gap) < SAME else gap
 
 
 def _pair_values(run: Run, metric: str, before: Point, after: Point) -> dict[str, tuple[float, float]]:
-    """Query id to the metric's value at both points, test split."""
+    """Read the metric at both points on the test split: query id to the values before and after."""
     values = run.per_query(metric, [before.name, after.name])
     return {query: (value, values[after.name][query]) for query, value in values[before.name].items()}
 
@@ -86,7 +86,7 @@ def _pair_values(run: Run, metric: str, before: Point, after: Point) -> dict[str
 def _describe(
     run: Run, points: tuple[Point, Point], values: dict[str, tuple[tuple[float, float], tuple[float, float]]]
 ) -> dict[str, Change]:
-    """Query id to all that is shown of the query."""
+    """Gather what the page shows of each query: query id to its change."""
     before, after = (run.ranking(point.name, set(values)) for point in points)
     pairs = {query: (before.get(query, []), after.get(query, [])) for query in values}
     documents = run.document_texts(
@@ -110,7 +110,10 @@ def _describe(
 
 
 def _read_grades(run: Run, queries: Collection[str]) -> dict[tuple[str, str], float]:
-    """The grade of every judged pair of the queries; all that lie below the one that gains nothing gain the same."""
+    """Read the grade of every judged pair of the queries: from its gain, or from the records where gains are equal.
+
+    All grades below `gain_zero` have the gain 0, so the records are needed to tell them apart.
+    """
     zero = run.grades.gain_zero
     judged = ((query, document, gain) for query in queries for document, gain in run.judgements.get(query, {}).items())
     grades = {(query, document): zero + gain / GAIN for query, document, gain in judged}
@@ -124,11 +127,11 @@ def _read_grades(run: Run, queries: Collection[str]) -> dict[tuple[str, str], fl
 def _top(
     judged: dict[str, tuple[float, bool]], pair: tuple[list[str], list[str]], texts: dict[str, str]
 ) -> tuple[Ranked, ...]:
-    """The documents shown of the first of a pair of rankings: the first few, and what recall@10 counts.
+    """Pick the documents to show of a ranking: the first five, and relevant ones among the first ten.
 
     Args:
         judged: document id to its grade, and to whether it is relevant.
-        pair: the ranking, and the one beside it.
+        pair: the ranking, and the other one, in which each document's rank is looked up.
         texts: document id to text.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The page of `nestvec check`: what a data set holds, before anything is trained on it."""
+"""Writes the page of `nestvec check`: what a data set holds, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def write_check_page(facts: dict[str, Any], path: Path) -> None:
 
 
 def read_checked(facts: dict[str, Any]) -> Checked:
-    """Give what `check.json` holds its types."""
+    """Convert the content of `check.json` to `Checked`; raises MisfitError if a value is missing or of another type."""
     checked: Checked = conform(facts, Checked)
     return checked
 
 
 def check_headline(checked: Checked) -> str:
-    """The sizes of the data set, the grade from which a document is relevant, and how many warnings: one sentence."""
+    """Summarise the check in one sentence: sizes, threshold, and the number of warnings."""
     sizes = [(checked.records, "record"), (checked.queries, "query"), (checked.documents, "document")]
     contents = ", ".join(pluralise(size, noun) for size, noun in sizes)
     warnings = f"; {pluralise(len(checked.warnings), 'warning')}" if checked.warnings else ""
@@ -53,12 +53,12 @@ def check_headline(checked: Checked) -> str:
 
 
 def explain_threshold(grades: Grades) -> str:
-    """From which grade on a document is relevant, and why."""
+    """Say from which grade a document is relevant, and why."""
     return _THRESHOLDS[grades.threshold_source].format(plain(grades.threshold))
 
 
 def row_split_lines(checked: Checked) -> list[tuple[str, list[str]]]:
-    """The table of what a split by row would leak: each line a name and a cell for each way to compare texts."""
+    """List the table of what a split by row would leak: each line a name, and a cell for each way to compare texts."""
     ways = list(checked.row_split.values())
     lines = [(name, [percent(way.shares[name]) for way in ways]) for name in ways[0].shares]
     for kind in ways[0].recurring:

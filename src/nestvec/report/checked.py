@@ -1,4 +1,4 @@
-"""What `nestvec check` found, as types: the content of `check.json`."""
+"""Types for the content of `check.json`, the result of `nestvec check`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Spread:
 class Lengths(Spread):
     """Lengths of texts in tokens, and what the model would cut off."""
 
-    counted: int
-    too_long: int  # texts
+    counted: int  # texts; fewer than all where a sample was drawn
+    too_long: int  # texts longer than the model's limit
     tokens_cut: int
     share_cut: float  # of all tokens
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Lengths by kind of text; `limit` is how many tokens the model reads, None where it reads texts whole."""
+    """Lengths of queries and documents; `limit` is the model's maximum in tokens, None where there is no limit."""
 
     model: str
     limit: int | None
@@ -43,19 +43,19 @@ class Tokens:
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Documents whose words overlap almost wholly with another one's."""
+    """Documents that share nearly all their words with another document."""
 
     compared: int
     threshold: float  # Jaccard similarity of the sets of words
     documents: int
-    identical: int  # of these, such as have the very words of another one
+    identical: int  # of `documents`: those with exactly the same words as another document
     groups: int
     examples: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
 class Recurring:
-    """Distinct texts of a part for testing, and how many of them training sees too."""
+    """How many distinct texts the test part has, and how many of them training sees too."""
 
     test: int
     in_training: int
@@ -63,7 +63,7 @@ class Recurring:
 
 @dataclass(frozen=True)
 class RowSplit:
-    """What a split by row would leak by one way to compare texts; keys of `recurring` are `queries`, `documents`."""
+    """What a split by row would leak, for one way to compare texts; `recurring` has keys `queries` and `documents`."""
 
     shares: dict[str, float]
     recurring: dict[str, Recurring]

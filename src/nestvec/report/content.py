@@ -1,4 +1,4 @@
-"""What the report says, gathered from the run's files as plain facts: nothing is rounded, nothing measured anew."""
+"""Gathers the facts of the report from the run's files; rounds nothing and measures nothing."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ class Content:
 
     @property
     def gated(self) -> Point:
-        """What the gate compared with its rivals: the recommended point, or else the reference."""
+        """The point that the gate compared with its rivals: the recommended point, or else the reference."""
         return self.run.recommendation.point or self.run.recommendation.reference or self.after
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """The baseline first, BM25 last, the others as the results list them; none that is made of others."""
+        """Names of all systems but fused and two-stage ones: pretrained first, BM25 last, others in results' order."""
         named = dict.fromkeys(row.system for row in self.run.results.surface if row.is_alone)
         return tuple(sorted(named, key=lambda name: (name == BM25, name != PRETRAINED)))
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """The precisions measured, as the results list them."""
+        """The measured precisions, in the order of the results."""
         return tuple(dict.fromkeys(row.precision for row in self.run.results.surface if row.precision))
 
     @property
     def validated(self) -> tuple[Training, ...]:
-        """The trainings that were validated on the way."""
+        """The trainings that were measured on validation while they ran."""
         return tuple(training for training in self.run.trainings if training.curve)
 
     @property
     def validated_formats(self) -> tuple[VectorFormat, ...]:
-        """Every dimension and precision that was validated while training, wide before narrow."""
+        """Every dimension and precision that was measured on validation during training, wide before narrow."""
         formats = dict.fromkeys(stored for training in self.run.trainings for stored in training.formats)
         return tuple(sorted(formats, key=lambda stored: -stored.dimension))
 
     @property
     def full_width(self) -> tuple[Row, ...]:
-        """Test rows of each system's own full width and precision, of BM25, and of both fused: no trade-off."""
+        """Test rows of each system at its full width and precision, of BM25, and of both fused."""
         widest = [next(rows) for _, rows in groupby(self.split(TEST), key=lambda row: row.system)]
         rows = (*widest, *full_width(self.made(HYBRID)))
         return tuple(row for row in rows if row.precision in (None, self.before.precision))
@@ -66,12 +66,12 @@ class Content:
         return len({row.dimension for row in self.full_width if row.dimension}) > 1
 
     def made(self, kind: str) -> tuple[Row, ...]:
-        """Test rows that are made of others in one way, as the results list them."""
+        """List the test rows of one kind (`hybrid`, `two-stage`), in the order of the results."""
         return tuple(row for row in self.run.results.surface if (row.kind, row.split) == (kind, TEST))
 
     @property
     def staged(self) -> tuple[tuple[str, str, Row], ...]:
-        """Rows of two stages, and the second stages alone: system, shortlist (or nothing) and row."""
+        """Rows of two-stage search, each followed by its second stage alone: system, shortlist or "", and row."""
         found: list[tuple[str, str, Row]] = []
         for row in self.made(TWO_STAGE):
             origin, _, code = row.system.rpartition("-via-")
@@ -83,36 +83,36 @@ class Content:
 
     @property
     def within_gate(self) -> bool:
-        """Whether the gate was passed: then what stands against a recommendation is a limit that was set."""
+        """Whether the gate was passed; without a recommendation, only the limits that were set are the reason."""
         gate = self.run.recommendation.gate
         return bool(gate) and all(entry.passed for entry in gate.values())
 
     @property
     def matrix_metric(self) -> str:
-        """The metric by which the systems are compared with each other: the one that decides, if it was compared."""
+        """The metric of the table of differences: the deciding one, or recall@10 where that one was not compared."""
         compared = {entry.metric for entry in self.run.results.comparisons}
         return self.run.recommendation.metric if self.run.recommendation.metric in compared else METRICS[0]
 
     def cell(self, system: str, dimension: int | None, precision: str | None = None, axes: bool = False) -> Row | None:
-        """A system's test row at a dimension, or at so many principal axes, and a precision (None: the full one)."""
+        """Find a system's test row at a dimension, or number of axes, and a precision (None: full precision)."""
         return next((row for row in self.line(system, precision, axes) if row.dimension == dimension), None)
 
     def measured(self, system: str) -> tuple[tuple[int, bool], ...]:
-        """A system's dimensions on test and whether they are principal axes, wide before narrow, axes after others."""
+        """List a system's dimensions on test, wide before narrow, and whether they are principal axes (these last)."""
         rows = [row for row in self.split(TEST) if row.system == system and row.dimension]
         cuts = dict.fromkeys((row.dimension or 0, row.axes) for row in rows)
         return tuple(sorted(cuts, key=lambda cut: (-cut[0], cut[1])))
 
     @property
     def prompts(self) -> tuple[tuple[Prompts, tuple[str, ...]], ...]:
-        """Prompts that were put before queries or documents, with the systems that have them."""
+        """The distinct prompts before queries or documents, each with the systems that use them."""
         by_system = self.run.results.prompts
         distinct = dict.fromkeys(prompts for prompts in by_system.values() if prompts)
         return tuple((prompts, tuple(name for name in by_system if by_system[name] == prompts)) for prompts in distinct)
 
     @property
     def lexical(self) -> Row | None:
-        """BM25 on the test split."""
+        """BM25's row on the test split; None where it was not measured."""
         return next((row for row in self.split(TEST) if row.system == BM25), None)
 
     @property
@@ -122,29 +122,29 @@ class Content:
         return tuple(sorted({row.dimension for row in rows if row.dimension}))
 
     def at(self, system: str, width: int) -> Row | None:
-        """A system's test row at a dimension and full precision; BM25 is the same at any."""
+        """Find a system's test row at a dimension and full precision; BM25's row for any dimension."""
         return self.lexical if system == BM25 else self.cell(system, width)
 
     def line(self, system: str, precision: str | None = None, axes: bool = False) -> tuple[Row, ...]:
-        """A system's test rows at one precision (None: the full one), cut in one way, narrow before wide."""
+        """List a system's test rows at one precision (None: full precision), on axes or not, narrow before wide."""
         wanted = (system, precision or self.before.precision, axes)
         rows = [row for row in self.split(TEST) if (row.system, row.precision, row.axes) == wanted]
         return tuple(sorted(rows, key=lambda row: row.dimension or 0))
 
     def split(self, split: str) -> tuple[Row, ...]:
-        """The plain rows of one split, systems in order, wide before narrow, exact before coded."""
+        """List a split's rows that are neither fused nor two-stage: by system, wide before narrow, then by bytes."""
         order = {name: place for place, name in enumerate(self.systems)}
         rows = [row for row in self.run.results.surface if row.split == split and row.is_alone]
         return tuple(sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), row.axes, -row.bytes)))
 
     def kept(self, row: Row, metric: str) -> float | None:
-        """The metric as a share of the same system's at its greatest width and precision, on the row's split."""
+        """Divide a row's metric by the system's at full width and precision on the same split; None if that is 0."""
         own = [other for other in self.run.results.surface if (other.system, other.split) == (row.system, row.split)]
         full = max(own, key=lambda other: (other.dimension or 0, other.bytes)).metrics[metric].value
         return row.metrics[metric].value / full if full else None
 
     def compared(self, a: Point, b: Point, metric: str) -> Comparison | None:
-        """The paired comparison of `a` less `b` on the test split, whichever way round the run made it."""
+        """Find the paired comparison a minus b on the test split; one that the run made as b minus a is turned."""
         for entry in self.run.results.comparisons:
             if (entry.metric, entry.split) == (metric, TEST) and {entry.a, entry.b} == {a.name, b.name}:
                 return entry if entry.a == a.name else entry.turned
@@ -152,7 +152,7 @@ class Content:
 
 
 def read_content(run: Run) -> Content:
-    """Gather what the page shows of a finished run; raises InputError where a file is missing or damaged."""
+    """Gather what the page shows of a finished run; raises InputError if a file is missing or damaged."""
     surface, recommendation = run.results.surface, run.recommendation
     _refuse_missing_metrics(run)
     before = _before(run)
@@ -162,7 +162,7 @@ def read_content(run: Run) -> Content:
         raise InputError(problem, "one of " + ", ".join(shared), file=file)
     after = _after(run, before)
     for part in ("config", "grades", "audit", "findings", "trainings"):
-        getattr(run, part)  # damage is named before anything is written
+        getattr(run, part)  # reads the file, so that damage is reported before anything is written
     return Content(run, before, after, find_changes(run, before, after))
 
 
@@ -172,20 +172,20 @@ def _refuse_missing_metrics(run: Run) -> None:
         for metric in METRICS:
             if metric not in row.metrics:
                 problem = f"is damaged: surface[{number}].metrics.{metric} is missing"
-                raise InputError(problem, "four metrics", file=run.folder.path("results"))
+                raise InputError(problem, f"the metrics {', '.join(METRICS)}", file=run.folder.path("results"))
 
 
 def _before(run: Run) -> Row:
-    """The pretrained model's test row with the most bytes: full width, full precision."""
+    """Find the pretrained model's test row at full width and full precision."""
     rows = [row for row in run.points.values() if (row.system, row.kind) == (PRETRAINED, PLAIN)]
     if not rows:
-        problem = f"has no test row for {PRETRAINED!r}"
+        problem = f"has no test row for the system {PRETRAINED!r}"
         raise InputError(problem, "the results of a finished run", file=run.folder.path("results"))
     return max(rows, key=lambda row: (row.dimension or 0, row.bytes))
 
 
 def _after(run: Run, before: Row) -> Row:
-    """The recommended point; without one, the reference, or the best other full-width system on validation."""
+    """Find the recommended point's test row; or else the reference's, or the best other full-width system's."""
     recommendation, test = run.recommendation, run.points
     for point in (recommendation.point, recommendation.reference):
         row = test.get(point.name) if point else None

@@ -1,4 +1,4 @@
-"""The report's tables as CSV, every number as it was measured: for spreadsheets and other people's plots."""
+"""Writes the report's tables as CSV with unrounded numbers, for spreadsheets and plots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from nestvec.report.content import Content
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would calculate
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that begins so for a formula
 
 
 def write_tables(content: Content, directory: Path) -> None:
@@ -29,7 +29,7 @@ def write_tables(content: Content, directory: Path) -> None:
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Rows with a head of all their columns; an empty table has neither."""
+    """Write a header with the columns of all rows, then the rows; an empty table becomes an empty file."""
     table = list(rows)
     heads = list(dict.fromkeys(name for row in table for name in row))
     with path.open("w", encoding="utf-8", newline="") as stream:
@@ -40,5 +40,5 @@ def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _safe(value: object) -> object:
-    """A text that no spreadsheet takes for a formula."""
+    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,4 +1,4 @@
-"""The differences between the systems at full width as a drawing; the page has them as a table."""
+"""Draws the matrix of differences between the systems at full width; the page shows it as a table."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 BETTER, WORSE = STYLES[4].light, STYLES[9].light
 _TINT = 0.2  # of the colour behind a clear difference; ink stays readable on it
-_TURNED = 4  # systems from which on their names do not fit beside each other
+_TURNED = 4  # with more systems than this, names are rotated to fit beside each other
 _LETTER = 0.075  # inches: a letter's width, about, at the size of the names
 
 
 def draw_differences(axes: Axes, content: Content) -> None:
-    """Each row's system less each column's; on colour and in bold where the difference is clear."""
+    """Draw each row's system minus each column's; clear differences are coloured and bold."""
     from matplotlib.patches import Rectangle
 
     rows, metric = content.full_width, content.matrix_metric
@@ -43,12 +43,12 @@ def draw_differences(axes: Axes, content: Content) -> None:
     axes.tick_params(length=0)
     axes.grid(visible=False)
     longest = max(map(len, names))
-    title = f"{metric}, row less column, {content.before.queries:,} test queries; bold: p < 0.05"
+    title = f"{metric}, row minus column, {content.before.queries:,} test queries; bold: p < 0.05"
     add_heading(axes, title, left=0.15 + _LETTER * longest, bottom=0.3 + (_LETTER * longest / 2 if turned else 0))
 
 
 def _write_cell(axes: Axes, corner: tuple[int, int], comparison: Comparison, *, roomy: bool) -> None:
-    """The difference, and below it, where there is room, the queries won, tied and lost."""
+    """Write the difference, and below it, if there is room, the numbers of queries won, tied and lost."""
     across, down = corner
     look: dict[str, Any] = {"ha": "center", "va": "center"}
     height, size, weight = 0.4 if roomy else 0.5, 10 if roomy else 8.5, "bold" if comparison.clear else "normal"

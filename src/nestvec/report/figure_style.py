@@ -1,7 +1,7 @@
-"""How every figure looks and how it is saved: PNG for slides, SVG for the page.
+"""The look of every figure, and how figures are saved: PNG for slides, SVG for the page.
 
-The drawings use a handful of named colours. The page replaces each in the SVG by a CSS variable (`inline_svg.py`), so
-that the same drawing reads in light and in dark. Systems differ by colour, marker and line style, not by colour alone.
+The drawings use a few named colours. The page replaces each colour in the SVG by a CSS variable (`inline_svg.py`), so
+that one drawing serves light and dark mode. Systems differ by colour, marker and line style, not by colour alone.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SIZE = (4.6, 3.6)  # inches; small, so that the text stays readable when the page shrinks it to a phone
-LINES = 3  # of legends that this height has room for; a figure with more of them is higher
+LINES = 3  # lines of legends that `SIZE` has room for; a figure with more lines is higher
 MARGIN = 0.15  # inches of paper around the PNG; the page brings its own
 LEFT, RIGHT, BOTTOM = 0.46, 0.12, 0.52  # inches: margins
 TITLE, LEGEND = 0.29, 0.24  # inches: heights of a line above the axes
 INK, MUTED, RULE, PAPER = "#1d2024", "#5c636c", "#dcdfe3", "#ffffff"
 TEXT = 10.3  # points
-HANDLE, PAD, GAP = 2.1, 0.5, 1.0  # of a legend, in units of the text: the sample, and the spaces after it and between
+HANDLE, PAD, GAP = 2.1, 0.5, 1.0  # of a legend, in em: the sample, the space after the sample, and between entries
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a system looks in every figure, in light and in dark."""
+    """A system's colours in light and dark mode, its marker and its line style."""
 
     light: str
     dark: str
@@ -92,9 +92,10 @@ _RC: Any = {
 
 
 def draw_figure(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path | None = None) -> str:
-    """Draw a figure; returns its SVG text, in which the ids follow from the figure's name.
+    """Draw a figure and return its SVG text; the ids in it depend on the figure's name only.
 
-    A folder gets NAME.png (150 dpi, white) and NAME.svg. Raises MissingExtraError where matplotlib is not installed.
+    With a folder, NAME.png (150 dpi, white) and NAME.svg are written to it. Raises MissingExtraError if matplotlib is
+    not installed.
     """
     try:
         import matplotlib as mpl
@@ -118,9 +119,9 @@ def draw_figure(name: str, paint: Callable[[Axes, T], None], facts: T, directory
 
 
 def add_heading(axes: Axes, title: str, *legends: Sequence[Artist], left: float = LEFT, bottom: float = BOTTOM) -> None:
-    """Put a title and legends above the axes, flush left, and give the axes what is left of the figure.
+    """Put a title and legends above the axes, flush left, and give the axes the rest of the figure.
 
-    Each legend begins a new line. The labels of the axes need `left` and `bottom` inches.
+    Each legend begins a new line. `left` and `bottom` are the inches that the axes' labels need.
     """
     figure, (width, height) = cast("Figure", axes.get_figure()), SIZE
     rows = [row for entries in legends for row in _wrap_legend(entries)]
@@ -139,7 +140,7 @@ def add_heading(axes: Axes, title: str, *legends: Sequence[Artist], left: float 
 
 
 def _wrap_legend(entries: Sequence[Artist]) -> list[list[Artist]]:
-    """The entries of a legend, as many to a line as the figure is wide."""
+    """Divide a legend's entries into lines that fit the figure's width."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -157,14 +158,14 @@ def _wrap_legend(entries: Sequence[Artist]) -> list[list[Artist]]:
 
 
 def legend_line(label: str, **look: Any) -> Artist:  # noqa: ANN401 - matplotlib's own options
-    """A legend entry for something drawn many times."""
+    """Make a legend entry for a line or marker, without drawing it."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=label, **look)
 
 
 def legend_patch(label: str, **look: Any) -> Artist:  # noqa: ANN401 - matplotlib's own options
-    """A legend entry for bars."""
+    """Make a legend entry for bars, without drawing them."""
     from matplotlib.patches import Patch
 
     return Patch(label=label, **look)

@@ -1,4 +1,4 @@
-"""The report's figures: how the metrics change with the dimension and with the bytes, the grades, and the training."""
+"""Draws the report's figures: metrics by dimension and by bytes, the grades, and the training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STYLE_INDEX |= {"cosine": 6, "cosine-matryoshka": 5, "cosent": 8, "cosent-matry
 
 
 def style_indices(systems: tuple[str, ...]) -> dict[str, int]:
-    """System to its row in `STYLES`: the known ones always look the same, others take what is left, in order."""
+    """Assign each system a row of `STYLES`: known systems always have the same one, others take the rest in order."""
     left = [index for index in range(len(STYLES)) if index not in _STYLE_INDEX.values()]
     others = list(dict.fromkeys(name for name in systems if name not in _STYLE_INDEX))
     given = _STYLE_INDEX | {name: left[index % len(left)] for index, name in enumerate(others)}
@@ -40,7 +40,7 @@ def style_indices(systems: tuple[str, ...]) -> dict[str, int]:
 
 
 def styles_of_all(content: Content) -> dict[str, int]:
-    """The row in `STYLES` of every system that the report names."""
+    """Assign a row of `STYLES` to every system that the report names; fused and two-stage ones take their model's."""
     tested = (step.system for step in content.run.recommendation.steps)
     styles = style_indices((*content.systems, *tested, *(training.system for training in content.run.trainings)))
     composed = {row.system for row in content.run.results.surface if not row.is_alone}
@@ -48,12 +48,12 @@ def styles_of_all(content: Content) -> dict[str, int]:
 
 
 def _named_after(name: str, systems: tuple[str, ...]) -> str:
-    """The system that one made of others is named after: `mnr` of `mnr+bm25` and `mnr-via-48-int8`."""
+    """Find the model's name in that of a fused or two-stage system: `mnr` in `mnr+bm25` and `mnr-via-48-int8`."""
     return max((system for system in systems if name.startswith(system)), key=len, default=systems[0])
 
 
 def draw_figures(content: Content, directory: Path) -> dict[str, str]:
-    """Draw every figure that there are facts for into a folder, made if it is missing; returns SVG texts by name."""
+    """Draw every figure that the run has data for into a folder, made if it is missing; returns SVG texts by name."""
     paints: dict[str, Callable[[Axes, Content], None]] = {
         "recall_by_dimension": partial(_draw_by_dimension, "recall@10"),
         "mrr_by_dimension": partial(_draw_by_dimension, "mrr@10"),
@@ -74,7 +74,7 @@ def draw_figures(content: Content, directory: Path) -> dict[str, str]:
 
 
 def _draw_by_dimension(metric: str, axes: Axes, content: Content) -> None:
-    """A metric against the dimension, one line per system with its interval band."""
+    """Draw a metric against the dimension, one line per system with its interval band."""
     entries: list[Artist] = []
     rows = {system: content.line(system) for system in content.systems}
     for system, index in style_indices(content.systems).items():
@@ -102,7 +102,7 @@ def _draw_with_band(axes: Axes, rows: Sequence[Row], metric: str, style: Style) 
 
 
 def _draw_bm25_level(axes: Axes, content: Content, metric: str) -> list[Artist]:
-    """BM25 as a horizontal line: it has no vectors whose width could change."""
+    """Draw BM25 as a horizontal line, as it has no vectors whose width could change."""
     if content.lexical is None:
         return []
     style = STYLES[_STYLE_INDEX[BM25]]
@@ -111,21 +111,21 @@ def _draw_bm25_level(axes: Axes, content: Content, metric: str) -> list[Artist]:
 
 
 def _set_log_ticks(axes: Axes, values: list[int]) -> None:
-    """A log2 axis with a tick at each value that was measured and nowhere else."""
+    """Set a log2 axis with ticks at the given values only."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(values, labels=[f"{value:,}" for value in values])
     axes.minorticks_off()
 
 
 def _even_sizes(low: int, high: int) -> list[int]:
-    """Three times every second power of two between the ends, about: 12, 48, 192, 768."""
+    """List the sizes 12, 48, 192, 768 … (three times every second power of two) between `low` and `high`."""
     return [3 * 4**power for power in range(12) if low <= 3 * 4**power <= high] or [low]
 
 
 def _draw_by_bytes(axes: Axes, content: Content) -> None:
-    """Recall@10 against bytes per vector: a marker per system, a filling per precision, a ring on the choice.
+    """Draw recall@10 against bytes per vector: a marker per system, a fill per precision, a ring on the choice.
 
-    The line is the frontier: what is best at so many bytes or fewer.
+    The line is the frontier: the best value at each number of bytes or fewer.
     """
     systems: list[Artist] = []
     for system, index in style_indices(content.systems).items():
@@ -151,7 +151,7 @@ def _draw_by_bytes(axes: Axes, content: Content) -> None:
 
 
 def _draw_frontier(axes: Axes, content: Content) -> Artist:
-    """The best that each size reaches, as steps; each has its name up and left of it, where no other point can be."""
+    """Draw the frontier as steps; each point's label is up and left of it, where no other point can lie."""
     best, line = content.run.frontier("recall@10"), {"color": INK, "linewidth": 1.6}
     corners = [(row.bytes, row.metrics["recall@10"].value) for row in best]
     largest = max(row.bytes for row in content.split("test"))
@@ -171,7 +171,7 @@ def _draw_frontier(axes: Axes, content: Content) -> Artist:
 
 
 def _precision_look(content: Content, colour: str, precision: str) -> dict[str, Any]:
-    """How a precision is drawn: its marker's filling and its line's dashes."""
+    """Choose a precision's marker fill and line dashes."""
     index = content.precisions.index(precision)
     fill = FILLS[index % len(FILLS)]
     return {

@@ -1,4 +1,4 @@
-"""The histogram of the grades as a drawing, and in words for people who do not see it."""
+"""Draws the histogram of the grades, and describes it for people who do not see it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from nestvec.runs.schema import Bar, Grades
 
-TICKS = 12  # levels of the histogram that can each have a label
-RARE = 0.01  # share of the records below which a level among many is drawn thin and without a label
+TICKS = 12  # with more grades than this, not every grade has a label
+RARE = 0.01  # among more than `TICKS` grades, one with a smaller share of the records is thin and has no label
 
 
 def draw_grades(axes: Axes, grades: Grades) -> None:
-    """The grade histogram, relevant bars filled and the others hatched, with the threshold between them."""
+    """Draw the histogram, relevant bars filled and the others hatched, with the threshold between them."""
     relevant, rest = [bar for bar in grades.bars if bar.relevant], [bar for bar in grades.bars if bar.rest]
     common, widths = _common_levels(grades), _bar_widths(grades)
     outline: dict[str, Any] = {"facecolor": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
@@ -46,13 +46,13 @@ def draw_grades(axes: Axes, grades: Grades) -> None:
 
 
 def describe_grades(grades: Grades) -> str:
-    """The histogram in words, one phrase per bar."""
+    """Describe the histogram in words, one phrase per bar."""
     bars = [f"{grade_range(bar.low, bar.high)}: {count(bar.relevant + bar.rest)}" for bar in grades.bars]
     return f"Histogram of the grades. Records per grade: {', '.join(bars)}. The threshold is {plain(grades.threshold)}."
 
 
 def _common_levels(grades: Grades) -> list[float]:
-    """The levels that hold records to speak of; all of them where there are few."""
+    """List the grades that at least `RARE` of the records have; all grades where there are at most `TICKS`."""
     if len(grades.levels) <= TICKS:
         return list(grades.levels)
     whole = sum(grades.counts)
@@ -60,7 +60,7 @@ def _common_levels(grades: Grades) -> list[float]:
 
 
 def _bar_widths(grades: Grades) -> dict[Bar, float]:
-    """How wide each bar is: no two bars that can be seen overlap, and none is too thin to be seen."""
+    """Choose each bar's width, so that common bars do not overlap and rare ones stay visible."""
     span = grades.highest - grades.lowest
     if grades.bars[0].low != grades.bars[0].high or span == 0:
         return dict.fromkeys(grades.bars, span / BINS or 0.5)
@@ -73,7 +73,7 @@ def _bar_widths(grades: Grades) -> dict[Bar, float]:
 
 
 def _place_threshold(grades: Grades, widths: dict[Bar, float]) -> float:
-    """Where the threshold is drawn: beside the bar of a level that it equals, never through it."""
+    """Choose where to draw the threshold: at the left edge of a bar of the same grade, not through the bar."""
     level = next((bar for bar in grades.bars if bar.low == bar.high == grades.threshold), None)
     return grades.threshold if level is None else level.low - widths[level] / 2
 

@@ -1,4 +1,4 @@
-"""The surface of one system as a heat map: dimensions down, precisions across, metric and bytes in each cell."""
+"""Draws a system's surface as a heat map: dimensions down, precisions across, metric and bytes in each cell."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ValueRange(NamedTuple):
 
 
 def heat_maps(content: Content) -> dict[str, Callable[[Axes, Content], None]]:
-    """Figure name to what draws it, for each system with vectors."""
+    """List the heat maps of all systems with vectors: figure name to the function that draws it."""
     return {figure: partial(_draw_heat_map, system) for system, figure in figure_names(content).items()}
 
 
 def figure_names(content: Content) -> dict[str, str]:
-    """Each system with vectors to its figure's name; no two are alike, even where a file system ignores case."""
+    """Name each system's figure: system to a name that is unique even where a file system ignores case."""
     figures: dict[str, str] = {}
     for system in content.systems:
         if content.measured(system):
@@ -46,18 +46,18 @@ def figure_names(content: Content) -> dict[str, str]:
 
 
 def value_range(content: Content) -> ValueRange:
-    """Find the lowest and the highest value of all maps, which have the faintest and the strongest colour."""
+    """Find the lowest and the highest value of all heat maps; they get the faintest and the strongest colour."""
     values = [row.metrics[_METRIC].value for row in content.split("test") if row.dimension]
     return ValueRange(min(values), max(values))
 
 
 def figure_name(system: str) -> str:
-    """A system's figure; its name may hold what no file name or id should."""
+    """Make a figure's name from a system's; characters other than letters and digits become `_`."""
     return "surface_" + "".join(letter if letter.isalnum() else "_" for letter in system)
 
 
 def describe_heat_map(system: str, content: Content) -> str:
-    """Put a heat map into numbers, for people who do not see it: a sentence for each dimension."""
+    """Describe a heat map in numbers, a sentence for each dimension, for people who do not see it."""
     sentences = []
     for width, axes in content.measured(system):
         cells = [(precision, content.cell(system, width, precision, axes)) for precision in content.precisions]
@@ -71,7 +71,7 @@ def describe_heat_map(system: str, content: Content) -> str:
 
 
 def _draw_heat_map(system: str, axes: Axes, content: Content) -> None:
-    """One system; all share a scale, so that two maps can be compared."""
+    """Draw one system's heat map; all systems share a colour scale, so that maps can be compared."""
     from matplotlib.patches import Rectangle
 
     low, high = value_range(content)

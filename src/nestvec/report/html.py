@@ -1,7 +1,8 @@
 """Fills the templates of the folder `page`: every page is one file that loads nothing.
 
-Everything that comes from the run's files is escaped by the template engine; the drawings, the style sheet and the
-script are our own. A content security policy in the page lets no other script run and nothing load.
+The template engine escapes everything that comes from the run's files; only the drawings, the style sheet and the
+script, which are our own, are inserted unescaped. The page's content security policy blocks all other scripts and all
+loading.
 """
 
 from __future__ import annotations

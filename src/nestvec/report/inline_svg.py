@@ -1,4 +1,4 @@
-"""Makes a drawing part of the page: its colours become CSS variables, its ids its own, and nothing in it loads."""
+"""Prepares a drawing for the page: colours become CSS variables, ids become unique, and nothing in it loads."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from xml.etree import ElementTree
 
 from nestvec.report.figure_style import INK, MUTED, PAPER, RULE, STYLES
 
-_DROPPED = {"metadata", "style"}  # who drew it, and a default that the page's own style sheet gives
+_DROPPED = {"metadata", "style"}  # the author's name, and a default that the page's style sheet sets
 _KEPT_OF_ROOT = "viewBox"  # the page decides how wide a drawing is
 
 
 def page_svg(svg: str, name: str) -> str:
-    """Turn an SVG file of matplotlib's into a part of the page, hidden from screen readers, which get the numbers.
+    """Turn matplotlib's SVG into a part of the page.
 
-    The name is a prefix for the ids, unique on the page.
+    `name` prefixes the ids and must be unique on the page. The drawing is hidden from screen readers, which read the
+    alternative text instead.
     """
     root = ElementTree.fromstring(svg)
     root.attrib = {_KEPT_OF_ROOT: root.attrib[_KEPT_OF_ROOT], "aria-hidden": "true", "focusable": "false"}
@@ -31,7 +32,7 @@ def page_svg(svg: str, name: str) -> str:
 
 
 def colour_variables() -> dict[str, str]:
-    """Drawn colour to the name of the page's CSS variable."""
+    """Map each colour of the drawings to the name of its CSS variable on the page."""
     named = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"}
     return named | {style.light: f"s{index}" for index, style in enumerate(STYLES)}
 
@@ -41,7 +42,7 @@ def _local_name(name: str) -> str:  # HTML knows SVG's namespaces by heart
 
 
 def _rewrite_value(key: str, value: str, name: str) -> str:
-    """An attribute's value with ids, references, typeface and colours as the page needs them."""
+    """Rewrite ids, references, typeface and colours in an attribute's value for the page."""
     if key == "id":
         return f"{name}-{value}"
     if key == "href":

@@ -1,4 +1,4 @@
-"""The page of `nestvec reproduce`: published numbers beside ours, and how much of the gain was leakage."""
+"""Writes the page of `nestvec reproduce`: published numbers beside ours, and how much of the gain was leakage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-METRICS = ("recall@10", "mrr@10", "ndcg@10")  # that were published
+METRICS = ("recall@10", "mrr@10", "ndcg@10")  # the published ones
 _DRAWN = ("pretrained", "mnr", "matryoshka")
 _FIGURE = "recall_by_dimension"
 
@@ -38,25 +38,25 @@ def write_reproduction_page(facts: dict[str, Any], root: Path) -> None:
 
 
 def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose intervals the page's filters can read."""
+    """Convert a row's intervals to `Measure`, as the page's filters expect them."""
     ours = row["ours"]
     return {**row, "ours": ours and {metric: Measure(**ours[metric]) for metric in METRICS}}
 
 
 def reproduction_headline(facts: dict[str, Any]) -> str:
-    """What came out, in one sentence."""
+    """Put the result into one sentence."""
     gains = {entry["where"]: entry["gain"] for entry in facts["gains"] if entry["system"] == "mnr"}
     if gains.get("published protocol") is None:
         return "The published protocol, measured without training."
     published, leak_free = number(gains["published protocol"]), number(gains["leak-free protocol"])
     return (
-        f"Fine-tuning gains {published} of recall@10 as published and {leak_free} when nothing of the test is seen in "
-        "training."
+        f"Fine-tuning gains {published} recall@10 with the published split, and {leak_free} when training sees nothing "
+        "of the test data."
     )
 
 
 def _draw_truncation(axes: Axes, facts: dict[str, Any]) -> None:
-    """Recall@10 against the dimension: ours as lines, the published ones as hollow markers."""
+    """Draw recall@10 against the dimension: our values as lines, the published ones as hollow markers."""
     styles = style_indices(_DRAWN)
     dimensions = sorted({row["dimension"] for row in facts["rows"] if row["system"] in _DRAWN})
     legends = []
@@ -85,7 +85,7 @@ def _draw_truncation(axes: Axes, facts: dict[str, Any]) -> None:
 
 
 def _describe_truncation(facts: dict[str, Any]) -> str:
-    """The figure in numbers, for people who do not see it."""
+    """Describe the figure in numbers, for people who do not see it."""
     sentences = []
     for row in facts["rows"]:
         ours = f", {number(row['ours']['recall@10']['value'])} here" if row["ours"] else ""

@@ -1,4 +1,4 @@
-"""The page of a run: what is recommended, and the facts behind it in words and tables."""
+"""The page of a run: the recommendation, and the measurements behind it in sentences and tables."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def render_run_page(content: Content, drawings: dict[str, str]) -> str:
 
 
 def run_headline(content: Content) -> str:
-    """The recommendation in one sentence."""
+    """Put the recommendation into one sentence."""
     chosen, recommendation = content.after, content.run.recommendation
     label = metric_label(recommendation.metric)
     if recommendation.point is None and (likely := _find_likely(content)):
         return f"Nothing is proven yet, but {likely} very likely hold up on {label}."
     if recommendation.point is None and content.within_gate:
-        return f"Do not ship: nothing within the limits that were set holds up on {label}."
+        return f"Do not ship: nothing within the limits that you set holds up on {label}."
     untrained = content.run.systems.keys() <= {PRETRAINED, BM25}
     if recommendation.point is None and untrained:
         return "Do not ship yet: nothing was trained; only the pretrained model and BM25 were measured."
     if recommendation.point is None:
         return f"Do not ship: nothing measured clearly beats both the pretrained model and BM25 on {label}."
     size, full = chosen.bytes_per_vector, content.before.bytes_per_vector
-    instead = f" instead of {count(full)}" if size != full else ", as the pretrained model"
+    instead = f" instead of {count(full)}" if size != full else ", the size of the pretrained model"
     value = recommendation.test or chosen.metrics[recommendation.metric]
     reached = f"{label} {number(value.value, 2)} {interval(value, 2)} on test"
     if chosen.kind != HYBRID:
@@ -68,12 +68,12 @@ def run_headline(content: Content) -> str:
     if chosen.system.startswith(PRETRAINED):
         instead = instead if size != full else ""
         ship = f"Ship the pretrained model, {count(size)} bytes per vector{instead}, {beside}"
-        return f"{ship}. {'Nothing was trained' if untrained else 'Fine-tuning added nothing that can be shown'}."
+        return f"{ship}. {'Nothing was trained' if untrained else 'Fine-tuning brought no proven gain'}."
     return f"Ship {count(size)} bytes per vector{instead}, {beside}."
 
 
 def _find_likely(content: Content) -> str:
-    """The likely choice in words, where nothing is proven; empty where there is none."""
+    """Describe the first team's likely choice; an empty text where no team has one."""
     for team in read_teams(content):
         for card in team.cards:
             if card.name == "likely" and card.chosen:
@@ -83,9 +83,9 @@ def _find_likely(content: Content) -> str:
 
 
 def group_metrics(content: Content) -> dict[str, list[str]]:
-    """All metrics that the run measured, by where rankings are cut: a group's name to its metrics.
+    """Group all metrics of the run by their cutoff: `first 10` or `whole ranking` to names of metrics.
 
-    The share of judged places, which says how far to trust the others, is first; the condensed ones are last.
+    In each group `judged@…` comes first, as it says how far to trust the others; condensed metrics come last.
     """
     groups: dict[str, list[str]] = {}
     names = [name for name in content.before.metrics if all(name in row.metrics for row in content.full_width)]

@@ -1,6 +1,6 @@
-"""The chart of the first screen: a metric against bytes, as places in per cent, so that it fits any window.
+"""The chart of the first screen: a metric against bytes, placed in per cent so that the chart fits any window.
 
-The template `answer.jinja` draws it as SVG without a view box: text keeps its size while the window narrows.
+The template `answer.jinja` draws the chart as SVG without a view box, so that text keeps its size in a narrow window.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from nestvec.runs.schema import Row
 
 LEFT, RIGHT, TOP, BOTTOM = 5.0, 96.0, 17.0, 92.0  # per cent of the drawing
-APART = 4.6  # per cent between the labels of two lines
-BELOW = 0.6  # of the span of what matters is shown below it
-STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)  # between two lines of the grid
+APART = 4.6  # per cent of the height, at least, between the labels of two lines
+BELOW = 0.6  # room below the lowest important value, as a share of the important values' range
+STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)  # possible distances between two lines of the grid, in the metric
 MOST_GRID = 7
 KINDS = {"beside_keyword_search": "beside", "vectors_alone": "alone"}
 
@@ -44,7 +44,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Level:
-    """What needs no choice of size: BM25, and the pretrained model as it is."""
+    """A horizontal line to beat: BM25, or the pretrained model at full width."""
 
     y: float
     label_y: float
@@ -55,7 +55,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Chart:
-    """Everything that is drawn, in per cent of the width and height."""
+    """Everything that is drawn; places are in per cent of the width and height."""
 
     grid: tuple[tuple[float, str], ...]
     sizes: tuple[tuple[float, str], ...]
@@ -84,7 +84,7 @@ class _Scale:
 
 
 def draw_size_chart(content: Content, teams: Sequence[Team]) -> Chart:
-    """Place every point that has bytes, both frontiers, the choices, and the lines to beat."""
+    """Place every point that has vectors, both frontiers, the choices, and the lines to beat."""
     metric = content.run.recommendation.metric
     rows = [row for row in content.run.points.values() if row.bytes and (row.is_vectors or row.kind == HYBRID)]
     fronts = {"beside": find_frontier([row for row in rows if row.kind == HYBRID], metric)}
@@ -122,7 +122,7 @@ def _kind(row: Row) -> str:
 
 
 def _fit(rows: Sequence[Row], important: Sequence[Row], fronts: dict[str, tuple[Row, ...]], metric: str) -> _Scale:
-    """The sizes measured, and the values that matter with some room below; what lies lower is cut off."""
+    """Choose the chart's ranges: all sizes, and the important values with room below; lower points are left out."""
     sizes = [row.bytes for row in rows]
     tops = [front[-1] for front in fronts.values() if front]
     values = [row.metrics[metric].value for row in (*important, *tops)]
@@ -144,13 +144,13 @@ def _grid(scale: _Scale) -> tuple[tuple[float, str], ...]:
 
 
 def _sizes(scale: _Scale) -> tuple[tuple[float, str], ...]:
-    """Every second power of two, times three."""
+    """Place the ticks of the size axis: three times every second power of two (12, 48, 192, 768 bytes)."""
     sizes = [3 * 4**power for power in range(12) if scale.smallest <= 3 * 4**power <= scale.largest]
     return tuple((scale.x(size), count(size)) for size in sizes or [scale.smallest])
 
 
 def _steps(front: Sequence[Row], kind: str, metric: str, scale: _Scale) -> list[tuple[float, float, float, float, str]]:
-    """The frontier as lines: across to the next size, then up."""
+    """Draw the frontier as lines: across to the next size, then up."""
     lines = []
     ends = [scale.x(row.bytes) for row in front[1:]] + [scale.x(scale.largest)] if front else []
     for place, row in enumerate(front):
@@ -165,7 +165,7 @@ def _steps(front: Sequence[Row], kind: str, metric: str, scale: _Scale) -> list[
 
 
 def _dots(fronts: dict[str, tuple[Row, ...]], chosen: dict[str, list[Row]], metric: str, scale: _Scale) -> list[Dot]:
-    """The points of the frontiers and the choices, each once, from left to right."""
+    """List the points of the frontiers and the choices, each once, from left to right."""
     dots = []
     for team, kind in KINDS.items():
         rows = {row.name: row for row in (*fronts[kind], *chosen.get(team, []))}
@@ -180,7 +180,7 @@ def _dots(fronts: dict[str, tuple[Row, ...]], chosen: dict[str, list[Row]], metr
 
 
 def _mark(dot: Dot, teams: Sequence[Team]) -> Dot:
-    """The dot with the names of the choices that it is."""
+    """Add the names and numbers of the choices that the dot stands for."""
     cards = [card for team in teams if KINDS[team.name] == dot.kind for card in team.cards if card.row]
     mine = [card for card in cards if card.row and describe_point(card.row, short=True) == dot.name]
     names, numbers = tuple(card.name for card in mine), " ".join(str(card.number) for card in mine)
@@ -188,7 +188,7 @@ def _mark(dot: Dot, teams: Sequence[Team]) -> Dot:
 
 
 def _levels(content: Content, rows: Sequence[Row], metric: str, scale: _Scale) -> tuple[Level, ...]:
-    """The lines to beat, their labels far enough apart to be read."""
+    """Place the lines to beat, with their labels far enough apart to be read."""
     names, last, levels = {}, -math.inf, []
     if content.lexical:
         names[content.lexical.name] = ("words", "BM25, tuned" if _untuned(content) else "BM25")

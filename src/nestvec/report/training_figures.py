@@ -1,4 +1,4 @@
-"""Learning curves as drawings: the loss, and what was measured on validation while the systems were trained."""
+"""Draws learning curves: the training loss, and the metrics on validation during training."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from nestvec.runs.schema import Training
 
-MOST = 300  # points of a drawn line; a screen shows no more
-AROUND = 0.05  # share of the steps on either side that a running mean takes in
+MOST = 300  # most points of a drawn line; a screen shows no more
+AROUND = 0.05  # share of all steps that the running mean includes on either side
 
 _KINDS: tuple[dict[str, Any], ...] = ({"linestyle": "-"}, {"linestyle": (0, (4, 2)), "markerfacecolor": PAPER})
 _RING: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": ""}
 
 
 def running_mean(losses: ArrayLike) -> NDArray[np.float64]:
-    """The (n,) means of the losses of n steps, each with the steps around it, a tenth of all; fewer at the ends."""
+    """Average each of n losses with the steps around it, a tenth of all steps, fewer at both ends; returns (n,)."""
     values = np.asarray(losses, dtype=np.float64)
     steps, reach = np.arange(len(values)), max(1, round(AROUND * len(values)))
     sums = np.concatenate([[0.0], np.cumsum(values)])
@@ -36,14 +36,14 @@ def running_mean(losses: ArrayLike) -> NDArray[np.float64]:
 
 
 def relative_losses(losses: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Losses and their running mean, both divided by the first value of the mean; undivided where that is 0."""
+    """Divide the losses and their running mean by the first value of the mean, unless that is 0."""
     mean = running_mean(losses)
     start = mean[0] or 1.0
     return np.asarray(losses) / start, mean / start
 
 
 def draw_loss(axes: Axes, trainings: Sequence[Training], styles: Mapping[str, int]) -> None:
-    """The loss at every step, light, with its running mean; each system's begins at 1."""
+    """Draw the loss of every step as a light line, and its running mean, which begins at 1 for every system."""
     entries: list[Artist] = []
     for training in trainings:
         if not training.losses:
@@ -56,11 +56,11 @@ def draw_loss(axes: Axes, trainings: Sequence[Training], styles: Mapping[str, in
         entries.append(line)
     axes.set_ylim(bottom=0)
     _set_step_axis(axes, trainings)
-    add_heading(axes, "training loss, 1 where a system begins", entries)
+    add_heading(axes, "training loss relative to its start", entries)
 
 
 def draw_validation(axes: Axes, trainings: Sequence[Training], styles: Mapping[str, int], metric: str) -> None:
-    """A metric by step at the widest and the narrowest point, with a ring on the step that was kept."""
+    """Draw a metric by step at the widest and the narrowest dimension, with a ring on the step that was kept."""
     entries: list[Artist] = []
     for training in trainings:
         style = STYLES[styles[training.system]]
@@ -83,7 +83,7 @@ def draw_validation(axes: Axes, trainings: Sequence[Training], styles: Mapping[s
 
 
 def _set_step_axis(axes: Axes, trainings: Sequence[Training]) -> None:
-    """The steps as the horizontal axis, from the model as it came at 0: whole numbers, alike in every chart."""
+    """Set the steps as the horizontal axis: whole numbers, from 0 (before training), the same in every chart."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
@@ -94,12 +94,12 @@ def _set_step_axis(axes: Axes, trainings: Sequence[Training]) -> None:
 
 
 def _spread_evenly(count: int) -> NDArray[np.int64]:
-    """Indices of at most `MOST` of so many values, evenly apart, the first and the last among them."""
+    """Choose at most `MOST` indices below `count`, evenly spaced, the first and the last included."""
     return np.unique(np.linspace(0, count - 1, min(count, MOST)).round().astype(np.int64))
 
 
 def _thin_outline(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Steps and values of a line that looks the same: where there are many, the lowest and highest of each run."""
+    """Thin a long line without changing its outline: keep the lowest and highest value of each stretch of steps."""
     steps = np.arange(len(values))
     if len(values) > MOST:
         runs = np.array_split(steps, MOST // 2)

@@ -1,4 +1,4 @@
-"""A study as drawings: its history, which settings mattered, what went with what, learning curves, the frontier."""
+"""Draws a study: its history, the importance of settings, parallel coordinates, learning curves and the frontier."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAMES = {
 
 
 def draw_study(facts: Facts, directory: Path) -> dict[str, str]:
-    """Draw what there is of a study, as `study.json` holds it, into a folder; returns the SVG texts by figure name."""
+    """Draw all figures that `study.json` has data for, into a folder; returns the SVG texts by figure name."""
     figures: dict[str, Any] = {"learning_curves": _draw_curves}
     if "growth" in facts:
         figures = {"growth": _draw_growth}
@@ -52,18 +52,18 @@ def draw_study(facts: Facts, directory: Path) -> dict[str, str]:
 
 
 def short_setting_name(name: str) -> str:
-    """A setting's name where there is little room."""
+    """Shorten a setting's name for a chart."""
     return NAMES.get(name, name.replace("_", " "))
 
 
 def best_trial(facts: Facts) -> Facts:
-    """The trial with the best value."""
+    """Find the trial with the best value."""
     best: Facts = next(trial for trial in facts["trials"] if trial["trial"] == facts["best"] + 1)
     return best
 
 
 def _draw_history(axes: Axes, facts: Facts) -> None:
-    """Every trial in the order planned, the best so far, and what the defaults reach."""
+    """Draw every trial in planned order, the best so far, and the value of the defaults."""
     from matplotlib.ticker import MaxNLocator
 
     complete = [trial for trial in facts["trials"] if trial["value"] is not None]
@@ -87,20 +87,20 @@ def _draw_history(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_importance(axes: Axes, facts: Facts) -> None:
-    """How much of the spread of the values each setting explains."""
+    """Draw how much of the variance of the values each setting explains."""
     items = sorted(facts["importance"].items(), key=lambda item: item[1])
     axes.barh([short_setting_name(name) for name, _ in items], [share for _, share in items], color=_TRIAL, height=0.6)
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x")
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    axes.set_xlabel("share of the spread explained")
+    axes.set_xlabel("share of the variance explained")
     axes.tick_params(axis="y", labelcolor=MUTED)
     add_heading(axes, "Importance of each setting (fANOVA)", left=1.05)
 
 
 def _draw_parallel(axes: Axes, facts: Facts) -> None:
-    """A line per trial through its settings to what it reached; the better third stands out."""
+    """Draw a line per trial through its settings to its value; the better third stands out."""
     names = list(facts["space"])
     shown = [trial for trial in facts["trials"] if set(names) <= set(trial["params"])]
     scales = [_axis_positions(name, facts["space"][name], shown) for name in names]
@@ -124,7 +124,7 @@ def _draw_parallel(axes: Axes, facts: Facts) -> None:
         axes.text(column, 1.02, highest, ha="center", va="bottom", fontsize=7.5, color=MUTED)
     entries = [legend_line("best", color=_BEST), legend_line("better third", color=_TRIAL)]
     entries.append(legend_line("others", color=_GREY, alpha=0.5))
-    add_heading(axes, "Settings of every trial, and what it reached", entries, left=0.12, bottom=0.62)
+    add_heading(axes, "Settings and value of every trial", entries, left=0.12, bottom=0.62)
 
 
 def _trial_look(trial: Facts, bar: float, best: int) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _trial_look(trial: Facts, bar: float, best: int) -> dict[str, Any]:
 
 
 def _axis_positions(name: str, searched: Any, trials: Sequence[Facts]) -> Mapping[Any, float]:  # noqa: ANN401 - TOML
-    """Where each value of a setting lies between 0 and 1."""
+    """Place each value of a setting between 0 and 1 on its axis."""
     values = {trial["params"][name] for trial in trials}
     if isinstance(searched, list):
         return {value: index / max(len(searched) - 1, 1) for index, value in enumerate(searched)}
@@ -147,14 +147,14 @@ def _axis_positions(name: str, searched: Any, trials: Sequence[Facts]) -> Mappin
 
 
 def _axis_ends(searched: Any) -> tuple[str, str]:  # noqa: ANN401 - values or a range, as TOML has them
-    """The lowest and the highest value that was searched, as they stand at the ends of a setting's axis."""
+    """Label the two ends of a setting's axis: the lowest and the highest value that was searched."""
     if isinstance(searched, list):
         return _short_value(searched[0]), _short_value(searched[-1])
     return _short_value(float(searched["low"])), _short_value(float(searched["high"]))
 
 
 def _short_value(value: object) -> str:
-    """A value where there is little room."""
+    """Shorten a value for a chart: three significant digits, or nine letters."""
     if isinstance(value, float) and not isclose(value, 0):
         return f"{value:.3g}".replace("e-0", "e-")
     text = str(value)
@@ -162,7 +162,7 @@ def _short_value(value: object) -> str:
 
 
 def _draw_curves(axes: Axes, facts: Facts) -> None:
-    """Every trial on validation while it trained; those that were stopped end early."""
+    """Draw every trial's validation values during training; lines of stopped trials end early."""
     reports = max(point["place"] for trial in facts["trials"] for point in trial["curve"] or ())
     for trial in facts["trials"]:
         curve = trial["curve"] or ()
@@ -175,14 +175,14 @@ def _draw_curves(axes: Axes, facts: Facts) -> None:
         else:
             axes.plot(shares, values, color=_TRIAL, linewidth=1, alpha=0.6)
     axes.set_xlabel("share of the training, %")
-    entries = [legend_line("best", color=_BEST, marker="o"), legend_line("seen through", color=_TRIAL, alpha=0.6)]
+    entries = [legend_line("best", color=_BEST, marker="o"), legend_line("completed", color=_TRIAL, alpha=0.6)]
     if any(trial["state"] == "pruned" for trial in facts["trials"]):
         entries.append(legend_line("stopped early", **{**_STOPPED, "linestyle": _DASH}))
     add_heading(axes, f"{metric_label(facts['metric'])} while training, in a small catalogue", entries)
 
 
 def _draw_frontier(axes: Axes, facts: Facts) -> None:
-    """Bytes and the metric of every trial, and the best that each number of bytes reaches."""
+    """Draw bytes and metric of every trial, and the best value at each number of bytes."""
     complete = [trial for trial in facts["trials"] if trial["value"] is not None]
     best = [trial for slot in facts["frontier"] for trial in complete if trial["trial"] == slot + 1]
     sizes, values = [trial["bytes_per_vector"] for trial in best], [trial["value"] for trial in best]
@@ -199,7 +199,7 @@ def _draw_frontier(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_growth(axes: Axes, facts: Facts) -> None:
-    """Trainings by size, the curve through them, and the forecasts."""
+    """Draw the trainings by size, the fitted curve, and the forecasts."""
     growth = facts["growth"]
     line, full = growth["line"], growth["queries"][-1]
     axes.fill_between(line["queries"], line["low"], line["high"], color=_TRIAL, alpha=0.15, linewidth=0)
@@ -210,18 +210,18 @@ def _draw_growth(axes: Axes, facts: Facts) -> None:
     bars: dict[str, Any] = {"capsize": 4, "linestyle": ""}
     twice = growth["twice"]
     axes.errorbar([twice["queries"]], [twice["value"]], _error_bars(twice), color=_BEST, marker="D", **bars)
-    more: list[Artist] = [legend_line("forecast of twice", color=_BEST, marker="D", linestyle="-")]
+    more: list[Artist] = [legend_line("forecast for twice as many", color=_BEST, marker="D", linestyle="-")]
     if "held_back" in growth:
         held_back = growth["held_back"]
         look: dict[str, Any] = {"color": _GREY, "marker": "s", "fillstyle": "none"}
         axes.errorbar([full * 1.07], [held_back["value"]], _error_bars(held_back), **look, **bars)
-        more.append(legend_line("from smaller sizes", **look))
+        more.append(legend_line("forecast from smaller sizes", **look))
     _mark_sizes(axes, [*growth["queries"], round(twice["queries"])])
     add_heading(axes, f"{metric_label(growth['metric'])} on validation", entries, more)
 
 
 def _draw_systems(axes: Axes, facts: Facts) -> None:
-    """Every system's curve, filled marks for its vectors alone and open ones beside keyword search; levels as lines."""
+    """Draw each system's curve: solid with filled markers for vectors alone, dashed with hollow ones beside BM25."""
     systems = list(dict.fromkeys(curve["system"] for curve in facts["curves"]))
     looks = {system: STYLES[1 + place % (len(STYLES) - 1)] for place, system in enumerate(systems)}
     for curve in facts["curves"]:
@@ -244,7 +244,7 @@ def _draw_systems(axes: Axes, facts: Facts) -> None:
 
 
 def _mark_sizes(axes: Axes, sizes: Sequence[int]) -> None:
-    """Numbers of training queries along the axis below, by logarithm."""
+    """Set a log2 axis of training queries with ticks at the given sizes."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, labels=[f"{size:,}" for size in sizes])
     axes.minorticks_off()
@@ -252,5 +252,5 @@ def _mark_sizes(axes: Axes, sizes: Sequence[int]) -> None:
 
 
 def _error_bars(forecast: Facts) -> list[list[float]]:
-    """How far an interval reaches below and above its value."""
+    """Compute how far an interval reaches below and above its value, as matplotlib's `errorbar` expects."""
     return [[max(forecast["value"] - forecast["low"], 0)], [max(forecast["high"] - forecast["value"], 0)]]

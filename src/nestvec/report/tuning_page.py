@@ -1,4 +1,4 @@
-"""The page of a study: the best settings, what they gain on test, and how they were found."""
+"""Writes the page of a study: the best settings, what they gain on test, and how they were found."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def write_tuning_page(facts: dict[str, Any], root: Path) -> None:
 
 
 def study_headline(facts: dict[str, Any]) -> str:
-    """What came out, in one sentence."""
+    """Put the study's result into one sentence."""
     name = metric_label(facts["metric"])
     if "growth" in facts:
         gain = facts["growth"]["gain"]
-        doubt = "" if gain["low"] > 0 else ", which may be nothing"
-        return f"Twice the judged queries would bring {signed(gain['value'])} {name}{doubt}."
+        doubt = "" if gain["low"] > 0 else ", but the gain is not certain"
+        return f"Twice as many judged queries would bring {signed(gain['value'])} {name}{doubt}."
     gain = facts["gain"]
     if not facts["seen"]:
         reached = f"the tuned settings reach {name} {number(gain['mean_b'])}, the defaults {number(gain['mean_a'])}"
@@ -59,7 +59,7 @@ def study_headline(facts: dict[str, Any]) -> str:
 
 
 def _gain_with_intervals(facts: dict[str, Any]) -> dict[str, Any] | None:
-    """The gain with intervals that the page's filters can read."""
+    """Convert the gain's intervals to `Measure`, as the page's filters expect them; None without a gain."""
     if "gain" not in facts:
         return None
     gain = facts["gain"]
@@ -68,7 +68,7 @@ def _gain_with_intervals(facts: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _forecasts_with_intervals(facts: dict[str, Any]) -> dict[str, Measure]:
-    """Forecasts with intervals that the page's filters can read."""
+    """Convert the forecasts' intervals to `Measure`, as the page's filters expect them."""
     growth = facts.get("growth") or {}
     forecasts = {name: growth[name] for name in ("twice", "held_back") if name in growth}
     return {name: Measure(entry["value"], entry["low"], entry["high"]) for name, entry in forecasts.items()}
@@ -83,16 +83,16 @@ def _settings_of_all(facts: dict[str, Any]) -> set[str]:
 
 
 def _trial_row(trial: dict[str, Any]) -> dict[str, Any]:
-    """A trial as the table shows it."""
+    """Prepare a trial for the table: a note on its state, and the last value of a stopped trial."""
     curve = trial["curve"] if trial["state"] == "pruned" else None
     return {**trial, "note": _NOTED[trial["state"]], "last": curve[-1] if curve else None}
 
 
 def _describe_search(searched: object) -> str:
-    """The range or the values in which a setting was searched, in words."""
+    """Describe the range or the list of values that was searched for a setting."""
     if isinstance(searched, dict):
         steps = f", in steps of {plain(searched['step'])}" if "step" in searched else ""
-        how = ", by logarithm" if searched.get("log") else steps
+        how = ", log scale" if searched.get("log") else steps
         return f"{plain(searched['low'])} to {plain(searched['high'])}{how}"
     return setting_text(searched)
 

@@ -1,4 +1,4 @@
-"""The page's fixed words: names of metrics, what the figures of the leak audit mean, and the glossary."""
+"""The page's fixed texts: names of metrics, what splits, systems and leaks are, and the glossary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _FORMS = {"mrr": "MRR", "ndcg": "nDCG", "ndcg-exp": "nDCG-exp", "map": "MAP"}
 RIVALS = {"pretrained": "the pretrained model", "bm25": "BM25"}
 
 CHOICES = {
-    "proven": "smallest that is shown to hold up",
+    "proven": "smallest that is proven to hold up",
     "likely": "smallest that very likely holds up",
     "tiny": "smallest that still beats what you have",
 }
@@ -18,32 +18,32 @@ SPLITS = {
     "train": "The models learn from these.",
     "validation": "Every choice is made here.",
     "test": "Every claim is measured here, once.",
-    "withheld": "Left out, because the document is judged for a held-out query too.",
-    "unused": "Not among the records that the published protocol draws.",
+    "withheld": "Left out of training, because the document is also judged for a held-out query.",
+    "unused": "Left out, because the published protocol did not draw these records.",
 }
 
 SYSTEMS = {
-    "pretrained": "The model as it is, without any training of ours. Every change is measured against it.",
-    "bm25": "Ranks by the words that query and document share; a rare word counts for more. It has no vectors.",
+    "pretrained": "The model before any training on this data. Every change is measured against it.",
+    "bm25": "Ranks by the words that query and document share; rare words count more. BM25 has no vectors.",
     "mnr": "Learns to put a query nearer to its relevant document than to the other documents of a batch.",
-    "matryoshka": "Learns as mnr does, but at every dimension at once, so that the start of a vector ranks well alone.",
+    "matryoshka": "Learns as mnr does, but for all dimensions at once, so that a vector still ranks well when cut.",
     "cosine": "Learns to make the cosine of query and document equal to the grade, scaled to lie between 0 and 1.",
-    "cosine-matryoshka": "Learns as cosine does, but at every dimension at once.",
-    "cosent": "Learns that of two judged pairs the one with the higher grade shall have the higher cosine.",
-    "cosent-matryoshka": "Learns as cosent does, but at every dimension at once.",
+    "cosine-matryoshka": "Learns as cosine does, but for all dimensions at once.",
+    "cosent": "Learns to give a pair of query and document a higher cosine than any pair with a lower grade.",
+    "cosent-matryoshka": "Learns as cosent does, but for all dimensions at once.",
     "graded": (
-        "Learns to rank relevant documents above those judged clearly worse, at every dimension at once. Unless "
-        "the setting codes names precisions, it trains on vectors in full precision alone."
+        "Learns to rank relevant documents above those judged clearly worse, for all dimensions at once. It trains on "
+        "vectors in full precision alone, unless the setting codes names other precisions."
     ),
     "adapted": (
-        "Learns the catalogue's own texts: to put a few words of a document nearer to it than to other documents. It "
-        "needs no judgement."
+        "Learns from the catalogue's texts alone: to put a few words of a document nearer to that document than to "
+        "other documents. It needs no judgements."
     ),
 }
 
 ADAPTED_ON = {
     "train": "the texts of the documents that belong to no validation or test query",
-    "catalogue": "the texts of all documents, those judged for validation and test queries among them",
+    "catalogue": "the texts of all documents, including those judged for validation and test queries",
 }
 
 PROTOCOLS = {
@@ -52,70 +52,71 @@ PROTOCOLS = {
         "for a validation or test query is withheld from training."
     ),
     "by-query": (
-        "Queries were divided by a hash of their text, so all judgements of a query stay together. A document judged "
-        "for a held-out query may be trained on too."
+        "Queries were divided by a hash of their text, so all judgements of a query stay together. Training may see a "
+        "document that is judged for a held-out query."
     ),
-    "own": "The source says itself which split each record belongs to.",
+    "own": "The source itself names the split of each record.",
     "published": (
-        "Records were divided at random, as in the original experiment. The same query or document can stand on both "
-        "sides, so a model can remember rather than find."
+        "Records were divided at random, as in the original experiment. The same query or document can be in both "
+        "training and test, so a model can remember answers instead of finding them."
     ),
 }
 
 LEAKS = {
-    "test queries in training": "Query texts of the test split that were trained on. Above 0, test results flatter.",
-    "test documents in training": "Documents judged for test queries and trained on. Above 0, test results flatter.",
-    "validation queries in training": "The same for validation. Above 0, choices lean towards what was remembered.",
-    "validation documents in training": "The same for validation. Above 0, choices lean towards what was remembered.",
+    "test queries in training": "Query texts of the test split that were trained on. Above 0, results are too good.",
+    "test documents in training": "Documents judged for test queries and trained on. Above 0, results are too good.",
+    "validation queries in training": "The same for validation. Above 0, choices favour models that memorise.",
+    "validation documents in training": "The same for validation. Above 0, choices favour models that memorise.",
 }
 
 THRESHOLDS = {
     "given": "as given in the settings",
     "dip": "the dip between the two humps of the histogram",
     "middle": "the middle of the range, as the histogram has no dip",
-    "listed": "whatever is listed, as what is not listed has grade 0",
+    "listed": "all listed documents are relevant, as unlisted ones have grade 0",
 }
 
 GLOSSARY = {
     "Query, document": "What a person typed, and the text of one product. All documents together are the catalogue.",
-    "Grade, threshold": "How well people found a document to fit a query; from the threshold on it counts as relevant.",
-    "System": "One thing that ranks: BM25, which matches words, or a model that turns texts into vectors.",
+    "Grade, threshold": "How well a document fits a query, as judged by people. From the threshold up it is relevant.",
+    "System": "Anything that ranks: BM25, which matches words, or a model that turns texts into vectors.",
     "Dimension": "How many numbers of a vector are kept, counted from its start; the rest is cut off.",
     "Precision": "How each number is stored: float32 takes four bytes, int8 one; int4, int2 and binary 4, 2 and 1 bit.",
     "Bytes per vector": (
-        "What one document takes in the index: dimension times bytes per number, rounded up. A vector in int4, int2 or "
-        "binary takes 2 bytes more, for its correction."
+        "The size of one document's vector in the index: dimension times bytes per number, rounded up. A vector in "
+        "int4, int2 or binary takes 2 bytes more, for a correction."
     ),
     "recall@10": "The share of the relevant documents of a query that are among the first ten.",
     "MRR@10": "One divided by the rank of the first relevant document; 0 if none is among the first ten.",
     "nDCG@10": "How well the first ten are ordered by grade, against the best possible order.",
-    "Precision, accuracy, MAP": "Relevant ones among the first k; whether there is one; precision over their ranks.",
-    "nDCG-exp": "nDCG with 2 to the grade less 1 as gain, so that top grades count for more.",
-    "Condensed": "Measured on rankings from which unjudged documents were taken out.",
-    "Frontier": "The best that each number of bytes reaches: what lies below it is a waste of bytes.",
+    "Precision@k": "The share of the first k results that are relevant.",
+    "Accuracy@k": "1 if any of the first k results is relevant, else 0.",
+    "MAP": "Mean average precision: the mean of the precision at the rank of every relevant document.",
+    "nDCG-exp": "nDCG with the gain 2^grade \u2212 1, so that top grades count more.",
+    "Condensed": "Measured on rankings from which unjudged documents were removed.",
+    "Frontier": "The best value at each number of bytes. A point below the frontier wastes bytes.",
     "Beside keyword search": "Keywords and vectors both rank, and the two scores are fused (a hybrid).",
     "Vectors alone": "Only the vectors rank.",
-    "Proven, likely, tiny": (
-        "The smallest vector whose loss stays within the margin at 95\u00a0% confidence; the smallest for which that "
-        "has a chance of at least 90\u00a0%; the smallest that still beats what a team has without it."
-    ),
+    "Proven": "The smallest vector whose loss stays within the margin at 95\u00a0% confidence.",
+    "Likely": "The smallest vector whose loss stays within the margin with a chance of at least 90\u00a0%.",
+    "Tiny": "The smallest vector that still beats what the team has now.",
     "BM25, tuned": "BM25 with its settings fitted on training queries. Untuned is BM25 with the usual settings.",
-    "Two stages": "A small code finds a shortlist, a larger one ranks it.",
+    "Two stages": "A small code finds a shortlist; a larger code reranks the shortlist.",
     "Principal axes": (
-        "The directions in which the documents' vectors vary most (PCA). A vector turned to these axes keeps more of "
-        "what it says when it is cut. Dimensions that are axes are named so: 192 axes."
+        "The directions in which the documents' vectors vary most (PCA). A vector that is rotated to these axes loses "
+        "less when it is cut. A vector cut to 192 such axes is named \u201c192 axes\u201d."
     ),
-    "Effect size": "The mean difference over its spread from query to query.",
-    "judged@10": "The share of the first ten that anyone judged. Unjudged documents count as not relevant.",
+    "Effect size": "The mean difference divided by its standard deviation over the queries.",
+    "judged@10": "The share of the first ten results that people judged. Unjudged documents count as not relevant.",
     "95\u00a0% interval": "Where the mean over all such queries plausibly lies, by resampling the queries (bootstrap).",
-    "p, Holm-corrected": "How often chance alone would show such a difference, made stricter for each comparison.",
-    "Margin": "The loss that counts as none. A vector holds up if its loss is smaller with 95\u00a0% confidence.",
-    "Gate": "The last check: what is shipped must beat both the pretrained model and BM25.",
+    "p, Holm-corrected": "How often chance alone would show such a difference, corrected for all comparisons made.",
+    "Margin": "The loss that you accept. A vector holds up if it loses less than the margin at 95\u00a0% confidence.",
+    "Gate": "The last check: a recommendation must beat BM25, the pretrained model and, if fused, its vectors alone.",
 }
 
 
 def metric_label(metric: str) -> str:
-    """A metric's name as people write it: `MRR@5`, `condensed MAP`."""
+    """Write a metric's name as people do: `MRR@5` for `mrr@5`, `condensed MAP` for `condensed-map`."""
     name = metric.removeprefix(CONDENSED)
     measure, mark, cutoff = name.partition("@")
     return f"{'condensed ' if name != metric else ''}{_FORMS.get(measure, measure)}{mark}{cutoff}"
