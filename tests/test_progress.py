@@ -46,7 +46,7 @@ def test_durations_are_said_as_a_person_says_them(seconds, said):
 
 
 def test_how_far_a_step_is():
-    assert describe_progress(0, 1, 31) == "under way for 31 s"
+    assert describe_progress(0, 1, 31) == "running for 31 s"
     assert describe_progress(0, 400, 31) == "0 of 400 after 31 s"
     assert describe_progress(1200, 4000, 60) == "1,200 of 4,000, 2 min 20 s left"
     assert describe_progress(5, 4, 10) == "5 of 4, 0.0 s left"

@@ -1,6 +1,7 @@
 """nestvec: fit retrieval embeddings to your own search, at the smallest vector that holds up.
 
-The same names as the command line: `nestvec.run("sample", "runs/demo")`. Importing this module loads nothing heavy.
+The functions have the names of the commands: `nestvec.run("sample", "runs/demo")`. Importing this module is quick,
+because heavy libraries are imported only when a function needs them.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for; MissingExtraError where that takes what is not installed."""
+    """Import a public name when it is first used; MissingExtraError if a library for it is not installed."""
     module = next((module for module, names in _MODULES.items() if name in names), None)
     if module is None:
         raise AttributeError(f"module 'nestvec' has no attribute {name!r}")
@@ -98,5 +99,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The public names."""
+    """List the public names."""
     return sorted(__all__)

@@ -1,4 +1,4 @@
-"""`python -m nestvec`, so that launchers such as torchrun can start it."""
+"""Entry point of `python -m nestvec`, with which launchers such as torchrun start nestvec."""
 
 from nestvec.cli import main
 

@@ -1,7 +1,7 @@
-"""Keeps memory that a computation frees and soon asks for again; with glibc only, and off by `NESTVEC_ALLOCATOR`.
+"""Let malloc keep freed memory for reuse during a training; only with glibc, and off with `NESTVEC_ALLOCATOR=system`.
 
-A training step frees its activations and the next one asks for as much. As glibc comes, it returns the pages to the
-system in between, which clears each of them anew: up to a third of a processor's time.
+A training step frees its activations, and the next step allocates as much again. By default glibc returns the pages to
+the system in between, which then clears each page again: up to a third of the processor time.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SWITCH = "NESTVEC_ALLOCATOR"  # `system` leaves everything as it is
+SWITCH = "NESTVEC_ALLOCATOR"  # environment variable; `system` changes nothing
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4  # numbers of <malloc.h>
 _MIB = 1 << 20
 _KEEPING = {_TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * _MIB, _MMAP_MAX: 0}
-# glibc's own, the first two as its adaptive thresholds end once large arrays were freed
+# glibc's defaults; the first two are the values that its adaptive thresholds reach after large arrays are freed
 _USUAL = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: 64 * _MIB, _TOP_PAD: 128 << 10, _MMAP_MAX: 65_536}
 
 
 @contextlib.contextmanager
 def keep_freed_pages() -> Iterator[None]:
-    """Let malloc keep freed pages for the next allocation while the block runs, and return them to the system after it.
+    """Let malloc keep freed pages for the next allocation within the block, and return them to the system afterwards.
 
-    Nothing happens with another C library, where the environment says `NESTVEC_ALLOCATOR=system`, or where it sets
-    glibc's own variables.
+    Does nothing with another C library, with `NESTVEC_ALLOCATOR=system`, or if the environment sets glibc's own
+    variables.
     """
     if not _is_ours_to_set():
         yield
@@ -43,7 +43,7 @@ def keep_freed_pages() -> Iterator[None]:
 
 
 def _is_ours_to_set() -> bool:
-    """Whether this process allocates with glibc, and nobody else says how."""
+    """Whether this process uses glibc, and no environment variable configures its malloc."""
     told = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     return platform.libc_ver()[0] == "glibc" and os.environ.get(SWITCH) != "system" and not told
 

@@ -1,7 +1,7 @@
-"""Several processes as one run: `torchrun --nproc-per-node N -m nestvec run …`.
+"""Run several processes as one run: `torchrun --nproc-per-node N -m nestvec run …`.
 
-Every process reads the same input and trains on its part of each batch; the first one alone writes. With one process,
-as usual, nothing here does anything, and PyTorch is not imported.
+Every process reads the same input and trains on its part of each batch; only the first process writes. With a single
+process these functions do nothing and do not import PyTorch.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 
 
 def world_size() -> int:
-    """How many processes torchrun started; 1 without torchrun."""
+    """Give the number of processes that torchrun started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and speaks."""
+    """Whether this is the first process, which writes files and prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def join_processes() -> None:
-    """Meet the other processes: NCCL where they have a GPU each, gloo otherwise; once is enough."""
+    """Connect to the other processes, by NCCL if each has a GPU, or else by gloo; later calls do nothing."""
     if world_size() > 1:
         from accelerate import PartialState
 
@@ -29,7 +29,7 @@ def join_processes() -> None:
 
 
 def wait_for_all() -> None:
-    """Return when every process has called this."""
+    """Wait until every process has called this function."""
     if world_size() > 1:
         from torch import distributed
 
@@ -37,7 +37,7 @@ def wait_for_all() -> None:
 
 
 def take_first_value(value: Any) -> Any:  # noqa: ANN401 - whatever the first process holds
-    """The first process's value, for facts such as a file's presence on which all processes must act alike."""
+    """Give the first process's value to all, so that all act the same, for example on whether a file exists."""
     if world_size() == 1:
         return value
     from torch import distributed

@@ -1,34 +1,34 @@
-"""What can go wrong, and the exit code each ends with.
+"""The errors that nestvec raises, and their exit codes.
 
-NestvecError                 anything nestvec itself raises on purpose (exit 1)
-├── InputError               the user's input or settings are wrong (exit 2)
-│   ├── MissingExtraError    an optional part is not installed (exit 2)
-│   └── ChangedError         a model, its vectors or an index is not what was measured (exit 2; `--verify`: 1)
-├── GateClosedError          the gate says "do not ship" and --strict was given (exit 3)
-└── StoppedError             Ctrl-C (exit 130, as shells report it)
+NestvecError                 base class of all errors that nestvec raises on purpose (exit code 1)
+├── InputError               the user's input or settings are wrong (exit code 2)
+│   ├── MissingExtraError    an optional extra is not installed (exit code 2)
+│   └── ChangedError         a model, its vectors or an index has changed since it was measured (2; `--verify`: 1)
+├── GateClosedError          the gate says "do not ship", and --strict was given (exit code 3)
+└── StoppedError             Ctrl-C (exit code 130, as in shells)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_LONGEST = 2000  # letters of a message; what is quoted of a damaged file may have millions
+_LONGEST = 2000  # most letters of a message, because a quote from a damaged file may have millions
 
 
 class NestvecError(Exception):
-    """Base of every error that nestvec raises on purpose."""
+    """Base class of all errors that nestvec raises on purpose."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where in the user's input something is wrong; every part is optional.
+    """The place of an error in the user's input; every part is optional.
 
     Attributes:
-        file: the file, folder or option at fault.
-        row: 1-based as a spreadsheet shows it: row 1 is a CSV's header, or a JSONL or Parquet file's first record.
-        column: the column's name.
+        file: the wrong file, folder or option.
+        row: 1-based row, as in a spreadsheet: row 1 is a CSV's header, or the first record of JSONL or Parquet.
+        column: name of the column.
     """
 
     file: str | None = None
@@ -36,7 +36,7 @@ class Location:
     column: str | None = None
 
     def __str__(self) -> str:
-        """As a message starts: `catalogue.csv, row 17, column 'grade'`."""
+        """Format the location as the start of a message: `catalogue.csv, row 17, column 'grade'`."""
         parts = [
             self.file,
             None if self.row is None else f"row {self.row}",
@@ -46,14 +46,14 @@ class Location:
 
 
 class InputError(NestvecError):
-    """The user's input or settings are wrong: one message, no traceback.
+    """The user's input or settings are wrong; the command line shows one message and no traceback.
 
     Args:
         problem: what was found, in words; shown after the location.
-        expected: what would have been right.
-        file: the file, folder or option at fault.
+        expected: what is expected instead, or the remedy; shown after "expected".
+        file: the wrong file, folder or option.
         row: 1-based row, see `Location`.
-        column: the column's name.
+        column: name of the column.
     """
 
     exit_code = 2
@@ -78,23 +78,23 @@ class InputError(NestvecError):
         super().__init__(replace_unprintable(message))
 
     def with_file(self, file: object) -> InputError:
-        """The same error with the file's name, for code that raised it without knowing the file."""
+        """Give the same error with a file's name, for errors raised by code that does not know the file."""
         return InputError(self.problem, self.expected, file=file, row=self.location.row, column=self.location.column)
 
 
 def replace_unprintable(text: str) -> str:
-    """The text with a mark for every letter that a terminal cannot print: quoted user data may hold anything."""
-    if text.isprintable():  # most are, and very many rows may be set aside
+    """Replace characters that a terminal cannot print, because quoted user data may hold any character."""
+    if text.isprintable():  # the usual case, kept fast because very many rows may be set aside
         return text
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 class MissingExtraError(InputError):
-    """A part of nestvec that is installed on request is not there.
+    """An optional extra of nestvec is not installed.
 
     Args:
         what: the library that could not be imported.
-        extras: the extra that brings it, and others that are missing for the same command.
+        extras: the extra that installs the library, and other extras that the same command needs and lacks.
     """
 
     def __init__(self, what: str, *extras: str) -> None:
@@ -104,16 +104,16 @@ class MissingExtraError(InputError):
 
 
 class ChangedError(InputError):
-    """A model, its vectors or an index is not what was measured, exported or pinned."""
+    """A model, its vectors or an index has changed since it was measured or exported, or lacks the pinned hash."""
 
 
 class GateClosedError(NestvecError):
-    """Nothing measured is worth shipping, and the user asked to be told by exit code."""
+    """The run recommends nothing ("do not ship"), and `--strict` was given."""
 
     exit_code = 3
 
 
 class StoppedError(NestvecError):
-    """The user stopped the work; what was finished stays."""
+    """The user stopped the work; finished stages are kept."""
 
     exit_code = 130

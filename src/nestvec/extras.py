@@ -1,4 +1,4 @@
-"""Which libraries an extra brings, and the one sentence that is said where they are not installed."""
+"""The libraries of each extra, and the error for libraries that are not installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nestvec.errors import MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-LIBRARIES: dict[str, tuple[str, ...]] = {  # extra to the modules that nestvec imports from it
+LIBRARIES: dict[str, tuple[str, ...]] = {  # by extra: the modules that nestvec imports
     "train": (
         "torch",
         "sentence_transformers",
@@ -44,14 +44,14 @@ LIBRARIES: dict[str, tuple[str, ...]] = {  # extra to the modules that nestvec i
 
 
 def require_extras(*extras: str) -> None:
-    """Raise MissingExtraError, which names them all, where a library of some extras is not installed."""
+    """Raise MissingExtraError, naming all missing extras, if a library of these extras is not installed."""
     missing = {extra: library for extra in extras if (library := _find_missing(LIBRARIES[extra]))}
     if missing:
         raise MissingExtraError(next(iter(missing.values())), *missing)
 
 
 def explain_import(error: ImportError) -> MissingExtraError | None:
-    """The error that names the extra of a library that could not be imported; None where no extra brings it."""
+    """Make the error for a library that could not be imported, naming its extra; None if no extra installs it."""
     library = (error.name or "").partition(".")[0]
     extra = next((extra for extra, libraries in LIBRARIES.items() if library in libraries), None)
     return None if extra is None or find_spec(library) else MissingExtraError(library, extra)

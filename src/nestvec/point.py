@@ -1,7 +1,8 @@
-"""The points of the surface: a system and the format of its vectors, that is their dimension and precision.
+"""Points of the surface: a system and the format of its vectors, which is a dimension and a precision.
 
-`VectorFormat.name` is `48.int8`, `Point.name` is `mnr.48.int8`: run files, codecs, options and messages all use these.
-In `48a.int8` the `a` says that vectors are turned to the documents' principal axes before they are cut.
+Run files, codecs, options and messages use the names `VectorFormat.name`, such as `48.int8`, and `Point.name`, such as
+`mnr.48.int8`. The `a` in `48a.int8` means that vectors are rotated to the documents' principal axes (PCA) before they
+are cut.
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ if TYPE_CHECKING:
 BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4, "int2": 2, "binary": 1}  # of a number, by precision
 PRECISIONS = tuple(BITS)
 FULL = "float32"
-CORRECTION = 2  # bytes that a rotated vector stores besides its numbers: its lean and its factor (vectors/rabitq.py)
+CORRECTION = 2  # bytes that a code below 8 bits stores besides its numbers, see vectors/rabitq.py
 PRETRAINED, BM25 = "pretrained", "bm25"  # systems that every run measures; BM25 has no vectors
-FUSED = f"+{BM25}"  # ends the name of a system that is fused with words
-BM25_DEFAULT = "bm25-default"  # the keyword leg as it is before it is tuned
+FUSED = f"+{BM25}"  # ends the name of a system that is fused with keyword search
+BM25_DEFAULT = "bm25-default"  # BM25 with default settings, not tuned
 PLAIN, HYBRID, TWO_STAGE, LEXICAL = "plain", "hybrid", "two-stage", "bm25"  # kinds of points
 AXES = "a"  # ends the dimension of vectors on principal axes in names
 
 
 class ReadByName:
-    """A dataclass whose fields can be read as the keys of its JSON form: `row["metrics"]["recall@10"]["value"]`."""
+    """Base of dataclasses whose fields can be read by name, as in JSON: `row["metrics"]["recall@10"]["value"]`."""
 
     def keys(self) -> list[str]:
-        """Names of the fields, so that `dict(…)` takes the object."""
+        """List the names of the fields, so that `dict(…)` accepts the object."""
         return [entry.name for entry in fields(self)]  # type: ignore[arg-type] # only dataclasses inherit
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - the field's own type
-        """A field's value.
+        """Get a field's value.
 
         Args:
-            name: of the field.
+            name: name of the field.
 
         Returns:
             The value.
@@ -49,12 +50,12 @@ class ReadByName:
 
 @dataclass(frozen=True, order=True)
 class VectorFormat:
-    """How many numbers of a vector are stored, and how.
+    """The format in which vectors are stored.
 
     Attributes:
-        dimension: numbers that are kept, from the vector's start; at least 1.
-        precision: a name in `BITS`.
-        axes: whether vectors are turned to the documents' principal axes before they are cut.
+        dimension: how many numbers are kept, from the start of the vector; at least 1.
+        precision: number format, a name in `BITS`.
+        axes: whether vectors are rotated to the documents' principal axes before they are cut.
     """
 
     dimension: int
@@ -66,7 +67,7 @@ class VectorFormat:
         """Read `48.int8` or `48a.int8`.
 
         Args:
-            text: dimension and precision with a dot between.
+            text: dimension and precision, separated by a dot.
 
         Returns:
             The format.
@@ -82,33 +83,33 @@ class VectorFormat:
 
     @property
     def name(self) -> str:
-        """As files and options have it: `48.int8`, on principal axes `48a.int8`."""
+        """The format in file names and options: `48.int8`, on principal axes `48a.int8`."""
         return f"{self.dimension}{AXES if self.axes else ''}.{self.precision}"
 
     @property
     def in_words(self) -> str:
-        """As sentences have it: `48 dimensions in int8`, `48 principal axes in int8`."""
+        """The format in sentences: `48 dimensions in int8`, `48 principal axes in int8`."""
         return f"{describe_cut(self.dimension, self.axes)} in {self.precision}"
 
     @property
     def bytes(self) -> int:
-        """Bytes that one vector takes; the last byte is filled up."""
+        """Bytes of one vector, rounded up to whole bytes."""
         bits = BITS[self.precision]
         return -(-self.dimension * bits // 8) + (CORRECTION if bits < 8 else 0)
 
 
 @dataclass(frozen=True)
 class Point(ReadByName):
-    """One thing that ranks, and what its vectors take.
+    """One way to rank documents: a system, in one vector format if the system has vectors.
 
     Attributes:
-        system: its name.
-        dimension: width of the prefix; None for a system without vectors.
-        precision: a name in `BITS`; None for a system without vectors.
-        bytes_per_vector: what a document takes in storage; None for a system without vectors.
-        kind: `plain`; `bm25` for words; or how the point is made of others: `hybrid`, `two-stage`.
-        bytes_scanned: of two stages only: what the first reads of every document.
-        axes: whether vectors are turned to the documents' principal axes before they are cut.
+        system: name of the system.
+        dimension: dimension of the vectors; None for a system without vectors.
+        precision: number format of the vectors, a name in `BITS`; None for a system without vectors.
+        bytes_per_vector: stored bytes per document; None for a system without vectors.
+        kind: `plain` for vectors alone, `bm25` for keyword search, `hybrid` for both fused, or `two-stage`.
+        bytes_scanned: bytes per document that the first of two stages reads; None without two stages.
+        axes: whether vectors are rotated to the documents' principal axes before they are cut.
     """
 
     system: str
@@ -121,18 +122,18 @@ class Point(ReadByName):
 
     @classmethod
     def of(cls, system: str, stored: VectorFormat, kind: str = PLAIN) -> Point:
-        """A system's vectors in one format."""
+        """Make the point of a system's vectors in one format."""
         return cls(system, stored.dimension, stored.precision, stored.bytes, kind, axes=stored.axes)
 
     @classmethod
     def parse(cls, name: str) -> Point:
-        """Read what `name` gives: `mnr.48.int8`, or `bm25` for a system without vectors.
+        """Read a point's name: `mnr.48.int8`, or `bm25` for a system without vectors.
 
         Args:
-            name: of a point.
+            name: name of a point.
 
         Returns:
-            A plain point; how it is made of others is not part of a name.
+            A plain point; the kind is not part of the name.
         """
         system, *parts = name.rsplit(".", 2)
         try:
@@ -149,12 +150,12 @@ class Point(ReadByName):
 
     @property
     def name(self) -> str:
-        """As run files and comparisons have it: `mnr.48.int8`, `mnr.48a.int8` on principal axes, `bm25`."""
+        """The name in run files and comparisons: `mnr.48.int8`, `mnr.48a.int8` on principal axes, `bm25`."""
         return self.system if self.dimension is None else f"{self.system}.{self.format.name}"
 
     @property
     def cut(self) -> str:
-        """How many numbers of a vector are kept, for people: `48`, or `48 axes`; empty for a system without vectors."""
+        """The dimension for display: `48`, or `48 axes`; empty for a system without vectors."""
         return "" if self.dimension is None else name_cut(self.dimension, self.axes)
 
     @property
@@ -164,34 +165,34 @@ class Point(ReadByName):
 
     @property
     def vectors(self) -> Point:
-        """The vectors of a fused point, which are what is exported, indexed and served; any other point as it is."""
+        """The point of a fused point's vectors, which are exported, indexed and served; other points unchanged."""
         if self.kind != HYBRID or self.dimension is None:
             return self
         return Point.of(self.system.removesuffix(FUSED), self.format)
 
     @property
     def is_alone(self) -> bool:
-        """Whether it is vectors or words as they are, not made of other points."""
+        """Whether the point is vectors alone or keyword search alone: not fused, and not two-stage."""
         return self.kind in (PLAIN, LEXICAL)
 
     @property
     def is_vectors(self) -> bool:
-        """Whether it is a system's vectors as they are: not BM25, and not made of other points."""
+        """Whether the point is a system's vectors alone: not BM25, not fused, and not two-stage."""
         return self.kind == PLAIN and self.dimension is not None
 
 
 def name_cut(dimension: int, axes: bool) -> str:
-    """How many numbers of a vector are kept, in a table's cell: `48`, or `48 axes`."""
+    """Format a dimension for a table's cell: `48`, or `48 axes`."""
     return f"{dimension} axes" if axes else f"{dimension}"
 
 
 def describe_cut(dimension: int, axes: bool) -> str:
-    """The same in a sentence: `48 dimensions`, or `48 principal axes`."""
+    """Format a dimension for a sentence: `48 dimensions`, or `48 principal axes`."""
     return f"{dimension} {'principal axes' if axes else 'dimensions'}"
 
 
 def name_first_stage(stored: VectorFormat) -> str:
-    """The end of a two-stage system's name, which says the format of its first stage: `-via-48-int8`."""
+    """Give the end of a two-stage system's name, which names the format of its first stage: `-via-48-int8`."""
     return f"-via-{stored.name.replace('.', '-')}"
 
 
@@ -199,7 +200,7 @@ AnyPoint = TypeVar("AnyPoint", bound=Point)
 
 
 def full_width(points: Iterable[AnyPoint]) -> list[AnyPoint]:
-    """Every system at its widest and most precise, BM25 first, then in the order given."""
+    """Find every system's point with the most bytes per vector; BM25 first, then in the given order."""
     widest: dict[str, AnyPoint] = {}
     for point in points:
         best = widest.setdefault(point.system, point)

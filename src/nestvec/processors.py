@@ -1,4 +1,4 @@
-"""How many processors this process may use, and work that is shared out among them."""
+"""Count the processors that this process may use, and run work in threads on them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _Result = TypeVar("_Result")
 
 
 def count_processors() -> int:
-    """How many processors this process may use; `OMP_NUM_THREADS` has the last word."""
+    """Count the processors that this process may use; `OMP_NUM_THREADS` overrides the count."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() and int(given) else max(1, min(_count_allowed(), _count_quota()))
 
 
 def map_in_threads(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-    """What `work` gives for each of the items, in their order; several are worked on at once, a processor each."""
+    """Apply `work` to each item, in one thread per processor; gives the results in the order of the items."""
     if len(items) < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(min(len(items), count_processors()), "nestvec-share") as pool:
@@ -32,7 +32,7 @@ def map_in_threads(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
 
 
 def make_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Yield the same items; while the caller works on an item, a thread makes the next."""
+    """Yield the same items; a thread makes the next item while the caller works on the last one."""
     end = object()
     with ThreadPoolExecutor(1, "nestvec-ahead") as pool:
         following = pool.submit(next, items, end)
@@ -46,7 +46,7 @@ def _count_allowed() -> int:
 
 
 def _count_quota() -> int:
-    """Processors that a container's quota allows, rounded up; all of the machine's where there is no quota."""
+    """Count the processors that a container's quota allows, rounded up; without a quota, all of the machine."""
     with contextlib.suppress(OSError, ValueError):
         limit, period = _QUOTA.read_text(encoding="utf-8").split()
         return ceil(int(limit) / int(period))

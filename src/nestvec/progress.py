@@ -1,7 +1,7 @@
-"""How long work is reported: bars in a terminal or a notebook, lines elsewhere, or calls of the user's own function.
+"""Report the progress of long work: bars in a terminal or notebook, lines elsewhere, or calls of a user's function.
 
-Library code gets a `Reporter`. Every reporter also logs its lines at INFO to the logger `nestvec.progress`, so that an
-application that configures logging has them without a bar.
+Library code gets a `Reporter`. Every reporter also logs its lines at INFO to the logger `nestvec.progress`, for
+applications that configure logging.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars  # `Progress` here is what `progress=` takes
 
-BEGIN_SECONDS = 1  # after which a step says that it is under way: shorter ones say only that they are done
-LINE_SECONDS = 30  # between the lines of a step where no bar can be drawn
+BEGIN_SECONDS = 1  # after this time a line says that a step is running; shorter steps print only that they are done
+LINE_SECONDS = 30  # seconds between the progress lines of a step, if no bar can be drawn
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """What a callback is told."""
+    """The argument of a progress callback."""
 
-    label: str  # of the step, such as `train mnr`; empty for a message between steps
-    done: int  # units of the step that are done; 0 when it begins
-    total: int  # units that the step has; 0 for a message
-    message: str | None = None  # a fact found on the way, such as how many records were read
+    label: str  # name of the step, such as `train mnr`; empty for a message
+    done: int  # units of the step that are done; 0 at its beginning
+    total: int  # number of units of the step; 0 for a message
+    message: str | None = None  # text of a message, such as how many records were read; None for progress
 
 
 @runtime_checkable
 class Reporter(Protocol):
-    """Takes what long work says about itself."""
+    """Shows messages and progress of long work."""
 
     def say(self, text: str) -> None:
-        """Take one line."""
+        """Show one line."""
 
     def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Open a step of `total` units; the block gets a function and calls it with the units newly done."""
+        """Begin a step of `total` units; the block gets a function to call with the number of newly done units."""
 
 
 class Silent:
-    """Shows nothing: the log alone is told."""
+    """Shows nothing, but logs messages and steps."""
 
     def say(self, text: str) -> None:
         """Log the line."""
@@ -60,7 +60,7 @@ class Silent:
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Log the step's begin, and its end with the seconds that it took."""
+        """Log the beginning of the step, and its end with the duration."""
         start = time.monotonic()
         _LOG.info("%s: begins, %d to do", label, total)
         yield lambda _: None
@@ -69,13 +69,13 @@ class Silent:
 
 @dataclass(frozen=True)
 class PartReporter:
-    """Tells another reporter what a part of the work says, with the part's name before it."""
+    """Passes messages and steps of a part of the work to another reporter, with the part's name before them."""
 
     whole: Reporter
     name: str
 
     def say(self, text: str) -> None:
-        """Have the line said with the part's name before it."""
+        """Show the line with the part's name before it."""
         self.whole.say(f"{self.name}: {text}")
 
     def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -84,19 +84,19 @@ class PartReporter:
 
 
 class CallbackReporter(Silent):
-    """Calls a function of the user's with every line and every advance; what it raises stops the work."""
+    """Calls the user's function with every message and every progress; an error in it stops the work."""
 
     def __init__(self, callback: Callable[[ProgressEvent], None]) -> None:
         self._callback = callback
 
     def say(self, text: str) -> None:
-        """Pass the line on as a message."""
+        """Call the function with a message."""
         super().say(text)
         self._callback(ProgressEvent("", 0, 0, text))
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Pass on that the step begins, and every advance."""
+        """Call the function when the step begins, and after each advance."""
         done = 0
 
         def advance(units: int) -> None:
@@ -110,7 +110,7 @@ class CallbackReporter(Silent):
 
 
 class LineReporter(Silent):
-    """Prints lines where no bar can be drawn: a step's begin, its end, and every 30 seconds how far it is."""
+    """Prints lines if no bar can be drawn: when a step begins and ends, and its progress every 30 seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -122,7 +122,7 @@ class LineReporter(Silent):
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Print lines from a thread of its own, so that a step that seldom advances is heard of, too."""
+        """Print lines from a separate thread, so that a step that rarely advances also shows progress."""
         done, start, ended = 0, time.monotonic(), Event()
 
         def advance(units: int) -> None:
@@ -164,7 +164,7 @@ class BarReporter(Silent):
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Draw a bar; a step inside another one gets a bar below the other's."""
+        """Draw a bar; a step inside another step gets a bar below that of the outer step."""
         with super().step(label, total):
             if self._bars is not None:
                 with _draw_bar(self._bars, label, total) as advance:
@@ -182,18 +182,18 @@ Progress = bool | Callable[[ProgressEvent], None] | Reporter  # what `progress=`
 
 
 def make_reporter(progress: Progress = True, console: Console | None = None) -> Reporter:
-    """What `progress=` means to every function that takes it.
+    """Make the reporter for an argument `progress=`.
 
     Args:
-        progress: True shows bars or lines on standard error; False shows nothing; a function is called with each event;
-            a reporter is itself.
-        console: where to show; None takes standard error.
+        progress: True shows bars or lines on standard error; False shows nothing; a function is called with each
+            `ProgressEvent`; a reporter is returned unchanged.
+        console: console to print to; None takes standard error.
 
     Returns:
-        The reporter. Of several processes that share a run, only the first reports.
+        The reporter. If several processes share a run, only the first one reports.
 
     Raises:
-        InputError: `progress` is none of these.
+        InputError: `progress` has another type.
     """
     if isinstance(progress, Reporter):
         return progress
@@ -212,16 +212,16 @@ def make_reporter(progress: Progress = True, console: Console | None = None) -> 
 
 
 def describe_progress(done: int, total: int, seconds: float) -> str:
-    """How far a step is: `120 of 400, 2 min 10 s left`; before the first unit is done, the time so far."""
+    """Describe the progress of a step: `120 of 400, 2 min 10 s left`; before the first unit, the time so far."""
     if not done and total == 1:
-        return f"under way for {format_duration(seconds)}"
+        return f"running for {format_duration(seconds)}"
     if not done:
         return f"0 of {total:,} after {format_duration(seconds)}"
     return f"{done:,} of {total:,}, {format_duration(seconds / done * max(0, total - done))} left"
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as a person says it: `0.3 s`, `42 s`, `2 min 10 s`, `1 h 05 min`."""
+    """Format a duration: `0.3 s`, `42 s`, `2 min 10 s`, `1 h 05 min`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -233,7 +233,7 @@ def format_duration(seconds: float) -> str:
 
 
 def _create_bars(console: Console) -> Bars:
-    """Bars that are gone when their block ends."""
+    """Create bars that disappear when their block ends."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -257,7 +257,7 @@ def _create_bars(console: Console) -> Bars:
 
 @contextmanager
 def _draw_bar(bars: Bars, label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """One bar among them; the block gets what moves it on."""
+    """Draw one more bar; the block gets a function that advances it."""
     task = bars.add_task(label, total=total)
     try:
         yield lambda units: bars.advance(task, units)

@@ -1,8 +1,8 @@
 """Every setting of a run: one frozen dataclass per stage.
 
-The names are flat everywhere a person meets them (`--batch-size`, `batch_size = 16`); which stage owns a name is read
-off the dataclasses below. A field holds its default, its words for `--help` and its check, so a new setting is one
-place. The checks need no data and are made before anything else happens.
+Users write flat names (`--batch-size`, `batch_size = 16`); the dataclasses below say which stage owns a name. A field
+holds the default, the help text and the check of a setting, so a new setting is added in one place. The checks need no
+data and run before anything else happens.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ADAPTED = "adapted"  # the system that learns from documents alone
 TRAINABLE = ("mnr", "matryoshka", "cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka", "graded", ADAPTED)
 ADAPTING = ("train", "catalogue", "off")  # values of --adapt
 TRAIN_DOCUMENTS, CATALOGUE, NO_ADAPTING = ADAPTING
-# systems that learn the grades themselves, and nothing where all documents have the same
+# systems that learn the grades themselves: if all documents have the same grade, they learn nothing
 NEED_NEGATIVES = ("cosine", "cosine-matryoshka", "cosent", "cosent-matryoshka")
 MOST_NEGATIVES = 50  # mined per query
 REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",), "mlflow": ("mlflow",)}  # and modules
@@ -37,10 +37,10 @@ BAD_ROWS = ("stop", "set-aside")
 QUOTINGS = ("double", "none")
 NO_AXES = "none"
 MEASURES = ("recall", "precision", "mrr", "ndcg", "ndcg-exp", "accuracy")  # each at several cutoffs
-CUTOFF = 10  # always measured: what the report shows first
-DEPTH = 100  # documents of a ranking that are kept
+CUTOFF = 10  # always measured: the report shows metrics at this cutoff first
+DEPTH = 100  # documents that are kept of each ranking
 BIGGER_MODEL = "sentence-transformers/all-mpnet-base-v2"
-LANGUAGES = {  # of BM25's stemmers, and the ISO 639 codes of texts in them
+LANGUAGES = {  # languages that BM25 can stem, and their ISO 639 codes
     "arabic": ("ar",), "armenian": ("hy",), "basque": ("eu",), "catalan": ("ca",),
     "cjk": ("zh", "ja", "th", "lo", "km"),
     "czech": ("cs",), "danish": ("da",), "dutch": ("nl",), "english": ("en",), "esperanto": ("eo",),
@@ -51,20 +51,25 @@ LANGUAGES = {  # of BM25's stemmers, and the ISO 639 codes of texts in them
     "tamil": ("ta",), "turkish": ("tr",), "yiddish": ("yi",), "none": (),
 }  # fmt: skip
 COMPUTE_TYPES = ("auto", "float32", "bfloat16")
-_KINDS: dict[str, tuple[Any, str]] = {  # what TOML gives for a field's type, and its name in messages
+_KINDS: dict[str, tuple[Any, str]] = {  # a field's type: the types that TOML may give, and their name in messages
     "int": (int, "a whole number"),
     "float": (int | float, "a number"),
     "str": (str, "text"),
     "bool": (bool, "true or false"),
 }
+_LISTS = {  # the item type of a field that holds a list, and the name of such a list in messages
+    "int": "whole numbers, separated by commas",
+    "float": "numbers, separated by commas",
+    "str": "texts, separated by commas",
+}
 
 
 class Check(NamedTuple):
-    """Which values a setting can have.
+    """The range of values that a setting can have.
 
     Attributes:
         expected: the range in words.
-        holds: whether a value, which is never None, lies in it.
+        holds: says whether a value lies in the range; never called with None.
     """
 
     expected: str
@@ -80,7 +85,7 @@ def _one_of(names: tuple[str, ...]) -> Check:
 
 
 def _distinct(names: Iterable[str], fewest: int = 1) -> Check:
-    """Some of the names, each at most once."""
+    """Check for a list of names, each at most once."""
     allowed = tuple(names)
     return Check(
         "each of these at most once: " + ", ".join(allowed),
@@ -102,14 +107,14 @@ def option(
     panel: str | None = None,
     repeat: bool = False,
 ) -> Any:  # noqa: ANN401
-    """A field of a settings dataclass that becomes an option of a command (`cli/options.py`).
+    """Declare a field of a settings dataclass that becomes an option of a command (`cli/options.py`).
 
     Args:
-        default: the field's value where nothing is given.
+        default: the field's value if the user gives none.
         text: what `--help` shows.
-        check: the values that the field can have; None, the value, is never checked.
-        panel: the heading in `--help` below which the option stands; None takes the heading of the dataclass.
-        repeat: whether the option of a tuple is given once for each item, in place of commas between them.
+        check: the values that the field can have; a value of None is never checked.
+        panel: the heading in `--help` under which the option stands; None takes the heading of the dataclass.
+        repeat: whether a tuple's option is repeated for each item; otherwise one option takes items split by commas.
 
     Returns:
         The field.
@@ -123,42 +128,42 @@ class DataSettings:
     """What to read."""
 
     source: str = option("sample", "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME.")
-    queries: str | None = option(None, "Queries of a collection in three files.")
-    corpus: str | None = option(None, "Documents of such a collection.")
-    qrels: str | None = option(None, "Judgements of such a collection, in TREC's or BEIR's form.")
-    split: str | None = option(None, "Which split of a data set from the hub (all).")
-    revision: str | None = option(None, "Which revision of it (the newest, pinned in the run).")
-    query: str | None = option(None, "Column with the query (found by its name).")
+    queries: str | None = option(None, "File of queries, for use with --corpus and --qrels.")
+    corpus: str | None = option(None, "File of documents, for use with --queries and --qrels.")
+    qrels: str | None = option(None, "File of judgements in TREC or BEIR format, or a table.")
+    split: str | None = option(None, "Split of the Hugging Face data set to read (all).")
+    revision: str | None = option(None, "Revision of the Hugging Face data set (the newest).")
+    query: str | None = option(None, "Column of the query text (found by its name).")
     document: str | None = option(
-        None, "Column with the text, several (name,description) or a template: {name}. {brand} (found by its name)."
+        None, "Column of the document text, several (name,description), or a template: {name}. {brand} (found by name)."
     )
-    grade: str | None = option(None, "Column with the relevance grade (found by its name).")
-    document_id: str | None = option(None, "Column that tells documents apart (their text does).")
-    query_id: str | None = option(None, "Column that tells queries apart (their text does).")
-    columns: tuple[str, ...] | None = option(None, "Columns of a table without a header: query,positive.")
-    encoding: str | None = option(None, "windows-1252, gb18030 … (UTF-8, else Windows-1252).")
-    delimiter: str | None = option(None, "Between fields: a character, or tab (found).")
-    quoting: str | None = option(None, "double: fields may be quoted; none (double in CSV).", _one_of(QUOTINGS))
-    grades: tuple[str, ...] | None = option(None, "What labels are worth: Exact=3,Partial=1,Irrelevant=0.")
-    positives_only: bool = option(False, "All rows are relevant; what is not listed has grade 0.")
-    split_column: str | None = option(None, "Column with your own split: train, validation or test.")
-    max_records: int | None = option(None, "Take a seeded subset of this many records.", _at_least(1))
+    grade: str | None = option(None, "Column of the relevance grade (found by its name).")
+    document_id: str | None = option(None, "Column of document ids (equal texts are one document).")
+    query_id: str | None = option(None, "Column of query ids (equal texts are one query).")
+    columns: tuple[str, ...] | None = option(None, "Column names for a file without a header: query,positive.")
+    encoding: str | None = option(None, "Text encoding, such as gb18030 (UTF-8, else Windows-1252).")
+    delimiter: str | None = option(None, "Field separator: one character, or tab (detected).")
+    quoting: str | None = option(None, "double (fields may be in quotes) or none (double in CSV).", _one_of(QUOTINGS))
+    grades: tuple[str, ...] | None = option(None, "Numbers for labels: Exact=3,Partial=1,Irrelevant=0.")
+    positives_only: bool = option(False, "Every row is a relevant pair; all other pairs get grade 0.")
+    split_column: str | None = option(None, "Column that says train, validation or test.")
+    max_records: int | None = option(None, "Use a random subset of N records.", _at_least(1))
     threshold: float | None = option(
         None,
-        "Relevant from this grade on (the histogram's dip).",
+        "Lowest grade that counts as relevant (histogram's dip).",
         Check("a finite number", isfinite),
     )
     grade_range: tuple[float, ...] | None = option(
         None,
-        "Lowest and highest grade there can be: 1,3 (any).",
+        "Lowest and highest possible grade, such as 1,3 (any).",
         Check("the lowest and the highest grade: 1,3", lambda ends: len(ends) == 2 and -inf < ends[0] < ends[1] < inf),
     )
-    conflicts: str = option("mean", "Where grades differ: mean, max, last or error.", _one_of(CONFLICTS))
-    on_bad_row: str = option("stop", "A bad row: stop, or set-aside (into a file).", _one_of(BAD_ROWS))
+    conflicts: str = option("mean", "If grades differ: take mean, max, last, or error.", _one_of(CONFLICTS))
+    on_bad_row: str = option("stop", "Bad row: stop, or set-aside into a separate file.", _one_of(BAD_ROWS))
 
     @property
     def name(self) -> str:
-        """What messages and pages call the data: the file of judgements of a collection in parts, else the source."""
+        """The name of the data in messages and pages: the file given as --qrels, or else the source."""
         return self.source if self.qrels is None else self.qrels
 
 
@@ -166,18 +171,18 @@ class DataSettings:
 class SplitSettings:
     """How to split."""
 
-    protocol: str = option("leak-free", "leak-free, by-query, or published (by record).", _one_of(PROTOCOLS))
-    validation: float | None = option(None, "Share of the queries to choose on (0.1 to 0.35).", _INNER_SHARE)
-    test: float | None = option(None, "Share of the queries to report on (0.2 to 0.3).", _INNER_SHARE)
+    protocol: str = option("leak-free", "How to split: leak-free, by-query, published.", _one_of(PROTOCOLS))
+    validation: float | None = option(None, "Share of queries in the validation split (0.1 to 0.35).", _INNER_SHARE)
+    test: float | None = option(None, "Share of queries in the test split (0.2 to 0.3).", _INNER_SHARE)
     folds: int | None = option(
         None,
-        "For few queries: N trainings hold each out once; try 10.",
+        "For few queries: N-fold cross-validation; try 10.",
         _at_least(2),
     )
 
     @property
     def shares(self) -> tuple[float, float]:
-        """Of validation and of test; the smallest where none is given."""
+        """Shares of the validation and the test queries; a share that is not given is the smallest possible one."""
         return self.validation or LEAST_VALIDATION, self.test or LEAST_TEST
 
 
@@ -187,56 +192,56 @@ class TrainingSettings:
 
     # The defaults were chosen on the validation splits of the sample and of real judgements.
     model: str = option(DEFAULT_MODEL, "Pretrained model: a folder or name (all-MiniLM-L6-v2).")
-    model_sha256: str | None = option(None, "What its model.safetensors must hash to.")
-    query_prompt: str | None = option(None, "Text before every query (the model's own).")
-    document_prompt: str | None = option(None, "Text before every document (the model's own).")
+    model_sha256: str | None = option(None, "Required SHA-256 of the file model.safetensors.")
+    query_prompt: str | None = option(None, "Text to put before every query (the model's own).")
+    document_prompt: str | None = option(None, "Text to put before every document (the model's).")
     systems: tuple[str, ...] = option(("mnr", "matryoshka"), ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE))
-    adapt: str = option("off", "Learn from documents alone first: train, catalogue or off.", _one_of(ADAPTING))
+    adapt: str = option("off", "Train on documents first: train, catalogue or off.", _one_of(ADAPTING))
     epochs: int = option(1, "Passes over the pairs; 0 measures without training.", _at_least(0))
-    batch_size: int | None = option(None, "Pairs in a batch (16; 64 from 4,096 pairs on).", _at_least(2))
-    learning_rate: float | None = option(None, "Peak rate (5e-5 to 1.5e-4: the fewer steps, the higher).", _POSITIVE)
-    warmup: float = option(0.1, "Share of the steps that warm up.", _SHARE_BELOW_1)
-    dropout: float | None = option(None, "Share of activations that are dropped (the model's).", _SHARE_BELOW_1)
-    accumulate: int = option(1, "Batches whose gradients make one step.", _at_least(1))
+    batch_size: int | None = option(None, "Pairs per batch (16, or 64 with 4,096 pairs or more).", _at_least(2))
+    learning_rate: float | None = option(None, "Peak rate (5e-5 to 1.5e-4: higher for fewer steps).", _POSITIVE)
+    warmup: float = option(0.1, "Warm-up, as a share of all steps.", _SHARE_BELOW_1)
+    dropout: float | None = option(None, "Dropout probability (the model's).", _SHARE_BELOW_1)
+    accumulate: int = option(1, "Gradient accumulation: batches per step.", _at_least(1))
     compute: str = option(
         "auto",
-        "float32, bfloat16, or what is fast here (auto).",
+        "float32, bfloat16, or auto: the faster here.",
         _one_of(COMPUTE_TYPES),
     )
-    scale: float | None = option(None, "Factor of similarities before the softmax (20).", _POSITIVE)
+    scale: float | None = option(None, "Factor on similarities before the softmax (20).", _POSITIVE)
     dimension_weights: tuple[float, ...] | None = option(
         None,
-        "Of widths, widest first (1; graded: 1, 1/4, 1/16 …).",
+        "Loss weight per width (1; graded: 1, 1/4, 1/16 …).",
         Check(
             "numbers from 0 on, not all of them 0",
             lambda weights: all(0 <= weight < inf for weight in weights) and any(weights),
         ),
     )
-    validate_every: int | None = option(None, "Steps between validations (a third, 100 or more).", _at_least(1))
-    patience: int = option(0, "Validations without a gain to stop after (0: never).", _at_least(0))
+    validate_every: int | None = option(None, "Steps between validations (1/3 of all, at least 100).", _at_least(1))
+    patience: int = option(0, "Stop after N validations without a gain (0: never).", _at_least(0))
     report_to: tuple[str, ...] = option(
-        (), "Who is told of it: " + ", ".join(REPORTERS) + ".", _distinct(REPORTERS, fewest=0)
+        (), "Log training to " + ", ".join(REPORTERS) + ".", _distinct(REPORTERS, fewest=0)
     )
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Systems to train, `adapted` first where the others start from it; none at 0 epochs."""
+        """Systems to train, in order: `adapted` first if the others start from it; none at 0 epochs."""
         systems = self.systems if self.adapt == NO_ADAPTING else tuple(dict.fromkeys((ADAPTED, *self.systems)))
         return systems if self.epochs else ()
 
     @property
     def only_adapted(self) -> bool:
-        """Whether `adapted` alone is trained: then no query needs to be left to train on."""
+        """Whether `adapted` is the only trained system: then the split need not leave any query to train on."""
         return self.trained == (ADAPTED,)
 
     @property
     def adapted_on(self) -> str:
-        """Which texts `adapted` learns: those of the `train` documents, or the whole `catalogue`; empty for none."""
+        """The documents that `adapted` learns from: `train`, `catalogue`, or an empty text if it is not trained."""
         documents = TRAIN_DOCUMENTS if self.adapt == NO_ADAPTING else self.adapt
         return documents if ADAPTED in self.trained else ""
 
     def start_of(self, system: str) -> str:
-        """The system whose model the training of another one starts from: `pretrained`, or `adapted`."""
+        """The system whose weights the training of `system` starts from: `pretrained` or `adapted`."""
         return PRETRAINED if self.adapt == NO_ADAPTING or system == ADAPTED else ADAPTED
 
 
@@ -277,47 +282,47 @@ class EvaluationSettings:
 
     dimensions: tuple[int, ...] | None = option(
         None,
-        "Widths (the model's, and its 1/2, 1/4 and 1/8).",
+        "Vector widths (the model's, and 1/2, 1/4, 1/8 of it).",
         Check("whole numbers from 1 to the model's width", lambda widths: len(widths) > 0 and min(widths) >= 1),
     )
     precisions: tuple[str, ...] = option(PRECISIONS, ", ".join(PRECISIONS) + " (all).", _distinct(PRECISIONS))
     axes_precisions: tuple[str, ...] = option(
         ("float32", "int8", "int4", "int2", "binary"),
-        f"The same on principal axes, or {NO_AXES} (all but float16).",
+        f"Precisions on PCA axes, or {NO_AXES} (all but float16).",
         _distinct((*PRECISIONS, NO_AXES)),
     )
     cutoffs: tuple[int, ...] = option(
         (1, 5, 10, 100),
-        f"Where rankings are cut, up to {DEPTH} (1, 5, {CUTOFF}, {DEPTH}).",
+        f"Metric cutoffs k, up to {DEPTH} (1, 5, {CUTOFF}, {DEPTH}).",
         Check(f"whole numbers from 1 to {DEPTH}", lambda cutoffs: all(1 <= cutoff <= DEPTH for cutoff in cutoffs)),
     )
     two_stage: tuple[str, ...] | None = option(
         None,
-        "Shortlist and re-ranking: 48.int8:384.int8 (two usual).",
+        "Shortlist, then rerank: 48.int8:384.int8 (two usual).",
     )
-    shortlist: int = option(DEPTH, "Documents that the first stage hands on.", _at_least(DEPTH))
-    models: tuple[str, ...] = option((), "Other models to measure beside: folders or names.")
-    bigger: str = option(BIGGER_MODEL, "Bigger model, if it is here (all-mpnet-base-v2).")
+    shortlist: int = option(DEPTH, "Documents in the shortlist for reranking.", _at_least(DEPTH))
+    models: tuple[str, ...] = option((), "Other models to measure too: folders or names.")
+    bigger: str = option(BIGGER_MODEL, "Bigger model, if available (all-mpnet-base-v2).")
     language: str | None = option(
         None,
-        "BM25's: english …, cjk, or none for no stems (found).",
+        "Stemming for BM25: english, …, cjk, none (detected).",
         _one_of(tuple(LANGUAGES)),
     )
-    resamples: int = option(10_000, "Draws of the bootstrap and of the paired test.", _at_least(100))
+    resamples: int = option(10_000, "Resamples for intervals and tests.", _at_least(100))
 
 
 @dataclass(frozen=True)
 class RecommendationSettings:
-    """Which loss is small enough."""
+    """What a vector must reach to be recommended."""
 
-    metric: str = option("recall@10", "The metric that decides.")
+    metric: str = option("recall@10", "Metric that decides what is recommended.")
     margin: float = option(
-        0.01, "How much of it may be lost.", Check("a number between 0 and 1", lambda margin: 0 < margin < 1)
+        0.01, "Largest loss of that metric to accept.", Check("a number between 0 and 1", lambda margin: 0 < margin < 1)
     )
-    max_bytes: int | None = option(None, "Recommend no vector of more bytes (any).", _at_least(1))
+    max_bytes: int | None = option(None, "Largest vector to recommend, in bytes (any).", _at_least(1))
     min_recall: float | None = option(
         None,
-        "Recommend none below this recall@10 on validation (any).",
+        "Lowest recall@10 on validation to recommend (any).",
         Check("a share above 0", lambda recall: 0 < recall <= 1),
     )
 
@@ -336,10 +341,12 @@ class Settings:
     graded: GradedSettings = field(default_factory=GradedSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     recommendation: RecommendationSettings = field(default_factory=RecommendationSettings)
-    seed: int = option(42, "Decides split, order and draws.", Check("0 to 4294967295", lambda seed: 0 <= seed < 2**32))
+    seed: int = option(
+        42, "Random seed of split, training and statistics.", Check("0 to 4294967295", lambda seed: 0 <= seed < 2**32)
+    )
 
     def __post_init__(self) -> None:
-        """Check every range that can be checked without data."""
+        """Check all values that can be checked without data."""
         for section in (*(getattr(self, name) for name in sections()), self):
             for entry in fields(section):
                 check, value = entry.metadata.get("check"), getattr(section, entry.name)
@@ -355,11 +362,11 @@ class Settings:
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any], where: str = "settings") -> Settings:
-        """Build from option names to values; names not given keep their defaults.
+        """Build settings from option names and values; a name that is not given keeps its default.
 
         Args:
-            values: names as in the dataclasses; a dash stands for an underscore.
-            where: what to name in a message: the config file, or the command line.
+            values: names as in the dataclasses; a dash may stand for an underscore.
+            where: where the values come from, for messages: the config file, or "the command line".
 
         Returns:
             The checked settings.
@@ -381,7 +388,7 @@ class Settings:
         return cls(**stages, **by_section[""])
 
     def flat(self) -> dict[str, Any]:
-        """Option names to values, without those that are None; what `from_flat` reads back to an equal object."""
+        """Map option names to values, without values of None; `from_flat` builds equal settings from the result."""
         nested = asdict(self)
         values = {"seed": nested.pop("seed")}
         for section in nested.values():
@@ -394,7 +401,7 @@ class Settings:
 
 
 def parse_stages(text: str) -> tuple[VectorFormat, VectorFormat]:
-    """The formats that shortlist and that rank, read from `48.int8:384.int8`; InputError for any other form."""
+    """Read the two vector formats, of shortlist and reranking, from `48.int8:384.int8`; InputError for other forms."""
     try:
         first, second = map(VectorFormat.parse, text.split(":"))
     except ValueError as error:  # also of one part, or of three
@@ -403,17 +410,17 @@ def parse_stages(text: str) -> tuple[VectorFormat, VectorFormat]:
 
 
 def metric_names(cutoffs: tuple[int, ...]) -> tuple[str, ...]:
-    """Names of the metrics that a recommendation can go by: every measure at every cutoff, and `map`."""
+    """The metrics that can be chosen with `--metric`: every measure at every cutoff, and `map`."""
     return (*(f"{measure}@{cutoff}" for cutoff in sorted({CUTOFF, *cutoffs}) for measure in MEASURES), "map")
 
 
 def cutoff_of(metric: str) -> int:
-    """How many documents of a ranking a metric looks at: up to its cutoff, or, for `map`, all that are kept."""
+    """How many documents of a ranking a metric looks at: its cutoff, or, for `map`, all that are kept."""
     return int(metric.partition("@")[2] or DEPTH)
 
 
 def sections() -> dict[str, Any]:
-    """Stage name to its dataclass."""
+    """Map stage names to their dataclasses."""
     return {entry.name: entry.default_factory for entry in fields(Settings) if entry.default_factory is not MISSING}
 
 
@@ -439,7 +446,7 @@ def from_keywords(kind: type[T], given: Mapping[str, Any], function: str) -> T:
 
 
 def _find_owners() -> dict[str, tuple[str, Field[Any]]]:
-    """Setting name to its field and the stage that owns it; `seed` belongs to none."""
+    """Map setting names to the stage that owns them and their field; the stage of `seed` is empty."""
     owners = {entry.name: (stage, entry) for stage, kind in sections().items() for entry in fields(kind)}
     return owners | {entry.name: ("", entry) for entry in fields(Settings) if entry.name not in sections()}
 
@@ -451,7 +458,7 @@ def _unknown_setting(given: str, name: str, known: Iterable[str], where: str) ->
 
 
 def _convert(entry: Field[Any], value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML value is anything until checked
-    """The value in the type that the setting's field states."""
+    """Convert a value to the type that the setting's field states; InputError if it has another type."""
     stated = str(entry.type)
     if stated.startswith("tuple"):
         return _convert_list(entry.name, value, stated.removeprefix("tuple[").partition(",")[0], where)
@@ -462,16 +469,16 @@ def _convert(entry: Field[Any], value: Any, where: str) -> Any:  # noqa: ANN401 
 
 
 def _convert_list(name: str, value: Any, kind: str, where: str) -> tuple[Any, ...]:  # noqa: ANN401 - see _convert
-    """A comma-separated text or a list as a tuple of the setting's item type; an empty text holds nothing."""
+    """Convert a comma-separated text, or a list, to a tuple of the setting's item type; an empty text gives ()."""
     items = (value.split(",") if value else ()) if isinstance(value, str) else value
     try:
         return tuple({"int": int, "float": float, "str": str}[kind](str(item).strip()) for item in items)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{option_name(name)} is {value!r}", f"{kind} values split by commas", file=where) from error
+        raise InputError(f"{option_name(name)} is {value!r}", _LISTS[kind], file=where) from error
 
 
 def option_name(name: str) -> str:
-    """A setting as typed on the command line."""
+    """The name of a setting as typed on the command line: `--batch-size`."""
     return "--" + name.replace("_", "-")
 
 

@@ -117,7 +117,7 @@ def test_runs_as_json_are_an_object_a_line(typed, folder):
 
 
 def test_a_folder_without_runs_says_so(typed, tmp_path):
-    assert typed("runs", tmp_path)[:2] == (0, f"There is no run in {tmp_path}, nor up to 3 folders below it.\n")
+    assert typed("runs", tmp_path)[:2] == (0, f"No run was found in {tmp_path} or up to 3 folders below it.\n")
     assert typed("runs", tmp_path, "--json")[:2] == (0, "")
     assert typed("runs", tmp_path / "missing")[0] == 2
 

@@ -77,7 +77,7 @@ def test_help_fits_two_screens_and_names_no_types(command):
 def test_tune_names_the_settings_of_a_run_and_does_not_repeat_their_words():
     page = shown("tune")
     assert f"{AS_RUN}:\n" in page
-    assert "--dimension-weights" in page and "widest first" not in page
+    assert "--dimension-weights" in page and "Loss weight per width" not in page
 
 
 def test_help_of_all_shows_every_command():
@@ -107,12 +107,12 @@ def test_options_stand_below_what_they_are_about_and_the_rare_ones_last():
     page = shown("run")
     headings = re.findall(r"^(\S.*):$", page, re.MULTILINE)
     assert headings == [
-        "The run", "Your data", "Split", "Training", "What is measured", "Recommendation", "Training in detail",
-        "Other forms of data",
+        "The run", "Your data", "Split", "Training", "Evaluation", "Recommendation", "Training details",
+        "Other data formats",
     ]  # fmt: skip
     sections = dict(zip(headings, re.split(r"^\S.*:$", page, flags=re.MULTILINE)[1:], strict=True))
     for heading, name in [("The run", "out"), ("The run", "help"), ("Your data", "query"), ("Recommendation", "margin"),
-                          ("Training in detail", "mixing"), ("Other forms of data", "qrels")]:  # fmt: skip
+                          ("Training details", "mixing"), ("Other data formats", "qrels")]:  # fmt: skip
         assert f"  --{name} " in sections[heading]
 
 

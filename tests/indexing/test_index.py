@@ -103,7 +103,7 @@ def test_the_command_line(run, typed):
     assert all(hit["id"] in out and f"{hit['score']:.4f}" in out for hit in hits)
     code, out, _ = typed("index", run, "--verify")
     assert code == 0
-    assert "the same ten documents for 100.0% of them" in out
+    assert "100.0% of the queries find the same ten documents" in out
 
 
 def test_a_file_of_documents_with_fields(run, products, typed):

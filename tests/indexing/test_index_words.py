@@ -78,7 +78,7 @@ def test_an_index_that_fuses_wrongly_is_refused(run, typed):
 def test_modes_of_the_command_line(run, typed):
     code, out, message = typed("index", run, "--system", "pretrained", "--dimension", 48, "--precision", "int8")
     assert code == 0, message
-    assert "serves pretrained at 48.int8 beside the documents' words" in out
+    assert "serves pretrained at 48.int8, with keyword search" in out
     found = {}
     for mode in ("fused", "vectors", "words", None):
         code, out, message = typed("search", run, "steel hammer", "--json", *(["--mode", mode] if mode else []))
@@ -101,7 +101,7 @@ def test_an_index_of_vectors_alone(run, typed, why):
     options = ["--system", "pretrained", "--precision", "int8", *([why] if why == "--alone" else [])]
     code, out, message = typed("index", run, *options)
     assert code == 0, message
-    assert "384.int8, vectors alone" in out
+    assert "384.int8, without keyword search" in out
     assert ("has no hybrid.json" in message) == (why != "--alone")
     assert json.loads((run / "index/embedded/current.json").read_text())["schema"] == 2
     assert not list((run / "index").rglob("*.npy"))

@@ -33,11 +33,11 @@ def state(folder, name, **values):
     [
         ("sentence_bert_config.json", "max_seq_length", 10**9, "at most 64, as the model's weights show"),
         ("sentence_bert_config.json", "max_seq_length", 65, "at most 64"),
-        ("config.json", "hidden_size", -5, "a number, 1 or more"),
-        ("config.json", "hidden_size", True, "a number, 1 or more"),
+        ("config.json", "hidden_size", -5, "a whole number, 1 or more"),
+        ("config.json", "hidden_size", True, "a whole number, 1 or more"),
         ("config.json", "hidden_size", 10**12, "at most 4,096"),
         ("config.json", "num_hidden_layers", 10**6, "at most 256"),
-        ("config.json", "num_hidden_layers", "two", "a number, 1 or more"),
+        ("config.json", "num_hidden_layers", "two", "a whole number, 1 or more"),
         ("config.json", "vocab_size", 10**15, "at most 4,096"),
         ("config.json", "type_vocab_size", 10**9, "at most 4,096"),
         ("config.json", "num_labels", 10**9, "at most 4,096"),
@@ -63,6 +63,6 @@ def test_a_model_larger_than_its_files_takes_no_memory(tmp_path, values):
     save_transformer(tmp_path / "model")
     state(tmp_path / "model", "config.json", **values)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InputError, match=r"config\.json calls for [0-9,]+ numbers, while the files of weights hold"):
+    with pytest.raises(InputError, match=r"config\.json calls for [0-9,]+ numbers, but the files of weights hold"):
         load_model(find_model(str(tmp_path / "model")))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KB

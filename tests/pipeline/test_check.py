@@ -48,7 +48,7 @@ def test_sizes_and_grades(plain):
     assert facts["queries_without_relevant"] == facts["unjudged_documents"] == 0
     assert facts["near_duplicates"]["documents"] == 0
     assert plain.warnings == [
-        "The dip of the grades is not sure: resampling puts the threshold anywhere between 1.5 and 2.5. "
+        "The dip of the grades is uncertain: resampling puts the threshold anywhere between 1.5 and 2.5. "
         "Look at the histogram and give --threshold."
     ], "the histogram is symmetric, so either side of the dip is as good"
 
@@ -160,7 +160,8 @@ def test_without_a_dip(checked):
     found = checked(table)
     assert found.facts["grades"]["dip"] is None
     assert found.facts["grades"]["threshold"] == 1.5
-    assert found.warnings[0].startswith("The grades show no dip between two humps; 1.5, the middle of their range,")
+    assert found.warnings[0].startswith("The histogram of the grades has no dip between two humps, so the threshold is")
+    assert "the middle of their range, 1.5. " in found.warnings[0]
     assert "--threshold" in found.warnings[0]
 
 
@@ -171,7 +172,7 @@ def test_an_unsure_dip(checked):
         row["grade"] = int(rng.integers(1, 7))
     found = checked(table)
     assert found.facts["grades"]["threshold_source"] == "dip"
-    assert found.warnings[0].startswith("The dip of the grades is not sure: ")
+    assert found.warnings[0].startswith("The dip of the grades is uncertain: ")
     assert not any("dip" in warning for warning in checked(table, threshold=3.5).warnings)
 
 

@@ -102,7 +102,7 @@ def test_nothing_is_asked_twice(originals):
     """Neither recommends anything: the stand-ins are one of the pairs at full width."""
     found = compare(originals[1].root, originals[1].root)
     assert [row.a for row in found.rows] == ["matryoshka.384.float32", "bm25", "pretrained.384.float32", MNR]
-    assert found.verdict.startswith("A recommends nothing and B recommends nothing, so ")
+    assert found.verdict.startswith("A recommends nothing and B recommends nothing: the best point at full width is")
 
 
 def test_everything_is_every_point_that_both_have(originals):
@@ -152,7 +152,7 @@ def test_a_run_beside_its_copy(originals):
     for row in same.rows:
         assert (row.difference, row.low, row.high, row.effect, row.detectable) == (0, 0, 0, 0, 0)
         assert (row.p, row.p_holm, row.ties, row.wins, row.losses) == (1, 1, same.queries, 0, 0)
-    assert "as good as A's on every query" in same.verdict
+    assert "and A's are equal on every query" in same.verdict
 
 
 def test_noise_of_floats_is_no_difference(runs):
@@ -261,7 +261,7 @@ def test_a_verdict_that_cannot(runs):
     row = found.rows[0]
     assert row.a == row.b and row.detectable > 0
     assert not row.seen and row.p_holm > 0.05
-    assert found.verdict.startswith("B recommends nothing, so the best at full width stands in. No clear difference")
+    assert found.verdict.startswith("B recommends nothing: the best point at full width is compared instead. No clear")
     assert found.verdict.endswith(f"; 80 % power to detect {row.detectable:.3f}.")
 
 
@@ -296,7 +296,7 @@ def test_other_judgements(runs):
     changed[0] = changed[0].rsplit(" ", 1)[0] + " 12345"
     path.write_text("\n".join([*changed, "q9 0 d9 1000"]) + "\n", encoding="utf-8")
     error = refused(runs)
-    assert error.problem == f"differs from the other run's in {gone + 2} judgements of 3 test queries"
+    assert error.problem == f"{gone + 2} judgements of 3 test queries differ between the runs"
     assert error.location.file == str(path) and str(runs[0].root) in error.expected
 
 
@@ -308,13 +308,13 @@ def test_judgements_in_another_order_are_the_same(runs, found):
     again = compare(*(run.root for run in runs))
     assert (again.rows, again.verdict) == (found.rows, found.verdict)
     path.write_text("\n".join([f"{lines[0]}1", *lines[1:]]) + "\n", encoding="utf-8")  # ten times the gain
-    assert refused(runs).problem == "differs from the other run's in 1 judgements of 1 test queries"
+    assert refused(runs).problem == "1 judgements of 1 test queries differ between the runs"
 
 
 def test_another_threshold(runs):
     edit(runs[1].path("results"), lambda results: results.update(relevant_from=1200))
     error = refused(runs)
-    assert error.problem == "counts a document as relevant from grade 2.2 on", "1.2 above the lowest grade, which is 1"
+    assert error.problem == "the lowest relevant grade is 2.2", "1.2 above the lowest grade, which is 1"
     assert error.location.file == str(runs[1].path("results"))
     assert error.expected.startswith("2.5 as in ")
 
@@ -329,7 +329,7 @@ def test_other_queries(runs):
     name = sorted(set(table.filter(pc.equal(table["split"], "test"))["query_id"].to_pylist()))[0]
     pq.write_table(table.filter(pc.not_equal(table["query_id"], name)), runs[1].path("per_query"))
     error = refused(runs)
-    assert error.problem == "1 test queries are only in one run"
+    assert error.problem == "1 test queries are in one run only"
     assert error.location.file == str(runs[1].path("per_query"))
 
 
@@ -338,7 +338,7 @@ def test_other_texts_under_the_same_ids(runs):
     column = table.schema.get_field_index("query")
     pq.write_table(table.set_column(column, "query", pc.utf8_upper(table["query"])), runs[1].path("records"))
     error = refused(runs)
-    assert "test queries have another text" in error.problem
+    assert "test queries have a different text" in error.problem
     assert error.location.file == str(runs[1].path("records"))
 
 
@@ -349,7 +349,7 @@ def test_a_metric_that_one_lacks(runs, place):
     assert error.location.file == str(runs[place].path("results"))
     assert (error.problem, error.expected) == (
         "'ndcg@10' was not measured",
-        "what both runs measured: recall@10, mrr@10, judged@10",
+        "a metric of both runs: recall@10, mrr@10, judged@10",
     )
 
 

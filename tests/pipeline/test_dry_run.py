@@ -54,7 +54,7 @@ def test_folds_are_counted(given):
     assert plan.encodings[1].texts == 3 * plan.encodings[0].texts
     said = dict(describe_plan(plan))
     assert "2 folds" in said["split"]
-    assert said["write"] == "no folder is named (--out)"
+    assert said["write"] == "no folder is given (--out)"
 
 
 def test_the_command_says_everything_in_80_columns_and_writes_nothing(typed, tmp_path, given):
@@ -70,8 +70,8 @@ def test_the_command_says_everything_in_80_columns_and_writes_nothing(typed, tmp
         "mnr: ",
         "texts with each of pretrained, mnr",
         " points (",
-        "nothing is done there yet",
-        "An estimate",
+        "no stage is finished yet",
+        "Estimated from",
     ):
         assert words in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["judged.csv"]
@@ -107,6 +107,6 @@ def test_a_model_that_is_not_there_is_one_short_line_and_its_reason_is_kept(type
     [line] = [line for line in message.splitlines() if "mpnet-base" in line]
     assert line == "all-mpnet-base-v2 is not on this machine, so it is not measured"
     kept = json.loads((tmp_path / "run" / "results.json").read_text())["missing_models"]["all-mpnet-base-v2"]
-    assert kept.startswith("could not be had: ")
+    assert kept.startswith("could not be loaded: ")
     _, _, message = typed(*words, "--verbose")
     assert kept in message

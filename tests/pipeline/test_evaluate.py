@@ -46,7 +46,7 @@ def test_every_model_is_a_system_at_its_own_widths(evaluated):
     assert {"bm25", "tiny+bm25." + f"{WIDTH}.float32"} <= set(found)
     assert list(evaluated.results["trained"]) == []
     assert evaluated.folder.path("report").stat().st_size > 0
-    assert "could not be had" in evaluated.results["missing_models"]["all-mpnet-base-v2"]
+    assert "could not be loaded" in evaluated.results["missing_models"]["all-mpnet-base-v2"]
 
 
 def test_the_figures_do_not_depend_on_what_is_measured_beside(evaluated, judged, tiny, tmp_path):

@@ -127,7 +127,7 @@ def test_a_run_that_is_done_needs_its_folds_no_more(made, tmp_path):
     shutil.rmtree(done / "folds")
     source, model = str(made / "judged.csv"), str(made / "tiny")
     nestvec.run(source, done, model=model, progress=lambda event: said.append(event.message or event.label), **OPTIONS)
-    assert "evaluate: done before" in said
+    assert "evaluate: already done" in said
     assert not (done / "folds").exists()
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_is_killed_in_any_fold_continues_to_the_same_answer(made, tmp
     assert not (tmp_path / "run/results.json").exists()
     done.clear()
     nestvec.run(source, tmp_path / "run", model=model, progress=lambda event: done.append(event.message), **OPTIONS)
-    assert "fold 1 of 3: train mnr: done before" in done
+    assert "fold 1 of 3: train mnr: already done" in done
     for name in ("per_query.parquet", "recommendation.json", "models/mnr/model.safetensors", "runs/mnr.32.int8.trec"):
         assert (tmp_path / "run" / name).read_bytes() == (made / "run" / name).read_bytes()
 

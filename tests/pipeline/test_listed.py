@@ -156,7 +156,7 @@ def test_systems_that_need_low_grades_say_so_before_anything_is_written(system, 
     with pytest.raises(InputError) as caught:
         nestvec.run(out=tmp_path / "run", **flat)
     assert caught.value.problem == (
-        f"system {system} needs documents that were judged not relevant; the data lists relevant ones only"
+        f"system {system} needs documents that were judged not relevant; the data holds relevant ones only"
     )
     assert caught.value.expected == "--systems mnr,matryoshka"
     assert not (tmp_path / "run").exists()
@@ -202,11 +202,11 @@ def test_three_listed_grades_may_begin_with_a_bad_one(tmp_path):
     found = nestvec.check(str(folder))
     assert found.facts["grades"]["threshold_source"] == "listed"
     assert (
-        found.warnings[0].startswith("Whatever is listed counts as relevant, from 1 on")
+        found.warnings[0].startswith("All rows count as relevant (grade 1 or higher)")
         and "--threshold" in found.warnings[0]
     )
-    assert not any("counts as relevant" in warning for warning in nestvec.check(str(folder), threshold=2).warnings)
-    assert not any("counts as relevant" in warning for warning in nestvec.check(str(CASES / "beir_nfcorpus")).warnings)
+    assert not any("count as relevant" in warning for warning in nestvec.check(str(folder), threshold=2).warnings)
+    assert not any("count as relevant" in warning for warning in nestvec.check(str(CASES / "beir_nfcorpus")).warnings)
 
 
 def test_tables_joined_by_id_are_a_table(tmp_path):
@@ -239,7 +239,7 @@ def write_skewed(path):
 def test_too_many_relevant_is_a_warning_in_check_and_run(tiny, tmp_path):
     source = write_skewed(tmp_path / "judged.csv")
     [warning] = [text for text in nestvec.check(str(source)).warnings if "% of the records are relevant" in text]
-    assert warning.startswith("80.0 % of the records are relevant, from 1.5 on") and "--threshold" in warning
+    assert warning.startswith("80.0 % of the records are relevant (grade 1.5 or higher)") and "--threshold" in warning
     prepared = prepare(Settings.from_flat({"source": str(source), "model": str(tiny), **SMALL}))
     [finding] = [finding for finding in prepared.records.findings if finding.name.startswith("relevant records, more")]
     assert finding.count == 240 and "from grade 1.5 on" in finding.action and "--threshold" in finding.action

@@ -149,7 +149,7 @@ def test_the_page_says_what_came_out_and_loads_nothing(reproduced):
 
 def test_an_unknown_experiment_or_no_hub_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(InputError, match="'away-depot' is not known"):
+    with pytest.raises(InputError, match="unknown experiment 'away-depot'"):
         reproduce("away-depot", tmp_path / "out")
     with pytest.raises(InputError, match="huggingface"):
         reproduce("home-depot", tmp_path / "out")

@@ -102,7 +102,7 @@ def put(new: object, *path: Any) -> Callable[[Any], None]:
         ("results", put(float("nan"), "surface", 1, "metrics", "mrr@10", "low"), "low is nan"),
         ("results", put(True, "surface", 1, "queries"), "surface[1].queries is True"),
         ("results", put({}, "comparisons"), "comparisons is {}"),
-        ("results", put([], "surface"), "nothing was measured on test"),
+        ("results", put([], "surface"), "it has no row measured on test"),
         ("recommendation", put("recall@20", "metric"), "names the metric 'recall@20'"),
         ("recommendation", drop("reason"), "reason is missing"),
         ("recommendation", put({"system": "mnr"}, "point"), "point.dimension is missing"),

@@ -80,6 +80,6 @@ def test_one_of_two_processes_speaks_and_writes(shared):
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, still, monkeypatch):
     job, model = job_and_model(prepared(tmp_path, model=still, batch_size=7), "mnr")
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun says it
-    with pytest.raises(InputError, match="--batch-size is 7; expected a multiple of the 2 processes"):
+    with pytest.raises(InputError, match="--batch-size is 7; expected a multiple of 2, the number of processes"):
         train(model, job, tmp_path / "checkpoints")
     assert not (tmp_path / "checkpoints").exists()

@@ -107,7 +107,7 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_weights_come(table, tm
             os.kill(os.getpid(), number)
 
     handler = signal.getsignal(number)
-    with pytest.raises(StoppedError, match="stopped training graded after step 6; the same command continues"):
+    with pytest.raises(StoppedError, match="stopped training graded after step 6; run the same command again"):
         train(model, job, tmp_path, advance=interrupt)
     assert signal.getsignal(number) is handler
     assert step_of(last_checkpoint(tmp_path)) == 6
@@ -173,7 +173,7 @@ def test_a_full_disk_gives_one_message_and_keeps_the_last_checkpoint(table, tmp_
         if sum(taken) == 12:
             full.enter_context(full_from(1_000_000))
 
-    wanted = r"checkpoint-16 cannot be written \(.+\); the one of step 8 is intact"
+    wanted = r"checkpoint-16 cannot be written \(.+\); the checkpoint of step 8 is intact"
     with ExitStack() as full, pytest.raises(NestvecError, match=wanted):
         train(model, job, tmp_path, advance=fill)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-8", "eval"]
@@ -211,7 +211,7 @@ def test_a_loss_that_is_no_number_names_step_and_records(table, tmp_path):
     with pytest.raises(NestvecError) as caught:
         train(model, job, tmp_path / "checkpoints")
     text = str(caught.value)
-    assert text.startswith("training mnr stopped at step 2: its loss is nan.")
+    assert text.startswith("training mnr stopped at step 2: loss is nan.")
     named = [query for query in found.records.queries if repr(query) in text]
     assert len(named) == 3 and "and 5 more" in text
     assert "learning-rate" in text

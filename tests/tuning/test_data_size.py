@@ -76,7 +76,7 @@ def test_trials_without_a_value_are_left_out_and_three_sizes_must_be_left():
     table[0]["value"] = table[1]["value"] = None
     assert forecast_growth(table, "recall@10", 1).facts["queries"] == [125, 250, 500]
     table[2]["value"] = table[3]["value"] = None
-    with pytest.raises(NestvecError, match="2 sizes came to an end"):
+    with pytest.raises(NestvecError, match="trials of 2 sizes finished"):
         forecast_growth(table, "recall@10", 1)
 
 

@@ -1,9 +1,10 @@
-"""The command line: parse, call one function, print; an error becomes one message and an exit code.
+"""The command line: each command parses its options, calls one function and prints the result.
 
-Heavy libraries are imported by the functions that the commands call, so that `--help` stays quick.
+An error ends in one message and an exit code. Heavy libraries are imported by the functions that the commands call, so
+that `--help` stays quick.
 """
 
-from nestvec.cli import measuring  # first: `--help` lists commands in this order
+from nestvec.cli import measuring  # first: `--help` lists the commands in the order of these imports
 
 # isort: split
 from nestvec.cli import tuning

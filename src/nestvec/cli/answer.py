@@ -13,18 +13,18 @@ from nestvec.report.run_page import run_headline
 if TYPE_CHECKING:
     from nestvec.runs.run import Run
 
-EPOCHS = 3  # a better start for real data than the one of a first look (README)
+EPOCHS = 3  # for real data a better start than the default of 1, which is meant for a first look (docs/run.md)
 
 
 def read_answer(run: Run) -> str:
-    """The recommendation in one sentence, the one at the top of the run's report."""
+    """Give the recommendation in one sentence: the headline of the run's report."""
     return run_headline(read_content(run)).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def list_next_steps(run: Run) -> list[str]:
-    """What to type next, with the run's own path: a line each, ready to print.
+    """List the commands to type next, with the run's own path, as lines to print.
 
-    Where nothing ships: what would help, and how to look at what was measured.
+    If the run recommends nothing, the lines say what would help and how to look at what was measured.
     """
     folder = shlex.quote(str(run.root))
     if run.ships:
@@ -34,18 +34,18 @@ def list_next_steps(run: Run) -> list[str]:
             f'  nestvec index {folder} && nestvec search {folder} "your query"',
             f"  nestvec serve {folder}",
         ]
-    return [f"What would help: {_say_remedies(run)}.", "Look at what was measured:", f"  nestvec serve {folder}"]
+    return [f"What would help: {_say_remedies(run)}.", "To compare the measured models:", f"  nestvec serve {folder}"]
 
 
 def _say_remedies(run: Run) -> str:
-    """What makes a run more likely to end with a recommendation, by what this one lacked."""
+    """Say what would make a recommendation more likely, judging by what this run lacked."""
     recommendation, remedies = run.recommendation, list[str]()
     if queries := _say_more_queries(run):
         remedies.append(queries)
     if not run.results.trained:
-        remedies.append("fine-tuning (nestvec run)")
+        remedies.append(f"fine-tuning (nestvec run with --epochs {EPOCHS} and another --out)")
     elif run.config.settings.get("epochs", EPOCHS) < EPOCHS:
-        remedies.append(f"a longer training (--epochs {EPOCHS})")
+        remedies.append(f"longer training (--epochs {EPOCHS})")
     if run.results.trained:
         remedies.append("better settings (nestvec tune)")
     if recommendation.max_bytes is not None:
@@ -56,7 +56,7 @@ def _say_remedies(run: Run) -> str:
 
 
 def _say_more_queries(run: Run) -> str:
-    """How many queries the choice would take, where it was made on fewer; else nothing."""
+    """Say how many judged queries a recommendation needs; an empty text if the run had that many."""
     recommendation = run.recommendation
     had = recommendation.power or recommendation.validation
     if had is None or not had.queries:
@@ -65,4 +65,4 @@ def _say_more_queries(run: Run) -> str:
     needed = recommendation.queries_needed or ceil(typical.needed / 10) * 10
     if needed <= had.queries:
         return ""
-    return f"more judged queries (about {needed:,} {recommendation.chosen_on} queries; there are {had.queries:,})"
+    return f"more judged queries (about {needed:,} {recommendation.chosen_on} queries; this run had {had.queries:,})"

@@ -1,4 +1,4 @@
-"""The application: how it starts and ends, what it shows on standard error, and how errors become exit codes."""
+"""The application: start and end, output on standard error, and exit codes of errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, metavar="", help="Print the version and end."
+            "--version", callback=_print_version, is_eager=True, metavar="", help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
@@ -54,16 +54,16 @@ def _root(
 
 @contextmanager
 def catch_interrupt() -> Iterator[None]:
-    """Turn Ctrl-C into an error of ours: one line and an exit code instead of a traceback."""
+    """Raise StoppedError on Ctrl-C, so that the user sees one line and not a traceback."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise StoppedError("stopped; the same command continues after the last finished stage") from error
+        raise StoppedError("stopped; run the same command again to continue after the last finished stage") from error
 
 
 @contextmanager
 def show_log(verbose: bool) -> Iterator[None]:
-    """Show on standard error what nestvec logs, down to DEBUG, where the user asked for it."""
+    """Show nestvec's log on standard error, from level DEBUG on, if `--verbose` was given."""
     if not verbose:
         yield
         return
@@ -81,24 +81,24 @@ def show_log(verbose: bool) -> Iterator[None]:
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints log lines above the bars."""
+    """Prints log lines above the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a line."""
+        """Print one log record."""
         console.print(self.format(record), markup=False, soft_wrap=True)
 
 
 def main() -> None:
-    """Run the command line and end the process with the exit code that the errors document."""
+    """Run the command line; an error ends the process with the exit code of its class (`nestvec.errors`)."""
     try:
         _run_app()
-    except NestvecError as error:  # anything else is an internal fault: the traceback is the report, exit code 1
+    except NestvecError as error:  # any other exception is an internal fault: Python prints it, with exit code 1
         console.print(f"nestvec: {error}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
 
 
 def _run_app() -> None:
-    """Run the command line; a library that is not installed becomes the error that names its extra."""
+    """Run the command line; if a library is not installed, raise the error that names the extra to install."""
     try:
         app()
     except ModuleNotFoundError as error:

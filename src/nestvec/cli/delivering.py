@@ -1,4 +1,4 @@
-"""Commands that hand over what was measured: the model, vectors of any texts, an index, answers."""
+"""Commands that use a finished run: export its model, encode texts, build an index, search."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a 
 _Out = Annotated[Path | None, typer.Option(help="The folder to write.", metavar="PATH", show_default=False)]
 
 
-_NAMED = 5  # ids that are not there, in a message
+_NAMED = 5  # ids that a message lists, of those that are not in the index
 
 
 @dataclass(frozen=True)
 class _Upkeep:
-    """What to do with an index that is there."""
+    """What to do with an existing index."""
 
-    upsert: Path | None = option(None, "A file of documents to add or replace in the index.")
-    delete: Path | None = option(None, "A file of ids to remove from the index, one a line.")
-    verify: bool = option(False, "Ask the test queries again and compare recall.")
-    exact: bool = option(False, "Verify without an approximate index.")
+    upsert: Path | None = option(None, "A file of documents to add to the index, or replace in it.")
+    delete: Path | None = option(None, "A file with ids of documents to remove, one per line.")
+    verify: bool = option(False, "Search for the test queries and compare recall with the run.")
+    exact: bool = option(False, "With --verify: search exactly, not approximately.")
 
 
 @dataclass(frozen=True)
 class _Printed:
-    """How hits are printed."""
+    """How search results are printed."""
 
-    json: bool = option(False, "One JSON object a line.")
+    json: bool = option(False, "Print one JSON object per line.")
 
 
 @app.command(cls=Command)
 @options(ExportSettings)
 def export(run: RunFolder, reporter: Reporter, out: _Out = None, **typed: Any) -> None:  # noqa: ANN401 - see `options`
-    """The recommended model, whole: pooling, prefix and normalisation inside, compared with what was measured."""
+    """Write the recommended model, with pooling, truncation and normalisation built in, and check its vectors."""
     folder = require_out(out)
     from nestvec.exporting.export_model import export as export_model
 
@@ -69,7 +69,7 @@ def encode(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A finished run, an export, or any sentence-transformers model.", show_default=False
+            metavar="MODEL", help="A run's folder, an export, or any sentence-transformers model.", show_default=False
         ),
     ],
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A file of texts.", show_default=False)],
@@ -79,7 +79,7 @@ def encode(
     ] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """Vectors or codes of any number of texts; continues where it was killed."""
+    """Encode a file of texts as vectors or codes; run it again to continue after an interruption."""
     path = require_out(out, "a Parquet file to write")
     from nestvec.encoding.encode_file import encode as encode_texts
 
@@ -87,7 +87,7 @@ def encode(
     rate = encoded.rows / max(encoded.seconds, 1e-9)
     typer.echo(
         f"{encoded.out}: {encoded.rows:,} rows ({encoded.texts:,} distinct texts) in {encoded.dimension} dimensions, "
-        f"{encoded.precision}, {encoded.bytes_per_vector:,} bytes each; by {encoded.encoder}, {rate:,.0f} rows a second"
+        f"{encoded.precision}, {encoded.bytes_per_vector:,} bytes each; encoder {encoded.encoder}, {rate:,.0f} rows/s"
     )
     if encoded.rejected:
         typer.echo(f"{count_rows(encoded.set_aside)} set aside into {encoded.rejected}")
@@ -96,8 +96,8 @@ def encode(
 @app.command(cls=Command)
 @options(StoreSettings, IndexSettings, _Upkeep, Columns)
 def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: ANN401 - see `options`
-    """Build an index of what was measured, keep it up to date, or verify it."""
-    typed["fields"] = typed["fields"] or None  # an empty text names none to keep: all are kept, as where none is given
+    """Build an index of a run's documents, update it, or verify that it finds what the run measured."""
+    typed["fields"] = typed["fields"] or None  # an empty text keeps all fields, as if --fields were not given
     columns, upkeep = build_settings(Columns, typed), build_settings(_Upkeep, typed)
     gone = _read_ids(upkeep.delete) if upkeep.delete else []
     telling = _ending_as_verification() if upkeep.verify else nullcontext()
@@ -109,7 +109,7 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
         with opened.store.one_state() as about:
             size = f"{len(opened.store):,} documents, {opened.store.size():,} bytes on disk"
         stages = " → ".join(stage.name for stage in about.stages)
-        stages += ", vectors alone" if about.hybrid is None else " beside the documents' words"
+        stages += ", without keyword search" if about.hybrid is None else ", with keyword search"
         typer.echo(f"The index serves {about.system} at {stages}: {size}")
         verified = opened.verify(upkeep.exact, reporter) if upkeep.verify else None
     for each in (verified, verified and verified.fused):
@@ -119,7 +119,7 @@ def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: AN
 
 @contextmanager
 def _ending_as_verification() -> Iterator[None]:
-    """Let what is not what was measured end with exit code 1: it is an answer here, and no wrong input."""
+    """Turn ChangedError into exit code 1: a changed index is the outcome of a verification, not a wrong input."""
     try:
         yield
     except ChangedError as error:
@@ -127,24 +127,24 @@ def _ending_as_verification() -> Iterator[None]:
 
 
 def _print_verified(verified: Verified) -> None:
-    """Say what an index finds; NestvecError where that is not what was measured."""
-    how = f"as {verified.point} was measured"
+    """Print what an index finds; NestvecError if that is not what the run measured."""
+    how = f"measured in the run at {verified.point}"
     if verified.by_folds:
-        how = "by an exact search with the same model (the run's figures are of the folds' models)"
+        how = "by an exact search with the same model (the run's own figures come from the models of its folds)"
     outcome = (
-        f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} here, {verified.measured:.4f} "
-        f"{how}; the same ten documents for {verified.same:.1%} of them"
+        f"recall@10 of {verified.queries:,} test queries: {verified.found:.4f} in the index, {verified.measured:.4f} "
+        f"{how}; {verified.same:.1%} of the queries find the same ten documents"
     )
     if verified.wrong:
-        count = f"{verified.wrong:,} of {verified.queries:,} queries are answered otherwise, such as"
-        raise NestvecError(f"the index is not what was measured: {count} {verified.example}; {outcome}")
+        count = f"{verified.wrong:,} of {verified.queries:,} queries get other results, such as"
+        raise NestvecError(f"the index does not find what the run measured: {count} {verified.example}; {outcome}")
     if not verified.holds:
-        raise NestvecError(f"the index loses more than a hundredth: {outcome}")
+        raise NestvecError(f"the index loses more than 0.01 recall@10: {outcome}")
     typer.echo(outcome)
 
 
 def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter: Reporter) -> Index:
-    """The index, built anew where there is none, a point or documents are named, or nothing else is to be done."""
+    """Open the index to update or verify it; build one if none exists, or if options say what to build."""
     from nestvec.indexing.index import build_index, is_built, open_index
     from nestvec.indexing.location import EMBEDDED
 
@@ -164,7 +164,7 @@ def search(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What to search for.", show_default=False)],
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """The best documents of a query in a run's index."""
+    """Search a run's index for the documents that match a query best."""
     from nestvec.indexing.index import open_index
     from nestvec.stores.store import Condition
 
@@ -185,22 +185,24 @@ def search(
 
 
 def _read_ids(path: Path) -> list[str]:
-    """Ids of a file, one a line, byte for byte: only the line's end is no part of them; empty lines are passed over."""
+    """Read ids from a file, one per line, without stripping spaces; empty lines are skipped."""
     try:
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", "ids, one a line, in UTF-8", file=path) from error
+        raise InputError(f"cannot be read ({error})", "a UTF-8 file with one id per line", file=path) from error
     ids = [line.removesuffix("\r") for line in lines]
     return [identifier for identifier in ids if identifier]
 
 
 def _delete_documents(index: Index, ids: list[str], file: Path) -> None:
-    """Remove documents; name the ids that are not in the index, and stop if none of them is."""
+    """Remove documents and name the ids that the index lacks; InputError if the index has none of the ids."""
     missing = index.find_missing(ids)
     named = ", ".join(map(repr, missing[:_NAMED])) + (" …" if len(missing) > _NAMED else "")
     absent = f"{len(missing):,} {'id is' if len(missing) == 1 else 'ids are'} not in the index: {named}"
     if ids and len(missing) == len(set(ids)):
-        raise InputError(f"none of its ids is in the index ({named})", "ids of documents in it, one a line", file=file)
+        raise InputError(
+            f"none of its ids is in the index ({named})", "ids of indexed documents, one per line", file=file
+        )
     typer.echo(f"{index.delete(ids):,} documents removed")
     if missing:
         console.print(replace_unprintable(absent), markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Commands about runs that are there: list them, and draw a report anew."""
+"""Commands about finished runs: list them, and write a report again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def report(
     run: RunFolder,
     show: Annotated[bool, create_flag("open", "Open the report in the browser.")] = False,
 ) -> None:
-    """Write a finished run's report anew; measures nothing."""
+    """Write the report of a finished run again; measures nothing new."""
     from nestvec.cli.answer import read_answer
     from nestvec.report import write_report
     from nestvec.runs.folder import hold_folder
@@ -34,18 +34,18 @@ def report(
     typer.echo(read_answer(opened))
     typer.echo(f"The report: {page}")
     if show and not webbrowser.open(page.resolve().as_uri()):
-        console.print("no browser could be started here; open the report by hand", markup=False, soft_wrap=True)
+        console.print("no browser could be started; open the report's path yourself", markup=False, soft_wrap=True)
 
 
 @app.command(cls=Command)
 @options()
 def runs(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder with runs in it (this one).", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="The folder to look in (this one).", show_default=False)
     ] = Path(),
-    as_json: Annotated[bool, create_flag("json", "One JSON object a line.")] = False,
+    as_json: Annotated[bool, create_flag("json", "Print one JSON object per line.")] = False,
 ) -> None:
-    """List the runs below a folder: what each recommends, or which stage it has next."""
+    """List the runs in a folder, with what each recommends, or the next stage of an unfinished run."""
     from nestvec.runs.list_runs import LEVELS, list_runs
 
     listed = list_runs(folder)
@@ -54,7 +54,7 @@ def runs(
             typer.echo(json.dumps(asdict(run)))
         return
     if not listed:
-        typer.echo(f"There is no run in {folder}, nor up to {LEVELS} folders below it.")
+        typer.echo(f"No run was found in {folder} or up to {LEVELS} folders below it.")
         return
     from nestvec.cli.output import print_runs
 

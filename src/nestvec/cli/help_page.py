@@ -1,4 +1,4 @@
-"""`--help` as plain text: a line an option, options below what they are about, those used most first."""
+"""`--help` as plain text: one line per option, grouped by topic, the most used topics first."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ if TYPE_CHECKING:
     from typer.core import TyperOption
 
 GENERAL = "Options"
-AS_RUN = "Settings of a run, see `nestvec run --help`"  # of which the names alone are listed
+AS_RUN = "Settings of a run, see `nestvec run --help`"  # below this heading only names are listed
+DEFAULTS = "Values in parentheses are defaults."
 
 
 class Command(TyperCommand):
-    """A command: arguments and options without a heading of their own stand below the first heading."""
+    """A command whose arguments and options without a heading are listed below the first heading."""
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - click's, or typer's copy of click
-        """The option `--help`, which takes no value."""
+        """Give the option `--help`, shown without a value."""
         return _without_type(super().get_help_option(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - see `get_help_option`
-        """Write the sections of options."""
+        """Write what parentheses mean, then the sections of options."""
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(DEFAULTS)
         _write_sections(self.get_params(ctx), formatter)
 
 
 class Group(TyperGroup):
-    """All commands, each with its whole sentence."""
+    """The group of all commands; its help shows the whole help text of each command."""
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - as for `Command`
-        """The option `--help`, which takes no value."""
+        """Give the option `--help`, shown without a value."""
         return _without_type(super().get_help_option(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as for `Command`
@@ -43,14 +47,14 @@ class Group(TyperGroup):
 
 
 def _without_type(option: TyperOption | None) -> TyperOption | None:
-    """The same option; help shows nothing where the type of its value would stand."""
+    """Remove the type of an option's value from its help; gives the same option."""
     if option is not None:
         option.metavar = ""
     return option
 
 
 def _write_sections(parameters: Iterable[Any], formatter: Any) -> None:  # noqa: ANN401 - click's, or typer's copy
-    """Write a section for each heading, in the order in which the headings come; of `AS_RUN` the names alone."""
+    """Write a section for each heading, in the order of first appearance; below `AS_RUN` only names."""
     listed = list(parameters)
     first = next((parameter for parameter in listed if parameter.param_type_name == "option"), None)
     general = getattr(first, "rich_help_panel", None) or GENERAL
@@ -68,7 +72,7 @@ def _write_sections(parameters: Iterable[Any], formatter: Any) -> None:  # noqa:
 
 
 def _name(parameter: Any) -> str:  # noqa: ANN401 - click's, or typer's copy of click
-    """An option and a hint at its value: `--epochs N`; of an argument what stands for it."""
+    """Name a parameter: an option with a hint at its value, `--epochs N`; an argument in capitals, `SOURCE`."""
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
     return f"{parameter.opts[0]} {parameter.metavar or ''}".rstrip()

@@ -1,4 +1,4 @@
-"""What a search found, in the terminal; apart from `output`, which loads the report."""
+"""Print search results in the terminal; a module of its own, because `output` imports the report."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def print_hits(hits: Sequence[Hit], console: Console) -> None:
-    """Print what a search found: score, id, text, and the fields."""
+    """Print a table of search results: score, id, text, and fields if any result has some."""
     if not hits:
-        console.print("nothing was found")
+        console.print("no documents found")
         return
     table = Table(box=None, pad_edge=False)
     for name, justify in (("score", "right"), ("id", "left"), ("text", "left"), ("fields", "left")):

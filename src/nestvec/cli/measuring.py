@@ -1,4 +1,4 @@
-"""Commands that prepare, train, measure and compare."""
+"""The commands `run`, `evaluate`, `check`, `compare` and `reproduce`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from nestvec.runs.run import Run
 
 _Source = Annotated[
-    str | None, typer.Argument(help="`sample`, a file, a folder, hf:NAME.", metavar="SOURCE", show_default=False)
+    str | None,
+    typer.Argument(help="A file, a folder, hf:NAME, or `sample`.", metavar="SOURCE", show_default=False),
 ]
 _SHARED = (DataSettings, SplitSettings)
 
@@ -48,28 +49,28 @@ class _Files:
 
 @dataclass(frozen=True)
 class _Ending:
-    """What is done with the outcome."""
+    """What is done with the result of a run."""
 
-    dry_run: bool = option(False, "Say what would be done, and how long it takes; write nothing.", panel=THE_RUN)
-    strict: bool = option(False, "Exit with 3 on 'do not ship'.", panel=THE_RUN)
+    dry_run: bool = option(False, "Show the plan and how long it takes; write nothing.", panel=THE_RUN)
+    strict: bool = option(False, "Exit with code 3 if the answer is 'do not ship'.", panel=THE_RUN)
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What `evaluate` measures, besides its models."""
+    """What `evaluate` takes besides the models to measure."""
 
-    data: str | None = option(None, "`sample`, a file, a folder, hf:NAME.", panel=THE_RUN)
-    model: str | None = option(None, "The pretrained model to measure against.", panel=THE_RUN)
+    data: str | None = option(None, "A file, a folder, hf:NAME, or `sample`.", panel=THE_RUN)
+    model: str | None = option(None, "Pretrained model to compare with (all-MiniLM-L6-v2).", panel=THE_RUN)
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What `reproduce` may be told."""
+    """Options of `reproduce`."""
 
-    data: str | None = option(None, "Its Parquet file, or the competition's CSV (the hub).")
+    data: str | None = option(None, "The Parquet file, or the competition's CSV (Hugging Face).")
     epochs: int = option(30, "Passes over the training pairs.")
-    max_records: int = option(25_000, "Records that the experiment takes.")
-    compute: str = option("auto", "float32 as the original, bfloat16, or auto.")
+    max_records: int = option(25_000, "Number of records to use.")
+    compute: str = option("auto", "float32 as in the original, bfloat16, or auto.")
 
 
 @app.command(cls=Command)
@@ -79,7 +80,7 @@ def run(
     source: _Source = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """The main job, end to end: prepare, train, evaluate, recommend, report."""
+    """Train, measure vectors of every size, recommend one, and write a report."""
     dry_run, strict = typed.pop("dry_run"), typed.pop("strict")
     settings, out = merge_settings(source, typed.pop("out"), typed.pop("config"), typed)
     if dry_run:
@@ -89,12 +90,12 @@ def run(
     from nestvec.pipeline.run_stages import run_settings
 
     finished = run_settings(settings, folder, reporter)
-    if distributed.is_first():  # of several, one speaks
+    if distributed.is_first():  # of several processes, only one prints
         _print_decision(finished, True, strict)
 
 
 def _print_decision(finished: Run, is_kept: bool, strict: bool) -> None:
-    """Print the recommendation and, unless the folder goes away, where the report is and what to type next."""
+    """Print the recommendation and, if the folder is kept, the report's path and what to type next."""
     from nestvec.cli.answer import list_next_steps, read_answer
 
     typer.echo(read_answer(finished))
@@ -107,7 +108,7 @@ def _print_decision(finished: Run, is_kept: bool, strict: bool) -> None:
 
 
 def _print_plan(settings: Settings, out: Path | None, reporter: Reporter) -> None:
-    """Print what a run would do; nothing is written."""
+    """Print what a run would do, and write nothing."""
     from nestvec.cli.output import print_plan
     from nestvec.pipeline.dry_run import plan_run
 
@@ -116,7 +117,7 @@ def _print_plan(settings: Settings, out: Path | None, reporter: Reporter) -> Non
 
 @contextmanager
 def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
-    """The folder to write, or one that is gone afterwards where none is named."""
+    """Give the folder to write to; if none was named, a temporary one that is deleted afterwards."""
     if folder is not None:
         yield folder
         return
@@ -129,11 +130,11 @@ def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
 def evaluate(
     reporter: Reporter,
     models: Annotated[
-        list[str], typer.Argument(help="Folders or names of models.", metavar="MODEL", show_default=False)
+        list[str], typer.Argument(help="Models to measure: folders or names.", metavar="MODEL", show_default=False)
     ],
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """The surface for any sentence-transformers models beside the pretrained one and BM25; trains nothing."""
+    """Measure any sentence-transformers models beside the pretrained model and BM25; trains nothing."""
     data, out, config = typed.pop("data"), typed.pop("out"), typed.pop("config")
     dry_run, strict = typed.pop("dry_run"), typed.pop("strict")
     settings, folder = merge_settings(data, out, config, {**typed, "models": models, "epochs": 0})
@@ -156,7 +157,7 @@ def check(
     source: _Source = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """Validate a data set, draw its grades, propose a threshold, audit leaks; trains nothing."""
+    """Check a data set: find bad rows, draw the grades, propose a threshold, look for leaks; trains nothing."""
     settings, folder = merge_settings(source, typed.pop("out"), typed.pop("config"), typed)
     from nestvec.pipeline.checking import check_settings
 
@@ -173,15 +174,15 @@ def check(
 def compare(
     run_a: Annotated[Path, typer.Argument(help="The folder of a finished run.", metavar="RUN_A", show_default=False)],
     run_b: Annotated[
-        Path, typer.Argument(help="Another, which asked the same test queries.", metavar="RUN_B", show_default=False)
+        Path, typer.Argument(help="Another run with the same test queries.", metavar="RUN_B", show_default=False)
     ],
     metric: Annotated[
-        str, typer.Option(help="What to compare; any that both measured (recall@10).", metavar="…")
+        str, typer.Option(help="A metric that both runs measured (recall@10).", metavar="…")
     ] = "recall@10",
-    everything: Annotated[bool, create_flag("all", "Compare every point that both have.")] = False,
+    everything: Annotated[bool, create_flag("all", "Compare every point that both runs measured.")] = False,
     out: Annotated[Path | None, typer.Option(help="A JSON file to write.", metavar="PATH", show_default=False)] = None,
 ) -> None:
-    """Two finished runs on the same test queries: the second less the first, with intervals and tests."""
+    """Compare two finished runs on the same test queries: RUN_B minus RUN_A, with intervals and tests."""
     from nestvec.cli.output import print_comparison
     from nestvec.pipeline.comparing import compare as compare_runs
 
@@ -195,11 +196,11 @@ def compare(
 @options(_Recipe)
 def reproduce(
     reporter: Reporter,
-    experiment: Annotated[str, typer.Argument(help="Which: home-depot.", metavar="EXPERIMENT")],
+    experiment: Annotated[str, typer.Argument(help="The experiment's name: home-depot.", metavar="EXPERIMENT")],
     out: Annotated[Path | None, typer.Option(help="The folder to write.", metavar="PATH", show_default=False)] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """The original experiment, as published, against its published numbers; then without its leaks."""
+    """Repeat the original experiment and compare with its published numbers; then repeat it without leaks."""
     folder = require_out(out)
     from nestvec.pipeline.reproducing import reproduce as reproduce_experiment
 
@@ -208,7 +209,7 @@ def reproduce(
 
 
 def require_out(out: Path | None, what: str = "a folder to write") -> Path:
-    """The path given by `--out`; InputError where none is given."""
+    """Give the path of `--out`; InputError if the option is missing."""
     if out is None:
         raise InputError("--out is missing", what)
     return out
@@ -217,14 +218,14 @@ def require_out(out: Path | None, what: str = "a folder to write") -> Path:
 def merge_settings(
     source: str | None, out: Path | None, config: Path | None, typed: dict[str, Any]
 ) -> tuple[Settings, Path | None]:
-    """Settings, and the folder if one is named: the command line over the config file over the defaults."""
+    """Merge settings, and find the folder to write if one is given; the command line wins over the config file."""
     values = _spell_with_underscores(read_config(config)) if config else {}
     folder = values.pop("out", None) if out is None else out
     values.pop("out", None)
     values |= select_given({"source": source, **typed})
     settings = Settings.from_flat(values, str(config) if config else "the command line")
     if "source" not in values and settings.data.qrels is None:
-        raise InputError("no SOURCE is given", "`sample`, a file, a folder, hf:NAME, or --qrels")
+        raise InputError("no SOURCE is given", "a file, a folder, hf:NAME, `sample`, or --qrels")
     return settings, None if folder is None else Path(folder)
 
 

@@ -1,4 +1,4 @@
-"""Settings as options of a command: one option a field of a settings dataclass, with the field's words as help."""
+"""Make command-line options from settings dataclasses: one option per field, with the field's help text."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ if TYPE_CHECKING:
 
 THE_RUN = "The run"
 ALL_SETTINGS = (*sections().values(), Settings)  # of a run
-_DATA, _FORMS, _DETAIL = "Your data", "Other forms of data", "Training in detail"
-_HEADINGS = {  # of settings in `--help`, by their dataclass; the fields of other dataclasses name theirs themselves
+_DATA, _FORMS, _DETAIL = "Your data", "Other data formats", "Training details"
+_HEADINGS = {  # headings in `--help`, by settings dataclass; the fields of other dataclasses name their own
     Settings: THE_RUN,
     DataSettings: _DATA,
     SplitSettings: "Split",
     TrainingSettings: "Training",
-    EvaluationSettings: "What is measured",
+    EvaluationSettings: "Evaluation",
     RecommendationSettings: "Recommendation",
     GradedSettings: _DETAIL,
 }
-_ORDER = (*dict.fromkeys((*_HEADINGS.values(), _FORMS, _DETAIL)),)  # of the headings: what most people decide first
-_RARE = {  # settings that few people need
+_ORDER = (*dict.fromkeys((*_HEADINGS.values(), _FORMS, _DETAIL)),)  # of the headings: the most used ones first
+_RARE = {  # settings that few people need, and their heading
     **dict.fromkeys(("queries", "corpus", "qrels", "split", "revision"), _FORMS),
     **dict.fromkeys(("columns", "encoding", "delimiter", "quoting"), _FORMS),
     **dict.fromkeys(("model_sha256", "query_prompt", "document_prompt", "warmup", "dropout", "accumulate"), _DETAIL),
     **dict.fromkeys(("scale", "dimension_weights", "validate_every", "patience"), _DETAIL),
 }
-_VALUES = {int: "N", float: "X", Path: "PATH"}  # what stands for an option's value; for any other "…"
+_VALUES = {int: "N", float: "X", Path: "PATH"}  # what help shows for a value of the type; "…" for other types
 _MANY = (tuple, Sequence)  # types of fields that hold several values
 _Kind = TypeVar("_Kind")
 
@@ -61,18 +61,19 @@ _Kind = TypeVar("_Kind")
 def options(
     *kinds: type, headings: Mapping[type, str] | None = None, named_only: Collection[type] = ()
 ) -> Callable[[Command], Command]:
-    """Give a command an option for every field with words for help, and `--quiet` and `--verbose`.
+    """Give a command an option for every field that has a help text, and `--quiet` and `--verbose`.
 
-    An option that is not given is None, or False if it is a flag; `build_settings` and `select_given` read them. A
-    field whose name is a parameter of the command makes no option. A command with a parameter `reporter` gets one.
+    An option that the user does not give is None, or False if it is a flag; `build_settings` and `select_given` read
+    the options. A field makes no option if the command has a parameter of the same name. A command with a parameter
+    `reporter` gets a reporter.
 
     Args:
         kinds: settings dataclasses; see `nestvec.settings.option` for what a field may state.
-        headings: in `--help`, below which a dataclass's options stand, where its fields name none.
-        named_only: dataclasses of whose options `--help` lists the names alone.
+        headings: a dataclass's heading in `--help`, for fields that name no heading themselves.
+        named_only: dataclasses whose options `--help` lists by name only, without a help text.
 
     Returns:
-        A decorator for a function that takes what was typed as keyword arguments.
+        A decorator for a function that takes the options as keyword arguments.
     """
 
     def decorate(command: Command) -> Command:
@@ -93,7 +94,7 @@ def options(
         @wraps(command)
         def run_command(*, quiet: bool, verbose: bool, **typed: Any) -> None:  # noqa: ANN401 - whatever was typed
             if quiet and verbose:
-                raise InputError("--quiet and --verbose are given", "one of them")
+                raise InputError("--quiet and --verbose are both given", "at most one of the two")
             if reports:
                 typed["reporter"] = make_reporter(not quiet, console)
             with catch_interrupt(), show_log(verbose):
@@ -107,12 +108,12 @@ def options(
 
 
 def select_given(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given: those that are neither None nor, of a flag, False."""
+    """Select the options that the user gave: those that are neither None nor False."""
     return {name: value for name, value in typed.items() if value is not None and value is not False}
 
 
 def build_settings(kind: type[_Kind], typed: Mapping[str, Any]) -> _Kind:
-    """Build a settings dataclass from options; those that are None or no field of it are left out."""
+    """Build a settings dataclass from options; options that are None, or not a field of it, are left out."""
     hints = get_type_hints(kind)
     given = {entry.name: typed[entry.name] for entry in _list_fields(kind) if typed.get(entry.name) is not None}
     for name, value in given.items():
@@ -122,10 +123,10 @@ def build_settings(kind: type[_Kind], typed: Mapping[str, Any]) -> _Kind:
 
 
 def _create_options(kind: type, heading: str | None) -> Iterator[inspect.Parameter]:
-    """A dataclass's fields as parameters that typer makes options of."""
+    """Make a parameter for each field of a dataclass; typer turns the parameters into options."""
     hints = get_type_hints(kind)
     for entry in _list_fields(kind):
-        if "help" not in entry.metadata or (kind is DataSettings and entry.name == "source"):  # that is an argument
+        if "help" not in entry.metadata or (kind is DataSettings and entry.name == "source"):  # source is an argument
             continue
         annotation, panel = _read_type(hints[entry.name], entry), entry.metadata.get("panel", heading)
         if kind in _HEADINGS and heading != AS_RUN:
@@ -144,13 +145,13 @@ def _create_options(kind: type, heading: str | None) -> Iterator[inspect.Paramet
 
 
 def _rank_heading(parameter: inspect.Parameter) -> int:
-    """Where the heading of an option stands among those of settings; others come first."""
+    """Give the position of an option's heading in `_ORDER`; options below other headings come first (-1)."""
     panel = parameter.annotation.__metadata__[0].rich_help_panel
     return _ORDER.index(panel) if panel in _ORDER else len(_ORDER) if panel == AS_RUN else -1
 
 
 def create_flag(name: str, text: str, panel: str | None = None) -> Any:  # noqa: ANN401 - typer's
-    """An option without a value, and without a second form `--no-NAME`."""
+    """Create an option without a value, and without a second form `--no-NAME`."""
     return typer.Option(option_name(name), help=text, rich_help_panel=panel, metavar="")
 
 
@@ -159,7 +160,7 @@ def _list_fields(kind: Any) -> tuple[Field[Any], ...]:  # noqa: ANN401 - a datac
 
 
 def _read_type(hint: Any, entry: Field[Any]) -> Any:  # noqa: ANN401 - types are values here
-    """What typer shall read: of several values, a list where the option may be given again, else a text with commas."""
+    """Give the type that typer reads; a tuple is read as a list if the option repeats, else as text with commas."""
     kind = _drop_none(hint)
     if get_origin(kind) in _MANY:
         return list[str] if entry.metadata.get("repeat") else str
@@ -172,7 +173,7 @@ def _drop_none(hint: Any) -> Any:  # noqa: ANN401 - types are values here
 
 
 def _show_default(entry: Field[Any]) -> str:
-    """The default behind the help's words; nothing where these say, in brackets at their end, what is the default."""
+    """Give the default to append to a help text; an empty text if the help text already ends with a default."""
     if entry.metadata["help"].endswith(")."):
         return ""
     value = ",".join(map(str, entry.default)) if isinstance(entry.default, tuple) else entry.default
@@ -185,6 +186,6 @@ _VERBOSITY = tuple(
     )
     for name, text in (
         ("quiet", "Show results and errors only."),
-        ("verbose", "Show also which files, models and libraries are used."),
+        ("verbose", "Also show which files, models and libraries are used."),
     )
 )

@@ -1,6 +1,6 @@
-"""What was found, in the terminal: pages in short, 80 columns wide, readable without colour.
+"""Print results in the terminal: short forms of the pages, up to 80 columns wide, readable without colour.
 
-Texts of the data are left to the page; the little that is shown of them cannot steer the terminal.
+Texts of the data are mostly left to the page. Control characters in those that are shown become "?".
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from nestvec.runs.run import Run
     from nestvec.runs.schema import Bar
 
-_LONGEST = 44  # cells of the longest bar
+_LONGEST = 44  # width of the longest bar, in characters
 _WIDTH = 80
-_CELL = 16  # cells of a text in a table of texts, at most; of the last one, at least
-_PLAIN = str.maketrans("█░─’–−", "#--'--")  # noqa: RUF001 - what a terminal may have no letters for
+_CELL = 16  # widest column of a table of texts, in characters; the last column gets at least this
+_PLAIN = str.maketrans("█░─’–−", "#--'--")  # noqa: RUF001 - replacements for terminals without these characters
 
 
 def print_check(check: Check, console: Console) -> None:
@@ -57,7 +57,7 @@ def print_check(check: Check, console: Console) -> None:
 
 
 def print_surface(run: Run, console: Console) -> None:
-    """Print every point on the test split, by system and falling bytes, up to 80 columns wide."""
+    """Print every point measured on the test split, by system and falling bytes, up to 80 columns wide."""
     rows = [row for row in run.points.values() if row.is_alone]
     page = _Page(console)
     page.print_text(f"{count(rows[0].queries)} test queries, {count(rows[0].documents)} documents", "bold")
@@ -83,10 +83,10 @@ def print_comparison(comparison: RunComparison, console: Console) -> None:
         outcome = f"{count(row.wins)}/{count(row.ties)}/{count(row.losses)}"
         difference = f"{signed(row.difference)} {interval(row)}"
         lines.append((name, number(row.mean_a), number(row.mean_b), difference, number(row.p_holm), outcome))
-    page.print_table(("", "A", "B", "B less A, 95 %", "p, Holm", "+/=/-"), lines)
+    page.print_table(("", "A", "B", "B - A, 95 %", "p (Holm)", "+/=/-"), lines)
     for name, systems in (("A", comparison.only_a), ("B", comparison.only_b)):
         if systems:
-            page.print_text(f"Only {name} has {', '.join(systems)}.")
+            page.print_text(f"Only {name} measured {', '.join(systems)}.")
     page.print_text(comparison.verdict)
 
 
@@ -108,7 +108,7 @@ def _say_state(run: ListedRun) -> str:
 
 
 def _say_choice(run: ListedRun) -> str:
-    """The decision of a run in a list, with what it recommends; of a damaged one the reason."""
+    """Describe what a run recommends, for a list of runs; for a damaged run, what is wrong with it."""
     if run.problem is not None:
         return run.problem.replace(f"{run.path}/", "")
     if run.point is None or run.value is None:
@@ -118,7 +118,7 @@ def _say_choice(run: ListedRun) -> str:
 
 
 class _Page:
-    """Prints paragraphs and tables as the console can show them."""
+    """Prints paragraphs and tables, without characters that the console cannot show."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -131,7 +131,7 @@ class _Page:
             self._console.print(line)
 
     def print_table(self, heads: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> None:
-        """Print a table whose first column is a name and whose others are numbers."""
+        """Print a table with names in the first column and numbers in the others."""
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for column, head in enumerate(heads):
             table.add_column(self._make_printable(head), justify="right" if column else "left", overflow="fold")
@@ -140,7 +140,7 @@ class _Page:
         self._console.print(table, width=self._width)
 
     def print_texts(self, heads: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> None:
-        """Print a table of texts, which are folded where they are long; the last column gets the most room."""
+        """Print a table of texts; long ones wrap, and the last column gets the most room."""
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for head in heads[:-1]:
             table.add_column(self._make_printable(head), overflow="fold", max_width=_CELL)
@@ -150,7 +150,7 @@ class _Page:
         self._console.print(table, width=self._width)
 
     def _make_printable(self, text: str, style: str = "") -> Text:
-        """The text without what steers a terminal, or what this one has no letters for."""
+        """Replace characters that control a terminal, or that this one cannot show."""
         text = "".join(letter if letter.isprintable() else "?" for letter in text.replace("\N{NO-BREAK SPACE}", " "))
         try:
             text.encode(self._console.encoding)
@@ -173,7 +173,7 @@ def _print_summary(checked: Checked, page: _Page) -> None:
 
 
 def _print_grades(checked: Checked, page: _Page) -> None:
-    """Print the histogram of the grades: relevant bars solid, the threshold before the first of them."""
+    """Print the histogram of the grades: relevant bars are solid, and a line marks the threshold."""
     bars = [bar for bar in checked.grades.bars if bar.relevant + bar.rest]
     longest = max(bar.relevant + bar.rest for bar in bars)
     names = [grade_range(bar.low, bar.high) for bar in bars]
@@ -188,7 +188,7 @@ def _print_grades(checked: Checked, page: _Page) -> None:
 
 
 def _draw_bar(bar: Bar, longest: int) -> str:
-    """A bar of the histogram: light where records are not relevant, solid where they are; never nothing."""
+    """Draw a bar of the histogram, at least one character: light for records that are not relevant, else solid."""
     rest = round(_LONGEST * bar.rest / longest)
     whole = max(1, round(_LONGEST * (bar.rest + bar.relevant) / longest))
     rest = min(rest, whole) if bar.relevant else whole
@@ -199,37 +199,37 @@ def _describe_dip(checked: Checked) -> str:
     dip, share = checked.grades.dip, percent(checked.grades.relevant_share)
     relevant = f"{share} of the records are relevant."
     if dip is None:
-        return f"{relevant} There is no dip between two humps."
+        return f"{relevant} The histogram has no dip between two humps."
     sentence = f"{relevant} The dip at {plain(dip.valley)} lies {percent(dip.depth, 0)} below the lower hump"
     if dip.low is None or dip.high is None or dip.seen is None:
         return f"{sentence}."
     threshold_at = f"at {plain(dip.low)}" if dip.low == dip.high else f"from {plain(dip.low)} to {plain(dip.high)}"
-    resampled = f"{percent(dip.seen)} of resampled histograms have one"
-    return f"{sentence}; {resampled}, 95 % of these with the threshold {threshold_at}."
+    resampled = f"{percent(dip.seen)} of resampled histograms have a dip"
+    return f"{sentence}; {resampled}, and 95 % of those put the threshold {threshold_at}."
 
 
 def _print_spreads(checked: Checked, page: _Page) -> None:
     """Print how many judgements a query has, and how long texts are."""
     tokens = checked.tokens
     lines = [
-        ("documents judged per query", checked.judged_per_query),
-        ("relevant ones per query", checked.relevant_per_query),
+        ("judged documents per query", checked.judged_per_query),
+        ("relevant documents per query", checked.relevant_per_query),
     ]
     if tokens is not None:
-        lines += [("tokens of a query", tokens.queries), ("tokens of a document", tokens.documents)]
-    page.print_table(("", "least", "25 %", "median", "75 %", "most", "mean"), [_format_spread(*line) for line in lines])
+        lines += [("tokens per query", tokens.queries), ("tokens per document", tokens.documents)]
+    page.print_table(("", "min", "25 %", "median", "75 %", "max", "mean"), [_format_spread(*line) for line in lines])
     if tokens is not None:
         page.print_text(_describe_limit(tokens))
 
 
 def _describe_limit(tokens: Tokens) -> str:
-    """How many tokens the model reads, and what that cuts off."""
+    """Say how many tokens the model reads, and how much of the documents it does not."""
     if tokens.limit is None:
-        return "The model reads texts whole, however long."
+        return "The model has no length limit: it reads every text to its end."
     cut = tokens.documents
     return (
-        f"The model reads {count(tokens.limit)} tokens: {pluralise(cut.too_long, 'document')} of {count(cut.counted)} "
-        f"would be cut, and {percent(cut.share_cut)} of all their tokens."
+        f"The model reads the first {count(tokens.limit)} tokens of a text: {pluralise(cut.too_long, 'document')} of "
+        f"{count(cut.counted)} would be cut, and {percent(cut.share_cut)} of all document tokens lost."
     )
 
 
@@ -239,7 +239,7 @@ def _format_spread(name: str, spread: Spread) -> tuple[str, ...]:
 
 
 def _print_findings(checked: Checked, page: _Page) -> None:
-    """Print what was found while reading, and how many documents say nearly the same."""
+    """Print what was found while reading the data, and the number of near-duplicate documents."""
     near = checked.near_duplicates
     lines = [(finding.name, count(finding.count)) for finding in checked.findings if finding.name != COLUMNS_READ]
     name = f"near-duplicate documents, of {count(near.compared)}, in {pluralise(near.groups, 'group')}"
@@ -253,14 +253,14 @@ def _print_row_split(checked: Checked, page: _Page) -> None:
 
 
 def _print_split(checked: Checked, page: _Page) -> None:
-    """Print what the split that a run would use can prove, withholds and leaks."""
+    """Print the split that a run would use: what it can prove, which pairs it withholds, and its leaks."""
     audit = checked.split
     page.print_text(f"The split: {audit.protocol}", "bold")
     for line in checked.held_out.lines:
         page.print_text(line)
     page.print_text(
-        f"{count(audit.training_pairs)} pairs to train on; {count(audit.withheld_pairs)} more are withheld, "
-        f"{percent(audit.withheld_share)} of them all."
+        f"{count(audit.training_pairs)} pairs to train on; {count(audit.withheld_pairs)} more are withheld to avoid "
+        f"leaks ({percent(audit.withheld_share)} of all pairs)."
     )
     if audit.components is not None:
         page.print_text(

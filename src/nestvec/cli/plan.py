@@ -1,4 +1,4 @@
-"""What `--dry-run` says, in words: one heading and one sentence or two for each thing that a run would do."""
+"""Describe a dry run in words: a heading and a sentence or two for each stage of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def describe_plan(plan: Plan) -> list[tuple[str, str]]:
-    """The lines of a plan: a heading and what stands beside it."""
+    """Describe a plan as pairs of a heading and a text; the heading is empty if the text continues the last one."""
     lines = [("read", _say_read(plan)), ("grades", _say_grades(plan)), ("split", _say_split(plan))]
     lines += [("", text) for text in _say_held_out(plan)]
     if plan.lacking:
@@ -51,7 +51,7 @@ def _say_split(plan: Plan) -> str:
 
 
 def _say_held_out(plan: Plan) -> list[str]:
-    """What the held-out queries can prove, and what would help, as `check` and `run` say it."""
+    """Say what the held-out queries can prove, and what would help, in the words of `check` and `run`."""
     systems = max(1, len(plan.encodings) or 1 + len(plan.settings.training.trained))
     return count_held_out(plan.records, plan.grades, plan.task, plan.settings, systems).lines
 
@@ -84,10 +84,10 @@ def _say_points(plan: Plan) -> str:
 
 def _say_folder(plan: Plan) -> str:
     if plan.root is None:
-        return "no folder is named (--out)"
+        return "no folder is given (--out)"
     if not plan.done:
-        return f"{plan.root}: nothing is done there yet"
-    return f"{plan.root}: goes on after {', '.join(plan.done)}"
+        return f"{plan.root}: no stage is finished yet"
+    return f"{plan.root}: continues after the finished stages {', '.join(plan.done)}"
 
 
 def _say_time(plan: Plan) -> str:
@@ -95,13 +95,14 @@ def _say_time(plan: Plan) -> str:
     parts = [("training", training), ("encoding", encoding), ("ranking", ranking)]
     spent = ", ".join(f"{name} {_say_about(seconds)}" for name, seconds in parts if seconds)
     return (
-        f"about {_say_about(training + encoding + ranking)} ({spent or 'all of it is done'}), and a while for fitting "
-        "keyword search, statistics and figures. An estimate from two-second trials on this machine, as busy as it is."
+        f"about {_say_about(training + encoding + ranking)} ({spent or 'all of this is done'}), plus some time for "
+        "fitting keyword search, statistics and figures. Estimated from two-second trials on this machine, under its "
+        "present load."
     )
 
 
 def _say_about(seconds: float) -> str:
-    """A duration that pretends no precision: `10 s`, `7 min`, `2.5 h`."""
+    """Format a duration roughly: `10 s`, `7 min`, `2.5 h`."""
     if seconds < 95:
         return f"{max(10, round(seconds, -1)):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

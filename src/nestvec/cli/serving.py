@@ -1,4 +1,4 @@
-"""The command that serves a run."""
+"""The command `serve`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nestvec.serving.serving_options import ServingOptions, read_key
 @app.command(cls=Command)
 @options(ServingOptions)
 def serve(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: ANN401 - see `options`
-    """A search page and an HTTP API of a finished run."""
+    """Serve a finished run: a search page and an HTTP API."""
     settings = build_settings(ServingOptions, typed)
     settings = replace(settings, api_key=read_key(settings.api_key))
     from nestvec.serving.server import serve as serve_run

@@ -1,4 +1,4 @@
-"""The command that searches for better settings."""
+"""The command `tune`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ class _Files:
 def tune(
     reporter: Reporter,
     source: Annotated[
-        str | None, typer.Argument(metavar="SOURCE", help="`sample`, a file, a folder, hf:NAME.", show_default=False)
+        str | None,
+        typer.Argument(metavar="SOURCE", help="A file, a folder, hf:NAME, or `sample`.", show_default=False),
     ] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """Search for better training settings on validation; test is asked once, at the end."""
+    """Search for better training settings on the validation split; the test split is used once, at the end."""
     config = typed.pop("config")
     planned = select_given({entry.name: typed.pop(entry.name, None) for entry in fields(TuneSettings)})
     settings, out = merge_settings(source, typed.pop("out"), config, typed)

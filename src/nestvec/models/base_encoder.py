@@ -1,4 +1,4 @@
-"""What all encoders share: texts in, batch by batch, vectors out, and a trial of whether they are the model's own."""
+"""The base class of all encoders: texts in, vectors out, and a check that the vectors equal the model's own."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    # which of the texts, (n,) tokens of each (one number if they all have it), (n, width) float32
+    # (n,) rows of the texts; (n,) tokens of each, or one number for all; (n, width) float32 vectors
     Encoded = tuple[NDArray[np.int64], NDArray[np.int64] | int, NDArray[np.float32]]
 
 PROBES = ("a", "Deck Screws, 3 in. (100-Pack)", "écrou M8 inox \U0001f529 — 10 mm", "claw hammer with handle " * 200)
-LEAST = {"float32": 0.9999, "bfloat16": 0.995}  # cosine; the latter tells a wrong graph from mere rounding
-ROUNDING = 0.999999  # cosine of two vectors from the same modules in float32, batched differently
+LEAST = {"float32": 0.9999, "bfloat16": 0.995}  # least cosine; bfloat16 rounds more, but a wrong graph falls below
+ROUNDING = 0.999999  # least cosine of two vectors from the same modules in float32, batched differently
 
 
 def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
-    """The wanted dimension, or `most` for None; raises InputError where a folder's model makes no such vectors."""
+    """Give the wanted dimension, or `most` for None; raises InputError if it lies outside 1 … `most`."""
     if wanted is not None and not 1 <= wanted <= most:
         raise InputError(f"makes no vectors of dimension {wanted}", f"a number from 1 to {most}", file=folder)
     return wanted or most
@@ -37,18 +37,18 @@ def choose_width(folder: Path | str, most: int, wanted: int | None) -> int:
 
 @contextmanager
 def explain_unknown_tokens(name: str = "the model") -> Iterator[None]:
-    """Raise InputError where PyTorch finds no row for a token: a tokenizer of another model, or a larger one."""
+    """Raise InputError if the model has no embedding for a token: the tokenizer belongs to another model."""
     try:
         yield
     except IndexError as error:
-        if "out of range in self" not in str(error):  # of PyTorch's table of tokens
+        if "out of range in self" not in str(error):  # PyTorch's message for an embedding lookup
             raise
-        problem = f"{name} cannot encode ({error}): the tokenizer gives tokens that the model does not have"
+        problem = f"{name} cannot encode ({error}): the tokenizer gives token ids that the model does not have"
         raise InputError(problem, "the model's own tokenizer") from error
 
 
 def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]:
-    """(4, width) float32, rows of unit length: what the library gives for each of `PROBES` alone, in a role."""
+    """Encode each of `PROBES` alone with the library, in a role: (4, width) float32, rows of unit length."""
     encode = encode_method(model, role)
     with quiet_libraries(), explain_unknown_tokens():
         given = [encode(text, normalize_embeddings=True, show_progress_bar=False) for text in PROBES]
@@ -56,7 +56,7 @@ def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]
 
 
 def are_same(vectors: NDArray[np.float32], expected: NDArray[np.float32], least: float) -> bool:
-    """Whether rows of unit length have at least a cosine of `least` to their counterparts; zero rows, if both are."""
+    """Whether each row of unit length has a cosine of at least `least` to its counterpart; two zero rows are same."""
     if vectors.shape != expected.shape:
         return False
     return bool(np.square(vectors - expected).sum(axis=1).max() <= 2 * (1 - least))
@@ -66,9 +66,9 @@ class Encoder(ABC):
     """Turns texts into vectors.
 
     Args:
-        name: what runs and in which numbers, such as `openvino bfloat16`.
-        dimension: of the vectors, at most what the model gives.
-        prompts: what goes before queries and documents.
+        name: backend and number format, such as `openvino bfloat16`.
+        dimension: dimension of the vectors, at most the model's width.
+        prompts: the texts to put before queries and documents.
 
     Attributes:
         one_for_both: whether a text gives the same vector as a query and as a document.
@@ -85,19 +85,20 @@ class Encoder(ABC):
         advance: Callable[[int], None] = lambda _: None,
         token_counts: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
-        """Encode texts; the same texts always share a batch, so they always give the same bytes.
+        """Encode texts; batches depend only on the texts, so that the same list of texts gives the same bytes.
 
         Args:
-            texts: n texts, none of them empty, as they are: their prompt is put before them here.
-            role: what they are, `query` or `document`; decides the prompt.
+            texts: n texts, none of them empty, without prompts: the prompt is added here.
+            role: `query` or `document`; decides the prompt.
             advance: called with the number of texts done since the last call.
-            token_counts: (n,) that is filled with how many tokens the model read of each text; 0 where it reads none.
+            token_counts: (n,) array to fill with the number of tokens that the model read of each text; 0 for a model
+                without tokens.
 
         Returns:
             (n, dimension) float32, rows of unit length in the order of the texts.
 
         Raises:
-            InputError: the model gives NaN or infinities for a text, or a tokenizer a token that the model has not.
+            InputError: the model returned NaN or infinity for a text, or has no embedding for a token.
         """
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         with closing(self._encode_batches(texts, role)) as batches, explain_unknown_tokens(self.name):
@@ -118,26 +119,26 @@ class Encoder(ABC):
         return np.concatenate([self.encode(queries, QUERY, advance), self.encode(documents, DOCUMENT, advance)])
 
     def _refuse_not_finite(self, output: NDArray[np.float32], texts: Sequence[str], rows: NDArray[np.int64]) -> None:
-        """Raise for a batch's (n, width) output that has no finite length: NaN, infinities, or numbers beyond all use.
+        """Raise InputError if a vector of a batch's (n, width) output has no finite length: NaN, infinity, overflow.
 
-        `rows`, (n,), says which of the texts they are of.
+        `rows`, (n,), are the rows of the vectors' texts in `texts`.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             is_wrong = ~np.isfinite(np.linalg.norm(output[:, : self.dimension], axis=1))
         if is_wrong.any():
             text = texts[int(rows[np.argmax(is_wrong)])]
-            raise InputError(f"{self.name} gives no finite numbers for {text[:60]!r}", "another --compute or model")
+            raise InputError(f"{self.name} returned NaN or infinity for {text[:60]!r}", "another --compute or model")
 
     @abstractmethod
     def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
-        """All texts of a role in batches, every text once."""
+        """Encode all texts of a role in batches, every text once."""
 
     def agrees_with(self, model: SentenceTransformer, least: float) -> bool:
-        """Whether a few odd texts have cosines of at least `least` to the vectors that the library gives in float32.
+        """Whether the vectors of a few test texts have cosines of at least `least` to the library's float32 vectors.
 
-        They are tried as queries against `encode_query` and as documents against `encode_document`; the library encodes
-        each of them alone: where it pads on the left, a model that counts positions gives a text another vector beside
-        a longer one. Where both roles are one, it is tried once.
+        Queries are compared with `encode_query`, documents with `encode_document`; if both roles give the same vectors,
+        one is compared. The library encodes each text alone, because with padding on the left a model that counts
+        positions gives a text different vectors in different batches.
         """
         return all(
             are_same(self.encode(PROBES, role), prefix(encode_probes(model, role), self.dimension), least)

@@ -1,4 +1,4 @@
-"""What PyTorch computes with on this machine: how many threads, and which number format is fast."""
+"""Choose the number of threads and the number format in which PyTorch computes on this machine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def use_processors() -> int:
-    """Give PyTorch as many threads as this process has processors and return the number; `OMP_NUM_THREADS` goes first.
+    """Give PyTorch one thread per processor of this process, unless `OMP_NUM_THREADS` is set; returns the number.
 
-    PyTorch counts the machine's cores. A container that owns two of sixty-four would wait for itself.
+    PyTorch counts the machine's cores. In a container with two of sixty-four cores, that many threads would be slow.
     """
     import torch
 
@@ -28,15 +28,15 @@ def use_processors() -> int:
 
 
 def limit_threads(count: int) -> None:
-    """Let PyTorch compute in so many threads when the calling thread asks it to; nothing where it is not loaded."""
+    """Limit PyTorch to `count` threads for work of the calling thread; does nothing if PyTorch is not loaded."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(count)
 
 
 def choose_compute(wanted: str) -> str:
-    """`float32` or `bfloat16`, as wanted; for `auto` bfloat16 exactly where the hardware has instructions for it.
+    """Choose `float32` or `bfloat16`, as wanted; `auto` takes bfloat16 if the hardware has instructions for it.
 
-    Emulated bfloat16 is far slower than float32, so the processor's flags decide and not what PyTorch accepts.
+    Emulated bfloat16 is far slower than float32, so the processor's flags decide, not what PyTorch accepts.
     """
     import torch
 

@@ -1,7 +1,7 @@
-"""Copies between memory and a GPU that do not stop it: inputs sent ahead, outputs fetched while it computes on.
+"""Copy inputs to a GPU and outputs from it without stopping its work.
 
-A plain `.to(device)` or `.cpu()` waits until a GPU has done all that it was told. From and to pinned memory a copy is
-queued like any other work. On a processor nothing is copied, and nothing is queued.
+A plain `.to(device)` or `.cpu()` waits until the GPU has finished all queued work. Copies from and to pinned memory are
+queued like other work, so the GPU computes on. On a CPU nothing is copied or queued.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from nestvec.models.base_encoder import Encoded
 
-    # which of the texts, tokens of each, (n, width) output on the device
+    # rows of the texts, tokens of each, (n, width) output on the device
     Computed = tuple[NDArray[Any], NDArray[Any] | int, Tensor]
 
-_AHEAD = {"cpu": 0}  # batches that a device has queued while the output of an earlier one is fetched
+_AHEAD = {"cpu": 0}  # by device: batches to queue before the output of an earlier batch is fetched
 _AHEAD_ELSEWHERE = 1
 
 
@@ -49,7 +49,7 @@ def send_inputs(inputs: Mapping[str, Any], device: torch.device) -> dict[str, An
 def fetch_behind(computed: Iterable[Computed], ahead: int | None = None) -> Generator[Encoded]:
     """Yield a model's outputs in memory, in their order, while the device computes the next ones.
 
-    An output is fetched once `ahead` later ones were queued; None is 0 on a processor and 1 on a GPU.
+    An output is fetched after `ahead` later batches were queued; None means 0 on a CPU and 1 on a GPU.
     """
     waiting = deque[tuple[Any, Any, "Callable[[], NDArray[Any]]"]]()
     for rows, lengths, output in computed:

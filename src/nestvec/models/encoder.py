@@ -1,6 +1,7 @@
-"""One way to encode texts, whatever runs the model: PyTorch, ONNX Runtime or OpenVINO.
+"""Open an encoder for a model, run by PyTorch, ONNX Runtime or OpenVINO.
 
-In float32 all of them return what `SentenceTransformer.encode` does, to a cosine of .9999; bfloat16 to about .999.
+All backends return the vectors of `SentenceTransformer.encode`: in float32 with a cosine of at least .9999, in bfloat16
+of about .999.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 COMPUTES = ("auto", "float32", "bfloat16")
-_RUNS = {  # what a folder was exported for to what runs it, the first by itself
+_RUNS = {  # the kind of a folder, and the backends that can run it; `auto` takes the first
     "sentence-transformers": ("openvino", "torch", "onnx"),
     "onnx": ("onnx", "openvino"),
     "openvino": ("openvino",),
@@ -43,24 +44,24 @@ def open_encoder(
     compute: str = "auto",
     prompts: Prompts | None = None,
 ) -> Encoder:
-    """Make a model ready to encode.
+    """Open an encoder for a model's folder.
 
-    `auto` takes, for a sentence-transformers folder, PyTorch where there is a GPU; else OpenVINO where it is installed,
-    the processor is one that it is made for (x86-64) and the model can be written as a graph; else PyTorch. An export
-    for a runtime is run by that runtime.
+    For a sentence-transformers folder, `auto` takes PyTorch if there is a GPU; else OpenVINO, if OpenVINO is installed,
+    the processor is x86-64 and the model can be written as a graph; else PyTorch. An export for a runtime is run by
+    that runtime.
 
     Args:
-        folder: a sentence-transformers model, or what `nestvec export` wrote.
-        dimension: of the vectors, a prefix scaled to unit length; None for all that the folder's model makes.
+        folder: a sentence-transformers model, or a folder written by `nestvec export`.
+        dimension: dimension of the vectors, a prefix scaled to unit length; None for the full width.
         backend: one of `BACKENDS`.
-        compute: one of `COMPUTES`; `auto` is bfloat16 exactly where the hardware has instructions for it.
-        prompts: what goes before queries and documents; None for the folder's own.
+        compute: one of `COMPUTES`; `auto` takes bfloat16 if the hardware has instructions for it.
+        prompts: texts to put before queries and documents; None for the folder's own.
 
     Returns:
-        The encoder, ready.
+        The encoder, ready to use.
 
     Raises:
-        InputError: the folder is damaged, has no such dimension, or is not for that backend.
+        InputError: the folder is damaged, the dimension is out of range, or the backend cannot run the folder.
         MissingExtraError: the backend's library is not installed.
     """
     _refuse_unknown(backend, compute)
@@ -80,7 +81,7 @@ def open_encoder(
 
 
 def _refuse_unknown(backend: str, compute: str) -> None:
-    """Raise InputError for a word that is not in `BACKENDS` or `COMPUTES`."""
+    """Raise InputError if a value is not in `BACKENDS` or `COMPUTES`."""
     for option, given, known in (("--backend", backend, BACKENDS), ("--compute", compute, COMPUTES)):
         if given not in known:
             raise InputError(f"{option} is {given!r}", f"one of {', '.join(known)}")
@@ -91,7 +92,7 @@ def _is_installed(backend: str) -> bool:
 
 
 def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
-    """The backend that was named, or the first that can run the model; raises if it is not installed."""
+    """Choose the given backend, or for `auto` the first installed one; MissingExtraError if none is installed."""
     fitting = runs if backend == "auto" else (backend,)
     chosen = next((name for name in fitting if _is_installed(name)), None)
     if chosen is None:
@@ -100,7 +101,7 @@ def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
 
 
 def open_export(folder: Path, card: Card, dimension: int, backend: str, compute: str, prompts: Prompts) -> Encoder:
-    """Open an exported graph whose card was read; neither PyTorch nor sentence-transformers is needed."""
+    """Open an exported graph by its card; needs neither PyTorch nor sentence-transformers."""
     from nestvec.models.graph_encoder import GraphEncoder, open_runtime
     from nestvec.models.token_batches import TokenReader, load_tokenizer
 
@@ -111,9 +112,9 @@ def open_export(folder: Path, card: Card, dimension: int, backend: str, compute:
 
 
 def open_model(model: ModelFolder, dimension: int | None, backend: str, compute: str) -> Encoder:
-    """Open a model that was found and checked, as `open_encoder` does; it is not hashed again.
+    """Open an encoder like `open_encoder`, for a model that was checked before and is not hashed again.
 
-    The graph that some backends need is written to a temporary folder.
+    If the backend needs a graph, the graph is written to a temporary folder.
     """
     _refuse_unknown(backend, compute)
     from nestvec.models.graph_encoder import open_graph
@@ -122,7 +123,7 @@ def open_model(model: ModelFolder, dimension: int | None, backend: str, compute:
         _LOG.debug("%s: tried with openvino", model.path)
         try:
             return open_graph(model, dimension, "openvino", compute)
-        except InputError:  # modules that cannot be written as a graph, or onnx is missing
+        except InputError:  # the model cannot be written as a graph, or onnx is missing
             backend = "torch"
     backend = "torch" if backend == "auto" else _choose_backend((backend,), backend)
     _LOG.debug("%s: run by %s", model.path, backend)
@@ -134,7 +135,7 @@ def open_model(model: ModelFolder, dimension: int | None, backend: str, compute:
 
 
 def _prefers_openvino() -> bool:
-    """Whether OpenVINO is installed and likely the fastest: it was on every x86-64 tried; with a GPU PyTorch is."""
+    """Whether OpenVINO is installed and probably the fastest: true on x86-64 processors, unless there is a GPU."""
     if not _is_installed("openvino") or platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     import torch

@@ -1,4 +1,4 @@
-"""An export's card, `nestvec.json`: what the folder holds, and whether it is still what was exported."""
+"""The card of an export, `nestvec.json`: describes the folder, and detects files that have changed since."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ MODEL_FILES = {
     "openvino": ("openvino_model.xml", "openvino_model.bin", "tokenizer.json"),
 }
 _OPTIONAL = ("sha256", "model", "axes")
-_SEAL = "card_sha256"  # of all else in the card
-_ONE_PROMPT = "prompt"  # in cards of before queries and documents had prompts of their own: that of both
+_SEAL = "card_sha256"  # hash of all other values of the card
+_ONE_PROMPT = "prompt"  # in cards of earlier versions: the one prompt of queries and documents
 _EXPECTED = "a folder that `nestvec export` wrote"
 
 
 @dataclass(frozen=True)
 class Card:
-    """What an export's folder holds.
+    """The content of an export's card.
 
     Attributes:
-        to: one of `TARGETS`.
+        to: target of the export, one of `TARGETS`.
         system: name of the exported system in its run.
-        base: the model that it was trained from, or the model itself.
-        dimension: of the vectors that it makes.
-        full_dimension: the model's width.
-        precision: that its codec stores documents at.
-        weights: one of `WEIGHTS`.
-        max_length: tokens that are read of a text; None where there is no limit.
-        pad_id: the token id that fills up a batch.
-        inputs: the graph's inputs in order; `text` for sentence-transformers.
-        output: the graph's output.
-        query_prompt: text that goes before every query.
-        document_prompt: text that goes before every document.
-        model_sha256: of the system's weights in the run.
-        files: every other file's name to its sha256; names are relative and use slashes.
-        parity: what the check at export found; see `exporting.parity`.
-        sha256: of model.safetensors; only for sentence-transformers.
-        model: all that decided the vectors of the system's model in the run, by name, with its sha256; None in cards
-            of before it was stated.
-        axes: whether the vectors are on the documents' principal axes; the model turns them.
+        base: the model that the system was trained from, or the model itself if it was not trained.
+        dimension: dimension of the exported model's vectors.
+        full_dimension: the model's full width.
+        precision: precision of the codec for documents.
+        weights: number format of the weights, one of `WEIGHTS`.
+        max_length: number of tokens that the model reads of a text; None for no limit.
+        pad_id: id of the padding token.
+        inputs: names of the graph's inputs in order; `text` for sentence-transformers.
+        output: name of the graph's output.
+        query_prompt: text to put before every query.
+        document_prompt: text to put before every document.
+        model_sha256: sha256 of the system's weights in the run.
+        files: sha256 of every other file, by name relative to the folder, with slashes.
+        parity: result of the check at export; see `exporting.parity`.
+        sha256: sha256 of model.safetensors; only for sentence-transformers.
+        model: sha256 of all that decided the vectors of the system's model in the run, by name; None in cards of
+            earlier versions.
+        axes: whether the model rotates its vectors to the documents' principal axes.
     """
 
     to: str
@@ -83,17 +83,17 @@ class Card:
 
     @property
     def prompts(self) -> Prompts:
-        """What goes before queries and documents."""
+        """The prompts of queries and documents."""
         return Prompts(self.query_prompt, self.document_prompt)
 
     @property
     def point(self) -> str:
-        """As codecs are named: `48.int8`."""
+        """The name of the codec: `48.int8`."""
         return VectorFormat(self.dimension, self.precision).name
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write the card of an export's folder; one without prompts in the form that every nestvec reads."""
+    """Write the card of an export's folder; without prompts, in the form that earlier versions also read."""
     values = {name: value for name, value in asdict(card).items() if value or name not in _OPTIONAL}
     if not card.prompts:
         values = {_ONE_PROMPT if name == "query_prompt" else name: value for name, value in values.items()}
@@ -103,39 +103,40 @@ def write_card(folder: Path, card: Card) -> None:
 
 
 def _hash_values(values: dict[str, Any]) -> str:
-    """A hash of a card's values: what the card says of the graph is as decisive as the files that it lists."""
+    """Hash a card's values, because a changed value would break the export as much as a changed file."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """Every file of a folder but its card: relative name with slashes to sha256, in order of name."""
+    """Hash every file of a folder except its card: relative names with slashes to sha256, sorted by name."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
     return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
 
 
 def read_card(folder: Path) -> Card | None:
-    """The card of an export's folder; None where there is none, or that of a model which a run saved.
+    """Read the card of an export's folder and check the files; None if there is no card, or a run's model card.
 
-    InputError is raised where a newer nestvec wrote it, it is no export, or a file is missing, cut short or another.
+    Raises InputError if a newer nestvec wrote the card, if the folder is not an export, or if a file is missing or
+    damaged; ChangedError if a file has changed.
     """
     path = folder / CARD
     if not path.is_file():
         return None
     values = read_json(path)
     if not isinstance(values, dict):
-        raise InputError("is damaged: it is no table of names and values", _EXPECTED, file=path)
+        raise InputError("is damaged: it is not a JSON object", _EXPECTED, file=path)
     if "kind" not in values:
         return None
     card = _parse_card(path, values)
     _check_files(folder, card)
     sealed = {name: value for name, value in values.items() if name != _SEAL}
-    if _SEAL in values and values[_SEAL] != _hash_values(sealed):  # cards of before have none
-        raise ChangedError(f"was changed: its values do not hash to its {_SEAL}", _EXPECTED, file=path)
+    if _SEAL in values and values[_SEAL] != _hash_values(sealed):  # cards of earlier versions have no such hash
+        raise ChangedError(f"was changed: {_SEAL} does not match the other values", _EXPECTED, file=path)
     return card
 
 
 def is_export(folder: Path) -> bool:
-    """Whether a folder holds an export's card, be it whole or not."""
+    """Whether a folder holds the card of an export; the card may be incomplete."""
     try:
         values = read_json(folder / CARD)
     except InputError:
@@ -144,9 +145,9 @@ def is_export(folder: Path) -> bool:
 
 
 def list_files(folder: Path) -> set[str]:
-    """Every file that an export wrote into its folder, as its card lists them: relative names with slashes.
+    """List the files that an export wrote into its folder, by its card: relative names with slashes.
 
-    Raises InputError where the card is damaged, or a newer nestvec wrote it.
+    Raises InputError if the card is damaged, or if a newer nestvec wrote it.
     """
     path = folder / CARD
     return {CARD, README, *_parse_card(path, read_object(path, _EXPECTED)).files}
@@ -163,7 +164,7 @@ def _parse_card(path: Path, values: dict[str, Any]) -> Card:
         raise InputError(f"has schema {schema!r}", f"schema {SCHEMA}", file=path)
     if _ONE_PROMPT in values:
         values = {**values, "query_prompt": values[_ONE_PROMPT], "document_prompt": values[_ONE_PROMPT]}
-    values = {"axes": False, **values}  # named only where they are
+    values = {"axes": False, **values}  # cards state axes only if they are used
     known = {field.name: values.get(field.name) for field in fields(Card)}
     wrong = [name for name, value in known.items() if not _is_valid(name, value)]
     if wrong:
@@ -172,7 +173,7 @@ def _parse_card(path: Path, values: dict[str, Any]) -> Card:
 
 
 def _is_valid(name: str, value: object) -> bool:
-    """Whether a card may have this value under this name."""
+    """Whether a value has the right type and range for a card's field."""
     if name in _ONE_OF:
         return value in _ONE_OF[name]
     if name in ("dimension", "full_dimension"):
@@ -199,13 +200,13 @@ _ONE_OF: dict[str, tuple[object, ...]] = {
 
 
 def _is_inside(file: str, code: object) -> bool:
-    """Whether a name leads to a file inside the folder, and has a hash."""
+    """Whether a name is a path inside the folder, and its hash is text."""
     path = PurePosixPath(file)
     return isinstance(code, str) and can_be_path(file) and not path.is_absolute() and ".." not in path.parts
 
 
 def _check_files(folder: Path, card: Card) -> None:
-    """Raise if a file is missing or is not the one that was exported."""
+    """Raise InputError or ChangedError if a file is missing or has changed since the export."""
     lacking = next((name for name in (*MODEL_FILES[card.to], CODEC) if name not in card.files), None)
     if lacking or card.dimension > card.full_dimension:
         what = f"it does not list {lacking}" if lacking else f"dimension {card.dimension} of {card.full_dimension}"
@@ -219,8 +220,9 @@ def _check_files(folder: Path, card: Card) -> None:
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror})", "a file of an export", file=file) from error
         if digest != wanted.lower():
-            problem = f"was cut short, changed or swapped: it hashes to sha256 {digest}"
+            problem = f"checksum mismatch: was cut short, changed or swapped; its sha256 is {digest}"
             raise ChangedError(problem, f"{wanted} ({CARD})", file=file)
     coded = list(load_codecs(folder / CODEC))
     if coded != [card.point]:
-        raise InputError(f"says {card.point}, while {CODEC} is for {', '.join(coded)}", _EXPECTED, file=folder / CARD)
+        problem = f"is for {card.point}, but {CODEC} is for {', '.join(coded)}"
+        raise InputError(problem, _EXPECTED, file=folder / CARD)

@@ -1,7 +1,7 @@
-"""Find a sentence-transformers model and check that it is whole and the one that was meant; `load.py` loads it.
+"""Find a sentence-transformers model, and check that it is complete and has the expected hash; `load.py` loads it.
 
-A name is looked for as a folder, then in an installed package that carries the weights, then on the Hugging Face hub.
-Whatever the way, known models must hash to what is written here, and only safetensors weights are read.
+A name is looked up as a folder, then in an installed package with the weights, then on the Hugging Face hub. Known
+models must have the hashes that are written here, and only safetensors weights are read.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Pin:
     """A model whose exact weights are known.
 
     Attributes:
-        sha256: of its model.safetensors.
-        revision: the hub's commit to fetch.
-        package: an importable package that carries the folder, so that no hub is needed.
+        sha256: sha256 of its model.safetensors.
+        revision: revision to fetch from the hub.
+        package: importable package that contains the model's folder, so that the hub is not needed.
         folder: the model's folder inside that package.
     """
 
@@ -49,11 +49,11 @@ class ModelFolder:
     """A checked model folder on this machine.
 
     Attributes:
-        name: as the user gave it.
+        name: the name as the user gave it.
         path: the folder.
-        sha256: of its weights, see `model_hashes.hash_weights`.
-        prompts: that go before queries and documents: its own, or what they were overridden with.
-        files: every file that decides a vector, by its name in the folder, with its sha256; of an adapter also `BASE`.
+        sha256: hash of the weights, see `model_hashes.hash_weights`.
+        prompts: texts to put before queries and documents: the model's own, or those that replace them.
+        files: name and sha256 of every file that decides a vector; of an adapter also `BASE`.
     """
 
     name: str
@@ -64,7 +64,7 @@ class ModelFolder:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """All that decides its vectors, by name: files, and the prompts."""
+        """Hashes of all that decides the model's vectors, by name: files and prompts."""
         return {**dict(self.files), PROMPTS: self.prompts.sha256}
 
 
@@ -72,15 +72,16 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
     """Locate a model and check its weights without loading it into PyTorch.
 
     Args:
-        name: a folder, or a hub name; `all-MiniLM-L6-v2` may be said without its owner.
-        expected_sha256: what its weights must hash to, in hex; None leaves it to the pins known here.
-        fetch: whether the hub may be asked for what this machine does not have.
+        name: a folder, or a hub name; `all-MiniLM-L6-v2` works without its owner.
+        expected_sha256: required sha256 of the weights, in hex; None checks known models only.
+        fetch: whether a model that is not on this machine may be downloaded from the hub.
 
     Returns:
         The checked folder.
 
     Raises:
-        InputError: it cannot be found, is damaged, has no safetensors weights, or does not match its hash.
+        InputError: the model is not found, is damaged, or has no safetensors weights.
+        ChangedError: the weights do not have the expected hash.
         MissingExtraError: the hub's library is needed and not installed.
     """
     full_name = next((full for full in PINNED if full.split("/")[1] == name), name)
@@ -95,21 +96,22 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
     for origin, wanted in pins.items():
         if wanted and wanted.lower() != digest:
             if wanted.lower() != hash_first_file(path):
-                raise ChangedError(f"the weights hash to sha256 {digest}", f"{wanted} ({origin})", file=path / WEIGHTS)
-            digest = wanted.lower()  # of a run or a model that an earlier nestvec made
+                problem = f"checksum mismatch: the weights have sha256 {digest}"
+                raise ChangedError(problem, f"{wanted} ({origin})", file=path / WEIGHTS)
+            digest = wanted.lower()  # as an earlier nestvec computed it
     _LOG.debug("%s: %s, weights with sha256 %s", name, path, digest)
     return ModelFolder(name, path, digest, read_prompts(path), tuple(files.items()))
 
 
 def list_short_names(name: str) -> list[str]:
-    """What a system that is a model may be called: the end of its folder or hub name, the shortest first."""
+    """List possible names for a model's system: ends of its folder or hub name, the shortest first."""
     parts = [part for part in Path(name).resolve().parts[1:] if part != "models"]
     kept = [re.sub(r"[^\w.-]+", "_", part) for part in (parts if Path(name).is_dir() else name.split("/"))]
     return ["-".join(kept[-count:]) for count in range(1, len(kept) + 1)]
 
 
 def _find_packaged(pin: Pin | None) -> Path | None:
-    """The folder inside the installed package that carries a pinned model, if it is installed."""
+    """Find the folder of a pinned model in its installed package; None if the package is not installed."""
     spec = importlib.util.find_spec(pin.package) if pin else None
     if pin is None or spec is None or spec.origin is None:
         return None
@@ -118,12 +120,12 @@ def _find_packaged(pin: Pin | None) -> Path | None:
 
 
 def _fetch_from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
-    """A model's folder from the Hugging Face hub or its cache on this machine."""
+    """Get a model's folder from the Hugging Face hub, or from the hub's cache on this machine."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "train") from error
-    wanted = "a model folder, or a name that the hub or its cache on this machine knows"
+    wanted = "a model folder, or the name of a model on the Hugging Face hub or in its cache on this machine"
     if name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise InputError("there is no such model folder", wanted, file=name)
     try:
@@ -134,14 +136,14 @@ def _fetch_from_hub(name: str, pin: Pin | None, fetch: bool) -> Path:
             ignore_patterns=["onnx/*", "openvino/*"],
             local_files_only=not fetch,
         )
-    except Exception as error:  # no network, no such repository, a broken cache: the hub's library has a class for each
+    except Exception as error:  # no network, no such repository, a broken cache: the library has a class for each
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"the model cannot be had ({reason})", wanted, file=name) from error
+        raise InputError(f"the model cannot be found or downloaded ({reason})", wanted, file=name) from error
     return Path(folder)
 
 
 def _hash_model(path: Path, name: str, fetch: bool) -> tuple[str, dict[str, str]]:
-    """The hash of a model's weights, and those of its files, after making sure that it is one, and readable."""
+    """Hash a model's weights, and all its files, after checking that the folder holds a readable model."""
     if not any((path / file).exists() for file in ("config.json", "modules.json", ADAPTER)):
         raise InputError("holds neither config.json nor modules.json", "a sentence-transformers model", file=path)
     check_model_settings(path)
@@ -149,7 +151,7 @@ def _hash_model(path: Path, name: str, fetch: bool) -> tuple[str, dict[str, str]
     adapter = read_adapter_base(path)
     if adapter and importlib.util.find_spec("peft") is None:
         file, base = adapter
-        remedy = f"pip install peft, or the adapter merged into {base}: merge_and_unload(), then save_pretrained()"
+        remedy = f"pip install peft, or merge the adapter into {base}: merge_and_unload(), then save_pretrained()"
         raise InputError(f"this model is an adapter (LoRA) of {base}, and peft is not installed", remedy, file=file)
     weights = list_weight_files(path)
     shapes = read_shapes(path, weights, name)
@@ -162,14 +164,14 @@ def _hash_model(path: Path, name: str, fetch: bool) -> tuple[str, dict[str, str]
 
 
 def _refuse_other_type(path: Path) -> None:
-    """Raise for a model whose configuration says that it is another than one vector a text."""
+    """Raise InputError if the configuration says that the model does not give one dense vector per text."""
     file = path / "config_sentence_transformers.json"
     kind = read_object(file, "the settings of a model").get("model_type", _TYPE) if file.exists() else _TYPE
     if kind != _TYPE:
-        raise InputError(f"this model is a {kind}", f"a {_TYPE}, which gives one dense vector a text", file=file)
+        raise InputError(f"this model is a {kind}", f"a {_TYPE}, which gives one dense vector per text", file=file)
 
 
 def _read_card_hash(card: Path) -> str | None:
-    """What the card beside a model that nestvec saved says that its weights hash to."""
+    """Read the sha256 of the weights from the card of a model that nestvec saved; None without one."""
     found = read_object(card, "the card of a model").get("sha256") if card.exists() else None
     return found if isinstance(found, str) else None

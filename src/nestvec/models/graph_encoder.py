@@ -1,4 +1,4 @@
-"""Encode with a model's graph, several batches at a time: a processor each, which beats sharing out every product."""
+"""Encode with a model's graph, one batch per processor, which is faster than splitting each matrix product."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _WANTED = "--backend torch, which runs every model"
 
 
 class GraphEncoder(Encoder):
-    """A graph over our own batches.
+    """Encodes our own batches with a graph.
 
     Args:
-        runtime: runs it.
-        reader: reads texts as the model does.
-        dimension: of the vectors, at most what the graph gives.
-        prompts: what goes before queries and documents.
+        runtime: runs the graph.
+        reader: tokenises texts as the model does.
+        dimension: dimension of the vectors, at most that of the graph's output.
+        prompts: texts to put before queries and documents.
     """
 
     def __init__(self, runtime: Runtime, reader: TokenReader, dimension: int, prompts: Prompts) -> None:
@@ -44,12 +44,12 @@ class GraphEncoder(Encoder):
                 for batch, output in zip(batches, outputs, strict=True):
                     yield batch.rows, batch.lengths, output
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits for no more than what is running
+                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C waits only for the running batches
                 raise
 
 
 def open_runtime(backend: str, graph: Path, compute: str, weights: str) -> Runtime:
-    """Load and compile a graph by `onnx` or `openvino`; its file is not needed any more when this returns."""
+    """Load and compile a graph with `onnx` or `openvino`; the file may be deleted afterwards."""
     if backend == "onnx":
         from nestvec.models.onnx_runtime import open_onnx
 
@@ -60,9 +60,9 @@ def open_runtime(backend: str, graph: Path, compute: str, weights: str) -> Runti
 
 
 def open_graph(folder: ModelFolder, dimension: int | None, backend: str, compute: str) -> GraphEncoder:
-    """Write a sentence-transformers model's graph for a moment and get it ready for `onnx` or `openvino`.
+    """Write a sentence-transformers model as a temporary graph, and open it with `onnx` or `openvino`.
 
-    InputError is raised where the model cannot be written as a graph, or the graph gives other vectors than the model.
+    Raises InputError if the model cannot be written as a graph, or if the graph gives other vectors than the model.
     """
     from nestvec.models.load import load_model, measure_width
     from nestvec.models.onnx_graph import input_names, write_onnx
@@ -73,16 +73,16 @@ def open_graph(folder: ModelFolder, dimension: int | None, backend: str, compute
     dimension = choose_width(folder.path, measure_width(model, folder.path), dimension)
     if reads_roles_apart(model):
         raise InputError(
-            f"reads queries in another way than documents, which {backend} cannot", _WANTED, file=folder.path
+            f"processes queries and documents differently, which {backend} cannot", _WANTED, file=folder.path
         )
     reader = make_reader(model, input_names(model))
     if reader is None:
-        raise InputError(f"its tokenizer is none that {backend} can do without PyTorch", _WANTED, file=folder.path)
+        raise InputError(f"has no fast tokenizer, which {backend} needs", _WANTED, file=folder.path)
     with tempfile.TemporaryDirectory(prefix="nestvec-graph-") as temporary:
         graph = Path(temporary) / "model.onnx"
         write_onnx(model, dimension, graph)
         runtime = open_runtime(backend, graph, compute, "float32")
     encoder = GraphEncoder(runtime, reader, dimension, folder.prompts)
     if not encoder.agrees_with(model, LEAST[runtime.name.rsplit(" ", 1)[-1]]):
-        raise InputError(f"its graph gives other vectors than the model in {backend}", _WANTED, file=folder.path)
+        raise InputError(f"its graph in {backend} gives other vectors than the model", _WANTED, file=folder.path)
     return encoder

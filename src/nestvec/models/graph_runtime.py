@@ -1,4 +1,4 @@
-"""What runs a graph: the form that every runtime is brought into."""
+"""The common form of runtimes for graphs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Runtime:
     """A graph that is ready to run.
 
     Attributes:
-        name: what runs it and in which numbers.
-        run: inputs by name to (n, width) float32; may be called from `lanes` threads at once.
-        lanes: how many.
-        tokens: the most of a batch.
+        name: backend and number format, such as `onnx float32`.
+        run: computes (n, width) float32 vectors from inputs by name; may be called from `lanes` threads at once.
+        lanes: number of threads that may call `run` at the same time.
+        tokens: most tokens of a batch.
     """
 
     name: str

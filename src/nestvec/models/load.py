@@ -1,4 +1,4 @@
-"""Load a model that was found and checked, give it other weights, and save it."""
+"""Load a checked model, replace its weights, and save it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from nestvec.models.find import ModelFolder
 
 _LIBRARIES = ("accelerate", "sentence_transformers")
-_WHOLE = "all weights that config.json calls for"
-_LONG = "nail " * 600  # longer than most models read: a limit beyond a model's positions shows
-_LONGEST = 400  # characters of a library's reason that a message quotes
+_WHOLE = "all weights that config.json calls for: fetch the model again"
+_LONG = "nail " * 600  # longer than most models read, so that a length limit beyond the model's positions shows
+_LONGEST = 400  # most characters of a library's error that a message quotes
 
 
 def load_model(folder: ModelFolder) -> SentenceTransformer:
-    """Load a checked model: safetensors only, no code from the folder, float32 weights, the device PyTorch prefers.
+    """Load a checked model with float32 weights onto the device that PyTorch prefers.
 
-    Its `encode_query` and `encode_document` apply the prompts that `folder` states, also once the model was saved.
-    InputError is raised where the folder is damaged in a way that only loading shows.
+    Only safetensors are read, and no code from the folder runs. `encode_query` and `encode_document` of the model apply
+    the prompts of `folder`, also after the model is saved. Raises InputError for damage that only loading shows.
     """
     try:
         import torch
@@ -59,13 +59,13 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
         raise InputError(problem, "a sentence-transformers model", file=folder.path) from error
     _refuse_missing_pooler(model, lacking, folder.path)
     if not all(bool(weights.sum().isfinite() or weights.isfinite().all()) for weights in model.parameters()):
-        raise InputError("holds weights that are not finite numbers", "an undamaged model", file=folder.path)
+        raise InputError("holds weights that are NaN or infinity", "an undamaged model", file=folder.path)
     apply_prompts(model, folder.prompts)
     return model
 
 
 def _count_numbers(folder: ModelFolder) -> int | None:
-    """How many numbers a model's files of weights hold; None of an adapter, whose base model has files of its own."""
+    """Count the numbers in a model's files of weights; None for an adapter, whose base model has its own files."""
     names = list_weight_files(folder.path)
     if read_adapter_base(folder.path):
         return None
@@ -75,14 +75,14 @@ def _count_numbers(folder: ModelFolder) -> int | None:
 
 @lru_cache(maxsize=64)
 def read_width(folder: ModelFolder) -> int:
-    """How many numbers a checked model's vectors have; the model is loaded for it, once a process."""
+    """Give the width of a checked model's vectors; loads the model, but only once per process."""
     return measure_width(load_model(folder), folder.path)
 
 
 def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
-    """How many numbers a loaded model's vectors have: those of one text that it encodes, whatever its files state.
+    """Measure the width of a loaded model's vectors by encoding a text, whatever its files state.
 
-    InputError is raised where the model in the folder `path` encodes no text, or gives no dense vector of it.
+    Raises InputError, naming the folder `path`, if the model cannot encode a text or gives no dense vector.
     """
     import torch
 
@@ -91,13 +91,13 @@ def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
         with quiet_libraries():
             vector, _ = model.encode_document(["a", _LONG], convert_to_tensor=True, show_progress_bar=False)
             query = model.encode_query("a", convert_to_tensor=True, show_progress_bar=False)
-    except Exception as error:  # each module has its own way not to take a text
+    except Exception as error:  # each module raises its own kind of error
         problem, wanted = f"cannot encode a text ({_tell_reason(error)})", "a model that encodes texts"
         raise InputError(problem, wanted, file=path) from error
     finally:
         model.train(training)
     if not isinstance(vector, torch.Tensor) or vector.is_sparse or vector.ndim != 1 or not len(vector):
-        raise InputError("gives no dense vector of a text", "a model that gives one dense vector per text", file=path)
+        raise InputError("gives no dense vector for a text", "a model that gives one dense vector per text", file=path)
     if query.shape != vector.shape:
         problem = f"gives vectors of {len(query)} numbers for queries and {len(vector)} for documents"
         raise InputError(problem, "one width for both", file=path)
@@ -105,19 +105,19 @@ def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
 
 
 def _tell_reason(error: Exception) -> str:
-    """What a library says of its failure, on one line and no longer than a message may be."""
+    """Give a library's error message on one line, at most `_LONGEST` characters long."""
     return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
 
 
 def load_weights(model: SentenceTransformer, path: Path) -> None:
-    """Give a model the weights of a folder that the same model was saved to, such as a checkpoint."""
+    """Load weights into a model from a folder in which the same model was saved, such as a checkpoint."""
     model.load_state_dict(load_model(find_model(str(path))).state_dict())
 
 
 def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object]) -> None:
-    """Save to a new folder in sentence-transformers' form, with a card: the facts, and what the weights hash to.
+    """Save a model to a new folder in sentence-transformers' format, with a card of facts and the weights' sha256.
 
-    The model's prompts are saved with it, and stand in the card where it has any.
+    The model's prompts are saved in both.
     """
     from safetensors import SafetensorError
 
@@ -125,7 +125,7 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
         with quiet_libraries():
             model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
     except SafetensorError as error:
-        raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
+        raise NestvecError(f"{path} cannot be written ({error}); finished stages are kept") from error
     prompts = model_prompts(model)
     stated = {"query_prompt": prompts.query, "document_prompt": prompts.document} if prompts else {}
     files = list_weight_files(path)
@@ -135,14 +135,14 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep the libraries' loading bars and notices off the terminal; nestvec shows its own progress."""
+    """Hide the libraries' loading bars and notices; nestvec shows its own progress."""
     from transformers.utils import logging as transformers_logging
 
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with quiet_loggers("transformers", "sentence_transformers"), warnings.catch_warnings():
-            for library in _LIBRARIES:  # about each other's next version; a user can do nothing about it
+            for library in _LIBRARIES:  # warnings about future versions, which a user cannot act on
                 warnings.filterwarnings("ignore", category=FutureWarning, module=library)
             yield
     finally:
@@ -152,7 +152,7 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_loggers(*names: str) -> Iterator[None]:
-    """Let these loggers tell errors only; the root logger's name is empty."""
+    """Let these loggers report only errors within the block; the root logger's name is an empty text."""
     levels = {logger: logger.level for logger in map(logging.getLogger, names)}
     for logger in levels:
         logger.setLevel(logging.ERROR)
@@ -164,8 +164,8 @@ def quiet_loggers(*names: str) -> Iterator[None]:
 
 
 def _refuse_missing_pooler(model: SentenceTransformer, lacking: list[str], path: Path) -> None:
-    """Raise for a model whose vectors come from a pooler that its files lack."""
+    """Raise InputError if the model's vectors come from a pooler whose weights are missing."""
     for module in model.modules() if lacking else ():
         ways: dict[object, dict[str, object]] = getattr(module, "modality_config", {})
         if any("pooler_output" in str(way.get("method_output_name")) for way in ways.values()):
-            raise InputError(f"lacks {len(lacking)} weights, {lacking[0]} first", _WHOLE, file=path)
+            raise InputError(f"lacks {len(lacking)} weights, such as {lacking[0]}", _WHOLE, file=path)

@@ -1,4 +1,4 @@
-"""What transformers is asked and reports of the weights that it loads: a model that lacks some must not be measured."""
+"""Refuse models with missing weights, by transformers' report of what it loaded."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_POOLER = "pooler."  # weights beside the layers, whose output sentence vectors are seldom made of
-_SPARE = 2, 1 << 24  # times the numbers that files hold, and so many more: what a model may have that no file holds
+_POOLER = "pooler."  # weights beside the layers, which few sentence vectors depend on
+_SPARE = 2, 1 << 24  # a model may have at most 2 times the numbers in its files, plus 16 million
 _LOCK = threading.Lock()
 
 
 class ReportedError(Exception):
-    """The loader would fill weights in with random numbers, or did; the message names the first of them."""
+    """Weights are missing, so that the loader would use random numbers; the message names the first of them."""
 
 
 @contextlib.contextmanager
 def refusing_missing_weights(held: int | None) -> Iterator[list[str]]:
-    """Let transformers load models in this block, and raise ReportedError where a model's files lack a weight.
+    """Raise ReportedError within the block if transformers loads a model whose files lack a weight.
 
-    A model whose configuration calls for far more numbers than its files hold, `held`, is refused before memory is
-    taken for them; None: how many they hold is not known.
+    `held` is the number of numbers in the model's files, or None if unknown. A model whose configuration calls for far
+    more numbers is refused before memory is allocated for them.
 
-    A pooler may be missing; the names of its weights are in the list that the block is given. The library tells of
-    missing weights in its log only, unless it is asked for the report; and sentence-transformers, which calls it, has
-    no way to ask. So `from_pretrained` asks for as long as the block lasts. One thread at a time loads models so.
+    A pooler may be missing; the list that the block gets then holds the names of its weights. transformers only logs
+    missing weights unless its caller asks for a report, and sentence-transformers, its caller, does not. So
+    `from_pretrained` is replaced within the block. Only one thread at a time can be in such a block.
     """
     from transformers import PreTrainedModel
 
     original, lacks_pooler = PreTrainedModel.__dict__["from_pretrained"], list[str]()
 
     def from_pretrained(cls: Any, /, *args: Any, output_loading_info: bool = False, **options: Any) -> Any:  # noqa: ANN401
-        options |= {"ignore_mismatched_sizes": True}  # they are in the report, by name
+        options |= {"ignore_mismatched_sizes": True}  # the report lists them by name
         if held is not None and "config" in options:
             _refuse_larger(cls, options["config"], held)
         model, report = original.__func__(cls, *args, output_loading_info=True, **options)
@@ -51,22 +51,22 @@ def refusing_missing_weights(held: int | None) -> Iterator[list[str]]:
 
 
 def _refuse_larger(kind: Any, config: Any, held: int) -> None:  # noqa: ANN401 - the library's classes
-    """Raise for a configuration that calls for far more numbers than the files hold; takes no memory for them."""
+    """Raise ReportedError if a configuration calls for far more numbers than the files hold; allocates no memory."""
     import torch
 
     with torch.device("meta"):
         bare = kind(copy.deepcopy(config))
     wanted = sum(tensor.numel() for tensors in (bare.parameters(), bare.buffers()) for tensor in tensors)
     if wanted > _SPARE[0] * held + _SPARE[1]:
-        raise ReportedError(f"config.json calls for {wanted:,} numbers, while the files of weights hold {held:,}")
+        raise ReportedError(f"config.json calls for {wanted:,} numbers, but the files of weights hold {held:,}")
 
 
 def _refuse_gaps(report: dict[str, Any]) -> list[str]:
-    """Raise for the first weight that no file holds, or holds in another shape; returns a pooler's missing weights."""
+    """Raise ReportedError if a weight is missing or has a wrong shape; returns the missing weights of a pooler."""
     missing = sorted(name for name in report["missing_keys"] if not name.startswith(_POOLER))
     if missing:
-        raise ReportedError(f"lacks {len(missing)} weights, {missing[0]} first")
+        raise ReportedError(f"lacks {len(missing)} weights, such as {missing[0]}")
     if report["mismatched_keys"]:
         name, stored, wanted = min(report["mismatched_keys"])
-        raise ReportedError(f"holds the weight {name} in the shape {tuple(stored)}, not {tuple(wanted)}")
+        raise ReportedError(f"the weight {name} has the shape {tuple(stored)}; config.json calls for {tuple(wanted)}")
     return sorted(report["missing_keys"])

@@ -1,4 +1,4 @@
-"""The files of a model's folder: which modules it names, and which files hold their weights."""
+"""Read a model's folder: which modules the model has, and which files hold their weights."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from nestvec.files import read_json, read_object
 
 WEIGHTS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
-ADAPTER = "adapter_config.json"  # of PEFT: the weights beside it are a change to those of another model
-CARD = "nestvec.json"  # beside the weights of a model that nestvec saved: what it is and what its weights hash to
+ADAPTER = "adapter_config.json"  # written by PEFT: the weights beside it change those of a base model
+CARD = "nestvec.json"  # written by nestvec beside a model: facts, and the sha256 of the weights
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _MODULES = "modules.json"
 _ROUTER = "router_config.json"
 _PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
-_OURS = "sentence_transformers."  # where the classes of modules come from; any other would be code of the model's own
+_OURS = "sentence_transformers."  # the package of the modules' classes; others may be code that the model brings
 _SHARDED = ("Transformer", "CLIPModel")  # modules that may have their weights in several files
 _AS_SAFETENSORS = "weights as safetensors, as `save_pretrained` of sentence-transformers writes them"
 _CONVERTED = (
-    "weights as safetensors; of a model that you trust, SentenceTransformer(folder).save_pretrained(new_folder) "
-    "writes them"
+    "weights as safetensors; if you trust the model, SentenceTransformer(folder).save_pretrained(new_folder) "
+    "converts them"
 )
 
 
 def list_module_folders(path: Path) -> dict[str, str]:
-    """Folders of a model's modules, relative to its own, with the name of each one's class, in the order of use.
+    """List the folders of a model's modules, relative to the model's folder, with their class names, in order of use.
 
-    Without modules.json the model is one transformer in its own folder. InputError is raised for a damaged list, for a
-    folder outside the model's, and for a class that is not sentence-transformers' own.
+    Without modules.json the model is one transformer in its own folder. Raises InputError for a damaged list, for a
+    folder outside the model's folder, and for a class that is not from sentence-transformers.
     """
     if not (path / _MODULES).exists():
         return {"": "Transformer"}
@@ -45,7 +45,7 @@ def list_module_folders(path: Path) -> dict[str, str]:
 
 
 def _list_routes(path: Path, folder: str, kind: str) -> dict[str, str]:
-    """A module's folder; of one that chooses among modules, theirs."""
+    """List a module's folder; for a Router, the folders of the modules that it chooses from."""
     file = path / folder / _ROUTER
     if not file.exists():
         return {folder: kind}
@@ -64,15 +64,15 @@ def _list_routes(path: Path, folder: str, kind: str) -> dict[str, str]:
 
 
 def _class_name(kind: str, file: Path) -> str:
-    """The last part of a module's class; InputError for a class that the model would bring or choose code for."""
+    """Give the last part of a class name; InputError for a class that is not from sentence-transformers."""
     if not kind.startswith(_OURS):
         problem = f"names the class {kind[:80]!r}, and nestvec runs no code that a model brings"
-        raise InputError(problem, "modules of sentence-transformers alone", file=file)
+        raise InputError(problem, "only modules of sentence-transformers", file=file)
     return kind.rpartition(".")[2]
 
 
 def _inside(path: Path, folder: str) -> str:
-    """The name of a folder below the model's own; raises InputError for one that is elsewhere."""
+    """Give the relative name of a folder inside the model's; raises InputError for a folder outside."""
     parts = PurePosixPath(folder)
     if parts.is_absolute() or ".." in parts.parts:
         raise InputError(f"names the folder {folder!r}", "a folder inside the model's", file=path / _MODULES)
@@ -80,9 +80,9 @@ def _inside(path: Path, folder: str) -> str:
 
 
 def list_weight_files(path: Path) -> list[str]:
-    """Names of the files that hold a model's weights, relative to its folder, in the order of its modules.
+    """List the files that hold a model's weights, relative to its folder, in the order of its modules.
 
-    InputError is raised where a module has pickled weights only, or a transformer has none.
+    Raises InputError if a module has only pickled weights, or if a transformer has no weights.
     """
     files: dict[str, None] = {}
     for folder, kind in list_module_folders(path).items():
@@ -96,9 +96,9 @@ def list_weight_files(path: Path) -> list[str]:
 
 
 def _list_module_weights(folder: Path, kind: str) -> list[str]:
-    """Names of the files in a module's folder that hold its weights; empty for a module without any.
+    """List the files in a module's folder that hold its weights; empty for a module without weights.
 
-    InputError is raised where the library would take a pickle, as the file that it looks for first is not there.
+    Raises InputError if the library would read a pickle, because there is no safetensors file.
     """
     is_adapter = (folder / ADAPTER).exists()
     wanted = _ADAPTER_WEIGHTS if is_adapter else WEIGHTS
@@ -113,7 +113,7 @@ def _list_module_weights(folder: Path, kind: str) -> list[str]:
 
 
 def _list_shards(index: Path) -> list[str]:
-    """The files that a list of shards names, each once; empty where there is no such list."""
+    """List the files that a list of shards names, each once; empty if there is no such list."""
     if not index.exists():
         return []
     shards = read_object(index, "a weight_map of weight names to files").get("weight_map")
@@ -123,9 +123,9 @@ def _list_shards(index: Path) -> list[str]:
 
 
 def read_shapes(path: Path, files: list[str], name: str) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Read the shape of every weight, by file and name, without the weights.
+    """Read the shape of every weight, by file and name, without reading the weights.
 
-    InputError is raised for the first file that is missing, cannot be read to its end, or holds no weights.
+    Raises InputError for the first file that is missing, is damaged, or holds no weights.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -148,12 +148,12 @@ def read_shapes(path: Path, files: list[str], name: str) -> dict[str, dict[str, 
 
 
 def read_adapter_base(path: Path) -> tuple[Path, str] | None:
-    """The file that says which model an adapter changes, and that model's name; None for a model that is whole."""
+    """Find an adapter's configuration file and the name of its base model; None if the model is not an adapter."""
     files = (path / folder / ADAPTER for folder in list_module_folders(path))
     file = next(filter(Path.exists, files), None)
     if file is None:
         return None
     base = read_object(file, "the configuration of an adapter").get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
-        raise InputError("names no model that the adapter changes", "`base_model_name_or_path`", file=file)
+        raise InputError("names no base model", "`base_model_name_or_path`", file=file)
     return file, base

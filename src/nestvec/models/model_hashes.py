@@ -1,6 +1,6 @@
-"""What decides a model's vectors, as hashes: the files of its folder that a library reads, and its prompts.
+"""Hash what decides a model's vectors: the files of its folder that the libraries read, and its prompts.
 
-A model that was measured is known by these hashes again, whatever it is called and wherever its folder lies.
+These hashes identify a measured model, whatever its name and folder.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from nestvec.models.model_files import CARD, SHARDS, WEIGHTS, list_module_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-BASE = "base model"  # of an adapter; no file is called so, as every file's name that counts has a suffix
+BASE = "base model"  # key of an adapter's base model; cannot be a hashed file, because those have a suffix
 PROMPTS = "prompts"
-_SUFFIXES = {".json", ".txt", ".model", ".codes", ".spm"}  # of all that transformers' tokenizers and modules read
-_NAMED = 4  # files that differ, in a message
+_SUFFIXES = {".json", ".txt", ".model", ".codes", ".spm"}  # of the files that transformers' tokenizers and modules read
+_NAMED = 4  # most changed files that a message names
 
 
 def hash_model_files(path: Path, weights: Sequence[str]) -> dict[str, str]:
-    """Every file of a model's folder that decides a vector: its name in the folder to its SHA-256, in order of name.
+    """Hash every file of a model's folder that decides a vector: name in the folder to SHA-256, sorted by name.
 
     These are the files of weights, which the caller lists, and the configurations, vocabularies and tokenizers of all
-    modules. Not among them: the card and codecs that nestvec puts beside a model, read-me files, code, pickles, and
-    other forms of the model in folders of their own.
+    modules. The card and codecs that nestvec writes beside a model, read-me files, code, pickles, and other formats of
+    the model in their own folders are not hashed.
     """
     names = set(weights)
     for folder in _list_read_folders(path):
@@ -38,10 +38,10 @@ def hash_model_files(path: Path, weights: Sequence[str]) -> dict[str, str]:
 
 
 def hash_weights(hashes: Mapping[str, str], weights: Sequence[str], base: str | None = None) -> str:
-    """The SHA-256 in hex of a model's weights, of the hashes of its files.
+    """Compute the SHA-256 of a model's weights, in hex, from the hashes of its files.
 
-    Of a single file of weights, as `sha256sum` gives it. Of several, that of the lines that `sha256sum` prints of them;
-    the hash of an adapter's base model is a line more.
+    For a single file of weights this is the file's `sha256sum`. For several files it is the SHA-256 of the lines that
+    `sha256sum` prints for them, with one more line for the base model of an adapter.
     """
     if len(weights) == 1 and base is None:
         return hashes[weights[0]]
@@ -50,18 +50,18 @@ def hash_weights(hashes: Mapping[str, str], weights: Sequence[str], base: str | 
 
 
 def hash_first_file(path: Path) -> str | None:
-    """What nestvec 0.1 took for the hash of a model: that of the file in its own folder, shards by their list."""
+    """Compute the hash that nestvec 0.1 used: of the file of weights in the folder, or of the list of shards."""
     first = next((path / name for name in (SHARDS, WEIGHTS) if (path / name).is_file()), None)
     return None if first is None else sha256(first)
 
 
 def join_hashes(hashes: Mapping[str, str]) -> str:
-    """One SHA-256 in hex for many named ones, whatever their order."""
+    """Combine named hashes to one SHA-256 in hex that does not depend on their order."""
     return hashlib.sha256(json.dumps(dict(sorted(hashes.items()))).encode()).hexdigest()
 
 
 def describe_changes(stated: Mapping[str, str], found: Mapping[str, str]) -> str:
-    """What differs between two sets of hashes, in words; empty where nothing does."""
+    """Describe the differences between two sets of hashes in words; empty if there are none."""
     ways = {name: "is missing" for name in stated if name not in found}
     ways |= {name: "is new" for name in found if name not in stated}
     ways |= {name: "has changed" for name in stated if name in found and stated[name] != found[name]}
@@ -71,13 +71,13 @@ def describe_changes(stated: Mapping[str, str], found: Mapping[str, str]) -> str
 
 
 def refuse_changes(stated: Mapping[str, str], found: Mapping[str, str], file: Path, when: str) -> None:
-    """Raise ChangedError where what decides a model's vectors is not as it was `when`: as stated."""
+    """Raise ChangedError if a model's hashes differ from those stated; `when` is "when mnr was measured" or alike."""
     if changes := describe_changes(stated, found):
-        raise ChangedError(f"is not the model that it was {when}: {changes}", "the same files again", file=file)
+        raise ChangedError(f"is not the same model as {when}: {changes}", "the original files", file=file)
 
 
 def _list_read_folders(path: Path) -> list[str]:
-    """The folders that a library reads a model's files from: its own, its modules', and those that these lie in."""
+    """List the folders from which libraries read a model's files: its own, its modules', and their parents."""
     folders = {""}
     for folder in map(PurePosixPath, list_module_folders(path)):
         folders |= {str(part) for part in (folder, *folder.parents)}

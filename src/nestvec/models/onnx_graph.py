@@ -1,4 +1,4 @@
-"""A model as one ONNX graph that any runtime can read: tokens in, final vectors out."""
+"""Write a model as one ONNX graph: tokens in, final vectors out."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 OUTPUT = "embedding"
 _OPSET = 17  # ONNX Runtime reads it since 1.12, OpenVINO since 2022.2
-_EXAMPLE = ["a hammer with a long wooden handle", "nails"]  # of unlike length: padding must be traced as well
+_EXAMPLE = ["a hammer with a long wooden handle", "nails"]  # of different lengths, so that padding is traced, too
 _AXES = {0: "batch", 1: "tokens"}
 
 
 def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
-    """Write a model's modules, the prefix and its scaling to unit length as one graph.
+    """Write a model's modules, the truncation and the normalisation as one graph.
 
-    The inputs are what the tokenizer gives the model, int64 (batch, tokens), any number of either; the output is named
-    `embedding`: float32 (batch, dimension), rows of unit length. A row whose prefix is all zero stays zero.
+    The inputs are those that the tokenizer gives the model, int64 (batch, tokens), both of any size. The output is
+    named `embedding`: float32 (batch, dimension), rows of unit length. A row whose prefix is all zero stays zero.
 
     Args:
-        model: any sentence-transformers model with one vector a text; it is moved to the CPU.
-        dimension: 1 … the model's width.
-        path: of the file to write; weights beyond 2 GB go to files beside it.
+        model: a sentence-transformers model with one vector per text; it is moved to the CPU.
+        dimension: dimension of the output, 1 … the model's width.
+        path: file to write; weights beyond 2 GB go to files beside it.
 
     Raises:
-        InputError: the model has no such dimension, or a module that cannot be written as a graph.
+        InputError: the dimension is out of range, or a module cannot be written as a graph.
         MissingExtraError: onnx is not installed.
     """
     import torch
 
     try:
-        import onnx  # noqa: F401 - what PyTorch writes with
+        import onnx  # noqa: F401 - PyTorch's exporter uses it
     except ImportError as error:
         raise MissingExtraError("onnx", "onnx") from error
     width = measure_width(model)
@@ -52,7 +52,7 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
     model.to("cpu").eval()
     if len({count_excluded_tokens(model, role) for role in ROLES}) > 1:
         problem = "its pooling leaves out the prompt, whose length differs between queries and documents"
-        wanted = "prompts of the same number of tokens; without ONNX every model runs: --backend torch"
+        wanted = "prompts with the same number of tokens, or --backend torch, which runs every model"
         raise InputError(f"the model cannot be written as ONNX ({problem})", wanted)
     tensors, constants = _example_features(model)
     names = list(tensors)
@@ -66,45 +66,45 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
                     input_names=names, output_names=[OUTPUT], dynamic_axes=axes,
                 )  # fmt: skip
         except (OSError, InputError):
-            raise  # the caller knows more about the disk
-        except Exception as error:  # the exporter has a class for each thing that it cannot write
+            raise  # the caller reports errors of the disk
+        except Exception as error:  # the exporter raises many classes of errors
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            wanted = "modules that PyTorch can write"
+            wanted = "modules that PyTorch can export to ONNX"
             raise InputError(f"the model cannot be written as ONNX ({reason[0]})", wanted) from error
 
 
 def input_names(model: SentenceTransformer) -> list[str]:
-    """Names of the graph's inputs, in its order: what the tokenizer gives the model."""
+    """List the names of the graph's inputs in order: those that the tokenizer gives the model."""
     return list(_example_features(model)[0])
 
 
 def _example_features(model: SentenceTransformer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """What the first module is given for the example texts: tensors by name, and what is the same for every text."""
+    """Make the first module's inputs for the example texts: tensors by name, and values that all texts share."""
     import torch
 
     features = model.preprocess(_EXAMPLE, prompt=model_prompts(model).document or None)
     tensors = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
     odd = [name for name, value in tensors.items() if value.ndim != 2 or value.dtype != torch.int64]
     if odd or "input_ids" not in tensors:
-        raise InputError(f"the model reads {', '.join(odd or features)}", "one that reads a text's tokens")
+        raise InputError(f"the model reads {', '.join(odd or features)}", "a model that reads token ids")
     return tensors, {name: value for name, value in features.items() if name not in tensors}
 
 
 def _join_modules(
     model: SentenceTransformer, names: list[str], constants: dict[str, Any], dimension: int
 ) -> torch.nn.Module:
-    """A module that runs the model's modules in order, then does what `vectors.codecs.prefix` does."""
+    """Make one module that runs the model's modules, then truncates and normalises like `vectors.cut.prefix`."""
     import torch
 
     class Graph(torch.nn.Module):
-        """Takes the inputs by position, as an ONNX graph does."""
+        """The joined modules; inputs are given by position, as in an ONNX graph."""
 
         def __init__(self) -> None:
             super().__init__()
             self.parts = torch.nn.ModuleList(model.children())
 
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-            """(batch, tokens) of every input → (batch, dimension)."""
+            """Compute vectors, (batch, dimension), from inputs of shape (batch, tokens)."""
             features: dict[str, Any] = {**dict(zip(names, inputs, strict=True)), **constants}
             for part in self.parts:
                 features = part(features)
@@ -118,7 +118,7 @@ def _join_modules(
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Silence the exporter's warnings about itself and about branches that are the same for every text."""
+    """Hide the exporter's warnings about itself, and about branches that do not depend on the text."""
     import torch
 
     with quiet_loggers("torch.onnx"), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Run a graph with ONNX Runtime on the processor."""
+"""Run a graph with ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_TOKENS = 1024  # of a batch: one processor's caches hold what it computes
+_TOKENS = 1024  # most tokens of a batch, so that its numbers fit into the caches of a processor
 
 
 def open_onnx(graph: Path, compute: str, weights: str) -> Runtime:
-    """Load a graph with weights of that name; ONNX Runtime has no fast bfloat16 on processors, so that is refused."""
+    """Load a graph; `weights` names their format. Refuses bfloat16, which ONNX Runtime does not speed up on CPUs."""
     try:
         import onnxruntime
     except ImportError as error:

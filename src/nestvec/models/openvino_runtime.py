@@ -1,4 +1,4 @@
-"""Run a graph with OpenVINO on the processor."""
+"""Run a graph with OpenVINO on the CPU."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_TOKENS = 1024  # of a batch: one processor's caches hold what it computes
+_TOKENS = 1024  # most tokens of a batch, so that its numbers fit into the caches of a processor
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def open_openvino(graph: Path, compute: str, weights: str) -> Runtime:
-    """Compile a graph, openvino_model.xml with its weights beside it or model.onnx.
+    """Compile a graph: openvino_model.xml with its weights beside it, or model.onnx.
 
-    `auto` computes in bfloat16 where the processor has instructions for it; int8 weights whatever `compute` says.
+    `auto` computes in bfloat16 if the processor has instructions for it. int8 weights stay int8 whatever `compute` is.
     """
     try:
         import openvino

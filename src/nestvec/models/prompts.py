@@ -1,8 +1,8 @@
-"""The texts that a model wants before queries and before documents, and which of them apply.
+"""A model's prompts: texts to put before queries and before documents.
 
-A model says its prompts in `config_sentence_transformers.json`. Which of them `SentenceTransformer.encode_query` and
-`encode_document` apply is decided here in the same way, without loading the model; `tests/models/test_prompts.py` holds
-both together.
+A model states its prompts in `config_sentence_transformers.json`. This module finds those that
+`SentenceTransformer.encode_query` and `encode_document` apply, without loading the model;
+`tests/models/test_prompts.py` compares both.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-Role = Literal["query", "document"]  # what a text is; the library calls it the task
+Role = Literal["query", "document"]  # the kind of a text; the library calls it the task
 QUERY: Role = "query"
 DOCUMENT: Role = "document"
 ROLES = (QUERY, DOCUMENT)
 CONFIG = "config_sentence_transformers.json"
 _MODULES = "modules.json"
 _ROUTERS = ("Router", "Asym")  # modules that send queries and documents through different modules
-_FAMILIES = {  # part of a model's name to prompts that models of this name want; only a hint
+_FAMILIES = {  # part of a model's name, and the prompts that such models usually need; only a hint
     "e5-": ("query: ", "passage: "),
     "nomic-embed": ("search_query: ", "search_document: "),
     "bge-small-en": ("Represent this sentence for searching relevant passages: ", ""),
@@ -41,18 +41,18 @@ _FAMILIES = {  # part of a model's name to prompts that models of this name want
 
 @dataclass(frozen=True)
 class Prompts(ReadByName):
-    """What goes before every query and before every document; an empty text is no prompt."""
+    """The texts to put before every query and before every document; an empty text is no prompt."""
 
     query: str = ""
     document: str = ""
 
     def __bool__(self) -> bool:
-        """Whether there is a prompt at all."""
+        """Whether at least one of the prompts is not empty."""
         return bool(self.query or self.document)
 
     @property
     def sha256(self) -> str:
-        """A hash of both texts, in hex."""
+        """SHA-256 of both texts, in hex."""
         return hashlib.sha256(json.dumps([self.query, self.document]).encode()).hexdigest()
 
     @property
@@ -61,11 +61,11 @@ class Prompts(ReadByName):
         return self.query == self.document
 
     def of(self, role: Role) -> str:
-        """The prompt of a role."""
+        """Give the prompt of a role."""
         return self.query if role == QUERY else self.document
 
     def override(self, query: str | None, document: str | None) -> Prompts:
-        """The same with other prompts where they are given; an empty text is given, None is not."""
+        """Replace the prompts that are given; None keeps a prompt, an empty text removes it."""
         given = {"query": query, "document": document}
         return replace(self, **{role: text for role, text in given.items() if text is not None})
 
@@ -79,25 +79,25 @@ class _Named:
 
 
 def read_prompts(folder: Path) -> Prompts:
-    """Read the prompts that `encode_query` and `encode_document` apply to a model of this folder.
+    """Read the prompts that `encode_query` and `encode_document` of this folder's model apply.
 
-    They are the prompts named `query` and `document`. The library gives every model these two names, empty if the model
-    has none of that name, so neither the default prompt nor one named `passage` or `corpus` ever takes their place.
-    InputError is raised where the file is damaged.
+    These are the prompts named `query` and `document`. The library adds these two names, with empty texts, to a model
+    that lacks them, so neither the default prompt nor one named `passage` or `corpus` is ever used instead. Raises
+    InputError if the file is damaged.
     """
     texts = _read_named(folder).texts
     return Prompts(texts.get(QUERY, ""), texts.get(DOCUMENT, ""))
 
 
 def read_default_prompts(folder: Path) -> Prompts:
-    """Read what runs that do not say their prompts put before every text, queries too: the model's default prompt."""
+    """Read the model's default prompt, which runs of earlier versions put before every query and document."""
     named = _read_named(folder)
     text = named.texts.get(named.default or "", "")
     return Prompts(text, text)
 
 
 def find_unused_prompts(folder: Path, applied: Prompts) -> dict[str, str]:
-    """Find prompts that look meant for every query or document, and that neither `encode_` method applies."""
+    """Find prompts that seem meant for every query or document, but that neither `encode_` method applies."""
     named = _read_named(folder)
     wanted = {name: applied.document for name in ("passage", "corpus")}
     wanted[named.default or ""] = applied.query and applied.document
@@ -109,15 +109,16 @@ def find_unused_prompts(folder: Path, applied: Prompts) -> dict[str, str]:
 
 
 def suggest_prompts(name: str) -> Prompts | None:
-    """Prompts that models of this name usually want, whatever their files say; None where no such model is known."""
+    """Suggest the prompts that models of this name usually need; None if the name is not known."""
     last = name.rstrip("/").rpartition("/")[2].lower()
     return next((Prompts(*texts) for part, texts in _FAMILIES.items() if part in last), None)
 
 
 def apply_prompts(model: SentenceTransformer, prompts: Prompts) -> None:
-    """Let the `encode_query` and `encode_document` of a loaded model apply these prompts, also once it was saved.
+    """Let `encode_query` and `encode_document` of a loaded model apply these prompts, also after the model is saved.
 
-    A default prompt that is neither of them is dropped: plain `encode` would give vectors that nobody measured.
+    A default prompt that is neither of the two is removed: with it, plain `encode` would give vectors that nobody
+    measured.
     """
     model.prompts = {**model.prompts, QUERY: prompts.query, DOCUMENT: prompts.document}
     default = model.default_prompt_name
@@ -126,17 +127,17 @@ def apply_prompts(model: SentenceTransformer, prompts: Prompts) -> None:
 
 
 def encode_method(model: SentenceTransformer, role: Role) -> Callable[..., Any]:
-    """The library's own way to encode texts of a role: `encode_query` or `encode_document`."""
+    """Give the library's method for texts of a role: `encode_query` or `encode_document`."""
     return model.encode_query if role == QUERY else model.encode_document
 
 
 def model_prompts(model: SentenceTransformer) -> Prompts:
-    """The prompts that a loaded model's `encode_query` and `encode_document` apply."""
+    """Read the prompts that `encode_query` and `encode_document` of a loaded model apply."""
     return Prompts(model.prompts.get(QUERY) or "", model.prompts.get(DOCUMENT) or "")
 
 
 def count_excluded_tokens(model: SentenceTransformer, role: Role) -> int:
-    """How many tokens at the beginning of every text of a role the model's pooling leaves out: mostly none."""
+    """Count the prompt tokens that the model's pooling leaves out for texts of a role: usually 0."""
     if all(getattr(module, "include_prompt", True) for module in model.modules()):
         return 0
     features = model.preprocess(["a"], prompt=model_prompts(model).of(role) or None, task=role)
@@ -144,7 +145,7 @@ def count_excluded_tokens(model: SentenceTransformer, role: Role) -> int:
 
 
 def reads_roles_apart(model: SentenceTransformer) -> bool:
-    """Whether a loaded model reads queries in another way than documents, besides their prompts."""
+    """Whether a loaded model processes queries and documents differently, apart from their prompts."""
     modules = list(model.modules())
     lengths = {(getattr(module, "query_length", None), getattr(module, "document_length", None)) for module in modules}
     routed = any(type(module).__name__ in _ROUTERS for module in modules)
@@ -152,7 +153,7 @@ def reads_roles_apart(model: SentenceTransformer) -> bool:
 
 
 def has_router(folder: Path) -> bool:
-    """Whether a model, which is not loaded for this, sends queries and documents through different modules."""
+    """Whether a model sends queries and documents through different modules; does not load the model."""
     path = folder / _MODULES
     modules = read_json(path) if path.is_file() else []
     kinds = [module.get("type") for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
@@ -160,7 +161,7 @@ def has_router(folder: Path) -> bool:
 
 
 def _read_named(folder: Path) -> _Named:
-    """Read a model's prompts by name; empty where its folder names none."""
+    """Read a model's prompts by name; empty if its folder states none."""
     path = folder / CONFIG
     config = read_json(path) if path.is_file() else {}
     config = config if isinstance(config, dict) else {}

@@ -1,7 +1,7 @@
-"""Weights and activations in int8: a quarter of the file, and faster where the processor has the instructions.
+"""Quantise a graph to int8: a quarter of the file size, and faster on processors with int8 instructions.
 
-Static quantisation fixes every step beforehand, from what the model computes for calibration texts; dynamic
-quantisation finds the activations' steps anew for each batch and needs no texts.
+Static quantisation fixes the scales of weights and activations beforehand, by calibration texts. Dynamic quantisation
+computes the activations' scales for each batch and needs no texts.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
     Feed = Mapping[str, NDArray[np.int64]]  # input name to (batch, tokens)
 
-TEXTS = 160  # calibration texts; more change the steps in their third digit only
+TEXTS = 160  # calibration texts; more texts change the scales only in the third digit
 
 
 def quantise_onnx(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
-    """Write an ONNX graph with int8 weights and activations, calibrated on inputs of a text each.
+    """Write an ONNX graph with int8 weights and activations, calibrated on `feeds`, the inputs of one text each.
 
-    Activations are smoothed into the weights first (SmoothQuant, Xiao et al. 2022), and attention's own products stay
-    in float32: without either, a few large activations take the whole range, and recall falls by points.
+    Activations are smoothed into the weights first (SmoothQuant, Xiao et al. 2022), and the matrix products of
+    attention stay in float32. Otherwise a few large activations would take the whole range, and recall would fall by
+    several points.
     """
     with _import_nncf() as nncf:
         import onnx
@@ -42,15 +43,15 @@ def quantise_onnx(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
 
 
 def quantise_onnx_dynamic(source: Path, target: Path) -> None:
-    """Write an ONNX graph with int8 weights whose activations find their step in each batch."""
+    """Write an ONNX graph with int8 weights; the activations' scales are computed for each batch."""
     try:
-        import onnx  # noqa: F401 - what it reads with
+        import onnx  # noqa: F401 - onnxruntime's quantisation uses it
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise MissingExtraError(error.name or "onnxruntime", "onnx") from error
-    with quiet_loggers(""), tempfile.TemporaryDirectory(dir=source.parent) as folder:  # advice on the root logger
-        prepared = Path(folder) / "prepared.onnx"  # with every shape worked out
+    with quiet_loggers(""), tempfile.TemporaryDirectory(dir=source.parent) as folder:  # it logs to the root logger
+        prepared = Path(folder) / "prepared.onnx"  # with all shapes inferred
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantization.quantize_dynamic(
             prepared, target, per_channel=True, weight_type=quantization.QuantType.QInt8,
@@ -59,7 +60,7 @@ def quantise_onnx_dynamic(source: Path, target: Path) -> None:
 
 
 def quantise_openvino(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
-    """Write a graph as an OpenVINO model with int8 weights and activations, calibrated on inputs of a text each."""
+    """Write a graph as an OpenVINO model with int8 weights and activations, calibrated on `feeds`, one text each."""
     with _import_nncf() as nncf:
         import openvino as ov
 
@@ -67,7 +68,7 @@ def quantise_openvino(source: Path, target: Path, feeds: Sequence[Feed]) -> None
 
 
 def write_openvino(source: Path, target: Path) -> None:
-    """Write an ONNX graph in OpenVINO's form, in float32: an .xml file, with its .bin beside it."""
+    """Convert an ONNX graph to OpenVINO's format in float32: an .xml file, with a .bin file beside it."""
     try:
         import openvino as ov
     except ImportError as error:
@@ -82,7 +83,7 @@ def _quantise_calibrated(nncf: Any, model: Any, feeds: Sequence[Feed]) -> Any:  
 
 
 def _read_graph(source: Path) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """A graph that keeps no hold on its file."""
+    """Read a graph without keeping its file open."""
     import openvino as ov
 
     core = ov.Core()
@@ -92,10 +93,10 @@ def _read_graph(source: Path) -> Any:  # noqa: ANN401 - OpenVINO's model
 
 @contextlib.contextmanager
 def _import_nncf() -> Iterator[Any]:
-    """NNCF without its reports to its makers, its log and its loading bars."""
+    """Import NNCF without its telemetry, log and progress bars."""
     hidden = sys.modules.get("openvino_telemetry")
     first = "nncf" not in sys.modules
-    if first:  # it opens its connection while it is imported, and does without where there is no such module
+    if first:  # NNCF connects during its import, unless this module is missing
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         with warnings.catch_warnings():

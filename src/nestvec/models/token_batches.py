@@ -1,4 +1,4 @@
-"""Texts as batches of tokens: each text tokenised once, like lengths together, as many as a number of tokens allows."""
+"""Split texts into batches of tokens: texts of similar length together, up to a number of tokens per batch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-_AT_ONCE = 1024  # texts tokenised at a time: the library's own account of one takes many times the numbers it holds
-_LETTERS = 4 << 20  # letters tokenised at a time: that account takes a hundred bytes and more for each
-_PIECE = 20_000  # texts whose tokens are in memory at once
-ENDLESS = 10**9  # tokens; tokenizers without a limit state one of 10**30, or infinity
-_FILLED = {"input_ids", "attention_mask", "token_type_ids"}  # the inputs that are made here
+_AT_ONCE = 1024  # texts tokenised together; the library's result takes much more memory than the token ids
+_LETTERS = 4 << 20  # letters tokenised together; the library's result takes 100 bytes and more per letter
+_PIECE = 20_000  # texts whose tokens are in memory at the same time
+ENDLESS = 10**9  # tokens; a limit from here on means no limit: tokenizers state 10**30 or infinity
+_FILLED = {"input_ids", "attention_mask", "token_type_ids"}  # the model inputs that this module can make
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Batch:
     """Texts that go through a model together.
 
     Attributes:
-        rows: (n,) which of the texts.
-        lengths: (n,) tokens of each.
-        inputs: name to (n, tokens) int64, padded to the longest of them.
+        rows: (n,) rows of the batch's texts.
+        lengths: (n,) number of tokens of each text.
+        inputs: name to (n, tokens) int64, padded to the longest text.
     """
 
     rows: NDArray[np.int64]
@@ -42,12 +42,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class TokenReader:
-    """Reads texts as one model does.
+    """Tokenises texts as a model does, and makes batches of them.
 
     Attributes:
-        tokenizer: cuts at the model's limit and pads nothing; of `prepared`.
-        inputs: what the model wants to be given, of `input_ids`, `attention_mask` and `token_type_ids`.
-        pad: the token id that fills a batch up.
+        tokenizer: tokenizer that cuts at the model's limit and does not pad, from `prepare_tokenizer`.
+        inputs: the inputs that the model takes, of `input_ids`, `attention_mask` and `token_type_ids`.
+        pad: id of the padding token.
     """
 
     tokenizer: Tokenizer
@@ -55,14 +55,14 @@ class TokenReader:
     pad: int
 
     def make_batches(self, texts: Sequence[str], tokens: int, prompt: str = "") -> Iterator[Batch]:
-        """All texts in batches: 20,000 texts at a time, the longest first, so that memory peaks at once or never.
+        """Make batches of 20,000 texts at a time, the longest first, so that a lack of memory shows at once.
 
-        Which texts share a batch depends on nothing but the texts and the budget.
+        The batches depend only on the texts and on `tokens`.
 
         Args:
             texts: n texts.
-            tokens: the most that a batch has, padding included; a single text may have more.
-            prompt: goes before every text.
+            tokens: most tokens of a batch, with padding; a single text may have more.
+            prompt: text to put before every text.
 
         Yields:
             Batches that hold every text once.
@@ -74,7 +74,7 @@ class TokenReader:
                 yield Batch(start + rows, lengths[rows], self._pad_batch([tokenised[row] for row in rows.tolist()]))
 
     def _tokenise(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int32], NDArray[np.int8]]]:
-        """Each text's ids and the sentence that each token belongs to."""
+        """Tokenise texts: give each text's token ids and token types."""
         tokenised = []
         for part in split_texts(texts, _AT_ONCE):
             for encoding in self.tokenizer.encode_batch_fast(part):
@@ -82,7 +82,7 @@ class TokenReader:
         return tokenised
 
     def _pad_batch(self, tokenised: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
-        """The model's inputs for a batch of tokenised texts, filled up to the longest of them."""
+        """Make the model's inputs for a batch of tokenised texts, padded to the longest."""
         shape = len(tokenised), max(len(ids) for ids, _ in tokenised)
         blank = {"input_ids": self.pad, "attention_mask": 0, "token_type_ids": 0}
         inputs = {name: np.full(shape, blank[name], dtype=np.int64) for name in self.inputs}
@@ -94,7 +94,7 @@ class TokenReader:
 
 
 def split_texts(texts: Sequence[str], count: int) -> Iterator[Sequence[str]]:
-    """The texts in order, so many at a time, or fewer where they are long; a single text may have any length."""
+    """Split texts, in order, into parts of at most `count` texts, and of fewer if texts are long."""
     letters = np.fromiter(map(len, texts), np.int64, len(texts))
     for first in range(0, len(texts), count):
         for rows in split_rows(letters[first : first + count], _LETTERS):
@@ -102,9 +102,9 @@ def split_texts(texts: Sequence[str], count: int) -> Iterator[Sequence[str]]:
 
 
 def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Rows of each batch, the longest text first, every row once; `lengths`, (n,), are the texts' tokens.
+    """Plan batches: give the rows of each batch, the longest texts first; `lengths`, (n,), are the texts' tokens.
 
-    A batch has `tokens` at most when all are as long as its longest; a single text may have more.
+    A batch has at most `tokens` tokens with padding; a single text may have more.
     """
     order = np.argsort(-lengths, kind="stable")
     first = 0
@@ -115,7 +115,7 @@ def plan_batches(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np
 
 
 def prepare_tokenizer(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
-    """The tokenizer itself, changed to cut at the limit (None cuts nothing) and to leave padding to us."""
+    """Change a tokenizer to cut texts at `limit` tokens (None: no cut) and not to pad; returns the same tokenizer."""
     tokenizer.no_padding()
     if limit is None:
         tokenizer.no_truncation()
@@ -125,7 +125,7 @@ def prepare_tokenizer(tokenizer: Tokenizer, limit: int | None) -> Tokenizer:
 
 
 def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
-    """Read tokenizer.json and prepare it, see `prepare_tokenizer`; InputError is raised where it is damaged."""
+    """Read tokenizer.json and prepare the tokenizer, see `prepare_tokenizer`; InputError if the file is damaged."""
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -137,9 +137,9 @@ def load_tokenizer(path: Path, limit: int | None) -> Tokenizer:
 
 
 def read_token_limit(model: SentenceTransformer) -> int | None:
-    """How many tokens a loaded model reads of a text; None where its tokenizer has no limit, and it reads all.
+    """Give the number of tokens that a loaded model reads of a text; None if the model has no length limit.
 
-    InputError is raised for a limit that is no number of tokens.
+    Raises InputError if the stated limit is not a whole number of 1 or more.
     """
     limit: Any = model.max_seq_length
     if limit is None or limit >= ENDLESS:
@@ -150,19 +150,19 @@ def read_token_limit(model: SentenceTransformer) -> int | None:
 
 
 def make_reader(model: SentenceTransformer, inputs: Sequence[str]) -> TokenReader | None:
-    """A reader for a loaded model; None for one that has no fast tokenizer, or wants other inputs.
+    """Make a reader for a loaded model; None if the model has no fast tokenizer or takes other inputs.
 
-    It pads on the right, even where the model's own tokenizer pads on the left. Whoever opens a model makes sure that
-    this gives the same vectors: it does wherever a text's vector is its own, whatever stands beside it.
+    The reader pads on the right, even if the model's own tokenizer pads on the left. The caller must check that this
+    gives the same vectors, which holds if a text's vector does not depend on the other texts of its batch.
     """
     from tokenizers import Tokenizer
 
-    tokenizer: Any = getattr(model, "tokenizer", None)  # a model of static vectors has the library's bare one
+    tokenizer: Any = getattr(model, "tokenizer", None)  # a static model has a tokenizer of another class
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer) or tokenizer.pad_token_id is None:
         return None
     if not {"input_ids", "attention_mask"} <= set(inputs) <= _FILLED:
         return None
-    own = Tokenizer.from_str(backend.to_str())  # a copy: the model's is left as it is
+    own = Tokenizer.from_str(backend.to_str())  # a copy, so that the model's own tokenizer is not changed
     limit = read_token_limit(model)
     return TokenReader(prepare_tokenizer(own, limit), tuple(inputs), tokenizer.pad_token_id)

@@ -1,4 +1,4 @@
-"""How many tokens texts have, and how many a model reads at most; of the model only its tokenizer is loaded."""
+"""Count the tokens of texts, and find a model's length limit; loads only the model's tokenizer."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-_BATCH = 10_000  # texts tokenised at a time
-_STATIC = "StaticEmbedding"  # a module that reads texts whole, without special tokens
+_BATCH = 10_000  # texts tokenised together
+_STATIC = "StaticEmbedding"  # a module without length limit and without special tokens
 _CONFIG = "the configuration of a model"
 
 
 def count_tokens(path: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64], int | None]:
-    """(n,) tokens of n texts, special ones included, and how many a model reads at most, without loading the model.
+    """Count the tokens of n texts, (n,), with special tokens, and find the model's length limit in tokens.
 
-    None is the limit of a model that reads texts whole. InputError is raised where the model's folder `path` has no
-    fast tokenizer, or a damaged one.
+    The limit is None for a model without limit. Raises InputError if the model's folder `path` has no fast tokenizer,
+    or a damaged one.
     """
     folder, kind = next(iter(list_module_folders(path).items()))
     tokenizer = prepare_tokenizer(_load_tokenizer(path / folder), None)
@@ -41,7 +41,7 @@ def count_tokens(path: Path, texts: Sequence[str]) -> tuple[NDArray[np.int64], i
 
 
 def _load_tokenizer(folder: Path) -> Tokenizer:
-    """The fast tokenizer of a module's folder; one that is there as a vocabulary only is converted by transformers."""
+    """Load the fast tokenizer of a module's folder; without tokenizer.json, transformers converts the vocabulary."""
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -56,7 +56,7 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True).backend_tokenizer
-    except Exception as error:  # as many kinds as there are tokenizers
+    except Exception as error:  # each kind of tokenizer raises its own errors
         raise InputError("there is no such file", wanted, file=path) from error
     if not isinstance(tokenizer, Tokenizer):
         raise InputError("there is no such file", wanted, file=path)
@@ -64,7 +64,7 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _read_limit(folder: Path) -> int | None:
-    """Tokens that the model reads at most: what sentence-transformers makes of the files of a transformer's folder."""
+    """Find the length limit in tokens, as sentence-transformers derives it from the files of a transformer's folder."""
     names = sorted(folder.glob("sentence_*_config.json"), key=lambda path: path.name != "sentence_bert_config.json")
     named = next(filter(None, (_read_number(path, "max_seq_length") for path in names)), None)
     config = folder / "config.json"
@@ -72,13 +72,13 @@ def _read_limit(folder: Path) -> int | None:
     positions = ("max_position_embeddings",) if "t5" in kind else ("max_position_embeddings", "n_positions")
     stated = (
         _read_number(folder / "tokenizer_config.json", "model_max_length"),
-        *(_read_number(config, key) for key in positions),  # T5's n_positions limits nothing
+        *(_read_number(config, key) for key in positions),  # n_positions of T5 is not a limit
     )
     limit = named or min(filter(None, stated), default=ENDLESS)
     return limit if limit < ENDLESS else None
 
 
 def _read_number(path: Path, key: str) -> int | None:
-    """A positive whole number in a JSON file, if it is there."""
+    """Read a positive whole number from a JSON file; None if the file or the number is missing."""
     value = read_object(path, _CONFIG).get(key) if path.is_file() else None
     return value if isinstance(value, int) and value > 0 else None

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from nestvec.models.prompts import Role
     from nestvec.models.token_batches import TokenReader
 
-_TOKENS = {"cpu": 4096}  # of a batch: more gains nothing on a processor
+_TOKENS = {"cpu": 4096}  # most tokens of a batch; larger batches are not faster on a CPU
 _TOKENS_ELSEWHERE = 65_536
-_TEXTS = 32  # of a batch that the library makes; more gain nothing on a processor
+_TEXTS = 32  # texts of a batch that the library makes; larger batches are not faster on a CPU
 
 
 class TorchEncoder(Encoder):
-    """A model's modules over our own batches.
+    """Encodes our own batches with a model's modules.
 
     Args:
         model: a loaded model.
-        reader: reads texts as it does.
-        dimension: of the vectors.
+        reader: tokenises texts as the model does.
+        dimension: dimension of the vectors.
         compute: `float32` or `bfloat16`.
     """
 
@@ -53,7 +53,7 @@ class TorchEncoder(Encoder):
             yield from fetch_behind(self._compute_batches(texts, role))
 
     def _compute_batches(self, texts: Sequence[str], role: Role) -> Iterator[Computed]:
-        """As `_encode_batches`, each output still where it was computed."""
+        """Encode like `_encode_batches`, but leave each output on the device."""
         device, prompt = self._model.device, self.prompts.of(role)
         for batch in self._reader.make_batches(texts, _TOKENS.get(device.type, _TOKENS_ELSEWHERE), prompt):
             features = send_inputs(batch.inputs, device)
@@ -62,7 +62,7 @@ class TorchEncoder(Encoder):
             yield batch.rows, batch.lengths, self._forward(features)
 
     def _forward(self, features: dict[str, Any]) -> Any:  # noqa: ANN401 - tensors
-        """(n, width) float32: the transformer in its own numbers, what follows it in float32."""
+        """Compute (n, width) float32 vectors: the transformer in its number format, later modules in float32."""
         for module in self._model.children():
             features = module(features)
             if "token_embeddings" in features:
@@ -71,14 +71,14 @@ class TorchEncoder(Encoder):
 
 
 class StockEncoder(Encoder):
-    """The library's own preprocessing and forward pass, for a model that our own batches are not for.
+    """Encodes with the library's own preprocessing and forward pass, for models that cannot use our batches.
 
-    The library is told the role as its `task`, so that a Router takes queries and documents through their own modules.
+    The library gets the role as its `task`, so that a Router sends queries and documents through their modules.
 
     Args:
         model: a loaded model.
-        dimension: of the vectors.
-        texts: of a batch.
+        dimension: dimension of the vectors.
+        texts: number of texts per batch.
     """
 
     def __init__(self, model: SentenceTransformer, dimension: int, texts: int | None = None) -> None:
@@ -87,15 +87,17 @@ class StockEncoder(Encoder):
         self.one_for_both = self.prompts.alike and not reads_roles_apart(model)
 
     def _encode_batches(self, texts: Sequence[str], role: Role) -> Generator[Encoded]:
-        """What `encode_query` or `encode_document` does, with tokens counted on the way."""
+        """Encode as `encode_query` or `encode_document` does, and count tokens."""
         import torch
 
         with quiet_libraries(), torch.inference_mode():
             yield from fetch_behind(self._compute_batches(texts, role))
 
     def _compute_batches(self, texts: Sequence[str], role: Role) -> Iterator[Computed]:
-        """As `_encode_batches`, each output still where it was computed."""
-        order = np.argsort([-len(text) for text in texts], kind="stable")  # the longest first: memory peaks at once
+        """Encode like `_encode_batches`, but leave each output on the device."""
+        order = np.argsort(
+            [-len(text) for text in texts], kind="stable"
+        )  # the longest first, so that a lack of memory shows at once
         prompt = self.prompts.of(role) or None
         for first in range(0, len(texts), self._texts):
             rows = order[first : first + self._texts]
@@ -107,13 +109,13 @@ class StockEncoder(Encoder):
 
 
 def open_torch(folder: ModelFolder, dimension: int | None, compute: str) -> TorchEncoder | StockEncoder:
-    """Load a checked model, to encode at a dimension, or for None at its full width.
+    """Load a checked model into an encoder with a dimension, or None for the full width.
 
-    Whether our own batches give what `encode_query` and `encode_document` give is tried on a few texts. Where they do
-    not, the library makes the batches, in float32; of one text each, where a text's vector depends on its company. What
-    is measured and searched is encoded in float32 at the model's full width: a smaller dimension is a re-normalised
-    prefix of these vectors (`vectors.codecs.prefix`). InputError is raised where the model makes no such dimension, or
-    bfloat16 is asked for by name and only the library's own encoding would do.
+    A few test texts show whether our own batches give the vectors of `encode_query` and `encode_document`. If not, the
+    library makes the batches, in float32, with one text each if a text's vector depends on its batch. Figures and
+    searches use vectors in float32 at the model's full width; a smaller dimension is a re-normalised prefix of these
+    (`vectors.cut.prefix`). Raises InputError if the dimension is out of range, or if `compute` is bfloat16 and the
+    model needs the library's own encoding.
     """
     model = load_model(folder).eval()
     dimension = choose_width(folder.path, measure_width(model, folder.path), dimension)
@@ -134,7 +136,7 @@ def open_torch(folder: ModelFolder, dimension: int | None, compute: str) -> Torc
 
 
 def _find_reader(model: SentenceTransformer) -> TokenReader | None:
-    """The model's reader; None for a model that reads something else than tokens, or in another way."""
+    """Make the model's reader; None for a model that does not read token ids or lacks a fast tokenizer."""
     try:
         return make_reader(model, input_names(model))
     except InputError:

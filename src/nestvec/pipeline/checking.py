@@ -1,7 +1,7 @@
-"""`nestvec check`: what a data set holds, where to cut its grades, how long its texts are, and what a split would leak.
+"""`nestvec check`: describe a data set, its grades, the length of its texts, and what a split would leak.
 
-Trains nothing and loads no model; of the model only the tokenizer is read, to count what would be cut off. Without the
-extra `train` there may be no tokenizer: then nothing is counted, and a warning says so.
+A check trains nothing and loads only the model's tokenizer, to count how many tokens the model would cut off. Without
+the extra `train` there may be no tokenizer: then a warning says that tokens were not counted.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ if TYPE_CHECKING:
     from nestvec.data.records import Records
     from nestvec.data.task import Task
 
-MOST_COUNTED = 100_000  # texts of a kind that are tokenised or compared; of more, a seeded sample
-_WARNED = ("grades that are counts of clicks",)  # findings that deserve a look before training
-_FEW = 2  # grades of what is listed; more of them may well begin with bad ones
-_SURE = 0.95  # share of resampled histograms that must have a dip, or it is not sure
-_NARROW = 0.25  # share of the range of grades within which 95 % of these dips must lie
+MOST_COUNTED = 100_000  # texts per kind that are tokenised or compared; of more texts, a random sample is taken
+_WARNED = ("grades that are counts of clicks",)  # findings that become warnings
+_FEW = 2  # different grades in positives-only data; if there are more, the lowest may well mean "not relevant"
+_SURE = 0.95  # least share of resampled histograms with a dip; below it, a warning calls the dip uncertain
+_NARROW = 0.25  # of the range of grades: if 95 % of the resampled dips spread wider than this, a warning says so
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found."""
+    """The result of a check."""
 
-    facts: dict[str, Any]  # what `check.json` holds
+    facts: dict[str, Any]  # the content of `check.json`
 
     @property
     def warnings(self) -> list[str]:
-        """What its owner should look at before training, in words."""
+        """Sentences that say what to look at before training, the most harmful first."""
         return list(self.facts["warnings"])
 
 
@@ -78,10 +78,10 @@ def check(
         source: `sample`, a file, a folder, or hf:NAME.
         out: a folder for check.json and check.html; None writes nothing.
         progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
-        settings: by name; see `nestvec.settings`.
+        settings: settings of a run by name; see `nestvec.settings`.
 
     Returns:
-        What was found.
+        The check's facts and warnings.
 
     Raises:
         InputError: the data cannot be used; the message says where and why.
@@ -91,7 +91,7 @@ def check(
 
 
 def check_settings(settings: Settings, out: Path | None, reporter: Reporter | None = None) -> Check:
-    """Validate a data set and describe it, as `check`; raises InputError where the folder cannot be written, too."""
+    """Validate a data set and describe it, as `check`; also raises InputError if the folder cannot be written."""
     if out is not None and out.exists() and not out.is_dir():
         raise InputError("is a file", "a folder for check.json and check.html", file=out)
     if out is not None:
@@ -101,15 +101,15 @@ def check_settings(settings: Settings, out: Path | None, reporter: Reporter | No
         try:
             _write_files(checked, out)
         except OSError as error:
-            raise InputError(f"cannot be written ({error.strerror})", "a folder for the check", file=out) from error
+            raise InputError(f"cannot be written ({error.strerror})", "a writable folder", file=out) from error
     return checked
 
 
 def _write_files(checked: Check, out: Path) -> None:
-    """Write the findings as a page and as data."""
+    """Write the findings as a page and as JSON."""
     from nestvec.report.check_page import write_check_page
 
-    write_check_page(checked.facts, out / "check.html")  # first: if it cannot be made, nothing is written
+    write_check_page(checked.facts, out / "check.html")  # first: if the page fails, no JSON is left behind
     write_json(out / "check.json", checked.facts)
 
 
@@ -118,7 +118,7 @@ def describe_data(settings: Settings, reporter: Reporter) -> dict[str, Any]:
 
     Args:
         settings: what to read.
-        reporter: is told of progress.
+        reporter: shows the progress.
 
     Returns:
         Plain JSON values.
@@ -159,12 +159,12 @@ def describe_data(settings: Settings, reporter: Reporter) -> dict[str, Any]:
     }
     whole: dict[str, Any] = json.loads(
         json.dumps({**facts, "warnings": [*_list_warnings(facts), *uncounted]})
-    )  # lists, as a reader has
+    )  # through JSON, so that tuples are lists here as they are after reading the file
     return whole
 
 
 def _count_judgements(records: Records, grades: Grades) -> dict[str, Any]:
-    """Count judgements by query, and what was judged by nobody or has nothing relevant."""
+    """Count judgements per query, queries without a relevant document, and documents that nobody judged."""
     per_query = np.bincount(records.query, minlength=len(records.queries))
     relevant = np.bincount(records.query[records.grade >= grades.threshold], minlength=len(records.queries))
     return {
@@ -176,7 +176,7 @@ def _count_judgements(records: Records, grades: Grades) -> dict[str, Any]:
 
 
 def _summarise_counts(values: NDArray[np.int64]) -> dict[str, float]:
-    """Describe a distribution by six quantiles and the mean."""
+    """Describe a distribution of counts by six quantiles and the mean."""
     points = np.quantile(values, [0, 0.25, 0.5, 0.75, 0.95, 1])
     quantiles = dict(zip(("min", "p25", "median", "p75", "p95", "max"), map(float, points), strict=True))
     return {**quantiles, "mean": float(values.mean())}
@@ -185,16 +185,16 @@ def _summarise_counts(values: NDArray[np.int64]) -> dict[str, float]:
 def _try_to_measure_lengths(
     records: Records, settings: Settings, advance: Callable[[int], None]
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """Lengths as `_measure_lengths` has them; where an extra is missing for it, None and a warning that says so."""
+    """Give what `_measure_lengths` gives; if an extra is missing for it, None and a warning that names the extra."""
     try:
         return _measure_lengths(records, settings, advance), []
     except MissingExtraError as error:
         advance(2)
-        return None, [f"Nothing says how many texts the model would cut off: {error}."]
+        return None, [f"Tokens were not counted, so texts that are too long for the model are not known: {error}."]
 
 
 def _measure_lengths(records: Records, settings: Settings, advance: Callable[[int], None]) -> dict[str, Any]:
-    """Measure the texts' lengths in the model's tokens, and what it cuts off."""
+    """Measure the length of queries and documents in the model's tokens, and how much the model cuts off."""
     folder, given = find_model(settings.training.model, settings.training.model_sha256), settings.training
     prompts = folder.prompts.override(given.query_prompt, given.document_prompt)
     measured: dict[str, Any] = {"model": settings.training.model}
@@ -215,7 +215,7 @@ def _measure_lengths(records: Records, settings: Settings, advance: Callable[[in
 
 
 def _draw_sample(texts: Sequence[str], seed: int) -> Sequence[str]:
-    """Take all texts, or draw a seeded sample where there are very many."""
+    """Give all texts, or a random sample of `MOST_COUNTED` if there are more."""
     if len(texts) <= MOST_COUNTED:
         return texts
     rows = np.sort(np.random.default_rng(seed).permutation(len(texts))[:MOST_COUNTED])
@@ -223,7 +223,7 @@ def _draw_sample(texts: Sequence[str], seed: int) -> Sequence[str]:
 
 
 def _audit_splits(records: Records, grades: Grades, task: Task, settings: Settings) -> dict[str, Any]:
-    """Audit the split that a run would use, and what a naive one by row would leak."""
+    """Audit the split that a run would use, and a naive split by row for comparison."""
     protocol = settings.split.protocol if records.labels is None else "own"
     share = float(task.in_part("test").mean())
     ways = {"exact": exact_texts(records), "normalised": normalised_texts(records)}
@@ -235,7 +235,7 @@ def _audit_splits(records: Records, grades: Grades, task: Task, settings: Settin
 
 
 def _audit_row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, Any]:
-    """Audit the naive split by row: which shares of its test records leak, and how many distinct texts recur."""
+    """Audit a naive split by row: the share of its test records that leak, and how many distinct texts recur."""
     test = drawn_by_row(len(texts["queries"]), share, seed)
     recurring = {}
     for kind, values in texts.items():
@@ -245,7 +245,7 @@ def _audit_row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: in
 
 
 def _list_warnings(facts: dict[str, Any]) -> list[str]:
-    """List what deserves a look before training, the most harmful first."""
+    """List all warnings, the most harmful first."""
     return [
         *(
             f"{finding['name'][:1].upper()}{finding['name'][1:]}: {finding['action']}"
@@ -259,48 +259,48 @@ def _list_warnings(facts: dict[str, Any]) -> list[str]:
 
 
 def _grade_warnings(grades: dict[str, Any]) -> list[str]:
-    """Warn where the threshold is not to be trusted."""
+    """Warn if the threshold is uncertain, or makes nearly all records relevant."""
     warnings = _doubt_threshold(grades)
     if grades["unlisted"] is None and grades["relevant_share"] > MANY:
         warnings.append(
-            f"{100 * grades['relevant_share']:.1f} % of the records are relevant, from {grades['threshold']:g} on: "
-            "too many to tell systems apart. Look at the histogram and give a higher --threshold."
+            f"{100 * grades['relevant_share']:.1f} % of the records are relevant (grade {grades['threshold']:g} or "
+            "higher): too many to tell systems apart. Look at the histogram and give a higher --threshold."
         )
     return warnings
 
 
 def _doubt_threshold(grades: dict[str, Any]) -> list[str]:
-    """Warn where the threshold was found and not given, and is not sure."""
-    if grades["threshold_source"] == "middle" and len(grades["levels"]) > 2:  # two have but one cut
+    """Warn if the threshold was found, not given, and is uncertain."""
+    if grades["threshold_source"] == "middle" and len(grades["levels"]) > 2:  # two levels have only one possible cut
         return [
-            f"The grades show no dip between two humps; {grades['threshold']:g}, the middle of their range, is taken. "
-            "Look at the histogram and give --threshold."
+            "The histogram of the grades has no dip between two humps, so the threshold is the middle of their range, "
+            f"{grades['threshold']:g}. Look at the histogram and give --threshold."
         ]
     if grades["threshold_source"] == "listed" and len(grades["levels"]) > _FEW:
         return [
-            f"Whatever is listed counts as relevant, from {grades['threshold']:g} on, as nothing is judged 0. If low "
+            f"All rows count as relevant (grade {grades['threshold']:g} or higher), because no row has grade 0. If low "
             "grades mean that a document does not fit, give --threshold."
         ]
     if grades["threshold_source"] != "dip":
         return []
     dip, span, doubts = grades["dip"], grades["highest"] - grades["lowest"], []
     if dip["seen"] < _SURE:
-        doubts.append(f"only {100 * dip['seen']:.1f} % of resampled histograms have one")
+        doubts.append(f"only {100 * dip['seen']:.1f} % of resampled histograms have a dip")
     if dip["high"] - dip["low"] > _NARROW * span:
         doubts.append(f"resampling puts the threshold anywhere between {dip['low']:g} and {dip['high']:g}")
-    warning = f"The dip of the grades is not sure: {', and '.join(doubts)}. Look at the histogram and give --threshold."
-    return [warning] if doubts else []
+    warning = f"The dip of the grades is uncertain: {', and '.join(doubts)}."
+    return [f"{warning} Look at the histogram and give --threshold."] if doubts else []
 
 
 def _leak_warnings(split: dict[str, Any]) -> list[str]:
-    """Warn of what the split that a run would use leaks."""
+    """Warn if the split that a run would use leaks."""
     leaks = ", ".join(f"{count:,} {name}" for name, count in split["leaks"].items() if count)
     name = "source's own" if split["protocol"] == "own" else split["protocol"]
     return [f"The {name} split leaks: {leaks}."] if leaks else []
 
 
 def _text_warnings(facts: dict[str, Any]) -> list[str]:
-    """Warn of what is missing from the texts and judgements, or will not be read."""
+    """Warn of documents that are too long, rows that were set aside, and queries that cannot be measured."""
     warnings = []
     rejected, unanswered = facts["rejected"], facts["queries_without_relevant"]
     if facts["tokens"] and facts["tokens"]["documents"]["too_long"]:
@@ -323,5 +323,5 @@ def _text_warnings(facts: dict[str, Any]) -> list[str]:
 
 
 def load_check(out: str | Path) -> Check:
-    """Read a check back from its folder; raises InputError where check.json is missing or damaged."""
+    """Read a check back from its folder; raises InputError if check.json is missing or damaged."""
     return Check(read_json(Path(out) / "check.json"))

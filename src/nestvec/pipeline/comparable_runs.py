@@ -1,4 +1,4 @@
-"""Whether two finished runs may be compared: the same judgements, queries and metric, and as many documents."""
+"""Check that two runs can be compared: same judgements, queries and metric, and the same number of documents."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def refuse_another_task(first: Run, second: Run) -> None:
-    """Raise where two runs were not judged alike, or did not search as many documents.
+    """Raise InputError if two runs have different judgements or searched different numbers of documents.
 
     Args:
         first: a run.
-        second: another, which messages are about.
+        second: the run to compare with it; messages name its files.
 
     Raises:
-        InputError: the first thing that differs.
+        InputError: names the first difference.
     """
     differing = [
-        (f"counts a document as relevant from grade {least:g} on", f"{wanted:g} as in {first.root}")
+        (f"the lowest relevant grade is {least:g}", f"{wanted:g} as in {first.root}")
         for wanted, least in [(_lowest_relevant(first), _lowest_relevant(second))]
         if least != wanted
     ]
@@ -36,8 +36,8 @@ def refuse_another_task(first: Run, second: Run) -> None:
         problem = f"the number of documents searched is {second.documents:,}"
         differing.append((problem, f"{first.documents:,} as in {first.root}"))
     if first.grades.gain_zero != second.grades.gain_zero:
-        problem = f"a document gains what its grade has above {second.grades.gain_zero:g}"
-        differing.append((problem, f"above {first.grades.gain_zero:g} as in {first.root}"))
+        problem = f"the grade with gain 0 is {second.grades.gain_zero:g}"
+        differing.append((problem, f"{first.grades.gain_zero:g} as in {first.root}"))
     for problem, expected in differing:
         raise InputError(problem, expected, file=second.folder.path("results"))
     before, after = (
@@ -47,7 +47,7 @@ def refuse_another_task(first: Run, second: Run) -> None:
     apart = [pair for pair in {**before, **after} if before.get(pair) != after.get(pair)]
     if apart:
         queries = len({query for query, _ in apart})
-        problem = f"differs from the other run's in {len(apart):,} judgements of {queries:,} test queries"
+        problem = f"{len(apart):,} judgements of {queries:,} test queries differ between the runs"
         raise InputError(problem, f"the judgements of {first.root}", file=second.folder.path("qrels"))
 
 
@@ -57,51 +57,54 @@ def _lowest_relevant(run: Run) -> float:
 
 
 def refuse_unmeasured(metric: str, first: Run, second: Run) -> None:
-    """Raise where a run lacks a metric.
+    """Raise InputError if a run did not measure a metric.
 
     Args:
-        metric: its name.
+        metric: the metric's name, such as `recall@10`.
         first: a run.
-        second: another.
+        second: the run to compare with it.
 
     Raises:
-        InputError: a run did not measure it; the message names what both measured.
+        InputError: a run lacks the metric; the message names the metrics that both runs have.
     """
     for run in (first, second):
         if metric not in run.metrics:
             both = [name for name in first.metrics if name in second.metrics]
-            wanted = "what both runs measured: " + (", ".join(both) or "nothing")
+            wanted = "a metric of both runs: " + (", ".join(both) or "there is none")
             raise InputError(f"{metric!r} was not measured", wanted, file=run.folder.path("results"))
 
 
 def agree_on_texts(first: Run, second: Run, ids: list[str], second_ids: list[str]) -> NDArray[np.str_]:
-    """Read the texts of the queries that both runs asked.
+    """Read the texts of the test queries, and check that both runs have the same ones.
 
     Args:
         first: a run.
-        second: another.
-        ids: of the first run's q test queries, sorted.
-        second_ids: of the second's, sorted.
+        second: the run to compare with it.
+        ids: sorted ids of the first run's q test queries.
+        second_ids: sorted ids of the second run's test queries.
 
     Returns:
         (q,) texts in the order of `ids`.
 
     Raises:
-        InputError: the ids differ, or the texts that they stand for.
+        InputError: the ids differ between the runs, or the text of an id does.
     """
     wanted = f"the test queries of {first.root}"
     if ids != second_ids:
         apart = len(set(ids) ^ set(second_ids))
-        raise InputError(f"{apart:,} test queries are only in one run", wanted, file=second.folder.path("per_query"))
+        raise InputError(f"{apart:,} test queries are in one run only", wanted, file=second.folder.path("per_query"))
     texts, second_texts = (np.array(list(run.query_texts(ids).values())) for run in (first, second))
     changed = int((texts != second_texts).sum())
     if changed:
-        raise InputError(f"{changed:,} test queries have another text", wanted, file=second.folder.path("records"))
+        raise InputError(f"{changed:,} test queries have a different text", wanted, file=second.folder.path("records"))
     return texts
 
 
 def find_folds(first: Run, second: Run, ids: list[str]) -> FoldMeans | None:
-    """The trainings that measured the q queries `ids` of two runs, as the run with fewer folds says; None: one each."""
+    """Find which fold measured each of the q queries `ids`; None if neither run has folds.
+
+    If both runs have folds, those of the run with fewer folds count.
+    """
     folded = [run for run in (first, second) if run.results.folds]
     if not folded:
         return None
@@ -109,6 +112,6 @@ def find_folds(first: Run, second: Run, ids: list[str]) -> FoldMeans | None:
     table = read_table(run.folder.path("queries"), ["query_id", "fold"])
     fold = dict(zip(table["query_id"].to_pylist(), table["fold"].to_pylist(), strict=True))
     if not all(fold.get(name, "").isdecimal() for name in ids):
-        problem = "is damaged: it does not say each test query's fold"
-        raise InputError(problem, "a number for each", file=run.folder.path("queries"))
+        problem = "is damaged: a test query has no fold"
+        raise InputError(problem, "a fold number for each test query", file=run.folder.path("queries"))
     return FoldMeans(np.unique([fold[name] for name in ids], return_inverse=True)[1])

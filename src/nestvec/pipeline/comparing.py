@@ -1,7 +1,8 @@
-"""Two finished runs beside each other, query by query: is one better, or is it noise?
+"""Compare two finished runs query by query: is one better, or is the difference noise?
 
-Both must have asked the same test queries, against the same judgements and as many documents; then every difference is
-paired by query. What is shown is corrected together: asking more (`everything`) makes each answer harder to get.
+Both runs must have the same test queries, judgements and number of documents, so that every difference can be paired
+by query. All p-values that are shown are corrected together (Holm): comparing more points (`everything`) makes each
+difference harder to prove.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from nestvec.evaluation.fold_means import FoldMeans
     from nestvec.runs.run import Run
 
-CHOSEN = "chosen"  # the row of what either run recommends
+CHOSEN = "chosen"  # the name of the row that compares the recommended points
 _DETECTABLE = 2.8  # standard errors: 1.96 for the interval and 0.84 for a power of 80 % (Cohen 1988; Sakai 2016)
 _NOISE = 1e-9  # differences below this are float noise: two machines may sum in another order
 
 
 class PointPair(NamedTuple):
-    """What is compared: a name for the row, and the names of a point of either run."""
+    """Two points to compare: a name for the row, a point of the first run, and a point of the second."""
 
     name: str
     a: str
@@ -39,14 +40,19 @@ class PointPair(NamedTuple):
 
 
 class PairedValues(NamedTuple):
-    """(q,) values of either run at a pair of points, query by query."""
+    """(q,) values of each run, query by query, at a pair of points."""
 
     a: NDArray[np.float64]
     b: NDArray[np.float64]
 
 
 class Together(NamedTuple):
-    """(q,) numbers of the queries' texts, the same text being one draw; and in which folds they were measured."""
+    """What resampling keeps together.
+
+    Attributes:
+        groups: (q,) a number for each query's text; queries with the same text are drawn together.
+        folds: the folds in which the queries were measured; None without folds.
+    """
 
     groups: NDArray[np.int64]
     folds: FoldMeans | None
@@ -54,15 +60,15 @@ class Together(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparedPoint:
-    """The second run less the first at one point, over the same test queries."""
+    """The second run minus the first at one point, over the same test queries."""
 
-    name: str  # of the point, or `chosen`: what each run recommends, or its best at full width
+    name: str  # of the point, or `chosen`: the point that each run recommends, or else its best at full width
     a: str
     b: str
     mean_a: float
     mean_b: float
     difference: float
-    low: float  # ends of the 95 % interval, not corrected for what else is shown
+    low: float  # ends of the 95 % interval, not corrected for the number of rows
     high: float
     p: float
     p_holm: float
@@ -70,38 +76,38 @@ class ComparedPoint:
     wins: int  # queries on which the second run is better
     ties: int
     losses: int
-    detectable: float  # the difference that as many queries with this spread would show four times in five
+    detectable: float  # the difference that these queries have 80 % power to detect
 
     @property
     def seen(self) -> bool:
-        """Whether a difference is seen: corrected for all that is shown, and outside the interval."""
+        """Whether the difference is significant: the corrected p-value is small, and the interval excludes 0."""
         return self.p_holm < 1 - LEVEL and not self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Two runs compared."""
+    """The comparison of two runs."""
 
     a: str  # the first run's folder
-    b: str  # the second's
+    b: str  # the second run's folder
     metric: str
-    queries: int  # test queries that both asked
-    rows: tuple[ComparedPoint, ...]  # Holm-corrected together; what the runs recommend comes first
-    documents: int  # that both searched
-    seed: int  # of the draws
+    queries: int  # test queries of both runs
+    rows: tuple[ComparedPoint, ...]  # Holm-corrected together; the recommended points come first
+    documents: int  # that both runs searched
+    seed: int  # of bootstrap and paired test
     resamples: int  # of the bootstrap and of the paired test
-    ships: tuple[bool, bool]  # whether the first run recommends something, and the second
+    ships: tuple[bool, bool]  # whether the first run recommends a point, and whether the second does
     only_a: tuple[str, ...] = ()  # systems that only the first measured
     only_b: tuple[str, ...] = ()  # systems that only the second measured
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The comparison as JSON values, verdict included."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
         return {"schema": 1, **plain, "rows": [asdict(row) for row in self.rows], "verdict": self.verdict}
 
     def save(self, path: Path) -> None:
-        """Write the JSON file; one that is there is replaced. Raises InputError where it cannot be written."""
-        if path.is_dir():  # which would be replaced as well
+        """Write the comparison as a JSON file, replacing an existing one; InputError if it cannot be written."""
+        if path.is_dir():  # `write_json` would replace a folder, too
             raise InputError("is a folder", "a JSON file to write", file=path)
         try:
             write_json(path, self.to_json())
@@ -110,23 +116,23 @@ class RunComparison:
 
     @property
     def verdict(self) -> str:
-        """What came out for the two recommended points, in a few sentences."""
+        """Which of the two recommended points is better, in a few sentences."""
         return " ".join([*self._name_stand_ins(), self._compare_chosen()])
 
     def _name_stand_ins(self) -> list[str]:
         """Say which runs recommend nothing, if any do."""
         names = [f"{run} recommends nothing" for run, ships in zip("AB", self.ships, strict=True) if not ships]
-        return [f"{' and '.join(names)}, so the best at full width stands in."] if names else []
+        return [f"{' and '.join(names)}: the best point at full width is compared instead."] if names else []
 
     def _compare_chosen(self) -> str:
-        """Say whether B's recommended point is better or worse than A's, or no difference can be seen."""
+        """Say whether B's recommended point is better or worse than A's, or that no difference is significant."""
         row = self.rows[0]
         first = "A's" if row.a == row.b else f"A's {_name_in_words(row.a)}"
         second = f"B's {_name_in_words(row.b)}"
         asked = f"{self.metric} on {self.queries:,} test queries"
         ends = f"[{row.low:+.3f}, {row.high:+.3f}]"
         if row.ties == self.queries:
-            return f"{second} is as good as {first} on every query: {asked}."
+            return f"{second} and {first} are equal on every query: {asked}."
         if row.seen:
             word = "better" if row.difference > 0 else "worse"
             return f"{second} is {word} than {first} by {row.difference:+.3f} {ends}: {asked}."
@@ -137,21 +143,21 @@ class RunComparison:
 
 
 def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything: bool = False) -> RunComparison:
-    """Compare two finished runs on the test queries, which must be the same.
+    """Compare two finished runs, which must have the same test queries.
 
-    The first run's settings decide seed and draws. A query text that is asked more than once is one draw.
+    Seed and number of resamples are those of the first run. Queries with the same text are resampled together.
 
     Args:
-        a: a run's folder.
-        b: another's.
-        metric: any that both measured.
-        everything: whether to compare every point that both have, or only what is recommended and the full widths.
+        a: the first run's folder.
+        b: the second run's folder.
+        metric: a metric that both runs measured.
+        everything: True compares every point that both runs measured; False the recommended points and full widths.
 
     Returns:
-        The second less the first, point by point.
+        The second run minus the first, point by point.
 
     Raises:
-        InputError: a folder is no finished run, or the two asked other queries, judged or measured otherwise.
+        InputError: a folder holds no finished run, or the runs differ in queries, judgements or metrics.
     """
     first, second = load_run(a), load_run(b)
     seed, resamples = first.config.draws
@@ -175,16 +181,16 @@ def compare_points(first: Run, second: Run, metric: str, pairs: list[PointPair])
     """Compare points of two finished runs on the test queries.
 
     Args:
-        first: a run; its settings decide seed and draws.
-        second: another.
-        metric: any that both measured.
+        first: a run; its seed and number of resamples are used.
+        second: the run to compare with it.
+        metric: a metric that both runs measured.
         pairs: the points to compare.
 
     Returns:
-        The second less the first, pair by pair, corrected together.
+        The second run minus the first, pair by pair, corrected together.
 
     Raises:
-        InputError: the two asked other queries, judged or measured otherwise.
+        InputError: the runs differ in queries, judgements or metrics.
     """
     refuse_another_task(first, second)
     refuse_unmeasured(metric, first, second)
@@ -227,7 +233,7 @@ def _compare_pairs(
 
 
 def _detectable_difference(difference: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
-    """The difference that would show four times in five: standard errors of a mean whose groups are drawn together."""
+    """Give the difference that has 80 % power: a multiple of the standard error, with groups drawn together."""
     sums = np.bincount(groups, difference - difference.mean())
     drawn = len(sums)
     if drawn < 2:
@@ -236,7 +242,7 @@ def _detectable_difference(difference: NDArray[np.float64], groups: NDArray[np.i
 
 
 def _choose_pairs(first: Run, second: Run, everything: bool) -> list[PointPair]:
-    """Choose the pairs: what either run recommends, then every system at full width, then all else if it is wanted."""
+    """Choose the pairs: the recommended points, then each system at full width, then all points if wanted."""
     chosen = (first.chosen.name, second.chosen.name)
     pairs = [
         (point.name, second.full_width[system].name)
@@ -245,7 +251,7 @@ def _choose_pairs(first: Run, second: Run, everything: bool) -> list[PointPair]:
     ]
     if everything:
         pairs += [(name, name) for name in first.points if name in second.points]
-    others = [pair for pair in dict.fromkeys(pairs) if pair != chosen]  # nothing is asked twice
+    others = [pair for pair in dict.fromkeys(pairs) if pair != chosen]  # no pair is compared twice
     return [PointPair(CHOSEN, *chosen), *(PointPair(b, a, b) for a, b in others)]
 
 

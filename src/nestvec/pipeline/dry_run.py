@@ -1,6 +1,6 @@
-"""What a run would do, and about how long it would take: for `--dry-run`, which writes nothing.
+"""Plan a run for `--dry-run`: what it would do, and about how long it would take; writes nothing.
 
-The input is read and checked as for a run. How long is estimated from short trials, see `trial_speed`.
+The input is read and checked as for a run. Times are estimated from short trials, see `trial_speed`.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedTraining:
-    """One system's training; of folds, all of its trainings together.
+    """The training of one system, or with folds all trainings of that system.
 
     Attributes:
-        system: its name.
-        rows: what it learns from: a query with its documents each.
-        batch: rows in a batch.
+        system: the system's name.
+        rows: training rows; each holds a query and its documents.
+        batch: rows per batch.
         epochs: passes over the rows.
-        steps: optimizer steps, if it isn't stopped early.
-        trainings: how many: 1, or with folds one more than there are folds.
-        seconds: that they take, an estimate.
+        steps: optimizer steps of a training that is not stopped early.
+        trainings: number of trainings: 1, or with folds the number of folds plus 1.
+        seconds: estimated duration of all trainings.
     """
 
     system: str
@@ -57,7 +57,7 @@ class PlannedTraining:
 
 @dataclass(frozen=True)
 class PlannedEncoding:
-    """What one system encodes: `texts` in all, in about so many `seconds`."""
+    """The encoding of one system: the number of texts, and the estimated duration in seconds."""
 
     system: str
     texts: int
@@ -69,19 +69,19 @@ class Plan:
     """What a run would do.
 
     Attributes:
-        settings: as far as they are resolved.
-        records: that would be read.
-        grades: their histogram and threshold.
+        settings: the settings of the run, resolved as far as possible.
+        records: the records that the run would read.
+        grades: histogram and threshold of the grades.
         task: the split.
-        protocol: how the records are split; `own` where the source says so itself.
+        protocol: how the records are split; `own` if a column of the source says who is in which part.
         dimensions: widths that would be measured; empty without the training extra.
-        root: the run's folder; None where none is named.
-        done: stages that were finished in this folder before.
-        trainings: one for each system.
+        root: the run's folder; None if none is given.
+        done: stages that are finished in this folder.
+        trainings: one for each system to train.
         encodings: one for each system with vectors.
-        points: of the surface, by how many the queries would be ranked.
-        point_seconds: that one of them takes, an estimate.
-        lacking: why nothing can be said of the model, the training and the time; empty where it can.
+        points: number of points of the surface that would be measured.
+        point_seconds: estimated duration of one point.
+        lacking: why model, training and time are not known, such as a missing extra; empty if they are known.
     """
 
     settings: Settings
@@ -100,22 +100,22 @@ class Plan:
 
     @cached_property
     def seconds(self) -> tuple[float, float, float]:
-        """Of training, of encoding and of ranking: estimates of what is not done yet."""
+        """Estimated seconds of training, encoding and ranking, without stages that are finished."""
         training = sum(part.seconds for part in self.trainings if f"train {part.system}" not in self.done)
         encoding = sum(part.seconds for part in self.encodings if f"encode {part.system}" not in self.done)
         return training, encoding, 0.0 if "evaluate" in self.done else self.points * self.point_seconds
 
 
 def plan_run(settings: Settings, root: Path | None, reporter: Reporter | None = None) -> Plan:
-    """Read and check the input of a run, and say what the run would do; nothing is written.
+    """Read and check the input of a run and plan the run; writes nothing.
 
     Args:
-        settings: what to do.
-        root: the run's folder, if one is named.
-        reporter: is told of progress.
+        settings: settings of the run.
+        root: the run's folder; None if none is given.
+        reporter: shows the progress.
 
     Returns:
-        The plan; without the training extra it says what is read and how it is split, but no times.
+        The plan; without the training extra it holds the data and the split, but no training and no times.
 
     Raises:
         InputError: the input or a setting is wrong, or the folder was made with other settings.
@@ -131,9 +131,9 @@ def plan_run(settings: Settings, root: Path | None, reporter: Reporter | None = 
     prepared = prepared.computing_in(compute)
     if root is not None:
         refuse_folder(root, config_text(prepared.settings, prepared.inputs))
-    with reporter.step("try how fast this machine is", len(prepared.systems) + len(prepared.trained)) as advance:
+    with reporter.step("measure the speed of this machine", len(prepared.systems) + len(prepared.trained)) as advance:
         models = {system: prepared.others.get(system, prepared.model) for system in prepared.systems}
-        speeds: dict[str, EncodingSpeed] = {}  # by the model's place: what is trained is as fast as what it came from
+        speeds: dict[str, EncodingSpeed] = {}  # by the model's path: a trained model is as fast as its base model
         for model in models.values():
             if str(model.path) not in speeds:
                 speeds[str(model.path)] = time_encoding(prepared, model)
@@ -160,14 +160,14 @@ def plan_run(settings: Settings, root: Path | None, reporter: Reporter | None = 
 
 
 def _plan_without_model(settings: Settings, root: Path | None, why: str) -> Plan:
-    """The plan of a machine without the training extra: what is read and how it is split, but no times."""
+    """Plan a run without the training extra: the data and the split, but no training and no times."""
     records, grades, task = read_task(settings)
     protocol = settings.split.protocol if records.labels is None else "own"
     return Plan(replace(settings, split=task.split), records, grades, task, protocol, root=root, lacking=why)
 
 
 def _plan_training(prepared: Prepared, system: str, speed: EncodingSpeed) -> PlannedTraining:
-    """Lay out a system's training as the run would, but for mined negatives, and time some of its steps."""
+    """Set up a system's training as the run would, except for mined negatives, and time some of its steps."""
     from nestvec.training.examples import TrainingData
     from nestvec.training.job import make_job
 
@@ -185,7 +185,7 @@ def _plan_training(prepared: Prepared, system: str, speed: EncodingSpeed) -> Pla
 
 
 def _plan_encoding(prepared: Prepared, system: str, speed: EncodingSpeed) -> PlannedEncoding:
-    """Count what a system encodes: all queries and documents, and once more for each fold if it is trained."""
+    """Count the texts that a system encodes: all queries and documents, and again for each fold if it is trained."""
     queries, documents = len(prepared.task.texts), len(prepared.catalogue.ids)
     times = 1 + (len(prepared.task.folds) if system in prepared.trained else 0)
     return PlannedEncoding(system, times * (queries + documents), times * speed.estimate(queries, documents))

@@ -1,4 +1,4 @@
-"""The input of a run, read and checked before anything is written."""
+"""Read and check the input of a run, before anything is written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from nestvec.settings import CATALOGUE, NEED_NEGATIVES, REPORTERS, Settings, par
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FEWEST_DOCUMENTS = 2  # that a model can learn to tell apart
+_FEWEST_DOCUMENTS = 2  # a model learns to tell documents apart, so it needs two
 
 
 @dataclass(frozen=True)
@@ -48,22 +48,22 @@ class Prepared:
     grades: Grades
     task: Task
     model: ModelFolder
-    others: dict[str, ModelFolder] = field(default_factory=dict)  # systems that are models measured as they came
-    missing: dict[str, str] = field(default_factory=dict)  # models that could not be had, and why
+    others: dict[str, ModelFolder] = field(default_factory=dict)  # systems measured without training, and their models
+    missing: dict[str, str] = field(default_factory=dict)  # models that were not found, and why
 
     def computing_in(self, compute: str) -> Prepared:
-        """The same input, to be trained on in a number format: `float32` or `bfloat16`."""
+        """The same input, with the number format of the training set to `float32` or `bfloat16`."""
         training = replace(self.settings.training, compute=compute)
         return replace(self, settings=replace(self.settings, training=training))
 
     def in_fold(self, number: int) -> Prepared:
-        """The input of one of the task's folds, counted from 1; a training's luck is its own, so is its seed."""
+        """The input of fold `number`, counted from 1; each fold has its own seed, so that its training differs."""
         settings = replace(self.settings, seed=(self.settings.seed + number) % 2**32)
         return replace(self, settings=settings, task=self.task.folds[number - 1])
 
     @property
     def protocol(self) -> str:
-        """How the records were split; `own` where the source says so itself."""
+        """How the records were split; `own` if a column of the source says who is in which part."""
         return self.settings.split.protocol if self.records.labels is None else "own"
 
     @property
@@ -73,17 +73,17 @@ class Prepared:
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """Systems with vectors, in the order measured."""
+        """Systems with vectors, in the order in which they are measured."""
         return (PRETRAINED, *self.others, *self.trained)
 
     @property
     def prompts(self) -> dict[str, Prompts]:
-        """What goes before queries and documents of each system: what is trained has the pretrained model's."""
+        """The prompts of each system; trained systems have those of the pretrained model."""
         return {system: self.others.get(system, self.model).prompts for system in self.systems}
 
     @property
     def inputs(self) -> dict[str, str]:
-        """SHA-256 of each input by its name."""
+        """SHA-256 of each input by name: the source, each model's weights and files, and prompts."""
         models = {"model": self.model} | {f"model {name}": model for name, model in self.others.items()}
         weights = {name: model.sha256 for name, model in models.items()}
         files = {f"{FILES_OF}{name}": join_hashes(dict(model.files)) for name, model in models.items()}
@@ -96,21 +96,24 @@ class Prepared:
         return self.settings.evaluation.dimensions or ()
 
     def widths(self, system: str) -> tuple[int, ...]:
-        """Widths to measure of a system, widest first: another model has its own full width."""
+        """Widths to measure of a system, widest first; models of `--models` start at their own full width."""
         if system not in self.others:
             return self.dimensions
         full = read_width(self.others[system])
         return tuple(sorted({full, *(width for width in self.dimensions if width <= full)}, reverse=True))
 
     def formats(self, system: str) -> list[VectorFormat]:
-        """Formats to measure of a system: all precisions at every width, and some on axes below the full width."""
+        """Formats to measure of a system: all precisions at every width, and some on principal axes if shortened."""
         evaluation, widths = self.settings.evaluation, self.widths(system)
         plain = [VectorFormat(width, precision) for width in widths for precision in evaluation.precisions]
         turned = [precision for precision in evaluation.precisions if precision in evaluation.axes_precisions]
         return plain + [VectorFormat(width, precision, axes=True) for width in widths[1:] for precision in turned]
 
     def stages(self, system: str) -> tuple[tuple[VectorFormat, VectorFormat], ...]:
-        """Two-stage searches to measure of a system: those asked for that it has the width for, or the usual two."""
+        """Two-stage searches to measure of a system: those of `--two-stage` that fit its width, or else two.
+
+        These two shortlist with the narrowest int8 and with full-width binary vectors, and rerank with full-width int8.
+        """
         widths, asked = self.widths(system), self.settings.evaluation.two_stage
         if asked is not None:
             return tuple(pair for pair in map(parse_stages, asked) if max(pair).dimension <= widths[0])
@@ -126,19 +129,19 @@ class Prepared:
 
     @cached_property
     def trec_ids(self) -> tuple[TrecIds, TrecIds]:
-        """The forms of the queries' ids, and of the documents', in TREC files."""
+        """The ids of queries and of documents as TREC files write them."""
         return TrecIds.of(dict.fromkeys(self.task.ids)), TrecIds.of(self.catalogue.ids)
 
     @cached_property
     def topics(self) -> Topics:
-        """The queries that are asked."""
+        """The queries that are measured."""
         number: dict[str, int] = {}
         texts = np.array([number.setdefault(text, len(number)) for text in self.task.texts])
         return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits, texts, self.task.fold)
 
     @cached_property
     def fit_queries(self) -> FitQueries:
-        """Training queries that the keyword leg and its fusion are fitted on."""
+        """Training queries on which keyword search and its fusion with vectors are fitted."""
         metric, seed = self.settings.recommendation.metric, self.settings.seed
         asked = ask_training_queries(self.records, self.grades, self.task.learning, MOST_QUERIES, seed)
         shape = len(asked.texts), len(self.task.catalogue)
@@ -147,14 +150,14 @@ class Prepared:
 
     @cached_property
     def judgements(self) -> Judgements:
-        """Who judged what, for the topics."""
+        """The judgements of the queries that are measured."""
         task = self.task
         shape = len(task.ids), len(task.catalogue)
         return Judgements(task.topic, task.document, task.gain, shape, task.relevant_from)
 
 
 def prepare(settings: Settings) -> Prepared:
-    """Read and check all input, and resolve every setting; writes nothing. Raises InputError where it is wrong."""
+    """Read and check all input and resolve every setting; raises InputError if something is wrong; writes nothing."""
     require_extras("train", "evaluate", "report")
     for name in settings.training.report_to:
         if not any(find_spec(module) for module in REPORTERS[name]):
@@ -166,7 +169,7 @@ def prepare(settings: Settings) -> Prepared:
     records, grades, task = read_task(settings)
     _refuse_untrainable(settings, records, grades, task)
     _refuse_unread(settings, records, task)
-    pinned = dict(records.columns)  # the run's config reads the same again
+    pinned = dict(records.columns)  # recorded, so that a run with this config reads the same data
     if records.revision is not None:
         pinned["revision"] = records.revision
     settings = replace(settings, data=replace(settings.data, **pinned), split=task.split)  # type: ignore[arg-type]
@@ -179,7 +182,7 @@ def prepare(settings: Settings) -> Prepared:
 
 
 def _settle_prompts(settings: Settings, model: ModelFolder) -> tuple[Settings, ModelFolder]:
-    """The model with the prompts that the settings give, and settings that state its prompts where it has any."""
+    """Give the model the prompts of the settings, and record the model's prompts in the settings if it has any."""
     prompts = model.prompts.override(settings.training.query_prompt, settings.training.document_prompt)
     if prompts or model.prompts:
         training = replace(settings.training, query_prompt=prompts.query, document_prompt=prompts.document)
@@ -188,14 +191,14 @@ def _settle_prompts(settings: Settings, model: ModelFolder) -> tuple[Settings, M
 
 
 def _refuse_router(settings: Settings, model: ModelFolder) -> None:
-    """Raise InputError where a model is to be trained that sends queries and documents through different modules."""
+    """Raise InputError if a model to train sends queries and documents through different modules."""
     if settings.training.epochs and has_router(model.path):
         problem = "sends queries and documents through different modules, which nestvec measures but does not train"
         raise InputError(problem, "--epochs 0, or another model", file=model.path)
 
 
 def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, task: Task) -> None:
-    """Raise InputError where a system learns from low grades and the training split has no record with one."""
+    """Raise InputError if a system learns from low grades, and the training split has no record with a low grade."""
     systems = settings.training.trained
     refused = [system for system in systems if system in NEED_NEGATIVES]
     if not refused or (records.grade[task.learning.in_part("train")] < grades.threshold).any():
@@ -203,12 +206,12 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
     able = [system for system in systems if system not in NEED_NEGATIVES] or Settings().training.systems
     where = "data" if not (records.grade < grades.threshold).any() else "training split"
     name = f"system {refused[0]} needs" if len(refused) == 1 else f"systems {', '.join(refused)} need"
-    problem = f"{name} documents that were judged not relevant; the {where} lists relevant ones only"
+    problem = f"{name} documents that were judged not relevant; the {where} holds relevant ones only"
     raise InputError(problem, f"--systems {','.join(able)}", file=settings.data.name)
 
 
 def _refuse_unread(settings: Settings, records: Records, task: Task) -> None:
-    """Raise InputError where `adapted` is to be trained, and is left fewer documents than make a batch."""
+    """Raise InputError if `adapted` is to be trained, and the split leaves it fewer documents than a batch needs."""
     if settings.training.adapted_on in ("", CATALOGUE):
         return
     number = records.normalised_documents
@@ -222,7 +225,7 @@ def _refuse_unread(settings: Settings, records: Records, task: Task) -> None:
 
 
 def _measure_model(folder: ModelFolder, settings: Settings) -> int:
-    """The width of the model's vectors; raises InputError where it is to be trained, and cannot be."""
+    """Measure the width of the model's vectors; raises InputError if the model is to be trained and cannot be."""
     model = load_model(folder)
     if settings.training.trained:
         from nestvec.training.trainable import refuse_untrainable
@@ -232,16 +235,16 @@ def _measure_model(folder: ModelFolder, settings: Settings) -> int:
 
 
 def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str, ModelFolder], dict[str, str]]:
-    """Find the models to measure as they came, by their systems' names, and why others could not be had."""
+    """Find the models to measure without training, by system name, and say why others were not found."""
     models, missing = [_find_whole(name) for name in settings.evaluation.models], {}
     if bigger := settings.evaluation.bigger:
         try:
             models.append(_find_whole(bigger, fetch=False))
         except InputError as error:
-            missing[bigger.rpartition("/")[2]] = f"could not be had: {error}"
+            missing[bigger.rpartition("/")[2]] = f"could not be loaded: {error}"
     taken = {PRETRAINED, BM25, *settings.training.trained}
     others: dict[str, ModelFolder] = {}
-    seen = [model.hashes]  # weights alone are not all: two poolings are two models
+    seen = [model.hashes]  # of all files: the same weights with another pooling are another model
     for candidate in models:
         if candidate.hashes not in seen:
             others[_name_system(candidate, taken)] = candidate
@@ -257,7 +260,7 @@ def _find_whole(name: str, fetch: bool = True) -> ModelFolder:
 
 
 def _name_system(model: ModelFolder, taken: set[str]) -> str:
-    """Name the system of a model: the end of the model's name, as much of it as tells it from other systems."""
+    """Name the system of a model: the end of the model's name, as long as needed to differ from other systems."""
     for name in list_short_names(model.name):
         if name not in taken:
             break
@@ -268,12 +271,12 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 
 
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
-    """Read, check and split the judgements, as settings say; raises InputError where something is wrong with them."""
+    """Read, check and split the judgements as the settings say; raises InputError if something is wrong with them."""
     protocol, data = settings.split.protocol, settings.data
     folds = settings.split.folds
-    if (protocol != "leak-free" or folds) and data.split_column is None:  # asked for, so no split of the source itself
+    if (protocol != "leak-free" or folds) and data.split_column is None:  # the user's choice: ignore a split column
         data = replace(data, split_column=NO_SPLIT)
-    if protocol == "published":  # counts rows of the whole table
+    if protocol == "published":  # splits by row numbers of the whole table, so nothing is merged or left out
         records = load_records(replace(data, max_records=None), merge=False)
     else:
         records = load_records(data, settings.seed)
@@ -291,12 +294,12 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
 
 
 def _list_needed_parts(settings: Settings) -> Sequence[str] | None:
-    """The parts that must hold a relevant record: none to train on where `adapted` alone is trained; None: as usual."""
+    """List the parts of the split that need a relevant record, if only `adapted` is trained; None: as usual."""
     return HELD_OUT if settings.training.only_adapted and settings.split.protocol != "published" else None
 
 
 def _resolve_settings(settings: Settings, width: int) -> Settings:
-    """Fill in the widths of the settings; the full width and precision are always measured."""
+    """Fill in the widths and precisions to measure; the full width and float32 are always among them."""
     given = settings.evaluation.dimensions or (width // 2, width // 4, width // 8)
     if (largest := max(given)) > width:
         raise InputError(f"--dimensions holds {largest}", f"numbers from 1 to {width}, the model's width")

@@ -1,4 +1,4 @@
-"""The stage that fits the keyword leg, and what others need of it."""
+"""The stage that fits keyword search and its fusion with vectors, and functions that later stages share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
-    """Fit the keyword leg and its fusion with vectors on training queries, see `evaluation/fit.py`."""
+    """Fit keyword search and its fusion with vectors on training queries, see `evaluation/fit.py`."""
     queries, evaluation = prepared.fit_queries, prepared.settings.evaluation
     with reporter.step("fit the keyword search", 2) as advance:
         words, lexical, tried = fit_words(queries, evaluation.language or "english")
@@ -50,7 +50,7 @@ def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, 
 
 
 def settle_hybrid(folder: RunFolder, hybrid: Hybrid, point: dict[str, Any] | None) -> dict[str, Any]:
-    """Write `hybrid.json` for the vectors that are recommended, and say what `recommendation.json` holds of it."""
+    """Write `hybrid.json` for the recommended vectors; gives what `recommendation.json` says about it."""
     if point and point["precision"]:
         hybrid = hybrid.settle(VectorFormat(point["dimension"], point["precision"], point.get("axes", False)))
         write_hybrid(folder.path("hybrid"), hybrid)
@@ -59,7 +59,7 @@ def settle_hybrid(folder: RunFolder, hybrid: Hybrid, point: dict[str, Any] | Non
 
 
 def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
-    """Ask the tuned keyword leg, and the one that nobody tuned."""
+    """Rank the queries by the tuned keyword search, and by the untuned one."""
     catalogue = prepared.catalogue
     texts = [catalogue.texts[row] for row in catalogue.order]
     plain = LexicalSettings(WordForms(tuned.forms.language))
@@ -71,9 +71,9 @@ def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
 
 
 def find_model_of(prepared: Prepared, folder: RunFolder, system: str) -> ModelFolder:
-    """The model of a system with vectors, which puts the system's prompts before texts.
+    """Find the model of a system, with the system's prompts.
 
-    ChangedError is raised where texts were encoded before, and its files have changed since.
+    Raises ChangedError if texts were encoded with the model before and its files have changed since.
     """
     given = {PRETRAINED: prepared.model, **prepared.others}
     model = given.get(system) or find_model(str(folder.model(system)))
@@ -84,23 +84,23 @@ def find_model_of(prepared: Prepared, folder: RunFolder, system: str) -> ModelFo
 
 
 def read_hashes(folder: RunFolder, system: str) -> MeasuredWith:
-    """What the stage that encoded with a system says of its files; nothing where it is not done, or said nothing."""
+    """Read the hashes that a system's encoding stage recorded; empty if it is not done or recorded none."""
     stage = f"encode {system}"
     facts = folder.facts(stage) if folder.is_done(stage) else {}
     return MeasuredWith(model=facts.get("model", {}), vectors=facts.get("vectors", ""))
 
 
 def open_encoder_of(prepared: Prepared, folder: RunFolder, system: str) -> Encoder:
-    """Open the model of a system with vectors, see `find_model_of`."""
+    """Open the encoder of a system, in float32; see `find_model_of`."""
     from nestvec.models.torch_encoder import open_torch
 
     return open_torch(find_model_of(prepared, folder, system), None, "float32")
 
 
 def read_vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
-    """A system's vectors of the queries and of the documents, read as they are needed.
+    """Open a system's vectors of queries and documents as memory maps.
 
-    Of a fold: those of its own queries, by its own model, or by one that was not trained and is the whole run's.
+    In a fold, the queries are those of the fold; vectors of systems that are not trained are those of the whole run.
     """
     asked, documents = prepared.task.asked, len(prepared.catalogue.ids)
     home = folder if system in prepared.trained or folder.whole is None else folder.whole

@@ -1,4 +1,4 @@
-"""Points that lose nothing by inspection: the same first documents as at full width, for every query there is."""
+"""Find points that lose nothing: they rank the same first documents as full width, for every query."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Alike:
-    """Points whose rankings of the measured queries are those of their system at full width, gathered one by one.
+    """Collects points that rank the measured queries exactly as their system does at full width.
 
     Attributes:
-        depth: how many documents of a ranking are compared.
-        points: those that are alike so far.
+        depth: how many documents of each ranking are compared.
+        points: the points found so far.
     """
 
     depth: int
@@ -38,7 +38,7 @@ class Alike:
     _whole: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def add(self, ranking: Ranking) -> None:
-        """Compare a ranking with that of its system at full width, which comes before all others of the system."""
+        """Compare a ranking with its system's ranking at full width, which must be added before the others."""
         point, first = ranking.point, ranking.rows[:, : self.depth]
         if point.precision is None or not (point.is_vectors or point.vectors != point):
             return
@@ -49,16 +49,16 @@ class Alike:
 
 
 def find_lossless(prepared: Prepared, folder: RunFolder, hybrid: Hybrid, alike: Alike) -> frozenset[Point]:
-    """Those of the points that rank training queries, up to 1,500, as their system does at full width, too.
+    """Find the points of `alike` that also rank training queries (up to 1,500) as their system does at full width.
 
     Args:
         prepared: the input of the run.
-        folder: its files.
-        hybrid: how words match, and how they fuse with vectors.
-        alike: points that rank every measured query as at full width.
+        folder: the run's folder.
+        hybrid: settings of keyword search and its fusion with vectors.
+        alike: points that rank every measured query as full width does.
 
     Returns:
-        The points; none where the training has no queries, or folds measured several models.
+        The points; empty if there are no training queries, or if folds measured several models.
     """
     queries, catalogue = prepared.fit_queries, prepared.fit_queries.catalogue
     if not alike.points or not len(queries.texts) or prepared.task.folds:
@@ -77,5 +77,5 @@ def find_lossless(prepared: Prepared, folder: RunFolder, hybrid: Hybrid, alike: 
 
 
 def _name(point: Point) -> str:
-    """The system whose vectors a point ranks by."""
+    """Name the system whose vectors a point uses."""
     return point.vectors.system

@@ -1,4 +1,4 @@
-"""What looks wrong with the prompts of the models that are measured, as findings of the run."""
+"""Find problems with the prompts of the measured models, and report them as findings of the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def find_prompt_problems(models: Iterable[ModelFolder]) -> tuple[Finding, ...]:
-    """Name prompts that a model states and that are not applied, and prompts that a model of such a name lacks."""
+    """Find prompts that a model states but that are not applied, and models that probably lack their prompts."""
     unused, lacking = [], []
     for model in models:
         prompts = find_unused_prompts(model.path, model.prompts)
@@ -29,12 +29,12 @@ def find_prompt_problems(models: Iterable[ModelFolder]) -> tuple[Finding, ...]:
         action = "encode_query and encode_document do not apply them; --query-prompt and --document-prompt do."
         findings.append(Finding("prompts of a model that are not applied", len(unused), action, tuple(unused)))
     if lacking:
-        action = "Models of this name usually want prompts, and their files state none: see the model's own page."
+        action = "Models with such names usually need prompts, but the files state none: see the model's page."
         findings.append(Finding("models that may lack their prompts", len(lacking), action, tuple(lacking)))
     return tuple(findings)
 
 
 def _show_options(prompts: Prompts) -> str:
-    """The options that set prompts, as they are typed."""
+    """Write the options that set prompts, as typed on the command line."""
     given = (("--query-prompt", prompts.query), ("--document-prompt", prompts.document))
     return " ".join(f"{option} {json.dumps(text)}" for option, text in given if text)

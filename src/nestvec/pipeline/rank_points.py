@@ -1,4 +1,4 @@
-"""Every point of the surface, ranked once; in folds, each query by what its own fold trained and fitted."""
+"""Rank the queries at every point of the surface; with folds, each query with the model and fit of its own fold."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 
 
 def list_folds(prepared: Prepared, folder: RunFolder) -> list[tuple[Prepared, RunFolder]]:
-    """The folds of a run: the input of each, and its folder; none where there is but one training."""
+    """List the input and the folder of each fold; empty for a run without folds."""
     numbers = range(1, len(prepared.task.folds) + 1)
     return [(prepared.in_fold(number), folder.fold(number)) for number in numbers]
 
 
 def count_points(prepared: Prepared) -> int:
-    """Count the rankings that the evaluation makes."""
+    """Count the points of the surface, each of which is one ranking of all queries."""
+    # per system: each format alone and fused with words, and two-stage searches
     by_system = [2 * len(prepared.formats(system)) + len(prepared.stages(system)) for system in prepared.systems]
-    return sum(by_system) + 2  # vectors alone and fused; words are ranked as they are, and tuned
+    return sum(by_system) + 2  # BM25 untuned and tuned
 
 
 def rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
-    """Rank by every point of the surface, one at a time; of folds, the rankings of one point are put together."""
+    """Rank the queries at every point of the surface, point by point; with folds, join the folds' rankings."""
     folds = list_folds(prepared, folder)
     if not folds:
         yield from _rank_each(prepared, folder)
@@ -47,9 +48,9 @@ def rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
 
 
 def fit_codecs(prepared: Prepared, folder: RunFolder) -> dict[str, dict[str, Codec]]:
-    """The codecs of every system's plain points by name, fitted on the documents as the run's own models encode them.
+    """Fit the codecs of every system's plain points, by name, on the documents encoded with the run's own models.
 
-    In folds these rank nothing that is measured: they belong to the models that are handed over.
+    With folds, these codecs measure nothing: they belong to the models that are handed over.
     """
     return {
         system: {
@@ -63,14 +64,14 @@ def fit_codecs(prepared: Prepared, folder: RunFolder) -> dict[str, dict[str, Cod
 
 
 def rank_alone_and_fused(coded: Coded, words: Words, hybrid: Hybrid, catalogue: Catalogue) -> Iterator[Ranking]:
-    """Rank by vectors as they are, then fused with words; the documents are searched once."""
+    """Rank by vectors alone, then by vectors fused with words; the vectors are searched once."""
     found = coded.search(catalogue)
     yield coded.rank(catalogue, found)
     yield rank_fused(coded, found, words, hybrid.fusion_of(coded.point.format), catalogue)
 
 
 def _join_rankings(rankings: Sequence[Ranking], folds: Sequence[Task]) -> Ranking:
-    """One point's rankings of each fold's queries as one of all; its documents were coded in as many ways as folds."""
+    """Join the rankings of each fold's queries at one point; the result has no codec, as each fold has its own."""
     parts = [(task.asked, ranking) for task, ranking in zip(folds, rankings, strict=True)]
     order = np.argsort(np.concatenate([asked for asked, _ in parts]), kind="stable")
     rows, scores = (np.concatenate([getattr(ranking, name) for _, ranking in parts]) for name in ("rows", "scores"))
@@ -78,7 +79,7 @@ def _join_rankings(rankings: Sequence[Ranking], folds: Sequence[Task]) -> Rankin
 
 
 def _rank_each(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
-    """Rank the queries of a run, or of a fold; vectors also fused with words, in the same pass."""
+    """Rank the queries of a run, or of a fold, at every point."""
     catalogue, hybrid = prepared.catalogue, read_hybrid(folder.path("hybrid"))
     words, untuned = ask_both(prepared, hybrid.lexical)
     for system in prepared.systems:

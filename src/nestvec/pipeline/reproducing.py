@@ -1,9 +1,8 @@
-"""`nestvec reproduce home-depot`: the original experiment as published, beside its published numbers.
+"""`nestvec reproduce home-depot`: repeat the original experiment and compare with its published numbers.
 
-Two runs with the same recipe: one under the published protocol, whose split by record lets training see most of the
-test's queries, and one under the leak-free protocol. What the first gains over the second is leakage. Within the
-published run, the test records whose query, or product, training never saw tell the same story without a second
-training.
+Two runs use the same recipe: one under the published protocol, whose split by record lets training see most test
+queries, and one under the leak-free protocol. What the first gains over the second is due to leaks. A second estimate
+needs no second training: the published run's gain on test records whose query, or product, was not in training.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ BIGGER = f"sentence-transformers/{BIGGER_SYSTEM}"
 THRESHOLD, EPOCHS, RECORDS = 2.5, 30, 25_000
 DIMENSIONS = (384, 192, 96, 48)
 METRICS = ("recall@10", "mrr@10", "ndcg@10")
-_FIRST_RUN = "published"  # its folder in that of the reproduction
+_FIRST_RUN = "published"  # the first run's folder in the folder of the reproduction
 _DESCRIPTIONS = ("description", "product_description")
 
-# As published: recall@10, MRR@10 and nDCG@10 at each dimension.
+# The published recall@10, MRR@10 and nDCG@10 at each dimension.
 PUBLISHED = {
     ("pretrained", 384): (0.57585, 0.32033, 0.38130),
     ("pretrained", 192): (0.53502, 0.29338, 0.35096),
@@ -65,16 +64,16 @@ PUBLISHED = {
 class Reproduction:
     """A finished reproduction."""
 
-    folder: Path  # where it is; the two runs are folders in it
-    facts: dict[str, Any]  # what `reproduce.json` holds
+    folder: Path  # holds the page and the folders of the two runs
+    facts: dict[str, Any]  # the content of `reproduce.json`
 
 
 class Recipe(TypedDict, total=False):
-    """What a reproduction may do in another way than the original."""
+    """Settings in which a reproduction may differ from the original."""
 
     epochs: int  # passes over the training pairs; the original made 30
-    max_records: int  # that the experiment takes; the original took 25,000
-    compute: str  # `float32` as the original, `bfloat16`, or `auto`
+    max_records: int  # number of records; the original used 25,000
+    compute: str  # `float32` as in the original, `bfloat16`, or `auto`
 
 
 def reproduce(
@@ -89,19 +88,19 @@ def reproduce(
 
     Args:
         experiment: `home-depot`.
-        out: the folder to write; one that was begun with the same settings is continued.
-        data: the data set's Parquet file or the competition's CSV; None takes it from the hub.
+        out: the folder to write; a reproduction that was begun there with the same settings is continued.
+        data: the data set's Parquet file or the competition's CSV; None downloads it from Hugging Face.
         progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
         recipe: what differs from the original: `epochs`, `max_records`, `compute`.
 
     Returns:
-        What was found.
+        The folder and all measured numbers.
 
     Raises:
-        InputError: the data cannot be had or is not of that form, or the folder holds something else.
+        InputError: the data cannot be read, or the folder holds files that no reproduction made.
     """
     if experiment != "home-depot":
-        raise InputError(f"the experiment {experiment!r} is not known", "home-depot")
+        raise InputError(f"unknown experiment {experiment!r}", "home-depot")
     reporter, root = make_reporter(progress), Path(out)
     _refuse_foreign(root)
     source = data or HUB
@@ -122,7 +121,7 @@ def reproduce(
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Raise unless the folder is new, empty, or that of a reproduction: files such as its figures are replaced."""
+    """Raise InputError unless the folder is new, empty or holds a reproduction, whose files may be replaced."""
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the reproduction", file=root)
     if not root.is_dir() or RunFolder(root / _FIRST_RUN).path("config").is_file():
@@ -132,7 +131,7 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings:
-    """The original's settings, under a protocol (`published` or `leak-free`); `recipe` says what differs."""
+    """Make the original's settings for a protocol (`published` or `leak-free`), with the changes of `recipe`."""
     original: dict[str, Any] = {
         "source": source,
         "protocol": protocol,
@@ -151,18 +150,18 @@ def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings
 
 
 def _find_document_column(source: str) -> dict[str, str]:
-    """Find the documents' column: the description as in the original; where there is none, the title."""
+    """Find the column of the documents' text: the description, as in the original; without one, the title."""
     settings = DataSettings(source=source)
     opened = open_source(settings)
     description = next((name for name in _DESCRIPTIONS if name in opened.columns), None)
     if description is None:
-        find_columns(opened, settings)  # says what is missing, if anything
+        find_columns(opened, settings)  # raises an error that names a missing column
         return {}
     return {"document": description}
 
 
 def _measure_bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
-    """Measure the bigger pretrained model of the original query by query; where it cannot be had, say why not."""
+    """Measure the original's bigger pretrained model, query by query; if the model is missing, say why."""
     try:
         model = find_model(BIGGER)
         encoder = open_torch(model, None, "float32")
@@ -218,14 +217,14 @@ def _published_row(system: str, dimension: int) -> dict[str, Any]:
 
 
 def _compare_row(system: str, dimension: int, run: Run) -> dict[str, Any]:
-    """Set what was measured here beside a published row."""
+    """Put our numbers beside a published row."""
     row = run.points.get(Point(system, dimension, FULL).name)
     ours = {metric: asdict(row.metrics[metric]) for metric in METRICS} if row else None
     return {**_published_row(system, dimension), "ours": ours}
 
 
 def _find_gain(where: str, run: Run, system: str) -> dict[str, Any]:
-    """Find what a system gains over the pretrained model at full width: recall@10, paired by query."""
+    """Find a system's gain in recall@10 over the pretrained model at full width, paired by query."""
     names = tuple(Point(name, DIMENSIONS[0], FULL).name for name in (system, PRETRAINED))
     for entry in run.results.comparisons:
         if entry.metric == "recall@10" and (entry.a, entry.b) == names:
@@ -235,7 +234,7 @@ def _find_gain(where: str, run: Run, system: str) -> dict[str, Any]:
 
 
 def _measure_unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
-    """Measure the published run's gains on test records whose query, or query and product, training did not see."""
+    """Measure the published run's gains on test records whose query, or query and product, was not in training."""
     texts, trained = normalised_texts(prepared.records), prepared.task.in_part("train")
     rows = np.array([int(identifier[1:]) for identifier in prepared.task.ids])  # of the records, see `data.task`
     seen = {kind: np.isin(values[rows], values[trained]) for kind, values in texts.items()}
@@ -257,7 +256,7 @@ def _measure_unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
 
 
 def _recall_by_query(run: Run, prepared: Prepared) -> dict[str, NDArray[np.float64]]:
-    """System to its recall@10 at full width for every query, in the order of the task's ids."""
+    """Read each system's recall@10 at full width for every query, in the order of the task's ids."""
     names = {system: Point(system, DIMENSIONS[0], FULL).name for system in (PRETRAINED, *prepared.trained)}
     values = run.per_query("recall@10", names.values())
     return {system: np.array([values[name][query] for query in prepared.task.ids]) for system, name in names.items()}

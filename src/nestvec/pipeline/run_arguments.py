@@ -1,6 +1,6 @@
-"""Settings as keyword arguments of Python functions: their types for editors, their defaults for `help()`.
+"""Settings as keyword arguments of Python functions, with types for editors and defaults for `help()`.
 
-One key a setting: its dataclass in `nestvec.settings` says what it means. `tests/test_public.py` holds both together.
+Each key is a setting, explained in its dataclass in `nestvec.settings`. `tests/test_public.py` keeps both equal.
 """
 
 import inspect
@@ -14,7 +14,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class MeasuringSettings(TypedDict, total=False):
-    """What `evaluate` takes. Several values are a sequence, or a text with commas."""
+    """The settings of `evaluate`. A setting with several values takes a sequence, or a text with commas."""
 
     # data
     queries: str | None
@@ -84,23 +84,23 @@ class MeasuringSettings(TypedDict, total=False):
     margin: float
     max_bytes: int | None
     min_recall: float | None
-    # all of them
+    # of the whole run
     seed: int
 
 
 class RunSettings(MeasuringSettings, total=False):
-    """What `run` and `check` take."""
+    """The settings of `run` and `check`."""
 
     models: Sequence[str]
     epochs: int
 
 
 def show_settings(keywords: Any, *others: Any) -> Callable[[_Function], _Function]:  # noqa: ANN401 - classes
-    """Let `help()` list every setting that a function's `**settings` takes; changes nothing else.
+    """Make `help()` list every setting that a function's `**settings` takes; changes nothing else.
 
     Args:
-        keywords: the TypedDict that types them.
-        others: dataclasses that have defaults of keys which are no settings of a run.
+        keywords: the TypedDict of the settings.
+        others: dataclasses with the defaults of settings that do not belong to a run.
 
     Returns:
         A decorator.

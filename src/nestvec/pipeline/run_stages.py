@@ -1,8 +1,8 @@
-"""The product in one screen: each stage called in order, skipped if its files are done.
+"""Run all stages of a run in order; a stage that is done is skipped.
 
 records → grades → split → training → embeddings → surface → recommendation → report
 
-Whatever can be wrong with the user's input is found before the run's folder is touched.
+All input is checked before the run's folder is touched.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _LOG = logging.getLogger(__name__)
-_TRAIN = "train "  # stages that all processes take part in
+_TRAIN = "train "  # begins the names of the stages in which all processes take part
 
 
 class Part(NamedTuple):
@@ -46,7 +46,7 @@ class Part(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One stage of a run or of a fold: `work` does it and gives facts about it."""
+    """One stage of a run or of a fold; `work` runs the stage and gives facts to record."""
 
     name: str
     part: Part
@@ -57,13 +57,13 @@ class Stage(NamedTuple):
 def run(
     source: str = "sample", out: str | Path = "run", *, progress: Progress = True, **settings: Unpack[RunSettings]
 ) -> Run:
-    """The main job, end to end.
+    """Prepare the data, train, measure vectors of every size, recommend one, and write a report.
 
     Args:
-        source: `sample`, or a CSV, TSV, JSONL or Parquet file of judgements.
-        out: the run's folder; one that was begun with the same settings is continued.
+        source: a CSV, TSV, JSONL or Parquet file of judgements, a folder of them, hf:NAME, or `sample`.
+        out: the run's folder; a run that was begun there with the same settings is continued.
         progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
-        settings: by name, such as `epochs=1`; see `nestvec.settings`.
+        settings: settings by name, such as `epochs=1`; see `nestvec.settings`.
 
     Returns:
         The finished run.
@@ -83,14 +83,14 @@ def evaluate(
     progress: Progress = True,
     **settings: Unpack[MeasuringSettings],
 ) -> Run:
-    """The surface, its statistics and the recommendation for models as they are; trains nothing.
+    """Measure models without training, and recommend a vector size and precision.
 
     Args:
-        models: folders or names of sentence-transformers models; the pretrained one is measured beside them.
-        data: `sample`, or a file of judgements, as for `run`.
-        out: the folder; one that was begun with the same settings is continued.
+        models: folders or names of sentence-transformers models; the pretrained model is measured beside them.
+        data: the judgements, as `source` of `run`.
+        out: the run's folder; a run that was begun there with the same settings is continued.
         progress: as for `run`.
-        settings: by name; see `nestvec.settings`.
+        settings: settings by name; see `nestvec.settings`.
 
     Returns:
         A finished run, in which every model is a system.
@@ -106,16 +106,16 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
     """Run every stage that is not done yet.
 
     Args:
-        settings: what to do.
+        settings: settings of the run.
         root: the run's folder.
-        reporter: is told of progress.
+        reporter: shows the progress.
 
     Returns:
         The finished run.
 
     Raises:
-        InputError: the input or a setting is wrong, the folder was made with others, or another process runs in it;
-            nothing was written.
+        InputError: the input or a setting is wrong, the folder was made with other settings, or another process
+            works in it; nothing was written.
     """
     reporter = reporter or Silent()
     distributed.join_processes()
@@ -137,14 +137,14 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
 
 
 def _run_stage(stage: Stage) -> None:
-    """Run a stage unless its files are there; all processes train together, the first alone does all else."""
+    """Run a stage unless it is done; all processes train together, and the first one runs all other stages."""
     name, folder = stage.name, stage.part.folder
     together = name.startswith(_TRAIN)
     if not (together or distributed.is_first()):
         return
     done = folder.is_done(name)
     if distributed.take_first_value(done) if together else done:
-        stage.part.reporter.say(f"{name}: done before")
+        stage.part.reporter.say(f"{name}: already done")
         return
     start = time.perf_counter()
     facts = stage.work()
@@ -154,16 +154,16 @@ def _run_stage(stage: Stage) -> None:
 
 
 def settle_compute(wanted: str, root: Path) -> str:
-    """The number format to train in: as set, else as a run that is continued began, else as the hardware is fast."""
+    """Choose the number format to train in: as set, or as the continued run began, or what is faster here."""
     config = RunFolder(root).path("config")
     if wanted == "auto" and config.is_file():
-        with suppress(InputError):  # a damaged file is named when the folder is claimed
+        with suppress(InputError):  # `claim_folder` reports a damaged file
             wanted = str(read_run_config(config).settings.get("compute", wanted))
     return choose_compute(wanted)
 
 
 def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> list[Stage]:
-    """What is done, in order: of folds, what each trains and fits in a folder of its own, until it is measured."""
+    """List the stages in order; each fold has its own trainings, encodings and fit, until `evaluate` is done."""
     whole, folds = Part(prepared, folder, reporter), list[Part]()
     if not distributed.take_first_value(folder.is_done("evaluate")):
         for number, fold in enumerate(list_folds(prepared, folder), 1):
@@ -174,7 +174,7 @@ def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> l
     return [
         Stage("prepare", whole, partial(stages.write_data, prepared, folder)),
         *(Stage(f"{_TRAIN}{system}", part, partial(stages.train_system, *part, system)) for part, system in trainings),
-        *(  # of every query, whichever fold asks it
+        *(  # each fold encodes all queries, not only its own
             Stage(f"encode {system}", part, partial(stages.encode_texts, prepared, *part[1:], system))
             for part, system in encodings
         ),
@@ -185,20 +185,21 @@ def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> l
 
 
 def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
-    """One line on the data, one on the threshold, two on what can be proven, and one per finding."""
+    """Print what was read: sizes, threshold, what the held-out queries can prove, and the findings."""
     records, grades = prepared.records, prepared.grades
     reporter.say(f"{len(records):,} records, {len(records.queries):,} queries, {len(records.documents):,} documents")
     share = f"{grades.relevant_share:.0%} of the records are relevant"
     if folds := len(prepared.task.folds):
         reporter.say(
-            f"{folds} folds: each query is asked of a training that has not seen it, and one more is handed over"
+            f"{folds} folds: each query is measured with a model that was trained without it; one more model is "
+            "trained on all queries, for export"
         )
     for note in note_texts_read(prepared.settings.training.adapted_on).values():
         reporter.say(note)
     for name, why in prepared.missing.items():
         reporter.say(f"{name} is not on this machine, so it is not measured")
         _LOG.debug("%s %s", name, why)
-    reporter.say(f"relevant from {grades.threshold:g} on ({grades.origin}): {share}")
+    reporter.say(f"relevant from grade {grades.threshold:g} on ({grades.origin}): {share}")
     held_out = count_held_out(records, grades, prepared.task, prepared.settings, len(prepared.systems))
     for line in held_out.lines:
         reporter.say(line)

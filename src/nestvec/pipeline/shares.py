@@ -1,8 +1,8 @@
-"""How many queries become validation and test: what they need to prove the usual margin, and no more.
+"""Choose the shares of queries for validation and test: enough to prove the default margin, and no more.
 
-Judgements are worth more for measuring than for training (docs/decisions.md), so a part gets the smallest share with
-which it can prove the default margin, as long as enough is left to train on. The margin and the systems of a run don't
-change the shares: all runs over the same records and seed ask the same queries.
+Judgements are worth more for measuring than for training (docs/decisions.md), so each part gets the smallest share that
+can prove the default margin, as long as enough is left to train on. The shares do not depend on a run's margin and
+systems, so all runs over the same records and seed have the same test queries.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 VALIDATION_SHARES = (LEAST_VALIDATION, 0.15, 0.2, 0.25, 0.3, 0.35)
 TEST_SHARES = (LEAST_TEST, 0.25, 0.3)
-LEAST_TRAINED = 1 / 3  # of the queries
-ENOUGH_PAIRS = 800  # fused with words, as good to train on as many times more
-FOLDS = 10  # to propose: with fewer, an interval that covers the training's luck grows
-LEAST_PAIRS = 1 / 3  # where there are fewer: of those that the smallest shares leave
+LEAST_TRAINED = 1 / 3  # share of the queries that is left to train on, at least
+ENOUGH_PAIRS = 800  # training pairs to leave; more of them hardly help results that are fused with words
+FOLDS = 10  # number of folds to propose; fewer widen the interval, which covers the variation between trainings
+LEAST_PAIRS = 1 / 3  # for small data: share of the pairs that the smallest shares leave to training
 
 
 def choose_shares(
@@ -43,10 +43,10 @@ def choose_shares(
 
     Args:
         records: n records.
-        relevant: (n,) which of them are relevant.
-        data: as `split_records` takes it.
+        relevant: (n,) whether each record is relevant.
+        data: data settings, for `split_records`.
         split: the protocol, and the shares that were given.
-        seed: decides who is held out.
+        seed: decides which queries are held out.
 
     Returns:
         The split's settings with both shares.
@@ -54,12 +54,12 @@ def choose_shares(
     Raises:
         InputError: there are too few queries to split.
     """
-    if records.labels is not None or split.protocol == "published":  # who is tested is settled
+    if records.labels is not None or split.protocol == "published":  # these fix which records are tested
         return replace(split, validation=split.shares[0], test=split.shares[1])
     asked = len(np.unique(records.query[relevant]))
-    systems = len(TrainingSettings.systems) + 1  # and the pretrained one
+    systems = len(TrainingSettings.systems) + 1  # plus the pretrained model
     validations = _list_rising(split.validation, VALIDATION_SHARES, asked, systems)
-    tests = _list_rising(split.test, TEST_SHARES, asked, 1)  # which confirms one choice
+    tests = _list_rising(split.test, TEST_SHARES, asked, 1)  # 1: the test confirms a single choice
 
     def count_pairs(shares: SplitSettings) -> int:
         return int((relevant & (split_records(records, data, shares, seed) == TRAIN)).sum())
@@ -77,23 +77,23 @@ def choose_shares(
 
 
 def count_held_out(records: Records, grades: Grades, task: Task, settings: Settings, systems: int) -> HeldOut:
-    """Count the queries that are held out, and say what they can prove.
+    """Count the held-out queries, and say what they can prove.
 
     Args:
         records: n records.
-        grades: their threshold.
-        task: what the split makes of them.
-        settings: the metric, and how much of it may be lost.
-        systems: that could be shipped, the pretrained one among them.
+        grades: the threshold of relevance.
+        task: the split of the records.
+        settings: the metric and the margin.
+        systems: number of systems that could be recommended, with the pretrained model.
 
     Returns:
-        The numbers, and how to say them.
+        The counts, with sentences that describe them.
     """
     asked = len(np.unique(records.query[records.grade >= grades.threshold]))
     parts = {name: int((task.splits == name).sum()) for name in HELD_OUT}
     held_out = describe_held_out(parts, asked, settings.recommendation, systems)
     if held_out.needed_in_all is None or records.labels is not None or task.split.protocol == "published" or task.folds:
-        return held_out  # enough, or settled who is held out
+        return held_out  # there are enough queries, or the held-out ones are fixed: no other share to propose
     validation, test = task.split.shares
     wanted = ceil(20 * held_out.needed / asked) / 20
     is_possible = validation < wanted <= 1 - LEAST_TRAINED - test
@@ -102,13 +102,13 @@ def count_held_out(records: Records, grades: Grades, task: Task, settings: Setti
 
 
 def _list_rising(given: float | None, shares: Sequence[float], asked: int, systems: int) -> Sequence[float]:
-    """The shares up to the first that holds enough queries to prove the default margin; only the given one, if any.
+    """List the shares up to the first that holds enough queries to prove the default margin.
 
     Args:
-        given: the share that the user wants.
-        shares: to choose from, rising.
-        asked: queries with a relevant document.
-        systems: that share the confidence.
+        given: the share that the user set, which is then the only one listed; or None.
+        shares: shares to choose from, rising.
+        asked: number of queries with a relevant document.
+        systems: number of systems that are tested together, which share the 5 % chance of error.
 
     Returns:
         One or more shares, rising.

@@ -1,4 +1,4 @@
-"""The stages of a run: each reads what earlier ones wrote, writes its own files, and returns facts about itself."""
+"""The stages of a run: each reads files of earlier stages, writes its own, and returns facts to record."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
 
 
 def _write_texts(prepared: Prepared, folder: RunFolder) -> None:
-    """Write what is encoded, in the order of its vectors: the queries that are measured, and the documents."""
+    """Write the texts to encode, in the order of their vectors: the queries that are measured, and the documents."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -76,7 +76,7 @@ def _write_texts(prepared: Prepared, folder: RunFolder) -> None:
 
 
 def _qrel_lines(prepared: Prepared) -> Iterator[str]:
-    """Lines of a TREC judgements file: the queries that are measured on the test split."""
+    """Write the judgements of the test queries as lines of a TREC qrels file."""
     task, (queries, documents) = prepared.task, prepared.trec_ids
     query_ids = [queries.write(name) for name in task.ids]
     ids = [documents.write(name) for name in prepared.catalogue.ids]
@@ -87,9 +87,9 @@ def _qrel_lines(prepared: Prepared) -> Iterator[str]:
 
 
 def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Fine-tune a model as one system and save it; an interrupted training goes on where it stood.
+    """Fine-tune a model as one system and save it; an interrupted training continues from its last checkpoint.
 
-    It starts from the pretrained model, or from what `adapted` made of it.
+    Training starts from the pretrained model, or from the model of `adapted`.
     """
     start = prepared.settings.training.start_of(system)
     model = load_model(find_model_of(prepared, folder, start))
@@ -102,13 +102,13 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
     if job.examples.unused:
         reporter.say(f"train {system}: {job.examples.unused:,} queries have no relevant document and are left out")
     if start != PRETRAINED:
-        reporter.say(f"train {system}: starts from {start}, not from the pretrained model")
+        reporter.say(f"train {system}: starts from the model of {start}, not from the pretrained model")
     with reporter.step(f"train {system}", job.steps) as advance:
         trained = train(model, job, folder.checkpoints(system), folder.path("logs") / system, advance)
     if trained.worse:
         reporter.say(
             f"train {system}: recall@10 on validation fell from {trained.worse[0]:.3f} to {trained.worse[1]:.3f} "
-            "in a small catalogue; a lower --learning-rate is the usual remedy"
+            "(against a part of the documents); try a lower --learning-rate"
         )
     if distributed.is_first():
         card = {"system": system, "base": prepared.model.name, "base_sha256": prepared.model.sha256, "start": start}
@@ -118,7 +118,7 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Encode every query that is measured, then every document, once; see `surface_encoder`."""
+    """Encode every query that is measured, then every document, and write the vectors; see `surface_encoder`."""
     from nestvec.pipeline.surface_encoder import encode_surface
 
     model = find_model_of(prepared, folder, system)
@@ -132,7 +132,7 @@ def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 
 def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
-    """Rank every point of the surface once, measure it, and say what to ship."""
+    """Rank and measure every point of the surface, and write the results and the recommendation."""
     topics, settings = prepared.topics, prepared.settings
     cutoffs = tuple(sorted({CUTOFF, *settings.evaluation.cutoffs}))
     test = topics.splits == "test"
@@ -195,7 +195,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
         "encoded_by": {
             system: by
             for system in prepared.systems
-            if (by := folder.facts(f"encode {system}").get("encoded_by"))  # None where an earlier nestvec encoded
+            if (by := folder.facts(f"encode {system}").get("encoded_by"))  # earlier versions did not record this
         },
         "timings": _list_timings(prepared, folder),
     }
@@ -209,7 +209,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
 def _write_recommendation(
     prepared: Prepared, folder: RunFolder, hybrid: Hybrid, evidence: dict[str, Evidence], unmatched: int
 ) -> None:
-    """Say what to ship and why, and settle `hybrid.json` for it."""
+    """Write `recommendation.json`: what to ship and why; write `hybrid.json` for the recommended point."""
     found = recommend(evidence, prepared.settings.recommendation)
     found["folds"] = len(prepared.task.folds)
     told = say_folds(found["folds"], bool(prepared.trained)) + say_unmatched(unmatched, len(prepared.topics.ids))
@@ -218,7 +218,7 @@ def _write_recommendation(
 
 
 def _describe_input(prepared: Prepared) -> Facts:
-    """Say what `results.json` holds of the data and the model."""
+    """Describe the data and the model for `results.json`."""
     return {
         "schema": 1,
         "source": prepared.settings.data.name,
@@ -236,40 +236,38 @@ def _describe_input(prepared: Prepared) -> Facts:
 
 
 def _refuse_other_vectors(prepared: Prepared, folder: RunFolder) -> None:
-    """Raise ChangedError where a file of vectors is not the one that a system's model made."""
+    """Raise ChangedError if a file of vectors has changed since the run wrote it."""
     for system in prepared.systems:
         stated, file = read_hashes(folder, system).vectors, folder.embeddings(system)
         if stated and sha256(file) != stated:
-            wanted = (
-                f"the vectors that {system} gave; to encode again, remove {folder.stage_marker(f'encode {system}')}"
-            )
+            wanted = f"the vectors of {system}; to encode again, delete {folder.stage_marker(f'encode {system}')}"
             raise ChangedError("has changed since the run wrote this file", wanted, file=file)
 
 
 def _describe_measured_with(prepared: Prepared, folder: RunFolder) -> Facts:
-    """Say what `results.json` holds of the files that decided each system's figures."""
+    """Give the hashes of the files that decided each system's figures, for `results.json`."""
     known = {system: read_hashes(folder, system) for system in prepared.systems}
     return {
         system: asdict(replace(hashes, codecs=sha256(folder.codecs(system))))
         for system, hashes in known.items()
-        if hashes.model  # a run that an earlier nestvec began does not say it
+        if hashes.model  # earlier versions did not record hashes
     }
 
 
 def _list_timings(prepared: Prepared, folder: RunFolder) -> dict[str, float]:
-    """Seconds by stage, those of the folds under their names."""
+    """List the seconds that each stage took; the stages of folds are named `fold 1 train mnr` and so on."""
     timed = {"": folder} | {f"fold {number} ": fold for number, (_, fold) in enumerate(list_folds(prepared, folder), 1)}
     return {f"{before}{name}": part.facts(name)["seconds"] for before, part in timed.items() for name in part.done()}
 
 
 def _describe_training(folder: RunFolder, system: str) -> Facts:
-    """Say what `training.json` holds of a system: what its stage recorded, with the validations point by point."""
+    """Describe a system's training for `training.json`: the recorded facts, with validations point by point."""
     facts = folder.facts(f"train {system}")
     return {"system": system, **facts, "curve": [_nest_validation(figures) for figures in facts["curve"]]}
 
 
 def _nest_validation(figures: Facts) -> Facts:
-    """Nest a validation's figures, whose names are such as `recall@10.384.float32`, by dimension and precision."""
+    """Group a validation's figures, named like `recall@10.384.float32`, by dimension and precision."""
     points: dict[VectorFormat, dict[str, float]] = {}
     for name in figures:
         metric, _, stored = name.partition(".")

@@ -1,10 +1,9 @@
-"""What encodes the texts that are measured: the model in float32, and for documents what is faster and as good.
+"""Encode the texts that are measured: queries in float32, documents with a faster encoder if its vectors are as good.
 
 Queries are encoded by PyTorch in float32, as a search encodes them. Documents are most of the work: OpenVINO, or
-bfloat16 where the hardware has the instructions, encodes them in half the time or less. Whether its vectors will do is
-tried in the run, with each system's own model: `_DOCUMENTS` documents are encoded both ways, and searched by the
-validation queries. Where a vector or the recall differs by more than rounding does, the next candidate is tried, and at
-last PyTorch encodes them in float32.
+bfloat16 on hardware that supports it, encodes them in half the time or less. The run tries the faster encoder with each
+system's own model: `_DOCUMENTS` documents are encoded both ways and searched with the validation queries. If a vector
+or the recall differs by more than rounding, the next encoder is tried; the last one is PyTorch in float32.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ if TYPE_CHECKING:
     from nestvec.pipeline.inputs import Prepared
 
 _LOG = logging.getLogger(__name__)
-_DOCUMENTS = 250  # encoded both ways, beside as many queries or more
-_FEWEST = 4 * _DOCUMENTS  # documents of a catalogue that is worth a trial
-LEAST = 0.99995  # cosine of a document's two vectors: exports and `index --verify` allow any document 0.9999
-CHANGE = 0.001  # of recall@10 of the validation queries among the documents tried
+_DOCUMENTS = 250  # documents that a trial encodes both ways
+_FEWEST = 4 * _DOCUMENTS  # documents in the smallest catalogue for which a trial is worth its time
+LEAST = 0.99995  # least cosine between a document's two vectors; exports and `index --verify` allow 0.9999
+CHANGE = 0.001  # largest change of the validation queries' recall@10 among the documents of a trial
 
 
 def has_passed(trial: EncoderTrial) -> bool:
-    """Whether an encoder's vectors were those of the model in float32, but for rounding; NaN is not."""
+    """Whether an encoder's vectors equal those of the model in float32, except for rounding; NaN fails."""
     return trial.cosine >= LEAST and abs(trial.change) <= CHANGE
 
 
@@ -51,16 +50,16 @@ def encode_surface(
     """Encode every query that is measured, then every document, each behind the prompt of its role.
 
     Args:
-        prepared: the input; training's number format, once it is chosen, says whether bfloat16 is tried.
-        model: of the system.
+        prepared: the input; bfloat16 is tried if it is the number format of the training.
+        model: the system's model.
         advance: called with the number of texts done since the last call.
 
     Returns:
-        (q + d, width) float32, rows of unit length; and facts for the run: what encoded queries and documents, and the
-        last trial where there was one.
+        (q + d, width) float32, rows of unit length; and facts for the run: the encoders of queries and of documents,
+        and the last trial if there was one.
 
     Raises:
-        InputError: the model gives no finite numbers for a text.
+        InputError: the model returned NaN or infinity for a text.
     """
     exact = open_torch(model, None, "float32")
     texts = prepared.catalogue.texts
@@ -81,7 +80,7 @@ def encode_surface(
 
 
 def open_likely_encoder(prepared: Prepared, model: ModelFolder) -> tuple[Encoder, Encoder]:
-    """What encodes queries, and what most likely encodes documents: the fastest that is tried, if any is."""
+    """Open the encoder of queries, and the one that will probably encode documents: the fastest to be tried."""
     exact = open_torch(model, None, "float32")
     if len(prepared.catalogue.texts) < _FEWEST:
         return exact, exact
@@ -93,23 +92,25 @@ def _open_faster(model: ModelFolder, compute: str) -> Iterator[Encoder]:
     for wanted in dict.fromkeys((compute, "float32")):
         try:
             yield open_model(model, None, "auto", wanted)
-        except InputError as error:  # a model that runs by PyTorch in float32 only
+        except InputError as error:  # this model runs in PyTorch in float32 only
             _LOG.debug("%s: %s", model.path, error)
 
 
 def try_encoder(
     prepared: Prepared, queries: NDArray[np.float32], exact: Encoder, faster: Encoder
 ) -> EncoderTrial | None:
-    """Try an encoder on documents that are relevant for validation queries; in folds, for any query that is measured.
+    """Compare an encoder with the exact one on documents that are relevant for validation queries.
+
+    With folds, documents that are relevant for any query that is measured are used.
 
     Args:
         prepared: the input.
-        queries: (q, width) float32 of the queries that are measured, rows of unit length.
-        exact: what encoded them.
-        faster: what is tried.
+        queries: (q, width) float32 vectors of the queries that are measured, rows of unit length.
+        exact: the encoder that made `queries`.
+        faster: the encoder to try.
 
     Returns:
-        What was found; None where nothing is judged for any validation query.
+        The result; None if no document is relevant for a validation query.
     """
     task = prepared.task
     is_asked = np.ones(len(task.ids), dtype=bool) if task.folds else task.splits == VALIDATION
@@ -134,7 +135,7 @@ def try_encoder(
 
 
 def _mean_recall(queries: NDArray[np.float32], documents: NDArray[np.float32], relevant: NDArray[np.bool_]) -> float:
-    """Mean recall@10 of (q, w) queries among (d, w) documents, of which (q, d) are relevant."""
+    """Give the mean recall@10 of (q, w) queries among (d, w) documents; `relevant` is (q, d)."""
     rows, _ = top_k(queries, documents, min(CUTOFF, len(documents)))
     ranked = np.take_along_axis(relevant, rows, axis=1).astype(np.int64)
     return float(recall(ranked, 1, relevant.sum(axis=1)).mean())

@@ -1,6 +1,6 @@
-"""How fast this machine trains, encodes and ranks: short trials with the run's own model, texts and batches.
+"""Measure how fast this machine trains, encodes and ranks, with the run's own model, texts and batches.
 
-Each trial takes about two seconds. What it finds is an estimate: a machine that is busy now may be free later.
+Each trial takes about two seconds. The results are estimates: a machine that is busy now may be idle later.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from nestvec.training.job import Job
 
 TRIAL_SECONDS = 2.0
-_FEWEST_STEPS = 3  # the first one is not counted: it makes what later ones reuse
-_FIRST, _MOST = 16, 256  # texts that are encoded at a time: few at first, as one may take seconds
-_QUERIES, _DOCUMENTS = 512, 20_000  # ranked in a trial, at most
+_FEWEST_STEPS = 3  # the first step is not counted: it is a warm-up
+_FIRST, _MOST = 16, 256  # texts that are encoded together: few at first, as one text may take seconds
+_QUERIES, _DOCUMENTS = 512, 20_000  # most queries and documents that a trial ranks
 
 
 class _EnoughError(Exception):
-    """The trial of a training has seen enough steps."""
+    """Raised to end a trial training after enough steps."""
 
 
 @dataclass(frozen=True)
 class EncodingSpeed:
-    """Seconds that a model takes for one text, by its role."""
+    """Seconds that a model takes to encode one query, and one document."""
 
     query: float
     document: float
 
     def estimate(self, queries: int, documents: int) -> float:
-        """Seconds for so many queries and documents."""
+        """Estimate the seconds for a number of queries and documents."""
         return queries * self.query + documents * self.document
 
 
 def time_encoding(prepared: Prepared, model: ModelFolder) -> EncodingSpeed:
-    """Encode some of the run's queries and documents with a model, as the run would, and take the time."""
+    """Time the encoding of some of the run's queries and documents, with the encoders that the run would use."""
     exact, faster = open_likely_encoder(prepared, model)
     seed = prepared.settings.seed
     query = _time_texts(exact, prepared.task.texts, QUERY, seed)
@@ -62,9 +62,9 @@ def time_encoding(prepared: Prepared, model: ModelFolder) -> EncodingSpeed:
 
 
 def _time_texts(encoder: Encoder, texts: Sequence[str], role: Role, seed: int) -> float:
-    """Seconds for one text: texts are drawn and encoded for half the time of a trial."""
+    """Give the seconds per text: encode random texts for half the time of a trial."""
     drawn = [texts[row] for row in np.random.default_rng(seed).permutation(len(texts)).tolist()]
-    encoder.encode(drawn[:1], role)  # makes what later calls reuse
+    encoder.encode(drawn[:1], role)  # warm-up
     done, size, begun = 0, _FIRST, time.perf_counter()
     while done < len(drawn) and time.perf_counter() - begun < TRIAL_SECONDS / 2:
         encoder.encode(drawn[done : done + size], role)
@@ -73,10 +73,10 @@ def _time_texts(encoder: Encoder, texts: Sequence[str], role: Role, seed: int) -
 
 
 def time_step(prepared: Prepared, job: Job) -> float:
-    """Seconds of one optimizer step of a training: some are made on the job's own batches, and thrown away."""
+    """Give the seconds of one optimizer step: train some steps on the job's own batches and discard the result."""
     from nestvec.training.train import train
 
-    recipe = replace(job.settings.training, epochs=1000, report_to=())  # never over before the trial is
+    recipe = replace(job.settings.training, epochs=1000, report_to=())  # long enough not to end before the trial
     trial = replace(job, validation=None, settings=replace(job.settings, training=recipe))
     ends: list[float] = []
 
@@ -91,18 +91,18 @@ def time_step(prepared: Prepared, job: Job) -> float:
 
 
 def time_point(prepared: Prepared) -> float:
-    """Seconds of one point of the surface, the mean of vectors alone and fused: these share one search.
+    """Give the seconds per point of the surface: the mean of vectors alone and fused, which share one search.
 
-    Random vectors of a middling width are searched, measured and written for some queries.
+    Random vectors of the mean width are searched, measured and written for some queries.
     """
-    _rank_some(prepared, 1)  # makes what later calls reuse
+    _rank_some(prepared, 1)  # warm-up
     asked, searched = min(_QUERIES, len(prepared.topics.ids)), min(_DOCUMENTS, len(prepared.catalogue.ids))
     search, rest = _rank_some(prepared, asked)
     return len(prepared.topics.ids) / asked * (search / 2 * len(prepared.catalogue.ids) / searched + rest)
 
 
 def _rank_some(prepared: Prepared, asked: int) -> tuple[float, float]:
-    """Seconds to search for so many queries, and to measure all and write the test queries' share of what was found."""
+    """Give the seconds to search for `asked` queries, and the seconds to measure and write their rankings."""
     rng, ids, topics = np.random.default_rng(0), prepared.catalogue.ids, prepared.topics
     cutoffs = sorted({CUTOFF, *prepared.settings.evaluation.cutoffs})
     width = round(float(np.mean(prepared.dimensions)))

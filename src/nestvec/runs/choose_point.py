@@ -1,4 +1,4 @@
-"""Which measured point is meant by what a user names: the same rule for the command line, the API and the server."""
+"""Find the measured point that a user names, by the same rule for the command line, the API and the server."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ class PointArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class PointSettings:
-    """Which of the points that were measured is meant; what is not named is as recommended."""
+    """A user's choice among the measured points; parts that are None are as recommended."""
 
-    system: str | None = option(None, "The system; must be named where the run recommends none.")
-    dimension: int | None = option(None, "The width (as recommended).")
-    precision: str | None = option(None, "The precision (as recommended).")
-    axes: bool = option(False, "Vectors on the documents' principal axes (as recommended, where no width is named).")
+    system: str | None = option(None, "A measured system, such as mnr (the recommended one).")
+    dimension: int | None = option(None, "Vector width (as recommended).")
+    precision: str | None = option(None, "Precision: float32, int8 … (as recommended).")
+    axes: bool = option(False, "Use vectors on PCA axes (as recommended, unless --dimension is given).")
 
 
 NOTHING_NAMED = PointSettings()
 
 
 class UnknownPointError(InputError):
-    """The point that was named was not measured.
+    """The point that the user named was not measured.
 
     Args:
-        field: what is wrong: `system`, `dimension`, `precision`, `dimensions` or `filter`.
-        problem: what is wrong, in words; may repeat what was named.
-        expected: what there is.
+        field: the wrong part: `system`, `dimension`, `precision`, `dimensions` or `filter`.
+        problem: the problem in words; may repeat the user's input.
+        expected: the values that exist.
         file: the run's folder.
-        hint: the problem without what was named, for answers to strangers.
+        hint: the problem without the user's input, for answers of a public server.
 
     Attributes:
         field: as given.
-        message: hint and what there is.
+        message: the hint and the values that exist.
     """
 
     def __init__(
@@ -64,22 +64,22 @@ def choose_point(
     *,
     file: object = None,
 ) -> Point:
-    """Find the point that is meant by system, dimension and precision, any of which may be left out.
+    """Find a measured point by system, dimension and precision, each of which may be None.
 
-    What is left out is the default's where the default is of the same system, else the full width and float32. Vectors
-    are on principal axes where that is asked for, or where no dimension is named and the default's are.
+    Parts that are None are those of the default if the default has the same system, or else the full width and float32.
+    Vectors are on principal axes if the user asks for that, or if no dimension is given and the default has axes.
 
     Args:
-        measured: all points that can be meant.
-        default: the point that is meant when nothing is named; None where a system must be named.
-        asked: what is named of the point.
+        measured: all points to choose from.
+        default: the point to choose if nothing is named; None if a system must be named.
+        asked: the user's choice.
         file: the run's folder, for messages.
 
     Returns:
         One of `measured`.
 
     Raises:
-        UnknownPointError: such a point was not measured.
+        UnknownPointError: the point was not measured.
     """
     dimension, precision = asked.dimension, asked.precision
     named = default.system if asked.system is None and default is not None else asked.system
@@ -106,14 +106,14 @@ def choose_point(
         raise UnknownPointError("precision", problem, f"one of {', '.join(precisions)}", file=file)
     if not alike:
         raise UnknownPointError(
-            "dimension", problem, f"a point without axes: {named} was not cut along them", file=file
+            "dimension", problem, f"a point without axes: {named} was not measured on principal axes", file=file
         )
     dimensions = ", ".join(dict.fromkeys(str(stored.dimension) for stored in alike))
     raise UnknownPointError("dimension", problem, f"one of the dimensions{where} {dimensions}", file=file)
 
 
 def _choose_lexical(point: Point, dimension: int | None, precision: str | None, file: object) -> Point:
-    """BM25, which no dimension or precision goes with."""
+    """Choose BM25; UnknownPointError if a dimension or a precision is given, because BM25 has no vectors."""
     if dimension is None and precision is None:
         return point
     field = "precision" if dimension is None else "dimension"

@@ -1,4 +1,4 @@
-"""Settings as a TOML file: what `--config` takes and what a run's folder keeps; read and written here only."""
+"""Read and write settings as TOML files: the file of `--config`, and `config.toml` in a run's folder."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VERSIONED = ("nestvec", "torch", "transformers", "sentence-transformers", "numpy", "pyarrow", "bm25s")
-_MOST = {"seed": 2**63 - 1, "resamples": 10**7}  # of settings by which a comparison of two runs draws
-_LOCATIONS = {"source", "queries", "corpus", "qrels", "model"}  # settings that say where an input lies
+_MOST = {"seed": 2**63 - 1, "resamples": 10**7}  # largest values of settings that a comparison of two runs uses
+_LOCATIONS = {"source", "queries", "corpus", "qrels", "model"}  # settings that are paths or names of inputs
 _TABLES: dict[str, Any] = {
     "versions": dict[str, str],
     "inputs": dict[str, str],
     "tune": dict[str, object],
-}  # of a run, in the order of `Config`
-FILES_OF = "files of "  # before a model's name among the inputs: a hash of all files that decide its vectors
-_NOT_SETTINGS = set(_TABLES)  # tables of a config file that other readers own
+}  # tables of a run's config.toml, in the order of `Config`
+FILES_OF = "files of "  # begins the key of the hash of all files that decide a model's vectors
+_NOT_SETTINGS = set(_TABLES)  # tables of a config file that hold no settings of a run
 
 
 @dataclass(frozen=True)
 class Config:
-    """`config.toml` of a run.
+    """The content of a run's `config.toml`.
 
     Attributes:
         settings: the resolved settings by name.
-        versions: package to the version that made the run.
-        inputs: `source`, `model` and `model NAME` to what they hashed to.
-        tune: of a study: its table `tune`.
+        versions: version of each package that made the run.
+        inputs: hashes of `source`, `model`, `model NAME` and others.
+        tune: the table `tune` of a study; empty for a run.
     """
 
     settings: dict[str, Any]
@@ -46,15 +46,15 @@ class Config:
 
     @property
     def draws(self) -> tuple[int, int]:
-        """The seed, and the number of resamples."""
+        """Seed and number of resamples of the statistics."""
         values = self.settings.get("seed", Settings.seed), self.settings.get("resamples", EvaluationSettings.resamples)
         return int(values[0]), int(values[1])
 
     @property
     def compared(self) -> dict[str, Any]:
-        """What two runs must agree on to share a folder.
+        """Values that must be equal for a run to continue in a folder.
 
-        Where an input lies may differ, as may versions and the number of trials: what an input hashes to counts.
+        Paths of inputs, versions and the number of trials may differ; hashes of inputs must not.
         """
         hashes = {f"{name}'s sha256": value for name, value in self.inputs.items()}
         settings = {name: value for name, value in self.settings.items() if name not in _LOCATIONS}
@@ -63,10 +63,10 @@ class Config:
 
 
 def parse_run_config(text: str) -> Config:
-    """Read the text of a run's `config.toml`.
+    """Parse the text of a run's `config.toml`.
 
     Args:
-        text: as `config_text` gave it.
+        text: the text, as written by `config_text`.
 
     Returns:
         The settings.
@@ -124,7 +124,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """A TOML file as it stands."""
+    """Read a TOML file; InputError if the file cannot be read or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -134,12 +134,12 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def config_text(settings: Settings, inputs: Mapping[str, str], tune: Mapping[str, Any] | None = None) -> str:
-    """The settings as a TOML file that `--config` takes, with the versions and input hashes that belong to them.
+    """Write settings as the text of a TOML file that `--config` takes, with versions and hashes of inputs.
 
     Args:
         settings: resolved settings.
-        inputs: what the inputs hash to.
-        tune: of a study: its table `tune`.
+        inputs: hashes of the inputs by name.
+        tune: the table `tune` of a study; None for a run.
 
     Returns:
         The text of `config.toml`.
@@ -158,16 +158,16 @@ def config_text(settings: Settings, inputs: Mapping[str, str], tune: Mapping[str
 
 
 def read_tune(path: Path) -> dict[str, Any]:
-    """Read the table `tune` of a TOML file: what a study is to search, by its options' names, and its `space`.
+    """Read the table `tune` of a TOML file: options of a study by name, and its `space`.
 
     Args:
         path: the file.
 
     Returns:
-        The table; empty where there is none.
+        The table; empty if the file has none.
 
     Raises:
-        InputError: the file is missing or is not TOML, or `tune` is no table.
+        InputError: the file is missing or is not TOML, or `tune` is not a table.
     """
     found = _content(path).get("tune", {})
     if not isinstance(found, dict):

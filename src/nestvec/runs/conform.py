@@ -1,4 +1,4 @@
-"""Reads plain JSON or TOML values into frozen dataclasses by their annotations, so that damage is named at once."""
+"""Read JSON or TOML values into frozen dataclasses by their annotations, so that damage is reported at once."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 
 class MisfitError(ValueError):
-    """A value is not what its annotation says.
+    """A value does not match its annotation.
 
     Args:
-        where: the path to the value, such as `surface[3].queries`.
-        found: the value, or what is missing.
-        expected: the kind of value that belongs there.
+        where: path to the value, such as `surface[3].queries`.
+        found: the value that was found, or "missing".
+        expected: the kind of value that is expected.
     """
 
     def __init__(self, where: str, found: str, expected: str) -> None:
@@ -32,17 +32,17 @@ class MisfitError(ValueError):
 
 
 def load_json(path: Path, kind: type[T]) -> T:
-    """Read a JSON file of a run as `kind`: a dataclass or `tuple[Dataclass, ...]`. Keys it does not know are ignored.
+    """Read a JSON file of a run as `kind`: a dataclass or `tuple[Dataclass, ...]`. Unknown keys are ignored.
 
     Args:
         path: the file.
-        kind: what it holds.
+        kind: the type of the file's content.
 
     Returns:
-        The file's value as that type.
+        The file's content as that type.
 
     Raises:
-        InputError: the file is missing or damaged; the message says where in the file.
+        InputError: the file is missing or damaged; the message names the place in the file.
     """
     try:
         return cast("T", conform(read_json(path), kind))
@@ -51,18 +51,18 @@ def load_json(path: Path, kind: type[T]) -> T:
 
 
 def conform(value: object, kind: Any, where: str = "") -> Any:  # noqa: ANN401 - `kind` decides
-    """Turn a plain value into a typed one.
+    """Convert a plain value to a type.
 
     Args:
-        value: what a JSON or TOML reader returned.
+        value: a value from a JSON or TOML reader.
         kind: a dataclass, `tuple[kind, ...]`, `dict[str, kind]`, `kind | None`, float, int, str, bool or object.
-        where: the path to the value, for messages.
+        where: path to the value, for messages.
 
     Returns:
         An instance of `kind`.
 
     Raises:
-        MisfitError: something is missing or of another type.
+        MisfitError: a value is missing or has another type.
     """
     if kind in _PLAIN:
         return _plain(value, kind, where)
@@ -81,14 +81,14 @@ def conform(value: object, kind: Any, where: str = "") -> Any:  # noqa: ANN401 -
     return value
 
 
-_LARGEST = 2**63 - 1  # of a whole number: what Parquet, SQLite and NumPy hold
+_LARGEST = 2**63 - 1  # largest whole number that Parquet, SQLite and NumPy hold
 _PLAIN = (float, int, str, bool)
 _NAMES = {float: "a finite number", int: "a whole number", str: "text", bool: "true or false"}
 _NAMES |= {list: "a list", dict: "a table"}
 
 
 def _plain(value: object, kind: type, where: str) -> object:
-    """A number, text or truth value; whole numbers pass as floats, and true is no number."""
+    """Check a number, text or truth value; whole numbers are accepted as floats, but true is not a number."""
     if type(value) is int and not -_LARGEST <= value <= _LARGEST:
         raise MisfitError(where, _shown(value), f"a number of at most {_LARGEST}")
     if kind is float and type(value) is int:
@@ -99,14 +99,14 @@ def _plain(value: object, kind: type, where: str) -> object:
 
 
 def _typed(value: object, kind: type[T], where: str) -> T:
-    """A list or a table."""
+    """Check that a value is a list, or a table."""
     if not isinstance(value, kind):
         raise MisfitError(where, _shown(value), _NAMES[kind])
     return value
 
 
 def _instance(value: object, kind: type, where: str) -> object:
-    """A dataclass from a table; fields with defaults may be missing, and its class may refuse what does not fit."""
+    """Make a dataclass from a table; fields with defaults may be missing, and the class may raise ValueError."""
     entries = _typed(value, dict, where)
     hints = _hints(kind)
     values: dict[str, object] = {}
@@ -118,21 +118,21 @@ def _instance(value: object, kind: type, where: str) -> object:
     try:
         return kind(**values)
     except ValueError as error:
-        raise MisfitError(where, "not what was written", str(error)) from error
+        raise MisfitError(where, "out of range", str(error)) from error
 
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    """A dataclass's annotations, evaluated once."""
+    """Evaluate a dataclass's annotations, once."""
     return get_type_hints(kind)
 
 
 def _below(where: str, name: str) -> str:
-    """The path to an entry of a table."""
+    """Give the path to an entry of a table."""
     return f"{where}.{name}" if where else name
 
 
 def _shown(value: object) -> str:
-    """A found value, short."""
+    """Show a value in at most 40 characters."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:39]}…"

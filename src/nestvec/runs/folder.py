@@ -1,6 +1,6 @@
-"""The run's folder: where each file lies, and which stages are done.
+"""The run's folder: the paths of its files, and which stages are done.
 
-A stage is done when its marker exists; the marker is written last, so a killed run leaves nothing that looks finished.
+A stage is done when its marker exists. The marker is written last, so a killed stage never looks finished.
 """
 
 from __future__ import annotations
@@ -50,64 +50,64 @@ LAYOUT = {
     "stages": ".stages",
 }
 
-CHECK = ("check.json", "check.html")  # what `nestvec check --out` leaves; a run may follow in the same folder
+CHECK = ("check.json", "check.html")  # files of `nestvec check --out`; a run may be made in the same folder
 
-_FOUND = ("language", "query", "query_id", "document", "document_id", "grade", "split_column")  # where none is given
+_FOUND = ("language", "query", "query_id", "document", "document_id", "grade", "split_column")  # detected if not given
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder on disk, or that of one of its folds; `LAYOUT` says what lies where.
+    """A run's folder on disk, or the folder of one of its folds; see `LAYOUT` for the paths in it.
 
     Attributes:
-        root: its path.
-        whole: of a fold, the run's folder.
+        root: path of the folder.
+        whole: the run's folder, if this is the folder of a fold.
     """
 
     root: Path
     whole: RunFolder | None = None
 
     def fold(self, number: int) -> RunFolder:
-        """The folder of a fold, counted from 1: what its training leaves, under the same names."""
+        """Give the folder of a fold, counted from 1; its files have the same names as those of a run."""
         return RunFolder(self.path("folds") / str(number), self)
 
     def path(self, name: str) -> Path:
-        """Where the file or folder called `name` in `LAYOUT` lies."""
+        """Give the path of the file or folder called `name` in `LAYOUT`."""
         return self.root / LAYOUT[name]
 
     def model(self, system: str) -> Path:
-        """The saved model of a trained system."""
+        """Give the folder of a trained system's model."""
         return self._inside("models", system)
 
     def checkpoints(self, system: str) -> Path:
-        """What a training in progress goes on from; gone when the system is saved."""
+        """Give the folder of a training's checkpoints, which is deleted when the system is saved."""
         return self._inside("checkpoints", system)
 
     def run(self, name: str) -> Path:
-        """The TREC run file of one point of the surface; `name` as in `Point.name`, such as `mnr.48.int8`."""
+        """Give the TREC run file of a point of the surface; `name` is `Point.name`, such as `mnr.48.int8`."""
         return self._inside("runs", f"{name}.trec")
 
     def embeddings(self, system: str) -> Path:
-        """The encoded queries and documents of a system."""
+        """Give the file of a system's encoded queries and documents."""
         return self._inside("embeddings", f"{system}.npy")
 
     def codecs(self, system: str) -> Path:
-        """How a system's vectors were coded at every dimension and precision; a trained one's lies with its model."""
+        """Give the file of a system's codecs for every dimension and precision; beside the model if it was trained."""
         model = self.model(system)
         return (model if model.is_dir() else self._inside("codes", system)) / "codecs.safetensors"
 
     def query_graph(self, system: str) -> Path:
-        """The graph of a system's model, by which an index's queries are encoded without PyTorch."""
+        """Give the folder of a system's graph, with which an index encodes queries without PyTorch."""
         return self._inside("query_graphs", system)
 
     def _inside(self, folder: str, name: str) -> Path:
-        """The path of what has this name in one of the run's folders; InputError for a name that leads elsewhere."""
+        """Give the path of a name in one of the run's folders; InputError for a name that leads outside."""
         if "/" in name or name in (".", "..") or not can_be_path(name):
             raise InputError(f"names a system or a point {name[:80]!r}", "a name without slashes", file=self.root)
         return self.path(folder) / name
 
     def stage_marker(self, stage: str) -> Path:
-        """The file that says that a stage is finished."""
+        """Give the file that marks a stage as finished."""
         return self.path("stages") / f"{stage}.json"
 
     def is_done(self, stage: str) -> bool:
@@ -119,27 +119,27 @@ class RunFolder:
         write_json(self.stage_marker(stage), facts)
 
     def done(self) -> list[str]:
-        """Finished stages, in the order they finished."""
+        """List the finished stages, in the order in which they finished."""
         markers = self.path("stages").glob("*.json")
         return [marker.stem for marker in sorted(markers, key=lambda marker: (marker.stat().st_mtime_ns, marker.name))]
 
     def facts(self, stage: str) -> dict[str, Any]:
-        """What `mark_done` recorded."""
-        return read_object(self.stage_marker(stage), "what a finished stage left")
+        """Read the facts that `mark_done` recorded for a stage."""
+        return read_object(self.stage_marker(stage), "the facts of a finished stage")
 
 
 def claim_folder(root: Path, config: str) -> RunFolder:
-    """Make a run's folder, or take up the one that was begun with the same settings.
+    """Create a run's folder, or continue in a folder that was begun with the same settings.
 
     Args:
         root: the folder; missing, empty, or of an earlier run.
-        config: the settings in TOML; tables named `versions` are not compared.
+        config: the settings in TOML; the table `versions` is not compared.
 
     Returns:
-        The folder, holding its settings.
+        The folder, with the settings written to it.
 
     Raises:
-        InputError: it is a file, holds something else or a run with other settings, or cannot be written.
+        InputError: `root` is a file, holds other files or a run with other settings, or cannot be written.
     """
     try:
         return _claimed(RunFolder(root), config)
@@ -148,7 +148,7 @@ def claim_folder(root: Path, config: str) -> RunFolder:
 
 
 def refuse_folder(root: Path, config: str) -> None:
-    """Raise InputError where `claim_folder` would, as far as that shows without writing anything."""
+    """Raise the InputError of `claim_folder`, as far as possible without writing anything."""
     try:
         _refuse_foreign(root)
         if (there := RunFolder(root).path("config")).is_file():
@@ -159,16 +159,16 @@ def refuse_folder(root: Path, config: str) -> None:
 
 @contextmanager
 def hold_folder(root: Path) -> Iterator[None]:
-    """Keep other processes from running in a run's folder until the block ends, or this process does.
+    """Lock a run's folder against other processes until the end of the block or of this process.
 
     Args:
-        root: the folder, as for `claim_folder`; made if it is missing.
+        root: the folder, as for `claim_folder`; created if it is missing.
 
     Yields:
         Nothing.
 
     Raises:
-        InputError: another process holds it, it holds files of something else, or it cannot be written.
+        InputError: another process holds the lock, the folder holds other files, or it cannot be written.
     """
     try:
         _refuse_foreign(root)
@@ -180,7 +180,7 @@ def hold_folder(root: Path) -> Iterator[None]:
 
 
 def _claimed(folder: RunFolder, config: str) -> RunFolder:
-    """The folder, new or taken up; what killed processes left in it is removed."""
+    """Write the settings to a new folder, or check those of an existing one and remove files of killed processes."""
     _refuse_foreign(folder.root)
     if folder.path("config").is_file():
         _refuse_other_settings(folder.path("config"), config)
@@ -191,26 +191,26 @@ def _claimed(folder: RunFolder, config: str) -> RunFolder:
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Raise unless the folder is missing, empty, of an earlier run, or what `nestvec check --out` left."""
+    """Raise InputError unless the folder is missing, empty, or made by a run or by `nestvec check --out`."""
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the run", file=root)
     if not root.is_dir() or RunFolder(root).path("config").is_file():
         return
     if any(not entry.name.startswith(".") and entry.name not in CHECK for entry in root.iterdir()):
-        wanted = "a new or empty folder, or that of a run with the same settings"
+        wanted = "a new or empty folder, or the folder of a run with the same settings"
         raise InputError("holds files that no run made", wanted, file=root)
 
 
 def _refuse_other_settings(path: Path, config: str) -> None:
-    """Raise with the differences between a run's settings and those wanted now."""
+    """Raise InputError, listing the differences, if a run's settings differ from those wanted now."""
     there, now = read_run_config(path).compared, parse_run_config(config).compared
-    if there.get("compute") == "auto":  # a run of before the resolved number format was kept
+    if there.get("compute") == "auto":  # earlier versions did not record the resolved number format
         there["compute"] = now.get("compute")
     for name in now:
-        if name in _FOUND or name.startswith(FILES_OF):  # a run of before what was found was kept, or hashed
+        if name in _FOUND or name.startswith(FILES_OF):  # earlier versions did not record these
             there.setdefault(name, now[name])
-    there = {name: value for name, value in Settings().flat().items() if name in now} | there  # settings that are new
-    ordered = sorted({*there, *now}, key=lambda name: (name.startswith(FILES_OF), name))  # hashes tell a reader least
+    there = {name: value for name, value in Settings().flat().items() if name in now} | there  # new settings: defaults
+    ordered = sorted({*there, *now}, key=lambda name: (name.startswith(FILES_OF), name))  # hashes last
     names = [name for name in ordered if there.get(name) != now.get(name)]
     if names:
         shown = "; ".join(f"{name} was {there.get(name, 'not set')}, now {now.get(name, 'not set')}" for name in names)

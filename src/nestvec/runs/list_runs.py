@@ -1,4 +1,4 @@
-"""The runs below a folder: what each is about, what it recommends, and which stage an unfinished one has next."""
+"""List the runs in a folder: their data, what each recommends, and the next stage of unfinished runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from nestvec.runs.config import Config
 
-LEVELS = 3  # below the folder that is named: runs/shoes/monday, and tuning/shoes/best/run
+LEVELS = 3  # depth of the search below the given folder: runs/shoes/monday, and tuning/shoes/best/run
 FINISHED, UNFINISHED, DAMAGED = "finished", "unfinished", "damaged"
-_MODEL = "model "  # before a measured model's name among a run's inputs
+_MODEL = "model "  # begins the keys of measured models among a run's inputs
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class ListedRun:
     """A run in a list.
 
     Attributes:
-        name: its path below the folder that was searched.
-        path: its folder.
+        name: path of the run relative to the folder that was searched.
+        path: path of the run's folder.
         state: `finished`, `unfinished` or `damaged`.
-        date: the day, in UTC, when it was measured, or begun where it is not measured yet; empty where unknown.
-        source: its data; empty where unknown.
-        next_stage: of an unfinished run, the stage that the same command does next.
-        problem: of a damaged run, what is wrong with which file.
-        decision: of a finished run, `ship` or `do not ship`.
-        point: name of the recommended vectors, such as `mnr+bm25.384.binary`; None where nothing is recommended.
-        bytes_per_vector: of these.
-        metric: that the recommendation goes by.
-        value: the metric of the recommended vectors on test.
-        words: the metric of keyword search alone, on test.
+        date: day of the measurement in UTC, or of the run's beginning if it is not measured yet; empty if unknown.
+        source: the data; empty if unknown.
+        next_stage: the stage at which an unfinished run continues.
+        problem: what is wrong with which file of a damaged run.
+        decision: `ship` or `do not ship`, for a finished run.
+        point: name of the recommended vectors, such as `mnr+bm25.384.binary`; None if nothing is recommended.
+        bytes_per_vector: size of the recommended vectors.
+        metric: metric that decided the recommendation.
+        value: that metric of the recommended vectors, on test.
+        words: that metric of keyword search alone, on test.
     """
 
     name: str
@@ -64,16 +64,17 @@ def list_runs(root: Path) -> list[ListedRun]:
     """Find the runs in a folder and up to three levels below it, finished or not.
 
     Args:
-        root: a run's folder, or one that holds runs. A run's own folder is not searched for further runs.
+        root: a run's folder, or a folder with runs in it. The folder of a run is not searched for further runs.
 
     Returns:
-        The runs, by name.
+        The runs, sorted by name.
 
     Raises:
-        InputError: `root` is no folder, or cannot be read.
+        InputError: `root` is not a folder, or cannot be read.
     """
     if not root.is_dir():
-        raise InputError("is no folder" if root.exists() else "there is no such folder", "a folder of runs", file=root)
+        problem = "is not a folder" if root.exists() else "there is no such folder"
+        raise InputError(problem, "a folder of runs", file=root)
     try:
         next(root.iterdir(), None)
     except OSError as error:
@@ -82,7 +83,7 @@ def list_runs(root: Path) -> list[ListedRun]:
 
 
 def _find_folders(folder: Path, levels: int, seen: set[Path]) -> Iterator[Path]:
-    """Run folders in and below a folder; each place once, however many symbolic links lead to it."""
+    """Find the folders of runs in and below a folder; each once, even if several symbolic links lead to it."""
     real = folder.resolve()
     if real in seen:
         return
@@ -92,7 +93,7 @@ def _find_folders(folder: Path, levels: int, seen: set[Path]) -> Iterator[Path]:
         return
     try:
         below = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if levels else []
-    except OSError:  # a folder that this user may not read holds no run for this user
+    except OSError:  # folders that this user may not read are skipped
         return
     for entry in below:
         if not entry.name.startswith("."):
@@ -100,25 +101,25 @@ def _find_folders(folder: Path, levels: int, seen: set[Path]) -> Iterator[Path]:
 
 
 def _is_run(folder: RunFolder) -> bool:
-    """Whether a folder is a run's: a stage was finished in it, or it holds the settings of a run that was begun."""
+    """Whether a folder belongs to a run: it has a finished stage, or the settings of a run."""
     if folder.path("stages").is_dir():
         return True
     try:
         config = read_run_config(folder.path("config"))
     except InputError:  # missing, or the config.toml of another program
         return False
-    return "nestvec" in config.versions and not config.tune  # a study has settings, too, and runs below it
+    return "nestvec" in config.versions and not config.tune  # a study also has settings, but is not a run
 
 
 def _describe(path: Path, root: Path) -> ListedRun:
-    """What a list says of a run; damage is told in place of what could not be read."""
+    """Describe a run for the list; for a damaged run, say what is wrong."""
     folder, name = RunFolder(path), path.relative_to(root).as_posix()
     known: dict[str, Any] = {"name": path.resolve().name if path == root else name, "path": str(path)}
     try:
         config = read_run_config(folder.path("config"))
         known["source"] = str(config.settings.get("qrels") or config.settings.get("source", ""))
         known["date"] = _read_date(folder)
-        if not folder.is_done("report"):  # as `load_run` has it
+        if not folder.is_done("report"):  # the same condition as in `load_run`
             return ListedRun(**known, state=UNFINISHED, next_stage=find_next_stage(folder, config))
         return ListedRun(**known | _read_answer(Run(folder)), state=FINISHED)
     except InputError as error:
@@ -126,14 +127,14 @@ def _describe(path: Path, root: Path) -> ListedRun:
 
 
 def _read_date(folder: RunFolder) -> str:
-    """The day of the measurement, in UTC, as the report has it; of a run that is not measured, when it was begun."""
+    """Give the day of the measurement in UTC, as in the report; if not measured yet, the day when the run began."""
     measured, begun = folder.path("results"), folder.path("config")
     changed = (measured if measured.is_file() else begun).stat().st_mtime
     return datetime.fromtimestamp(changed, tz=UTC).strftime("%Y-%m-%d")
 
 
 def _read_answer(run: Run) -> dict[str, Any]:
-    """What a finished run recommends; raises InputError where it is damaged."""
+    """Read what a finished run recommends; raises InputError if a file is damaged."""
     recommendation, point, words = run.recommendation, run.recommendation.point, run.points.get(BM25)
     metric = recommendation.metric
     answer: dict[str, Any] = {"source": run.results.source, "decision": recommendation.decision, "metric": metric}
@@ -147,10 +148,10 @@ def _read_answer(run: Run) -> dict[str, Any]:
 
 
 def find_next_stage(folder: RunFolder, config: Config) -> str | None:
-    """The stage that a run does next: the first one without a marker, such as `train mnr of fold 2`; None at the end.
+    """Find the next stage of a run, such as `train mnr of fold 2`: the first without a marker; None if all are done.
 
-    The stages and their order are those of `pipeline.run_stages`, read off the run's settings; InputError is raised
-    where these are damaged.
+    The stages and their order are those of `pipeline.run_stages`, derived from the run's settings. Raises InputError if
+    the settings are damaged.
     """
     for part, number, stage in _list_stages(folder, config):
         if not part.is_done(stage):
@@ -159,7 +160,7 @@ def find_next_stage(folder: RunFolder, config: Config) -> str | None:
 
 
 def _list_stages(folder: RunFolder, config: Config) -> list[tuple[RunFolder, int, str]]:
-    """Every stage with the folder that holds its marker, and the fold's number; 0 for the run itself."""
+    """List every stage with the folder of its marker and the number of its fold, 0 for the run itself."""
     settings = Settings().flat() | config.settings
     systems, folds = settings["systems"], settings.get("folds", 0)
     if not isinstance(systems, Iterable) or not isinstance(folds, int):

@@ -1,4 +1,4 @@
-"""One point of a finished run with all that serving it takes: model, codec, and the vectors that were measured."""
+"""Open a point of a finished run for use: its model, its codec, and the measured vectors."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 
-_ROWS = 65_536  # vectors that are looked at together
+_ROWS = 65_536  # vectors that are checked together
 
 
 @dataclass(frozen=True)
 class SystemFiles:
-    """What a run keeps of one system with vectors.
+    """The files of one system of a run.
 
     Attributes:
         run: the run.
-        system: its name.
-        model: its model, checked, with the prompts that were measured.
-        codecs: fitted on the catalogue, by the names of their formats, such as `48.int8`.
+        system: name of the system.
+        model: the system's checked model, with the prompts that were measured.
+        codecs: codecs fitted on the run's documents, by the names of their formats, such as `48.int8`.
     """
 
     run: Run
@@ -48,7 +48,7 @@ class SystemFiles:
 
     @property
     def width(self) -> int:
-        """How many numbers the system's vectors have at full width: the most that was measured."""
+        """Full width of the system's vectors: the largest measured dimension."""
         return max(point.dimension or 0 for point in self.run.systems[self.system])
 
     @property
@@ -63,23 +63,23 @@ class SystemFiles:
 
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
-        """All that were measured; InputError where the file holds others, or NaN."""
+        """All measured vectors; ChangedError if the file has changed, InputError if it holds NaN or infinity."""
         vectors, file = self.run.vectors(self.system, self.width), self.run.folder.embeddings(self.system)
         if stated := read_stated(self.run, self.system).vectors:
             if sha256(file) != stated:
                 raise ChangedError("has changed since it was measured", f"the vectors of {self.system}", file=file)
         elif not all(np.isfinite(vectors[first : first + _ROWS]).all() for first in range(0, len(vectors), _ROWS)):
-            raise InputError("is damaged: it holds NaN or infinities", "finite numbers", file=file)
+            raise InputError("is damaged: it holds NaN or infinity", "finite numbers", file=file)
         return vectors
 
     def codec(self, stored: VectorFormat) -> Codec:
-        """The codec of a format.
+        """Get the codec of a format.
 
         Args:
-            stored: one that was measured.
+            stored: a measured format.
 
         Returns:
-            The codec, which shortens vectors of the full width and codes those of the documents.
+            The codec, which shortens vectors of the full width and encodes those of the documents.
 
         Raises:
             InputError: the file lacks the format.
@@ -96,9 +96,9 @@ class Selection:
     """A measured point, ready to be exported, indexed or served.
 
     Attributes:
-        files: of the point's system.
-        format: of its vectors.
-        codec: of that format.
+        files: files of the point's system.
+        format: format of the vectors.
+        codec: codec of that format.
     """
 
     files: SystemFiles
@@ -117,22 +117,22 @@ class Selection:
 
     @property
     def dimension(self) -> int:
-        """How many numbers of each vector are kept."""
+        """Dimension of the shortened vectors."""
         return self.format.dimension
 
     @property
     def query_vectors(self) -> NDArray[np.float32]:
-        """As of `SystemFiles`: at full width."""
+        """Vectors of the queries at full width, see `SystemFiles`."""
         return self.files.query_vectors
 
     @property
     def document_vectors(self) -> NDArray[np.float32]:
-        """As of `SystemFiles`: at full width."""
+        """Vectors of the documents at full width, see `SystemFiles`."""
         return self.files.document_vectors
 
     @property
     def point(self) -> Point:
-        """The point: its system, and the format of its vectors."""
+        """The measured point: the system with the format."""
         return Point.of(self.files.system, self.format)
 
 
@@ -144,37 +144,37 @@ def select(
     *,
     axes: bool = False,
 ) -> Selection:
-    """What a run recommends, or the point that is named; see `Run.choose`.
+    """Open the recommended point of a run, or a given one; see `Run.choose`.
 
     Args:
         run: the run.
-        system: one with vectors.
-        dimension: one of those measured.
-        precision: one of those measured.
-        axes: whether vectors on principal axes are asked for.
+        system: a system with vectors; None takes the recommended one.
+        dimension: a measured dimension; None takes the recommended one.
+        precision: a measured precision; None takes the recommended one.
+        axes: whether to use vectors on principal axes.
 
     Returns:
         The point with its model and codec.
 
     Raises:
-        InputError: the run recommends nothing and no system is named, such a point was not measured, or a file is
-            missing or damaged.
+        InputError: the run recommends nothing and no system is given, the point was not measured, or a file is missing
+            or damaged.
     """
     return select_point(run, run.choose(system, dimension, precision, axes=axes))
 
 
 def select_point(run: Run, point: Point) -> Selection:
-    """A measured point with its model and codec.
+    """Open a measured point with its model and codec.
 
     Args:
         run: the run.
-        point: one of its points with vectors.
+        point: a measured point with vectors.
 
     Returns:
         The point with its model and codec.
 
     Raises:
-        InputError: a file is missing or damaged, or the model is another than the one measured.
+        InputError: a file is missing or damaged, or the model has changed since it was measured.
     """
     if point.dimension is None:
         raise InputError(f"{point.system} has no vectors", "a system with vectors", file=run.root)
@@ -189,13 +189,14 @@ def open_system(run: Run, system: str) -> SystemFiles:
 
     Args:
         run: the run.
-        system: one with vectors.
+        system: a system with vectors.
 
     Returns:
-        What the run keeps of it.
+        The files of the system.
 
     Raises:
-        InputError: a file is missing or damaged, or the model or the codecs are not the ones that were measured.
+        InputError: a file is missing or damaged.
+        ChangedError: the codecs have changed since they were measured.
     """
     model, codecs = _find_model(run, system), run.folder.codecs(system)
     stated = read_stated(run, system).codecs
@@ -205,30 +206,30 @@ def open_system(run: Run, system: str) -> SystemFiles:
 
 
 def read_stated(run: Run, system: str) -> MeasuredWith:
-    """What a run states of the files that decided a system's figures; nothing where an earlier nestvec made it."""
+    """Get the hashes of the files that decided a system's figures; empty if an earlier nestvec made the run."""
     return run.results.measured_with.get(system, MeasuredWith())
 
 
 def _find_model(run: Run, system: str) -> ModelFolder:
-    """The model that a system's vectors were made with, checked by its hashes, with the prompts that were measured."""
+    """Find the model of a system's vectors, checked by its hashes, with the prompts that were measured."""
     trained = run.folder.model(system)
     if trained.is_dir():
         return _check_model(run, system, find_model(str(trained)))
     names, digest = run.model_origin(system)
     path = run.folder.path("config")
     if digest is None:
-        raise InputError(f"does not say which model {system} is", "the settings of a run", file=path)
+        raise InputError(f"does not name the model of {system}", "the settings of a run", file=path)
     problem: InputError | None = None
     for name in sorted(names, key=lambda name: system not in list_short_names(name)):  # two may have the same weights
         try:
             return _check_model(run, system, find_model(name, digest, fetch=system == PRETRAINED))
-        except InputError as error:  # another of the models, or one that is gone
+        except InputError as error:  # this name is another model, or its files are gone: try the next name
             problem = problem or error
     raise problem or InputError(f"lacks the model {system}", "the settings of a run", file=path)
 
 
 def _check_model(run: Run, system: str, model: ModelFolder) -> ModelFolder:
-    """The model with the prompts that were measured; ChangedError where it is not as it was then."""
+    """Give the model the prompts that were measured; ChangedError if the model has changed since."""
     prompts, stated = run.results.prompts.get(system), read_stated(run, system).model
     model = replace(model, prompts=read_default_prompts(model.path) if prompts is None else prompts)
     if stated:

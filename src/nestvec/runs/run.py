@@ -1,6 +1,6 @@
-"""A finished run as everybody reads it: report, page, compare, export, index, serve and notebooks.
+"""A finished run, as report, compare, export, index, serve and notebooks read it.
 
-Each file of the folder is read once, when it is first asked for; whatever is missing or damaged is named with its file.
+Each file of the folder is read once, when it is first needed; errors name the file that is missing or damaged.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class TextColumns:
     """Queries or documents of a run, in the order of their vectors.
 
     Attributes:
-        ids: their ids.
-        texts: their texts.
-        splits: of queries: `validation` or `test`; of documents: nothing.
+        ids: the ids.
+        texts: the texts.
+        splits: `validation` or `test` for each query; empty for documents.
     """
 
     ids: list[str]
@@ -50,7 +50,7 @@ class TextColumns:
     splits: list[str]
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of queries or documents."""
         return len(self.ids)
 
 
@@ -59,13 +59,13 @@ class Run:
     """A finished run.
 
     Attributes:
-        folder: where its files are.
+        folder: the run's folder.
     """
 
     folder: RunFolder
 
     def __repr__(self) -> str:
-        """Source, decision and path."""
+        """Show source, decision and path."""
         if not self.folder.path("recommendation").is_file():
             return f"Run({str(self.folder.root)!r})"
         return (
@@ -73,7 +73,7 @@ class Run:
         )
 
     def _repr_html_(self) -> str:
-        """For notebooks: the recommendation in a sentence, and the points that no smaller one reaches."""
+        """Show, in notebooks, the recommendation in a sentence and a table of the frontier."""
         metric = self.recommendation.metric
         heads = ("point", "bytes per vector", metric, "95 %")
         rows = [
@@ -98,26 +98,26 @@ class Run:
 
     @cached_property
     def results(self) -> Results:
-        """What `results.json` holds."""
+        """The content of `results.json`."""
         results = load_json(self.folder.path("results"), Results)
         if not any(row.split == TEST and row.metrics for row in results.surface):
-            problem = "is damaged: nothing was measured on test"
+            problem = "is damaged: it has no row measured on test"
             raise InputError(problem, EXPECTED, file=self.folder.path("results"))
         return results
 
     @cached_property
     def recommendation(self) -> Recommendation:
-        """What `recommendation.json` holds."""
+        """The content of `recommendation.json`."""
         return load_json(self.folder.path("recommendation"), Recommendation)
 
     @property
     def ships(self) -> bool:
-        """Whether there is something to ship."""
+        """Whether the run recommends a point to ship."""
         return self.recommendation.point is not None
 
     @property
     def chosen(self) -> Point:
-        """What the run recommends, or else its best at full width."""
+        """The recommended point, or else the best point at full width."""
         chosen, path = self.recommendation.point or self.recommendation.reference, self.folder.path("recommendation")
         if chosen is None:
             raise InputError("is damaged: reference is missing", EXPECTED, file=path)
@@ -127,39 +127,39 @@ class Run:
 
     @property
     def surface(self) -> list[dict[str, Any]]:
-        """The surface as flat rows, for `pandas.DataFrame(run.surface)` and the like."""
+        """The surface as flat rows, for `pandas.DataFrame(run.surface)` or similar."""
         return [row.flat for row in self.results.surface]
 
     @cached_property
     def points(self) -> dict[str, Row]:
-        """Rows of the test split by the names of their points, as they were measured."""
+        """Rows of the test split by the names of their points, in the order of the surface."""
         return {row.name: row for row in self.results.surface if row.split == TEST}
 
     @cached_property
     def systems(self) -> dict[str, list[Point]]:
-        """System to its points as measured on test, none made of others; in the surface's order, BM25 last."""
+        """Points of each system on test, without fused points; in the surface's order, BM25 last."""
         rows = [row for row in self.points.values() if row.is_alone and row.system != BM25_DEFAULT]
         names = sorted(dict.fromkeys(row.system for row in rows), key=lambda name: name == BM25)
         return {name: [_plain(row) for row in rows if row.system == name] for name in names}
 
     @cached_property
     def full_width(self) -> dict[str, Point]:
-        """Every system's widest and most precise point, BM25 first; none that is made of others."""
+        """Every system's point with the largest width and precision, BM25 first; without fused points."""
         return {point.system: point for point in full_width(p for p in self.points.values() if p.is_alone)}
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics that every point has."""
+        """Names of the metrics that were measured at every point."""
         first, *others = self.points.values()
         return tuple(name for name in first.metrics if all(name in row.metrics for row in others))
 
     @property
     def documents(self) -> int:
-        """How many documents are searched."""
+        """Number of documents that are searched."""
         return next(iter(self.points.values())).documents
 
     def frontier(self, metric: str) -> tuple[Row, ...]:
-        """Test rows of plain vectors that no smaller row reaches, by rising bytes; of equals at one size, the first.
+        """Find the test rows of plain vectors that no smaller row equals or beats, by rising bytes.
 
         Args:
             metric: one of `metrics`.
@@ -177,25 +177,25 @@ class Run:
         *,
         axes: bool = False,
     ) -> Point:
-        """Find the measured vectors that are meant; what is not named is as recommended, see `choose_point`.
+        """Find a measured point with vectors; arguments that are None are as recommended, see `choose_point`.
 
         Args:
-            system: one with vectors.
-            dimension: one of those measured.
-            precision: one of those measured.
-            axes: whether vectors on principal axes are asked for.
+            system: a system with vectors.
+            dimension: a measured dimension.
+            precision: a measured precision.
+            axes: whether to choose vectors on principal axes.
 
         Returns:
             The point.
 
         Raises:
-            InputError: the run recommends nothing and no system is named, or such a point was not measured.
+            InputError: the run recommends nothing and no system is given, or the point was not measured.
         """
         measured = [point for name, points in self.systems.items() if name != BM25 for point in points]
         recommended = self.recommendation.point and self.recommendation.point.vectors
         if recommended is None and system is None:
             systems = ", ".join(dict.fromkeys(point.system for point in measured))
-            problem = "says 'do not ship', so it has no model to hand over"
+            problem = "says 'do not ship', so it recommends no model"
             raise InputError(problem, f"--system, one of {systems}", file=self.root)
         asked = PointSettings(system, dimension, precision, axes)
         return choose_point(measured, recommended, asked, file=self.root)
@@ -209,23 +209,23 @@ class Run:
 
     @cached_property
     def grades(self) -> Grades:
-        """What `grades.json` holds."""
+        """The content of `grades.json`."""
         return load_json(self.folder.path("grades"), Grades)
 
     @cached_property
     def audit(self) -> Audit:
-        """What `audit.json` holds."""
+        """The content of `audit.json`."""
         return load_json(self.folder.path("audit"), Audit)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """What `findings.json` holds."""
+        """The content of `findings.json`."""
         found: tuple[Finding, ...] = load_json(self.folder.path("findings"), tuple[Finding, ...])
         return found
 
     @cached_property
     def trainings(self) -> tuple[Training, ...]:
-        """How each system was trained, in the results' order; nothing where `training.json` was not yet written."""
+        """The training of each system, in the order of the results; empty if no system was trained."""
         if not self.results.trained:
             return ()
         path = self.folder.path("training")
@@ -262,45 +262,45 @@ class Run:
 
     @cached_property
     def answerable(self) -> dict[str, dict[str, int]]:
-        """Those of `judgements` of queries that have a relevant document."""
+        """The judgements of test queries that have a relevant document."""
         least = self.results.relevant_from
         return {query: gains for query, gains in self.judgements.items() if max(gains.values()) >= least}
 
     def read_records(self, columns: list[str], filters: list[tuple[str, str, object]] | None = None) -> pa.Table:
-        """Columns of the judged records, as `read_table` reads them."""
+        """Read columns of the judged records, see `read_table`."""
         return read_table(self.folder.path("records"), columns, filters)
 
     def query_texts(self, ids: Collection[str]) -> dict[str, str]:
-        """Texts of judged queries.
+        """Read the texts of judged queries.
 
         Args:
-            ids: of queries of any split.
+            ids: ids of queries of any split.
 
         Returns:
-            Id to text.
+            The texts by id.
 
         Raises:
-            InputError: there is no such query.
+            InputError: a query does not exist.
         """
-        if self.results.protocol == "published":  # asks every record on its own: r17 is the record in row 17
+        if self.results.protocol == "published":  # every record is a query of its own: r17 is the record in row 17
             queries = self.read_records(["query"])["query"].to_pylist()
             known = {f"r{row}": query for row, query in enumerate(queries)}
         else:
             known = self._texts("query", ids)
         missing = [name for name in ids if name not in known]
         if missing:
-            problem = f"is damaged: there is no query {missing[0]}"
+            problem = f"is damaged: the query {missing[0]} is missing"
             raise InputError(problem, EXPECTED, file=self.folder.path("records"))
         return {name: known[name] for name in ids}
 
     def document_texts(self, ids: Collection[str]) -> dict[str, str]:
-        """Texts of judged documents.
+        """Read the texts of judged documents.
 
         Args:
-            ids: of documents; an unknown id is left out.
+            ids: ids of documents; unknown ids are ignored.
 
         Returns:
-            Id to text.
+            The texts by id.
         """
         return self._texts("document", ids)
 
@@ -313,20 +313,20 @@ class Run:
     # values and rankings, query by query
 
     def per_query(self, metric: str, names: Iterable[str]) -> dict[str, dict[str, float]]:
-        """Every test query's value of a metric at some points.
+        """Read a metric's value of every test query at some points.
 
         Args:
             metric: one of `metrics`.
-            names: of points that were measured.
+            names: names of measured points.
 
         Returns:
-            Point's name to query id to value; the same queries for every point.
+            Values by point name and query id; the same queries for every point.
 
         Raises:
             InputError: the file is missing or damaged.
         """
         path, points = self.folder.path("per_query"), [Point.parse(name) for name in dict.fromkeys(names)]
-        # a run of before there were axes has no such column
+        # runs of earlier versions have no column for axes
         place = ["system", "dimension", "precision", *(["axes"] if has_column(path, "axes") else [])]
         columns = [*place, "query_id", "value"]
         wanted: list[tuple[str, str, object]] = [("split", "==", TEST), ("metric", "==", metric)]
@@ -341,38 +341,39 @@ class Run:
         asked = set().union(*values.values())
         for name, known in values.items():
             if not known or set(known) != asked:
-                raise InputError(f"is damaged: {name} has not {metric} of every test query", EXPECTED, file=path)
+                problem = f"is damaged: {metric} of {name} is missing for some test queries"
+                raise InputError(problem, EXPECTED, file=path)
         return values
 
     def ranking(self, name: str, queries: Collection[str] | None = None) -> dict[str, list[str]]:
-        """What a point ranked for the test queries.
+        """Read the rankings of a point for the test queries.
 
         Args:
-            name: of the point, such as `mnr.48.int8`.
-            queries: ids of those wanted; None takes all.
+            name: name of the point, such as `mnr.48.int8`.
+            queries: ids of the queries to read; None reads all.
 
         Returns:
-            Query id to document ids, best first.
+            Document ids, best first, by query id.
         """
         return {query: list(scores) for query, scores in self.scored_ranking(name, queries).items()}
 
     def scored_ranking(self, name: str, queries: Collection[str] | None = None) -> dict[str, dict[str, float]]:
-        """As `ranking`, with each document's score."""
+        """Read the rankings like `ranking`, with each document's score."""
         return read_ranking(self.folder.run(name), queries, self._trec_names)
 
     @cached_property
     def _trec_names(self) -> Names:
-        """Ids whose form in TREC files differs; none in runs of nestvec 0.1."""
+        """Ids that TREC files write differently; empty in runs of nestvec 0.1."""
         return read_trec_ids(self.folder.path("trec_ids"))
 
     # vectors
 
     def vectors(self, system: str, width: int) -> NDArray[np.float32]:
-        """The vectors that were measured of a system: queries, then documents, both in the order of their texts.
+        """Open the measured vectors of a system: queries, then documents, both in the order of their texts.
 
         Args:
-            system: one with vectors.
-            width: of its model.
+            system: a system with vectors.
+            width: full width of the system's model.
 
         Returns:
             (q + d, width) float32, rows of unit length, memory-mapped.
@@ -389,7 +390,7 @@ class Run:
         return vectors
 
     def model_origin(self, system: str) -> tuple[list[str], str | None]:
-        """Names under which an untrained system's model may be found, and what its weights must hash to."""
+        """Give possible names of an untrained system's model, and the required sha256 of its weights."""
         settings, hashes = self.config.settings, self.config.inputs
         if system == PRETRAINED:
             return [name for name in [str(settings.get("model", ""))] if can_be_path(name)], hashes.get("model")
@@ -399,7 +400,7 @@ class Run:
 
 
 def find_frontier(rows: Iterable[Row], metric: str) -> tuple[Row, ...]:
-    """Rows that no smaller row reaches in a metric, by rising bytes; of equals at one size, the first."""
+    """Find the rows that no smaller row equals or beats in a metric, by rising bytes."""
     best: list[Row] = []
     for row in sorted(rows, key=lambda row: (row.bytes, -row.metrics[metric].value)):
         if not best or row.metrics[metric].value > best[-1].metrics[metric].value:
@@ -411,20 +412,20 @@ def load_run(out: str | Path | Run) -> Run:
     """Open the folder of a finished run.
 
     Args:
-        out: the folder; a run that is open already is given back.
+        out: the folder; a `Run` is returned unchanged.
 
     Returns:
         The run.
 
     Raises:
-        InputError: it is not one.
+        InputError: the folder does not hold a finished run.
     """
     run = out if isinstance(out, Run) else Run(RunFolder(Path(out)))
     if not run.folder.is_done("report"):
-        raise InputError("is not the folder of a finished run", "what `nestvec run --out` made", file=out)
+        raise InputError("is not the folder of a finished run", "a folder made by `nestvec run --out`", file=out)
     return run
 
 
 def _plain(row: Row) -> Point:
-    """A row's point without its figures."""
+    """Make a point from a row, without the row's figures."""
     return Point(row.system, row.dimension, row.precision, row.bytes_per_vector, row.kind, axes=row.axes)

@@ -1,4 +1,4 @@
-"""Tables and TREC files of a run: written, and read back; whatever is missing or damaged is named with its file."""
+"""Write and read the tables and TREC files of a run; errors name the file that is missing or damaged."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from nestvec.point import Point
 
 EXPECTED = "a file of a finished run"
-Names = tuple[dict[str, str], dict[str, str]]  # of queries and of documents: an id by its form in TREC files
+Names = tuple[dict[str, str], dict[str, str]]  # for queries and documents: ids by their form in TREC files
 NO_NAMES: Names = ({}, {})
-_UNPACKED, _RATIO = 2**30, 1000  # bytes that a table's texts may take, or times its own size
-_MAY_BE_NULL = ("dimension", "precision")  # of a system without vectors
+_UNPACKED, _RATIO = 2**30, 1000  # texts of a table may take 1 GiB, or 1000 times the size of the file
+_MAY_BE_NULL = ("dimension", "precision")  # empty for systems without vectors
 _JUDGEMENT, _RANKED = 4, 6  # fields of a line of TREC judgements, and of a TREC run
-_DIGITS = 18  # of a gain or a rank, at the most
-_SHOWN = 80  # letters of a damaged line that a message quotes
-_HAIR = np.float32(1e-12)  # below a score of 0, where a float32's own steps are too fine for some readers
+_DIGITS = 18  # most digits of a gain or a rank
+_SHOWN = 80  # most letters of a damaged line that a message quotes
+_HAIR = np.float32(1e-12)  # least step between tied scores; near 0 the steps of float32 are too fine for some readers
 
 
 def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str, object]] | None = None) -> pa.Table:
@@ -35,9 +35,9 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
 
     Args:
         path: the file.
-        columns: their names.
-        filters: conditions on rows in pyarrow's form; row groups that cannot fulfil them stay unread. None takes all.
-            The values of an `in` may be None, for an empty cell.
+        columns: names of the columns.
+        filters: conditions on rows in pyarrow's form; row groups without matching rows are not read. None reads all
+            rows. The values of an `in` may include None, for an empty cell.
 
     Returns:
         The table.
@@ -63,7 +63,7 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
         raise InputError(f"cannot be read ({why})", EXPECTED, file=path) from error
     for name in columns:
         if pa.types.is_floating(table[name].type) and not pc.all(pc.is_finite(table[name]), min_count=0).as_py():
-            raise InputError("is damaged: it holds NaN or infinities", EXPECTED, file=path, column=name)
+            raise InputError("is damaged: it holds NaN or infinity", EXPECTED, file=path, column=name)
     empty = next((name for name in columns if name not in _MAY_BE_NULL and table[name].null_count), None)
     if empty:
         raise InputError("is damaged: it has empty cells", EXPECTED, file=path, column=empty)
@@ -71,9 +71,9 @@ def read_table(path: Path, columns: Sequence[str], filters: list[tuple[str, str,
 
 
 def has_column(path: Path, name: str) -> bool:
-    """Whether a Parquet file has a column; no where it cannot be read, which `read_table` says.
+    """Whether a Parquet file has a column; False if the file cannot be read, which `read_table` reports.
 
-    InputError is raised where there is no such file, or a pipe or device in its place, which reading would wait for.
+    Raises InputError if the file is missing, or is a pipe or device, from which reading could wait forever.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -86,7 +86,7 @@ def has_column(path: Path, name: str) -> bool:
 
 
 def _kind_of(name: str) -> pa.DataType:
-    """What a column of a run's tables holds: texts, or numbers."""
+    """Give the type of a column in a run's tables."""
     import pyarrow as pa
 
     kinds = {"dimension": pa.int32(), "axes": pa.bool_(), "grade": pa.float64(), "value": pa.float64()}
@@ -94,14 +94,14 @@ def _kind_of(name: str) -> pa.DataType:
 
 
 def _type_values(name: str, sign: str, value: Any) -> Any:  # noqa: ANN401 - pyarrow's
-    """A filter's value; those of an `in` with the column's type, which nothing or None alone would not tell."""
+    """Give a filter's value; the values of an `in` get the column's type, which an empty list would not show."""
     import pyarrow as pa
 
     return pa.array(value, _kind_of(name)) if sign == "in" else value
 
 
 def _check_column(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
-    """What a column holds; InputError where a table lacks the column, has it twice, or holds something else in it."""
+    """Give a column's type; InputError if the column is missing, occurs twice, or has another type than expected."""
     places, wanted = schema.get_all_field_indices(name), _kind_of(name)
     if len(places) != 1:
         problem = f"no column {name!r}" if not places else f"several columns {name!r}"
@@ -112,7 +112,7 @@ def _check_column(path: Path, schema: pa.Schema, name: str) -> pa.DataType:
 
 
 def _refuse_bomb(path: Path, table: pa.Table) -> None:
-    """Raise where texts, each of which Parquet holds once for many rows, take absurdly much with a copy in each row."""
+    """Raise InputError if texts, which Parquet stores once for many rows, are absurdly large when unpacked."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -130,15 +130,13 @@ def write_per_query(
     queries: Sequence[str],
     splits: Sequence[str],
 ) -> None:
-    """Write every query's value of every metric at every point as Parquet, a row group for each metric.
-
-    Whoever reads wants one metric of several points, and skips the other groups.
+    """Write every query's value of every metric at every point as Parquet, one row group per point.
 
     Args:
-        path: where to.
-        values: point to metric to (q,) values; every point has the same metrics.
-        queries: q ids.
-        splits: q names.
+        path: file to write.
+        values: (q,) values by point and metric; every point has the same metrics.
+        queries: q query ids.
+        splits: q names of splits.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -147,7 +145,7 @@ def write_per_query(
     schema = pa.schema({name: _kind_of(name) for name in names})
     split, query = pa.array(splits, pa.string()), pa.array(queries, pa.string())
     with pq.ParquetWriter(path, schema) as writer:
-        for point, metrics in values.items():  # a row group each: whoever wants some points reads no others
+        for point, metrics in values.items():  # one row group per point, so that readers can skip other points
             count, rows = len(metrics), len(metrics) * len(queries)
             constant = {
                 name: pa.scalar(getattr(point, name), schema.field(name).type) for name in (*names[1:4], "axes")
@@ -164,10 +162,10 @@ def read_qrels(path: Path, names: Names = NO_NAMES) -> dict[str, dict[str, int]]
 
     Args:
         path: the file.
-        names: ids of queries, and of documents, whose form in the file differs; see `trec_ids`.
+        names: ids of queries, and of documents, that the file writes differently; see `trec_ids`.
 
     Returns:
-        Query id to document id to gain.
+        Gains by query id and document id.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -186,11 +184,11 @@ def read_ranking(
 
     Args:
         path: the file.
-        queries: ids of the queries wanted; None takes all.
-        names: ids of queries, and of documents, whose form in the file differs; see `trec_ids`.
+        queries: ids of the queries to read; None reads all.
+        names: ids of queries, and of documents, that the file writes differently; see `trec_ids`.
 
     Returns:
-        Query id to document ids with their scores, best first.
+        Document ids with their scores, best first, by query id.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -204,7 +202,7 @@ def read_ranking(
 
 
 def _parse_score(score: str, path: Path, row: int) -> float:
-    """The score in a line of a TREC run; InputError where the score is no number."""
+    """Parse the score in a line of a TREC run; InputError if the score is not a number."""
     try:
         return float(score)
     except ValueError as error:
@@ -216,18 +214,20 @@ def write_ranking(
 ) -> None:
     """Write a TREC run file.
 
-    Scores keep every bit of a float32, but for ties: tools break them in different ways, so each tied document is
-    written a hair below the one ranked before it, and every tool reads our order.
+    Scores keep all bits of a float32, except ties. Tools break ties in different ways, so each tied document is written
+    with a slightly lower score than the one ranked before it; then every tool reads our order.
 
     Args:
-        path: where to.
-        name: of what ranks.
-        queries: q ids.
-        documents: for each query the ids of its k documents, best first.
+        path: file to write.
+        name: name of the run, for the last field of each line.
+        queries: q query ids.
+        documents: ids of the k documents of each query, best first.
         scores: (q, k) float32.
     """
     depth, ending = scores.shape[1], name.replace("%", "%%")
-    lines = "".join(f"%s Q0 %s {rank} %.9g {ending}\n" for rank in range(1, depth + 1))  # all of a query at once
+    lines = "".join(
+        f"%s Q0 %s {rank} %.9g {ending}\n" for rank in range(1, depth + 1)
+    )  # one template for all lines of a query
     tied = np.any(scores[:, 1:] >= scores[:, :-1], axis=1)
     fields: list[object] = [None] * (3 * depth)
     with path.open("w", encoding="utf-8", newline="\n") as stream:
@@ -237,7 +237,7 @@ def write_ranking(
 
 
 def _lower_ties(written: list[float]) -> list[float]:
-    """Falling scores with each tie lowered, in place, by the smallest step that a float32 can show."""
+    """Lower each tied score, in place, by the smallest step of a float32; the scores must be falling."""
     for rank in range(1, len(written)):
         if written[rank] >= written[rank - 1]:
             above = np.float32(written[rank - 1])
@@ -246,14 +246,14 @@ def _lower_ties(written: list[float]) -> list[float]:
 
 
 def _read_fields(path: Path, count: int) -> Iterator[list[str]]:
-    """Each line of a TREC file as its `count` fields, the fourth of which is a whole number."""
+    """Split each line of a TREC file into its `count` fields, of which the fourth is a whole number."""
     for row, line in enumerate(read_text(path).splitlines(), start=1):
         fields = line.split()
         if len(fields) != count or not fields[3].isdecimal() or len(fields[3]) > _DIGITS:
             problem = f"is damaged: the line is {line[:_SHOWN]!r}"
             raise InputError(
                 problem,
-                f"{count} fields with white space between, the fourth a whole number of at most {_DIGITS} digits",
+                f"{count} fields separated by white space, the fourth a whole number of at most {_DIGITS} digits",
                 file=path,
                 row=row,
             )

@@ -1,7 +1,7 @@
-"""Ids in TREC files, whose fields end at white space: the source's own, but for white space in them.
+"""Ids in TREC files, whose fields are separated by white space: ids that hold white space are encoded.
 
-White space is percent-encoded, and so is the percent sign in an id that has white space. An id of the source that looks
-like the result keeps its form; the other gets one more round of encoding. `data/trec_ids.json` lists what was changed.
+White space is percent-encoded, and so is the percent sign in an id with white space. If the result equals another id,
+it is encoded once more. `data/trec_ids.json` lists the ids that were changed.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ _ENCODED = re.compile(r"[\s%]")
 
 @dataclass(frozen=True)
 class TrecIds:
-    """Both directions between ids and their form in TREC files; an id that is not listed is its own form.
+    """Maps ids to their form in TREC files and back; ids that are not listed are written unchanged.
 
     Attributes:
-        forms: id to form.
+        forms: forms by id.
     """
 
     forms: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> Self:
-        """Find forms for distinct ids; no two ids share a form."""
+        """Choose forms for distinct ids, so that no two ids have the same form."""
         known = list(ids)
         odd = sorted(name for name in known if _SPACE.search(name))
         taken, forms = set(known) if odd else set(), dict[str, str]()
         for name in odd:
             form = name
-            while form in taken:  # the id itself is
+            while form in taken:  # the id itself is taken, so this encodes at least once
                 form = _ENCODED.sub(lambda match: quote(match[0], safe=""), form)
             taken.add(form)
             forms[name] = form
         return cls(forms)
 
     def write(self, name: str) -> str:
-        """The form of an id."""
+        """Give the form of an id."""
         return self.forms.get(name, name)
 
     @property
     def names(self) -> dict[str, str]:
-        """Form to id."""
+        """Ids by form."""
         return {form: name for name, form in self.forms.items()}
 
 
@@ -63,7 +63,7 @@ def read_trec_ids(path: Path) -> tuple[dict[str, str], dict[str, str]]:
         path: the file.
 
     Returns:
-        For queries and for documents, form to id; both empty where there is no such file: no id was changed.
+        Ids by form, for queries and for documents; both empty if there is no file, because no id was changed.
 
     Raises:
         InputError: the file is damaged.

@@ -1,1 +1,1 @@
-"""Training pairs, objectives and the trainer."""
+"""Fine-tune models: training rows, objectives, validation and the trainer."""

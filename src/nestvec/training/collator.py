@@ -1,7 +1,7 @@
-"""From rows to what the trainer feeds a model: forward passes over texts of similar length, and who belongs to whom.
+"""Turn rows into the trainer's batches: forward passes over texts of similar length, and labels that pair the texts.
 
-The texts of a batch are those that the library's own collator would take; only their grouping into forward passes
-differs, so the vectors and the loss are the same up to rounding.
+A batch holds the same texts as with sentence-transformers' own collator. Only their grouping into forward passes
+differs, so vectors and loss are the same up to rounding.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 class Collator:
     """The trainer's collator: rows of `Examples` in, features and labels out.
 
-    Features are one column per forward pass: `pass0_input_ids`, `pass0_attention_mask`, `pass1_…`, each with a
-    `prompt_length` where pooling leaves out its texts' prompt. The label is a dict
-    of tensors: `order`, (b + m,) where each of the b queries and then the m documents is found among the passes'
-    vectors; `query`, (b,), and `document`, (m,), their numbers.
+    Each forward pass has its own features: `pass0_input_ids`, `pass0_attention_mask`, `pass1_…`, and a `prompt_length`
+    if pooling leaves out the prompt of its texts. The label is a dict of tensors: `order`, (b + m,), the positions of
+    the b queries and then the m documents among the vectors of all passes; `query`, (b,), and `document`, (m,), their
+    numbers.
 
     Attributes:
-        examples: what the rows mean.
-        tokens: of the `Texts`: queries, then documents.
-        valid_label_columns: what the sampler must not take for a text.
+        examples: the training rows.
+        tokens: tokens of the `Texts`: queries, then documents.
+        valid_label_columns: columns that the sampler must not take for texts.
     """
 
     examples: Examples
@@ -39,9 +39,9 @@ class Collator:
     valid_label_columns: Sequence[str] = ("row",)
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Features and labels of a batch; a row's `row` is its number in the examples.
+        """Make features and label of a batch; `row` of each row is its number in the examples.
 
-        A batch takes each document once, in the order of the rows; where rows have one document each, one a row.
+        A document of several rows is taken once, unless every row has exactly one document.
         """
         numbers = [int(row["row"]) for row in rows]
         query = self.examples.query[numbers]
@@ -60,10 +60,10 @@ class Collator:
 
 
 def sampler_columns(examples: Examples) -> dict[str, list[int]]:
-    """The trainer's data set: each row's number, and what must not come twice in a batch.
+    """Make the columns of the trainer's data set: each row's number, and the numbers that a batch may hold only once.
 
-    The library's sampler for in-batch negatives compares the values of all columns but `row`: a batch holds no query
-    twice and, where rows have one document, no document twice. No number stands for both a query and a document.
+    The library's sampler for in-batch negatives compares the values of all columns except `row`: a batch holds no query
+    twice and, if rows have one document each, no document twice. Queries and documents have different numbers.
     """
     columns = {"row": list(range(len(examples))), "query": examples.query.tolist()}
     if examples.single:

@@ -1,8 +1,8 @@
-"""What `adapted` learns from: every document with a pseudo-query, a few of its own words; nobody has judged anything.
+"""Training rows of `adapted`, without judgements: each document is paired with a pseudo-query of its own words.
 
-Cropping a text for pairs that need no labels: Izacard et al. 2022 (Contriever), section 3.1. Their crops are spans; a
-shopper types the words that tell a product apart, so words are drawn here one by one, rare ones likelier, and keep the
-order in which the document has them. Some are misspelt, as what shoppers type is.
+Cropping texts for pairs without labels: Izacard et al. 2022 (Contriever), section 3.1. They crop spans. Shoppers type
+the words that distinguish a product, so here single words are drawn, rare words more often, in the order of the
+document. Some words get a typo, as real queries do.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
     from nestvec.training.examples import TrainingData
 
-MOST_WORDS = 6  # of a pseudo-query
+MOST_WORDS = 6  # most words of a pseudo-query
 TYPOS = 0.15  # share of pseudo-queries with a typo
-WINDOW = 32  # words of a document that a pseudo-query is drawn from
-READ = 160  # words of a document that are looked at: about what most models read
-_AT_START = 0.5  # share of the windows of long documents that begin where the document does: titles stand there
-_LEAST_LETTERS = 4  # of a word that gets a typo
-_STREAM = 0xC409  # keeps these draws apart from others of the same seed
+WINDOW = 32  # number of successive words from which a pseudo-query is drawn
+READ = 160  # number of words of a document that are used: about as many as most models read
+_AT_START = 0.5  # share of windows at the start of long documents, where titles are
+_LEAST_LETTERS = 4  # shorter words get no typo
+_STREAM = 0xC409  # makes these draws independent of other draws with the same seed
 
 
 @dataclass(frozen=True)
 class WordWeights:
-    """How likely each word is drawn, beside the others of its document: its inverse document frequency.
+    """Weights with which words are drawn from a document: their inverse document frequency.
 
     Attributes:
-        documents: how many documents were counted.
-        frequency: in how many of them each word is, in lower case.
+        documents: number of documents that were counted.
+        frequency: number of documents that hold each word, in lower case.
     """
 
     documents: int
@@ -55,15 +55,15 @@ class WordWeights:
         return cls(len(documents), counts)
 
     def weigh(self, word: str) -> float:
-        """log(1 + documents / those that hold the word): above 0, also for a word that all of them hold."""
+        """Give log(1 + documents / documents with the word): above 0 even for a word that all documents hold."""
         return log(1 + self.documents / self.frequency[word.casefold()])
 
 
 def crop_rows(data: TrainingData, seed: int) -> Examples:
-    """A row per distinct document: a pseudo-query and the document it was cropped from.
+    """Make a row for each distinct document: a pseudo-query and the document it was cropped from.
 
-    Documents of validation and test queries are left out unless the data says `every_document`. Pseudo-queries are
-    queries beyond those of the texts, the same one once. A document without any word has no row.
+    Documents of validation and test queries are left out unless `data.every_document` is set. Pseudo-queries are
+    numbered after the queries of the texts; equal ones share a number. A document without words makes no row.
     """
     texts, held_out = data.texts, data.task.held_out_documents
     chosen = np.unique(texts.number if data.every_document else texts.number[~held_out])
@@ -85,10 +85,10 @@ def crop_queries(documents: Sequence[str], seed: int) -> list[str]:
 
     Args:
         documents: n texts.
-        seed: decides every draw.
+        seed: seed of all draws.
 
     Returns:
-        n texts of 1 to `MOST_WORDS` words of their document, in its order; empty where it has no word.
+        n pseudo-queries of 1 to `MOST_WORDS` words, in the order of the document; empty for a document without words.
     """
     rng, weights = np.random.default_rng([seed, _STREAM]), WordWeights.of(documents)
     return [_crop_query(find_typed_words(text, READ), weights, rng) for text in documents]
@@ -109,7 +109,7 @@ def _crop_query(words: Sequence[re.Match[str]], weights: WordWeights, rng: np.ra
 
 
 def draw_window(words: Sequence[re.Match[str]], rng: np.random.Generator) -> Sequence[re.Match[str]]:
-    """All words of a short document; of a longer one `WINDOW` in a row, every other time the first ones."""
+    """Give all words of a short document, or `WINDOW` successive words of a longer one: half of the time the first."""
     spare = len(words) - WINDOW
     if spare <= 0 or rng.random() < _AT_START:
         return words[:WINDOW]
@@ -120,11 +120,12 @@ def draw_window(words: Sequence[re.Match[str]], rng: np.random.Generator) -> Seq
 def draw_words(
     words: Sequence[re.Match[str]], weights: WordWeights, rng: np.random.Generator
 ) -> Sequence[re.Match[str]]:
-    """Draw 1 to `MOST_WORDS` different words, each as likely as its weight says, in the order of the document.
+    """Draw 1 to `MOST_WORDS` different words with probabilities by weight; keeps the order of the document.
 
-    Source: Efraimidis & Spirakis 2006: the smallest of exponential times over weights are such a draw.
+    Source: Efraimidis & Spirakis 2006: draw an exponential time for each word, divide it by the weight, and take the
+    words with the smallest results.
     """
-    first = {word[0].casefold(): word for word in reversed(words)}  # where a word comes twice, its first place
+    first = {word[0].casefold(): word for word in reversed(words)}  # a word that occurs twice: its first place
     distinct = sorted(first.values(), key=lambda word: word.start())
     count = int(rng.integers(min(MOST_WORDS, len(distinct)))) + 1
     times = rng.exponential(size=len(distinct)) / [weights.weigh(word[0]) for word in distinct]
@@ -132,7 +133,7 @@ def draw_words(
 
 
 def misspell(word: str, rng: np.random.Generator) -> str:
-    """A word of several letters with one letter dropped, swapped with the next, replaced or doubled."""
+    """Drop, double or replace a letter of a word of several letters, or swap two neighbouring letters."""
     place = int(rng.choice([place for place, sign in enumerate(word) if sign.isalpha()]))
     before, letter, after = word[:place], word[place], word[place + 1 :]
     kind = rng.integers(4)

@@ -1,7 +1,7 @@
-"""Dropout for the length of a training: how much, whatever the model's configuration says, and masks that are cheap.
+"""Dropout during a training: set its probability, and draw masks quickly.
 
-On processors that are not Intel's PyTorch draws a mask one number after the other on one thread: 5 to 7 ns each, a
-tenth of a step and more.
+On processors that are not from Intel, PyTorch draws masks one number at a time on one thread, at 5 to 7 ns per number,
+which takes a tenth of a training step or more.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from torch.overrides import TorchFunctionMode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-_STEPS = 65_536  # that a probability is counted in
-_NUMBERS = ("dropout", "dropout_prob", "dropout_rate", "pdrop")  # of attention that is given its dropout as a number
+_STEPS = 65_536  # probabilities are rounded to multiples of 1/65536
+_NUMBERS = ("dropout", "dropout_prob", "dropout_rate", "pdrop")  # ends of the names of number attributes for dropout
 
 
 @contextlib.contextmanager
 def set_dropout(model: nn.Module, share: float | None) -> Iterator[None]:
-    """Set every dropout probability of a model, and put the model's own back afterwards; None changes nothing.
+    """Set every dropout probability of a model and restore the model's own afterwards; None changes nothing.
 
-    A module that the model's configuration left out because its own dropout is 0 is not added.
+    Some models have no dropout module at all if their configuration sets 0; no module is added to these.
     """
     before = [] if share is None else [(module, name, getattr(module, name)) for module, name in _probabilities(model)]
     for module, name, _ in before:
@@ -39,12 +39,12 @@ def set_dropout(model: nn.Module, share: float | None) -> Iterator[None]:
 
 
 def has_dropout(model: nn.Module) -> bool:
-    """Whether training drops anything."""
+    """Whether any dropout probability of the model is above 0."""
     return any(getattr(module, name) > 0 for module, name in _probabilities(model))
 
 
 def _probabilities(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Every module and attribute that holds a dropout probability."""
+    """Find every module and attribute that holds a dropout probability."""
     for module in model.modules():
         for name, value in vars(module).items():
             of_layer = name == "p" and isinstance(module, nn.modules.dropout._DropoutNd)
@@ -54,15 +54,15 @@ def _probabilities(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
 
 
 def drop_quickly(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Let NumPy draw dropout's masks in the block on a processor; a GPU keeps PyTorch's own, which are faster there."""
+    """Let NumPy draw the dropout masks within the block on a CPU; on a GPU PyTorch's own masks are faster."""
     return QuickDropout() if device.type == "cpu" else contextlib.nullcontext()
 
 
 class QuickDropout(TorchFunctionMode):
-    """Draws the masks of `torch.nn.functional.dropout` with NumPy while it is entered, 16 bits a number.
+    """Context in which NumPy draws the masks of `torch.nn.functional.dropout`, with 16 bits per number.
 
-    The generator is seeded from PyTorch's own when it is made, so that a seed or a restored state decides all masks. A
-    probability is rounded to 1/65536, and what is kept is scaled by just that, so that its expectation is the input.
+    The generator is seeded from PyTorch's generator, so that PyTorch's seed or restored state decides all masks. The
+    probability is rounded to 1/65536, and kept values are scaled by the rounded one, so that the expectation is exact.
     """
 
     def __init__(self) -> None:
@@ -76,12 +76,12 @@ class QuickDropout(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - what the function gives
-        """Call a function of PyTorch's, dropout in our way."""
+        """Call a function of PyTorch, but replace dropout by `_drop`."""
         del types
         return (self._drop if func is functional.dropout else func)(*args, **(kwargs or {}))
 
     def _drop(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        """As `torch.nn.functional.dropout`."""
+        """Replace `torch.nn.functional.dropout`; the arguments are the same."""
         dropped = round(p * _STEPS)
         if not training or not 0 < dropped < _STEPS or input.device.type != "cpu":
             return functional.dropout(input, p, training, inplace)

@@ -1,4 +1,4 @@
-"""What a training needs besides the model: texts as tokens, rows to learn from, something to validate on, a recipe."""
+"""The job of a training: tokenised texts, training rows, validation data, and hyper-parameters."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from nestvec.training.validation import Validation
 
 _SMALL_BATCH, _LARGE_BATCH = 16, 64
-_LARGE = 4096  # rows from which there are steps enough in batches of 64
-_USUAL_RATE, _HIGHEST_RATE = 5e-5, 1.5e-4  # of batches of 16
-_RATE_STEPS = 0.015  # rate times steps where there are few
-_CROP_BATCHES, _CROP_STEPS = (128, 64, 32, 16), 50  # of what needs no judgements: the largest that leaves so many steps
+_LARGE = 4096  # with as many rows, batches of 64 still make enough steps
+_USUAL_RATE, _HIGHEST_RATE = 5e-5, 1.5e-4  # for batches of 16
+_RATE_STEPS = 0.015  # learning rate times steps, for trainings with few steps
+_CROP_BATCHES, _CROP_STEPS = (128, 64, 32, 16), 50  # for `adapted`: the largest batch that leaves 50 steps
 _CROP_RATE = 1e-4
-_VALIDATIONS, _FEWEST_STEPS = 3, 100  # in a training, and between two of them, where no interval is set
+_VALIDATIONS, _FEWEST_STEPS = 3, 100  # usual number of validations, and the fewest steps between two of them
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a training needs but the model.
+    """Everything that a training needs except the model.
 
     Attributes:
         system: a name in `SYSTEMS`.
-        examples: what to learn from.
-        texts: what the examples' numbers mean, pseudo-queries included.
-        tokens: of the texts.
-        validation: what to measure on as it trains; None where nothing is held out for it.
-        settings: the recipe; its seed decides the order of the rows and dropout.
+        examples: the training rows.
+        texts: the texts that the rows refer to by number, with pseudo-queries.
+        tokens: tokens of the texts.
+        validation: validation data; None if the split holds out no validation queries.
+        settings: the run's settings; the seed decides the order of the rows and dropout.
         dimensions: widths for a nested objective, the model's own first.
     """
 
@@ -64,7 +64,7 @@ class Job:
 
     @property
     def batch_size(self) -> int:
-        """Rows in a batch: as set, or as their number wants it."""
+        """Rows per batch: as set, or chosen by the number of rows."""
         usual = _LARGE_BATCH if len(self.examples) >= _LARGE else _SMALL_BATCH
         if not self.judged:
             fitting = (size for size in _CROP_BATCHES if len(self.examples) >= _CROP_STEPS * size)
@@ -73,28 +73,28 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """Passes over the rows: as set, and a single one over documents that nobody judged."""
+        """Passes over the rows: as set; always 1 for `adapted`."""
         return self.settings.training.epochs if self.judged else 1
 
     @property
     def steps(self) -> int:
-        """Optimizer steps that training will take, if it isn't stopped early."""
+        """Optimizer steps of the training, if it is not stopped early."""
         batches = math.ceil(len(self.examples) / self.batch_size)
         return self.epochs * math.ceil(batches / self.settings.training.accumulate)
 
     @property
     def compute(self) -> str:
-        """`float32` or `bfloat16`, as the settings or the hardware want it."""
+        """`float32` or `bfloat16`: as set, or the faster one on this hardware."""
         return choose_compute(self.settings.training.compute)
 
     @property
     def learning_rate(self) -> float:
-        """The peak learning rate: as set, or 5e-5 and more for a training that is over in a few hundred steps.
+        """The peak learning rate: as set, or 5e-5, and more for trainings of less than a few hundred steps.
 
-        The product of rate and steps was chosen on validation data: 1e-4 to 2e-4 over 98 steps of the sample, 5e-5
-        over 304 and more steps of real judgements in batches of 16, where twice as much was worse. A larger batch has a
-        quieter gradient and takes the square root of its size more (Malladi et al. 2022): 1e-4 in batches of 64.
-        What needs no judgements was tried at 1e-4, in batches of 128.
+        The product of rate and steps was chosen on validation data: 1e-4 to 2e-4 for 98 steps on the sample, 5e-5 for
+        304 and more steps on real judgements in batches of 16, where twice the rate was worse. A larger batch has a
+        less noisy gradient, so the rate grows with the square root of the batch size (Malladi et al. 2022): 1e-4 for
+        batches of 64. `adapted` was tried with 1e-4 in batches of 128.
         """
         lowest = _USUAL_RATE * max(1.0, math.sqrt(self.batch_size / _SMALL_BATCH))
         usual = min(max(_RATE_STEPS / max(self.steps, 1), lowest), _HIGHEST_RATE)
@@ -102,7 +102,7 @@ class Job:
 
     @property
     def interval(self) -> int:
-        """Steps from one validation, and checkpoint, to the next."""
+        """Steps between two validations, and between two checkpoints."""
         return self.settings.training.validate_every or max(math.ceil(self.steps / _VALIDATIONS), _FEWEST_STEPS)
 
 
@@ -114,9 +114,9 @@ def make_job(
     dimensions: Sequence[int],
     cache: Path | None = None,
 ) -> Job:
-    """Tokenise the texts and lay out what a system learns from and is validated on.
+    """Tokenise the texts and make the training rows and the validation data of a system.
 
-    Only the model's tokenizer counts here, and its weights where negatives are mined; the folder `cache` keeps mined
+    Only the model's tokenizer is used, and its weights if negatives are mined. The folder `cache` keeps mined
     negatives. The first of the dimensions is the model's own width.
     """
     kind, graded, compute = SYSTEMS[system], settings.graded, choose_compute(settings.training.compute)

@@ -1,7 +1,7 @@
-"""Hard negatives: documents that a model ranks high for a query and that nobody judged for it.
+"""Mine hard negatives: documents that a model ranks high for a query, and that nobody judged for this query.
 
-Such a document may answer the query all the same, so those as similar as the query's own relevant document are
-passed over (Moreira et al. 2024, section 3.2: at most a share of the positive's score); what is judged never counts.
+An unjudged document may be relevant, so documents nearly as similar as the query's relevant document are skipped
+(Moreira et al. 2024, section 3.2: at most a share of the positive's score). Judged documents are never mined.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def mine_negatives(
     compute: str,
     cache: Path | None = None,
 ) -> dict[int, list[int]]:
-    """Find at most `MOST_NEGATIVES` documents of the rows for each query, most similar first by the model as it stands.
+    """Find up to `MOST_NEGATIVES` hard negatives for each query, among the rows' documents, most similar first.
 
-    A negative's similarity is at most the share `margin` of that of the query's most similar relevant document. The
-    folder `cache` keeps results, keyed by the weights and all else that decides them.
+    A negative's similarity is at most `margin` times the similarity of the query's most similar relevant document. The
+    folder `cache` keeps results under a hash of the weights and of all other input.
     """
     path = None if cache is None else cache / f"{_cache_key(model, examples, tokens, f'{margin} {compute}')}.npz"
     if path is not None and path.is_file():
@@ -68,7 +68,7 @@ def _best_relevant(
     documents: NDArray[np.int64],
     document_vectors: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """(q,) similarity of each query to the most similar document of its rows that is relevant for it."""
+    """(q,) similarity of each query to its most similar relevant document, among the documents of its rows."""
     best = np.full(len(queries), -1, dtype=np.float32)
     for query, members in zip(examples.query.tolist(), examples.members, strict=True):
         row = int(np.searchsorted(queries, query))
@@ -79,7 +79,7 @@ def _best_relevant(
 
 
 def _cache_key(model: SentenceTransformer, examples: Examples, tokens: Tokens, settings: str) -> str:
-    """A name for all that decides what is mined: the weights, the texts, the rows, the judgements, the settings."""
+    """Hash everything that decides what is mined: weights, texts, rows, judgements and settings."""
     digest = hashlib.sha256(f"{settings} {examples.queries}".encode())
     for name, weights in model.state_dict().items():
         digest.update(name.encode())

@@ -1,7 +1,7 @@
-"""Mix tuned weights with the pretrained ones: between the two lies often a model that is better than either.
+"""Mix tuned weights with the weights before training: a mixture is often better than either.
 
-Source: Wortsman et al. 2022 (WiSE-FT), eq. 1: a weighted mean of all weights. The share is chosen on validation
-data and may be 0: then fine-tuning did not help.
+Source: Wortsman et al. 2022 (WiSE-FT), eq. 1: a weighted mean of all weights. The share of the tuned weights is chosen
+on validation data; it may be 0, which means that fine-tuning did not help.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 def mix_weights(
     model: SentenceTransformer, start: Mapping[str, Tensor], validation: Validation | None, shares: Sequence[float]
 ) -> float:
-    """Put the best mixture of its tuned weights and those at the start into a model; returns the share of the tuned.
+    """Load the best mixture of tuned weights and weights before training into a model; returns the tuned share.
 
-    The first of the shares, each 0 … 1, is taken unless another is clearly better; 1 where nothing is there to choose
-    by.
+    The first of the shares, each 0 … 1, is taken unless another one is clearly better on validation. Without validation
+    data the model keeps its tuned weights, and the result is 1.
     """
     if validation is None or tuple(shares) in {(), (1.0,)}:
         return 1.0
     tuned = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
 
-    def load_mixture(share: float) -> None:  # what is no floating-point number, such as positions, stays
+    def load_mixture(share: float) -> None:  # integer buffers, such as positions, are not mixed
         mixed = {
             name: torch.lerp(start[name], weights, share) if weights.is_floating_point() else weights
             for name, weights in tuned.items()

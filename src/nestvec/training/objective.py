@@ -1,8 +1,8 @@
-"""The training objective: one criterion, nested over prefixes of the vector and over the codes it is stored as.
+"""The training objective: a loss summed over prefixes of the vector, and over the codes in which it is stored.
 
-Kusupati et al. 2022 (eq. 1) sum a loss over prefixes. A vector also shrinks by the bits of its numbers, and the sum
-here runs over pairs of a dimension and a precision: under a code of few bits the documents pass through the very codec
-that the surface measures, and the gradient passes straight through it (Bengio et al. 2013); queries stay as they are.
+Kusupati et al. 2022 (eq. 1) sum a loss over prefixes. Here the sum runs over pairs of a dimension and a precision. For
+a precision below float32 the documents pass through the codec that the surface measures, and the gradient passes
+through unchanged (straight-through estimator, Bengio et al. 2013); queries stay in float32.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of the objective.
+    """One term of the objective's sum.
 
     Attributes:
         format: width of the prefix, and the precision whose codec the documents pass through.
-        weight: its factor.
+        weight: factor of the term.
     """
 
     format: VectorFormat
@@ -44,16 +44,16 @@ class Term:
 
 
 class Objective(nn.Module):
-    """Sum of a criterion over terms, as the trainer calls it: features of forward passes, and a label.
+    """The sum of a criterion over terms; the trainer calls it with the features of forward passes and a label.
 
     Args:
-        model: what trains; the trainer puts its wrapped form here.
-        criterion: loss of a batch's vectors.
-        terms: where to take it, the full width first.
-        distil: weight of the divergence of each prefix's similarities from those of the full width.
+        model: the model to train; the trainer replaces it by a wrapped form.
+        criterion: computes the loss of a batch's vectors.
+        terms: formats in which the criterion is computed, the full width first.
+        distil: weight of the divergence between each prefix's similarities and those of the full width.
         cast_once: whether the model multiplies in bfloat16; its weights are then cast once for all passes of a batch.
-        gathers: whether the documents of all processes are gathered first, each once; the library's losses see to it
-            themselves.
+        gathers: whether to gather the documents of all processes first, each once; the library's own losses gather
+            them themselves.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        # in lists, so that the trainer does not take them for modules of ours
+        # kept in lists, so that PyTorch does not register them as submodules
         transformer: Any = model[0] if model is not None else None
         self.unwrapped = [model]
-        self.width = getattr(model, "truncate_dim", None)  # None: all that the modules give
+        self.width = getattr(model, "truncate_dim", None)  # None: the vectors are not shortened
         self.embeddings = [transformer.auto_model.get_input_embeddings()] if transformer is not None else []
         self.dropout = model is not None and has_dropout(model)
         self.criterion = criterion
@@ -81,7 +81,7 @@ class Objective(nn.Module):
         self.gathers = gathers
 
     def forward(self, features: Sequence[dict[str, Tensor]], label: dict[str, Tensor]) -> Tensor:
-        """The loss of one batch; `features` and `label` as `training.collator.Collator` makes them."""
+        """Compute the loss of one batch; `features` and `label` come from `training.collator.Collator`."""
         with torch.autocast(label["order"].device.type, torch.bfloat16, enabled=self.cast_once):
             passes = self.encode_passes(features)
         vectors = torch.cat(passes)[label["order"]]
@@ -89,12 +89,12 @@ class Objective(nn.Module):
         return self.vector_loss(vectors[:count], vectors[count:], label)
 
     def encode_passes(self, features: Sequence[dict[str, Tensor]]) -> list[Tensor]:
-        """(texts, w) vectors of each forward pass at full width, as they are learnt from."""
+        """Compute the vectors of each forward pass at full width, (texts, w), not normalised."""
         parts = self._look_up_tokens(features)
         return [self._encode_pass(part)["sentence_embedding"].float()[:, : self.width] for part in parts]
 
     def _encode_pass(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the model gives for one pass, by the attention that is faster for its texts."""
+        """Run the model on one pass, with the attention that is faster for its texts."""
         mask = features["attention_mask"]
         plain = is_plain_faster(mask.shape[1], mask.device.type, bfloat16=self.cast_once, dropout=self.dropout)
         with use_plain_attention(self.unwrapped[0]) if plain else contextlib.nullcontext():
@@ -102,9 +102,9 @@ class Objective(nn.Module):
         return encoded
 
     def _look_up_tokens(self, features: Sequence[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
-        """The passes with their tokens' vectors looked up, once for all of them.
+        """Look up the token embeddings of all passes at once, and give the passes with these embeddings.
 
-        A lookup's gradient is as large as the vocabulary; one a pass would cost more than a short pass itself.
+        The gradient of a lookup is as large as the vocabulary; one lookup per pass would cost more than a short pass.
         """
         looked_up = self.embeddings[0](torch.cat([part["input_ids"].flatten() for part in features]))
         sizes = [part["input_ids"].shape for part in features]
@@ -116,7 +116,7 @@ class Objective(nn.Module):
         ]
 
     def vector_loss(self, queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
-        """The loss of (b, w) query and (m, w) document vectors at full width."""
+        """Compute the loss of (b, w) query and (m, w) document vectors at full width."""
         if self.gathers:
             documents, number = gather_documents(documents, label["document"])
             label = {**label, "document": number}
@@ -126,7 +126,7 @@ class Objective(nn.Module):
             decoded = pass_through_codec(short_documents, term.format.precision)
             loss = loss + term.weight * self.criterion(short_queries, decoded, label)
         widths = dict.fromkeys(term.format.dimension for term in self.terms)
-        for width in widths if self.distil else ():  # once a prefix, however many codes it has
+        for width in widths if self.distil else ():  # once per prefix, not once per code
             if width < queries.shape[1]:
                 short_queries, short_documents = _cut_prefixes(queries, documents, width)
                 loss = loss + self.distil * _divergence(short_queries @ short_documents.T, queries, documents)
@@ -134,7 +134,7 @@ class Objective(nn.Module):
 
 
 def pass_through_codec(documents: Tensor, precision: str) -> Tensor:
-    """(m, d) documents as a codec fitted on them gives them back; the gradient passes as if there had been none."""
+    """Encode and decode (m, d) documents with a codec fitted on them; the gradient ignores the codec."""
     if precision == FULL:
         return documents
     vectors = documents.detach().cpu().numpy()
@@ -144,12 +144,15 @@ def pass_through_codec(documents: Tensor, precision: str) -> Tensor:
 
 
 def _cut_prefixes(queries: Tensor, documents: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
-    """The first numbers of each vector, scaled to unit length again."""
+    """Take the first numbers of each vector and normalise them to unit length."""
     return functional.normalize(queries[:, :dimension], dim=1), functional.normalize(documents[:, :dimension], dim=1)
 
 
 def _divergence(similarities: Tensor, queries: Tensor, documents: Tensor) -> Tensor:
-    """Cross-entropy of a prefix's softmax over the documents from that of the full width, which stays as it is."""
+    """Compute the cross-entropy of a prefix's softmax over the documents against that of the full width.
+
+    The full width is the target and gets no gradient.
+    """
     with torch.no_grad():
         full_queries, full_documents = _cut_prefixes(queries, documents, queries.shape[1])
         targets = functional.softmax(SCALE * full_queries @ full_documents.T, dim=1)

@@ -1,4 +1,4 @@
-"""The systems that can be trained: a row of the table each."""
+"""The table of systems that can be trained."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class System:
     """How a system is trained.
 
     Attributes:
-        rows: what it learns from.
-        criterion: what a batch loses.
-        nested: whether that is summed over prefixes, or taken at the full width only.
-        distinct: whether a batch may hold no query and no document twice: where others' documents are negatives.
-        fade: what a width counts beside the next wider one, where no weights are set.
-        ours: whether codes, distillation, mined negatives and mixing belong to it.
+        rows: makes the training rows.
+        criterion: makes the loss of a batch.
+        nested: whether the loss is summed over prefixes, or computed at the full width only.
+        distinct: whether a batch may hold no query and no document twice, because other rows' documents are negatives.
+        fade: loss weight of a width relative to the next wider one, unless weights are set.
+        ours: whether the settings for codes, distillation, mined negatives and mixing apply.
         scaled: whether similarities are scaled before a softmax.
-        judged: whether it learns from judgements; one that does not takes a single pass over the documents.
+        judged: whether the system learns from judgements; one that does not makes a single pass over the documents.
     """
 
     rows: Callable[[TrainingData, int], Examples]
@@ -60,7 +60,7 @@ SYSTEMS = {
 def make_objective(
     system: System, model: SentenceTransformer, rows: Examples, dimensions: Sequence[int], settings: Settings
 ) -> Objective:
-    """A system's objective over a model, as the trainer calls it; the first dimension is the model's own width."""
+    """Make a system's objective for a model; the first dimension is the model's own width."""
     bfloat16 = choose_compute(settings.training.compute) == "bfloat16"
     widths = dimensions if system.nested else dimensions[:1]
     set_weights = settings.training.dimension_weights if system.nested else ()

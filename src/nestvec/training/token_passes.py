@@ -1,7 +1,7 @@
-"""Texts as a model reads them, tokenised once; any selection of them as a few forward passes that pad little.
+"""Tokenise texts once, and split batches into forward passes with little padding.
 
-A batch of short and long texts costs as much as one of long texts only, for all of them are padded to the longest. Cut
-into runs of similar length it computes the same vectors from fewer tokens.
+A batch of short and long texts costs as much as a batch of long texts, because all texts are padded to the longest.
+Split by length into several passes, the batch gives the same vectors from fewer tokens.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from nestvec.models.device_copies import Computed
     from nestvec.models.prompts import Role
 
-_AT_ONCE = 1024  # texts tokenised at a time
-_ENCODED = 64  # texts encoded at a time
-_OVERHEAD = 48  # what one more forward pass costs, in tokens; measured on two cores, flat from 32 to 96
+_AT_ONCE = 1024  # texts tokenised together
+_ENCODED = 64  # texts encoded together
+_OVERHEAD = 48  # cost of one more forward pass, in tokens; measured on two cores, where 32 to 96 are equally good
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """n tokenised texts, one after the other.
+    """The tokens of n texts, one text after the other.
 
     Attributes:
-        ids: (t,) int32 token ids of all texts, special ones included.
-        starts: (n + 1,) where each text begins.
-        padding: the id that fills a text up.
-        excluded: (n,) tokens of a prompt at each text's beginning that pooling leaves out; mostly 0.
+        ids: (t,) int32 token ids of all texts, with special tokens.
+        starts: (n + 1,) index of each text's first token, and t at the end.
+        padding: the id of the padding token.
+        excluded: (n,) number of prompt tokens at each text's beginning that pooling leaves out; mostly 0.
     """
 
     ids: NDArray[np.int32]
@@ -48,13 +48,14 @@ class Tokens:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """(n,) tokens of each text."""
+        """(n,) number of tokens of each text."""
         return np.diff(self.starts)
 
     def pad_batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """The texts at `rows` as a model takes them: input_ids and attention_mask, each (r, longest).
+        """Make a padded batch of the texts at `rows`: input_ids and attention_mask, each (r, longest).
 
-        Where pooling leaves out a prompt, which must then be as long for all of them, `prompt_length`, (1,), says so.
+        If pooling leaves out a prompt, which must have the same length in all these texts, `prompt_length`, (1,), is
+        added.
         """
         import torch
 
@@ -69,9 +70,9 @@ class Tokens:
         return features
 
     def plan_passes(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Cut the texts at `rows` into forward passes, as `plan_passes`; gives indices into `rows`.
+        """Split the texts at `rows` into forward passes, see `plan_passes`; gives indices into `rows`.
 
-        Texts whose prompts pooling leaves out share a pass only with texts whose prompt is as long.
+        If pooling leaves out prompts, only texts with prompts of the same length share a pass.
         """
         kinds = [np.flatnonzero(self.excluded[rows] == length) for length in np.unique(self.excluded[rows])]
         return [kind[part] for kind in kinds for part in plan_passes(self.lengths[rows[kind]])]
@@ -80,7 +81,7 @@ class Tokens:
 def tokenise_texts(model: SentenceTransformer, queries: Sequence[str], documents: Sequence[str]) -> Tokens:
     """Tokenise queries, then documents, as the model's own `encode_query` and `encode_document` would.
 
-    Their prompts go before them, and they are cut to what the model reads at most.
+    The model's prompts are added, and texts are cut to the model's length limit.
     """
     sides: tuple[tuple[Role, Sequence[str]], ...] = ((QUERY, queries), (DOCUMENT, documents))
     parts = [part for role, texts in sides for part in _tokenise_role(model, role, texts)]
@@ -94,7 +95,7 @@ def tokenise_texts(model: SentenceTransformer, queries: Sequence[str], documents
 def _tokenise_role(
     model: SentenceTransformer, role: Role, texts: Sequence[str]
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
-    """Tokenise texts of one role: the ids of some at a time, one text after the other, and how many each has."""
+    """Tokenise texts of one role, in chunks: the ids of a chunk's texts one after the other, and each text's length."""
     prompt = model_prompts(model).of(role) or None
     for first in range(0, len(texts), _AT_ONCE):
         features = model.preprocess(list(texts[first : first + _AT_ONCE]), prompt=prompt, task=role)
@@ -103,11 +104,11 @@ def _tokenise_role(
 
 
 def plan_passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[NDArray[np.int64]]:
-    """Cut texts into forward passes so that padded tokens and passes together cost least.
+    """Split texts into forward passes so that padded tokens and passes together cost least.
 
-    The best cut of texts sorted by length is made of runs: cost(j) = min over i < j of cost(i) + overhead + (j - i) x
-    length(j), found by dynamic programming. Lengths, (n,), and overhead are in tokens; the texts' rows of each pass
-    come shortest first, every row once.
+    The best split of texts sorted by length consists of runs: cost(j) = min over i < j of cost(i) + overhead + (j - i)
+    x length(j), found by dynamic programming. Lengths, (n,), and overhead are in tokens. Gives the rows of each pass,
+    shortest texts first; every row is in one pass.
     """
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
@@ -127,10 +128,10 @@ def plan_passes(lengths: NDArray[np.int64], overhead: int = _OVERHEAD) -> list[N
 def encode_tokens(
     model: SentenceTransformer, tokens: Tokens, rows: NDArray[np.int64], compute: str
 ) -> NDArray[np.float32]:
-    """Encode n tokenised texts as (n, d) float32, rows of unit length; the model's mode is put back afterwards.
+    """Encode n tokenised texts as (n, d) float32, rows of unit length; restores the model's train or eval mode.
 
-    A model that cuts its vectors (`truncate_dim`) gives them cut, as its `encode` does. This is for choices made while
-    training; what is reported is encoded elsewhere.
+    Vectors are shortened to the model's `truncate_dim`, as its `encode` does. These vectors serve choices during
+    training; reported figures come from `pipeline.surface_encoder`.
     """
     import torch
     from torch.nn import functional
@@ -153,7 +154,7 @@ def encode_tokens(
 
 
 def _cut_order(order: NDArray[np.int64], excluded: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Cut rows in their order into batches of at most `_ENCODED` whose `excluded` tokens are as many."""
+    """Split rows, in their order, into batches of at most `_ENCODED` texts with the same number of excluded tokens."""
     for length in np.unique(excluded):
         rows = order[excluded[order] == length]
         yield from (rows[first : first + _ENCODED] for first in range(0, len(rows), _ENCODED))

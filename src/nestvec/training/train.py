@@ -1,7 +1,7 @@
-"""Fine-tune a model as one system with sentence-transformers' own trainer, and say what the training did.
+"""Fine-tune a model as one system with sentence-transformers' trainer.
 
-What is ours around it: texts are tokenised once, the model is validated as it trains and an earlier state is kept if it
-is clearly better, checkpoints survive whatever kills the process, and a signal only interrupts.
+nestvec adds: texts are tokenised once; the model is validated while it trains, and an earlier state is kept if it is
+clearly better; checkpoints stay intact if the process is killed; a signal interrupts only after a checkpoint.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training reports.
+    """The facts of a finished training.
 
     Attributes:
         steps: optimizer steps taken.
-        compute: `float32` or `bfloat16`, as used.
-        threads: of the processor, as used.
-        learning_rate: its peak, as used.
-        rows: what was learnt from: rows of a query and its documents.
-        unused: training queries that no document answers, which the system has no use for.
+        compute: number format, `float32` or `bfloat16`.
+        threads: number of processor threads.
+        learning_rate: peak learning rate.
+        rows: number of training rows, each a query and its documents.
+        unused: number of training queries that were left out because they have no relevant document.
         losses: the loss at every step.
-        curve: every validation with its `step`, that of step 0 first: the model as it came.
+        curve: the figures of every validation with their `step`; the first one, step 0, is the model before training.
         best_step: the step whose weights were kept.
-        mixed: share of the tuned weights in what was kept, the rest pretrained; 1 where nothing was mixed.
+        mixed: share of the tuned weights in the kept weights; 1 if nothing was mixed.
     """
 
     steps: int
@@ -71,7 +71,7 @@ class Trained:
 
     @property
     def worse(self) -> tuple[float, float] | None:
-        """Validation recall before training and of the state that was kept, if training lowered it."""
+        """Validation recall before and after training, if training lowered it; else None."""
         reached = {point["step"]: point["recall"] for point in self.curve}
         before, after = reached.get(0, 0.0), reached.get(self.best_step, 1.0)
         return (before, after) if after < before and self.mixed else None
@@ -85,28 +85,28 @@ def train(
     advance: Callable[[int], None] = lambda _: None,
     watch: Callable[[int], None] | None = None,
 ) -> Trained:
-    """Fine-tune `model` in place; a training that was interrupted goes on from its last checkpoint.
+    """Fine-tune `model` in place; an interrupted training continues from its last checkpoint.
 
     Args:
-        model: the starting point; float32 weights.
-        job: what to train; same job, machine and number of threads give the same weights.
-        checkpoints: a folder of this training's own.
-        logs: where TensorBoard's files go, if it is told of the training.
+        model: the model to start from, with float32 weights.
+        job: rows, texts and settings; the same job, machine and number of threads give the same weights.
+        checkpoints: folder for the checkpoints of this training only.
+        logs: folder for TensorBoard's files, if `--report-to` names TensorBoard.
         advance: called with the number of steps done since the last call.
-        watch: called with the step after each; it may look at the model, and what it raises ends the training.
+        watch: called with the step number after each step; it may use the model; if it raises, the training ends.
 
     Returns:
-        What the training reports.
+        The facts of the training.
 
     Raises:
-        NestvecError: the loss or a gradient became infinite or not a number; names the step and the records. Or a
+        NestvecError: the loss or a gradient is NaN or infinite (the message names the step and the records), or a
             checkpoint cannot be written.
-        StoppedError: Ctrl-C or SIGTERM; a checkpoint was written first.
-        InputError: the batch cannot be shared among the processes.
+        StoppedError: Ctrl-C or SIGTERM came; a checkpoint was written first.
+        InputError: the batch cannot be split evenly among the processes.
     """
     size, processes = job.batch_size, distributed.world_size()
     if size % processes:
-        raise InputError(f"--batch-size is {size}", f"a multiple of the {processes} processes")
+        raise InputError(f"--batch-size is {size}", f"a multiple of {processes}, the number of processes")
     threads = use_processors()
     before = {} if job.validation is None else job.validation(model)
     start = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
@@ -135,11 +135,11 @@ def _run_trainer(
     advance: Callable[[int], None],
     watch: Callable[[int], None] | None,
 ) -> TrainerState:
-    """Train from the last checkpoint, or from the start, to the end; raises StoppedError if a signal came."""
+    """Train to the end, from the last checkpoint if there is one; raises StoppedError if a signal came."""
     set_seed(job.settings.seed)
     if logs is not None:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)  # the library takes it from nowhere else
-    # A stand-in: the library would draw a progress bar while picking product texts for a card that is not written.
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(logs)  # the library has no other way to set this folder
+    # A dummy: else the library shows a progress bar while it picks example texts for a model card that nobody writes.
     model.model_card_data.widget = [{"text": ""}]
     dropout = set_dropout(model, job.settings.training.dropout)
     with quiet_libraries(), dropout, keep_freed_pages(), note_signals() as signalled:
@@ -178,7 +178,7 @@ def _settle_weights(
     checkpoints: Path,
     last: int,
 ) -> tuple[int, float]:
-    """Give the model the weights to keep; returns the step they are from, and the share of them in a mixture."""
+    """Load the weights to keep into the model; returns the step they come from and their share in a mixture."""
     step = choose_step(curve, last)
     if step != last:
         load_weights(model, checkpoints / f"checkpoint-{step}")
@@ -189,7 +189,7 @@ def _settle_weights(
 
 
 def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
-    """Choose the step whose weights to keep: the last, unless the best after step 0 is clearly better."""
+    """Choose the step whose weights to keep: the last step, unless the best one after step 0 is clearly better."""
     reached = {int(point["step"]): point for point in curve if point["step"]}
     if last not in reached:
         return last
@@ -198,7 +198,7 @@ def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
 
 
 def _collect_curve(before: dict[str, float], log: Sequence[dict[str, Any]]) -> tuple[dict[str, float], ...]:
-    """Every validation as the report shows it: its step and its figures, without what the trainer adds."""
+    """List the step and the figures of every validation, without what the trainer adds to its log."""
     prefixed = {"step": 0, **{f"eval_{name}": value for name, value in before.items()}}
     curve = []
     for entry in (prefixed, *log):
@@ -210,7 +210,7 @@ def _collect_curve(before: dict[str, float], log: Sequence[dict[str, Any]]) -> t
 
 
 def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingArguments:
-    """The trainer's arguments for a job, whose batch is that of all processes together; every loss is logged."""
+    """Make the trainer's arguments for a job; the batch size counts the rows of all processes together."""
     settings, validates = job.settings.training, job.validation is not None
     return SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
@@ -226,7 +226,7 @@ def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingAr
         data_seed=job.settings.seed,
         batch_sampler=BatchSamplers.NO_DUPLICATES if SYSTEMS[job.system].distinct else BatchSamplers.BATCH_SAMPLER,
         accelerator_config={"split_batches": True},
-        dataloader_drop_last=distributed.world_size() > 1,  # every process must have its part of every batch
+        dataloader_drop_last=distributed.world_size() > 1,  # every process needs a part of every batch
         ddp_broadcast_buffers=False,  # processes may run different numbers of forward passes
         eval_strategy="steps" if validates else "no",
         eval_steps=job.interval,
@@ -234,7 +234,7 @@ def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingAr
         save_steps=job.interval,
         metric_for_best_model="eval_recall" if validates else None,
         greater_is_better=True,
-        logging_steps=1,  # each loss is looked at: a NaN must not train on
+        logging_steps=1,  # `Trained.losses` has the loss of every step
         logging_nan_inf_filter=False,
         report_to=list(settings.report_to),
         disable_tqdm=True,
@@ -243,7 +243,7 @@ def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingAr
 
 
 class _ValidationEvaluator(BaseEvaluator):
-    """Our validation as the trainer calls it."""
+    """Wraps our validation for the trainer."""
 
     def __init__(self, validation: Validation) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

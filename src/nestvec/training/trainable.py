@@ -1,4 +1,4 @@
-"""Whether a model can be trained here: what it learns from must be the vectors that its own `encode` gives."""
+"""Check that a model can be trained here: training must see the same vectors as the model's own `encode` gives."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 
 def refuse_untrainable(model: SentenceTransformer, path: Path) -> None:
-    """Raise InputError unless a model's vectors in training are those that the library gives, for a few odd texts.
+    """Raise InputError unless a model gives the same vectors in training as in `encode`, for a few test texts.
 
-    A forward pass in training is given token ids and a mask, and the tokens' vectors looked up once for all passes of a
-    batch. A static model, a Router, or a transformer that needs more than these gives other vectors, or none.
+    A forward pass in training gets token embeddings, looked up once for all passes of a batch, and an attention mask. A
+    static model, a Router, or a transformer that needs more input gives different vectors, or fails.
     """
-    wanted = "a transformer that reads token ids, or --epochs 0, which measures the model as it is"
+    wanted = "a transformer that reads token ids, or --epochs 0, which measures the model without training"
     try:
         with quiet_libraries():
             trained = {role: _encode_as_trained(model, role) for role in ROLES}
     except (AttributeError, LookupError, TypeError, ValueError, NotImplementedError) as error:  # of the model's modules
-        problem = f"cannot be trained: it is no transformer over tokens ({error!r})"
+        problem = f"cannot be trained: the model is not a transformer that reads token ids ({error!r})"
         raise InputError(problem, wanted, file=path) from error
     for role, vectors in trained.items():
         expected = encode_probes(model, role)
         if not all(are_same(given, expected, ROUNDING) for given in vectors):
-            problem = f"cannot be trained: it gives other vectors there than `encode_{role}` does"
+            problem = f"cannot be trained: in training the model gives other vectors than `encode_{role}` does"
             raise InputError(problem, wanted, file=path)
 
 
 def _encode_as_trained(model: SentenceTransformer, role: Role) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The texts' vectors, rows of unit length, as a validation sees them and as the objective learns from them."""
+    """Encode the test texts as validation does, and as the objective does; rows of unit length."""
     tokens = tokenise_texts(model, *((PROBES, ()) if role == QUERY else ((), PROBES)))
     training = model.training
     rows = np.arange(len(PROBES))
@@ -61,6 +61,6 @@ def _encode_as_trained(model: SentenceTransformer, role: Role) -> tuple[NDArray[
 
 
 def _no_loss(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
-    """A criterion for an objective that is not trained."""
+    """A criterion for an objective that only encodes."""
     del documents, label
     return queries.new_zeros(())

@@ -1,8 +1,8 @@
-"""sentence-transformers' trainer, with what a run that may be killed, filled up or led astray needs around it.
+"""sentence-transformers' trainer, made safe against kills, full disks and NaN.
 
-A checkpoint is written under another name and then renamed, so that only whole checkpoints are seen. A loss or a
-gradient that is NaN or infinite ends the training with the step and the records of the batch. A signal ends it after a
-checkpoint.
+A checkpoint is written under another name and then renamed, so that every visible checkpoint is complete. A loss or
+gradient that is NaN or infinite ends the training with a message that names the step and the records of the batch. A
+signal ends the training after a checkpoint.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 _STAGING = ".writing"
 _STATE = "trainer_state.json"
-_NAMED = 3  # records of a batch that a message names
+_NAMED = 3  # most records of a batch that a message names
 
 
 class Trainer(SentenceTransformerTrainer):
-    """The library's trainer with atomic checkpoints and a stop at the first number that is none.
+    """The library's trainer with atomic checkpoints; stops at the first NaN or infinity.
 
     Args:
-        job: what is trained, for messages.
-        settings: the library's own arguments.
+        job: the training job, for messages.
+        settings: arguments of the library's trainer.
     """
 
     def __init__(self, job: Job, **settings: Any) -> None:  # noqa: ANN401 - the library's
@@ -52,7 +52,7 @@ class Trainer(SentenceTransformerTrainer):
         super().__init__(**settings)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401 - the library's
-        """One forward and backward pass; raises NestvecError where the loss is not finite."""
+        """Run one forward and backward pass; raises NestvecError if the loss is NaN or infinite."""
         self._batch = inputs["label"]
         with drop_quickly(self.args.device):
             loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
@@ -60,14 +60,14 @@ class Trainer(SentenceTransformerTrainer):
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:  # noqa: ANN401 - the library's
-        """The gradient's norm, before the weights follow it."""
+        """Give the gradient's norm before the optimizer step; NestvecError if the norm is NaN or infinite."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
         if norm is not None:
             self._refuse_if_not_finite("grad_norm", float(norm))
         return norm
 
     def _refuse_if_not_finite(self, name: str, value: float) -> None:
-        """Raise with the step and the records that were being learnt."""
+        """Raise NestvecError, naming the step and the records of the batch, if a value is NaN or infinite."""
         if math.isfinite(value) or self._batch is None:
             return
         texts = self._job.texts
@@ -75,17 +75,17 @@ class Trainer(SentenceTransformerTrainer):
         queries = repr([texts.queries[number] for number in query[:_NAMED]]) + _count_omitted(query)
         documents = repr([texts.documents[number] for number in document[:_NAMED]]) + _count_omitted(document)
         raise NestvecError(
-            f"training {self._job.system} stopped at step {self.state.global_step + 1}: its {name} is {value}. "
+            f"training {self._job.system} stopped at step {self.state.global_step + 1}: {name} is {value}. "
             f"The batch holds the queries {queries} and the documents {documents}. "
-            "A lower --learning-rate is the usual remedy"
+            "Try a lower --learning-rate"
         )
 
     def _get_output_dir(self, trial: Any) -> str:  # noqa: ANN401 - the library's
-        """Where a checkpoint is being written."""
+        """Give the folder in which a checkpoint is being written."""
         return self._staging or str(super()._get_output_dir(trial))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ANN401 - the library's
-        """Write a checkpoint under another name, then rename it; older checkpoints are removed after that."""
+        """Write a checkpoint under another name, rename it, then remove older checkpoints."""
         root = Path(self._get_output_dir(trial))
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if (root / name).exists():  # a signal came right after a checkpoint
@@ -104,14 +104,16 @@ class Trainer(SentenceTransformerTrainer):
         except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(staging, ignore_errors=True)
             earlier = last_checkpoint(root)
-            left = f"the one of step {step_of(earlier)} is intact" if earlier else "there is none before it"
+            left = "there is no earlier checkpoint"
+            if earlier:
+                left = f"the checkpoint of step {step_of(earlier)} is intact: run the same command to continue from it"
             raise NestvecError(f"the checkpoint {root / name} cannot be written ({error}); {left}") from error
         finally:
             self._staging = None
         distributed.wait_for_all()
 
     def _put_in_place(self, written: Path, path: Path) -> None:
-        """Rename a whole checkpoint, after its state names the best one by its final path."""
+        """Rename a complete checkpoint, after writing the final path of the best checkpoint into its state."""
         if self.state.best_global_step:
             best = path.with_name(f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
             self.state.best_model_checkpoint = str(best)
@@ -123,13 +125,13 @@ class Trainer(SentenceTransformerTrainer):
 
 
 class Watcher(TrainerCallback):
-    """Reports steps, validates at the end, and stops after a checkpoint when a signal has come.
+    """Reports steps, validates at the end, and stops the training after a checkpoint if a signal came.
 
     Args:
         advance: called with the number of steps done since the last call.
-        stopped: says whether a signal has come.
-        validates: whether there is something to validate on.
-        watch: called with the step after each.
+        stopped: set if a signal came.
+        validates: whether there is validation data.
+        watch: called with the step number after each step.
     """
 
     def __init__(
@@ -142,12 +144,12 @@ class Watcher(TrainerCallback):
         self.advance, self.stopped, self.validates, self.watch = advance, stopped, validates, watch
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:  # noqa: ANN401
-        """Steps of an earlier process count."""
+        """Report the steps of an earlier, interrupted process as done."""
         del args, control
         self.advance(state.global_step)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:  # noqa: ANN401
-        """One step more; the last one is validated, whatever the interval."""
+        """Report a step, validate after the last step, and stop after a checkpoint if a signal came."""
         del args
         self.advance(1)
         if state.global_step >= state.max_steps and self.validates:
@@ -162,10 +164,10 @@ class Watcher(TrainerCallback):
 
 @contextlib.contextmanager
 def note_signals() -> Iterator[threading.Event]:
-    """Let Ctrl-C and SIGTERM set an event, once; the second Ctrl-C interrupts at once as usual.
+    """Let the first Ctrl-C or SIGTERM set an event; the second one interrupts at once, as usual.
 
     Yields:
-        The event. Outside the main thread, where Python takes no handlers, it stays unset.
+        The event. Outside the main thread, where Python allows no signal handlers, the event is never set.
     """
     noted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -189,16 +191,18 @@ def note_signals() -> Iterator[threading.Event]:
 def raise_if_signalled(noted: threading.Event, step: int, system: str) -> None:
     """Raise StoppedError if a signal has come."""
     if noted.is_set():
-        raise StoppedError(f"stopped training {system} after step {step}; the same command continues from there")
+        raise StoppedError(
+            f"stopped training {system} after step {step}; run the same command again to continue from there"
+        )
 
 
 def last_checkpoint(root: Path) -> Path | None:
-    """The newest checkpoint of a folder; all that are there are whole."""
+    """Find the newest checkpoint in a folder; every visible checkpoint is complete."""
     return max(root.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of, default=None)
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was written after."""
+    """Give the step after which a checkpoint was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 

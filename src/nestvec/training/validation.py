@@ -1,7 +1,7 @@
-"""Validation while training: the surface's own measures on a part of the validation split that is quick to encode.
+"""Validation during training: recall@10 and nDCG@10 on a small part of the validation split.
 
-The figures choose between states of one training, and are lower or higher than those of the report, which ranks the
-whole catalogue: here it is the documents judged for the chosen queries, filled up to a budget of tokens.
+The figures only choose between states of one training. They differ from those of the report, which ranks the whole
+catalogue: validation ranks the documents judged for the chosen queries, and others up to a budget of tokens.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ MEASURED = ("recall@10", "ndcg@10")
 
 @dataclass(frozen=True)
 class Validation:
-    """q queries and d documents to measure a model on while it trains.
+    """q queries and d documents on which a model is measured while it trains.
 
     Attributes:
-        tokens: of all texts.
-        queries: (q,) which of them are asked.
-        documents: (d,) which of them are searched.
+        tokens: tokens of all texts.
+        queries: (q,) numbers of the queries among these texts.
+        documents: (d,) numbers of the documents among these texts.
         catalogue: the d documents.
-        judgements: who is relevant for whom.
+        judgements: which documents are relevant for which queries.
         formats: dimension and precision of each point that is measured.
         compute: number format of the forward passes.
     """
@@ -55,17 +55,17 @@ class Validation:
     compute: str
 
     def encode_sides(self, model: SentenceTransformer) -> Vectors:
-        """(q, w) and (d, w) float32 of the queries and the documents by a model as it stands, rows of unit length."""
+        """Encode queries and documents with the model's present weights: (q, w) and (d, w) float32, unit length."""
         queries, documents = (
             encode_tokens(model, self.tokens, rows, self.compute) for rows in (self.queries, self.documents)
         )
         return Vectors(queries, documents)
 
     def __call__(self, model: SentenceTransformer) -> dict[str, float]:
-        """Measure a model as it stands: `recall@10.384.float32`, `ndcg@10.384.float32`, … per point, and the aim.
+        """Measure the model's present weights: `recall@10.384.float32`, `ndcg@10.384.float32`, … for each point.
 
-        That is `recall`, the mean of recall@10 over the points, with its standard error over the queries,
-        `recall_error`.
+        The result also has `recall`, the mean of recall@10 over the points, by which states are compared, and
+        `recall_error`, its standard error over the queries.
         """
         vectors = self.encode_sides(model)
         figures: dict[str, float] = {}
@@ -80,10 +80,10 @@ class Validation:
 
 
 def clearly_better(figures: Mapping[str, float], usual: Mapping[str, float]) -> bool:
-    """Whether figures beat the usual choice's by more than their standard error; if not, it may be luck.
+    """Whether figures beat those of the usual choice by more than one standard error; a smaller gain may be chance.
 
-    Source: Breiman et al. 1984, section 3.4.3 (the one-standard-error rule): of states that cannot be told apart the
-    one that would be taken anyway is taken, here the last state and unmixed weights.
+    Source: Breiman et al. 1984, section 3.4.3 (the one-standard-error rule): among states that are not clearly
+    different, the usual choice wins, here the last state or unmixed weights.
     """
     return figures["recall"] - usual["recall"] > figures["recall_error"]
 
@@ -96,11 +96,11 @@ def make_validation(
     seed: int,
     budget: int | None = None,
 ) -> Validation | None:
-    """Choose what to validate on.
+    """Choose the queries and documents of the validation during training.
 
-    Queries of the validation split come in a seeded order, each with the documents judged for it, until half of the
-    budget (tokens of documents, `BUDGET` unless given) is spent; the other half is filled with other documents, as
-    many as fit. The result is None where the protocol has no validation split.
+    Queries of the validation split are taken in random order, each with its judged documents, until half of the budget
+    (in tokens of documents; `BUDGET` unless given) is used. The other half is filled with other documents. Returns None
+    if the protocol has no validation split.
     """
     records, task, texts = data.records, data.task, data.texts
     rng, budget = np.random.default_rng(seed), budget or BUDGET
@@ -132,7 +132,7 @@ def make_validation(
 
 
 def _find_own(task: Task, topics: NDArray[np.int64], documents: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """(q,) which of the (d,) documents, ascending, each of the (q,) topics itself is; -1 for none."""
+    """For queries that are documents themselves: give their column among the (d,) ascending documents, (q,), or -1."""
     if task.own is None:
         return None
     own = task.own[topics]

@@ -1,1 +1,1 @@
-"""The search over training settings: chosen on validation, asked once on test."""
+"""Search for better training settings: trials are measured on validation, the best settings once on test."""

@@ -1,4 +1,4 @@
-"""What a study aims at: a metric on validation in one format of the vectors, or a metric and few bytes."""
+"""The aim of a study: a validation metric in one vector format, or a metric together with few bytes."""
 
 from __future__ import annotations
 
@@ -25,34 +25,37 @@ if TYPE_CHECKING:
     from nestvec.settings import Settings
     from nestvec.training.validation import Validation
 
-BYTES = "bytes"  # the second aim, where there is one
-DIMENSION, PRECISION = "dimension", "precision"  # what a trial chooses besides, where bytes count
-_FORM = "a metric, alone, with dimension and precision (recall@10.48.int8), or with bytes (recall@10,bytes)"
+BYTES = "bytes"  # names the second aim in `--aim recall@10,bytes`
+DIMENSION, PRECISION = "dimension", "precision"  # parameters that trials also search if bytes are an aim
+_FORM = "a metric alone, with dimension and precision (recall@10.48.int8), or with bytes (recall@10,bytes)"
 
 
 @dataclass(frozen=True)
 class Aim:
-    """What a study aims at.
+    """The aim of a study.
 
-    The format is the full width in float32 where none is named, or where bytes count and each trial chooses its own.
+    Attributes:
+        metric: measured on validation, the higher the better.
+        format: format of the measured vectors; the full width in float32 if `--aim` names none or names bytes.
+        with_bytes: whether few bytes are a second aim; then each trial chooses its own format.
     """
 
-    metric: str  # measured on validation, the higher the better
-    format: VectorFormat  # of the vectors that are measured
-    with_bytes: bool = False  # whether few bytes are the second aim
+    metric: str
+    format: VectorFormat
+    with_bytes: bool = False
 
     @property
     def name(self) -> str:
-        """As it is written down: `recall@10.384.float32`, or `recall@10,bytes`."""
+        """The aim in the form of `--aim`: `recall@10.384.float32`, or `recall@10,bytes`."""
         return f"{self.metric},{BYTES}" if self.with_bytes else f"{self.metric}.{self.format.name}"
 
     @property
     def directions(self) -> list[str]:
-        """Which way each value shall go, in Optuna's words."""
+        """Whether to maximise or minimise each value, in Optuna's words."""
         return ["maximize", "minimize"] if self.with_bytes else ["maximize"]
 
     def choose_format(self, params: Mapping[str, object]) -> VectorFormat:
-        """The format in which a trial with these parameters is measured."""
+        """Choose the vector format in which a trial with these parameters is measured."""
         if not self.with_bytes:
             return self.format
         dimension = params.get(DIMENSION, self.format.dimension)
@@ -61,19 +64,19 @@ class Aim:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured of a model."""
+    """A measurement of a model on validation."""
 
-    value: float  # the metric's mean over the queries
-    error: float  # its standard error over them
-    bytes_per_vector: int  # what a document takes in the format that was measured
-    fused: float | None = None  # the metric's mean beside keyword search, where that was measured
+    value: float  # mean of the metric over the queries
+    error: float  # standard error of that mean
+    bytes_per_vector: int  # bytes of a document's vector in the measured format
+    fused: float | None = None  # mean of the metric when vectors are fused with BM25; None if not measured
 
 
 def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
     """Read an aim such as `recall@10`, `ndcg@10.48.int8` or `recall@10,bytes`.
 
-    The settings tell which metrics there are; the widths are the model's, the full one first. Raises InputError where
-    the aim has another form, or its metric, dimension or precision is unknown.
+    The settings say which metrics exist; `widths` are the model's widths, the full one first. Raises InputError if the
+    aim has another form, or if its metric, dimension or precision is unknown.
     """
     first, comma, second = text.partition(",")
     metric, dot, named = first.partition(".")
@@ -94,25 +97,25 @@ def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
 def measure_model(
     model: SentenceTransformer, validation: Validation, aim: Aim, stored: VectorFormat, words: Words | None = None
 ) -> Measurement:
-    """Measure a model on validation.
+    """Measure a model on validation, by its vectors alone and, if `words` is given, fused with BM25.
 
     Args:
         model: encodes the queries and documents of `validation`.
-        validation: what is asked and searched; its formats are ignored.
-        aim: names the metric.
+        validation: the queries and documents; its formats are ignored.
+        aim: the aim of the study, for its metric.
         stored: the format of the vectors.
-        words: BM25's answers to the same queries; None leaves the fused ranking out. BM25 and the vectors are fused
-            with the weights that are used where nothing was fitted.
+        words: BM25's rankings of the same queries, which are fused with the vectors by the default weights; None
+            measures the vectors alone.
 
     Returns:
-        The metric's mean over the queries.
+        The metric's mean over the queries, with its standard error.
 
     Raises:
         NestvecError: the model returned NaN or infinity.
     """
     queries, documents = validation.encode_sides(model)
     if not (np.isfinite(queries).all() and np.isfinite(documents).all()):
-        raise NestvecError("the model returned NaN or infinity; a lower --learning-rate is the usual remedy")
+        raise NestvecError("the model returned NaN or infinity; try a lower --learning-rate")
     catalogue, cutoffs = validation.catalogue, (cutoff_of(aim.metric),)
 
     def measure(ranking: Ranking) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
-"""How a model grows with its judgements: a curve through trainings on parts of the queries, and where it leads.
+"""Learning curve: fit a curve to trainings on parts of the queries, and forecast what more judgements would bring.
 
 A power law that levels off, v(n) = a - b n^(-c), is fitted to the mean at each size (Cortes et al. 1993; Hestness et
-al. 2017 find it in most of deep learning). The interval of a forecast comes from trainings that are drawn anew around
-their means with the spread that repeats showed, and fitted again.
+al. 2017 find it in most of deep learning). The interval of a forecast comes from resampling: values are drawn around
+the means with the spread of the repeats, and the curve is fitted again.
 """
 
 from __future__ import annotations
@@ -21,74 +21,74 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    _Number = float | NDArray[np.float64]  # one for all, or one a curve
+    _Number = float | NDArray[np.float64]  # one number, or one for each curve
 
 DRAWS = 500
-Parameters = tuple[float, float, float]  # level, factor and exponent of the law
-_EXPONENTS = np.geomspace(0.05, 2.0, 400)  # of the power law
-_FEWEST = 3  # sizes that a curve takes
+Parameters = tuple[float, float, float]  # level a, factor b and exponent c of the power law
+_EXPONENTS = np.geomspace(0.05, 2.0, 400)  # exponents that are tried
+_FEWEST = 3  # sizes that a curve needs
 _SAME = 1e-9  # differences below this are float noise
 
 
 @dataclass(frozen=True)
 class TrainingsBySize:
-    """Trainings by size: s sizes, each trained several times."""
+    """Results of trainings at s sizes, several trainings each."""
 
-    queries: NDArray[np.float64]  # (s,) training queries, rising
-    values: Sequence[Sequence[float]]  # s lists of what the trainings reached
-    grain: float = 0.0  # the standard deviation of rounding a value to whole queries; 0 where that does not count
+    queries: NDArray[np.float64]  # (s,) number of training queries, rising
+    values: Sequence[Sequence[float]]  # s lists of the values that the trainings reached
+    grain: float = 0.0  # standard deviation of rounding a value to whole queries; 0 ignores rounding
 
     @property
     def means(self) -> NDArray[np.float64]:
-        """(s,) the mean of each size."""
+        """(s,) mean value at each size."""
         return np.array([np.mean(values) for values in self.values])
 
     @property
     def counts(self) -> NDArray[np.float64]:
-        """(s,) trainings of each size."""
+        """(s,) number of trainings at each size."""
         return np.array([len(values) for values in self.values], dtype=np.float64)
 
     @property
     def pooled_spread(self) -> tuple[float, int]:
-        """The standard deviation of trainings of one size, pooled over sizes, and its degrees of freedom."""
+        """Standard deviation between trainings of the same size, pooled over sizes, and its degrees of freedom."""
         freedom = int(sum(len(values) - 1 for values in self.values))
         squares = sum(float(np.var(values)) * len(values) for values in self.values)
         return (float(np.sqrt(squares / freedom + self.grain**2)) if freedom else 0.0), freedom
 
     def smallest(self, count: int) -> TrainingsBySize:
-        """The smallest `count` sizes alone."""
+        """Take only the smallest `count` sizes."""
         return TrainingsBySize(self.queries[:count], self.values[:count], self.grain)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What as many trainings as were made of each size would reach on average."""
+    """Forecast of the mean value at a size, for as many trainings as each measured size had."""
 
     queries: float
-    value: float  # by the curve
-    low: float  # end of the 95 % interval
+    value: float  # on the curve
+    low: float  # ends of the 95 % interval
     high: float
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The curve and its forecasts as plain values."""
+    """The curve and its forecasts as JSON values."""
 
     facts: dict[str, Any]
 
     @property
     def verdict(self) -> str:
-        """What twice the judgements would bring, in a sentence."""
+        """One sentence on what twice the judged queries would bring."""
         facts, twice = self.facts, self.facts["twice"]
         return (
-            f"Twice the judged queries ({twice['queries']:,.0f}) would bring {facts['metric']} from "
+            f"Twice the judged queries ({twice['queries']:,.0f}) would change {facts['metric']} from "
             f"{facts['means'][-1]:.3f} to {twice['value']:.3f} [{twice['low']:.3f}, {twice['high']:.3f}]: "
             f"{show_gain(facts)}."
         )
 
 
 def show_gain(facts: dict[str, Any]) -> str:
-    """What twice the judgements would bring by the facts of a `Growth`, with its interval."""
+    """Format the gain from twice the judgements, with its interval, by the facts of a `Growth`."""
     gain = facts["gain"]
     return f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
 
@@ -99,23 +99,23 @@ def forecast_growth(
     """Fit the curve to finished trials and forecast.
 
     Args:
-        trials: with `queries` and `value`, as `study.json` has them; those without a value are left out.
-        metric: what the values are.
-        seed: decides the draws.
-        measured: queries that a value is a mean over; 0 leaves the rounding to whole queries out.
-        draws: how many times the trainings are drawn anew.
+        trials: trials of `study.json` with `queries` and `value`; trials without a value are ignored.
+        metric: the metric of the values, such as `recall@10`.
+        seed: seed of the resampling.
+        measured: number of queries over which each value is a mean; 0 ignores the rounding to whole queries.
+        draws: number of resamples.
 
     Returns:
-        The curve, the forecast of twice the queries, and that of the full size from the smaller ones.
+        The curve, the forecast at twice the queries and, as a check, the full size forecast from the smaller ones.
 
     Raises:
-        NestvecError: fewer than three sizes came to an end.
+        NestvecError: fewer than three sizes have a finished trial.
     """
     by_size = _group_by_size(trials)
     if len(by_size) < _FEWEST:
-        raise NestvecError(f"{len(by_size)} sizes came to an end; a curve takes {_FEWEST}")
+        raise NestvecError(f"trials of {len(by_size)} sizes finished; a curve needs {_FEWEST}")
     queries = list(by_size)
-    grain = 1 / (np.sqrt(12) * measured) if measured else 0.0  # of a number that is rounded to whole queries
+    grain = 1 / (np.sqrt(12) * measured) if measured else 0.0  # a value is a whole number of queries
     sizes = TrainingsBySize(np.array(queries, dtype=np.float64), [by_size[count] for count in queries], float(grain))
     full, rng = float(sizes.queries[-1]), np.random.default_rng(seed)
     drawn = _redraw_curves(sizes, draws, rng)
@@ -130,7 +130,7 @@ def forecast_growth(
         "gain": {"value": twice.value - reached, "low": twice.low - reached, "high": twice.high - reached},
         **_curve_facts(sizes, drawn),
     }
-    if len(queries) > _FEWEST:  # the largest size, as the smaller ones foretell it
+    if len(queries) > _FEWEST:  # check the method: forecast the largest size from the smaller ones
         smaller = sizes.smallest(len(queries) - 1)
         foretold = forecast_mean(smaller, _redraw_curves(smaller, draws, rng), full, rng)
         inside = foretold.low - _SAME <= reached <= foretold.high + _SAME
@@ -141,14 +141,14 @@ def forecast_growth(
 def list_curves(
     trials: Sequence[dict[str, Any]], systems: Sequence[str], metric: str, seed: int, measured: int = 0
 ) -> list[dict[str, Any]]:
-    """How each system grows with its judgements, by its vectors alone and beside keyword search.
+    """List the learning curve of each system, by its vectors alone and fused with keyword search.
 
     Args:
-        trials: finished ones as `study.json` has them, with `value` and `fused`.
-        systems: their names; a trial whose parameters name none is of the first.
-        metric: what the values are.
-        seed: decides the draws of the forecasts.
-        measured: queries that a value is a mean over, see `forecast_growth`.
+        trials: finished trials of `study.json`, with `value` and `fused`.
+        systems: names of the systems; a trial without the parameter `system` belongs to the first.
+        metric: the metric of the values.
+        seed: seed of the forecasts' resampling.
+        measured: number of queries over which each value is a mean, see `forecast_growth`.
 
     Returns:
         A curve for each system and leg that has values: `system`, `leg` (`alone` or `fused`), `queries`, `values` and
@@ -170,7 +170,7 @@ def list_curves(
 
 
 def _group_by_size(trials: Sequence[dict[str, Any]]) -> dict[int, list[float]]:
-    """The values of the trials that have one, by their number of training queries, rising."""
+    """Group the trials' values by number of training queries, rising; trials without a value are ignored."""
     by_size: dict[int, list[float]] = {}
     for trial in trials:
         if trial["value"] is not None:
@@ -179,7 +179,7 @@ def _group_by_size(trials: Sequence[dict[str, Any]]) -> dict[int, list[float]]:
 
 
 def _curve_facts(sizes: TrainingsBySize, drawn: NDArray[np.float64]) -> dict[str, Any]:
-    """The curve up to twice the queries, and the band around it."""
+    """Give the curve up to twice the queries, with its 95 % band."""
     full = float(sizes.queries[-1])
     curve = fit_power_law(sizes.queries, sizes.means, sizes.counts)
     ahead = np.geomspace(sizes.queries[0], 2 * full, 40)
@@ -192,24 +192,24 @@ def _curve_facts(sizes: TrainingsBySize, drawn: NDArray[np.float64]) -> dict[str
 
 
 def power_law(queries: NDArray[np.float64], a: _Number, b: _Number, c: _Number) -> NDArray[np.float64]:
-    """A power law that levels off at `a`."""
+    """Evaluate a power law that levels off at `a`: a - b n^(-c)."""
     values: NDArray[np.float64] = a - b * queries ** (-c)
     return values
 
 
 def fit_power_law(queries: NDArray[np.float64], means: NDArray[np.float64], counts: NDArray[np.float64]) -> Parameters:
-    """Fit the law by least squares.
+    """Fit the power law by least squares.
 
-    For a given exponent the law is a straight line in n^(-c), whose best level and factor are known in closed form
-    (variable projection, Golub & Pereyra 1973); the best exponent is looked for among many.
+    For a given exponent the law is a straight line in n^(-c), whose best level and factor have a closed form (variable
+    projection, Golub & Pereyra 1973); the best exponent is searched on a grid.
 
     Args:
         queries: (s,) sizes, above 0.
-        means: (s,) values, 0 … 1.
-        counts: (s,) how many trainings each mean is of.
+        means: (s,) mean values, 0 … 1.
+        counts: (s,) number of trainings behind each mean.
 
     Returns:
-        The level it leads to, at most 1, its factor, 0 or more, and its exponent.
+        The level a, at most 1; the factor b, 0 or more; and the exponent c.
     """
     level, factor, exponent = _fit_each(queries, means[None], counts)[0].tolist()
     return level, factor, exponent
@@ -218,8 +218,8 @@ def fit_power_law(queries: NDArray[np.float64], means: NDArray[np.float64], coun
 def _fit_each(
     queries: NDArray[np.float64], means: NDArray[np.float64], counts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(d, 3) parameters of the law, fitted to each row of (d, s) means as `fit_power_law` describes."""
-    scale = float(queries[-1])  # so that the powers of all exponents are of a like size
+    """Fit the law to each row of (d, s) means, as `fit_power_law` does; gives (d, 3) parameters."""
+    scale = float(queries[-1])  # keeps the powers of all exponents in a similar range
     power = (queries / scale) ** -_EXPONENTS[:, None]  # (e, s)
     weight = counts / counts.sum()
     centre, mean = (power * weight).sum(axis=-1), (means * weight).sum(axis=-1, keepdims=True)  # (e,), (d, 1)
@@ -228,7 +228,7 @@ def _fit_each(
     factor = -(weight * (power - centre[:, None]) * (values - mean[:, None])).sum(axis=-1) / spread  # (d, e)
     factor = np.maximum(factor, 0)
     level = mean + factor * centre
-    high = level > 1  # of a line that would lead above it the level is 1, and the factor the best for that
+    high = level > 1  # then the level is set to 1, and the factor to the best one for that level
     through_one = (weight * power * (1 - values)).sum(axis=-1) / (weight * power**2).sum(axis=-1)
     level, factor = np.where(high, 1.0, level), np.where(high, np.maximum(through_one, 0), factor)
     missed = (weight * (level[..., None] - factor[..., None] * power - values) ** 2).sum(axis=-1)
@@ -240,9 +240,9 @@ def _fit_each(
 def forecast_mean(
     sizes: TrainingsBySize, drawn: NDArray[np.float64], queries: float, rng: np.random.Generator
 ) -> Forecast:
-    """Forecast the mean of as many trainings at another size as one size had.
+    """Forecast the mean value at another size, for as many trainings as each measured size had.
 
-    The interval follows from `drawn`, (d, 3) parameters of curves through trainings that were drawn anew, and noise.
+    The interval comes from `drawn`, (d, 3) parameters of curves fitted to resampled trainings, plus noise.
     """
     size = np.array([queries])
     noise = _draw_noise(sizes, float(sizes.counts.mean()), len(drawn), rng)
@@ -253,14 +253,14 @@ def forecast_mean(
 
 
 def _redraw_curves(sizes: TrainingsBySize, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(d, 3) parameters of curves through means that are drawn anew."""
+    """Fit curves to resampled means; gives (d, 3) parameters."""
     noise = [_draw_noise(sizes, count, draws, rng) for count in sizes.counts]
     drawn = sizes.means + np.stack(noise, axis=1)
     return _fit_each(sizes.queries, np.clip(drawn, 0, 1), sizes.counts)
 
 
 def _draw_noise(sizes: TrainingsBySize, count: float, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw errors of the mean of `count` trainings, by Student's t, as the spread is an estimate too."""
+    """Draw errors of the mean of `count` trainings, from Student's t because the spread is estimated, too."""
     spread, freedom = sizes.pooled_spread
     if not freedom:
         return np.zeros(draws)
@@ -269,7 +269,7 @@ def _draw_noise(sizes: TrainingsBySize, count: float, draws: int, rng: np.random
 
 
 def _interval_ends(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2, c) ends of the interval of (d, c) draws."""
+    """Give the ends of the 95 % interval of (d, c) draws: (2, c)."""
     tail = (1 - LEVEL) / 2
     ends: NDArray[np.float64] = np.quantile(values, [tail, 1 - tail], axis=0)
     return ends

@@ -1,4 +1,4 @@
-"""What tuning gained: the chosen settings beside the defaults, both trained once on the same data, asked on test."""
+"""Measure what tuning gained: the best settings against the defaults, trained on the same data, on the test split."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ BEST, DEFAULT = "best", "default"  # folders of the two runs
 
 @dataclass(frozen=True)
 class Improvement:
-    """The best settings less the defaults, on test."""
+    """The difference between the best settings and the defaults, on test."""
 
-    facts: dict[str, Any]  # the comparison's figures
-    is_significant: bool  # whether a difference can be told from noise
+    facts: dict[str, Any]  # the figures of the comparison
+    is_significant: bool  # p below 0.05 and an interval that excludes 0
 
     @property
     def verdict(self) -> str:
-        """The comparison in one sentence; that nothing was gained is an answer."""
+        """The comparison in one sentence: a significant gain, a significant loss, or no significant gain."""
         facts = self.facts
         reached = f"{facts['metric']} on test is {facts['mean_b']:.3f} with the tuned settings"
         ends = f"[{facts['low']:+.3f}, {facts['high']:+.3f}]"
@@ -37,9 +37,9 @@ class Improvement:
 
 
 def measure_improvement(root: Path, system: str, aim: Aim, stored: VectorFormat) -> Improvement:
-    """Compare the two runs in a study's folder in the format that was aimed at, and at every dimension in float32.
+    """Compare the two runs in a study's folder in the aim's format, and at every dimension in float32.
 
-    Raises InputError where a run is damaged.
+    Raises InputError if a run is damaged.
     """
     default, best = load_run(root / DEFAULT), load_run(root / BEST)
     name = Point.of(system, stored).name

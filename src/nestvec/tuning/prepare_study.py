@@ -1,4 +1,4 @@
-"""A study before its first trial: the input read and checked, the space settled, the folder claimed, the queue open."""
+"""Prepare a study: read and check the input, choose the space, claim the folder, and open the queue of trials."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ DEFAULT_SYSTEM = "matryoshka"
 
 @dataclass(frozen=True)
 class Study:
-    """A study that can begin."""
+    """A study that is ready to start."""
 
     tuning: TuneSettings
     context: TrialContext  # without the test split
-    settings: Settings  # those that all trials share, resolved; the defaults that the best settings are compared with
+    settings: Settings  # resolved; shared by all trials, and the defaults that the best settings are compared with
     rules: TrialRules
     root: Path  # the study's folder
-    name: str  # in the storage
+    name: str  # the study's name in the storage
 
     @property
     def aim(self) -> Aim:
-        """What trials are worth."""
+        """The metric, format and number of aims that trials are measured by."""
         return self.context.aim
 
     @property
     def space(self) -> Space:
-        """What is searched."""
+        """The settings that are searched, with their values or ranges."""
         return self.rules.space
 
     def claim(self) -> None:
-        """Make the folder, or go on with one of the same settings; a database server must answer first."""
+        """Create the folder, or continue in a folder with the same settings; checks the database server first."""
         if self.tuning.storage is not None:
             ServerLocks(self.tuning.storage, self.name).close()
         config = config_text(self.settings, self.context.prepared.inputs, _tune_table(self))
@@ -65,27 +65,27 @@ class Study:
 
     @contextmanager
     def open_queue(self) -> Iterator[TrialQueue]:
-        """The queue of trials, with its storage open while the block lasts."""
+        """Open the storage and give the queue of trials; closes the storage at the end of the block."""
         with closing(open_study_storage(self.root, self.tuning.storage, self.name)) as storage:
             yield TrialQueue(storage, self.name, self.rules)
 
 
 def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study:
-    """Read and check everything a study needs; writes nothing.
+    """Read and check everything that a study needs; writes nothing.
 
-    Raises InputError where the input, a setting, the aim or the space is wrong.
+    Raises InputError if the input, a setting, the aim or the space is wrong.
     """
     if settings.training.epochs == 0:
-        raise InputError("--epochs is 0", "1 or more: a trial is a training")
+        raise InputError("--epochs is 0", "1 or more, because every trial trains")
     if settings.split.folds:
-        raise InputError(f"--folds is {settings.split.folds}", "no --folds: all trials share one split")
+        raise InputError(f"--folds is {settings.split.folds}", "no --folds, because all trials share one split")
     if distributed.world_size() > 1:
-        raise InputError("tune was started by torchrun", "--workers, or --engine ray")
+        raise InputError("tune was started by torchrun", "plain nestvec tune, with --workers or --engine ray")
     settings = _settle_systems(settings, tuning)
     prepared = prepare(settings)
     aim = parse_aim(tuning.aim, prepared.settings, prepared.dimensions)
     if aim.with_bytes and tuning.is_data_size:
-        raise InputError(f"--aim is {tuning.aim}", "one aim, for a search over the size of the data")
+        raise InputError(f"--aim is {tuning.aim}", "an aim without bytes, because --search is data-size")
     prepared = _include_aim_format(prepared, aim)
     space = _settle_space(tuning, prepared.settings, aim)
     slots, fixed = plan_trials(space, "grid" if tuning.is_data_size else tuning.search, tuning.trials, settings.seed)
@@ -97,22 +97,22 @@ def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study
     rules = TrialRules(tuning.search, slots, fixed, space, pruner, tuple(aim.directions), settings.seed, identity="")
     context = TrialContext(hide_test_split(prepared), aim, root, measures_fused=tuning.is_data_size)
     study = Study(tuning, context, prepared.settings, rules, root, name)
-    return replace(study, rules=replace(rules, identity=_hash_identity(study)))  # which is of all the rest
+    return replace(study, rules=replace(rules, identity=_hash_identity(study)))
 
 
 def _order_sizes(points: tuple[dict[str, Value], ...]) -> tuple[dict[str, Value], ...]:
-    """Order the trainings of a search over the size of the data, small ones first, so that curves show early.
+    """Order the trainings of a search over the size of the data, small sizes first, because they finish early.
 
-    A system that learns without judgements has no smaller sizes: it is trained at the full one only.
+    A system that learns without judgements has no smaller sizes: it is trained at the full size only.
     """
     kept = [point for point in points if point[SHARE] == 1 or SYSTEMS[str(point.get(SYSTEM, DEFAULT_SYSTEM))].judged]
     return tuple(sorted(kept, key=lambda point: (point[SHARE], point[REPEAT])))
 
 
 def _settle_systems(settings: Settings, tuning: TuneSettings) -> Settings:
-    """The settings with the system that is tuned: `matryoshka` where none was named.
+    """Set the one system to tune: `matryoshka` unless the user named another; InputError for several.
 
-    A search over the size of the data takes several, of which the first must learn from judgements.
+    A search over the size of the data takes several systems; the first one must learn from judgements.
     """
     systems = settings.training.systems
     if systems == Settings().training.systems:
@@ -123,13 +123,13 @@ def _settle_systems(settings: Settings, tuning: TuneSettings) -> Settings:
         problem = f"--systems begins with {systems[0]}, which learns without judgements"
         raise InputError(problem, f"a system that learns from them first: --systems mnr,{systems[0]}")
     if settings.training.start_of(systems[0]) == ADAPTED:
-        problem = f"--adapt is {settings.training.adapt}, and trials start from the model that --model names"
+        problem = f"--adapt is {settings.training.adapt}, but trials always start from the model given as --model"
         raise InputError(problem, "a run with --systems adapted first, then tune with --model RUN/models/adapted")
     return replace(settings, training=replace(settings.training, systems=systems))
 
 
 def _include_aim_format(prepared: Prepared, aim: Aim) -> Prepared:
-    """The input with the aim's own format among those that a run measures."""
+    """Add the aim's format to the formats that a run measures."""
     evaluation = prepared.settings.evaluation
     dimensions = tuple(sorted({*prepared.dimensions, aim.format.dimension}, reverse=True))
     weights = prepared.settings.training.dimension_weights
@@ -142,7 +142,7 @@ def _include_aim_format(prepared: Prepared, aim: Aim) -> Prepared:
 
 
 def _settle_space(tuning: TuneSettings, settings: Settings, aim: Aim) -> Space:
-    """The user's own space, or the default one."""
+    """Choose the space: sizes and repeats for data-size, else `[tune.space]`, else the default space."""
     if tuning.is_data_size:
         systems = settings.training.systems
         named = (Values(SYSTEM, systems),) if len(systems) > 1 else ()
@@ -153,7 +153,7 @@ def _settle_space(tuning: TuneSettings, settings: Settings, aim: Aim) -> Space:
 
 
 def _tune_table(study: Study) -> dict[str, Any]:
-    """The table `tune` of the study's config.toml."""
+    """Make the table `tune` of the study's config.toml."""
     tuning = study.tuning
     table: dict[str, Any] = {"search": tuning.search, "aim": study.aim.name, "pruner": study.rules.pruner}
     if tuning.is_data_size:
@@ -162,7 +162,7 @@ def _tune_table(study: Study) -> dict[str, Any]:
 
 
 def _hash_identity(study: Study) -> str:
-    """A hash of all that makes the study this one: settings, data, model and space, wherever they lie."""
+    """Hash what identifies a study: settings, contents of data and model, and space, but no paths."""
     settings = study.settings.flat()
     for path in ("source", "queries", "corpus", "qrels", "model"):
         settings.pop(path, None)
@@ -171,5 +171,5 @@ def _hash_identity(study: Study) -> str:
     inputs = {name: code for name, code in study.context.prepared.inputs.items() if not name.startswith(FILES_OF)}
     content = json.dumps(
         [settings, inputs, table], sort_keys=True
-    )  # as every nestvec has it: the folder knows the files
+    )  # without hashes of single files: earlier versions had none, and the folder's config.toml checks them
     return hashlib.sha256(content.encode()).hexdigest()

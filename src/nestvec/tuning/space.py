@@ -1,6 +1,6 @@
-"""The space that is searched: which settings, and the values or the range of each.
+"""The search space: which settings are searched, and the values or the range of each.
 
-Every value is checked by the settings themselves before anything is written, so a trial cannot fail on a wrong one.
+Every value is checked like a setting of a run before anything is written, so no trial fails on a wrong value.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ if TYPE_CHECKING:
 
     from nestvec.tuning.aim import Aim
 
-FADE = "dimension_fade"  # what each width counts beside the next wider one; becomes dimension_weights
+FADE = "dimension_fade"  # loss weight of each width relative to the next wider one; becomes dimension_weights
 _NOT_TUNED = {"model", "model_sha256", "report_to", "systems", "compute", "adapt"}
 _TYPES = {field.name: str(field.type) for kind in (TrainingSettings, GradedSettings) for field in fields(kind)}
 _TUNED = set(_TYPES) - _NOT_TUNED
 _FORM = "a list of values, or a range such as {low = 1e-5, high = 1e-3, log = true}"
-MOST_POINTS = 10_000  # of a grid
+MOST_POINTS = 10_000  # most points that a grid may have
 
 Value = float | int | str
 
 
 @dataclass(frozen=True)
 class Values:
-    """A setting that takes one of some values; lists are written with commas."""
+    """A setting with a list of values; a value that is itself a list is text with commas."""
 
     name: str
     choices: tuple[Value, ...]
 
     @property
     def grid(self) -> tuple[Value, ...] | None:
-        """All of them."""
+        """All values."""
         return self.choices
 
     def distribution(self) -> BaseDistribution:
-        """The choice as Optuna draws it."""
+        """Give Optuna's distribution of the values."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
 
     def to_toml(self) -> Any:  # noqa: ANN401 - TOML
-        """What a TOML file says of it."""
+        """Give the values as in `[tune.space]`."""
         return list(self.choices)
 
 
 @dataclass(frozen=True)
 class Range:
-    """A setting that takes any number from `low` to `high`: evenly, evenly by logarithm, or in steps."""
+    """A setting with a range of numbers from `low` to `high`: uniform, log-uniform, or in steps."""
 
     name: str
     low: float
@@ -69,7 +69,7 @@ class Range:
 
     @property
     def grid(self) -> tuple[Value, ...] | None:
-        """All numbers, where they can be counted."""
+        """All numbers of the range if it has steps; else None."""
         step = self.step or (1 if self.whole and not self.log else None)
         if step is None:
             return None
@@ -77,7 +77,7 @@ class Range:
         return tuple(int(number) if self.whole else round(number, 12) for number in numbers)
 
     def distribution(self) -> BaseDistribution:
-        """The choice as Optuna draws it."""
+        """Give Optuna's distribution of the range."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.whole:
@@ -86,7 +86,7 @@ class Range:
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def to_toml(self) -> Any:  # noqa: ANN401 - TOML
-        """What a TOML file says of it."""
+        """Give the range as in `[tune.space]`."""
         kind = int if self.whole else float
         ends: dict[str, Any] = {"low": kind(self.low), "high": kind(self.high)}
         return ends | ({"log": True} if self.log else {}) | ({} if self.step is None else {"step": kind(self.step)})
@@ -97,9 +97,9 @@ Space = tuple[Knob, ...]
 
 
 def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Space:
-    """The space that is searched unless the user gives one: the settings that the system, one of `SYSTEMS`, has.
+    """Make the default space: settings that the system, one of `SYSTEMS`, has.
 
-    It is small where every point of it shall be tried as a grid.
+    With `grid` the space is small, because every point of it is tried.
     """
     row, formats = SYSTEMS[system], _format_knobs(aim, settings)
     rates, batches = (3e-5, 1e-4, 2e-4), (16, 32, 64) if row.judged else (64, 128, 256)
@@ -108,7 +108,7 @@ def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Spac
         epochs = (Values("epochs", (1, 2)),) if row.judged else ()
         return (Values("learning_rate", rates), Values("batch_size", sizes), *epochs, *formats)
     knobs: list[Knob] = [Range("learning_rate", 1e-5, 3e-4, log=True), Values("batch_size", batches)]
-    if row.judged:  # other systems make a single pass
+    if row.judged:  # `adapted` makes a single pass
         knobs.append(Values("epochs", (1, 2, 3)))
     knobs.append(Range("warmup", 0.0, 0.3, step=0.1))
     if row.scaled:
@@ -121,17 +121,17 @@ def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Spac
 
 
 def _format_knobs(aim: Aim, settings: Settings) -> Space:
-    """Dimension and precision, where a trial chooses them."""
+    """Give dimension and precision as parts of the space if bytes are an aim; else nothing."""
     if not aim.with_bytes:
         return ()
     return Values(DIMENSION, tuple(settings.evaluation.dimensions or ())), Values(PRECISION, PRECISIONS)
 
 
 def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: str) -> Space:
-    """Read the user's own space, in the order of its table: setting to a list of values or a range, as in TOML.
+    """Read the table `[tune.space]`: settings with a list of values or a range each, in the order of the table.
 
-    Where bytes count, dimension and precision are searched too, named or not. Raises InputError, which names the file
-    `where`, for a setting that cannot be searched or does not take a value.
+    If bytes are an aim, dimension and precision are searched even if the table lacks them. Raises InputError, naming
+    the file `where`, for a setting that cannot be searched or a value that the setting does not take.
     """
     if not isinstance(table, dict) or not table:
         raise InputError(f"tune.space is {table!r}", "a table of settings to search", file=where)
@@ -139,7 +139,7 @@ def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: st
     for given, wish in table.items():
         name, key = given.replace("-", "_"), f"{where}, [tune.space] {given}"
         known = _TUNED | {FADE} | ({DIMENSION, PRECISION} if aim.with_bytes else set())
-        known -= set() if SYSTEMS[settings.training.systems[0]].judged else {"epochs"}  # it passes over documents once
+        known -= set() if SYSTEMS[settings.training.systems[0]].judged else {"epochs"}  # `adapted` makes a single pass
         if name not in known:
             raise InputError("cannot be searched", "one of " + ", ".join(sorted(known)), file=key)
         knob = _parse_knob(name, wish, key)
@@ -151,7 +151,7 @@ def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: st
 
 
 def _refuse_duplicates(space: list[Knob], where: str) -> None:
-    """Raise where one setting is searched under two names."""
+    """Raise InputError if a setting is searched twice, perhaps under two names."""
     names = ["dimension_weights" if knob.name == FADE else knob.name for knob in space]
     for name in names:
         if names.count(name) > 1:
@@ -159,7 +159,7 @@ def _refuse_duplicates(space: list[Knob], where: str) -> None:
 
 
 def _parse_knob(name: str, wish: object, key: str) -> Knob:
-    """Read a list or a table as one setting's part of the space."""
+    """Read the list of values, or the range, of one setting."""
     if isinstance(wish, list) and wish:
         choices = tuple(_check_scalar(value, key) for value in wish)
         if len(set(map(str, choices))) < len(choices):
@@ -171,7 +171,7 @@ def _parse_knob(name: str, wish: object, key: str) -> Knob:
 
 
 def _parse_range(name: str, wish: Mapping[str, Any], key: str) -> Range:
-    """Read a table of low and high as a range."""
+    """Read a range from a table with `low` and `high`."""
     low, high, log, step = wish["low"], wish["high"], wish.get("log", False), wish.get("step")
     numbers = [number for number in (low, high, step) if number is not None]
     right = all(isinstance(number, int | float) and type(number) is not bool and isfinite(number) for number in numbers)
@@ -190,7 +190,7 @@ def _parse_range(name: str, wish: Mapping[str, Any], key: str) -> Range:
 
 
 def _check_scalar(value: object, key: str) -> Value:
-    """A value of a list, checked; a list within the list is written with commas."""
+    """Check a value of a list; a list within the list becomes text with commas."""
     if isinstance(value, list) and value:
         return ",".join(str(_check_scalar(item, key)) for item in value)
     if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
@@ -199,7 +199,7 @@ def _check_scalar(value: object, key: str) -> Value:
 
 
 def _check_knob(knob: Knob, settings: Settings, aim: Aim, key: str) -> None:
-    """Raise where a setting does not take a value of the space."""
+    """Raise InputError if a setting does not take a value of the space."""
     for value in knob.choices if isinstance(knob, Values) else (knob.low, knob.high):
         if knob.name == DIMENSION:
             right = isinstance(value, int) and 1 <= value <= aim.format.dimension
@@ -218,7 +218,7 @@ def _check_knob(knob: Knob, settings: Settings, aim: Aim, key: str) -> None:
 def apply_params(settings: Settings, params: Mapping[str, Value]) -> Settings:
     """Put a trial's parameters into the settings that all trials share.
 
-    Dimension and precision say where the trial is measured and change nothing here.
+    Dimension and precision are ignored here: they only say in which format the trial is measured.
     """
     values = {name: value for name, value in params.items() if name not in {DIMENSION, PRECISION, FADE}}
     lists = {name for name, value in settings.flat().items() if isinstance(value, list)} | {"dimension_weights"}
@@ -232,13 +232,13 @@ def apply_params(settings: Settings, params: Mapping[str, Value]) -> Settings:
 def list_grid(space: Space) -> list[dict[str, Value]]:
     """List every point of a space; the last setting changes fastest.
 
-    Raises InputError where a range has no steps, or there are too many points.
+    Raises InputError if a range has no steps, or if there are more than `MOST_POINTS` points.
     """
     axes = []
     for knob in space:
         if knob.grid is None:
             wanted = "a list of values, or a range with a step"
-            raise InputError(f"a grid cannot hold the range of [tune.space] {knob.name}", wanted)
+            raise InputError(f"the range of [tune.space] {knob.name} has no steps, which a grid needs", wanted)
         axes.append(knob.grid)
     count = prod(map(len, axes))
     if count > MOST_POINTS:
@@ -247,6 +247,6 @@ def list_grid(space: Space) -> list[dict[str, Value]]:
 
 
 def count_points(space: Space) -> int | None:
-    """How many points there are; None where they cannot be counted."""
+    """Count the points of a space; None if a range has no steps."""
     counted = [len(knob.grid) for knob in space if knob.grid is not None]
     return prod(counted) if len(counted) == len(space) else None

@@ -1,8 +1,8 @@
-"""Where a study is kept and how slots are locked: a journal with file locks in its folder, or PostgreSQL with its own.
+"""Storage and locks of a study: a journal and file locks in its folder, or PostgreSQL and its advisory locks.
 
-A lock is released when the process that holds it dies, however it dies: by the kernel where it is a file's, by the
-server where it is a session's. So a trial that is running while nobody holds its lock was killed. Optuna's own
-heartbeats would say so too, a grace period later, and only in a database.
+A lock is released whenever the process that holds it dies: the kernel releases file locks, the server those of a
+session. So a trial that is running while nobody holds its lock was killed. Optuna's heartbeats would show that too,
+but only after a grace period, and only in a database.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Locks(Protocol):
 
 
 class FileLocks:
-    """Locks as files of a folder, which is made, on one machine."""
+    """File locks in a folder, for processes on one machine; creates the folder."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ class FileLocks:
 
 
 class ServerLocks:
-    """Locks of a PostgreSQL session; every study has its own, by its name."""
+    """Advisory locks of a PostgreSQL session; a study's locks are separated by its name."""
 
     def __init__(self, url: str, study: str) -> None:
         try:
@@ -103,7 +103,7 @@ class ServerLocks:
         self._connection.close()
 
     def _call_server(self, function: str, name: str) -> object:
-        """Call a function of the server with the keys of study and lock."""
+        """Call a lock function of the server with the keys of study and lock."""
         import psycopg
 
         keys = self._study, zlib.crc32(name.encode()) - 2**31
@@ -115,7 +115,7 @@ class ServerLocks:
 
 
 class JournalLock:
-    """Optuna's lock around a write to the journal, as a file; the kernel releases it when its process dies."""
+    """A file lock for Optuna's writes to the journal; the kernel releases it when its process dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -135,7 +135,7 @@ class JournalLock:
 
 @dataclass(frozen=True)
 class StudyStorage:
-    """A study's storage, open."""
+    """The open storage of a study."""
 
     storage: BaseStorage
     locks: Locks
@@ -159,10 +159,10 @@ def holding_lock(locks: Locks, name: str) -> Iterator[None]:
 
 
 def open_study_storage(root: Path, url: str | None, study: str) -> StudyStorage:
-    """Open the storage of a study by its name, which must be closed at the end.
+    """Open the storage of a study by its name; the caller must close it.
 
-    The URL is a PostgreSQL database's; None stands for a journal in the study's folder. Raises InputError where the
-    journal is damaged or no server answers, and MissingExtraError where Optuna is not installed.
+    `url` names a PostgreSQL database; None uses a journal in the study's folder. Raises InputError if the journal is
+    damaged or no server answers, and MissingExtraError if Optuna is not installed.
     """
     try:
         from optuna.storages import JournalStorage
@@ -171,7 +171,7 @@ def open_study_storage(root: Path, url: str | None, study: str) -> StudyStorage:
         raise MissingExtraError("optuna", "tune") from error
     if url is not None:
         locks: Locks = ServerLocks(url, study)
-        with holding_lock(locks, "tables"):  # two who make them at once would get in each other's way
+        with holding_lock(locks, "tables"):  # two processes must not create the tables at the same time
             return StudyStorage(_open_database(url), locks)
     locks = FileLocks(root / LOCKS)
     path, lock = root / JOURNAL, JournalLock(root / LOCKS / "journal")
@@ -182,12 +182,12 @@ def open_study_storage(root: Path, url: str | None, study: str) -> StudyStorage:
         lock.release()
     try:
         return StudyStorage(JournalStorage(JournalFileBackend(str(path), lock_obj=lock)), locks)  # type: ignore[arg-type]
-    except Exception as error:  # whatever the library makes of a line that is none
+    except Exception as error:  # Optuna raises different errors for different kinds of damaged lines
         raise InputError(f"is damaged ({error})", "the journal of a study", file=path) from error
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cut off the last line where a killed process wrote only a part of it."""
+    """Cut off an incomplete last line, which a killed process leaves behind."""
     if not path.exists():
         return
     content = path.read_bytes()
@@ -208,6 +208,8 @@ def _open_database(url: str) -> BaseStorage:
 
 
 def _database_error(error: Exception) -> NestvecError:
-    """One message for any failure of the database."""
+    """Make the error for any failure of the database."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return NestvecError(f"the study's database failed ({lines[0][:200]}); finished trials stay")
+    return NestvecError(
+        f"the study's database failed ({lines[0][:200]}); finished trials are kept: run the same command to continue"
+    )

@@ -1,4 +1,4 @@
-"""`nestvec tune`: trials on validation, then the best settings once on test."""
+"""`nestvec tune`: run trials measured on validation, then measure the best settings once on test."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Tuned:
     """A finished study.
 
     Attributes:
-        folder: where its files are.
-        facts: what `study.json` holds.
+        folder: the study's folder.
+        facts: the content of `study.json`.
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class Tuned:
 
     @property
     def verdict(self) -> str:
-        """What came out, in a sentence or two."""
+        """The result in a sentence or two."""
         return str(self.facts["verdict"])
 
 
@@ -48,20 +48,20 @@ class Tuned:
 def tune(
     source: str = "sample", out: str | Path = "tuning", *, progress: Progress = True, **settings: Unpack[StudySettings]
 ) -> Tuned:
-    """Search for better training settings on validation, and ask test once what they gain.
+    """Search for better training settings on validation, then measure their gain once on test.
 
     Args:
-        source: as for `run`.
-        out: the study's folder; one that was begun with the same settings is continued.
+        source: the judgements, as for `run`.
+        out: the study's folder; a study that was begun there with the same settings is continued.
         progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
-        settings: by name: those of `TuneSettings`, such as `search="tpe"` and `trials=12`, and those of the trials.
+        settings: settings by name: those of `TuneSettings`, such as `search="tpe"` and `trials=12`, and those of a run.
 
     Returns:
         The finished study.
 
     Raises:
         InputError: the input, a setting or the space is wrong; nothing was written.
-        NestvecError: no trial came to an end.
+        NestvecError: no trial finished.
     """
     given = {"source": source, **settings}
     tuning = {name: given.pop(name) for name in list(given) if name in TuneSettings.__dataclass_fields__}
@@ -70,10 +70,10 @@ def tune(
 
 
 def run_study(settings: Settings, tuning: TuneSettings, root: Path, reporter: Reporter | None = None) -> Tuned:
-    """Run a study in its folder, or go on with what an earlier call began.
+    """Run a study in its folder, or continue what an earlier call began.
 
-    Raises InputError where the input, a setting or the space is wrong, or where the folder was made with others; then
-    nothing was written. Raises NestvecError where no trial came to an end.
+    Raises InputError if the input, a setting or the space is wrong, or if the folder was made with other settings;
+    then nothing was written. Raises NestvecError if no trial finished.
     """
     reporter = reporter or Silent()
     study = prepare_study(settings, tuning, root)
@@ -81,21 +81,21 @@ def run_study(settings: Settings, tuning: TuneSettings, root: Path, reporter: Re
     with study.open_queue() as queue:
         reporter.say(_describe_start(study, queue))
         _run_trials(study, queue, reporter)
-        with holding_lock(queue.locks, "conclusion"):  # of several processes, one trains what is left
+        with holding_lock(queue.locks, "conclusion"):  # only one process trains the final runs
             facts = conclude_study(study, queue, reporter)
             _write_results(root, facts)
     return Tuned(root, facts)
 
 
 def _describe_start(study: Study, queue: TrialQueue) -> str:
-    """How many trials there are to do."""
+    """Say how many trials are planned and how many are done."""
     done = len(queue.finished)
-    before = f", {done} of them done before" if done else ""
+    before = f", {done} of them already done" if done else ""
     return f"{study.rules.slots} trials of {study.context.system} by {study.tuning.search}{before}; {study.aim.name}"
 
 
 def _run_trials(study: Study, queue: TrialQueue, reporter: Reporter) -> None:
-    """Run the trials that are left in this process, in several, or on a cluster."""
+    """Run the remaining trials in this process, in several processes, or on a cluster."""
     tuning = study.tuning
     if queue.is_done:
         return

@@ -1,4 +1,4 @@
-"""What a study found: the best settings, and what they gain on test over the defaults, both trained once more."""
+"""Conclude a study: find the best settings, train them and the defaults once more, and compare both on test."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from nestvec.tuning.trial_queue import TrialQueue
 
 BEST_SETTINGS = "best.toml"
-_FEWEST = 4  # complete trials from which importances can be guessed
+_FEWEST = 4  # fewest complete trials for an estimate of importances
 _MEASURED = ("error", "fused", "bytes_per_vector", "seconds")
 _COPIED = (*_MEASURED, "steps", "learning_rate", "rows", "queries", "curve", "worker")
 
 
 def conclude_study(study: Study, queue: TrialQueue, reporter: Reporter) -> dict[str, Any]:
-    """Say what the trials found, and, where settings were searched, what the best settings gain on test.
+    """Summarise the trials and, if settings were searched, measure what the best settings gain on test.
 
-    Returns what `study.json` holds; raises NestvecError where no trial came to an end.
+    Returns the content of `study.json`; raises NestvecError if no trial finished.
     """
     finished = queue.finished
     complete = {slot: trial for slot, trial in finished.items() if trial.state.name == "COMPLETE"}
     facts = _study_facts(study, queue)
     if not complete:
         failed = [trial.user_attrs[MESSAGE] for trial in finished.values() if MESSAGE in trial.user_attrs]
-        raise NestvecError(f"no trial came to an end; the last one: {failed[-1] if failed else 'stopped early'}")
+        raise NestvecError(f"no trial finished; the last error: {failed[-1] if failed else 'none, all stopped early'}")
     if study.tuning.is_data_size:
         return {**facts, **_conclude_growth(study, facts)}
     frontier = _find_frontier(complete, study.aim.with_bytes)
@@ -52,7 +52,7 @@ def conclude_study(study: Study, queue: TrialQueue, reporter: Reporter) -> dict[
     best = apply_params(study.settings, params)
     write_text(study.root / BEST_SETTINGS, config_text(best, study.context.prepared.inputs))
     for name, settings in ((DEFAULT, study.settings), (BEST, best)):
-        reporter.say(f"{name}: training and measuring once more, with test")
+        reporter.say(f"{name} settings: a whole run, measured on test")
         run_settings(settings, study.root / name, reporter)
     improvement = measure_improvement(study.root, study.context.system, study.aim, study.aim.choose_format(params))
     facts |= {"gain": improvement.facts, "seen": improvement.is_significant}
@@ -64,7 +64,7 @@ def conclude_study(study: Study, queue: TrialQueue, reporter: Reporter) -> dict[
 
 
 def _conclude_growth(study: Study, facts: dict[str, Any]) -> dict[str, Any]:
-    """What a search over the size of the data found: every system's curves, and what more judgements would bring."""
+    """Conclude a search over the size of the data: every system's curves, and what more judgements would bring."""
     systems, metric, seed = study.settings.training.systems, study.aim.metric, study.rules.seed
     queries = facts["validation_queries"]
     own = [trial for trial in facts["trials"] if trial["params"].get(SYSTEM, systems[0]) == systems[0]]
@@ -79,7 +79,7 @@ def _conclude_growth(study: Study, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _study_facts(study: Study, queue: TrialQueue) -> dict[str, Any]:
-    """What was searched, how, and every trial."""
+    """Describe what was searched and how, and list every trial."""
     prepared, tuning = study.context.prepared, study.tuning
     attempts = Counter(trial.user_attrs.get(SLOT) for trial in queue.trials if trial.state.is_finished())
     return {
@@ -101,7 +101,7 @@ def _study_facts(study: Study, queue: TrialQueue) -> dict[str, Any]:
 
 
 def _trial_facts(slot: int, trial: FrozenTrial, attempts: int) -> dict[str, Any]:
-    """A finished trial as `study.json` has it."""
+    """Describe a finished trial for `study.json`."""
     states = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
     value = trial.values[0] if trial.state.name == "COMPLETE" else None
     facts = {"trial": slot + 1, "state": states[trial.state.name], "params": dict(trial.params), "value": value}
@@ -110,7 +110,7 @@ def _trial_facts(slot: int, trial: FrozenTrial, attempts: int) -> dict[str, Any]
 
 
 def _find_frontier(complete: dict[int, FrozenTrial], with_bytes: bool) -> list[int]:
-    """Slots that no other slot beats in both aims, by bytes; with one aim, the best slot."""
+    """Find the slots that no other slot beats in both aims, sorted by bytes; with one aim, the best slot."""
     if not with_bytes:
         return [max(complete, key=lambda slot: (complete[slot].values[0], -slot))]
     frontier: list[int] = []
@@ -121,14 +121,14 @@ def _find_frontier(complete: dict[int, FrozenTrial], with_bytes: bool) -> list[i
 
 
 def _choose_slot(complete: dict[int, FrozenTrial], frontier: list[int], study: Study) -> int:
-    """The best slot; where bytes count, the smallest of the frontier that loses no more than the margin."""
+    """Choose the best slot; if bytes are an aim, the one with fewest bytes that loses no more than the margin."""
     margin = study.settings.recommendation.margin if study.aim.with_bytes else 0.0
     highest = max(complete[slot].values[0] for slot in frontier)
     return next(slot for slot in frontier if complete[slot].values[0] >= highest - margin)
 
 
 def _measure_importance(queue: TrialQueue, study: Study) -> dict[str, float]:
-    """How much of the values' spread each setting explains (fANOVA); empty where there are too few trials to tell."""
+    """Estimate the share of the values' variance that each setting explains (fANOVA); empty with too few trials."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import TrialState
 
@@ -146,6 +146,6 @@ def _measure_importance(queue: TrialQueue, study: Study) -> dict[str, float]:
 
 
 def _list_changed_settings(default: Settings, best: Settings) -> list[list[Any]]:
-    """Settings in which the best differ from the defaults: name, default value, best value."""
+    """List the settings that differ between best and default: name, default value, best value."""
     before, after = default.flat(), best.flat()
     return [[name, before.get(name, "as usual"), after[name]] for name in after if after[name] != before.get(name)]

@@ -1,4 +1,4 @@
-"""One trial: a training with the settings that were drawn, watched on validation, and what came of it."""
+"""Run one trial: train with the drawn settings, measure on validation meanwhile, and record the result."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ if TYPE_CHECKING:
     from nestvec.tuning.trial_queue import TrialQueue
 
 TRIALS, SETTINGS, CURVE, FACTS, CHECKPOINTS = "trials", "settings.toml", "curve.json", "trial.json", "checkpoints"
-SYSTEM, SHARE, REPEAT, QUERIES = "system", "share", "repeat", "queries"  # of a search over the size of the data
-LOOKED, MEASURED = BUDGET // 2, 4 * BUDGET  # tokens of documents: while a trial trains, and for its value at the end
-_STREAM = 0x51  # keeps the draws of queries apart from others of the same seed
+SYSTEM, SHARE, REPEAT, QUERIES = "system", "share", "repeat", "queries"  # of a data-size search
+LOOKED, MEASURED = BUDGET // 2, 4 * BUDGET  # tokens of documents that are encoded: while training, and at the end
+_STREAM = 0x51  # makes the draws of queries independent of other draws with the same seed
 
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What every trial of a worker starts from."""
+    """What all trials of a worker share."""
 
     prepared: Prepared  # the input without the test split
     aim: Aim
     root: Path  # the study's folder
-    measures_fused: bool = False  # whether a trial's model is measured beside keyword search, too
+    measures_fused: bool = False  # whether trials are also measured fused with keyword search
 
     @property
     def system(self) -> str:
@@ -63,29 +63,29 @@ class TrialContext:
         return self.prepared.settings.training.systems[0]
 
     def folder(self, slot: int) -> Path:
-        """Where a trial's files are."""
+        """The folder of a trial's files."""
         return self.root / TRIALS / f"{slot:04d}"
 
 
 @dataclass(frozen=True)
 class TrialTraining:
-    """What a trial trains."""
+    """The settings and the data that a trial trains with."""
 
     system: str
     settings: Settings
-    task: Task  # which records it learns from
-    queries: int | None = None  # how many training queries these have, in a search over the size of the data
+    task: Task  # says which records are trained on
+    queries: int | None = None  # number of training queries; only in a search over the size of the data
 
 
 class TrialWatch:
-    """Measures a trial while it trains, tells Optuna, and stops it where it falls behind.
+    """Measures a trial while it trains, reports the values to Optuna, and stops the trial if it falls behind.
 
     Args:
-        trial: Optuna's.
-        measure: measures the model as it stands, on what is quick to encode.
-        steps: of the whole training.
-        path: where the curve is kept, for a process that continues after this one was killed.
-        reports: whether Optuna is told; it knows no curves of two aims.
+        trial: the trial in Optuna.
+        measure: measures the model in its present state on a small part of validation.
+        steps: number of steps of the whole training.
+        path: file of the learning curve, for the process that continues after this one is killed.
+        reports: whether to report to Optuna, which takes no curves of trials with two aims.
     """
 
     def __init__(self, trial: Trial, measure: Callable[[], Measurement], steps: int, path: Path, reports: bool) -> None:
@@ -94,13 +94,13 @@ class TrialWatch:
         self.curve: list[dict[str, float]] = []
 
     def resume_curve(self, step: int) -> None:
-        """Go on after a step: what an earlier process measured up to it is reported again."""
+        """Continue after a step: report again what an earlier process measured up to this step."""
         for point in read_json(self._path) if self._path.exists() else ():
-            if point["step"] <= step and point["place"] < REPORTS:  # the last one is measured again
+            if point["step"] <= step and point["place"] < REPORTS:  # the last point is measured again
                 self._report_point(point)
 
     def __call__(self, step: int) -> None:
-        """After a step: measure, if it is time; raises TrialPruned where the trial is to stop."""
+        """Measure after a step if it is time; raises TrialPruned if the trial is to stop."""
         place = self._places.get(step)
         if place is None or any(point["place"] == place for point in self.curve):
             return
@@ -117,17 +117,17 @@ class TrialWatch:
         write_json(self._path, self.curve)
 
     def _report_point(self, point: dict[str, float]) -> None:
-        """Keep a point, and tell Optuna."""
+        """Add a point to the curve and report it to Optuna."""
         self.curve.append(point)
         if self._reports:
             self._trial.report(point["value"], int(point["place"]))
 
 
 def run_trial(context: TrialContext, queue: TrialQueue, trial: Trial, slot: int, reporter: Reporter) -> None:
-    """Train, measure and record a trial; one that fails is recorded with its message.
+    """Train, measure and record a trial; a failed trial is recorded with its error message.
 
-    Raises StoppedError at Ctrl-C or SIGTERM, after which the trial goes on when the study is continued, and
-    MissingExtraError where a library is missing, which no other trial would have either.
+    Raises StoppedError at Ctrl-C or SIGTERM; the trial continues when the study is continued. Raises
+    MissingExtraError if a library is missing, because all other trials would fail, too.
     """
     from optuna import TrialPruned
 
@@ -143,7 +143,7 @@ def run_trial(context: TrialContext, queue: TrialQueue, trial: Trial, slot: int,
         facts["curve"] = read_json(folder / CURVE)
     except (StoppedError, MissingExtraError, KeyboardInterrupt):
         raise
-    except Exception as error:  # whatever these settings did, others need not do
+    except Exception as error:  # other settings may still work
         facts[MESSAGE] = _describe_failure(error)
     facts["seconds"] = round(time.perf_counter() - start, 2)
     facts["state"] = "pruned" if pruned else "failed" if values is None else "complete"
@@ -159,7 +159,7 @@ def run_trial(context: TrialContext, queue: TrialQueue, trial: Trial, slot: int,
 def _train_and_measure(
     context: TrialContext, trial: Trial, slot: int, folder: Path, reporter: Reporter
 ) -> dict[str, Any]:
-    """Train a trial's model; returns the facts that `trial.json` holds of it."""
+    """Train and measure a trial's model; returns facts for `trial.json`."""
     from nestvec.training.job import make_job
     from nestvec.training.train import train
     from nestvec.training.trainer import last_checkpoint, step_of
@@ -190,31 +190,31 @@ def _train_and_measure(
 
 
 def _needs_validation(job: Job) -> bool:
-    """Whether a training decides by validation: which step to keep, when to stop, how to mix."""
+    """Whether a training needs validation: to choose the step to keep, to stop early, or to mix weights."""
     settings = job.settings
     mixes = SYSTEMS[job.system].ours and settings.graded.mixing != (1.0,)
     return mixes or bool(settings.training.patience) or job.steps > job.interval
 
 
 def _trial_validation(context: TrialContext, job: Job, budget: int) -> Validation:
-    """What every trial of the study is measured on, whatever its own seed: `budget` tokens of documents."""
+    """Make the validation data of a trial, the same for all seeds: documents of `budget` tokens in all."""
     prepared = context.prepared
     data = TrainingData(prepared.records, prepared.grades, prepared.task, job.texts)
     validation = make_validation(data, job.tokens, (), job.compute, prepared.settings.seed, budget)
-    if validation is None:  # which was refused before
-        raise NestvecError("there is nothing to measure a trial on")
+    if validation is None:  # cannot happen: `hide_test_split` refuses data without validation queries
+        raise NestvecError("there is no validation query to measure a trial on")
     return validation
 
 
 def _measure_at_end(context: TrialContext, model: SentenceTransformer, job: Job, stored: VectorFormat) -> Measurement:
-    """Measure a model for the value of its trial; beside keyword search too, in a search over the size of the data."""
+    """Measure a model for the value of its trial; in a data-size search also fused with keyword search."""
     validation = _trial_validation(context, job, MEASURED)
     words = _ask_keyword_search(context, validation, job) if context.measures_fused else None
     return measure_model(model, validation, context.aim, stored, words)
 
 
 def _ask_keyword_search(context: TrialContext, validation: Validation, job: Job) -> Words:
-    """Ask BM25, with the settings that nothing was fitted for, for the documents of a validation."""
+    """Rank the documents of a validation by BM25 with its default settings."""
     catalogue = validation.catalogue
     lexical = LexicalSettings(WordForms(context.prepared.settings.evaluation.language or "english"))
     index = Bm25.of([catalogue.texts[row] for row in catalogue.order], lexical)
@@ -222,7 +222,7 @@ def _ask_keyword_search(context: TrialContext, validation: Validation, job: Job)
 
 
 def _trial_training(context: TrialContext, params: dict[str, Any]) -> TrialTraining:
-    """What a trial with these parameters trains."""
+    """Choose settings and data of a trial by its parameters."""
     settings, task = context.prepared.settings, context.prepared.task
     if SHARE not in params:
         return TrialTraining(context.system, apply_params(settings, params), task)
@@ -234,7 +234,7 @@ def _trial_training(context: TrialContext, params: dict[str, Any]) -> TrialTrain
 
 
 def measure_reference(context: TrialContext, model: SentenceTransformer) -> Measurement:
-    """Measure a model, any of the same width and tokenizer, as the trials of a study are measured at their end."""
+    """Measure a model as trials are measured at their end; the model must have the same width and tokenizer."""
     from nestvec.training.job import make_job
 
     prepared = context.prepared
@@ -245,6 +245,6 @@ def measure_reference(context: TrialContext, model: SentenceTransformer) -> Meas
 
 
 def _describe_failure(error: Exception) -> str:
-    """The error's message as one line."""
+    """Give the error's message in one line."""
     text = " ".join(str(error).split()) or "no message"
     return text if isinstance(error, NestvecError) else f"{type(error).__name__}: {text}"[:500]

@@ -1,6 +1,6 @@
-"""What a trial may see: the input without the test split, and a share of the training queries.
+"""The data of a trial: the input without the test split, and a share of the training queries.
 
-A study that looked at test, however little, would choose by it, and its claim on test would be worth nothing.
+Trials must not see the test split: if settings were chosen by test results, those results would prove nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def hide_test_split(prepared: Prepared) -> Prepared:
     """Remove the test split from the input: its judgements and its queries' texts.
 
-    Queries and documents keep their numbers and all documents stay, so that a training is the same, bit for bit, as one
-    with everything. Raises InputError where the split holds nothing to choose on.
+    Queries and documents keep their numbers and all documents stay, so that a training equals one on the whole input,
+    bit for bit. Raises InputError if there is no validation query.
     """
     task, records = prepared.task, prepared.records
     if not (task.splits == "validation").any():
-        raise InputError("the validation split holds no query to choose by", "another --protocol, or more queries")
+        raise InputError("the validation split has no queries", "another --protocol, or more judged queries")
     visible_rows = np.flatnonzero(task.parts != TEST)
     new_row = np.cumsum(task.parts != TEST) - 1  # by old row
     has_row = np.zeros(len(records.queries), dtype=bool)
@@ -51,16 +51,16 @@ def hide_test_split(prepared: Prepared) -> Prepared:
 
 
 def take_query_share(records: Records, task: Task, share: float, seed: int) -> tuple[Task, int]:
-    """Keep a share of the training queries; smaller shares of the same seed are parts of larger ones.
+    """Keep a share of the training queries; with the same seed, a smaller share is part of a larger one.
 
     Args:
         records: n judged records.
-        task: their split.
-        share: above 0, up to 1.
+        task: the split of the records.
+        share: share of the training queries, above 0, up to 1.
         seed: decides the order in which queries are taken.
 
     Returns:
-        The task, in which the records of other training queries are unused, and how many training queries it has.
+        The task, with the records of other training queries marked unused, and its number of training queries.
 
     Raises:
         InputError: no query of the share has a relevant document.
@@ -71,5 +71,7 @@ def take_query_share(records: Records, task: Task, share: float, seed: int) -> t
     left_out = (task.parts == TRAIN) & ~np.isin(records.query, chosen)
     pairs = task.pairs[np.isin(records.query[task.pairs], chosen)]
     if len(pairs) == 0:
-        raise InputError(f"{share:.0%} of the training queries hold no relevant record", "more judged queries")
+        raise InputError(
+            f"{share:.0%} of the training queries have no relevant document among them", "more judged queries"
+        )
     return replace(task, parts=np.where(left_out, np.int8(UNUSED), task.parts), pairs=pairs), len(chosen)

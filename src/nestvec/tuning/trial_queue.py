@@ -1,8 +1,8 @@
-"""A study's trials as a queue for workers: as many slots as are planned, each finished once, whichever workers die.
+"""The queue of a study's trials: as many slots as planned trials, each finished once, even if workers die.
 
-Every slot is a trial that waits in Optuna's queue, made before any is run, so that workers cannot begin more than were
-planned. A worker holds the slot's lock while it trains. Where a slot's trial runs and nobody holds its lock, it was
-killed: it fails, and the slot waits again with the same parameters.
+Every slot is a waiting trial in Optuna's queue. All slots are made before the first trial runs, so that workers cannot
+start more trials than planned. A worker holds the slot's lock while it trains. A running trial whose lock nobody holds
+was killed: it is marked failed, and the slot waits again with the same parameters.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
     from nestvec.tuning.storage import StudyStorage
 
 SLOT, MESSAGE, REPEATED, IDENTITY = "slot", "message", "repeated", "identity"
-REPORTS = 5  # shares of a training at which a trial's value is told
-_EDIT = "edit"  # the lock around every look at the queue
-_BEFORE_PRUNING = 3  # trials that are seen through before one is stopped
+REPORTS = 5  # a trial's value is reported after each fifth of its training
+_EDIT = "edit"  # the lock that protects every access to the queue
+_BEFORE_PRUNING = 3  # trials that run to their end before any trial is stopped early
 
 
 @dataclass(frozen=True)
 class TrialRules:
-    """How trials are chosen."""
+    """How the parameters of trials are chosen."""
 
     search: str  # `tpe`, `random`, `grid` or `data-size`
-    slots: int  # how many trials are planned
-    fixed: tuple[dict[str, Value], ...]  # the parameters of each slot, where they are known beforehand; else empty
-    space: Space  # where parameters are drawn from
+    slots: int  # number of planned trials
+    fixed: tuple[dict[str, Value], ...]  # the parameters of each slot in a grid or data-size search; else empty
+    space: Space  # parameters are drawn from it
     pruner: str  # `median`, `hyperband` or `none`
-    directions: tuple[str, ...]  # in Optuna's words
-    seed: int  # decides every draw
+    directions: tuple[str, ...]  # `maximize` or `minimize`, for each aim
+    seed: int  # seed of all draws
     identity: str  # a hash of the study's settings and data; another study under the same name is refused
 
 
 def plan_trials(space: Space, search: str, trials: int | None, seed: int) -> tuple[int, tuple[dict[str, Value], ...]]:
-    """How many trials there will be, never more than there are points, and the parameters of each in a grid.
+    """Plan the number of trials, never more than the space has points, and for a grid the parameters of each.
 
-    `trials` are as many as are wished; None takes the grid's every point, or `TRIALS`. The seed decides the order of a
-    grid, and so which points are left out where there are more than wished.
+    `trials` is the wanted number; None takes every point of a grid, or `TRIALS` for other searches. The seed decides
+    the order of a grid, and so which points are left out if there are more than wanted.
     """
     if search != "grid":
         points, wanted = count_points(space), trials or TRIALS
@@ -68,7 +68,7 @@ def plan_trials(space: Space, search: str, trials: int | None, seed: int) -> tup
 
 @contextmanager
 def silence_optuna() -> Iterator[None]:
-    """Suppress Optuna's log and its warnings of what is experimental while the block lasts."""
+    """Suppress Optuna's log and its warnings about experimental features within the block."""
     import optuna
 
     level = optuna.logging.get_verbosity()
@@ -84,9 +84,9 @@ def silence_optuna() -> Iterator[None]:
 
 
 class TrialQueue:
-    """A study's trials, which several processes take from.
+    """A study's trials, which several processes take from the queue.
 
-    Raises InputError where the storage has another study of that name.
+    Raises InputError if the storage has another study with the same name.
     """
 
     def __init__(self, store: StudyStorage, name: str, rules: TrialRules) -> None:
@@ -116,7 +116,7 @@ class TrialQueue:
 
     @property
     def finished(self) -> dict[int, FrozenTrial]:
-        """Slot to the trial that finished it: complete, pruned, or failed by itself."""
+        """Map slots to the trials that finished them: complete, pruned, or failed with an error."""
         trials = {int(trial.user_attrs[SLOT]): trial for trial in self.trials if _finishes_slot(trial)}
         return {slot: trials[slot] for slot in sorted(trials) if slot < self.rules.slots}
 
@@ -128,7 +128,7 @@ class TrialQueue:
     def take_trial(self) -> tuple[Trial, int] | None:
         """Begin the next trial and hold its slot's lock; returns the trial and its slot.
 
-        None where no trial waits: other workers may still train, or die at it.
+        Returns None if no trial waits; a trial of another worker may wait again later, if that worker dies.
         """
         with holding_lock(self.locks, _EDIT), silence_optuna():
             self._fail_orphans()
@@ -146,13 +146,13 @@ class TrialQueue:
         return None
 
     def release_slot(self, slot: int) -> None:
-        """Release the slot's lock; a trial that did not end is left as one that was killed."""
+        """Release the slot's lock; a trial that has not ended then counts as killed."""
         self.locks.release(slot_lock(slot))
 
     def end_trial(self, trial: Trial, values: list[float] | None, pruned: bool = False) -> bool:
-        """End a trial that `take_trial` gave: with a value a direction, as pruned, or, without values, as failed.
+        """End a trial of `take_trial`: complete with one value per aim, pruned, or, without values, failed.
 
-        Returns whether it was still this worker's to end.
+        Returns False if another worker has ended or taken over the trial meanwhile.
         """
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
@@ -161,19 +161,19 @@ class TrialQueue:
         with silence_optuna():
             try:
                 self.study.tell(trial.number, None if pruned else values, state)
-            except (UpdateFinishedTrialError, ValueError):  # the connection was lost, and another took the slot over
+            except (UpdateFinishedTrialError, ValueError):  # the connection was lost, and another worker took the slot
                 return False
         return True
 
     def _next_waiting(self) -> FrozenTrial | None:
-        """The trial that Optuna will take next."""
+        """Find the trial that Optuna will take next."""
         from optuna.trial import TrialState
 
         waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         return min(waiting, key=lambda trial: trial.number, default=None)
 
     def _fail_orphans(self) -> None:
-        """Fail the trials whose process is dead."""
+        """Mark trials as failed if their process is dead."""
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -182,18 +182,18 @@ class TrialQueue:
                 self._fail_trial(trial.number)
             elif self.locks.take(slot_lock(slot)):
                 running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-                if any(other.number == trial.number for other in running):  # not ended since it was seen to run
+                if any(other.number == trial.number for other in running):  # it may have ended since the first look
                     self._fail_trial(trial.number)
                 self.locks.release(slot_lock(slot))
 
     def _fail_trial(self, number: int) -> None:
-        """Fail a trial that finishes no slot."""
+        """Mark a trial as failed, without a message, so that its slot is not finished."""
         from optuna.trial import TrialState
 
         self.study.tell(number, state=TrialState.FAIL)
 
     def _enqueue_missing(self) -> None:
-        """Enqueue every slot that is not finished, running or waiting; one that was begun keeps its parameters."""
+        """Enqueue every slot that is not finished, running or waiting; a slot that was begun keeps its parameters."""
         by_slot: dict[int, list[FrozenTrial]] = defaultdict(list)
         for trial in self.study.get_trials(deepcopy=False):
             by_slot[int(trial.user_attrs.get(SLOT, -1))].append(trial)
@@ -210,7 +210,10 @@ class TrialQueue:
         self.study.enqueue_trial(params, user_attrs={SLOT: slot, "attempt": attempt})
 
     def _draw_untried(self, trial: Trial) -> dict[str, Value] | None:
-        """An untried point for a trial whose own was tried before; None where it is new, or points are endless."""
+        """Draw an untried point for a trial that repeats a tried one.
+
+        Returns None if the trial's point is new, if no point is left, or if a range without steps has endless points.
+        """
         if self.rules.fixed or count_points(self.rules.space) is None:
             return None
         trials = self.study.get_trials(deepcopy=False)
@@ -223,17 +226,17 @@ class TrialQueue:
 
 
 def slot_lock(slot: int) -> str:
-    """The name of a slot's lock."""
+    """Give the name of a slot's lock."""
     return f"slot-{slot}"
 
 
 def _round_params(params: Mapping[str, Value]) -> dict[str, Value]:
-    """Parameters that can be compared: multiples of a range's step differ in their last bits."""
+    """Round parameters so that they can be compared: multiples of a range's step differ in their last bits."""
     return {name: round(value, 9) if isinstance(value, float) else value for name, value in params.items()}
 
 
 def _finishes_slot(trial: FrozenTrial) -> bool:
-    """Whether a trial finishes its slot: it came to an end by itself."""
+    """Whether a trial finishes its slot: complete, pruned, or failed with an error, but not killed."""
     from optuna.trial import TrialState
 
     failed = trial.state == TrialState.FAIL and MESSAGE in trial.user_attrs
@@ -241,14 +244,14 @@ def _finishes_slot(trial: FrozenTrial) -> bool:
 
 
 def _is_in_use(trial: FrozenTrial, number: int) -> bool:
-    """Whether another trial than `number` has its parameters: it is finished, or running."""
+    """Whether a trial other than `number` uses its parameters, because it is finished or running."""
     from optuna.trial import TrialState
 
     return trial.number != number and (_finishes_slot(trial) or trial.state == TrialState.RUNNING)
 
 
 def _make_sampler(rules: TrialRules, slot: int, attempt: int) -> BaseSampler:
-    """Make the sampler of a slot; each slot has its own, so that a study that is continued draws the same."""
+    """Make the sampler of a slot; each slot has its own seed, so that a continued study draws the same parameters."""
     from optuna.samplers import RandomSampler, TPESampler
 
     seed = int(np.random.default_rng([rules.seed, slot, attempt]).integers(2**31))
@@ -259,7 +262,7 @@ def _make_sampler(rules: TrialRules, slot: int, attempt: int) -> BaseSampler:
 
 
 def _make_pruner(rules: TrialRules) -> BasePruner:
-    """Make what stops trials that fall behind; with two aims none is stopped, for they have no order."""
+    """Make the pruner, which stops trials that fall behind; with two aims no trial is stopped."""
     from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
 
     if rules.pruner == "none" or len(rules.directions) > 1:

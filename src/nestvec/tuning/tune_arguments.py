@@ -7,7 +7,7 @@ from nestvec.pipeline.run_arguments import RunSettings
 
 
 class StudySettings(RunSettings, total=False):
-    """What `tune` takes: the fields of `TuneSettings`, and the settings that all trials share."""
+    """The settings of `tune`: the fields of `TuneSettings`, and the settings that all trials share."""
 
     search: str
     trials: int | None

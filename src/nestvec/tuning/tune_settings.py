@@ -1,4 +1,4 @@
-"""What a study is to do, and by whom: the options of `nestvec tune` besides those of a run."""
+"""The options of `nestvec tune` besides those of a run: search, trials, aim, storage and workers."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ _COUNTS = ("trials", "repeats", "workers")
 
 @dataclass(frozen=True)
 class TuneSettings:
-    """What a study is to do; fields with `help` are options of the command.
+    """What a study searches, and how; fields with `help` are options of the command.
 
     Attributes:
         search: one of `SEARCHES`.
-        trials: how many; None takes a grid's every point, and 12 otherwise.
-        aim: as `tuning.aim` reads it.
-        pruner: one of `PRUNERS`; what stops a trial that falls behind.
+        trials: number of trials; None takes every point of a grid, and 12 otherwise.
+        aim: metric to improve; see `tuning.aim` for the form.
+        pruner: one of `PRUNERS`; it stops trials that fall behind.
         repeats: trainings of each size, in a search over the size of the data.
-        space: the table `[tune.space]`; None takes the default.
-        storage: where the study is kept: None for a file in its folder, or postgresql://…
-        study: its name in a database; None takes the folder's.
-        workers: processes that train at a time; None takes one, or one a device on a cluster.
+        space: the table `[tune.space]`; None takes the default space.
+        storage: None keeps the study in a file in its folder; else the URL of a PostgreSQL database.
+        study: the study's name in a database; None takes the folder's name.
+        workers: processes that train at the same time; None takes one, or on a cluster one per device.
         engine: `local` or `ray`.
-        where: the file that the space was read from, for messages.
+        where: the file that holds the space, for messages.
     """
 
     search: str = option("tpe", "tpe, random, grid, or data-size for a learning curve.")
-    trials: int | None = option(None, "How many trials (12; a grid's every point).")
-    aim: str = option("recall@10", "recall@10, ndcg@10.48.int8, or recall@10,bytes for both.")
-    pruner: str = option("median", "What stops trials that fall behind: median, hyperband, none.")
+    trials: int | None = option(None, "Number of trials (12, or every point of a grid).")
+    aim: str = option("recall@10", "recall@10, ndcg@10.48.int8, or with size: recall@10,bytes.")
+    pruner: str = option("median", "How to stop weak trials: median, hyperband, none.")
     repeats: int = option(REPEATS, "Trainings of each size, for data-size.")
     space: Mapping[str, Any] | None = None
-    storage: str | None = option(None, "postgresql://user@host:port/database (a file in the folder).")
-    study: str | None = option(None, "The study's name in a database (the folder's).")
-    workers: int | None = option(None, "Processes that train at a time (1; with ray one a device).")
+    storage: str | None = option(None, "postgresql://user@host:port/database (a file in --out).")
+    study: str | None = option(None, "Name of the study in a database (the folder's name).")
+    workers: int | None = option(None, "Parallel trainings (1, or with ray one per device).")
     engine: str = option("local", "local, or ray for a cluster.")
     where: str = "the settings"
 
@@ -61,20 +61,22 @@ class TuneSettings:
         if self.storage is not None and not self.storage.startswith(("postgresql://", "postgres://")):
             raise InputError(f"--storage is {self.storage}", "postgresql://user@host:port/database")
         if self.is_data_size and (self.trials is not None or self.space is not None):
-            raise InputError("--search data-size takes no --trials and no [tune.space]", "--repeats")
+            raise InputError(
+                "--trials or [tune.space] is given with --search data-size", "--repeats, for trainings of each size"
+            )
         if not isinstance(self.aim, str):
             raise InputError(f"--aim is {self.aim!r}", "text")
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any], where: str = "the settings") -> TuneSettings:
-        """Build from options by name; None stands for what was not given.
+        """Build settings from options by name; options that are None keep their default.
 
-        Raises InputError, which names the file `where`, for a name that is unknown or a value outside its range.
+        Raises InputError, naming the file `where`, for an unknown name or a value outside its range.
         """
         known = [entry.name for entry in fields(cls) if entry.name != "where"]
         for name in values:
             if name not in known:
-                raise InputError(f"[tune] has no {name!r}", "one of " + ", ".join(known), file=where)
+                raise InputError(f"unknown setting {name!r} in [tune]", "one of " + ", ".join(known), file=where)
         return cls(**{name: value for name, value in values.items() if value is not None}, where=where)
 
     @property

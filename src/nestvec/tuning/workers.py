@@ -1,4 +1,4 @@
-"""Who trains: this process, several on this machine, or one a device of a Ray cluster. All take from one queue."""
+"""Run trials in this process, in several processes, or on each device of a Ray cluster, all from one queue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nestvec.tuning.prepare_study import Study
     from nestvec.tuning.trial_queue import TrialQueue
 
-_POLL = 0.5  # seconds between looks at what others do
+_POLL = 0.5  # seconds between two looks at the queue
 
 
 @dataclass
@@ -49,11 +49,11 @@ class TrialAnnouncer:
 
 
 def run_trials_here(study: Study, queue: TrialQueue, reporter: Reporter) -> None:
-    """Take trials until all are finished, whoever finishes them."""
+    """Run trials until all are finished, by this process or by others."""
     announcer = TrialAnnouncer(queue, reporter, set(queue.finished))
     while not announcer.announce_new():
         taken = queue.take_trial()
-        if taken is None:  # others are at work; one of them may die at it
+        if taken is None:  # other workers train the rest; a trial becomes free again if its worker dies
             time.sleep(_POLL)
             continue
         trial, slot = taken
@@ -64,9 +64,9 @@ def run_trials_here(study: Study, queue: TrialQueue, reporter: Reporter) -> None
 
 
 def run_trials_in_processes(study: Study, queue: TrialQueue, count: int, reporter: Reporter) -> None:
-    """Let so many processes of this machine work, and share the processors among them.
+    """Run trials in `count` processes on this machine, which share its processors.
 
-    Raises NestvecError where all processes ended before the trials did.
+    Raises NestvecError if all processes end before the trials are finished.
     """
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, count_processors() // count))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
@@ -83,14 +83,15 @@ def run_trials_in_processes(study: Study, queue: TrialQueue, count: int, reporte
             if all(worker.poll() is not None for worker in workers):
                 errors.seek(0)
                 lines = [line for line in errors if line.strip()] or ["killed"]
-                raise NestvecError(f"all workers ended early ({lines[-1].strip()[:300]}); the same command continues")
+                reason = lines[-1].strip()[:300]
+                raise NestvecError(f"all workers ended early ({reason}); run the same command again to continue")
             time.sleep(_POLL)
 
 
 def _start_worker(
     command: list[str], environment: dict[str, str], errors: IO[str], stack: ExitStack
 ) -> subprocess.Popen[str]:
-    """A worker that is stopped at the latest when the stack is left."""
+    """Start a worker; it is stopped when the stack closes."""
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors, env=environment, text=True)
     stack.callback(worker.communicate)
     stack.callback(worker.terminate)
@@ -98,10 +99,10 @@ def _start_worker(
 
 
 def run_trials_on_ray(study: Study, queue: TrialQueue, count: int | None, reporter: Reporter) -> None:
-    """Let a worker on each device of a cluster work, at most `count` of them, unless it is None.
+    """Run a worker on each device of a Ray cluster, at most `count` workers if `count` is not None.
 
-    Every machine sees the study's folder, its source and its storage as this one does. Raises MissingExtraError where
-    Ray is not installed, and NestvecError where a machine failed and no other went on.
+    Every machine must see the study's folder, source and storage under the same paths. Raises MissingExtraError if Ray
+    is not installed, and NestvecError if all workers ended early.
     """
     try:
         import ray
@@ -122,19 +123,21 @@ def run_trials_on_ray(study: Study, queue: TrialQueue, count: int | None, report
                 except ray.exceptions.RayError as error:
                     reason = ray_failure(error)
             if not running and not queue.is_done:
-                raise reason or NestvecError("the cluster's workers ended early; finished trials stay")
-        for worker in running:  # they are about to see it too
+                raise reason or NestvecError(
+                    "the cluster's workers ended early; finished trials are kept: run the same command to continue"
+                )
+        for worker in running:  # all trials are finished, so these workers have nothing left to do
             ray.cancel(worker)
 
 
 def _describe_work(study: Study) -> str:
-    """What a worker needs to know, as a line of JSON."""
+    """Describe the study for a worker, as a line of JSON."""
     work = {"settings": study.settings.flat(), "tuning": asdict(study.tuning), "name": study.name}
     return json.dumps({**work, "root": str(study.root.resolve())})
 
 
 def _run_worker(line: str) -> None:
-    """Run trials of the study that a line of `_describe_work` tells of."""
+    """Run trials of the study that a line of `_describe_work` describes."""
     work: dict[str, Any] = json.loads(line)
     tuning = replace(TuneSettings(**work["tuning"]), study=work["name"])
     study = prepare_study(Settings.from_flat(work["settings"]), tuning, Path(work["root"]))
@@ -153,7 +156,7 @@ def _describe_outcome(trial: Any) -> str:  # noqa: ANN401 - Optuna's trial
 
 
 def _worker_main() -> None:
-    """A worker of `run_trials_in_processes`: standard input says what to do, and stops the worker when it is closed."""
+    """Run a worker: standard input holds a line of `_describe_work`; the worker stops when standard input is closed."""
     import signal
     import threading
 
