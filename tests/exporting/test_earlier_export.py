@@ -100,6 +100,6 @@ def test_an_export_through_a_link_over_an_earlier_one_keeps_link_and_notes(expor
     (far / "notes.txt").write_text("mine")
     made = export(run, link, "sentence-transformers", system="tiny", dimension=96, precision="int8")
     assert link.readlink() == far and sorted(entry.name for entry in tmp_path.iterdir()) == ["far", "out"]
-    assert made.kept == ("notes.txt",) and made.summary.endswith("as no export wrote them: notes.txt")
+    assert made.kept == ("notes.txt",) and made.summary.endswith("kept files that no export wrote: notes.txt")
     assert (far / "notes.txt").read_text() == "mine" and not (far / "model.onnx").exists()
     assert read_card(link) == made.card

@@ -214,7 +214,7 @@ def test_bad_input_is_one_message_and_nothing_is_written(run, tmp_path, products
     [
         (["search", "{run}", " "], "the query is empty"),
         (["search", "{run}", "x", "--top", "0"], "--top is 0"),
-        (["search", "{run}", "x", "--where", "brand"], "--where holds 'brand'"),
+        (["search", "{run}", "x", "--where", "brand"], "--where is 'brand'"),
     ],
 )
 def test_a_bad_question_is_one_message(run, typed, words, said):

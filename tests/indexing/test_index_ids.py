@@ -80,7 +80,7 @@ def test_ids_none_of_which_is_there_are_an_error(run, tmp_path, typed):
         assert len(index.store) == 6
         with pytest.raises(InputError, match=r"ids\[1\] is int"):
             index.delete(["0123", 123])
-        with pytest.raises(InputError, match="ids is one text"):
+        with pytest.raises(InputError, match="ids is a string"):
             index.delete("0123")
         assert index.find_missing(["0123", "123", "123"]) == ["123"]
         assert index.delete(["0123", "123"]) == 1
@@ -104,7 +104,7 @@ def test_of_an_id_that_stands_twice_the_last_row_counts_and_that_is_said(run, tm
     code, out, message = typed("index", run, *HERE, "--documents", write_csv(tmp_path / "twice.csv", table))
     assert code == 0
     assert "2 documents" in out
-    assert "1 id stands in more than one row, such as 'a': the last row counts" in message
+    assert "1 id occurs in more than one row, such as 'a': the last row is kept" in message
     code, out, message = typed("index", run, "--upsert", tmp_path / "twice.csv")
     assert "2 documents added or replaced" in out
     with open_index(run) as index:

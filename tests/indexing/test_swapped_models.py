@@ -117,8 +117,8 @@ def test_a_model_swapped_before_an_old_run_is_indexed_is_found_by_verifying(run,
     build_index(run, **POINT).close()
     code, _, message = typed("index", run, "--verify")
     assert code == 1
-    assert "An earlier nestvec made this run" in message
-    assert f"{model}: gives other vectors than {run / 'embeddings/tiny.npy'} holds" in message
+    assert "an earlier nestvec made this run" in message
+    assert f"{model}: the model's vectors differ from those in {run / 'embeddings/tiny.npy'}" in message
 
 
 def swap_vectors(run):
@@ -144,7 +144,7 @@ def test_other_vectors_of_an_old_run_are_found_by_verifying(run, typed):
     swap_vectors(run)
     build_index(run, **POINT).close()
     code, _, message = typed("index", run, "--verify")
-    assert code == 1 and "gives other vectors than" in message
+    assert code == 1 and "vectors differ from those in" in message
 
 
 def test_an_index_that_answers_otherwise_is_not_what_was_measured(run, typed):
@@ -167,7 +167,7 @@ def test_vectors_that_are_no_numbers_enter_nowhere(run, value):
     vectors = np.load(path)
     vectors[-1, 5] = value
     np.save(path, vectors)
-    with pytest.raises(InputError, match="holds NaN or infinity"):
+    with pytest.raises(InputError, match="holds NaN or infinit"):
         build_index(run, **POINT)
     with pytest.raises(InputError, match="the vector of document 'b' holds NaN"):
         Batch(["a", "b"], ["", ""], np.array([[1.0, 0.0], [value, 0.0]], dtype=np.float32), [{}, {}])

@@ -169,7 +169,7 @@ def test_an_export_carries_both_prompts_and_its_readme_applies_them(to, world, r
         wanted = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         assert least_cosine(np.concatenate([scope[name](texts[:7]), scope[name](texts[7:])]), wanted) >= 0.9999
     readme = (made.folder / "README.md").read_text(encoding="utf-8")
-    assert json.dumps(QUERY_PROMPT) in readme and "encoded alike" not in readme
+    assert json.dumps(QUERY_PROMPT) in readme and "without a prompt" not in readme
 
 
 @pytest.mark.parametrize("to", ["sentence-transformers", "onnx"])

@@ -122,9 +122,9 @@ def test_an_unknown_model_is_openais_404(client):
         ([[101, True]], "input[0] must be an array of token ids"),
         ([[101, 1.5]], "input[0] must be an array of token ids"),
         ([[1], []], "input[1] must not be empty"),
-        ([], "input must be a string, or an array with at least one"),
-        (None, "input must be a string, or an array with at least one"),
-        ({}, "input must be a string, or an array with at least one"),
+        ([], "input must be a string, or an array of one or more strings"),
+        (None, "input must be a string, or an array of one or more strings"),
+        ({}, "input must be a string, or an array of one or more strings"),
     ],
 )
 def test_what_is_wrong_with_an_input_is_said_plainly(named, given, message):

@@ -86,7 +86,9 @@ def test_the_slider_changes_order_bytes_and_plot(browser, served, run, start):
         settled(page)
         assert shown(page) == expected(served, QUERY, 48, "binary")
         assert told(page, "mnr")["Bytes"] == f"{measured(run, 'mnr', 48, 'binary')['bytes_per_vector']} per vector"
-        assert page.locator("#size").inner_text().startswith(told(page, "mnr")["Bytes"].split()[0] + " bytes a vector")
+        assert (
+            page.locator("#size").inner_text().startswith(told(page, "mnr")["Bytes"].split()[0] + " bytes per vector")
+        )
         page.get_by_role("button", name="Back to").click()
         settled(page)
         assert shown(page) == before

@@ -123,7 +123,7 @@ def test_key_then_waiting_then_texts_as_they_are(browser, guarded):
         assert page.locator("#columns li", has_text=ARABIC).get_by_role("button", name="more").count() == 0
         page.get_by_role("switch", name="Beside keyword search").check()
         settled(page)
-        assert "50 % words, which is not fitted" in page.locator("#fitted").inner_text()
+        assert "50 % words, the default" in page.locator("#fitted").inner_text()
         assert told(page, "mnr")["recall@10"] == "\N{EN DASH} not measured"
         search(page, MARKUP)
         assert MARKUP in set(texts.all_text_contents()) <= {MARKUP, ARABIC, LENGTHY}

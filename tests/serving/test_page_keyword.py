@@ -42,7 +42,7 @@ def test_the_switch_puts_keyword_search_beside_every_column(browser, served, sho
             ranked = enumerate(fused[system], start=1)
             assert moves == [said_of(rank, identifier, alone[system]) for rank, identifier in ranked]
         assert column(page, "bm25").locator(".move").count() == 0
-        assert "against each system without keyword search" in page.locator("#compared").inner_text()
+        assert "compared with each system without keyword search" in page.locator("#compared").inner_text()
         switch.uncheck()
         settled(page)
         assert shown(page) == alone

@@ -487,7 +487,7 @@ def test_other_widths_are_refused(store, vectors):
     [
         ("UPDATE nestvec_indexes SET about = about || '{\"schema\": 99}' WHERE name = %s", "newer nestvec"),
         ("UPDATE nestvec_indexes SET about = '{\"schema\": 1}' WHERE name = %s", "damaged"),
-        ("UPDATE nestvec_indexes SET about = '[]' WHERE name = %s", "another's table"),
+        ("UPDATE nestvec_indexes SET about = '[]' WHERE name = %s", "not made by nestvec"),
         ("UPDATE nestvec_indexes SET codecs = substr(codecs, 1, 100) WHERE name = %s", "cannot be read"),
         ("UPDATE nestvec_indexes SET codecs = set_byte(codecs, length(codecs) - 1, 7) WHERE name = %s", "checksum"),
     ],
@@ -513,7 +513,7 @@ def test_foreign_tables_are_named(url, vectors):
         connection.execute("CREATE TABLE nestvec_indexes (name text, price numeric)")
     store = PostgresStore(elsewhere)
     for work in (lambda: store.about, lambda: build(store, vectors[:10]), lambda: store.search(vectors[:1], 1)):
-        with pytest.raises(InputError, match="another's table"):
+        with pytest.raises(InputError, match="not made by nestvec"):
             work()
     store.close()
 

@@ -89,13 +89,13 @@ def test_what_is_no_such_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         load_codecs(path)
     save_file({"codes": np.zeros(3)}, path)
-    with pytest.raises(InputError, match="of another form"):
+    with pytest.raises(InputError, match="unknown format"):
         load_codecs(path)
     save_file({"x": np.zeros(3)}, path, metadata=about("nestvec codes 2", "seed 0"))
     with pytest.raises(InputError, match="is damaged"):
         load_codecs(path)
     save_file({"x": np.zeros(3)}, path, metadata=about("nestvec codes 2", "seed 1"))
-    with pytest.raises(InputError, match="of another form"):
+    with pytest.raises(InputError, match="unknown format"):
         load_codecs(path)
 
 

@@ -1,1 +1,1 @@
-"""Encode any file of texts: every text once, in shards that survive a kill, to one Parquet file."""
+"""Encodes a file of texts to one Parquet file: each distinct text once, in shards, so that a killed job can resume."""

@@ -1,4 +1,4 @@
-"""The output: a Parquet file of ids and codes that says how it was made and how its codes are decoded."""
+"""Writes and reads the output: a Parquet file of ids and codes, with its origin and its codec in the metadata."""
 
 from __future__ import annotations
 
@@ -30,52 +30,55 @@ if TYPE_CHECKING:
 SCHEMA = 1
 META = b"nestvec"
 _EXPECTED = "a file that `nestvec encode` wrote"
-_NUMBERS: dict[str, pa.DataType | None] = {  # by precision; None where a code is bytes and not numbers
+_NUMBERS: dict[str, pa.DataType | None] = {  # column types by precision; None if a code is bytes and not numbers
     "float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8(), "int4": None, "int2": None, "binary": None,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What `nestvec encode` wrote; the codes are read when they are asked for."""
+    """An output of `nestvec encode`; ids and codes are read when they are needed."""
 
     path: Path
-    about: dict[str, Any]  # how it was made: model_sha256, dimension, precision, encoder, rows, texts and so on
+    about: dict[str, Any]  # origin: model_sha256, dimension, precision, encoder, rows, texts and so on
     codec: Codec  # decodes the codes
 
     @cached_property
     def ids(self) -> list[str]:
-        """The rows' ids, in the order of the input."""
+        """The ids, in the order of the input."""
         import pyarrow.parquet as pq
 
         ids: list[str] = pq.read_table(self.path, columns=["id"])["id"].to_pylist()
         return ids
 
     def codes(self) -> NDArray[np.generic]:
-        """(n, …) codes as the codec gives them, in the order of the input."""
+        """Read all (n, …) codes, in the order of the input."""
         parts = list(self.batches())
         return np.concatenate([codes for _, codes in parts]) if parts else np.empty((0, 0))
 
     def vectors(self) -> NDArray[np.float32]:
-        """(n, d) float32, decoded."""
+        """Read and decode all codes; gives (n, d) float32 in the order of the input."""
         return self.codec.decode(self.codes())
 
     def batches(self, rows: int = 50_000) -> Iterator[tuple[list[str], NDArray[np.generic]]]:
-        """Ids and their codes in pieces of at most so many rows, for what does not fit into memory."""
+        """Yield ids and their codes in pieces of at most `rows` rows, for a file that does not fit into memory.
+
+        Raises InputError if the codes hold NaN or infinity.
+        """
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(batch_size=rows, columns=["id", "embedding"]):
                 codes = _decode_column(batch.column("embedding"))
                 if np.issubdtype(codes.dtype, np.floating) and not np.isfinite(codes).all():
-                    raise InputError("is damaged: it holds NaN or infinities", _EXPECTED, file=self.path)
+                    raise InputError("is damaged: it holds NaN or infinity", _EXPECTED, file=self.path)
                 yield batch.column("id").to_pylist(), codes
 
 
 def read_encoded(path: Path) -> Embeddings:
     """Open a file that `nestvec encode` wrote.
 
-    Raises InputError where it is missing, damaged, another file, or of a newer nestvec.
+    Raises InputError if the file is missing, damaged, not an output of `nestvec encode`, or a newer nestvec's.
     """
     import pyarrow.parquet as pq
 
@@ -96,11 +99,11 @@ def read_encoded(path: Path) -> Embeddings:
 
 
 def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[str, Any]) -> int:
-    """Join a job's shards, all of them finished, to the input's order and write them; returns how many distinct texts.
+    """Join a job's finished shards in the input's order and write the output; returns the number of distinct texts.
 
-    The codes are put in order in a file, not in memory: what is in memory at once are a shard's codes or a row group's.
-    The output, replaced when the new one is complete, says in `about`, as JSON values, how the codes were made. Raises
-    InputError where a shard is damaged and NestvecError where the disk is full.
+    The codes are sorted in a file, so that only the codes of one shard or one row group are in memory. `about`, JSON
+    values that describe how the codes were made, goes into the metadata. An existing output is replaced when the new
+    one is complete. Raises InputError if a shard is damaged, and NestvecError if the disk is full.
     """
     import pyarrow.parquet as pq
 
@@ -124,7 +127,7 @@ def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[s
 
 
 def _join_shards(work: WorkFolder, shards: list[Shard], shape: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
-    """All codes in the input's order, memory-mapped, and the number of distinct texts."""
+    """Return all codes in the input's order, memory-mapped, and the number of distinct texts."""
     with explain_full_disk(work.joined), work.joined.open("wb") as stream:
         _reserve_space(stream.fileno(), shape[0] * shape[1])
     joined = np.memmap(work.joined, dtype=np.uint8, mode="r+", shape=shape)
@@ -132,14 +135,16 @@ def _join_shards(work: WorkFolder, shards: list[Shard], shape: tuple[int, int]) 
     for shard in shards:
         finished = work.load_shard(shard)
         if finished.codes.shape[1:] != shape[1:] or len(finished.rows) != shard.rows:
-            raise InputError("is damaged: its shape is another", "that folder removed", file=work.shard_path(shard))
+            found = f"{len(finished.rows)} rows of {finished.codes.shape[-1]} bytes"
+            wanted = f"{shard.rows} rows of {shape[1]} bytes: remove {work.root} to begin again"
+            raise InputError(f"is damaged: it holds {found}", wanted, file=work.shard_path(shard))
         joined[finished.rows] = finished.codes[finished.text_of_row]
         texts += len(finished.codes)
     return joined, texts
 
 
 def _reserve_space(file: int, size: int) -> None:
-    """Take the disk space beforehand: on a full disk, writing to mapped memory would kill the process."""
+    """Reserve disk space: on a full disk, a later write to mapped memory would kill the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
         return
@@ -148,7 +153,10 @@ def _reserve_space(file: int, size: int) -> None:
 
 
 def column_type(precision: str, width: int) -> pa.DataType:
-    """The embedding column's type: numbers where a number is a number, else the code's bytes."""
+    """Return the type of the embedding column: lists of numbers, or bytes for codes below 8 bits.
+
+    Raises TypeError for a precision that is not in `_NUMBERS`.
+    """
     if precision not in _NUMBERS:
         problem = f"the output has no column for {precision}"
         raise TypeError(f"{problem}; add {precision} to _NUMBERS in encoding/embeddings_file.py")
@@ -157,7 +165,7 @@ def column_type(precision: str, width: int) -> pa.DataType:
 
 
 def _encode_column(codes: NDArray[np.uint8], kind: pa.DataType) -> pa.Array:
-    """(n, bytes) as the column."""
+    """Convert (n, bytes) codes to the column's type."""
     flat = np.ascontiguousarray(codes).reshape(-1)
     if pa.types.is_fixed_size_binary(kind):
         return pa.FixedSizeBinaryArray.from_buffers(kind, len(codes), [None, pa.py_buffer(flat)])
@@ -165,7 +173,7 @@ def _encode_column(codes: NDArray[np.uint8], kind: pa.DataType) -> pa.Array:
 
 
 def _decode_column(column: pa.Array) -> NDArray[np.generic]:
-    """The column as (n, …) codes."""
+    """Convert the column to (n, …) codes."""
     if pa.types.is_fixed_size_list(column.type):
         numbers: NDArray[np.generic] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
         return numbers
@@ -175,7 +183,7 @@ def _decode_column(column: pa.Array) -> NDArray[np.generic]:
 
 
 def _require_columns(path: Path, schema: pa.Schema, codec: Codec, precision: str) -> None:
-    """Raise InputError unless a file has ids, and codes of the kind that its codec decodes."""
+    """Raise InputError unless a file has a column of ids and a column of codes that fits its codec."""
     wanted = column_type(precision, codec.bytes_per_vector) if precision in _NUMBERS else None
     kinds = {"id": pa.string(), "embedding": wanted}
     if sorted(schema.names) != sorted(kinds) or any(
@@ -185,7 +193,7 @@ def _require_columns(path: Path, schema: pa.Schema, codec: Codec, precision: str
 
 
 def _describe_type(kind: pa.DataType) -> tuple[object, ...]:
-    """What must be the same of a column's type: of lists, not what their items are called."""
+    """Return what must be equal of a column's type; for lists, the name of their items may differ."""
     return (kind.value_type, kind.list_size) if pa.types.is_fixed_size_list(kind) else (kind,)
 
 
@@ -198,5 +206,5 @@ def _load_codec(path: Path, stored: object) -> Codec:
         except (ValueError, InputError) as error:
             raise InputError(f"is damaged: its codec ({error})", _EXPECTED, file=path) from error
     if len(codecs) != 1:
-        raise InputError("is damaged: its codec", _EXPECTED, file=path)
+        raise InputError(f"is damaged: its codec (it holds {len(codecs)} codecs, not 1)", _EXPECTED, file=path)
     return codecs[0]

@@ -1,9 +1,9 @@
-"""`nestvec encode`: a file of texts to a file of vectors.
+"""Runs `nestvec encode`: encodes a file of texts to a Parquet file of vectors or codes.
 
-One pass sorts the texts by a hash into buckets on disk, so that equal texts meet; neighbouring buckets make a shard;
-each shard is encoded and written; last all are joined in the input's order. Killed at any moment, the next call goes
-on with the shards that are missing, and the output is the same to the byte: what shares a batch depends on the shard
-alone.
+One pass sorts the texts by a hash into buckets on disk, so that equal texts are in the same bucket. Neighbouring
+buckets form a shard. Each shard is encoded and written; at the end, all shards are joined in the input's order. If the
+process is killed, the next call encodes only the missing shards. The output is identical to the byte, because the
+texts in a batch depend on the shard alone.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a bulk encoding made.
+    """The result of `encode`.
 
     Attributes:
-        out: the file.
-        rows: of the input.
-        texts: distinct ones, which were encoded.
-        resumed: rows whose shards an earlier process had finished.
-        dimension: of the vectors.
-        precision: of their numbers.
-        bytes_per_vector: that a row's code takes.
-        encoder: what ran and in which numbers.
-        codec: where the codec is from.
-        seconds: of this call.
-        set_aside: bad rows that were left out.
-        rejected: the file that they were written to, if there are any.
+        out: the output file.
+        rows: number of rows in the output.
+        texts: number of distinct texts, each of which was encoded once.
+        resumed: number of rows whose shards an earlier process had finished.
+        dimension: dimension of the vectors.
+        precision: precision of the vectors.
+        bytes_per_vector: size of a row's code in bytes.
+        encoder: the backend and its number format.
+        codec: where the codec comes from.
+        seconds: duration of this call.
+        set_aside: number of bad rows that were left out.
+        rejected: the file with the bad rows; None if there are none.
     """
 
     out: Path
@@ -73,28 +73,28 @@ class Encoded:
 def encode(
     model: str, source: str, out: Path, *, reporter: Reporter | None = None, **options: Unpack[EncodeOptions]
 ) -> Encoded:
-    """Encode a file of texts, or go on with what an earlier call began.
+    """Encode a file of texts, or resume an earlier call that was killed.
 
     Args:
-        model: a finished run's folder, an export's, or a sentence-transformers model's folder or name.
-        source: CSV, TSV, JSONL, Parquet or .txt; see `text_file.open_text_file`.
-        out: the Parquet file to write; while it is made, `.NAME.work` beside it holds what is finished.
-        reporter: is told of the progress, in rows.
+        model: the folder of a finished run or an export, or a sentence-transformers model's folder or name.
+        source: a CSV, TSV, JSONL, Parquet or .txt file; see `text_file.open_text_file`.
+        out: the Parquet file to write. Until it is complete, the folder `.NAME.work` beside it holds finished work.
+        reporter: receives progress, in rows.
         options: the fields of `EncodeSettings`, such as `column="text"`, `dimension=48` and `precision="int8"`.
 
     Returns:
-        What was made.
+        Facts about the output.
 
     Raises:
-        InputError: input, model or settings are wrong, or the work was begun with others.
-        NestvecError: the disk is full; what is finished stays, and the same call goes on.
+        InputError: the input, the model or a setting is wrong, or the unfinished work has other settings.
+        NestvecError: the disk is full; finished work is kept, and the same call resumes it.
     """
     started, reporter = time.monotonic(), reporter or Silent()
     settings = from_keywords(EncodeSettings, options, "encode")
     target = find_model_and_codec(model, settings)
     target = target.encoding_as(settings.role, settings.prompt)
     texts = open_text_file(Path(source), settings.column, settings.id_column)
-    out = follow_links(out) if out.is_symlink() else out  # what belongs to the output lies beside it
+    out = follow_links(out) if out.is_symlink() else out  # the work folder and rejected rows go beside the real file
     work = _open_work_folder(out, Path(source))
     encoder = open_encoder(target.folder, target.model_width, settings.backend, settings.compute, target.prompts)
     origin = _describe_origin(target, texts, encoder)
@@ -123,7 +123,7 @@ def _encode_missing(
     settings: EncodeSettings,
     advance: Callable[[int], None],
 ) -> None:
-    """Encode the shards that no earlier call finished, here or on the cluster."""
+    """Encode the shards that no earlier call finished, in this process or on the cluster."""
     missing = [shard for shard in shards if not encoder.work.has_shard(shard)]
     if settings.engine == "ray":
         from nestvec.encoding.ray_cluster import encode_on_ray
@@ -139,17 +139,17 @@ def _encode_missing(
 
 
 def _open_work_folder(out: Path, source: Path) -> WorkFolder:
-    """The work folder beside an output that may be written."""
+    """Return the work folder beside the output; raises InputError if the output is a folder or the input."""
     if out.is_dir() or (out.exists() and out.resolve() == source.resolve()):
         problem = "is a folder" if out.is_dir() else "is the input itself"
-        raise InputError(problem, "a Parquet file to write", file=out)
+        raise InputError(problem, "another file for --out, to write Parquet to", file=out)
     return WorkFolder(out.parent.absolute() / f".{out.name}.work")
 
 
 def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -> dict[str, Any]:
-    """What decides over the output's bytes, as JSON values; the output carries it.
+    """Describe everything that decides the output's bytes, as JSON values for the output's metadata.
 
-    The role, the prompt and axes are named only where they are others than a document's and none.
+    The role, the prompt and axes are named only if they differ from the defaults: document, no prompt, no axes.
     """
     axes = {"axes": True} if target.format.axes else {}
     role = {} if target.role == DOCUMENT else {"role": target.role}
@@ -171,12 +171,12 @@ def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -
 
 
 def _describe_policy(settings: EncodeSettings) -> dict[str, Any]:
-    """What becomes of bad rows, where that is not the default: work that an older nestvec began does not say it."""
+    """Describe the policy for bad rows if it is not the default, as older versions did not record it."""
     return {} if settings.on_bad_row == STOP else {"on_bad_row": settings.on_bad_row}
 
 
 def _put_rejected_beside(work: WorkFolder, out: Path) -> tuple[Path | None, int]:
-    """Move the rows that were set aside beside the output, in place of an earlier output's; the file, and how many."""
+    """Move the rows that were set aside next to the output, replacing earlier ones; gives their file and number."""
     import pyarrow.parquet as pq
 
     path = out.with_name(f"{out.name.removesuffix('.parquet')}.rejected.parquet")
@@ -189,7 +189,7 @@ def _put_rejected_beside(work: WorkFolder, out: Path) -> tuple[Path | None, int]
 
 
 def _read_texts(work: WorkFolder, texts: TextFile, rejects: Rejects) -> Iterator[TextBatch]:
-    """Read the input; the rows that were set aside are kept before it ends."""
+    """Yield the input's texts, then write the rows that were set aside."""
     yield from texts.batches(rejects)
     work.save_rejected(rejects.rows)
 
@@ -197,14 +197,14 @@ def _read_texts(work: WorkFolder, texts: TextFile, rejects: Rejects) -> Iterator
 def _read_shards(
     work: WorkFolder, texts: TextFile, source: Path, settings: EncodeSettings, reporter: Reporter
 ) -> list[Shard]:
-    """The input's shards, read now or by an earlier process; a refused input leaves no work folder behind."""
+    """Sort the input into shards, unless an earlier process did; removes the work folder if the input is refused."""
     try:
         counts = work.load_counts()
         if counts is None:
             batches = _read_texts(work, texts, Rejects(settings.on_bad_row))
             counts = work.sort_into_buckets(batches, source.stat().st_size)
         if not any(counts):
-            raise InputError("holds no text", "at least one", file=source)
+            raise InputError("holds no text", "at least one row with a text", file=source)
     except InputError:
         remove(work.root)
         raise

@@ -1,4 +1,4 @@
-"""How a file of texts is encoded: the options of `nestvec encode`, checked before anything is read."""
+"""The settings of `nestvec encode`, checked before anything is read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nestvec.models.prompts import DOCUMENT, ROLES, Role
 from nestvec.runs.choose_point import PointArguments, PointSettings
 from nestvec.settings import option
 
-SHARD = 5000  # texts: a minute of two cores, which is what a kill costs at most
+SHARD = 5000  # texts in a shard: a minute of work on two cores, which is the most that a kill can lose
 ENGINES = ("local", "ray")
 
 
@@ -33,27 +33,27 @@ class EncodeSettings(PointSettings):
     """How to encode a file of texts; fields with `help` are options of the command.
 
     Attributes:
-        column: the text's column, several, or a template; None looks for well-known names.
-        id_column: the ids' column; None looks for a well-known one, else takes the rows' numbers.
-        system: of a run; None for its recommendation.
-        dimension: of the vectors; None for the run's recommendation, the export's own, or the full width.
-        precision: of their numbers; None for the run's recommendation, the export's own, or float32.
-        role: `document` or `query`: what the texts are, which decides the prompt that goes before them.
-        prompt: a text to put before them instead; empty for none, None for the model's own.
+        column: column of the texts, several columns, or a template; None looks for well-known names.
+        id_column: column of the ids; None looks for a well-known name, else takes the row numbers.
+        system: system of a run; None takes the run's recommendation.
+        dimension: dimension of the vectors; None takes the run's recommendation, the export's, or the full width.
+        precision: precision of the vectors; None takes the run's recommendation, the export's, or float32.
+        role: `document` or `query`: what the texts are, which decides the model's prompt.
+        prompt: prompt to use instead; empty for no prompt, None for the model's own.
         backend: `auto`, `torch`, `onnx` or `openvino`; see `models.encoder.open_encoder`.
         compute: `auto`, `float32` or `bfloat16`.
         engine: `local`, or `ray` for a Ray cluster whose machines share the output's folder.
-        on_bad_row: `stop`, or `set-aside` to leave bad rows out and write them beside the output.
-        shard: texts that are encoded between two saves, at most; from 1.
+        on_bad_row: `stop`, or `set-aside` to leave bad rows out and write them to a file beside the output.
+        shard: most texts that are encoded between two saves, at least 1.
 
     Raises:
-        InputError: role, engine, on_bad_row or shard lies outside its range; the model is checked later.
+        InputError: role, engine, on_bad_row or shard has an invalid value; the model is checked later.
     """
 
-    column: str | None = option(None, "The text's column.")
-    id_column: str | None = option(None, "The id's column (row numbers).")
+    column: str | None = option(None, "Column of the texts.")
+    id_column: str | None = option(None, "Column of the ids (row numbers).")
     role: Role = option(DOCUMENT, "What the texts are, for the model's prompt: document or query.")
-    prompt: str | None = option(None, "Text before every text (the model's own prompt for the role).")
+    prompt: str | None = option(None, "Prompt before every text (the model's own for the role).")
     backend: str = option("auto", "torch, onnx, openvino, or auto.")
     compute: str = option("auto", "float32, bfloat16, or auto.")
     engine: str = option("local", "local, or ray for a cluster.")
@@ -61,7 +61,7 @@ class EncodeSettings(PointSettings):
     shard: int = SHARD
 
     def __post_init__(self) -> None:
-        """Raise InputError for the first value outside its range."""
+        """Raise InputError for the first invalid value."""
         if self.role not in ROLES:
             raise InputError(f"--role is {self.role!r}", f"one of {', '.join(ROLES)}")
         if self.engine not in ENGINES:

@@ -1,4 +1,4 @@
-"""What encodes and how vectors are kept: a run's recommended point, an export, or any model at a precision."""
+"""Finds the model and codec for `nestvec encode`: of a run's point, of an export, or of any model at a precision."""
 
 from __future__ import annotations
 
@@ -31,47 +31,47 @@ _OWN = "codecs.safetensors"  # beside a model that a run trained
 
 @dataclass(frozen=True)
 class ModelAndCodec:
-    """What a file of texts is encoded with."""
+    """A model and the codec for its vectors."""
 
-    folder: Path  # the model's, for `models.encoder.open_encoder`
-    sha256: str  # of the model's weights
-    model_hash: str  # of all files that decide the model's vectors
-    format: VectorFormat  # of the vectors: a prefix scaled to unit length, and how its numbers are kept
-    codec: Codec | None  # makes codes of the vectors; None: a codec has to be fitted on the texts
-    origin: str  # where the codec is from, in words
-    prompts: Prompts  # what goes before queries and documents
+    folder: Path  # the model's folder, for `models.encoder.open_encoder`
+    sha256: str  # SHA-256 of the model's weights
+    model_hash: str  # hash of all files that decide the model's vectors
+    format: VectorFormat  # dimension and precision of the output's vectors
+    codec: Codec | None  # encodes the vectors; None if a codec must be fitted on the texts
+    origin: str  # where the codec comes from, in words
+    prompts: Prompts  # the prompts for queries and documents
     role: Role = DOCUMENT  # what the texts are
 
     def encoding_as(self, role: Role, prompt: str | None) -> ModelAndCodec:
-        """The same for texts of a role, behind another prompt where one is given."""
+        """Return a copy for texts of a role, with another prompt if one is given."""
         query, document = (prompt if role == each else None for each in ROLES)
         return replace(self, role=role, prompts=self.prompts.override(query, document))
 
     @property
     def model_width(self) -> int:
-        """How many numbers the model has to give: all where they are turned to axes, else those that are kept."""
+        """Dimension of the model's own output: the full width if vectors go onto axes, else the format's dimension."""
         axes = self.codec.axes if self.codec else None
         return self.format.dimension if axes is None else len(axes.matrix)
 
     @property
     def prompt(self) -> str:
-        """What goes before the texts."""
+        """The prompt for the texts."""
         return self.prompts.of(self.role)
 
 
 def find_model_and_codec(model: str, settings: PointSettings) -> ModelAndCodec:
-    """Find out what a model is: a point of a run, an export, or any sentence-transformers model.
+    """Find the model and codec for a run, an export, or any sentence-transformers model.
 
     Args:
-        model: the folder of a finished run, an export's, or a sentence-transformers model's folder or name.
-        settings: the system, of a run only, and the format; what is not named is the run's recommendation, the export's
-            own, or the model's full width in float32.
+        model: the folder of a finished run or an export, or a sentence-transformers model's folder or name.
+        settings: the system, for a run only, and the vectors' format. Missing parts are taken from the run's
+            recommendation or the export; for another model, they are the full width and float32.
 
     Returns:
         The model with its codec.
 
     Raises:
-        InputError: it is none of these, is damaged, or has no such point.
+        InputError: `model` is none of these or is damaged, or the run did not measure the named point.
     """
     system, dimension, precision = settings.system, settings.dimension, settings.precision
     if precision is not None and precision not in PRECISIONS:
@@ -82,7 +82,7 @@ def find_model_and_codec(model: str, settings: PointSettings) -> ModelAndCodec:
         found, kept = selected.model, (selected.format, selected.codec)
         return ModelAndCodec(found.path, found.sha256, _hash_model(found), *kept, "run", found.prompts)
     if system is not None:
-        raise InputError(f"--system {system} is given", "a run's folder to go with it", file=model)
+        raise InputError(f"is not a run's folder, which --system {system} needs", "a run, or no --system", file=model)
     if is_export(path):
         return _find_in_export(path, settings)
     folder = find_model(model)
@@ -91,24 +91,27 @@ def find_model_and_codec(model: str, settings: PointSettings) -> ModelAndCodec:
     own = folder.path / _OWN
     codec = load_codecs(own).get(chosen.name) if own.is_file() else None
     if codec is None and settings.axes:
-        wanted = "a run's folder, or a model that a run trained: they keep the axes; else leave out --axes"
-        raise InputError(f"has no principal axes for {chosen.name}, which --axes asks for", wanted, file=model)
+        wanted = "a run's folder or a model that a run trained, which include the axes; or no --axes"
+        raise InputError(f"has no principal axes for {chosen.name}, which --axes needs", wanted, file=model)
     about = folder.path, folder.sha256, _hash_model(folder)
     return _with_plain_codec(ModelAndCodec(*about, chosen, codec, "model", folder.prompts))
 
 
 def _hash_model(folder: ModelFolder) -> str:
-    """One hash of a model's files; the prompts are told apart, as they may be given."""
+    """Hash a model's files without its prompts, which the user may override."""
     return join_hashes(dict(folder.files))
 
 
 def _find_in_export(path: Path, settings: PointSettings) -> ModelAndCodec:
-    """An export at its own point, or at a smaller dimension or another precision; the export's model turns to axes."""
+    """Find an export's model and codec, at the export's point, or at a lower dimension or another precision.
+
+    If the export is on principal axes, its model projects the vectors itself.
+    """
     card = read_card(path)
-    if card is None:  # `is_export` saw one
-        raise InputError("is no export", "a folder that `nestvec export` wrote", file=path)
+    if card is None:  # `is_export` found a card just before
+        raise InputError("is not an export", "a folder that `nestvec export` wrote", file=path)
     if settings.axes and not card.axes:
-        wanted = "no --axes, or a run's folder, whose vectors can be cut along axes"
+        wanted = "no --axes, or a run's folder, which includes the axes"
         raise InputError("--axes is given, but this export's vectors are not on principal axes", wanted, file=path)
     width = choose_width(str(path), card.dimension, settings.dimension)
     chosen = VectorFormat(width, settings.precision or card.precision)
@@ -118,7 +121,7 @@ def _find_in_export(path: Path, settings: PointSettings) -> ModelAndCodec:
 
 
 def _with_plain_codec(target: ModelAndCodec) -> ModelAndCodec:
-    """With a codec at float32 and float16, where nothing has to be learnt but the width."""
+    """Add a codec for float32 or float16, which needs no fitting; for other precisions, it must be fitted later."""
     if target.codec is not None:
         return target
     width = target.format.dimension

@@ -1,6 +1,7 @@
-"""The same shards over a Ray cluster, through Ray Data: an actor for each GPU, or else for each machine's processors.
+"""Encodes shards on a Ray cluster with Ray Data: an actor for each GPU, or, without GPUs, for each machine.
 
-Every machine sees the model and the output's folder under the same path; only the numbers of shards travel.
+Every machine must see the model and the output's folder under the same path; only shard numbers are sent over the
+network.
 """
 
 from __future__ import annotations
@@ -19,28 +20,28 @@ if TYPE_CHECKING:
 
     from nestvec.encoding.shards import ShardRecipe
 
-_COLUMNS = ("number", "first", "end", "rows")  # of a shard, as it travels
+_COLUMNS = ("number", "first", "end", "rows")  # fields of a shard in a Ray data set
 
 
 class _ShardActor:
-    """Encodes shards on one machine; it loads the model once."""
+    """Encodes shards on one machine; loads the model once."""
 
     def __init__(self, recipe: ShardRecipe) -> None:
         self._shards = recipe.open()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Encode the shards that a batch names; returns their numbers of rows when they are written."""
+        """Encode and write the shards that a batch names; returns their numbers of rows."""
         for number, first, end, rows in zip(*(batch[name].tolist() for name in _COLUMNS), strict=True):
             self._shards.encode(Shard(number, (first, end), rows))
         return {"rows": batch["rows"]}
 
 
 def encode_on_ray(recipe: ShardRecipe, shards: list[Shard], advance: Callable[[int], None]) -> None:
-    """Encode shards on the cluster that `RAY_ADDRESS` names or that runs here, else on one that is started here.
+    """Encode shards on a Ray cluster: the one that `RAY_ADDRESS` names, one running on this machine, or a new one here.
 
-    `advance` is called with the number of rows done since the last call. Raises InputError where there is no such
-    cluster or a machine of it cannot encode as this one does, MissingExtraError where Ray is not installed, and
-    NestvecError where a machine failed; finished shards stay.
+    `advance` is called with the number of rows done since the last call. Raises InputError if the cluster cannot be
+    reached or one of its machines cannot encode as this machine does, MissingExtraError if Ray is not installed, and
+    NestvecError if a machine fails; finished shards are kept.
     """
     try:
         import ray
@@ -52,7 +53,7 @@ def encode_on_ray(recipe: ShardRecipe, shards: list[Shard], advance: Callable[[i
     with connected_to_ray(ray):
         count, needs = plan_actors(ray)
         items = [dict(zip(_COLUMNS, (shard.number, *shard.buckets, shard.rows), strict=True)) for shard in shards]
-        rows = ray.data.from_items(items, override_num_blocks=len(items))  # a block each: a shard is what is shared out
+        rows = ray.data.from_items(items, override_num_blocks=len(items))  # one block for each shard
         actors = {"fn_constructor_args": (recipe,), "compute": ray.data.ActorPoolStrategy(size=count), **needs}
         finished = rows.map_batches(_ShardActor, batch_size=1, **actors)
         try:
@@ -64,13 +65,13 @@ def encode_on_ray(recipe: ShardRecipe, shards: list[Shard], advance: Callable[[i
 
 @contextlib.contextmanager
 def connected_to_ray(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
-    """Connect to Ray while the block lasts, and keep its lines off the terminal."""
+    """Connect to Ray for the duration of the block, and keep Ray's output off the terminal."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     started_here = not ray.is_initialized()
     with warnings.catch_warnings():
-        for category in (DeprecationWarning, FutureWarning):  # it warns of its own next version
+        for category in (DeprecationWarning, FutureWarning):  # Ray warns of changes in its own next version
             warnings.simplefilter("ignore", category)
         ray.data.DataContext.get_current().enable_progress_bars = False
         if started_here:
@@ -78,7 +79,7 @@ def connected_to_ray(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 wanted = "RAY_ADDRESS of a running cluster, or none to start one here"
-                raise InputError(f"Ray cannot be reached ({str(error).splitlines()[0]})", wanted) from error
+                raise InputError(f"the Ray cluster cannot be reached ({str(error).splitlines()[0]})", wanted) from error
         try:
             yield
         finally:
@@ -87,24 +88,25 @@ def connected_to_ray(ray: Any) -> Iterator[None]:  # noqa: ANN401 - the library
 
 
 def plan_actors(ray: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401 - the library
-    """How many actors, and what one takes: a GPU where there are any, else the processors of the smallest machine."""
+    """Decide how many actors to start, and what each needs: a GPU, or else as many CPUs as the smallest machine has."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cards = int(sum(machine.get("GPU", 0) for machine in machines))
     if cards:
         return cards, {"num_gpus": 1}
     processors = [int(machine["CPU"]) for machine in machines if machine.get("CPU", 0) >= 1]
     if not processors:
-        raise InputError("the Ray cluster has no processors", "a machine with some")
+        raise InputError("the Ray cluster has no CPUs", "at least one machine with a CPU")
     smallest = min(processors)
     return sum(count // smallest for count in processors), {"num_cpus": smallest}
 
 
 def ray_failure(error: Exception) -> NestvecError:
-    """One message for whatever stopped a machine: nestvec's own error where one caused it."""
+    """Turn a Ray error into nestvec's: the nestvec error that caused it, or else a message of one line."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, NestvecError):
             return cause
         cause = getattr(cause, "cause", None) or cause.__cause__
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
-    return NestvecError(f"a machine of the Ray cluster failed ({lines[-1].strip()[:300]}); finished shards stay")
+    reason = lines[-1].strip()[:300]
+    return NestvecError(f"a machine of the Ray cluster failed ({reason}); finished shards are kept, so run it again")

@@ -1,4 +1,4 @@
-"""Encode shards: distinct texts once, their codes written when all of them are there."""
+"""Encodes shards: each distinct text once; a shard's codes are written when it is complete."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from nestvec.point import VectorFormat
     from nestvec.vectors.codecs import Codec
 
-PIECE = 20_000  # texts whose vectors are in memory at once: 31 MB at 384 numbers
+PIECE = 20_000  # texts whose vectors are in memory at once: 31 MB at 384 dimensions
 
 
 @dataclass(frozen=True)
 class ShardEncoder:
-    """What it takes to encode any shard of a job."""
+    """Encodes the shards of a job."""
 
     work: WorkFolder
     encoder: Encoder
-    role: Role  # of the texts
+    role: Role  # what the texts are
     codec: Codec
 
     def encode(self, shard: Shard, advance: Callable[[int], None] = lambda _: None) -> None:
         """Encode a shard and write it; `advance` is called with the number of rows done since the last call.
 
-        Raises InputError where the model gives something else than numbers, and NestvecError where the disk is full.
+        Raises InputError if the model returns NaN or infinity, and NestvecError if the disk is full.
         """
         members = self.work.load_distinct(shard)
         advance(len(members.rows) - len(members.texts))
@@ -58,23 +58,23 @@ class ShardEncoder:
 
 @dataclass(frozen=True)
 class ShardRecipe:
-    """What another process, which sees both folders under the same paths, needs to encode a job's shards."""
+    """Everything that another process needs to encode a job's shards; it must see both folders under the same paths."""
 
     work: WorkFolder
-    folder: Path  # the model's
-    width: int  # of the vectors that the model gives
+    folder: Path  # the model's folder
+    width: int  # dimension of the model's own output
     format: VectorFormat
     backend: str  # `auto`, `torch`, `onnx` or `openvino`
     compute: str  # `auto`, `float32` or `bfloat16`
-    role: Role  # of the texts
+    role: Role  # what the texts are
     prompts: Prompts
-    encoder: str  # name of the encoder that the job was begun with, which that process must have too
+    encoder: str  # name of the encoder with which the job began; the other process must use the same
 
     def open(self) -> ShardEncoder:
-        """Load model and codec; raises InputError where this machine would encode in another way than the first one."""
+        """Load model and codec; raises InputError if this machine would use another encoder than the job began with."""
         encoder = open_encoder(self.folder, self.width, self.backend, self.compute, self.prompts)
         if encoder.name != self.encoder:
-            wanted = f"{self.encoder}, or --backend and --compute that every machine has"
+            wanted = f"{self.encoder} on every machine: set --backend and --compute to what all machines support"
             raise InputError(f"a machine of the cluster would encode with {encoder.name}", wanted)
         return ShardEncoder(self.work, encoder, self.role, load_codecs(self.work.codec)[self.format.name])
 
@@ -82,10 +82,11 @@ class ShardRecipe:
 def settle_codec(
     work: WorkFolder, target: ModelAndCodec, encoder: Encoder, first: Shard, advance: Callable[[int], None]
 ) -> Codec:
-    """Find the codec of a job, the target's or one fitted on the first shard's texts, and keep it in the work folder.
+    """Return a job's codec, the target's or one fitted on the first shard's texts, and save it in the work folder.
 
-    A hash put the texts into shards, so the first shard is a random sample of them, and always the same one. Its
-    vectors are at hand after the fit, so the shard is written too. `advance` is called with the number of rows done.
+    Texts are assigned to shards by their hash, so the first shard is a random sample, and always the same sample. Its
+    vectors have been computed for the fit, so the shard is written, too, if it is small enough to fit in one piece.
+    `advance` is called with the number of rows done.
     """
     name = target.format.name
     if work.codec.is_file():

@@ -1,4 +1,4 @@
-"""A file of texts: which of its columns is the text, and its rows one after the other, cleaned as every load cleans."""
+"""Reads a file of texts: finds the columns of texts and ids, and yields the rows, cleaned as for `nestvec run`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PLAIN = ".txt"  # a text a line
+PLAIN = ".txt"  # one text per line
 _TEXT = "text"
 _DOCUMENT_IDS = (*DOCUMENT_ID, "id", "_id")
 _QUERY_IDS = ("query_id", "qid", "id", "_id")
@@ -36,10 +36,10 @@ _QUERY_IDS = ("query_id", "qid", "id", "_id")
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Some rows of the file."""
+    """A batch of rows."""
 
     ids: list[str]
-    texts: list[str]  # as many, none of them empty
+    texts: list[str]  # one for each id, none of them empty
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,22 @@ class TextFile:
     """A file of texts, opened but not read."""
 
     source: Source
-    template: str  # how a text is made of its columns; `{name}` stands for the column `name`
-    id_column: str | None  # the rows' ids; None: their numbers, as `errors.Location` counts
+    template: str  # how columns form a text; `{name}` stands for the column `name`
+    id_column: str | None  # column of the ids; None to use row numbers, as `errors.Location` counts them
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns that make the text."""
+        """The columns that form the text."""
         return template_columns(self.template)
 
     def batches(self, rejects: Rejects | None = None) -> Iterator[TextBatch]:
-        """Read the file's rows in order, ids byte for byte.
+        """Yield the file's rows in order; ids are not cleaned.
 
         Args:
-            rejects: decides over rows that are damaged, or have no text or no id; None stops at the first.
+            rejects: policy for rows that are damaged, or have no text or no id; None stops at the first.
 
         Yields:
-            The rows that are good.
+            Batches of good rows.
 
         Raises:
             InputError: a row is bad, and the policy is to stop.
@@ -94,16 +94,17 @@ def open_text_file(path: Path, column: str | None = None, id_column: str | None 
     """Open a file of texts.
 
     Args:
-        path: CSV, TSV, JSONL or Parquet, or .txt with a text a line; each but Parquet also packed as .gz or .zst.
-        column: the text's; several with commas between, or a template such as `{name}. {description}`. None looks for
-            well-known names, joined as the documents of a judged table are.
-        id_column: the ids'; None looks for a well-known name, and else numbers the rows.
+        path: a CSV, TSV, JSONL or Parquet file, or .txt with one text per line; all but Parquet may be compressed as
+            .gz or .zst.
+        column: column of the texts, several columns separated by commas, or a template such as
+            `{name}. {description}`. None looks for well-known names, joined as the documents of a judged table are.
+        id_column: column of the ids; None looks for a well-known name, else takes row numbers.
 
     Returns:
-        The file, opened.
+        The opened file.
 
     Raises:
-        InputError: there is no such file, its form is unknown, or no column or several could be meant.
+        InputError: the file does not exist, its format is unknown, or the column of texts is missing or ambiguous.
     """
     if not path.exists():
         wanted = "a file of texts ending in " + ", ".join([*READERS, PLAIN])
@@ -116,13 +117,14 @@ def open_text_file(path: Path, column: str | None = None, id_column: str | None 
 
 
 def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]:
-    """The text's template, and well-known names of the ids' column that goes with it."""
+    """Find the text's template, and well-known names for the matching column of ids."""
     if given is not None:
         template = as_template(given)
         for name in template_columns(template):
             _require_column(source, "column", name)
         if not template_columns(template):
-            raise InputError(f"--column {given!r} names no column", "'name,description' or '{name}. {description}'")
+            wanted = "one such as 'name,description' or '{name}. {description}'"
+            raise InputError(f"--column {given!r} names no column", wanted)
         return template, _DOCUMENT_IDS
     documents = [names for names in (HEADLINE, BODY) if known.well_known(source, names)]
     kinds = [*documents, QUERY] if known.well_known(source, QUERY) else documents
@@ -136,7 +138,7 @@ def _find_text(source: Source, given: str | None) -> tuple[str, tuple[str, ...]]
 
 
 def _find_id(source: Source, given: str | None, names: tuple[str, ...]) -> str | None:
-    """The ids' column: the one given, else the first of the names that the file has."""
+    """Return the column of ids: the given one, else the first of the well-known names that the file has."""
     if given is not None:
         return _require_column(source, "id-column", given)
     columns = {name.strip().lower(): name for name in source.columns}
@@ -144,7 +146,7 @@ def _find_id(source: Source, given: str | None, names: tuple[str, ...]) -> str |
 
 
 def _require_column(source: Source, option: str, name: str) -> str:
-    """The name, if the file has such a column."""
+    """Return the name if the file has this column; raises InputError if not."""
     if name not in source.columns:
         wanted = f"--{option} to name one of " + known.quote_names(source.columns)
         raise InputError(f"there is no column {name!r}", wanted, file=source.name)
@@ -152,13 +154,13 @@ def _require_column(source: Source, option: str, name: str) -> str:
 
 
 def _read_lines(path: Path) -> Source:
-    """A file with a text a line."""
+    """Open a file with one text per line."""
     if path.stat().st_size == 0:
-        raise InputError("is empty", "a text a line", file=path)
+        raise InputError("is empty", "one text per line", file=path)
     encoding = find_encoding(path).name
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
-        del columns, rejects  # there is one, and any line is text
+        del columns, rejects  # there is one column, and every line is a valid text
         with io.TextIOWrapper(io.BufferedReader(Recoded(path, encoding)), encoding="utf-8") as stream:
             for lines in split_into_batches(_number_lines(path, stream), lambda line: len(line[1])):
                 values = pa.array([line.rstrip("\n") for _, line in lines], pa.string())
@@ -169,7 +171,7 @@ def _read_lines(path: Path) -> Source:
 
 
 def _number_lines(path: Path, stream: io.TextIOBase) -> Iterator[tuple[int, str]]:
-    """Number and text of every line; InputError for a line of more than `LONGEST` letters."""
+    """Yield the number and text of every line; raises InputError for a line of more than `LONGEST` characters."""
     for number, line in enumerate(iter(lambda: stream.readline(LONGEST + 1), ""), start=1):
         if len(line) > LONGEST:
             raise too_long_error(path, number)

@@ -1,1 +1,1 @@
-"""The model of a finished run, handed over whole: for sentence-transformers, ONNX or OpenVINO."""
+"""Exports the model of a finished run for sentence-transformers, ONNX or OpenVINO."""

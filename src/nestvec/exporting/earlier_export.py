@@ -1,4 +1,4 @@
-"""The folder of an earlier export: only the files that its card lists are replaced."""
+"""Protects the user's own files when an earlier export is replaced: only files that its card lists are removed."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ def refuse_foreign(out: Path) -> None:
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not is_export(out):
-        raise InputError("holds files that no export made", "a new or empty folder, or an earlier export", file=out)
+        wanted = "a new or empty folder, or an earlier export: choose another --out"
+        raise InputError("holds files that no export made", wanted, file=out)
     list_files(out)
 
 
 def keep_own_files(out: Path, new: Path) -> tuple[str, ...]:
-    """Take over what no export wrote into the folder of an earlier one, so that it outlives the exchange.
+    """Link or copy the user's own files from an earlier export's folder into the new export's folder.
 
     Args:
-        out: the earlier export's folder, if there is one; it is not changed.
-        new: the new export's, complete.
+        out: the earlier export's folder, which may not exist; it is not changed.
+        new: the folder of the new, complete export.
 
     Returns:
-        The names of what was taken over, relative and in order: files, links and empty folders.
+        The relative paths of the kept files, links and empty folders, sorted.
 
     Raises:
-        InputError: the new export has a file of that name.
+        InputError: the new export has a file with the name of one of the user's files.
     """
     listed = list_files(out) if is_export(out) else set()
     kept = [path for path in sorted(out.rglob("*")) if path.relative_to(out).as_posix() not in listed and _is_own(path)]
     for path in kept:
         target = new / path.relative_to(out)
         if target.exists() or target.is_symlink():
-            wanted = "that file moved elsewhere, or another --out"
-            raise InputError(
-                "is a file that no export wrote, and the new export has one of that name", wanted, file=path
-            )
+            problem = "is a file that no export wrote, and the new export has a file of the same name"
+            wanted = "this file moved elsewhere, or another --out"
+            raise InputError(problem, wanted, file=path)
         target.parent.mkdir(parents=True, exist_ok=True)
         _link_or_copy(path, target)
     return tuple(path.relative_to(out).as_posix() for path in kept)
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a path must be taken over by itself: a folder with anything in it comes with that."""
+    """Whether a path must be kept by itself; a folder that is not empty is created with its content."""
     return path.is_symlink() or not path.is_dir() or not any(path.iterdir())
 
 
 def _link_or_copy(path: Path, target: Path) -> None:
-    """Give a file a second name, without a copy where the file system can."""
+    """Hard-link a file, or copy it if the file system cannot link."""
     if path.is_dir() and not path.is_symlink():
         target.mkdir()
         return

@@ -1,4 +1,4 @@
-"""Elasticsearch: an index whose similarity has the fitted k1 and b, and a search by its linear or RRF retriever."""
+"""The recipe for Elasticsearch: an index with the fitted k1 and b, and a search with the linear or RRF retriever."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nestvec.lexical.fusion import BEST, RANKS
 if TYPE_CHECKING:
     from nestvec.exporting.recipe_numbers import RecipeNumbers
 
-_FEWEST_BITS = 64  # numbers of a vector from which Elasticsearch takes one bit of each (bbq)
+_FEWEST_BITS = 64  # least dimension for Elasticsearch's binary quantisation (bbq)
 
 
 def elasticsearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """The files of the recipe: an index, and a search by it; Elasticsearch 9.2 or newer."""
+    """Render the recipe's files: an index and a search, for Elasticsearch 9.2 or newer."""
     return {
         "elasticsearch/index.json": to_json(_make_index(numbers)),
         "elasticsearch/search.json": to_json(_make_search(numbers)),
@@ -22,7 +22,7 @@ def elasticsearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
 
 
 def index_options(dimension: int, precision: str) -> str:
-    """The kind of Elasticsearch's vector index that comes nearest to a precision."""
+    """Return the type of Elasticsearch's vector index that is closest to a precision."""
     if precision == "binary" and dimension >= _FEWEST_BITS:
         return "bbq_hnsw"
     if precision in ("binary", "int2", "int4") and dimension % 2 == 0:
@@ -31,7 +31,7 @@ def index_options(dimension: int, precision: str) -> str:
 
 
 def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
-    """The body of `PUT /documents`."""
+    """Make the body of `PUT /documents`."""
     stored = numbers.format
     vector = {
         "type": "dense_vector",
@@ -49,7 +49,7 @@ def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
 
 
 def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
-    """The body of `POST /documents/_search`; QUERY and the vector are the caller's."""
+    """Make the body of `POST /documents/_search`, with placeholders for query and vector."""
     fusion, window = numbers.fusion, numbers.candidates
     words = {"standard": {"query": {"match": {"text": {"query": "QUERY"}}}}}
     knn = {
@@ -69,7 +69,7 @@ def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
                 "rank_window_size": window,
             }
         }
-    else:  # a score of "cosine" is (1 + cosine) / 2, so twice the weight gives the cosine's
+    else:  # Elasticsearch's score for "cosine" is (1 + cosine) / 2, so the weight is doubled
         best = fusion.normalisation == BEST
         vectors = {"weight": 2 * (1 - fusion.weight), "normalizer": "none"}
         scaled = {"weight": 1 - fusion.weight, "normalizer": "minmax"}

@@ -1,4 +1,4 @@
-"""`nestvec export`: write, compare with what was measured, and only then put in place."""
+"""Runs `nestvec export`: writes a model, compares its vectors with the measured ones, then puts the folder in place."""
 
 from __future__ import annotations
 
@@ -38,33 +38,33 @@ if TYPE_CHECKING:
     from nestvec.models.prompts import Role
     from nestvec.runs.point_files import Selection
 
-_NAMED = 5  # of the files that stay
-_GRAPHS = ("onnx", "openvino")  # targets that are run by the backend of their name
+_NAMED = 5  # most kept files that the summary names
+_GRAPHS = ("onnx", "openvino")  # targets that are graphs; the backend of the same name runs them
 _WEIGHTS = {"sentence-transformers": ("float32",), "onnx": WEIGHTS, "openvino": ("float32", "int8")}
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An export whose vectors agree with those that were measured."""
+    """A finished export, whose vectors agree with the measured ones."""
 
     folder: Path
     card: Card
-    parity: Parity  # how near it comes to what was measured
-    bytes: int  # of all its files
-    kept: tuple[str, ...] = ()  # files that were in the folder and that no export wrote
+    parity: Parity  # how close the export's vectors are to the measured ones
+    bytes: int  # total size of its files
+    kept: tuple[str, ...] = ()  # files that were in the folder before and that no export wrote
 
     @property
     def summary(self) -> str:
-        """A few lines for people."""
+        """The summary that `nestvec export` prints, in a few lines."""
         card = self.card
         first = f"{self.folder}: {card.system} at {card.point} for {card.to}, weights in {card.weights}"
         return "\n".join([f"{first}, {self.bytes / 1e6:,.1f} MB", self.parity.summary, *self._name_kept()])
 
     def _name_kept(self) -> list[str]:
-        """A line on files that are none of the export's; none where there are none."""
+        """Make the summary's line on kept files; no line if there are none."""
         more = f" and {len(self.kept) - _NAMED:,} more" if len(self.kept) > _NAMED else ""
         named = ", ".join(map(replace_unprintable, self.kept[:_NAMED]))
-        return [f"left as they are, as no export wrote them: {named}{more}"] if self.kept else []
+        return [f"kept files that no export wrote: {named}{more}"] if self.kept else []
 
 
 def export(
@@ -75,23 +75,25 @@ def export(
     reporter: Reporter | None = None,
     **options: Unpack[ExportArguments],
 ) -> Exported:
-    """Write a model that gives the very vectors that were measured, with its codec and a model card.
+    """Export a model that gives the measured vectors, with its codec and a model card.
 
     Args:
         run: the folder of a finished run.
-        out: the folder to write; new, empty, or an earlier export, whose files are replaced; other files in it stay.
+        out: the folder to write: new, empty, or an earlier export. An earlier export's files are replaced; other files
+            in the folder are kept.
         to: `sentence-transformers`, `onnx` or `openvino`.
-        reporter: is told of progress.
+        reporter: receives progress.
         options: the fields of `ExportSettings`, such as `system="mnr"`, `dimension=48` and `weights="int8"`.
 
     Returns:
-        What was written.
+        The finished export.
 
     Raises:
-        InputError: the run recommends nothing and no system is named, a word means nothing, `out` cannot be written,
-            or holds another file where the export has one.
+        InputError: the run recommends nothing and no system is named, an option has an unknown value, or `out` cannot
+            be written or holds a file of your own under the name of one of the export's files.
         MissingExtraError: a library that the target needs is not installed.
-        NestvecError: the written model gives other vectors than were measured, or the disk is full; nothing is left.
+        NestvecError: the vectors of the written model differ from the measured ones, or the disk is full; nothing is
+            left behind.
     """
     reporter, out = reporter or Silent(), Path(out)
     settings = from_keywords(ExportSettings, {**options, "to": to}, "export")
@@ -104,14 +106,14 @@ def export(
             card, parity = _write_export(folder, chosen, settings, reporter)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             kept = keep_own_files(out, folder)
-    except OSError as error:  # a full disk is told by `replacing`
+    except OSError as error:  # `replacing` reports a full disk itself
         reason = error.strerror or str(error)
         raise InputError(f"cannot be written ({reason})", "a folder for the export", file=out) from error
     return Exported(out, card, parity, size, kept)
 
 
 def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, reporter: Reporter) -> tuple[Card, Parity]:
-    """Write everything into an empty folder, and compare the written model with what was measured."""
+    """Write everything to an empty folder and compare the written model's vectors with the measured ones."""
     model, to, weights = load_model(chosen.model), settings.to, settings.weights
     calibrated = ", calibrated on training documents" if weights == "int8" else ""
     reporter.say(f"export {chosen.files.system} at {chosen.format.name} for {to}, weights in {weights}{calibrated}")
@@ -126,7 +128,7 @@ def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, rep
 
 
 def write_bare_export(folder: Path, chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
-    """Write a loaded model, its codec and a card that lists all files of the folder; nothing is compared yet."""
+    """Write a loaded model, its codec and a card that lists all files of the folder; does not compare vectors."""
     card = _make_card(chosen, model, to, weights)
     write_model(folder, model, chosen, card)
     save_codecs(folder / CODEC, {card.point: chosen.codec.with_axes(None)})
@@ -136,7 +138,7 @@ def write_bare_export(folder: Path, chosen: Selection, model: SentenceTransforme
 
 
 def _refuse_unknown(to: str, weights: str) -> None:
-    """Raise for a target or weights that are not known, or do not go together."""
+    """Raise InputError for an unknown target or weights, or for weights that the target does not support."""
     if to not in TARGETS:
         raise InputError(f"--to is {to!r}", f"one of {', '.join(TARGETS)}")
     if weights not in WEIGHTS:
@@ -146,7 +148,7 @@ def _refuse_unknown(to: str, weights: str) -> None:
 
 
 def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
-    """Make the card from what is known before anything is written."""
+    """Make the card, without the hashes and the comparison, which are not known yet."""
     return Card(
         to=to,
         system=chosen.point.system,
@@ -176,7 +178,7 @@ def _add_hashes(folder: Path, card: Card) -> Card:
 
 
 def _open_export(folder: Path, to: str) -> Callable[[Sequence[str], Role], NDArray[np.float32]]:
-    """Open an export as whoever gets it will, with its own library in float32, and give what encodes."""
+    """Open an export as its users will, with the target's library in float32, and return a function that encodes."""
     if to in _GRAPHS:
         return open_encoder(folder, backend=to, compute="float32").encode
     from sentence_transformers import SentenceTransformer

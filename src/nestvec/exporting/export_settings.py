@@ -1,4 +1,4 @@
-"""What an export may be told."""
+"""The settings of `nestvec export`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from nestvec.settings import option
 
 
 class ExportArguments(PointArguments, total=False):
-    """The fields of `ExportSettings` as keyword arguments, but for `to`."""
+    """The fields of `ExportSettings` as keyword arguments, except `to`."""
 
     weights: str
 
 
 @dataclass(frozen=True)
 class ExportSettings(PointSettings):
-    """Which model to hand over, in which form."""
+    """Which model to export, for which target."""
 
     to: str = option("sentence-transformers", "sentence-transformers, onnx or openvino.")
     weights: str = option("float32", "float32, int8 (calibrated on training documents) or int8-dynamic (onnx).")

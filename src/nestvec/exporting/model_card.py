@@ -1,6 +1,6 @@
-"""The model card, README.md in the form of the Hugging Face hub: what it is, how it was measured, where it ends.
+"""Renders the model card, a README.md for the Hugging Face hub: usage, measurements, data and limits of the model.
 
-No text of the user's data is in it, and names are escaped: they may hold anything.
+The card quotes no text of the user's data, and escapes names, which may contain anything.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def write_readme(path: Path, chosen: Selection, card: Card) -> None:
     """Write the model card.
 
     Args:
-        path: where to.
-        chosen: what is delivered.
-        card: what the export holds, with its parity.
+        path: the file to write.
+        chosen: the exported point.
+        card: the export's card, with its parity.
 
     Raises:
         InputError: a file of the run is missing or damaged.
@@ -43,8 +43,8 @@ def render_model_card(chosen: Selection, card: Card) -> str:
     """Render the model card.
 
     Args:
-        chosen: what is delivered.
-        card: what the export holds, with its parity.
+        chosen: the exported point.
+        card: the export's card, with its parity.
 
     Returns:
         Markdown with a YAML header.
@@ -77,7 +77,7 @@ def render_model_card(chosen: Selection, card: Card) -> str:
 
 
 def _render_header(card: Card, origin: Origin, row: Row) -> str:
-    """Render the YAML that the hub reads; strings as JSON, which is YAML."""
+    """Render the YAML header that the hub reads; strings are written as JSON, which is valid YAML."""
     metrics = [
         f"      - {{type: {json.dumps(name)}, value: {row.metrics[name].value:.4f}}}"
         for name in _SHOWN
@@ -103,18 +103,18 @@ def _render_header(card: Card, origin: Origin, row: Row) -> str:
 
 
 def _describe_model(card: Card, origin: Origin) -> str:
-    """Say in one paragraph what the model is."""
+    """Describe the model in one paragraph."""
     system, base = _escape_text(card.system), _escape_text(origin.name)
-    making = f"fine-tuned from {base}" if origin.trained else f"{base} as it is"
+    making = f"fine-tuned from {base}" if origin.trained else f"the unchanged model {base}"
     making += ", which was adapted to the catalogue's texts first" if origin.adapted else ""
     cut = "its full width" if card.dimension == card.full_dimension else f"of {card.full_dimension}"
-    limit = f"It reads the first {card.max_length:,} tokens of a text." if card.max_length else ""
+    limit = f"The model reads the first {card.max_length:,} tokens of a text." if card.max_length else ""
     if card.axes:
         cut = f"the first principal axes of the documents, {cut}"
     return (
-        f"An embedding model for search: {system}, {making}, in the form of {card.to} with weights in "
-        f"{card.weights}. It turns a text into {card.dimension} numbers ({cut}) of unit length; a dot product is the "
-        f"cosine. `codec.safetensors` turns documents' vectors into {card.precision} codes as they were measured. "
+        f"An embedding model for search: {system}, {making}, exported for {card.to} with {card.weights} weights. The "
+        f"model encodes a text as a vector of {card.dimension} dimensions ({cut}) and unit length, so a dot product is "
+        f"the cosine. `codec.safetensors` encodes documents' vectors as the {card.precision} codes that were measured. "
         f"{limit}".rstrip()
     )
 
@@ -122,42 +122,42 @@ def _describe_model(card: Card, origin: Origin) -> str:
 def _show_usage(card: Card) -> str:
     """Show code that encodes texts with the export."""
     return (
-        f"`pip install {pip_requirements(card)}`, then, with the path of this folder:\n\n"
+        f"`pip install {pip_requirements(card)}`, then run this code with the path of this folder for `PATH`:\n\n"
         f"```python\n{usage_code(card, 'PATH')}\n```\n\n"
         f"{_describe_prompts(card)}"
     )
 
 
 def _describe_prompts(card: Card) -> str:
-    """Say what goes before queries and documents."""
+    """Describe the prompts for queries and documents."""
     if not card.prompts:
-        return "Queries and documents are encoded alike."
+        return "Queries and documents are encoded in the same way, without a prompt."
     shown = (
-        f"{_show_code(prompt)} goes before every {role}" if prompt else f"nothing goes before a {role}"
+        f"the prompt for a {role} is {_show_code(prompt)}" if prompt else f"a {role} has no prompt"
         for role, prompt in vars(card.prompts).items()
     )
-    return f"`encode_query` is for queries and `encode_document` for documents: {' and '.join(shown)}."
+    return f"Use `encode_query` for queries and `encode_document` for documents: {' and '.join(shown)}."
 
 
 def _show_code(text: str) -> str:
-    """A text as a string in Python and as code in Markdown, whatever is in it."""
+    """Show any text as a quoted string in Markdown code."""
     quoted = json.dumps(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", quoted)), default=0))
     return f"{fence}{quoted}{fence}"
 
 
 def _quote_recommendation(chosen: Selection) -> str:
-    """Quote what the run recommends, and say whether this export is it."""
+    """Quote the run's recommendation and state whether this export follows it."""
     recommended, reason = chosen.run.recommendation.point, _escape_text(chosen.run.recommendation.reason)
     if recommended is None:
-        return f"**The run says: do not ship.** {reason} This export was asked for by name all the same."
+        return f"**The run says: do not ship.** {reason} This model was exported all the same, by naming its system."
     if recommended.vectors.name == chosen.point.name:
         return f"This is what the run recommends. {reason}"
     return f"**This is not what the run recommends**, which is {_escape_text(recommended.vectors.name)}. {reason}"
 
 
 def _tabulate_points(chosen: Selection) -> str:
-    """Tabulate every point of the system, and the other systems at full width."""
+    """Tabulate all points of the system, and the other systems at full width."""
     widest = {point.name for point in chosen.run.full_width.values()}
     rows = [
         row
@@ -172,8 +172,8 @@ def _tabulate_points(chosen: Selection) -> str:
         table.append([arrow, *("" if value is None else str(value) for value in cells), *_format_metrics(row, shown)])
     first = rows[0]
     caption = (
-        f"On {first.queries:,} test queries over {first.documents:,} documents, with 95 % intervals; the arrow "
-        "marks this export's point. Queries are in float32, documents at the precision given."
+        f"Measured with {first.queries:,} test queries over {first.documents:,} documents, with 95 % confidence "
+        "intervals. The arrow marks this export's point. Queries are in float32, documents at the precision given."
     )
     return f"{caption}\n\n{_format_table(table)}"
 
@@ -185,7 +185,7 @@ def _format_metrics(row: Row, names: Sequence[str]) -> list[str]:
 
 
 def _describe_split(chosen: Selection) -> str:
-    """Say how the data was split, and what of the test is seen in training."""
+    """Describe how the data was split, and how much of the test split also occurs in training."""
     audit = chosen.run.audit
     counts = [["", *audit.queries]]
     for name in ("queries", "records", "documents"):
@@ -195,60 +195,67 @@ def _describe_split(chosen: Selection) -> str:
     folds = ""
     if count := chosen.run.results.folds:
         folds = (
-            f" The figures are of {count} models, each asked the queries of its fold, which it had not seen; counts of "
-            "training are their means. This model was trained once more, on all queries: it has seen those that the "
-            "check at export asks."
+            f" The figures come from {count} models, one for each fold; each was tested on the queries of its fold, "
+            "which it had not seen in training. The training counts are means over these models. The exported model "
+            "was trained again on all queries, including those of the comparison below."
         )
     return (
-        f"Split protocol: {_escape_text(audit.protocol)}. Choices were made on validation, figures are of the test "
-        f"split.{folds}\n\n{_format_table(counts)}\n\nLeak audit, by texts that say the same:\n\n{leaks}"
+        f"Split protocol: {_escape_text(audit.protocol)}. Choices were made on the validation split; the figures are "
+        f"for the test split.{folds}\n\n{_format_table(counts)}\n\n"
+        f"Leak audit (equal texts, ignoring case, spacing and Unicode form):\n\n{leaks}"
     )
 
 
 def _describe_parity(card: Card) -> str:
-    """Say what the check at export found."""
+    """Describe the comparison that was made when the export was written."""
     checked = card.parity
     return (
-        f"Checked on {checked['texts']:,} texts when it was written: cosine to the evaluated vectors "
-        f"{checked['cosine_mean']:.5f} on average and {checked['cosine_least']:.5f} at the least. With queries encoded "
-        f"by this export, recall@10 of {checked['queries']:,} test queries is {checked['recall@10']:.4f}; as they were "
-        f"measured it is {checked['recall@10_before']:.4f}. {checked['agreement@10']:.1%} of the documents found are "
-        "the same."
+        f"When this export was written, {checked['texts']:,} texts were encoded again. The cosine to their measured "
+        f"vectors is {checked['cosine_mean']:.5f} on average and at least {checked['cosine_least']:.5f}. With queries "
+        f"encoded by this export, recall@10 of {checked['queries']:,} test queries is {checked['recall@10']:.4f}; with "
+        f"the measured vectors, recall@10 is {checked['recall@10_before']:.4f}. {checked['agreement@10']:.1%} of the "
+        "documents found are the same."
     )
 
 
 def _list_limits(card: Card, row: Row) -> str:
-    """List what the model is for and what it is not for."""
+    """List the model's intended use and its limits."""
     lines = [
-        "- For search over texts like those it was measured on: the figures hold for that catalogue and its queries.",
-        f"- {row.queries:,} test queries were asked; intervals say how much other queries may differ.",
-        "- A document that nobody judged counts as not relevant, so the figures are low rather than high.",
+        "- Use the model for search over texts like those of the measurement; the figures hold for that catalogue and "
+        "its queries.",
+        f"- The figures are from {row.queries:,} test queries; the intervals show how much they may vary with other "
+        "queries.",
+        "- Documents without a judgement count as not relevant, so the figures tend to be too low.",
         "- Other languages, other kinds of text and other tasks than search were not measured.",
-        f"- Vectors of another model or another dimension cannot be compared with these {card.dimension} numbers.",
-        "- It repeats whatever bias its training texts and judgements have.",
+        f"- Do not compare these vectors of {card.dimension} dimensions with vectors of another model or dimension.",
+        "- The model repeats any bias in its training texts and judgements.",
     ]
     if card.weights != "float32":
-        lines.append("- Its int8 arithmetic rounds differently on processors without the instructions for it.")
+        lines.append("- int8 arithmetic rounds differently on processors without int8 instructions.")
     return "\n".join(lines)
 
 
 def _describe_licence(origin: Origin) -> str:
-    """Say what is known of the licence."""
+    """State what is known of the licence."""
     if origin.licence:
         return (
-            f"{_escape_text(origin.name)} is under {origin.licence}; what was trained on your data is yours to decide."
+            f"The base model {_escape_text(origin.name)} has the licence {origin.licence}. You decide the licence of "
+            "what was trained on your data."
         )
-    return f"The licence of {_escape_text(origin.name)} is not known here: look it up before you pass this on."
+    return (
+        f"nestvec does not know the licence of the base model {_escape_text(origin.name)}: look it up before you pass "
+        "this model on."
+    )
 
 
 def _format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Write a table in Markdown; the first row is its head."""
+    """Write a Markdown table; the first row is its header."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
 def _escape_text(text: str) -> str:
-    """Escape text so that Markdown and HTML show it as it is, on one line."""
+    """Escape text so that Markdown and HTML show it literally, on one line."""
     plain = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     plain = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#!~])", r"\\\1", plain)

@@ -1,4 +1,4 @@
-"""Where a system's model comes from, and under which licence."""
+"""Finds the model that a system was trained from, and its licence."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from nestvec.settings import ADAPTED
 if TYPE_CHECKING:
     from nestvec.runs.point_files import Selection
 
-_LICENCES = {  # of models whose weights are pinned: a name alone proves nothing
+_LICENCES = {  # for models whose weights' hash is known; a name alone proves nothing
     "sentence-transformers/all-MiniLM-L6-v2": "apache-2.0",
 }
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The model that a system was trained from, or is."""
+    """The base model of a system, which may be the system's own model."""
 
-    name: str  # on the hub where its weights are known, else its folder's last name or what the user called it
-    hub: bool  # whether the name is known to be that of the hub's model
-    licence: str | None  # in the hub's words; None where it is not known
-    trained: bool  # whether the system's weights differ from it
-    adapted: bool = False  # whether training started from what `adapted` had made of it
+    name: str  # the name on the hub if the weights are known, else the folder's last name or the user's name for it
+    hub: bool  # whether the weights are known to be those of the hub's model of this name
+    licence: str | None  # the hub's identifier of the licence; None if it is not known
+    trained: bool  # whether the system was trained from the base model
+    adapted: bool = False  # whether training started from the system `adapted`
 
 
 def find_origin(chosen: Selection) -> Origin:
     """Look up a system's origin by the hash of the weights.
 
     Args:
-        chosen: what is delivered.
+        chosen: the exported point.
 
     Returns:
-        The model behind it.
+        The base model.
     """
     path = chosen.model.path / CARD
     saved = read_json(path) if path.is_file() else {}

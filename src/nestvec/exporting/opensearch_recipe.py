@@ -1,4 +1,4 @@
-"""OpenSearch: an index whose similarity has the fitted k1 and b, a search pipeline that fuses, and a hybrid query."""
+"""The recipe for OpenSearch: an index with the fitted k1 and b, a search pipeline that fuses, and a hybrid query."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LUCENE = {"int8": "4x"}  # with the engine lucene
 
 
 def opensearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """The files of the recipe: an index, a search pipeline, and a search by them; OpenSearch 3.2 or newer."""
+    """Render the recipe's files: an index, a search pipeline and a search, for OpenSearch 3.2 or newer."""
     return {
         "opensearch/index.json": to_json(_make_index(numbers)),
         "opensearch/pipeline.json": to_json(_make_pipeline(numbers)),
@@ -24,7 +24,7 @@ def opensearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
 
 
 def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
-    """The body of `PUT /documents`."""
+    """Make the body of `PUT /documents`."""
     stored = numbers.format
     compression = _COMPRESSION.get(stored.precision) or _LUCENE.get(stored.precision)
     vector = {
@@ -42,14 +42,14 @@ def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
 
 
 def _make_pipeline(numbers: RecipeNumbers) -> dict[str, Any]:
-    """The body of `PUT /_search/pipeline/nestvec`."""
+    """Make the body of `PUT /_search/pipeline/nestvec`."""
     fusion = numbers.fusion
     weights = {"weights": [fusion.weight, 1 - fusion.weight]}
     if fusion.normalisation == RANKS:
         combination = {"technique": "rrf", "rank_constant": max(1, fusion.constant), "parameters": weights}
         return {"phase_results_processors": [{"score-ranker-processor": {"combination": combination}}]}
     normalization: dict[str, Any] = {"technique": "min_max"}
-    if fusion.normalisation == BEST:  # words: divided by the best; a score of "cosinesimil" is (1 + cosine) / 2
+    if fusion.normalisation == BEST:  # divide keyword scores by the best; a score of "cosinesimil" is (1 + cosine) / 2
         normalization["parameters"] = {
             "lower_bounds": [{"mode": "apply", "min_score": 0.0}, {"mode": "apply", "min_score": 0.5}],
             "upper_bounds": [{"mode": "ignore"}, {"mode": "apply", "max_score": 1.0}],
@@ -60,7 +60,7 @@ def _make_pipeline(numbers: RecipeNumbers) -> dict[str, Any]:
 
 
 def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
-    """The body of `POST /documents/_search?search_pipeline=nestvec`; QUERY and the vector are the caller's."""
+    """Make the body of `POST /documents/_search?search_pipeline=nestvec`, with placeholders for query and vector."""
     vector = [0.0] * (numbers.format.dimension - 1) + [1.0]
     queries = [
         {"match": {"text": {"query": "QUERY"}}},

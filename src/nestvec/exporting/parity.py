@@ -1,4 +1,4 @@
-"""Whether an exported model gives the vectors that were measured, tried on about 500 texts."""
+"""Compares the vectors of an exported model with the measured vectors, on about 500 texts."""
 
 from __future__ import annotations
 
@@ -26,43 +26,43 @@ if TYPE_CHECKING:
     Encode = Callable[[Sequence[str], Role], NDArray[np.float32]]
 
 TEXTS = 500
-QUERIES = 500  # whose recall is compared; few of them say little
-LOSS = 0.01  # of recall@10 that an export may have
-LEAST = {"float32": 0.9999}  # cosine of every text to its evaluated vector
-MEAN = {"int8": 0.99, "int8-dynamic": 0.98}  # and of all texts on average
-_ROWS = 65_536  # documents coded at a time
+QUERIES = 500  # most queries whose recall is compared
+LOSS = 0.01  # recall@10 that an export may lose
+LEAST = {"float32": 0.9999}  # least cosine that every text must reach, by weights
+MEAN = {"int8": 0.99, "int8-dynamic": 0.98}  # least mean cosine, by weights
+_ROWS = 65_536  # documents encoded at a time
 _STEP = 64  # texts between two progress reports
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How near an export comes to what was measured."""
+    """How close an export's vectors are to the measured ones."""
 
-    weights: str  # of the export
-    texts: int  # encoded, documents and queries
-    queries: int  # test queries among them, whose recall is compared
-    cosine_least: float  # of any text to its evaluated vector
-    cosine_mean: float  # of all
-    recall: float  # recall@10 of the queries as the export encodes them, among the documents as they were measured
-    recall_before: float  # the same of the evaluated queries
-    agreement: float  # share of the ten documents that both find, on average
+    weights: str  # the export's weights: float32, int8 or int8-dynamic
+    texts: int  # number of documents and queries compared
+    queries: int  # number of test queries among them, whose recall is compared
+    cosine_least: float  # least cosine of a text's vector to its measured vector
+    cosine_mean: float  # mean cosine
+    recall: float  # recall@10 with queries encoded by the export, over the measured documents
+    recall_before: float  # recall@10 with the measured queries
+    agreement: float  # mean share of the first ten documents that both find
 
     @property
     def allowed_loss(self) -> float:
-        """Recall that may be lost: a point, but where so few queries are judged that one of them weighs more, that."""
+        """Recall that may be lost: 0.01, or the share of one query if there are fewer than 100 queries."""
         return max(LOSS, 1 / self.queries) if self.queries else 1.0
 
     @property
     def summary(self) -> str:
-        """One line for people."""
+        """The comparison in one line, for the terminal."""
         return (
-            f"Against what was measured, on {self.texts:,} texts: cosine {self.cosine_mean:.5f} on average, "
-            f"{self.cosine_least:.5f} at the least; recall@{CUTOFF} of {self.queries:,} test queries {self.recall:.4f} "
-            f"({self.recall_before:.4f} as measured), {self.agreement:.1%} of the documents found are the same"
+            f"Compared with the measured vectors on {self.texts:,} texts: mean cosine {self.cosine_mean:.5f}, "
+            f"least {self.cosine_least:.5f}; recall@{CUTOFF} of {self.queries:,} test queries {self.recall:.4f} "
+            f"({self.recall_before:.4f} as measured); {self.agreement:.1%} of the documents found are the same"
         )
 
     def to_json(self) -> dict[str, float | int]:
-        """As the card holds it."""
+        """Convert to values for the export's card."""
         return {
             "texts": self.texts,
             "queries": self.queries,
@@ -74,10 +74,10 @@ class Parity:
         }
 
     def refuse_other(self) -> None:
-        """Raise NestvecError where a figure is beyond its limit: the export gives other vectors."""
+        """Raise NestvecError if a figure is outside its limit, because the export's vectors differ too much."""
         least, mean = LEAST.get(self.weights, -1.0), MEAN.get(self.weights, -1.0)
         wrong = []
-        if not self.cosine_least >= least:  # also where it is no number
+        if not self.cosine_least >= least:  # true for NaN, too
             wrong.append(f"the least cosine is {self.cosine_least:.6f}, below {least:g}")
         if not self.cosine_mean >= mean:
             wrong.append(f"the mean cosine is {self.cosine_mean:.6f}, below {mean:g}")
@@ -88,20 +88,20 @@ class Parity:
             advice = "" if self.weights == "float32" else "; --weights float32 loses nothing"
             tried = f"{self.texts:,} texts, {self.queries:,} of them queries"
             raise NestvecError(
-                f"the exported model gives other vectors than were measured ({tried}): {'; '.join(wrong)}. "
+                f"the exported model's vectors differ from the measured ones ({tried}): {'; '.join(wrong)}. "
                 f"Nothing was written{advice}"
             )
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some test queries, then documents, encoded again beside what was measured of them.
+    """Test queries and documents that were encoded again, with their measured vectors.
 
     Attributes:
         queries: (q,) rows of the run's queries.
-        documents: (d,) rows of its documents.
-        vectors: (q + d, dimension) float32 as they are encoded now, rows of unit length.
-        measured: (q + d, full width) float32 as they were measured, rows of unit length.
+        documents: (d,) rows of the run's documents.
+        vectors: (q + d, dimension) float32 vectors as encoded now, queries first, rows of unit length.
+        measured: (q + d, full width) float32 measured vectors, in the same order, rows of unit length.
     """
 
     queries: NDArray[np.int64]
@@ -110,16 +110,17 @@ class Sample:
     measured: NDArray[np.float32]
 
     def cosines(self, codec: Codec) -> NDArray[np.float64]:
-        """(q + d,) cosines of each text's vector to the measured one, which the codec shortens."""
+        """Compute the (q + d,) cosines between new vectors and measured ones, which the codec shortens first."""
         wanted = codec.cut(self.measured)
-        are_zero = ~wanted.any(axis=1) & ~self.vectors.any(axis=1)  # no direction on either side: equal all the same
+        are_zero = ~wanted.any(axis=1) & ~self.vectors.any(axis=1)  # two zero vectors count as equal
         return np.where(are_zero, 1.0, np.einsum("ij,ij->i", self.vectors, wanted, dtype=np.float64))
 
 
 def encode_sample(chosen: Selection, encode: Encode, queries: int, texts: int, reporter: Reporter) -> Sample:
-    """Encode some of a run's texts again: at most so many answerable test queries, and documents up to so many texts.
+    """Encode a sample of a run's texts again, always the same sample.
 
-    Half of the texts are documents at the least. The same texts are drawn every time.
+    The sample has at most `queries` test queries with relevant documents, and documents for the rest of `texts`; at
+    least half of the texts are documents.
     """
     run, rng = chosen.run, np.random.default_rng(0)
     asked = _draw_rows(rng, [row for row, query in enumerate(run.queries.ids) if query in run.answerable], queries)
@@ -133,24 +134,24 @@ def encode_sample(chosen: Selection, encode: Encode, queries: int, texts: int, r
 
 
 def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Reporter) -> Parity:
-    """Encode documents and test queries with an export and compare.
+    """Encode documents and test queries with an export and compare the vectors with the measured ones.
 
     Args:
-        chosen: what was measured.
-        encode: the export's: n texts, and whether they are queries or documents, to (n, dimension) float32. It puts
-            their prompts before them, so that a wrong prompt is seen.
-        weights: of the export.
-        reporter: is told of progress.
+        chosen: the exported point.
+        encode: the export's function that encodes n texts of a role to (n, dimension) float32. It must add the prompts
+            itself, so that the comparison detects a wrong prompt.
+        weights: the export's weights.
+        reporter: receives progress.
 
     Returns:
-        The figures.
+        The comparison's figures.
     """
     run, dimension = chosen.run, chosen.dimension
     ids, query_ids = run.catalogue.ids, run.queries.ids
     tried = encode_sample(chosen, encode, QUERIES, TEXTS, reporter)
     asked, vectors = tried.queries, tried.vectors
     if vectors.shape[1] != dimension:
-        raise NestvecError(f"the exported model gives vectors of {vectors.shape[1]} numbers, not {dimension}")
+        raise NestvecError(f"the exported model gives vectors of {vectors.shape[1]} dimensions, not {dimension}")
     cosines = tried.cosines(chosen.codec)
     before = chosen.codec.cut(tried.measured[: len(asked)])
     order = tie_order(ids)
@@ -176,15 +177,15 @@ def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Re
 
 
 def _draw_rows(rng: np.random.Generator, rows: Sequence[int], count: int) -> NDArray[np.int64]:
-    """Draw so many of the rows, or take all; ascending."""
+    """Draw `count` of the rows, or take all if there are fewer; gives them ascending."""
     numbers = np.asarray(rows, dtype=np.int64)
     return np.sort(rng.choice(numbers, min(count, len(numbers)), replace=False)) if len(numbers) else numbers
 
 
 def _encode_texts(encode: Encode, tried: dict[Role, list[str]], reporter: Reporter) -> NDArray[np.float32]:
-    """Encode texts to (n, dimension), in batches whose texts differ in length, so that padding is tried as well."""
+    """Encode texts to (n, dimension), in batches with texts of different lengths, so that padding is tested, too."""
     parts = []
-    with reporter.step("compare with what was measured", sum(map(len, tried.values()))) as advance:
+    with reporter.step("compare with measured vectors", sum(map(len, tried.values()))) as advance:
         for role, texts in tried.items():
             for first in range(0, len(texts), _STEP):
                 part = texts[first : first + _STEP]
@@ -194,7 +195,7 @@ def _encode_texts(encode: Encode, tried: dict[Role, list[str]], reporter: Report
 
 
 def code_catalogue(chosen: Selection, order: NDArray[np.int64]) -> NDArray[np.generic]:
-    """Code the catalogue's d documents in the order (d,) given, as they were coded when measured."""
+    """Encode the catalogue's d documents in the given (d,) order, with the measured codec."""
     vectors = chosen.document_vectors
     parts = [
         chosen.codec.encode(chosen.codec.cut(np.asarray(vectors[order[first : first + _ROWS]])))

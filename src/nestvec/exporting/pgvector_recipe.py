@@ -1,4 +1,4 @@
-"""PostgreSQL with pgvector: tables, weights of words by the fitted k1 and b, and one statement that fuses."""
+"""The recipe for PostgreSQL with pgvector: tables, BM25 weights with the fitted k1 and b, and a fused search."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nestvec.vectors.rabitq import Range
 
 _TYPES = {"float32": "vector", "float16": "halfvec", "int8": "halfvec"}
-_SHORTLIST = 2000  # documents whose bits are nearest, of which the code then tells the best
+_SHORTLIST = 2000  # documents with the nearest signs, which are then scored by their codes
 _TABLES = """\
 -- Written by nestvec export for {form}; see ../README.md. Run this once, then load.py, then 2-weigh.sql.
 CREATE EXTENSION IF NOT EXISTS vector;
@@ -20,31 +20,31 @@ CREATE EXTENSION IF NOT EXISTS vector;
 CREATE TABLE nestvec_documents (
     id text COLLATE "C" PRIMARY KEY,
     body text NOT NULL,
-    words integer NOT NULL,  -- how many words the body has
+    words integer NOT NULL,  -- number of words in the body
 {columns}
 );
 
 CREATE TABLE nestvec_counts (
     word text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL REFERENCES nestvec_documents ON DELETE CASCADE,
-    times integer NOT NULL,  -- how often the word stands in the body
+    times integer NOT NULL,  -- how often the word occurs in the body
     PRIMARY KEY (word, id)
 );
 
 CREATE TABLE nestvec_postings (
     word text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL,
-    weight double precision NOT NULL,  -- what the word adds to the document's BM25
+    weight double precision NOT NULL,  -- what the word adds to the document's BM25 score
     PRIMARY KEY (word, id)
 ) WITH (fillfactor = 100);
 {extra}"""
 _COLUMNS_OF_NUMBERS = "    embedding {type}({dimension}) NOT NULL  -- unit length"
 _COLUMNS_OF_BITS = (
     "    signs bit({dimension}) NOT NULL,  -- the first bit of each number\n"
-    "    code bytea NOT NULL  -- what was measured: {bits} bit(s) a number, then lean and factor"
+    "    code bytea NOT NULL  -- the measured code: {bits} bit(s) per number, then a byte each for lean and factor"
 )
 _HNSW = """
--- From some 100,000 documents on, an index finds nearly the same documents sooner:
+-- From about 100,000 documents on, an approximate index finds nearly the same documents faster:
 -- CREATE INDEX ON nestvec_documents USING hnsw ({column} {operators});
 -- SET hnsw.ef_search = {candidates};
 """
@@ -60,7 +60,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 """
 _WEIGH = """\
--- BM25 in Lucene's form with k1 = {k1!r} and b = {b!r}, fitted on training queries. Run again when documents changed.
+-- BM25 in Lucene's form with k1 = {k1!r} and b = {b!r}, fitted on training queries. Run again after documents changed.
 BEGIN;
 TRUNCATE nestvec_postings;
 INSERT INTO nestvec_postings (word, id, weight)
@@ -80,7 +80,7 @@ COMMIT;
 ANALYZE nestvec_postings;
 """
 _SEARCH = """\
--- $1: the query's words, as load.py splits them; {asked}; ${last}: how many documents.
+-- $1: the query's words, as load.py splits them; {asked}; ${last}: number of documents to return.
 PREPARE nestvec_search (text[], {types}, integer) AS
 WITH asked AS (
     SELECT word, count(*)::double precision AS times FROM unnest($1) AS word GROUP BY word
@@ -112,7 +112,7 @@ _BY_BITS = """shortlist AS (
     SELECT id FROM shortlist d ORDER BY ({score})::real DESC, id DESC LIMIT greatest({candidates}, ${last})
 )"""
 _LOAD = '''\
-"""What PostgreSQL is given: words as nestvec counted them, and vectors as they were measured. Needs nestvec[evaluate].
+"""Loads documents into PostgreSQL with nestvec's words and the measured codes. Needs nestvec[evaluate].
 
     import psycopg, load
     with psycopg.connect(URL) as connection:
@@ -136,7 +136,7 @@ CODEC = load_codecs(Path(__file__).parents[2] / "codec.safetensors")[{form!r}]
 
 
 def add(connection, ids, texts, vectors):
-    """Add documents."""
+    """Add documents with their (n, {dimension}) vectors."""
     counts = [Counter(words) for words in split_words(texts, FORMS)]
     columns = document_columns(prefix(vectors, {dimension}))
     cursor = connection.cursor()
@@ -151,7 +151,7 @@ def add(connection, ids, texts, vectors):
 
 
 def question(query, vector, k):
-    """The statement that asks for k documents."""
+    """Make the statement that searches for k documents."""
     from psycopg import sql
 
     words = sql.Literal(split_words([query], FORMS)[0])
@@ -167,12 +167,12 @@ def as_list(numbers, signs="[]"):
 '''
 _LOAD_NUMBERS = '''
 def document_columns(vectors):
-    """The column of each document: its vector."""
+    """Return the value of each document's column: its vector."""
     return [(as_list(row),) for row in CODEC.decode(CODEC.encode(vectors))]
 
 
 def query_values(vector):
-    """What stands for the query's vector."""
+    """Return the search's parameter for the query: its vector."""
     return [(as_list(vector[0]), "vector({dimension})")]
 '''
 _LOAD_BITS = '''
@@ -180,19 +180,19 @@ BITS = {bits}
 
 
 def signs(codes):
-    """The first bit of each number."""
+    """Return the first bit of each number."""
     bits = np.unpackbits(codes[:, :-2], axis=1)[:, ::BITS][:, :{dimension}]
     return ["".join(map(str, row)) for row in bits.tolist()]
 
 
 def document_columns(vectors):
-    """The columns of each document: signs and code."""
+    """Return the values of each document's columns: signs and code."""
     codes = CODEC.encode(vectors)
     return [(bits, code.tobytes()) for bits, code in zip(signs(codes), codes)]
 
 
 def query_values(vector):
-    """What stands for the query: the signs of its turned numbers, these numbers, and its product with the axis."""
+    """Return the search's parameters for the query: signs of the rotated vector, that vector, and axis product."""
     along = float((vector[0].astype(np.float64) * CODEC.axis).sum())
     turned = CODEC.turn(vector)[0]
     return [
@@ -204,7 +204,7 @@ def query_values(vector):
 
 
 def pgvector_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """The files of the recipe: tables, weights, the search, and a script that loads documents."""
+    """Render the recipe's files: tables, weights, the search, and a script that loads documents."""
     codec = numbers.codec
     bits = codec if isinstance(codec, Rotated) else None
     return {
@@ -238,7 +238,7 @@ def _render_tables(numbers: RecipeNumbers, bits: Rotated | None) -> str:
 
 
 def _step(values: Range) -> float:
-    """How far two neighbouring bytes lie apart."""
+    """Return the difference between the values of two neighbouring bytes."""
     return (values.high - values.low) / 255
 
 
@@ -255,7 +255,7 @@ def _render_search(numbers: RecipeNumbers, bits: Rotated | None) -> str:
         score, last, distance = "nestvec_score(d.code, $3, $4)", 5, ""
         types = f"bit({form.dimension}), double precision[], double precision"
         nearest, example = _BY_BITS, f"B'…'::bit({form.dimension}), '{{…}}', 0.1"
-        asked = "$2: the signs of its turned vector; $3: the turned vector; $4: its product with the axis"
+        asked = "$2: the signs of the rotated vector; $3: the rotated vector; $4: the vector's product with the axis"
     filled = nearest.format(
         distance=distance, score=score, candidates=numbers.candidates, shortlist=_SHORTLIST, last=last
     )
@@ -275,7 +275,7 @@ def _render_search(numbers: RecipeNumbers, bits: Rotated | None) -> str:
 
 
 def _scale(leg: str, numbers: RecipeNumbers) -> str:
-    """One leg's scores of a query's candidates, comparable with the other's; see `Fusion`."""
+    """Write SQL that normalises the keyword or vector scores of a query's candidates; see `Fusion`."""
     fusion = numbers.fusion
     if fusion.normalisation == RANGE:
         low, high = f"min({leg}) OVER ()", f"max({leg}) OVER ()"

@@ -1,4 +1,4 @@
-"""Qdrant: a collection with dense and sparse vectors, and a query that scores the candidates of both by both."""
+"""The recipe for Qdrant: a collection with dense and sparse vectors, and a query that fuses both scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BITS = {"binary": "one_bit", "int2": "two_bits", "int4": "two_bits"}
 
 
 def qdrant_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """The files of the recipe: a collection, a query for the best score by words, and the fused query; Qdrant 1.16."""
+    """Render the recipe's files, for Qdrant 1.16: a collection, a query for the best keyword score, the fused query."""
     best = {"query": _SPARSE, "using": "words", "limit": 1}
     return {
         "qdrant/collection.json": to_json(_make_collection(numbers)),
@@ -23,11 +23,11 @@ def qdrant_recipe(numbers: RecipeNumbers) -> dict[str, str]:
     }
 
 
-_SPARSE = {"indices": [0], "values": [1.0]}  # the caller's: each known word's number, and how often the query has it
+_SPARSE = {"indices": [0], "values": [1.0]}  # placeholder: numbers of the query's words, and how often each occurs
 
 
 def _make_collection(numbers: RecipeNumbers) -> dict[str, Any]:
-    """The body of `PUT /collections/documents`."""
+    """Make the body of `PUT /collections/documents`."""
     stored = numbers.format
     vectors: dict[str, Any] = {"size": stored.dimension, "distance": "Cosine"}
     if stored.precision == "float16":
@@ -37,12 +37,12 @@ def _make_collection(numbers: RecipeNumbers) -> dict[str, Any]:
     elif stored.precision in _BITS:
         vectors["quantization_config"] = {"binary": {"always_ram": True, "encoding": _BITS[stored.precision]}}
     if stored.precision not in ("float32", "float16"):
-        vectors["on_disk"] = True  # the numbers themselves stay on the disk
+        vectors["on_disk"] = True  # the full vectors stay on disk; only the codes are in memory
     return {"vectors": {"dense": vectors}, "sparse_vectors": {"words": {"modifier": "idf"}}}
 
 
 def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
-    """The body of `POST /collections/documents/points/query`; both queries and BEST are the caller's."""
+    """Make the body of `POST /collections/documents/points/query`, with placeholders for query and best score."""
     fusion, window = numbers.fusion, numbers.candidates
     dense = [0.0] * (numbers.format.dimension - 1) + [1.0]
     legs = [
@@ -52,7 +52,7 @@ def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
     if fusion.normalisation == RANKS:
         query = {"rrf": {"k": max(1, fusion.constant), "weights": [fusion.weight, 1 - fusion.weight]}}
         return {"prefetch": legs, "query": query, "limit": 10, "with_payload": True}
-    both = [{**leg, "limit": 2 * window, "prefetch": legs} for leg in legs]  # each leg scores the candidates of both
+    both = [{**leg, "limit": 2 * window, "prefetch": legs} for leg in legs]  # each scores all candidates
     if fusion.normalisation == BEST:
         words: Any = {"div": {"left": "$score[0]", "right": 1.0, "by_zero_default": 0.0}}
         formula = {"sum": [{"mult": [fusion.weight, words]}, {"mult": [1 - fusion.weight, "$score[1]"]}]}

@@ -1,4 +1,4 @@
-"""The numbers that a recipe fills in: how words match, how both scores become one, and the form of the vectors."""
+"""The fitted numbers that recipes fill in: keyword settings, fusion, and the vectors' format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nestvec.runs.point_files import Selection
     from nestvec.vectors.codecs import Codec
 
-# Lucene's Snowball stemmers, and languages for which Lucene has another stemmer than the one that was measured
+# languages with a Snowball stemmer in Lucene, and languages for which Lucene has a different stemmer
 _SNOWBALL = frozenset({
     "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "estonian", "finnish", "french", "german",
     "hungarian", "irish", "italian", "lithuanian", "norwegian", "portuguese", "romanian", "russian", "serbian",
@@ -28,14 +28,14 @@ _OTHER_STEMMERS = frozenset(["czech", "greek", "hindi", "indonesian"])
 
 @dataclass(frozen=True)
 class RecipeNumbers:
-    """What a recipe fills in.
+    """The numbers that a recipe fills in.
 
     Attributes:
-        lexical: how words match.
-        fusion: how the two scores become one.
-        mean_length: mean number of words of the documents that were measured.
+        lexical: how words match, and BM25's parameters.
+        fusion: how keyword and vector scores are combined.
+        mean_length: mean number of words in the run's documents.
         format: dimension and precision of the vectors.
-        codec: of that format.
+        codec: the codec for this format.
     """
 
     lexical: LexicalSettings
@@ -46,27 +46,27 @@ class RecipeNumbers:
 
     @classmethod
     def of(cls, hybrid: Hybrid, chosen: Selection) -> RecipeNumbers:
-        """Take the numbers from `hybrid.json`, settled for the point that is exported, and from that point."""
+        """Collect the numbers from `hybrid.json`, settled for the exported point, and from that point."""
         return cls(hybrid.lexical, hybrid.fusion, hybrid.mean_length, chosen.format, chosen.codec)
 
     @property
     def candidates(self) -> int:
-        """How many documents of each leg take part."""
+        """Number of best documents by words, and by vectors, that are fused."""
         return CANDIDATES
 
     @property
     def stop_words(self) -> list[str]:
-        """The words that are left out."""
+        """The stop words that keyword search ignores."""
         return list_stop_words(self.lexical.forms.language) if self.lexical.forms.stop_words else []
 
 
 def lucene_similarity(numbers: RecipeNumbers) -> dict[str, Any]:
-    """The settings of a similarity named `nestvec`: BM25 with the fitted k1 and b."""
+    """Make the settings of a similarity named `nestvec`: BM25 with the fitted k1 and b."""
     return {"nestvec": {"type": "BM25", "k1": numbers.lexical.k1, "b": numbers.lexical.b}}
 
 
 def lucene_mappings(vector: dict[str, Any]) -> dict[str, Any]:
-    """The mappings of an index with an id, a text that is analysed and scored as `nestvec`, and a vector field."""
+    """Make an index's mappings: an id, a text with analyzer and similarity `nestvec`, and a vector field."""
     return {
         "dynamic": False,
         "properties": {
@@ -78,7 +78,7 @@ def lucene_mappings(vector: dict[str, Any]) -> dict[str, Any]:
 
 
 def lucene_analysis(numbers: RecipeNumbers) -> dict[str, Any]:
-    """The settings of an analyzer named `nestvec` that splits and stems as was measured, as near as Lucene comes."""
+    """Make the settings of an analyzer named `nestvec` that splits and stems as nestvec does, as far as Lucene can."""
     forms = numbers.lexical.forms
     filters: dict[str, Any] = {}
     if numbers.stop_words:
@@ -104,11 +104,11 @@ def lucene_analysis(numbers: RecipeNumbers) -> dict[str, Any]:
 
 
 def stems_differ(numbers: RecipeNumbers) -> bool:
-    """Whether Lucene has no stemmer, or another one, for the language."""
+    """Whether Lucene has no stemmer for the language, or a different one from nestvec's."""
     forms = numbers.lexical.forms
     return forms.stem and forms.language not in UNSTEMMED and forms.language not in _SNOWBALL
 
 
 def to_json(value: object) -> str:
-    """A value as the text of a JSON file, indented, with a line end."""
+    """Write a value as the text of a JSON file, indented and with a newline at the end."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""`recipes/`: how other search engines rank words and fuse them with vectors, with the fitted numbers filled in."""
+"""Writes `recipes/`: configurations of other search engines for hybrid search, with the run's fitted numbers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _ENGINES = (pgvector_recipe, elasticsearch_recipe, opensearch_recipe, qdrant_rec
 
 
 def write_recipes(folder: Path, chosen: Selection) -> None:
-    """Write `hybrid.json` and `recipes/` into an export; nothing for a run of before there was a `hybrid.json`.
+    """Write `hybrid.json` and `recipes/` into an export; writes nothing if an earlier nestvec's run has no hybrid.json.
 
     Args:
-        folder: of the export.
-        chosen: what is exported.
+        folder: the export's folder.
+        chosen: the exported point.
 
     Raises:
         InputError: the run's `hybrid.json` is damaged.
@@ -47,6 +47,6 @@ def write_recipes(folder: Path, chosen: Selection) -> None:
 
 
 def render_recipes(numbers: RecipeNumbers) -> dict[str, str]:
-    """Every recipe: path below `recipes/` to the file's text."""
+    """Render all recipes; gives each file's text by its path below `recipes/`."""
     files = {name: text for engine in _ENGINES for name, text in engine(numbers).items()}
     return {**files, "README.md": render_recipes_readme(numbers)}

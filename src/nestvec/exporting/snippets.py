@@ -1,4 +1,4 @@
-"""How each export is used, as code that runs as it stands."""
+"""Writes Python code that shows how to use an export, for its README; the code runs unchanged."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def usage_code(card: Card, folder: str) -> str:
     """Write Python that encodes texts with an export.
 
     Args:
-        card: what the export holds.
-        folder: where it lies, as the code should name it.
+        card: the export's card.
+        folder: the export's folder, as the code should name it.
 
     Returns:
-        Lines of Python that define `encode`, or for a model with prompts `encode_query` and `encode_document`, and end
-        by calling what they define.
+        Python code that defines `encode`, or for a model with prompts `encode_query` and `encode_document`, and ends
+        with an example call.
     """
     if card.to == "sentence-transformers":
         lines = [
@@ -36,7 +36,7 @@ def usage_code(card: Card, folder: str) -> str:
 
 
 def pip_requirements(card: Card) -> str:
-    """Packages that the code needs, as pip names them."""
+    """Return the packages that the code needs, for `pip install`."""
     runtimes = {"onnx": "onnxruntime tokenizers numpy", "openvino": "openvino tokenizers numpy"}
     return runtimes.get(card.to, "sentence-transformers")
 
@@ -64,7 +64,7 @@ def _graph_lines(card: Card, folder: str) -> list[str]:
         library,
         "from tokenizers import Tokenizer",
         "",
-        f'tokenizer = Tokenizer.from_file({path} + "/tokenizer.json")  # cuts and pads by itself',
+        f'tokenizer = Tokenizer.from_file({path} + "/tokenizer.json")  # truncates and pads',
         opened,
         "",
         "",

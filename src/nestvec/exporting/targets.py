@@ -1,4 +1,4 @@
-"""A model in the form of each target: its weights, its tokenizer, and what makes its vectors those measured."""
+"""Writes a model for each target: its weights, its tokenizer, and modules so that it gives the measured vectors."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:
-    """Write a model for the card's target into an empty folder; the model in memory may be changed.
+    """Write a model for the card's target to an empty folder; may modify the model in memory.
 
-    InputError is raised where the target cannot run this model, or the run has no documents to calibrate on;
-    NestvecError where the disk is full.
+    Raises InputError if the target cannot run this model or the run has no documents to calibrate on, and NestvecError
+    if the disk is full.
     """
     if chosen.codec.axes is not None:
         model = _turn_to_axes(model, chosen.codec.axes)
@@ -49,13 +49,13 @@ def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, car
             _convert_graph(source, target, card, feeds)
         except (OSError, NestvecError):
             raise
-        except Exception as error:  # of libraries in C++, which tell a full disk like any other fault
+        except Exception as error:  # C++ libraries raise the same errors for a full disk as for any other fault
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise NestvecError(f"{target.name} cannot be written ({reason[:200]})") from error
 
 
 def _convert_graph(source: Path, target: Path, card: Card, feeds: list[dict[str, NDArray[np.int64]]]) -> None:
-    """Convert a float32 ONNX graph to the form and the weights that the card names."""
+    """Convert a float32 ONNX graph to the card's target and weights."""
     if card.to == "openvino":
         if feeds:
             quantise_openvino(source, target, feeds)
@@ -68,18 +68,18 @@ def _convert_graph(source: Path, target: Path, card: Card, feeds: list[dict[str,
 
 
 def _write_sentence_transformers(folder: Path, model: SentenceTransformer, card: Card) -> None:
-    """Write the model with a prefix and its scaling as modules of the library.
+    """Write the model with truncation and normalisation as modules of sentence-transformers.
 
-    The library cuts at `truncate_dim` after all modules and then scales only where the caller asks for it. So the cut
-    is a module too: a product with the first columns of the identity, which is exact, and a Normalize after it.
-    `truncate_dim` is stored as well: it says the width to whoever reads it, and cuts nothing more.
+    The library itself truncates to `truncate_dim` after all modules and normalises again only if the caller asks.
+    Therefore truncation is a module, too: a product with the first columns of the identity matrix, which is exact,
+    followed by Normalize. `truncate_dim` is also stored; it documents the width and has no further effect.
     """
     save_model(_with_modules(model, _cut_modules(model, card.dimension), card.dimension), folder, {})
     (folder / CARD).unlink()
 
 
 def _turn_to_axes(model: SentenceTransformer, axes: Axes) -> SentenceTransformer:
-    """The model with its vectors turned to principal axes by modules at its end, as `Cut.cut` does it."""
+    """Append modules that project vectors onto principal axes, as `Cut.cut` does."""
     import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
@@ -90,7 +90,7 @@ def _turn_to_axes(model: SentenceTransformer, axes: Axes) -> SentenceTransformer
 
 
 def _cut_modules(model: SentenceTransformer, dimension: int) -> list[Any]:
-    """The model's modules, followed by those that give the prefix of its vectors at unit length."""
+    """Return the model's modules, followed by modules that truncate vectors and scale them to unit length."""
     import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
@@ -105,7 +105,7 @@ def _cut_modules(model: SentenceTransformer, dimension: int) -> list[Any]:
 
 
 def _with_modules(model: SentenceTransformer, modules: list[Any], dimension: int) -> SentenceTransformer:
-    """The model with other modules, which give vectors of `dimension` numbers."""
+    """Make a copy of the model with other modules, which give vectors of `dimension` numbers."""
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(
@@ -116,12 +116,12 @@ def _with_modules(model: SentenceTransformer, modules: list[Any], dimension: int
 
 
 def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> None:
-    """Write the tokenizer's files; `tokenizer.json` cuts and pads as the model wants it, by itself."""
+    """Write the tokenizer's files; `tokenizer.json` includes truncation and padding."""
     from tokenizers import Tokenizer
 
     if make_reader(model, card.inputs) is None:
         wanted = "a fast tokenizer, or --to sentence-transformers"
-        raise InputError(f"{card.to} cannot read texts as {card.base} does", wanted)
+        raise InputError(f"--to {card.to} does not support the tokenizer of {card.base}", wanted)
     tokenizer: Any = model.tokenizer
     tokenizer.save_pretrained(str(folder))
     transformer: Any = model[0].auto_model
@@ -132,9 +132,9 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
 
 
 def calibration_texts(chosen: Selection) -> list[str]:
-    """At most `TEXTS` training documents, always the same and none that is tested; raises InputError without any.
+    """Draw at most `TEXTS` training documents, always the same; raises InputError if there are none.
 
-    Of folds, the model that is handed over was trained on all documents, and tested on none.
+    With folds, all documents are training documents of the exported model, which is not the model that was tested.
     """
     path, is_folded = chosen.run.folder.path("records"), chosen.run.results.folds > 0
     table = chosen.run.read_records(["document"], None if is_folded else [("split", "==", "train")])
@@ -146,8 +146,8 @@ def calibration_texts(chosen: Selection) -> list[str]:
 
 
 def _make_feeds(model: SentenceTransformer, chosen: Selection, card: Card) -> list[dict[str, NDArray[np.int64]]]:
-    """Tokenise the calibration texts, each in a batch of its own: none is padded."""
+    """Tokenise the calibration texts, each in its own batch, so that none is padded."""
     reader = make_reader(model, card.inputs)
-    texts = calibration_texts(chosen) if reader else []  # without a reader the tokenizer was refused before
+    texts = calibration_texts(chosen) if reader else []  # `_write_tokenizer` has refused a model without a reader
     prompt = card.document_prompt
     return [batch.inputs for text in texts for batch in reader.make_batches([text], 1, prompt)] if reader else []

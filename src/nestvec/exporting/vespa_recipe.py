@@ -1,4 +1,4 @@
-"""Vespa: a schema whose rank profile fuses BM25 of the fitted k1 and b with cosines, and a query."""
+"""The recipe for Vespa: a schema whose rank profile fuses BM25, with the fitted k1 and b, and cosines; and a query."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nestvec.lexical.fusion import BEST, RANKS
 if TYPE_CHECKING:
     from nestvec.exporting.recipe_numbers import RecipeNumbers
 
-_CELLS = {"float32": "float"}  # of a tensor; everything smaller is kept in bfloat16, which Vespa unpacks by itself
+_CELLS = {"float32": "float"}  # cell type by precision; lower precisions use bfloat16
 _SCHEMA = """\
 # Vespa 8: application/schemas/documents.sd, written by nestvec export; see ../README.md
 schema documents {{
@@ -75,7 +75,7 @@ _BY_RANKS = (
 
 
 def vespa_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """The files of the recipe: a schema, a query for the best score by words, and the fused query."""
+    """Render the recipe's files: a schema, a query for the best keyword score, and the fused query."""
     limits = f"{{targetHits:{numbers.candidates}}}"
     fused = {
         "yql": f"select id, text from documents where ({limits}userInput(@query)) or "

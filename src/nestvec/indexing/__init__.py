@@ -1,1 +1,1 @@
-"""An index of a finished run: built, kept up to date, searched, verified."""
+"""Builds, updates, searches and verifies an index of a finished run."""

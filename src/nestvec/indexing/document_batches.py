@@ -1,4 +1,4 @@
-"""Documents on their way into an index: a run's with the vectors that were measured, or a file's, encoded first."""
+"""Yields the documents for an index in batches: the run's with their measured vectors, or a file's, newly encoded."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from nestvec.progress import Reporter
     from nestvec.runs.point_files import Selection
 
-_BATCH = 8192  # documents at a time
+_BATCH = 8192  # documents in a batch
 
 
 def work_folder(selection: Selection) -> Path:
-    """The folder of a file's documents and their vectors while an index is built of them."""
+    """Return the folder that holds a file's documents and their vectors while an index is built from them."""
     return selection.run.folder.path("index") / "work"
 
 
 def remove_work_folder(selection: Selection) -> None:
-    """Remove the folder of documents that are in the index now."""
+    """Remove the work folder, once its documents are in the index."""
     remove(work_folder(selection))
 
 
 def measured_batches(selection: Selection, reporter: Reporter) -> Iterator[Batch]:
-    """Give the run's documents with the vectors that were measured.
+    """Yield the run's documents with their measured vectors.
 
     Args:
-        selection: the point.
-        reporter: is told how many documents were taken.
+        selection: the measured point.
+        reporter: receives the number of documents done.
 
     Yields:
         Batches in the run's order, without fields.
@@ -59,19 +59,19 @@ def measured_batches(selection: Selection, reporter: Reporter) -> Iterator[Batch
 def encode_documents(
     selection: Selection, source: Path, columns: Columns, reporter: Reporter
 ) -> tuple[int, Iterator[Batch]]:
-    """Encode a file's documents; an encoding that was killed goes on where it stood.
+    """Encode a file's documents; continues an earlier encoding of the same file that was killed.
 
     Args:
-        selection: the point.
+        selection: the measured point, which names the model.
         source: the file.
-        columns: how it is read.
-        reporter: is told of progress, of rows that were set aside, and of ids that stand in several rows.
+        columns: which columns to read.
+        reporter: receives progress, the number of rows set aside, and a note if ids occur in several rows.
 
     Returns:
-        How many documents there are, and the batches of all rows: of an id that comes again, the last counts.
+        The number of distinct documents, and the batches of all rows; if an id repeats, its last row counts.
 
     Raises:
-        InputError: the file cannot be used; nothing of it is left behind.
+        InputError: the file cannot be used; the work folder is removed.
     """
     from nestvec.encoding.encode_file import encode
 
@@ -85,7 +85,7 @@ def encode_documents(
         raise
     prompt = selection.model.prompts.document
     begun = {"documents": sha256(documents), "model": join_hashes(selection.model.hashes)}
-    if not (marker.is_file() and read_json(marker) == begun):  # what is there is of another file or model
+    if not (marker.is_file() and read_json(marker) == begun):  # the folder's content is of another file or model
         for stale in folder.iterdir():
             if stale != documents:
                 remove(stale)
@@ -99,7 +99,7 @@ def encode_documents(
             id_column="id",
             prompt=prompt,
             precision="float32",
-            backend="torch",  # and in float32, as what was measured
+            backend="torch",  # backend and compute are those of the measurement
             compute="float32",
             reporter=reporter,
         )
@@ -107,7 +107,7 @@ def encode_documents(
 
 
 def _stage_documents(path: Path, source: Path, columns: Columns, reporter: Reporter) -> int:
-    """Write a file's documents as ids, texts and fields in JSON; how many distinct ids there are."""
+    """Write a file's documents to Parquet as ids, texts and fields in JSON; gives the number of distinct ids."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -117,21 +117,21 @@ def _stage_documents(path: Path, source: Path, columns: Columns, reporter: Repor
     with replacing(path) as temporary, pq.ParquetWriter(temporary, kinds) as writer:
         for part in read_documents(source, wanted, rejects):
             fields = [json.dumps(entries, ensure_ascii=False) for entries in part.fields]
-            texts = [text.replace("&", "&amp;") for text in part.texts]  # encoding cleans again: that undoes this only
+            texts = [text.replace("&", "&amp;") for text in part.texts]  # `encode` unescapes HTML and undoes this
             writer.write_batch(pa.record_batch([part.ids, texts, fields], schema=kinds))
             rows.update(part.ids)
         if not rows:
             raise InputError("holds no document", "at least one row with an id and a text", file=source)
     repeated = [identifier for identifier, count in rows.items() if count > 1]
     if repeated:
-        several = f"{len(repeated):,} ids stand" if len(repeated) > 1 else "1 id stands"
-        reporter.say(f"{several} in more than one row, such as {repeated[0]!r}: the last row counts")
+        several = f"{len(repeated):,} ids occur" if len(repeated) > 1 else "1 id occurs"
+        reporter.say(f"{several} in more than one row, such as {repeated[0]!r}: the last row is kept")
     _keep_rejected(path.parent.parent / "rejected.parquet", rejects, reporter)
     return len(rows)
 
 
 def _keep_rejected(path: Path, rejects: Rejects, reporter: Reporter) -> None:
-    """Write the rows that were set aside in place of an earlier file's."""
+    """Write the rows that were set aside, replacing those of an earlier file."""
     remove(path)
     if rejects.rows:
         with replacing(path) as temporary:
@@ -140,7 +140,7 @@ def _keep_rejected(path: Path, rejects: Rejects, reporter: Reporter) -> None:
 
 
 def _read_staged(documents: Path, vectors: Path) -> Iterator[Batch]:
-    """Read the documents and their vectors, row by row together."""
+    """Yield the staged documents with their vectors."""
     import pyarrow.parquet as pq
 
     from nestvec.encoding.embeddings_file import read_encoded

@@ -1,9 +1,9 @@
-"""An index of a finished run: built of the vectors and words that were measured, kept up to date, searched, verified.
+"""Builds, opens and searches an index of a finished run, with the measured vectors and keyword settings.
 
-index/store.json   which store was built last, for searches that name none
+index/store.json   records which store was built last, for searches that name none
 index/embedded/    the embedded store
-index/graphs/      a graph of each system's model, see `query_encoder`
-index/work/        documents on their way in; gone when they are there
+index/graphs/      an ONNX graph of each system's model, see `query_encoder`
+index/work/        a file's documents while they are encoded and added; removed afterwards
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ def build_index(
     reporter: Reporter | None = None,
     **options: Unpack[IndexArguments],
 ) -> Index:
-    """Build an index of a run's documents, or of a file's.
+    """Build an index of a run's documents, or of the documents in a file.
 
     Args:
         run: the folder of a finished run.
         store: `embedded`, or the URL of a PostgreSQL database.
-        name: of the index in a database; None takes the folder's.
-        columns: what is where in a file of documents.
-        reporter: is told of progress.
+        name: the index's name in a database; None derives a name from the folder's.
+        columns: which columns of a file of documents to read.
+        reporter: receives progress.
         options: the fields of `IndexSettings`, such as `system="mnr"`, `dimension=48` and `shortlist="48.int8"`.
 
     Returns:
-        The index, open.
+        The open index; close it, or use it in a `with` block.
 
     Raises:
-        InputError: something is wrong with the run, the point, the file or the store; an index that was there stays.
+        InputError: the run, the point, the file or the store cannot be used; an existing index is kept.
     """
     from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
     from nestvec.indexing.plan import plan_index
@@ -84,7 +84,7 @@ def build_index(
 
 
 def is_built(run: Path) -> bool:
-    """Whether a run has an index, in whatever store."""
+    """Return whether an index was built for a run, in any store."""
     return location_file(RunFolder(run)).is_file()
 
 
@@ -95,15 +95,16 @@ def open_index(
 
     Args:
         run: a finished run, or its folder.
-        store: as for `build_index`; None takes the one that was built last.
-        name: as for `build_index`; None takes the one that was built last.
-        limit: seconds that it may wait for other processes, see `StoreLocation.open`.
+        store: as for `build_index`; None takes the store that was built last.
+        name: as for `build_index`; None takes the name that was built last.
+        limit: most seconds to wait for other processes, see `StoreLocation.open`.
 
     Returns:
-        The index.
+        The open index; close it, or use it in a `with` block.
 
     Raises:
-        InputError: there is none, it is damaged or newer, or it was built with another model than the run's.
+        InputError: there is no index, it is damaged or made by a newer nestvec, or it was built with another model than
+            the run's.
     """
     opened = load_run(run)
     opened_store = find_location(opened.folder, store, name).open(opened.folder, limit)
@@ -122,22 +123,23 @@ def search(
     store: str | None = None,
     mode: str | None = None,
 ) -> list[Hit]:
-    """Find the best documents of a query in a run's index.
+    """Find the best documents for a query in a run's index.
 
     Args:
         run: the folder of a finished run with an index.
-        query: a text.
-        k: how many.
-        where: conditions on fields, such as `price<=20`; all must hold.
+        query: the query's text.
+        k: number of documents.
+        where: conditions on fields, such as `price<=20`; a document must fulfil all of them.
         store: as for `open_index`.
-        mode: `fused`, `vectors` or `words`; None: fused in an index of what the run recommends beside
-                keyword search, else vectors.
+        mode: `fused`, `vectors` or `words`. None searches `fused` if the index is of the point that the run recommends
+            beside keyword search, else by `vectors`.
 
     Returns:
-        At most k, best first.
+        At most k hits, best first.
 
     Raises:
-        InputError: there is no usable index, it has no words, or a condition or the mode cannot be read.
+        InputError: there is no usable index, the mode needs words and the index has none, or a condition or the mode is
+            malformed.
     """
     conditions = [Condition.parse(text) for text in where]
     with open_index(run, store) as opened:

@@ -1,4 +1,4 @@
-"""What an index is asked, and what it answers: hits, the texts that were searched and the count, all of one state."""
+"""Prepared searches of an index and their answers; each answer comes from one state of the index."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
 
     from nestvec.stores.store import About, Condition, Hit, Store
 
-REBUILDS = 3  # that a search follows before it gives up
+REBUILDS = 3  # attempts of a search while builds keep replacing the index
 
 
 class RebuiltError(InputError):
-    """An index was built anew and serves something else than a search was prepared for: prepare it again."""
+    """The index was built anew and serves something else than the search was prepared for: prepare it again."""
 
     def __init__(self, place: object) -> None:
-        super().__init__("is built anew again and again", "an index that stays while it is searched", file=place)
+        problem = "other processes keep replacing the index during the search"
+        super().__init__(problem, "no builds in progress: search again when they are done", file=place)
 
 
 @dataclass(frozen=True)
 class IndexQuery:
-    """A search that is prepared for what an index serves.
+    """A search that was prepared for what an index serves.
 
     Attributes:
-        about: what the index must serve still.
+        about: what the search was prepared for, which the index must still serve.
         texts: q queries.
-        vectors: (q, full dimension) float32 of the same, rows of unit length; None: by words alone.
+        vectors: (q, full dimension) float32 vectors of the queries, rows of unit length; None to search by words alone.
         mode: `fused`, `vectors` or `words`.
-        k: at least 1.
-        where: what documents must fulfil, all of it.
-        exact: don't use an approximate index where the store has one.
-        weight: of the words where both count, 0 to 1; None: as fitted.
-        count: whether to say how many documents there are; a database reads all of them for that.
+        k: documents to find for each query, at least 1.
+        where: conditions; a document must fulfil all of them.
+        exact: skip the approximate index, if the store has one, and compare all documents.
+        weight: weight of the keyword score in a fused search, 0 to 1; None takes the fitted weight.
+        count: whether to count the documents, for which a database reads all of them.
     """
 
     about: About
@@ -55,12 +56,12 @@ class IndexQuery:
 
 @dataclass(frozen=True)
 class IndexAnswer:
-    """What an index found.
+    """The answer of an index.
 
     Attributes:
-        hits: q lists of at most k, best first.
-        searched: q texts as their words were searched; vectors are asked the queries as they are.
-        documents: how many the index held; 0 where that was not asked.
+        hits: q lists of at most k hits, best first.
+        searched: q texts as keyword search used them, with corrected spelling; vectors are of the original queries.
+        documents: number of documents in the index; 0 if `IndexQuery.count` was false.
     """
 
     hits: list[list[Hit]]
@@ -69,7 +70,7 @@ class IndexAnswer:
 
 
 def answer_query(store: Store, asked: IndexQuery) -> IndexAnswer | About:
-    """Search one state of a store; where it serves something else than was prepared, gives that instead."""
+    """Search one state of a store; if it serves something else than the search was prepared for, returns that About."""
     with store.one_state() as about:
         if about != asked.about:
             return about

@@ -1,4 +1,4 @@
-"""What building and searching an index may be told."""
+"""Settings for building and searching an index."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from nestvec.errors import InputError
 from nestvec.runs.choose_point import PointArguments, PointSettings
 from nestvec.settings import option
 
-FUSED, VECTORS, WORDS = MODES = "fused", "vectors", "words"  # by what an index ranks documents
+FUSED, VECTORS, WORDS = MODES = "fused", "vectors", "words"  # what an index ranks documents by
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Where an index is kept; None opens the one that was built last."""
+    """Where an index is; with None, the store that was used for the last build."""
 
     store: str | None = option(None, "`embedded`, or postgresql://user@host:port/database.")
     name: str | None = option(None, "The index's name in a database (the folder's).")
@@ -33,17 +33,17 @@ class IndexArguments(PointArguments, total=False):
 
 @dataclass(frozen=True)
 class IndexSettings(PointSettings):
-    """What an index is built of."""
+    """What an index is built from."""
 
-    shortlist: str | None = option(None, "A first stage's dimension and precision: 48.int8.")
-    candidates: int = option(100, "Documents that the first stage hands on.")
+    shortlist: str | None = option(None, "Search a shortlist first, at this point: 48.int8.")
+    candidates: int = option(100, "Documents in the shortlist.")
     documents: Path | None = option(None, "A file to index in place of the run's documents.")
-    alone: bool = option(False, "Vectors alone: leave out the words, which are searched beside them.")
+    alone: bool = option(False, "Index vectors only, without keyword search.")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How a file of documents is read; None looks for columns with well-known names."""
+    """Which columns of a file of documents to read; with None, columns with well-known names."""
 
     document: str | None = option(None, "Column(s) of the text in a file of documents (found by their names).")
     document_id: str | None = option(None, "Column of the id in such a file (found by its name).")
@@ -53,7 +53,7 @@ class Columns:
     )
 
     def __post_init__(self) -> None:
-        """Raise InputError where there is no such policy for bad rows."""
+        """Raise InputError for an unknown policy for bad rows."""
         Rejects(self.on_bad_row)
 
 
@@ -61,12 +61,12 @@ class Columns:
 class SearchSettings:
     """How to search an index."""
 
-    top: int = option(10, "How many documents.")
-    where: tuple[str, ...] = option((), "A condition on a field, such as 'price<=20'; may be given again.", repeat=True)
-    exact: bool = option(False, "Search without an approximate index.")
-    mode: str | None = option(None, "Rank by words and vectors: fused; or by one: vectors, words (as is recommended).")
+    top: int = option(10, "Number of documents to show.")
+    where: tuple[str, ...] = option((), "A condition on a field, such as 'price<=20'; may be repeated.", repeat=True)
+    exact: bool = option(False, "Compare all documents, without an approximate index.")
+    mode: str | None = option(None, "`words`, `vectors`, or `fused` to rank by both (as recommended).")
 
     def __post_init__(self) -> None:
-        """Raise InputError where there is no such mode."""
+        """Raise InputError for an unknown mode."""
         if self.mode is not None and self.mode not in MODES:
             raise InputError(f"--mode is {self.mode!r}", f"one of {', '.join(MODES)}")

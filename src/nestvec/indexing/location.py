@@ -1,7 +1,7 @@
-"""Where a run's index is: in the run's folder, or in a database; the run remembers which was built last.
+"""Finds a run's index: in the run's folder or in a database; the run's folder records which was built last.
 
-A run's folder may come from anybody. So the note that it holds may lead to a database on this machine only, unless the
-user names the database again: whoever connects may send a password.
+A run's folder may come from an untrusted source, and connecting to a database may send a password. Therefore the record
+is followed to a database on this machine only; for any other database, the user must name it again.
 """
 
 from __future__ import annotations
@@ -23,31 +23,32 @@ if TYPE_CHECKING:
     from nestvec.stores.store import Store
 
 EMBEDDED = "embedded"
-STORE_VARIABLE = "NESTVEC_STORE"  # names the database of a run's index where --store is not given
+STORE_VARIABLE = "NESTVEC_STORE"  # environment variable with the database of a run's index, if --store is not given
 _SCHEMES = ("postgresql://", "postgres://")
-_ALIASES = {"faiss": EMBEDDED, "postgres": "postgresql://", "pgvector": "postgresql://"}  # libpq's variables say where
+_ALIASES = {"faiss": EMBEDDED, "postgres": "postgresql://", "pgvector": "postgresql://"}  # libpq's variables apply
 
-_NOTE = re.compile(  # as `redact_url` writes it
+_NOTE = re.compile(  # the form that `redact_url` writes
     r"postgres(ql)?://([^@/?%]*@)?(?P<hosts>[\w.,:\[\]-]*)/[^?]*([?]host=/[^&?]*)?"
 )
+_REBUILD = "what `nestvec index` wrote: build the index again"
 _HERE = re.compile(r"(|localhost|127[.][0-9.]+|\[::1\])(:[0-9]*)?")
 
 
 @dataclass(frozen=True)
 class StoreLocation:
-    """A store, and the index's name in it."""
+    """A store, and the index's name in the store."""
 
     store: str  # `embedded`, or the URL of a PostgreSQL database
-    name: str  # of the index in a database
+    name: str  # the index's name in a database
 
     @classmethod
     def of(cls, folder: RunFolder, store: str, name: str | None) -> StoreLocation:
-        """Find the location that is meant by a store and a name.
+        """Make a location from a store and a name as the user gives them.
 
         Args:
-            folder: of the run.
-            store: a name or a URL.
-            name: of the index in a database; None makes one of the folder's name.
+            folder: the run's folder.
+            store: `embedded`, an alias such as `faiss` or `postgres`, or a URL.
+            name: the index's name in a database; None derives a name from the folder's.
 
         Returns:
             The location.
@@ -56,14 +57,14 @@ class StoreLocation:
         return cls(_ALIASES.get(store, store), name or default or "nestvec")
 
     def open(self, folder: RunFolder, limit: float | None = None) -> Store:
-        """Open the store, to be closed; raises InputError where there is no such kind, or it cannot be used.
+        """Open the store; raises InputError if its kind is unknown or it cannot be used.
 
         Args:
-            folder: of the run.
-            limit: seconds that it may wait for other processes; None: as long as the stores do unless they are told.
+            folder: the run's folder.
+            limit: most seconds to wait for other processes; None takes the store's default.
 
         Returns:
-            The store.
+            The store; the caller closes it.
         """
         if self.store == EMBEDDED:
             return EmbeddedStore(folder.path("index") / EMBEDDED, PATIENCE if limit is None else limit)
@@ -74,7 +75,7 @@ class StoreLocation:
         raise InputError(f"--store is {self.store!r}", f"`{EMBEDDED}`, or postgresql://user@host:port/database")
 
     def remember(self, folder: RunFolder) -> None:
-        """Write down in the run which store was built last; without a password."""
+        """Record in the run's folder that this store was built last; the password is left out."""
         store = self.store
         if store != EMBEDDED:
             from nestvec.stores.postgres.connection import redact_url
@@ -84,7 +85,7 @@ class StoreLocation:
 
 
 def location_file(folder: RunFolder) -> Path:
-    """The file of a run that says which store was built last."""
+    """Return the path of the run's file that records which store was built last."""
     return folder.path("index") / "store.json"
 
 
@@ -92,27 +93,27 @@ def find_location(folder: RunFolder, store: str | None = None, name: str | None 
     """Find where a run's index was built.
 
     Args:
-        folder: of the run.
-        store: a name or a URL; None takes what was built last.
-        name: of the index in a database; None takes what was built last.
+        folder: the run's folder.
+        store: as in `StoreLocation.of`; None takes the store that was built last.
+        name: the index's name in a database; None takes the name that was built last.
 
     Returns:
         The location.
 
     Raises:
-        InputError: nothing was built, or what was built last is on another machine and the user did not name it.
+        InputError: no index was built, or the last one is on another machine and the user did not name the database.
     """
     path = location_file(folder)
     if not path.is_file():
-        raise InputError("there is no index", "`nestvec index` first", file=path.parent)
+        raise InputError("there is no index", "an index: run `nestvec index` first", file=path.parent)
     last = read_json(path)
     if not isinstance(last, dict) or not all(isinstance(last.get(key), str) for key in ("store", "name")):
-        raise InputError("is damaged", "what `nestvec index` wrote", file=path)
+        raise InputError("is damaged: store or name is missing", _REBUILD, file=path)
     return StoreLocation.of(folder, store or _read_note(path, last["store"]), name or last["name"])
 
 
 def _read_note(path: Path, store: str) -> str:
-    """The store that a run's note names, or that the user named for it in the environment."""
+    """Return the store that the run's record names, or the one that the user names in the environment."""
     if store == EMBEDDED:
         return store
     named = os.environ.get(STORE_VARIABLE)
@@ -120,8 +121,8 @@ def _read_note(path: Path, store: str) -> str:
         return named
     note = _NOTE.fullmatch(store)
     if note is None:
-        raise InputError(f"is damaged: store is {store[:80]!r}", "what `nestvec index` wrote", file=path)
+        raise InputError(f"is damaged: store is {store[:80]!r}", _REBUILD, file=path)
     if not all(map(_HERE.fullmatch, note["hosts"].split(","))):
-        wanted = f"the database named by you: --store URL, or {STORE_VARIABLE}=URL in the environment"
+        wanted = f"you to name this database: --store URL, or {STORE_VARIABLE}=URL in the environment"
         raise InputError(f"leads to {store}, on another machine", wanted, file=path)
     return store

@@ -1,4 +1,4 @@
-"""A run's index, open: searched, changed, compared with what was measured."""
+"""An open index of a run: search it, add and remove documents, and verify it against the measurement."""
 
 from __future__ import annotations
 
@@ -41,16 +41,17 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """A run's index, open: the point whose vectors it holds, and the store where they are.
+    """An open index of a run.
 
-    Another process may build it anew, for another point; a search finds that out and follows it.
+    If another process builds the index anew for another point, the next search notices and uses the new point.
 
     Args:
         run: the run.
-        store: where the index is.
+        store: the store that holds the index.
 
     Raises:
-        InputError: there is none, it is damaged or newer, or it was built with another model than the run's.
+        InputError: there is no index, it is damaged or made by a newer nestvec, or it was built with another model than
+            the run's.
 
     Attributes:
         store: as given.
@@ -66,23 +67,23 @@ class Index:
 
     @property
     def about(self) -> About:
-        """What was served when it was last looked at."""
+        """What the index served when it was last read."""
         return self._served[0]
 
     @property
     def selection(self) -> Selection:
-        """The run's point that was served then."""
+        """The run's point that the index served when it was last read."""
         return self._served[1]
 
     def describe(self) -> tuple[Point, int]:
-        """The run's point that is served now, and how many documents there are."""
+        """Return the run's point that the index serves now, and the number of its documents."""
         with self.store.one_state() as about:
             documents = len(self.store)
         self._follow(about)
         return self.selection.point, documents
 
     def follow(self) -> None:
-        """Take notice of what is served now, should another process have built the index anew."""
+        """Update `about` and `selection` if another process has built the index anew."""
         with self.store.one_state() as about:
             pass
         self._follow(about)
@@ -92,7 +93,7 @@ class Index:
             self._served = about, self._select_point(about)
 
     def _select_point(self, about: About) -> Selection:
-        """The run's point that what is served was made of."""
+        """Find the run's point that the index was built from; raises ChangedError if the model differs."""
         selection = select_point(self._run, Point.of(about.system, about.served))
         if selection.model.sha256 != about.model_sha256:
             problem = f"was built with another model (sha256 {about.model_sha256[:12]}…)"
@@ -111,58 +112,59 @@ class Index:
         exact: bool = False,
         mode: str | None = None,
     ) -> list[Hit]:
-        """Find the best documents of a query.
+        """Find the best documents for a query.
 
         Args:
-            query: a text.
-            k: how many, at least 1.
-            where: what they must fulfil.
-            exact: don't use an approximate index where the store has one.
-            mode: `fused`, `vectors` or `words`; None: fused in an index of what the run recommends beside
-                keyword search, else vectors.
+            query: the query's text.
+            k: number of documents, at least 1.
+            where: conditions; a document must fulfil all of them.
+            exact: skip the approximate index, if the store has one, and compare all documents.
+            mode: `fused`, `vectors` or `words`. None searches `fused` if the index is of the point that the run
+                recommends beside keyword search, else by `vectors`.
 
         Returns:
-            At most k, best first.
+            At most k hits, best first.
 
         Raises:
-            InputError: the query is empty, there is no such mode, the index has no words, or the store cannot be used.
+            InputError: the query is empty, the mode is unknown or needs words that the index lacks, or the store cannot
+                be used.
         """
         return self.ask(query, SearchSettings(k, exact=exact, mode=mode), where).hits[0]
 
     def ask(self, query: str, settings: SearchSettings, where: Sequence[Condition] = ()) -> IndexAnswer:
-        """Search as `search` does; the answer says what was searched, too.
+        """Search as `search` does; the answer also holds the query with corrected spelling.
 
         Args:
-            query: a text.
-            settings: all but its `where`.
-            where: what documents must fulfil.
+            query: the query's text.
+            settings: the search's settings; the field `where` is ignored.
+            where: conditions; a document must fulfil all of them.
 
         Returns:
-            The answer, of one query.
+            The answer for one query.
 
         Raises:
-            InputError: as of `search`.
+            InputError: as for `search`.
         """
         if not query.strip():
             raise InputError("the query is empty", "a text to search for")
         if settings.top < 1:
-            raise InputError(f"--top is {settings.top}", "a whole number from 1 on")
+            raise InputError(f"--top is {settings.top}", "a whole number of at least 1")
         for _ in range(REBUILDS):
             with suppress(RebuiltError):
                 return self.answer(self._prepare(query, settings, where))
         raise RebuiltError(self._place)
 
     def answer(self, asked: IndexQuery) -> IndexAnswer:
-        """Answer queries that were prepared for what the index serves.
+        """Answer a search that was prepared for what the index serves.
 
         Args:
-            asked: the queries.
+            asked: the prepared search.
 
         Returns:
             The answer.
 
         Raises:
-            RebuiltError: it serves something else by now: `about` and `selection` say what.
+            RebuiltError: the index was built anew and serves something else; `about` and `selection` are updated.
             InputError: the store cannot be used.
         """
         answer = answer_query(self.store, asked)
@@ -172,44 +174,44 @@ class Index:
         raise RebuiltError(self._place)
 
     def _prepare(self, query: str, settings: SearchSettings, where: Sequence[Condition]) -> IndexQuery:
-        """A query as what the index serves is asked it; a model is loaded when it is first needed."""
+        """Prepare a search for what the index serves; loads the model if it is needed for the first time."""
         about, selection = self._served
         mode = settings.mode or (FUSED if about.fuses else VECTORS)
         if mode != VECTORS:
-            about.require_words(self._place)  # before a model is loaded
+            about.require_words(self._place)  # fail before loading the model
         vectors = None if mode == WORDS else self._encode_queries(selection, [query])
         return IndexQuery(about, [query], vectors, mode, settings.top, where, settings.exact)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents by their ids, byte for byte; how many were there.
+        """Remove documents by their ids, which must match byte for byte.
 
         Args:
-            ids: texts; those that no document has are passed over, see `find_missing`.
+            ids: the ids; unknown ids are skipped, see `find_missing`.
 
         Returns:
-            How many documents were removed.
+            Number of documents removed.
 
         Raises:
-            InputError: an id is no text, or the store cannot be used; nothing was removed.
+            InputError: an id is not a string, or the store cannot be used; nothing was removed.
         """
         return self.store.delete(self._stored_ids(ids))
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """The ids that no document has, in the order given, each once; raises InputError as `delete` does."""
+        """Return the ids that no document has, in the order given, without repeats; raises InputError as `delete`."""
         stored = self._stored_ids(ids)
         missing = set(self.store.find_missing(stored))
         return list(dict.fromkeys(name for name, form in zip(ids, stored, strict=True) if form in missing))
 
     def upsert(self, source: Path, columns: Columns | None = None, reporter: Reporter | None = None) -> int:
-        """Add the documents of a file, and replace those whose id is there.
+        """Add a file's documents to the index, replacing documents with the same ids.
 
         Args:
             source: a CSV, TSV, JSONL or Parquet file.
-            columns: where it has what.
-            reporter: is told of progress.
+            columns: which columns to read.
+            reporter: receives progress.
 
         Returns:
-            How many documents were taken in: of an id that stands in several rows, the last row counts.
+            Number of distinct documents in the file; if an id occurs in several rows, its last row counts.
 
         Raises:
             InputError: the file cannot be used, or the index was built anew for another point; nothing was changed.
@@ -224,18 +226,18 @@ class Index:
         return count
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
-        """Encode some texts again, ask the test queries again, and compare with what was measured.
+        """Verify the index: encode some texts again, search for the test queries, and compare with the measurement.
 
         Args:
-            exact: don't use an approximate index where the store has one.
-            reporter: is told of progress.
+            exact: skip the approximate index, if the store has one, and compare all documents.
+            reporter: receives progress.
 
         Returns:
-            The recall of both.
+            The recall of the index beside the measured recall.
 
         Raises:
-            ChangedError: the index holds other documents than were measured, or the model gives other vectors.
-            InputError: the index changed meanwhile.
+            ChangedError: the index does not hold the measured documents, or the model's vectors have changed.
+            InputError: the index was changed during the verification.
         """
         from nestvec.indexing.verify_index import refuse_other_vectors, verify_index
 
@@ -243,43 +245,41 @@ class Index:
         self.follow()
         files = self.selection.files
         if not read_stated(files.run, files.system).model:
-            reporter.say(
-                "An earlier nestvec made this run: it does not state its model's files, so they are not checked"
-            )
+            reporter.say("The model's files are not checked: an earlier nestvec made this run and recorded no hashes")
         refuse_other_vectors(self.selection, self._open_encoder(self.selection), reporter)
         is_exact = exact or isinstance(self.store, EmbeddedStore)
         verified = verify_index(self.selection, self.store, is_exact, reporter)
-        if self.store.version() != version:  # one state is not held so long, as writers would wait for its end
-            raise InputError("was changed while it was verified", "to be verified again", file=self._place)
+        if self.store.version() != version:  # `one_state` would make writers wait until the end of the verification
+            raise InputError("was changed while it was verified", "no writers: verify it again", file=self._place)
         return verified
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close all files and connections."""
         self.store.close()
 
     def __enter__(self) -> Index:
-        """For a `with` block, which closes it."""
+        """Return the index; the `with` block closes it at its end."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """See `close`."""
+        """Close the index."""
         self.close()
 
     def _stored_ids(self, ids: Sequence[str]) -> list[str]:
-        """Ids as the store holds them; InputError where one is no text."""
+        """Convert ids to the form that the store holds; raises InputError if one is not a string."""
         if isinstance(ids, str):
-            raise InputError("ids is one text", "a list of ids")
+            raise InputError("ids is a string", "a list of strings")
         for row, identifier in enumerate(ids):
             if not isinstance(identifier, str):
-                raise InputError(f"ids[{row}] is {type(identifier).__name__}", "a text")
+                raise InputError(f"ids[{row}] is {type(identifier).__name__}", "a string")
         return list(map(self.about.stored_id, ids))
 
     def _encode_queries(self, selection: Selection, texts: list[str]) -> NDArray[np.float32]:
-        """Encode queries to (q, full width) by the model of a point."""
+        """Encode queries with a point's model; gives (q, full width) float32."""
         return self._open_encoder(selection).encode(texts, QUERY)
 
     def _open_encoder(self, selection: Selection) -> Encoder:
-        """The encoder of a point's system, opened when it is first needed; it stays open."""
+        """Return the encoder of a point's system, which is opened at first use and then kept."""
         files = selection.files
         if files.system not in self._encoders:
             self._encoders[files.system] = open_query_encoder(files)

@@ -1,4 +1,4 @@
-"""What an index of a measured point is to serve: its stages, their codecs, and how words match beside them."""
+"""Decides what an index of a measured point serves: its stages, their codecs, and its keyword search."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 def plan_index(selection: Selection, settings: IndexSettings, reporter: Reporter) -> tuple[About, list[Codec]]:
-    """What an index is to serve, and the codecs of its stages.
+    """Decide what an index serves.
 
     Args:
-        selection: the point.
-        settings: what the index is built of.
-        reporter: is told where the run has no words to go with the vectors.
+        selection: the measured point.
+        settings: what the index is built from.
+        reporter: receives a message if the run has no settings for keyword search.
 
     Returns:
-        Both, to be given to `Store.build`.
+        What the index serves and the codecs of its stages, for `Store.build`.
 
     Raises:
-        InputError: the shortlist was not measured, the candidates are less than 1, or `hybrid.json` is damaged.
+        InputError: the shortlist was not measured, `candidates` is less than 1, or `hybrid.json` is damaged.
     """
     shortlist, candidates = settings.shortlist, settings.candidates
     stages, codecs = [selection.format], [selection.codec]
@@ -40,7 +40,7 @@ def plan_index(selection: Selection, settings: IndexSettings, reporter: Reporter
             raise InputError(f"--shortlist {shortlist} was not measured", "one of " + ", ".join(known), file=path)
         stages, codecs = [VectorFormat.parse(shortlist), *stages], [known[shortlist], *codecs]
     if candidates < 1:
-        raise InputError(f"--candidates is {candidates}", "a whole number from 1 on")
+        raise InputError(f"--candidates is {candidates}", "a whole number of at least 1")
     files = selection.files
     hybrid = None if settings.alone else _read_words(selection, reporter)
     about = About(files.system, files.model.sha256, files.width, tuple(stages), candidates, hybrid=hybrid)
@@ -51,9 +51,9 @@ def plan_index(selection: Selection, settings: IndexSettings, reporter: Reporter
 
 
 def _read_words(selection: Selection, reporter: Reporter) -> Hybrid | None:
-    """How words match and fuse with the point's vectors, as the run fitted it; None for a run of before it did so."""
+    """Read the run's keyword settings, fitted for the point's vectors; None for a run of an earlier nestvec."""
     path = selection.run.folder.path("hybrid")
     if path.is_file():
         return read_hybrid(path).settle(selection.format)
-    reporter.say(f"the run has no {path.name}, as an earlier nestvec made it, so the index holds vectors alone")
+    reporter.say(f"The index holds vectors alone: an earlier nestvec made this run, so it has no {path.name}")
     return None

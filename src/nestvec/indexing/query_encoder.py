@@ -1,9 +1,9 @@
-"""The encoder of an index's queries: the model's graph, kept beside the index, or else the model itself by PyTorch.
+"""Opens the encoder for an index's queries: an ONNX graph kept beside the index, or else the model in PyTorch.
 
-A command that searches once would spend seconds on importing PyTorch. So whoever builds an index leaves the model's
-float32 graph in `index/graphs/SYSTEM`: an ONNX export at full width, with its card. It answers only while its files
-hash to what its card states, and its card states the very model that the run was measured with. Searching writes
-nothing: without such a graph, PyTorch answers.
+Importing PyTorch takes seconds, which is long for a command that searches once. Therefore building an index also writes
+the model's float32 graph to `index/graphs/SYSTEM`: an ONNX export at full width, with its card. The graph is used only
+if the hashes of its files match its card, and the card names the model that the run was measured with. Otherwise
+PyTorch encodes the queries. Searching never writes files.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 RUNTIME, WEIGHTS = "onnx", "float32"
-_WRITERS = ("torch", "sentence_transformers", "onnx", "onnxruntime", "tokenizers")  # that write a graph, and try it
+_WRITERS = ("torch", "sentence_transformers", "onnx", "onnxruntime", "tokenizers")  # needed to write and test a graph
 
 
 def open_query_encoder(files: SystemFiles) -> Encoder:
-    """Open the encoder of a system's queries at full width, in float32; raises InputError where its model is damaged.
+    """Open the encoder for a system's queries at full width, in float32.
 
-    Both encoders give the same vectors, but for rounding: a cosine of 0.999999 at the least.
+    The graph and PyTorch give the same vectors up to rounding (a cosine of at least 0.999999). Raises InputError if the
+    model is damaged.
     """
     encoder = open_kept_graph(files)
     if encoder is None:
@@ -49,9 +50,9 @@ def open_query_encoder(files: SystemFiles) -> Encoder:
 
 
 def keep_graph(files: SystemFiles, reporter: Reporter) -> None:
-    """Write a system's graph beside the index, unless it is there, or this machine or the model has no way to.
+    """Write a system's graph beside the index, unless it exists or cannot be made from this model or on this machine.
 
-    The index is whole without the graph, so nothing is raised.
+    The index works without the graph, so no error is raised.
     """
     if _read_card(files) or not all(map(importlib.util.find_spec, _WRITERS)):
         return
@@ -65,7 +66,7 @@ def keep_graph(files: SystemFiles, reporter: Reporter) -> None:
 
 
 def open_kept_graph(files: SystemFiles) -> Encoder | None:
-    """Open the graph of a system that is kept; None where there is none, or ONNX Runtime is not installed."""
+    """Open a system's graph beside the index; gives None without a usable graph or without ONNX Runtime."""
     card = _read_card(files)
     try:
         return None if card is None else _open_export(_graph_folder(files), card, files)
@@ -83,7 +84,7 @@ def _open_export(folder: Path, card: Card, files: SystemFiles) -> Encoder:
 
 
 def _read_card(files: SystemFiles) -> Card | None:
-    """The card of the graph that is kept; None where it is not whole, or not of the measured model at full width."""
+    """Read the card of the graph; gives None if the graph is damaged or not of the measured model at full width."""
     folder = _graph_folder(files)
     try:
         card = read_card(folder)
@@ -98,7 +99,7 @@ def _read_card(files: SystemFiles) -> Card | None:
 
 
 def _write_graph(folder: Path, files: SystemFiles) -> None:
-    """Write the graph into an empty folder; InputError where it gives other vectors than the model."""
+    """Write the graph to an empty folder; raises InputError if its vectors differ from the model's."""
     from nestvec.exporting.export_model import write_bare_export
     from nestvec.models.load import load_model
     from nestvec.models.prompts import reads_roles_apart
@@ -106,9 +107,11 @@ def _write_graph(folder: Path, files: SystemFiles) -> None:
     model, path = load_model(files.model).to("cpu").eval(), files.model.path
     if reads_roles_apart(model):
         raise InputError(
-            "sends queries and documents through different modules", "one path, as an ONNX graph has", file=path
+            "sends queries and documents through different modules",
+            "the same modules for both, because an ONNX graph has one path",
+            file=path,
         )
     at_full_width = Selection(files, VectorFormat(files.width, FULL), Float32(files.width))
     card = write_bare_export(folder, at_full_width, model, RUNTIME, WEIGHTS)
     if not _open_export(folder, card, files).agrees_with(model, ROUNDING):
-        raise InputError("its ONNX graph gives other vectors than PyTorch", "the same vectors from both", file=path)
+        raise InputError("the vectors of its ONNX graph differ from PyTorch's", "the same vectors from both", file=path)

@@ -1,11 +1,12 @@
-"""What a store finds for the test queries, beside what the surface measured; and whether the model is still the same.
+"""Verifies an index: compares its answers to the test queries with the measured ones, and checks the model's vectors.
 
-Of folds, the lists that were measured are those of other models than the one that is served. There a store is compared
-with an exact search by the model that is served.
+In a run with --folds, the measured lists come from the folds' models and not from the model that is served. There, the
+index is compared with an exact search by the model that is served.
 
-What is allowed: an exact search finds the measured documents in their order, but for scores within `NEAR` of each
-other. An approximate one, or one by a shortlist that was not measured, may miss documents, at the cost of a hundredth
-of recall; what it finds has the measured score, unless that was fused, which depends on what else is found.
+An exact search must return the measured documents in their order, except where scores differ by less than `NEAR`. An
+approximate search, or a search by a shortlist that was not measured, may miss documents and lose up to 0.01 of recall;
+the documents that it returns must have the measured scores. Fused scores are exempt, because they depend on the other
+documents that were found.
 """
 
 from __future__ import annotations
@@ -36,37 +37,37 @@ if TYPE_CHECKING:
     from nestvec.runs.point_files import Selection
     from nestvec.stores.store import About, Hit, Store
 
-    Ask = Callable[[list[int]], list[list[Hit]]]  # gives rows of queries what the store finds for them
+    Ask = Callable[[list[int]], list[list[Hit]]]  # searches the store for queries, given by their rows
 
-TOLERANCE = 0.01  # of recall, that a store may lose of what was measured
-NEAR = 0.0001  # of a score: less is rounding, as where a document was encoded again beside others
-_TEXTS = 200  # encoded again, half of them queries
+TOLERANCE = 0.01  # recall that a store may lose
+NEAR = 0.0001  # smaller differences of scores are rounding, as when a document is encoded again in another batch
+_TEXTS = 200  # texts encoded again, half of them queries
 _RECALL = "recall@10"
-_QUERIES = 64  # asked at a time
+_QUERIES = 64  # queries per search
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What a store finds, beside what was measured."""
+    """The result of verifying an index."""
 
-    point: str  # what was measured, such as `mnr.48.int8`
-    queries: int  # of the test split
-    found: float  # recall@10 of the store
-    measured: float  # the surface's, of these queries
-    same: float  # share of the queries whose first ten documents are the very ones that were measured, in order
-    wrong: int = 0  # queries whose answers are not what was measured, beyond what is allowed
-    example: str = ""  # the first of them, in words
-    by_folds: bool = False  # whether the surface was measured by other models, and `measured` is an exact search's
-    fused: Verified | None = None  # the same of both legs, where the index has words and the run measured them
+    point: str  # name of the measured point, such as `mnr.48.int8`
+    queries: int  # number of test queries
+    found: float  # recall@10 of the index
+    measured: float  # recall@10 of the surface for these queries
+    same: float  # share of queries whose first ten documents are the measured ones in the same order
+    wrong: int = 0  # number of queries whose answers differ from the measured ones by more than is allowed
+    example: str = ""  # describes the first wrong answer
+    by_folds: bool = False  # whether folds' models measured the surface; `measured` is then from an exact search
+    fused: Verified | None = None  # the result for fused search, if the index has words and the run measured it
 
     @property
     def holds(self) -> bool:
-        """Whether the store loses at most `TOLERANCE`, and answers no query wrongly."""
+        """Whether the index loses at most `TOLERANCE` of recall and answers no query wrongly."""
         return self.found >= self.measured - TOLERANCE and not self.wrong
 
 
 def refuse_other_vectors(selection: Selection, encoder: Encoder, reporter: Reporter) -> None:
-    """Raise ChangedError where a system's model gives other vectors than the run's file holds, on some texts."""
+    """Encode some texts again; raises ChangedError if their vectors differ from those in the run's file."""
     tried = encode_sample(selection, encoder.encode, _TEXTS // 2, _TEXTS, reporter)
     cosines, least = tried.cosines(Float32(encoder.dimension)), LEAST["float32"]
     if not (wrong := ~(cosines >= least)).any():  # NaN is wrong, too
@@ -74,16 +75,17 @@ def refuse_other_vectors(selection: Selection, encoder: Encoder, reporter: Repor
     worst, run = int(np.argmin(np.where(np.isnan(cosines), -2, cosines))), selection.run
     texts = [run.queries.texts[row] for row in tried.queries] + [run.catalogue.texts[row] for row in tried.documents]
     problem = (
-        f"gives other vectors than {run.folder.embeddings(selection.files.system)} holds: {wrong.sum()} of "
+        f"the model's vectors differ from those in {run.folder.embeddings(selection.files.system)}: {wrong.sum()} of "
         f"{len(texts)} texts have a cosine below {least:g}, the least is {cosines[worst]:.4f} for {texts[worst][:60]!r}"
     )
     raise ChangedError(problem, "the model and the vectors that were measured", file=selection.model.path)
 
 
 def verify_index(selection: Selection, store: Store, is_exact: bool, reporter: Reporter) -> Verified:
-    """Ask a store the test queries and compare with the surface; `is_exact` says that the store searches exactly.
+    """Search a store for the test queries and compare the results with the surface.
 
-    ChangedError is raised where it holds other documents.
+    `is_exact` says whether the store searches exactly. Raises ChangedError if the number of documents differs from the
+    run's.
     """
     run, about = selection.run, store.about
     documents = len(run.catalogue)
@@ -105,7 +107,8 @@ def verify_index(selection: Selection, store: Store, is_exact: bool, reporter: R
     name, is_single = _measured_name(selection, about), len(about.stages) == 1
     verified = compare(_Questions(name, rows, ask_vectors, is_exact and (is_single or name != selection.point.name)))
     fused = Point.of(about.system + FUSED, about.served).name
-    # a query's own document was left out before the scores of its words were brought to one scale: an index cannot
+    # Leave out queries that have a document of their own. The measurement removed that document before it scaled the
+    # keyword scores, which an index cannot do.
     others = [row for row in rows if own[row] < 0]
     if about.hybrid is None or fused not in run.points or not others or run.results.folds:
         return verified
@@ -114,19 +117,19 @@ def verify_index(selection: Selection, store: Store, is_exact: bool, reporter: R
 
 @dataclass(frozen=True)
 class _Questions:
-    """Queries to ask, and what was measured of them."""
+    """Queries to search for, and the measured point to compare with."""
 
-    point: str  # name of the point whose lists were measured
-    rows: list[int]  # of the run's queries
+    point: str  # name of the measured point
+    rows: list[int]  # rows of the run's queries
     ask: Ask
-    is_exact: bool  # whether the lists must be the measured ones
+    is_exact: bool  # whether the results must equal the measured lists
     is_fused: bool = False
 
 
 def _compare(
     selection: Selection, about: About, own: NDArray[np.int64], reporter: Reporter, questions: _Questions
 ) -> Verified:
-    """What a store finds, beside the run's list of a point; without each query's own document."""
+    """Compare a store's results with the measured lists of a point; each query's own document is left out."""
     run, name, rows = selection.run, questions.point, questions.rows
     found: dict[str, list[Hit]] = {}
     ids = run.queries.ids
@@ -158,7 +161,10 @@ def _compare(
 
 
 def _find_fault(hits: list[Hit], measured: dict[str, float], is_exact: bool) -> str:
-    """What of a query's hits cannot be, in words, after what was measured: documents and scores, best first."""
+    """Describe the first difference between hits and measured scores that is not allowed; "" if there is none.
+
+    `measured` holds scores by document id, best first.
+    """
     for hit in hits:
         if not abs(hit.score - measured.get(hit.id, hit.score)) <= NEAR:  # NaN is wrong, too
             return f"{hit.id!r} has a score of {hit.score:.4f}, not {measured[hit.id]:.4f}"
@@ -174,7 +180,7 @@ def _find_fault(hits: list[Hit], measured: dict[str, float], is_exact: bool) -> 
 
 
 def _search_exactly(selection: Selection, rows: list[int], own: NDArray[np.int64]) -> dict[str, dict[str, float]]:
-    """The first documents of every query of the run in `rows`, by all documents' codes; its `own` one is left out."""
+    """Search all documents' codes for the queries in `rows`, leaving out each query's `own` document."""
     ids, queries = selection.run.catalogue.ids, selection.run.queries.ids
     order = tie_order(ids)
     asked = selection.codec.cut(np.asarray(selection.query_vectors[rows]))
@@ -187,7 +193,7 @@ def _search_exactly(selection: Selection, rows: list[int], own: NDArray[np.int64
 
 
 def _measured_name(selection: Selection, about: About) -> str:
-    """The name of what was measured that an index serves: two stages where they were, else its last."""
+    """Return the name of the measured point to compare with: that of both stages if measured, else the last stage's."""
     if len(about.stages) == 1:
         return selection.point.name
     first = about.stages[0]

@@ -1,4 +1,4 @@
-"""A search page and an HTTP API over a finished run."""
+"""Serves a search page and an HTTP API for a finished run."""
 
 from nestvec.serving.server import serve
 from nestvec.serving.serving_options import ServingOptions

@@ -1,7 +1,7 @@
-"""Texts of many requests in one forward pass.
+"""Dynamic batching: texts of several requests are encoded in one batch.
 
-A first text waits a moment for others to join it. While a pass runs nobody waits for anything: what comes in meanwhile
-is the next pass. Long requests take turns with short ones.
+When a text arrives, the batcher waits `--wait` seconds for more. Texts that arrive while a batch is being encoded form
+the next batch without that wait. A long request is split over batches, so that short requests need not wait for it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from nestvec.serving.prometheus_meters import Meters
     from nestvec.serving.serving_options import ServingOptions
 
-_TURN = 16  # texts that a request puts into a pass before it is another's turn
-_LETTERS = 16_384  # of a pass, roughly: about as many tokens as an encoder takes at once
+_TURN = 16  # texts that a request may put into a batch before the next request's turn
+_LETTERS = 16_384  # characters in a batch, approximately: about as many tokens as an encoder takes at once
 
 
 class Encoded(NamedTuple):
-    """Texts as vectors."""
+    """The vectors of n texts."""
 
     vectors: NDArray[np.float32]  # (n, width)
-    tokens: NDArray[np.int64]  # (n,) how many tokens the model read of each text; 0 where it reads none
+    tokens: NDArray[np.int64]  # (n,) number of tokens that the model read of each text; 0 if it reads no tokens
 
 
 class _Part(NamedTuple):
-    """Texts of a request that go through a model together."""
+    """Texts of one request in a batch."""
 
     job: _Job
     first: int
@@ -44,15 +44,15 @@ class _Part(NamedTuple):
 
 @dataclass
 class _Job:
-    """Texts of one request, on their way."""
+    """All texts of one request, and the vectors computed so far."""
 
     texts: Sequence[str]
     answer: asyncio.Future[Encoded]
     taken: int = 0
-    done: dict[int, Encoded] = field(default_factory=dict)  # by first text: passes may overtake each other
+    done: dict[int, Encoded] = field(default_factory=dict)  # by first text's number, as batches finish in any order
 
     def take_part(self, room: int, letters: int) -> _Part:
-        """Take the request's next texts: at least one, as many as there is room for."""
+        """Take the request's next texts: at least one, at most as many as fit into the batch."""
         first, used = self.taken, 0
         for text in self.texts[first : first + min(room, _TURN)]:
             used += len(text)
@@ -62,7 +62,7 @@ class _Job:
         return _Part(self, first, list(self.texts[first : self.taken]))
 
     def add_part(self, first: int, encoded: Encoded) -> None:
-        """Take a part's vectors, and answer the request when those of all texts are there."""
+        """Add a part's vectors; when all texts are encoded, complete the request."""
         self.done[first] = encoded
         if sum(len(part.tokens) for part in self.done.values()) == len(self.texts) and not self.answer.done():
             vectors, tokens = zip(*(self.done[start] for start in sorted(self.done)), strict=True)
@@ -70,14 +70,14 @@ class _Job:
 
 
 class Batcher:
-    """Encodes the texts of one system.
+    """Encodes texts for one system in batches.
 
     Args:
-        system: its name.
-        encode: n texts to their vectors; blocking.
-        executor: whose threads encode; several systems may share it.
-        options: how many at once, and how long the first waits.
-        meters: are told.
+        system: the system's name.
+        encode: encodes n texts; may block.
+        executor: threads that call `encode`; several systems may share them.
+        options: gives the size of a batch and the time to wait for more texts.
+        meters: counts batches and dropped texts.
     """
 
     def __init__(
@@ -94,14 +94,14 @@ class Batcher:
         self._some = asyncio.Event()
 
     async def encode(self, texts: Sequence[str]) -> Encoded:
-        """Encode one or more texts, together with those of other requests; texts of a client that left are dropped."""
+        """Encode one or more texts, batched with those of other requests; drops texts if the client disconnects."""
         job = _Job(texts, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         self._some.set()
         return await job.answer
 
     async def run(self) -> None:
-        """Encode what comes in until cancelled."""
+        """Encode incoming texts until cancelled."""
         while True:
             await self._some.wait()
             if sum(len(job.texts) for job in self._jobs) < self._options.batch:
@@ -111,12 +111,12 @@ class Batcher:
             self._some.clear()
 
     def _next_pass(self) -> list[_Part]:
-        """Take texts of as many requests as fit into a pass, the longest waiting first."""
+        """Take the texts for a batch from waiting requests, in the order of their turns."""
         parts: list[_Part] = []
         room, letters = self._options.batch, _LETTERS
         while self._jobs and room > 0 and letters > 0:
             job = self._jobs.popleft()
-            if job.answer.done():  # its client left
+            if job.answer.done():  # the client disconnected
                 self._meters.count_dropped(len(job.texts) - job.taken)
                 continue
             part = job.take_part(room, letters)
@@ -127,13 +127,13 @@ class Batcher:
         return parts
 
     async def _encode_parts(self, parts: list[_Part]) -> None:
-        """Encode the texts of a pass, each distinct one once, and hand the vectors to their requests."""
+        """Encode the texts of a batch, each distinct text once, and pass the vectors to their requests."""
         texts = dict.fromkeys(text for part in parts for text in part.texts)
         rows = {text: row for row, text in enumerate(texts)}
         began = time.perf_counter()
         try:
             encoded = await asyncio.get_running_loop().run_in_executor(self._executor, self._encode, list(rows))
-        except Exception as error:  # theirs to answer; the others' passes go on
+        except Exception as error:  # only the requests in this batch fail
             for part in parts:
                 if not part.job.answer.done():
                     part.job.answer.set_exception(error)

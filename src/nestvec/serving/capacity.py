@@ -1,4 +1,4 @@
-"""So much and no more: texts that wait, bytes that are held."""
+"""Limits on what all requests together may take: texts in the queue, and bytes in memory."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from nestvec.serving.failures import Failure
 
 
-SMALL = 65_536  # bytes of a request or an answer that may always be there
+SMALL = 65_536  # bytes of a request or an answer that is never counted or refused
 
 
 class Capacity:
-    """Counts what all requests together take; turns those away that would take more than `most`, but never a lone one.
+    """Limits what all requests together take; a single request is always accepted, whatever its size.
 
     Args:
-        most: texts, or bytes.
-        refusal: makes the failure of a request for which there is no room.
-        free: a request that takes so much or less is neither counted nor refused.
+        most: most texts, or bytes, that all requests together may take.
+        refusal: makes the failure for a request that does not fit.
+        free: requests that take at most this amount are neither counted nor refused.
 
     Attributes:
-        reserved: what is taken now.
+        reserved: the amount that requests take now.
     """
 
     def __init__(self, most: int, refusal: Callable[[], Failure], free: int = 0) -> None:
@@ -31,13 +31,13 @@ class Capacity:
         self.reserved = 0
 
     def refuse(self, amount: int) -> Failure | None:
-        """The failure of a request that takes so much; None where there is room."""
+        """Return the failure for a request of this amount; None if it fits."""
         fits = amount <= self._free or not self.reserved or self.reserved + amount <= self._most
         return None if fits else self._refusal()
 
     @contextmanager
     def reserve(self, amount: int) -> Iterator[None]:
-        """Keep room for so much while the block runs; raises a Failure where there is none."""
+        """Reserve this amount while the block runs; raises a Failure if it does not fit."""
         refusal = self.refuse(amount)
         if refusal is not None:
             raise refusal

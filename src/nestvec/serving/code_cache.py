@@ -1,7 +1,7 @@
-"""Points of the surface, searched in memory exactly as they were measured: the same codes, scores and ties.
+"""Searches the run's documents at any measured point in memory, with the same codes, scores and ties as measured.
 
-A point's documents are coded once, when it is first asked for, however many threads ask meanwhile. The codes that were
-asked for least recently are let go when there are too many bytes of them.
+A point's documents are encoded at its first use; other threads that need the point wait meanwhile. If the codes take
+too many bytes, the least recently used are dropped.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from nestvec.point import Point
     from nestvec.vectors.codecs import Codec
 
-_ROWS = 16_384  # documents coded at a time
-_LEAST = 8_192  # documents of a part: fewer are not worth another thread
+_ROWS = 16_384  # documents encoded at a time
+_LEAST = 8_192  # fewest documents in a part: fewer are not worth another thread
 
 
 @dataclass(frozen=True)
 class CodedDocuments:
-    """All documents' codes at one point."""
+    """The codes of all documents at one point."""
 
-    searched: Parts  # the codes, in parts that follow each other; rows are in tie order
+    searched: Parts  # the codes in consecutive parts; rows are in tie order
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32], order: NDArray[np.int64], codec: Codec) -> CodedDocuments:
-        """Code the documents of a catalogue.
+        """Encode the documents of a catalogue.
 
         Args:
-            vectors: (d, full width) float32 of the documents, rows of unit length; may be mapped.
+            vectors: (d, full width) float32 vectors of the documents, rows of unit length; may be memory-mapped.
             order: (d,) their rows in tie order.
-            codec: shortens vectors and codes them.
+            codec: shortens and encodes the vectors.
 
         Returns:
-            The coded documents.
+            The codes.
         """
         parts, first = [], 0
         for rows in np.array_split(order, max(1, min(count_processors(), len(order) // _LEAST))):
@@ -59,18 +59,18 @@ class CodedDocuments:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the codes."""
+        """Size of the codes in bytes."""
         return self.searched.codec.bytes_per_vector * sum(len(part.scan) for part in self.searched.parts)
 
     def top_k(
         self, query: NDArray[np.float32], k: int, pool: Executor
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Find the best documents of a query.
+        """Find the best documents for a query.
 
         Args:
             query: (full width,) float32, of unit length.
-            k: at least 1; at most d are returned.
-            pool: searches the parts.
+            k: number of documents, at least 1.
+            pool: threads that search the parts.
 
         Returns:
             (min(k, d),) rows in tie order, best first, and their float32 scores.
@@ -88,14 +88,14 @@ class CodedDocuments:
             rows: (r,) in tie order, ascending.
 
         Returns:
-            (r,) float32.
+            (r,) float32 scores.
         """
         asked = self.searched.codec.cut(query[None])
         pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
         return score_pairs(asked, self._codes(rows), self.searched.codec.decode, *pairs)
 
     def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """(r, …) codes of (r,) ascending rows."""
+        """Return the (r, …) codes of (r,) ascending rows."""
         firsts = np.array([part.rows for part in self.searched.parts])
         shares = np.split(rows, np.searchsorted(rows, firsts[1:]))
         pairs = zip(self.searched.parts, shares, firsts, strict=True)
@@ -103,13 +103,13 @@ class CodedDocuments:
 
 
 class CodeCache:
-    """The documents' codes of several points, made when a point is asked for. Any thread may ask.
+    """A cache of the documents' codes at several points, encoded at first use; thread-safe.
 
     Args:
         order: (d,) the documents' rows in tie order.
-        vectors: system to (d, full width) float32 of the documents, rows of unit length; may be mapped.
-        codecs: system to its codecs by dimension and precision, such as `48.int8`.
-        budget: bytes of codes that are kept; where the largest point takes more, what it takes.
+        vectors: (d, full width) float32 vectors of the documents by system, rows of unit length; may be memory-mapped.
+        codecs: each system's codecs by dimension and precision, such as `48.int8`.
+        budget: most bytes of codes to keep; raised to the size of the largest point if that is more.
     """
 
     def __init__(
@@ -124,14 +124,14 @@ class CodeCache:
         widest = max(sizes, default=0)
         most = max(budget, widest * len(order))
         self._cache: LRUCache[Any, CodedDocuments] = LRUCache(most, lambda coded: coded.bytes)
-        self._get = cached(self._cache, condition=Condition())(self._code_documents)  # who asks meanwhile waits
+        self._get = cached(self._cache, condition=Condition())(self._code_documents)  # other threads wait
 
     def __len__(self) -> int:
-        """How many points' codes are held."""
+        """Number of points whose codes are in memory."""
         return len(self._cache)
 
     def get(self, point: Point) -> CodedDocuments:
-        """The documents' codes of a measured point, which may be searched when they are not held any more."""
+        """Return the documents' codes at a measured point; they stay usable after the cache has dropped them."""
         return self._get(point)
 
     def _code_documents(self, point: Point) -> CodedDocuments:

@@ -1,7 +1,8 @@
-"""Connections: how many, how slow, and who makes room for a newcomer.
+"""Limits connections: how many may be open, and how slow a client may be.
 
-Whoever has been idle longest does. Where nobody is idle, a few newcomers are let in to be told so; others wait in the
-kernel's queue until somebody leaves, so that files never run out.
+At the limit, a new connection replaces the one that has been idle longest. If no connection is idle, a few new ones are
+accepted to be answered 503. All others wait in the kernel's queue until a connection closes, so that the process never
+runs out of open files.
 """
 
 from __future__ import annotations
@@ -19,37 +20,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from socket import socket
 
-_SURPLUS = 8  # connections beyond those allowed, to be told that there is no room
-_ON_ITS_WAY = 0.02  # seconds in which the request of a new connection may still be on its way
-_PAUSE = 0.02  # seconds until it is looked again whether there is room
+_SURPLUS = 8  # connections accepted beyond the limit, to be answered 503
+_ON_ITS_WAY = 0.02  # seconds for a new connection's first request to arrive before the connection counts as idle
+_PAUSE = 0.02  # seconds before checking again whether there is room
 _BACKLOG = 2048
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # Windows has no poll
 
 
 class _Deadline:
-    """Cuts a connection after so many seconds, unless it is stopped before."""
+    """A timer that aborts a connection after some seconds, unless it is stopped before."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, transport: asyncio.Transport) -> None:
         self._loop, self._seconds, self._transport = loop, seconds, transport
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Let time run, unless it does."""
+        """Start the timer, if it is not running."""
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._transport.abort)
 
     def stop(self) -> None:
-        """Let time run no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class TimedConnection(HttpToolsProtocol):
-    """A connection whose client has so many seconds for a request's head, and for taking what was sent.
+    """A connection with two timeouts: for sending a request's header, and for receiving the response.
 
-    A head's time runs from connecting, or from a next request's first byte. An answer is sent in pieces (see `Guard`),
-    and its time runs anew for each.
+    The header's timer starts when the client connects, and for later requests at their first byte. A response is sent
+    in pieces (see `Guard`), and its timer restarts for each piece.
     """
 
     head_seconds: float
@@ -57,51 +58,51 @@ class TimedConnection(HttpToolsProtocol):
     _numbers = itertools.count()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock for the first request's head."""
+        """Start the timer for the first request's header."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # what is not taken at once calls `pause_writing`, however little
+        transport.set_write_buffer_limits(0)  # call `pause_writing` if the client does not receive everything at once
         self._head = _Deadline(self.loop, self.head_seconds, transport)
         self._taking = _Deadline(self.loop, self.write_seconds, transport)
         self.idle_since = self.loop.time()
-        self.number = next(self._numbers)  # connections that came within a tick of the loop's clock keep their order
+        self.number = next(self._numbers)  # orders connections that opened within one tick of the loop's clock
         self._head.start()
 
     def data_received(self, data: bytes) -> None:
-        """Start the clock for the head of a next request, too."""
+        """Receive data; the header's timer restarts for the next request."""
         if self.cycle is None or self.cycle.response_complete:
             self._head.start()
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
-        """Stop the clock: the head is there."""
+        """Stop the header's timer: the header is complete."""
         self._head.stop()
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """The connection is idle from now on, unless another request waits."""
+        """Record that the connection is idle from now on, unless another request waits."""
         self.idle_since = self.loop.time()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Start the clock for taking what was sent."""
+        """Start the timer for the client to receive what was sent."""
         super().pause_writing()
         self._taking.start()
 
     def resume_writing(self) -> None:
-        """Stop the clock: the client has taken all of it."""
+        """Stop the timer: the client has received everything."""
         super().resume_writing()
         self._taking.stop()
         self.idle_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all clocks."""
+        """Stop both timers."""
         self._head.stop()
         self._taking.stop()
         super().connection_lost(exc)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being read, worked on or answered; one whose head is not complete does not count."""
+        """Whether no request is in progress; a request with an incomplete header does not count."""
         if self.transport is None or self.transport.is_closing() or self.flow.write_paused:
             return False
         answered = self.cycle is None or self.cycle.response_complete
@@ -109,20 +110,20 @@ class TimedConnection(HttpToolsProtocol):
 
     @property
     def has_unread(self) -> bool:
-        """Whether the kernel holds something that the client sent."""
+        """Whether the kernel holds data from the client that was not read yet."""
         with _Selector() as selector:
             selector.register(self.transport.get_extra_info("socket"), selectors.EVENT_READ)
             return bool(selector.select(0))
 
 
 class Acceptor:
-    """Takes connections from a listener while there is room for them.
+    """Accepts connections from a listener while there is room.
 
     Args:
         listener: a bound socket.
         make_connection: makes the protocol of a new connection.
-        connections: those that are open; the protocol takes itself out.
-        most: how many may be open at once.
+        connections: the open connections; a protocol removes itself when it closes.
+        most: most connections open at once.
     """
 
     def __init__(
@@ -135,18 +136,18 @@ class Acceptor:
         self._listener, self._make_connection = listener, make_connection
         self._connections, self._most = connections, most
         self._loop = asyncio.get_running_loop()
-        self._idle: list[tuple[float, int, TimedConnection]] = []  # as of the last look; the longest idle comes last
+        self._idle: list[tuple[float, int, TimedConnection]] = []  # from the last scan; the longest idle comes last
         self._joining: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Listen, and take whoever comes."""
+        """Start to listen and accept connections."""
         self._listener.listen(_BACKLOG)
         self._listener.setblocking(False)
         self._resume()
 
     def stop(self) -> None:
-        """Take those who have come, and nobody any more."""
+        """Accept the connections that are waiting, then stop listening."""
         while self._accept_next():
             pass
         if self._pause:
@@ -158,12 +159,12 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._accept_next)
 
     def _wait(self) -> None:
-        """Take nobody for a moment; the kernel keeps those who come."""
+        """Accept no connection for a moment; the kernel queues new ones."""
         self._loop.remove_reader(self._listener)
         self._pause = self._loop.call_later(_PAUSE, self._resume)
 
     def _accept_next(self) -> bool:
-        """Take who came first; False where nobody waits, or there is no room."""
+        """Accept the first waiting connection; gives False if none waits or there is no room."""
         if not self._has_room(self._most + _SURPLUS):
             self._wait()
             return False
@@ -171,7 +172,7 @@ class Acceptor:
             accepted, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
-        except OSError:  # no file is left, whoever opened them
+        except OSError:  # the process has run out of open files
             self._has_room(len(self._connections))
             self._wait()
             return False
@@ -186,25 +187,28 @@ class Acceptor:
         return True
 
     async def _join(self, connection: TimedConnection, accepted: socket) -> None:
-        """Let the loop tell a connection of what its client sends."""
+        """Attach a connection to the event loop, so that it receives what its client sends."""
         try:
             await self._loop.connect_accepted_socket(lambda: connection, accepted)
-        except OSError:  # the client left already
+        except OSError:  # the client has disconnected already
             self._connections.discard(connection)
             accepted.close()
 
     def _has_room(self, most: int) -> bool:
-        """Whether fewer connections than `most` are open, once those that were idle longest are closed."""
+        """Close the longest-idle connections if necessary; gives whether fewer than `most` are open then."""
         for _ in range(len(self._connections) - most + 1):
             idle = self._next_idle()
             if idle is None:
                 break
             idle.transport.close()
-            self._connections.discard(idle)  # it would do so itself, a moment later
+            self._connections.discard(idle)  # the protocol would remove itself, but only a moment later
         return len(self._connections) < most
 
     def _next_idle(self) -> TimedConnection | None:
-        """Who has been idle longest; None where nobody is. Looking through all of them pays for many newcomers."""
+        """Return the connection that has been idle longest; None if none is idle.
+
+        Scanning all connections is slow, so the scan's result is kept and serves many calls.
+        """
         for _ in range(2):
             while self._idle:
                 since, _, idle = self._idle.pop()

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings and GET /v1/models, as OpenAI's clients know them."""
+"""POST /v1/embeddings and GET /v1/models, compatible with OpenAI's API."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _FAILURES = describe_failures(401, 404, 408, 413, 415, 421, 422, 429, 500, 503)
 
 
 def _parse_input(given: object) -> list[str] | list[list[int]]:
-    """Read `input` as a list: of texts, or of the token ids of texts."""
+    """Parse `input` to a list of texts or a list of lists of token ids."""
     texts = [given] if isinstance(given, str) or (isinstance(given, list) and _are_ids(given)) else given
     if not isinstance(texts, list) or not texts:
-        raise PydanticCustomError("texts_type", "input must be a string, or an array with at least one")
+        raise PydanticCustomError("texts_type", "input must be a string, or an array of one or more strings")
     as_ids = isinstance(texts[0], list)
     for row, text in enumerate(texts):
         if as_ids and not (isinstance(text, list) and (_are_ids(text) or not text)):
@@ -56,20 +56,25 @@ _INPUT = {
 
 
 class EmbeddingsRequest(BaseModel):
-    """Texts to encode."""
+    """The request of POST /v1/embeddings."""
 
     model_config = ConfigDict(strict=True)
 
     input: Annotated[list[str] | list[list[int]], BeforeValidator(_parse_input), WithJsonSchema(_INPUT)] = Field(
-        description="A text, or a list of texts; or token ids in their place, of this model's own tokenizer."
+        description="A text or an array of texts. Instead of each text, an array of its token ids is accepted, "
+        "made by this model's own tokenizer."
     )
-    model: str | None = Field(None, description="A system of the run, or an alias; the default's where none is named.")
-    dimensions: int | None = Field(None, ge=1, description="The first numbers of a vector, scaled to unit length.")
+    model: str | None = Field(
+        None, description="A system of the run, or an alias (--model-alias). Default: the recommended system."
+    )
+    dimensions: int | None = Field(
+        None, ge=1, description="Shorten vectors to this many dimensions, of unit length. Default: the full width."
+    )
     encoding_format: Literal["float", "base64"] | None = Field(
-        None, description="float where none is named; base64 is of little-endian float32."
+        None, description="`float` (the default), or `base64` of little-endian float32."
     )
     input_type: Literal["query", "document"] | None = Field(
-        None, description="What the texts are, which decides the model's prompt before them; queries if not given."
+        None, description="Whether the texts are queries (the default) or documents; decides the model's prompt."
     )
     user: str | None = Field(None, description="Accepted and ignored.")
 
@@ -83,14 +88,14 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """What the model read."""
+    """Numbers of tokens that the model read."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class EmbeddingsAnswer(BaseModel):
-    """Vectors in the order of the texts, of unit length."""
+    """Vectors of unit length, in the order of the texts."""
 
     object: Literal["list"]
     data: list[Embedding]
@@ -99,30 +104,30 @@ class EmbeddingsAnswer(BaseModel):
 
 
 class Model(BaseModel):
-    """A system that makes vectors."""
+    """A system with vectors, or an alias of one."""
 
     id: str
     object: Literal["model"]
     created: int = Field(description="When the server started, in seconds since 1970.")
     owned_by: str
-    dimension: int = Field(description="How many numbers its vectors have at most.")
-    prompts: dict[str, str] = Field(description="What goes before every query and before every document.")
+    dimension: int = Field(description="The full width of the model's vectors.")
+    prompts: dict[str, str] = Field(description="The prompts that the server puts before each query and document.")
 
 
 class ModelList(BaseModel):
-    """All systems that make vectors."""
+    """All systems with vectors, and their aliases."""
 
     object: Literal["list"]
     data: list[Model]
 
 
 def embeddings_router(work: WorkQueue) -> APIRouter:
-    """Make the routes, for which `work` encodes."""
+    """Make the routes for embeddings; `work` encodes."""
     router, started = APIRouter(tags=["embeddings"], route_class=JsonRoute), int(time.time())
 
     @router.post("/v1/embeddings", responses={200: {"model": EmbeddingsAnswer}, **_FAILURES})
     async def embed(asked: EmbeddingsRequest, request: Request) -> Response:
-        """Vectors of texts, as OpenAI's API gives them."""
+        """Encode texts as vectors, compatible with OpenAI's API."""
         if len(asked.input) > work.options.inputs:
             raise Failure(413, f"input has more than {work.options.inputs:,} texts", "input")
         system = work.find_model(asked.model)
@@ -137,14 +142,14 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
         return JsonAnswer(_embeddings_to_json(asked, asked.model or system, vectors, encoded), work.answers)
 
     def describe_model(name: str) -> dict[str, Any]:
-        """A system, or an alias, as OpenAI's API describes a model."""
+        """Describe a system or an alias in the form of OpenAI's API."""
         about = {"id": name, "object": "model", "created": started, "owned_by": "nestvec"}
         system = work.find_model(name)
         return {**about, "dimension": work.width(system, "model"), "prompts": vars(work.service.prompts(system))}
 
     @router.get("/v1/models", responses={200: {"model": ModelList}, **describe_failures(401, 421, 500, 503)})
     async def models() -> Response:
-        """The systems that make vectors, and their aliases."""
+        """List the systems with vectors, and their aliases."""
         data = [describe_model(name) for name in work.models]
         return JsonAnswer(to_json({"object": "list", "data": data}), work.answers)
 
@@ -152,19 +157,19 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
         "/v1/models/{model:path}", responses={200: {"model": Model}, **describe_failures(401, 404, 421, 422, 500, 503)}
     )
     async def model(model: str) -> Response:
-        """One of the systems that make vectors."""
+        """Describe one system with vectors, or an alias."""
         return JsonAnswer(to_json(describe_model(model)), work.answers)
 
     return router
 
 
 async def _read_texts(work: WorkQueue, system: str, given: list[str] | list[list[int]]) -> list[str]:
-    """The texts of a request, decoded where they are token ids; raises a Failure where they cannot be encoded."""
+    """Return a request's texts, decoding token ids; raises a Failure if a text is empty, too long or not decodable."""
     texts = [text for text in given if isinstance(text, str)]
     ids = [tokens for tokens in given if isinstance(tokens, list)]
     if ids:
         if any(len(tokens) > work.options.letters for tokens in ids):
-            raise Failure(413, f"input has more than {work.options.letters:,} token ids a text", "input")
+            raise Failure(413, f"input has a text of more than {work.options.letters:,} token ids", "input")
         texts = await work.decode_tokens(system, ids)
         if "" in texts:
             raise Failure(422, f"input[{texts.index('')}] must not be empty", "input")
@@ -173,14 +178,14 @@ async def _read_texts(work: WorkQueue, system: str, given: list[str] | list[list
 
 
 def _cut_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
-    """Keep the first numbers of each vector: (n, dimension), of unit length."""
+    """Shorten vectors to their first numbers: (n, dimension), of unit length."""
     from nestvec.vectors.cut import prefix
 
     return vectors if dimension == vectors.shape[1] else prefix(vectors, dimension)
 
 
 def _embeddings_to_json(asked: EmbeddingsRequest, model: str, vectors: NDArray[np.float32], encoded: Encoded) -> bytes:
-    """Write vectors in the form that OpenAI's clients read."""
+    """Write vectors as JSON in the form that OpenAI's clients read."""
     if not np.isfinite(vectors).all():
         raise Failure(500, "the model returned NaN or infinity")
     tokens = int(encoded.tokens.sum())

@@ -1,7 +1,7 @@
-"""The one form in which a request is told what was wrong with it.
+"""The body of every error response.
 
-{"error": {"message", "type", "param", "code"}, "detail": [{"loc", "msg", "type"}]}: the first as OpenAI's clients read
-it, the second as FastAPI's. What was sent is never sent back: it may be eight megabytes, or no JSON.
+{"error": {"message", "type", "param", "code"}, "detail": [{"loc", "msg", "type"}]}: `error` is what OpenAI's clients
+read, `detail` what FastAPI's clients read. Responses never repeat the request, which may be 8 MB large or not JSON.
 """
 
 from __future__ import annotations
@@ -20,63 +20,63 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
 
-GONE = 499  # the client left: nobody reads the answer, but the log of what happened does
-_KINDS = {  # status to type, code, and what the description of the API says
-    400: ("invalid_request_error", "bad_request", "The request cannot be read."),
-    401: ("authentication_error", "invalid_api_key", "No API key, or a wrong one."),
+GONE = 499  # the client disconnected; nobody reads this answer, but the metrics count it
+_KINDS = {  # status to type, code, and the description in OpenAPI
+    400: ("invalid_request_error", "bad_request", "The request cannot be parsed."),
+    401: ("authentication_error", "invalid_api_key", "The API key is missing or wrong."),
     404: ("invalid_request_error", "not_found", "No such path or model."),
     405: ("invalid_request_error", "method_not_allowed", "Method not allowed for this path."),
-    408: ("invalid_request_error", "timeout", "The body came too slowly."),
+    408: ("invalid_request_error", "timeout", "Timeout while reading the request's body."),
     413: ("invalid_request_error", "too_large", "Too many bytes, texts or results for one request."),
-    415: ("invalid_request_error", "unsupported_media_type", "The body must be application/json."),
+    415: ("invalid_request_error", "unsupported_media_type", "The body must be application/json, uncompressed."),
     421: ("invalid_request_error", "wrong_host", "Host header not allowed."),
-    422: ("invalid_request_error", "invalid_value", "A value is wrong; the message names it."),
-    429: ("rate_limit_error", "queue_full", "Too many requests are waiting: try again after Retry-After seconds."),
-    GONE: ("invalid_request_error", "client_closed_request", "The client left."),
-    500: ("server_error", "internal_error", "A fault of the server."),
+    422: ("invalid_request_error", "invalid_value", "A value is invalid; the message names the field."),
+    429: ("rate_limit_error", "queue_full", "Too many texts are waiting: try again after Retry-After seconds."),
+    GONE: ("invalid_request_error", "client_closed_request", "The client disconnected."),
+    500: ("server_error", "internal_error", "Internal error; the server's log has the traceback."),
     503: (
         "server_error",
         "unavailable",
-        "Not ready, full, about to stop, or the index cannot be read: try again after Retry-After seconds.",
+        "The server is loading, full or stopping, or the index cannot be read: try again after Retry-After seconds.",
     ),
 }
 _RETRY = {429: "1", 503: "2"}
-_SHORT = 300  # letters of a message that may quote something
+_SHORT = 300  # most characters of a message that may quote the request
 
 
 class FailureDetail(BaseModel):
-    """One thing that is wrong."""
+    """One invalid part of a request."""
 
-    loc: list[str | int] = Field(description="Where: `body`, then the field.", examples=[["body", "k"]])
-    msg: str = Field(description="What was expected.")
-    type: str = Field(description="The kind of fault, for programs.")
+    loc: list[str | int] = Field(description="The place: `body`, then the field.", examples=[["body", "k"]])
+    msg: str = Field(description="What is wrong, or what was expected.")
+    type: str = Field(description="The kind of error, for programs.")
 
 
 class FailureError(BaseModel):
-    """The first thing that is wrong."""
+    """The error; if several parts of a request are invalid, the first."""
 
     message: str
     type: Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
-    param: str | None = Field(description="The field at fault.")
+    param: str | None = Field(description="The invalid field of the request, if any.")
     code: str
 
 
 class FailureAnswer(BaseModel):
-    """What was wrong with a request."""
+    """The body of an error response."""
 
     error: FailureError
     detail: list[FailureDetail]
 
 
 class Failure(HTTPException):
-    """A request that is not answered as it was asked.
+    """An error response to a request.
 
     Args:
-        status: of `_KINDS`.
-        message: what is wrong, and what would have been right.
-        param: the field at fault.
-        headers: that go with it.
-        code: for programs; None takes the status's.
+        status: the HTTP status, one of `_KINDS`.
+        message: what is wrong, and what is expected.
+        param: the invalid field of the request.
+        headers: headers of the response.
+        code: the error's code, for programs; None takes the status's code.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Failure(HTTPException):
         self.param, self.code = param, code
 
     def to_response(self) -> Response:
-        """The failure as an HTTP response."""
+        """Make the HTTP response."""
         kind, usual, _ = _KINDS.get(self.status_code, _KINDS[500 if self.status_code >= 500 else 400])
         code = self.code or usual
         field = ["body", self.param] if self.param else []
@@ -100,32 +100,32 @@ class Failure(HTTPException):
 
 
 def too_busy() -> Failure:
-    """The failure of a request for which the queue has no room."""
-    return Failure(429, "too many texts are waiting", headers={"Retry-After": _RETRY[429]})
+    """Make the failure for a request that does not fit into the queue."""
+    return Failure(429, "too many texts are waiting in the queue", headers={"Retry-After": _RETRY[429]})
 
 
 def unknown_model(known: Sequence[str]) -> Failure:
-    """The failure of a request for a model that is not served, as OpenAI's API has it."""
-    return Failure(404, f"no such model here; one of {', '.join(known)}", "model", code="model_not_found")
+    """Make the failure for an unknown model, with OpenAI's error code."""
+    return Failure(404, f"no such model; expected one of {', '.join(known)}", "model", code="model_not_found")
 
 
 def unavailable(why: str) -> Failure:
-    """The failure of a request that cannot be answered now."""
+    """Make the failure, 503, for a request that cannot be answered now."""
     return Failure(503, why, headers={"Retry-After": _RETRY[503]})
 
 
 def too_many_bytes() -> Failure:
-    """The failure of a large request, or a request for much, while the memory for such is taken."""
-    return unavailable("too many large requests and answers are under way; ask later, or for less at once")
+    """Make the failure for a large request, or a large answer, that exceeds the limit on memory (--max-held)."""
+    return unavailable("too many large requests or answers are in progress: try again later, or request less at once")
 
 
 def too_many_connections() -> Failure:
-    """The failure of a request over a connection for which there is no room; it is closed then."""
+    """Make the failure for a request over a connection beyond the limit; it also closes the connection."""
     return Failure(503, "too many connections are open", headers={"Retry-After": _RETRY[503], "Connection": "close"})
 
 
 def describe_failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the failures of a route, of these statuses, as FastAPI takes them as `responses`."""
+    """Describe a route's failures with these statuses, for FastAPI's argument `responses`."""
     responses: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         kind, code, said = _KINDS[status]
@@ -137,30 +137,34 @@ def describe_failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "content": {"application/json": {"example": example}},
         }
         if status in _RETRY:
-            header = {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 1}}
+            seconds = {"type": "integer", "minimum": 1}
+            header = {"description": "Seconds to wait before the next try.", "required": True, "schema": seconds}
             responses[status]["headers"] = {"Retry-After": header}
     return responses
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Have an application answer every failure in this form."""
+    """Make an application answer every error with this body."""
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(Exception, _answer_fault)
 
 
 async def _answer_http_error(_: Request, error: Exception) -> Response:
-    """Answer with a failure of ours, or one that the framework raised."""
+    """Answer with a `Failure`, or with an HTTP error that the framework raised."""
     if isinstance(error, Failure):
         return error.to_response()
     assert isinstance(error, HTTPException)
-    plain = {404: "no such path; the API is under /v1, see /docs", 405: "method not allowed"}
+    plain = {
+        404: "no such path; the API is under /v1, see /docs",
+        405: "method not allowed for this path; see /docs",
+    }
     said = plain.get(error.status_code, str(error.detail))
     return Failure(error.status_code, said, headers=error.headers).to_response()
 
 
 async def _answer_invalid_request(_: Request, error: Exception) -> Response:
-    """Answer for a body, a path or a query that has another form than described."""
+    """Answer for a request that does not match the schema."""
     assert isinstance(error, RequestValidationError)
     detail = [
         {"loc": [_shorten(part) for part in fault["loc"]], "msg": _shorten(fault["msg"]), "type": fault["type"]}
@@ -172,12 +176,12 @@ async def _answer_invalid_request(_: Request, error: Exception) -> Response:
 
 
 async def _answer_fault(_: Request, __: Exception) -> Response:
-    """Answer for a fault of ours; the server logs the traceback."""
-    return Failure(500, "something went wrong here; the server's log has the traceback").to_response()
+    """Answer for an unexpected exception; the server logs the traceback."""
+    return Failure(500, "internal error; the server's log has the traceback").to_response()
 
 
 def _shorten(part: Any) -> str | int:  # noqa: ANN401 - of any error
-    """Cut a part of a message that may quote what was sent, such as the name of a field, and make it plain text."""
+    """Shorten a part of a message that may quote the request, such as a field's name, and make it valid Unicode."""
     return part if isinstance(part, int) else str(part)[:_SHORT].encode("utf-8", "replace").decode()
 
 

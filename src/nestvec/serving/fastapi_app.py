@@ -1,4 +1,4 @@
-"""The application: routes joined, models loaded while it already says that they are not."""
+"""Builds the FastAPI application: all routes; models are loaded while the server already answers."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loading:
-    """Who is told how loading goes."""
+    """Callbacks for the progress of loading."""
 
-    say: Callable[[str], None]  # what is being loaded, line by line
-    ready: Callable[[], None]  # that all is
-    failed: Callable[[BaseException], None]  # why it ended before
+    say: Callable[[str], None]  # receives lines about what is being loaded
+    ready: Callable[[], None]  # called when the server is ready
+    failed: Callable[[BaseException], None]  # receives the error that ended loading
 
 
 class Standing(BaseModel):
-    """How the server is."""
+    """The state of the server."""
 
     status: Literal["alive", "ready"]
 
 
 def create_app(service: Service, options: ServingOptions, health: Health, loading: Loading) -> Guard:
-    """Build the ASGI application of a run: all routes; it begins to load when it starts, and tells `loading`."""
+    """Build the ASGI application of a run; at its start it loads the models and reports to `loading`."""
     meters = Meters()
     work = WorkQueue(service, options, meters)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        """Load the models while requests are answered already; stop the work at the end."""
+        """Start loading the models in the background; stop all work at the end."""
         task = asyncio.create_task(_load_models(work, health, loading))
         yield
         task.cancel()
@@ -59,7 +59,7 @@ def create_app(service: Service, options: ServingOptions, health: Health, loadin
 
     app = FastAPI(
         title="nestvec",
-        description="Search and embeddings of a finished run, as they were measured.",
+        description="Search and embeddings with the models of a finished nestvec run, at every measured point.",
         version=_read_version(),
         docs_url=None,
         redoc_url=None,
@@ -73,7 +73,7 @@ def create_app(service: Service, options: ServingOptions, health: Health, loadin
             CORSMiddleware,
             allow_origins=options.cors,
             allow_methods=["GET", "POST"],
-            allow_headers=["*"],  # OpenAI's client for browsers has a dozen of its own
+            allow_headers=["*"],  # OpenAI's browser client sends a dozen headers of its own
         )
     if options.api_key:
         _describe_key(app)
@@ -81,49 +81,52 @@ def create_app(service: Service, options: ServingOptions, health: Health, loadin
 
 
 async def _load_models(work: WorkQueue, health: Health, loading: Loading) -> None:
-    """Load the models, and tell `loading` how it went."""
+    """Load the models and report the outcome to `loading`, then warm up."""
     try:
         await work.load(loading.say)
-        if health.phase == LOADING:  # it may have been told to stop meanwhile
+        if health.phase == LOADING:  # not if the server was told to stop meanwhile
             health.become(READY)
             loading.ready()
-    except Exception as error:  # the one who started the server raises it
+    except Exception as error:  # `serve` raises this error again after the server has stopped
         loading.failed(error)
         return
     try:
         await work.warm_up()
-    except Exception as error:  # whoever asks first makes it, or is told why not
-        loading.say(f"not warmed up: {error}")
+    except Exception as error:  # not fatal: the first request prepares the rest, or gets the error
+        loading.say(f"warming up failed, so the first requests may be slow or fail: {error}")
 
 
 def _health_routes(health: Health, meters: Meters) -> APIRouter:
-    """Make the routes for those who watch over a server: /healthz, /readyz and /metrics."""
+    """Make the routes for monitoring: /healthz, /readyz and /metrics."""
     router = APIRouter(tags=["standing"])
 
     @router.get("/healthz", responses={200: {"model": Standing}, **describe_failures(421, 500)})
     async def healthz() -> Response:
-        """Whether the process lives."""
+        """Liveness: answers 200 while the process runs."""
         return Response(to_json({"status": "alive"}), media_type="application/json")
 
     @router.get("/readyz", responses={200: {"model": Standing}, **describe_failures(421, 500, 503)})
     async def readyz() -> Response:
-        """Whether it has loaded its models and is not about to stop."""
+        """Readiness: answers 200 once the models are loaded, and 503 while the server is loading or stopping."""
         if health.phase != READY:
             raise unavailable(f"{health.phase}")
         return Response(to_json({"status": "ready"}), media_type="application/json")
 
-    text = {"description": "Counts and times.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    text = {
+        "description": "Metrics in Prometheus' text format.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
 
     @router.get("/metrics", response_class=Response, responses={200: text, **describe_failures(401, 421, 500)})
     async def metrics() -> Response:
-        """What the server has done, for Prometheus."""
+        """Return request counts, queue length and timings in Prometheus' text format."""
         return Response(meters.render(), media_type=MEDIA_TYPE)
 
     return router
 
 
 def _describe_key(app: FastAPI) -> None:
-    """Say in the API's description where a key is needed."""
+    """Mark the routes that need an API key in the OpenAPI description."""
     openapi = app.openapi()
     scheme = {"type": "http", "scheme": "bearer"}
     openapi.setdefault("components", {})["securitySchemes"] = {"key": scheme}

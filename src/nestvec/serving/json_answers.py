@@ -1,4 +1,4 @@
-"""Answers as JSON, whose bytes are counted until clients have taken them."""
+"""JSON responses whose bytes are counted until the client has received them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class JsonAnswer(Response):
-    """JSON as bytes: going through pydantic's models again would take longer than encoding a query.
+    """A response of JSON bytes; pydantic's models are skipped, because they would take longer than encoding a query.
 
     Args:
         content: the JSON.
-        answers: counts the bytes of all answers that clients have not yet taken.
+        answers: limits the bytes of all answers that clients have not yet received.
     """
 
     media_type = "application/json"
@@ -27,6 +27,6 @@ class JsonAnswer(Response):
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it; raises a Failure, 503, where clients have yet to take too many bytes."""
+        """Send the response; raises a Failure, 503, if too many bytes of answers wait for clients."""
         with self._answers.reserve(len(self.body)):
             await super().__call__(scope, receive, send)

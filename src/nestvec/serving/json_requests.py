@@ -1,4 +1,4 @@
-"""Request bodies as JSON's standard has it: no NaN, no half letters, not nested without end."""
+"""Parses request bodies as strict JSON: no NaN, no lone surrogates, limited nesting."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class _JsonRequest(Request):
-    """A request whose body is read by the standard."""
+    """A request whose body is parsed strictly."""
 
-    async def json(self) -> Any:  # noqa: ANN401 - whatever was sent
-        """The body's value."""
+    async def json(self) -> Any:  # noqa: ANN401 - any JSON value
+        """Parse the body; raises a Failure, 422, if it is not JSON."""
         try:
             return from_json(await self.body(), allow_inf_nan=False)
         except ValueError as error:
@@ -28,10 +28,10 @@ class _JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route whose requests are `_JsonRequest`s."""
+    """A route that parses request bodies with `_JsonRequest`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The library's handler, given the other request."""
+        """Wrap FastAPI's handler so that it gets a `_JsonRequest`."""
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:

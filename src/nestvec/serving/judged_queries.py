@@ -1,4 +1,4 @@
-"""Queries that somebody judged: which documents are relevant, and where the vectors of those that were measured are."""
+"""Looks up judged queries: their relevant documents, and the rows of the vectors of measured queries."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
     from nestvec.runs.run import Run
 
 _COLUMNS = ["query_id", "document_id", "grade", "split"]
-_SPLITS = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)]  # what is said of a query in several
+_SPLITS = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)]  # order of precedence
 
 
 @dataclass(frozen=True)
 class QueryJudgements:
-    """A query's judgements, of whatever split."""
+    """A query's judgements from all splits."""
 
     query_id: str
-    split: str  # the first of `test`, `validation`, `train`, `withheld` and `unused` that it has records in
-    grades: Mapping[str, float]  # of document ids
-    threshold: float  # a document counts as relevant from this grade on
+    split: str  # the first of `test`, `validation`, `train`, `withheld` and `unused` in which the query has records
+    grades: Mapping[str, float]  # grades by document id
+    threshold: float  # a document is relevant if its grade is at least this
 
     @property
     def relevant_count(self) -> int:
-        """How many documents are relevant."""
+        """Number of relevant documents."""
         return sum(grade >= self.threshold for grade in self.grades.values())
 
     def is_relevant(self, document_id: str) -> bool | None:
-        """Whether a document is relevant; None where nobody judged it."""
+        """Whether a document is relevant; None if it was not judged."""
         grade = self.grades.get(document_id)
         return None if grade is None else grade >= self.threshold
 
 
 class JudgedQueries:
-    """A run's records, by query; raises InputError where a file is missing or damaged."""
+    """A run's judgements by query; raises InputError if a file is missing or damaged."""
 
     def __init__(self, run: Run) -> None:
         self.grades = run.grades
@@ -53,17 +53,17 @@ class JudgedQueries:
         self._records = table.select(_COLUMNS)
 
     def __contains__(self, query: object) -> bool:
-        """Whether a text was judged."""
+        """Whether a query's text was judged."""
         return query in self._queries
 
     @property
     def ids(self) -> dict[str, str]:
-        """Text of each query to its id; of a text with several, the first."""
+        """Ids of the queries by text; if a text has several ids, the first."""
         firsts = self._records["query_id"].take(self._order[self._starts[:-1]])
         return dict(zip(self._queries, firsts.to_pylist(), strict=True))
 
     def find(self, query: str) -> QueryJudgements | None:
-        """A query's judgements; None where nobody judged it."""
+        """Return a query's judgements; None if it was not judged."""
         number = self._queries.get(query)
         if number is None:
             return None
@@ -75,8 +75,8 @@ class JudgedQueries:
 
 
 def find_own_rows(run: Run, judged: JudgedQueries) -> dict[str, int]:
-    """Text of each judged query that is a document itself to that document's row, which its rankings leave out."""
-    if run.results.protocol == "published":  # asks records, and leaves nothing out
+    """Map the text of each judged query that is itself a document to that document's row, which rankings leave out."""
+    if run.results.protocol == "published":  # this protocol leaves no document out
         return {}
     ids = {**judged.ids, **{text: run.queries.ids[row] for text, row in find_query_rows(run).items()}}
     rows = find_own_documents(list(ids.values()), list(ids), run.catalogue.ids, run.catalogue.texts)
@@ -84,7 +84,7 @@ def find_own_rows(run: Run, judged: JudgedQueries) -> dict[str, int]:
 
 
 def find_query_rows(run: Run) -> dict[str, int]:
-    """Text of each measured query to the row of its vector; of one asked several times, the first on test."""
+    """Map the text of each measured query to its vector's row; for a repeated text, its first row in the test split."""
     texts, splits = run.queries.texts, run.queries.splits
-    rows = sorted(range(len(texts)), key=lambda row: (splits[row] == PARTS[TEST], -row))  # what comes later counts
+    rows = sorted(range(len(texts)), key=lambda row: (splits[row] == PARTS[TEST], -row))  # the last row of a text wins
     return {texts[row]: row for row in rows}

@@ -1,4 +1,4 @@
-"""The keyword leg of a run beside its vectors: words and both legs fused, as the run measured them."""
+"""Searches a run's documents by words, or by words and vectors fused, as the run measured them."""
 
 from __future__ import annotations
 
@@ -29,34 +29,35 @@ if TYPE_CHECKING:
 
 
 class Query(NamedTuple):
-    """A query as it is asked.
+    """A query, and the document to leave out of its results.
 
     Attributes:
-        text: as it was typed.
-        own: the row in tie order of the document that the query itself is, which is left out; None where there is none.
+        text: the query as typed.
+        own: the row in tie order of the document whose text is the query itself, which is left out; None if there is no
+            such document.
     """
 
     text: str
     own: int | None
 
     def depth(self, k: int) -> int:
-        """How many documents to find, so that k are left."""
+        """Return how many documents to find so that k are left without the query's own document."""
         return k if self.own is None else k + 1
 
     def leave_out_own(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> ScoredRows:
-        """Found rows in tie order and their scores without the query's own document; of `depth(k)`, the best k."""
+        """Remove the query's own document from `depth(k)` rows and their scores; leaves the best k."""
         if self.own is None:
             return rows, scores
-        kept = np.argsort(rows == self.own, kind="stable")[:-1]  # where it was not found, the last one goes
+        kept = np.argsort(rows == self.own, kind="stable")[:-1]  # if the own document is not among them, drop the last
         return rows[kept], scores[kept]
 
 
 class KeywordSearch:
-    """The catalogue's words, counted when they are first asked for. Any thread may ask.
+    """Keyword search over the run's documents; words are counted at the first search; thread-safe.
 
     Args:
-        run: the run; one of an earlier version has no fitted numbers, and is searched with those of nobody's choice.
-        catalogue: its documents.
+        run: the run. A run of an earlier nestvec has no fitted keyword settings; the defaults are used.
+        catalogue: the run's documents.
     """
 
     def __init__(self, run: Run, catalogue: Catalogue) -> None:
@@ -67,19 +68,19 @@ class KeywordSearch:
         self._index = LazyValue(self._index_words)
 
     def index(self) -> Bm25:
-        """BM25 over the documents; rows are in tie order."""
+        """Return BM25 over the documents, whose rows are in tie order."""
         return self._index()
 
     def fusion(self, stored: VectorFormat, weight: float | None = None) -> Fusion:
-        """How words and vectors of a format fuse: as fitted, or with another weight of the words, 0 to 1."""
+        """Return how words and vectors of a format fuse, with the given weight of words (0 to 1) or the fitted one."""
         return self.hybrid.fusion_of(stored).weighted(weight)
 
     def correct(self, queries: Sequence[str]) -> list[str]:
-        """The texts of q queries that are searched by words: corrected where the run measured that."""
+        """Return q queries with corrected spelling; unchanged if the run measured no correction."""
         return self.index().correct(queries)
 
     def rank(self, query: Query, k: int) -> ScoredRows:
-        """Find the k best documents by words: rows in tie order, best first, and their scores; 0 shares no word."""
+        """Find the k best documents by words: rows in tie order, best first, and scores, 0 without a common word."""
         index = self.index()
         rows, scores = index.top_k([query.text], query.depth(k))
         return query.leave_out_own(rows[0], scores[0])
@@ -90,12 +91,12 @@ class KeywordSearch:
         """Find the best documents by words and vectors.
 
         Args:
-            query: a text.
-            vector: (full width,) float32 of the query, of unit length.
+            query: the query.
+            vector: (full width,) float32 vector of the query, of unit length.
             coded: the documents' codes.
-            fusion: how the two scores become one.
-            k: at least 1.
-            pool: searches the codes.
+            fusion: combines the two scores.
+            k: number of documents, at least 1.
+            pool: threads that search the codes.
 
         Returns:
             Up to k rows in tie order, best first, and their float32 scores.

@@ -1,4 +1,4 @@
-"""A value that is made once, when it is first asked for, however many threads ask meanwhile."""
+"""A thread-safe value that is computed once, at its first use."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class LazyValue(Generic[T]):
-    """Gives a value to any thread; threads that ask while it is being made wait for it.
+    """Computes a value at the first call and keeps it; other threads that call meanwhile wait.
 
     Args:
-        make: gives the value. What it raises is raised, and whoever asks next tries again.
+        make: computes the value. If it raises an error, the call raises the error and the next call tries again.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -23,7 +23,7 @@ class LazyValue(Generic[T]):
         self._values: list[T] = []
 
     def __call__(self) -> T:
-        """The value."""
+        """Return the value."""
         with self._lock:
             if not self._values:
                 self._values.append(self._make())

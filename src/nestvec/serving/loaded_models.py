@@ -1,4 +1,4 @@
-"""The models of a run's systems, each loaded when it is first asked for."""
+"""The models of a run's systems; each is loaded at its first use."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class LoadedModels:
-    """The models of several systems. Any thread may load a model; whether several may encode at once says `parallel`.
+    """Loads models and encodes with them. Any thread may load; `parallel` says whether several may encode at once.
 
     Args:
-        systems: system to its files.
-        backend: `kept`, or as for `models.encoder.open_encoder`. `kept` and `onnx` take the graph that is kept beside
-            an index, where there is one: PyTorch is not loaded for it.
+        systems: each system's files.
+        backend: `kept`, or as for `models.encoder.open_encoder`. `kept` and `onnx` use the ONNX graph beside the index,
+            if there is one, without loading PyTorch.
         compute: the number format, as for `models.encoder.open_encoder`.
     """
 
@@ -41,15 +41,15 @@ class LoadedModels:
         self._others = {system: LazyValue(partial(others, files)) for system, files in systems.items()}
 
     def load(self, system: str) -> None:
-        """Load a system's model unless it is loaded; raises InputError where the backend cannot load it."""
+        """Load a system's model if it is not loaded; raises InputError if the backend cannot load it."""
         self._open(system)
 
     def is_kept(self, system: str) -> bool:
-        """Whether a system's queries and documents are encoded by the graph that is kept beside an index."""
+        """Whether a system's texts are encoded by the ONNX graph beside the index."""
         return self._takes_kept and self._kept[system]() is not None
 
     def parallel(self, system: str) -> bool:
-        """Whether several threads may encode at once: with PyTorch's modules over our own batches, on a processor."""
+        """Whether several threads may encode at once: with PyTorch on a CPU only."""
         encoder = self._open(system)
         if isinstance(encoder, GraphEncoder):
             return False
@@ -66,7 +66,7 @@ class LoadedModels:
     def encode(
         self, system: str, texts: Sequence[str], role: Role, token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
-        """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
+        """Encode n texts, none of them empty, to (n, full width) float32 of unit length; see `Encoder.encode`."""
         return self._open(system).encode(texts, role, token_counts=token_counts)
 
     def _open(self, system: str) -> Encoder:
@@ -75,7 +75,7 @@ class LoadedModels:
 
 
 def _load_model(files: SystemFiles, backend: str, compute: str) -> Encoder:
-    """Load a model with one thread, for clients may be keeping the other processors busy."""
+    """Load a model with one thread, because requests may need the other processors."""
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "train")
     import torch

@@ -1,4 +1,4 @@
-"""`ulimit -n`: each connection is an open file, and the server needs some of its own."""
+"""Fits the number of connections to the limit of open files (`ulimit -n`): each connection is an open file."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from pathlib import Path
 
 from nestvec.errors import InputError
 
-_OWN = 32  # files that are opened later: models while they load, an index, connections that are told there is no room
-_LEAST = 8  # connections below which there is no serving
+_OWN = 32  # files opened later: models while they load, the index, and connections that are refused
+_LEAST = 8  # fewest connections to start a server with
 
 
 def fit_to_open_files(connections: int) -> int:
-    """How many of so many connections may be open at once; a soft limit of open files that is too low is raised.
+    """Raise the soft limit of open files if necessary, and return how many connections fit.
 
     Args:
-        connections: wanted.
+        connections: number of connections wanted.
 
     Returns:
-        `connections`, or fewer where the hard limit leaves no room for them.
+        `connections`, or fewer if the hard limit allows no more.
 
     Raises:
-        InputError: the limit leaves next to none.
+        InputError: the limit allows fewer than 8 connections.
     """
     try:
         import resource
-    except ImportError:  # Windows, where sockets are no files
+    except ImportError:  # Windows, where sockets are not files
         return connections
     with Path(os.devnull).open("rb") as probe:
-        own = probe.fileno() + _OWN  # a file gets the lowest number that is free: so many are open
+        own = probe.fileno() + _OWN  # a new file gets the lowest free number, which is about the number of open files
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return connections
     wanted = own + connections
     if soft < wanted:
         raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with suppress(ValueError, OSError):  # macOS allows less than its hard limit says
+        with suppress(ValueError, OSError):  # macOS allows less than its hard limit states
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
             soft = raised
     room = min(connections, soft - own)

@@ -1,4 +1,4 @@
-"""What a server has done, as Prometheus reads it."""
+"""The server's metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -16,52 +16,54 @@ MEDIA_TYPE = CONTENT_TYPE_LATEST
 
 
 class Meters:
-    """Counts and clocks of one server."""
+    """The counters, gauges and histograms of one server."""
 
     def __init__(self) -> None:
         self.registry = own = CollectorRegistry()
         ProcessCollector(registry=own)
         self._requests = Counter("nestvec_requests", "Requests answered.", ("route", "method", "status"), registry=own)
-        self._seconds = _make_clock("nestvec_request_seconds", "From a request's head to its answer.", "route", own)
-        self._batch = Histogram(
-            "nestvec_batch_texts", "Texts in one pass through a model.", ("system",), registry=own, buckets=_SIZES
+        self._seconds = _make_clock(
+            "nestvec_request_seconds", "Seconds from a request's header to the end of its answer.", "route", own
         )
-        self._encoding = _make_clock("nestvec_encode_seconds", "Of a pass through a model.", "system", own)
-        self._searching = _make_clock("nestvec_search_seconds", "Of a search, without encoding.", "system", own)
+        self._batch = Histogram(
+            "nestvec_batch_texts", "Texts in one batch for a model.", ("system",), registry=own, buckets=_SIZES
+        )
+        self._encoding = _make_clock("nestvec_encode_seconds", "Seconds to encode a batch.", "system", own)
+        self._searching = _make_clock("nestvec_search_seconds", "Seconds of a search, without encoding.", "system", own)
         self._texts = Counter("nestvec_texts", "Texts encoded.", ("system",), registry=own)
         self._dropped = Counter(
-            "nestvec_dropped_texts", "Texts whose client left before they were encoded.", registry=own
+            "nestvec_dropped_texts", "Texts dropped because their client disconnected.", registry=own
         )
-        self._queue = Gauge("nestvec_queue_texts", "Texts and queries that wait or are worked on.", registry=own)
+        self._queue = Gauge("nestvec_queue_texts", "Texts and queries waiting or in progress.", registry=own)
 
     def watch_queue(self, length: Callable[[], int]) -> None:
-        """Ask for the queue's length whenever somebody looks."""
+        """Set the function that returns the queue's length; it is called at each scrape."""
         self._queue.set_function(length)
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count an answer; route and method are the application's words, never what a client made up."""
+        """Count an answer; pass only known routes and methods, because each new label value takes memory."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def count_pass(self, system: str, texts: int, seconds: float) -> None:
-        """Count a pass through a model."""
+        """Count a batch of texts that a model encoded."""
         self._batch.labels(system).observe(texts)
         self._encoding.labels(system).observe(seconds)
         self._texts.labels(system).inc(texts)
 
     def count_search(self, system: str, seconds: float) -> None:
-        """Count a search."""
+        """Count a search and its duration."""
         self._searching.labels(system).observe(seconds)
 
     def count_dropped(self, texts: int) -> None:
-        """Count texts that nobody waits for any more."""
+        """Count texts that were dropped because their client disconnected."""
         self._dropped.inc(texts)
 
     def render(self) -> bytes:
-        """Write all counts and clocks in Prometheus' text form."""
+        """Write all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 def _make_clock(name: str, about: str, label: str, registry: CollectorRegistry) -> Histogram:
-    """Make a histogram of seconds."""
+    """Make a histogram of durations in seconds."""
     return Histogram(name, about, (label,), registry=registry, buckets=_SECONDS)

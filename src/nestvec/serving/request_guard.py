@@ -1,6 +1,6 @@
-"""Who is let in, with how much, and how slowly; and the headers that every answer has.
+"""ASGI middleware that checks host, API key, size and speed of requests, and adds headers to every response.
 
-Plain ASGI around the whole application: what is refused here has cost nothing but its head.
+The middleware wraps the whole application, so a request that it refuses costs no more than reading its header.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from nestvec.serving.prometheus_meters import Meters
     from nestvec.serving.serving_options import ServingOptions
 
-SURPLUS = "surplus"  # in the state of requests over connections for which there is no room
+SURPLUS = "surplus"  # key in a request's state that marks a connection beyond the limit
 LOADING, READY, DRAINING = "loading", "ready", "draining"
-_LOCKED = ("/v1/", "/metrics", "/docs", "/openapi.json")  # where a key is asked for
-_WORKING = "/v1/"  # what needs the models
-_WATCHED = ("/healthz", "/readyz")  # answered whatever else there is
+_LOCKED = ("/v1/", "/metrics", "/docs", "/openapi.json")  # paths that need the API key
+_WORKING = "/v1/"  # paths that need the models
+_WATCHED = ("/healthz", "/readyz")  # paths that are answered even over surplus connections
 _BODIES = {"POST", "PUT", "PATCH"}
-_PATIENCE = 30.0  # seconds for models that are being loaded
-_LINGER = 2.0  # seconds, and times the limit, that are read and thrown away so that a client sees why it was refused
+_PATIENCE = 30.0  # seconds that a request waits for models to be loaded
+# After refusing a body, the server goes on reading and discards the data, so that the client reads the response and
+# does not see a broken connection: for at most so many seconds, and so many times --max-body.
+_LINGER = 2.0
 _LINGERED = 8
 _CSP = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
@@ -48,25 +50,25 @@ _SAFE = {
 
 @dataclass
 class Health:
-    """How a server is."""
+    """The phase of a server's life: loading, ready or draining."""
 
     phase: str = LOADING  # or READY, or DRAINING
-    loaded: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is loading no more
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)  # set when the phase is no longer LOADING
 
     def become(self, phase: str) -> None:
-        """Enter another phase; call it from within the event loop."""
+        """Enter another phase; call this from the event loop's thread."""
         self.phase = phase
         self.loaded.set()
 
 
 class Guard:
-    """Stands before an application.
+    """The middleware; see the module.
 
     Args:
         app: the application.
-        options: the limits.
-        health: whether it can work yet, and still.
-        meters: are told of every answer.
+        options: the server's options, with its limits.
+        health: the server's phase.
+        meters: counts every response.
     """
 
     def __init__(self, app: ASGIApp, options: ServingOptions, health: Health, meters: Meters) -> None:
@@ -77,7 +79,7 @@ class Guard:
         self._safe = [(name.lower().encode(), value.encode()) for name, value in safe.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Check a request and answer it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -93,7 +95,7 @@ class Guard:
             self._meters.count_request(route, method, answer.status, time.perf_counter() - began)
 
     async def _refuse_or_answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
-        """Refuse the request, or hand it on to the application."""
+        """Refuse the request or pass it to the application."""
         refusal = self._find_refusal(scope)
         if refusal is None and self._health.phase == LOADING and scope["path"].startswith(_WORKING):
             refusal = await self._wait_until_loaded(scope["method"])
@@ -112,14 +114,14 @@ class Guard:
             await answer.read_rest_and_close(body)
 
     def _announced_bytes(self, scope: Scope) -> int:
-        """The most bytes of a body that will be read, by a head that was let in."""
+        """Return the most bytes of the body that will be read, according to the request's header."""
         if scope["method"] not in _BODIES or not scope["path"].startswith(_WORKING):
             return 0
         headers, most = Headers(scope=scope), self._options.max_body
         return most if "transfer-encoding" in headers else min(most, int(headers.get("content-length", "0")))
 
     def _find_refusal(self, scope: Scope) -> Failure | None:
-        """Why a request goes no further; None if it does."""
+        """Return the failure for a request that must be refused; None if it may pass."""
         options, method, path, headers = self._options, scope["method"], scope["path"], Headers(scope=scope)
         if scope.get("state", {}).get(SURPLUS) and path not in _WATCHED:
             return too_many_connections()
@@ -128,32 +130,31 @@ class Guard:
         if method == "OPTIONS" and options.cors:
             return None
         if self._key and path.startswith(_LOCKED) and not self._has_key(headers):
-            return Failure(
-                401, "an API key is needed: Authorization: Bearer KEY", headers={"WWW-Authenticate": "Bearer"}
-            )
+            message = "API key missing or wrong; send the header Authorization: Bearer KEY"
+            return Failure(401, message, headers={"WWW-Authenticate": "Bearer"})
         if method in _BODIES and path.startswith(_WORKING):
             return self._refuse_body(headers)
         return None
 
     async def _wait_until_loaded(self, method: str) -> Failure | None:
-        """Wait for the models if the request has a body: it is answered late; any other is refused at once."""
+        """Let a request with a body wait until the models are loaded; others are refused at once while loading."""
         if method in _BODIES:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE):
                     await self._health.loaded.wait()
-        return None if self._health.phase == READY else unavailable("the models are being loaded")
+        return None if self._health.phase == READY else unavailable("the models are still being loaded")
 
     def _has_key(self, headers: Headers) -> bool:
-        """Whether the request shows the key; takes as long for any wrong one."""
+        """Whether the request has the API key; the comparison takes constant time."""
         kind, _, shown = headers.get("authorization", "").partition(" ")
         return kind.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._key or b"")
 
     def _refuse_body(self, headers: Headers) -> Failure | None:
-        """Why a body will not be read; None if it will."""
+        """Return the failure for a body that must be refused; None if it may be read."""
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return Failure(415, "the body must be application/json: send Content-Type: application/json")
         if headers.get("content-encoding", "identity").lower() != "identity":
-            return Failure(415, "the body must not be compressed")
+            return Failure(415, "the body must not be compressed: send it without Content-Encoding")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._options.max_body:
             return _too_large(self._options)
@@ -161,7 +162,7 @@ class Guard:
 
 
 class _Answer:
-    """Sends an answer, with the headers that all answers have."""
+    """Sends a response with the security headers, in pieces."""
 
     def __init__(self, send: Send, safe: list[tuple[bytes, bytes]], health: Health) -> None:
         self._send, self._safe, self._health = send, safe, health
@@ -169,7 +170,7 @@ class _Answer:
         self.stays_open = False
 
     async def send(self, message: Message) -> None:
-        """Of ASGI."""
+        """Send an ASGI message."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.stays_open = self.stays_open or self.status in (408, 413)
@@ -182,14 +183,14 @@ class _Answer:
             await self._send_pieces(message.get("body", b""), message.get("more_body", False))
 
     async def _send_pieces(self, body: bytes, more: bool) -> None:
-        """Send a body piece by piece: uvicorn waits with the next until the client has taken the one before."""
-        more = more or self.stays_open  # then the client has all of it, but the connection stays open
+        """Send a body in pieces; uvicorn waits with each piece until the client has received the one before."""
+        more = more or self.stays_open  # the client gets the whole response, and the connection stays open
         for first in range(0, len(body) or 1, SMALL):
             piece, rest = body[first : first + SMALL], len(body) > first + SMALL
             await self._send({"type": "http.response.body", "body": piece, "more_body": rest or more})
 
     async def read_rest_and_close(self, body: _Body) -> None:
-        """Read what a refused client still sends, for a while: it would see a broken connection and not the answer."""
+        """Read and discard what a refused client still sends, so that it sees the response and no broken connection."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LINGER):
                 await body.throw_away()
@@ -197,16 +198,16 @@ class _Answer:
 
 
 class _Body:
-    """Receives a request's body: not too much, and not too slowly."""
+    """Receives a request's body within the limits of size and time."""
 
     def __init__(self, receive: Receive, options: ServingOptions) -> None:
         self._receive, self._options = receive, options
-        self._until: float | None = None  # the time runs from when it is first asked for
+        self._until: float | None = None  # the timeout starts at the first call of `receive`
         self._bytes, self._more = 0, True
 
     async def receive(self) -> Message:
-        """Of ASGI; raises a Failure, 408 or 413."""
-        if not self._more:  # all is here; what may still come is that the client leaves
+        """Receive an ASGI message; raises a Failure, 408 or 413, if the body is too slow or too large."""
+        if not self._more:  # the body is complete; the next message is the client's disconnection
             return await self._receive()
         self._until = self._until or asyncio.get_running_loop().time() + self._options.body_seconds
         try:
@@ -214,18 +215,19 @@ class _Body:
                 message = await self._receive_next()
         except TimeoutError:
             self._more = False
-            raise Failure(408, f"the body took longer than {self._options.body_seconds:g} seconds") from None
+            seconds = f"{self._options.body_seconds:g} seconds"
+            raise Failure(408, f"the body took longer than {seconds} (--body-seconds)") from None
         if self._bytes > self._options.max_body:
             raise _too_large(self._options)
         return message
 
     async def throw_away(self) -> None:
-        """Read on, but only so much."""
+        """Read and discard the rest of the body, up to a multiple of --max-body."""
         while self._more and self._bytes < _LINGERED * self._options.max_body:
             await self._receive_next()
 
     async def _receive_next(self) -> Message:
-        """Receive one message, and count its bytes."""
+        """Receive one message and count its bytes."""
         message = await self._receive()
         self._more = message.get("more_body", False)
         self._bytes += len(message.get("body", b""))
@@ -233,15 +235,15 @@ class _Body:
 
 
 def _simplify_request(scope: Scope) -> Scope:
-    """HEAD as GET, whose body the server does not send; a path of the API without a slash at its end."""
+    """Treat HEAD as GET, whose body the server leaves out, and remove a trailing slash from the API's paths."""
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     path = scope["path"].rstrip("/") if scope["path"].startswith(_WORKING) else scope["path"]
     return {**scope, "method": method, "path": path}
 
 
 def _too_large(options: ServingOptions) -> Failure:
-    """The failure of a request with more bytes than it may have."""
-    return Failure(413, f"a request has at most {options.max_body:,} bytes")
+    """Make the failure for a body with too many bytes."""
+    return Failure(413, f"the body must have at most {options.max_body:,} bytes (--max-body)")
 
 
 def _host_name(host: str) -> str:

@@ -1,4 +1,4 @@
-"""What GET /v1/run tells the search page of a run: nothing is rounded, nothing measured anew."""
+"""The answer of GET /v1/run for the search page: the run's measured numbers, unrounded."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def point_to_json(point: Point) -> dict[str, Any]:
-    """A point in the words of a search request."""
+    """Convert a point to the fields of a search request."""
     named = {"system": point.system, "dimension": point.dimension, "precision": point.precision}
     return named | ({"axes": True} if point.axes else {})
 
 
 def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str, Any]:
-    """JSON values of a run: the decision, the surface on test, alone and fused, and the queries that changed most."""
+    """Summarise a run as JSON values: decision, surface on the test split, and the queries that changed most."""
     content = read_content(run)
     after, changes = run.points[content.after.vectors.name], content.changes
-    if after.name != content.after.name:  # the page shows what vectors alone find
+    if after.name != content.after.name:  # the page compares searches by vectors alone
         changes = find_changes(run, content.before, after)
     recommendation, results, grades = run.recommendation, run.results, run.grades
     return {
@@ -59,26 +59,26 @@ def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str,
 
 
 def _point_to_json(run: Run, point: Point, hybrid: Hybrid) -> dict[str, Any]:
-    """A point as it ranks alone and, where it has vectors, beside keyword search at the fitted weight of the words."""
+    """Convert a point's metrics, alone and, if it has vectors, fused with keyword search at the fitted weight."""
     names = ("dimension", "precision", "axes", "bytes_per_vector")
     vectors = {name: getattr(point, name) for name in names}
     alone = {**vectors, "metrics": _metrics_to_json(run, run.points[point.name])}
     if point.dimension is None:
         return {**alone, "fused": None}
     fused = Point.of(point.system + FUSED, point.format).name
-    measured = run.folder.path("hybrid").is_file() and fused in run.points  # without the file it was fused otherwise
+    measured = run.folder.path("hybrid").is_file() and fused in run.points  # earlier versions fused differently
     metrics = _metrics_to_json(run, run.points[fused]) if measured else None
     return {**alone, "fused": {"weight": hybrid.fusion_of(point.format).weight, "metrics": metrics}}
 
 
 def _metrics_to_json(run: Run, row: Row) -> dict[str, Any]:
-    """A row's metrics and their 95 % intervals."""
+    """Convert a row's metrics with their 95 % intervals."""
     names = dict.fromkeys((*COMPARED, run.recommendation.metric))
     return {name: vars(row.metrics[name]) for name in names if name in row.metrics}
 
 
 def _examples_to_json(changes: Iterable[Change], judged: Container[str]) -> list[dict[str, Any]]:
-    """Queries with their recall@10 before and after."""
+    """Convert queries with their recall@10 before and after."""
     return [
         {"query": change.query, "before": change.recall[0], "after": change.recall[1]}
         for change in changes

@@ -1,4 +1,4 @@
-"""POST /v1/search and GET /v1/run: a run's documents, searched as they were measured or as they are delivered."""
+"""POST /v1/search and GET /v1/run: search the index or the run's documents, and describe the run."""
 
 from __future__ import annotations
 
@@ -31,42 +31,42 @@ if TYPE_CHECKING:
     from nestvec.serving.service import Service
     from nestvec.stores.store import Hit
 
-_MOST = 25_600  # documents of one answer: 256 queries with 100 each
+_MOST = 25_600  # most documents in one answer: 256 queries with 100 documents each
 
 
 class FoundDocument(BaseModel):
-    """A document that was found."""
+    """A document in the results."""
 
     rank: int
     id: str
     score: float
     text: str
-    fields: dict[str, str | float | int] = Field(description="What came with it in an index.")
-    grade: float | None = Field(description="As people judged it for this query, if they did.")
-    relevant: bool | None = Field(description="Whether that counts as relevant.")
+    fields: dict[str, str | float | int] = Field(description="The document's fields in the index.")
+    grade: float | None = Field(description="The grade that this document was given for this query; null if unjudged.")
+    relevant: bool | None = Field(description="Whether the grade counts as relevant; null if the document is unjudged.")
 
 
 class JudgedQuery(BaseModel):
-    """A query that people judged documents for."""
+    """The judgements of a query in the run."""
 
     query_id: str
     split: str
-    relevant: int = Field(description="How many documents are relevant.")
+    relevant: int = Field(description="Number of documents judged relevant.")
 
 
 class SearchResult(BaseModel):
-    """The documents of one query, best first."""
+    """The documents found for one query, best first."""
 
     query: str
     searched_for: str | None = Field(
-        description="What was searched by words instead, where words of the query were corrected."
+        description="The query with corrected spelling, as the search by words used it; null if nothing was corrected."
     )
     judged: JudgedQuery | None
     hits: list[FoundDocument]
 
 
 class SearchAnswer(BaseModel):
-    """What was searched, how long it took, and what was found."""
+    """What was searched, how long the search took, and the results."""
 
     system: str
     dimension: int | None
@@ -74,28 +74,28 @@ class SearchAnswer(BaseModel):
     axes: bool = Field(description="Whether vectors are on the documents' principal axes.")
     bytes_per_vector: int | None
     mode: Literal["fused", "vectors", "words"]
-    weight: float | None = Field(description="Of the words, in the mode `fused`.")
-    documents: int
-    source: Literal["run", "index"]
+    weight: float | None = Field(description="Weight of the keyword score in the mode `fused`, else null.")
+    documents: int = Field(description="Number of documents searched.")
+    source: Literal["run", "index"] = Field(description="Whether the run's documents or the index was searched.")
     encode_ms: float
     search_ms: float
     results: list[SearchResult]
 
 
 def searching_router(work: WorkQueue) -> APIRouter:
-    """Make the routes, for which `work` encodes and searches."""
+    """Make the routes for search; `work` encodes and searches."""
     router = APIRouter(tags=["search"], route_class=JsonRoute)
     failures = describe_failures(401, 408, 413, 415, 421, 422, 429, 500, 503)
 
     @router.post("/v1/search", responses={200: {"model": SearchAnswer}, **failures})
     async def search(asked: SearchRequest, request: Request) -> Response:
-        """The best documents of queries, at any point that was measured."""
+        """Find the best documents for queries, in the index or in the run's documents at any measured point."""
         queries = asked.queries or [asked.query or ""]
         field = "queries" if asked.queries else "query"
         if len(queries) > work.options.queries:
-            raise Failure(413, f"at most {work.options.queries:,} queries", "queries")
+            raise Failure(413, f"queries must have at most {work.options.queries:,} texts", "queries")
         if len(queries) * asked.k > _MOST:
-            raise Failure(413, f"at most {_MOST:,} documents in one answer: fewer queries, or a smaller k", "k")
+            raise Failure(413, f"more than {_MOST:,} documents in one answer: send fewer queries or a smaller k", "k")
         work.refuse_long(field, queries)
         with work.capacity.reserve(len(queries)):
             body = await unless_client_leaves(request, _answer_search(work, asked, queries))
@@ -103,15 +103,15 @@ def searching_router(work: WorkQueue) -> APIRouter:
 
     @router.get("/v1/run", responses={200: {"model": dict[str, Any]}, **describe_failures(401, 421, 500, 503)})
     async def run() -> Response:
-        """What was measured, and what it recommends."""
-        run_job = work.ask_index if work.service.index else work.run_in_thread  # it says what the index holds
+        """Describe the run: its systems, measured points and metrics, its recommendation, and its index."""
+        run_job = work.ask_index if work.service.index else work.run_in_thread  # the summary reads the index
         return JsonAnswer(to_json(await run_job(work.service.summarise)), work.answers)
 
     return router
 
 
 async def _answer_search(work: WorkQueue, asked: SearchRequest, queries: Sequence[str]) -> bytes:
-    """Encode queries, search, and give the answer as JSON; once more where the index was built anew meanwhile."""
+    """Encode queries, search, and return the answer as JSON; tries again if the index was built anew meanwhile."""
     for _ in range(REBUILDS):
         if work.service.index and asked.may_need_index:
             await work.ask_index(work.service.index.follow)
@@ -123,11 +123,11 @@ async def _answer_search(work: WorkQueue, asked: SearchRequest, queries: Sequenc
             return await work.run_in_thread(job)
         with suppress(RebuiltError):
             return await work.ask_index(job)
-    raise unavailable("the index is built anew again and again")
+    raise unavailable("the index was replaced several times during the search")
 
 
 async def _query_vectors(work: WorkQueue, system: str, queries: Sequence[str]) -> NDArray[np.float32]:
-    """(q, width) of queries: as they were measured or encoded lately; the others are encoded now."""
+    """Return the (q, width) vectors of queries: measured or remembered ones if possible, else encoded now."""
     known = {query: work.service.find_vector(system, query) for query in queries}
     vectors = {query: vector for query, vector in known.items() if vector is not None}
     new = [query for query in known if query not in vectors]
@@ -146,7 +146,7 @@ def _search_to_json(
     k: int,
     encoding: float,
 ) -> bytes:
-    """Search, and write the answer; blocks."""
+    """Search and write the answer as JSON; blocks the thread."""
     service, point, began = work.service, target.point, time.perf_counter()
     found = _search(service, target, queries, vectors, k)
     seconds = time.perf_counter() - began
@@ -172,7 +172,7 @@ def _search_to_json(
 def _search(
     service: Service, target: SearchTarget, queries: Sequence[str], vectors: NDArray[np.float32] | None, k: int
 ) -> IndexAnswer:
-    """What the index or the run's documents have for queries."""
+    """Search the index or the run's documents."""
     if target.about is not None:
         where, weight = target.conditions, target.weight
         return service.search_index(
@@ -187,7 +187,7 @@ def _search(
 
 
 def _result_to_json(query: str, text: str, judged: QueryJudgements | None, hits: Sequence[Hit]) -> dict[str, Any]:
-    """A query's hits, for which `text` was searched, with the grades that people gave them."""
+    """Convert a query's hits with their grades; `text` is the query as the search used it."""
     about = judged and {"query_id": judged.query_id, "split": judged.split, "relevant": judged.relevant_count}
     listed = [
         {

@@ -1,4 +1,4 @@
-"""`nestvec serve`: bind, serve, and when told to stop answer what is there first."""
+"""Runs `nestvec serve`: binds the address, serves, and on a stop signal first answers open requests."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 def serve(run: str | Path, options: ServingOptions | None = None, reporter: Reporter | None = None) -> None:
-    """Serve a search page and an HTTP API of a run, until SIGTERM or Ctrl-C; what is being asked then is answered.
+    """Serve a search page and an HTTP API of a run until SIGTERM or Ctrl-C; open requests are still answered then.
 
     Args:
         run: the folder of a finished run.
-        options: where to listen, whom to answer, with which index and models, and how much to take on.
-        reporter: is told where it listens, and when it is ready.
+        options: address, API key, index, models and limits; None takes the defaults.
+        reporter: receives the server's URL and a message when it is ready.
 
     Raises:
-        InputError: it is no finished run, a model cannot be loaded, or the address cannot be had.
+        InputError: the folder is not a finished run, a model cannot be loaded, or the address is not available.
         MissingExtraError: the libraries of the extra `serve` are not installed.
     """
     options, reporter = options or ServingOptions(), reporter or Silent()
@@ -41,16 +41,19 @@ def serve(run: str | Path, options: ServingOptions | None = None, reporter: Repo
         service = Service.open(Path(run), options)
         connections = fit_to_open_files(options.connections)
         if connections < options.connections:
-            reporter.say(f"at most {connections} connections at once, for want of open files (ulimit -n)")
+            reporter.say(
+                f"at most {connections} connections at once, not {options.connections}: "
+                "the limit of open files (ulimit -n) allows no more"
+            )
         health, problems, began = Health(), list[BaseException](), time.perf_counter()
 
         def end_with(error: BaseException) -> None:
-            """Stop the server, because nothing can be served."""
+            """Stop the server because loading failed."""
             problems.append(error)
             server.should_exit = True
 
         def say_ready() -> None:
-            """Tell that all models are loaded."""
+            """Report that the server is ready."""
             reporter.say(f"ready after {time.perf_counter() - began:.1f} s")
 
         app = create_app(service, options, health, Loading(reporter.say, say_ready, end_with))
@@ -62,25 +65,26 @@ def serve(run: str | Path, options: ServingOptions | None = None, reporter: Repo
 
 
 def _bind_socket(options: ServingOptions) -> socket.socket:
-    """Bind a socket to the address, not listening yet: nobody else can have it from now on."""
+    """Bind a socket to the address without listening yet, so that no other process can take the address."""
     wanted = f"{options.host}:{options.port}"
     try:
         addresses = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = addresses[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise InputError(f"there is no address {wanted} ({error})", "--host: a name or an address") from error
+        raise InputError(f"there is no address {wanted} ({error})", "--host: an address of this machine") from error
     try:
-        if os.name == "posix":  # elsewhere it would share the port with another server
+        if os.name == "posix":  # on Windows, this option would let two servers share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise InputError(f"{wanted} cannot be had ({error.strerror})", "another --port, or --port 0") from error
+        problem = f"cannot listen on {wanted} ({error.strerror})"
+        raise InputError(problem, "another --port, or --port 0 for any free port") from error
     return listener
 
 
 def _listening_url(listener: socket.socket) -> str:
-    """The address of a socket as a browser takes it."""
+    """Return the socket's address as a URL for a browser."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -1,6 +1,6 @@
-"""A finished run, ready to be asked: its models, its documents at every point measured, and its index.
+"""A finished run opened for serving: its models, its documents at every measured point, and its index.
 
-A query that was measured is answered with the very vector that was measured, so that the answer is the run's own.
+A query that was measured is searched with its measured vector, so the results equal the run's.
 """
 
 from __future__ import annotations
@@ -45,25 +45,27 @@ if TYPE_CHECKING:
     from nestvec.serving.judged_queries import QueryJudgements
     from nestvec.stores.store import About
 
-_CODES = 2 * 2**30  # bytes of documents' codes that are held at most
-_VECTORS = 64 * 2**20  # bytes of queries' vectors that are remembered
+_CODES = 2 * 2**30  # most bytes of documents' codes in memory
+_VECTORS = 64 * 2**20  # most bytes of remembered query vectors
 
 
 class Service:
-    """A run that can be asked; made by `open`. Any thread may ask; for `encode`, see `parallel`.
+    """Searches a run's documents and its index, and encodes texts; create one with `open`.
+
+    All methods are thread-safe except `encode`, see `parallel`.
 
     Args:
         run: the run.
-        index: of the run, where there is one.
-        backend: what runs the models, see `LoadedModels`.
-        compute: the number format that models compute in.
+        index: the run's index, if there is one.
+        backend: the backend that runs the models, see `LoadedModels`.
+        compute: the number format in which models compute.
 
     Attributes:
         run: the run.
-        index: what is delivered, where an index was built.
-        default: the point that is recommended, or else the run's best at full width.
-        systems: those with vectors in the surface's order, then BM25.
-        keywords: the keyword leg.
+        index: the run's index; None if none was built.
+        default: the recommended point, or else the run's best point at full width.
+        systems: the run's systems: those with vectors, in the surface's order, then BM25.
+        keywords: keyword search over the run's documents.
     """
 
     def __init__(self, run: Run, index: Index | None, backend: str, compute: str) -> None:
@@ -71,11 +73,11 @@ class Service:
         self.systems = tuple(run.systems)
         chosen = run.chosen.vectors
         self.default = choose_point(run.systems.get(chosen.system, []), chosen, file=run.root)
-        opened = {index.selection.files.system: index.selection.files} if index else {}  # hashed and checked just now
+        opened = {index.selection.files.system: index.selection.files} if index else {}  # opening the index checked it
         self._dense = {name: opened.get(name) or open_system(run, name) for name in self.systems if name != BM25}
         for name, files in self._dense.items():
             for point in run.systems[name]:
-                files.codec(point.format)  # damage is named before anybody asks
+                files.codec(point.format)  # report a damaged codec at the start and not at the first request
         self._catalogue, self._rows = Catalogue(run.catalogue.ids, run.catalogue.texts), find_query_rows(run)
         self._judged = JudgedQueries(run)
         self._own = find_own_rows(run, self._judged)
@@ -91,12 +93,12 @@ class Service:
         self._pool = ThreadPoolExecutor(
             count_processors(), "nestvec-search", partial(load_faiss().omp_set_num_threads, 1)
         )
-        # several searches at once: products that each wanted all processors would wait for one another
+        # searches run in parallel: if each matrix product used all processors, they would slow each other down
         self._limits = threadpool_limits(1, "blas")
 
     @classmethod
     def open(cls, run: Path, options: ServingOptions | None = None) -> Service:
-        """Read and check a run; no model is loaded yet. Raises InputError where a file in it is missing or damaged."""
+        """Open and check a run without loading a model; raises InputError if one of its files is missing or damaged."""
         opened, options = load_run(run), options or ServingOptions()
         index = None
         if options.store or is_built(run):
@@ -109,15 +111,16 @@ class Service:
             raise
 
     def load(self, system: str) -> None:
-        """Load a system's model unless it is loaded; raises InputError where it is damaged."""
+        """Load a system's model if it is not loaded; raises InputError if it is damaged."""
         self._models.load(system)
 
     @property
     def loaded_first(self) -> tuple[str, ...]:
-        """Systems with vectors whose models are loaded before the server is ready; others are loaded after that.
+        """Systems whose models are loaded before the server is ready; the others are loaded afterwards.
 
-        A backend other than `kept` loads all of them first. `kept` loads the systems whose graph lies beside the index,
-        which takes a second; where there is no graph, it loads the system of `default`, or the run's first.
+        With a backend other than `kept`, these are all systems with vectors. With `kept`, these are the systems with a
+        graph beside the index, which load in a second; if there is no graph, the system of `default`, or else the run's
+        first.
         """
         if self._loads_all or not self._dense:
             return tuple(self._dense)
@@ -126,7 +129,7 @@ class Service:
         return kept or (default if default in self._dense else next(iter(self._dense)),)
 
     def warm_up(self) -> None:
-        """Make what whoever asks first would wait for: the default point's codes, what the page shows, all words."""
+        """Prepare what the first request would wait for: the default point's codes, the page's summary, BM25."""
         if self.default.system != BM25:
             self._code_cache.get(self.default)
         self._summary()
@@ -134,38 +137,39 @@ class Service:
             self.keywords.index()
 
     def warm_up_index(self) -> None:
-        """The same of the index: its words are counted."""
+        """Prepare the index's spelling correction, for which all its words are counted."""
         if self.index:
             self.index.store.correct(())
 
     @property
     def documents(self) -> int:
-        """How many documents were measured."""
+        """Number of the run's documents."""
         return len(self._catalogue.ids)
 
     @property
     def served(self) -> tuple[About, Point] | tuple[None, None]:
-        """What the index served when it was last asked, and the run's point that it was made of; None without one."""
+        """What the index served when it was last read, and its point of the run; (None, None) without an index."""
         return (self.index.about, self.index.selection.point) if self.index else (None, None)
 
     def find_point(self, asked: PointSettings = NOTHING_NAMED) -> Point:
-        """Find a measured point by what is named of it, as `choose_point`; raises UnknownPointError."""
+        """Find a measured point, see `choose_point`; raises UnknownPointError if there is none."""
         measured = [point for points in self.run.systems.values() for point in points]
         return choose_point(measured, self.default, asked, file=self.run.root)
 
     def parallel(self, system: str) -> bool:
-        """Whether several threads may encode at once with a system's model."""
+        """Whether several threads may call `encode` at once for a system."""
         return self._models.parallel(system)
 
     def width(self, system: str) -> int:
-        """The full width of a system's vectors; raises UnknownPointError where there is no such system with vectors."""
+        """Return the full width of a system's vectors; raises UnknownPointError for a system without vectors."""
         if system not in self._dense:
             systems = f"one of {', '.join(self._dense)}"
-            raise UnknownPointError("system", "has no such system with vectors", systems, file=self.run.root)
+            hint = "no such system with vectors"
+            raise UnknownPointError("system", f"has {hint}", systems, file=self.run.root, hint=hint)
         return self._dense[system].width
 
     def prompts(self, system: str) -> Prompts:
-        """What goes before the queries and documents of a system with vectors."""
+        """Return the prompts that a system puts before queries and documents."""
         return self._dense[system].model.prompts
 
     def one_for_both(self, system: str) -> bool:
@@ -173,17 +177,17 @@ class Service:
         return self._models.one_for_both(system)
 
     def model_folder(self, system: str) -> Path:
-        """The folder of a system's model."""
+        """Return the folder of a system's model."""
         return self._dense[system].model.path
 
     def encode(
         self, system: str, texts: Sequence[str], role: Role, token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
-        """(n, full width) float32 of n texts, none of them empty, rows of unit length; see `Encoder.encode`."""
+        """Encode n texts, none of them empty, to (n, full width) float32 of unit length; see `Encoder.encode`."""
         return self._models.encode(system, texts, role, token_counts)
 
     def find_vector(self, system: str, query: str) -> NDArray[np.float32] | None:
-        """Find a query's (full width,) vector: the one that was measured, or one that is remembered; None otherwise."""
+        """Return a query's (full width,) vector if it was measured or is remembered; else None."""
         row = self._rows.get(query)
         if row is not None:
             return np.array(self._dense[system].query_vectors[row])
@@ -191,24 +195,24 @@ class Service:
             return self._recent.get((system, query))
 
     def remember_vector(self, system: str, query: str, vector: NDArray[np.float32]) -> None:
-        """Keep a query's (full width,) vector for `find_vector`, for a while."""
-        copy = np.array(vector)  # not a view of a batch
+        """Remember a query's (full width,) vector for `find_vector`; the least recently used are dropped."""
+        copy = np.array(vector)  # a view would keep the whole batch in memory
         with self._recent_lock:
             self._recent[system, query] = copy
 
     def search(
         self, point: Point, queries: Sequence[str], vectors: NDArray[np.float32] | None, k: int
     ) -> list[list[Hit]]:
-        """The best of the run's documents for each query, as they were measured.
+        """Find the best of the run's documents for each query, exactly as they were measured.
 
         Args:
-            point: from `find_point`.
+            point: a measured point, from `find_point`.
             queries: q texts.
-            vectors: (q, full width) float32 of the point's system, rows of unit length; BM25 needs none.
-            k: at least 1.
+            vectors: (q, full width) float32 vectors by the point's system, rows of unit length; None for BM25.
+            k: documents to find for each query, at least 1.
 
         Returns:
-            q lists of min(k, documents), best first. BM25 scores 0 where no word is shared.
+            q lists of min(k, documents) hits, best first. BM25 gives score 0 to documents without a word of the query.
         """
         if point.system == BM25 or vectors is None:
             return [self._make_hits(*self.keywords.rank(query, k)) for query in map(self._ask, queries)]
@@ -220,17 +224,17 @@ class Service:
     def search_fused(
         self, point: Point, queries: Sequence[str], vectors: NDArray[np.float32], k: int, weight: float
     ) -> list[list[Hit]]:
-        """The best of the run's documents for each query by words and vectors.
+        """Find the best of the run's documents for each query by words and vectors together.
 
         Args:
-            point: from `find_point`, with vectors.
+            point: a measured point with vectors, from `find_point`.
             queries: q texts.
-            vectors: (q, full width) float32 of the point's system, rows of unit length.
-            k: at least 1.
-            weight: of the words, 0 to 1.
+            vectors: (q, full width) float32 vectors by the point's system, rows of unit length.
+            k: documents to find for each query, at least 1.
+            weight: weight of the keyword score, 0 to 1.
 
         Returns:
-            q lists, best first: at most k, fewer where neither leg has more candidates.
+            q lists of at most k hits, best first; fewer if the two searches together find fewer candidates.
         """
         coded, fusion = self._code_cache.get(point), self.keywords.fusion(point.format, weight)
         pairs = zip(map(self._ask, queries), vectors, strict=True)
@@ -238,34 +242,34 @@ class Service:
         return [self._make_hits(rows, scores) for rows, scores in found]
 
     def search_index(self, asked: IndexQuery) -> IndexAnswer:
-        """What the index finds.
+        """Search the index.
 
         Args:
-            asked: queries that were prepared for what is `served`.
+            asked: a search that was prepared for what is `served`.
 
         Returns:
             The answer.
 
         Raises:
-            RebuiltError: the index was built anew meanwhile, and `served` says for what.
-            InputError: it cannot be used now.
-            UnknownPointError: there is none.
+            RebuiltError: the index was built anew meanwhile; `served` is updated.
+            InputError: the index cannot be used now.
+            UnknownPointError: the run has no index.
         """
         if self.index is None:
             hint = "the run has no index to filter"
-            raise UnknownPointError("filter", hint, "`nestvec index` first", file=self.run.root, hint=hint)
+            raise UnknownPointError("filter", hint, "an index: run `nestvec index`", file=self.run.root, hint=hint)
         return self.index.answer(asked)
 
     def find_judgements(self, query: str) -> QueryJudgements | None:
-        """Find what was judged of a query; None where nothing was."""
+        """Return a query's judgements; None if it was not judged."""
         return self._judged.find(query)
 
     def summarise(self) -> dict[str, Any]:
-        """What the page shows of the run, as JSON values; not to be changed."""
+        """Return what the page shows of the run, as values for JSON; don't modify them, because they are shared."""
         return {**self._summary(), "default": point_to_json(self.default), "index": self._describe_index()}
 
     def close(self) -> None:
-        """Let go of files, connections and threads."""
+        """Close all files, connections and threads."""
         self._limits.restore_original_limits()
         self._pool.shutdown()
         if self.index:
@@ -278,12 +282,12 @@ class Service:
         return {**point_to_json(point), "documents": documents}
 
     def _ask(self, text: str) -> Query:
-        """A query as it is asked: one that is a document itself does not find itself, as it did not when measured."""
+        """Make a query; if its text is itself a document, that document is left out, as in the measurement."""
         row = self._own.get(text)
         return Query(text, None if row is None else int(self._catalogue.places[row]))
 
     def _make_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
-        """Make hits of documents' (k,) rows in tie order and their (k,) scores."""
+        """Make hits from (k,) rows of documents in tie order and their (k,) scores."""
         ids, texts = self._catalogue.ids, self._catalogue.texts
         ranked = zip(self._catalogue.order[rows].tolist(), scores.tolist(), strict=True)
         return [Hit(ids[row], score, texts[row]) for row, score in ranked]

@@ -1,4 +1,4 @@
-"""Files for browsers, held in memory: the page, and the description of the API to try it with. No path is looked up."""
+"""Serves the search page and the API's Swagger page from memory; a request never leads to a file on disk."""
 
 from __future__ import annotations
 
@@ -38,19 +38,22 @@ _START = """SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking:
 
 
 class Asset(NamedTuple):
-    """A file as it goes out."""
+    """A file to send, in memory."""
 
     content: bytes
     media_type: str
-    etag: str  # changes when the content does
+    etag: str  # a hash of the content
 
     @classmethod
     def from_content(cls, name: str, content: bytes) -> Asset:
-        """Make an asset of a file's name, whose ending says the media type, and its content."""
+        """Make an asset from a file's name, whose ending decides the media type, and its content."""
         return cls(content, _TYPES[name.rpartition(".")[2]], f'"{sha256(content).hexdigest()[:32]}"')
 
     def to_response(self, request: Request) -> Response:
-        """The file, or 304 if the browser has it; browsers ask each time, so that two versions are never mixed."""
+        """Send the file, or 304 if the browser has this version.
+
+        Browsers revalidate every file at each visit, so that a page never mixes files of two versions.
+        """
         headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
         if self.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
@@ -58,7 +61,7 @@ class Asset(NamedTuple):
 
 
 def assets_router() -> APIRouter:
-    """Make the routes of the page and of the API's description."""
+    """Make the routes of the search page and the API's Swagger page."""
     page = _read_assets(files("nestvec.serving") / "page")
     docs = _read_assets(files("fastapi_swagger") / "resources")
     docs["start.js"] = Asset.from_content("start.js", _START.encode())
@@ -68,29 +71,29 @@ def assets_router() -> APIRouter:
     @router.get("/")
     @router.get("/docs")
     async def serve_front_page(request: Request) -> Response:
-        """The search page, or the API's page."""
+        """Send the search page or the API's Swagger page."""
         return _answer_asset(front.get(request.url.path), request)
 
     @router.get("/page/{name:path}")
     async def serve_page_file(name: str, request: Request) -> Response:
-        """A style sheet, script or image of the search page."""
+        """Send a style sheet, script or image of the search page."""
         return _answer_asset(page.get(name), request)
 
     @router.get("/docs/{name:path}")
     async def serve_docs_file(name: str, request: Request) -> Response:
-        """A style sheet, script or image of the API's page."""
+        """Send a style sheet, script or image of the API's Swagger page."""
         return _answer_asset(docs.get(name), request)
 
     return router
 
 
 def _read_assets(folder: Traversable) -> dict[str, Asset]:
-    """A folder's files that browsers take, by name."""
+    """Read all files of a folder whose type is in `_TYPES`, by name."""
     entries = (entry for entry in folder.iterdir() if entry.is_file() and entry.name.rpartition(".")[2] in _TYPES)
     return {entry.name: Asset.from_content(entry.name, entry.read_bytes()) for entry in entries}
 
 
 def _answer_asset(asset: Asset | None, request: Request) -> Response:
     if asset is None:
-        raise Failure(404, "there is no such file")
+        raise Failure(404, "no such file")
     return asset.to_response(request)

@@ -1,9 +1,9 @@
-"""Token ids that a client sends in place of texts: decoded where they are surely of the model's own tokenizer.
+"""Decodes token ids that a client sends instead of texts, if they are certain to be from the model's own tokenizer.
 
-OpenAI's clients may cut texts into ids of OpenAI's tokenizer, as LangChain does unless told otherwise. Most of these
-ids are in another model's vocabulary too, and stand for other words there. That decoding and encoding again gives the
-same ids is not enough: in MiniLM's vocabulary it holds for half of the single words that OpenAI's cl100k knows. So ids
-must have the tokenizer's own special tokens at both ends, or be enough ids that the run's own texts have.
+OpenAI's clients may send ids of OpenAI's tokenizer, as LangChain does by default. Most of these ids also exist in
+another model's vocabulary, where they mean other words. Checking that ids survive decoding and encoding is not enough:
+in MiniLM's vocabulary, half of the single words that OpenAI's cl100k knows do. Therefore ids are accepted only if they
+have the tokenizer's special tokens at both ends, or if there are enough ids that also occur in the run's own texts.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _PROBE = "a"
-_RETURNED = 0.65  # the share of another tokenizer's ids that decode and encode to themselves: cl100k's in MiniLM
-_KNOWN = 0.9  # the share of a query's ids, of the model's own, that the run's texts have; assumed
-_NEAR = 500  # ids to either side: an id's neighbours are about as common as it is
-_DOUBT = 1e-5  # how much likelier the ids must be of this tokenizer than of another
+_RETURNED = 0.65  # share of another tokenizer's ids that decode and encode to themselves; measured for cl100k in MiniLM
+_KNOWN = 0.9  # assumed share of a query's ids, from the model's own tokenizer, that occur in the run's texts
+_NEAR = 500  # neighbours on either side of an id that estimate how common it is
+_DOUBT = 1e-5  # largest likelihood ratio of another tokenizer to this one at which ids are accepted
 
 
 class ForeignIdsError(ValueError):
-    """Ids that are not surely of the model's tokenizer; the message says why."""
+    """The ids may be another tokenizer's, or cannot be decoded; the message says why."""
 
 
 class TokenDecoder:
-    """Decodes ids of one tokenizer.
+    """Decodes token ids of one tokenizer.
 
     Args:
-        tokenizer: cuts nothing off and pads nothing.
-        texts: gives the run's texts; called once, if ever.
-        trusted: whether ids that could be another tokenizer's are taken for this one's.
+        tokenizer: the model's tokenizer, without truncation and padding.
+        texts: returns the run's texts; called at most once.
+        trusted: whether to accept ids that could be another tokenizer's.
     """
 
     def __init__(self, tokenizer: Tokenizer, texts: Callable[[], Iterable[str]], trusted: bool = False) -> None:
@@ -51,7 +51,7 @@ class TokenDecoder:
         self._known = LazyValue(lambda: self._find_known_ids(texts()))
 
     def decode(self, lists: Sequence[Sequence[int]]) -> list[str]:
-        """Decode the ids of n texts to n texts; raises ForeignIdsError where they may be another tokenizer's."""
+        """Decode n lists of ids to n texts; raises ForeignIdsError if they may be another tokenizer's."""
         size = self._tokenizer.get_vocab_size()
         for row, ids in enumerate(lists):
             unknown = next((each for each in ids if not 0 <= each < size), None)
@@ -64,22 +64,22 @@ class TokenDecoder:
         return texts
 
     def _decode_one(self, row: int, ids: list[int]) -> str:
-        """The text that encodes to these very ids."""
+        """Decode ids to the text that encodes to exactly these ids; raises ForeignIdsError if there is no such text."""
         whole = self._has_ends(ids)
         inner = ids[len(self._before) : len(ids) - len(self._after)] if whole else ids
         text: str = self._tokenizer.decode(inner, skip_special_tokens=False)
         if self._tokenizer.encode(text, add_special_tokens=whole).ids != ids:
-            raise ForeignIdsError(f"input[{row}] has token ids that this model's tokenizer makes of no text")
+            raise ForeignIdsError(f"input[{row}] has token ids that this model's tokenizer cannot have produced")
         return text
 
     def _has_ends(self, ids: Sequence[int]) -> bool:
-        """Whether ids begin and end with the special tokens that the tokenizer puts around a text."""
+        """Whether ids begin and end with the tokenizer's special tokens."""
         before, after, ids = self._before, self._after, list(ids)
         is_long = len(ids) >= len(before) + len(after)
         return bool(before and after and is_long) and ids[: len(before)] == before and ids[-len(after) :] == after
 
     def _log_doubt(self, ids: Sequence[int]) -> float:
-        """How likely another tokenizer makes these ids, over how likely this one does, as a logarithm."""
+        """Return the log likelihood ratio of the ids: another tokenizer over this one."""
         known, tokens = self._known(), np.array(ids)
         below = np.concatenate([[0], np.cumsum(known)])
         low, high = np.maximum(tokens - _NEAR, 0), np.minimum(tokens + _NEAR + 1, len(known))
@@ -88,7 +88,7 @@ class TokenDecoder:
         return float(np.log(foreign / np.where(known[tokens], _KNOWN, 1 - _KNOWN)).sum())
 
     def _find_known_ids(self, texts: Iterable[str]) -> NDArray[np.bool_]:
-        """(vocabulary,) which ids the run's texts have."""
+        """Return (vocabulary,) whether each id occurs in the run's texts."""
         known = np.zeros(self._tokenizer.get_vocab_size(), dtype=np.bool_)
         for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False):
             known[encoding.ids] = True
@@ -96,7 +96,7 @@ class TokenDecoder:
 
 
 def open_decoder(folder: Path, texts: Callable[[], Iterable[str]], trusted: bool = False) -> TokenDecoder:
-    """The decoder of a model's folder; raises ForeignIdsError where its tokenizer is none that can decode."""
+    """Open the decoder for a model's folder; raises ForeignIdsError if the model has no tokenizer that can decode."""
     files = [folder / "tokenizer.json", *sorted(folder.glob("*/tokenizer.json"))]
     file = next((file for file in files if file.is_file()), None)
     if file is None:

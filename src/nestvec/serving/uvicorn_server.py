@@ -1,4 +1,4 @@
-"""Uvicorn, told what it does not do by itself: no more connections than fit, an end that loses nothing, exit code 0."""
+"""Extends uvicorn: limits connections, answers all open requests before it stops, and exits with code 0."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
     from nestvec.serving.serving_options import ServingOptions
 
-_IDLE = 75  # seconds that a connection is kept between two requests
-_LAST_CALL = 0.3  # seconds in which what was sent before a stop is still read
+_IDLE = 75  # seconds that an idle connection stays open between two requests
+_LAST_CALL = 0.3  # seconds to read requests that were sent before the stop
 
 
 class Server(uvicorn.Server):
-    """A server of one application over one listener.
+    """Serves one application on one listener.
 
     Args:
         app: the application.
-        options: the limits.
-        health: is told that the end has begun.
-        connections: how many may be open at once.
+        options: the server's limits.
+        health: set to draining when the server begins to stop.
+        connections: most connections open at once.
     """
 
     def __init__(self, app: ASGIApp, options: ServingOptions, health: Health, connections: int) -> None:
@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
         self._health, self._most = health, connections
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Start the application, and take connections: uvicorn's own way takes more than there are files for."""
+        """Start the application and accept connections; uvicorn alone would exceed the limit of open files."""
         await super().startup(sockets=[])
         connections = cast("set[TimedConnection]", self.server_state.connections)
         self._acceptors = [
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
             acceptor.start()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Take no new connections; answer what was sent over those that are open, then what is left."""
+        """Stop accepting connections and answer all requests that were sent over open ones, then stop."""
         self._health.become(DRAINING)
         for acceptor in self._acceptors:
             acceptor.stop()
@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at SIGINT, SIGTERM and SIGHUP; uvicorn's own would raise them once more after the end."""
+        """Stop at SIGINT, SIGTERM and SIGHUP; uvicorn's version would raise the signal again after the stop."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -92,7 +92,7 @@ class Server(uvicorn.Server):
 
 
 def _ending_signals() -> tuple[signal.Signals, ...]:
-    """The signals that end a server; SIGHUP, of a terminal that closes, is ignored where `nohup` said so."""
+    """Return the signals that stop the server; SIGHUP (the terminal closed) is left out if `nohup` ignores it."""
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
     if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
         return HANDLED_SIGNALS

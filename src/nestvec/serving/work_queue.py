@@ -1,4 +1,4 @@
-"""Does the work of all requests: threads that encode, threads that search, and a queue that is never too long."""
+"""Does the work of all requests: threads that encode, threads that search, and a queue of limited length."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ _SEND_TEXTS = (
     "send text (LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False)), "
     "or ids of this model's tokenizer with its special tokens"
 )
-_GRACE = 0.5  # seconds beyond its limit in which a store itself may say what it waited for
-_SAY_AGAIN, _NOTHING = 10.0, ("", 0.0)  # seconds until the log has the same line again, and before there was any
-_PASSES = 4  # through models at once, at most: beyond, Python itself is what they wait for
+_GRACE = 0.5  # seconds beyond a store's own timeout, so that the store's message names what it waited for
+_SAY_AGAIN, _NOTHING = 10.0, ("", 0.0)  # seconds until the same line is logged again, and the state before any line
+_PASSES = 4  # most batches encoded at once: with more, Python's lock is the bottleneck
 
 
 class WorkQueue:
-    """A service behind queues.
+    """Runs the work of requests on a service in background threads.
 
     Args:
-        service: a run, ready to be asked, or not yet.
-        options: the limits.
-        meters: count what is done.
+        service: the opened run; its models may not be loaded yet.
+        options: the server's options, with its limits.
+        meters: counts the work.
 
     Attributes:
-        dense_systems: the systems that make vectors.
-        models: names that requests may ask for, aliases last, to those systems.
-        capacity: texts of all requests together.
-        answers: bytes of all answers that clients have not yet taken.
+        dense_systems: the systems with vectors.
+        models: model names that requests may use, to systems; aliases come last.
+        capacity: limits the texts of all requests in progress.
+        answers: limits the bytes of all answers that clients have not yet received.
     """
 
     def __init__(self, service: Service, options: ServingOptions, meters: Meters) -> None:
@@ -72,81 +72,80 @@ class WorkQueue:
         self.dense_systems = tuple(system for system in service.systems if system != BM25)
         self.models = {**{system: system for system in self.dense_systems}, **self._check_aliases()}
         self._decoders = {system: LazyValue(partial(self._open_decoder, system)) for system in self.dense_systems}
-        self._encoders: dict[int, Executor] = {}  # by how many passes go through models at once
+        self._encoders: dict[int, Executor] = {}  # by number of batches encoded at once
         self._loading = {system: asyncio.Lock() for system in self.dense_systems}
         self._searchers = ThreadPoolExecutor(count_processors(), "search")
-        self._index_reader = ThreadPoolExecutor(1, "index")  # a store answers one at a time; others need not wait
+        self._index_reader = ThreadPoolExecutor(1, "index")  # own thread: a slow store must not block other searches
         self._index_said = _NOTHING
         self._batchers: dict[tuple[str, Role], Batcher] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def load(self, say: Callable[[str], None]) -> None:
-        """Load the models that the server is not ready without, and begin to encode what comes in."""
+        """Load the models that the server needs to be ready; `say` receives progress."""
         for system in await asyncio.to_thread(lambda: self.service.loaded_first):
             say(f"loading the model of {system}")
             await self._find_batcher(system, ROLES[0])
 
     async def warm_up(self) -> None:
-        """Make what the first requests would wait for, the other models too, while others are answered."""
+        """Prepare in the background what the first requests would wait for, and load the other models."""
         await asyncio.to_thread(self.service.warm_up)
-        with suppress(Failure):  # an index that cannot be read now may be later
+        with suppress(Failure):  # the index may become readable later
             await self.ask_index(self.service.warm_up_index, patient=True)
         for system in self.dense_systems:
-            with suppress(Failure):  # the log says why; whoever asks for the system tries again
+            with suppress(Failure):  # the log has the reason; the next request for the system tries again
                 await self._load_batcher(system, ROLES[0])
 
     async def _load_batcher(self, system: str, role: Role) -> Batcher:
-        """Find a system's batcher; where the model cannot be loaded, log why and raise a Failure, 503."""
+        """Return a system's batcher; if the model cannot be loaded, log the reason and raise a Failure, 503."""
         try:
             return await self._find_batcher(system, role)
         except NestvecError as error:
             _LOG.warning("%s cannot be loaded: %s", system, error)
-            raise unavailable(f"{system} cannot be loaded now; the server's log says why") from error
+            raise unavailable(f"{system} cannot be loaded now; the server's log has the reason") from error
 
     async def _find_batcher(self, system: str, role: Role) -> Batcher:
-        """Find the batcher that encodes a system's texts of a role; the first who asks loads the system's model."""
+        """Return the batcher for a system's queries or documents; the first call loads the system's model."""
         async with self._loading[system]:
             if (system, role) not in self._batchers:
                 await self._start_batchers(system)
         return self._batchers[system, role]
 
     async def _start_batchers(self, system: str) -> None:
-        """Load a system's model, and begin to encode with it."""
+        """Load a system's model and start its batchers."""
         await asyncio.to_thread(self.service.load, system)
-        # Several passes at once, a processor or a few each: threads that share a pass wait for each other at every
-        # layer, and for whatever else the machine does. Systems of as many passes share the threads, so that searches
-        # of all systems side by side take no more processors than one.
+        # Encode several batches at once with one or a few threads each: threads that share a batch wait for each other
+        # at every layer, and for other work of the machine. Systems with the same number of batches share the threads,
+        # so that a search of all systems side by side takes no more processors than a search of one system.
         passes = min(_PASSES, count_processors()) if self.service.parallel(system) else 1
         threads = partial(limit_threads, max(1, count_processors() // passes))
         if passes not in self._encoders:
             self._encoders[passes] = ThreadPoolExecutor(passes, f"encode-{passes}", initializer=threads)
         encoders = self._encoders[passes]
-        shared = self.service.one_for_both(system)  # then queries and documents join in one pass
+        shared = self.service.one_for_both(system)  # then queries and documents can share a batch
         for role in ROLES[:1] if shared else ROLES:
             batcher = Batcher(system, self._make_encoder(system, role), encoders, self.options, self.meters)
             self._batchers |= {(system, each): batcher for each in (ROLES if shared else (role,))}
             self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
 
     async def stop(self) -> None:
-        """Stop all work and close the service; nobody waits any more."""
+        """Stop all work and close the service; no request may be waiting any more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for encoders in self._encoders.values():
             encoders.shutdown(cancel_futures=True)
         self._searchers.shutdown(cancel_futures=True)
-        self._index_reader.shutdown(wait=False, cancel_futures=True)  # closing a database ends what waits for it
+        self._index_reader.shutdown(wait=False, cancel_futures=True)  # closing the store ends a search in progress
         self.service.close()
 
     def _check_aliases(self) -> dict[str, str]:
-        """The aliases; InputError where one stands for no system with vectors, or is another system's name."""
+        """Return the aliases; raises InputError if one names no system with vectors, or is another system's name."""
         for name, system in self.options.aliases.items():
             if system not in self.dense_systems:
                 raise InputError(f"--model-alias {name}: there is no system {system!r}", self._listed_systems)
             if name in self.dense_systems and name != system:
-                raise InputError(
-                    f"--model-alias {name}: the run has a system of this name", "an alias that is no system's name"
-                )
+                problem = f"--model-alias {name}: the run has a system of this name"
+                raise InputError(problem, "an alias that is not a system's name")
         return self.options.aliases
 
     @property
@@ -162,33 +161,33 @@ class WorkQueue:
         )
 
     async def decode_tokens(self, system: str, lists: Sequence[Sequence[int]]) -> list[str]:
-        """Turn lists of a system's token ids into texts; Failure, 422, where they may be another tokenizer's."""
+        """Decode lists of a system's token ids to texts; a Failure, 422, if they may be another tokenizer's."""
         try:
             return await self.run_in_thread(lambda: self._decoders[system]().decode(lists))
         except ForeignIdsError as error:
             raise Failure(422, f"{error}; {_SEND_TEXTS}", "input") from error
 
     async def encode(self, system: str, texts: Sequence[str], role: Role) -> Encoded:
-        """Encode texts of a role, as `Batcher.encode`; a Failure, 503, where the model cannot be loaded now."""
+        """Encode texts as queries or documents, see `Batcher.encode`; a Failure, 503, if the model cannot be loaded."""
         return await (await self._load_batcher(system, role)).encode(texts)
 
     async def run_in_thread(self, job: Callable[[], T]) -> T:
-        """Run a search or another job that blocks in one of the threads for searches, and give its result."""
+        """Run a blocking job, such as a search, in one of the search threads and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._searchers, job)
 
     async def ask_index(self, job: Callable[[], T], patient: bool = False) -> T:
-        """Run a job that reads the index in the one thread for it, and give its result.
+        """Run a blocking job that reads the index, in the index's own thread, and return its result.
 
         Args:
-            job: blocks.
-            patient: let it take as long as it takes.
+            job: the job.
+            patient: whether to wait without a timeout.
 
         Returns:
-            What the job gives.
+            The job's result.
 
         Raises:
-            RebuiltError: the job was prepared for an index that is not there any more.
-            Failure: 503, the index cannot be read, or not in time; a line in the log says why.
+            RebuiltError: the index was built anew after the job was prepared.
+            Failure: 503, the index cannot be read, or not in time; the log has the reason.
         """
         limit = self.options.index_seconds
         reading = asyncio.get_running_loop().run_in_executor(self._index_reader, job)
@@ -199,13 +198,13 @@ class WorkQueue:
         except RebuiltError:
             raise
         except TimeoutError:
-            self._say_of_index(f"it has not answered within {limit:g} seconds")
+            self._say_of_index(f"no answer within {limit:g} seconds (--index-seconds)")
         except NestvecError as error:
             self._say_of_index(str(error))
-        raise unavailable("the index cannot be read now; the server's log says why")
+        raise unavailable("the index cannot be read now; the server's log has the reason")
 
     def _say_of_index(self, why: str) -> None:
-        """Log why the index could not be read, in one line; the same again only after a while."""
+        """Log in one line why the index could not be read; the same line is logged at most every 10 seconds."""
         now = time.monotonic()
         said, when = self._index_said
         if why != said or now > when + _SAY_AGAIN:
@@ -213,30 +212,33 @@ class WorkQueue:
             _LOG.warning("the index cannot be read: %s", " ".join(why.split()))
 
     def find_model(self, name: str | None) -> str:
-        """The system that a model's name stands for, None for the default's; a Failure, 404, for an unknown name."""
+        """Return the system for a model's name, or the default point's system for None.
+
+        Raises a Failure, 404, for an unknown name.
+        """
         system = self.models.get(self.service.default.system if name is None else name)
         if system is None:
             raise unknown_model(tuple(self.models))
         return system
 
     def width(self, system: str, field: str) -> int:
-        """The full width of a system's vectors; raises a Failure, 422, that blames the field where it has none."""
+        """Return the full width of a system's vectors; raises a Failure, 422, for `field` if it has no vectors."""
         try:
             return self.service.width(system)
         except UnknownPointError as error:
             raise Failure(422, error.message, field) from error
 
     def find_point(self, asked: PointSettings) -> Point:
-        """Find a point that was measured, as `Service.find_point`; raises a Failure, 422, where there is none."""
+        """Find a measured point, see `Service.find_point`; raises a Failure, 422, if there is none."""
         try:
             return self.service.find_point(asked)
         except UnknownPointError as error:
             raise Failure(422, error.message, error.field) from error
 
     def refuse_long(self, field: str, texts: Sequence[str]) -> None:
-        """Raise a Failure, 413, that blames the field where one of the texts is too long."""
+        """Raise a Failure, 413, for `field` if one of the texts is too long."""
         if any(len(text) > self.options.letters for text in texts):
-            raise Failure(413, f"at most {self.options.letters:,} letters a text", field)
+            raise Failure(413, f"{field} has a text of more than {self.options.letters:,} characters", field)
 
     def _make_encoder(self, system: str, role: Role) -> Callable[[list[str]], Encoded]:
         def encode(texts: list[str]) -> Encoded:
@@ -247,13 +249,13 @@ class WorkQueue:
 
 
 async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
-    """Wait for work and give its result; when the client leaves, drop it and raise a Failure."""
+    """Wait for work and return its result; if the client disconnects first, cancel the work and raise a Failure."""
     task = asyncio.ensure_future(work)
     watching = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
         await asyncio.wait((task, watching), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise Failure(GONE, "the client left")
+            raise Failure(GONE, "the client disconnected")
         return task.result()
     finally:
         task.cancel()

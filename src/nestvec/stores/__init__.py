@@ -1,1 +1,1 @@
-"""Indexes that serve what was measured: embedded, or a database server."""
+"""Search indexes of the measured vectors: an embedded store in a folder, or a PostgreSQL server."""

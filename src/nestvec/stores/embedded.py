@@ -1,12 +1,12 @@
-"""The embedded store: a folder that serves the very codes that were measured, exactly, without any server.
+"""The embedded store: a folder that serves the same codes that were measured, exactly and without a server.
 
-    current.json   what is served, and by which generation
-    000001/        that generation, `generation.py`: built whole under another name, then renamed
+    current.json   what is served, and the name of the generation that serves it
+    000001/        that generation (`generation.py`), which was built under a temporary name, then renamed
 
-Every search is exact, with the evaluation's rule for ties, so what comes out is what the surface measured.
+Every search is exact and breaks ties as the evaluation does, so search results agree with the measured surface.
 
-A reader sees one state whole. A generation that a build replaces is removed, but who reads it has its files open, and
-who comes too late to open them reads `current.json` again.
+A reader always sees one complete state. A build removes the generation that it replaces; a reader that has the old
+files open can go on reading them, and a reader that finds them gone reads `current.json` again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from nestvec.files import follow_links, locked, read_json, remove, replacing, sw
 from nestvec.processors import count_processors
 from nestvec.stores.generation import Generation
 from nestvec.stores.scan import load_faiss
+from nestvec.stores.sqlite_file import EXPECTED
 from nestvec.stores.store import PATIENCE, About, Batch
 from nestvec.stores.view import filter_generation
 
@@ -38,27 +39,27 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 CURRENT = "current.json"
-_SEGMENT = 65_536  # documents of a segment: 100 MB of vectors at 384 dimensions
-_SEGMENTS = 32  # more than that, and the codes are written together anew
-_TRIES = 20  # to open a generation that builds replace one after the other
+_SEGMENT = 65_536  # documents in a segment: 100 MB of vectors at 384 dimensions
+_SEGMENTS = 32  # with more segments than this, an update merges all of them into a new generation
+_TRIES = 20  # attempts to open a generation while builds keep replacing it
 
 
 class EmbeddedStore:
-    """See the module; a `Store`.
+    """A `Store` in a folder, without a server; see the module.
 
     Args:
-        folder: where it lies; it is made by the first `build`.
-        limit: seconds to wait for another process that has locked the documents.
+        folder: the index's folder; the first `build` creates it.
+        limit: seconds to wait while another process has locked the documents.
 
     Raises:
-        InputError: the folder holds an index that is damaged or newer than this nestvec, or is locked for longer.
+        InputError: the index in the folder is damaged, made by a newer nestvec, or locked for longer than `limit`.
     """
 
     def __init__(self, folder: Path, limit: float = PATIENCE) -> None:
         self._folder, self._limit = folder, limit
         self._generation: Generation | None = None
-        self._state: Mapping[str, Any] = {}  # what `current.json` said of it
-        self._lock = RLock()  # of the connection to SQLite, and of the generation, which a build replaces
+        self._state: Mapping[str, Any] = {}  # content of `current.json` when the generation was opened
+        self._lock = RLock()  # guards the SQLite connection and the generation, which a build replaces
         self._is_reading = False
         self._pool = ThreadPoolExecutor(count_processors(), initializer=partial(load_faiss().omp_set_num_threads, 1))
         if (folder / CURRENT).is_file():
@@ -66,17 +67,17 @@ class EmbeddedStore:
 
     @property
     def about(self) -> About | None:
-        """What it serves; None where nothing was built yet."""
+        """What the index serves; None if no index was built yet."""
         return self._generation.about if self._generation else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Put up an index in place of the one that is there; see `Store`."""
+        """Build a new index, which replaces the present one; see `Store`."""
         with self._write_lock(), self._new_generation(about, codecs) as generation:
             for batch in _gather_segments(batches):
                 _add_batch(generation, batch)
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents, and replace those whose id is there; see `Store`."""
+        """Add documents and replace those whose ids exist; see `Store`."""
         with self._write_lock():
             for batch in _gather_segments(batches):
                 with self._lock:
@@ -87,23 +88,23 @@ class EmbeddedStore:
                         self._merge_segments(generation)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents; see `Store`."""
+        """Remove documents and return how many were removed; see `Store`."""
         with self._write_lock(), self._lock:
             return self._refresh().remove_documents(ids)
 
     @contextmanager
     def one_state(self) -> Iterator[About]:
-        """A block that reads one state; see `Store`."""
+        """Open a block whose reads see one state of the index; see `Store`."""
         with self._reading() as generation:
             yield generation.about
 
     def version(self) -> object:
-        """What changes with the documents; see `Store`."""
+        """Return a value that differs once the documents have changed; see `Store`."""
         with self._reading() as generation:
             return generation.version
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """The ids that no document has; see `Store`."""
+        """Return the ids that no document has; see `Store`."""
         with self._reading() as generation:
             known = generation.known_ids(ids)
         return [identifier for identifier in dict.fromkeys(ids) if identifier not in known]
@@ -111,19 +112,19 @@ class EmbeddedStore:
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """The best documents of each query by vectors; always exact, see `Store`."""
+        """Find the best documents for each query by vectors; always exact, see `Store`."""
         del exact
         with self._reading() as generation:
             view = self._view(generation, where, queries)
             return [view.find_by_vectors(query, k) for query in queries]
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Queries as their words are searched; see `Store`."""
+        """Return the queries with corrected spelling, as keyword search uses them; see `Store`."""
         with self._reading() as generation:
             return generation.words.correct(texts) if generation.about.hybrid else list(texts)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """The best documents of each query by words; see `Store`."""
+        """Find the best documents for each query by words; see `Store`."""
         with self._reading() as generation:
             view = self._view(generation, where)
             return [view.find_by_words(text, k) for text in texts]
@@ -137,7 +138,7 @@ class EmbeddedStore:
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """The best documents of each query by words and vectors; always exact, see `Store`."""
+        """Find the best documents for each query by words and vectors; always exact, see `Store`."""
         del exact
         with self._reading() as generation:
             view = self._view(generation, where, queries)
@@ -145,18 +146,18 @@ class EmbeddedStore:
             return [view.find_by_both(text, query, k, fusion) for text, query in zip(texts, queries, strict=True)]
 
     def __len__(self) -> int:
-        """How many documents there are."""
+        """Number of documents in the index."""
         with self._reading() as generation:
             return len(generation)
 
     def size(self) -> int:
-        """Bytes on disk."""
+        """Size of the index on disk, in bytes."""
         with self._reading() as generation:
             return generation.size()
 
     def close(self) -> None:
-        """Let go of the files."""
-        with self._lock:  # a search ends first
+        """Close the files."""
+        with self._lock:  # wait for a search in progress
             self._pool.shutdown()
             if self._generation:
                 self._generation.close()
@@ -165,16 +166,16 @@ class EmbeddedStore:
     def _view(
         self, generation: Generation, where: Sequence[Condition], queries: NDArray[np.float32] | None = None
     ) -> View:
-        """What fulfils the conditions, to be searched; InputError where queries have another width."""
+        """Make a view of the documents that fulfil the conditions; raises InputError for queries of the wrong width."""
         width = generation.about.full_dimension
         if queries is not None and queries.shape[1] != width:
             problem = f"the query has {queries.shape[1]} dimensions"
-            raise InputError(problem, f"{width}, as the index was built", file=self._folder)
+            raise InputError(problem, f"{width}, as the index was built with", file=self._folder)
         return filter_generation(generation, where, self._pool)
 
     @contextmanager
     def _reading(self) -> Iterator[Generation]:
-        """The generation that serves, in one state until the block ends; a block within another sees the same."""
+        """Give the current generation in one state until the block ends; a nested block sees the same state."""
         with self._lock:
             if self._is_reading and self._generation is not None:
                 yield self._generation
@@ -188,37 +189,38 @@ class EmbeddedStore:
                 generation.end()
 
     def _refresh(self) -> Generation:
-        """The generation that serves, as it is now."""
+        """Return the current generation, after loading what has been committed."""
         with self._reading() as generation:
             return generation
 
     def _begin(self) -> Generation:
-        """Open what `current.json` names, and begin to read it."""
+        """Open the generation that `current.json` names, and begin to read it."""
         state = self._read_current()
         for _ in range(_TRIES):
             try:
                 generation = self._open_generation(state)
                 generation.begin()
                 return generation
-            except (InputError, OSError, RuntimeError):  # faiss has no other class for a file that is gone
+            except (InputError, OSError, RuntimeError):  # faiss raises RuntimeError for a file that is gone
                 before, state = state, self._read_current()
                 if state == before:
                     raise
-        raise InputError("is built anew again and again", "an index that stays while it is read", file=self._folder)
+        problem = f"other processes replaced the index {_TRIES} times while it was being opened"
+        raise InputError(problem, "no builds in progress: try again when they are done", file=self._folder)
 
     def _read_current(self) -> dict[str, Any]:
-        """What `current.json` says; InputError where it names no generation, or is not there any more."""
+        """Read `current.json`; raises InputError if the file is missing or names no generation."""
         path = self._folder / CURRENT
         if not path.is_file():
-            raise InputError("holds no index", "what `nestvec index` made", file=self._folder)
+            raise InputError("holds no index", "a folder that `nestvec index` made", file=self._folder)
         state = read_json(path)
         name = state.get("generation") if isinstance(state, dict) else None
         if not isinstance(name, str) or not name.isdecimal():
-            raise InputError("is damaged: it names no generation", "what `nestvec index` made", file=path)
+            raise InputError("is damaged: it names no generation", EXPECTED, file=path)
         return dict(state)
 
     def _open_generation(self, state: Mapping[str, Any]) -> Generation:
-        """The generation that `current.json` names: the open one, unless its files have been replaced."""
+        """Open the generation that `current.json` names, or keep the open one if it is still that generation."""
         held = self._generation
         if held is not None and state == self._state and not held.is_replaced:
             return held
@@ -231,7 +233,7 @@ class EmbeddedStore:
 
     @contextmanager
     def _new_generation(self, about: About, codecs: Sequence[Codec]) -> Iterator[Generation]:
-        """An empty generation, to be served in place of the one that is there when the block ends well."""
+        """Create an empty generation for the block to fill; when the block ends without error, it replaces the old."""
         numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
         name = f"{max(numbers, default=0) + 1:06d}"
         with (
@@ -244,7 +246,7 @@ class EmbeddedStore:
         self._remove_all_but(name)
 
     def _remove_all_but(self, name: str) -> None:
-        """Remove every generation but the named one, if that one is there."""
+        """Remove every generation except the named one, if that one exists."""
         if not (self._folder / name).is_dir():
             return
         for path in self._folder.iterdir():
@@ -252,7 +254,7 @@ class EmbeddedStore:
                 remove(path)
 
     def _merge_segments(self, old: Generation) -> None:
-        """Write all documents into a new generation: few large segments, and no rows that are gone."""
+        """Copy all documents into a new generation, with few large segments and without gone rows."""
         rows = np.flatnonzero(old.live_rows())
         with self._new_generation(old.about, old.codecs) as merged:
             for first in range(0, len(rows), _SEGMENT):
@@ -267,23 +269,23 @@ class EmbeddedStore:
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
-        """Let one process write at a time; remove what killed writers left."""
+        """Hold the lock that lets one process write at a time; removes what killed writers left."""
         follow_links(self._folder).mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
             sweep(self._folder)
-            with suppress(InputError):  # there is no index yet, or one that only building it anew mends
+            with suppress(InputError):  # there is no index yet, or it is damaged and must be built again
                 self._remove_all_but(self._read_current()["generation"])
             yield
 
 
 def _add_batch(generation: Generation, batch: Batch) -> None:
-    """Add a batch's documents to a generation, coded for each of its stages."""
+    """Encode a batch's vectors for each stage and add its documents to a generation."""
     codes = [codec.encode(codec.cut(batch.vectors)) for codec in generation.codecs]
     generation.add_documents(batch.ids, batch.texts, batch.fields, codes)
 
 
 def _gather_segments(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Merge batches into segments of a good size; of an id that comes again, the last counts."""
+    """Merge batches until each has `_SEGMENT` documents or more; if an id repeats, its last document counts."""
     waiting: list[Batch] = []
     for batch in batches:
         waiting.append(batch)

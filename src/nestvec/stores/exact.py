@@ -1,4 +1,4 @@
-"""An exact search of codes: candidates by faiss, scored by the codec, until none that is left can be better."""
+"""Exact search of codes: faiss proposes candidates, the codec scores them, until no other code can score higher."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 
     ScoredRows = tuple[NDArray[np.int64], NDArray[np.float32]]  # rows and their exact scores, highest first
 
-_ROOM = 64  # candidates at the least
-_MORE = 8  # times as many candidates as are wanted, and as before, where they were too few
+_ROOM = 64  # fewest candidates
+_MORE = 8  # candidates for each wanted document; where they are too few, the next round takes 8 times as many
 
 
 @dataclass(frozen=True)
 class Part:
-    """Codes that are searched together: a segment, or what a filter leaves.
+    """Codes that are searched together: those of a segment, or those that a filter leaves.
 
     Attributes:
         scan: n codes.
-        rows: (n,) each one's row, or the first where they follow each other.
+        rows: (n,) the row of each code; or the first row, if the rows are consecutive.
     """
 
     scan: Scan
     rows: NDArray[np.int64] | int
 
     def search(self, turned: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The k best by rough score, and their rows, for a query that `Scan.turn` gave, (1, …)."""
+        """Find the k best approximate scores and their rows for a (1, …) query that `Scan.turn` returned."""
         scores, places = self.scan.search_turned(turned, k)
         return scores[0], places[0] + self.rows if isinstance(self.rows, int) else self.rows[places[0]]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """All codes that are searched.
+    """All codes to search.
 
     Attributes:
-        codec: what made them.
-        parts: the codes; a row is in one of them.
+        codec: the codec that made the codes.
+        parts: the codes; each row is in exactly one part.
     """
 
     codec: Codec
@@ -59,17 +59,17 @@ class Parts:
     def find_best(
         self, query: NDArray[np.float32], k: int, rank: Callable[[NDArray[np.int64]], ScoredRows], pool: Executor
     ) -> ScoredRows:
-        """Documents among which the k best are, with all that tie with the last of them.
+        """Find candidates that are certain to include the k best documents and all that tie with the k-th.
 
         Args:
-            query: (d,) float32, as wide as what the codes stand for.
-            k: how many, at least 1.
-            rank: gives rows their exact scores, highest first; it may leave out rows that must not be found, and those
-                that cannot be among the k best of the rows that it is given.
-            pool: searches the parts.
+            query: (d,) float32, d being the dimension of the decoded codes.
+            k: number of documents, at least 1.
+            rank: returns the rows it is given with exact scores, highest first. It may leave out rows that must not be
+                returned, and rows that cannot be among the k best of the given rows.
+            pool: threads that search the parts.
 
         Returns:
-            What `rank` made of the candidates: k at least, where so many may be found.
+            The result of `rank` for the candidates: at least k rows, or all rows if fewer may be returned.
         """
         wanted = max(_ROOM, _MORE * k)
         turned = self.parts[0].scan.turn(query[None]) if self.parts else query[None]
@@ -85,9 +85,10 @@ class Parts:
     def _find_candidates(
         self, turned: NDArray[np.float32], wanted: int, pool: Executor
     ) -> tuple[NDArray[np.int64], float | None]:
-        """Rows of about as many candidates as are wanted, and the best rough score that any other row can have.
+        """Find the rows of at most `wanted` candidates, and the best approximate score that any other row can have.
 
-        Where a search costs little, each part is asked for hardly more than its share; None: there are no other rows.
+        The score is None if there are no other rows. If all parts are fast to search, each part is asked for little
+        more than its share of the candidates; else each part is asked for all of them.
         """
         is_fast = all(part.scan.is_fast for part in self.parts)
         each, share = (map, wanted // max(1, len(self.parts)) + _ROOM // 4) if is_fast else (pool.map, wanted)
@@ -103,19 +104,20 @@ class Parts:
 def rank_rows(
     codec: Codec, query: NDArray[np.float32], rows: NDArray[np.int64], codes: Callable[[NDArray[np.int64]], Any], k: int
 ) -> ScoredRows:
-    """The k best of (r,) rows by the exact scores of their codes, highest first, and some that come close to them.
+    """Find the k best of (r,) rows by the exact scores of their codes; the result may hold a few more rows.
 
-    Decoding takes the time. So where the scores can nearly be had without, they say which codes are decoded.
+    Most of the time goes into decoding. So if the codec has a way to approximate scores without decoding, only rows
+    that can be among the k best are decoded.
 
     Args:
-        codec: what made the codes.
-        query: (d,) float32, as wide as what they stand for.
-        rows: in any order.
-        codes: gives ascending rows their codes.
-        k: at least 1.
+        codec: the codec that made the codes.
+        query: (d,) float32, d being the dimension of the decoded codes.
+        rows: rows in any order.
+        codes: returns the codes of ascending rows.
+        k: number of rows, at least 1.
 
     Returns:
-        The rows, with all that tie with the k-th, and their float32 scores.
+        The rows, highest score first, with all that tie with the k-th, and their float32 scores.
     """
     rows = np.sort(rows)
     held = codes(rows)

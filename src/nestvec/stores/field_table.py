@@ -1,6 +1,7 @@
-"""Fields of the embedded store as rows of a table in SQLite, and conditions on them as a statement.
+"""The embedded store's SQLite table of fields, and the statement that finds documents by conditions on them.
 
-A number has no text. A text that is plainly a number, such as `19.90`, has both, and is ordered as a number.
+For a field that is a number, the column `text` is NULL. For a text that is a plain number, such as `19.90`, both `text`
+and `number` are set, and the text is ordered as a number.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ INSERT = "INSERT INTO fields VALUES (?, ?, ?, ?)"
 def field_rows(
     rows: Iterable[int], fields: Sequence[Mapping[str, Value]]
 ) -> Iterator[tuple[str, int, str | None, float | None]]:
-    """The table's rows of some documents: name, the document's row, text and number."""
+    """Yield the table's rows for documents: field name, the document's row, text and number."""
     for row, entries in zip(rows, fields, strict=True):
         for name, value in entries.items():
             if isinstance(value, str):
@@ -36,10 +37,10 @@ def field_rows(
 
 
 def select_rows(where: Sequence[Condition]) -> tuple[str, list[str | float | None]]:
-    """The statement for the rows of documents that fulfil all conditions, of which there is one at least."""
+    """Make the SELECT statement, with its parameters, for documents that fulfil all of at least one condition."""
     parts, values = list[str](), list[str | float | None]()
     for condition in where:
-        sign, number = condition.sign, condition.number  # the sign is one of six
+        sign, number = condition.sign, condition.number  # `Condition` has checked the sign, so it is safe in SQL
         texts, numbers = (
             ("number IS NULL", "") if sign in ORDERING and number is not None else ("1", "text IS NULL AND ")
         )

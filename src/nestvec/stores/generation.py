@@ -1,16 +1,17 @@
-"""A generation of the embedded store: documents in SQLite, codes and words in files, and the one way to add and remove.
+"""A generation of the embedded store: documents in SQLite, codes and words in files; adds and removes documents.
 
-    documents.sqlite             ids, texts, fields, which row of the codes each has, and where each word's entries are
-    codecs.safetensors           how the codes of each stage are read
-    000000000000.48.int8.faiss   a segment (`segment.py`): codes of the rows from that number on
-    000000000000.words.npy       and its words
+    documents.sqlite             ids, texts, fields, the row of each document's codes, and where each word's entries are
+    codecs.safetensors           the codec of each stage, to decode its codes
+    000000000000.48.int8.faiss   a segment's codes (`segment.py`); the name begins with the number of its first row
+    000000000000.words.npy       the segment's words
 
-SQLite says what counts. A segment's files are written first; then a transaction makes its rows known, and those gone
-that they replace. So a reader sees the one state or the other, and files of a killed writer are written over.
+The SQLite file decides which rows count. A writer first writes a segment's files. Then one transaction adds the
+segment's rows and marks the rows that they replace as gone. A reader sees the state before or after that transaction,
+and the next writer overwrites the files that a killed writer left.
 
-Whoever reads does so inside `begin` and `end`: one transaction of SQLite, in which segments, rows that are gone, words
-and documents are of one state. SQLite's rollback journal is kept, as readers then need no right to write. A writer's
-commit waits for the reads that have begun, and reads that begin wait for the commit.
+All reads happen between `begin` and `end`: in one SQLite transaction, which sees segments, gone rows, words and
+documents of one state. SQLite uses its rollback journal, because readers then need no write permission. A writer's
+commit waits for reads in progress, and new reads wait for the commit.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 DOCUMENTS, _CODECS = "documents.sqlite", "codecs.safetensors"
-_ROWS = 2**31 - 1  # of a generation, at most: words name them in 32 bits
-_TEXTS = 10_000  # named in a statement at a time
+_ROWS = 2**31 - 1  # most rows of a generation: the files of words hold row numbers of 32 bits
+_TEXTS = 10_000  # most parameters in one SQL statement
 _TABLES = """
 CREATE TABLE segments (first INTEGER PRIMARY KEY, rows INTEGER NOT NULL, checks TEXT NOT NULL);
 CREATE TABLE documents (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL, fields TEXT NOT NULL);
@@ -57,7 +58,7 @@ _SCHEMA = (_TABLES, field_table.TABLE, postings.TABLE)
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """A document as SQLite has it."""
+    """A document as the SQLite file holds it."""
 
     row: int
     id: str
@@ -66,7 +67,7 @@ class StoredDocument:
 
     @classmethod
     def parse(cls, file: Path, row: int, identifier: object, text: object, fields: object) -> StoredDocument:
-        """Check the values of a row of the table in `file`; InputError where SQLite has others than were written."""
+        """Check the values of a row of the table in `file`; raises InputError if a value has the wrong type."""
         if not isinstance(identifier, str) or not isinstance(text, str):
             raise InputError(f"is damaged: row {row} has no id or no text", EXPECTED, file=file)
         return cls(row, identifier, text, _parse_object(fields, file))
@@ -76,20 +77,20 @@ class Generation:
     """An open generation.
 
     Args:
-        folder: where it lies.
-        about: what it serves.
-        limit: seconds to wait for other processes that have locked the documents.
+        folder: the generation's folder.
+        about: what the index serves.
+        limit: seconds to wait while another process has locked the documents.
 
     Raises:
-        InputError: a file is missing, damaged, another index's, or locked for longer.
+        InputError: a file is missing, damaged, another index's, or locked for longer than `limit`.
 
     Attributes:
         folder: as given.
         about: as given.
-        codecs: of the stages.
-        segments: those that count, in the order of their rows.
+        codecs: one codec for each stage.
+        segments: the committed segments, in the order of their rows.
         gone: (g,) rows whose documents have been removed or replaced.
-        version: another object after each change of the documents.
+        version: a new object after each change of the documents.
     """
 
     def __init__(self, folder: Path, about: About, limit: float) -> None:
@@ -104,7 +105,7 @@ class Generation:
         self._no_codes = tuple(codec.encode(none) for codec, none in zip(self.codecs, empty, strict=True))
         self._documents = folder / DOCUMENTS
         self._opened = read_stamp(self._documents)
-        required = len(_SCHEMA) if about.hybrid else len(_SCHEMA) - 1  # an index of old has no table of words
+        required = len(_SCHEMA) if about.hybrid else len(_SCHEMA) - 1  # older indexes have no table of words
         self._base = open_reader(self._documents, limit, _SCHEMA[:required], _SCHEMA[required:])
         self._segments: dict[int, Segment] = {}
         self._seen = -1
@@ -120,29 +121,29 @@ class Generation:
 
     @classmethod
     def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec], limit: float) -> Generation:
-        """Make one in a folder that does not exist yet, with a codec for each stage; it stays open."""
+        """Create and open a generation without documents; the folder must not exist, and each stage needs a codec."""
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         create_file(folder / DOCUMENTS, _SCHEMA)
         return cls(folder, about, limit)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._base.close()
         self.segments, self._segments, self._words = (), {}, None
 
     def __len__(self) -> int:
-        """How many documents there are."""
+        """Number of documents."""
         return self.row_count - len(self.gone)
 
     @property
     def row_count(self) -> int:
-        """Rows of the codes, those gone included."""
+        """Number of rows of codes, gone rows included."""
         return self.segments[-1].first + self.segments[-1].row_count if self.segments else 0
 
     @property
     def words(self) -> WordIndex:
-        """Its words, which one thread at a time may search; InputError where the index holds vectors alone."""
+        """The keyword index, for one thread at a time; raises InputError if the index holds vectors alone."""
         if self._words is None:
             lexical = self.about.require_words(self.folder).lexical
             parts = [segment.postings for segment in self.segments if segment.postings]
@@ -151,16 +152,16 @@ class Generation:
 
     @property
     def is_replaced(self) -> bool:
-        """Whether the documents' file is gone, or there is another of its name."""
+        """Whether the SQLite file was removed, or replaced by another file of the same name."""
         found = read_stamp(self._documents)
         return found is None or self._opened is None or found.inode != self._opened.inode
 
     def begin(self) -> None:
-        """Take notice of what other processes have written, and read that state until `end`."""
+        """Start to read: load what other processes have committed; all reads see this state until `end`."""
         with self._translated_errors():
             self._base.execute("BEGIN")
             try:
-                version = self._base.execute("PRAGMA data_version").fetchone()[0]  # the first read: from here on
+                version = self._base.execute("PRAGMA data_version").fetchone()[0]  # the first read fixes the state
                 if version != self._seen or not all(segment.is_unchanged for segment in self.segments):
                     self._read_state()
                     self._seen = version
@@ -169,19 +170,19 @@ class Generation:
                 raise
 
     def end(self) -> None:
-        """Let others write again."""
+        """Stop reading, so that other processes can write again."""
         with self._translated_errors():
             if self._base.in_transaction:
                 self._base.execute("ROLLBACK")  # nothing was written
 
     def refresh(self) -> None:
-        """Take notice of what has been written."""
+        """Load what has been committed."""
         self.begin()
         self.end()
 
     def _read_state(self) -> None:
-        """Open the segments that count, unless they are open and unchanged, and learn which rows are gone."""
-        self._seen = -1  # should this fail, it is done again
+        """Open the committed segments that are not open or have changed, and read which rows are gone."""
+        self._seen = -1  # if this method fails, the next `begin` calls it again
         self._base.fit_limits()
         listed = self._read_segments()
         gone = self._fetch_rows(self._base.execute("SELECT row FROM gone"), sum(rows for _, rows, _ in listed))
@@ -201,7 +202,7 @@ class Generation:
         fields: Sequence[Mapping[str, Value]],
         codes: Sequence[NDArray[np.generic]],  # (n, …) for each stage
     ) -> None:
-        """Add documents as one segment; earlier ones with the same ids are gone. All of it happens, or nothing."""
+        """Add documents as one segment, replacing documents with the same ids, in one transaction."""
         if not ids:
             return
         order, first = tie_order(ids), self.row_count
@@ -217,36 +218,36 @@ class Generation:
             written = (json.dumps(dict(entries), ensure_ascii=False, allow_nan=False) for entries in fields)
             base.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", zip(rows, ids, texts, written))  # noqa: B905
             base.executemany(field_table.INSERT, field_table.field_rows(rows, fields))
-            if spans:  # an index of before there were words has no table of them
+            if spans:  # an index without keyword search may lack the table of words
                 base.executemany(postings.INSERT, ((word, first, *span) for word, span in spans.items()))
         self.refresh()
 
     def remove_documents(self, ids: Sequence[str]) -> int:
-        """Remove documents; how many were there."""
+        """Remove documents and return how many were removed."""
         with self._write_transaction() as base:
             removed = _mark_gone(base, ids)
         self.refresh()
         return removed
 
     def documents_at(self, rows: NDArray[np.int64]) -> list[StoredDocument]:
-        """The documents of (r,) rows that are not gone, in any order."""
+        """Read the documents of (r,) rows, none of them gone; gives them in any order."""
         stored = self._select_rows("SELECT row, id, text, fields FROM documents", rows)
         return [StoredDocument.parse(self._documents, *values) for values in stored]
 
     def ids_at(self, rows: NDArray[np.int64]) -> dict[int, str]:
-        """The ids of (r,) rows that are not gone."""
+        """Read the ids of (r,) rows, none of them gone."""
         found = dict(self._select_rows("SELECT row, id FROM documents", rows))
-        self._require(all(isinstance(identifier, str) for identifier in found.values()), "an id is no text")
+        self._require(all(isinstance(identifier, str) for identifier in found.values()), "an id is not text")
         return found
 
     def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
-        """(m,) rows, ascending, of the documents that fulfil all conditions, of which there is one at least."""
+        """Find the (m,) rows, ascending, of documents that fulfil all conditions; there must be a condition."""
         statement, values = field_table.select_rows(where)
         with self._translated_errors():
             return self._fetch_rows(self._base.execute(statement, values), self.row_count)
 
     def codes_at(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """(r, …) codes of (r,) rows at a stage."""
+        """Read the (r, …) codes of (r,) rows at a stage."""
         firsts = np.array([segment.first for segment in self.segments])
         owners = np.searchsorted(firsts, rows, side="right") - 1
         codes = np.empty((len(rows), *self._no_codes[stage].shape[1:]), dtype=self._no_codes[stage].dtype)
@@ -256,18 +257,18 @@ class Generation:
         return codes
 
     def live_rows(self) -> NDArray[np.bool_]:
-        """(rows,) which rows hold a document."""
+        """Return (rows,) whether each row holds a document."""
         live = np.ones(self.row_count, dtype=np.bool_)
         live[self.gone] = False
         return live
 
     def size(self) -> int:
-        """Bytes on disk."""
+        """Size on disk in bytes."""
         files = (read_stamp(self.folder / name) for name in (DOCUMENTS, _CODECS))
         return sum(file.size for file in files if file) + sum(segment.size for segment in self.segments)
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:
-        """Those of the ids that a document has."""
+        """Return those of the ids that a document has."""
         with self._translated_errors():
             return {
                 identifier
@@ -276,7 +277,7 @@ class Generation:
             }
 
     def _find_spans(self, words: Sequence[str]) -> dict[str, dict[int, Span]]:
-        """Where the segments that are open have the entries of some words: the word's spans by a segment's number."""
+        """Look up where the open segments hold the entries of words; gives each word's span by segment number."""
         numbers = {segment.first: number for number, segment in enumerate(self.segments)}
         spans: dict[str, dict[int, Span]] = {}
         with self._translated_errors():
@@ -284,22 +285,22 @@ class Generation:
                 statement = f"SELECT word, first, start, stop FROM words WHERE {condition}"
                 for word, first, start, stop in self._base.execute(statement, part):
                     is_known = first in numbers and type(start) is type(stop) is int
-                    self._require(is_known, "a word's entries are not there")
+                    self._require(is_known, "the entries of a word are missing")
                     spans.setdefault(word, {})[numbers[first]] = start, stop
         return spans
 
     def _read_texts(self) -> Iterator[str]:
-        """The texts of all documents, some at a time."""
+        """Yield the texts of all documents in the order of their rows."""
         with self._translated_errors():
             last = -1
             for row, text in self._base.execute("SELECT row, text FROM documents ORDER BY row"):
                 is_next = last < row < self.row_count and isinstance(text, str)
-                self._require(is_next, "its documents are no texts in order")
+                self._require(is_next, "a document is not text, or its row number is out of order")
                 last = row
                 yield text
 
     def _select_rows(self, statement: str, rows: NDArray[np.int64]) -> list[tuple[Any, ...]]:
-        """What a statement selects of the documents of (r,) rows; InputError where it lacks any of them."""
+        """Run a SELECT statement for the documents of (r,) rows; raises InputError if any of them is missing."""
         chosen = f"{statement} WHERE row IN (SELECT value FROM json_each(?))"
         with self._translated_errors():
             stored = self._base.execute(chosen, (json.dumps(rows.tolist()),)).fetchall()
@@ -307,29 +308,29 @@ class Generation:
         return stored
 
     def _read_segments(self) -> list[tuple[int, int, dict[str, str]]]:
-        """First row, number of rows and checksums of each segment, in order of rows."""
+        """Read each segment's first row, number of rows and checksums, in the order of rows."""
         listed: list[tuple[int, int, dict[str, str]]] = []
         for first, rows, checks in self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first"):
             wanted = listed[-1][0] + listed[-1][1] if listed else 0
             is_next = first == wanted and type(rows) is int and 0 < rows < _ROWS - first
-            self._require(is_next, "its segments do not follow each other")
+            self._require(is_next, "its segments leave a gap or overlap")
             listed.append((first, rows, _parse_object(checks, self._documents)))
         return listed
 
     def _fetch_rows(self, selected: sqlite3.Cursor, row_count: int) -> NDArray[np.int64]:
-        """Rows that were selected, each once, ascending; InputError where one of them is not among so many."""
+        """Fetch the selected row numbers, ascending; raises InputError if one repeats or is not below `row_count`."""
         found = selected.fetchmany(row_count + 1)
         try:
             rows = np.sort(np.fromiter((row for (row,) in found), np.int64, len(found)))
         except (TypeError, ValueError, OverflowError):
             rows = np.array([-1])
         is_right = not len(rows) or (rows[0] >= 0 and rows[-1] < row_count and bool((np.diff(rows) > 0).all()))
-        self._require(is_right, "it names rows that are not there")
+        self._require(is_right, "it names rows that do not exist")
         return rows
 
     @contextmanager
     def _write_transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection in a transaction: all of the block, or nothing."""
+        """Open a connection in a transaction, which is committed at the block's end or rolled back on an error."""
         with self._translated_errors(), closing(open_writer(self._documents, self._limit)) as base:
             base.execute("BEGIN IMMEDIATE")
             try:
@@ -341,7 +342,7 @@ class Generation:
                 raise
 
     def _require(self, is_whole: bool, problem: str) -> None:
-        """Raise InputError where the database is not as nestvec wrote it."""
+        """Raise InputError, saying that the SQLite file is damaged and how, unless `is_whole`."""
         if not is_whole:
             raise InputError(f"is damaged: {problem}", EXPECTED, file=self._documents)
 
@@ -350,7 +351,7 @@ class Generation:
 
 
 def _mark_gone(base: sqlite3.Connection, ids: Sequence[str]) -> int:
-    """Make the rows of some ids gone, inside a transaction; how many there were."""
+    """Mark the documents of some ids as gone, inside a transaction; gives how many there were."""
     marked = 0
     for condition, part in _among("id", ids):
         chosen = f"SELECT row FROM documents WHERE {condition}"
@@ -363,18 +364,21 @@ def _mark_gone(base: sqlite3.Connection, ids: Sequence[str]) -> int:
 
 
 def _parse_object(text: object, file: Path) -> dict[str, Any]:
-    """The JSON object of a column; InputError for anything else."""
+    """Parse a column's text as a JSON object; raises InputError if it is anything else."""
     try:
         value = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise InputError(f"is damaged: it holds {str(text)[:40]!r}", "an object of JSON", file=file)
+        raise InputError(f"is damaged: it holds {str(text)[:40]!r}", "a JSON object", file=file)
     return value
 
 
 def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Conditions that a column has one of the texts, with parameters: SQLite's JSON would end a text at U+0000."""
+    """Yield SQL conditions that a column is one of the texts, with their parameters.
+
+    The texts are parameters and not one JSON array, because SQLite's JSON functions end a text at U+0000.
+    """
     for first in range(0, len(texts), _TEXTS):
         part = texts[first : first + _TEXTS]
         yield f"{column} IN ({','.join('?' * len(part))})", part

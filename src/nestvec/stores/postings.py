@@ -1,6 +1,6 @@
-"""Which documents of a segment hold which word: counted once, as a file that is mapped and not read.
+"""The postings of a segment: which documents contain which word, counted once and kept in a memory-mapped file.
 
-What a word weighs depends on all documents that are there, so counts are kept and no weights (`word_index.py`).
+The file holds counts and not BM25 weights, because a weight depends on all documents of the index (`word_index.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CREATE TABLE words (
 ) WITHOUT ROWID;
 """
 INSERT = "INSERT INTO words VALUES (?, ?, ?, ?)"
-Span = tuple[int, int]  # a word's entries: from, and to but not including
+Span = tuple[int, int]  # columns of a word's entries: the first, and the one after the last
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Postings:
     """The words of a segment of d documents.
 
     Attributes:
-        entries: (2, d + n) int32. The first d columns are the documents: row, and how many words it has. Then come
-            those of one word after the other: rows of documents that hold it, ascending, and how often each does.
-        documents: d.
-        path: of the file; None before they are saved.
+        entries: (2, d + n) int32. The first d columns describe the documents: row, and number of words. The other
+            columns describe one word after the other: ascending rows of documents that contain the word, and how often.
+        documents: d, the number of documents.
+        path: the file; None before the postings are saved.
     """
 
     entries: NDArray[np.int32]
@@ -51,7 +51,7 @@ class Postings:
 
     @classmethod
     def count(cls, texts: Sequence[str], forms: WordForms, first: int) -> tuple[Postings, Mapping[str, Span]]:
-        """Count the words of d texts whose rows begin at `first`; gives the span of each word's entries, too."""
+        """Count the words of d texts whose rows begin at `first`; also returns the span of each word's entries."""
         counted = WordCounts.of(texts, forms)
         rows = np.concatenate([np.arange(len(texts)), counted.counts.indices]) + first
         times = np.concatenate([counted.lengths, counted.counts.data])
@@ -61,39 +61,46 @@ class Postings:
 
     @classmethod
     def open(cls, path: Path, rows: tuple[int, int]) -> Postings:
-        """Map a file that `save` wrote for rows given by the first and their number; InputError where it is another."""
+        """Map a file that `save` wrote for `rows`, the first row and the number of rows.
+
+        Raises InputError if the file is damaged or belongs to other documents.
+        """
         first, documents = rows
         entries = map_array(path, np.int32, EXPECTED).view(np.ndarray)
         if entries.ndim != 2 or len(entries) != 2 or entries.shape[1] < documents:
-            raise InputError("is damaged: it has another shape", EXPECTED, file=path)
+            problem = f"is damaged: its shape is {entries.shape}, not (2, {documents} or more)"
+            raise InputError(problem, EXPECTED, file=path)
         own, lengths = entries[:, :documents]
         if not np.array_equal(own, np.arange(first, first + documents)) or lengths.min(initial=0) < 0:
-            raise InputError("is damaged: it is of other documents", EXPECTED, file=path)
+            raise InputError("is damaged: it belongs to other documents", EXPECTED, file=path)
         return cls(entries, documents, path)
 
     def save(self, path: Path) -> None:
-        """Write them in NumPy's form."""
+        """Write the entries as an .npy file."""
         with path.open("wb") as stream:
             np.save(stream, self.entries, allow_pickle=False)
 
     @property
     def lengths(self) -> NDArray[np.int32]:
-        """(d,) words of each document."""
+        """(d,) number of words of each document."""
         return self.entries[1, : self.documents]
 
     def find(self, span: Span) -> NDArray[np.int32]:
-        """(2, n) of a word: rows of documents, ascending, and how often each holds it; InputError for damage."""
+        """Return a word's (2, n) entries: ascending rows of documents, and how often each contains the word.
+
+        Raises InputError if the entries are damaged.
+        """
         if span not in self._checked:
             self._check(span)
             self._checked.add(span)
         return self.entries[:, span[0] : span[1]]
 
     def _check(self, span: Span) -> None:
-        """Raise where a span, or what the file has there, is not as `count` made it."""
+        """Raise InputError if a span, or what the file holds there, cannot come from `count`."""
         start, stop = span
         if self.documents <= start < stop <= self.entries.shape[1]:
             rows, counts = self.entries[:, start:stop]
             own = self.entries[0, : self.documents]
             if own[0] <= rows[0] and rows[-1] <= own[-1] and (np.diff(rows) > 0).all() and counts.min() > 0:
                 return
-        raise InputError("is damaged: a word's entries are not there", EXPECTED, file=self.path)
+        raise InputError("is damaged: the entries of a word are missing or wrong", EXPECTED, file=self.path)

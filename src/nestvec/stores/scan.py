@@ -1,14 +1,15 @@
-"""The codes of a codec as a faiss index, so that one query is compared with all of them fast, from a mapped file.
+"""Holds a codec's codes as a faiss index in a memory-mapped file, to compare a query with all codes fast.
 
-faiss serves the very bytes that the codec made. Float32 is a flat index. Float16 and int8 are scalar quantisers; int8
-is moved by 128, as faiss counts from 0, and given its steps (faiss's kind for bytes as they are rounds the query, too,
-where the width is a multiple of 32). Codes of 4, 2 and 1 bits are a product quantiser with a centroid for every value
-that a byte can have: its numbers' levels where it holds numbers, and the lean on the documents' mean where it holds
-that. A sum of such centroids lacks the vector's own factor. With the largest factor in its place it is an upper bound
-of the score, which `score_bound` makes precise. Whoever searches scores the candidates exactly, and takes more of them
-until none that is left out can be better (the threshold algorithm, Fagin et al. 2003).
+faiss searches the bytes that the codec made. Float32 codes are a flat index. Float16 and int8 codes are scalar
+quantisers. int8 is shifted by 128, because faiss counts from 0, and its step sizes are set. (faiss's own kind for plain
+bytes is not used: it also rounds the query if the width is a multiple of 32.) Codes of 4, 2 and 1 bits are a product
+quantiser with a centroid for every value of a byte: the levels of the numbers packed in the byte, or, for the byte of
+the lean, the vector's component along the documents' mean. The sum of these centroids lacks the vector's own factor;
+the largest factor is used in its place, which makes the sum an approximate score from which `score_bound` computes an
+upper bound of the exact score. The caller scores candidates exactly and takes more candidates until no other document
+can score higher (the threshold algorithm, Fagin et al. 2003).
 
-`_FORMS` has a row for each class of codec; a codec whose class has none is refused.
+`_FORMS` has a row for each class of codec; a class without a row is refused.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
 
     from nestvec.vectors.codecs import Codec
 
-_SIZE = 8  # bytes in which faiss states how many codes follow
-_PRODUCT_TAIL = 9  # bytes that a product quantiser's file has after its codes: how it is searched
-_MIDDLE = 128  # what faiss adds to a signed byte
-_FEW = 8  # a search for more than one in so many looks at the codes as they are
-_LONGEST = 2.0  # more than a vector of unit length ever has once decoded
+_SIZE = 8  # bytes of the field in which faiss states how many codes follow
+_PRODUCT_TAIL = 9  # bytes after the codes in a product quantiser's file: search settings
+_MIDDLE = 128  # offset between a signed byte and faiss's unsigned byte
+_FEW = 8  # a search for more than one in eight codes does not use the packed layout
+_LONGEST = 2.0  # bound on the length of a decoded vector of unit length
 
 
 def load_faiss() -> Any:  # noqa: ANN401 - it has no types
-    """The faiss library; MissingExtraError where it is not installed."""
+    """Import the faiss library; raises MissingExtraError if it is not installed."""
     try:
         import faiss as library
     except ImportError as error:
@@ -52,11 +53,11 @@ def load_faiss() -> Any:  # noqa: ANN401 - it has no types
 
 
 class Scan:
-    """Some documents' codes, searched by faiss.
+    """The codes of some documents, searched by faiss.
 
     Args:
-        codec: what made the codes.
-        index: of faiss, holding them.
+        codec: the codec that made the codes.
+        index: the faiss index that holds the codes.
 
     Raises:
         TypeError: `_FORMS` has no row for the codec's class.
@@ -71,7 +72,7 @@ class Scan:
 
     @classmethod
     def of(cls, codec: Codec, codes: NDArray[np.generic]) -> Scan:
-        """A scan over a copy of (n, …) codes in memory."""
+        """Make a scan over a copy of (n, …) codes in memory."""
         form = _form_of(codec)
         index = form.make_index(codec)
         stored = np.ascontiguousarray(codes).view(np.uint8).reshape(len(codes), -1)
@@ -81,9 +82,9 @@ class Scan:
 
     @classmethod
     def open(cls, codec: Codec, path: Path, count: int) -> Scan:
-        """A scan over a file that `save` wrote, mapped and not read; InputError where it is another one.
+        """Open a file of `count` codes that `save` wrote, memory-mapped; raises InputError if its content differs.
 
-        faiss believes whatever sizes a file states, so all but the codes must be what it would write itself.
+        faiss trusts the sizes that a file states, so everything except the codes must equal what faiss would write.
         """
         head, tail = _frame_codes(codec, count)
         size = len(head) + count * codec.bytes_per_vector + len(tail)
@@ -91,58 +92,65 @@ class Scan:
             found = path.stat().st_size == size and stream.read(len(head)) == head
             found = found and stream.seek(size - len(tail)) > 0 and stream.read() == tail
         if not found:
-            raise InputError("is damaged or another index's", f"{count} codes as faiss writes them", file=path)
+            wanted = f"{count} codes as faiss writes them: build the index again"
+            raise InputError("is damaged or another index's", wanted, file=path)
         try:
             return cls(codec, load_faiss().read_index(str(path), load_faiss().IO_FLAG_MMAP_IFC))
         except (RuntimeError, MemoryError) as error:
-            raise InputError(f"cannot be read ({str(error)[:200]})", "codes as faiss writes them", file=path) from error
+            wanted = "codes as faiss writes them: build the index again"
+            raise InputError(f"cannot be read ({str(error)[:200]})", wanted, file=path) from error
 
     def save(self, path: Path) -> None:
-        """Write faiss's own form; any faiss can search it, given queries as the codec's row of `_FORMS` turns them.
+        """Write the index in faiss's file format.
+
+        Other programs with faiss can search the file, if they transform queries as this codec's `turn_queries` does.
 
         Args:
-            path: where to.
+            path: the file to write.
 
         Raises:
             NestvecError: the disk is full.
         """
         try:
             load_faiss().write_index(self._index, str(path))
-        except RuntimeError as error:  # faiss has no other class for it
+        except RuntimeError as error:  # what faiss raises for every failed write
             why = str(error).rpartition("(")[2].rstrip(")")
-            raise NestvecError(f"{path} cannot be written ({why}); what was finished before stays") from error
+            raise NestvecError(f"{path} cannot be written ({why}); finished work is kept") from error
 
     def __len__(self) -> int:
-        """How many documents there are."""
+        """Number of codes."""
         return int(self._index.ntotal)
 
     @property
     def is_fast(self) -> bool:
-        """Whether a search takes less than to hand it to another thread."""
+        """Whether a search takes less time than passing it to another thread."""
         return self._packed is not None
 
     def codes_at(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """(r, …) codes of (r,) rows, as the codec made them."""
+        """Return the (r, …) codes of (r,) rows, as the codec made them."""
         stored = self._mapped[rows]
         return (stored ^ self._form.moved if self._form.moved else stored).view(self._form.number)
 
     @cached_property
     def _mapped(self) -> NDArray[np.uint8]:
-        """(n, bytes) where faiss has them, which is where this array ends with the scan."""
+        """(n, bytes) the codes in faiss's own memory; don't use this array after the scan is gone."""
         width = self._codec.bytes_per_vector
         mapped: NDArray[np.uint8] = load_faiss().rev_swig_ptr(self._index.codes.data(), len(self) * width)
         return mapped.reshape(len(self), width)
 
     def turn(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(q, d) queries in the space of the index, for any scan of the same codec."""
+        """Transform (q, d) queries into the space of the index; the result fits any scan of the same codec."""
         return self._form.turn_queries(self._codec, queries)
 
     def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """(q, min(k, n)) rough scores, falling, and rows of the documents nearest to (q, d) queries; k at least 1."""
+        """Find the k best codes for each of (q, d) queries; k is at least 1.
+
+        Gives (q, min(k, n)) approximate scores in descending order, and the rows.
+        """
         return self.search_turned(self.turn(queries), k)
 
     def search_turned(self, turned: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The same for queries that are turned already."""
+        """As `search`, for queries that `turn` has transformed."""
         k = min(k, len(self))
         if not k:
             return np.zeros((len(turned), 0), dtype=np.float32), np.zeros((len(turned), 0), dtype=np.int64)
@@ -151,20 +159,23 @@ class Scan:
         return scores, rows
 
     def _pack(self) -> PackedScan | None:
-        """The codes laid out for a fast search, where they are a product quantiser's and were asked before."""
+        """Return the packed layout; None if the index is not a product quantiser, or at the first search."""
         if self._packed is None and self._is_asked and isinstance(self._index, load_faiss().IndexPQ):
             self._packed = PackedScan(self._index)
-        self._is_asked = True  # what is asked only once, as what a filter leaves, is not worth it
+        self._is_asked = True  # packing does not pay for codes that are searched only once, such as a filter's
         return self._packed
 
 
 def score_bound(codec: Codec, query: NDArray[np.float32], rough: float) -> float:
-    """The highest score of a document whose rough score for a (d,) query is at most `rough`, rounding included."""
+    """Bound the exact score of documents whose approximate score for a (d,) query is at most `rough`.
+
+    The bound includes rounding errors.
+    """
     return rough + _form_of(codec).excess(codec, query, rough) + _rounding_error(codec, query)
 
 
 def find_possible(codec: Codec, query: NDArray[np.float32], codes: NDArray[np.generic], k: int) -> NDArray[np.bool_]:
-    """(n,) which of (n, …) codes can be among the k best for a (d,) query, as far as is known without decoding them."""
+    """Return (n,) whether each of (n, …) codes can be among the k best for a (d,) query, without decoding them."""
     near = _form_of(codec).near
     if near is None or len(codes) <= k:
         return np.ones(len(codes), dtype=np.bool_)
@@ -174,7 +185,7 @@ def find_possible(codec: Codec, query: NDArray[np.float32], codes: NDArray[np.ge
 
 
 def _rounding_error(codec: Codec, query: NDArray[np.float32]) -> float:
-    """How far a float32 product of a decoded vector with a (d,) query can be from another way to compute it."""
+    """Bound the rounding error: how much two ways to compute a float32 score for a (d,) query can differ."""
     rounded = 2 * (len(query) + 8) * float(np.finfo(np.float32).eps) * float(np.linalg.norm(query))
     return rounded * _form_of(codec).longest(codec)
 
@@ -184,17 +195,17 @@ class _Form:
     """How faiss holds and searches the codes of one class of codec.
 
     Attributes:
-        make_index: gives a codec an empty index.
-        number: numpy's type of a code's numbers.
-        moved: bits of every byte that are the other way round in faiss.
-        turn_queries: gives a codec and (q, d) float32 queries these in the space of the index.
-        excess: gives a codec, a (d,) query and a rough score how far a score can lie above its rough one.
-        longest: gives a codec what the terms of a product with a query of unit length add up to at most, whatever
-            their signs, over the square root of their number: their roundings grow with it.
-        near: gives a codec, a (d,) query and (n, …) codes their (n,) scores but for rounding, in much less time than
-            decoding takes; None where that takes little.
-        unit: bytes in which a file of faiss states the codes' size.
-        tail: bytes that follow the codes in such a file.
+        make_index: makes an empty faiss index for a codec.
+        number: NumPy type of a code's numbers.
+        moved: bits of every byte that faiss holds inverted.
+        turn_queries: transforms (q, d) float32 queries into the space of a codec's index.
+        excess: for a codec, a (d,) query and an approximate score: how far the exact score can lie above it.
+        longest: for a codec: the largest possible sum of the absolute terms in the product of a query of unit length
+            and a vector, divided by the square root of their number. Rounding errors grow with this value.
+        near: for a codec, a (d,) query and (n, …) codes: their (n,) scores without rounding to float32, computed much
+            faster than by decoding; None if decoding is fast.
+        unit: size in bytes of the items in which a faiss file counts the codes.
+        tail: number of bytes after the codes in a faiss file.
     """
 
     make_index: Callable[[Any], Any]
@@ -209,7 +220,7 @@ class _Form:
 
 
 def _frame_codes(codec: Codec, count: int) -> tuple[bytes, bytes]:
-    """What faiss writes before and after so many codes."""
+    """Return the bytes that faiss writes before and after `count` codes."""
     form = _form_of(codec)
     index = form.make_index(codec)
     index.ntotal = count
@@ -223,7 +234,7 @@ def _form_of(codec: Codec) -> _Form:
     form = _FORMS.get(type(codec))
     if form is None:
         name = type(codec).__name__
-        raise TypeError(f"faiss is not told how to search codes of {name}; add {name} to _FORMS in stores/scan.py")
+        raise TypeError(f"faiss cannot search codes of {name}; add {name} to _FORMS in stores/scan.py")
     return form
 
 
@@ -238,7 +249,7 @@ def _make_halves(codec: Float16) -> Any:  # noqa: ANN401 - faiss has no types
 
 
 def _make_steps(codec: Int8) -> Any:  # noqa: ANN401 - faiss has no types
-    """An index of whole steps: faiss reads a byte c as low + width (c + 1/2) / 255."""
+    """Make a scalar quantiser with the codec's steps; faiss decodes a byte c as low + width (c + 1/2) / 255."""
     library = load_faiss()
     kind = library.ScalarQuantizer.QT_8bit
     index = library.IndexScalarQuantizer(len(codec.scale), kind, library.METRIC_INNER_PRODUCT)
@@ -249,7 +260,7 @@ def _make_steps(codec: Int8) -> Any:  # noqa: ANN401 - faiss has no types
 
 
 def _make_product(codec: Rotated) -> Any:  # noqa: ANN401 - faiss has no types
-    """An index with a centroid for each value of each byte."""
+    """Make a product quantiser with a centroid for each value of each byte of a code."""
     library = load_faiss()
     numbers, parts = 8 // codec.bits, codec.bytes_per_vector
     index = library.IndexPQ(parts * numbers, parts, 8, library.METRIC_INNER_PRODUCT)
@@ -259,7 +270,7 @@ def _make_product(codec: Rotated) -> Any:  # noqa: ANN401 - faiss has no types
 
 
 def _make_centroids(codec: Rotated) -> NDArray[np.float32]:
-    """(bytes, 256, numbers a byte) what each value of each byte of a code stands for; the factor's byte for nothing."""
+    """Compute the (bytes, 256, numbers per byte) centroids of each byte's values; 0 for the byte of the factor."""
     numbers, parts = 8 // codec.bits, codec.bytes_per_vector
     centroids = np.zeros((parts, 256, numbers), dtype=np.float32)
     centroids[: parts - CORRECTION] = _levels_of_bytes(codec.bits) * codec.factor.high
@@ -268,14 +279,17 @@ def _make_centroids(codec: Rotated) -> NDArray[np.float32]:
 
 
 def _levels_of_bytes(bits: int) -> NDArray[np.float64]:
-    """(256, numbers a byte) levels that each value of a byte holds, as odd whole numbers around 0."""
+    """Return the (256, numbers per byte) levels that each value of a byte holds, as odd integers around 0."""
     shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
     levels: NDArray[np.uint8] = (np.arange(256, dtype=np.uint8)[:, None] >> shifts) & np.uint8(2**bits - 1)
     return np.asarray(2 * levels.astype(np.float64) + 1 - 2**bits)
 
 
 def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(q, d) queries turned, with a part for each byte of a code: its numbers, or the product with the axis."""
+    """Rotate (q, d) queries and arrange them in a part for each byte of a code.
+
+    The part of the lean's byte holds the query's product with the axis; the part of the factor's byte is 0.
+    """
     numbers, packed = 8 // codec.bits, codec.bytes_per_vector - CORRECTION
     parts = np.zeros((len(queries), packed + CORRECTION, numbers), dtype=np.float32)
     turned = np.zeros((len(queries), packed * numbers))
@@ -286,10 +300,10 @@ def _turn_queries(codec: Rotated, queries: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) -> float:
-    """How far a score can lie above its rough one.
+    """Compute how far an exact score can lie above the approximate score `rough`.
 
-    With levels' sum s, lean l and factor f in [f0, f1], the score is f s + l and the rough one f1 s + l. For s >= 0 the
-    rough one is higher; for s < 0 the score is at most the rough one plus (f1 - f0) |s|, where f1 |s| = l - rough.
+    With the levels' sum s, lean l and factor f in [f0, f1], the score is f s + l and rough is f1 s + l. For s >= 0,
+    rough is at least the score; for s < 0, the score is at most rough + (f1 - f0) |s|, where f1 |s| = l - rough.
     """
     leaning = float(query.astype(np.float64) @ codec.axis)
     lean = max(leaning * codec.lean.low, leaning * codec.lean.high)
@@ -298,17 +312,20 @@ def _rotated_excess(codec: Rotated, query: NDArray[np.float32], rough: float) ->
 
 
 def _rotated_scores(codec: Rotated, query: NDArray[np.float32], codes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(n,) sums of levels times each vector's own factor, plus its lean: what faiss sums up, its factor put right."""
+    """Compute (n,) scores: the sum of levels times each vector's own factor, plus its lean.
+
+    faiss computes the same sum with the largest factor in place of the vector's own.
+    """
     turned = _turn_queries(codec, query[None]).reshape(codec.bytes_per_vector, -1).astype(np.float64)
-    tables = turned[:-CORRECTION] @ _levels_of_bytes(codec.bits).T  # of each byte's 256 values
+    tables = turned[:-CORRECTION] @ _levels_of_bytes(codec.bits).T  # (packed bytes, 256)
     sums = tables[np.arange(len(tables)), codes[:, :-CORRECTION]].sum(axis=1) * codec.factor.decode(codes[:, -1])
     near: NDArray[np.float64] = sums + codec.lean.decode(codes[:, -2]) * turned[-CORRECTION, 0]
     return near
 
 
 def _longest_sum(codec: LearnedSigns) -> float:
-    """Learned directions are no rotation: a query grows longer when it is turned."""
-    return max(_LONGEST, 1.0 + codec.stretch * math.sqrt(codec.dimension) * codec.factor.high)  # 1: of the lean
+    """Bound the sum of terms for learned directions: they are not a rotation, so a transformed query is longer."""
+    return max(_LONGEST, 1.0 + codec.stretch * math.sqrt(codec.dimension) * codec.factor.high)  # 1.0 for the lean
 
 
 _FORMS: dict[type, _Form] = {

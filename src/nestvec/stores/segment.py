@@ -1,10 +1,10 @@
-"""A segment of the embedded store: what was written together, in files that are never changed once they count.
+"""Segments of the embedded store: rows that were written together, in files that never change once committed.
 
-    000000000000.48.int8.faiss   codes of the rows from that number on
-    000000000000.words.npy       which of these documents hold which word, where the index has words
+    000000000000.48.int8.faiss   the codes; the file's name begins with the number of the segment's first row
+    000000000000.words.npy       which of these documents contain which word, if the index supports keyword search
 
-A segment's rows lie in tie order (`vectors.topk`): of equal documents the first is found. In indexes of before there
-were words they may lie in any order.
+A segment's rows are in tie order (`vectors.topk`): of documents with equal scores, the first is returned. Indexes that
+were built before nestvec had keyword search may hold their rows in any order.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from nestvec.stores.store import About
     from nestvec.vectors.codecs import Codec
 
-_WORDS = "words"  # among the checksums, which have the names of the stages' formats else
-_PAGE, _PAGES = 4096, 256  # bytes at a time, and how many of them a check reads at most
+_WORDS = "words"  # this file's key among the checksums; the other keys are the names of the stages' formats
+_PAGE, _PAGES = 4096, 256  # bytes per page, and the most pages that a checksum reads
 
 
 class Stamp(NamedTuple):
-    """What of a file changes with it, or where another takes its place."""
+    """A file's identity and state: it differs once the file is changed or replaced by another file."""
 
     inode: int
     size: int  # bytes
-    changed: int  # when, in nanoseconds
+    changed: int  # time of the last change, in nanoseconds
 
 
 def read_stamp(path: Path) -> Stamp | None:
-    """The stamp of a file; None where there is none."""
+    """Read the stamp of a file; gives None if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -51,14 +51,15 @@ def read_stamp(path: Path) -> Stamp | None:
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows of the codes that were written together.
+    """A segment: rows of the index that were written together.
 
     Attributes:
         first: the number of its first row.
-        row_count: how many.
-        scans: its codes, one for each stage.
-        postings: its words; None where the index has none.
-        stamps: of its files as they were opened; they are mapped, and one that was cut short ends the process.
+        row_count: the number of its rows.
+        scans: the codes of its rows, one scan for each stage.
+        postings: the words of its documents; None if the index holds vectors alone.
+        stamps: the stamp of each file when it was opened. The files are memory-mapped, and reading a mapped file that
+            was cut short meanwhile would kill the process, so the stamps are compared before a search.
     """
 
     first: int
@@ -74,17 +75,17 @@ class Segment:
         """Open a segment.
 
         Args:
-            folder: where its files are.
+            folder: the folder of the segment's files.
             about: what the index serves.
-            codecs: of the stages.
-            rows: its first, and how many.
-            checks: what `save` gave.
+            codecs: one codec for each stage.
+            rows: the number of the first row, and the number of rows.
+            checks: the checksums that `save` returned.
 
         Returns:
             The segment.
 
         Raises:
-            InputError: a file is missing, or its checksum is another.
+            InputError: a file is missing, or its checksum does not match.
         """
         paths = {stage.name: _codes_path(folder, rows[0], stage.name) for stage in about.stages}
         if about.hybrid is not None:
@@ -99,16 +100,16 @@ class Segment:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether its files are those that were opened."""
+        """Whether its files are still the ones that were opened, unchanged."""
         return all(read_stamp(path) == stamp for path, stamp in self.stamps.items())
 
     @property
     def size(self) -> int:
-        """Bytes of its files."""
+        """Total size of its files in bytes."""
         return sum(stamp.size for stamp in self.stamps.values() if stamp)
 
     def save(self, folder: Path, about: About) -> dict[str, str]:
-        """Write its files, each whole or not at all; gives their checksums."""
+        """Write its files, each completely or not at all, and return their checksums."""
         checks = {}
         for stage, scan in zip(about.stages, self.scans, strict=True):
             checks[stage.name] = _write_file(_codes_path(folder, self.first, stage.name), scan.save)
@@ -132,14 +133,17 @@ def _write_file(path: Path, save: Callable[[Path], None]) -> str:
 
 
 def _check_file(path: Path, expected: str | None) -> None:
-    """Raise InputError where a file has another checksum."""
+    """Raise InputError if the file is missing or its checksum differs from the expected one."""
     require_file(path, EXPECTED)
     if _file_checksum(path) != expected:
-        raise InputError("is damaged or another index's: its checksum is another", EXPECTED, file=path)
+        raise InputError("checksum mismatch: the file is damaged or is another index's", EXPECTED, file=path)
 
 
 def _file_checksum(path: Path) -> str:
-    """A file's size, and a CRC-32 of pages spread over it: a swapped or shortened file shows, at any size at once."""
+    """The file's size and a CRC-32 of at most 256 pages spread over it.
+
+    This takes the same short time for a file of any size. It detects a swapped or shortened file, but not every change.
+    """
     size, checksum = path.stat().st_size, 0
     with path.open("rb") as stream:
         for offset in np.unique(np.linspace(0, max(0, size - _PAGE), _PAGES).astype(np.int64)).tolist():

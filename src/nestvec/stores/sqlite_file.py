@@ -1,7 +1,8 @@
-"""SQLite files that may come from anybody: only tables that nestvec makes are read, in bounded time and memory.
+"""Opens SQLite files from untrusted sources: reads only tables that nestvec makes, in bounded time and memory.
 
-Readers open a file read-only. A view, a trigger or a column of somebody else's would run as a part of our statements,
-so the schema must be ours to the letter. The values are the callers' to check: SQLite stores any type in any column.
+Readers open a file read-only. A view, trigger or generated column in a crafted file would run inside our statements, so
+a file is refused unless its schema equals ours exactly. Callers must check the values: SQLite stores any type in any
+column.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXPECTED = "an index that `nestvec index` built: build it again"
-_ROLLBACK = b"\x01\x01"  # bytes 18 and 19 of a file whose transactions are in a journal beside it, as nestvec's are
-_NAMED = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file, which SQLite would remove
-_STEPS, _STEPS_A_BYTE = 10**8, 100  # of SQLite's machine in one statement: far more than any of ours takes
-_EVERY = 10_000  # steps between two looks at their number
-_ROOM = 2**20  # bytes of a text or a parameter, where the file is smaller
+_ROLLBACK = b"\x01\x01"  # bytes 18 and 19 of a file that uses a rollback journal, as nestvec's files do
+_NAMED = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file, which SQLite would delete
+_STEPS, _STEPS_A_BYTE = 10**8, 100  # limit on SQLite's steps in a statement: far more than nestvec's statements take
+_EVERY = 10_000  # steps between two checks of the limit
+_ROOM = 2**20  # least limit on the bytes of a text or parameter, however small the file
 
 Schema = tuple[str, ...]  # scripts of CREATE statements
 _Connection = TypeVar("_Connection", bound=sqlite3.Connection)
 
 
 class Reader(sqlite3.Connection):
-    """A connection that only reads.
+    """A connection that only reads, with limits on the steps of a statement and the bytes of a value.
 
-    A damaged tree of pages can lead to itself, so that a statement would go on for ever, and a cell can claim more
-    bytes than there are. No statement takes more steps, and no value more bytes, than a file of this size can need.
+    In a damaged file, pages can point to each other in a circle, so that a statement never ends, and a cell can claim
+    more bytes than the file has. The limits are more than a valid file of this size can need.
     """
 
     path: Path
@@ -41,22 +42,22 @@ class Reader(sqlite3.Connection):
     _looks: int
 
     def guard(self, path: Path, limit: float) -> None:
-        """Keep to what the size of the file at `path` allows; `limit` are the seconds to wait for other processes."""
+        """Set the limits by the size of the file at `path`; `limit` is the seconds to wait for other processes."""
         self.path, self.limit, self._looks, self._most = path, limit, 0, 1
         self.set_progress_handler(self._is_beyond, _EVERY)
         self.fit_limits()
 
     def fit_limits(self) -> None:
-        """Take notice of the file's size, which other processes may have changed."""
+        """Adjust the limits to the file's present size, which other processes may have changed."""
         try:
             size = self.path.stat().st_size
-        except FileNotFoundError:  # a build has removed what this connection still reads
+        except FileNotFoundError:  # a build has removed the file while this connection still reads it
             return
         self._most = (_STEPS + _STEPS_A_BYTE * size) // _EVERY
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(max(size, _ROOM), 2**30))
 
     def execute(self, statement: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401 - as SQLite takes them
-        """Run a statement; what a killed writer left half done is undone first."""
+        """Run a statement; a transaction that a killed writer left unfinished is rolled back first."""
         self._looks = 0
         try:
             return super().execute(statement, parameters)
@@ -73,25 +74,25 @@ class Reader(sqlite3.Connection):
 
 
 def create_file(path: Path, schema: Schema) -> None:
-    """Make a file with empty tables."""
+    """Create a file with empty tables."""
     with sqlite_errors(path), closing(sqlite3.connect(path)) as base:
         base.executescript("".join(schema))
 
 
 def open_reader(path: Path, limit: float, required: Schema, optional: Schema = ()) -> Reader:
-    """Open a file to read it, for any one thread at a time.
+    """Open a file for reading; one thread at a time may use the connection.
 
     Args:
         path: the file.
-        limit: seconds to wait for other processes that have locked it.
-        required: the tables and indexes that it must have.
-        optional: those that it may have besides.
+        limit: seconds to wait while another process has locked the file.
+        required: the tables and indexes that the file must have.
+        optional: further tables and indexes that the file may have.
 
     Returns:
-        The connection, to be closed.
+        The connection; the caller closes it.
 
     Raises:
-        InputError: the file is missing, damaged, or holds anything else.
+        InputError: the file is missing or damaged, or has other tables, indexes, views or triggers.
     """
     _require_plain_file(path)
     with sqlite_errors(path, limit):
@@ -107,40 +108,41 @@ def open_reader(path: Path, limit: float, required: Schema, optional: Schema = (
 
 
 def open_writer(path: Path, limit: float) -> sqlite3.Connection:
-    """Open a file that `open_reader` has checked to write to it; raises InputError where that could harm another.
+    """Open a file for writing that `open_reader` has checked; raises InputError if this could harm another file.
 
-    `limit` are the seconds to wait for other processes that have locked it.
+    `limit` is the seconds to wait while another process has locked the file.
     """
     if path.is_symlink():
-        raise InputError("is a symbolic link", "a file in the index's own folder, to write to it", file=path)
+        raise InputError("is a symbolic link", "a regular file in the index's folder, to write to it", file=path)
     journal = path.with_name(f"{path.name}-journal")
     if journal.is_file() and journal.read_bytes()[-8:] == _NAMED:
-        raise InputError("names another file, which SQLite would remove", "a journal that nestvec left", file=journal)
+        raise InputError("names another file, which SQLite would delete", "a journal that nestvec left", file=journal)
     base = _connect(path, limit, "rw", sqlite3.Connection)
-    base.execute("PRAGMA cache_spill = OFF")  # a writer locks readers out when it commits, not before
+    base.execute("PRAGMA cache_spill = OFF")  # so that a writer locks readers out only while it commits
     return base
 
 
 @contextmanager
 def sqlite_errors(path: Path, limit: float = 0) -> Iterator[None]:
-    """Raise SQLite's errors about a file as nestvec's; `limit` is how many seconds it waits for other processes."""
+    """Translate SQLite's errors about a file into nestvec's; `limit`, in seconds, is quoted if the file is locked."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        name = getattr(error, "sqlite_errorname", "")  # text that is not UTF-8 has none
+        name = getattr(error, "sqlite_errorname", "")  # errors about text that is not UTF-8 have no name
         if name.startswith("SQLITE_BUSY"):
-            problem = f"is locked by another process, which has not let go within {limit:g} s"
-            raise InputError(problem, "to be tried again when that process is done", file=path) from error
+            problem = f"is locked by another process, which did not release the file within {limit:g} s"
+            raise InputError(problem, "an unlocked file: try again when that process is done", file=path) from error
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")):
-            raise NestvecError(f"{path} cannot be written ({error}); what was finished before stays") from error
-        problem = "is damaged: a statement does not end" if name == "SQLITE_INTERRUPT" else f"cannot be used ({error})"
+            raise NestvecError(f"{path} cannot be written ({error}); finished work is kept") from error
+        is_endless = name == "SQLITE_INTERRUPT"
+        problem = "is damaged: a statement did not end" if is_endless else f"cannot be used ({error})"
         raise InputError(problem, EXPECTED, file=path) from error
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a message of SQLite's may quote bytes of the file
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite's message may quote bytes of the file
         raise InputError(f"is damaged ({error})", EXPECTED, file=path) from error
 
 
 def _connect(path: Path, limit: float, mode: str, kind: type[_Connection]) -> _Connection:
-    """A connection for any one thread at a time, which begins a transaction only where it is told to."""
+    """Connect for one thread at a time; transactions begin only with an explicit BEGIN."""
     url = f"file:{quote(str(path.absolute()))}?mode={mode}"
     base = sqlite3.connect(url, limit, isolation_level=None, check_same_thread=False, factory=kind, uri=True)
     for setting in ("trusted_schema = OFF", "cell_size_check = ON"):
@@ -149,23 +151,27 @@ def _connect(path: Path, limit: float, mode: str, kind: type[_Connection]) -> _C
 
 
 def _require_plain_file(path: Path) -> None:
-    """Raise unless it is a regular file that keeps its transactions in a journal: of others SQLite reads more files."""
+    """Raise InputError unless the path is a regular file with a rollback journal.
+
+    For a file of another journal mode, SQLite would read more files.
+    """
     if not path.is_file():
-        raise InputError("is no file" if path.exists() else "is missing", EXPECTED, file=path)
+        raise InputError("is not a file" if path.exists() else "is missing", EXPECTED, file=path)
     with path.open("rb") as stream:
         head = stream.read(20)
     if head[18:] not in (b"", _ROLLBACK):
-        raise InputError("is damaged: it has another kind of journal", EXPECTED, file=path)
+        raise InputError("is damaged: its journal mode is not rollback", EXPECTED, file=path)
 
 
 def _check_schema(base: sqlite3.Connection, path: Path, required: Schema, optional: Schema) -> None:
-    """Raise where the file has anything but our tables and indexes, or lacks one."""
+    """Raise InputError if the file lacks a required table or index, or has anything that is not in the schema."""
     found = {row[1]: row for row in base.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")}
     wanted = _describe_schema(required)
     known = _describe_schema(required + optional)
     for name, row in found.items():
         if row != known.get(name):
-            raise InputError(f"is damaged: it holds another {row[0]!r} {str(name)[:40]!r}", EXPECTED, file=path)
+            problem = f"is damaged: its {str(row[0])[:40]} {str(name)[:40]!r} is not nestvec's"
+            raise InputError(problem, EXPECTED, file=path)
     missing = next((name for name in wanted if name not in found), None)
     if missing:
         raise InputError(f"is damaged: it lacks {missing}", EXPECTED, file=path)
@@ -173,7 +179,7 @@ def _check_schema(base: sqlite3.Connection, path: Path, required: Schema, option
 
 @lru_cache(maxsize=8)
 def _describe_schema(schema: Schema) -> dict[str, tuple[str, ...]]:
-    """What SQLite keeps of each table and index, by its name."""
+    """Return SQLite's description of each table and index of a schema, by its name."""
     with closing(sqlite3.connect(":memory:")) as base:
         base.executescript("".join(schema))
         return {row[1]: row for row in base.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")}

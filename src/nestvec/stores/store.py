@@ -1,7 +1,7 @@
-"""What every store of an index does, and the types that go in and come out.
+"""The interface that every store implements, and the types of its arguments and results.
 
-A store holds documents with their vectors and finds the best of them for a query. What it serves is said by its
-`About`, which names the model, so that a query is never answered with another model's vectors.
+A store holds documents with their vectors and finds the best documents for a query. Its `About` describes what it
+serves and names the model, so that a query is never compared with the vectors of a different model.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 SCHEMA = 3
-PATIENCE = 60.0  # seconds to wait for another process that has locked an index, where nobody says otherwise
-_ESCAPED_IDS, _PLAIN, _WITH_WORDS = 1, 2, 3  # ids cleaned and percent-encoded; ids byte for byte; and with words
+PATIENCE = 60.0  # default for the seconds to wait for another process that has locked an index
+# schemas: 1 ids cleaned and percent-encoded; 2 ids byte for byte; 3 as 2, with keyword search
+_ESCAPED_IDS, _PLAIN, _WITH_WORDS = 1, 2, 3
 Value = str | float | int
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -42,16 +43,16 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
 }
 ORDERING = {"<=", ">=", "<", ">"}
-PLAIN_NUMBER = r"-?(0|[1-9][0-9]{0,14})([.][0-9]{1,15})?"  # no leading zeros: those are names
+PLAIN_NUMBER = r"-?(0|[1-9][0-9]{0,14})([.][0-9]{1,15})?"  # no leading zeros: a text such as 007 is a name
 
 
 def read_plain_number(text: str) -> float | None:
-    """The number that a text plainly is, such as `19.90`; None for any other text, such as `007` or `1e5`."""
+    """Read a text that is written as a plain number, such as `19.90`; None for other text, such as `007` or `1e5`."""
     return float(text) if re.fullmatch(PLAIN_NUMBER, text) else None
 
 
 def _write_stage(stage: VectorFormat) -> dict[str, Any]:
-    """A stage as JSON holds it; `axes` only where it is true, so that other indexes are as before there were any."""
+    """A stage as JSON; `axes` is written only if true, so that indexes without axes keep their earlier form."""
     return {"dimension": stage.dimension, "precision": stage.precision} | ({"axes": True} if stage.axes else {})
 
 
@@ -61,18 +62,20 @@ def _read_stage(value: Mapping[str, Any]) -> VectorFormat:
 
 @dataclass(frozen=True)
 class About:
-    """What an index serves.
+    """Describes what an index serves.
 
     Attributes:
-        system: the one whose vectors these are.
-        model_sha256: of its weights; queries must be encoded by the same.
-        full_dimension: width of the vectors that the store is given.
-        stages: the format of the vectors that are searched, or that of the shortlist's and of those that re-rank it.
-        shortlist: documents that the first of two stages hands on.
-        schema: of the store's own form; from 2 on, ids are kept byte for byte; an index with words has 3.
-        hybrid: how words match, and how their scores fuse with those of the vectors served; None: vectors alone.
-        fuses: whether a search that names no mode is by words and vectors: where the run recommends them together.
-        model: all that decides the model's vectors, by name, with its SHA-256; empty in an index of an earlier nestvec.
+        system: the system whose vectors the index holds.
+        model_sha256: SHA-256 of the model's weights; queries must be encoded by the same model.
+        full_dimension: width of the vectors that are given to the store.
+        stages: the format of the vectors that are searched; or two formats, the shortlist's and that of the vectors
+            that re-rank the shortlist.
+        shortlist: number of documents that the first of two stages passes to the second.
+        schema: version of the store's format; from 2 on, ids are kept byte for byte; 3 is an index with keyword search.
+        hybrid: how words match, and how keyword scores fuse with vector scores; None if the index holds vectors alone.
+        fuses: whether a search that names no mode fuses words and vectors, as the run recommends.
+        model: SHA-256 of each thing that decides the model's vectors, by its name; empty in an index of an earlier
+            nestvec.
     """
 
     system: str
@@ -86,37 +89,39 @@ class About:
     model: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """An index with words says so, so that a nestvec of before there were any doesn't take it for its own."""
+        """Mark an index with keyword search, so that an older nestvec without keyword search refuses to open it."""
         if self.hybrid is not None:
             object.__setattr__(self, "schema", _WITH_WORDS)
 
     def require_words(self, place: object) -> Hybrid:
-        """How words match and fuse; InputError, which names the place, where the index holds vectors alone."""
+        """Return how words match and fuse; raises InputError, naming the place, if the index holds vectors alone."""
         if self.hybrid is None:
-            raise InputError("holds no words", "the mode vectors, or an index built without --alone", file=place)
+            raise InputError(
+                "holds no words, only vectors", "the mode vectors, or an index built without --alone", file=place
+            )
         return self.hybrid
 
     def require_same(self, prepared: About | None, place: object) -> None:
-        """InputError, which names the place, where vectors were prepared for an index that serves something else."""
+        """Raise InputError, naming the place, if vectors were prepared for an index that serves something else."""
         if prepared not in (None, self):
-            problem = f"was built anew meanwhile by another process, for {self.system} at {self.served.name}"
+            problem = f"was built anew by another process meanwhile, for {self.system} at {self.served.name}"
             raise InputError(
                 problem, "the index that the documents were encoded for: run the command again", file=place
             )
 
     @property
     def served(self) -> VectorFormat:
-        """The format of the vectors that give the scores: the last stage's."""
+        """The format of the vectors that give the final scores: the last stage's."""
         return self.stages[-1]
 
     def stored_id(self, identifier: str) -> str:
-        """An id as this index holds it: byte for byte, but in an index of nestvec 0.1 cleaned and percent-encoded."""
+        """The id as this index stores it: unchanged, or cleaned and percent-encoded in an index of nestvec 0.1."""
         if self.schema > _ESCAPED_IDS:
             return identifier
         return trec_id(" ".join(html.unescape(identifier).split()))
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON holds it; of an index without words, the same as before there were any."""
+        """Convert to values for JSON; an index without keyword search keeps the form of earlier versions."""
         values = asdict(self)
         values["stages"] = [_write_stage(stage) for stage in self.stages]
         del values["hybrid"], values["fuses"]
@@ -126,7 +131,10 @@ class About:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], place: object) -> About:
-        """Read what `to_json` gave; the place is for the message where it is damaged or of a newer form."""
+        """Read what `to_json` returned.
+
+        Raises InputError, which names the place, if a value is missing or wrong, or if a newer nestvec wrote the index.
+        """
         schema = values.get("schema")
         if not isinstance(schema, int) or schema > SCHEMA:
             raise InputError(f"was made by a newer nestvec (schema {schema})", f"schema {SCHEMA} or less", file=place)
@@ -139,8 +147,8 @@ class About:
             about = cls(str(values["system"]), str(values["model_sha256"]), *numbers, schema, hybrid, fuses, model)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
-                f"is damaged: a value is missing or of the wrong kind ({error})",
-                "what `nestvec index` wrote: build it again",
+                f"is damaged: a value is missing or of the wrong type ({error})",
+                "what `nestvec index` wrote: build the index again",
                 file=place,
             ) from error
         if not (1 <= len(stages) <= 2 and all(1 <= stage.dimension <= about.full_dimension for stage in stages)):
@@ -148,22 +156,23 @@ class About:
             wanted = "one or two points of no more dimensions than the vectors: build the index again"
             raise InputError(problem, wanted, file=place)
         if about.shortlist < 1:
-            raise InputError(f"is damaged: shortlist is {about.shortlist}", "1 or more", file=place)
+            problem = f"is damaged: shortlist is {about.shortlist}"
+            raise InputError(problem, "1 or more: build the index again", file=place)
         return about
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Documents on their way into a store.
+    """A batch of documents to be written to a store.
 
     Attributes:
-        ids: n; of one that comes again, the last counts.
-        texts: n.
+        ids: n ids; if an id occurs more than once, its last document counts.
+        texts: n texts.
         vectors: (n, full dimension) float32, rows of unit length.
         fields: n mappings of names to text or numbers, to filter by; a field that a document lacks is left out.
 
     Raises:
-        InputError: a vector holds NaN or infinities.
+        InputError: a vector holds NaN or infinity.
     """
 
     ids: Sequence[str]
@@ -172,22 +181,22 @@ class Batch:
     fields: Sequence[Mapping[str, Value]]
 
     def __post_init__(self) -> None:
-        """A number that is none would spoil every score that it takes part in."""
+        """Refuse vectors with NaN or infinity, which would spoil every score that they take part in."""
         if (wrong := ~np.isfinite(self.vectors).all(axis=1)).any():
             name = self.ids[int(np.argmax(wrong))]
-            raise InputError(f"the vector of document {name!r} holds NaN or infinities", "finite numbers")
+            raise InputError(f"the vector of document {name!r} holds NaN or infinity", "finite numbers")
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A document that was found.
+    """A document that a search found.
 
     Attributes:
-        id: the document's.
-        score: the cosine of query and document as far as the precision allows, about -1 … 1; of a search by words,
-            BM25's, more than 0; of a fused one, what the fusion made of both.
-        text: the document's.
-        fields: what came with it.
+        id: the document's id.
+        score: for a search by vectors, the cosine of query and document as exact as the precision allows, about
+            -1 to 1; for a search by words, the BM25 score, above 0; for a fused search, the fused score.
+        text: the document's text.
+        fields: the document's fields, as they were added.
     """
 
     id: str
@@ -200,14 +209,14 @@ class Hit:
 class Condition:
     """A filter on one field, such as `price<=20`.
 
-    A number among the fields is compared as a number, text as text, byte by byte in UTF-8; but by < <= > >= a text that
-    is plainly a number, such as `19.90`, is compared with a number as a number. A document without the field fails
-    every condition, and so does a number that is compared with text.
+    A field that is a number is compared as a number. A field that is text is compared as text, byte by byte in UTF-8,
+    with one exception: < <= > >= compare a text that is a plain number, such as `19.90`, as a number if the value is a
+    number. A document without the field fails every condition, and so does a number that is compared with text.
 
     Attributes:
-        name: the field's.
+        name: the field's name.
         sign: one of = != < <= > >=.
-        value: what it is compared with, as typed.
+        value: the value to compare the field with, as typed.
     """
 
     name: str
@@ -215,21 +224,22 @@ class Condition:
     value: str
 
     def __post_init__(self) -> None:
-        """A sign becomes a part of a statement, so only these are allowed."""
+        """Refuse unknown signs: the sign becomes a part of an SQL statement."""
         if self.sign not in _OPERATORS:
-            raise ValueError(f"{self.sign!r} is none of {' '.join(_OPERATORS)}")
+            raise ValueError(f"sign must be one of {' '.join(_OPERATORS)}; got {self.sign!r}")
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read a condition as typed: a field's name, which has none of the signs' letters, a sign, and a value."""
+        """Read a condition as typed: a field's name without any of = ! < >, then a sign, then a value."""
         match = re.fullmatch(r"([^=!<>]+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)  # linear in any text's length
         if not match or not match[1].strip():
-            raise InputError(f"--where holds {text!r}", "a field, one of = != < <= > >=, and a value")
+            wanted = "a field, one of = != < <= > >=, and a value, such as price<=20"
+            raise InputError(f"--where is {text!r}", wanted)
         return cls(match[1].strip(), match[2], match[3].strip())
 
     @property
     def number(self) -> float | None:
-        """The value as a number, if it is a finite one."""
+        """The value as a number; None if it is not a finite number."""
         try:
             number = float(self.value)
         except ValueError:
@@ -237,7 +247,7 @@ class Condition:
         return number if math.isfinite(number) else None
 
     def holds(self, fields: Mapping[str, Value]) -> bool:
-        """Whether a document's fields fulfil it; a store's own query language must give the same answer."""
+        """Whether a document's fields fulfil the condition; the stores' SQL must give the same answer."""
         value = fields.get(self.name)
         if value is None:
             return False
@@ -250,86 +260,87 @@ class Condition:
 
 
 class Store(Protocol):
-    """An index of documents. Every method leaves the store whole, whenever it is killed.
+    """An index of documents. If a process is killed inside any method, the store stays intact.
 
-    A method that reads sees one state of the index, as it was before or after whatever others write meanwhile.
+    A method that reads sees one consistent state of the index, from before or after another process's write.
     """
 
     @property
     def about(self) -> About | None:
-        """What it serves; None where nothing was built yet."""
+        """What the index serves; None if no index was built yet."""
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Put up an index in place of the one that is there, which serves until the new one is complete.
+        """Build a new index; the present index, if any, serves until the new one is complete and replaces it.
 
         Args:
-            about: what it is to serve.
-            codecs: fitted, one for each of its stages.
-            batches: the documents; an id that comes again replaces what came before.
+            about: what the new index serves.
+            codecs: fitted codecs, one for each of its stages.
+            batches: the documents; if an id occurs again, the later document replaces the earlier one.
         """
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents, and replace those whose id is there; each batch is there whole or not at all.
+        """Add documents and replace those whose ids exist; each batch is written completely or not at all.
 
         Args:
             batches: the documents.
-            about: what the index must serve still, as the vectors were made for it; None: whatever it serves.
+            about: what the vectors were made for, which the index must still serve; None skips this check.
 
         Raises:
-            InputError: it was built anew and serves something else.
+            InputError: the index was built anew and serves something else.
         """
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents, and say how many were there; ids that are not there are passed over."""
+        """Remove documents and return how many were removed; unknown ids are skipped."""
 
     def one_state(self) -> AbstractContextManager[About]:
-        """A block in which all that this thread reads is of one state of the index; it should not write there.
+        """Open a block in which all reads of this thread see one state of the index.
 
-        A build waits for the end of such blocks, and in the embedded store every writer does, so they should be short.
+        Don't write inside the block, and keep it short: a build waits until such blocks end, and in the embedded store
+        every other writer waits, too.
 
         Returns:
-            The block, which gets what the index serves in that state.
+            A context manager that gives what the index serves in that state.
 
         Raises:
-            InputError: nothing was built yet.
+            InputError: no index was built yet.
         """
 
     def version(self) -> object:
-        """What compares as another after the documents have changed."""
+        """A value that compares unequal to earlier values once the documents have changed."""
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """The ids that no document has, in the order given, each once."""
+        """Return the ids that no document has, in the order given, without repeats."""
 
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """The best documents of each query.
+        """Find the best documents for each query by their vectors.
 
         Args:
             queries: (q, full dimension) float32, rows of unit length.
-            k: at least 1.
-            where: what documents must fulfil, all of it.
-            exact: don't use an approximate index where the store has one.
+            k: most documents to return for each query, at least 1.
+            where: conditions; a document must fulfil all of them.
+            exact: skip the approximate index, if the store has one, and compare all documents.
 
         Returns:
-            q lists of at most k, best first; of equal scores, the greater id first, compared byte by byte.
+            q lists of at most k hits, best first; of equal scores, the greater id first, compared byte by byte.
         """
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """What the words of q queries are searched as: corrected by the documents that are there, or as they stand."""
+        """Return the q queries as keyword search uses them: spelling corrected, or unchanged without correction."""
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """The best documents of each query, as `correct` has it, by the words they share with it.
+        """Find the best documents for each query by BM25; the queries are corrected first, see `correct`.
 
-        BM25 counts all documents that are there, whatever the filter leaves.
+        BM25's statistics count all documents in the index, also those that the conditions leave out.
 
         Args:
             texts: q queries.
-            k: at least 1.
-            where: what documents must fulfil, all of it.
+            k: most documents to return for each query, at least 1.
+            where: conditions; a document must fulfil all of them.
 
         Returns:
-            q lists of at most k, best first, ties as in `search`; what shares no word with the query is not found.
+            q lists of at most k hits, best first, ties as in `search`; every hit shares a word with the query.
 
         Raises:
             InputError: the index holds vectors alone.
@@ -344,31 +355,32 @@ class Store(Protocol):
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """The best documents of each query by words and vectors.
+        """Find the best documents for each query by words and vectors together.
 
-        Candidates are the best `lexical.fusion.CANDIDATES` of each leg that fulfil the conditions, or k if that is
-        more; both legs score them all, and `Hybrid.fusion` makes one score of both. Words alone are corrected.
+        Candidates are the `lexical.fusion.CANDIDATES` best documents of each search (by words, by vectors) that fulfil
+        the conditions, or the k best if k is greater. Both searches score every candidate, and `Hybrid.fusion` combines
+        the two scores. Spelling is corrected for the search by words only.
 
         Args:
             texts: q queries.
-            queries: (q, full dimension) float32 of the same queries, rows of unit length.
-            k: at least 1.
-            where: what documents must fulfil, all of it.
-            exact: don't use an approximate index where the store has one.
-            weight: of the words, 0 to 1; None: as fitted.
+            queries: (q, full dimension) float32 vectors of the same queries, rows of unit length.
+            k: most documents to return for each query, at least 1.
+            where: conditions; a document must fulfil all of them.
+            exact: skip the approximate index, if the store has one, and compare all documents.
+            weight: weight of the keyword score, 0 to 1; None takes the fitted weight.
 
         Returns:
-            q lists of at most k, best first, ties as in `search`.
+            q lists of at most k hits, best first, ties as in `search`.
 
         Raises:
             InputError: the index holds vectors alone.
         """
 
     def __len__(self) -> int:
-        """How many documents there are."""
+        """Number of documents in the index."""
 
     def size(self) -> int:
-        """Bytes on disk."""
+        """Size of the index on disk, in bytes."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close all files and connections."""

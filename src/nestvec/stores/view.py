@@ -1,4 +1,4 @@
-"""What of a generation of the embedded store is searched: by vectors, by words, or by both."""
+"""Searches the embedded store by vectors, by words, or by both, within the documents that a filter leaves."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from nestvec.stores.store import Condition
     from nestvec.stores.word_index import AskedWords
 
-_FEW = 4  # a filter that leaves less than one in so many is searched alone
+_FEW = 4  # if a filter leaves fewer than one in four rows, only the codes of these rows are searched
 
 
 @dataclass(frozen=True)
 class View:
-    """What of a generation is searched.
+    """The part of a generation that a search looks at: all its documents, or those that fulfil a filter.
 
     Attributes:
-        generation: where documents, codes and words are.
-        parts: the codes.
-        live: (rows,) which rows may be found.
-        pool: searches the codes.
-        is_filtered: whether a filter leaves out documents that are there.
+        generation: holds the documents, codes and words.
+        parts: the codes to search.
+        live: (rows,) whether each row may be returned.
+        pool: threads that search the codes.
+        is_filtered: whether a filter is set.
     """
 
     generation: Generation
@@ -49,22 +49,25 @@ class View:
     is_filtered: bool
 
     def find_by_vectors(self, query: NDArray[np.float32], k: int) -> list[Hit]:
-        """The k best documents of a (full dimension,) float32 query of unit length, best first."""
+        """Find the k best documents for a (full dimension,) float32 query of unit length, best first."""
         return self._read_hits(*self._search_vectors(query, k))
 
     def find_by_words(self, text: str, k: int) -> list[Hit]:
-        """The k best documents of a query by the words they share with it, best first."""
+        """Find the k best documents for a query by BM25, best first."""
         return self._read_hits(*self._search_words(self.generation.words.ask(text), k))
 
     def find_by_both(self, text: str, query: NDArray[np.float32], k: int, fusion: Fusion) -> list[Hit]:
-        """The k best documents of a query, given as a text and as its vector, by both legs fused, best first."""
+        """Find the k best documents for a query by fused keyword and vector scores, best first.
+
+        `text` and `query` are the query's text and its vector.
+        """
         depth, asked = max(CANDIDATES, k), self.generation.words.ask(text)
         vectors = Leg.of_one(*self._search_vectors(query, depth), partial(self._score_by_vectors, query))
         words = Leg.of_one(*self._search_words(asked, depth), asked.score)
         return self._read_hits(*self._keep_best(*fuse_one(vectors, words, fusion), k))
 
     def _search_vectors(self, query: NDArray[np.float32], k: int) -> ScoredRows:
-        """The k best rows by their codes, in any order."""
+        """Find the k best rows by their codes; the result is in any order."""
         about = self.generation.about
         two = len(about.stages) > 1
         wanted = max(k, about.shortlist) if two else k
@@ -76,25 +79,28 @@ class View:
         return self._keep_best(*self._rank_by_stage(1, query, rows, k), k) if two else (rows, scores)
 
     def _search_words(self, asked: AskedWords, k: int) -> ScoredRows:
-        """The k best rows by their words, in any order."""
+        """Find the k best rows by their words; the result is in any order."""
         rows, scores = asked.find_best(k, self.live if self.is_filtered else None)
         return self._keep_best(*self._keep_first_ties(rows, scores, k), k)
 
     def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> ScoredRows:
-        """The k best of (r,) rows by their exact scores at a stage, highest first, with all that tie with the last."""
+        """Find the k best of (r,) rows by exact scores at a stage, highest first, and all that tie with the k-th."""
         codec = self.generation.codecs[stage]
         asked = codec.cut(query[None])[0]
         return rank_rows(codec, asked, rows, partial(self.generation.codes_at, stage), k)
 
     def _score_by_vectors(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(r,) scores of (r,) rows by the vectors that are served."""
+        """Score (r,) rows by the vectors of the last stage; gives (r,) scores."""
         about, codec = self.generation.about, self.generation.codecs[-1]
         codes = self.generation.codes_at(len(about.stages) - 1, rows)
         pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
         return score_pairs(codec.cut(query[None]), codes, codec.decode, *pairs)
 
     def _keep_first_ties(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
-        """Leave out of (r,) ascending rows those that tie with k before them in their segment: it is in tie order."""
+        """Drop rows that cannot win a tie: those that tie with k earlier rows of their segment, which is in tie order.
+
+        `rows` are (r,) and ascending.
+        """
         if len(rows) <= k:
             return rows, scores
         tied = np.flatnonzero(scores == _least_of(scores, k))
@@ -105,7 +111,7 @@ class View:
         return rows[kept], scores[kept]
 
     def _keep_best(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
-        """The k best of (r,) rows, in any order; of equal ones those with the greater id."""
+        """Keep the k best of (r,) rows, in any order; of rows with equal scores, those with the greater ids."""
         if len(rows) <= k:
             return rows, scores
         least = _least_of(scores, k)
@@ -118,7 +124,7 @@ class View:
         return rows[kept], scores[kept]
 
     def _read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
-        """The documents of (r,) rows, best first."""
+        """Read the documents of (r,) rows; gives them best first."""
         score = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         documents = self.generation.documents_at(rows)
         documents.sort(key=lambda document: (score[document.row], document.id.encode()), reverse=True)
@@ -126,13 +132,13 @@ class View:
 
 
 def _least_of(scores: NDArray[np.float32], k: int) -> np.float32:
-    """The k-th highest of more than k scores."""
+    """Return the k-th highest of more than k scores."""
     least: np.float32 = np.partition(scores, len(scores) - k)[len(scores) - k]
     return least
 
 
 def filter_generation(generation: Generation, where: Sequence[Condition], pool: Executor) -> View:
-    """Search only the documents of an open generation that fulfil all conditions; none leaves all."""
+    """Make a view of the documents that fulfil all conditions, or of all documents if there are no conditions."""
     live = generation.live_rows()
     parts = [Part(segment.scans[0], segment.first) for segment in generation.segments]
     if where:

@@ -1,8 +1,8 @@
-"""The words of all documents that an embedded store holds at one moment, searched by BM25 as the evaluation does.
+"""Keyword search of the embedded store: BM25 over the documents of one state of the index, as in the evaluation.
 
-Words that many documents hold weigh little and take the time. So they come last, and are passed over where documents
-that hold none of the rarer words cannot be among the best any more (Turtle & Flood 1995): at a million titles that is
-half a millisecond in place of five. Whatever is left is then scored exactly, in `Bm25`'s own order.
+Words that many documents contain have little weight and take most of the time. They are processed last, and skipped
+once documents without any of the rarer words can no longer be among the best (Turtle & Flood 1995): over a million
+titles, a search takes 0.5 ms instead of 5 ms. The remaining candidates are scored exactly, adding up in `Bm25`'s order.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from nestvec.lexical.bm25 import LexicalSettings
     from nestvec.stores.postings import Postings, Span
 
-    LookUp = Callable[[Sequence[str]], Mapping[str, Mapping[int, Span]]]  # word to the spans in segments, by number
+    LookUp = Callable[[Sequence[str]], Mapping[str, Mapping[int, Span]]]  # words to {word: {segment's number: span}}
 
-_SLACK = 1 - 1e-6  # what falls short of a score by less may round to the same float32
+_SLACK = 1 - 1e-6  # float64 sums whose ratio is closer to 1 may round to the same float32 score
 
 
 class _AskedWord(NamedTuple):
-    """A word of a query that some documents hold.
+    """A word of a query that some documents contain.
 
     Attributes:
-        rows: (n,) of these documents, ascending.
-        counts: (n,) how often each holds it.
+        rows: (n,) rows of these documents, ascending.
+        counts: (n,) how often each document contains the word.
         rarity: see `bm25.weigh_rarity`.
-        times: how often the query holds it.
+        times: how often the query contains the word.
     """
 
     rows: NDArray[np.int32]
@@ -49,19 +49,19 @@ class _AskedWord(NamedTuple):
 
     @property
     def most(self) -> float:
-        """The most that it can add to a score."""
+        """The most that the word can add to a score."""
         return self.times * self.rarity
 
 
 class WordIndex:
-    """See the module. One thread at a time may search.
+    """A keyword index over all segments; see the module. One thread at a time may search it.
 
     Args:
-        postings: of all segments, whose rows follow each other.
-        live: (rows,) which rows hold a document.
-        settings: how words match.
-        look_up: finds words in the segments.
-        read_texts: gives the texts of all documents, which correct queries.
+        postings: the postings of all segments, in the order of their rows.
+        live: (rows,) whether each row holds a document.
+        settings: how words match, and BM25's parameters.
+        look_up: finds the spans of words in the segments.
+        read_texts: yields the texts of all documents; spelling correction learns its vocabulary from them.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class WordIndex:
         self._sums = np.zeros(len(live))  # 0 between searches
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Queries as their words are searched, see `Store.correct`."""
+        """Return the queries with corrected spelling; see `Store.correct`."""
         return self._corrector.correct(texts) if self._corrector else list(texts)
 
     def ask(self, text: str) -> AskedWords:
-        """Find the documents that hold the words of a query, once it is corrected."""
+        """Correct a query and find the documents that contain its words."""
         asked = Counter(split_words(self.correct([text]), self._settings.forms)[0])
         spans = self._look_up(list(asked))
         found = (self._find_word(spans[word], asked[word]) for word in sorted(spans))  # in the order of BM25's sums
@@ -93,12 +93,12 @@ class WordIndex:
 
     @cached_property
     def _corrector(self) -> Corrector | None:
-        """What corrects queries; None where the run did not correct them."""
+        """Corrects the spelling of queries; None if the run used no correction."""
         rules = self._settings.correction
         return Corrector.of(self._read_texts(), self._settings.forms, rules) if rules else None
 
     def _find_word(self, spans: Mapping[int, Span], times: int) -> _AskedWord:
-        """A word with its documents in all segments, by the segments' numbers."""
+        """Collect a word's documents from all segments; `spans` are by segment number."""
         entries = [self._postings[number].find(span) for number, span in sorted(spans.items())]
         rows, counts = entries[0] if len(entries) == 1 else np.concatenate(entries, axis=1)
         if self._documents < len(self._live):
@@ -109,12 +109,12 @@ class WordIndex:
 
 @dataclass(frozen=True)
 class AskedWords:
-    """The words of a query and the documents that hold them.
+    """The words of a query and the documents that contain them.
 
     Attributes:
-        words: those that some document holds, in the order of BM25's sums.
+        words: the query's words that some document contains, in the order in which BM25 adds them up.
         damp: (rows,) see `bm25.damp_lengths`.
-        sums: (rows,) zeros to count in; they are zeros again after each search.
+        sums: (rows,) zeros, used as working memory; each search sets them back to zeros.
     """
 
     words: Sequence[_AskedWord]
@@ -122,17 +122,17 @@ class AskedWords:
     sums: NDArray[np.float64]
 
     def find_best(self, k: int, allowed: NDArray[np.bool_] | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Documents among which the k best are, with all that tie with the last of them.
+        """Find candidates that are certain to include the k best documents and all that tie with the k-th.
 
         Args:
-            k: at least 1.
-            allowed: (rows,) which documents may be found; None: all.
+            k: number of documents, at least 1.
+            allowed: (rows,) whether each row may be returned; None allows all.
 
         Returns:
-            (n,) rows, ascending, and their scores, each more than 0.
+            (n,) rows, ascending, and their scores, each above 0.
         """
         rarest = sorted(self.words, key=lambda word: -word.most)
-        rests = list(accumulate(word.most for word in reversed(rarest)))[::-1]  # all that is still to come
+        rests = list(accumulate(word.most for word in reversed(rarest)))[::-1]  # the most that the words left can add
         reached, least = np.zeros(0, dtype=np.int64), 0.0
         try:
             for word, rest in zip([*rarest, None], [*rests, 0.0], strict=True):
@@ -146,7 +146,7 @@ class AskedWords:
         return rows, self.score(rows)
 
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n,) BM25's scores of (n,) ascending rows."""
+        """Compute the (n,) BM25 scores of (n,) ascending rows."""
         scores = np.zeros(len(rows))
         for word in self.words:
             place = np.minimum(np.searchsorted(word.rows, rows), len(word.rows) - 1)
@@ -155,13 +155,13 @@ class AskedWords:
         return scores.astype(np.float32)
 
     def _find_least(self, reached: NDArray[np.int64], k: int) -> float:
-        """The sum so far that k of (n,) rows reach; 0 where there are fewer."""
+        """Return the k-th highest sum so far among (n,) rows; 0 if there are fewer than k rows."""
         if len(reached) < k:
             return 0.0
         return float(np.partition(self.sums[reached], len(reached) - k)[len(reached) - k])
 
     def _add_word(self, word: _AskedWord, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        """Add a word's weights to the sums; gives the rows that no word before had reached."""
+        """Add a word's weights to the sums; returns the rows that no earlier word had reached."""
         kept = slice(None) if allowed is None else np.flatnonzero(allowed[word.rows])
         rows: NDArray[np.int64] = word.rows[kept].astype(np.int64)
         sums = self.sums[rows]
@@ -169,5 +169,5 @@ class AskedWords:
         return np.asarray(rows[sums == 0])
 
     def _weigh(self, word: _AskedWord, places: slice | NDArray[np.int64]) -> NDArray[np.float64]:
-        """What a word adds to the scores of the documents at some places of its rows."""
+        """Compute what a word adds to the scores of documents; `places` index the word's rows."""
         return word.times * weigh_words(word.rarity, word.counts[places], self.damp[word.rows[places]])

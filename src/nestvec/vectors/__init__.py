@@ -1,1 +1,1 @@
-"""Codecs and exact search, in numpy only."""
+"""Codecs that shorten and quantise vectors, and exact search over codes; NumPy only."""

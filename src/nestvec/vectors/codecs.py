@@ -1,12 +1,12 @@
-"""How vectors are made smaller: fewer numbers (`cut.py`), then a precision for those that are kept.
+"""Codecs make vectors smaller: they keep fewer numbers (`cut.py`) and store these at a lower precision.
 
-A codec is fitted on the documents' shortened vectors and turns documents into codes; queries are shortened and stay in
-float32, and a score is the dot product of the query with the decoded document. All of it is numpy, so codes decode
-alike everywhere.
+A codec is fitted on the documents' shortened vectors and encodes documents. Queries are shortened but stay in float32,
+and a score is the dot product of the query with the decoded document. Everything is NumPy, so codes decode to the same
+numbers everywhere.
 
-Below 8 bits a vector is coded after a random rotation, which spreads it evenly over its numbers: they then look like
-draws from one normal distribution, and one step serves all of them (`rabitq.py`). At 1 bit the directions that signs
-stand for are learned from the documents in place of drawn (`learned_signs.py`).
+Below 8 bits, a vector is rotated at random before it is encoded. This spreads it evenly over its numbers, which then
+look like draws from one normal distribution, so that one step size suits all of them (`rabitq.py`). At 1 bit, the
+direction of each bit is learned from the documents instead of drawn at random (`learned_signs.py`).
 """
 
 from __future__ import annotations
@@ -29,127 +29,127 @@ if TYPE_CHECKING:
 
     from nestvec.vectors.principal_axes import Axes
 
-_LARGEST = 127  # of int8 that has a negative counterpart
-_LARGEST_HALF = 65504  # of IEEE 754's half precision
+_LARGEST = 127  # largest int8 whose negative is an int8, too
+_LARGEST_HALF = 65504  # largest finite float16
 
 
 class Codec(Protocol):
-    """What shortens vectors and codes documents at a precision; fitted on documents of one dimension."""
+    """Shortens vectors to a dimension and encodes documents at a precision; fitted on a corpus."""
 
     @property
     def axes(self) -> Axes | None:
-        """The principal axes that vectors are turned to; None where the first numbers are kept as they are."""
+        """The principal axes that vectors are projected onto; None if a vector's first numbers are kept unchanged."""
 
     @property
     def dimension(self) -> int:
-        """How many numbers of a vector are kept."""
+        """Number of dimensions that are kept."""
 
     @property
     def bytes_per_vector(self) -> int:
-        """Bytes that a document's code takes, with what is stored for this document alone."""
+        """Size of a document's code in bytes."""
 
     @property
     def extra_bytes(self) -> int:
         """Bytes that are stored once for the whole corpus."""
 
     def with_axes(self, axes: Axes | None) -> Codec:
-        """The same codec of vectors that are turned to these axes; None for vectors that come as they are coded."""
+        """Return the same codec with these principal axes; None for a codec that keeps a vector's first numbers."""
 
     def cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, w) float32 queries or documents at the model's width → (n, d) of unit length."""
+        """Shorten (n, w) float32 queries or documents at the model's width to (n, d) vectors of unit length."""
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """(n, d) float32, shortened → (n, …) codes."""
+        """Encode (n, d) shortened float32 vectors as (n, …) codes."""
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """(n, …) codes → (n, d) float32."""
+        """Decode (n, …) codes to (n, d) float32 vectors."""
 
 
 @dataclass(frozen=True)
 class _Float(Cut):
-    """Numbers as IEEE 754 has them; nothing is learned from the documents but the width."""
+    """Base of the floating-point codecs; learns nothing from the documents except the dimension."""
 
     dimension: int
     number: ClassVar[type[np.floating]]
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32]) -> Self:
-        """A codec for (n, dimension) vectors."""
+        """Make a codec for (n, dimension) vectors."""
         return cls(vectors.shape[1])
 
     @property
     def bytes_per_vector(self) -> int:
-        """4 or 2 a number."""
+        """Size of a code in bytes: 4 per dimension for float32, 2 for float16."""
         return self.dimension * np.dtype(self.number).itemsize
 
     @property
     def extra_bytes(self) -> int:
-        """Those of the axes."""
+        """Size of the principal axes in bytes; 0 without axes."""
         return self.axes_bytes
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """The same numbers in float32, which holds every one of them."""
+        """Convert the numbers to float32, without loss."""
         return codes.astype(np.float32, copy=False)
 
 
 class Float32(_Float):
-    """The numbers as they are: 4 bytes each."""
+    """The codec for float32: numbers are kept unchanged, 4 bytes each."""
 
     number = np.float32
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """The vectors themselves."""
+        """Return the vectors unchanged."""
         return vectors
 
 
 class Float16(_Float):
-    """The nearest half-precision numbers of IEEE 754: 2 bytes each."""
+    """The codec for float16: numbers are rounded to half precision, 2 bytes each."""
 
     number = np.float16
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """(n, d) float16; what lies beyond the largest is cut to it, for infinity would spoil every score."""
+        """Round to (n, d) float16; values beyond the range are clipped, because infinity would spoil every score."""
         return by_rows(lambda rows: np.clip(rows, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16), vectors)
 
 
 @dataclass(frozen=True)
 class Int8(Cut):
-    """Whole steps of a dimension's own size, -127 … 127: 1 byte a number.
+    """The codec for int8: integers from -127 to 127 times a step size for each dimension, 1 byte per number.
 
     Attributes:
-        scale: (d,) float32, a step in each dimension: the largest magnitude among the documents over 127. It is stored
-            once for the whole corpus, so a vector takes d bytes.
+        scale: (d,) float32, the step size of each dimension: the documents' largest magnitude divided by 127. The scale
+            is stored once for the whole corpus, so a vector takes d bytes.
     """
 
     scale: NDArray[np.float32]
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32]) -> Int8:
-        """Take each dimension's range from the documents; a dimension that is always zero gets any step."""
+        """Choose each dimension's step from the range of (n, d) documents; 1 for a dimension that is always 0."""
         largest = np.maximum(vectors.max(axis=0, initial=0), -vectors.min(axis=0, initial=0))  # makes no copy
         return cls(np.where(largest > 0, largest / _LARGEST, 1).astype(np.float32))
 
     @property
     def dimension(self) -> int:
-        """How many numbers of a vector are kept."""
+        """Number of dimensions that are kept."""
         return len(self.scale)
 
     @property
     def bytes_per_vector(self) -> int:
-        """1 a number."""
+        """Size of a code in bytes: 1 per dimension."""
         return self.dimension
 
     @property
     def extra_bytes(self) -> int:
-        """A step in float32 for each dimension, and the axes."""
+        """Bytes stored once for the whole corpus: a float32 step per dimension, and the principal axes."""
         return self.scale.nbytes + self.axes_bytes
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """The nearest step; what lies outside the fitted range is cut to its end."""
+        """Round (n, d) vectors to (n, d) int8 steps; values outside the fitted range are clipped."""
         return by_rows(lambda rows: np.clip(np.rint(rows / self.scale), -_LARGEST, _LARGEST).astype(np.int8), vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Steps times their size."""
+        """Multiply (n, d) codes by the step sizes; gives (n, d) float32."""
         return codes.astype(np.float32) * self.scale
 
 

@@ -1,14 +1,14 @@
-"""One bit a number over directions that are learned from the documents, in place of a random rotation's.
+"""The codec for binary: one bit per dimension, over directions learned from the documents instead of drawn at random.
 
-A vector, without its lean on the documents' mean, is a sum of d directions, each with the sign that its bit says. The
-directions that give the documents back best are the least squares over their signs, and the signs that suit the
-directions best are found bit by bit: a bit is flipped where that brings the sum nearer. Both take turns (additive
-quantisation, Babenko & Lempitsky 2014, with two words a codebook, one the other's negative). Documents of one catalogue
-lie in few directions, so a sum of all d says more of them than d signs do that each stand for themselves: of MiniLM's
-vectors of product titles a seventh of the variance is lost, in place of a third.
+A vector without its lean (its component along the documents' mean) is approximated by a sum of d directions, each with
+the sign that its bit states. Learning alternates two steps: given the signs, the directions are a least-squares fit to
+the documents; given the directions, a bit is flipped wherever that brings the sum nearer to the vector. This is
+additive quantisation (Babenko & Lempitsky 2014) with two words in a codebook, one the negative of the other. Documents
+of one catalogue vary in few directions, so a sum of d directions describes them better than d independent signs: for
+MiniLM's vectors of product titles, a seventh of the variance is lost instead of a third.
 
-The factor of `Rotated` makes up for what a sum lacks in length. A code must not depend on what else is coded with it:
-as in `rotation.py`, all numbers are on grids, on which their sums are exact in any order.
+The factor of `Rotated` corrects the length that a sum loses. As in `rotation.py`, all numbers are rounded to grids on
+which sums are exact in any order, so that a code does not depend on the batch.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from nestvec.vectors.rotation import rotate, rotation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_VECTOR_BITS = 24  # after the point, of a vector's numbers
-_EXACT = 53  # bits of a whole number that float64 holds
-_LONGEST = 4.0  # more than a vector of unit length has without its lean
-_ROUNDS = 3  # of learning: directions, then signs
-_LEFT_OUT = 10  # every tenth document teaches nothing: it shows which factors later documents will have
-_MOST = 2.0  # times the usual factor: a vector that its code hardly holds must not coarsen all others' factors
-_SWEEPS = 4  # over all bits of a vector that is coded; beyond, hardly any is flipped
+_VECTOR_BITS = 24  # bits after the point of a vector's numbers
+_EXACT = 53  # bits of an integer that float64 holds exactly
+_LONGEST = 4.0  # bound on the length of a unit vector without its lean
+_ROUNDS = 3  # rounds of learning, each of signs and directions
+_LEFT_OUT = 10  # every tenth document is left out of learning, to show which factors later documents will have
+_MOST = 2.0  # largest factor, in multiples of the median: an outlier would make the steps of all factors coarser
+_SWEEPS = 4  # passes over all bits when a vector is encoded; further passes flip hardly any bit
 
 
 @dataclass(frozen=True)
 class LearnedSigns(Rotated):
-    """The codec for binary; the directions have lengths, so that the step of `Rotated` is 0 and counts for nothing.
+    """The codec for binary; the step of `Rotated` is unused and 0, because the directions have lengths of their own.
 
     Attributes:
-        directions: (d, d) float32, what each bit's sign stands for, a row for each; multiples of 2^-grid.
-        grid: bits after the point of their numbers.
+        directions: (d, d) float32, the direction of each bit in a row; entries are multiples of 2^-grid.
+        grid: bits after the point of the directions' entries.
     """
 
     directions: NDArray[np.float32]
@@ -49,9 +49,9 @@ class LearnedSigns(Rotated):
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32], bits: int = 1) -> Self:
-        """Learn axis, directions and ranges from the first (n, d) documents, as many as memory is sure to hold."""
+        """Learn axis, directions and ranges from (n, d) documents; only the first 2 million numbers are used."""
         if bits != 1:
-            raise ValueError(f"a sign is 1 bit, not {bits}")
+            raise ValueError(f"bits must be 1 for signs, not {bits}")
         rough, rest = find_lean(vectors, bits)
         make = partial(cls, bits, rough.step, rough.axis, rough.lean)
         taught = np.delete(rest, slice(None, None, _LEFT_OUT), axis=0)
@@ -67,16 +67,16 @@ class LearnedSigns(Rotated):
 
     @property
     def extra_bytes(self) -> int:
-        """Bytes that are stored once for the whole corpus: those of `Rotated`, the directions and their grid."""
+        """Bytes stored once for the whole corpus: those of `Rotated`, the directions and their grid."""
         return super().extra_bytes + self.directions.nbytes + 8
 
     @cached_property
     def stretch(self) -> float:
-        """How many times as long a vector can be once it is turned."""
+        """The most by which `turn` can lengthen a vector: the spectral norm of the directions."""
         return float(np.linalg.norm(self.directions, 2))
 
     def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, d) products of (n, d) vectors with the directions."""
+        """Compute the (n, d) dot products of (n, d) vectors with the directions."""
         turned: NDArray[np.float64] = np.ldexp(_to_grid(vectors, _VECTOR_BITS) @ self._whole.T, -self._fine_bits)
         return turned
 
@@ -88,20 +88,21 @@ class LearnedSigns(Rotated):
         return ((levels @ self._whole) * (factors * 2.0**-self.grid)).astype(np.float32)
 
     def _descend(self, turned: NDArray[np.float64], signs: NDArray[np.float64], sweeps: int) -> NDArray[np.float64]:
-        """Flip bits, one after the other, where that brings the sum of directions nearer to the vector.
+        """Flip bits, one after the other, wherever that brings the sum of directions nearer to the vector.
 
-        With r what the sum lacks and v the direction of a bit s, a flip adds 4 (s r·v + v·v) to the squared error.
+        With r the difference between vector and sum, and v the direction of a bit with sign s, a flip adds
+        4 (s r·v + v·v) to the squared error.
 
         Args:
-            turned: what `turn` makes of (n, d) vectors without their lean.
-            signs: (n, d) of -1 and 1 to begin with.
-            sweeps: how often to go over all bits.
+            turned: result of `turn` for (n, d) vectors without their lean.
+            signs: (n, d) initial signs, -1 or 1.
+            sweeps: most passes over all bits.
 
         Returns:
             (n, d) signs.
         """
         signs, between = signs.copy(), self._between
-        lacking = np.ldexp(turned, self._fine_bits) - signs @ between  # r·v, whole numbers
+        lacking = np.ldexp(turned, self._fine_bits) - signs @ between  # r·v, as integers
         own = np.diag(between)
         for _ in range(sweeps):
             before = signs.copy()
@@ -115,17 +116,17 @@ class LearnedSigns(Rotated):
 
     @property
     def _fine_bits(self) -> int:
-        """Bits after the point of a vector's products with the directions, which are exact."""
+        """Bits after the point of a vector's exact dot products with the directions."""
         return _VECTOR_BITS + self.grid
 
     @cached_property
     def _whole(self) -> NDArray[np.float64]:
-        """(d, d) the directions as whole numbers."""
+        """(d, d) the directions as integers on their grid."""
         return _to_grid(self.directions, self.grid)
 
     @cached_property
     def _between(self) -> NDArray[np.float64]:
-        """(d, d) products of the directions with each other, in the unit of a vector's products with them."""
+        """(d, d) dot products of the directions with each other, in units of 2^-`_fine_bits`."""
         products: NDArray[np.float64] = np.ldexp(self._whole @ self._whole.T, _VECTOR_BITS - self.grid)
         return products
 
@@ -135,16 +136,16 @@ def _signs_of(turned: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _to_grid(values: NDArray[np.float32], bits: int) -> NDArray[np.float64]:
-    """The nearest whole multiples of 2^-bits, as whole numbers."""
+    """Round values to multiples of 2^-bits and return these multiples as integers."""
     whole: NDArray[np.float64] = np.rint(np.ldexp(values.astype(np.float64), bits))
     return whole
 
 
 def _fit_directions(rest: NDArray[np.float32], signs: NDArray[np.float64]) -> tuple[NDArray[np.float32], int]:
-    """The directions that give vectors back best from their signs, and the finest grid on which sums are exact.
+    """Fit directions by least squares; returns them and the bits of the finest grid on which sums are exact.
 
-    As many vectors as there are directions are added that a rotation's directions would give back, so that few
-    documents do not decide all alone what a later document's signs stand for.
+    For regularisation, d artificial vectors are added whose best directions are those of the random rotation. So a few
+    documents do not decide alone what the signs of later documents mean.
     """
     width = signs.shape[1]
     step = float(np.abs(rest).mean(dtype=np.float64)) if rest.size else 0.0

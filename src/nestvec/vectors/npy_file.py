@@ -1,4 +1,4 @@
-"""NumPy's own files, mapped and not read, whoever wrote them."""
+"""Memory-maps .npy files from untrusted sources, after checking their header."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def map_array(path: Path, kind: DTypeLike, expected: str) -> NDArray[Any]:
-    """Map the array of a file.
+    """Memory-map the array of an .npy file, read-only.
 
     Args:
         path: the file.
-        kind: of its numbers.
-        expected: what the file should be, for a message.
+        kind: the dtype that the array must have.
+        expected: what the file should be, for messages.
 
     Returns:
-        The array, in C's order, memory-mapped.
+        The memory-mapped array, in C order.
 
     Raises:
-        InputError: the file is missing or damaged, or of other numbers.
+        InputError: the file is missing or damaged, or its dtype or memory order is wrong.
     """
     require_file(path, expected)
     try:
@@ -37,11 +37,13 @@ def map_array(path: Path, kind: DTypeLike, expected: str) -> NDArray[Any]:
             is_plain = npy.read_magic(stream) == (1, 0)
             shape, is_turned, found = (npy.read_array_header_1_0 if is_plain else npy.read_array_header_2_0)(stream)
             start = stream.tell()
-    except Exception as error:  # NumPy's parser raises whatever a header makes it raise
+    except Exception as error:  # a crafted header can make NumPy's parser raise any exception
         raise InputError(f"cannot be read ({error})", expected, file=path) from error
     if found != kind or is_turned:
-        problem = f"is damaged: it holds {' by '.join(map(str, shape))} numbers of {found}"
+        order = " in Fortran order" if is_turned else ""
+        problem = f"is damaged: it holds {' by '.join(map(str, shape))} numbers of {found}{order}"
         raise InputError(problem, f"{expected}, of {np.dtype(kind)}", file=path)
     if min(shape, default=0) < 0 or start + prod(shape) * found.itemsize != path.stat().st_size:
-        raise InputError("is damaged: it has another size than it states", expected, file=path)
+        problem = f"is damaged: its size does not match its header, {' by '.join(map(str, shape))} numbers of {found}"
+        raise InputError(problem, expected, file=path)
     return np.memmap(path, kind, "r", start, shape)

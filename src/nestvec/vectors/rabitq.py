@@ -1,11 +1,11 @@
-"""A few bits a number over a random rotation, with an estimate of dot products that is right on average.
+"""Quantises rotated vectors to 1, 2 or 4 bits per number, with an unbiased estimate of dot products (RaBitQ).
 
-RaBitQ (Gao and Long 2024; with more bits, Gao et al. 2025) takes the documents' centre out of a vector, rotates what is
-left and keeps a few bits of each number. What these lose of its length is made up for by a factor of the vector's own,
-so that over the draw of the rotation no product is over- or underestimated.
+RaBitQ (Gao and Long 2024; with more bits, Gao et al. 2025) subtracts the documents' centre from a vector, rotates the
+rest at random and keeps a few bits of each number. A factor stored with each vector corrects the length that the bits
+lose, so that averaged over random rotations no dot product is over- or underestimated.
 
-Documents of one catalogue all lean towards their mean. How far a vector does is kept in a byte of its own; the bits
-then go to what tells documents apart. The factor takes another byte.
+Documents of one catalogue all lean towards their mean. A vector's lean, its component along the mean, is stored in one
+byte, so that the bits describe only what distinguishes documents. The factor takes another byte.
 """
 
 from __future__ import annotations
@@ -22,48 +22,49 @@ from nestvec.vectors.rotation import by_rows, rotate, rotate_back
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FITTED_ON = 2_000_000  # numbers, the first documents': 5,208 vectors of 384
-_NORMAL_STEP = {1: 1.5958, 2: 0.9957, 4: 0.3352}  # bits to the best step for a standard normal number (Max 1960)
-_AROUND = np.linspace(0.5, 1.5, 101)  # times that step: what is tried on the documents
+_FITTED_ON = 2_000_000  # numbers to fit on, from the first documents: 5,208 vectors of 384 dimensions
+_NORMAL_STEP = {1: 1.5958, 2: 0.9957, 4: 0.3352}  # best step for a standard normal number by bits (Max 1960)
+_AROUND = np.linspace(0.5, 1.5, 101)  # multiples of that step to try on the documents
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers as one byte each: 256 even steps from `low` to `high`; what lies beyond gets the end."""
+    """Encodes numbers in one byte each: 256 even steps from `low` to `high`; values outside are clipped."""
 
     low: float
     high: float
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Range:
-        """The range of some values; of none, any."""
+        """Make the range from the least to the greatest of some values; 0 to 0 if there are none."""
         return cls(float(values.min()), float(values.max())) if len(values) else cls(0.0, 0.0)
 
     def encode(self, values: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """(n,) values to bytes."""
+        """Encode (n,) values as bytes."""
         width = (self.high - self.low) or 1.0
         steps: NDArray[np.uint8] = np.rint(255 * np.clip((values - self.low) / width, 0, 1)).astype(np.uint8)
         return steps
 
     def decode(self, codes: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """(n,) bytes to values."""
+        """Decode (n,) bytes to values."""
         values: NDArray[np.float64] = self.low + codes.astype(np.float64) * ((self.high - self.low) / 255)
         return values
 
 
 @dataclass(frozen=True)
 class Rotated(Cut):
-    """The codec for int4 and int2; `LearnedSigns`, which is that for binary, turns vectors otherwise.
+    """The codec for int4 and int2, and the base of `LearnedSigns`, the codec for binary.
 
-    With b bits there are 2^b levels, at odd multiples of half a step; what lies beyond gets the outermost.
+    With b bits there are 2^b levels, at odd multiples of half a step; values beyond get the outermost level.
 
     Attributes:
-        bits: of a number: 1, 2 or 4, which divide a byte.
-        step: between two levels: the one with the least squared error on the first documents, 0 where all are zero.
-        axis: (d,) float32, the direction of these documents' mean, of unit length, or zero.
-        lean: range of a vector's product with the axis.
-        factor: range of what a vector's levels are multiplied by: the squared length of what is rotated over its
-            product with the levels.
+        bits: bits per number: 1, 2 or 4.
+        step: distance between two levels: the one with the least squared error on the first documents; 0 if all numbers
+            are 0.
+        axis: (d,) float32, the direction of these documents' mean, of unit length, or all 0 if the mean is 0.
+        lean: range of the vectors' dot products with the axis.
+        factor: range of the vectors' factors. A factor multiplies a vector's levels; it is the squared length of the
+            rotated rest divided by the rest's dot product with the levels.
     """
 
     bits: int
@@ -74,7 +75,7 @@ class Rotated(Cut):
 
     @classmethod
     def fit(cls, vectors: NDArray[np.float32], bits: int) -> Rotated:
-        """Learn axis, step and ranges from the first (n, d) documents, as many as memory is sure to hold."""
+        """Learn axis, step and ranges from (n, d) documents; only the first 2 million numbers are used."""
         rough, rest = find_lean(vectors, bits)
         turned = rotate(rest)
         step = _best_step(np.sort(np.abs(turned), axis=None), bits)
@@ -83,12 +84,12 @@ class Rotated(Cut):
 
     @property
     def dimension(self) -> int:
-        """How many numbers of a vector are kept."""
+        """Number of dimensions that are kept."""
         return len(self.axis)
 
     @property
     def bytes_per_vector(self) -> int:
-        """`bits` a number, the last byte filled up, and two bytes of the vector's own."""
+        """Size of a code in bytes: `bits` per dimension, rounded up to a byte, and two bytes for lean and factor."""
         return self._packed_bytes + CORRECTION
 
     @property
@@ -97,24 +98,24 @@ class Rotated(Cut):
         return 4 * self.dimension + 8 * 5 + self.axes_bytes
 
     def encode(self, vectors: NDArray[np.float32]) -> NDArray[np.generic]:
-        """(n, bytes) uint8: each number's level, the first number in a byte's top bits; then lean and factor."""
+        """Encode (n, d) vectors as (n, bytes) uint8: levels, the first in a byte's top bits; then lean and factor."""
         return by_rows(self._encode_rows, vectors)
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """The levels times the vector's factor, turned back, and its lean on the axis."""
+        """Decode (n, bytes) codes to (n, d) float32: levels times factor, rotated back, plus lean times axis."""
         return by_rows(self._decode_rows, codes.astype(np.uint8, copy=False))
 
     def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, d) what levels are multiplied by in a product with (n, d) vectors: a query is turned once for all."""
+        """Rotate (n, d) vectors; a rotated query's dot product with levels needs no rotation of the documents."""
         return rotate(vectors)
 
     def _choose_levels(self, rest: NDArray[np.float32], turned: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """(n, d) levels, counted from the lowest, of (n, d) vectors without their lean, and of these turned."""
+        """Choose (n, d) levels, counted from the lowest, for (n, d) vectors without lean, given plain and rotated."""
         del rest
         return _nearest_levels(turned, self.step, self.bits)
 
     def _turn_back(self, levels: NDArray[np.float64], factors: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(n, d) vectors of (n, d) centred levels and (n, 1) factors."""
+        """Rotate (n, d) centred levels back and multiply them by (n, 1) factors; gives (n, d) vectors."""
         return rotate_back(levels, factors)
 
     def _encode_rows(self, vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -138,7 +139,7 @@ class Rotated(Cut):
         return decoded
 
     def _split_lean(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """(n,) bytes of how far each vector leans, and (n, d) what the byte does not say: its error is not lost."""
+        """Split vectors into (n,) bytes of lean and the (n, d) rest, which includes the byte's rounding error."""
         lean = self.lean.encode(_axis_products(vectors, self.axis))
         return lean, (vectors - self.lean.decode(lean)[:, None] * self.axis).astype(np.float32)
 
@@ -148,20 +149,19 @@ class Rotated(Cut):
 
     @property
     def _bit_shifts(self) -> NDArray[np.uint8]:
-        """How far each number of a byte stands from its low end."""
+        """Shift of each number in a byte, in bits from the low end."""
         return np.arange(8 - self.bits, -1, -self.bits, dtype=np.uint8)
 
 
 def find_lean(vectors: NDArray[np.float32], bits: int) -> tuple[Rotated, NDArray[np.float32]]:
-    """Learn the axis, and how far documents lean on it.
+    """Learn the mean's axis and the range of the documents' lean.
 
     Args:
-        vectors: (n, d) documents.
-        bits: of a number.
+        vectors: (n, d) documents; only the first 2 million numbers are used.
+        bits: bits per number.
 
     Returns:
-        A codec that knows no step and no factors yet, and what is left of the first documents, as many as memory is
-        sure to hold, without their lean.
+        A codec without step and factor, to be completed; and the (m, d) first documents without their lean.
     """
     sample = vectors[: -(-_FITTED_ON // vectors.shape[1])]
     mean = sample.mean(axis=0, dtype=np.float64) if len(sample) else np.zeros(vectors.shape[1])
@@ -171,20 +171,20 @@ def find_lean(vectors: NDArray[np.float32], bits: int) -> tuple[Rotated, NDArray
 
 
 def _axis_products(vectors: NDArray[np.float32], axis: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(n,) products with the axis, each row summed alone, so that it does not matter what is coded with it."""
+    """Compute (n,) dot products with the axis, each row summed alone: the result does not depend on the batch."""
     products: NDArray[np.float64] = (vectors.astype(np.float64) * axis).sum(axis=1)
     return products
 
 
 def _nearest_levels(turned: NDArray[np.float64], step: float, bits: int) -> NDArray[np.uint8]:
-    """(n, d) levels, counted from the lowest."""
+    """Round (n, d) numbers to the nearest levels, counted from the lowest."""
     half = 2 ** (bits - 1)
     levels: NDArray[np.uint8] = (np.clip(np.floor(turned / (step or 1.0)), -half, half - 1) + half).astype(np.uint8)
     return levels
 
 
 def _centre_levels(levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
-    """Levels as odd whole numbers around 0."""
+    """Convert levels to odd integers around 0."""
     odd: NDArray[np.float64] = 2 * levels.astype(np.float64) + 1 - 2**bits
     return odd
 
@@ -192,7 +192,17 @@ def _centre_levels(levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
 def length_factors(
     rest: NDArray[np.float32], turned: NDArray[np.float64], levels: NDArray[np.uint8], bits: int
 ) -> NDArray[np.float64]:
-    """(n,) squared length of each vector over its product with its levels; 0 for one of zeros."""
+    """Compute the (n,) factors: a vector's squared length divided by its product with its levels; 0 for a zero vector.
+
+    Args:
+        rest: (n, d) vectors without lean.
+        turned: the same vectors, rotated.
+        levels: (n, d) their levels.
+        bits: bits per number.
+
+    Returns:
+        (n,) factors.
+    """
     products = (turned * _centre_levels(levels, bits)).sum(axis=1)
     squares = (rest.astype(np.float64) ** 2).sum(axis=1)
     factors: NDArray[np.float64] = squares / np.where(products > 0, products, 1) * (products > 0)
@@ -200,7 +210,7 @@ def length_factors(
 
 
 def _best_step(sizes: NDArray[np.float64], bits: int) -> float:
-    """Of steps around the one for normal numbers, the one with the least squared error over (m,) sorted magnitudes."""
+    """Find the step with the least squared error over (m,) sorted magnitudes, near the best step for normal numbers."""
     if not sizes.any():
         return 0.0
     steps = _AROUND * _NORMAL_STEP[bits] * np.sqrt(np.mean(sizes**2))
@@ -208,15 +218,17 @@ def _best_step(sizes: NDArray[np.float64], bits: int) -> float:
 
 
 def _squared_errors(sizes: NDArray[np.float64], steps: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
-    """The squared error of each step over magnitudes.
+    """Compute the squared error of each step over all magnitudes.
+
+    The sums are computed from the number and the sum of the magnitudes at each level, without a pass over them.
 
     Args:
         sizes: (m,) magnitudes, ascending; the levels are symmetric, so signs don't matter.
         steps: (s,) steps to try.
-        bits: of a number.
+        bits: bits per number.
 
     Returns:
-        (s,) sums over the magnitudes, from how many fall to each level and what they sum to.
+        (s,) sums of squared errors.
     """
     cells = np.arange(2 ** (bits - 1))
     levels = (cells + 0.5) * steps[:, None]

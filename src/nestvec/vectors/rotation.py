@@ -1,8 +1,9 @@
-"""A random rotation that is the same every time, in arithmetic without rounding errors.
+"""A random rotation, the same every time, computed without rounding errors.
 
-A code must not depend on what else is coded with it, but a matrix product rounds differently by shape, place and
-processor, and a number that close to a boundary would change its code. So both factors are put on a grid: whole numbers
-whose products and sums stay below 2^53, which float64 holds exactly. Exact sums are equal in any order.
+A vector's code must not depend on the batch it is encoded in. A floating-point matrix product rounds differently by
+shape, position and processor, so a number close to a boundary between two levels would get different codes. Therefore
+vectors and rotation are rounded to a grid: to integers whose products and sums stay below 2^53, which float64 holds
+exactly. Exact sums are equal in any order.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SEED = 0  # part of what a code means: another seed reads it as another vector
-ENTRY_BITS = 24  # after the point, of the entries that vectors are multiplied by: as many as float32 holds
-_VECTOR_BITS = 22  # of a vector's numbers, below its largest: 22 + 24 and the square root of 16,384 make 53 together
-_ROWS = 4096  # rows in float64 at a time
+SEED = 0  # with another seed, existing codes would decode to different vectors
+ENTRY_BITS = 24  # bits after the point of the rotation's entries: as many as float32 holds
+_VECTOR_BITS = 22  # bits of a vector's numbers, relative to its largest: 22 + 24 + log2(sqrt(16,384)) is 53
+_ROWS = 4096  # rows converted to float64 at a time
 
 Input = TypeVar("Input", bound=np.generic)
 Output = TypeVar("Output", bound=np.generic)
@@ -28,10 +29,10 @@ Output = TypeVar("Output", bound=np.generic)
 
 @lru_cache(maxsize=16)
 def rotation(dimension: int) -> NDArray[np.float32]:
-    """A rotation drawn evenly from all there are, mirrored ones included.
+    """Draw an orthogonal matrix uniformly (Haar-distributed), from a fixed seed.
 
-    The QR decomposition of normal draws, with the signs that make it unique and so its Q Haar-distributed. Another
-    build of LAPACK may round an entry to the next multiple. Source: Mezzadri 2007, section 5.
+    The matrix is Q of the QR decomposition of normal draws, with signs chosen so that Q is Haar-distributed (Mezzadri
+    2007, section 5). Another build of LAPACK may round an entry to the next multiple.
 
     Args:
         dimension: d, at least 1.
@@ -47,10 +48,10 @@ def rotation(dimension: int) -> NDArray[np.float32]:
 
 
 def rotate(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Vectors times the rotation, without rounding, once their numbers have 22 bits below the row's largest.
+    """Rotate vectors: round their numbers to 22 bits relative to the row's largest, then multiply exactly.
 
     Args:
-        vectors: (n, d) float32; d up to 16,384, beyond which sums may round.
+        vectors: (n, d) float32; beyond d = 16,384 the sums may round.
 
     Returns:
         (n, d) float64.
@@ -59,17 +60,17 @@ def rotate(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def round_to_grid(entries: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The nearest multiples of 2^-24, which float32 holds exactly where entries are of 1 at most."""
+    """Round entries to multiples of 2^-24, which float32 holds exactly for entries from -1 to 1."""
     rounded: NDArray[np.float32] = np.ldexp(np.rint(np.ldexp(entries, ENTRY_BITS)), -ENTRY_BITS).astype(np.float32)
     return rounded
 
 
 def turn_exactly(vectors: NDArray[np.float32], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Vectors times a matrix with columns of unit length, without rounding, as `rotate` does.
+    """Multiply vectors by a matrix with columns of unit length, exactly as `rotate` does.
 
     Args:
-        vectors: (n, w) float32; w up to 16,384, beyond which sums may round.
-        whole: (w, d) entries as whole numbers, multiples of 2^-24 before.
+        vectors: (n, w) float32; beyond w = 16,384 the sums may round.
+        whole: (w, d) the matrix's entries times 2^24, as integers.
 
     Returns:
         (n, d) float64.
@@ -82,11 +83,11 @@ def turn_exactly(vectors: NDArray[np.float32], whole: NDArray[np.float64]) -> ND
 
 
 def rotate_back(levels: NDArray[np.float64], unit: float | NDArray[np.float64]) -> NDArray[np.float32]:
-    """Levels times the transposed rotation, rounded only where they become float32.
+    """Multiply levels by the transposed rotation; the only rounding is the final one to float32.
 
     Args:
-        levels: (n, d) whole numbers, a few bits each.
-        unit: what a level of 1 stands for; (n, 1) where that differs from row to row.
+        levels: (n, d) integers of a few bits.
+        unit: value of a level of 1; (n, 1) if it differs between rows.
 
     Returns:
         (n, d) float32.
@@ -99,14 +100,14 @@ def by_rows(
     work: Callable[[NDArray[Input]], NDArray[Output]],
     rows: NDArray[Input],
 ) -> NDArray[Output]:
-    """What `work` makes of all rows, a few thousand at a time, so that float64 is never held for all of them."""
+    """Apply `work` to a few thousand rows at a time and join the results; this bounds the memory for float64."""
     starts = range(0, max(1, len(rows)), _ROWS)
     return np.concatenate([work(rows[start : start + _ROWS]) for start in starts])
 
 
 @lru_cache(maxsize=4)
 def _whole_rotation(dimension: int) -> NDArray[np.float64]:
-    """The rotation's entries as whole numbers, read-only."""
+    """Return the rotation's entries times 2^24, as integers in a read-only array."""
     whole: NDArray[np.float64] = np.ldexp(rotation(dimension).astype(np.float64), ENTRY_BITS)
     whole.flags.writeable = False
     return whole

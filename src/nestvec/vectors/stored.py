@@ -1,6 +1,6 @@
-"""Codecs as safetensors files: what was measured can be decoded by any other process, bit for bit.
+"""Saves and loads codecs as safetensors files, so that any other process decodes the measured codes bit for bit.
 
-`_KINDS` names each class of codec; a codec whose class it lacks is refused before anything is written.
+`_KINDS` names each class of codec; a codec of an unlisted class is refused before anything is written.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 _KINDS = {kind.__name__.lower(): kind for kind in (Float32, Float16, Int8, Rotated, LearnedSigns)}
-_ABOUT = {"format": "nestvec codes 2", "rotation": f"seed {SEED}"}  # both are part of what a code means
+_ABOUT = {"format": "nestvec codes 2", "rotation": f"seed {SEED}"}  # decoding a code depends on both
 _EXPECTED = "codecs that nestvec saved"
-_FIELDS: dict[str, tuple[Any, Any]] = {  # what a codec's fields are in Python and in NumPy; all others are arrays
+_FIELDS: dict[str, tuple[Any, Any]] = {  # types of a codec's fields in Python and NumPy; other fields are arrays
     "int": (int, np.int64),
     "float": (float, np.float64),
     "Range": (Range, np.float64),
 }
-_BITS = (1, 2, 4)  # of a number of a rotated vector
-_AXES = "axes"  # the field that every codec has, and the part of a name that says whose numbers follow
-_KEY = "nestvec"  # of the metadata, all of it in one: of several, the library changes the order from file to file
+_BITS = (1, 2, 4)  # allowed bits per number of a rotated vector
+_AXES = "axes"  # name of the field that every codec has, and the middle part of the names of its tensors
+_KEY = "nestvec"  # the only metadata key: with several keys, safetensors would write them in varying order
 
 
 def save_codecs(path: Path, codecs: Mapping[str, Codec]) -> None:
-    """Write codecs to one safetensors file that says what it is.
+    """Write codecs to one safetensors file, with format and checksum in its metadata.
 
     Args:
-        path: where to.
-        codecs: by name, such as `384.int8`.
+        path: the file to write.
+        codecs: codecs by name, such as `384.int8`.
 
     Raises:
-        TypeError: `_KINDS` lacks a codec's class, so that nothing could read the file.
+        TypeError: a codec's class is not in `_KINDS`, so the file could not be read again.
     """
     from safetensors.numpy import save
 
@@ -61,7 +61,10 @@ def save_codecs(path: Path, codecs: Mapping[str, Codec]) -> None:
 
 
 def load_codecs(path: Path) -> dict[str, Codec]:
-    """Read what `save_codecs` wrote, by name; InputError where it is missing, damaged, or of another form."""
+    """Read the codecs, by name, that `save_codecs` wrote.
+
+    Raises InputError if the file is missing, damaged, or in another format.
+    """
     parts: dict[tuple[str, str], dict[str, NDArray[Any]]] = {}
     try:
         for name, value in _read_tensors(path).items():
@@ -73,7 +76,7 @@ def load_codecs(path: Path) -> dict[str, Codec]:
             for (key, kind), values in parts.items()
         }
         if turned:
-            raise ValueError(f"it has axes but no codec for {', '.join(turned)}")
+            raise ValueError(f"the file has axes but no codec for {', '.join(turned)}")
         for key, codec in codecs.items():
             _check_codec(key, codec)
         return codecs
@@ -82,7 +85,7 @@ def load_codecs(path: Path) -> dict[str, Codec]:
 
 
 def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
-    """A codec's numbers as arrays, named `key/class/field`; a range is an array of two."""
+    """Convert a codec's fields to arrays named `key/class/field`; a range becomes an array of two numbers."""
     name = type(codec).__name__
     if _KINDS.get(name.lower()) is not type(codec):
         raise TypeError(f"a codec of {name} cannot be saved; add {name} to _KINDS in vectors/stored.py")
@@ -98,12 +101,12 @@ def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
 
 
 def _own_fields(codec: Any) -> list[Field[Any]]:  # noqa: ANN401 - every codec is a dataclass
-    """The fields of a codec but its axes."""
+    """Return a codec's fields except `axes`."""
     return [entry for entry in fields(codec) if entry.name != _AXES]
 
 
 def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Each field's value: a number, a range where the field is one, else the array."""
+    """Convert arrays to a codec's fields: numbers, ranges or arrays."""
     ranges = {entry.name for entry in fields(Rotated) if entry.type == Range.__name__}
     return {
         name: value.item() if value.ndim == 0 else Range(*value.tolist()) if name in ranges else value
@@ -112,34 +115,36 @@ def _parse_fields(values: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def _check_codec(name: str, codec: Any) -> None:  # noqa: ANN401 - of any kind
-    """Raise ValueError where a codec's numbers do not fit together, or not its name where that is a format's."""
+    """Raise ValueError if a codec's fields contradict each other, or the vector format that its name states."""
     widths = set()
     for entry in _own_fields(codec):
         value: Any = getattr(codec, entry.name)
         numbers = np.asarray([value.low, value.high] if isinstance(value, Range) else value)
         kind, number = _FIELDS.get(str(entry.type), (np.ndarray, np.float32))
         if not isinstance(value, kind) or numbers.dtype != number or not np.isfinite(numbers).all():
-            raise ValueError(f"{entry.name} of {name} is not what it should be")
+            found = f"{type(value).__name__} of {numbers.dtype}"
+            wanted = f"a finite {kind.__name__} of {np.dtype(number).name}"
+            raise ValueError(f"{entry.name} of {name} must be {wanted}, not {found}")
         widths |= set(value.shape) if kind is np.ndarray else set()
     widths |= {codec.dimension} if hasattr(codec, "dimension") else set()
     if len(widths) != 1 or getattr(codec, "bits", 1) not in _BITS:
-        raise ValueError(f"the numbers of {name} do not fit together")
+        raise ValueError(f"the fields of {name} differ in dimension, or have an unknown number of bits")
     if codec.axes is not None:
         _check_axes(name, codec.axes, codec.dimension)
-    with suppress(ValueError):  # a name of another kind
+    with suppress(ValueError):  # the name is not that of a vector format
         stored, is_turned = VectorFormat.parse(name), codec.axes is not None
         if (widths, codec.bytes_per_vector, is_turned) != ({stored.dimension}, stored.bytes, stored.axes):
             widths.clear()
     if not widths:
-        raise ValueError(f"{name} is of another format")
+        raise ValueError(f"{name} is of another format than its name says")
 
 
 def _check_axes(name: str, axes: Axes, dimension: int) -> None:
-    """Raise ValueError for axes that are not float32, or not one for each number that the codec stores."""
+    """Raise ValueError if the axes are not float32, or their number is not the codec's dimension."""
     are_float32 = axes.matrix.dtype == np.float32 == axes.shift.dtype
     fit = axes.matrix.ndim == 2 and axes.shift.shape == axes.matrix.shape[1:] == (dimension,) <= axes.matrix.shape[:1]
     if not (are_float32 and fit):
-        raise ValueError(f"the axes of {name} are not float32, or are not as many as its codec stores numbers")
+        raise ValueError(f"the axes of {name} are not float32, or their number is not its dimension {dimension}")
 
 
 def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
@@ -153,16 +158,17 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot be read ({error})", _EXPECTED, file=path) from error
     if {name: about.get(name) for name in _ABOUT} != _ABOUT:
-        raise InputError("is of another form", _EXPECTED, file=path)
+        found = ", ".join(f"{name} {str(about[name])[:40]!r}" for name in _ABOUT if name in about) or "none stated"
+        raise InputError(f"has an unknown format ({found})", _EXPECTED, file=path)
     if about.get("crc32") != _tensor_checksum(tensors):
-        raise InputError("is damaged: its checksum is another", _EXPECTED, file=path)
+        raise InputError("is damaged: checksum mismatch", _EXPECTED, file=path)
     if any(np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all() for value in tensors.values()):
-        raise InputError("is damaged: it holds NaN or infinities", _EXPECTED, file=path)
+        raise InputError("is damaged: it holds NaN or infinity", _EXPECTED, file=path)
     return tensors
 
 
 def _parse_metadata(about: str) -> dict[str, Any]:
-    """The metadata; nothing where it is of another form."""
+    """Parse the metadata; gives an empty dictionary if it is not a JSON object."""
     try:
         metadata = json.loads(about)
     except ValueError:
@@ -171,7 +177,7 @@ def _parse_metadata(about: str) -> dict[str, Any]:
 
 
 def _tensor_checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """A CRC-32 of names and bytes: the format itself notices a file cut short, but no changed bits."""
+    """Compute a CRC-32 of names and bytes; safetensors itself detects a file cut short, but not changed bits."""
     checksum = 0
     for name in sorted(tensors):
         checksum = zlib.crc32(np.ascontiguousarray(tensors[name]).data, zlib.crc32(name.encode(), checksum))

@@ -1,12 +1,12 @@
-"""Exact search: the best documents of every query, in chunks, with one rule for ties.
+"""Exact search: finds the best documents of every query, in chunks, with one rule for ties.
 
-Ties follow trec_eval: higher score (as float32) first, then the greater document id. Callers hand in documents sorted
-by `tie_order`, where the greater id has the smaller row, so that "smaller row first" is the same rule.
+Ties follow trec_eval: higher score (as float32) first, then the greater document id. Callers pass documents sorted by
+`tie_order`, which gives the greater id the smaller row, so "smaller row first" is the same rule.
 
-A matrix product rounds differently by chunk, by a column's place in it and by processor, which would part equal
-documents at random. So it only finds the contenders; each of them is then scored anew, always in the same way.
+A matrix product rounds differently by chunk size, by position and by processor, which would order equal documents at
+random. Therefore the matrix product only selects contenders; each contender is then scored again in a fixed way.
 
-All queries share one pass over the documents, which are decoded a block at a time and never held decoded.
+All queries share one pass over the documents, which are decoded one block at a time; only one block is in memory.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
     Decode = Callable[[NDArray[np.generic]], NDArray[np.float32]]
 
-_CELLS = 4_000_000  # scores held at a time: 16 MB, which a processor's last cache holds
-_QUERIES = 4096  # that share a pass over the documents
-_FEWEST = 256  # queries that a thread is worth
-_STEP = 512  # documents decoded, and pairs of them scored anew, at a time
-_ROOM = 256  # contenders that a query has room for at the least
-_WORD = 8  # scores looked at as one
+_CELLS = 4_000_000  # scores in memory at a time: 16 MB, which fit into a processor's last-level cache
+_QUERIES = 4096  # most queries that share a pass over the documents
+_FEWEST = 256  # fewest queries that are worth a thread
+_STEP = 512  # documents decoded, and pairs scored exactly, at a time
+_ROOM = 256  # least number of contenders kept for a query
+_WORD = 8  # booleans compared as one 64-bit word
 _GROUP = _WORD * _WORD
 
 
 def tie_order(document_ids: Sequence[str]) -> NDArray[np.int64]:
-    """(d,) rows of the documents from the greatest id to the smallest, compared byte by byte as C's strcmp does."""
+    """Sort documents from the greatest id to the smallest, compared as UTF-8 bytes as strcmp does; gives (d,) rows."""
     keys = [identifier.encode("utf-8") for identifier in document_ids]
     return np.array(sorted(range(len(keys)), key=keys.__getitem__, reverse=True), dtype=np.int64)
 
@@ -43,16 +43,17 @@ def tie_order(document_ids: Sequence[str]) -> NDArray[np.int64]:
 def top_k(
     queries: NDArray[np.float32], codes: NDArray[np.generic], k: int, decode: Decode | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k documents with the highest dot product for each query.
+    """Find the k documents with the highest dot product for each query.
 
     Args:
         queries: (q, w) float32.
         codes: (d, …) codes of the documents in tie order, or their (d, w) float32 vectors.
-        k: at least 1; at most d are returned.
-        decode: turns codes into (n, w) float32, the same whatever the batch; None where they are vectors.
+        k: documents to find for each query, at least 1.
+        decode: decodes codes to (n, w) float32; the result for a code must not depend on the batch. None if `codes` are
+            vectors.
 
     Returns:
-        (q, min(k, d)) rows of documents, best first, and (q, min(k, d)) float32 scores.
+        (q, min(k, d)) rows of documents, best first, and their (q, min(k, d)) float32 scores.
     """
     decode, k = decode or _as_they_are, min(k, len(codes))
     step = max(1, min(_QUERIES, 4 * _CELLS // _contender_room(k), _share_of_queries(len(queries))))
@@ -62,19 +63,19 @@ def top_k(
 
 
 def _share_of_queries(queries: int) -> int:
-    """How many of the queries a processor takes; few are not worth a second thread."""
+    """Return how many queries each thread takes; a few queries are not worth a second thread."""
     return max(_FEWEST, -(-queries // count_processors()))
 
 
 def _top_k(
     queries: NDArray[np.float32], codes: NDArray[np.generic], k: int, decode: Decode
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The same for queries that share a pass."""
+    """As `top_k`, for queries that share a pass over the documents."""
     contenders = _Contenders(len(queries), k, partial(score_pairs, queries, codes, decode))
     size = max(1, _CELLS // max(1, len(queries)))
     cells = np.empty(len(queries) * min(size, len(codes)), dtype=np.float32)
     reached = np.empty(len(cells) + _GROUP, dtype=np.bool_)
-    error = 2 * _rounding_error(queries.shape[1]) * _longest_length(queries)  # twice, as the subtraction rounds, too
+    error = 2 * _rounding_error(queries.shape[1]) * _longest_length(queries)  # doubled: the subtraction rounds, too
     for first in range(0, len(codes), size):
         decoded = decode(codes[first : first + size])
         rough = cells[: len(queries) * len(decoded)].reshape(len(queries), len(decoded))
@@ -89,16 +90,16 @@ def _top_k(
 
 
 class _Contenders:
-    """Documents that may be among the best k of each query, with their rough scores.
+    """Contenders: documents that may be among the k best of each query, with their approximate scores.
 
     Args:
-        queries: q.
-        k: how many are wanted.
-        exact: gives (n,) rows of queries and of documents their exact scores.
+        queries: q, the number of queries.
+        k: number of documents wanted for each query.
+        exact: computes the exact scores of (n,) rows of queries and (n,) rows of documents.
 
     Attributes:
-        least: (q,) rough scores that k documents reach, as far as known; it is brought up to date when room runs out.
-        slack: how much less a document may have and be among the best all the same.
+        least: (q,) approximate scores that at least k documents reach; updated when a query has no room left.
+        slack: by how much a document's approximate score may fall short of `least` without excluding it.
     """
 
     def __init__(
@@ -114,13 +115,13 @@ class _Contenders:
         self.slack = np.float32(0)
 
     def start(self, rough: NDArray[np.float32]) -> None:
-        """Learn from the (q, b) rough scores of the first documents what must be reached."""
+        """Set `least` from the (q, b) approximate scores of the first block of documents."""
         if 0 < self._k <= rough.shape[1]:
             last = rough.shape[1] - self._k
             self.least = np.partition(rough, last, axis=1)[:, last]
 
     def add_scores(self, query: NDArray[np.int64], rows: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
-        """Add (n,) documents to queries; in order of query, then row, and of greater rows than before."""
+        """Add (n,) documents to queries, sorted by query, then row; rows must be greater than all rows added before."""
         while len(query):
             added = np.bincount(query, minlength=len(self._count))
             column = np.arange(len(query)) - (np.cumsum(added) - added - self._count)[query]
@@ -135,19 +136,19 @@ class _Contenders:
             query, rows, scores = query[left], rows[left], scores[left]
 
     def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(n,) queries and rows of their contenders, ascending, without those that cannot be among the best."""
+        """Return (n,) queries and (n,) rows of the contenders left, ascending, after dropping hopeless ones."""
         self._drop_hopeless(np.arange(len(self._count)))
         filled = np.arange(self._room) < self._count[:, None]
         return np.repeat(np.arange(len(filled)), self._count), self._rows[filled]
 
     def _drop_hopeless(self, full: NDArray[np.int64]) -> None:
-        """Drop what cannot be among the best of (f,) queries; leaves each with half of its room at least."""
+        """Drop contenders of (f,) queries that cannot be among the k best; at least half of the room becomes free."""
         scores, last = self._scores[full], self._room - self._k
         if self._k:
             self.least[full] = np.maximum(self.least[full], np.partition(scores, last, axis=1)[:, last])
         possible = scores >= (self.least[full] - self.slack)[:, None]
         possible &= np.arange(self._room) < self._count[full, None]
-        for row in np.flatnonzero(possible.sum(axis=1) > self._room // 2).tolist():  # as many near-equal documents have
+        for row in np.flatnonzero(possible.sum(axis=1) > self._room // 2).tolist():  # with many near-equal documents
             self._keep_best(int(full[row]), possible[row])
         self._count[full] = possible.sum(axis=1)
         order = np.argsort(~possible, axis=1, kind="stable")
@@ -155,7 +156,7 @@ class _Contenders:
         self._rows[full] = np.take_along_axis(self._rows[full], order, axis=1)
 
     def _keep_best(self, query: int, kept: NDArray[np.bool_]) -> None:
-        """Keep the best k by their exact scores, which nothing that comes later can change."""
+        """Keep only the k contenders with the best exact scores."""
         columns = np.flatnonzero(kept)
         scores = self._exact(np.full(len(columns), query), self._rows[query, columns])
         kept[:] = False
@@ -163,16 +164,17 @@ class _Contenders:
 
 
 def _contender_room(k: int) -> int:
-    """Contenders of a query that are kept: enough that it seldom runs out."""
+    """Return the room for contenders of a query, which is large enough to run out rarely."""
     return max(_ROOM, 4 * k)
 
 
 def _find_reaching(
     rough: NDArray[np.float32], least: NDArray[np.float32], room: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Ascending places in the flat (q, b) scores of those that reach their query's (q,) least: hardly any.
+    """Find the places in the flattened (q, b) scores that reach their query's (q,) least; gives them ascending.
 
-    They are looked for in words of eight, and in eight of these laid on each other; `room` is for what they reach.
+    Few scores do. To find them fast, booleans are read as 64-bit words, and eight words are ORed together. `room`
+    is working memory for the booleans.
     """
     padded = -(-rough.size // _GROUP) * _GROUP
     room[rough.size : padded] = False
@@ -194,7 +196,17 @@ def _split_flat(places: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64
 def rerank(
     queries: NDArray[np.float32], codes: NDArray[np.generic], rows: NDArray[np.int64], decode: Decode | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Each query's (q, s) rows of documents, each once, as `top_k` ranks them: best first, with float32 scores."""
+    """Rank given documents of each query as `top_k` does.
+
+    Args:
+        queries: (q, w) float32.
+        codes: (d, …) codes of the documents in tie order, or their (d, w) float32 vectors.
+        rows: (q, s) rows of documents, without repeats for a query.
+        decode: as in `top_k`.
+
+    Returns:
+        (q, s) rows, best first, and their (q, s) float32 scores.
+    """
     query = np.repeat(np.arange(len(rows)), rows.shape[1])
     pairs = query, np.sort(rows, axis=1).reshape(-1)
     return _rank_pairs(queries, codes, pairs, rows.shape[1], decode or _as_they_are)
@@ -207,7 +219,10 @@ def _rank_pairs(
     k: int,
     decode: Decode,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k best of each query's contenders: (n,) queries and rows of documents, ascending, k a query at the least."""
+    """Rank each query's contenders by exact scores and return the k best.
+
+    `pairs` are (n,) queries and (n,) rows of documents, both ascending; each query must have at least k contenders.
+    """
     query, rows = pairs
     exact = score_pairs(queries, codes, decode, query, rows)
     counts = np.bincount(query, minlength=len(queries))
@@ -225,20 +240,20 @@ def score_pairs(
     query: NDArray[np.int64],
     rows: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """Score pairs of a query and a document exactly as `top_k` does, some thousands at a time.
+    """Compute the exact scores of pairs of a query and a document, as `top_k` does.
 
     Args:
         queries: (q, w) float32.
         codes: (d, …) codes.
-        decode: turns codes into (n, w) float32.
+        decode: decodes codes to (n, w) float32.
         query: (n,) rows of queries.
         rows: (n,) rows of documents.
 
     Returns:
-        (n,) float32.
+        (n,) float32 scores.
     """
     scores = np.empty(len(rows), dtype=np.float32)
-    order = np.argsort(rows, kind="stable")  # a document is decoded once for all its queries
+    order = np.argsort(rows, kind="stable")  # so that each document is decoded once for all its queries
     distinct, place = np.unique(rows[order], return_inverse=True)
     for first in range(0, len(distinct), _STEP):
         documents = decode(codes[distinct[first : first + _STEP]]).astype(np.float64)
@@ -254,7 +269,7 @@ def _as_they_are(codes: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 def best_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """(k,) places of the k highest of (d,) scores, highest first, of equal ones the smaller place; k at most d."""
+    """Return the (k,) places of the k highest of (d,) scores, highest first, equal scores by place; k is at most d."""
     candidates = np.arange(len(scores))
     if k < len(scores):
         candidates = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
@@ -262,17 +277,17 @@ def best_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 
 
 def _dot_rows(documents: NDArray[np.float64], queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n,) dot products, each summed alone in float64 and rounded once: equal rows get equal bits wherever they are."""
+    """Compute (n,) dot products, each summed alone in float64 and rounded once, so that equal rows get equal bits."""
     product: NDArray[np.float32] = (documents * queries).sum(axis=1).astype(np.float32)
     return product
 
 
 def _rounding_error(width: int) -> float:
-    """How far apart rounding can put two equal float32 dot products of unit vectors, whatever the order of their sums.
+    """Bound the difference between two float32 computations of the same dot product of unit vectors, in any sum order.
 
     Source: Higham 2002, section 3.1: each is off by at most w u / (1 - w u) times the product of the lengths.
     """
-    unit = (width + 4) * float(np.finfo(np.float32).eps) / 2  # and the last roundings
+    unit = (width + 4) * float(np.finfo(np.float32).eps) / 2  # 4 more for the last roundings
     return 2 * unit / (1 - unit)
 
 

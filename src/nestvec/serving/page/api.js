@@ -41,7 +41,7 @@ async function once(path, body, signal) {
   }
   const told = await answer.json().catch(() => null);
   const wait = [429, 503].includes(answer.status) ? Number(answer.headers.get("Retry-After")) || 1 : null;
-  throw new Refusal(answer.status, told?.error?.message ?? `The server answers ${answer.status}.`, wait);
+  throw new Refusal(answer.status, told?.error?.message ?? `The server answered with HTTP status ${answer.status}.`, wait);
 }
 
 /**

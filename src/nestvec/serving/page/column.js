@@ -66,12 +66,12 @@ export const hits = (answer) => {
 };
 
 function placed({ point, exact, words }) {
-  if (point.dimension === null) return "by common words";
+  if (point.dimension === null) return "keyword search";
   if (words === 100) return "words alone";
   const with_ = words ? `, with ${words} % words` : words === 0 ? ", alone" : "";
   const numbers = point.axes ? "principal axes" : "dimensions";
   const found = `${count(point.dimension)} ${numbers}, ${point.precision}${with_}`;
-  return exact ? found : `${found}: the nearest that was measured`;
+  return exact ? found : `${found} (nearest measured point)`;
 }
 
 /** The figures of a column: what was measured of the point, and what the answer says. */
@@ -102,10 +102,10 @@ function fact(term, value, note, kind = null) {
 }
 
 function state({ answer, failure, pending }) {
-  if (failure) return "No answer.";
+  if (failure) return "The search failed.";
   if (!answer) return pending ? "Searching …" : "";
   if (hits(answer).length) return "";
-  return answer.dimension === null ? "No document shares a word with the query." : "Nothing found.";
+  return answer.dimension === null ? "No document contains a word of the query." : "No documents found.";
 }
 
 function rows(answer, reference) {

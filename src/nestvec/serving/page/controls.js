@@ -26,7 +26,7 @@ export function controls(run, choose) {
   by("systems").addEventListener("change", () => choose({ systems: ticked() }, "jump"));
   by("axis").addEventListener("change", ({ target }) => choose({ axis: target.value }, "jump"));
   by("back").addEventListener("click", () => choose(run.start, "jump"));
-  const why = run.facts.decision === "ship" ? "what is recommended: " : "";
+  const why = run.facts.decision === "ship" ? "the recommended point: " : "";
   by("back").textContent = `Back to ${why}${named(run.start)}`;
   return (view) => {
     show(run, view);
@@ -65,9 +65,9 @@ function costs(run, view) {
   const bytes = point.bytes_per_vector;
   const times = largest.bytes_per_vector / bytes;
   const all = size(bytes * run.facts.documents);
-  if (times <= 1) return [make("b", {}, `${count(bytes)} bytes`), ` a vector, ${all} for all documents. The largest.`];
+  if (times <= 1) return [make("b", {}, `${count(bytes)} bytes`), ` per vector, ${all} for all documents. The largest.`];
   const factor = times < 10 ? Number(times.toFixed(1)) : count(Math.round(times));
   const shrunk = `${factor} times smaller than ${named(largest)}.`;
   const instead = `${all} for all documents instead of ${size(largest.bytes_per_vector * run.facts.documents)}.`;
-  return [make("b", {}, `${count(bytes)} bytes`), ` a vector, ${shrunk} ${instead}`];
+  return [make("b", {}, `${count(bytes)} bytes`), ` per vector, ${shrunk} ${instead}`];
 }

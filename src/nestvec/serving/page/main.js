@@ -146,7 +146,7 @@ class Bench {
     const beside = this.view.words !== null && shown.some((one) => one.alone);
     const against = beside ? "each system without keyword search" : `${this.view.systems[0]}, the first column`;
     by("compared").hidden = !beside && shown.filter((one) => one.answer).length < 2;
-    by("compared").textContent = `Up, down, same and new: against ${against}.`;
+    by("compared").textContent = `Up, down, same and new: compared with ${against}.`;
     if (!this.query) by("said").textContent = "";
     if (!this.query || shown.some((one) => one.pending || one.failure)) return;
     const slowest = Math.max(...shown.map(({ answer }) => answer.encode_ms + answer.search_ms));
@@ -156,10 +156,10 @@ class Bench {
 
   #judged({ split, relevant }) {
     const { threshold, grades } = this.run.facts;
-    const range = `of ${grades.lowest} to ${grades.highest}`;
-    const from = threshold === null ? "" : ` Relevant is a grade from ${threshold} on, ${range}.`;
-    const seen = split === "train" ? " The trained systems have seen it." : "";
-    return `People judged this query, of the ${split} split: ${plural(relevant, "relevant document")}.${from}${seen}`;
+    const range = `grades go from ${grades.lowest} to ${grades.highest}`;
+    const from = threshold === null ? "" : ` Relevant means a grade of ${threshold} or more; ${range}.`;
+    const seen = split === "train" ? " The trained systems have seen it in training." : "";
+    return `Judged query of the ${split} split: ${plural(relevant, "relevant document")}.${from}${seen}`;
   }
 
   #introduce() {

@@ -34,7 +34,7 @@ function show(chosen, fitted, isFitted) {
   by("words").setAttribute("aria-valuetext", said(words));
   by("mixed").textContent = `${words} % words`;
   by("mark").style.setProperty("--place", (100 - fitted) / 100);
-  const source = isFitted ? "as fitted on training queries" : "which is not fitted: this run fitted no weight";
+  const source = isFitted ? "as fitted on training queries" : "the default, as this run fitted no weight";
   by("fitted").textContent = `Marked: ${fitted} % words, ${source}.`;
   by("refit").hidden = words === fitted;
   by("refit").textContent = `Back to ${fitted} % words`;

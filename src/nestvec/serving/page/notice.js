@@ -19,7 +19,7 @@ export function notice(message, again) {
 
 /** Say that the server will be asked again. */
 export function waiting({ message, wait }) {
-  notice(`${sentence(message)} Asking again in ${plural(wait, "second")}.`);
+  notice(`${sentence(message)} Trying again in ${plural(wait, "second")}.`);
 }
 
 /** Whether a key is asked for. */

@@ -129,7 +129,7 @@ function told(run, view) {
     return `${named({ system, ...point })} ${share(run.plotted(point, view).value)}`;
   });
   const axis = view.axis === "bytes" ? "bytes per vector" : "dimension";
-  return `${label(run.metric)} by ${axis}. Now: ${values.join(", ")}.`;
+  return `${label(run.metric)} by ${axis}. Searched now: ${values.join(", ")}.`;
 }
 
 function least(values, weight) {

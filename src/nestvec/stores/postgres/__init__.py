@@ -1,1 +1,1 @@
-"""An index in PostgreSQL with pgvector."""
+"""The store that keeps an index in a PostgreSQL server with pgvector."""

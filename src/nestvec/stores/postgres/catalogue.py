@@ -1,4 +1,4 @@
-"""What `nestvec_indexes` says of an index: what it serves, by which codecs, and the table of its documents."""
+"""Reads and writes the table `nestvec_indexes`: what each index serves, its codecs, and its table of documents."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
 
 _FILE = "codecs.safetensors"
-_WROTE = "what nestvec wrote of an index"
+_WROTE = "what `nestvec index` wrote: build the index again"
+_FOREIGN = "the table nestvec_indexes was not made by nestvec"
+_FREE_NAME = "a database without a table of this name, or nestvec's own table"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An index.
+    """The entry of an index in `nestvec_indexes`.
 
     Attributes:
-        name: the index's.
-        columns: of its documents, with what it serves and the codecs.
-        table: of the documents.
+        name: the index's name.
+        columns: the columns of its table of documents, with what the index serves and its codecs.
+        table: name of the table of documents.
     """
 
     name: str
@@ -44,25 +46,28 @@ class Entry:
 
 
 def find_entry(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> Entry | None:
-    """The entry of an index, if there is one; InputError where it is damaged, newer, or the table is another's."""
+    """Find the entry of an index; gives None if there is none.
+
+    Raises InputError if the entry is damaged or a newer nestvec's, or if another program made the table.
+    """
     row = _read_row(connection, name, place)
     if row is None:
         return None
     about, codecs, table = row
     if not isinstance(about, dict) or not isinstance(codecs, bytes):
-        raise InputError("nestvec_indexes is another's table", _WROTE, file=place)
+        raise InputError(_FOREIGN, _FREE_NAME, file=place)
     serves = About.from_json(about, place)
     return Entry(name, Columns(serves, _parse_codecs(serves, codecs, place)), table)
 
 
 def find_table(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> str | None:
-    """The table that serves, even where the rest is damaged: a new build replaces it."""
+    """Find the name of an index's table of documents, even if its entry is damaged: a build then replaces the table."""
     row = _read_row(connection, name, place)
     return str(row[2]) if row else None
 
 
 def save_entry(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) -> None:
-    """Write an index's entry in place of the one that is there."""
+    """Write an index's entry, replacing the present one."""
     about = entry.columns.about
     names = [stage.name for stage in about.stages]
     with tempfile.TemporaryDirectory(prefix="nestvec-") as folder:
@@ -73,7 +78,7 @@ def save_entry(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) ->
 
 
 def read_sizes(connection: psycopg.Connection[tuple[Any, ...]], table: str, has_words: bool) -> dict[str, int]:
-    """Bytes on disk of a documents' table and of what lies beside it, as `PostgresStore.sizes` has them."""
+    """Read the sizes on disk of an index's parts in bytes; see `PostgresStore.sizes`."""
     parts: dict[str, sql.SQL | sql.Composed] = {
         "table": statements.TABLE_SIZE,
         "ids": statements.IDS_SIZE,
@@ -87,13 +92,13 @@ def read_sizes(connection: psycopg.Connection[tuple[Any, ...]], table: str, has_
 
 
 def _read_row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> tuple[Any, ...] | None:
-    """An index's row; None where there is none, or no table yet."""
+    """Read an index's row; gives None if there is no row or no table yet."""
     try:
         return connection.execute(statements.READ, [name], binary=True).fetchone()
     except errors.UndefinedTable:
         return None
     except errors.UndefinedColumn as error:
-        raise InputError("nestvec_indexes is another's table", _WROTE, file=place) from error
+        raise InputError(_FOREIGN, _FREE_NAME, file=place) from error
 
 
 def _parse_codecs(about: About, stored: bytes, place: str) -> tuple[Codec, ...]:

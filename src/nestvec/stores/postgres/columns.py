@@ -1,4 +1,4 @@
-"""How the codes of an index become columns of a PostgreSQL table, and codes again.
+"""Converts the codes of an index to columns of a PostgreSQL table and back.
 
 | precision      | columns of the served stage       | bytes a vector | what the HNSW index is over        |
 |----------------|-----------------------------------|----------------|------------------------------------|
@@ -8,18 +8,21 @@
 | int2           | `code bytea`, `bits bit(d)`       | 0.375 d + 8    | `bits`, by the signs that differ   |
 | binary         | `own bytea`, `bits bit(d)`        | 0.125 d + 8    | `bits`, by the signs that differ   |
 
-pgvector has no 8-bit numbers, so int8 takes two bytes each: what a code decodes to, as the nearest half-precision
-number. That lies so close that encoding it again gives the code that was measured. Below 8 bits the column holds the
-code itself; a binary code is its `bits` and the two bytes that are its `own`. So a score is always of the very code.
-Signs are too few to look by where there are less than 128 numbers: then int2 and binary have the columns of int4.
-A part of less than 127 bytes takes three bytes less, and code of more three more. HNSW comes on top: about 290 bytes a
-document, and another copy of the numbers or bits.
+pgvector has no 8-bit numbers, so int8 takes two bytes per number: the decoded value in half precision. This is so close
+to the decoded value that encoding it again gives the measured code. Below 8 bits, the column holds the code itself; a
+binary code is split into its sign `bits` and, in `own`, its two bytes of correction. So scores are always computed from
+the measured code. An index over signs needs at least 128 of them to find the right documents; below 128 dimensions,
+int2 and binary have the columns of int4.
 
-The first of two stages has columns of its own, named `first_…`. If the second is of float32 or float16 and no narrower,
-and the first of 4 bits or more, it has none: the HNSW index is over `subvector(embedding, 1, d)::halfvec(d)`, and its
-codes are made from that prefix.
+The sizes are approximate: PostgreSQL saves three bytes on a value of less than 127 bytes, and a `code` that is longer
+takes three bytes more. The HNSW index takes further space: about 290 bytes per document, and a copy of the numbers or
+bits.
 
-`_KEPT` has a row for each precision; one that has none is refused.
+With two stages, the first has its own columns, named `first_…`. It needs none if the second stage is float32 or float16
+and at least as wide, and the first has 4 bits or more: then the HNSW index is over
+`subvector(embedding, 1, d)::halfvec(d)`, and the first stage's codes are computed from that prefix.
+
+`_KEPT` has a row for each precision; a precision without a row is refused.
 """
 
 from __future__ import annotations
@@ -43,23 +46,23 @@ if TYPE_CHECKING:
     from nestvec.vectors.codecs import Codec
     from nestvec.vectors.rabitq import Rotated
 
-    Raw = Sequence[bytes]  # a document's columns, as PostgreSQL sends them in binary
+    Raw = Sequence[bytes]  # a document's columns in PostgreSQL's binary format
 
-WIDEST = 4000  # numbers that an HNSW index of pgvector takes as halfvec; of bits it takes more
-_FIRST = "first_"  # begins the names of what only the first of two stages needs
-_NUMBERS = {"vector": ">f4", "halfvec": ">f2"}  # a number of pgvector's types, in numpy's words
-_FEWEST = 128  # signs that tell documents apart: of 64, the nearest 100 lack every tenth of the best 10
+WIDEST = 4000  # greatest dimension of a halfvec in pgvector's HNSW index; bits may be more
+_FIRST = "first_"  # prefix of columns that only the first of two stages needs
+_NUMBERS = {"vector": ">f4", "halfvec": ">f2"}  # pgvector's types to NumPy's types of their numbers
+_FEWEST = 128  # least signs for an index over signs: with 64, the nearest 100 lack a tenth of the best 10
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """How codes of one precision are kept.
+    """How codes of one precision are stored.
 
     Attributes:
-        numbers: pgvector's type of what they decode to; None where the column holds the code itself.
-        prefixes: whether a prefix of these numbers has the codes that were measured of it.
-        signs: whether documents are looked for by the signs of their numbers.
-        whole: whether the signs and the two bytes of correction are the whole code.
+        numbers: pgvector's type for the decoded numbers; None if the column holds the code itself.
+        prefixes: whether encoding a prefix of these numbers gives the measured codes of that prefix.
+        signs: whether the approximate index is over the signs of the numbers.
+        whole: whether the code consists of the signs and the two bytes of correction, with nothing else.
     """
 
     numbers: str | None = None
@@ -80,13 +83,13 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class IndexTarget:
-    """What an approximate index is over.
+    """The SQL expression that the approximate index covers.
 
     Attributes:
-        expression: of the table's columns, as SQL has it.
-        form: the type of what it is compared with.
-        operators: the class of operators that the index is made for.
-        sign: the operator that gives the distance.
+        expression: SQL expression over the table's columns.
+        form: SQL type of the query that the expression is compared with.
+        operators: operator class of the index.
+        sign: operator that computes the distance.
     """
 
     expression: str
@@ -97,11 +100,11 @@ class IndexTarget:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The columns of an index.
+    """The columns that hold the vectors of an index.
 
     Attributes:
         about: what the index serves.
-        codecs: one for each stage.
+        codecs: one codec for each stage.
     """
 
     about: About
@@ -109,23 +112,23 @@ class Columns:
 
     @property
     def shares_embedding(self) -> bool:
-        """Whether the first of two stages reads its numbers from the embedding that the second keeps."""
+        """Whether the first of two stages takes its numbers from the second stage's column `embedding`."""
         first, last = self.about.stages[0], self.about.served
         fits = _kept(last).prefixes and first.dimension <= last.dimension and not (first.axes or last.axes)
         return len(self.about.stages) > 1 and fits and not _searched_by_signs(first)
 
     @property
     def by_signs(self) -> bool:
-        """Whether the approximate index is over signs, which say less than the codes."""
+        """Whether the approximate index is over signs, which are less exact than the codes."""
         return _searched_by_signs(self.about.stages[0])
 
     @property
     def types(self) -> dict[str, str]:
-        """Name to type, in the order in which `pack_rows` gives them."""
+        """SQL types of the columns by name, in the order of `pack_rows`."""
         return {name: form for stage in self._own_stages for name, form in self._types_of(stage).items()}
 
     def pack_rows(self, vectors: NDArray[np.float32]) -> Iterator[tuple[bytes, ...]]:
-        """Each of (n, full dimension) vectors as its columns' values, as PostgreSQL receives them in binary."""
+        """Encode (n, full dimension) vectors; yields each vector's column values in PostgreSQL's binary format."""
         parts = []
         for stage in self._own_stages:
             form, codec = self.about.stages[stage], self.codecs[stage]
@@ -134,7 +137,7 @@ class Columns:
         return zip(*([bytes(row) for row in part] for part in parts), strict=True)
 
     def needed_columns(self, stage: int) -> list[str]:
-        """Names of the columns that `parse_codes` reads for a stage."""
+        """Return the names of the columns that `parse_codes` needs for a stage."""
         if stage == 0 and self.shares_embedding:
             return self.needed_columns(1)
         types = [name.removeprefix(_FIRST) for name in self._types_of(stage)]
@@ -145,11 +148,11 @@ class Columns:
         return [self._column_name(stage, name) for name in names]
 
     def parse_codes(self, stage: int, raws: Sequence[Raw]) -> NDArray[np.generic]:
-        """The stage's codes.
+        """Read the codes of a stage from column values.
 
         Args:
-            stage: 0, or 1 for the second.
-            raws: n documents' values of the `needed_columns`, as PostgreSQL sends them in binary.
+            stage: 0 for the first stage, 1 for the second.
+            raws: n documents' values of the `needed_columns`, in PostgreSQL's binary format.
 
         Returns:
             (n, …) codes.
@@ -165,11 +168,11 @@ class Columns:
         if len(parts) == 1:
             return parts[0]
         own, bits = parts
-        return np.concatenate([bits[:, 4:], own], axis=1)  # 4 bytes say how many bits there are
+        return np.concatenate([bits[:, 4:], own], axis=1)  # the first 4 bytes are the number of bits
 
     @property
     def index_target(self) -> IndexTarget:
-        """What the approximate index is over."""
+        """The expression that the approximate index covers."""
         first = self.about.stages[0]
         if _searched_by_signs(first):
             return IndexTarget(self._column_name(0, "bits"), f"bit({first.dimension})", "bit_hamming_ops", "<~>")
@@ -181,7 +184,7 @@ class Columns:
         return IndexTarget(column, form, "halfvec_cosine_ops", "<=>")
 
     def format_query(self, query: NDArray[np.float32]) -> str:
-        """A (full dimension,) query as the approximate index is asked: a number list, or the signs as bits."""
+        """Format a (full dimension,) query for the approximate index: a list of numbers, or the signs as bits."""
         first, codec = self.about.stages[0], self.codecs[0]
         cut = codec.cut(query[None])
         if _searched_by_signs(first):
@@ -189,18 +192,19 @@ class Columns:
         return f"[{','.join(map(str, cut[0].tolist()))}]"
 
     def check_width(self) -> None:
-        """Refuse more numbers than pgvector's index can take."""
+        """Raise InputError if the first stage has more dimensions than pgvector's index can hold."""
         first = self.about.stages[0]
         if not _searched_by_signs(first) and first.dimension > WIDEST:
-            raise InputError(f"{first.dimension} numbers are too many for an index of pgvector", f"at most {WIDEST}")
+            problem = f"{first.dimension} dimensions are too many for pgvector's HNSW index"
+            raise InputError(problem, f"at most {WIDEST}: choose a lower --dimension")
 
     @property
     def _own_stages(self) -> range:
-        """The stages that have columns of their own."""
+        """The stages that have their own columns."""
         return range(self.shares_embedding, len(self.about.stages))
 
     def _column_name(self, stage: int, name: str) -> str:
-        """A column's name: the first of two stages has its own."""
+        """Return a column's full name, which has a prefix if the column belongs to the first of two stages."""
         return name if self.shares_embedding or stage == len(self.about.stages) - 1 else _FIRST + name
 
     def _types_of(self, stage: int) -> dict[str, str]:
@@ -211,7 +215,7 @@ class Columns:
 def _kept(stage: VectorFormat) -> _Kept:
     if stage.precision not in _KEPT:
         raise TypeError(
-            f"PostgreSQL has no columns for codes of {stage.precision}; "
+            f"nestvec has no PostgreSQL columns for codes of {stage.precision}; "
             f"add {stage.precision} to _KEPT in stores/postgres/columns.py"
         )
     return _KEPT[stage.precision]
@@ -222,7 +226,7 @@ def _searched_by_signs(stage: VectorFormat) -> bool:
 
 
 def _column_types(stage: VectorFormat, searched: bool) -> dict[str, str]:
-    """Names and types of a stage's columns; only one that is searched needs what an index can be over."""
+    """Return names and types of a stage's columns; a stage that is `searched` needs a column for the index."""
     width, kept = stage.dimension, _kept(stage)
     if kept.numbers:
         return {"embedding": f"{kept.numbers}({width})"}
@@ -234,7 +238,7 @@ def _column_types(stage: VectorFormat, searched: bool) -> dict[str, str]:
 
 
 def _pack_column(name: str, stage: VectorFormat, codec: Codec, codes: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """(n, bytes) a column's values in PostgreSQL's binary form, whose numbers have their high byte first."""
+    """Pack a column's values as (n, bytes) in PostgreSQL's binary format, which is big-endian."""
     if name == "embedding":
         numbers = codec.decode(codes).astype(_NUMBERS[_kept(stage).numbers or "halfvec"])
         head = np.array([stage.dimension, 0], dtype=">i2")
@@ -247,19 +251,19 @@ def _pack_column(name: str, stage: VectorFormat, codec: Codec, codes: NDArray[np
 
 
 def _prepend_header(head: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.uint8]:
-    """(n, bytes) rows with the same bytes before each."""
+    """Put the same bytes before each row; gives (n, bytes)."""
     body = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
     return np.concatenate([np.tile(head.view(np.uint8), (len(rows), 1)), body], axis=1)
 
 
 def _sign_bits(codec: Rotated, codes: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """(n, d) zeros and ones: the top bit of each number's level."""
+    """Return the (n, d) top bits of the numbers' levels, as zeros and ones."""
     bits = np.unpackbits(codes[:, :-CORRECTION].astype(np.uint8, copy=False), axis=1)
     return bits[:, :: codec.bits][:, : codec.dimension]
 
 
 def _parse_numbers(raws: Sequence[Raw], numbers: str) -> NDArray[np.float32]:
-    """(n, d) numbers of embeddings of pgvector's type."""
+    """Read the (n, d) numbers of embeddings of pgvector's type `numbers`."""
     together = np.frombuffer(b"".join(raw[0] for raw in raws), dtype=np.uint8).reshape(len(raws), -1)
-    stored = np.ascontiguousarray(together[:, 4:]).view(_NUMBERS[numbers])  # 4 bytes say how many there are
+    stored = np.ascontiguousarray(together[:, 4:]).view(_NUMBERS[numbers])  # the first 4 bytes are the dimension
     return stored.astype(np.float32)

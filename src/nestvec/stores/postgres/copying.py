@@ -1,7 +1,7 @@
-"""Documents as the stream of a binary COPY, and their texts and fields as the database can hold them.
+"""Packs documents into a binary COPY stream, and escapes texts and fields for the database.
 
-Texts and names may hold U+0000, PostgreSQL's may not. So U+0000 is kept as U+0001 U+0001, and U+0001 as U+0001 U+0002,
-which loses nothing and leaves the order of bytes as it is.
+Texts and names may contain U+0000, which PostgreSQL cannot store. U+0000 is stored as U+0001 U+0001, and U+0001 as
+U+0001 U+0002. This loses nothing and keeps texts in the same byte order.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from nestvec.stores.postgres.columns import Columns
     from nestvec.stores.store import Batch, Value
 
-_EXACT = 1e16  # from here on Python writes a float with an exponent, which jsonb would turn into a whole number
+_EXACT = 1e16  # from here on Python writes floats with an exponent, which jsonb would convert to an integer
 
 
 def escape_text(text: str) -> str:
-    """A text as the database can hold it: see the module."""
+    """Escape U+0000 and U+0001 in a text; see the module."""
     return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01") if "\x00" in text or "\x01" in text else text
 
 
 def unescape_text(text: str) -> str:
-    """The text that `escape_text` was given."""
+    """Undo `escape_text`."""
     return text.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01") if "\x01" in text else text
 
 
 def escape_fields(fields: Mapping[str, Value]) -> str:
-    """Fields as JSON, numbers with all their digits."""
+    """Write fields as JSON, numbers with all their digits, texts escaped."""
     parts = (
         f"{json.dumps(escape_text(name), ensure_ascii=False)}:{_format_value(value)}" for name, value in fields.items()
     )
@@ -43,14 +43,14 @@ def escape_fields(fields: Mapping[str, Value]) -> str:
 
 
 def unescape_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
-    """The fields that `escape_fields` was given, from the JSON read."""
+    """Undo `escape_fields`, given the parsed JSON."""
     return {
         unescape_text(name): unescape_text(value) if isinstance(value, str) else value for name, value in fields.items()
     }
 
 
 def format_number(value: float) -> str:
-    """A finite number as JSON and SQL read it, exactly if it is whole, else the shortest that gives the same float."""
+    """Write a finite number for JSON and SQL: integers exactly, other floats in the shortest form that round-trips."""
     if isinstance(value, float) and abs(value) >= _EXACT:
         return f"{int(value)}.0"
     return repr(value)
@@ -61,21 +61,21 @@ def _format_value(value: Value) -> str:
         return json.dumps(escape_text(value), ensure_ascii=False)
     if not math.isfinite(value):
         raise InputError(f"a field holds {value}", "a finite number")
-    return format_number(value + 0)  # a bool becomes a whole number
+    return format_number(value + 0)  # adding 0 turns a bool into an int
 
 
 def copy_stream(columns: Columns, batch: Batch) -> bytes:
-    """A batch as the whole stream of a binary COPY; of an id, the last row.
+    """Pack a batch as a complete binary COPY stream; if an id repeats, only its last row.
 
-    Its columns are id, text, fields, those of the vector and, where there are words, these and a number that is not
-    given yet.
+    The columns are id, text, fields and the vector's columns; an index with keyword search adds the words, and a number
+    that is NULL here because it is assigned later.
     """
     last = sorted({identifier: row for row, identifier in enumerate(batch.ids)}.values())
     words = _pack_words([batch.texts[row] for row in last], columns.about.hybrid)
     count = (3 + len(columns.types) + (2 if columns.about.hybrid else 0)).to_bytes(2, "big")
     parts = [b"PGCOPY\n\xff\r\n\x00" + bytes(8)]
     for row, values, own in zip(last, columns.pack_rows(batch.vectors[last]), words, strict=True):
-        fields = b"\x01" + _encode_text(escape_fields(batch.fields[row]), batch.ids[row])  # a version goes before jsonb
+        fields = b"\x01" + _encode_text(escape_fields(batch.fields[row]), batch.ids[row])  # jsonb begins with a version
         texts = (
             _encode_text(escape_text(batch.ids[row]), batch.ids[row]),
             _encode_text(escape_text(batch.texts[row]), batch.ids[row]),
@@ -88,7 +88,7 @@ def copy_stream(columns: Columns, batch: Batch) -> bytes:
 
 
 def _pack_words(texts: Sequence[str], hybrid: Hybrid | None) -> list[bytes]:
-    """What goes at each row's end: its words, joined, and no number; nothing where there are no words."""
+    """Pack the last two columns of each row, its joined words and a NULL; nothing without keyword search."""
     if hybrid is None:
         return [b""] * len(texts)
     joined = [join_words(words).encode() for words in split_words(texts, hybrid.lexical.forms)]
@@ -99,4 +99,4 @@ def _encode_text(text: str, owner: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"document {owner!r} holds half of a surrogate pair", "Unicode text") from error
+        raise InputError(f"document {owner!r} holds a lone surrogate (half a UTF-16 pair)", "Unicode text") from error

@@ -1,7 +1,7 @@
-"""A search in PostgreSQL: candidates by the approximate index or all there are, scored by their codes, then read.
+"""Searches PostgreSQL by vectors: takes candidates from the approximate index or all documents, and scores their codes.
 
-It goes in one transaction that sees one state of the database (`Finder.snapshot`), and queries are sent without waiting
-for each other.
+A search is one transaction, which sees one state of the database (`Finder.snapshot`). Its statements are sent in
+pipeline mode: each is sent without waiting for the answer to the one before.
 """
 
 from __future__ import annotations
@@ -29,25 +29,26 @@ if TYPE_CHECKING:
     from nestvec.stores.postgres.columns import Columns
     from nestvec.stores.store import Condition
 
-_EFFORT = 400  # documents that HNSW keeps an eye on, at the least
-_MOST_EFFORT = 1000  # pgvector's own bound
-_MORE = 10  # candidates beyond those wanted, so that rounding to half precision loses none
-_SIGNS_MORE = 20  # candidates by signs alone, times those wanted
-_SIGNS_FEW = 4  # the same times those that are only to take part in a fusion
-_TOGETHER = 32  # queries on their way at a time
+_EFFORT = 400  # least hnsw.ef_search
+_MOST_EFFORT = 1000  # greatest hnsw.ef_search that pgvector accepts
+_MORE = 10  # extra candidates, so that rounding to half precision loses no document
+_SIGNS_MORE = 20  # if the index is over signs: candidates for each document to return
+_SIGNS_FEW = 4  # if the index is over signs: candidates for each document that only takes part in a fusion
+_TOGETHER = 32  # queries in the pipeline at a time
 _READ = 20_000  # documents read at a time
-ScoredIds = list[tuple[float, str]]  # score and id as the database has it, best first
+ScoredIds = list[tuple[float, str]]  # score and escaped id, best first
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What is searched for.
+    """The queries of a search and its conditions.
 
     Attributes:
         queries: (q, full dimension) float32, rows of unit length.
-        k: how many documents are wanted.
-        where: what they must fulfil.
-        shown: how many of them are shown in the end; None: all, so that none of them should be missed.
+        k: number of documents to find for each query.
+        where: conditions that documents must fulfil.
+        shown: number of documents that the user will see, if fewer than k. The search takes more care not to miss
+            these. None: all k.
     """
 
     queries: NDArray[np.float32]
@@ -57,12 +58,12 @@ class SearchRequest:
 
 
 class Finder:
-    """Searches one table.
+    """Searches the documents of one table by vectors.
 
     Args:
-        connection: not in a transaction.
-        table: of the documents.
-        columns: of the table.
+        connection: a connection that is not in a transaction.
+        table: the table of documents.
+        columns: the table's columns.
 
     Attributes:
         table: as given.
@@ -76,11 +77,11 @@ class Finder:
         self.columns = columns
 
     def find(self, request: SearchRequest, exact: bool) -> list[list[Hit]]:
-        """The best documents of each query, as `Store.search` has them, in a snapshot."""
+        """Find the best documents for each query, as `Store.search` does; call this inside `snapshot`."""
         return self.read_hits(self.rank(request, exact))
 
     def rank(self, request: SearchRequest, exact: bool) -> list[ScoredIds]:
-        """The best documents of each query, in a snapshot."""
+        """Find scores and ids of the best documents for each query; call this inside `snapshot`."""
         wanted = self._first_stage_count(request.k)
         ranked: list[ScoredIds] = [] if exact else self._find_near(request, wanted)
         missed = [row for row in range(len(request.queries)) if exact or len(ranked[row]) < wanted]
@@ -95,10 +96,10 @@ class Finder:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """A transaction that reads one state of the database, its statements sent without waiting.
+        """Open a transaction in pipeline mode that reads one state of the database.
 
-        It has read the table once when the block begins, so that no build can drop it before the block ends. Raises
-        psycopg's UndefinedTable where one was faster.
+        The transaction reads the table once at its beginning, so that no build can drop the table before the block
+        ends. Raises psycopg's UndefinedTable if a build has dropped the table already.
         """
         try:
             with self._connection.pipeline():
@@ -112,13 +113,13 @@ class Finder:
             raise
 
     def execute(self, text: statements.Text, values: Sequence[object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Send a statement, whose results come in binary."""
+        """Send a statement; its results are in PostgreSQL's binary format."""
         return self._connection.cursor(binary=True).execute(text, values)
 
     # The first stage
 
     def _find_near(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
-        """The best `wanted` of what the approximate index finds."""
+        """Find the best `wanted` documents among those that the approximate index finds."""
         candidates = self._candidate_count(request)
         self.execute(statements.EFFORT, [str(min(max(candidates, _EFFORT), _MOST_EFFORT))])
         text = _nearest_statement(self.table, self.columns, candidates, request.where)
@@ -127,11 +128,11 @@ class Finder:
         return [scored[:wanted] for scored in self._score_answers(0, request.queries, text, values, wanted)]
 
     def _find_all(self, request: SearchRequest, wanted: int) -> list[ScoredIds]:
-        """The best `wanted` of all documents, which all queries share a pass over."""
+        """Find the best `wanted` of all documents, in one pass over the documents for all queries."""
         columns, best = self.columns, [list[tuple[float, str]]() for _ in request.queries]
         cut = columns.codecs[0].cut(request.queries)
         for rows in self._read_passing(request.where):
-            rows.sort(reverse=True, key=lambda row: str(row[0]))  # code points are in the order of UTF-8's bytes
+            rows.sort(reverse=True, key=lambda row: str(row[0]))  # Python's order of texts is that of their UTF-8 bytes
             codes = columns.parse_codes(0, [row[1:] for row in rows])
             rows_by_query, scores = top_k(cut, codes, wanted, columns.codecs[0].decode)
             for query, (best_rows, values) in enumerate(zip(rows_by_query.tolist(), scores.tolist(), strict=True)):
@@ -140,7 +141,7 @@ class Finder:
         return best
 
     def _read_passing(self, where: tuple[Condition, ...]) -> Iterator[list[tuple[Any, ...]]]:
-        """Ids and the first stage's columns of all documents that fulfil the conditions, some at a time."""
+        """Yield portions of all documents that fulfil the conditions: ids and the first stage's columns."""
         text = statements.select_all(self.table, self.columns.needed_columns(0), where)
         self.execute(statements.declare_cursor(text), statements.condition_values(where))
         while rows := self.execute(statements.fetch_rows(_READ)).fetchall():
@@ -148,12 +149,12 @@ class Finder:
         self.execute(statements.DONE)
 
     def _first_stage_count(self, k: int) -> int:
-        """How many documents the first stage is to find for k of the last."""
+        """Return how many documents the first stage must find for k documents of the last stage."""
         about = self.columns.about
         return k if len(about.stages) == 1 else max(k, about.shortlist)
 
     def _candidate_count(self, request: SearchRequest) -> int:
-        """How many documents the approximate index is asked for."""
+        """Return how many documents to ask the approximate index for."""
         wanted = self._first_stage_count(request.k)
         if not self.columns.by_signs:
             return wanted + _MORE
@@ -163,7 +164,7 @@ class Finder:
     # The second stage, and the texts
 
     def _rerank_shortlists(self, queries: NDArray[np.float32], shortlists: Sequence[ScoredIds]) -> list[ScoredIds]:
-        """The shortlists, ranked by the second stage's codes."""
+        """Re-rank the shortlists by the second stage's codes."""
         text = statements.select_ids(self.table, self.columns.needed_columns(1))
         values = ([[identifier for _, identifier in shortlist]] for shortlist in shortlists)
         return list(self._score_answers(1, queries, text, values))
@@ -176,7 +177,10 @@ class Finder:
         values: Iterator[Sequence[object]],
         wanted: int | None = None,
     ) -> Iterator[ScoredIds]:
-        """Score what a statement answers with each query's values, or the best; some are on their way at a time."""
+        """Run a statement once for each query with its values, and score the rows by a stage's codes.
+
+        `_TOGETHER` statements are in the pipeline at a time. `wanted` is as in `score_rows`.
+        """
         for first in range(0, len(queries), _TOGETHER):
             part = queries[first : first + _TOGETHER]
             cursors = [self.execute(text, row) for row in islice(values, len(part))]
@@ -186,16 +190,17 @@ class Finder:
     def score_rows(
         self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int, wanted: int | None = None
     ) -> ScoredIds:
-        """Documents by a stage's codes, best first, of equal scores the greater id first.
+        """Score documents by a stage's codes.
 
         Args:
-            query: (1, full dimension).
-            rows: ids, and what the columns that the stage needs hold.
-            stage: 0, or 1 for the second.
-            wanted: how many of the best are needed; None: all.
+            query: (1, full dimension) float32.
+            rows: each document's id and the values of the stage's `Columns.needed_columns`.
+            stage: 0 for the first stage, 1 for the second.
+            wanted: number of best documents that are needed; None: all.
 
         Returns:
-            All, or the best and some that come close to them.
+            Scores and ids, best first, of equal scores the greater id first: of all documents, or of the best `wanted`
+            and possibly some more.
         """
         if not rows:
             return []
@@ -207,7 +212,7 @@ class Finder:
         return [(score, rows[row][0]) for row, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)]
 
     def read_hits(self, ranked: Sequence[ScoredIds]) -> list[list[Hit]]:
-        """The documents with their texts and fields."""
+        """Read the texts and fields of ranked documents."""
         ids = sorted({identifier for scored in ranked for _, identifier in scored})
         rows = self.execute(statements.select_ids(self.table, ["text", "fields"]), [ids]).fetchall()
         documents = {identifier: (unescape_text(text), unescape_fields(fields)) for identifier, text, fields in rows}
@@ -219,5 +224,5 @@ class Finder:
 
 @lru_cache(maxsize=64)
 def _nearest_statement(table: str, columns: Columns, count: int, where: tuple[Condition, ...]) -> bytes:
-    """The statement that asks the approximate index, put together once."""
+    """Return the statement that searches the approximate index; cached, because composing it takes time."""
     return statements.select_nearest(table, columns, count, where).as_bytes(None)

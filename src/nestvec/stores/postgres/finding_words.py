@@ -1,7 +1,7 @@
-"""A search by words, or by words and vectors, in PostgreSQL: the database finds postings, BM25 weighs them here.
+"""Searches PostgreSQL by words, or by words and vectors: the database stores postings, and BM25 is computed here.
 
-The postings of a query's words come as they are kept, and make the scores of all documents that hold any of them. Of
-the best, those that a filter lets through are read. Both legs' candidates are scored by both legs and then fused.
+The postings of a query's words are read, and all documents that contain any of the words are scored. Of the best, those
+that pass the filter are read. For a fused search, the candidates of both searches are scored by both, then fused.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from nestvec.stores.postgres.finding import Finder, ScoredIds, SearchRequest
     from nestvec.stores.store import Condition, Hit
 
-_TOGETHER = 32  # queries whose words are read at a time
-_ROOM = 1000  # documents that are read at the least where there is a filter
-_MORE = 16  # times as many when it lets too few through
+_TOGETHER = 32  # queries whose postings are read in one statement
+_ROOM = 1000  # least number of documents to read if there is a filter
+_MORE = 16  # if too few documents pass the filter, the next round reads 16 times as many
 
 
 class WordFinder:
-    """Searches the words of one table, and its vectors beside them, in a snapshot of the finder.
+    """Searches the documents of one table by words, or by words and vectors, inside a snapshot of `finder`.
 
     Args:
-        connection: the finder's.
-        finder: of the vectors.
-        hybrid: how words match, and how their scores fuse with those of the vectors.
+        connection: the finder's connection.
+        finder: searches the same table by vectors.
+        hybrid: how words match, and how keyword scores fuse with vector scores.
 
     Attributes:
         finder: as given.
@@ -49,14 +49,14 @@ class WordFinder:
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], finder: Finder, hybrid: Hybrid) -> None:
         self._corrector: Corrector | None = None
-        self._version: object = None  # of the documents that it corrects by
+        self._version: object = None  # version of the documents whose words the corrector knows
         self.finder = finder
         self._words = WordTable(connection, finder.table)
         self._numbers_text = statements.fill_name(word_statements.NUMBERS_OF_IDS, finder.table)
         self.hybrid = hybrid
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Queries as their words are searched, as `Store.correct` has them; words are counted anew after a change."""
+        """Correct queries, see `Store.correct`; after a change of the documents, their words are counted again."""
         lexical = self.hybrid.lexical
         if lexical.correction is None:
             return list(texts)
@@ -67,7 +67,7 @@ class WordFinder:
         return self._corrector.correct(texts)
 
     def find(self, texts: Sequence[str], k: int, where: tuple[Condition, ...]) -> list[list[Hit]]:
-        """The best documents of each query by words, as `Store.search_words` has them."""
+        """Find the best documents for each query by words; see `Store.search_words`."""
         ranked: list[ScoredIds] = []
         for scores in self._score_words(texts):
             rows = self._read_best(scores, k, where, [])
@@ -76,7 +76,7 @@ class WordFinder:
         return self.finder.read_hits(ranked)
 
     def find_fused(self, texts: Sequence[str], request: SearchRequest, exact: bool, fusion: Fusion) -> list[list[Hit]]:
-        """The best documents of each query by both legs, as `Store.search_fused` has them."""
+        """Find the best documents for each query by words and vectors; see `Store.search_fused`."""
         asked = replace(request, k=max(CANDIDATES, request.k), shown=request.k)
         by_vectors = self.finder.rank(asked, exact)
         one_by_one = (replace(asked, queries=query[None]) for query in asked.queries)
@@ -87,7 +87,7 @@ class WordFinder:
         return self.finder.read_hits(fused)
 
     def _score_words(self, texts: Sequence[str]) -> Iterator[WordScores]:
-        """What each query's words make of the documents."""
+        """Yield the BM25 scores of each query."""
         asked = [Counter(words) for words in split_words(self.correct(texts), self.hybrid.lexical.forms)]
         for first in range(0, len(asked), _TOGETHER):
             part = asked[first : first + _TOGETHER]
@@ -98,7 +98,7 @@ class WordFinder:
     def _read_best(
         self, scores: WordScores, k: int, where: tuple[Condition, ...], names: Sequence[str]
     ) -> list[tuple[Any, ...]]:
-        """Ids, numbers and columns of documents that fulfil the conditions, the best k by words among them."""
+        """Read ids, numbers and columns of documents that pass the filter, including the best k by words."""
         text = statements.select_numbers(self.finder.table, names, where)
         conditions = statements.condition_values(where)
         room = max(k, _ROOM) if where else k
@@ -110,7 +110,7 @@ class WordFinder:
             room *= _MORE
 
     def _fuse(self, scores: WordScores, near: ScoredIds, request: SearchRequest, fusion: Fusion) -> ScoredIds:
-        """Fuse both legs' scores of what either of them found for one query; best first."""
+        """Fuse keyword and vector scores of all documents that either search found for one query; best first."""
         stage = len(self.finder.columns.about.stages) - 1
         names = self.finder.columns.needed_columns(stage)
         rows = self._read_best(scores, request.k, request.where, names)
@@ -122,7 +122,7 @@ class WordFinder:
         unknown = [identifier for identifier in cosines if identifier not in numbers]
         cosines |= {identifier: score for score, identifier in self.finder.score_rows(request.queries, others, stage)}
         numbers |= dict(self.finder.execute(self._numbers_text, [unknown]).fetchall())
-        ids = sorted(numbers, reverse=True)  # code points are in the order of UTF-8's bytes
+        ids = sorted(numbers, reverse=True)  # Python's order of texts is that of their UTF-8 bytes
         words = scores.of([numbers[identifier] for identifier in ids])
         vectors = np.array([cosines[identifier] for identifier in ids], dtype=np.float32)
         values = fusion.fuse(words[None], vectors[None])[0]

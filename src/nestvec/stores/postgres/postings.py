@@ -1,9 +1,9 @@
-"""Which documents hold a word: postings in blocks of documents, packed as the database keeps them, and BM25 over them.
+"""Postings (which documents contain a word), packed for the database in blocks of documents, and BM25 over them.
 
-A document has a number. A word's postings in documents 65,536 b to 65,536 (b + 1) - 1 are its block b: two bytes say
-how many bytes a count and a length take; then follow (n,) numbers less 65,536 b, ascending, as uint16; (n,) how often
-the word stands in each document; and (n,) how many words each has. Counts are kept and not weights, as these change
-with every document that comes or goes.
+Each document has a number. Block b of a word's postings covers the documents 65,536 b to 65,536 (b + 1) - 1. It begins
+with two bytes: the widths in bytes of a count and of a length. Then follow (n,) document numbers minus 65,536 b,
+ascending, as uint16; (n,) counts of the word in each document; and (n,) lengths of the documents in words. Counts are
+stored and not weights, because a weight changes with every document that is added or removed.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 
     from nestvec.lexical.bm25 import LexicalSettings
 
-BLOCK = 65_536  # documents
-_LONGEST = 200  # bytes of a word as a key: PostgreSQL's indexes take some 2,700
-_ROOM = 4  # times as many documents are held as are wanted, while more are looked at
+BLOCK = 65_536  # documents in a block
+_LONGEST = 200  # most bytes of a word as a key; PostgreSQL's indexes take keys of some 2,700 bytes
+_ROOM = 4  # candidates kept while scanning blocks, for each wanted document
 
 
 class Totals(NamedTuple):
-    """What BM25 needs of all documents together.
+    """Totals over all documents, which BM25 needs.
 
     Attributes:
-        documents: how many there are.
-        words: how many words they have together.
-        ordered: numbers below this one are in tie order, the greatest id first; later documents follow as they come.
+        documents: number of documents.
+        words: number of words in all documents.
+        ordered: documents with lower numbers are in tie order, the greatest id first; documents added after the build
+            have higher numbers, in any order.
     """
 
     documents: int = 0
@@ -44,12 +45,12 @@ class Totals(NamedTuple):
     ordered: int = 0
 
     def pack(self) -> bytes:
-        """As the database keeps it."""
+        """Pack the totals for the database."""
         return np.array(self, dtype="<i8").tobytes()
 
     @classmethod
     def parse(cls, raw: bytes) -> Totals:
-        """What `pack` was given."""
+        """Undo `pack`."""
         return cls(*np.frombuffer(raw, dtype="<i8").tolist())
 
 
@@ -58,9 +59,9 @@ class Postings:
     """A word's postings in a block.
 
     Attributes:
-        places: (n,) uint16 numbers of documents in the block, ascending.
-        counts: (n,) unsigned, how often the word stands in each.
-        lengths: (n,) unsigned, how many words each has.
+        places: (n,) uint16 places of documents in the block, ascending.
+        counts: (n,) unsigned, how often each document contains the word.
+        lengths: (n,) unsigned, the number of words of each document.
     """
 
     places: NDArray[np.uint16]
@@ -69,19 +70,19 @@ class Postings:
 
     @classmethod
     def of(cls, entries: array[int]) -> Postings:
-        """Postings of place, count and length in turn, of ascending places."""
+        """Make postings from a flat array of (place, count, length) triples with ascending places."""
         places, counts, lengths = np.array(entries, dtype=np.uint32).reshape(-1, 3).T
         return cls(places.astype(np.uint16), counts, lengths)
 
     def pack(self) -> bytes:
-        """As the database keeps them."""
+        """Pack the postings for the database."""
         sides = [side.astype(np.min_scalar_type(int(side.max(initial=1)))) for side in (self.counts, self.lengths)]
         parts = [self.places.astype("<u2"), *(side.astype(side.dtype.newbyteorder("<")) for side in sides)]
         return bytes(side.itemsize for side in sides) + b"".join(part.tobytes() for part in parts)
 
     @classmethod
     def parse(cls, raw: bytes) -> Postings:
-        """What `pack` was called of."""
+        """Undo `pack`."""
         widths = (2, raw[0], raw[1])
         size = (len(raw) - 2) // sum(widths)
         starts = (2, 2 + 2 * size, 2 + (2 + raw[0]) * size)
@@ -90,7 +91,10 @@ class Postings:
         )
 
     def replace(self, gone: Sequence[int], new: Postings) -> Postings:
-        """These without the documents at some places, and with others that are at none that is left."""
+        """Return these postings without the documents at the places `gone`, and with those of `new`.
+
+        The places of `new` must not be among the places that are left.
+        """
         left = ~np.isin(self.places, np.array(gone, dtype=np.uint16))
         sides = ((self.places, new.places), (self.counts, new.counts), (self.lengths, new.lengths))
         places, counts, lengths = (np.concatenate([old[left], added]) for old, added in sides)
@@ -99,31 +103,31 @@ class Postings:
 
 
 def word_key(word: str) -> str:
-    """A word as the database looks it up: long ones by their hash, with a sign before it that no word has."""
+    """Return a word's key in the database: the word, or for a long word "#" and its hash; no word contains "#"."""
     stored = word.encode()
     return word if len(stored) <= _LONGEST else f"#{hashlib.sha256(stored).hexdigest()}"
 
 
 def join_words(words: Sequence[str]) -> str:
-    """A document's words as one text, a space after each: a stem can be empty, but holds no space."""
+    """Join a document's words with a space after each word; a stem may be empty, but never contains a space."""
     return "".join(f"{word} " for word in words)
 
 
 def count_words(joined: str) -> Counter[str]:
-    """How often each of the words stands that `join_words` joined."""
+    """Count the words in a text that `join_words` made."""
     return Counter(joined.split(" ")[:-1])
 
 
 class WordScores:
-    """What a query's words make of every document that holds any of them.
+    """BM25 scores of a query for every document that contains any of its words.
 
-    Scores are summed in float64 in the words' order and rounded once to float32, as `Bm25` has them.
+    Scores are summed in float64 in the order of the words and rounded once to float32, as in `Bm25`.
 
     Args:
-        asked: how often each word stands in the query.
-        postings: of a word, by block, those of all the query's words that documents hold.
-        totals: of all documents.
-        lexical: k1 and b.
+        asked: how often the query contains each word.
+        postings: postings by word and block; it must have all words of the query that any document contains.
+        totals: totals over all documents.
+        lexical: BM25's k1 and b.
     """
 
     def __init__(
@@ -148,7 +152,7 @@ class WordScores:
         self._ordered = totals.ordered
 
     def of(self, numbers: Sequence[int]) -> NDArray[np.float32]:
-        """(n,) scores of documents by their numbers, 0 where they hold none of the words."""
+        """Return the (n,) scores of documents by their numbers; 0 for a document without any of the words."""
         wanted = np.array(numbers, dtype=np.int64)
         scores = np.zeros(len(wanted), dtype=np.float32)
         for block in np.unique(wanted // BLOCK).tolist():
@@ -158,9 +162,10 @@ class WordScores:
         return scores
 
     def best(self, k: int) -> NDArray[np.int64]:
-        """Numbers of the k best documents, of equal ones the greater ids first, in no order; all if there are fewer.
+        """Return the numbers of the k best documents, in no order; all numbers if there are fewer than k.
 
-        Of documents that tie for the last place, all whose numbers are not in tie order are among them.
+        Of documents with equal scores, those with greater ids count as better. Documents that tie for the last place
+        and whose numbers are not in tie order are all returned, so there may be more than k.
         """
         numbers, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         least = np.float32(0)

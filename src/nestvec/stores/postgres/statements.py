@@ -1,6 +1,6 @@
-"""What is said to PostgreSQL: names are quoted by psycopg, values are parameters.
+"""SQL statements for PostgreSQL: psycopg quotes the names, and values are passed as parameters.
 
-What else goes into a statement is of `Columns`: fixed words and whole numbers, no user's text.
+Everything else in a statement comes from `Columns`: fixed words and integers, never a user's text.
 """
 
 from __future__ import annotations
@@ -51,28 +51,28 @@ VECTORS_SIZE = sql.SQL(_INDEXES).format(sql.SQL("="))
 NUMBERS_SIZE = sql.SQL(_INDEXES).format(sql.SQL("<>"))
 WHOLE_SIZE = sql.SQL("SELECT pg_total_relation_size(%s::regclass)")
 
-# Of one name, which `fill_name` puts in
+# Statements with a place for one name, which `fill_name` fills
 COUNT = "SELECT count(*) FROM {}"
 TOUCH = "SELECT FROM {} LIMIT 0"
-VERSION = "SELECT count(*), sum(xmin::text::bigint) FROM {}"  # a change of a document gives it another xmin
+VERSION = "SELECT count(*), sum(xmin::text::bigint) FROM {}"  # a changed row gets a new xmin
 DELETE = "DELETE FROM {} WHERE id = ANY(%s)"
 DROP = "DROP TABLE IF EXISTS {}"
-LOCK = "SELECT {}(%s)"  # by one of PostgreSQL's functions
+LOCK = "SELECT {}(%s)"  # the name is one of PostgreSQL's advisory lock functions
 MAKE_BATCH = "CREATE TEMP TABLE IF NOT EXISTS nestvec_batch (LIKE {}) ON COMMIT DROP"
 
 
 def fill_name(statement: LiteralString, name: str) -> sql.Composed:
-    """A statement with the name of a table or function in it."""
+    """Fill the name of a table or function into a statement."""
     return sql.SQL(statement).format(sql.Identifier(name))
 
 
 def lock_key(name: str) -> int:
-    """The number of an index's advisory lock: builders hold it alone, writers share it."""
+    """Return the number of an index's advisory lock; builders hold the lock exclusively, writers share it."""
     return int.from_bytes(hashlib.sha256(f"nestvec index {name}".encode()).digest()[:8], "big", signed=True)
 
 
 def make_table(table: str, columns: Columns) -> sql.Composed:
-    """The documents' table of a new index; numbers are given when documents are put into it."""
+    """Make the statement that creates the table of documents; adding a document fills its column `number`."""
     own = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(n), sql.SQL(t)) for n, t in columns.types.items()]
     fixed = sql.SQL('id text COLLATE "C" PRIMARY KEY, text text NOT NULL, fields jsonb NOT NULL')
     words = [sql.SQL("words text NOT NULL"), sql.SQL("number integer")] if columns.about.hybrid else []
@@ -80,23 +80,26 @@ def make_table(table: str, columns: Columns) -> sql.Composed:
 
 
 def keep_inline(table: str, columns: Columns) -> sql.Composed:
-    """Keep the vectors beside the texts, which are moved out where a row is too long: a search reads vectors only."""
+    """Make the statement that keeps vectors in the main table: if a row is too long, its text is moved out instead.
+
+    A search reads vectors and no texts.
+    """
     changes = [sql.SQL("ALTER {} SET STORAGE MAIN").format(sql.Identifier(name)) for name in columns.types]
     return sql.SQL("ALTER TABLE {} {}").format(sql.Identifier(table), sql.SQL(", ").join(changes))
 
 
 def make_index(table: str, columns: Columns) -> sql.Composed:
-    """The approximate index."""
+    """Make the statement that creates the approximate (HNSW) index."""
     target = columns.index_target
     over = sql.SQL("({}) {}").format(sql.SQL(target.expression), sql.SQL(target.operators))
     return sql.SQL("CREATE INDEX ON {} USING hnsw ({})").format(sql.Identifier(table), over)
 
 
 def merge_batch(table: str, columns: Columns) -> sql.Composed:
-    """Put the batch into the table; what is there already and the same is left alone.
+    """Make the statement that merges the batch into the table; rows that would not change are not written.
 
-    They go in order of id, so that two writers of the same documents don't wait for each other in a circle. Where there
-    are words, new documents get numbers from the parameter on, with gaps for those that keep theirs.
+    Rows are written in the order of ids, so that two writers of the same documents cannot deadlock. With keyword
+    search, new documents are numbered from the parameter on, with gaps where a document exists and keeps its number.
     """
     words = columns.about.hybrid is not None
     names = _name_columns(columns)
@@ -119,7 +122,7 @@ def merge_batch(table: str, columns: Columns) -> sql.Composed:
 
 
 def take_staged(table: str, columns: Columns) -> sql.Composed:
-    """Put all staged documents into the table, numbered from 0 in tie order: the greatest id first."""
+    """Move all staged documents into the table, numbered from 0 in tie order: the greatest id first."""
     return sql.SQL(
         "INSERT INTO {table} ({names}, number) SELECT {names}, row_number() OVER (ORDER BY id DESC) - 1 "
         "FROM pg_temp.nestvec_staged ORDER BY id DESC"
@@ -127,25 +130,28 @@ def take_staged(table: str, columns: Columns) -> sql.Composed:
 
 
 def select_numbers(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
-    """Select the ids, numbers and columns of those of documents by number that fulfil the conditions.
+    """Select ids, numbers and columns of the documents with given numbers that fulfil the conditions.
 
-    The numbers come before the conditions' values.
+    The first parameter is the numbers; the conditions' values follow.
     """
     asked = sql.SQL("{} WHERE number = ANY(%s::integer[])").format(_select_columns(table, ["number", *names]))
     return sql.SQL(" AND ").join([asked, *map(_condition_sql, where)])
 
 
 def select_nearest(table: str, columns: Columns, count: int, where: Sequence[Condition]) -> sql.Composed:
-    """Select the ids and first stage's columns that the approximate index finds; the query is the last parameter."""
+    """Select ids and the first stage's columns of the documents that the approximate index finds.
+
+    The query is the last parameter.
+    """
     target = columns.index_target
     by = sql.SQL("{} {} %s::{}").format(sql.SQL(target.expression), sql.SQL(target.sign), sql.SQL(target.form))
     rows = select_all(table, columns.needed_columns(0), where)
-    limit = sql.Literal(count)  # a parameter would mislead the planner
+    limit = sql.Literal(count)  # with a parameter, the planner would not know the number
     return sql.SQL("{} ORDER BY {} LIMIT {}").format(rows, by, limit)
 
 
 def select_all(table: str, names: Sequence[str], where: Sequence[Condition]) -> sql.Composed:
-    """Select the ids and columns of all documents that fulfil the conditions."""
+    """Select ids and columns of all documents that fulfil the conditions."""
     rows = _select_columns(table, names)
     if not where:
         return rows
@@ -154,22 +160,22 @@ def select_all(table: str, names: Sequence[str], where: Sequence[Condition]) -> 
 
 
 def declare_cursor(text: sql.Composed) -> sql.Composed:
-    """Begin to read the rows of a statement, some at a time."""
+    """Declare a cursor, to read the rows of a statement in portions."""
     return sql.SQL("DECLARE nestvec_all NO SCROLL CURSOR FOR {}").format(text)
 
 
 def fetch_rows(count: int) -> sql.Composed:
-    """Read more rows of the cursor."""
+    """Fetch the cursor's next rows, at most `count`."""
     return sql.SQL("FETCH {} FROM nestvec_all").format(sql.Literal(count))
 
 
 def select_ids(table: str, names: Sequence[str]) -> sql.Composed:
-    """Select columns of the documents whose ids are in the parameter."""
+    """Select ids and columns of the documents whose ids are in the parameter."""
     return sql.SQL("{} WHERE id = ANY(%s)").format(_select_columns(table, names))
 
 
 def condition_values(where: Sequence[Condition]) -> list[str]:
-    """The parameters of conditions, in order."""
+    """Return the parameters of the conditions' SQL, in order."""
     values = []
     for condition in where:
         name, number = escape_text(condition.name), condition.number
@@ -183,7 +189,10 @@ def condition_values(where: Sequence[Condition]) -> list[str]:
 
 
 def _condition_sql(condition: Condition) -> sql.Composed:
-    """As `Condition.holds`: by the kind of what is there; CASE, as AND may be tried in any order."""
+    """Write a condition as SQL with the meaning of `Condition.holds`.
+
+    CASE checks the type of the field's value before it is cast; with AND, PostgreSQL might cast first.
+    """
     sign = sql.SQL(_SIGNS[condition.sign])
     number: sql.Composable = sql.SQL("")
     text = sql.SQL('(fields ->> %s::text) COLLATE "C" {} %s::text').format(sign)
@@ -197,7 +206,7 @@ def _condition_sql(condition: Condition) -> sql.Composed:
 
 
 def _name_columns(columns: Columns) -> list[sql.Identifier]:
-    """The names of all columns that a batch brings."""
+    """Return the names of all columns that a batch fills."""
     return [sql.Identifier(name) for name in (*_FIXED, *columns.types, *(["words"] if columns.about.hybrid else []))]
 
 
@@ -207,5 +216,5 @@ def _select_columns(table: str, names: Sequence[str]) -> sql.Composed:
 
 
 def quote_table(table: str) -> str:
-    """A table's name as a regclass is read."""
+    """Quote a table's name for a cast to regclass."""
     return sql.Identifier(table).as_string(None)

@@ -1,13 +1,13 @@
-"""An index in PostgreSQL with pgvector: HNSW finds candidates, and the very codes that were measured score them.
+"""An index in PostgreSQL with pgvector: HNSW finds candidates, and nestvec scores them by the measured codes.
 
-`nestvec_indexes` says of each index what it serves, by which codecs, and which table holds its documents. A build is
-one transaction: it fills a new table, which takes the place of the old one at its end. A killed one leaves nothing.
-Words are in a table beside it (`word_table.py`); a search by words, or by both, is in `finding_words.py`.
+The table `nestvec_indexes` holds, for each index, what it serves, its codecs, and the name of its table of documents. A
+build is one transaction: it fills a new table, which replaces the old one at the end. A killed build leaves nothing
+behind. Words are in a second table (`word_table.py`); `finding_words.py` searches by words, or by words and vectors.
 
-How codes become columns is said in `columns.py`. A search (`finding.py`) asks the HNSW index for some more documents
-than are wanted, scores their codes here, as everywhere in nestvec, and then reads the texts of the best. Where the
-index finds fewer than are wanted, as behind a strict filter, and where `exact` is said, all codes that the filter lets
-through are read and scored.
+`columns.py` describes how codes become columns. A search (`finding.py`) asks the HNSW index for some more documents
+than are wanted, scores their codes in this process with nestvec's own arithmetic, and then reads the texts of the best.
+If the index finds too few documents, as with a strict filter, or if `exact` is set, the codes of all documents that
+pass the filter are read and scored.
 
 Raises:
     MissingExtraError: on import, if psycopg is not installed.
@@ -56,19 +56,19 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
-_NAME = 40  # bytes: PostgreSQL cuts a table's name at 63
-_PATIENCE = "5s"  # for another builder to let go: the server needs a second to notice one that was killed
-_IDS = 50_000  # looked up at a time
-_TRIES = 20  # to read an index that builds replace one after the other
+_NAME = 40  # most bytes of an index's name: PostgreSQL cuts a table's name at 63
+_PATIENCE = "5s"  # wait for another builder's lock; the server needs a second to notice a killed builder
+_IDS = 50_000  # ids looked up per statement
+_TRIES = 20  # attempts to read an index while builds keep replacing it
 
 
 class PostgresStore:
-    """A store (see `Store`) in a database.
+    """A `Store` in a PostgreSQL database.
 
     Args:
         url: `postgresql://user:password@host:port/database`.
-        name: of the index: any printable text of at most 40 bytes.
-        limit: seconds that a statement may take; None: as long as it takes, but `PATIENCE` to wait for a lock.
+        name: the index's name, printable text of at most 40 bytes.
+        limit: most seconds that a statement may take; None sets no limit except `PATIENCE` for waiting on a lock.
 
     Raises:
         InputError: the URL or the name cannot be used, or no server answers.
@@ -90,20 +90,23 @@ class PostgresStore:
 
     @property
     def about(self) -> About | None:
-        """What it serves; None where nothing was built yet."""
+        """What the index serves; None if no index was built yet."""
         with self._one_at_a_time():
             entry = catalogue.find_entry(self._connection(), self.name, self._place)
         return entry.columns.about if entry else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Put up an index in place of the one that is there, unless another process builds it; see `Store`."""
+        """Build a new index, which replaces the present one; see `Store`.
+
+        Raises InputError if another process is building the index.
+        """
         columns = Columns(about, tuple(codecs))
         columns.check_width()
         with self._one_at_a_time():
             self._prepare_server()
         with self._one_at_a_time(), self._connection().transaction():
             self._take_lock("pg_advisory_xact_lock")
-            for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):  # a build takes what it takes
+            for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):  # a build may take hours
                 set_local(self._connection(), limit, "0")
             old = catalogue.find_table(self._connection(), self.name, self._place)
             readable = re.sub(r"[^a-z0-9_]", "_", self.name.lower())
@@ -115,18 +118,18 @@ class PostgresStore:
         self._finder = None
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents, and replace those whose id is there; see `Store`."""
+        """Add documents and replace those whose ids exist; see `Store`."""
         for batch in batches:
             with self._one_at_a_time(), self._connection().transaction():
                 self._open_writer(about).upsert(batch)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents; see `Store`."""
+        """Remove documents and return how many were removed; see `Store`."""
         with self._one_at_a_time(), self._connection().transaction():
             return self._open_writer().delete(ids)
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """The ids that no document has; see `Store`."""
+        """Return the ids that no document has; see `Store`."""
         with self._reading() as finder:
             statement = statements.select_ids(finder.table, [])
             known = {
@@ -140,12 +143,12 @@ class PostgresStore:
 
     @contextmanager
     def one_state(self) -> Iterator[About]:
-        """A block that reads one state; see `Store`."""
+        """Open a block whose reads see one state of the index; see `Store`."""
         with self._reading() as finder:
             yield finder.columns.about
 
     def version(self) -> object:
-        """What changes with the documents; see `Store`."""
+        """Return a value that differs once the documents have changed; see `Store`."""
         with self._reading() as finder:
             statement = statements.fill_name(statements.VERSION, finder.table)
             return finder.table, self._connection().execute(statement).fetchone()
@@ -153,19 +156,19 @@ class PostgresStore:
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """The best documents of each query; see `Store`."""
+        """Find the best documents for each query by vectors; see `Store`."""
         with self._reading() as finder:
             check_width(finder.columns.about, queries, self._place)
             return finder.find(SearchRequest(queries, k, tuple(where)), exact) if len(queries) else []
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Queries as their words are searched; see `Store`."""
+        """Return the queries with corrected spelling, as keyword search uses them; see `Store`."""
         with self._reading() as finder:
             has_words = finder.columns.about.hybrid is not None
             return self._open_word_finder(finder).correct(texts) if has_words else list(texts)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """The best documents of each query by the words they share with it; see `Store`."""
+        """Find the best documents for each query by BM25; see `Store`."""
         with self._reading() as finder:
             return self._open_word_finder(finder).find(texts, k, tuple(where))
 
@@ -178,7 +181,7 @@ class PostgresStore:
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """The best documents of each query by words and vectors; see `Store`."""
+        """Find the best documents for each query by words and vectors; see `Store`."""
         with self._reading() as finder:
             words = self._open_word_finder(finder)
             check_width(finder.columns.about, queries, self._place)
@@ -186,21 +189,21 @@ class PostgresStore:
             return words.find_fused(texts, SearchRequest(queries, k, tuple(where)), exact, fusion)
 
     def __len__(self) -> int:
-        """How many documents there are."""
+        """Number of documents in the index."""
         if self.about is None:
             return 0
         with self._reading() as finder:
             return read_number(self._connection(), statements.fill_name(statements.COUNT, finder.table))
 
     def size(self) -> int:
-        """Bytes on disk: the tables with their indexes."""
+        """Size of the tables and their indexes on disk, in bytes."""
         return sum(self.sizes().values())
 
     def sizes(self) -> dict[str, int]:
-        """Bytes on disk.
+        """Sizes on disk in bytes, by part.
 
-        Of the documents' `table`, of its index by `ids`, of the approximate one of `vectors`, and of `words`: their
-        table and the index that finds their documents.
+        The parts are `table`, the table of documents; `ids`, its index by id; `vectors`, its HNSW index; and, with
+        keyword search, `words`: the table of postings and the index of document numbers.
         """
         if self.about is None:
             return {}
@@ -209,14 +212,14 @@ class PostgresStore:
             return catalogue.read_sizes(self._connection(), finder.table, has_words)
 
     def close(self) -> None:
-        """Let go of the connection; a thread that waits for the server meanwhile is told that it is closed."""
+        """Close the connection; a thread that is waiting for the server gets an error."""
         self._held.close()
 
-    # What is there
+    # Reading
 
     @contextmanager
     def _reading(self) -> Iterator[Finder]:
-        """The index in one state until the block ends; a block within another sees the same."""
+        """Give a finder that sees one state of the index until the block ends; a nested block sees the same state."""
         with self._one_at_a_time():
             if self._is_reading and self._finder is not None:
                 yield self._finder
@@ -230,8 +233,8 @@ class PostgresStore:
                     self._is_reading = False
 
     def _begin(self, snapshot: ExitStack) -> Finder:
-        """Begin to read the index as it was last seen or, if another process has replaced it, the new one."""
-        self._connection()  # a new one drops what was seen by the old
+        """Begin to read the index; if another process has replaced it, the new index."""
+        self._connection()  # reconnecting drops the finder of the old connection
         finder = self._finder or self._make_finder()
         for _ in range(_TRIES):
             try:
@@ -240,15 +243,17 @@ class PostgresStore:
             except errors.UndefinedTable:
                 gone, finder = finder, self._make_finder()
                 if finder.table == gone.table:
-                    raise InputError("its documents are gone", "to be built again", file=self._place) from None
-        raise InputError("is built anew again and again", "an index that stays while it is read", file=self._place)
+                    problem = "its documents are gone: the table was dropped"
+                    raise InputError(problem, "an index with its tables: build it again", file=self._place) from None
+        problem = f"other processes replaced the index {_TRIES} times while it was being opened"
+        raise InputError(problem, "no builds in progress: try again when they are done", file=self._place)
 
     def _make_finder(self) -> Finder:
         entry = self._require_entry()
         return Finder(self._connection(), entry.table, entry.columns)
 
     def _open_word_finder(self, finder: Finder) -> WordFinder:
-        """What searches words, too; InputError where the index has none."""
+        """Return the keyword search of this index; raises InputError if the index holds vectors alone."""
         if self._word_finder is None or self._word_finder.finder is not finder:
             hybrid = finder.columns.about.require_words(self._place)
             self._word_finder = WordFinder(self._connection(), finder, hybrid)
@@ -257,36 +262,37 @@ class PostgresStore:
     def _require_entry(self) -> catalogue.Entry:
         entry = catalogue.find_entry(self._connection(), self.name, self._place)
         if entry is None:
-            raise InputError("there is no such index", "one that was built", file=self._place)
+            raise InputError("there is no such index", "an index that `nestvec index` built", file=self._place)
         return entry
 
     # Writing
 
     def _prepare_server(self) -> None:
-        """See that there is pgvector and a place for what indexes serve."""
+        """Enable pgvector and create the table `nestvec_indexes`, unless they exist."""
         with self._connection().transaction():
             self._connection().execute("SELECT pg_advisory_xact_lock(%s)", [statements.lock_key("")])
             require_pgvector(self._connection(), self._place)
             self._connection().execute(statements.METADATA)
 
     def _lock_for_writing(self) -> catalogue.Entry:
-        """Keep the index as it is until the transaction ends, and give its entry."""
+        """Keep builders from replacing the index until the transaction ends; returns its entry."""
         self._take_lock("pg_advisory_xact_lock_shared")
         return self._require_entry()
 
     def _take_lock(self, how: str) -> None:
-        """Keep builders apart from each other and from writers until the transaction ends."""
+        """Take the index's advisory lock until the transaction ends; raises InputError if a builder holds the lock."""
         set_local(self._connection(), "lock_timeout", _PATIENCE)
         try:
             self._connection().execute(statements.fill_name(statements.LOCK, how), [statements.lock_key(self.name)])
         except errors.LockNotAvailable as error:
-            raise InputError("is being built by another process", "one builder at a time", file=self._place) from error
+            wanted = "no build in progress: try again when that process is done"
+            raise InputError("is being built by another process", wanted, file=self._place) from error
         self._connection().execute("SET LOCAL lock_timeout TO DEFAULT")
 
     def _open_writer(self, about: About | None = None) -> Writer:
-        """What writes into the index, which stays as it is until the transaction ends; writers of words take turns.
+        """Lock the index until the transaction ends and return a writer; with keyword search, writers take turns.
 
-        Raises InputError where it serves something else than what is given.
+        Raises InputError if `about` is given and the index serves something else.
         """
         entry = self._lock_for_writing()
         entry.columns.about.require_same(about, self._place)
@@ -298,13 +304,13 @@ class PostgresStore:
     # The connection
 
     def _connection(self) -> Connection:
-        """The open connection; a new one where the server has closed it."""
+        """Return the open connection; reconnect if the server has closed it."""
         if self._held.closed:
             self._held, self._finder = open_connection(self._url, self._limit), None
         return self._held
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
-        """One thread at a time, as there is one connection; what the server refuses becomes one message."""
+        """Let one thread at a time use the connection, and translate the server's errors."""
         with self._alone, translated_errors(self._place):
             yield

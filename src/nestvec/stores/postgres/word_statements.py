@@ -1,11 +1,11 @@
-"""What is said to PostgreSQL of words: those of documents, by number, and the table of postings beside theirs.
+"""SQL statements for keyword search in PostgreSQL, on the table of documents and the table of postings.
 
-Each has one name in it, of the documents' table or of the postings', which `fill_name` puts in.
+Each has a place for the name of its table, which `fill_name` fills.
 """
 
 from __future__ import annotations
 
-# The documents' table
+# The table of documents
 STAGE = "CREATE TEMP TABLE nestvec_staged (LIKE {} INCLUDING STORAGE, PRIMARY KEY (id)) ON COMMIT DROP"
 UNSTAGE = "DROP TABLE pg_temp.nestvec_staged"
 INDEX_NUMBERS = "CREATE UNIQUE INDEX ON {} (number)"
@@ -16,12 +16,12 @@ WORDS_OF_IDS = "SELECT number, words FROM {} WHERE id = ANY(%s)"
 TEXTS = "SELECT text FROM {}"
 NUMBERS_OF_IDS = "SELECT id, number FROM {} WHERE id = ANY(%s)"
 
-# The postings' table
+# The table of postings
 MAKE = 'CREATE TABLE {} (word text COLLATE "C", block integer, postings bytea NOT NULL, PRIMARY KEY (word, block))'
-KEEP_OUTSIDE = "ALTER TABLE {} ALTER postings SET STORAGE EXTERNAL"  # unpacking would take longer than reading
+KEEP_OUTSIDE = "ALTER TABLE {} ALTER postings SET STORAGE EXTERNAL"  # reading is faster than decompressing
 ANALYZE = "ANALYZE {}"
 READ = "SELECT word, block, postings FROM {} WHERE word = ANY(%s)"
-VERSION = "SELECT xmin::text FROM {} WHERE word = '#'"  # of the totals, which every transaction of a writer changes
+VERSION = "SELECT xmin::text FROM {} WHERE word = '#'"  # the row of totals, which every writing transaction changes
 READ_BLOCKS = (
     "SELECT word, block, postings FROM {} JOIN unnest(%s::text[], %s::integer[]) AS asked (word, block) "
     "USING (word, block)"

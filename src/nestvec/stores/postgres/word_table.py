@@ -1,8 +1,8 @@
-"""The words of an index: a table of postings beside that of the documents, filled by a build and kept by every writer.
+"""The table of postings beside the table of documents: a build fills it, and every writer updates it.
 
-It has a row for each word and block of documents (`postings.py`), and one of the totals. The documents' table says of
-each document its number and its words, so that a document that goes takes its own postings with it, whatever version
-split them. Writers take turns, as a block is of many documents.
+The table has a row for each word and block of documents (`postings.py`), and a row of totals. The table of documents
+holds each document's number and words. Removing a document therefore removes the right postings, even if another
+version of nestvec split its text into words. Writers take turns, because each block covers many documents.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from nestvec.stores.postgres.statements import Text
 
-    Key = tuple[str, int]  # a word as `word_key` has it, and a block
-    Documents = Mapping[int, str]  # the words of documents, joined, by their numbers
-    Words = dict[str, dict[int, Postings]]  # a word's postings by key and block
+    Key = tuple[str, int]  # `word_key` of a word, and a block's number
+    Documents = Mapping[int, str]  # documents' numbers to their joined words
+    Words = dict[str, dict[int, Postings]]  # postings by `word_key` and block
 
-_TOTALS = ("#", 0)  # the key of the totals: no word has this sign
+_TOTALS = ("#", 0)  # key of the row of totals; no word contains "#"
 _READ = 8192  # documents read at a time
 _CHANGED = 1000  # blocks read and written at a time
-_SIDES = 3  # numbers of a posting: a place, a count, a length
+_SIDES = 3  # numbers in a posting: place, count, length
 _NONE = Postings.of(array("I"))
 
 
@@ -38,11 +38,11 @@ class WordTable:
     """The postings of one table of documents.
 
     Args:
-        connection: in a transaction.
-        documents: the table of the documents.
+        connection: a connection in a transaction.
+        documents: name of the table of documents.
 
     Attributes:
-        name: of the postings' table.
+        name: name of the table of postings.
     """
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], documents: str) -> None:
@@ -51,7 +51,7 @@ class WordTable:
         self.name = name_words(documents)
 
     def make(self) -> None:
-        """Put up the table, filled from the documents, whose numbers are in tie order and leave none out."""
+        """Create the table and fill it from the documents, which must be numbered from 0 in tie order without gaps."""
         self._connection.execute(fill_name(word_statements.INDEX_NUMBERS, self._documents))
         for statement in (word_statements.MAKE, word_statements.KEEP_OUTSIDE):
             self._connection.execute(fill_name(statement, self.name))
@@ -64,7 +64,7 @@ class WordTable:
         self._connection.execute(fill_name(word_statements.ANALYZE, self.name))
 
     def read(self, words: Iterable[str]) -> tuple[Words, Totals]:
-        """Postings of words, those that no document holds left out, and the totals."""
+        """Read the postings of words, without words that no document contains, and the totals."""
         keys = [_TOTALS[0], *sorted(set(map(word_key, words)))]
         found: Words = defaultdict(dict)
         totals = Totals()
@@ -76,28 +76,28 @@ class WordTable:
         return found, totals
 
     def read_version(self) -> list[tuple[str]]:
-        """What is another after each transaction that changed documents."""
+        """Read a value that differs after each transaction that changed documents."""
         return self._execute(fill_name(word_statements.VERSION, self.name))
 
     def read_texts(self) -> Iterator[str]:
-        """The texts of all documents, some at a time."""
+        """Yield the texts of all documents; the server sends them in portions."""
         self._connection.execute(statements.declare_cursor(fill_name(word_statements.TEXTS, self._documents)))
         while rows := self._execute(statements.fetch_rows(_READ)):
             yield from (unescape_text(text) for (text,) in rows)
         self._connection.execute(statements.DONE)
 
     def next_number(self) -> int:
-        """The number of a new document: beyond all that are there, and beyond those in tie order."""
+        """Return the number for a new document: above all numbers in use and all numbers in tie order."""
         [[last]] = self._execute(fill_name(word_statements.LAST_NUMBER, self._documents))
         _, totals = self.read([])
         return max(totals.ordered, 0 if last is None else last + 1)
 
     def read_documents(self, text: Text, values: Sequence[object] = ()) -> dict[int, str]:
-        """The words, joined, of the documents that a statement selects, by number."""
+        """Read the joined words, by number, of the documents that a statement selects."""
         return dict(self._execute(text, values))
 
     def replace(self, before: Documents, after: Documents) -> None:
-        """Take the postings of documents as they were out, and put those of them as they are in."""
+        """Update the postings: remove documents as they were `before`, and add them as they are `after`."""
         gone = {number: words for number, words in before.items() if after.get(number) != words}
         new = {number: words for number, words in after.items() if before.get(number) != words}
         left, added = _collect_entries(gone), _collect_entries(new)
@@ -116,7 +116,7 @@ class WordTable:
         self._write({_TOTALS: Totals(documents, words, totals.ordered).pack()})
 
     def _read_by_block(self) -> Iterator[dict[int, str]]:
-        """The words of all documents, joined, by number, a block at a time."""
+        """Yield the joined words of all documents, by number, one block at a time."""
         self._connection.execute(statements.declare_cursor(fill_name(word_statements.ALL_WORDS, self._documents)))
         part: dict[int, str] = {}
         while rows := self._execute(statements.fetch_rows(_READ)):
@@ -130,24 +130,24 @@ class WordTable:
         self._connection.execute(statements.DONE)
 
     def _write(self, blocks: Mapping[Key, bytes]) -> None:
-        """Write blocks in place of those that are there."""
+        """Write blocks; existing blocks of the same keys are replaced."""
         keys, statement = list(blocks), fill_name(word_statements.WRITE_BLOCKS, self.name)
         for first in range(0, len(keys), _CHANGED):
             part = keys[first : first + _CHANGED]
             self._connection.execute(statement, [*_columns(part), [blocks[key] for key in part]])
 
     def _execute(self, text: Text, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Send a statement and read its rows, which come in binary."""
+        """Run a statement and read its rows, which are in PostgreSQL's binary format."""
         return self._connection.cursor(binary=True).execute(text, values).fetchall()
 
 
 def name_words(documents: str) -> str:
-    """The name of the postings' table beside a table of documents; PostgreSQL has room for both names."""
+    """Return the name of the table of postings; a documents' table has a name short enough for the suffix."""
     return f"{documents}_words"
 
 
 def _collect_entries(documents: Documents) -> dict[Key, array[int]]:
-    """Place, count and length in turn of the documents that hold a word, by its key and their block, in order."""
+    """Collect (place, count, length) triples of documents in flat arrays, by word key and block, in number order."""
     entries: dict[Key, array[int]] = defaultdict(lambda: array("I"))
     for number in sorted(documents):
         counts = count_words(documents[number])
@@ -158,10 +158,10 @@ def _collect_entries(documents: Documents) -> dict[Key, array[int]]:
 
 
 def _count_all(documents: Documents) -> int:
-    """How many words documents have together."""
+    """Count the words of all given documents."""
     return sum(words.count(" ") for words in documents.values())
 
 
 def _columns(keys: Sequence[Key]) -> list[list[Any]]:
-    """Words and blocks as two parameters."""
+    """Split keys into a statement's two parameters, the words and the blocks."""
     return [[word for word, _ in keys], [block for _, block in keys]]

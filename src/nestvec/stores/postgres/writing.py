@@ -1,4 +1,4 @@
-"""Documents into a table and out of it: a whole index at once, and batches into one that serves."""
+"""Writes documents to PostgreSQL: builds a whole index, adds batches to an index in use, and removes documents."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from nestvec.stores.postgres.catalogue import Entry
     from nestvec.stores.store import About, Batch
 
-_GRAPH = 1000  # bytes of a document in an HNSW graph that is being built, beside its vector
-_MEMORY = 4 * 2**20  # kB for building at the most
-_IDS = 50_000  # removed at a time
+_GRAPH = 1000  # bytes per document of an HNSW graph in construction, not counting the vector
+_MEMORY = 4 * 2**20  # most kB of memory for building the graph
+_IDS = 50_000  # documents removed per statement
 _STAGED = "nestvec_staged"
 
 
@@ -32,9 +32,9 @@ class Writer:
     """Writes the documents of one index.
 
     Args:
-        connection: in a transaction, which keeps builders and other writers of words away.
+        connection: a connection in a transaction that holds the lock against builders and other writers of words.
         entry: the index.
-        place: for messages.
+        place: the index's name for messages.
     """
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], entry: Entry, place: str) -> None:
@@ -44,13 +44,13 @@ class Writer:
         self._words = WordTable(connection, entry.table) if entry.columns.about.hybrid else None
 
     def build(self, batches: Iterable[Batch]) -> None:
-        """Make the tables and indexes of all documents; of an id that comes again, the last counts."""
+        """Create and fill the tables and indexes; if an id repeats, its last document counts."""
         self._connection.execute(statements.make_table(self._table, self._columns))
         self._connection.execute(statements.keep_inline(self._table, self._columns))
         if self._words is None:
             for batch in batches:
                 self._load(self._table, batch)
-        else:  # numbers are in the order of ids, which is known when all are there
+        else:  # documents are numbered in the order of ids, so all documents are staged first
             self._connection.execute(statements.fill_name(word_statements.STAGE, self._table))
             for batch in batches:
                 self._load(_STAGED, batch)
@@ -60,11 +60,11 @@ class Writer:
         self._make_index()
 
     def upsert(self, batch: Batch) -> None:
-        """Add documents, and replace those whose id is there."""
+        """Add documents and replace those whose ids exist."""
         self._load(self._table, batch, self._words)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents, and say how many were there."""
+        """Remove documents and return how many were removed."""
         removed = 0
         for first in range(0, len(ids), _IDS):
             part = list(map(escape_text, ids[first : first + _IDS]))
@@ -75,7 +75,7 @@ class Writer:
         return removed
 
     def _load(self, table: str, batch: Batch, words: WordTable | None = None) -> None:
-        """Put a batch into a table, and its words into the postings that are given."""
+        """Write a batch to a table; if `words` is given, update the postings, too."""
         if not len(batch.ids):
             return
         check_width(self._columns.about, batch.vectors, self._place)
@@ -93,7 +93,7 @@ class Writer:
         self._connection.execute(statements.EMPTY)
 
     def _make_index(self) -> None:
-        """Build the approximate index, in memory if the server can."""
+        """Build the approximate index, in memory if the graph fits into the allowed memory."""
         connection, width = self._connection, self._columns.about.stages[0].dimension
         count = read_number(connection, statements.fill_name(statements.COUNT, self._table))
         graph = count * (_GRAPH + 4 * width) // 1024
@@ -102,13 +102,13 @@ class Writer:
         try:
             with connection.transaction():
                 connection.execute(statements.make_index(self._table, self._columns))
-        except errors.DiskFull:  # or a container's shared memory, through which parallel workers build, is small
+        except errors.DiskFull:  # also raised if parallel workers find too little shared memory, as in a container
             set_local(connection, "max_parallel_maintenance_workers", "0")
             connection.execute(statements.make_index(self._table, self._columns))
 
 
 def check_width(about: About, vectors: NDArray[np.float32], place: str) -> None:
-    """Refuse vectors of another width than the index was given."""
+    """Raise InputError if vectors have a different width from those that the index was built with."""
     if vectors.shape[1] != about.full_dimension:
         problem = f"holds vectors of {about.full_dimension} numbers, not of {vectors.shape[1]}"
-        raise InputError(problem, f"those of system {about.system!r}", file=place)
+        raise InputError(problem, f"vectors of system {about.system!r}", file=place)
