@@ -249,9 +249,7 @@ def test_how_many_queries_it_would_take(altered: Altered, shipped: bool) -> None
     def change(made: dict[str, Any]) -> None:
         made.update(queries_needed=4321, **({} if shipped else {"point": None, "decision": "do not ship"}))
 
-    assert (
-        "would take about 4,321 validation queries; there are 19." in altered("recommendation", change).text
-    )
+    assert "would take about 4,321 validation queries; there are 19." in altered("recommendation", change).text
 
 
 @pytest.mark.parametrize("passed", [True, False])
