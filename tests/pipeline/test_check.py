@@ -220,6 +220,13 @@ def test_it_writes_nothing_unless_told(typed, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["judged.csv"]
 
 
+def test_it_says_which_number_each_label_was_read_as(typed, tmp_path):
+    words = {1: "Irrelevant", 2: "Partial", 3: "Exact"}
+    table = [{**row, "grade": words[row["grade"]]} for row in rows()]
+    _, output, _ = typed("check", write_csv(tmp_path / "judged.csv", table))
+    assert "Labels: Exact=2, Partial=1, Irrelevant=0 (WANDS's labels)" in " ".join(output.split())
+
+
 def test_it_writes_data_and_page(typed, tmp_path):
     out = tmp_path / "new" / "check"
     code, output, _ = typed("check", write_csv(tmp_path / "judged.csv", rows()), "--out", out, "--margin", "0.05")

@@ -13,7 +13,7 @@ from nestvec.report.run_page import run_headline
 if TYPE_CHECKING:
     from nestvec.runs.run import Run
 
-EPOCHS = 3  # for real data a better start than the default of 1, which is meant for a first look (README)
+EPOCHS = 3  # for real data a better start than the default of 1, which is meant for a first look (docs/run.md)
 
 
 def read_answer(run: Run) -> str:
@@ -43,7 +43,7 @@ def _say_remedies(run: Run) -> str:
     if queries := _say_more_queries(run):
         remedies.append(queries)
     if not run.results.trained:
-        remedies.append("fine-tuning (nestvec run)")
+        remedies.append(f"fine-tuning (nestvec run with --epochs {EPOCHS} and another --out)")
     elif run.config.settings.get("epochs", EPOCHS) < EPOCHS:
         remedies.append(f"longer training (--epochs {EPOCHS})")
     if run.results.trained:

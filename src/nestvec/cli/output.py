@@ -167,7 +167,7 @@ def _print_summary(checked: Checked, page: _Page) -> None:
         if finding.name == COLUMNS_READ:
             page.print_text(f"Read as {finding.action}.")
         if finding.name == GRADES_IN_WORDS:
-            page.print_text(f"Labels: {finding.action}")
+            page.print_text(f"Labels: {finding.action.removeprefix('Read as numbers: ')}")
     for warning in checked.warnings:
         page.print_text(f"! {warning}", "yellow")
 

@@ -80,8 +80,8 @@ def read_documents(path: Path, wanted: DocumentColumns, rejects: Rejects) -> Ite
     parts = template_columns(template)
     for name in wanted.fields or ():
         if name not in source.columns:
-            wanted = "--fields to name columns of the file"
-            raise InputError(f"there is no column {name!r}", wanted, file=path, column=name)
+            problem = f"there is no column {name!r}"
+            raise InputError(problem, "--fields to name columns of the file", file=path, column=name)
     kinds = find_kinds(path, source, wanted.fields, {identifier, *parts})
     for batch in read_rows(source, list(dict.fromkeys([identifier, *parts, *kinds])), rejects):
         cleaned = {name: clean_column(batch, name) for name in parts}

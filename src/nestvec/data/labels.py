@@ -126,7 +126,7 @@ def means_not_relevant(label: str) -> bool:
 
 
 def ask_for_grades(labels: Iterable[str]) -> str:
-    """Write the `--grades` option that the user should complete for unknown labels, quoted where a shell needs it."""
+    """Write the `--grades` option to complete for unknown labels; quoted if a shell would split the option."""
     names = list(dict.fromkeys(labels))
     rest = f" … ({len(names)} labels in all)" if len(names) > _SHOWN else ""
     items = ",".join(f"{name[:40]}=…" for name in names[:_SHOWN])

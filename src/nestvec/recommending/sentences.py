@@ -35,7 +35,7 @@ class Barred:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which team the answer speaks to, by its name in `choices`, and whether training lost to the pretrained system."""
+    """The team that the answer is for (a key of `choices`), and whether training lost to the pretrained system."""
 
     team: str
     fell_back: bool = False
