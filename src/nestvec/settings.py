@@ -196,7 +196,7 @@ class TrainingSettings:
     query_prompt: str | None = option(None, "Text to put before every query (the model's own).")
     document_prompt: str | None = option(None, "Text to put before every document (the model's).")
     systems: tuple[str, ...] = option(("mnr", "matryoshka"), ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE))
-    adapt: str = option("off", "Train on documents first: train, catalogue or off.", _one_of(ADAPTING))
+    adapt: str = option("off", "First learn from texts of: train, catalogue, or off.", _one_of(ADAPTING))
     epochs: int = option(1, "Passes over the pairs; 0 measures without training.", _at_least(0))
     batch_size: int | None = option(None, "Pairs per batch (16, or 64 with 4,096 pairs or more).", _at_least(2))
     learning_rate: float | None = option(None, "Peak rate (5e-5 to 1.5e-4: higher for fewer steps).", _POSITIVE)

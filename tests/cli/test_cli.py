@@ -45,7 +45,7 @@ SETTINGS = {
     "a threshold below all grades": (["--threshold", "1"], ["--threshold 1", "all", "above 1"]),
     "a dimension beyond the model's": (["--dimensions", "384,500"], ["--dimensions", "500", "1 to 384"]),
     "a dimension of zero": (["--dimensions", "0"], ["--dimensions", "0", "1 to the model's width"]),
-    "a dimension that is a word": (["--dimensions", "wide"], ["--dimensions", "'wide'", "int values"]),
+    "a dimension that is a word": (["--dimensions", "wide"], ["--dimensions", "'wide'", "whole numbers"]),
     "an unknown system": (["--systems", "mnr,magic"], ["--systems", "magic", "mnr, matryoshka"]),
     "a column that is not there": (["--query", "words"], ["judged.csv", "'words'", "'query', 'document', 'grade'"]),
     "too few records": (["--max-records", "20"], ["queries are left to split", "at least 20"]),

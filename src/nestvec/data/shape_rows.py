@@ -54,7 +54,7 @@ def read_shape(source: Source, settings: DataSettings) -> Source:
     other = next((part for part in layout.parts if part.grade != 1), None)
     if settings.positives_only and other is not None:
         problem = "--positives-only is given, and this column holds documents that are not relevant"
-        raise InputError(problem, "the command without --positives-only", file=source.name, column=other.column)
+        raise InputError(problem, "no --positives-only", file=source.name, column=other.column)
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:
         yield from _read_rows(source, layout, columns, rejects)

@@ -92,7 +92,7 @@ def read_encoded(path: Path) -> Embeddings:
     if not isinstance(about, dict) or "codec" not in about:
         raise InputError("does not say how its vectors were made", _EXPECTED, file=path)
     if about.get("schema") != SCHEMA:
-        raise InputError(f"has schema {about.get('schema')!r}", f"schema {SCHEMA}", file=path)
+        raise InputError(f"has schema {about.get('schema')!r}", f"schema {SCHEMA}: encode the texts again", file=path)
     codec = _load_codec(path, about.pop("codec"))
     _require_columns(path, schema, codec, str(about.get("precision")))
     return Embeddings(path, about, codec)

@@ -35,7 +35,7 @@ class IndexArguments(PointArguments, total=False):
 class IndexSettings(PointSettings):
     """What an index is built from."""
 
-    shortlist: str | None = option(None, "Search a shortlist first, at this point: 48.int8.")
+    shortlist: str | None = option(None, "Smaller vectors that make a shortlist first: 48.int8.")
     candidates: int = option(100, "Documents in the shortlist.")
     documents: Path | None = option(None, "A file to index in place of the run's documents.")
     alone: bool = option(False, "Index vectors only, without keyword search.")

@@ -90,7 +90,7 @@ class Hybrid:
     def from_json(cls, value: Mapping[str, Any], place: object) -> Hybrid:
         """Read what `to_json` returned; InputError, which names `place`, if a value is missing or wrong."""
         if value.get("schema") != SCHEMA:
-            wanted = f"schema {SCHEMA}, which this version of nestvec reads"
+            wanted = f"schema {SCHEMA}, which this version of nestvec reads: run nestvec again"
             raise InputError(f"has schema {value.get('schema')!r}", wanted, file=place)
         words = _read(place, value, "tokenisation", dict)
         language = _read(place, words, "language", str)

@@ -159,9 +159,11 @@ def _parse_card(path: Path, values: dict[str, Any]) -> Card:
         raise InputError(f"is of the kind {values['kind']!r}", _EXPECTED, file=path)
     schema = values.get("schema")
     if type(schema) is int and schema > SCHEMA:
-        raise InputError(f"has schema {schema}, which a newer nestvec wrote", f"schema {SCHEMA}", file=path)
+        raise InputError(
+            f"has schema {schema}, which a newer nestvec wrote", f"schema {SCHEMA}: update nestvec", file=path
+        )
     if schema != SCHEMA or type(schema) is not int:
-        raise InputError(f"has schema {schema!r}", f"schema {SCHEMA}", file=path)
+        raise InputError(f"has schema {schema!r}", f"schema {SCHEMA}: export the model again", file=path)
     if _ONE_PROMPT in values:
         values = {**values, "query_prompt": values[_ONE_PROMPT], "document_prompt": values[_ONE_PROMPT]}
     values = {"axes": False, **values}  # cards state axes only if they are used

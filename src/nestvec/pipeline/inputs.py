@@ -307,6 +307,6 @@ def _resolve_settings(settings: Settings, width: int) -> Settings:
     weights = settings.training.dimension_weights
     if weights is not None and len(weights) != len(dimensions):
         problem = f"--dimension-weights holds {len(weights)} numbers"
-        raise InputError(problem, f"one for each of the widths {', '.join(map(str, dimensions))}")
+        raise InputError(problem, f"one weight for each of the widths {', '.join(map(str, dimensions))}")
     precisions = tuple(dict.fromkeys((FULL, *settings.evaluation.precisions)))
     return replace(settings, evaluation=replace(settings.evaluation, dimensions=dimensions, precisions=precisions))

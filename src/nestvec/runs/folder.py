@@ -103,7 +103,7 @@ class RunFolder:
     def _inside(self, folder: str, name: str) -> Path:
         """Give the path of a name in one of the run's folders; InputError for a name that leads outside."""
         if "/" in name or name in (".", "..") or not can_be_path(name):
-            raise InputError(f"names a system or a point {name[:80]!r}", "a name without slashes", file=self.root)
+            raise InputError(f"holds the name {name[:80]!r}", "a name without slashes", file=self.root)
         return self.path(folder) / name
 
     def stage_marker(self, stage: str) -> Path:

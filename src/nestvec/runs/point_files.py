@@ -179,7 +179,9 @@ def select_point(run: Run, point: Point) -> Selection:
     if point.dimension is None:
         raise InputError(f"{point.system} has no vectors", "a system with vectors", file=run.root)
     if point.name not in run.points:
-        raise InputError(f"{point.name} was not measured", "a point of results.json", file=run.root)
+        raise InputError(
+            f"{point.name} was not measured", "a system, dimension and precision that results.json lists", file=run.root
+        )
     files = open_system(run, point.system)
     return Selection(files, point.format, files.codec(point.format))
 

@@ -122,7 +122,11 @@ class Run:
         if chosen is None:
             raise InputError("is damaged: reference is missing", EXPECTED, file=path)
         if chosen.name not in self.points:
-            raise InputError(f"is damaged: {chosen.name} was not measured", "a point of results.json", file=path)
+            raise InputError(
+                f"is damaged: {chosen.name} was not measured",
+                "a system, dimension and precision that results.json lists",
+                file=path,
+            )
         return chosen
 
     @property

@@ -137,7 +137,11 @@ class About:
         """
         schema = values.get("schema")
         if not isinstance(schema, int) or schema > SCHEMA:
-            raise InputError(f"was made by a newer nestvec (schema {schema})", f"schema {SCHEMA} or less", file=place)
+            raise InputError(
+                f"was made by a newer nestvec (schema {schema})",
+                f"schema {SCHEMA} or less: update nestvec, or build the index again",
+                file=place,
+            )
         try:
             stages = tuple(map(_read_stage, values["stages"]))
             numbers = int(values["full_dimension"]), stages, int(values["shortlist"])

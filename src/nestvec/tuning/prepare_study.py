@@ -135,7 +135,9 @@ def _include_aim_format(prepared: Prepared, aim: Aim) -> Prepared:
     weights = prepared.settings.training.dimension_weights
     if weights is not None and len(weights) != len(dimensions):
         problem = f"--dimension-weights holds {len(weights)} numbers"
-        raise InputError(problem, f"one for each of the widths {', '.join(map(str, dimensions))}, the aim's among them")
+        raise InputError(
+            problem, f"one weight for each of the widths {', '.join(map(str, dimensions))}, the aim's among them"
+        )
     precisions = tuple(dict.fromkeys((*evaluation.precisions, aim.format.precision)))
     evaluation = replace(evaluation, dimensions=dimensions, precisions=precisions)
     return replace(prepared, settings=replace(prepared.settings, evaluation=evaluation))

@@ -136,7 +136,7 @@ def _check_codec(name: str, codec: Any) -> None:  # noqa: ANN401 - of any kind
         if (widths, codec.bytes_per_vector, is_turned) != ({stored.dimension}, stored.bytes, stored.axes):
             widths.clear()
     if not widths:
-        raise ValueError(f"{name} is of another format than its name says")
+        raise ValueError(f"the codec {name} has another dimension or precision than its name says")
 
 
 def _check_axes(name: str, axes: Axes, dimension: int) -> None:
