@@ -38,7 +38,7 @@ def remove_work_folder(selection: Selection) -> None:
 
 
 def measured_batches(selection: Selection, reporter: Reporter) -> Iterator[Batch]:
-    """Yield the run's documents with their measured vectors.
+    """Yield the run's documents with the vectors that the run measured, in batches.
 
     Args:
         selection: the measured point.

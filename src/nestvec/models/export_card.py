@@ -202,7 +202,7 @@ _ONE_OF: dict[str, tuple[object, ...]] = {
 
 
 def _is_inside(file: str, code: object) -> bool:
-    """Whether a name is a path inside the folder, and its hash is text."""
+    """Whether an entry of `files` is valid: the name is a path inside the export, and the checksum is a string."""
     path = PurePosixPath(file)
     return isinstance(code, str) and can_be_path(file) and not path.is_absolute() and ".." not in path.parts
 

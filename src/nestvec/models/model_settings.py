@@ -83,7 +83,7 @@ def check_model_settings(path: Path, shapes: Shapes | None = None) -> None:
 
 
 def _own_weights(folder: str, shapes: Shapes) -> dict[str, tuple[int, ...]]:
-    """Give the weights of a module's folder; for a module without weights, those of the whole model."""
+    """Find the weights of a module: in the module's own folder, or else in the model's folder."""
     inside = [weights for file, weights in shapes.items() if str(PurePosixPath(file).parent) == (folder or ".")]
     return {name: shape for weights in inside or shapes.values() for name, shape in weights.items()}
 

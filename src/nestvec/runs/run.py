@@ -431,5 +431,5 @@ def load_run(out: str | Path | Run) -> Run:
 
 
 def _plain(row: Row) -> Point:
-    """Make a point from a row, without the row's figures."""
+    """Make a `Point` (system, dimension, precision, bytes) from a row of `results.json`."""
     return Point(row.system, row.dimension, row.precision, row.bytes_per_vector, row.kind, axes=row.axes)

@@ -42,7 +42,7 @@ class TuneSettings:
     pruner: str = option("median", "How to stop weak trials: median, hyperband, none.")
     repeats: int = option(REPEATS, "Trainings of each size, for data-size.")
     space: Mapping[str, Any] | None = None
-    storage: str | None = option(None, "postgresql://user@host:port/database (a file in --out).")
+    storage: str | None = option(None, "Store for the trials: postgresql://user@host/db (a file).")
     study: str | None = option(None, "Name of the study in a database (the folder's name).")
     workers: int | None = option(None, "Parallel trainings (1, or with ray one per device).")
     engine: str = option("local", "local, or ray for a cluster.")
