@@ -43,7 +43,7 @@ def explain_full_disk(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise NestvecError(f"{path} cannot be written ({error.strerror}); finished stages are kept") from error
+        raise NestvecError(f"{path} cannot be written ({error.strerror}); finished work is kept") from error
 
 
 @contextmanager

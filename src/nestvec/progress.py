@@ -89,7 +89,7 @@ class PartReporter:
         self.whole.say(f"{self.name}: {text}")
 
     def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show the step's progress with the part's name before its label."""
+        """Show a step's progress; the step's label comes after the name of the part of the run, such as a fold."""
         return self.whole.step(f"{self.name}: {label}", total)
 
 

@@ -298,7 +298,7 @@ class EvaluationSettings:
     )
     two_stage: tuple[str, ...] | None = option(
         None,
-        "Shortlist, then rerank: 48.int8:384.int8 (two usual).",
+        "Shortlist, then rerank: 48.int8:384.int8 (two pairs).",
     )
     shortlist: int = option(DEPTH, "Documents in the shortlist for reranking.", _at_least(DEPTH))
     models: tuple[str, ...] = option((), "Other models to measure too: folders or names.")

@@ -285,7 +285,7 @@ def test_any_log_gives_a_grade_from_0_to_1_for_each_document_shown(tmp_path_fact
     path = write_csv(tmp_path_factory.mktemp("log") / "log.csv", [{name: row[name] for name in kept} for row in table])
     shown = {(row["query"], row["document"]) for row in table if "impressions" not in there or row["impressions"] > 0}
     if not shown:
-        with pytest.raises(InputError, match="no document was shown"):
+        with pytest.raises(InputError, match="no search result was shown to anybody"):
             load(path)
         return
     records = load(path)

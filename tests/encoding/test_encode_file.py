@@ -153,7 +153,7 @@ def test_a_full_disk_is_one_message_and_the_same_call_goes_on(table, encode_tiny
     for size in (1_000, 60_000, 300_000):  # of the texts, of a shard, of what is joined
         with (
             full_from(size),
-            pytest.raises(NestvecError, match=r"cannot be written \(File too large\); what was") as no,
+            pytest.raises(NestvecError, match=r"cannot be written \(File too large\); finished work") as no,
         ):
             encode_tiny(str(path), out, shard=40)
         assert "\n" not in str(no.value)

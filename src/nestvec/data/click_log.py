@@ -68,7 +68,11 @@ class ClickLog:
             seen = times > 0
             if not seen.any():
                 expected = "a number above 0 in at least one row"
-                raise InputError("no document was shown", expected, column=self._columns.impressions)
+                raise InputError(
+                    "no search result was shown to anybody: the impressions are all 0",
+                    expected,
+                    column=self._columns.impressions,
+                )
             if not seen.all():
                 action = "They are left out: nobody can have clicked them."
                 findings.append(Finding("documents that were never shown", int((~seen).sum()), action))

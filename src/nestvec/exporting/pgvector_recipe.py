@@ -238,7 +238,7 @@ def _render_tables(numbers: RecipeNumbers, bits: Rotated | None) -> str:
 
 
 def _step(values: Range) -> float:
-    """Return the difference between the values of two neighbouring bytes."""
+    """Return the step of a one-byte code: the difference in value between byte b and byte b + 1."""
     return (values.high - values.low) / 255
 
 

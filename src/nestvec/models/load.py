@@ -125,7 +125,7 @@ def save_model(model: SentenceTransformer, path: Path, facts: dict[str, object])
         with quiet_libraries():
             model.save_pretrained(str(path), create_model_card=False, safe_serialization=True)
     except SafetensorError as error:
-        raise NestvecError(f"{path} cannot be written ({error}); finished stages are kept") from error
+        raise NestvecError(f"{path} cannot be written ({error}); finished work is kept") from error
     prompts = model_prompts(model)
     stated = {"query_prompt": prompts.query, "document_prompt": prompts.document} if prompts else {}
     files = list_weight_files(path)

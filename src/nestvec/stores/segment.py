@@ -100,7 +100,7 @@ class Segment:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether its files are still the ones that were opened, unchanged."""
+        """Whether the segment's files on disk are still the files that were opened, unchanged."""
         return all(read_stamp(path) == stamp for path, stamp in self.stamps.items())
 
     @property

@@ -85,7 +85,7 @@ def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study
     prepared = prepare(settings)
     aim = parse_aim(tuning.aim, prepared.settings, prepared.dimensions)
     if aim.with_bytes and tuning.is_data_size:
-        raise InputError(f"--aim is {tuning.aim}", "an aim without bytes, because --search is data-size")
+        raise InputError(f"--aim is {tuning.aim}", "an aim without `,bytes`: --search data-size has one aim")
     prepared = _include_aim_format(prepared, aim)
     space = _settle_space(tuning, prepared.settings, aim)
     slots, fixed = plan_trials(space, "grid" if tuning.is_data_size else tuning.search, tuning.trials, settings.seed)
