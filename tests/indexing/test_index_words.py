@@ -89,7 +89,8 @@ def test_modes_of_the_command_line(run, typed):
     assert found["words"] != found["vectors"]  # what is fused need not differ, where words were given no weight
     code, out, _ = typed("index", run, "--verify")
     assert code == 0
-    assert "measured in the run at pretrained.48.int8;" in out and "measured in the run at pretrained+bm25.48.int8;" in out
+    for name in ("pretrained.48.int8", "pretrained+bm25.48.int8"):
+        assert f"measured in the run at {name};" in out
     code, _, message = typed("search", run, "hammer", "--mode", "hybrid")
     assert (code, "--mode is 'hybrid'; expected one of fused, vectors, words" in message) == (2, True)
 
