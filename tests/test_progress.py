@@ -72,7 +72,7 @@ def test_how_long_the_whole_run_takes():
     assert describe_progress(0, 400, 31, unknown_before_the_first) == "0 of 400 after 31 s"
     told = describe_progress(100, 400, 30, unknown_before_the_first)
     assert told == "100 of 400, 1 min 30 s left; whole run: about 10 min left"
-    assert describe_progress(0, 1, 31, lambda *_: 90.0) == "under way for 31 s; whole run: about 2 min left"
+    assert describe_progress(0, 1, 31, lambda *_: 90.0) == "running for 31 s; whole run: about 2 min left"
 
 
 def test_parts_of_the_work_tell_of_the_whole(hurried):
