@@ -1,4 +1,4 @@
-"""The base class of all encoders: texts in, vectors out, and a check that the vectors equal the model's own."""
+"""The base class of all encoders, which turn texts into vectors, and a check of the vectors against the library's."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def explain_unknown_tokens(name: str = "the model") -> Iterator[None]:
 
 
 def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]:
-    """Encode each of `PROBES` alone with the library, in a role: (4, width) float32, rows of unit length."""
+    """Encode each test text in `PROBES` alone with the library, in a role: (4, width) float32, rows of unit length."""
     encode = encode_method(model, role)
     with quiet_libraries(), explain_unknown_tokens():
         given = [encode(text, normalize_embeddings=True, show_progress_bar=False) for text in PROBES]
@@ -56,7 +56,7 @@ def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]
 
 
 def are_same(vectors: NDArray[np.float32], expected: NDArray[np.float32], least: float) -> bool:
-    """Whether each row of unit length has a cosine of at least `least` to its counterpart; two zero rows are same."""
+    """Whether each row of unit length has a cosine of at least `least` to the row in `expected`; zero rows are same."""
     if vectors.shape != expected.shape:
         return False
     return bool(np.square(vectors - expected).sum(axis=1).max() <= 2 * (1 - least))

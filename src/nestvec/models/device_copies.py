@@ -1,4 +1,4 @@
-"""Copy inputs to a GPU and outputs from it without stopping its work.
+"""Copy a model's inputs to a GPU and the outputs back while the GPU goes on computing.
 
 A plain `.to(device)` or `.cpu()` waits until the GPU has finished all queued work. Copies from and to pinned memory are
 queued like other work, so the GPU computes on. On a CPU nothing is copied or queued.
@@ -47,7 +47,7 @@ def send_inputs(inputs: Mapping[str, Any], device: torch.device) -> dict[str, An
 
 
 def fetch_behind(computed: Iterable[Computed], ahead: int | None = None) -> Generator[Encoded]:
-    """Yield a model's outputs in memory, in their order, while the device computes the next ones.
+    """Copy a model's outputs to memory and yield them in order, while the device computes the next outputs.
 
     An output is fetched after `ahead` later batches were queued; None means 0 on a CPU and 1 on a GPU.
     """

@@ -92,7 +92,7 @@ def _is_installed(backend: str) -> bool:
 
 
 def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
-    """Choose the given backend, or for `auto` the first installed one; MissingExtraError if none is installed."""
+    """Choose the given backend, or for `auto` the first that is installed; MissingExtraError if no backend is."""
     fitting = runs if backend == "auto" else (backend,)
     chosen = next((name for name in fitting if _is_installed(name)), None)
     if chosen is None:
@@ -101,7 +101,7 @@ def _choose_backend(runs: tuple[str, ...], backend: str) -> str:
 
 
 def open_export(folder: Path, card: Card, dimension: int, backend: str, compute: str, prompts: Prompts) -> Encoder:
-    """Open an exported graph by its card; needs neither PyTorch nor sentence-transformers."""
+    """Open an exported graph by the export's card; needs neither PyTorch nor sentence-transformers."""
     from nestvec.models.graph_encoder import GraphEncoder, open_runtime
     from nestvec.models.token_batches import TokenReader, load_tokenizer
 
@@ -135,7 +135,7 @@ def open_model(model: ModelFolder, dimension: int | None, backend: str, compute:
 
 
 def _prefers_openvino() -> bool:
-    """Whether OpenVINO is installed and probably the fastest: true on x86-64 processors, unless there is a GPU."""
+    """Whether OpenVINO is installed and probably the fastest backend: on x86-64 processors, unless there is a GPU."""
     if not _is_installed("openvino") or platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     import torch

@@ -1,4 +1,4 @@
-"""The card of an export, `nestvec.json`: describes the folder, and detects files that have changed since."""
+"""The card of an exported model, `nestvec.json`: describes the folder, and detects files changed after the export."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _EXPECTED = "a folder that `nestvec export` wrote"
 
 @dataclass(frozen=True)
 class Card:
-    """The content of an export's card.
+    """The content of `nestvec.json`, the card that describes an exported model.
 
     Attributes:
         to: target of the export, one of `TARGETS`.
@@ -88,7 +88,7 @@ class Card:
 
     @property
     def point(self) -> str:
-        """The name of the codec: `48.int8`."""
+        """The dimension and precision of the exported vectors as a name, such as `48.int8`."""
         return VectorFormat(self.dimension, self.precision).name
 
 
@@ -108,7 +108,7 @@ def _hash_values(values: dict[str, Any]) -> str:
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """Hash every file of a folder except its card: relative names with slashes to sha256, sorted by name."""
+    """Hash every file of a folder except the card: relative names with slashes to sha256, sorted by name."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
     return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
 
@@ -145,7 +145,7 @@ def is_export(folder: Path) -> bool:
 
 
 def list_files(folder: Path) -> set[str]:
-    """List the files that an export wrote into its folder, by its card: relative names with slashes.
+    """List the files that an export wrote into the folder, according to the card: relative names with slashes.
 
     Raises InputError if the card is damaged, or if a newer nestvec wrote it.
     """
@@ -154,7 +154,7 @@ def list_files(folder: Path) -> set[str]:
 
 
 def _parse_card(path: Path, values: dict[str, Any]) -> Card:
-    """Read a card from JSON values; raises InputError if one is missing or has the wrong type."""
+    """Read a card from JSON values; raises InputError if a value is missing or has the wrong type."""
     if values["kind"] != KIND:
         raise InputError(f"is of the kind {values['kind']!r}", _EXPECTED, file=path)
     schema = values.get("schema")

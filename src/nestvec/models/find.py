@@ -25,7 +25,7 @@ _TYPE = "SentenceTransformer"
 
 @dataclass(frozen=True)
 class Pin:
-    """A model whose exact weights are known.
+    """A model whose exact weights nestvec knows by their sha256 and revision.
 
     Attributes:
         sha256: sha256 of its model.safetensors.
@@ -104,7 +104,7 @@ def find_model(name: str, expected_sha256: str | None = None, fetch: bool = True
 
 
 def list_short_names(name: str) -> list[str]:
-    """List possible names for a model's system: ends of its folder or hub name, the shortest first."""
+    """List names by which a report may call a model: ends of the model's folder or hub name, the shortest first."""
     parts = [part for part in Path(name).resolve().parts[1:] if part != "models"]
     kept = [re.sub(r"[^\w.-]+", "_", part) for part in (parts if Path(name).is_dir() else name.split("/"))]
     return ["-".join(kept[-count:]) for count in range(1, len(kept) + 1)]
@@ -172,6 +172,6 @@ def _refuse_other_type(path: Path) -> None:
 
 
 def _read_card_hash(card: Path) -> str | None:
-    """Read the sha256 of the weights from the card of a model that nestvec saved; None without one."""
+    """Read the sha256 of the weights from the card of a model that nestvec saved; None if there is no such card."""
     found = read_object(card, "the card of a model").get("sha256") if card.exists() else None
     return found if isinstance(found, str) else None

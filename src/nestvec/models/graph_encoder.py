@@ -1,4 +1,4 @@
-"""Encode with a model's graph, one batch per processor, which is faster than splitting each matrix product."""
+"""Encode texts with a model's graph, one batch per processor: faster than splitting each matrix product."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WANTED = "--backend torch, which runs every model"
 
 
 class GraphEncoder(Encoder):
-    """Encodes our own batches with a graph.
+    """Encodes texts with a model's graph, in batches that nestvec makes itself.
 
     Args:
         runtime: runs the graph.

@@ -1,4 +1,4 @@
-"""The common form of runtimes for graphs."""
+"""The common form of a model's graph that ONNX Runtime or OpenVINO can run."""
 
 from __future__ import annotations
 

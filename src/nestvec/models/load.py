@@ -65,7 +65,7 @@ def load_model(folder: ModelFolder) -> SentenceTransformer:
 
 
 def _count_numbers(folder: ModelFolder) -> int | None:
-    """Count the numbers in a model's files of weights; None for an adapter, whose base model has its own files."""
+    """Count the numbers in a model's files of weights; None for an adapter, whose base model lies elsewhere."""
     names = list_weight_files(folder.path)
     if read_adapter_base(folder.path):
         return None
@@ -80,7 +80,7 @@ def read_width(folder: ModelFolder) -> int:
 
 
 def measure_width(model: SentenceTransformer, path: Path | None = None) -> int:
-    """Measure the width of a loaded model's vectors by encoding a text, whatever its files state.
+    """Measure the width of a loaded model's vectors by encoding a text, whatever the model's files state.
 
     Raises InputError, naming the folder `path`, if the model cannot encode a text or gives no dense vector.
     """
@@ -152,7 +152,7 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_loggers(*names: str) -> Iterator[None]:
-    """Let these loggers report only errors within the block; the root logger's name is an empty text."""
+    """Let the loggers of these names report only errors within the block; the root logger's name is an empty text."""
     levels = {logger: logger.level for logger in map(logging.getLogger, names)}
     for logger in levels:
         logger.setLevel(logging.ERROR)

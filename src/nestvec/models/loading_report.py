@@ -1,4 +1,4 @@
-"""Refuse models with missing weights, by transformers' report of what it loaded."""
+"""Refuse models with missing weights, by the report of what transformers loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOCK = threading.Lock()
 
 
 class ReportedError(Exception):
-    """Weights are missing, so that the loader would use random numbers; the message names the first of them."""
+    """Weights are missing, so that the loader would use random numbers; the message names the first missing weights."""
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ _CONVERTED = (
 
 
 def list_module_folders(path: Path) -> dict[str, str]:
-    """List the folders of a model's modules, relative to the model's folder, with their class names, in order of use.
+    """List the folders of a model's modules in order of use, relative to the model's folder, with the class names.
 
     Without modules.json the model is one transformer in its own folder. Raises InputError for a damaged list, for a
     folder outside the model's folder, and for a class that is not from sentence-transformers.
@@ -72,7 +72,7 @@ def _class_name(kind: str, file: Path) -> str:
 
 
 def _inside(path: Path, folder: str) -> str:
-    """Give the relative name of a folder inside the model's; raises InputError for a folder outside."""
+    """Give the relative name of a folder inside the model's folder; raises InputError for a folder outside."""
     parts = PurePosixPath(folder)
     if parts.is_absolute() or ".." in parts.parts:
         raise InputError(f"names the folder {folder!r}", "a folder inside the model's", file=path / _MODULES)
@@ -80,7 +80,7 @@ def _inside(path: Path, folder: str) -> str:
 
 
 def list_weight_files(path: Path) -> list[str]:
-    """List the files that hold a model's weights, relative to its folder, in the order of its modules.
+    """List the files that hold a model's weights, relative to the model's folder, in the order of the model's modules.
 
     Raises InputError if a module has only pickled weights, or if a transformer has no weights.
     """
@@ -96,7 +96,7 @@ def list_weight_files(path: Path) -> list[str]:
 
 
 def _list_module_weights(folder: Path, kind: str) -> list[str]:
-    """List the files in a module's folder that hold its weights; empty for a module without weights.
+    """List the files in a module's folder that hold the module's weights; empty for a module without weights.
 
     Raises InputError if the library would read a pickle, because there is no safetensors file.
     """
@@ -113,7 +113,7 @@ def _list_module_weights(folder: Path, kind: str) -> list[str]:
 
 
 def _list_shards(index: Path) -> list[str]:
-    """List the files that a list of shards names, each once; empty if there is no such list."""
+    """List the weight files that an index of shards names, each once; empty if the folder has no such index."""
     if not index.exists():
         return []
     shards = read_object(index, "a weight_map of weight names to files").get("weight_map")

@@ -1,4 +1,4 @@
-"""Hash what decides a model's vectors: the files of its folder that the libraries read, and its prompts.
+"""Hash what decides a model's vectors: the files of the model's folder that the libraries read, and the prompts.
 
 These hashes identify a measured model, whatever its name and folder.
 """
@@ -38,7 +38,7 @@ def hash_model_files(path: Path, weights: Sequence[str]) -> dict[str, str]:
 
 
 def hash_weights(hashes: Mapping[str, str], weights: Sequence[str], base: str | None = None) -> str:
-    """Compute the SHA-256 of a model's weights, in hex, from the hashes of its files.
+    """Compute the SHA-256 of a model's weights, in hex, from the hashes of the model's files.
 
     For a single file of weights this is the file's `sha256sum`. For several files it is the SHA-256 of the lines that
     `sha256sum` prints for them, with one more line for the base model of an adapter.
@@ -50,18 +50,18 @@ def hash_weights(hashes: Mapping[str, str], weights: Sequence[str], base: str | 
 
 
 def hash_first_file(path: Path) -> str | None:
-    """Compute the hash that nestvec 0.1 used: of the file of weights in the folder, or of the list of shards."""
+    """Compute the hash that nestvec 0.1 used for a model: of the index of shards, or else of the file of weights."""
     first = next((path / name for name in (SHARDS, WEIGHTS) if (path / name).is_file()), None)
     return None if first is None else sha256(first)
 
 
 def join_hashes(hashes: Mapping[str, str]) -> str:
-    """Combine named hashes to one SHA-256 in hex that does not depend on their order."""
+    """Combine named hashes to one SHA-256 in hex that does not depend on the order of the hashes."""
     return hashlib.sha256(json.dumps(dict(sorted(hashes.items()))).encode()).hexdigest()
 
 
 def describe_changes(stated: Mapping[str, str], found: Mapping[str, str]) -> str:
-    """Describe the differences between two sets of hashes in words; empty if there are none."""
+    """Describe the differences between two sets of hashes in words; empty if the sets are equal."""
     ways = {name: "is missing" for name in stated if name not in found}
     ways |= {name: "is new" for name in found if name not in stated}
     ways |= {name: "has changed" for name in stated if name in found and stated[name] != found[name]}
@@ -71,13 +71,13 @@ def describe_changes(stated: Mapping[str, str], found: Mapping[str, str]) -> str
 
 
 def refuse_changes(stated: Mapping[str, str], found: Mapping[str, str], file: Path, when: str) -> None:
-    """Raise ChangedError if a model's hashes differ from those stated; `when` is "when mnr was measured" or alike."""
+    """Raise ChangedError if a model's hashes differ from the stated ones; `when` is such as "when mnr was measured"."""
     if changes := describe_changes(stated, found):
         raise ChangedError(f"is not the same model as {when}: {changes}", "the original files", file=file)
 
 
 def _list_read_folders(path: Path) -> list[str]:
-    """List the folders from which libraries read a model's files: its own, its modules', and their parents."""
+    """List the folders from which libraries read a model's files: model folder, module folders, and parents of both."""
     folders = {""}
     for folder in map(PurePosixPath, list_module_folders(path)):
         folders |= {str(part) for part in (folder, *folder.parents)}

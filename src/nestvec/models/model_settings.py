@@ -1,4 +1,4 @@
-"""Check the numbers in a model's configurations against its weights, before memory is allocated for them."""
+"""Check the numbers in a model's configurations against the weights, before the model allocates memory."""
 
 from __future__ import annotations
 

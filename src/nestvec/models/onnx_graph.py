@@ -74,7 +74,7 @@ def write_onnx(model: SentenceTransformer, dimension: int, path: Path) -> None:
 
 
 def input_names(model: SentenceTransformer) -> list[str]:
-    """List the names of the graph's inputs in order: those that the tokenizer gives the model."""
+    """List the names of the graph's inputs in order: the inputs that the tokenizer makes for the model."""
     return list(_example_features(model)[0])
 
 

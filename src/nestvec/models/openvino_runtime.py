@@ -20,7 +20,7 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def open_openvino(graph: Path, compute: str, weights: str) -> Runtime:
-    """Compile a graph: openvino_model.xml with its weights beside it, or model.onnx.
+    """Compile a model's graph: openvino_model.xml, whose weights lie in the same folder, or model.onnx.
 
     `auto` computes in bfloat16 if the processor has instructions for it. int8 weights stay int8 whatever `compute` is.
     """

@@ -61,18 +61,18 @@ class Prompts(ReadByName):
         return self.query == self.document
 
     def of(self, role: Role) -> str:
-        """Give the prompt of a role."""
+        """Give the prompt of a role, `query` or `document`."""
         return self.query if role == QUERY else self.document
 
     def override(self, query: str | None, document: str | None) -> Prompts:
-        """Replace the prompts that are given; None keeps a prompt, an empty text removes it."""
+        """Replace the prompts that are given; None keeps the prompt of a role, an empty text removes the prompt."""
         given = {"query": query, "document": document}
         return replace(self, **{role: text for role, text in given.items() if text is not None})
 
 
 @dataclass(frozen=True)
 class _Named:
-    """A model's prompts by name, and the name of the one that plain `SentenceTransformer.encode` applies."""
+    """A model's prompts by name, and the name of the prompt that plain `SentenceTransformer.encode` applies."""
 
     texts: dict[str, str]
     default: str | None
@@ -161,7 +161,7 @@ def has_router(folder: Path) -> bool:
 
 
 def _read_named(folder: Path) -> _Named:
-    """Read a model's prompts by name; empty if its folder states none."""
+    """Read a model's prompts by name; empty if the files in the model's folder state no prompts."""
     path = folder / CONFIG
     config = read_json(path) if path.is_file() else {}
     config = config if isinstance(config, dict) else {}

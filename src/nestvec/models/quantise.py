@@ -83,7 +83,7 @@ def _quantise_calibrated(nncf: Any, model: Any, feeds: Sequence[Feed]) -> Any:  
 
 
 def _read_graph(source: Path) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """Read a graph without keeping its file open."""
+    """Read a graph from a file and close the file."""
     import openvino as ov
 
     core = ov.Core()

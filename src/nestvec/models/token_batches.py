@@ -27,7 +27,7 @@ _FILLED = {"input_ids", "attention_mask", "token_type_ids"}  # the model inputs 
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts that go through a model together.
+    """A batch: texts that a model encodes together.
 
     Attributes:
         rows: (n,) rows of the batch's texts.
@@ -42,7 +42,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class TokenReader:
-    """Tokenises texts as a model does, and makes batches of them.
+    """Tokenises texts as a model does, and splits the tokenised texts into batches.
 
     Attributes:
         tokenizer: tokenizer that cuts at the model's limit and does not pad, from `prepare_tokenizer`.
@@ -82,7 +82,7 @@ class TokenReader:
         return tokenised
 
     def _pad_batch(self, tokenised: list[tuple[NDArray[np.int32], NDArray[np.int8]]]) -> dict[str, NDArray[np.int64]]:
-        """Make the model's inputs for a batch of tokenised texts, padded to the longest."""
+        """Make the model's inputs for a batch of tokenised texts, padded to the longest text."""
         shape = len(tokenised), max(len(ids) for ids, _ in tokenised)
         blank = {"input_ids": self.pad, "attention_mask": 0, "token_type_ids": 0}
         inputs = {name: np.full(shape, blank[name], dtype=np.int64) for name in self.inputs}

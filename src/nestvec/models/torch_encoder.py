@@ -32,7 +32,7 @@ _TEXTS = 32  # texts of a batch that the library makes; larger batches are not f
 
 
 class TorchEncoder(Encoder):
-    """Encodes our own batches with a model's modules.
+    """Encodes texts with a model's PyTorch modules, in batches that nestvec makes itself.
 
     Args:
         model: a loaded model.
@@ -71,7 +71,7 @@ class TorchEncoder(Encoder):
 
 
 class StockEncoder(Encoder):
-    """Encodes with the library's own preprocessing and forward pass, for models that cannot use our batches.
+    """Encodes with the library's own preprocessing and forward pass, for models that cannot use nestvec's batches.
 
     The library gets the role as its `task`, so that a Router sends queries and documents through their modules.
 
@@ -136,7 +136,7 @@ def open_torch(folder: ModelFolder, dimension: int | None, compute: str) -> Torc
 
 
 def _find_reader(model: SentenceTransformer) -> TokenReader | None:
-    """Make the model's reader; None for a model that does not read token ids or lacks a fast tokenizer."""
+    """Make the model's `TokenReader`; None for a model that does not read token ids or lacks a fast tokenizer."""
     try:
         return make_reader(model, input_names(model))
     except InputError:

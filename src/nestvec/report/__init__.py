@@ -1,4 +1,4 @@
-"""Writes the report of a run: one self-contained HTML file, its figures, and its tables as CSV."""
+"""Writes the report of a run: one self-contained HTML file, the figures, and the tables as CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alternative texts of the figures on a run's page: what they show, in numbers, for people who do not see them."""
+"""Alternative texts of the figures on a run's page: say in numbers what a figure shows, for people who cannot see."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 12  # validations of a training that are all listed; of more, only the fi
 
 
 def describe_figures(content: Content) -> dict[str, str]:
-    """Describe every figure of a run's page: figure name to its alternative text."""
+    """Describe every figure of a run's page: maps the figure's name to the alternative text."""
     full = content.before.precision
     recall, mrr = _describe_lines(content, "recall@10"), _describe_lines(content, "mrr@10")
     maps = {figure: describe_heat_map(system, content) for system, figure in figure_names(content).items()}
@@ -35,7 +35,7 @@ def describe_figures(content: Content) -> dict[str, str]:
 
 
 def _describe_lines(content: Content, metric: str) -> str:
-    """One sentence per line of a chart by dimension."""
+    """Describe a chart of a metric by dimension: one sentence for each system's line."""
     sentences = []
     for system in content.systems:
         values = [f"{number(row.metrics[metric].value)} at {row.dimension}" for row in content.line(system)]
@@ -46,7 +46,7 @@ def _describe_lines(content: Content, metric: str) -> str:
 
 
 def _describe_sizes(content: Content) -> str:
-    """One sentence per system and precision of the chart by bytes."""
+    """Describe the chart of recall@10 by bytes per vector: one sentence per system and precision."""
     sentences = []
     for system in content.systems:
         for precision in content.precisions:
@@ -64,7 +64,7 @@ def _describe_sizes(content: Content) -> str:
 
 
 def _describe_losses(content: Content) -> str:
-    """One sentence per system of the chart of losses: where the running mean ends."""
+    """Describe the chart of training losses: one sentence per system, saying where the running mean ends."""
     sentences = []
     for training in content.run.trainings:
         if training.losses:

@@ -1,4 +1,4 @@
-"""The first screen of a run's page: both teams' choices, how the run was made, and which commands come next."""
+"""The first screen of a run's page: choices with and without keyword search, the run's origin, and next commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEFT_OUT = {"source", "out", "compute", "threads"}  # arguments of every comman
 
 @dataclass(frozen=True)
 class Card:
-    """One choice as the page shows it; `chosen` is None where nothing qualifies."""
+    """A recommended choice (proven, likely or tiny) as the page shows it; `chosen` is None where no point qualifies."""
 
     number: int  # on the ring in the chart
     name: str  # one of `NAMES`
@@ -35,29 +35,29 @@ class Card:
 
     @property
     def now(self) -> str:
-        """The system that the team has now; the gain is measured over it."""
+        """The system that the team has now, over which the choice's gain is measured."""
         return self.chosen.beats.system if self.chosen and self.chosen.beats else BM25
 
     def is_undecided(self, margin: float) -> bool:
-        """Whether the test queries point the same way as the choice; then unconfirmed means too few queries."""
+        """Whether the test queries agree in direction with the choice; unconfirmed then means too few queries."""
         if self.name == "tiny":
             return self.gained > 0
         return self.chosen is not None and self.chosen.test is not None and self.chosen.test.difference > -margin
 
     @property
     def gained(self) -> float:
-        """The mean gain; 0 where no gain was measured."""
+        """The choice's mean gain over what the team has now; 0 where no gain was measured."""
         return getattr(self.gain, "difference", getattr(self.gain, "value", 0.0))
 
     @property
     def system(self) -> str:
-        """The model whose vectors are stored: `mnr` of `mnr+bm25`."""
+        """The name of the model whose vectors the choice stores: `mnr` for the choice `mnr+bm25`."""
         return self.chosen.system.removesuffix(FUSED) if self.chosen else ""
 
 
 @dataclass(frozen=True)
 class Team:
-    """The choices for one kind of team."""
+    """The choices for one kind of team: with keyword search, or with vectors alone."""
 
     name: str  # as `recommendation.json` has it
     cards: tuple[Card, ...]
@@ -69,12 +69,12 @@ class Team:
 
     @property
     def decided(self) -> bool:
-        """Whether there is any choice."""
+        """Whether the team has at least one choice."""
         return any(card.chosen for card in self.cards)
 
 
 def read_teams(content: Content) -> tuple[Team, ...]:
-    """Read both teams' choices; of an older run without choices, the recommended point as one team's, if any."""
+    """Read the choices for both kinds of team; for an older run without choices, the recommended point, if any."""
     choices = content.run.recommendation.choices
     if choices is None:
         cards = _read_cards(content, _read_older(content))
@@ -115,13 +115,13 @@ def _read_cards(content: Content, three: TeamChoices) -> tuple[Card, ...]:
 
 
 def measured(content: Content, chosen: ChosenPoint) -> Row | None:
-    """Find a choice's row on test; None where the results lack it."""
+    """Find a choice's row on the test split; None where the results lack the row."""
     return content.run.points.get(chosen.name)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """When and how the run was made, and its folder."""
+    """When and how the run was made, and the run's folder."""
 
     date: str
     command: str

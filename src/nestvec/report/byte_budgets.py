@@ -1,4 +1,4 @@
-"""Finds how to spend bytes best: each system's best point within a size, and fewer bits against fewer dimensions."""
+"""Compares vectors by size in bytes: each system's best within a size, and fewer bits against fewer dimensions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Budget:
-    """The best row of each system within a size; None where a system has no row that small."""
+    """The best measured row of each system within a size in bytes; None where a system has no row that small."""
 
     size: int  # bytes per vector
     best: dict[str, Row | None]
@@ -78,7 +78,7 @@ def compare_bits_with_dimensions(content: Content, metric: str) -> tuple[Shrinki
 
 
 def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
-    """List the measured sizes, largest first; of sizes within 5 % of each other only the largest."""
+    """List the measured sizes in bytes, largest first; of sizes within 5 % of each other only the largest."""
     sizes: list[int] = []
     for size in sorted({row.bytes for row in rows}, reverse=True):
         if not sizes or sizes[-1] > NEARLY * size:
@@ -87,6 +87,6 @@ def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
 
 
 def _best_within(rows: Sequence[Row], size: int, metric: str) -> Row | None:
-    """Find the best row of at most `size` bytes; of equally good ones the smallest."""
+    """Find the best row of at most `size` bytes; of equally good rows the smallest."""
     within = [row for row in rows if row.bytes <= size]
     return max(within, key=lambda row: (row.metrics[metric].value, -row.bytes), default=None)

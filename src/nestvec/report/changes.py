@@ -1,4 +1,4 @@
-"""Finds the queries that gained and lost most between two points of the surface, with their first results."""
+"""Finds the queries that gained and lost most between two measured systems, with the queries' first results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAME = 1e-9  # smaller differences are rounding errors, not a change
 
 @dataclass(frozen=True)
 class Ranked:
-    """One document of a ranking."""
+    """One document in the ranking of a query."""
 
     rank: int
     text: str
@@ -32,7 +32,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Change:
-    """One query before and after."""
+    """One query's value and first results in the systems that are compared, `before` and `after`."""
 
     query: str
     relevant: int  # relevant documents in the catalogue
@@ -44,7 +44,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Changes:
-    """The most changed test queries, and how many changed at all (by recall@10)."""
+    """The most changed test queries, and how many test queries changed at all (by recall@10)."""
 
     gained: tuple[Change, ...]
     lost: tuple[Change, ...]
@@ -72,7 +72,7 @@ def find_changes(run: Run, before: Point, after: Point) -> Changes:
 
 
 def _difference(values: tuple[float, float]) -> float:
-    """Subtract before from after; a difference below `SAME` is 0."""
+    """Subtract the value before from the value after; a difference below `SAME` is 0."""
     gap = values[1] - values[0]
     return 0.0 if abs(gap) < SAME else gap
 
@@ -86,7 +86,7 @@ def _pair_values(run: Run, metric: str, before: Point, after: Point) -> dict[str
 def _describe(
     run: Run, points: tuple[Point, Point], values: dict[str, tuple[tuple[float, float], tuple[float, float]]]
 ) -> dict[str, Change]:
-    """Gather what the page shows of each query: query id to its change."""
+    """Gather what the page shows of each query: maps the query's id to the query's change."""
     before, after = (run.ranking(point.name, set(values)) for point in points)
     pairs = {query: (before.get(query, []), after.get(query, [])) for query in values}
     documents = run.document_texts(
@@ -110,7 +110,7 @@ def _describe(
 
 
 def _read_grades(run: Run, queries: Collection[str]) -> dict[tuple[str, str], float]:
-    """Read the grade of every judged pair of the queries: from its gain, or from the records where gains are equal.
+    """Read the grade of every judged pair of the queries: from the gain, or from the records where gains are equal.
 
     All grades below `gain_zero` have the gain 0, so the records are needed to tell them apart.
     """

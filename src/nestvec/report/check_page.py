@@ -1,4 +1,4 @@
-"""Writes the page of `nestvec check`: what a data set holds, before anything is trained on it."""
+"""Writes the page of `nestvec check`: what a data set holds, before a model is trained on the data."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from nestvec.runs.schema import Audit, Finding, Grades
 
 @dataclass(frozen=True)
 class Spread:
-    """A distribution in seven numbers."""
+    """A distribution of counts or lengths, summarised in seven numbers."""
 
     min: float
     p25: float
@@ -55,7 +55,7 @@ class NearDuplicates:
 
 @dataclass(frozen=True)
 class Recurring:
-    """How many distinct texts the test part has, and how many of them training sees too."""
+    """How many distinct texts the test part has, and how many of the texts are also in the training part."""
 
     test: int
     in_training: int
@@ -63,7 +63,7 @@ class Recurring:
 
 @dataclass(frozen=True)
 class RowSplit:
-    """What a split by row would leak, for one way to compare texts; `recurring` has keys `queries` and `documents`."""
+    """What a split by row would leak from test into training, by one comparison of texts (`exact` or `normalised`)."""
 
     shares: dict[str, float]
     recurring: dict[str, Recurring]
@@ -71,7 +71,7 @@ class RowSplit:
 
 @dataclass(frozen=True)
 class Checked:
-    """`check.json`; keys of `row_split` are `exact` and `normalised`, the ways to compare texts."""
+    """The content of `check.json`; keys of `row_split` are `exact` and `normalised`, the ways to compare texts."""
 
     source: str
     sha256: str

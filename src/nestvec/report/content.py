@@ -1,4 +1,4 @@
-"""Gathers the facts of the report from the run's files; rounds nothing and measures nothing."""
+"""Gathers the facts of the report from the run's files, without rounding or measuring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW_JUDGED = 1 / 3  # share of judged results below which the page says what tha
 
 @dataclass(frozen=True)
 class Content:
-    """Everything the page shows."""
+    """Everything that the report's page shows of a run."""
 
     run: Run
     before: Row  # the pretrained model at full width, test split
@@ -31,12 +31,12 @@ class Content:
 
     @property
     def gated(self) -> Point:
-        """The point that the gate compared with its rivals: the recommended point, or else the reference."""
+        """The point that the gate compared with the baselines: the recommended point, or else the reference."""
         return self.run.recommendation.point or self.run.recommendation.reference or self.after
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """Names of all systems but fused and two-stage ones: pretrained first, BM25 last, others in results' order."""
+        """Names of all systems, without fused or two-stage: pretrained first, BM25 last, others in results' order."""
         named = dict.fromkeys(row.system for row in self.run.results.surface if row.is_alone)
         return tuple(sorted(named, key=lambda name: (name == BM25, name != PRETRAINED)))
 
@@ -47,7 +47,7 @@ class Content:
 
     @property
     def validated(self) -> tuple[Training, ...]:
-        """The trainings that were measured on validation while they ran."""
+        """The trainings whose models were measured on the validation split during training."""
         return tuple(training for training in self.run.trainings if training.curve)
 
     @property
@@ -58,14 +58,14 @@ class Content:
 
     @property
     def full_width(self) -> tuple[Row, ...]:
-        """Test rows of each system at its full width and precision, of BM25, and of both fused."""
+        """Test rows of BM25, of each system at full width and precision, and of each system fused with BM25."""
         widest = [next(rows) for _, rows in groupby(self.split(TEST), key=lambda row: row.system)]
         rows = (*widest, *full_width(self.made(HYBRID)))
         return tuple(row for row in rows if row.precision in (None, self.before.precision))
 
     @property
     def seldom_judged(self) -> tuple[float, float] | None:
-        """The least and the greatest judged@10 of the systems at full width, if the least is below a third."""
+        """The least and the greatest judged@10 of the systems at full width; None unless the least is below a third."""
         shares = [row.metrics[JUDGED].value for row in self.full_width]
         return (min(shares), max(shares)) if min(shares) < FEW_JUDGED else None
 
@@ -80,7 +80,7 @@ class Content:
 
     @property
     def staged(self) -> tuple[tuple[str, str, Row], ...]:
-        """Rows of two-stage search, each followed by its second stage alone: system, shortlist or "", and row."""
+        """Rows of two-stage search, each followed by the second stage alone: system, shortlist or "", and row."""
         found: list[tuple[str, str, Row]] = []
         for row in self.made(TWO_STAGE):
             origin, _, code = row.system.rpartition("-via-")
@@ -98,7 +98,7 @@ class Content:
 
     @property
     def matrix_metric(self) -> str:
-        """The metric of the table of differences: the deciding one, or recall@10 where that one was not compared."""
+        """The metric of the table of differences: the deciding metric if the run compared it, else recall@10."""
         compared = {entry.metric for entry in self.run.results.comparisons}
         return self.run.recommendation.metric if self.run.recommendation.metric in compared else METRICS[0]
 
@@ -147,13 +147,13 @@ class Content:
         return tuple(sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), row.axes, -row.bytes)))
 
     def kept(self, row: Row, metric: str) -> float | None:
-        """Divide a row's metric by the system's at full width and precision on the same split; None if that is 0."""
+        """Divide a row's metric by the system's value at full width and precision on the same split; None for 0."""
         own = [other for other in self.run.results.surface if (other.system, other.split) == (row.system, row.split)]
         full = max(own, key=lambda other: (other.dimension or 0, other.bytes)).metrics[metric].value
         return row.metrics[metric].value / full if full else None
 
     def compared(self, a: Point, b: Point, metric: str) -> Comparison | None:
-        """Find the paired comparison a minus b on the test split; one that the run made as b minus a is turned."""
+        """Find the paired comparison a minus b on the test split; turns a comparison that the run made as b minus a."""
         for entry in self.run.results.comparisons:
             if (entry.metric, entry.split) == (metric, TEST) and {entry.a, entry.b} == {a.name, b.name}:
                 return entry if entry.a == a.name else entry.turned
@@ -194,7 +194,7 @@ def _before(run: Run) -> Row:
 
 
 def _after(run: Run, before: Row) -> Row:
-    """Find the recommended point's test row; or else the reference's, or the best other full-width system's."""
+    """Find the test row of the recommended point, or else of the reference, or of the best other full-width system."""
     recommendation, test = run.recommendation, run.points
     for point in (recommendation.point, recommendation.reference):
         row = test.get(point.name) if point else None

@@ -48,7 +48,7 @@ def draw_differences(axes: Axes, content: Content) -> None:
 
 
 def _write_cell(axes: Axes, corner: tuple[int, int], comparison: Comparison, *, roomy: bool) -> None:
-    """Write the difference, and below it, if there is room, the numbers of queries won, tied and lost."""
+    """Write the difference into a cell, and below, if there is room, the numbers of queries won, tied and lost."""
     across, down = corner
     look: dict[str, Any] = {"ha": "center", "va": "center"}
     height, size, weight = 0.4 if roomy else 0.5, 10 if roomy else 8.5, "bold" if comparison.clear else "normal"

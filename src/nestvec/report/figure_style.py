@@ -92,7 +92,7 @@ _RC: Any = {
 
 
 def draw_figure(name: str, paint: Callable[[Axes, T], None], facts: T, directory: Path | None = None) -> str:
-    """Draw a figure and return its SVG text; the ids in it depend on the figure's name only.
+    """Draw a figure and return the SVG text, whose ids depend on the figure's name only.
 
     With a folder, NAME.png (150 dpi, white) and NAME.svg are written to it. Raises MissingExtraError if matplotlib is
     not installed.

@@ -32,7 +32,7 @@ _STYLE_INDEX |= {"cosine": 6, "cosine-matryoshka": 5, "cosent": 8, "cosent-matry
 
 
 def style_indices(systems: tuple[str, ...]) -> dict[str, int]:
-    """Assign each system a row of `STYLES`: known systems always have the same one, others take the rest in order."""
+    """Assign each system a row of `STYLES`: known systems always the same row, other systems the rest in order."""
     left = [index for index in range(len(STYLES)) if index not in _STYLE_INDEX.values()]
     others = list(dict.fromkeys(name for name in systems if name not in _STYLE_INDEX))
     given = _STYLE_INDEX | {name: left[index % len(left)] for index, name in enumerate(others)}
@@ -40,7 +40,7 @@ def style_indices(systems: tuple[str, ...]) -> dict[str, int]:
 
 
 def styles_of_all(content: Content) -> dict[str, int]:
-    """Assign a row of `STYLES` to every system that the report names; fused and two-stage ones take their model's."""
+    """Assign a row of `STYLES` to every system in the report; fused and two-stage systems take their model's row."""
     tested = (step.system for step in content.run.recommendation.steps)
     styles = style_indices((*content.systems, *tested, *(training.system for training in content.run.trainings)))
     composed = {row.system for row in content.run.results.surface if not row.is_alone}
@@ -48,7 +48,7 @@ def styles_of_all(content: Content) -> dict[str, int]:
 
 
 def _named_after(name: str, systems: tuple[str, ...]) -> str:
-    """Find the model's name in that of a fused or two-stage system: `mnr` in `mnr+bm25` and `mnr-via-48-int8`."""
+    """Find the model's name in the name of a fused or two-stage system: `mnr` in `mnr+bm25` and `mnr-via-48-int8`."""
     return max((system for system in systems if name.startswith(system)), key=len, default=systems[0])
 
 
@@ -102,7 +102,7 @@ def _draw_with_band(axes: Axes, rows: Sequence[Row], metric: str, style: Style) 
 
 
 def _draw_bm25_level(axes: Axes, content: Content, metric: str) -> list[Artist]:
-    """Draw BM25 as a horizontal line, as it has no vectors whose width could change."""
+    """Draw BM25 as a horizontal line, because BM25 has no vectors whose width could change."""
     if content.lexical is None:
         return []
     style = STYLES[_STYLE_INDEX[BM25]]
@@ -151,7 +151,7 @@ def _draw_by_bytes(axes: Axes, content: Content) -> None:
 
 
 def _draw_frontier(axes: Axes, content: Content) -> Artist:
-    """Draw the frontier as steps; each point's label is up and left of it, where no other point can lie."""
+    """Draw the frontier as steps; each label is up and left of the labelled point, where no other point can lie."""
     best, line = content.run.frontier("recall@10"), {"color": INK, "linewidth": 1.6}
     corners = [(row.bytes, row.metrics["recall@10"].value) for row in best]
     largest = max(row.bytes for row in content.split("test"))

@@ -20,7 +20,7 @@ CLAMP = 160  # characters of a document that are shown at once
 
 
 class Interval(Protocol):
-    """Anything with the two ends of an interval."""
+    """A value with a 95 % interval: any object with `low` and `high`, the interval's ends."""
 
     @property
     def low(self) -> float:
@@ -32,7 +32,7 @@ class Interval(Protocol):
 
 
 class Difference(Protocol):
-    """Anything with the two ends of a difference's interval."""
+    """A difference with an interval: any object with `difference_low` and `difference_high`, the interval's ends."""
 
     @property
     def difference_low(self) -> float:
@@ -50,7 +50,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Format a difference with its sign, + included; a value that rounds to zero has no sign."""
+    """Format a difference with a sign, plus or minus; a difference that rounds to zero has no sign."""
     text = number(value, digits)
     return f"+{text}" if value > 0 and text.strip("0.") else text
 
@@ -88,12 +88,12 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def p_value(value: float) -> str:
-    """Format a p-value; below 0.001 only as a bound, as a randomisation test is no more exact than that."""
+    """Format a p-value; below 0.001 only as a bound, because a randomisation test gives no smaller p-value exactly."""
     return f"p{NBSP}<{NBSP}0.001" if value < 0.001 else f"p{NBSP}={NBSP}{value:.3f}"
 
 
 def size_ratio(whole: int, part: int) -> str:
-    """Format how many times larger the whole is than the part: `16`."""
+    """Format how many times larger `whole` is than `part`: `16`."""
     return f"{whole / part:.3g}"
 
 
@@ -137,7 +137,7 @@ def shorten(text: str, limit: int = CLAMP) -> str:
 
 
 def capitalise(text: str) -> str:
-    """Make the first letter a capital, and leave the rest as it is."""
+    """Make the first letter of a text a capital, and leave the rest of the text unchanged."""
     return text[:1].upper() + text[1:]
 
 

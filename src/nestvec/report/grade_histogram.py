@@ -1,4 +1,4 @@
-"""Draws the histogram of the grades, and describes it for people who do not see it."""
+"""Draws the histogram of the grades, and describes the histogram in words for people who cannot see."""
 
 from __future__ import annotations
 

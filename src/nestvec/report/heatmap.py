@@ -1,4 +1,4 @@
-"""Draws a system's surface as a heat map: dimensions down, precisions across, metric and bytes in each cell."""
+"""Draws a system's metric as a heat map: dimensions down, precisions across, metric and bytes in each cell."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def heat_maps(content: Content) -> dict[str, Callable[[Axes, Content], None]]:
 
 
 def figure_names(content: Content) -> dict[str, str]:
-    """Name each system's figure: system to a name that is unique even where a file system ignores case."""
+    """Name each system's figure: maps the system to a name that is unique even where a file system ignores case."""
     figures: dict[str, str] = {}
     for system in content.systems:
         if content.measured(system):
@@ -46,7 +46,7 @@ def figure_names(content: Content) -> dict[str, str]:
 
 
 def value_range(content: Content) -> ValueRange:
-    """Find the lowest and the highest value of all heat maps; they get the faintest and the strongest colour."""
+    """Find the lowest and the highest value of all heat maps, which get the faintest and the strongest colour."""
     values = [row.metrics[_METRIC].value for row in content.split("test") if row.dimension]
     return ValueRange(min(values), max(values))
 

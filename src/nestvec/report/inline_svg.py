@@ -1,4 +1,4 @@
-"""Prepares a drawing for the page: colours become CSS variables, ids become unique, and nothing in it loads."""
+"""Prepares a drawing for the page: colours become CSS variables, ids become unique, and nothing is loaded."""
 
 from __future__ import annotations
 

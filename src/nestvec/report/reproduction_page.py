@@ -1,4 +1,4 @@
-"""Writes the page of `nestvec reproduce`: published numbers beside ours, and how much of the gain was leakage."""
+"""Writes the page of `nestvec reproduce`: published and reproduced numbers, and how much of the gain was leakage."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def reproduction_headline(facts: dict[str, Any]) -> str:
-    """Put the result into one sentence."""
+    """Summarise the reproduction's result in one sentence."""
     gains = {entry["where"]: entry["gain"] for entry in facts["gains"] if entry["system"] == "mnr"}
     if gains.get("published protocol") is None:
         return "The published protocol, measured without training."
@@ -56,7 +56,7 @@ def reproduction_headline(facts: dict[str, Any]) -> str:
 
 
 def _draw_truncation(axes: Axes, facts: dict[str, Any]) -> None:
-    """Draw recall@10 against the dimension: our values as lines, the published ones as hollow markers."""
+    """Draw recall@10 against the dimension: reproduced values as lines, published values as hollow markers."""
     styles = style_indices(_DRAWN)
     dimensions = sorted({row["dimension"] for row in facts["rows"] if row["system"] in _DRAWN})
     legends = []

@@ -1,4 +1,4 @@
-"""The page of a run: the recommendation, and the measurements behind it in sentences and tables."""
+"""The page of a run: the recommendation, and the measurements behind the recommendation in sentences and tables."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def render_run_page(content: Content, drawings: dict[str, str]) -> str:
 
 
 def run_headline(content: Content) -> str:
-    """Put the recommendation into one sentence."""
+    """Summarise the run's recommendation in one sentence."""
     chosen, recommendation = content.after, content.run.recommendation
     label = metric_label(recommendation.metric)
     if recommendation.point is None and (likely := _find_likely(content)):
@@ -73,7 +73,7 @@ def run_headline(content: Content) -> str:
 
 
 def _find_likely(content: Content) -> str:
-    """Describe the first team's likely choice; an empty text where no team has one."""
+    """Describe the first team's likely choice; an empty text where no team has a likely choice."""
     for team in read_teams(content):
         for card in team.cards:
             if card.name == "likely" and card.chosen:
@@ -83,7 +83,7 @@ def _find_likely(content: Content) -> str:
 
 
 def group_metrics(content: Content) -> dict[str, list[str]]:
-    """Group all metrics of the run by their cutoff: `first 10` or `whole ranking` to names of metrics.
+    """Group the names of all metrics of the run by cutoff: the keys are `first 10`, `whole ranking` and the like.
 
     In each group `judged@…` comes first, as it says how far to trust the others; condensed metrics come last.
     """

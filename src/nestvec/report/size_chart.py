@@ -31,7 +31,7 @@ KINDS = {"beside_keyword_search": "beside", "vectors_alone": "alone"}
 
 @dataclass(frozen=True)
 class Dot:
-    """A point of a frontier, or one of the choices."""
+    """A marker in the chart of metric by bytes: a point of a frontier, or a recommended choice."""
 
     x: float
     y: float
@@ -44,7 +44,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal line to beat: BM25, or the pretrained model at full width."""
+    """A horizontal line in the chart, for a baseline to beat: BM25, or the pretrained model at full width."""
 
     y: float
     label_y: float
@@ -55,7 +55,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Chart:
-    """Everything that is drawn; places are in per cent of the width and height."""
+    """Everything that the chart draws; places are in per cent of the chart's width and height."""
 
     grid: tuple[tuple[float, str], ...]
     sizes: tuple[tuple[float, str], ...]
@@ -84,7 +84,7 @@ class _Scale:
 
 
 def draw_size_chart(content: Content, teams: Sequence[Team]) -> Chart:
-    """Place every point that has vectors, both frontiers, the choices, and the lines to beat."""
+    """Place the chart's content: points that have vectors, both frontiers, the choices, and the baselines' lines."""
     metric = content.run.recommendation.metric
     rows = [row for row in content.run.points.values() if row.bytes and (row.is_vectors or row.kind == HYBRID)]
     fronts = {"beside": find_frontier([row for row in rows if row.kind == HYBRID], metric)}
@@ -165,7 +165,7 @@ def _steps(front: Sequence[Row], kind: str, metric: str, scale: _Scale) -> list[
 
 
 def _dots(fronts: dict[str, tuple[Row, ...]], chosen: dict[str, list[Row]], metric: str, scale: _Scale) -> list[Dot]:
-    """List the points of the frontiers and the choices, each once, from left to right."""
+    """List the points of the frontiers and of the choices, each point once, from left to right."""
     dots = []
     for team, kind in KINDS.items():
         rows = {row.name: row for row in (*fronts[kind], *chosen.get(team, []))}
@@ -188,7 +188,7 @@ def _mark(dot: Dot, teams: Sequence[Team]) -> Dot:
 
 
 def _levels(content: Content, rows: Sequence[Row], metric: str, scale: _Scale) -> tuple[Level, ...]:
-    """Place the lines to beat, with their labels far enough apart to be read."""
+    """Place the lines of the baselines to beat, with labels far enough apart to be read."""
     names, last, levels = {}, -math.inf, []
     if content.lexical:
         names[content.lexical.name] = ("words", "BM25, tuned" if _untuned(content) else "BM25")

@@ -1,4 +1,4 @@
-"""Draws a study: its history, the importance of settings, parallel coordinates, learning curves and the frontier."""
+"""Draws a tuning study: history, importance of settings, parallel coordinates, learning curves and the frontier."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def best_trial(facts: Facts) -> Facts:
 
 
 def _draw_history(axes: Axes, facts: Facts) -> None:
-    """Draw every trial in planned order, the best so far, and the value of the defaults."""
+    """Draw the value of every trial in planned order, the best value so far, and the value of the default settings."""
     from matplotlib.ticker import MaxNLocator
 
     complete = [trial for trial in facts["trials"] if trial["value"] is not None]
@@ -100,7 +100,7 @@ def _draw_importance(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_parallel(axes: Axes, facts: Facts) -> None:
-    """Draw a line per trial through its settings to its value; the better third stands out."""
+    """Draw a line for each trial through the trial's settings to the trial's value; the better third stands out."""
     names = list(facts["space"])
     shown = [trial for trial in facts["trials"] if set(names) <= set(trial["params"])]
     scales = [_axis_positions(name, facts["space"][name], shown) for name in names]
@@ -136,7 +136,7 @@ def _trial_look(trial: Facts, bar: float, best: int) -> dict[str, Any]:
 
 
 def _axis_positions(name: str, searched: Any, trials: Sequence[Facts]) -> Mapping[Any, float]:  # noqa: ANN401 - TOML
-    """Place each value of a setting between 0 and 1 on its axis."""
+    """Place each value of a setting between 0 and 1 on the setting's axis."""
     values = {trial["params"][name] for trial in trials}
     if isinstance(searched, list):
         return {value: index / max(len(searched) - 1, 1) for index, value in enumerate(searched)}
@@ -199,7 +199,7 @@ def _draw_frontier(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_growth(axes: Axes, facts: Facts) -> None:
-    """Draw the trainings by size, the fitted curve, and the forecasts."""
+    """Draw the metric by number of training queries: trainings, fitted curve, and forecasts."""
     growth = facts["growth"]
     line, full = growth["line"], growth["queries"][-1]
     axes.fill_between(line["queries"], line["low"], line["high"], color=_TRIAL, alpha=0.15, linewidth=0)
@@ -221,7 +221,7 @@ def _draw_growth(axes: Axes, facts: Facts) -> None:
 
 
 def _draw_systems(axes: Axes, facts: Facts) -> None:
-    """Draw each system's curve: solid with filled markers for vectors alone, dashed with hollow ones beside BM25."""
+    """Draw each system's curve: solid with filled markers for vectors alone, dashed with hollow markers beside BM25."""
     systems = list(dict.fromkeys(curve["system"] for curve in facts["curves"]))
     looks = {system: STYLES[1 + place % (len(STYLES) - 1)] for place, system in enumerate(systems)}
     for curve in facts["curves"]:

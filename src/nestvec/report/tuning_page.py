@@ -1,4 +1,4 @@
-"""Writes the page of a study: the best settings, what they gain on test, and how they were found."""
+"""Writes the page of a tuning study: the best settings, the settings' gain on test, and the search."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_tuning_page(facts: dict[str, Any], root: Path) -> None:
 
 
 def study_headline(facts: dict[str, Any]) -> str:
-    """Put the study's result into one sentence."""
+    """Summarise the tuning study's result in one sentence."""
     name = metric_label(facts["metric"])
     if "growth" in facts:
         gain = facts["growth"]["gain"]

@@ -116,7 +116,7 @@ GLOSSARY = {
 
 
 def metric_label(metric: str) -> str:
-    """Write a metric's name as people do: `MRR@5` for `mrr@5`, `condensed MAP` for `condensed-map`."""
+    """Write a metric's name in its usual spelling: `MRR@5` for `mrr@5`, `condensed MAP` for `condensed-map`."""
     name = metric.removeprefix(CONDENSED)
     measure, mark, cutoff = name.partition("@")
     return f"{'condensed ' if name != metric else ''}{_FORMS.get(measure, measure)}{mark}{cutoff}"

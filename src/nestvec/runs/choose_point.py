@@ -1,4 +1,4 @@
-"""Find the measured point that a user names, by the same rule for the command line, the API and the server."""
+"""Find the measured point (system, dimension, precision) that a user names, by one rule for CLI, API and server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PointArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class PointSettings:
-    """A user's choice among the measured points; parts that are None are as recommended."""
+    """The system, dimension and precision that a user asks for; None means as recommended."""
 
     system: str | None = option(None, "A measured system, such as mnr (the recommended one).")
     dimension: int | None = option(None, "Vector width (as recommended).")
@@ -36,7 +36,7 @@ NOTHING_NAMED = PointSettings()
 
 
 class UnknownPointError(InputError):
-    """The point that the user named was not measured.
+    """The system, dimension and precision that the user named were not measured.
 
     Args:
         field: the wrong part: `system`, `dimension`, `precision`, `dimensions` or `filter`.

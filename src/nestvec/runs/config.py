@@ -52,7 +52,7 @@ class Config:
 
     @property
     def compared(self) -> dict[str, Any]:
-        """Values that must be equal for a run to continue in a folder.
+        """Settings and hashes that must be equal for a run to continue in a folder.
 
         Paths of inputs, versions and the number of trials may differ; hashes of inputs must not.
         """

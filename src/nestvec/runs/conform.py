@@ -1,4 +1,4 @@
-"""Read JSON or TOML values into frozen dataclasses by their annotations, so that damage is reported at once."""
+"""Read JSON or TOML values into frozen dataclasses by the fields' annotations, so that damage is reported at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class MisfitError(ValueError):
-    """A value does not match its annotation.
+    """A JSON or TOML value does not match the annotation of the dataclass's field.
 
     Args:
         where: path to the value, such as `surface[3].queries`.
@@ -51,7 +51,7 @@ def load_json(path: Path, kind: type[T]) -> T:
 
 
 def conform(value: object, kind: Any, where: str = "") -> Any:  # noqa: ANN401 - `kind` decides
-    """Convert a plain value to a type.
+    """Convert a value that was read from JSON or TOML to an annotated type.
 
     Args:
         value: a value from a JSON or TOML reader.
@@ -123,12 +123,12 @@ def _instance(value: object, kind: type, where: str) -> object:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    """Evaluate a dataclass's annotations, once."""
+    """Evaluate a dataclass's annotations, and keep the result for later calls."""
     return get_type_hints(kind)
 
 
 def _below(where: str, name: str) -> str:
-    """Give the path to an entry of a table."""
+    """Give the path, for messages, to an entry of a table."""
     return f"{where}.{name}" if where else name
 
 

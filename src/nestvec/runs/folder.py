@@ -1,4 +1,4 @@
-"""The run's folder: the paths of its files, and which stages are done.
+"""The folder of a run: the paths of the files, and which stages are done.
 
 A stage is done when its marker exists. The marker is written last, so a killed stage never looks finished.
 """
@@ -57,7 +57,7 @@ _FOUND = ("language", "query", "query_id", "document", "document_id", "grade", "
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder on disk, or the folder of one of its folds; see `LAYOUT` for the paths in it.
+    """The folder of a run, or of a fold of a run, on disk; `LAYOUT` lists the paths inside.
 
     Attributes:
         root: path of the folder.
@@ -68,7 +68,7 @@ class RunFolder:
     whole: RunFolder | None = None
 
     def fold(self, number: int) -> RunFolder:
-        """Give the folder of a fold, counted from 1; its files have the same names as those of a run."""
+        """Give the folder of a fold, counted from 1; the files in the folder are named as in a run's folder."""
         return RunFolder(self.path("folds") / str(number), self)
 
     def path(self, name: str) -> Path:
@@ -115,11 +115,11 @@ class RunFolder:
         return self.stage_marker(stage).exists()
 
     def mark_done(self, stage: str, facts: dict[str, Any]) -> None:
-        """Record that a stage is finished, with facts such as its seconds; call it after its last file is in place."""
+        """Record that a stage is finished, with facts such as seconds; call after the stage's last file is in place."""
         write_json(self.stage_marker(stage), facts)
 
     def done(self) -> list[str]:
-        """List the finished stages, in the order in which they finished."""
+        """List the finished stages, ordered by the time of finishing."""
         markers = self.path("stages").glob("*.json")
         return [marker.stem for marker in sorted(markers, key=lambda marker: (marker.stat().st_mtime_ns, marker.name))]
 

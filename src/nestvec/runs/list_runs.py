@@ -1,4 +1,4 @@
-"""List the runs in a folder: their data, what each recommends, and the next stage of unfinished runs."""
+"""List the runs in a folder: each run's data and recommendation, and the next stage of unfinished runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MODEL = "model "  # begins the keys of measured models among a run's inputs
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run in a list.
+    """A run in the list of runs, finished or not.
 
     Attributes:
         name: path of the run relative to the folder that was searched.
@@ -61,7 +61,7 @@ class ListedRun:
 
 
 def list_runs(root: Path) -> list[ListedRun]:
-    """Find the runs in a folder and up to three levels below it, finished or not.
+    """Find the runs, finished or not, in a folder and up to three levels below the folder.
 
     Args:
         root: a run's folder, or a folder with runs in it. The folder of a run is not searched for further runs.
@@ -148,7 +148,7 @@ def _read_answer(run: Run) -> dict[str, Any]:
 
 
 def find_next_stage(folder: RunFolder, config: Config) -> str | None:
-    """Find the next stage of a run, such as `train mnr of fold 2`: the first without a marker; None if all are done.
+    """Find the next stage of a run, such as `train mnr of fold 2`: the first without a marker; None if the run is done.
 
     The stages and their order are those of `pipeline.run_stages`, derived from the run's settings. Raises InputError if
     the settings are damaged.

@@ -1,4 +1,4 @@
-"""Open a point of a finished run for use: its model, its codec, and the measured vectors."""
+"""Open a measured system, dimension and precision of a finished run: the model, the codec, and the measured vectors."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class SystemFiles:
         return vectors
 
     def codec(self, stored: VectorFormat) -> Codec:
-        """Get the codec of a format.
+        """Get the codec that quantises vectors to a dimension and precision.
 
         Args:
             stored: a measured format.
@@ -93,7 +93,7 @@ class SystemFiles:
 
 @dataclass(frozen=True)
 class Selection:
-    """A measured point, ready to be exported, indexed or served.
+    """A measured system, dimension and precision, ready to be exported, indexed or served.
 
     Attributes:
         files: files of the point's system.
@@ -107,7 +107,7 @@ class Selection:
 
     @property
     def run(self) -> Run:
-        """The run."""
+        """The run to which the selected system belongs."""
         return self.files.run
 
     @property
@@ -187,7 +187,7 @@ def select_point(run: Run, point: Point) -> Selection:
 
 
 def open_system(run: Run, system: str) -> SystemFiles:
-    """Find a system's model and codecs.
+    """Find the model and the codecs of a run's system.
 
     Args:
         run: the run.
@@ -213,7 +213,7 @@ def read_stated(run: Run, system: str) -> MeasuredWith:
 
 
 def _find_model(run: Run, system: str) -> ModelFolder:
-    """Find the model of a system's vectors, checked by its hashes, with the prompts that were measured."""
+    """Find the model of a system's vectors, checked by the model's hashes, with the prompts that were measured."""
     trained = run.folder.model(system)
     if trained.is_dir():
         return _check_model(run, system, find_model(str(trained)))

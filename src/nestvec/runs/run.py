@@ -1,4 +1,4 @@
-"""A finished run, as report, compare, export, index, serve and notebooks read it.
+"""A finished run, as the commands report, compare, export, index and serve and notebooks read the run's folder.
 
 Each file of the folder is read once, when it is first needed; errors name the file that is missing or damaged.
 """
@@ -65,7 +65,7 @@ class Run:
     folder: RunFolder
 
     def __repr__(self) -> str:
-        """Show source, decision and path."""
+        """Show the data's source, the decision and the path of the run."""
         if not self.folder.path("recommendation").is_file():
             return f"Run({str(self.folder.root)!r})"
         return (
@@ -112,12 +112,12 @@ class Run:
 
     @property
     def ships(self) -> bool:
-        """Whether the run recommends a point to ship."""
+        """Whether the run recommends a system, dimension and precision to ship."""
         return self.recommendation.point is not None
 
     @property
     def chosen(self) -> Point:
-        """The recommended point, or else the best point at full width."""
+        """The recommended system, dimension and precision, or else the best system at full width."""
         chosen, path = self.recommendation.point or self.recommendation.reference, self.folder.path("recommendation")
         if chosen is None:
             raise InputError("is damaged: reference is missing", EXPECTED, file=path)
@@ -131,17 +131,17 @@ class Run:
 
     @property
     def surface(self) -> list[dict[str, Any]]:
-        """The surface as flat rows, for `pandas.DataFrame(run.surface)` or similar."""
+        """All measurements as flat rows, for `pandas.DataFrame(run.surface)` or similar."""
         return [row.flat for row in self.results.surface]
 
     @cached_property
     def points(self) -> dict[str, Row]:
-        """Rows of the test split by the names of their points, in the order of the surface."""
+        """Rows of the test split by names such as `mnr.48.int8`, in the order of the results."""
         return {row.name: row for row in self.results.surface if row.split == TEST}
 
     @cached_property
     def systems(self) -> dict[str, list[Point]]:
-        """Points of each system on test, without fused points; in the surface's order, BM25 last."""
+        """Measured points (dimension and precision) of each system on test, without fused points; BM25 last."""
         rows = [row for row in self.points.values() if row.is_alone and row.system != BM25_DEFAULT]
         names = sorted(dict.fromkeys(row.system for row in rows), key=lambda name: name == BM25)
         return {name: [_plain(row) for row in rows if row.system == name] for name in names}
@@ -163,7 +163,7 @@ class Run:
         return next(iter(self.points.values())).documents
 
     def frontier(self, metric: str) -> tuple[Row, ...]:
-        """Find the test rows of plain vectors that no smaller row equals or beats, by rising bytes.
+        """Find the test rows of plain vectors whose metric no row of fewer bytes equals or beats, by rising bytes.
 
         Args:
             metric: one of `metrics`.
@@ -181,7 +181,7 @@ class Run:
         *,
         axes: bool = False,
     ) -> Point:
-        """Find a measured point with vectors; arguments that are None are as recommended, see `choose_point`.
+        """Find a measured system, dimension and precision with vectors; None means as recommended, see `choose_point`.
 
         Args:
             system: a system with vectors.
@@ -266,7 +266,7 @@ class Run:
 
     @cached_property
     def answerable(self) -> dict[str, dict[str, int]]:
-        """The judgements of test queries that have a relevant document."""
+        """The judgements of the test queries that have at least one relevant document."""
         least = self.results.relevant_from
         return {query: gains for query, gains in self.judgements.items() if max(gains.values()) >= least}
 
@@ -317,7 +317,7 @@ class Run:
     # values and rankings, query by query
 
     def per_query(self, metric: str, names: Iterable[str]) -> dict[str, dict[str, float]]:
-        """Read a metric's value of every test query at some points.
+        """Read a metric's value for every test query, for some measured systems, dimensions and precisions.
 
         Args:
             metric: one of `metrics`.
@@ -350,7 +350,7 @@ class Run:
         return values
 
     def ranking(self, name: str, queries: Collection[str] | None = None) -> dict[str, list[str]]:
-        """Read the rankings of a point for the test queries.
+        """Read the rankings of the test queries by a system at one dimension and precision.
 
         Args:
             name: name of the point, such as `mnr.48.int8`.
@@ -362,7 +362,7 @@ class Run:
         return {query: list(scores) for query, scores in self.scored_ranking(name, queries).items()}
 
     def scored_ranking(self, name: str, queries: Collection[str] | None = None) -> dict[str, dict[str, float]]:
-        """Read the rankings like `ranking`, with each document's score."""
+        """Read the rankings of the test queries like `ranking`, with each document's score."""
         return read_ranking(self.folder.run(name), queries, self._trec_names)
 
     @cached_property
@@ -373,7 +373,7 @@ class Run:
     # vectors
 
     def vectors(self, system: str, width: int) -> NDArray[np.float32]:
-        """Open the measured vectors of a system: queries, then documents, both in the order of their texts.
+        """Open the measured vectors of a system: queries in the order of `queries`, then documents as in `catalogue`.
 
         Args:
             system: a system with vectors.
@@ -404,7 +404,7 @@ class Run:
 
 
 def find_frontier(rows: Iterable[Row], metric: str) -> tuple[Row, ...]:
-    """Find the rows that no smaller row equals or beats in a metric, by rising bytes."""
+    """Find the rows whose metric no row of fewer bytes equals or beats, by rising bytes."""
     best: list[Row] = []
     for row in sorted(rows, key=lambda row: (row.bytes, -row.metrics[metric].value)):
         if not best or row.metrics[metric].value > best[-1].metrics[metric].value:

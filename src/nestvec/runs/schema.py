@@ -47,7 +47,7 @@ class Measure(ReadByName):
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Point):
-    """One row of the surface: a point on one split."""
+    """One row of the results: the metrics of a system at one dimension and precision, on one split."""
 
     split: str
     queries: int
@@ -67,7 +67,7 @@ class Row(Point):
 
     @property
     def flat(self) -> dict[str, Any]:
-        """The row as a flat dict: the point, the split, and three entries per metric: value, low and high."""
+        """The row as a flat dict: system, format, split, and three entries per metric: value, low and high."""
         row = {name: getattr(self, name) for name in _COLUMNS}
         for name, measure in self.metrics.items():
             row |= {name: measure.value, f"{name} low": measure.low, f"{name} high": measure.high}
@@ -76,7 +76,7 @@ class Row(Point):
 
 @dataclass(frozen=True)
 class Comparison(ReadByName):
-    """A paired comparison, `a` minus `b`; `p_holm` is corrected for all comparisons of the run."""
+    """A paired comparison of measured points, `a` minus `b`; `p_holm` is corrected for all comparisons of the run."""
 
     a: str
     b: str
@@ -167,7 +167,7 @@ class Results(ReadByName):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Point):
-    """One test in the sequence from large vectors to small: the point's metric minus the reference's, on validation."""
+    """One test in the sequence from large vectors to small: metric of a point minus the reference's, on validation."""
 
     difference: float
     lower_bound: float  # one-sided, 95 %
@@ -177,7 +177,7 @@ class Step(Point):
 
 @dataclass(frozen=True)
 class GateCheck(ReadByName):
-    """The candidate minus a baseline that it must beat; passed if the interval lies above 0."""
+    """A candidate's metric minus the metric of a baseline to beat; passed if the interval lies above 0."""
 
     difference: float
     low: float
@@ -187,7 +187,7 @@ class GateCheck(ReadByName):
 
 @dataclass(frozen=True)
 class Choice(ReadByName):
-    """The choice minus the reference, on validation, where the choice was made."""
+    """The chosen point's metric minus the reference's metric, on the validation split, where the choice was made."""
 
     queries: int
     difference: float = 0.0
@@ -196,7 +196,7 @@ class Choice(ReadByName):
 
 @dataclass(frozen=True)
 class Confirmation(ReadByName):
-    """The recommended point on the test split, and its difference to the reference there."""
+    """The recommended point's metric on the test split, and the difference to the reference on the test split."""
 
     value: float
     low: float
@@ -209,7 +209,7 @@ class Confirmation(ReadByName):
 
 @dataclass(frozen=True)
 class Price(ReadByName):
-    """The memory of a number of vectors in bytes, as recommended and at full width in float32."""
+    """The memory in bytes of a number of vectors: in the chosen format, and at full width in float32."""
 
     vectors: int
     bytes: int
@@ -218,7 +218,7 @@ class Price(ReadByName):
 
 @dataclass(frozen=True)
 class ChoiceValidation(ReadByName):
-    """A choice minus its reference on validation.
+    """A chosen point's metric minus the reference's metric on the validation split.
 
     `low` and `high` are the ends of the two-sided 95 % interval; `chance` is the chance of losing less than the margin.
     """
@@ -231,7 +231,7 @@ class ChoiceValidation(ReadByName):
 
 @dataclass(frozen=True)
 class ChoiceTest(ReadByName):
-    """A choice on test: its value and its difference to the reference, each with a 95 % interval."""
+    """A chosen point on test: the metric and the difference to the reference, each with a 95 % interval."""
 
     value: float
     low: float
@@ -256,7 +256,7 @@ class ChoiceGain(ReadByName):
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenPoint(Point):
-    """One of the three choices of a team; its loss is measured against the point named `reference`."""
+    """A chosen point (proven, likely or tiny) for a team; the loss is measured against the point `reference`."""
 
     reference: str
     validation: ChoiceValidation
@@ -268,7 +268,7 @@ class ChosenPoint(Point):
 
 @dataclass(frozen=True)
 class TeamChoices(ReadByName):
-    """The choices of one team.
+    """The choices for one kind of team: with keyword search, or with vectors alone.
 
     `proven` is proven to lose less than the margin; `likely` loses less than the margin with a chance of at least 90 %;
     `tiny` is the smallest that still beats what the team has now. Each is None if no point qualifies.
@@ -323,7 +323,7 @@ class Recommendation(ReadByName):
 
 @dataclass(frozen=True)
 class Dip(ReadByName):
-    """The valley between two humps of the grade histogram; it lies by the share `depth` below the lower hump."""
+    """The valley between two humps of the grade histogram, by the share `depth` below the lower hump."""
 
     threshold: float
     depth: float
@@ -337,7 +337,7 @@ class Dip(ReadByName):
 
 @dataclass(frozen=True)
 class Bar(ReadByName):
-    """A bar of the histogram: counts of records with grades from `low` to `high`, equal for a single grade."""
+    """A bar of the grade histogram: counts of records with grades from `low` to `high`, equal for a single grade."""
 
     low: float
     high: float
@@ -375,12 +375,12 @@ class Grades(ReadByName):
 
     @property
     def relevant(self) -> tuple[bool, ...]:
-        """Whether each level counts as relevant, by the same rounded gains as in the metrics."""
+        """Whether each grade level counts as relevant, by the same rounded gains as in the metrics."""
         return tuple(max(0, round(1000 * (level - self.gain_zero))) >= self.relevant_from for level in self.levels)
 
     @property
     def bars(self) -> tuple[Bar, ...]:
-        """The histogram: one bar per level, or `BINS` equal bins if there are more levels."""
+        """The histogram of the grades: one bar per level, or `BINS` equal bins if there are more levels."""
         parts = [[count if part else 0 for count, part in zip(self.counts, self.relevant, strict=True)]]
         parts.append([count - part for count, part in zip(self.counts, parts[0], strict=True)])
         if len(self.levels) <= BINS:
@@ -432,7 +432,7 @@ class Audit(ReadByName):
 
 @dataclass(frozen=True)
 class Finding(ReadByName):
-    """One kind of irregularity in the data, and what was done about it."""
+    """One kind of irregularity in the data, and what was done about the irregularity."""
 
     name: str
     count: int
@@ -442,7 +442,7 @@ class Finding(ReadByName):
 
 @dataclass(frozen=True)
 class ValidatedPoint(ReadByName):
-    """One point of a validation."""
+    """The metrics of one dimension and precision, measured on validation during training."""
 
     dimension: int
     precision: str
@@ -451,20 +451,20 @@ class ValidatedPoint(ReadByName):
 
     @property
     def format(self) -> VectorFormat:
-        """The format of the vectors."""
+        """The dimension and precision of the vectors."""
         return VectorFormat(self.dimension, self.precision, self.axes)
 
 
 @dataclass(frozen=True)
 class Validation(ReadByName):
-    """A validation during training."""
+    """A measurement on the validation split during training."""
 
     step: int
     recall: float  # mean of recall@10 over the points: decides which step is kept
     points: tuple[ValidatedPoint, ...]
 
     def value(self, stored: VectorFormat, metric: str) -> float | None:
-        """Get a metric in a vector format; None if the format was not measured."""
+        """Get a metric for a vector format (dimension and precision); None if the format was not measured."""
         return next((point.metrics[metric] for point in self.points if point.format == stored), None)
 
 
@@ -487,7 +487,7 @@ class Training(ReadByName):
 
     @property
     def formats(self) -> tuple[VectorFormat, ...]:
-        """Formats that were validated, wide before narrow; in their first order within a width."""
+        """Vector formats that were validated, wide before narrow; within a width, in the order of first measurement."""
         found = dict.fromkeys(point.format for validation in self.curve for point in validation.points)
         return tuple(sorted(found, key=lambda stored: -stored.dimension))
 
@@ -498,16 +498,16 @@ class Training(ReadByName):
 
     @property
     def ends(self) -> tuple[VectorFormat, ...]:
-        """The widest and the narrowest float32 format; one if they are the same, none without a curve."""
+        """The widest and the narrowest validated float32 format; a single format if equal, empty without a curve."""
         full = [stored for stored in self.formats if stored.precision == FULL]
         return tuple(dict.fromkeys((*full[:1], *full[-1:])))
 
     def at(self, step: int) -> Validation | None:
-        """Get the validation at a step, where 0 is before training; None if there was none."""
+        """Get the validation at a training step, where 0 is before training; None if the step was not validated."""
         return next((validation for validation in self.curve if validation.step == step), None)
 
     def line(self, stored: VectorFormat, metric: str) -> tuple[tuple[int, float], ...]:
-        """List step and value of a metric in a format, for every validation that measured it."""
+        """List step and value of a metric for a vector format, for every validation that measured the format."""
         values = [(validation.step, validation.value(stored, metric)) for validation in self.curve]
         return tuple((step, value) for step, value in values if value is not None)
 

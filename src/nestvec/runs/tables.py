@@ -86,7 +86,7 @@ def has_column(path: Path, name: str) -> bool:
 
 
 def _kind_of(name: str) -> pa.DataType:
-    """Give the type of a column in a run's tables."""
+    """Give the expected type of a column in a run's tables."""
     import pyarrow as pa
 
     kinds = {"dimension": pa.int32(), "axes": pa.bool_(), "grade": pa.float64(), "value": pa.float64()}

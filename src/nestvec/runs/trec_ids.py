@@ -24,7 +24,7 @@ _ENCODED = re.compile(r"[\s%]")
 
 @dataclass(frozen=True)
 class TrecIds:
-    """Maps ids to their form in TREC files and back; ids that are not listed are written unchanged.
+    """Maps ids to the encoded form in TREC files and back; ids that are not listed are written unchanged.
 
     Attributes:
         forms: forms by id.
@@ -34,7 +34,7 @@ class TrecIds:
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> Self:
-        """Choose forms for distinct ids, so that no two ids have the same form."""
+        """Encode distinct ids for TREC files, so that no two ids have the same encoded form."""
         known = list(ids)
         odd = sorted(name for name in known if _SPACE.search(name))
         taken, forms = set(known) if odd else set(), dict[str, str]()
@@ -47,17 +47,17 @@ class TrecIds:
         return cls(forms)
 
     def write(self, name: str) -> str:
-        """Give the form of an id."""
+        """Give the encoded form of an id in TREC files."""
         return self.forms.get(name, name)
 
     @property
     def names(self) -> dict[str, str]:
-        """Ids by form."""
+        """Ids by the encoded form in TREC files."""
         return {form: name for name, form in self.forms.items()}
 
 
 def read_trec_ids(path: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Read `data/trec_ids.json`.
+    """Read `data/trec_ids.json`, which lists the ids that TREC files hold encoded.
 
     Args:
         path: the file.

@@ -28,14 +28,14 @@ _LETTERS = 16_384  # characters in a batch, approximately: about as many tokens 
 
 
 class Encoded(NamedTuple):
-    """The vectors of n texts."""
+    """The vectors and token counts of n texts."""
 
     vectors: NDArray[np.float32]  # (n, width)
     tokens: NDArray[np.int64]  # (n,) number of tokens that the model read of each text; 0 if it reads no tokens
 
 
 class _Part(NamedTuple):
-    """Texts of one request in a batch."""
+    """Those texts of one request that are encoded in the same batch."""
 
     job: _Job
     first: int
@@ -52,7 +52,7 @@ class _Job:
     done: dict[int, Encoded] = field(default_factory=dict)  # by first text's number, as batches finish in any order
 
     def take_part(self, room: int, letters: int) -> _Part:
-        """Take the request's next texts: at least one, at most as many as fit into the batch."""
+        """Take the request's next texts: at least one text, at most as many texts as fit into the batch."""
         first, used = self.taken, 0
         for text in self.texts[first : first + min(room, _TURN)]:
             used += len(text)
@@ -62,7 +62,7 @@ class _Job:
         return _Part(self, first, list(self.texts[first : self.taken]))
 
     def add_part(self, first: int, encoded: Encoded) -> None:
-        """Add a part's vectors; when all texts are encoded, complete the request."""
+        """Add the vectors of some of the request's texts; when all texts are encoded, complete the request."""
         self.done[first] = encoded
         if sum(len(part.tokens) for part in self.done.values()) == len(self.texts) and not self.answer.done():
             vectors, tokens = zip(*(self.done[start] for start in sorted(self.done)), strict=True)
@@ -94,7 +94,7 @@ class Batcher:
         self._some = asyncio.Event()
 
     async def encode(self, texts: Sequence[str]) -> Encoded:
-        """Encode one or more texts, batched with those of other requests; drops texts if the client disconnects."""
+        """Encode one or more texts, batched with other requests' texts; drops texts if the client disconnects."""
         job = _Job(texts, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         self._some.set()
@@ -111,7 +111,7 @@ class Batcher:
             self._some.clear()
 
     def _next_pass(self) -> list[_Part]:
-        """Take the texts for a batch from waiting requests, in the order of their turns."""
+        """Take the texts for a batch from waiting requests, in the order of the requests' turns."""
         parts: list[_Part] = []
         room, letters = self._options.batch, _LETTERS
         while self._jobs and room > 0 and letters > 0:
@@ -127,7 +127,7 @@ class Batcher:
         return parts
 
     async def _encode_parts(self, parts: list[_Part]) -> None:
-        """Encode the texts of a batch, each distinct text once, and pass the vectors to their requests."""
+        """Encode the texts of a batch, each distinct text once, and pass the vectors to the requests."""
         texts = dict.fromkeys(text for part in parts for text in part.texts)
         rows = {text: row for row, text in enumerate(texts)}
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Limits on what all requests together may take: texts in the queue, and bytes in memory."""
+"""Limits the number of queued texts and the bytes of memory that all requests together may take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALL = 65_536  # bytes of a request or an answer that is never counted or refus
 
 
 class Capacity:
-    """Limits what all requests together take; a single request is always accepted, whatever its size.
+    """Limits what all requests together take; a single request of any size is always accepted.
 
     Args:
         most: most texts, or bytes, that all requests together may take.
@@ -31,13 +31,13 @@ class Capacity:
         self.reserved = 0
 
     def refuse(self, amount: int) -> Failure | None:
-        """Return the failure for a request of this amount; None if it fits."""
+        """Return the failure for a request of this amount; None if the request fits within the limit."""
         fits = amount <= self._free or not self.reserved or self.reserved + amount <= self._most
         return None if fits else self._refusal()
 
     @contextmanager
     def reserve(self, amount: int) -> Iterator[None]:
-        """Reserve this amount while the block runs; raises a Failure if it does not fit."""
+        """Reserve this amount while the block runs; raises a Failure if the amount exceeds what is left."""
         refusal = self.refuse(amount)
         if refusal is not None:
             raise refusal

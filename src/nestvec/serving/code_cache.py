@@ -1,4 +1,4 @@
-"""Searches the run's documents at any measured point in memory, with the same codes, scores and ties as measured.
+"""Searches the run's documents in memory at any measured dimension and precision, with the results as measured.
 
 A point's documents are encoded at its first use; other threads that need the point wait meanwhile. If the codes take
 too many bytes, the least recently used are dropped.
@@ -34,13 +34,13 @@ _LEAST = 8_192  # fewest documents in a part: fewer are not worth another thread
 
 @dataclass(frozen=True)
 class CodedDocuments:
-    """The codes of all documents at one point."""
+    """The quantised vectors (codes) of all documents, for a system at one dimension and precision."""
 
     searched: Parts  # the codes in consecutive parts; rows are in tie order
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32], order: NDArray[np.int64], codec: Codec) -> CodedDocuments:
-        """Encode the documents of a catalogue.
+        """Quantise the vectors of a catalogue's documents.
 
         Args:
             vectors: (d, full width) float32 vectors of the documents, rows of unit length; may be memory-mapped.
@@ -59,7 +59,7 @@ class CodedDocuments:
 
     @property
     def bytes(self) -> int:
-        """Size of the codes in bytes."""
+        """Size of the quantised vectors in bytes."""
         return self.searched.codec.bytes_per_vector * sum(len(part.scan) for part in self.searched.parts)
 
     def top_k(
@@ -81,7 +81,7 @@ class CodedDocuments:
         return rows[:k], scores[:k]
 
     def score(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Score some documents exactly.
+        """Compute the exact scores of some documents for a query.
 
         Args:
             query: (full width,) float32, of unit length.
@@ -95,7 +95,7 @@ class CodedDocuments:
         return score_pairs(asked, self._codes(rows), self.searched.codec.decode, *pairs)
 
     def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Return the (r, …) codes of (r,) ascending rows."""
+        """Return the (r, …) quantised vectors of (r,) ascending rows."""
         firsts = np.array([part.rows for part in self.searched.parts])
         shares = np.split(rows, np.searchsorted(rows, firsts[1:]))
         pairs = zip(self.searched.parts, shares, firsts, strict=True)
@@ -103,7 +103,7 @@ class CodedDocuments:
 
 
 class CodeCache:
-    """A cache of the documents' codes at several points, encoded at first use; thread-safe.
+    """A cache of the documents' quantised vectors at several dimensions and precisions, made at first use; thread-safe.
 
     Args:
         order: (d,) the documents' rows in tie order.
@@ -127,11 +127,11 @@ class CodeCache:
         self._get = cached(self._cache, condition=Condition())(self._code_documents)  # other threads wait
 
     def __len__(self) -> int:
-        """Number of points whose codes are in memory."""
+        """Number of points (system, dimension, precision) whose quantised vectors are in memory."""
         return len(self._cache)
 
     def get(self, point: Point) -> CodedDocuments:
-        """Return the documents' codes at a measured point; they stay usable after the cache has dropped them."""
+        """Return the documents' quantised vectors at a measured point, usable even after the cache drops the point."""
         return self._get(point)
 
     def _code_documents(self, point: Point) -> CodedDocuments:

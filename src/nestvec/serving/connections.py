@@ -28,14 +28,14 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)  # Wind
 
 
 class _Deadline:
-    """A timer that aborts a connection after some seconds, unless it is stopped before."""
+    """A timer that aborts a connection after some seconds, unless the timer is stopped before."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, transport: asyncio.Transport) -> None:
         self._loop, self._seconds, self._transport = loop, seconds, transport
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start the timer, if it is not running."""
+        """Start the timer, unless the timer is already running."""
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._transport.abort)
 
@@ -117,7 +117,7 @@ class TimedConnection(HttpToolsProtocol):
 
 
 class Acceptor:
-    """Accepts connections from a listener while there is room.
+    """Accepts connections from a listener while fewer than `most` connections are open.
 
     Args:
         listener: a bound socket.
@@ -164,7 +164,7 @@ class Acceptor:
         self._pause = self._loop.call_later(_PAUSE, self._resume)
 
     def _accept_next(self) -> bool:
-        """Accept the first waiting connection; gives False if none waits or there is no room."""
+        """Accept the first waiting connection; gives False if no connection waits or too many are open."""
         if not self._has_room(self._most + _SURPLUS):
             self._wait()
             return False
@@ -187,7 +187,7 @@ class Acceptor:
         return True
 
     async def _join(self, connection: TimedConnection, accepted: socket) -> None:
-        """Attach a connection to the event loop, so that it receives what its client sends."""
+        """Attach a connection to the event loop, so that the connection receives what the client sends."""
         try:
             await self._loop.connect_accepted_socket(lambda: connection, accepted)
         except OSError:  # the client has disconnected already
@@ -205,7 +205,7 @@ class Acceptor:
         return len(self._connections) < most
 
     def _next_idle(self) -> TimedConnection | None:
-        """Return the connection that has been idle longest; None if none is idle.
+        """Return the connection that has been idle longest; None if no connection is idle.
 
         Scanning all connections is slow, so the scan's result is kept and serves many calls.
         """

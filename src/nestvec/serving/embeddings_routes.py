@@ -43,7 +43,7 @@ def _parse_input(given: object) -> list[str] | list[list[int]]:
 
 
 def _are_ids(given: list[Any]) -> bool:
-    """Whether a list holds token ids, at least one."""
+    """Whether a list holds only token ids, and at least one token id."""
     return bool(given) and all(type(token) is int for token in given)
 
 
@@ -122,7 +122,7 @@ class ModelList(BaseModel):
 
 
 def embeddings_router(work: WorkQueue) -> APIRouter:
-    """Make the routes for embeddings; `work` encodes."""
+    """Make the routes for embeddings; `work` encodes the texts."""
     router, started = APIRouter(tags=["embeddings"], route_class=JsonRoute), int(time.time())
 
     @router.post("/v1/embeddings", responses={200: {"model": EmbeddingsAnswer}, **_FAILURES})
@@ -178,7 +178,7 @@ async def _read_texts(work: WorkQueue, system: str, given: list[str] | list[list
 
 
 def _cut_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
-    """Shorten vectors to their first numbers: (n, dimension), of unit length."""
+    """Shorten vectors to the first `dimension` numbers: (n, dimension), of unit length."""
     from nestvec.vectors.cut import prefix
 
     return vectors if dimension == vectors.shape[1] else prefix(vectors, dimension)

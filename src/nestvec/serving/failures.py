@@ -69,7 +69,7 @@ class FailureAnswer(BaseModel):
 
 
 class Failure(HTTPException):
-    """An error response to a request.
+    """An exception that the server turns into an error response to a request.
 
     Args:
         status: the HTTP status, one of `_KINDS`.
@@ -144,7 +144,7 @@ def describe_failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Make an application answer every error with this body."""
+    """Make an application answer every error with a body of the form `FailureAnswer`."""
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(Exception, _answer_fault)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loading:
-    """Callbacks for the progress of loading."""
+    """Callbacks that report the progress of loading the models."""
 
     say: Callable[[str], None]  # receives lines about what is being loaded
     ready: Callable[[], None]  # called when the server is ready

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class JsonAnswer(Response):
-    """A response of JSON bytes; pydantic's models are skipped, because they would take longer than encoding a query.
+    """A response of JSON bytes, made without pydantic's models, which would take longer than encoding a query.
 
     Args:
         content: the JSON.

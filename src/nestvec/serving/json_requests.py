@@ -20,7 +20,7 @@ class _JsonRequest(Request):
     """A request whose body is parsed strictly."""
 
     async def json(self) -> Any:  # noqa: ANN401 - any JSON value
-        """Parse the body; raises a Failure, 422, if it is not JSON."""
+        """Parse the request's body; raises a Failure, 422, if the body is not JSON."""
         try:
             return from_json(await self.body(), allow_inf_nan=False)
         except ValueError as error:
@@ -31,7 +31,7 @@ class JsonRoute(APIRoute):
     """A route that parses request bodies with `_JsonRequest`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's handler so that it gets a `_JsonRequest`."""
+        """Wrap FastAPI's handler so that the handler gets a `_JsonRequest`."""
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:

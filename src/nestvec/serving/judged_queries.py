@@ -30,11 +30,11 @@ class QueryJudgements:
 
     @property
     def relevant_count(self) -> int:
-        """Number of relevant documents."""
+        """Number of documents that are relevant to the query."""
         return sum(grade >= self.threshold for grade in self.grades.values())
 
     def is_relevant(self, document_id: str) -> bool | None:
-        """Whether a document is relevant; None if it was not judged."""
+        """Whether a document is relevant; None if the document was not judged."""
         grade = self.grades.get(document_id)
         return None if grade is None else grade >= self.threshold
 
@@ -63,7 +63,7 @@ class JudgedQueries:
         return dict(zip(self._queries, firsts.to_pylist(), strict=True))
 
     def find(self, query: str) -> QueryJudgements | None:
-        """Return a query's judgements; None if it was not judged."""
+        """Return a query's judgements; None if the query was not judged."""
         number = self._queries.get(query)
         if number is None:
             return None
@@ -84,7 +84,7 @@ def find_own_rows(run: Run, judged: JudgedQueries) -> dict[str, int]:
 
 
 def find_query_rows(run: Run) -> dict[str, int]:
-    """Map the text of each measured query to its vector's row; for a repeated text, its first row in the test split."""
+    """Map the text of each measured query to the vector's row; for a repeated text, the first row in the test split."""
     texts, splits = run.queries.texts, run.queries.splits
     rows = sorted(range(len(texts)), key=lambda row: (splits[row] == PARTS[TEST], -row))  # the last row of a text wins
     return {texts[row]: row for row in rows}

@@ -1,4 +1,4 @@
-"""Searches a run's documents by words, or by words and vectors fused, as the run measured them."""
+"""Searches a run's documents by keywords (BM25), or by keywords and vectors fused, as the run measured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Query(NamedTuple):
-    """A query, and the document to leave out of its results.
+    """A query, and the document to leave out of the results.
 
     Attributes:
         text: the query as typed.
@@ -45,7 +45,7 @@ class Query(NamedTuple):
         return k if self.own is None else k + 1
 
     def leave_out_own(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> ScoredRows:
-        """Remove the query's own document from `depth(k)` rows and their scores; leaves the best k."""
+        """Remove the query's own document from `depth(k)` result rows and scores; leaves the best k."""
         if self.own is None:
             return rows, scores
         kept = np.argsort(rows == self.own, kind="stable")[:-1]  # if the own document is not among them, drop the last
@@ -72,7 +72,7 @@ class KeywordSearch:
         return self._index()
 
     def fusion(self, stored: VectorFormat, weight: float | None = None) -> Fusion:
-        """Return how words and vectors of a format fuse, with the given weight of words (0 to 1) or the fitted one."""
+        """Return how BM25 and a format's vectors fuse, with the given weight of BM25 (0 to 1) or the fitted weight."""
         return self.hybrid.fusion_of(stored).weighted(weight)
 
     def correct(self, queries: Sequence[str]) -> list[str]:
@@ -80,7 +80,7 @@ class KeywordSearch:
         return self.index().correct(queries)
 
     def rank(self, query: Query, k: int) -> ScoredRows:
-        """Find the k best documents by words: rows in tie order, best first, and scores, 0 without a common word."""
+        """Find the k best documents by BM25: rows in tie order, best first, and scores, 0 without a common word."""
         index = self.index()
         rows, scores = index.top_k([query.text], query.depth(k))
         return query.leave_out_own(rows[0], scores[0])
@@ -88,7 +88,7 @@ class KeywordSearch:
     def search(
         self, query: Query, vector: NDArray[np.float32], coded: CodedDocuments, fusion: Fusion, k: int, pool: Executor
     ) -> ScoredRows:
-        """Find the best documents by words and vectors.
+        """Find the best documents by keyword search (BM25) and vectors fused.
 
         Args:
             query: the query.

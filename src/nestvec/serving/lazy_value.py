@@ -1,4 +1,4 @@
-"""A thread-safe value that is computed once, at its first use."""
+"""A thread-safe value that is computed once, at the first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class LazyValue(Generic[T]):
-    """Computes a value at the first call and keeps it; other threads that call meanwhile wait.
+    """Computes a value at the first call and keeps the value; other threads that call meanwhile wait.
 
     Args:
         make: computes the value. If it raises an error, the call raises the error and the next call tries again.
@@ -23,7 +23,7 @@ class LazyValue(Generic[T]):
         self._values: list[T] = []
 
     def __call__(self) -> T:
-        """Return the value."""
+        """Return the value, computed at the first call."""
         with self._lock:
             if not self._values:
                 self._values.append(self._make())

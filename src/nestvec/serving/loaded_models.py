@@ -1,4 +1,4 @@
-"""The models of a run's systems; each is loaded at its first use."""
+"""The models of a run's systems; each model is loaded at the first use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class LoadedModels:
-    """Loads models and encodes with them. Any thread may load; `parallel` says whether several may encode at once.
+    """Loads a run's models and encodes texts. Any thread may load; `parallel` says whether several may encode at once.
 
     Args:
         systems: each system's files.
@@ -41,7 +41,7 @@ class LoadedModels:
         self._others = {system: LazyValue(partial(others, files)) for system, files in systems.items()}
 
     def load(self, system: str) -> None:
-        """Load a system's model if it is not loaded; raises InputError if the backend cannot load it."""
+        """Load a system's model if it is not yet loaded; raises InputError if the backend cannot load the model."""
         self._open(system)
 
     def is_kept(self, system: str) -> bool:
@@ -60,7 +60,7 @@ class LoadedModels:
         return isinstance(encoder, TorchEncoder) and not torch.cuda.is_available()
 
     def one_for_both(self, system: str) -> bool:
-        """Whether a text gives the same vector as a query and as a document."""
+        """Whether the system's model gives a text the same vector as a query and as a document."""
         return self._open(system).one_for_both
 
     def encode(

@@ -37,7 +37,7 @@ class Meters:
         self._queue = Gauge("nestvec_queue_texts", "Texts and queries waiting or in progress.", registry=own)
 
     def watch_queue(self, length: Callable[[], int]) -> None:
-        """Set the function that returns the queue's length; it is called at each scrape."""
+        """Set the function that returns the queue's length, called whenever Prometheus fetches the metrics."""
         self._queue.set_function(length)
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:

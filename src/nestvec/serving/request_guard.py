@@ -62,7 +62,7 @@ class Health:
 
 
 class Guard:
-    """The middleware; see the module.
+    """ASGI middleware that refuses requests by host, API key, size and speed, and adds headers to every response.
 
     Args:
         app: the application.
@@ -121,7 +121,7 @@ class Guard:
         return most if "transfer-encoding" in headers else min(most, int(headers.get("content-length", "0")))
 
     def _find_refusal(self, scope: Scope) -> Failure | None:
-        """Return the failure for a request that must be refused; None if it may pass."""
+        """Return the failure for a request that must be refused; None if the request may pass."""
         options, method, path, headers = self._options, scope["method"], scope["path"], Headers(scope=scope)
         if scope.get("state", {}).get(SURPLUS) and path not in _WATCHED:
             return too_many_connections()
@@ -150,7 +150,7 @@ class Guard:
         return kind.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._key or b"")
 
     def _refuse_body(self, headers: Headers) -> Failure | None:
-        """Return the failure for a body that must be refused; None if it may be read."""
+        """Return the failure for a body that must be refused; None if the body may be read."""
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return Failure(415, "the body must be application/json: send Content-Type: application/json")
         if headers.get("content-encoding", "identity").lower() != "identity":
@@ -183,14 +183,14 @@ class _Answer:
             await self._send_pieces(message.get("body", b""), message.get("more_body", False))
 
     async def _send_pieces(self, body: bytes, more: bool) -> None:
-        """Send a body in pieces; uvicorn waits with each piece until the client has received the one before."""
+        """Send a body in pieces; uvicorn waits with each piece until the client has received the piece before."""
         more = more or self.stays_open  # the client gets the whole response, and the connection stays open
         for first in range(0, len(body) or 1, SMALL):
             piece, rest = body[first : first + SMALL], len(body) > first + SMALL
             await self._send({"type": "http.response.body", "body": piece, "more_body": rest or more})
 
     async def read_rest_and_close(self, body: _Body) -> None:
-        """Read and discard what a refused client still sends, so that it sees the response and no broken connection."""
+        """Read and discard what a refused client still sends, so that the client receives the whole response."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LINGER):
                 await body.throw_away()
@@ -227,7 +227,7 @@ class _Body:
             await self._receive_next()
 
     async def _receive_next(self) -> Message:
-        """Receive one message and count its bytes."""
+        """Receive one ASGI message and count the bytes of the body in the message."""
         message = await self._receive()
         self._more = message.get("more_body", False)
         self._bytes += len(message.get("body", b""))

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def point_to_json(point: Point) -> dict[str, Any]:
-    """Convert a point to the fields of a search request."""
+    """Convert a point to the fields system, dimension and precision of a search request."""
     named = {"system": point.system, "dimension": point.dimension, "precision": point.precision}
     return named | ({"axes": True} if point.axes else {})
 
 
 def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str, Any]:
-    """Summarise a run as JSON values: decision, surface on the test split, and the queries that changed most."""
+    """Summarise a run as JSON values: decision, measurements on the test split, and the queries that changed most."""
     content = read_content(run)
     after, changes = run.points[content.after.vectors.name], content.changes
     if after.name != content.after.name:  # the page compares searches by vectors alone
@@ -74,13 +74,13 @@ def _point_to_json(run: Run, point: Point, hybrid: Hybrid) -> dict[str, Any]:
 
 
 def _metrics_to_json(run: Run, row: Row) -> dict[str, Any]:
-    """Convert a row's metrics with their 95 % intervals."""
+    """Convert a row's metrics with 95 % intervals to JSON values."""
     names = dict.fromkeys((*COMPARED, run.recommendation.metric))
     return {name: vars(row.metrics[name]) for name in names if name in row.metrics}
 
 
 def _examples_to_json(changes: Iterable[Change], judged: Container[str]) -> list[dict[str, Any]]:
-    """Convert queries with their recall@10 before and after."""
+    """Convert the most changed queries, with recall@10 before and after, to JSON values."""
     return [
         {"query": change.query, "before": change.recall[0], "after": change.recall[1]}
         for change in changes

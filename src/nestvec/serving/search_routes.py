@@ -111,7 +111,7 @@ def searching_router(work: WorkQueue) -> APIRouter:
 
 
 async def _answer_search(work: WorkQueue, asked: SearchRequest, queries: Sequence[str]) -> bytes:
-    """Encode queries, search, and return the answer as JSON; tries again if the index was built anew meanwhile."""
+    """Encode queries, search, and return the answer as JSON; tries again if the index was rebuilt meanwhile."""
     for _ in range(REBUILDS):
         if work.service.index and asked.may_need_index:
             await work.ask_index(work.service.index.follow)
@@ -127,7 +127,7 @@ async def _answer_search(work: WorkQueue, asked: SearchRequest, queries: Sequenc
 
 
 async def _query_vectors(work: WorkQueue, system: str, queries: Sequence[str]) -> NDArray[np.float32]:
-    """Return the (q, width) vectors of queries: measured or remembered ones if possible, else encoded now."""
+    """Return the (q, width) vectors of queries: measured or remembered vectors if possible, else encoded now."""
     known = {query: work.service.find_vector(system, query) for query in queries}
     vectors = {query: vector for query, vector in known.items() if vector is not None}
     new = [query for query in known if query not in vectors]
@@ -146,7 +146,7 @@ def _search_to_json(
     k: int,
     encoding: float,
 ) -> bytes:
-    """Search and write the answer as JSON; blocks the thread."""
+    """Search and write the answer as JSON; blocks the calling thread."""
     service, point, began = work.service, target.point, time.perf_counter()
     found = _search(service, target, queries, vectors, k)
     seconds = time.perf_counter() - began
@@ -187,7 +187,7 @@ def _search(
 
 
 def _result_to_json(query: str, text: str, judged: QueryJudgements | None, hits: Sequence[Hit]) -> dict[str, Any]:
-    """Convert a query's hits with their grades; `text` is the query as the search used it."""
+    """Convert a query's hits and the hits' grades to a `SearchResult`; `text` is the query as searched."""
     about = judged and {"query_id": judged.query_id, "split": judged.split, "relevant": judged.relevant_count}
     listed = [
         {

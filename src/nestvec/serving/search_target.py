@@ -73,13 +73,13 @@ class SearchRequest(BaseModel):
 
     @property
     def point(self) -> PointSettings:
-        """The parts of a point that the request names."""
+        """The system, dimension and precision that the request names."""
         return PointSettings(self.system, self.dimension, self.precision, self.axes)
 
 
 @dataclass(frozen=True)
 class SearchTarget:
-    """What to search: the index, or the run's documents at a point."""
+    """What to search: the index, or the run's documents with a system at one dimension and precision."""
 
     point: Point
     about: About | None  # what the index serves; None to search the run's documents
@@ -95,7 +95,7 @@ class SearchTarget:
 
 
 def choose_target(work: WorkQueue, asked: SearchRequest) -> SearchTarget:
-    """Choose what to search: the index if the request names no point, else the run's documents at that point.
+    """Choose what to search: the index if there is one and the request names no point, else the run's documents.
 
     Raises a Failure, 422, if the request names a point that was not measured or combines options that do not fit.
     """
@@ -121,7 +121,7 @@ def choose_target(work: WorkQueue, asked: SearchRequest) -> SearchTarget:
 
 
 def _choose_keyword_target(work: WorkQueue, asked: SearchRequest, conditions: tuple[Condition, ...]) -> SearchTarget:
-    """Choose what to search by words or fused: an index with words if the request names no point, else the run."""
+    """Choose what to search by keywords or fused: an index with BM25 if the request names no point, else the run."""
     (about, served), words = work.service.served, Point(BM25, None, None)
     if asked.mode == WORDS and asked.point not in (NOTHING_NAMED, PointSettings(BM25)):
         problem = f"the mode {WORDS} uses no vectors: leave out system, dimension, precision and axes"

@@ -1,4 +1,4 @@
-"""A finished run opened for serving: its models, its documents at every measured point, and its index.
+"""A finished run opened for serving: models, documents at every measured dimension and precision, and the index.
 
 A query that was measured is searched with its measured vector, so the results equal the run's.
 """
@@ -98,7 +98,7 @@ class Service:
 
     @classmethod
     def open(cls, run: Path, options: ServingOptions | None = None) -> Service:
-        """Open and check a run without loading a model; raises InputError if one of its files is missing or damaged."""
+        """Open and check a run without loading a model; raises InputError if a run's file is missing or damaged."""
         opened, options = load_run(run), options or ServingOptions()
         index = None
         if options.store or is_built(run):
@@ -111,7 +111,7 @@ class Service:
             raise
 
     def load(self, system: str) -> None:
-        """Load a system's model if it is not loaded; raises InputError if it is damaged."""
+        """Load a system's model if it is not yet loaded; raises InputError if the model is damaged."""
         self._models.load(system)
 
     @property
@@ -129,7 +129,7 @@ class Service:
         return kept or (default if default in self._dense else next(iter(self._dense)),)
 
     def warm_up(self) -> None:
-        """Prepare what the first request would wait for: the default point's codes, the page's summary, BM25."""
+        """Prepare what the first request would wait for: documents quantised as recommended, page summary, BM25."""
         if self.default.system != BM25:
             self._code_cache.get(self.default)
         self._summary()
@@ -137,7 +137,7 @@ class Service:
             self.keywords.index()
 
     def warm_up_index(self) -> None:
-        """Prepare the index's spelling correction, for which all its words are counted."""
+        """Prepare the index's spelling correction, which counts all words of the index."""
         if self.index:
             self.index.store.correct(())
 
@@ -148,11 +148,11 @@ class Service:
 
     @property
     def served(self) -> tuple[About, Point] | tuple[None, None]:
-        """What the index served when it was last read, and its point of the run; (None, None) without an index."""
+        """What the index served when last read, and the measured point of the index; (None, None) without an index."""
         return (self.index.about, self.index.selection.point) if self.index else (None, None)
 
     def find_point(self, asked: PointSettings = NOTHING_NAMED) -> Point:
-        """Find a measured point, see `choose_point`; raises UnknownPointError if there is none."""
+        """Find a measured point (system, dimension, precision), see `choose_point`; else UnknownPointError."""
         measured = [point for points in self.run.systems.values() for point in points]
         return choose_point(measured, self.default, asked, file=self.run.root)
 
@@ -187,7 +187,7 @@ class Service:
         return self._models.encode(system, texts, role, token_counts)
 
     def find_vector(self, system: str, query: str) -> NDArray[np.float32] | None:
-        """Return a query's (full width,) vector if it was measured or is remembered; else None."""
+        """Return a query's (full width,) vector if the vector was measured or is remembered; else None."""
         row = self._rows.get(query)
         if row is not None:
             return np.array(self._dense[system].query_vectors[row])
@@ -195,7 +195,7 @@ class Service:
             return self._recent.get((system, query))
 
     def remember_vector(self, system: str, query: str, vector: NDArray[np.float32]) -> None:
-        """Remember a query's (full width,) vector for `find_vector`; the least recently used are dropped."""
+        """Remember a query's (full width,) vector for `find_vector`; the least recently used vectors are dropped."""
         copy = np.array(vector)  # a view would keep the whole batch in memory
         with self._recent_lock:
             self._recent[system, query] = copy
@@ -203,7 +203,7 @@ class Service:
     def search(
         self, point: Point, queries: Sequence[str], vectors: NDArray[np.float32] | None, k: int
     ) -> list[list[Hit]]:
-        """Find the best of the run's documents for each query, exactly as they were measured.
+        """Find the best of the run's documents for each query, ranked exactly as in the measurement.
 
         Args:
             point: a measured point, from `find_point`.
@@ -224,7 +224,7 @@ class Service:
     def search_fused(
         self, point: Point, queries: Sequence[str], vectors: NDArray[np.float32], k: int, weight: float
     ) -> list[list[Hit]]:
-        """Find the best of the run's documents for each query by words and vectors together.
+        """Find the best of the run's documents for each query by keyword search (BM25) and vectors fused.
 
         Args:
             point: a measured point with vectors, from `find_point`.
@@ -242,7 +242,7 @@ class Service:
         return [self._make_hits(rows, scores) for rows, scores in found]
 
     def search_index(self, asked: IndexQuery) -> IndexAnswer:
-        """Search the index.
+        """Search the run's index.
 
         Args:
             asked: a search that was prepared for what is `served`.
@@ -261,15 +261,15 @@ class Service:
         return self.index.answer(asked)
 
     def find_judgements(self, query: str) -> QueryJudgements | None:
-        """Return a query's judgements; None if it was not judged."""
+        """Return a query's judgements; None if the query was not judged."""
         return self._judged.find(query)
 
     def summarise(self) -> dict[str, Any]:
-        """Return what the page shows of the run, as values for JSON; don't modify them, because they are shared."""
+        """Return what the page shows of the run, as shared values for JSON that the caller must not modify."""
         return {**self._summary(), "default": point_to_json(self.default), "index": self._describe_index()}
 
     def close(self) -> None:
-        """Close all files, connections and threads."""
+        """Close all files, connections and threads of the service."""
         self._limits.restore_original_limits()
         self._pool.shutdown()
         if self.index:
@@ -282,7 +282,7 @@ class Service:
         return {**point_to_json(point), "documents": documents}
 
     def _ask(self, text: str) -> Query:
-        """Make a query; if its text is itself a document, that document is left out, as in the measurement."""
+        """Make a query; a document with the same text as the query is left out of results, as in the measurement."""
         row = self._own.get(text)
         return Query(text, None if row is None else int(self._catalogue.places[row]))
 

@@ -1,4 +1,4 @@
-"""The options of `nestvec serve`, with its limits."""
+"""The options of `nestvec serve`, including the server's limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEPT = "kept"  # the backend that runs the ONNX graph kept beside the index, or 
 
 @dataclass(frozen=True)
 class ServingOptions:
-    """Where a server listens, which clients it answers, and its limits.
+    """Where a server listens, which clients may connect, and the server's limits.
 
     Raises:
         InputError: a value is outside its range; the message names the option.

@@ -46,11 +46,11 @@ class Asset(NamedTuple):
 
     @classmethod
     def from_content(cls, name: str, content: bytes) -> Asset:
-        """Make an asset from a file's name, whose ending decides the media type, and its content."""
+        """Make an asset from a file's content and name; the name's ending decides the media type."""
         return cls(content, _TYPES[name.rpartition(".")[2]], f'"{sha256(content).hexdigest()[:32]}"')
 
     def to_response(self, request: Request) -> Response:
-        """Send the file, or 304 if the browser has this version.
+        """Send the file, or 304 if the browser has this version of the file.
 
         Browsers revalidate every file at each visit, so that a page never mixes files of two versions.
         """

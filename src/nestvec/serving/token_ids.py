@@ -1,4 +1,4 @@
-"""Decodes token ids that a client sends instead of texts, if they are certain to be from the model's own tokenizer.
+"""Decodes token ids that a client sends instead of texts, if the ids are certainly from the model's own tokenizer.
 
 OpenAI's clients may send ids of OpenAI's tokenizer, as LangChain does by default. Most of these ids also exist in
 another model's vocabulary, where they mean other words. Checking that ids survive decoding and encoding is not enough:
@@ -31,7 +31,7 @@ _DOUBT = 1e-5  # largest likelihood ratio of another tokenizer to this one at wh
 
 
 class ForeignIdsError(ValueError):
-    """The ids may be another tokenizer's, or cannot be decoded; the message says why."""
+    """The token ids may be another tokenizer's, or cannot be decoded; the message says why."""
 
 
 class TokenDecoder:
@@ -51,7 +51,7 @@ class TokenDecoder:
         self._known = LazyValue(lambda: self._find_known_ids(texts()))
 
     def decode(self, lists: Sequence[Sequence[int]]) -> list[str]:
-        """Decode n lists of ids to n texts; raises ForeignIdsError if they may be another tokenizer's."""
+        """Decode n lists of ids to n texts; raises ForeignIdsError if the ids may be another tokenizer's."""
         size = self._tokenizer.get_vocab_size()
         for row, ids in enumerate(lists):
             unknown = next((each for each in ids if not 0 <= each < size), None)
@@ -79,7 +79,7 @@ class TokenDecoder:
         return bool(before and after and is_long) and ids[: len(before)] == before and ids[-len(after) :] == after
 
     def _log_doubt(self, ids: Sequence[int]) -> float:
-        """Return the log likelihood ratio of the ids: another tokenizer over this one."""
+        """Return the log likelihood ratio that the ids come from another tokenizer and not from the model's."""
         known, tokens = self._known(), np.array(ids)
         below = np.concatenate([[0], np.cumsum(known)])
         low, high = np.maximum(tokens - _NEAR, 0), np.minimum(tokens + _NEAR + 1, len(known))
@@ -88,7 +88,7 @@ class TokenDecoder:
         return float(np.log(foreign / np.where(known[tokens], _KNOWN, 1 - _KNOWN)).sum())
 
     def _find_known_ids(self, texts: Iterable[str]) -> NDArray[np.bool_]:
-        """Return (vocabulary,) whether each id occurs in the run's texts."""
+        """Return for each id of the vocabulary, (vocabulary,), whether the id occurs in the run's texts."""
         known = np.zeros(self._tokenizer.get_vocab_size(), dtype=np.bool_)
         for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False):
             known[encoding.ids] = True

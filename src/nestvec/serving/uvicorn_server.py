@@ -1,4 +1,4 @@
-"""Extends uvicorn: limits connections, answers all open requests before it stops, and exits with code 0."""
+"""Extends uvicorn's server: limits connections, answers all open requests before stopping, and exits with code 0."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LAST_CALL = 0.3  # seconds to read requests that were sent before the stop
 
 
 class Server(uvicorn.Server):
-    """Serves one application on one listener.
+    """Serves one ASGI application on one listening socket.
 
     Args:
         app: the application.
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
             acceptor.start()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Stop accepting connections and answer all requests that were sent over open ones, then stop."""
+        """Stop accepting connections, answer all requests that were sent over open connections, then stop."""
         self._health.become(DRAINING)
         for acceptor in self._acceptors:
             acceptor.stop()
@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at SIGINT, SIGTERM and SIGHUP; uvicorn's version would raise the signal again after the stop."""
+        """Stop at SIGINT, SIGTERM and SIGHUP; uvicorn's own method would raise the signal again after the stop."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -92,7 +92,7 @@ class Server(uvicorn.Server):
 
 
 def _ending_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that stop the server; SIGHUP (the terminal closed) is left out if `nohup` ignores it."""
+    """Return the signals that stop the server; SIGHUP (terminal closed) is left out if `nohup` set it to be ignored."""
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
     if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
         return HANDLED_SIGNALS

@@ -111,7 +111,7 @@ class WorkQueue:
         return self._batchers[system, role]
 
     async def _start_batchers(self, system: str) -> None:
-        """Load a system's model and start its batchers."""
+        """Load a system's model and start the batchers that encode queries and documents."""
         await asyncio.to_thread(self.service.load, system)
         # Encode several batches at once with one or a few threads each: threads that share a batch wait for each other
         # at every layer, and for other work of the machine. Systems with the same number of batches share the threads,
@@ -128,7 +128,7 @@ class WorkQueue:
             self._tasks += [asyncio.create_task(batcher.run()) for _ in range(passes)]
 
     async def stop(self) -> None:
-        """Stop all work and close the service; no request may be waiting any more."""
+        """Stop all work and close the service; call this only when no request is waiting any more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -139,7 +139,7 @@ class WorkQueue:
         self.service.close()
 
     def _check_aliases(self) -> dict[str, str]:
-        """Return the aliases; raises InputError if one names no system with vectors, or is another system's name."""
+        """Return the aliases; InputError if an alias names no system with vectors, or is another system's name."""
         for name, system in self.options.aliases.items():
             if system not in self.dense_systems:
                 raise InputError(f"--model-alias {name}: there is no system {system!r}", self._listed_systems)
@@ -161,7 +161,7 @@ class WorkQueue:
         )
 
     async def decode_tokens(self, system: str, lists: Sequence[Sequence[int]]) -> list[str]:
-        """Decode lists of a system's token ids to texts; a Failure, 422, if they may be another tokenizer's."""
+        """Decode lists of a system's token ids to texts; a Failure, 422, if the ids may be another tokenizer's."""
         try:
             return await self.run_in_thread(lambda: self._decoders[system]().decode(lists))
         except ForeignIdsError as error:
@@ -222,14 +222,14 @@ class WorkQueue:
         return system
 
     def width(self, system: str, field: str) -> int:
-        """Return the full width of a system's vectors; raises a Failure, 422, for `field` if it has no vectors."""
+        """Return the full width of a system's vectors; a Failure, 422, for `field` if the system has no vectors."""
         try:
             return self.service.width(system)
         except UnknownPointError as error:
             raise Failure(422, error.message, field) from error
 
     def find_point(self, asked: PointSettings) -> Point:
-        """Find a measured point, see `Service.find_point`; raises a Failure, 422, if there is none."""
+        """Find a measured point (system, dimension, precision), see `Service.find_point`; else a Failure, 422."""
         try:
             return self.service.find_point(asked)
         except UnknownPointError as error:
