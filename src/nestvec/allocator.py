@@ -1,4 +1,4 @@
-"""Let malloc keep freed memory for reuse during a training; only with glibc, and off with `NESTVEC_ALLOCATOR=system`.
+"""Speed up training by letting glibc's malloc keep freed memory for reuse; `NESTVEC_ALLOCATOR=system` turns this off.
 
 A training step frees its activations, and the next step allocates as much again. By default glibc returns the pages to
 the system in between, which then clears each page again: up to a third of the processor time.

@@ -21,7 +21,7 @@ def is_first() -> bool:
 
 
 def join_processes() -> None:
-    """Connect to the other processes, by NCCL if each has a GPU, or else by gloo; later calls do nothing."""
+    """Connect the processes that torchrun started, by NCCL if each has a GPU, else by gloo; later calls do nothing."""
     if world_size() > 1:
         from accelerate import PartialState
 
@@ -37,7 +37,7 @@ def wait_for_all() -> None:
 
 
 def take_first_value(value: Any) -> Any:  # noqa: ANN401 - whatever the first process holds
-    """Give the first process's value to all, so that all act the same, for example on whether a file exists."""
+    """Give the first process's value to all processes, so that all act the same, such as on whether a file exists."""
     if world_size() == 1:
         return value
     from torch import distributed
@@ -48,7 +48,7 @@ def take_first_value(value: Any) -> Any:  # noqa: ANN401 - whatever the first pr
 
 
 def any_process(value: bool) -> bool:
-    """Whether the value is true in at least one process."""
+    """Whether a value is true in at least one of the processes that torchrun started."""
     if world_size() == 1:
         return value
     from torch import distributed

@@ -104,7 +104,7 @@ class MissingExtraError(InputError):
 
 
 class ChangedError(InputError):
-    """A model, its vectors or an index has changed since it was measured or exported, or lacks the pinned hash."""
+    """A model, vectors or an index has changed since the measurement or export, or a model lacks the pinned hash."""
 
 
 class GateClosedError(NestvecError):

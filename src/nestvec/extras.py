@@ -1,4 +1,4 @@
-"""The libraries of each extra, and the error for libraries that are not installed."""
+"""The libraries of each extra (`pip install nestvec[EXTRA]`), and the error for libraries that are not installed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def require_extras(*extras: str) -> None:
 
 
 def explain_import(error: ImportError) -> MissingExtraError | None:
-    """Make the error for a library that could not be imported, naming its extra; None if no extra installs it."""
+    """Make the error for a library that could not be imported, naming the extra to install; None if there is none."""
     library = (error.name or "").partition(".")[0]
     extra = next((extra for extra, libraries in LIBRARIES.items() if library in libraries), None)
     return None if extra is None or find_spec(library) else MissingExtraError(library, extra)

@@ -209,7 +209,7 @@ def sha256(*paths: Path) -> str:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or folder if it exists; a folder is renamed first, so that a kill never leaves half of it."""
+    """Delete a file or folder if present; a folder is renamed first, so that a kill never leaves half of a folder."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -224,7 +224,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def _temporary_folder(path: Path) -> Iterator[Path]:
-    """Make a temporary folder beside `path` for the block; removes those that dead writers of `path` left."""
+    """Make a temporary folder beside `path` for the block; removes temporary folders left by dead writers of `path`."""
     for left in list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp")):
         _remove_left(left)
     folder, lock = _make_locked_folder(path)
@@ -236,7 +236,7 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
 
 
 def _make_locked_folder(path: Path) -> tuple[Path, IO[str]]:
-    """Make a temporary folder beside `path`, and give it with the open lock file by which this process holds it."""
+    """Make a temporary folder beside `path`, locked by this process; gives the folder and the open lock file."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}-", suffix=".tmp", dir=path.parent))
         with suppress(FileNotFoundError):  # another process removed the folder before it was locked
@@ -249,7 +249,7 @@ def _make_locked_folder(path: Path) -> tuple[Path, IO[str]]:
 
 
 def _remove_left(path: Path) -> None:
-    """Remove a temporary file or folder if its writer is dead."""
+    """Remove a temporary file or folder if the process that wrote the file or folder is dead."""
     name = _TEMPORARY.fullmatch(path.name)
     if name is None or path.is_symlink():
         return
@@ -280,7 +280,7 @@ def _empty(folder: Path, path: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Remove a temporary folder that holds only its lock, unless another process is removing it."""
+    """Remove a temporary folder that holds only a lock file, unless another process is removing the folder."""
     with suppress(OSError):
         (folder / _LOCK).unlink(missing_ok=True)
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""Points of the surface: a system and the format of its vectors, which is a dimension and a precision.
+"""Points: what a run measures and recommends, a system (model or BM25) at one dimension and precision of vectors.
 
 Run files, codecs, options and messages use the names `VectorFormat.name`, such as `48.int8`, and `Point.name`, such as
 `mnr.48.int8`. The `a` in `48a.int8` means that vectors are rotated to the documents' principal axes (PCA) before they
@@ -64,7 +64,7 @@ class VectorFormat:
 
     @classmethod
     def parse(cls, text: str) -> VectorFormat:
-        """Read `48.int8` or `48a.int8`.
+        """Read the name of a vector format: `48.int8`, or `48a.int8` on principal axes.
 
         Args:
             text: dimension and precision, separated by a dot.
@@ -83,12 +83,12 @@ class VectorFormat:
 
     @property
     def name(self) -> str:
-        """The format in file names and options: `48.int8`, on principal axes `48a.int8`."""
+        """The vector format's name in file names and options: `48.int8`, on principal axes `48a.int8`."""
         return f"{self.dimension}{AXES if self.axes else ''}.{self.precision}"
 
     @property
     def in_words(self) -> str:
-        """The format in sentences: `48 dimensions in int8`, `48 principal axes in int8`."""
+        """The vector format in sentences: `48 dimensions in int8`, `48 principal axes in int8`."""
         return f"{describe_cut(self.dimension, self.axes)} in {self.precision}"
 
     @property
@@ -100,7 +100,7 @@ class VectorFormat:
 
 @dataclass(frozen=True)
 class Point(ReadByName):
-    """One way to rank documents: a system, in one vector format if the system has vectors.
+    """One way to rank documents: a system, such as a model, at one dimension and precision if the system has vectors.
 
     Attributes:
         system: name of the system.
@@ -122,7 +122,7 @@ class Point(ReadByName):
 
     @classmethod
     def of(cls, system: str, stored: VectorFormat, kind: str = PLAIN) -> Point:
-        """Make the point of a system's vectors in one format."""
+        """Make the point for a system's vectors at one dimension and precision."""
         return cls(system, stored.dimension, stored.precision, stored.bytes, kind, axes=stored.axes)
 
     @classmethod
@@ -150,7 +150,7 @@ class Point(ReadByName):
 
     @property
     def name(self) -> str:
-        """The name in run files and comparisons: `mnr.48.int8`, `mnr.48a.int8` on principal axes, `bm25`."""
+        """The point's name in run files and comparisons: `mnr.48.int8`, `mnr.48a.int8` on principal axes, `bm25`."""
         return self.system if self.dimension is None else f"{self.system}.{self.format.name}"
 
     @property
@@ -165,14 +165,14 @@ class Point(ReadByName):
 
     @property
     def vectors(self) -> Point:
-        """The point of a fused point's vectors, which are exported, indexed and served; other points unchanged."""
+        """The point of the vectors alone, if the point fuses vectors with keyword search; else the same point."""
         if self.kind != HYBRID or self.dimension is None:
             return self
         return Point.of(self.system.removesuffix(FUSED), self.format)
 
     @property
     def is_alone(self) -> bool:
-        """Whether the point is vectors alone or keyword search alone: not fused, and not two-stage."""
+        """Whether the point searches by vectors alone or keywords alone: not fused, and not two-stage."""
         return self.kind in (PLAIN, LEXICAL)
 
     @property
@@ -200,7 +200,7 @@ AnyPoint = TypeVar("AnyPoint", bound=Point)
 
 
 def full_width(points: Iterable[AnyPoint]) -> list[AnyPoint]:
-    """Find every system's point with the most bytes per vector; BM25 first, then in the given order."""
+    """Find every system's point with the largest vectors; BM25, without vectors, first, then in the given order."""
     widest: dict[str, AnyPoint] = {}
     for point in points:
         best = widest.setdefault(point.system, point)

@@ -32,7 +32,7 @@ def map_in_threads(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
 
 
 def make_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Yield the same items; a thread makes the next item while the caller works on the last one."""
+    """Yield the same items, made ahead: a thread makes the next item while the caller works on the last item."""
     end = object()
     with ThreadPoolExecutor(1, "nestvec-ahead") as pool:
         following = pool.submit(next, items, end)
@@ -46,7 +46,7 @@ def _count_allowed() -> int:
 
 
 def _count_quota() -> int:
-    """Count the processors that a container's quota allows, rounded up; without a quota, all of the machine."""
+    """Count the processors that a container's quota allows, rounded up; all of the machine's if there is no quota."""
     with contextlib.suppress(OSError, ValueError):
         limit, period = _QUOTA.read_text(encoding="utf-8").split()
         return ceil(int(limit) / int(period))

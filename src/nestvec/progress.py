@@ -46,7 +46,7 @@ class Reporter(Protocol):
     """Shows messages and progress of long work."""
 
     def say(self, text: str) -> None:
-        """Show one line."""
+        """Show the user one line of text."""
 
     def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Begin a step of `total` units; the block gets a function to call with the number of newly done units."""
@@ -56,7 +56,7 @@ class Outlook(Protocol):
     """Estimates the seconds that work of several steps still takes."""
 
     def __call__(self, share: float, seconds: float, /) -> float | None:
-        """Estimate when `share` of the step under way is done after so many seconds; None while nothing is known."""
+        """Estimate the seconds left when `share` of the present step took `seconds`; None while nothing is known."""
 
 
 class Silent:
@@ -85,7 +85,7 @@ class PartReporter:
     name: str
 
     def say(self, text: str) -> None:
-        """Show the line with the part's name before it."""
+        """Show a line that begins with the name of the part of the work, such as a fold."""
         self.whole.say(f"{self.name}: {text}")
 
     def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -94,7 +94,7 @@ class PartReporter:
 
 
 class CallbackReporter(Silent):
-    """Calls the user's function with every message and every progress; an error in it stops the work."""
+    """Calls the user's function with every message and every progress; an error in that function stops the work."""
 
     def __init__(self, callback: Callable[[ProgressEvent], None]) -> None:
         self._callback = callback
@@ -162,7 +162,7 @@ class LineReporter(Silent):
 
 
 class BarReporter(Silent):
-    """Draws a bar with the time left for each step, and prints lines above it."""
+    """Draws a progress bar with the time left for each step, and prints messages above the bar."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -224,7 +224,7 @@ def make_reporter(progress: Progress = True, console: Console | None = None) -> 
 
 @contextmanager
 def foresee(reporter: Reporter, outlook: Outlook) -> Iterator[None]:
-    """Make a reporter of this module show the time left of the whole work with each step."""
+    """Make a reporter of this module show the time left of the whole work with each step, within the block."""
     while isinstance(reporter, PartReporter):
         reporter = reporter.whole
     if not isinstance(reporter, Silent):
@@ -277,7 +277,7 @@ def format_duration(seconds: float) -> str:
 
 
 def _describe_whole(done: int, total: int, seconds: float, outlook: Outlook | None) -> str:
-    """How long the whole work still takes, in words; nothing while nothing is known."""
+    """How long the whole work still takes, in words; an empty text while nothing is known."""
     left = outlook(done / total if total else 0.0, seconds) if outlook else None
     return "" if left is None else f"{format_rough(left)} left"
 
@@ -308,7 +308,7 @@ def _create_bars(console: Console) -> Bars:
 
 @contextmanager
 def _draw_bar(bars: Bars, label: str, total: int, outlook: Outlook | None) -> Iterator[Callable[[int], None]]:
-    """Draw one more bar; the block gets a function that advances it."""
+    """Draw one more progress bar; the block gets a function that advances the bar."""
     start, task = time.monotonic(), bars.add_task(label, total=total, whole="")
     done = 0
 

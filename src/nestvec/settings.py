@@ -1,4 +1,4 @@
-"""Every setting of a run: one frozen dataclass per stage.
+"""Every setting of a run, with default, help text and check: one frozen dataclass per stage.
 
 Users write flat names (`--batch-size`, `batch_size = 16`); the dataclasses below say which stage owns a name. A field
 holds the default, the help text and the check of a setting, so a new setting is added in one place. The checks need no
@@ -85,7 +85,7 @@ def _one_of(names: tuple[str, ...]) -> Check:
 
 
 def _distinct(names: Iterable[str], fewest: int = 1) -> Check:
-    """Check for a list of names, each at most once."""
+    """Make the check for a setting that is a list of known names, each at most once."""
     allowed = tuple(names)
     return Check(
         "each of these at most once: " + ", ".join(allowed),
@@ -125,7 +125,7 @@ def option(
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What to read."""
+    """Settings of the data: what to read."""
 
     source: str = option("sample", "`sample`, a CSV, TSV, JSONL or Parquet file, a folder of them, or hf:NAME.")
     queries: str | None = option(None, "File of queries, for use with --corpus and --qrels.")
@@ -169,7 +169,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """How to split."""
+    """Settings of the split into training, validation and test queries."""
 
     protocol: str = option("leak-free", "How to split: leak-free, by-query, published.", _one_of(PROTOCOLS))
     validation: float | None = option(None, "Share of queries in the validation split (0.1 to 0.35).", _INNER_SHARE)
@@ -188,7 +188,7 @@ class SplitSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train."""
+    """Settings of the training."""
 
     # The defaults were chosen on the validation splits of the sample and of real judgements.
     model: str = option(DEFAULT_MODEL, "Pretrained model: a folder or name (all-MiniLM-L6-v2).")
@@ -247,7 +247,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class GradedSettings:
-    """How `graded` trains, besides."""
+    """Settings that only the training of the system `graded` has."""
 
     # Each default was decided by an ablation on validation data: docs/ablations.md.
     codes: tuple[str, ...] = option(
@@ -278,7 +278,7 @@ class GradedSettings:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What to measure."""
+    """Settings of the evaluation: what to measure."""
 
     dimensions: tuple[int, ...] | None = option(
         None,
@@ -313,7 +313,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class RecommendationSettings:
-    """What a vector must reach to be recommended."""
+    """Settings of the recommendation: how good smaller vectors must be."""
 
     metric: str = option("recall@10", "Metric that decides what is recommended.")
     margin: float = option(
@@ -415,12 +415,12 @@ def metric_names(cutoffs: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def cutoff_of(metric: str) -> int:
-    """How many documents of a ranking a metric looks at: its cutoff, or, for `map`, all that are kept."""
+    """How many documents of a ranking a metric looks at: 10 for `recall@10`, and for `map` all that are kept."""
     return int(metric.partition("@")[2] or DEPTH)
 
 
 def sections() -> dict[str, Any]:
-    """Map stage names to their dataclasses."""
+    """Map the names of stages to settings dataclasses."""
     return {entry.name: entry.default_factory for entry in fields(Settings) if entry.default_factory is not MISSING}
 
 
@@ -446,7 +446,7 @@ def from_keywords(kind: type[T], given: Mapping[str, Any], function: str) -> T:
 
 
 def _find_owners() -> dict[str, tuple[str, Field[Any]]]:
-    """Map setting names to the stage that owns them and their field; the stage of `seed` is empty."""
+    """Map the name of each setting to the owning stage and the dataclass field; the stage of `seed` is empty."""
     owners = {entry.name: (stage, entry) for stage, kind in sections().items() for entry in fields(kind)}
     return owners | {entry.name: ("", entry) for entry in fields(Settings) if entry.name not in sections()}
 
@@ -458,7 +458,7 @@ def _unknown_setting(given: str, name: str, known: Iterable[str], where: str) ->
 
 
 def _convert(entry: Field[Any], value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML value is anything until checked
-    """Convert a value to the type that the setting's field states; InputError if it has another type."""
+    """Convert a value to the type that the setting's field states; InputError if the value has a wrong type."""
     stated = str(entry.type)
     if stated.startswith("tuple"):
         return _convert_list(entry.name, value, stated.removeprefix("tuple[").partition(",")[0], where)

@@ -38,7 +38,7 @@ def list_next_steps(run: Run) -> list[str]:
 
 
 def _say_remedies(run: Run) -> str:
-    """Say what would make a recommendation more likely, judging by what this run lacked."""
+    """Say what would make a recommendation more likely, such as more judged queries, if a run recommends nothing."""
     recommendation, remedies = run.recommendation, list[str]()
     if queries := _say_more_queries(run):
         remedies.append(queries)
@@ -56,7 +56,7 @@ def _say_remedies(run: Run) -> str:
 
 
 def _say_more_queries(run: Run) -> str:
-    """Say how many judged queries a recommendation needs; an empty text if the run had that many."""
+    """Say how many judged queries a recommendation needs; an empty text if the run had enough judged queries."""
     recommendation = run.recommendation
     had = recommendation.power or recommendation.validation
     if had is None or not had.queries:

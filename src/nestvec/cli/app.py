@@ -1,4 +1,4 @@
-"""The application: start and end, output on standard error, and exit codes of errors."""
+"""The command-line application: how it starts and ends, what it logs on standard error, and exit codes of errors."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def show_log(verbose: bool) -> Iterator[None]:
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints log lines above the progress bars."""
+    """Prints nestvec's log lines in the terminal above the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one log record."""

@@ -37,7 +37,7 @@ _NAMED = 5  # ids that a message lists, of those that are not in the index
 
 @dataclass(frozen=True)
 class _Upkeep:
-    """What to do with an existing index."""
+    """Options of `index` that say what to do with an existing index: add, delete or verify documents."""
 
     upsert: Path | None = option(None, "A file of documents to add to the index, or replace in it.")
     delete: Path | None = option(None, "A file with ids of documents to remove, one per line.")
@@ -47,7 +47,7 @@ class _Upkeep:
 
 @dataclass(frozen=True)
 class _Printed:
-    """How search results are printed."""
+    """Options of `search` that say how search results are printed."""
 
     json: bool = option(False, "Print one JSON object per line.")
 
@@ -127,7 +127,7 @@ def _ending_as_verification() -> Iterator[None]:
 
 
 def _print_verified(verified: Verified) -> None:
-    """Print what an index finds; NestvecError if that is not what the run measured."""
+    """Print the recall of a verified index; NestvecError if results differ from the run's or recall is lost."""
     how = f"measured in the run at {verified.point}"
     if verified.by_folds:
         how = "by an exact search with the same model (the run's own figures come from the models of its folds)"
@@ -144,7 +144,7 @@ def _print_verified(verified: Verified) -> None:
 
 
 def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter: Reporter) -> Index:
-    """Open the index to update or verify it; build one if none exists, or if options say what to build."""
+    """Open an existing index to update or verify; build a new index if none exists, or if options say what to build."""
     from nestvec.indexing.index import build_index, is_built, open_index
     from nestvec.indexing.location import EMBEDDED
 

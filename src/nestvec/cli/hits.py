@@ -1,4 +1,4 @@
-"""Print search results in the terminal; a module of its own, because `output` imports the report."""
+"""Print search results in the terminal; not part of `cli/output.py`, because that module imports the slow report."""
 
 from __future__ import annotations
 

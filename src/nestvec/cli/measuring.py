@@ -41,7 +41,7 @@ _SHARED = (DataSettings, SplitSettings)
 
 @dataclass(frozen=True)
 class _Files:
-    """What is read and written."""
+    """Options of commands that read a config file and write a folder: `--config` and `--out`."""
 
     out: Path | None = option(None, "The folder to write.", panel=THE_RUN)
     config: Path | None = option(None, "A TOML file with any of these options.", panel=THE_RUN)
@@ -49,7 +49,7 @@ class _Files:
 
 @dataclass(frozen=True)
 class _Ending:
-    """What is done with the result of a run."""
+    """Options of `run` that act at the end: only plan (`--dry-run`), or fail if nothing is recommended (`--strict`)."""
 
     dry_run: bool = option(False, "Show the plan and how long it takes; write nothing.", panel=THE_RUN)
     strict: bool = option(False, "Exit with code 3 if the answer is 'do not ship'.", panel=THE_RUN)
@@ -57,7 +57,7 @@ class _Ending:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What `evaluate` takes besides the models to measure."""
+    """Options of `evaluate` besides the models to measure: the data and the pretrained model."""
 
     data: str | None = option(None, "A file, a folder, hf:NAME, or `sample`.", panel=THE_RUN)
     model: str | None = option(None, "Pretrained model to compare with (all-MiniLM-L6-v2).", panel=THE_RUN)
@@ -65,7 +65,7 @@ class _Measured:
 
 @dataclass(frozen=True)
 class _Recipe:
-    """Options of `reproduce`."""
+    """Options of `reproduce`: the data, and settings in which a reproduction may differ from the original."""
 
     data: str | None = option(None, "The Parquet file, or the competition's CSV (Hugging Face).")
     epochs: int = option(30, "Passes over the training pairs.")
@@ -117,7 +117,7 @@ def _print_plan(settings: Settings, out: Path | None, reporter: Reporter) -> Non
 
 @contextmanager
 def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
-    """Give the folder to write to; if none was named, a temporary one that is deleted afterwards."""
+    """Give the folder to write to; without a named folder, a temporary folder that is deleted after the block."""
     if folder is not None:
         yield folder
         return
@@ -218,7 +218,7 @@ def require_out(out: Path | None, what: str = "a folder to write") -> Path:
 def merge_settings(
     source: str | None, out: Path | None, config: Path | None, typed: dict[str, Any]
 ) -> tuple[Settings, Path | None]:
-    """Merge settings, and find the folder to write if one is given; the command line wins over the config file."""
+    """Merge settings of config file and command line, which wins; also give the folder to write if one is named."""
     values = _spell_with_underscores(read_config(config)) if config else {}
     folder = values.pop("out", None) if out is None else out
     values.pop("out", None)

@@ -108,12 +108,12 @@ def options(
 
 
 def select_given(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Select the options that the user gave: those that are neither None nor False."""
+    """Select the command-line options that the user gave, by value: neither None nor False."""
     return {name: value for name, value in typed.items() if value is not None and value is not False}
 
 
 def build_settings(kind: type[_Kind], typed: Mapping[str, Any]) -> _Kind:
-    """Build a settings dataclass from options; options that are None, or not a field of it, are left out."""
+    """Build a settings dataclass from command-line options, except options that are None or of other dataclasses."""
     hints = get_type_hints(kind)
     given = {entry.name: typed[entry.name] for entry in _list_fields(kind) if typed.get(entry.name) is not None}
     for name, value in given.items():
@@ -145,7 +145,7 @@ def _create_options(kind: type, heading: str | None) -> Iterator[inspect.Paramet
 
 
 def _rank_heading(parameter: inspect.Parameter) -> int:
-    """Give the position of an option's heading in `_ORDER`; options below other headings come first (-1)."""
+    """Give the rank of an option's heading on the help page: -1 (first) for headings not in `_ORDER`; `AS_RUN` last."""
     panel = parameter.annotation.__metadata__[0].rich_help_panel
     return _ORDER.index(panel) if panel in _ORDER else len(_ORDER) if panel == AS_RUN else -1
 
@@ -160,7 +160,7 @@ def _list_fields(kind: Any) -> tuple[Field[Any], ...]:  # noqa: ANN401 - a datac
 
 
 def _read_type(hint: Any, entry: Field[Any]) -> Any:  # noqa: ANN401 - types are values here
-    """Give the type that typer reads; a tuple is read as a list if the option repeats, else as text with commas."""
+    """Give the type that typer reads for a setting: for a tuple, a list if the option repeats, else a text."""
     kind = _drop_none(hint)
     if get_origin(kind) in _MANY:
         return list[str] if entry.metadata.get("repeat") else str
@@ -168,12 +168,12 @@ def _read_type(hint: Any, entry: Field[Any]) -> Any:  # noqa: ANN401 - types are
 
 
 def _drop_none(hint: Any) -> Any:  # noqa: ANN401 - types are values here
-    """`int` from `int | None`."""
+    """Remove None from a type hint: `int` from `int | None`."""
     return get_args(hint)[0] if isinstance(hint, UnionType) else hint
 
 
 def _show_default(entry: Field[Any]) -> str:
-    """Give the default to append to a help text; an empty text if the help text already ends with a default."""
+    """Give an option's default to append to a help text; an empty text if the help text already ends with a default."""
     if entry.metadata["help"].endswith(")."):
         return ""
     value = ",".join(map(str, entry.default)) if isinstance(entry.default, tuple) else entry.default

@@ -57,7 +57,7 @@ def print_check(check: Check, console: Console) -> None:
 
 
 def print_surface(run: Run, console: Console) -> None:
-    """Print every point measured on the test split, by system and falling bytes, up to 80 columns wide."""
+    """Print test results by system and vector size, without fused and two-stage searches, up to 80 columns wide."""
     rows = [row for row in run.points.values() if row.is_alone]
     page = _Page(console)
     page.print_text(f"{count(rows[0].queries)} test queries, {count(rows[0].documents)} documents", "bold")
@@ -69,7 +69,7 @@ def print_surface(run: Run, console: Console) -> None:
 
 
 def print_comparison(comparison: RunComparison, console: Console) -> None:
-    """Print two runs beside each other, up to 80 columns wide."""
+    """Print the comparison of two runs, up to 80 columns wide."""
     page = _Page(console)
     page.print_text(
         f"{comparison.metric} on {count(comparison.queries)} test queries, {count(comparison.documents)} documents",
@@ -108,7 +108,7 @@ def _say_state(run: ListedRun) -> str:
 
 
 def _say_choice(run: ListedRun) -> str:
-    """Describe what a run recommends, for a list of runs; for a damaged run, what is wrong with it."""
+    """Describe what a run recommends, for a list of runs; for a damaged run, describe the damage."""
     if run.problem is not None:
         return run.problem.replace(f"{run.path}/", "")
     if run.point is None or run.value is None:
@@ -140,7 +140,7 @@ class _Page:
         self._console.print(table, width=self._width)
 
     def print_texts(self, heads: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> None:
-        """Print a table of texts; long ones wrap, and the last column gets the most room."""
+        """Print a table of texts, in which long texts wrap and the last column gets the most room."""
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for head in heads[:-1]:
             table.add_column(self._make_printable(head), overflow="fold", max_width=_CELL)
@@ -150,7 +150,7 @@ class _Page:
         self._console.print(table, width=self._width)
 
     def _make_printable(self, text: str, style: str = "") -> Text:
-        """Replace characters that control a terminal, or that this one cannot show."""
+        """Replace characters that control a terminal, or that the user's terminal cannot show."""
         text = "".join(letter if letter.isprintable() else "?" for letter in text.replace("\N{NO-BREAK SPACE}", " "))
         try:
             text.encode(self._console.encoding)
@@ -160,7 +160,7 @@ class _Page:
 
 
 def _print_summary(checked: Checked, page: _Page) -> None:
-    """Print the source, the page's first sentence, and the warnings."""
+    """Print the summary of a check: the data's source, the check page's first sentence, and the warnings."""
     page.print_text(checked.source, "bold")
     page.print_text(check_headline(checked))
     for finding in checked.findings:
@@ -253,7 +253,7 @@ def _print_row_split(checked: Checked, page: _Page) -> None:
 
 
 def _print_split(checked: Checked, page: _Page) -> None:
-    """Print the split that a run would use: what it can prove, which pairs it withholds, and its leaks."""
+    """Print the split that a run would use: what the split can prove, which pairs the split withholds, and leaks."""
     audit = checked.split
     page.print_text(f"The split: {audit.protocol}", "bold")
     for line in checked.held_out.lines:

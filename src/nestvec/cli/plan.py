@@ -51,7 +51,7 @@ def _say_split(plan: Plan) -> str:
 
 
 def _say_held_out(plan: Plan) -> list[str]:
-    """Say what the held-out queries can prove, and what would help, in the words of `check` and `run`."""
+    """Say what difference the held-out queries can prove, and what would help, in the words of `check` and `run`."""
     systems = max(1, len(plan.encodings) or 1 + len(plan.settings.training.trained))
     return count_held_out(plan.records, plan.grades, plan.task, plan.settings, systems).lines
 

@@ -23,7 +23,7 @@ _AS_RUN = [kind for kind in ALL_SETTINGS if kind is not DataSettings]
 
 @dataclass(frozen=True)
 class _Files:
-    """What is read and written."""
+    """Options of `tune` for files: the config file to read and the folder to write."""
 
     out: Path | None = option(None, "The folder to write.", panel=_PANEL)
     config: Path | None = option(None, "A TOML file with any of these options, and [tune.space].", panel=_PANEL)

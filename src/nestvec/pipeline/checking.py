@@ -54,7 +54,7 @@ _NARROW = 0.25  # of the range of grades: if 95 % of the resampled dips spread w
 
 @dataclass(frozen=True)
 class Check:
-    """The result of a check."""
+    """The result of `check`: the description of a data set."""
 
     facts: dict[str, Any]  # the content of `check.json`
 
@@ -106,7 +106,7 @@ def check_settings(settings: Settings, out: Path | None, reporter: Reporter | No
 
 
 def _write_files(checked: Check, out: Path) -> None:
-    """Write the findings as a page and as JSON."""
+    """Write the result of a check as `check.html` and `check.json`."""
     from nestvec.report.check_page import write_check_page
 
     write_check_page(checked.facts, out / "check.html")  # first: if the page fails, no JSON is left behind
@@ -185,7 +185,7 @@ def _summarise_counts(values: NDArray[np.int64]) -> dict[str, float]:
 def _try_to_measure_lengths(
     records: Records, settings: Settings, advance: Callable[[int], None]
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """Give what `_measure_lengths` gives; if an extra is missing for it, None and a warning that names the extra."""
+    """Measure text lengths in tokens; without the extra that installs tokenizers, give None and a warning."""
     try:
         return _measure_lengths(records, settings, advance), []
     except MissingExtraError as error:

@@ -75,7 +75,7 @@ def refuse_unmeasured(metric: str, first: Run, second: Run) -> None:
 
 
 def agree_on_texts(first: Run, second: Run, ids: list[str], second_ids: list[str]) -> NDArray[np.str_]:
-    """Read the texts of the test queries, and check that both runs have the same ones.
+    """Read the texts of the test queries; raises InputError unless both runs have the same queries.
 
     Args:
         first: a run.
@@ -101,7 +101,7 @@ def agree_on_texts(first: Run, second: Run, ids: list[str], second_ids: list[str
 
 
 def find_folds(first: Run, second: Run, ids: list[str]) -> FoldMeans | None:
-    """Find which fold measured each of the q queries `ids`; None if neither run has folds.
+    """Find which cross-validation fold measured each of the q queries `ids`; None if neither run has folds.
 
     If both runs have folds, those of the run with fewer folds count.
     """

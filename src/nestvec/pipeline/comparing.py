@@ -32,7 +32,7 @@ _NOISE = 1e-9  # differences below this are float noise: two machines may sum in
 
 
 class PointPair(NamedTuple):
-    """Two points to compare: a name for the row, a point of the first run, and a point of the second."""
+    """Two points (systems in a vector format) to compare: the row's name, and a point of each run."""
 
     name: str
     a: str
@@ -40,14 +40,14 @@ class PointPair(NamedTuple):
 
 
 class PairedValues(NamedTuple):
-    """(q,) values of each run, query by query, at a pair of points."""
+    """The metric's values of two runs to compare, query by query, (q,) each."""
 
     a: NDArray[np.float64]
     b: NDArray[np.float64]
 
 
 class Together(NamedTuple):
-    """What resampling keeps together.
+    """Which queries depend on each other, so that bootstrap and paired test resample them together.
 
     Attributes:
         groups: (q,) a number for each query's text; queries with the same text are drawn together.
@@ -60,7 +60,7 @@ class Together(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparedPoint:
-    """The second run minus the first at one point, over the same test queries."""
+    """The second run minus the first, for a system at one dimension and precision, over the same test queries."""
 
     name: str  # of the point, or `chosen`: the point that each run recommends, or else its best at full width
     a: str
@@ -116,7 +116,7 @@ class RunComparison:
 
     @property
     def verdict(self) -> str:
-        """Which of the two recommended points is better, in a few sentences."""
+        """Which run's recommended vectors are better, in a few sentences."""
         return " ".join([*self._name_stand_ins(), self._compare_chosen()])
 
     def _name_stand_ins(self) -> list[str]:
@@ -125,7 +125,7 @@ class RunComparison:
         return [f"{' and '.join(names)}: the best point at full width is compared instead."] if names else []
 
     def _compare_chosen(self) -> str:
-        """Say whether B's recommended point is better or worse than A's, or that no difference is significant."""
+        """Say whether run B's recommended vectors are better or worse than run A's, or not significantly different."""
         row = self.rows[0]
         first = "A's" if row.a == row.b else f"A's {_name_in_words(row.a)}"
         second = f"B's {_name_in_words(row.b)}"
@@ -178,7 +178,7 @@ def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything:
 
 
 def compare_points(first: Run, second: Run, metric: str, pairs: list[PointPair]) -> tuple[ComparedPoint, ...]:
-    """Compare points of two finished runs on the test queries.
+    """Compare systems and vector formats of two finished runs on the test queries.
 
     Args:
         first: a run; its seed and number of resamples are used.
@@ -206,7 +206,7 @@ def compare_points(first: Run, second: Run, metric: str, pairs: list[PointPair])
 def _compare_pairs(
     pairs: list[PointPair], values: list[PairedValues], together: Together, draws: tuple[int, int]
 ) -> tuple[ComparedPoint, ...]:
-    """Measure every pair's difference with its statistics, corrected together."""
+    """Measure the difference of every pair of points, with intervals and with p-values corrected for all pairs."""
     seed, resamples = draws
     rng, groups = np.random.default_rng(seed), together.groups
     bootstrap = Bootstrap(len(groups), resamples, rng, *together)
@@ -233,7 +233,7 @@ def _compare_pairs(
 
 
 def _detectable_difference(difference: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
-    """Give the difference that has 80 % power: a multiple of the standard error, with groups drawn together."""
+    """Give the difference that the test queries have 80 % power to detect: a multiple of the standard error."""
     sums = np.bincount(groups, difference - difference.mean())
     drawn = len(sums)
     if drawn < 2:
@@ -242,7 +242,7 @@ def _detectable_difference(difference: NDArray[np.float64], groups: NDArray[np.i
 
 
 def _choose_pairs(first: Run, second: Run, everything: bool) -> list[PointPair]:
-    """Choose the pairs: the recommended points, then each system at full width, then all points if wanted."""
+    """Choose what to compare: the recommended vectors, then each system at full width, then all sizes if wanted."""
     chosen = (first.chosen.name, second.chosen.name)
     pairs = [
         (point.name, second.full_width[system].name)
@@ -262,7 +262,7 @@ def _find_only_measured_by(run: Run, other: Run) -> tuple[str, ...]:
 
 
 def _order_values(values: dict[str, float], ids: list[str]) -> NDArray[np.float64]:
-    """Order values by the queries' ids: (q,)."""
+    """Order a metric's values by the queries' ids: (q,)."""
     return np.array([values[name] for name in ids])
 
 

@@ -1,4 +1,4 @@
-"""Plan a run for `--dry-run`: what it would do, and about how long it would take; writes nothing.
+"""Plan a run for `--dry-run`: what the run would do, and about how long the run would take; writes nothing.
 
 The input is read and checked as for a run. Times are estimated from short trials, see `trial_speed`.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedTraining:
-    """The training of one system, or with folds all trainings of that system.
+    """The planned training of one system; with cross-validation, the trainings of all folds.
 
     Attributes:
         system: the system's name.
@@ -57,7 +57,7 @@ class PlannedTraining:
 
 @dataclass(frozen=True)
 class PlannedEncoding:
-    """The encoding of one system: the number of texts, and the estimated duration in seconds."""
+    """The planned encoding of texts by one system: the number of texts, and the estimated duration in seconds."""
 
     system: str
     texts: int
@@ -66,7 +66,7 @@ class PlannedEncoding:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do.
+    """The plan of a run: data, split, trainings, encodings and estimated times.
 
     Attributes:
         settings: the settings of the run, resolved as far as possible.
@@ -167,7 +167,7 @@ def _plan_without_model(settings: Settings, root: Path | None, why: str) -> Plan
 
 
 def _plan_training(prepared: Prepared, system: str, speed: EncodingSpeed) -> PlannedTraining:
-    """Set up a system's training as the run would, except for mined negatives, and time some of its steps."""
+    """Plan a system's training and time some steps of the training, set up as in the run, without mined negatives."""
     from nestvec.training.examples import TrainingData
     from nestvec.training.job import make_job
 
@@ -185,7 +185,7 @@ def _plan_training(prepared: Prepared, system: str, speed: EncodingSpeed) -> Pla
 
 
 def _plan_encoding(prepared: Prepared, system: str, speed: EncodingSpeed) -> PlannedEncoding:
-    """Count the texts that a system encodes: all queries and documents, and again for each fold if it is trained."""
+    """Count the texts that a system encodes: all queries and documents, for trained systems again in each fold."""
     queries, documents = len(prepared.task.texts), len(prepared.catalogue.ids)
     times = 1 + (len(prepared.task.folds) if system in prepared.trained else 0)
     return PlannedEncoding(system, times * (queries + documents), times * speed.estimate(queries, documents))

@@ -52,12 +52,12 @@ class Prepared:
     missing: dict[str, str] = field(default_factory=dict)  # models that were not found, and why
 
     def computing_in(self, compute: str) -> Prepared:
-        """The same input, with the number format of the training set to `float32` or `bfloat16`."""
+        """Copy the input with the number format of the training set to `float32` or `bfloat16`."""
         training = replace(self.settings.training, compute=compute)
         return replace(self, settings=replace(self.settings, training=training))
 
     def in_fold(self, number: int) -> Prepared:
-        """The input of fold `number`, counted from 1; each fold has its own seed, so that its training differs."""
+        """Give the input of cross-validation fold `number`, counted from 1; every fold trains with another seed."""
         settings = replace(self.settings, seed=(self.settings.seed + number) % 2**32)
         return replace(self, settings=settings, task=self.task.folds[number - 1])
 
@@ -73,7 +73,7 @@ class Prepared:
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """Systems with vectors, in the order in which they are measured."""
+        """Systems with vectors, in the order of measurement."""
         return (PRETRAINED, *self.others, *self.trained)
 
     @property
@@ -103,16 +103,16 @@ class Prepared:
         return tuple(sorted({full, *(width for width in self.dimensions if width <= full)}, reverse=True))
 
     def formats(self, system: str) -> list[VectorFormat]:
-        """Formats to measure of a system: all precisions at every width, and some on principal axes if shortened."""
+        """Vector formats to measure of a system: every width and precision, some also on principal axes (PCA)."""
         evaluation, widths = self.settings.evaluation, self.widths(system)
         plain = [VectorFormat(width, precision) for width in widths for precision in evaluation.precisions]
         turned = [precision for precision in evaluation.precisions if precision in evaluation.axes_precisions]
         return plain + [VectorFormat(width, precision, axes=True) for width in widths[1:] for precision in turned]
 
     def stages(self, system: str) -> tuple[tuple[VectorFormat, VectorFormat], ...]:
-        """Two-stage searches to measure of a system: those of `--two-stage` that fit its width, or else two.
+        """Two-stage searches to measure of a system: `--two-stage`, as far as the width allows, or else two defaults.
 
-        These two shortlist with the narrowest int8 and with full-width binary vectors, and rerank with full-width int8.
+        The defaults shortlist with narrowest int8 and with full-width binary vectors, and rerank with full-width int8.
         """
         widths, asked = self.widths(system), self.settings.evaluation.two_stage
         if asked is not None:
@@ -253,7 +253,7 @@ def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str
 
 
 def _find_whole(name: str, fetch: bool = True) -> ModelFolder:
-    """Find a model that can be loaded and encodes a text; raises InputError for any other."""
+    """Find a model to measure; raises InputError for a model that cannot be loaded or cannot encode a text."""
     folder = find_model(name, fetch=fetch)
     read_width(folder)
     return folder
@@ -271,7 +271,7 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 
 
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
-    """Read, check and split the judgements as the settings say; raises InputError if something is wrong with them."""
+    """Read, check and split the judgements as the settings say; raises InputError if the judgements have faults."""
     protocol, data = settings.split.protocol, settings.data
     folds = settings.split.folds
     if (protocol != "leak-free" or folds) and data.split_column is None:  # the user's choice: ignore a split column
@@ -294,12 +294,12 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
 
 
 def _list_needed_parts(settings: Settings) -> Sequence[str] | None:
-    """List the parts of the split that need a relevant record, if only `adapted` is trained; None: as usual."""
+    """List the parts of the split that need a relevant record if only `adapted` is trained; else None: the usual."""
     return HELD_OUT if settings.training.only_adapted and settings.split.protocol != "published" else None
 
 
 def _resolve_settings(settings: Settings, width: int) -> Settings:
-    """Fill in the widths and precisions to measure; the full width and float32 are always among them."""
+    """Fill in the widths and precisions to measure; the full width and float32 are always included."""
     given = settings.evaluation.dimensions or (width // 2, width // 4, width // 8)
     if (largest := max(given)) > width:
         raise InputError(f"--dimensions holds {largest}", f"numbers from 1 to {width}, the model's width")

@@ -1,4 +1,4 @@
-"""The stage that fits keyword search and its fusion with vectors, and functions that later stages share."""
+"""The stage that fits keyword search (BM25) and fused search, and functions that later stages share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
-    """Fit keyword search and its fusion with vectors on training queries, see `evaluation/fit.py`."""
+    """Fit keyword search (BM25) and the fusion of keywords and vectors on training queries, see `evaluation/fit.py`."""
     queries, evaluation = prepared.fit_queries, prepared.settings.evaluation
     with reporter.step("fit the keyword search", 2) as advance:
         words, lexical, tried = fit_words(queries, evaluation.language or "english")
@@ -50,7 +50,7 @@ def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, 
 
 
 def settle_hybrid(folder: RunFolder, hybrid: Hybrid, point: dict[str, Any] | None) -> dict[str, Any]:
-    """Write `hybrid.json` for the recommended vectors; gives what `recommendation.json` says about it."""
+    """Write the settings of fused search with the recommended vectors to `hybrid.json`; gives a summary."""
     if point and point["precision"]:
         hybrid = hybrid.settle(VectorFormat(point["dimension"], point["precision"], point.get("axes", False)))
         write_hybrid(folder.path("hybrid"), hybrid)
@@ -84,7 +84,7 @@ def find_model_of(prepared: Prepared, folder: RunFolder, system: str) -> ModelFo
 
 
 def read_hashes(folder: RunFolder, system: str) -> MeasuredWith:
-    """Read the hashes that a system's encoding stage recorded; empty if it is not done or recorded none."""
+    """Read the model hashes that a system's encoding stage recorded; empty if the stage recorded no hashes."""
     stage = f"encode {system}"
     facts = folder.facts(stage) if folder.is_done(stage) else {}
     return MeasuredWith(model=facts.get("model", {}), vectors=facts.get("vectors", ""))

@@ -1,4 +1,4 @@
-"""Find points that lose nothing: they rank the same first documents as full width, for every query."""
+"""Find smaller vectors that lose nothing: for every query, the same first documents in the same order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Alike:
-    """Collects points that rank the measured queries exactly as their system does at full width.
+    """Collects smaller vector formats that rank the first documents of every measured query exactly as full width does.
 
     Attributes:
         depth: how many documents of each ranking are compared.
@@ -38,7 +38,7 @@ class Alike:
     _whole: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def add(self, ranking: Ranking) -> None:
-        """Compare a ranking with its system's ranking at full width, which must be added before the others."""
+        """Compare a ranking with the same system's ranking at full width; the latter must be added first."""
         point, first = ranking.point, ranking.rows[:, : self.depth]
         if point.precision is None or not (point.is_vectors or point.vectors != point):
             return
@@ -49,7 +49,7 @@ class Alike:
 
 
 def find_lossless(prepared: Prepared, folder: RunFolder, hybrid: Hybrid, alike: Alike) -> frozenset[Point]:
-    """Find the points of `alike` that also rank training queries (up to 1,500) as their system does at full width.
+    """Find the vector formats of `alike` that also rank up to 1,500 training queries exactly as full width does.
 
     Args:
         prepared: the input of the run.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def find_prompt_problems(models: Iterable[ModelFolder]) -> tuple[Finding, ...]:
-    """Find prompts that a model states but that are not applied, and models that probably lack their prompts."""
+    """Find prompts that a model states but that are not applied, and models that probably lack necessary prompts."""
     unused, lacking = [], []
     for model in models:
         prompts = find_unused_prompts(model.path, model.prompts)

@@ -1,4 +1,4 @@
-"""Rank the queries at every point of the surface; with folds, each query with the model and fit of its own fold."""
+"""Rank the queries by every system and vector format; with folds, each query by the model of the query's own fold."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 
 def list_folds(prepared: Prepared, folder: RunFolder) -> list[tuple[Prepared, RunFolder]]:
-    """List the input and the folder of each fold; empty for a run without folds."""
+    """List the input and the folder of each cross-validation fold; empty for a run without folds."""
     numbers = range(1, len(prepared.task.folds) + 1)
     return [(prepared.in_fold(number), folder.fold(number)) for number in numbers]
 
 
 def count_points(prepared: Prepared) -> int:
-    """Count the points of the surface, each of which is one ranking of all queries."""
+    """Count the points to measure: systems, in every vector format, that rank all queries once each."""
     # per system: each format alone and fused with words, and two-stage searches
     by_system = [2 * len(prepared.formats(system)) + len(prepared.stages(system)) for system in prepared.systems]
     return sum(by_system) + 2  # BM25 untuned and tuned
 
 
 def rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
-    """Rank the queries at every point of the surface, point by point; with folds, join the folds' rankings."""
+    """Rank all queries by every system and vector format, in turn; with folds, the rankings of all folds are joined."""
     folds = list_folds(prepared, folder)
     if not folds:
         yield from _rank_each(prepared, folder)
@@ -48,7 +48,7 @@ def rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
 
 
 def fit_codecs(prepared: Prepared, folder: RunFolder) -> dict[str, dict[str, Codec]]:
-    """Fit the codecs of every system's plain points, by name, on the documents encoded with the run's own models.
+    """Fit the codecs that quantise each system's vectors, by format name, on documents encoded by the run's own models.
 
     With folds, these codecs measure nothing: they belong to the models that are handed over.
     """
@@ -64,14 +64,14 @@ def fit_codecs(prepared: Prepared, folder: RunFolder) -> dict[str, dict[str, Cod
 
 
 def rank_alone_and_fused(coded: Coded, words: Words, hybrid: Hybrid, catalogue: Catalogue) -> Iterator[Ranking]:
-    """Rank by vectors alone, then by vectors fused with words; the vectors are searched once."""
+    """Rank queries by vectors alone, then by vectors fused with keyword search; the vectors are searched only once."""
     found = coded.search(catalogue)
     yield coded.rank(catalogue, found)
     yield rank_fused(coded, found, words, hybrid.fusion_of(coded.point.format), catalogue)
 
 
 def _join_rankings(rankings: Sequence[Ranking], folds: Sequence[Task]) -> Ranking:
-    """Join the rankings of each fold's queries at one point; the result has no codec, as each fold has its own."""
+    """Join the rankings of all folds' queries for one system and vector format, without the codecs, one per fold."""
     parts = [(task.asked, ranking) for task, ranking in zip(folds, rankings, strict=True)]
     order = np.argsort(np.concatenate([asked for asked, _ in parts]), kind="stable")
     rows, scores = (np.concatenate([getattr(ranking, name) for _, ranking in parts]) for name in ("rows", "scores"))
@@ -79,7 +79,7 @@ def _join_rankings(rankings: Sequence[Ranking], folds: Sequence[Task]) -> Rankin
 
 
 def _rank_each(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
-    """Rank the queries of a run, or of a fold, at every point."""
+    """Rank the queries of a run, or of a fold, with every system and vector format."""
     catalogue, hybrid = prepared.catalogue, read_hybrid(folder.path("hybrid"))
     words, untuned = ask_both(prepared, hybrid.lexical)
     for system in prepared.systems:

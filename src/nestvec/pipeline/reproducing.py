@@ -62,7 +62,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A finished reproduction."""
+    """A finished reproduction of a published experiment."""
 
     folder: Path  # holds the page and the folders of the two runs
     facts: dict[str, Any]  # the content of `reproduce.json`
@@ -84,7 +84,7 @@ def reproduce(
     progress: Progress = True,
     **recipe: Unpack[Recipe],
 ) -> Reproduction:
-    """Run the original experiment, as published and without its leaks.
+    """Repeat a published experiment twice: as published, and with a split that leaks no test query into training.
 
     Args:
         experiment: `home-depot`.
@@ -121,7 +121,7 @@ def reproduce(
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Raise InputError unless the folder is new, empty or holds a reproduction, whose files may be replaced."""
+    """Raise InputError if a folder for a reproduction holds other files than those of an earlier reproduction."""
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the reproduction", file=root)
     if not root.is_dir() or RunFolder(root / _FIRST_RUN).path("config").is_file():
@@ -150,7 +150,7 @@ def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings
 
 
 def _find_document_column(source: str) -> dict[str, str]:
-    """Find the column of the documents' text: the description, as in the original; without one, the title."""
+    """Find the column of the documents' text: the description, as in the original; without a description, the title."""
     settings = DataSettings(source=source)
     opened = open_source(settings)
     description = next((name for name in _DESCRIPTIONS if name in opened.columns), None)
@@ -217,7 +217,7 @@ def _published_row(system: str, dimension: int) -> dict[str, Any]:
 
 
 def _compare_row(system: str, dimension: int, run: Run) -> dict[str, Any]:
-    """Put our numbers beside a published row."""
+    """Put this reproduction's figures beside a row of the published table."""
     row = run.points.get(Point(system, dimension, FULL).name)
     ours = {metric: asdict(row.metrics[metric]) for metric in METRICS} if row else None
     return {**_published_row(system, dimension), "ours": ours}

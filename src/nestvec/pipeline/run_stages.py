@@ -39,7 +39,7 @@ _TRAIN = "train "  # begins the names of the stages in which all processes take 
 
 
 class Part(NamedTuple):
-    """A run, or one of its folds."""
+    """A run, or one cross-validation fold of a run: input, folder and reporter of progress."""
 
     prepared: Prepared
     folder: RunFolder
@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One stage of a run or of a fold; `work` runs the stage and gives facts to record."""
+    """One stage of a run or of a cross-validation fold; `work` runs the stage and gives facts to record."""
 
     name: str
     part: Part
@@ -104,7 +104,7 @@ def evaluate(
 
 
 def run_settings(settings: Settings, root: Path, reporter: Reporter | None = None) -> Run:
-    """Run every stage that is not done yet.
+    """Run every unfinished stage of the run that the settings describe.
 
     Args:
         settings: settings of the run.
@@ -141,7 +141,7 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
 
 
 def _run_stage(stage: Stage) -> float | None:
-    """Run a stage unless it is done; all processes train together, and the first one runs all other stages.
+    """Run a stage, unless done before; all processes train together, and the first process alone runs all other stages.
 
     Returns the seconds that the stage took, now or before; None where no time is known.
     """
@@ -163,7 +163,7 @@ def _run_stage(stage: Stage) -> float | None:
 
 
 def settle_compute(wanted: str, root: Path) -> str:
-    """Choose the number format to train in: as set, or as the continued run began, or what is faster here."""
+    """Choose the number format to train in: as set, or as in the run to continue, or the faster on this machine."""
     config = RunFolder(root).path("config")
     if wanted == "auto" and config.is_file():
         with suppress(InputError):  # `claim_folder` reports a damaged file
@@ -194,7 +194,7 @@ def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> l
 
 
 def _say_what_was_read(prepared: Prepared, reporter: Reporter) -> None:
-    """Print what was read: sizes, threshold, what the held-out queries can prove, and the findings."""
+    """Print what was read from the data: sizes, threshold, what the held-out queries can prove, and the findings."""
     records, grades = prepared.records, prepared.grades
     reporter.say(f"{len(records):,} records, {len(records.queries):,} queries, {len(records.documents):,} documents")
     share = f"{grades.relevant_share:.0%} of the records are relevant"

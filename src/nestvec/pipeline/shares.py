@@ -39,7 +39,7 @@ LEAST_PAIRS = 1 / 3  # for small data: share of the pairs that the smallest shar
 def choose_shares(
     records: Records, relevant: NDArray[np.bool_], data: DataSettings, split: SplitSettings, seed: int
 ) -> SplitSettings:
-    """Choose the shares of validation and test that were not given.
+    """Choose the shares of queries for validation and test, where the user gave no share.
 
     Args:
         records: n records.
@@ -77,7 +77,7 @@ def choose_shares(
 
 
 def count_held_out(records: Records, grades: Grades, task: Task, settings: Settings, systems: int) -> HeldOut:
-    """Count the held-out queries, and say what they can prove.
+    """Count the held-out queries, and say how small a difference the held-out queries can prove.
 
     Args:
         records: n records.

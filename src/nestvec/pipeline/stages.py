@@ -87,7 +87,7 @@ def _qrel_lines(prepared: Prepared) -> Iterator[str]:
 
 
 def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Fine-tune a model as one system and save it; an interrupted training continues from its last checkpoint.
+    """Fine-tune a model as one system and save the model; an interrupted training continues from the last checkpoint.
 
     Training starts from the pretrained model, or from the model of `adapted`.
     """
@@ -132,7 +132,7 @@ def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 
 def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts:
-    """Rank and measure every point of the surface, and write the results and the recommendation."""
+    """Rank and measure with every system and vector format, and write the results and the recommendation."""
     topics, settings = prepared.topics, prepared.settings
     cutoffs = tuple(sorted({CUTOFF, *settings.evaluation.cutoffs}))
     test = topics.splits == "test"
@@ -209,7 +209,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
 def _write_recommendation(
     prepared: Prepared, folder: RunFolder, hybrid: Hybrid, evidence: dict[str, Evidence], unmatched: int
 ) -> None:
-    """Write `recommendation.json`: what to ship and why; write `hybrid.json` for the recommended point."""
+    """Write `recommendation.json`, what to ship and why, and `hybrid.json`, the settings of fused search."""
     found = recommend(evidence, prepared.settings.recommendation)
     found["folds"] = len(prepared.task.folds)
     told = say_folds(found["folds"], bool(prepared.trained)) + say_unmatched(unmatched, len(prepared.topics.ids))
@@ -261,7 +261,7 @@ def _list_timings(prepared: Prepared, folder: RunFolder) -> dict[str, float]:
 
 
 def _describe_training(folder: RunFolder, system: str) -> Facts:
-    """Describe a system's training for `training.json`: the recorded facts, with validations point by point."""
+    """Describe a system's training for `training.json`: the recorded facts, and validation figures by vector format."""
     facts = folder.facts(f"train {system}")
     return {"system": system, **facts, "curve": [_nest_validation(figures) for figures in facts["curve"]]}
 

@@ -1,4 +1,4 @@
-"""Encode the texts that are measured: queries in float32, documents with a faster encoder if its vectors are as good.
+"""Encode the measured texts: queries in float32, documents with a faster encoder if the vectors are equally good.
 
 Queries are encoded by PyTorch in float32, as a search encodes them. Documents are most of the work: OpenVINO, or
 bfloat16 on hardware that supports it, encodes them in half the time or less. The run tries the faster encoder with each
@@ -47,7 +47,7 @@ def has_passed(trial: EncoderTrial) -> bool:
 def encode_surface(
     prepared: Prepared, model: ModelFolder, advance: Callable[[int], None]
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Encode every query that is measured, then every document, each behind the prompt of its role.
+    """Encode every query that is measured with the query prompt, then every document with the document prompt.
 
     Args:
         prepared: the input; bfloat16 is tried if it is the number format of the training.
@@ -80,7 +80,7 @@ def encode_surface(
 
 
 def open_likely_encoder(prepared: Prepared, model: ModelFolder) -> tuple[Encoder, Encoder]:
-    """Open the encoder of queries, and the one that will probably encode documents: the fastest to be tried."""
+    """Open the encoder of queries, and the encoder that will probably encode documents: the fastest to be tried."""
     exact = open_torch(model, None, "float32")
     if len(prepared.catalogue.texts) < _FEWEST:
         return exact, exact
@@ -88,7 +88,7 @@ def open_likely_encoder(prepared: Prepared, model: ModelFolder) -> tuple[Encoder
 
 
 def _open_faster(model: ModelFolder, compute: str) -> Iterator[Encoder]:
-    """Open the encoders to try, the fastest first: in the number format `compute`, then in float32."""
+    """Open the encoders of documents to try, the fastest first: in the number format `compute`, then in float32."""
     for wanted in dict.fromkeys((compute, "float32")):
         try:
             yield open_model(model, None, "auto", wanted)
@@ -99,7 +99,7 @@ def _open_faster(model: ModelFolder, compute: str) -> Iterator[Encoder]:
 def try_encoder(
     prepared: Prepared, queries: NDArray[np.float32], exact: Encoder, faster: Encoder
 ) -> EncoderTrial | None:
-    """Compare an encoder with the exact one on documents that are relevant for validation queries.
+    """Compare a faster encoder with the exact float32 encoder on documents that are relevant for validation queries.
 
     With folds, documents that are relevant for any query that is measured are used.
 

@@ -1,4 +1,4 @@
-"""About how long a run still takes, learnt from its own stages while they run: no trial is made for it.
+"""Estimate how long a run still takes from the speed of the run's stages so far, without extra trials.
 
 Each stage has a size: the number of texts that could be encoded in the time it takes, counted from the input. As soon
 as a stage of some kind (training, encoding, fitting, ranking) has begun, that kind is estimated by its own speed; until
@@ -26,21 +26,21 @@ _FIT = 200  # fitting the keyword search takes as long as so many rankings of it
 
 
 class Sized(NamedTuple):
-    """A stage to estimate: its kind, such as `encode`, and its size in encoded texts."""
+    """A stage of a run whose duration is estimated: kind, such as `encode`, and size, in encoded texts."""
 
     kind: str
     size: float
 
 
 class TimeLeft:
-    """Estimates how long the stages that are not done take."""
+    """Estimates how long the unfinished stages of a run take."""
 
     def __init__(self, stages: Sequence[Sized]) -> None:
         self._left = list(stages)  # the first is under way
         self._done: list[tuple[Sized, float]] = []  # with the seconds that each took
 
     def end_stage(self, seconds: float | None) -> None:
-        """Note that the stage under way has ended after so many seconds; None where nobody took its time."""
+        """Note that the stage under way has ended after so many seconds; None if the duration is unknown."""
         stage = self._left.pop(0)
         if seconds is not None:
             self._done.append((stage, seconds))
@@ -73,7 +73,7 @@ class TimeLeft:
 
 
 def size_stage(name: str, part: Prepared, whole: Prepared) -> Sized:
-    """Estimate a stage of a run, or of one of its folds, from what its input holds.
+    """Estimate the size of a stage, of a run or of a cross-validation fold, from the number of texts and rankings.
 
     Args:
         name: such as `train mnr`.

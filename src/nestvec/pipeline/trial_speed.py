@@ -43,13 +43,13 @@ class _EnoughError(Exception):
 
 @dataclass(frozen=True)
 class EncodingSpeed:
-    """Seconds that a model takes to encode one query, and one document."""
+    """Seconds that a model takes to encode a query, and seconds to encode a document."""
 
     query: float
     document: float
 
     def estimate(self, queries: int, documents: int) -> float:
-        """Estimate the seconds for a number of queries and documents."""
+        """Estimate the seconds to encode a number of queries and documents."""
         return queries * self.query + documents * self.document
 
 
@@ -62,7 +62,7 @@ def time_encoding(prepared: Prepared, model: ModelFolder) -> EncodingSpeed:
 
 
 def _time_texts(encoder: Encoder, texts: Sequence[str], role: Role, seed: int) -> float:
-    """Give the seconds per text: encode random texts for half the time of a trial."""
+    """Measure the seconds per text of an encoder, by encoding random texts for half the time of a trial."""
     drawn = [texts[row] for row in np.random.default_rng(seed).permutation(len(texts)).tolist()]
     encoder.encode(drawn[:1], role)  # warm-up
     done, size, begun = 0, _FIRST, time.perf_counter()
@@ -73,7 +73,7 @@ def _time_texts(encoder: Encoder, texts: Sequence[str], role: Role, seed: int) -
 
 
 def time_step(prepared: Prepared, job: Job) -> float:
-    """Give the seconds of one optimizer step: train some steps on the job's own batches and discard the result."""
+    """Measure the seconds of one optimizer step: train some steps on the job's own batches and discard the result."""
     from nestvec.training.train import train
 
     recipe = replace(job.settings.training, epochs=1000, report_to=())  # long enough not to end before the trial
@@ -91,7 +91,7 @@ def time_step(prepared: Prepared, job: Job) -> float:
 
 
 def time_point(prepared: Prepared) -> float:
-    """Give the seconds per point of the surface: the mean of vectors alone and fused, which share one search.
+    """Measure the seconds to rank all queries in one vector format: the mean of searches by vectors and fused searches.
 
     Random vectors of the mean width are searched, measured and written for some queries.
     """
@@ -102,7 +102,7 @@ def time_point(prepared: Prepared) -> float:
 
 
 def _rank_some(prepared: Prepared, asked: int) -> tuple[float, float]:
-    """Give the seconds to search for `asked` queries, and the seconds to measure and write their rankings."""
+    """Measure the seconds to search for `asked` queries, and the seconds to measure and write the rankings."""
     rng, ids, topics = np.random.default_rng(0), prepared.catalogue.ids, prepared.topics
     cutoffs = sorted({CUTOFF, *prepared.settings.evaluation.cutoffs})
     width = round(float(np.mean(prepared.dimensions)))

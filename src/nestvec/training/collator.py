@@ -1,4 +1,4 @@
-"""Turn rows into the trainer's batches: forward passes over texts of similar length, and labels that pair the texts.
+"""Make batches from training rows: forward passes over texts of similar length, and labels that pair them.
 
 A batch holds the same texts as with sentence-transformers' own collator. Only their grouping into forward passes
 differs, so vectors and loss are the same up to rounding.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Collator:
-    """The trainer's collator: rows of `Examples` in, features and labels out.
+    """The trainer's collator: makes a batch's model inputs (features) and labels from training rows (`Examples`).
 
     Each forward pass has its own features: `pass0_input_ids`, `pass0_attention_mask`, `pass1_…`, and a `prompt_length`
     if pooling leaves out the prompt of its texts. The label is a dict of tensors: `order`, (b + m,), the positions of

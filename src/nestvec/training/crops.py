@@ -1,4 +1,4 @@
-"""Training rows of `adapted`, without judgements: each document is paired with a pseudo-query of its own words.
+"""Training rows for `adapted`, without judgements: each document with a pseudo-query drawn from the document's words.
 
 Cropping texts for pairs without labels: Izacard et al. 2022 (Contriever), section 3.1. They crop spans. Shoppers type
 the words that distinguish a product, so here single words are drawn, rare words more often, in the order of the
@@ -36,7 +36,7 @@ _STREAM = 0xC409  # makes these draws independent of other draws with the same s
 
 @dataclass(frozen=True)
 class WordWeights:
-    """Weights with which words are drawn from a document: their inverse document frequency.
+    """Inverse document frequencies, as the weights with which words are drawn from a document.
 
     Attributes:
         documents: number of documents that were counted.
@@ -60,7 +60,7 @@ class WordWeights:
 
 
 def crop_rows(data: TrainingData, seed: int) -> Examples:
-    """Make a row for each distinct document: a pseudo-query and the document it was cropped from.
+    """Make a training row for each distinct document: the document and a pseudo-query drawn from the document's words.
 
     Documents of validation and test queries are left out unless `data.every_document` is set. Pseudo-queries are
     numbered after the queries of the texts; equal ones share a number. A document without words makes no row.
@@ -81,7 +81,7 @@ def crop_rows(data: TrainingData, seed: int) -> Examples:
 
 
 def crop_queries(documents: Sequence[str], seed: int) -> list[str]:
-    """Crop a pseudo-query from each of n documents.
+    """Make a pseudo-query for each of n documents, from words of the document.
 
     Args:
         documents: n texts.
@@ -95,7 +95,7 @@ def crop_queries(documents: Sequence[str], seed: int) -> list[str]:
 
 
 def _crop_query(words: Sequence[re.Match[str]], weights: WordWeights, rng: np.random.Generator) -> str:
-    """Crop a pseudo-query from a document's words."""
+    """Make a pseudo-query from a document's words."""
     if not words:
         return ""
     chosen = draw_words(draw_window(words, rng), weights, rng)

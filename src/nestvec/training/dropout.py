@@ -24,7 +24,7 @@ _NUMBERS = ("dropout", "dropout_prob", "dropout_rate", "pdrop")  # ends of the n
 
 @contextlib.contextmanager
 def set_dropout(model: nn.Module, share: float | None) -> Iterator[None]:
-    """Set every dropout probability of a model and restore the model's own afterwards; None changes nothing.
+    """Set every dropout probability of a model, and restore the old ones after the block; None changes nothing.
 
     Some models have no dropout module at all if their configuration sets 0; no module is added to these.
     """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Texts:
-    """The distinct q query texts and d document texts of the records.
+    """The distinct texts of the records: q query texts and d document texts.
 
     Documents with the same normalised text count as one, so that no document is a negative of its own copy.
 
@@ -60,7 +60,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What examples are made from: judged records, and the split, which says which records a system may learn from.
+    """What training rows are made from: judged records, and the split, which says which records are for training.
 
     Attributes:
         records: n judged records.
@@ -89,7 +89,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Examples:
-    """r rows of a query and its documents, as indices into `Texts`.
+    """The r training rows of a system, each a query and some documents, as indices into `Texts`.
 
     Attributes:
         query: (r,) the query of each row.
@@ -108,12 +108,12 @@ class Examples:
     pseudo_queries: Sequence[str] = ()
 
     def __len__(self) -> int:
-        """Count the rows."""
+        """Count the training rows."""
         return len(self.query)
 
     @property
     def queries(self) -> int:
-        """Count the queries, with and without rows; in the token arrays, documents follow queries."""
+        """Count the queries, with and without training rows; in the token arrays, documents follow queries."""
         return len(self.judgements.relevant)
 
     @property
@@ -123,7 +123,7 @@ class Examples:
 
 
 def pair_rows(data: TrainingData, seed: int) -> Examples:
-    """Make a row per training pair, in the records' order: the query and one relevant document; the seed is unused."""
+    """Make a training row per query and relevant document, in the records' order; the seed is unused."""
     del seed
     query, task = data.query, data.task
     unused = np.setdiff1d(query[task.in_part("train")], query[task.pairs])
@@ -131,7 +131,7 @@ def pair_rows(data: TrainingData, seed: int) -> Examples:
 
 
 def judged_rows(data: TrainingData, seed: int) -> Examples:
-    """Make a row per record of the training split, in the records' order, whatever its grade; the seed is unused."""
+    """Make a training row per record of the training split, of any grade, in the records' order; the seed is unused."""
     del seed
     return _rows_of_one(data, np.flatnonzero(data.task.in_part("train")))
 

@@ -64,7 +64,7 @@ class Job:
 
     @property
     def batch_size(self) -> int:
-        """Rows per batch: as set, or chosen by the number of rows."""
+        """Training rows per batch: as set, or chosen by the number of rows."""
         usual = _LARGE_BATCH if len(self.examples) >= _LARGE else _SMALL_BATCH
         if not self.judged:
             fitting = (size for size in _CROP_BATCHES if len(self.examples) >= _CROP_STEPS * size)
@@ -73,7 +73,7 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """Passes over the rows: as set; always 1 for `adapted`."""
+        """Passes over the training rows: as set; always 1 for `adapted`."""
         return self.settings.training.epochs if self.judged else 1
 
     @property
@@ -84,7 +84,7 @@ class Job:
 
     @property
     def compute(self) -> str:
-        """`float32` or `bfloat16`: as set, or the faster one on this hardware."""
+        """Number format of the training, `float32` or `bfloat16`: as set, or the faster format on this hardware."""
         return choose_compute(self.settings.training.compute)
 
     @property

@@ -1,4 +1,4 @@
-"""The losses of a batch: those of sentence-transformers, and nestvec's own loss `graded`.
+"""The losses of a training batch: losses of sentence-transformers, and nestvec's own loss `graded`.
 
 A criterion takes (b, d) query vectors and (m, d) document vectors of unit length and the batch's label, and returns the
 loss. `training.objective` sums a criterion over dimensions and codes.
@@ -58,7 +58,7 @@ def _rank_in_batch(model: SentenceTransformer, scale: float, **ways: Any) -> Cri
 
 
 def cosine_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
-    """Squared distance of each pair's cosine from its grade on a scale of 0 to 1 (Reimers & Gurevych 2019)."""
+    """Squared distance between the cosine and the grade (scaled to 0 … 1) of each pair (Reimers & Gurevych 2019)."""
     from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
     del scale  # this loss has no scale

@@ -1,4 +1,4 @@
-"""Mix tuned weights with the weights before training: a mixture is often better than either.
+"""Mix a model's weights after fine-tuning with the weights before: a mixture is often better than either.
 
 Source: Wortsman et al. 2022 (WiSE-FT), eq. 1: a weighted mean of all weights. The share of the tuned weights is chosen
 on validation data; it may be 0, which means that fine-tuning did not help.

@@ -1,4 +1,4 @@
-"""The training objective: a loss summed over prefixes of the vector, and over the codes in which it is stored.
+"""The training objective: a loss summed over prefixes of the vectors, and over the precisions of quantised vectors.
 
 Kusupati et al. 2022 (eq. 1) sum a loss over prefixes. Here the sum runs over pairs of a dimension and a precision. For
 a precision below float32 the documents pass through the codec that the surface measures, and the gradient passes
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Term:
-    """One term of the objective's sum.
+    """One term of the objective's sum: the loss at one dimension and precision, with a weight.
 
     Attributes:
         format: width of the prefix, and the precision whose codec the documents pass through.
@@ -44,7 +44,7 @@ class Term:
 
 
 class Objective(nn.Module):
-    """The sum of a criterion over terms; the trainer calls it with the features of forward passes and a label.
+    """The training objective, computed per batch: the weighted sum of a loss over dimensions and precisions.
 
     Args:
         model: the model to train; the trainer replaces it by a wrapped form.

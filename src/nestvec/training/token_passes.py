@@ -32,7 +32,7 @@ _OVERHEAD = 48  # cost of one more forward pass, in tokens; measured on two core
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of n texts, one text after the other.
+    """The token ids of n texts in one array, one text after the other.
 
     Attributes:
         ids: (t,) int32 token ids of all texts, with special tokens.

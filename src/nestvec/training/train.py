@@ -178,7 +178,7 @@ def _settle_weights(
     checkpoints: Path,
     last: int,
 ) -> tuple[int, float]:
-    """Load the weights to keep into the model; returns the step they come from and their share in a mixture."""
+    """Load the weights to keep into the model; returns the step of these weights and their share in a mixture."""
     step = choose_step(curve, last)
     if step != last:
         load_weights(model, checkpoints / f"checkpoint-{step}")
@@ -189,7 +189,7 @@ def _settle_weights(
 
 
 def choose_step(curve: Sequence[dict[str, float]], last: int) -> int:
-    """Choose the step whose weights to keep: the last step, unless the best one after step 0 is clearly better."""
+    """Choose the step whose weights to keep: the last step, unless the best step after step 0 is clearly better."""
     reached = {int(point["step"]): point for point in curve if point["step"]}
     if last not in reached:
         return last
@@ -243,7 +243,7 @@ def make_arguments(job: Job, checkpoints: Path) -> SentenceTransformerTrainingAr
 
 
 class _ValidationEvaluator(BaseEvaluator):
-    """Wraps our validation for the trainer."""
+    """Wraps nestvec's `Validation` as an evaluator that sentence-transformers' trainer can call."""
 
     def __init__(self, validation: Validation) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -61,6 +61,6 @@ def _encode_as_trained(model: SentenceTransformer, role: Role) -> tuple[NDArray[
 
 
 def _no_loss(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
-    """A criterion for an objective that only encodes."""
+    """Stand-in for a loss, for an objective that only encodes texts."""
     del documents, label
     return queries.new_zeros(())

@@ -38,7 +38,7 @@ _NAMED = 3  # most records of a batch that a message names
 
 
 class Trainer(SentenceTransformerTrainer):
-    """The library's trainer with atomic checkpoints; stops at the first NaN or infinity.
+    """sentence-transformers' trainer with atomic checkpoints; stops at the first NaN or infinity.
 
     Args:
         job: the training job, for messages.
@@ -164,7 +164,7 @@ class Watcher(TrainerCallback):
 
 @contextlib.contextmanager
 def note_signals() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C or SIGTERM set an event; the second one interrupts at once, as usual.
+    """Let the first Ctrl-C or SIGTERM set an event; a second signal interrupts at once, as usual.
 
     Yields:
         The event. Outside the main thread, where Python allows no signal handlers, the event is never set.

@@ -32,7 +32,7 @@ _FORM = "a metric alone, with dimension and precision (recall@10.48.int8), or wi
 
 @dataclass(frozen=True)
 class Aim:
-    """The aim of a study.
+    """The aim of a tuning study: the validation metric to improve, in one vector format or together with few bytes.
 
     Attributes:
         metric: measured on validation, the higher the better.

@@ -32,7 +32,7 @@ _SAME = 1e-9  # differences below this are float noise
 
 @dataclass(frozen=True)
 class TrainingsBySize:
-    """Results of trainings at s sizes, several trainings each."""
+    """Results of trainings on s different numbers of training queries, several trainings each."""
 
     queries: NDArray[np.float64]  # (s,) number of training queries, rising
     values: Sequence[Sequence[float]]  # s lists of the values that the trainings reached
@@ -56,13 +56,13 @@ class TrainingsBySize:
         return (float(np.sqrt(squares / freedom + self.grain**2)) if freedom else 0.0), freedom
 
     def smallest(self, count: int) -> TrainingsBySize:
-        """Take only the smallest `count` sizes."""
+        """Keep only the trainings on the smallest `count` numbers of queries."""
         return TrainingsBySize(self.queries[:count], self.values[:count], self.grain)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecast of the mean value at a size, for as many trainings as each measured size had."""
+    """Forecast of the mean validation metric for another number of training queries, with an interval."""
 
     queries: float
     value: float  # on the curve
@@ -72,7 +72,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Growth:
-    """The curve and its forecasts as JSON values."""
+    """The learning curve over the number of training queries, and the forecasts from the curve, as JSON values."""
 
     facts: dict[str, Any]
 
@@ -88,7 +88,7 @@ class Growth:
 
 
 def show_gain(facts: dict[str, Any]) -> str:
-    """Format the gain from twice the judgements, with its interval, by the facts of a `Growth`."""
+    """Format the gain from twice the judgements, with an interval, from the facts of a `Growth`."""
     gain = facts["gain"]
     return f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
 
@@ -96,7 +96,7 @@ def show_gain(facts: dict[str, Any]) -> str:
 def forecast_growth(
     trials: Sequence[dict[str, Any]], metric: str, seed: int, measured: int = 0, draws: int = DRAWS
 ) -> Growth:
-    """Fit the curve to finished trials and forecast.
+    """Fit the learning curve to finished trials, and forecast the gain of more judged queries.
 
     Args:
         trials: trials of `study.json` with `queries` and `value`; trials without a value are ignored.
@@ -179,7 +179,7 @@ def _group_by_size(trials: Sequence[dict[str, Any]]) -> dict[int, list[float]]:
 
 
 def _curve_facts(sizes: TrainingsBySize, drawn: NDArray[np.float64]) -> dict[str, Any]:
-    """Give the curve up to twice the queries, with its 95 % band."""
+    """Give the learning curve, up to twice the number of training queries, with a 95 % band."""
     full = float(sizes.queries[-1])
     curve = fit_power_law(sizes.queries, sizes.means, sizes.counts)
     ahead = np.geomspace(sizes.queries[0], 2 * full, 40)
@@ -198,7 +198,7 @@ def power_law(queries: NDArray[np.float64], a: _Number, b: _Number, c: _Number) 
 
 
 def fit_power_law(queries: NDArray[np.float64], means: NDArray[np.float64], counts: NDArray[np.float64]) -> Parameters:
-    """Fit the power law by least squares.
+    """Fit the power law of a learning curve by least squares.
 
     For a given exponent the law is a straight line in n^(-c), whose best level and factor have a closed form (variable
     projection, Golub & Pereyra 1973); the best exponent is searched on a grid.
@@ -240,7 +240,7 @@ def _fit_each(
 def forecast_mean(
     sizes: TrainingsBySize, drawn: NDArray[np.float64], queries: float, rng: np.random.Generator
 ) -> Forecast:
-    """Forecast the mean value at another size, for as many trainings as each measured size had.
+    """Forecast the mean validation metric for another number of training queries, from the learning curve.
 
     The interval comes from `drawn`, (d, 3) parameters of curves fitted to resampled trainings, plus noise.
     """

@@ -19,7 +19,7 @@ BEST, DEFAULT = "best", "default"  # folders of the two runs
 
 @dataclass(frozen=True)
 class Improvement:
-    """The difference between the best settings and the defaults, on test."""
+    """What tuning gained on the test split: the difference between the best settings and the defaults."""
 
     facts: dict[str, Any]  # the figures of the comparison
     is_significant: bool  # p below 0.05 and an interval that excludes 0

@@ -35,14 +35,14 @@ Value = float | int | str
 
 @dataclass(frozen=True)
 class Values:
-    """A setting with a list of values; a value that is itself a list is text with commas."""
+    """A setting to search, with a list of values; a value that is itself a list is text with commas."""
 
     name: str
     choices: tuple[Value, ...]
 
     @property
     def grid(self) -> tuple[Value, ...] | None:
-        """All values."""
+        """All values of the setting that a grid search tries."""
         return self.choices
 
     def distribution(self) -> BaseDistribution:
@@ -58,7 +58,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Range:
-    """A setting with a range of numbers from `low` to `high`: uniform, log-uniform, or in steps."""
+    """A setting to search, with a range of numbers from `low` to `high`: uniform, log-uniform, or in steps."""
 
     name: str
     low: float
@@ -69,7 +69,7 @@ class Range:
 
     @property
     def grid(self) -> tuple[Value, ...] | None:
-        """All numbers of the range if it has steps; else None."""
+        """All numbers of a range with steps; None for a range without steps."""
         step = self.step or (1 if self.whole and not self.log else None)
         if step is None:
             return None

@@ -25,7 +25,7 @@ JOURNAL, LOCKS = "study.journal", ".locks"
 
 
 class Locks(Protocol):
-    """Named locks of a study."""
+    """Named locks of a tuning study, by which several processes share the work."""
 
     def take(self, name: str) -> bool:
         """Hold a lock unless another process does; returns whether it is held now."""

@@ -28,7 +28,7 @@ STUDY, TRIALS, REPORT, FIGURES = "study.json", "trials.csv", "report.html", "fig
 
 @dataclass(frozen=True)
 class Tuned:
-    """A finished study.
+    """A finished tuning study.
 
     Attributes:
         folder: the study's folder.

@@ -110,7 +110,7 @@ def _trial_facts(slot: int, trial: FrozenTrial, attempts: int) -> dict[str, Any]
 
 
 def _find_frontier(complete: dict[int, FrozenTrial], with_bytes: bool) -> list[int]:
-    """Find the slots that no other slot beats in both aims, sorted by bytes; with one aim, the best slot."""
+    """Find the trials that no other trial beats in metric and bytes, sorted by bytes; with one aim, the best trial."""
     if not with_bytes:
         return [max(complete, key=lambda slot: (complete[slot].values[0], -slot))]
     frontier: list[int] = []
@@ -121,7 +121,7 @@ def _find_frontier(complete: dict[int, FrozenTrial], with_bytes: bool) -> list[i
 
 
 def _choose_slot(complete: dict[int, FrozenTrial], frontier: list[int], study: Study) -> int:
-    """Choose the best slot; if bytes are an aim, the one with fewest bytes that loses no more than the margin."""
+    """Choose the best trial; if bytes are an aim, the trial with fewest bytes that loses no more than the margin."""
     margin = study.settings.recommendation.margin if study.aim.with_bytes else 0.0
     highest = max(complete[slot].values[0] for slot in frontier)
     return next(slot for slot in frontier if complete[slot].values[0] >= highest - margin)

@@ -50,7 +50,7 @@ _STREAM = 0x51  # makes the draws of queries independent of other draws with the
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What all trials of a worker share."""
+    """The input, aim and settings that all tuning trials of a worker process share."""
 
     prepared: Prepared  # the input without the test split
     aim: Aim
@@ -78,7 +78,7 @@ class TrialTraining:
 
 
 class TrialWatch:
-    """Measures a trial while it trains, reports the values to Optuna, and stops the trial if it falls behind.
+    """Measures a tuning trial during the training, reports values to Optuna, and stops a trial that falls behind.
 
     Args:
         trial: the trial in Optuna.
@@ -207,7 +207,7 @@ def _trial_validation(context: TrialContext, job: Job, budget: int) -> Validatio
 
 
 def _measure_at_end(context: TrialContext, model: SentenceTransformer, job: Job, stored: VectorFormat) -> Measurement:
-    """Measure a model for the value of its trial; in a data-size search also fused with keyword search."""
+    """Measure a trial's trained model on validation; in a data-size search also fused with keyword search."""
     validation = _trial_validation(context, job, MEASURED)
     words = _ask_keyword_search(context, validation, job) if context.measures_fused else None
     return measure_model(model, validation, context.aim, stored, words)

@@ -1,4 +1,4 @@
-"""The queue of a study's trials: as many slots as planned trials, each finished once, even if workers die.
+"""The queue of a tuning study's trials: every planned trial is finished exactly once, even if workers die.
 
 Every slot is a waiting trial in Optuna's queue. All slots are made before the first trial runs, so that workers cannot
 start more trials than planned. A worker holds the slot's lock while it trains. A running trial whose lock nobody holds
@@ -39,7 +39,7 @@ _BEFORE_PRUNING = 3  # trials that run to their end before any trial is stopped 
 
 @dataclass(frozen=True)
 class TrialRules:
-    """How the parameters of trials are chosen."""
+    """How the parameters of tuning trials are chosen, how many trials there are, and when a trial is stopped early."""
 
     search: str  # `tpe`, `random`, `grid` or `data-size`
     slots: int  # number of planned trials
@@ -122,11 +122,11 @@ class TrialQueue:
 
     @property
     def is_done(self) -> bool:
-        """Whether every slot is finished."""
+        """Whether every planned trial is finished."""
         return len(self.finished) == self.rules.slots
 
     def take_trial(self) -> tuple[Trial, int] | None:
-        """Begin the next trial and hold its slot's lock; returns the trial and its slot.
+        """Begin the next trial and hold the lock of its slot, a place among the planned trials; gives trial and slot.
 
         Returns None if no trial waits; a trial of another worker may wait again later, if that worker dies.
         """
@@ -173,7 +173,7 @@ class TrialQueue:
         return min(waiting, key=lambda trial: trial.number, default=None)
 
     def _fail_orphans(self) -> None:
-        """Mark trials as failed if their process is dead."""
+        """Mark trials as failed if the worker process that ran the trial is dead."""
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -187,7 +187,7 @@ class TrialQueue:
                 self.locks.release(slot_lock(slot))
 
     def _fail_trial(self, number: int) -> None:
-        """Mark a trial as failed, without a message, so that its slot is not finished."""
+        """Mark a trial as failed, without a message, so that the planned trial is tried again."""
         from optuna.trial import TrialState
 
         self.study.tell(number, state=TrialState.FAIL)

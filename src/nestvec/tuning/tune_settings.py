@@ -20,7 +20,7 @@ _COUNTS = ("trials", "repeats", "workers")
 
 @dataclass(frozen=True)
 class TuneSettings:
-    """What a study searches, and how; fields with `help` are options of the command.
+    """What a tuning study searches, and how; fields with `help` are options of `nestvec tune`.
 
     Attributes:
         search: one of `SEARCHES`.

@@ -32,7 +32,7 @@ _POLL = 0.5  # seconds between two looks at the queue
 
 @dataclass
 class TrialAnnouncer:
-    """Reports each finished trial once."""
+    """Reports each finished tuning trial once."""
 
     queue: TrialQueue
     reporter: Reporter
@@ -91,7 +91,7 @@ def run_trials_in_processes(study: Study, queue: TrialQueue, count: int, reporte
 def _start_worker(
     command: list[str], environment: dict[str, str], errors: IO[str], stack: ExitStack
 ) -> subprocess.Popen[str]:
-    """Start a worker; it is stopped when the stack closes."""
+    """Start a worker process, which is stopped when the stack closes."""
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors, env=environment, text=True)
     stack.callback(worker.communicate)
     stack.callback(worker.terminate)
