@@ -24,7 +24,7 @@ _RESAMPLES = 500
 
 @dataclass(frozen=True)
 class Dip:
-    """A valley of the histogram between two humps.
+    """A valley between two humps in the histogram of grades.
 
     Attributes:
         threshold: the threshold that the dip suggests.

@@ -31,7 +31,7 @@ Fields = dict[str, "Value"]
 
 @dataclass(frozen=True)
 class Documents:
-    """Some documents.
+    """Documents with their ids, texts and fields.
 
     Attributes:
         ids: n ids, byte for byte.

@@ -1,1 +1,1 @@
-"""Rankings, metrics, significance, and the surface of all of them."""
+"""Ranks documents, computes retrieval metrics, and compares every system at every dimension and precision."""

@@ -81,7 +81,7 @@ class Coded:
 
 @dataclass(frozen=True)
 class Words:
-    """BM25's answers to all queries.
+    """The documents and scores that keyword search (BM25) gives for all queries.
 
     Attributes:
         index: the BM25 index.
@@ -180,7 +180,7 @@ def rank_two_stage(
     shortlist: int,
     codecs: Mapping[VectorFormat, Codec] = MappingProxyType({}),
 ) -> Ranking:
-    """Make a shortlist by a small code and re-rank the shortlist by a larger code.
+    """Search with small quantised vectors for a shortlist, and re-rank the shortlist with larger vectors.
 
     Args:
         system: the system's name.

@@ -33,7 +33,7 @@ _COLUMNS = 256  # columns of values that are resampled together: 20 MB at 10,000
 
 @dataclass(frozen=True)
 class Ranking:
-    """The ranked documents of one point of the surface for q queries.
+    """The documents that a system at one dimension and precision ranked for q queries.
 
     Attributes:
         point: the system with its dimension and precision.

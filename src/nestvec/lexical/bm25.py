@@ -187,7 +187,7 @@ class Bm25:
         k: int,
         advance: Callable[[int], None] = lambda _: None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Do the same as `top_k` for queries whose words are counted already.
+        """Find the best documents of each query whose words are counted already.
 
         Args:
             asked: what `count_queries` gave for q queries.

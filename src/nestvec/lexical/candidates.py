@@ -78,7 +78,7 @@ class Candidates(NamedTuple):
 
 
 def gather_candidates(vectors: Leg, words: Leg) -> Candidates:
-    """Score with both legs the documents that either of them found.
+    """Score the documents that keyword or vector search found by both searches.
 
     Args:
         vectors: results of vector search: at least one document per query, if keyword search found any.

@@ -27,7 +27,7 @@ _KINDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "an
 
 @dataclass(frozen=True)
 class Hybrid:
-    """The keyword leg and its fusion with vectors.
+    """The settings of keyword search, and of the fusion of keyword and vector scores.
 
     Attributes:
         lexical: the settings of BM25.

@@ -29,7 +29,7 @@ SIZES = (1_000_000, 10_000_000, 100_000_000)  # vectors whose memory the answer 
 
 @dataclass(frozen=True)
 class Pick:
-    """One choice: the point, and the reference that its loss is measured against."""
+    """A chosen point (system, dimension, precision), and the reference that the point's loss is measured against."""
 
     point: Point
     reference: Point

@@ -1,4 +1,4 @@
-"""Choose the smallest vector that holds up, or none; once beside keyword search, and once for vectors alone.
+"""Choose the smallest vector that loses less than the margin, or none; beside keyword search, and for vectors alone.
 
 All choices are made on the validation split, by each team among its own points (`teams.py`). The reference is the best
 system at full width. Each system's points are tested from large to small (a fixed sequence, Maurer et al. 1995) for

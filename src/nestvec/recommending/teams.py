@@ -80,7 +80,7 @@ class View:
 
     @property
     def now(self) -> Point | None:
-        """The point that the team has now; None where it was not measured."""
+        """The system that the team uses today; None where that system was not measured."""
         return self.evidence.whole.get(self.team.now)
 
     def list_rivals(self, point: Point) -> list[Point]:
