@@ -140,7 +140,7 @@ def train_way(
     if way == BOTH and adapted is not None:
         load_weights(model, adapted)
     data = TrainingData.of(prepared.records, prepared.grades, task.learning)
-    system = next(name for name in (ADAPTED, GRADED, MNR) if (name in way and way != BOTH) or name == MNR)
+    system = ADAPTED if way == ADAPTED else GRADED if way.startswith(GRADED) else MNR
     with tempfile.TemporaryDirectory() as held, without_part(way):
         job = make_job(model, system, data, settings, prepared.dimensions)
         train(model, replace(job, validation=None), Path(held) / "checkpoints", Path(held) / "logs", lambda _: None)

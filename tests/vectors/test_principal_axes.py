@@ -85,5 +85,5 @@ def test_a_codec_keeps_its_axes_in_the_file(precision, documents, axes, tmp_path
 def test_axes_that_do_not_fit_are_refused(name, axes_of, documents, axes, tmp_path):
     codec = CODECS["int8"](prefix(documents, KEPT)).with_axes(axes_of(axes))
     save_codecs(tmp_path / "codecs.safetensors", {name: codec})
-    with pytest.raises(InputError, match=r"is damaged: (the axes of 48a\.int8|48a?\.int8 is of another format)"):
+    with pytest.raises(InputError, match=r"is damaged: the (axes of 48a\.int8 are not|codec 48a?\.int8 has another) "):
         load_codecs(tmp_path / "codecs.safetensors")

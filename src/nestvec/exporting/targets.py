@@ -14,7 +14,7 @@ from nestvec.models.load import measure_width, save_model
 from nestvec.models.model_files import CARD
 from nestvec.models.onnx_graph import write_onnx
 from nestvec.models.quantise import TEXTS, quantise_onnx, quantise_onnx_dynamic, quantise_openvino, write_openvino
-from nestvec.models.token_batches import make_reader, prepare_tokenizer
+from nestvec.models.token_batches import READER_NEEDS, make_reader, prepare_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,8 +120,8 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
     from tokenizers import Tokenizer
 
     if make_reader(model, card.inputs) is None:
-        wanted = "a fast tokenizer, or --to sentence-transformers"
-        raise InputError(f"--to {card.to} does not support the tokenizer of {card.base}", wanted)
+        wanted = f"{READER_NEEDS}; or --to sentence-transformers"
+        raise InputError(f"--to {card.to} cannot read text for {card.base}", wanted)
     tokenizer: Any = model.tokenizer
     tokenizer.save_pretrained(str(folder))
     transformer: Any = model[0].auto_model

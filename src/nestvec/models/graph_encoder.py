@@ -67,7 +67,7 @@ def open_graph(folder: ModelFolder, dimension: int | None, backend: str, compute
     from nestvec.models.load import load_model, measure_width
     from nestvec.models.onnx_graph import input_names, write_onnx
     from nestvec.models.prompts import reads_roles_apart
-    from nestvec.models.token_batches import make_reader
+    from nestvec.models.token_batches import READER_NEEDS, make_reader
 
     model = load_model(folder).to("cpu").eval()
     dimension = choose_width(folder.path, measure_width(model, folder.path), dimension)
@@ -77,7 +77,7 @@ def open_graph(folder: ModelFolder, dimension: int | None, backend: str, compute
         )
     reader = make_reader(model, input_names(model))
     if reader is None:
-        raise InputError(f"has no fast tokenizer, which {backend} needs", _WANTED, file=folder.path)
+        raise InputError(f"lacks what {backend} needs: {READER_NEEDS}", _WANTED, file=folder.path)
     with tempfile.TemporaryDirectory(prefix="nestvec-graph-") as temporary:
         graph = Path(temporary) / "model.onnx"
         write_onnx(model, dimension, graph)

@@ -23,6 +23,7 @@ _LETTERS = 4 << 20  # letters tokenised together; the library's result takes 100
 _PIECE = 20_000  # texts whose tokens are in memory at the same time
 ENDLESS = 10**9  # tokens; a limit from here on means no limit: tokenizers state 10**30 or infinity
 _FILLED = {"input_ids", "attention_mask", "token_type_ids"}  # the model inputs that this module can make
+READER_NEEDS = "a fast tokenizer with a padding token, and no inputs but token ids, attention mask and token types"
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def read_token_limit(model: SentenceTransformer) -> int | None:
 
 
 def make_reader(model: SentenceTransformer, inputs: Sequence[str]) -> TokenReader | None:
-    """Make a reader for a loaded model; None if the model has no fast tokenizer or takes other inputs.
+    """Make a reader for a loaded model; None if the model lacks what `READER_NEEDS` names.
 
     The reader pads on the right, even if the model's own tokenizer pads on the left. The caller must check that this
     gives the same vectors, which holds if a text's vector does not depend on the other texts of its batch.

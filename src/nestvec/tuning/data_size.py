@@ -153,17 +153,23 @@ def list_curves(
     Returns:
         A curve for each system and leg that has values: `system`, `leg` (`alone` or `fused`), `queries`, `values` and
         `means` by size, and, from three sizes on, `growth` as `forecast_growth` returns it.
+
+    Raises:
+        NestvecError: trials of the first system finished at fewer than three sizes.
     """
     curves = []
     for system, (leg, key) in product(systems, (("alone", "value"), ("fused", "fused"))):
-        own = [trial for trial in trials if trial["params"].get("system", systems[0]) == system]
-        sizes = _group_by_size([{**trial, "value": trial.get(key)} for trial in own])
-        if not sizes:
+        told = [
+            {"queries": trial["queries"], "value": trial.get(key)}
+            for trial in trials
+            if trial["params"].get("system", systems[0]) == system
+        ]
+        sizes, is_needed = _group_by_size(told), (system, leg) == (systems[0], "alone")
+        if not sizes and not is_needed:
             continue
         curve: dict[str, Any] = {"system": system, "leg": leg, "queries": list(sizes), "values": list(sizes.values())}
         curve["means"] = [float(np.mean(values)) for values in sizes.values()]
-        if len(sizes) >= _FEWEST:
-            told = [{"queries": trial["queries"], "value": trial.get(key)} for trial in own]
+        if len(sizes) >= _FEWEST or is_needed:  # `forecast_growth` says what a needed curve lacks
             curve["growth"] = forecast_growth(told, metric, seed, measured).facts
         curves.append(curve)
     return curves

@@ -12,10 +12,10 @@ from nestvec.models.find import find_model
 from nestvec.models.load import load_model
 from nestvec.pipeline.run_stages import run_settings
 from nestvec.runs.config import config_text
-from nestvec.tuning.data_size import forecast_growth, list_curves, show_gain
+from nestvec.tuning.data_size import Growth, list_curves, show_gain
 from nestvec.tuning.improvement import BEST, DEFAULT, measure_improvement
 from nestvec.tuning.space import apply_params
-from nestvec.tuning.trial import SYSTEM, measure_reference
+from nestvec.tuning.trial import measure_reference
 from nestvec.tuning.trial_queue import MESSAGE, SLOT, silence_optuna
 
 if TYPE_CHECKING:
@@ -67,12 +67,11 @@ def _conclude_growth(study: Study, facts: dict[str, Any]) -> dict[str, Any]:
     """Conclude a search over the size of the data: every system's curves, and what more judgements would bring."""
     systems, metric, seed = study.settings.training.systems, study.aim.metric, study.rules.seed
     queries = facts["validation_queries"]
-    own = [trial for trial in facts["trials"] if trial["params"].get(SYSTEM, systems[0]) == systems[0]]
-    growth = forecast_growth(own, metric, seed, queries)
     curves = list_curves(facts["trials"], systems, metric, seed, queries)
     model = load_model(study.context.prepared.model)
     reference = asdict(measure_reference(study.context, model))
-    fused = next((one for one in curves if (one["system"], one["leg"]) == (systems[0], "fused")), {})
+    legs = {curve["leg"]: curve for curve in curves if curve["system"] == systems[0]}
+    growth, fused = Growth(legs["alone"]["growth"]), legs.get("fused", {})
     beside = f" Beside keyword search: {show_gain(fused['growth'])}." if "growth" in fused else ""
     verdict = (f"{systems[0]}: " if len(systems) > 1 else "") + growth.verdict + beside
     return {"growth": growth.facts, "curves": curves, "reference": reference, "verdict": verdict}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _KINDS = {kind.__name__.lower(): kind for kind in (Float32, Float16, Int8, Rotated, LearnedSigns)}
 _ABOUT = {"format": "nestvec codes 2", "rotation": f"seed {SEED}"}  # decoding a code depends on both
-_EXPECTED = "codecs that nestvec saved"
+_EXPECTED = "codecs that nestvec saved: restore the file, or make its run, index or export again"
 _FIELDS: dict[str, tuple[Any, Any]] = {  # types of a codec's fields in Python and NumPy; other fields are arrays
     "int": (int, np.int64),
     "float": (float, np.float64),
