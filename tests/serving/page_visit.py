@@ -76,8 +76,8 @@ def told(page, system):
 def asked(server, query, system, dimension=384, precision="float32", **fused):
     """What the API answers; to BM25 alone, `fused` is nothing."""
     point = {} if system == "bm25" else {"dimension": dimension, "precision": precision, **fused}
-    body = {"query": query, "k": 10, "system": system, **point}
-    answer = httpx.post(f"{server.url}/v1/search", json=body).raise_for_status().json()
+    body = {"query": query, "k": 10, "system": system, **point}  # the first search loads models: give it time
+    answer = httpx.post(f"{server.url}/v1/search", json=body, timeout=60).raise_for_status().json()
     hits = answer["results"][0]["hits"]
     answer["hits"] = [hit for hit in hits if hit["score"] > 0] if system == "bm25" else hits
     answer["judged"] = answer["results"][0]["judged"]

@@ -9,7 +9,9 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from page_visit import SYSTEMS, Visit, asked, column, expected, measured, search, settled, shown, told
+from page_visit import SYSTEMS, Visit, asked, column, expected, facts, measured, search, settled, shown, told
+from running import serving
+from shared_runs import copy_run
 
 QUERY = "ladder for a saw"
 NOT_MEASURED = "\N{EN DASH} not measured"
@@ -159,3 +161,55 @@ def test_what_was_searched_in_place_of_a_query_is_said(browser, served, start):
         page.unroute("**/v1/search")
         search(page, "saw")
         assert not page.locator("#corrected").is_visible()
+
+
+@pytest.fixture(scope="module")
+def recommending(shop, tmp_path_factory):
+    """A real server of a run that recommends a system beside keyword search."""
+    run = copy_run(shop, tmp_path_factory.mktemp("beside") / "run")
+    path = run / "recommendation.json"
+    made = json.loads(path.read_text())
+    point = {
+        "system": "matryoshka+bm25",
+        "dimension": 48,
+        "precision": "int8",
+        "bytes_per_vector": 48,
+        "kind": "hybrid",
+    }
+    path.write_text(json.dumps({**made, "decision": "ship", "point": point}))
+    with serving(run) as server:
+        yield server
+
+
+def test_a_run_that_recommends_fused_search_begins_with_it(browser, recommending):
+    fused = expected(recommending, QUERY, 48, "int8", mode="fused")
+    with Visit(browser, recommending, f"/?q={QUERY}") as page:
+        switch = page.get_by_role("switch", name="Beside keyword search")
+        back = page.get_by_role("button", name="Back to the recommended point: 48 int8 + keyword search")
+        assert switch.is_checked() and page.locator("#advised").is_visible() and not back.is_visible()
+        assert shown(page) == fused
+        caption = page.locator("#examples .caption").inner_text()
+        assert caption.endswith("to matryoshka 48 int8 + keyword search")
+        switch.uncheck()
+        settled(page)
+        assert parse_qs(urlsplit(page.url).query) == {"q": [QUERY], "w": ["none"]}
+        assert shown(page) == expected(recommending, QUERY, 48, "int8")
+        page.reload()
+        settled(page)
+        assert not switch.is_checked()
+        back.click()
+        settled(page)
+        assert parse_qs(urlsplit(page.url).query) == {"q": [QUERY]}
+        assert shown(page) == fused
+
+
+def test_examples_of_a_run_that_recommends_fused_search_are_fused(recommending):
+    examples = facts(recommending)["examples"]
+    after = examples["after"]
+    assert after == {"system": "matryoshka", "dimension": 48, "precision": "int8", "mode": "fused"}
+    changed = [*examples["gained"], *examples["lost"]]
+    assert changed
+    for example in changed:
+        answer = asked(recommending, example["query"], **after)
+        relevant = sum(bool(hit["relevant"]) for hit in answer["hits"])
+        assert example["after"] == pytest.approx(relevant / answer["judged"]["relevant"])

@@ -28,8 +28,9 @@ def point_to_json(point: Point) -> dict[str, Any]:
 def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str, Any]:
     """Summarise a run as JSON values: decision, measurements on the test split, and the queries that changed most."""
     content = read_content(run)
+    is_fused = hybrid.is_fitted and run.ships and run.chosen.kind == HYBRID
     after, changes = run.points[content.after.vectors.name], content.changes
-    if after.name != content.after.name:  # the page compares searches by vectors alone
+    if after.name != content.after.name and not is_fused:  # then the page starts with searches by vectors alone
         changes = find_changes(run, content.before, after)
     recommendation, results, grades = run.recommendation, run.results, run.grades
     return {
@@ -43,7 +44,7 @@ def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str,
         "threshold": grades.threshold,
         "grades": {"lowest": grades.lowest, "highest": grades.highest},
         "model": results.model,
-        "keyword_search": {"fitted": hybrid.is_fitted, "recommended": run.ships and run.chosen.kind == HYBRID},
+        "keyword_search": {"fitted": hybrid.is_fitted, "recommended": is_fused},
         "systems": [
             {
                 "name": system,
@@ -53,7 +54,7 @@ def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str,
         ],
         "examples": {
             "before": point_to_json(content.before),
-            "after": point_to_json(after),
+            "after": point_to_json(after) | ({"mode": "fused"} if is_fused else {}),
             "gained": _examples_to_json(changes.gained, judged),
             "lost": _examples_to_json(changes.lost, judged),
         },

@@ -24,7 +24,7 @@ export function read(run) {
     dimension: one("d", run.dimensions, run.start.dimension),
     precision: one("p", run.precisions, run.start.precision),
     axes: one("a", ["yes", "no"], run.start.axes ? "yes" : "no") === "yes" && run.hasAxes,
-    words: asked.get("w") === "fitted" ? "fitted" : percent(asked.get("w")),
+    words: weight(asked.get("w"), run.start.words ?? null),
     systems: systems.length ? systems : run.first,
     axis: one("x", ["dimension", "bytes"], "dimension"),
   };
@@ -41,7 +41,7 @@ export function write(view, run, kind) {
   if (view.dimension !== run.start.dimension) said.set("d", view.dimension);
   if (view.precision !== run.start.precision) said.set("p", view.precision);
   if (view.axes !== run.start.axes) said.set("a", view.axes ? "yes" : "no");
-  if (view.words !== null) said.set("w", view.words);
+  if (view.words !== (run.start.words ?? null)) said.set("w", view.words ?? "none");
   if (String(view.systems) !== String(run.first)) said.set("s", view.systems);
   if (view.axis !== "dimension") said.set("x", view.axis);
   const search = String(said) && `?${said}`;
@@ -52,8 +52,11 @@ export function write(view, run, kind) {
   last = kind;
 }
 
-/** A whole number from 0 to 100; null for any other text. */
-const percent = (text) => (/^(\d\d?|100)$/.test(text ?? "") ? Number(text) : null);
+/** "fitted" or a whole number from 0 to 100; null for any other text, `otherwise` where the address names no weight. */
+function weight(text, otherwise) {
+  if (text === null || text === "fitted") return text ?? otherwise;
+  return /^(\d\d?|100)$/.test(text) ? Number(text) : null;
+}
 
 /** Call when the address changes by "back" or "forward". */
 export function follow(moved) {

@@ -55,7 +55,7 @@ function show(run, view) {
     box.disabled = box.checked && view.systems.length === 1; // one is always shown
   }
   by("size").replaceChildren(...costs(run, view));
-  by("back").hidden = ["dimension", "precision", "axes"].every((name) => view[name] === run.start[name]);
+  by("back").hidden = Object.keys(run.start).every((name) => view[name] === run.start[name]);
 }
 
 /** What a vector and all of them take, beside the largest. */

@@ -28,9 +28,11 @@ export function size(bytes) {
   return `${place && bytes < 99.5 ? bytes.toFixed(1) : count(Math.round(bytes))} ${units[place]}`;
 }
 
-/** mnr 48 int8, mnr 48 axes int8 */
-export const named = ({ system, dimension, precision, axes }) =>
-  [system, dimension, axes ? "axes" : null, precision].filter((part) => part != null).join(" ");
+/** mnr 48 int8, mnr 48 axes int8, mnr 48 int8 + keyword search */
+export const named = ({ system, dimension, precision, axes, mode, words }) => {
+  const vectors = [system, dimension, axes ? "axes" : null, precision].filter((part) => part != null).join(" ");
+  return mode === "fused" || words === "fitted" ? `${vectors} + keyword search` : vectors;
+};
 
 /** mnr + keyword search, where both rank; mnr where `words`, their weight in per cent, leaves but one of them. */
 export const fused = (system, words) => (words > 0 && words < 100 ? `${system} + keyword search` : system);

@@ -20,11 +20,15 @@ export class Run {
     const whole = facts.systems[0].points[0].metrics;
     /** The metric that the run was decided by. */
     this.metric = facts.metric in whole ? facts.metric : Object.keys(whole)[0];
-    /** The dimension, the precision and the axes to begin with. BM25 can be the default; it has neither. */
+    /**
+     * What to begin with: dimension, precision, axes and, where fused search is recommended, words at their fitted
+     * weight. BM25 can be the default; it has no dimension and no precision.
+     */
     this.start = {
       dimension: facts.default.dimension ?? this.dimensions.at(-1) ?? null,
       precision: facts.default.precision ?? this.precisions[0] ?? null,
       axes: facts.default.axes ?? false,
+      ...(facts.keyword_search.recommended ? { words: "fitted" } : {}),
     };
   }
 
