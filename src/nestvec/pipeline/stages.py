@@ -100,7 +100,7 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
     data = TrainingData.of(prepared.records, prepared.grades, prepared.task.learning)
     job = make_job(model, system, data, prepared.settings, prepared.dimensions, folder.path("mined"))
     if job.examples.unused:
-        reporter.say(f"train {system}: {job.examples.unused:,} queries have no relevant document and are left out")
+        reporter.say(f"train {system}: leaves out queries without a relevant document: {job.examples.unused:,}")
     if start != PRETRAINED:
         reporter.say(f"train {system}: starts from the model of {start}, not from the pretrained model")
     with reporter.step(f"train {system}", job.steps) as advance:
