@@ -62,7 +62,7 @@ class FitQueries:
     metric: str
 
     def measure(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Compute the metric of (q, k) ranked documents, given as rows of the catalogue, best first: (q,)."""
+        """Compute the metric of each of q queries from the catalogue rows of its ranked documents, best first; gives (q,)."""
         cutoff = cutoff_of(self.metric)
         looked_at = rows if self.metric.startswith(CONDENSED) else rows[:, :cutoff]
         measured = self.judgements.measure(np.arange(len(self.texts)), looked_at, (cutoff,))
@@ -150,12 +150,12 @@ def fit_fusion(
 
 
 def _cut_of(stored: VectorFormat) -> tuple[int, bool]:
-    """Return the part of a format that does not depend on precision: dimension, and whether on principal axes."""
+    """Return a vector format's dimension, and whether the vectors are on principal axes."""
     return stored.dimension, stored.axes
 
 
 def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:
-    """List the other forms of words to try, with their names."""
+    """List other ways to choose and stem words that are worth a try, each with a name."""
     others = [("without stems", replace(forms, stem=False))]
     if list_stop_words(forms.language):
         others.append(("without stop words", replace(forms, stop_words=True)))
@@ -163,23 +163,23 @@ def _other_forms(forms: WordForms) -> list[tuple[str, WordForms]]:
 
 
 def _values(queries: FitQueries, words: Bm25, asked: Any) -> NDArray[np.float64]:  # noqa: ANN401 - SciPy has no types
-    """Measure a BM25 index on the queries, given their counted words: (q,) values of the metric."""
+    """Rank the documents with a BM25 index and return the (q,) metric values of q queries, whose words are counted."""
     return queries.measure(queries.catalogue.order[ask_counted(words, asked, queries.catalogue).found.rows])
 
 
 def _keep_if_clear(queries: FitQueries, best: Bm25, candidate: Bm25) -> tuple[Bm25, float]:
-    """Return the candidate if it is clearly better than the best index so far, else that index; and its mean metric."""
+    """Return the better of two BM25 indexes, and its mean metric; the candidate wins only if it is clearly better."""
     before, after = (_values(queries, words, words.count_queries(queries.texts)) for words in (best, candidate))
     return candidate if _is_clear(after - before) else best, float(after.mean())
 
 
 def _is_clear(gain: NDArray[np.float64]) -> bool:
-    """Whether the mean of (q,) gains lies at least `_CLEAR` standard errors above 0."""
+    """Whether the mean gain over q queries lies at least `_CLEAR` standard errors above 0."""
     return bool(gain.mean() > _CLEAR * gain.std() / np.sqrt(len(gain)))
 
 
 def _most_even_of_the_best(values: NDArray[np.float64]) -> int:
-    """Choose, from (w, q) values, the weight nearest to 0.5 that is within a standard error of the best: its index.
+    """Choose the weight nearest to 0.5 among those within a standard error of the best, given w x q metric values.
 
     The standard error is that of the paired difference to the best weight (one-standard-error rule, Breiman et al.
     1984).
@@ -191,7 +191,7 @@ def _most_even_of_the_best(values: NDArray[np.float64]) -> int:
 
 
 def _smooth(grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average each value of a grid with its neighbours inside the grid."""
+    """Replace each value of a two-dimensional grid by the mean of the value and its neighbours in the grid."""
     around = sliding_window_view(np.pad(grid, 1, constant_values=np.nan), (3, 3))
     smoothed: NDArray[np.float64] = np.nanmean(around, axis=(2, 3))
     return smoothed

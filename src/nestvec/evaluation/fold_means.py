@@ -19,7 +19,7 @@ _SAME = 1e-9  # smaller differences are rounding errors
 
 
 class FoldMeans:
-    """Errors, bounds and tests of means over q queries that were measured in folds.
+    """Standard errors, bounds and tests for means over q queries that were measured in cross-validation folds.
 
     Args:
         folds: (q,) the fold of each query; any integers that differ between folds.
@@ -30,7 +30,7 @@ class FoldMeans:
         self.count = int(self._fold.max()) + 1
 
     def errors(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Compute the (c,) standard errors of the means of (q, c) values; infinite for a single fold.
+        """Compute the standard error of each column's mean, given q x c query values; infinite for a single fold.
 
         Larger folds weigh more, as they do in the mean (ratio estimator over clusters, Cochran 1977, 11.7).
         """
@@ -42,7 +42,7 @@ class FoldMeans:
         return errors
 
     def reach(self, values: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-        """Compute how far below the means of (q, c) values the true ones can lie (one-sided, `level` > 0.5): (c,)."""
+        """Compute how far each column's true mean can lie below the measured one, one-sided at confidence `level`."""
         from scipy.special import stdtrit
 
         reach: NDArray[np.float64] = stdtrit(self._freedom, level) * self.errors(values)
@@ -65,7 +65,7 @@ class FoldMeans:
         return max(1, self.count - 1)
 
     def _distance(self, values: NDArray[np.float64], limit: float) -> float:
-        """Compute how many standard errors the mean lies above a limit; infinite where all folds agree."""
+        """Compute by how many standard errors the mean exceeds a limit; infinite if all folds have the same mean."""
         distance, error = float(values.mean()) - limit, float(self.errors(values[:, None])[0])
         if error <= _SAME:  # all folds agree
             return 0.0 if abs(distance) <= _SAME else float(np.copysign(np.inf, distance))

@@ -82,7 +82,7 @@ def average_precision(
 
 
 def ndcg(ranked: NDArray[np.number], ideal: NDArray[np.number]) -> NDArray[np.float64]:
-    """Divide the discounted cumulative gain by that of the best possible order.
+    """Compute nDCG: the discounted cumulative gain of a ranking, divided by the gain of the best possible ranking.
 
     Source: Järvelin & Kekäläinen 2002, with the discount 1 / log2(rank + 1) of trec_eval.
 
@@ -100,13 +100,13 @@ def ndcg(ranked: NDArray[np.number], ideal: NDArray[np.number]) -> NDArray[np.fl
 
 
 def exponential_gains(gains: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Convert gains in thousandths of a grade g to 2^g - 1 (Burges et al. 2005); negative gains become 0."""
+    """Convert gains, which are grades times 1,000, to 2^grade - 1 (Burges et al. 2005); negative gains become 0."""
     values: NDArray[np.float64] = np.exp2(np.maximum(gains, 0) / 1000) - 1
     return values
 
 
 def condense_rankings(ranked: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Move the judged documents of (q, k) gains to the front, in order, and `UNJUDGED` to the end."""
+    """Move the gains of judged documents to the front of each ranking, in their order, and `UNJUDGED` to the end."""
     order = np.argsort(ranked == UNJUDGED, axis=1, kind="stable")
     return np.take_along_axis(ranked, order, axis=1)
 
@@ -118,7 +118,7 @@ def judged_share(ranked: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _rank_discount(places: int) -> NDArray[np.float64]:
-    """Compute the (places,) discounts 1 / log2(rank + 1)."""
+    """Compute nDCG's discount 1 / log2(rank + 1) for each rank from 1 to the given number."""
     discount: NDArray[np.float64] = 1 / np.log2(np.arange(2, places + 2))
     return discount
 
@@ -184,7 +184,7 @@ class Judgements:
     def _measure_gains(
         self, query: NDArray[np.int64], gains: NDArray[np.int64], cutoffs: Sequence[int]
     ) -> dict[str, NDArray[np.float64]]:
-        """Compute every metric of (r, k) gains in ranked order."""
+        """Compute every metric of r rankings, given the gains of their k documents in ranked order."""
         relevant, least = self.relevant[query], self.relevant_from
         values: dict[str, NDArray[np.float64]] = {}
         for cutoff in cutoffs:
@@ -202,7 +202,7 @@ class Judgements:
 
 
 def _highest_gains(query: NDArray[np.int64], gain: NDArray[np.int64], queries: int) -> NDArray[np.int64]:
-    """Collect every query's highest gains, descending, padded with 0: (q, _DEEPEST)."""
+    """Collect the `_DEEPEST` highest gains of each query, in descending order; missing ones are 0."""
     order = np.lexsort((-gain, query))
     first = np.searchsorted(query[order], np.arange(queries))
     rank = np.arange(len(order)) - first[query[order]]

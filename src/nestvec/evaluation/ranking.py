@@ -71,7 +71,7 @@ class Coded:
         return _leave_out_own(*top_k(self.queries, self.codes, _ranked_depth(catalogue), self.codec.decode), catalogue)
 
     def leg(self, found: Found) -> Leg:
-        """The documents that `search` found, and a function that scores others, for fusion with BM25."""
+        """Return what vector search found, with a function that scores any other document, to fuse with BM25."""
         return Leg(found, partial(score_pairs, self.queries, self.codes, self.codec.decode))
 
     def rank(self, catalogue: Catalogue, found: Found | None = None) -> Ranking:
@@ -95,7 +95,7 @@ class Words:
 
     @cached_property
     def leg(self) -> Leg:
-        """The best documents and all scores, for fusion with any point's vectors; scores are kept where they fit."""
+        """Return BM25's best documents and scores, to fuse with vectors; all scores stay in memory if they fit."""
         if self.asked.shape[0] * self.index.counts.counts.shape[1] > _KEPT:
             return Leg(self.found, partial(self.index.score_pairs, self.asked))
         scores = self.index.score_all(self.asked)
@@ -119,7 +119,7 @@ def _leave_out_own(rows: NDArray[np.int64], scores: NDArray[np.float32], catalog
 
 
 def _make_ranking(point: Point, found: Found, catalogue: Catalogue, codec: Codec | None = None) -> Ranking:
-    """Make the ranking of a point from the documents found for it."""
+    """Make the `Ranking` of a system at one dimension and precision from the documents that its search found."""
     return Ranking(point, catalogue.order[found.rows], found.scores, codec)
 
 
@@ -212,12 +212,12 @@ def rank_two_stage(
 
 
 def ask_words(index: Bm25, queries: Sequence[str], catalogue: Catalogue) -> Words:
-    """Ask BM25 for the best documents of each query."""
+    """Find BM25's best documents for each query."""
     return ask_counted(index, index.count_queries(queries), catalogue)
 
 
 def ask_counted(index: Bm25, asked: Any, catalogue: Catalogue) -> Words:  # noqa: ANN401 - SciPy has no types
-    """Ask BM25 with queries whose words are counted already, in the form of `Words.asked`."""
+    """Find BM25's best documents for queries whose words are already counted, as `Bm25.count_queries` returns them."""
     return Words(index, asked, _leave_out_own(*index.rank(asked, _ranked_depth(catalogue)), catalogue))
 
 

@@ -136,7 +136,7 @@ class Bootstrap:
 
     @cached_property
     def _dirichlet_weights(self) -> list[NDArray[np.float32]]:
-        """Random weights for every group and the added one, in blocks of rows; only their ratios matter."""
+        """Draw random weights for every group of queries and for the added worst query, a block of draws at a time."""
         shape = len(self._sizes) + 1
         starts = range(0, len(self._weights), _ROWS)
         rows = [min(_ROWS, len(self._weights) - first) for first in starts]
@@ -144,22 +144,22 @@ class Bootstrap:
 
     @cached_property
     def _dirichlet_totals(self) -> NDArray[np.float64]:
-        """(r,) sums of the random weights, each group's weight times its number of queries."""
+        """Sum, for each of r draws, every group's random weight times the group's number of queries; gives (r,)."""
         sizes = np.append(self._sizes, self._sizes.mean())
         return np.concatenate([drawn @ sizes for drawn in self._dirichlet_weights])
 
     @cached_property
     def _totals(self) -> NDArray[np.float64]:
-        """(r,) number of queries in each resample."""
+        """Number of queries in each of the r resamples."""
         return self._resample(self._sizes)
 
     def _resample(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum (g, …) sums of groups over each resample: (r, …)."""
+        """Add up, for each of the r resamples, the sums of the g groups of queries that were drawn."""
         starts = range(0, len(self._weights), _ROWS)
         return np.concatenate([self._weights[start : start + _ROWS].astype(np.float64) @ sums for start in starts])
 
     def _group_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum (q, c) values over each group: (g, c); the values themselves where every query is its own group."""
+        """Sum each column of query values over each group of queries; without groups, return the values unchanged."""
         if len(self._sizes) == self.queries and bool((np.diff(self._group) == 1).all()):
             return values
         sums = np.zeros((len(self._sizes), values.shape[1]))
@@ -169,7 +169,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Numbers of queries on which the first of two systems is better, equal and worse."""
+    """On how many queries the first of two compared systems is better, equal and worse."""
 
     wins: int
     ties: int

@@ -65,14 +65,14 @@ class Catalogue:
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
-        """(d,) the position of each document in tie order."""
+        """Position of each of the d documents in the order that decides between equal scores."""
         places = np.empty(len(self.order), dtype=np.int64)
         places[self.order] = np.arange(len(places))
         return places
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """(d,) the documents' rows in tie order: from the greatest id to the smallest."""
+        """Rows of the d documents in the order that decides between equal scores: the greatest id first."""
         return tie_order(self.ids)
 
 
@@ -95,7 +95,7 @@ class Topics:
     folds: NDArray[np.int64] | None = None
 
     def texts_of(self, split: str) -> NDArray[np.int64] | None:
-        """Select the text numbers of one split; None where all texts differ."""
+        """Select `texts` for the queries of one split; None if all query texts differ."""
         return None if self.texts is None else self.texts[self.splits == split]
 
     def bootstraps(self, resamples: int, rng: np.random.Generator) -> dict[str, Bootstrap]:
@@ -108,7 +108,7 @@ class Topics:
         }
 
     def folds_of(self, split: str) -> FoldMeans | None:
-        """Select the folds of one split's queries; None where one training measured all."""
+        """Select the folds of one split's queries; None if one trained model measured all queries."""
         return None if self.folds is None else FoldMeans(self.folds[self.splits == split])
 
 
@@ -134,13 +134,13 @@ def summarise_surface(
 
 
 def _find_intervals(values: Values, chosen: NDArray[np.bool_], bootstrap: Bootstrap) -> Iterator[Interval]:
-    """Compute the interval of every metric of every point over the chosen queries."""
+    """Compute mean and interval of every metric over the chosen queries, for every system, dimension and precision."""
     columns = [metric[chosen] for metrics in values.values() for metric in metrics.values()]
     return iter(_resample_columns(columns, bootstrap))
 
 
 def _resample_columns(columns: Sequence[NDArray[np.float64]], bootstrap: Bootstrap) -> list[Interval]:
-    """Compute the interval of each column's mean; up to `_COLUMNS` columns are resampled together."""
+    """Compute mean and interval of each column of values; up to `_COLUMNS` columns are resampled together."""
     parts = [columns[first : first + _COLUMNS] for first in range(0, len(columns), _COLUMNS)]
     intervals = map_in_threads(lambda part: bootstrap.intervals(np.stack(part, axis=1)), parts)
     return [interval for part in intervals for interval in part]

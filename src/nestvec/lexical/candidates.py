@@ -49,7 +49,7 @@ class Leg(NamedTuple):
         scores: NDArray[np.float32],
         score_rows: Callable[[NDArray[np.int64]], NDArray[np.float32]],
     ) -> Leg:
-        """Make the leg of a single query.
+        """Bundle what vector search or keyword search found for a single query.
 
         Args:
             rows: (k,) documents found, in any order.
@@ -108,14 +108,14 @@ def gather_candidates(vectors: Leg, words: Leg) -> Candidates:
 
 
 def fuse_candidates(candidates: Candidates, fusion: Fusion, depth: int) -> Found:
-    """Rank each query's candidates by the fused score, ties by row, and return the `depth` best."""
+    """Rank each query's candidates by fused score, equal scores by row, and return the `depth` best."""
     fused = fusion.fuse(candidates.words, candidates.vectors)
     best = np.argsort(-fused, axis=1, kind="stable")[:, :depth]
     return Found(np.take_along_axis(candidates.rows, best, axis=1), np.take_along_axis(fused, best, axis=1))
 
 
 def fuse_one(vectors: Leg, words: Leg, fusion: Fusion) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Fuse a single query's candidates; returns their (n,) distinct rows, ascending, and their (n,) fused scores."""
+    """Fuse the vector and keyword scores of a single query's n candidates; returns their ascending rows and scores."""
     candidates = gather_candidates(vectors, words)
     fused = fusion.fuse(candidates.words, candidates.vectors)[0]
     kept = ~np.isneginf(fused)

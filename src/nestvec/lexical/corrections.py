@@ -54,7 +54,7 @@ RULES = CorrectionRules()
 
 
 class _Better(NamedTuple):
-    """A possible replacement, and how many documents hold it (of a split word, the rarer part)."""
+    """A possible replacement for a query word, and how many documents contain it (for a split word, its rarer part)."""
 
     text: str
     documents: int
@@ -111,13 +111,13 @@ class Corrector:
         return [self._correct_query(*pair, unknown) for pair in zip(queries, found, strict=True)]
 
     def _find_unknown(self, words: Iterable[str]) -> set[str]:
-        """Find the lower-case words that consist of letters and are not known."""
+        """Find the words of a query, in lower case, that consist of letters and are in no document."""
         new = sorted(word for word in words if word not in self.vocabulary and is_spelt(word))
         stems = split_words(new, self._forms)
         return {word for word, forms in zip(new, stems, strict=True) if self._stems.isdisjoint(forms)}
 
     def _correct_query(self, query: str, words: Sequence[re.Match[str]], unknown: set[str]) -> str:
-        """Correct one query, given the matches of its words."""
+        """Correct one query, given the places of its words in the text."""
         pieces, done, place = list[str](), 0, 0
         while place < len(words):
             word, following = words[place], words[place + 1 : place + 2]
@@ -152,7 +152,7 @@ class Corrector:
         return near.text
 
     def _find_near(self, word: str) -> _Better | None:
-        """Find the word with the fewest edits, then in the most documents; None for a common English word."""
+        """Find the word with the fewest edits that the most documents hold; None if the query word is common English."""
         if word in self._common:
             return None
         edits = 1 if len(word) < self.rules.letters_for_two_edits else _EDITS

@@ -56,7 +56,7 @@ class Fusion:
         return np.where(filled, -np.inf, fused).astype(np.float32)
 
     def _scale(self, scores: NDArray[np.float64], filled: NDArray[np.bool_], is_words: bool) -> NDArray[np.float64]:
-        """Normalise one leg's (q, n) scores, so that they are comparable with the other's."""
+        """Scale each query's BM25 scores or vector scores, so that both kinds of scores are comparable."""
         scaled: NDArray[np.float64] = np.where(filled, 0.0, scores)
         best = np.where(filled, -np.inf, scores).max(axis=1, keepdims=True, initial=-np.inf)
         if self.normalisation == RANKS:
@@ -73,6 +73,6 @@ UNFITTED = Fusion()
 
 
 def _rank(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rank (q, n) scores from 1, highest first; equal scores share the best of their ranks."""
+    """Convert each query's n scores to ranks, 1 for the highest; equal scores share the best of their ranks."""
     falling = -np.sort(-scores, axis=1)
     return np.stack([np.searchsorted(-row, -own, side="left") for row, own in zip(falling, scores, strict=True)]) + 1.0

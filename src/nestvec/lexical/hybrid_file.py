@@ -65,7 +65,7 @@ class Hybrid:
         return self.fusion if nearest is None else replace(self.fusion, weight=self.weights[nearest])
 
     def settle(self, stored: VectorFormat) -> Hybrid:
-        """Return a copy whose `fusion` is the one for vectors of this format."""
+        """Return a copy whose `fusion` has the weight for vectors of this format."""
         return replace(self, fusion=self.fusion_of(stored))
 
     def to_json(self) -> dict[str, Any]:

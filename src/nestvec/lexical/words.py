@@ -163,7 +163,7 @@ def _load_identifier() -> Any:  # noqa: ANN401 - the library has no types
 
 
 def _pair_characters(run: re.Match[str]) -> str:
-    """Replace a run of characters by its overlapping pairs with spaces between them; a single character stays."""
+    """Split a run of characters into overlapping pairs with spaces between; a single character stays as it is."""
     characters = re.findall(rf".[{_combining_marks()}]*", run[0])
     pairs = [first + second for first, second in pairwise(characters)] or characters
     return " " + " ".join(pairs) + " "
@@ -171,20 +171,20 @@ def _pair_characters(run: re.Match[str]) -> str:
 
 @cache
 def _compile_word() -> re.Pattern[str]:
-    r"""Match letters, digits and underscores with combining marks; `\w` alone breaks Hindi words at vowel signs."""
+    r"""Make the pattern of a word: letters, digits, underscores and the combining marks that `\w` lacks."""
     return re.compile(rf"\b\w[\w{_combining_marks()}]*")
 
 
 @cache
 def _compile_typed_word() -> re.Pattern[str]:
-    """Match two characters of a script without spaces; or text without spaces, from its first letter to its last."""
+    """Make the pattern of a typed word: two characters of a script without spaces, or any text without spaces."""
     marks, spaced = _combining_marks(), f"(?![{_UNSPACED}])"
     return re.compile(rf"(?:[{_UNSPACED}][{marks}]*){{1,2}}|{spaced}\w(?:(?:{spaced}\S)*{spaced}[\w{marks}])?")
 
 
 @cache
 def _combining_marks() -> str:
-    """List accents, vowel signs and other combining marks as ranges of a regular expression."""
+    """List accents, vowel signs and other combining marks as character ranges for a regular expression."""
     codes = {code for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M")}
     starts = [code for code in sorted(codes) if code - 1 not in codes]
     ends = [code for code in sorted(codes) if code + 1 not in codes]

@@ -88,7 +88,7 @@ class _Float(Cut):
         return self.axes_bytes
 
     def decode(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Convert the numbers to float32, without loss."""
+        """Convert codes to float32 vectors, without loss."""
         return codes.astype(np.float32, copy=False)
 
 

@@ -57,7 +57,7 @@ class Cut:
 
         @property
         def dimension(self) -> int:
-            """How many numbers of a vector are kept and quantised."""
+            """Number of dimensions to which vectors are shortened before they are quantised."""
 
     def cut(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Shorten (n, w) queries or documents of the model's width to the (n, dimension) numbers to quantise."""

@@ -56,11 +56,11 @@ class Axes:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the axes and the mean."""
+        """Size in bytes of the principal axes and of the documents' mean."""
         return self.matrix.nbytes + self.shift.nbytes
 
     @cached_property
     def _whole(self) -> NDArray[np.float64]:
-        """The matrix as whole numbers."""
+        """The matrix of axes with its entries multiplied by 2^24, so that they are integers."""
         whole: NDArray[np.float64] = np.ldexp(self.matrix.astype(np.float64), ENTRY_BITS)
         return whole

@@ -106,11 +106,11 @@ class Rotated(Cut):
         return by_rows(self._decode_rows, codes.astype(np.uint8, copy=False))
 
     def turn(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Rotate (n, d) vectors; a rotated query's dot product with levels needs no rotation of the documents."""
+        """Rotate n queries once, so that they can be multiplied with codes without rotating the documents back."""
         return rotate(vectors)
 
     def _choose_levels(self, rest: NDArray[np.float32], turned: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Choose (n, d) levels, counted from the lowest, for (n, d) vectors without lean, given plain and rotated."""
+        """Choose the level of each number of n vectors without their lean, given both unrotated and rotated."""
         del rest
         return _nearest_levels(turned, self.step, self.bits)
 
@@ -139,7 +139,7 @@ class Rotated(Cut):
         return decoded
 
     def _split_lean(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Split vectors into (n,) bytes of lean and the (n, d) rest, which includes the byte's rounding error."""
+        """Split vectors into their component along the documents' mean, as (n,) bytes, and the rest, (n, d) numbers."""
         lean = self.lean.encode(_axis_products(vectors, self.axis))
         return lean, (vectors - self.lean.decode(lean)[:, None] * self.axis).astype(np.float32)
 
@@ -149,7 +149,7 @@ class Rotated(Cut):
 
     @property
     def _bit_shifts(self) -> NDArray[np.uint8]:
-        """Shift of each number in a byte, in bits from the low end."""
+        """By how many bits each packed level is shifted inside its byte, counted from the lowest bit."""
         return np.arange(8 - self.bits, -1, -self.bits, dtype=np.uint8)
 
 
@@ -171,7 +171,7 @@ def find_lean(vectors: NDArray[np.float32], bits: int) -> tuple[Rotated, NDArray
 
 
 def _axis_products(vectors: NDArray[np.float32], axis: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Compute (n,) dot products with the axis, each row summed alone: the result does not depend on the batch."""
+    """Compute each vector's dot product with the mean's axis, row by row, so that no result depends on the batch."""
     products: NDArray[np.float64] = (vectors.astype(np.float64) * axis).sum(axis=1)
     return products
 
@@ -184,7 +184,7 @@ def _nearest_levels(turned: NDArray[np.float64], step: float, bits: int) -> NDAr
 
 
 def _centre_levels(levels: NDArray[np.uint8], bits: int) -> NDArray[np.float64]:
-    """Convert levels to odd integers around 0."""
+    """Convert levels, counted from the lowest, to odd integers around 0, such as -3, -1, 1 and 3."""
     odd: NDArray[np.float64] = 2 * levels.astype(np.float64) + 1 - 2**bits
     return odd
 

@@ -100,7 +100,7 @@ def by_rows(
     work: Callable[[NDArray[Input]], NDArray[Output]],
     rows: NDArray[Input],
 ) -> NDArray[Output]:
-    """Apply `work` to a few thousand rows at a time and join the results; this bounds the memory for float64."""
+    """Apply the function `work` to a few thousand rows at a time and join the results, which limits float64 memory."""
     starts = range(0, max(1, len(rows)), _ROWS)
     return np.concatenate([work(rows[start : start + _ROWS]) for start in starts])
 

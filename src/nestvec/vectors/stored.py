@@ -61,7 +61,7 @@ def save_codecs(path: Path, codecs: Mapping[str, Codec]) -> None:
 
 
 def load_codecs(path: Path) -> dict[str, Codec]:
-    """Read the codecs, by name, that `save_codecs` wrote.
+    """Read the codecs that `save_codecs` wrote; returns them by name, such as `384.int8`.
 
     Raises InputError if the file is missing, damaged, or in another format.
     """
@@ -101,7 +101,7 @@ def _codec_tensors(key: str, codec: Codec) -> dict[str, NDArray[Any]]:
 
 
 def _own_fields(codec: Any) -> list[Field[Any]]:  # noqa: ANN401 - every codec is a dataclass
-    """Return a codec's fields except `axes`."""
+    """List the dataclass fields of a codec except `axes`."""
     return [entry for entry in fields(codec) if entry.name != _AXES]
 
 
@@ -168,7 +168,7 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _parse_metadata(about: str) -> dict[str, Any]:
-    """Parse the metadata; gives an empty dictionary if it is not a JSON object."""
+    """Parse a codec file's metadata; returns an empty dictionary if the metadata is not a JSON object."""
     try:
         metadata = json.loads(about)
     except ValueError:
@@ -177,7 +177,7 @@ def _parse_metadata(about: str) -> dict[str, Any]:
 
 
 def _tensor_checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """Compute a CRC-32 of names and bytes; safetensors itself detects a file cut short, but not changed bits."""
+    """Compute a CRC-32 over tensor names and bytes, because safetensors does not detect changed bits."""
     checksum = 0
     for name in sorted(tensors):
         checksum = zlib.crc32(np.ascontiguousarray(tensors[name]).data, zlib.crc32(name.encode(), checksum))

@@ -63,14 +63,14 @@ def top_k(
 
 
 def _share_of_queries(queries: int) -> int:
-    """Return how many queries each thread takes; a few queries are not worth a second thread."""
+    """Choose how many queries each search thread takes; a few queries get a single thread."""
     return max(_FEWEST, -(-queries // count_processors()))
 
 
 def _top_k(
     queries: NDArray[np.float32], codes: NDArray[np.generic], k: int, decode: Decode
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """As `top_k`, for queries that share a pass over the documents."""
+    """Find the k best documents of each query of one thread, in a single pass over the documents."""
     contenders = _Contenders(len(queries), k, partial(score_pairs, queries, codes, decode))
     size = max(1, _CELLS // max(1, len(queries)))
     cells = np.empty(len(queries) * min(size, len(codes)), dtype=np.float32)
@@ -115,7 +115,7 @@ class _Contenders:
         self.slack = np.float32(0)
 
     def start(self, rough: NDArray[np.float32]) -> None:
-        """Set `least` from the (q, b) approximate scores of the first block of documents."""
+        """Set each query's lowest useful score, `least`, from approximate scores of the first block of documents."""
         if 0 < self._k <= rough.shape[1]:
             last = rough.shape[1] - self._k
             self.least = np.partition(rough, last, axis=1)[:, last]
@@ -136,7 +136,7 @@ class _Contenders:
             query, rows, scores = query[left], rows[left], scores[left]
 
     def finish(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return (n,) queries and (n,) rows of the contenders left, ascending, after dropping hopeless ones."""
+        """Drop contenders that cannot be among the k best; return the others as pairs of query and document row."""
         self._drop_hopeless(np.arange(len(self._count)))
         filled = np.arange(self._room) < self._count[:, None]
         return np.repeat(np.arange(len(filled)), self._count), self._rows[filled]
@@ -156,7 +156,7 @@ class _Contenders:
         self._rows[full] = np.take_along_axis(self._rows[full], order, axis=1)
 
     def _keep_best(self, query: int, kept: NDArray[np.bool_]) -> None:
-        """Keep only the k contenders with the best exact scores."""
+        """Keep only the k contenders of a query with the best exact scores."""
         columns = np.flatnonzero(kept)
         scores = self._exact(np.full(len(columns), query), self._rows[query, columns])
         kept[:] = False
@@ -164,14 +164,14 @@ class _Contenders:
 
 
 def _contender_room(k: int) -> int:
-    """Return the room for contenders of a query, which is large enough to run out rarely."""
+    """Choose how many contenders of a query fit in memory: enough that the limit is rarely reached."""
     return max(_ROOM, 4 * k)
 
 
 def _find_reaching(
     rough: NDArray[np.float32], least: NDArray[np.float32], room: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Find the places in the flattened (q, b) scores that reach their query's (q,) least; gives them ascending.
+    """Find the scores of a block that reach their query's `least`; gives ascending positions in the flattened block.
 
     Few scores do. To find them fast, booleans are read as 64-bit words, and eight words are ORed together. `room`
     is working memory for the booleans.
