@@ -62,7 +62,7 @@ class FitQueries:
     metric: str
 
     def measure(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Compute the metric of each of q queries from the catalogue rows of its ranked documents, best first; gives (q,)."""
+        """Compute the metric of each of q queries from the catalogue rows of its documents, best first; gives (q,)."""
         cutoff = cutoff_of(self.metric)
         looked_at = rows if self.metric.startswith(CONDENSED) else rows[:, :cutoff]
         measured = self.judgements.measure(np.arange(len(self.texts)), looked_at, (cutoff,))

@@ -152,7 +152,7 @@ class Corrector:
         return near.text
 
     def _find_near(self, word: str) -> _Better | None:
-        """Find the word with the fewest edits that the most documents hold; None if the query word is common English."""
+        """Find the word with the fewest edits that most documents hold; None if the query word is common English."""
         if word in self._common:
             return None
         edits = 1 if len(word) < self.rules.letters_for_two_edits else _EDITS
