@@ -201,7 +201,10 @@ def test_a_full_disk_is_one_message(to, weights, size, run, tmp_path):
         ({"system": "tiny", "dimension": 7}, r"did not measure tiny at 7\.float32"),
         ({"system": "tiny", "to": "tflite"}, "--to is 'tflite'; expected one of sentence-transformers, onnx, openvino"),
         ({"system": "tiny", "weights": "int4"}, "--weights is 'int4'; expected one of float32"),
-        ({"system": "tiny", "weights": "int8"}, "int8 is not for sentence-transformers; expected float32"),
+        (
+            {"system": "tiny", "weights": "int8"},
+            "sentence-transformers does not support --weights int8; expected --weights float32",
+        ),
         ({"system": "tiny", "to": "openvino", "weights": "int8-dynamic"}, "expected float32 or int8"),
     ],
 )

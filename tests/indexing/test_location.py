@@ -56,7 +56,7 @@ def test_a_note_that_leads_to_another_machine_is_refused_and_says_how_to_go_on(n
     with pytest.raises(InputError) as refused:
         find_location(noted(store))
     message = str(refused.value)
-    assert "index/store.json: leads to" in message
+    assert "index/store.json: names " in message
     assert "--store URL, or NESTVEC_STORE=URL in the environment" in message
 
 

@@ -1,4 +1,4 @@
-"""Protects the user's own files when an earlier export is replaced: only files that its card lists are removed."""
+"""Keeps the user's own files in an export's folder when a new export replaces the files that nestvec wrote there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def refuse_foreign(out: Path) -> None:
-    """Raise InputError unless the folder is new, empty, or an earlier export whose card lists its files."""
+    """Raise InputError unless the folder is new, empty, or an earlier export with a valid list of its files."""
     if out.exists() and not out.is_dir():
         raise InputError("is a file", "a folder for the export", file=out)
     if not out.is_dir() or not any(out.iterdir()):
@@ -52,12 +52,12 @@ def keep_own_files(out: Path, new: Path) -> tuple[str, ...]:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a path must be kept by itself; a folder that is not empty is created with its content."""
+    """Whether to copy a path: a file, a link or an empty folder; other folders are made when their files are copied."""
     return path.is_symlink() or not path.is_dir() or not any(path.iterdir())
 
 
 def _link_or_copy(path: Path, target: Path) -> None:
-    """Hard-link a file, or copy it if the file system cannot link."""
+    """Hard-link a file to a new path, or copy the file if the file system has no hard links; make an empty folder."""
     if path.is_dir() and not path.is_symlink():
         target.mkdir()
         return

@@ -1,4 +1,4 @@
-"""The recipe for Elasticsearch: an index with the fitted k1 and b, and a search with the linear or RRF retriever."""
+"""Writes Elasticsearch files for hybrid search with the run's fitted BM25: an index, and a fused query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FEWEST_BITS = 64  # least dimension for Elasticsearch's binary quantisation (bb
 
 
 def elasticsearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """Render the recipe's files: an index and a search, for Elasticsearch 9.2 or newer."""
+    """Render JSON files for Elasticsearch 9.2 or newer: an index, and a query that fuses keyword and vector scores."""
     return {
         "elasticsearch/index.json": to_json(_make_index(numbers)),
         "elasticsearch/search.json": to_json(_make_search(numbers)),
@@ -22,7 +22,7 @@ def elasticsearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
 
 
 def index_options(dimension: int, precision: str) -> str:
-    """Return the type of Elasticsearch's vector index that is closest to a precision."""
+    """Return the type of Elasticsearch's vector index, such as `int8_hnsw`, that is closest to nestvec's precision."""
     if precision == "binary" and dimension >= _FEWEST_BITS:
         return "bbq_hnsw"
     if precision in ("binary", "int2", "int4") and dimension % 2 == 0:
@@ -31,7 +31,7 @@ def index_options(dimension: int, precision: str) -> str:
 
 
 def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
-    """Make the body of `PUT /documents`."""
+    """Make the JSON body of `PUT /documents`, which creates the Elasticsearch index."""
     stored = numbers.format
     vector = {
         "type": "dense_vector",
@@ -49,7 +49,7 @@ def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
 
 
 def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
-    """Make the body of `POST /documents/_search`, with placeholders for query and vector."""
+    """Make the JSON body of an Elasticsearch hybrid search, with placeholders for the query's text and vector."""
     fusion, window = numbers.fusion, numbers.candidates
     words = {"standard": {"query": {"match": {"text": {"query": "QUERY"}}}}}
     knn = {

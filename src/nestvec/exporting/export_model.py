@@ -1,4 +1,4 @@
-"""Runs `nestvec export`: writes a model, compares its vectors with the measured ones, then puts the folder in place."""
+"""Runs `nestvec export`: writes a model and checks that it still gives the vectors that the run measured."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _WEIGHTS = {"sentence-transformers": ("float32",), "onnx": WEIGHTS, "openvino": 
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished export, whose vectors agree with the measured ones."""
+    """A finished export: its folder, and how close the model's vectors are to those that the run measured."""
 
     folder: Path
     card: Card
@@ -55,13 +55,13 @@ class Exported:
 
     @property
     def summary(self) -> str:
-        """The summary that `nestvec export` prints, in a few lines."""
+        """The lines that `nestvec export` prints: the model, its size, and the comparison with the measured vectors."""
         card = self.card
         first = f"{self.folder}: {card.system} at {card.point} for {card.to}, weights in {card.weights}"
         return "\n".join([f"{first}, {self.bytes / 1e6:,.1f} MB", self.parity.summary, *self._name_kept()])
 
     def _name_kept(self) -> list[str]:
-        """Make the summary's line on kept files; no line if there are none."""
+        """Make the line that names the user's own files that stayed in the folder; gives [] without such files."""
         more = f" and {len(self.kept) - _NAMED:,} more" if len(self.kept) > _NAMED else ""
         named = ", ".join(map(replace_unprintable, self.kept[:_NAMED]))
         return [f"kept files that no export wrote: {named}{more}"] if self.kept else []
@@ -75,7 +75,7 @@ def export(
     reporter: Reporter | None = None,
     **options: Unpack[ExportArguments],
 ) -> Exported:
-    """Export a model that gives the measured vectors, with its codec and a model card.
+    """Export a model of a run that gives the same vectors as measured, with its codec and a model card.
 
     Args:
         run: the folder of a finished run.
@@ -89,11 +89,11 @@ def export(
         The finished export.
 
     Raises:
-        InputError: the run recommends nothing and no system is named, an option has an unknown value, or `out` cannot
-            be written or holds a file of your own under the name of one of the export's files.
+        InputError: the run recommends nothing and no system is named, an option has an unknown value, `out` cannot be
+            written, or one of your own files in `out` has the name of a file of the new export.
         MissingExtraError: a library that the target needs is not installed.
-        NestvecError: the vectors of the written model differ from the measured ones, or the disk is full; nothing is
-            left behind.
+        NestvecError: the written model's vectors differ from those that the run measured, or the disk is full; `out`
+            is not changed.
     """
     reporter, out = reporter or Silent(), Path(out)
     settings = from_keywords(ExportSettings, {**options, "to": to}, "export")
@@ -113,7 +113,7 @@ def export(
 
 
 def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, reporter: Reporter) -> tuple[Card, Parity]:
-    """Write everything to an empty folder and compare the written model's vectors with the measured ones."""
+    """Write an export's files to an empty folder, and compare the model's vectors with those that the run measured."""
     model, to, weights = load_model(chosen.model), settings.to, settings.weights
     calibrated = ", calibrated on training documents" if weights == "int8" else ""
     reporter.say(f"export {chosen.files.system} at {chosen.format.name} for {to}, weights in {weights}{calibrated}")
@@ -128,7 +128,7 @@ def _write_export(folder: Path, chosen: Selection, settings: ExportSettings, rep
 
 
 def write_bare_export(folder: Path, chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
-    """Write a loaded model, its codec and a card that lists all files of the folder; does not compare vectors."""
+    """Write a loaded model, its codec and `nestvec.json`, which lists all files; does not compare vectors."""
     card = _make_card(chosen, model, to, weights)
     write_model(folder, model, chosen, card)
     save_codecs(folder / CODEC, {card.point: chosen.codec.with_axes(None)})
@@ -138,17 +138,17 @@ def write_bare_export(folder: Path, chosen: Selection, model: SentenceTransforme
 
 
 def _refuse_unknown(to: str, weights: str) -> None:
-    """Raise InputError for an unknown target or weights, or for weights that the target does not support."""
+    """Raise InputError if --to or --weights has an unknown value, or if the target does not support these weights."""
     if to not in TARGETS:
         raise InputError(f"--to is {to!r}", f"one of {', '.join(TARGETS)}")
     if weights not in WEIGHTS:
         raise InputError(f"--weights is {weights!r}", f"one of {', '.join(WEIGHTS)}")
     if weights not in _WEIGHTS[to]:
-        raise InputError(f"--weights {weights} is not for {to}", " or ".join(_WEIGHTS[to]))
+        raise InputError(f"--to {to} does not support --weights {weights}", f"--weights {' or '.join(_WEIGHTS[to])}")
 
 
 def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: str) -> Card:
-    """Make the card, without the hashes and the comparison, which are not known yet."""
+    """Make the content of `nestvec.json`, still without the files' hashes and the comparison of vectors."""
     return Card(
         to=to,
         system=chosen.point.system,
@@ -172,13 +172,13 @@ def _make_card(chosen: Selection, model: SentenceTransformer, to: str, weights: 
 
 
 def _add_hashes(folder: Path, card: Card) -> Card:
-    """Add the hashes of the written files to the card."""
+    """Return the card (`nestvec.json`) with the hashes of all files that were written to the export's folder."""
     weights = folder / WEIGHTS_FILE
     return replace(card, files=hash_files(folder), sha256=sha256(weights) if weights.is_file() else None)
 
 
 def _open_export(folder: Path, to: str) -> Callable[[Sequence[str], Role], NDArray[np.float32]]:
-    """Open an export as its users will, with the target's library in float32, and return a function that encodes."""
+    """Open an export with the library it was made for, and return a function that encodes texts in float32."""
     if to in _GRAPHS:
         return open_encoder(folder, backend=to, compute="float32").encode
     from sentence_transformers import SentenceTransformer

@@ -9,14 +9,14 @@ from nestvec.settings import option
 
 
 class ExportArguments(PointArguments, total=False):
-    """The fields of `ExportSettings` as keyword arguments, except `to`."""
+    """Keyword arguments of `nestvec.export`: the fields of `ExportSettings`, except `to`."""
 
     weights: str
 
 
 @dataclass(frozen=True)
 class ExportSettings(PointSettings):
-    """Which model to export, for which target."""
+    """What `nestvec export` exports: a measured system, the library that will run it, and the type of its weights."""
 
     to: str = option("sentence-transformers", "sentence-transformers, onnx or openvino.")
     weights: str = option("float32", "float32, int8 (calibrated on training documents) or int8-dynamic (onnx).")

@@ -26,12 +26,12 @@ _LIBRARIES = {"sentence-transformers": "sentence-transformers", "onnx": "onnx", 
 
 
 def write_readme(path: Path, chosen: Selection, card: Card) -> None:
-    """Write the model card.
+    """Write the model card (README.md) of an export.
 
     Args:
         path: the file to write.
-        chosen: the exported point.
-        card: the export's card, with its parity.
+        chosen: the exported system, dimension and precision.
+        card: the content of the export's `nestvec.json`, with the comparison of vectors.
 
     Raises:
         InputError: a file of the run is missing or damaged.
@@ -40,11 +40,11 @@ def write_readme(path: Path, chosen: Selection, card: Card) -> None:
 
 
 def render_model_card(chosen: Selection, card: Card) -> str:
-    """Render the model card.
+    """Render the model card (README.md) of an export.
 
     Args:
-        chosen: the exported point.
-        card: the export's card, with its parity.
+        chosen: the exported system, dimension and precision.
+        card: the content of the export's `nestvec.json`, with the comparison of vectors.
 
     Returns:
         Markdown with a YAML header.
@@ -77,7 +77,7 @@ def render_model_card(chosen: Selection, card: Card) -> str:
 
 
 def _render_header(card: Card, origin: Origin, row: Row) -> str:
-    """Render the YAML header that the hub reads; strings are written as JSON, which is valid YAML."""
+    """Render the YAML header that the Hugging Face hub reads; strings are written as JSON, which is valid YAML."""
     metrics = [
         f"      - {{type: {json.dumps(name)}, value: {row.metrics[name].value:.4f}}}"
         for name in _SHOWN
@@ -103,7 +103,7 @@ def _render_header(card: Card, origin: Origin, row: Row) -> str:
 
 
 def _describe_model(card: Card, origin: Origin) -> str:
-    """Describe the model in one paragraph."""
+    """Write the model card's first paragraph: what the model is, its dimension and its token limit."""
     system, base = _escape_text(card.system), _escape_text(origin.name)
     making = f"fine-tuned from {base}" if origin.trained else f"the unchanged model {base}"
     making += ", which was adapted to the catalogue's texts first" if origin.adapted else ""
@@ -120,7 +120,7 @@ def _describe_model(card: Card, origin: Origin) -> str:
 
 
 def _show_usage(card: Card) -> str:
-    """Show code that encodes texts with the export."""
+    """Write the model card's section with Python code that encodes texts with the exported model."""
     return (
         f"`pip install {pip_requirements(card)}`, then run this code with the path of this folder for `PATH`:\n\n"
         f"```python\n{usage_code(card, 'PATH')}\n```\n\n"
@@ -129,7 +129,7 @@ def _show_usage(card: Card) -> str:
 
 
 def _describe_prompts(card: Card) -> str:
-    """Describe the prompts for queries and documents."""
+    """Write the model card's sentence on the prompts that the model puts before queries and documents."""
     if not card.prompts:
         return "Queries and documents are encoded in the same way, without a prompt."
     shown = (
@@ -140,14 +140,14 @@ def _describe_prompts(card: Card) -> str:
 
 
 def _show_code(text: str) -> str:
-    """Show any text as a quoted string in Markdown code."""
+    """Write a text as a quoted string in Markdown code, with as many backticks as the text needs."""
     quoted = json.dumps(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", quoted)), default=0))
     return f"{fence}{quoted}{fence}"
 
 
 def _quote_recommendation(chosen: Selection) -> str:
-    """Quote the run's recommendation and state whether this export follows it."""
+    """Quote the run's recommendation, and say whether the exported model is the recommended one."""
     recommended, reason = chosen.run.recommendation.point, _escape_text(chosen.run.recommendation.reason)
     if recommended is None:
         return f"**The run says: do not ship.** {reason} This model was exported all the same, by naming its system."
@@ -157,7 +157,7 @@ def _quote_recommendation(chosen: Selection) -> str:
 
 
 def _tabulate_points(chosen: Selection) -> str:
-    """Tabulate all points of the system, and the other systems at full width."""
+    """Make a table of metrics: the exported system at every dimension and precision, other systems at full width."""
     widest = {point.name for point in chosen.run.full_width.values()}
     rows = [
         row
@@ -173,19 +173,20 @@ def _tabulate_points(chosen: Selection) -> str:
     first = rows[0]
     caption = (
         f"Measured with {first.queries:,} test queries over {first.documents:,} documents, with 95 % confidence "
-        "intervals. The arrow marks this export's point. Queries are in float32, documents at the precision given."
+        "intervals. The arrow marks the exported dimension and precision. Queries are in float32, documents at the "
+        "precision given."
     )
     return f"{caption}\n\n{_format_table(table)}"
 
 
 def _format_metrics(row: Row, names: Sequence[str]) -> list[str]:
-    """Write a row's metrics with their intervals."""
+    """Format some metrics of one measurement, each with its 95 % confidence interval."""
     measures = (row.metrics[name] for name in names)
     return [f"{measure.value:.3f} [{measure.low:.3f}, {measure.high:.3f}]" for measure in measures]
 
 
 def _describe_split(chosen: Selection) -> str:
-    """Describe how the data was split, and how much of the test split also occurs in training."""
+    """Write the model card's section on train, validation and test splits, and on test data that recurs in training."""
     audit = chosen.run.audit
     counts = [["", *audit.queries]]
     for name in ("queries", "records", "documents"):
@@ -207,7 +208,7 @@ def _describe_split(chosen: Selection) -> str:
 
 
 def _describe_parity(card: Card) -> str:
-    """Describe the comparison that was made when the export was written."""
+    """Say how close the exported model's vectors and recall are to those that the run measured."""
     checked = card.parity
     return (
         f"When this export was written, {checked['texts']:,} texts were encoded again. The cosine to their measured "
@@ -219,7 +220,7 @@ def _describe_parity(card: Card) -> str:
 
 
 def _list_limits(card: Card, row: Row) -> str:
-    """List the model's intended use and its limits."""
+    """Write the model card's list of the model's intended use and limits."""
     lines = [
         "- Use the model for search over texts like those of the measurement; the figures hold for that catalogue and "
         "its queries.",
@@ -236,7 +237,7 @@ def _list_limits(card: Card, row: Row) -> str:
 
 
 def _describe_licence(origin: Origin) -> str:
-    """State what is known of the licence."""
+    """Name the licence of the base model, or say that nestvec does not know it."""
     if origin.licence:
         return (
             f"The base model {_escape_text(origin.name)} has the licence {origin.licence}. You decide the licence of "

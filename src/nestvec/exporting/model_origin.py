@@ -1,4 +1,4 @@
-"""Finds the model that a system was trained from, and its licence."""
+"""Finds the base model that an exported system was trained from, and the base model's licence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LICENCES = {  # for models whose weights' hash is known; a name alone proves no
 
 @dataclass(frozen=True)
 class Origin:
-    """The base model of a system, which may be the system's own model."""
+    """The base model of a system: the model that it was trained from, or its own model if it was not trained."""
 
     name: str  # the name on the hub if the weights are known, else the folder's last name or the user's name for it
     hub: bool  # whether the weights are known to be those of the hub's model of this name
@@ -31,13 +31,13 @@ class Origin:
 
 
 def find_origin(chosen: Selection) -> Origin:
-    """Look up a system's origin by the hash of the weights.
+    """Find a system's base model; the SHA-256 of its weights tells which model of the hub it is.
 
     Args:
-        chosen: the exported point.
+        chosen: the exported system, dimension and precision.
 
     Returns:
-        The base model.
+        The base model, with its licence if the hash is known.
     """
     path = chosen.model.path / CARD
     saved = read_json(path) if path.is_file() else {}

@@ -1,4 +1,4 @@
-"""The recipe for OpenSearch: an index with the fitted k1 and b, a search pipeline that fuses, and a hybrid query."""
+"""Writes OpenSearch files for hybrid search with the run's fitted BM25: an index, a search pipeline, and a query."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LUCENE = {"int8": "4x"}  # with the engine lucene
 
 
 def opensearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """Render the recipe's files: an index, a search pipeline and a search, for OpenSearch 3.2 or newer."""
+    """Render JSON files for OpenSearch 3.2 or newer: an index, a search pipeline that fuses scores, and a query."""
     return {
         "opensearch/index.json": to_json(_make_index(numbers)),
         "opensearch/pipeline.json": to_json(_make_pipeline(numbers)),
@@ -24,7 +24,7 @@ def opensearch_recipe(numbers: RecipeNumbers) -> dict[str, str]:
 
 
 def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
-    """Make the body of `PUT /documents`."""
+    """Make the JSON body of `PUT /documents`, which creates the OpenSearch index."""
     stored = numbers.format
     compression = _COMPRESSION.get(stored.precision) or _LUCENE.get(stored.precision)
     vector = {
@@ -42,7 +42,7 @@ def _make_index(numbers: RecipeNumbers) -> dict[str, Any]:
 
 
 def _make_pipeline(numbers: RecipeNumbers) -> dict[str, Any]:
-    """Make the body of `PUT /_search/pipeline/nestvec`."""
+    """Make the JSON body of an OpenSearch search pipeline that fuses keyword and vector scores."""
     fusion = numbers.fusion
     weights = {"weights": [fusion.weight, 1 - fusion.weight]}
     if fusion.normalisation == RANKS:
@@ -60,7 +60,7 @@ def _make_pipeline(numbers: RecipeNumbers) -> dict[str, Any]:
 
 
 def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
-    """Make the body of `POST /documents/_search?search_pipeline=nestvec`, with placeholders for query and vector."""
+    """Make the JSON body of an OpenSearch hybrid query, with placeholders for the query's text and vector."""
     vector = [0.0] * (numbers.format.dimension - 1) + [1.0]
     queries = [
         {"match": {"text": {"query": "QUERY"}}},

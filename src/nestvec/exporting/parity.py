@@ -1,4 +1,4 @@
-"""Compares the vectors of an exported model with the measured vectors, on about 500 texts."""
+"""Checks an exported model: its vectors of about 500 texts must agree with those that the run measured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STEP = 64  # texts between two progress reports
 
 @dataclass(frozen=True)
 class Parity:
-    """How close an export's vectors are to the measured ones."""
+    """How close the vectors and the recall of an exported model are to those that the run measured."""
 
     weights: str  # the export's weights: float32, int8 or int8-dynamic
     texts: int  # number of documents and queries compared
@@ -49,12 +49,12 @@ class Parity:
 
     @property
     def allowed_loss(self) -> float:
-        """Recall that may be lost: 0.01, or the share of one query if there are fewer than 100 queries."""
+        """The recall@10 that an export may lose: 0.01, or one query's share if fewer than 100 queries are compared."""
         return max(LOSS, 1 / self.queries) if self.queries else 1.0
 
     @property
     def summary(self) -> str:
-        """The comparison in one line, for the terminal."""
+        """One line for the terminal: how close the exported model's vectors and recall are to the measured ones."""
         return (
             f"Compared with the measured vectors on {self.texts:,} texts: mean cosine {self.cosine_mean:.5f}, "
             f"least {self.cosine_least:.5f}; recall@{CUTOFF} of {self.queries:,} test queries {self.recall:.4f} "
@@ -62,7 +62,7 @@ class Parity:
         )
 
     def to_json(self) -> dict[str, float | int]:
-        """Convert to values for the export's card."""
+        """Convert the comparison to rounded numbers, as stored in the export's `nestvec.json`."""
         return {
             "texts": self.texts,
             "queries": self.queries,
@@ -74,7 +74,7 @@ class Parity:
         }
 
     def refuse_other(self) -> None:
-        """Raise NestvecError if a figure is outside its limit, because the export's vectors differ too much."""
+        """Raise NestvecError if the exported model's cosines or recall differ too much from the measured ones."""
         least, mean = LEAST.get(self.weights, -1.0), MEAN.get(self.weights, -1.0)
         wrong = []
         if not self.cosine_least >= least:  # true for NaN, too
@@ -95,13 +95,13 @@ class Parity:
 
 @dataclass(frozen=True)
 class Sample:
-    """Test queries and documents that were encoded again, with their measured vectors.
+    """A sample of a run's queries and documents, encoded again, with the vectors that the run measured.
 
     Attributes:
-        queries: (q,) rows of the run's queries.
-        documents: (d,) rows of the run's documents.
-        vectors: (q + d, dimension) float32 vectors as encoded now, queries first, rows of unit length.
-        measured: (q + d, full width) float32 measured vectors, in the same order, rows of unit length.
+        queries: (q,) row numbers of the sampled queries among the run's queries.
+        documents: (d,) row numbers of the sampled documents among the run's documents.
+        vectors: (q + d, dimension) float32 vectors as encoded now, first those of queries; rows of unit length.
+        measured: (q + d, full width) float32 vectors of the same texts, as the run measured them; rows of unit length.
     """
 
     queries: NDArray[np.int64]
@@ -110,17 +110,17 @@ class Sample:
     measured: NDArray[np.float32]
 
     def cosines(self, codec: Codec) -> NDArray[np.float64]:
-        """Compute the (q + d,) cosines between new vectors and measured ones, which the codec shortens first."""
+        """Return for each sampled text the cosine of its new vector and its measured one, shortened by the codec."""
         wanted = codec.cut(self.measured)
         are_zero = ~wanted.any(axis=1) & ~self.vectors.any(axis=1)  # two zero vectors count as equal
         return np.where(are_zero, 1.0, np.einsum("ij,ij->i", self.vectors, wanted, dtype=np.float64))
 
 
 def encode_sample(chosen: Selection, encode: Encode, queries: int, texts: int, reporter: Reporter) -> Sample:
-    """Encode a sample of a run's texts again, always the same sample.
+    """Encode a random sample of a run's texts again; every call draws the same sample.
 
-    The sample has at most `queries` test queries with relevant documents, and documents for the rest of `texts`; at
-    least half of the texts are documents.
+    The sample has at most `queries` test queries with relevant documents, and fills up to `texts` texts with
+    documents; if there are many queries, at least `texts` // 2 documents are added.
     """
     run, rng = chosen.run, np.random.default_rng(0)
     asked = _draw_rows(rng, [row for row, query in enumerate(run.queries.ids) if query in run.answerable], queries)
@@ -134,24 +134,24 @@ def encode_sample(chosen: Selection, encode: Encode, queries: int, texts: int, r
 
 
 def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Reporter) -> Parity:
-    """Encode documents and test queries with an export and compare the vectors with the measured ones.
+    """Encode a sample of texts with an exported model, and compare the vectors with those that the run measured.
 
     Args:
-        chosen: the exported point.
-        encode: the export's function that encodes n texts of a role to (n, dimension) float32. It must add the prompts
-            itself, so that the comparison detects a wrong prompt.
-        weights: the export's weights.
+        chosen: the exported system, dimension and precision.
+        encode: encodes n texts, all queries or all documents, with the exported model to (n, dimension) float32. It
+            must add the prompts itself, so that the comparison detects a wrong prompt.
+        weights: the type of the exported weights: float32, int8 or int8-dynamic.
         reporter: receives progress.
 
     Returns:
-        The comparison's figures.
+        The cosines and the recall of the exported model beside the measured ones.
     """
     run, dimension = chosen.run, chosen.dimension
     ids, query_ids = run.catalogue.ids, run.queries.ids
     tried = encode_sample(chosen, encode, QUERIES, TEXTS, reporter)
     asked, vectors = tried.queries, tried.vectors
     if vectors.shape[1] != dimension:
-        raise NestvecError(f"the exported model gives vectors of {vectors.shape[1]} dimensions, not {dimension}")
+        raise NestvecError(f"the exported model gives vectors of {vectors.shape[1]} dimensions instead of {dimension}")
     cosines = tried.cosines(chosen.codec)
     before = chosen.codec.cut(tried.measured[: len(asked)])
     order = tie_order(ids)
@@ -177,13 +177,13 @@ def measure_parity(chosen: Selection, encode: Encode, weights: str, reporter: Re
 
 
 def _draw_rows(rng: np.random.Generator, rows: Sequence[int], count: int) -> NDArray[np.int64]:
-    """Draw `count` of the rows, or take all if there are fewer; gives them ascending."""
+    """Draw `count` row numbers at random from `rows`, or all if there are fewer; gives them in ascending order."""
     numbers = np.asarray(rows, dtype=np.int64)
     return np.sort(rng.choice(numbers, min(count, len(numbers)), replace=False)) if len(numbers) else numbers
 
 
 def _encode_texts(encode: Encode, tried: dict[Role, list[str]], reporter: Reporter) -> NDArray[np.float32]:
-    """Encode texts to (n, dimension), in batches with texts of different lengths, so that padding is tested, too."""
+    """Encode n texts to (n, dimension); a batch mixes texts of different lengths, so padding errors are detected."""
     parts = []
     with reporter.step("compare with measured vectors", sum(map(len, tried.values()))) as advance:
         for role, texts in tried.items():
@@ -195,7 +195,7 @@ def _encode_texts(encode: Encode, tried: dict[Role, list[str]], reporter: Report
 
 
 def code_catalogue(chosen: Selection, order: NDArray[np.int64]) -> NDArray[np.generic]:
-    """Encode the catalogue's d documents in the given (d,) order, with the measured codec."""
+    """Quantise the run's measured vectors of all d documents, in the order of the (d,) row numbers in `order`."""
     vectors = chosen.document_vectors
     parts = [
         chosen.codec.encode(chosen.codec.cut(np.asarray(vectors[order[first : first + _ROWS]])))

@@ -1,4 +1,4 @@
-"""The recipe for PostgreSQL with pgvector: tables, BM25 weights with the fitted k1 and b, and a fused search."""
+"""Writes SQL files for hybrid search in PostgreSQL with pgvector, with the run's fitted BM25 and fusion."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def query_values(vector):
 
 
 def pgvector_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """Render the recipe's files: tables, weights, the search, and a script that loads documents."""
+    """Render the files for pgvector: SQL for tables, BM25 and fused search, and Python that loads documents."""
     codec = numbers.codec
     bits = codec if isinstance(codec, Rotated) else None
     return {
@@ -238,7 +238,7 @@ def _render_tables(numbers: RecipeNumbers, bits: Rotated | None) -> str:
 
 
 def _step(values: Range) -> float:
-    """Return the step of a one-byte code: the difference in value between byte b and byte b + 1."""
+    """Return the difference in value between two successive bytes, for a number stored in one byte."""
     return (values.high - values.low) / 255
 
 
@@ -275,7 +275,7 @@ def _render_search(numbers: RecipeNumbers, bits: Rotated | None) -> str:
 
 
 def _scale(leg: str, numbers: RecipeNumbers) -> str:
-    """Write SQL that normalises the keyword or vector scores of a query's candidates; see `Fusion`."""
+    """Write SQL that scales the scores in column `leg`, `words` or `vectors`, before both are fused."""
     fusion = numbers.fusion
     if fusion.normalisation == RANGE:
         low, high = f"min({leg}) OVER ()", f"max({leg}) OVER ()"

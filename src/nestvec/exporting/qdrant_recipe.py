@@ -1,4 +1,4 @@
-"""The recipe for Qdrant: a collection with dense and sparse vectors, and a query that fuses both scores."""
+"""Writes Qdrant files for hybrid search: a collection with dense and sparse vectors, and a fused query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BITS = {"binary": "one_bit", "int2": "two_bits", "int4": "two_bits"}
 
 
 def qdrant_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """Render the recipe's files, for Qdrant 1.16: a collection, a query for the best keyword score, the fused query."""
+    """Render JSON files for Qdrant 1.16: a collection, a query for the best keyword score, and a fused query."""
     best = {"query": _SPARSE, "using": "words", "limit": 1}
     return {
         "qdrant/collection.json": to_json(_make_collection(numbers)),
@@ -27,7 +27,7 @@ _SPARSE = {"indices": [0], "values": [1.0]}  # placeholder: numbers of the query
 
 
 def _make_collection(numbers: RecipeNumbers) -> dict[str, Any]:
-    """Make the body of `PUT /collections/documents`."""
+    """Make the JSON body of `PUT /collections/documents`, which creates the Qdrant collection."""
     stored = numbers.format
     vectors: dict[str, Any] = {"size": stored.dimension, "distance": "Cosine"}
     if stored.precision == "float16":
@@ -42,7 +42,7 @@ def _make_collection(numbers: RecipeNumbers) -> dict[str, Any]:
 
 
 def _make_search(numbers: RecipeNumbers) -> dict[str, Any]:
-    """Make the body of `POST /collections/documents/points/query`, with placeholders for query and best score."""
+    """Make the JSON body of Qdrant's fused query, with placeholders for words, vector and best keyword score."""
     fusion, window = numbers.fusion, numbers.candidates
     dense = [0.0] * (numbers.format.dimension - 1) + [1.0]
     legs = [

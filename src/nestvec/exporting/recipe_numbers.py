@@ -1,4 +1,4 @@
-"""The fitted numbers that recipes fill in: keyword settings, fusion, and the vectors' format."""
+"""The run's fitted settings for other search engines' files: BM25, fusion, and the format of the vectors."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _OTHER_STEMMERS = frozenset(["czech", "greek", "hindi", "indonesian"])
 
 @dataclass(frozen=True)
 class RecipeNumbers:
-    """The numbers that a recipe fills in.
+    """The settings of a run that are written into files for another search engine (a recipe).
 
     Attributes:
-        lexical: how words match, and BM25's parameters.
+        lexical: how texts are split into words, and BM25's fitted k1 and b.
         fusion: how keyword and vector scores are combined.
         mean_length: mean number of words in the run's documents.
         format: dimension and precision of the vectors.
@@ -46,27 +46,27 @@ class RecipeNumbers:
 
     @classmethod
     def of(cls, hybrid: Hybrid, chosen: Selection) -> RecipeNumbers:
-        """Collect the numbers from `hybrid.json`, settled for the exported point, and from that point."""
+        """Take BM25 and fusion from `hybrid.json`, and format and codec from the exported system."""
         return cls(hybrid.lexical, hybrid.fusion, hybrid.mean_length, chosen.format, chosen.codec)
 
     @property
     def candidates(self) -> int:
-        """Number of best documents by words, and by vectors, that are fused."""
+        """How many of the best documents keyword search and vector search each contribute to a fused search."""
         return CANDIDATES
 
     @property
     def stop_words(self) -> list[str]:
-        """The stop words that keyword search ignores."""
+        """The stop words that keyword search ignores; [] if it keeps all words."""
         return list_stop_words(self.lexical.forms.language) if self.lexical.forms.stop_words else []
 
 
 def lucene_similarity(numbers: RecipeNumbers) -> dict[str, Any]:
-    """Make the settings of a similarity named `nestvec`: BM25 with the fitted k1 and b."""
+    """Make an Elasticsearch or OpenSearch similarity named `nestvec`: BM25 with the run's fitted k1 and b."""
     return {"nestvec": {"type": "BM25", "k1": numbers.lexical.k1, "b": numbers.lexical.b}}
 
 
 def lucene_mappings(vector: dict[str, Any]) -> dict[str, Any]:
-    """Make an index's mappings: an id, a text with analyzer and similarity `nestvec`, and a vector field."""
+    """Make the field mappings of an Elasticsearch or OpenSearch index: an id, a text, and the given vector field."""
     return {
         "dynamic": False,
         "properties": {
@@ -78,7 +78,7 @@ def lucene_mappings(vector: dict[str, Any]) -> dict[str, Any]:
 
 
 def lucene_analysis(numbers: RecipeNumbers) -> dict[str, Any]:
-    """Make the settings of an analyzer named `nestvec` that splits and stems as nestvec does, as far as Lucene can."""
+    """Make an Elasticsearch or OpenSearch analyzer that splits and stems texts like nestvec, as far as Lucene can."""
     forms = numbers.lexical.forms
     filters: dict[str, Any] = {}
     if numbers.stop_words:
@@ -104,11 +104,11 @@ def lucene_analysis(numbers: RecipeNumbers) -> dict[str, Any]:
 
 
 def stems_differ(numbers: RecipeNumbers) -> bool:
-    """Whether Lucene has no stemmer for the language, or a different one from nestvec's."""
+    """Whether nestvec stems the run's language, but Lucene has no Snowball stemmer for this language."""
     forms = numbers.lexical.forms
     return forms.stem and forms.language not in UNSTEMMED and forms.language not in _SNOWBALL
 
 
 def to_json(value: object) -> str:
-    """Write a value as the text of a JSON file, indented and with a newline at the end."""
+    """Format a value as indented JSON with a newline at the end."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

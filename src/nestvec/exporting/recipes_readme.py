@@ -1,4 +1,4 @@
-"""Renders `recipes/README.md`: what to run, and how each engine differs from the measurement."""
+"""Renders `recipes/README.md`: how to use the files for each search engine, and how its results may differ."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ corrector.correct(["cordles drill"])  # ["cordless drill"], if documents contain
 
 
 def render_recipes_readme(numbers: RecipeNumbers) -> str:
-    """Render the text; all values filled in are numbers or nestvec's own names."""
+    """Render `recipes/README.md` of an export; the text needs no escaping, because no user's text is filled in."""
     lexical, fusion, form = numbers.lexical, numbers.fusion, numbers.format
     best, ranks = fusion.normalisation == BEST, fusion.normalisation == RANKS
     return _TEXT.format(

@@ -1,4 +1,4 @@
-"""Writes `recipes/`: configurations of other search engines for hybrid search, with the run's fitted numbers."""
+"""Writes `recipes/` of an export: files that set up hybrid search in other search engines, as the run fitted it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _ENGINES = (pgvector_recipe, elasticsearch_recipe, opensearch_recipe, qdrant_rec
 
 
 def write_recipes(folder: Path, chosen: Selection) -> None:
-    """Write `hybrid.json` and `recipes/` into an export; writes nothing if an earlier nestvec's run has no hybrid.json.
+    """Write `hybrid.json` and `recipes/` into an export; writes nothing for an old run that has no `hybrid.json`.
 
     Args:
         folder: the export's folder.
-        chosen: the exported point.
+        chosen: the exported system, dimension and precision.
 
     Raises:
         InputError: the run's `hybrid.json` is damaged.
@@ -47,6 +47,6 @@ def write_recipes(folder: Path, chosen: Selection) -> None:
 
 
 def render_recipes(numbers: RecipeNumbers) -> dict[str, str]:
-    """Render all recipes; gives each file's text by its path below `recipes/`."""
+    """Render the files for all search engines; gives each file's text by its path below `recipes/`."""
     files = {name: text for engine in _ENGINES for name, text in engine(numbers).items()}
     return {**files, "README.md": render_recipes_readme(numbers)}

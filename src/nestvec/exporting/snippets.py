@@ -1,4 +1,4 @@
-"""Writes Python code that shows how to use an export, for its README; the code runs unchanged."""
+"""Writes the Python code in an export's README that shows how to encode texts with the exported model."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ _FEEDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_id
 
 
 def usage_code(card: Card, folder: str) -> str:
-    """Write Python that encodes texts with an export.
+    """Write Python code that encodes texts with an exported model.
 
     Args:
-        card: the export's card.
-        folder: the export's folder, as the code should name it.
+        card: the content of the export's `nestvec.json`.
+        folder: the path of the export's folder to write into the code.
 
     Returns:
-        Python code that defines `encode`, or for a model with prompts `encode_query` and `encode_document`, and ends
-        with an example call.
+        Code that defines `encode`, or for a model with prompts `encode_query` and `encode_document`, and calls them.
     """
     if card.to == "sentence-transformers":
         lines = [
@@ -36,13 +35,13 @@ def usage_code(card: Card, folder: str) -> str:
 
 
 def pip_requirements(card: Card) -> str:
-    """Return the packages that the code needs, for `pip install`."""
+    """Return the packages that the README's example code needs, as arguments of `pip install`."""
     runtimes = {"onnx": "onnxruntime tokenizers numpy", "openvino": "openvino tokenizers numpy"}
     return runtimes.get(card.to, "sentence-transformers")
 
 
 def _graph_lines(card: Card, folder: str) -> list[str]:
-    """Write the lines that encode with a graph, which needs no PyTorch."""
+    """Write the lines of example code that run an exported ONNX or OpenVINO graph without PyTorch."""
     path = json.dumps(folder)
     if card.to == "onnx":
         library = "import onnxruntime"
@@ -80,7 +79,7 @@ def _graph_lines(card: Card, folder: str) -> list[str]:
 
 
 def _role_lines(card: Card) -> list[str]:
-    """Write the lines that put each role's prompt before its texts; none for a model without prompts."""
+    """Write example functions that put the prompt before queries or documents; gives [] for a model without prompts."""
     if not card.prompts:
         return []
     lines = []
@@ -90,7 +89,7 @@ def _role_lines(card: Card) -> list[str]:
 
 
 def _call_lines(card: Card) -> list[str]:
-    """Write the lines that encode two texts."""
+    """Write the last lines of the example code, which encode example texts."""
     if not card.prompts:
         return [f'vectors = encode(["claw hammer", "cordless drill"])  # (2, {card.dimension})']
     return [

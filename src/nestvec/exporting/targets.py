@@ -1,4 +1,4 @@
-"""Writes a model for each target: its weights, its tokenizer, and modules so that it gives the measured vectors."""
+"""Writes a model for sentence-transformers, ONNX or OpenVINO so that it gives the vectors that the run measured."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, card: Card) -> None:
-    """Write a model for the card's target to an empty folder; may modify the model in memory.
+    """Write a model to an empty folder, for the library that `card.to` names; may modify the model in memory.
 
-    Raises InputError if the target cannot run this model or the run has no documents to calibrate on, and NestvecError
-    if the disk is full.
+    Raises InputError if the library cannot run this model or the run has no documents to calibrate int8 weights on, and
+    NestvecError if the disk is full.
     """
     if chosen.codec.axes is not None:
         model = _turn_to_axes(model, chosen.codec.axes)
@@ -55,7 +55,7 @@ def write_model(folder: Path, model: SentenceTransformer, chosen: Selection, car
 
 
 def _convert_graph(source: Path, target: Path, card: Card, feeds: list[dict[str, NDArray[np.int64]]]) -> None:
-    """Convert a float32 ONNX graph to the card's target and weights."""
+    """Convert a float32 ONNX graph to OpenVINO or to int8 weights, as the card of the export says."""
     if card.to == "openvino":
         if feeds:
             quantise_openvino(source, target, feeds)
@@ -68,18 +68,18 @@ def _convert_graph(source: Path, target: Path, card: Card, feeds: list[dict[str,
 
 
 def _write_sentence_transformers(folder: Path, model: SentenceTransformer, card: Card) -> None:
-    """Write the model with truncation and normalisation as modules of sentence-transformers.
+    """Write a sentence-transformers model whose own modules truncate vectors and scale them to unit length.
 
-    The library itself truncates to `truncate_dim` after all modules and normalises again only if the caller asks.
-    Therefore truncation is a module, too: a product with the first columns of the identity matrix, which is exact,
-    followed by Normalize. `truncate_dim` is also stored; it documents the width and has no further effect.
+    The library truncates to `truncate_dim` after all modules, and does not normalise again unless the caller asks.
+    Therefore two modules are added: an exact product with the first columns of the identity matrix, and Normalize.
+    `truncate_dim` is also stored; it documents the dimension and has no further effect.
     """
     save_model(_with_modules(model, _cut_modules(model, card.dimension), card.dimension), folder, {})
     (folder / CARD).unlink()
 
 
 def _turn_to_axes(model: SentenceTransformer, axes: Axes) -> SentenceTransformer:
-    """Append modules that project vectors onto principal axes, as `Cut.cut` does."""
+    """Return a copy of the model with added modules that project its vectors onto the documents' principal axes."""
     import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
@@ -90,7 +90,7 @@ def _turn_to_axes(model: SentenceTransformer, axes: Axes) -> SentenceTransformer
 
 
 def _cut_modules(model: SentenceTransformer, dimension: int) -> list[Any]:
-    """Return the model's modules, followed by modules that truncate vectors and scale them to unit length."""
+    """Return the model's modules and the modules to add, which truncate vectors and scale them to unit length."""
     import torch
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
@@ -105,7 +105,7 @@ def _cut_modules(model: SentenceTransformer, dimension: int) -> list[Any]:
 
 
 def _with_modules(model: SentenceTransformer, modules: list[Any], dimension: int) -> SentenceTransformer:
-    """Make a copy of the model with other modules, which give vectors of `dimension` numbers."""
+    """Make a sentence-transformers model of these modules, with the prompts and settings of `model`."""
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(
@@ -116,7 +116,7 @@ def _with_modules(model: SentenceTransformer, modules: list[Any], dimension: int
 
 
 def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> None:
-    """Write the tokenizer's files; `tokenizer.json` includes truncation and padding."""
+    """Write the model's `config.json` and its tokenizer, whose `tokenizer.json` sets truncation and padding."""
     from tokenizers import Tokenizer
 
     if make_reader(model, card.inputs) is None:
@@ -132,21 +132,23 @@ def _write_tokenizer(folder: Path, model: SentenceTransformer, card: Card) -> No
 
 
 def calibration_texts(chosen: Selection) -> list[str]:
-    """Draw at most `TEXTS` training documents, always the same; raises InputError if there are none.
+    """Draw the training documents on which int8 weights are calibrated; raises InputError if there are none.
 
-    With folds, all documents are training documents of the exported model, which is not the model that was tested.
+    At most `TEXTS` documents are drawn, the same at every call. In a run with folds the exported model was trained on
+    all documents, so the documents are drawn from all of them.
     """
     path, is_folded = chosen.run.folder.path("records"), chosen.run.results.folds > 0
     table = chosen.run.read_records(["document"], None if is_folded else [("split", "==", "train")])
     texts = sorted(set(table["document"].to_pylist()))
     if not texts:
-        raise InputError("has no training documents to calibrate on", "--weights float32 or int8-dynamic", file=path)
+        problem = "has no training documents, on which int8 weights are calibrated"
+        raise InputError(problem, "--weights float32 or int8-dynamic", file=path)
     drawn = np.random.default_rng(0).choice(len(texts), min(TEXTS, len(texts)), replace=False)
     return [texts[row] for row in drawn.tolist()]
 
 
 def _make_feeds(model: SentenceTransformer, chosen: Selection, card: Card) -> list[dict[str, NDArray[np.int64]]]:
-    """Tokenise the calibration texts, each in its own batch, so that none is padded."""
+    """Tokenise the texts on which int8 weights are calibrated, one text in a batch, so that no text is padded."""
     reader = make_reader(model, card.inputs)
     texts = calibration_texts(chosen) if reader else []  # `_write_tokenizer` has refused a model without a reader
     prompt = card.document_prompt

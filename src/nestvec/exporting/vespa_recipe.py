@@ -1,4 +1,4 @@
-"""The recipe for Vespa: a schema whose rank profile fuses BM25, with the fitted k1 and b, and cosines; and a query."""
+"""Writes Vespa files for hybrid search: a schema that fuses the run's fitted BM25 with cosines, and a query."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _BY_RANKS = (
 
 
 def vespa_recipe(numbers: RecipeNumbers) -> dict[str, str]:
-    """Render the recipe's files: a schema, a query for the best keyword score, and the fused query."""
+    """Render the files for Vespa: a schema, a query that finds the best keyword score, and a fused query."""
     limits = f"{{targetHits:{numbers.candidates}}}"
     fused = {
         "yql": f"select id, text from documents where ({limits}userInput(@query)) or "

@@ -1,4 +1,4 @@
-"""Yields the documents for an index in batches: the run's with their measured vectors, or a file's, newly encoded."""
+"""Yields documents to index, in batches: the run's documents with measured vectors, or a file's, newly encoded."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _BATCH = 8192  # documents in a batch
 
 
 def work_folder(selection: Selection) -> Path:
-    """Return the folder that holds a file's documents and their vectors while an index is built from them."""
+    """Return the folder that holds a file's documents and vectors until they are in the index."""
     return selection.run.folder.path("index") / "work"
 
 
 def remove_work_folder(selection: Selection) -> None:
-    """Remove the work folder, once its documents are in the index."""
+    """Remove the folder of `work_folder`; call this when its documents are in the index."""
     remove(work_folder(selection))
 
 
@@ -41,11 +41,11 @@ def measured_batches(selection: Selection, reporter: Reporter) -> Iterator[Batch
     """Yield the run's documents with the vectors that the run measured, in batches.
 
     Args:
-        selection: the measured point.
+        selection: the measured system, dimension and precision; names the vectors to read.
         reporter: receives the number of documents done.
 
     Yields:
-        Batches in the run's order, without fields.
+        Batches of documents in the run's order; no document has fields to filter by.
     """
     catalogue, vectors = selection.run.catalogue, selection.document_vectors
     ids, texts = catalogue.ids, catalogue.texts
@@ -59,19 +59,19 @@ def measured_batches(selection: Selection, reporter: Reporter) -> Iterator[Batch
 def encode_documents(
     selection: Selection, source: Path, columns: Columns, reporter: Reporter
 ) -> tuple[int, Iterator[Batch]]:
-    """Encode a file's documents; continues an earlier encoding of the same file that was killed.
+    """Encode a file's documents; if an earlier call for the same file was killed, continues where that call stopped.
 
     Args:
-        selection: the measured point, which names the model.
-        source: the file.
-        columns: which columns to read.
-        reporter: receives progress, the number of rows set aside, and a note if ids occur in several rows.
+        selection: the measured system, dimension and precision; names the model that encodes.
+        source: the file of documents.
+        columns: the file's columns to read.
+        reporter: receives progress, the number of bad rows left out, and a note if ids occur in several rows.
 
     Returns:
         The number of distinct documents, and the batches of all rows; if an id repeats, its last row counts.
 
     Raises:
-        InputError: the file cannot be used; the work folder is removed.
+        InputError: the file cannot be read or holds no document; the work folder is removed.
     """
     from nestvec.encoding.encode_file import encode
 
@@ -107,7 +107,7 @@ def encode_documents(
 
 
 def _stage_documents(path: Path, source: Path, columns: Columns, reporter: Reporter) -> int:
-    """Write a file's documents to Parquet as ids, texts and fields in JSON; gives the number of distinct ids."""
+    """Copy a file's documents to Parquet with columns id, text and fields (JSON); gives the number of distinct ids."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -131,7 +131,7 @@ def _stage_documents(path: Path, source: Path, columns: Columns, reporter: Repor
 
 
 def _keep_rejected(path: Path, rejects: Rejects, reporter: Reporter) -> None:
-    """Write the rows that were set aside, replacing those of an earlier file."""
+    """Write bad rows of the file of documents to `path`, which replaces the rejected rows of an earlier file."""
     remove(path)
     if rejects.rows:
         with replacing(path) as temporary:
@@ -140,7 +140,7 @@ def _keep_rejected(path: Path, rejects: Rejects, reporter: Reporter) -> None:
 
 
 def _read_staged(documents: Path, vectors: Path) -> Iterator[Batch]:
-    """Yield the staged documents with their vectors."""
+    """Yield batches of the documents in one Parquet file with their vectors from another."""
     import pyarrow.parquet as pq
 
     from nestvec.encoding.embeddings_file import read_encoded

@@ -1,9 +1,10 @@
-"""Builds, opens and searches an index of a finished run, with the measured vectors and keyword settings.
+"""Builds, opens and searches an index of a finished run, with the vectors and keyword settings that were measured.
 
-index/store.json   records which store was built last, for searches that name none
-index/embedded/    the embedded store
-index/graphs/      an ONNX graph of each system's model, see `query_encoder`
-index/work/        a file's documents while they are encoded and added; removed afterwards
+The run's folder holds:
+index/store.json   where the index was built last: embedded or in a database; searches use it if --store is not given
+index/embedded/    the index itself, unless it is in a database
+index/graphs/      an ONNX graph of each indexed system's model, which encodes queries without PyTorch
+index/work/        documents from a file while they are encoded and added; removed afterwards
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def build_index(
     Args:
         run: the folder of a finished run.
         store: `embedded`, or the URL of a PostgreSQL database.
-        name: the index's name in a database; None derives a name from the folder's.
-        columns: which columns of a file of documents to read.
+        name: the index's name in a database; None derives it from the name of the run's folder.
+        columns: which columns to read if `documents` names a file.
         reporter: receives progress.
         options: the fields of `IndexSettings`, such as `system="mnr"`, `dimension=48` and `shortlist="48.int8"`.
 
@@ -56,7 +57,8 @@ def build_index(
         The open index; close it, or use it in a `with` block.
 
     Raises:
-        InputError: the run, the point, the file or the store cannot be used; an existing index is kept.
+        InputError: the run, the file of documents or the store cannot be used, or the system, dimension or precision
+            was not measured; an existing index is kept.
     """
     from nestvec.indexing.document_batches import encode_documents, measured_batches, remove_work_folder
     from nestvec.indexing.plan import plan_index
@@ -84,7 +86,7 @@ def build_index(
 
 
 def is_built(run: Path) -> bool:
-    """Return whether an index was built for a run, in any store."""
+    """Return whether an index was ever built for a run, in the run's folder or in a database."""
     return location_file(RunFolder(run)).is_file()
 
 
@@ -95,9 +97,9 @@ def open_index(
 
     Args:
         run: a finished run, or its folder.
-        store: as for `build_index`; None takes the store that was built last.
-        name: as for `build_index`; None takes the name that was built last.
-        limit: most seconds to wait for other processes, see `StoreLocation.open`.
+        store: `embedded`, or the URL of a PostgreSQL database; None takes the store that was built last.
+        name: the index's name in a database; None takes the name that was built last.
+        limit: most seconds to wait if another process has locked the index; None takes the store's default.
 
     Returns:
         The open index; close it, or use it in a `with` block.
@@ -130,16 +132,16 @@ def search(
         query: the query's text.
         k: number of documents.
         where: conditions on fields, such as `price<=20`; a document must fulfil all of them.
-        store: as for `open_index`.
-        mode: `fused`, `vectors` or `words`. None searches `fused` if the index is of the point that the run recommends
-            beside keyword search, else by `vectors`.
+        store: `embedded`, or the URL of a PostgreSQL database; None takes the store that was built last.
+        mode: `words` for keyword search, `vectors`, or `fused` for both. None takes `fused` if the run recommends fused
+            search and the index was built as recommended, else `vectors`.
 
     Returns:
         At most k hits, best first.
 
     Raises:
-        InputError: there is no usable index, the mode needs words and the index has none, or a condition or the mode is
-            malformed.
+        InputError: there is no usable index, the mode needs keyword search and the index was built without it, or a
+            condition or the mode is malformed.
     """
     conditions = [Condition.parse(text) for text in where]
     with open_index(run, store) as opened:

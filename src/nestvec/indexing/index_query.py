@@ -1,4 +1,4 @@
-"""Prepared searches of an index and their answers; each answer comes from one state of the index."""
+"""Searches an index so that an answer never mixes two states of it, even if another process rebuilds the index."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REBUILDS = 3  # attempts of a search while builds keep replacing the index
 
 
 class RebuiltError(InputError):
-    """The index was built anew and serves something else than the search was prepared for: prepare it again."""
+    """The index was rebuilt with other settings after the queries were encoded for it: encode the queries again."""
 
     def __init__(self, place: object) -> None:
         problem = "other processes keep replacing the index during the search"
@@ -29,18 +29,18 @@ class RebuiltError(InputError):
 
 @dataclass(frozen=True)
 class IndexQuery:
-    """A search that was prepared for what an index serves.
+    """One or more queries for an index, with their vectors; the index must still be the one they were encoded for.
 
     Attributes:
-        about: what the search was prepared for, which the index must still serve.
-        texts: q queries.
-        vectors: (q, full dimension) float32 vectors of the queries, rows of unit length; None to search by words alone.
-        mode: `fused`, `vectors` or `words`.
+        about: describes the index that the vectors are for: its system, vector formats and keyword settings.
+        texts: the texts of q queries.
+        vectors: (q, full dimension) float32 vectors of the queries, rows of unit length; None for keyword search alone.
+        mode: `fused`, `vectors` or `words` (keyword search).
         k: documents to find for each query, at least 1.
-        where: conditions; a document must fulfil all of them.
+        where: conditions on fields; a document must fulfil all of them.
         exact: skip the approximate index, if the store has one, and compare all documents.
         weight: weight of the keyword score in a fused search, 0 to 1; None takes the fitted weight.
-        count: whether to count the documents, for which a database reads all of them.
+        count: whether to count the index's documents; a database must read all of them to count them.
     """
 
     about: About
@@ -56,11 +56,11 @@ class IndexQuery:
 
 @dataclass(frozen=True)
 class IndexAnswer:
-    """The answer of an index.
+    """The documents that an index found for one or more queries.
 
     Attributes:
         hits: q lists of at most k hits, best first.
-        searched: q texts as keyword search used them, with corrected spelling; vectors are of the original queries.
+        searched: q query texts with corrected spelling, as keyword search used them; vectors are of the texts as given.
         documents: number of documents in the index; 0 if `IndexQuery.count` was false.
     """
 
@@ -70,7 +70,7 @@ class IndexAnswer:
 
 
 def answer_query(store: Store, asked: IndexQuery) -> IndexAnswer | About:
-    """Search one state of a store; if it serves something else than the search was prepared for, returns that About."""
+    """Search an index; if its description is no longer `asked.about`, because it was rebuilt, return the new one."""
     with store.one_state() as about:
         if about != asked.about:
             return about

@@ -16,14 +16,14 @@ FUSED, VECTORS, WORDS = MODES = "fused", "vectors", "words"  # what an index ran
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Where an index is; with None, the store that was used for the last build."""
+    """Where an index is stored: in the run's folder or in a database. None means where the last index was built."""
 
     store: str | None = option(None, "`embedded`, or postgresql://user@host:port/database.")
     name: str | None = option(None, "The index's name in a database (the folder's).")
 
 
 class IndexArguments(PointArguments, total=False):
-    """The fields of `IndexSettings` as keyword arguments."""
+    """Keyword arguments of `nestvec.build_index`: the fields of `IndexSettings`."""
 
     shortlist: str | None
     candidates: int
@@ -33,7 +33,7 @@ class IndexArguments(PointArguments, total=False):
 
 @dataclass(frozen=True)
 class IndexSettings(PointSettings):
-    """What an index is built from."""
+    """What an index holds: the documents, their vector format, an optional shortlist, and keyword search or not."""
 
     shortlist: str | None = option(None, "Smaller vectors that make a shortlist first: 48.int8.")
     candidates: int = option(100, "Documents in the shortlist.")
@@ -43,7 +43,7 @@ class IndexSettings(PointSettings):
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a file of documents to read; with None, columns with well-known names."""
+    """Which columns of a file of documents to read; columns that are None are found by well-known names."""
 
     document: str | None = option(None, "Column(s) of the text in a file of documents (found by their names).")
     document_id: str | None = option(None, "Column of the id in such a file (found by its name).")
@@ -53,13 +53,13 @@ class Columns:
     )
 
     def __post_init__(self) -> None:
-        """Raise InputError for an unknown policy for bad rows."""
+        """Raise InputError if `on_bad_row` is neither `stop` nor `set-aside`."""
         Rejects(self.on_bad_row)
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How to search an index."""
+    """Options of a search: number of documents, conditions on fields, exact or approximate, and the mode."""
 
     top: int = option(10, "Number of documents to show.")
     where: tuple[str, ...] = option((), "A condition on a field, such as 'price<=20'; may be repeated.", repeat=True)
@@ -67,6 +67,6 @@ class SearchSettings:
     mode: str | None = option(None, "`words`, `vectors`, or `fused` to rank by both (as recommended).")
 
     def __post_init__(self) -> None:
-        """Raise InputError for an unknown mode."""
+        """Raise InputError if `mode` is given and is not `fused`, `vectors` or `words`."""
         if self.mode is not None and self.mode not in MODES:
             raise InputError(f"--mode is {self.mode!r}", f"one of {', '.join(MODES)}")

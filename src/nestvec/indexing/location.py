@@ -1,7 +1,7 @@
-"""Finds a run's index: in the run's folder or in a database; the run's folder records which was built last.
+"""Finds a run's index, which is in the run's folder or in a database; `index/store.json` says where it was built last.
 
-A run's folder may come from an untrusted source, and connecting to a database may send a password. Therefore the record
-is followed to a database on this machine only; for any other database, the user must name it again.
+A run's folder may come from an untrusted source, and connecting to a database may send a password. Therefore a database
+that `index/store.json` names is used only if it is on this machine; the user must name any other database again.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _ALIASES = {"faiss": EMBEDDED, "postgres": "postgresql://", "pgvector": "postgre
 _NOTE = re.compile(  # the form that `redact_url` writes
     r"postgres(ql)?://([^@/?%]*@)?(?P<hosts>[\w.,:\[\]-]*)/[^?]*([?]host=/[^&?]*)?"
 )
-_REBUILD = "what `nestvec index` wrote: build the index again"
+_REBUILD = "a file that `nestvec index` wrote: build the index again"
 _HERE = re.compile(r"(|localhost|127[.][0-9.]+|\[::1\])(:[0-9]*)?")
 
 
 @dataclass(frozen=True)
 class StoreLocation:
-    """A store, and the index's name in the store."""
+    """Where an index is: in the run's folder (`embedded`), or in a PostgreSQL database under a name."""
 
     store: str  # `embedded`, or the URL of a PostgreSQL database
     name: str  # the index's name in a database
 
     @classmethod
     def of(cls, folder: RunFolder, store: str, name: str | None) -> StoreLocation:
-        """Make a location from a store and a name as the user gives them.
+        """Make a location from the values of --store and --name.
 
         Args:
             folder: the run's folder.
-            store: `embedded`, an alias such as `faiss` or `postgres`, or a URL.
-            name: the index's name in a database; None derives a name from the folder's.
+            store: `embedded`, the URL of a PostgreSQL database, or a short form such as `faiss` or `postgres`.
+            name: the index's name in a database; None derives it from the name of the run's folder.
 
         Returns:
             The location.
@@ -57,11 +57,11 @@ class StoreLocation:
         return cls(_ALIASES.get(store, store), name or default or "nestvec")
 
     def open(self, folder: RunFolder, limit: float | None = None) -> Store:
-        """Open the store; raises InputError if its kind is unknown or it cannot be used.
+        """Open the index's store; raises InputError if it is neither `embedded` nor the URL of a usable database.
 
         Args:
             folder: the run's folder.
-            limit: most seconds to wait for other processes; None takes the store's default.
+            limit: most seconds to wait if another process has locked the index; None takes the store's default.
 
         Returns:
             The store; the caller closes it.
@@ -75,7 +75,7 @@ class StoreLocation:
         raise InputError(f"--store is {self.store!r}", f"`{EMBEDDED}`, or postgresql://user@host:port/database")
 
     def remember(self, folder: RunFolder) -> None:
-        """Record in the run's folder that this store was built last; the password is left out."""
+        """Record in the run's folder that the index was built at this location; a password in the URL is left out."""
         store = self.store
         if store != EMBEDDED:
             from nestvec.stores.postgres.connection import redact_url
@@ -85,7 +85,7 @@ class StoreLocation:
 
 
 def location_file(folder: RunFolder) -> Path:
-    """Return the path of the run's file that records which store was built last."""
+    """Return the path of the run's `index/store.json`, which records where the index was built last."""
     return folder.path("index") / "store.json"
 
 
@@ -94,14 +94,15 @@ def find_location(folder: RunFolder, store: str | None = None, name: str | None 
 
     Args:
         folder: the run's folder.
-        store: as in `StoreLocation.of`; None takes the store that was built last.
+        store: `embedded`, the URL of a PostgreSQL database, or a short form such as `postgres`; None takes the store
+            that was built last.
         name: the index's name in a database; None takes the name that was built last.
 
     Returns:
         The location.
 
     Raises:
-        InputError: no index was built, or the last one is on another machine and the user did not name the database.
+        InputError: no index was built, or the last one is in a database on another machine that the user did not name.
     """
     path = location_file(folder)
     if not path.is_file():
@@ -113,7 +114,7 @@ def find_location(folder: RunFolder, store: str | None = None, name: str | None 
 
 
 def _read_note(path: Path, store: str) -> str:
-    """Return the store that the run's record names, or the one that the user names in the environment."""
+    """Return where the index was built last; if that was in a database, NESTVEC_STORE can name another one instead."""
     if store == EMBEDDED:
         return store
     named = os.environ.get(STORE_VARIABLE)
@@ -124,5 +125,5 @@ def _read_note(path: Path, store: str) -> str:
         raise InputError(f"is damaged: store is {store[:80]!r}", _REBUILD, file=path)
     if not all(map(_HERE.fullmatch, note["hosts"].split(","))):
         wanted = f"you to name this database: --store URL, or {STORE_VARIABLE}=URL in the environment"
-        raise InputError(f"leads to {store}, on another machine", wanted, file=path)
+        raise InputError(f"names {store}, a database on another machine", wanted, file=path)
     return store

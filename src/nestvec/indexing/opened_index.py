@@ -1,4 +1,4 @@
-"""An open index of a run: search it, add and remove documents, and verify it against the measurement."""
+"""An open index of a run: searches it, adds and removes documents, and compares its results with the run's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 class Index:
     """An open index of a run.
 
-    If another process builds the index anew for another point, the next search notices and uses the new point.
+    If another process rebuilds the index, even with another system or vector format, the next search uses the new one.
 
     Args:
         run: the run.
@@ -54,7 +54,7 @@ class Index:
             the run's.
 
     Attributes:
-        store: as given.
+        store: the store that holds the index.
     """
 
     def __init__(self, run: Run, store: Store) -> None:
@@ -67,23 +67,23 @@ class Index:
 
     @property
     def about(self) -> About:
-        """What the index served when it was last read."""
+        """The description of the index, when it was last read: its system, vector formats and keyword settings."""
         return self._served[0]
 
     @property
     def selection(self) -> Selection:
-        """The run's point that the index served when it was last read."""
+        """The measured system, dimension and precision that the index held when it was last read."""
         return self._served[1]
 
     def describe(self) -> tuple[Point, int]:
-        """Return the run's point that the index serves now, and the number of its documents."""
+        """Return the system, dimension and precision that the index holds now, and its number of documents."""
         with self.store.one_state() as about:
             documents = len(self.store)
         self._follow(about)
         return self.selection.point, documents
 
     def follow(self) -> None:
-        """Update `about` and `selection` if another process has built the index anew."""
+        """Read the index's description again; if another process rebuilt the index, update `about` and `selection`."""
         with self.store.one_state() as about:
             pass
         self._follow(about)
@@ -93,7 +93,7 @@ class Index:
             self._served = about, self._select_point(about)
 
     def _select_point(self, about: About) -> Selection:
-        """Find the run's point that the index was built from; raises ChangedError if the model differs."""
+        """Find the system, dimension and precision of an index in the run; ChangedError if the model has changed."""
         selection = select_point(self._run, Point.of(about.system, about.served))
         if selection.model.sha256 != about.model_sha256:
             problem = f"was built with another model (sha256 {about.model_sha256[:12]}…)"
@@ -117,33 +117,34 @@ class Index:
         Args:
             query: the query's text.
             k: number of documents, at least 1.
-            where: conditions; a document must fulfil all of them.
+            where: conditions on fields; a document must fulfil all of them.
             exact: skip the approximate index, if the store has one, and compare all documents.
-            mode: `fused`, `vectors` or `words`. None searches `fused` if the index is of the point that the run
-                recommends beside keyword search, else by `vectors`.
+            mode: `words` for keyword search, `vectors`, or `fused` for both. None takes `fused` if the run recommends
+                fused search and the index was built as recommended, else `vectors`.
 
         Returns:
             At most k hits, best first.
 
         Raises:
-            InputError: the query is empty, the mode is unknown or needs words that the index lacks, or the store cannot
-                be used.
+            InputError: the query is empty, the mode is unknown, the mode needs keyword search and the index was built
+                without it, or the store cannot be used.
         """
         return self.ask(query, SearchSettings(k, exact=exact, mode=mode), where).hits[0]
 
     def ask(self, query: str, settings: SearchSettings, where: Sequence[Condition] = ()) -> IndexAnswer:
-        """Search as `search` does; the answer also holds the query with corrected spelling.
+        """Find the best documents for a query; the answer also holds the query with corrected spelling.
 
         Args:
             query: the query's text.
-            settings: the search's settings; the field `where` is ignored.
-            where: conditions; a document must fulfil all of them.
+            settings: the options of the search; their field `where` is ignored, see the argument `where`.
+            where: conditions on fields; a document must fulfil all of them.
 
         Returns:
-            The answer for one query.
+            The documents found, and the query as keyword search used it.
 
         Raises:
-            InputError: as for `search`.
+            InputError: the query is empty, `settings.top` is less than 1, the mode needs keyword search and the index
+                was built without it, or the store cannot be used.
         """
         if not query.strip():
             raise InputError("the query is empty", "a text to search for")
@@ -155,16 +156,17 @@ class Index:
         raise RebuiltError(self._place)
 
     def answer(self, asked: IndexQuery) -> IndexAnswer:
-        """Answer a search that was prepared for what the index serves.
+        """Search the index for queries that are already encoded.
 
         Args:
-            asked: the prepared search.
+            asked: the queries, their vectors, and the index's description that they were encoded for.
 
         Returns:
-            The answer.
+            The documents found for each query.
 
         Raises:
-            RebuiltError: the index was built anew and serves something else; `about` and `selection` are updated.
+            RebuiltError: the index was rebuilt with other settings; `about` and `selection` are updated, so that the
+                caller can encode the queries again.
             InputError: the store cannot be used.
         """
         answer = answer_query(self.store, asked)
@@ -174,7 +176,7 @@ class Index:
         raise RebuiltError(self._place)
 
     def _prepare(self, query: str, settings: SearchSettings, where: Sequence[Condition]) -> IndexQuery:
-        """Prepare a search for what the index serves; loads the model if it is needed for the first time."""
+        """Encode a query for the index and choose the mode; the first query that needs the model loads it."""
         about, selection = self._served
         mode = settings.mode or (FUSED if about.fuses else VECTORS)
         if mode != VECTORS:
@@ -186,7 +188,7 @@ class Index:
         """Remove documents by their ids, which must match byte for byte.
 
         Args:
-            ids: the ids; unknown ids are skipped, see `find_missing`.
+            ids: the ids; ids that no document has are skipped, and `find_missing` lists them.
 
         Returns:
             Number of documents removed.
@@ -197,7 +199,7 @@ class Index:
         return self.store.delete(self._stored_ids(ids))
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has, in the order given, without repeats; raises InputError as `delete`."""
+        """Return the given ids that no document has, in order, without repeats; InputError if an id is not a string."""
         stored = self._stored_ids(ids)
         missing = set(self.store.find_missing(stored))
         return list(dict.fromkeys(name for name, form in zip(ids, stored, strict=True) if form in missing))
@@ -207,14 +209,15 @@ class Index:
 
         Args:
             source: a CSV, TSV, JSONL or Parquet file.
-            columns: which columns to read.
+            columns: the file's columns to read; None finds them by well-known names.
             reporter: receives progress.
 
         Returns:
             Number of distinct documents in the file; if an id occurs in several rows, its last row counts.
 
         Raises:
-            InputError: the file cannot be used, or the index was built anew for another point; nothing was changed.
+            InputError: the file cannot be used, or another process rebuilt the index with other settings; nothing was
+                changed.
         """
         from nestvec.indexing.document_batches import encode_documents, remove_work_folder
 
@@ -226,17 +229,17 @@ class Index:
         return count
 
     def verify(self, exact: bool = False, reporter: Reporter | None = None) -> Verified:
-        """Verify the index: encode some texts again, search for the test queries, and compare with the measurement.
+        """Check that the model still gives the measured vectors, and that the index finds what the run measured.
 
         Args:
             exact: skip the approximate index, if the store has one, and compare all documents.
             reporter: receives progress.
 
         Returns:
-            The recall of the index beside the measured recall.
+            The index's recall@10 of the test queries, beside the recall@10 that the run measured.
 
         Raises:
-            ChangedError: the index does not hold the measured documents, or the model's vectors have changed.
+            ChangedError: the index's number of documents differs from the run's, or the model's vectors have changed.
             InputError: the index was changed during the verification.
         """
         from nestvec.indexing.verify_index import refuse_other_vectors, verify_index
@@ -250,23 +253,24 @@ class Index:
         is_exact = exact or isinstance(self.store, EmbeddedStore)
         verified = verify_index(self.selection, self.store, is_exact, reporter)
         if self.store.version() != version:  # `one_state` would make writers wait until the end of the verification
-            raise InputError("was changed while it was verified", "no writers: verify it again", file=self._place)
+            problem = "the index was changed while it was verified"
+            raise InputError(problem, "no changes meanwhile: verify the index again", file=self._place)
         return verified
 
     def close(self) -> None:
-        """Close all files and connections."""
+        """Close all files and connections of the index."""
         self.store.close()
 
     def __enter__(self) -> Index:
-        """Return the index; the `with` block closes it at its end."""
+        """Return the open index itself; the end of the `with` block closes it."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the index."""
+        """Close the index at the end of the `with` block."""
         self.close()
 
     def _stored_ids(self, ids: Sequence[str]) -> list[str]:
-        """Convert ids to the form that the store holds; raises InputError if one is not a string."""
+        """Convert ids to the form in which the index stores them; raises InputError if an id is not a string."""
         if isinstance(ids, str):
             raise InputError("ids is a string", "a list of strings")
         for row, identifier in enumerate(ids):
@@ -275,11 +279,11 @@ class Index:
         return list(map(self.about.stored_id, ids))
 
     def _encode_queries(self, selection: Selection, texts: list[str]) -> NDArray[np.float32]:
-        """Encode queries with a point's model; gives (q, full width) float32."""
+        """Encode q queries with the model of the index's system; gives (q, full width) float32."""
         return self._open_encoder(selection).encode(texts, QUERY)
 
     def _open_encoder(self, selection: Selection) -> Encoder:
-        """Return the encoder of a point's system, which is opened at first use and then kept."""
+        """Return the encoder of the index's system, which is opened at the first use and then kept."""
         files = selection.files
         if files.system not in self._encoders:
             self._encoders[files.system] = open_query_encoder(files)

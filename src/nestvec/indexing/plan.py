@@ -1,4 +1,4 @@
-"""Decides what an index of a measured point serves: its stages, their codecs, and its keyword search."""
+"""Decides what an index holds: the vector format, an optional shortlist of smaller vectors, and keyword search."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 def plan_index(selection: Selection, settings: IndexSettings, reporter: Reporter) -> tuple[About, list[Codec]]:
-    """Decide what an index serves.
+    """Decide what an index holds: the vector format, an optional shortlist of smaller vectors, and keyword search.
 
     Args:
-        selection: the measured point.
-        settings: what the index is built from.
-        reporter: receives a message if the run has no settings for keyword search.
+        selection: the measured system, dimension and precision to index.
+        settings: the user's options, such as the shortlist's format.
+        reporter: receives a message if the run is too old to have settings for keyword search.
 
     Returns:
-        What the index serves and the codecs of its stages, for `Store.build`.
+        The index's description, and one codec for each vector format in it: the shortlist's first.
 
     Raises:
         InputError: the shortlist was not measured, `candidates` is less than 1, or `hybrid.json` is damaged.
@@ -37,7 +37,8 @@ def plan_index(selection: Selection, settings: IndexSettings, reporter: Reporter
     if shortlist is not None:
         known, path = selection.files.codecs, selection.run.folder.codecs(selection.point.system)
         if shortlist not in known:
-            raise InputError(f"--shortlist {shortlist} was not measured", "one of " + ", ".join(known), file=path)
+            problem = f"--shortlist {shortlist} was not measured for {selection.point.system}"
+            raise InputError(problem, "one of " + ", ".join(known), file=path)
         stages, codecs = [VectorFormat.parse(shortlist), *stages], [known[shortlist], *codecs]
     if candidates < 1:
         raise InputError(f"--candidates is {candidates}", "a whole number of at least 1")
@@ -51,7 +52,7 @@ def plan_index(selection: Selection, settings: IndexSettings, reporter: Reporter
 
 
 def _read_words(selection: Selection, reporter: Reporter) -> Hybrid | None:
-    """Read the run's keyword settings, fitted for the point's vectors; None for a run of an earlier nestvec."""
+    """Read the run's settings of keyword and fused search for the indexed vectors; None if an old run has none."""
     path = selection.run.folder.path("hybrid")
     if path.is_file():
         return read_hybrid(path).settle(selection.format)

@@ -1,9 +1,9 @@
-"""Opens the encoder for an index's queries: an ONNX graph kept beside the index, or else the model in PyTorch.
+"""Opens the model that encodes an index's queries: an ONNX graph stored beside the index, or else PyTorch.
 
 Importing PyTorch takes seconds, which is long for a command that searches once. Therefore building an index also writes
-the model's float32 graph to `index/graphs/SYSTEM`: an ONNX export at full width, with its card. The graph is used only
-if the hashes of its files match its card, and the card names the model that the run was measured with. Otherwise
-PyTorch encodes the queries. Searching never writes files.
+the model to `index/graphs/SYSTEM` as a float32 ONNX graph at full width, with `nestvec.json`. The graph is used only if
+its files have the hashes in `nestvec.json`, and it was made from the model that the run measured. Otherwise PyTorch
+encodes the queries. Searching never writes files.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def open_query_encoder(files: SystemFiles) -> Encoder:
 
 
 def keep_graph(files: SystemFiles, reporter: Reporter) -> None:
-    """Write a system's graph beside the index, unless it exists or cannot be made from this model or on this machine.
+    """Write a system's model as an ONNX graph beside the index, unless the graph exists.
 
-    The index works without the graph, so no error is raised.
+    If the graph cannot be written, no error is raised, because PyTorch can encode the queries instead.
     """
     if _read_card(files) or not all(map(importlib.util.find_spec, _WRITERS)):
         return
@@ -66,7 +66,7 @@ def keep_graph(files: SystemFiles, reporter: Reporter) -> None:
 
 
 def open_kept_graph(files: SystemFiles) -> Encoder | None:
-    """Open a system's graph beside the index; gives None without a usable graph or without ONNX Runtime."""
+    """Open the ONNX graph of a system beside the index; gives None if there is no usable graph or no ONNX Runtime."""
     card = _read_card(files)
     try:
         return None if card is None else _open_export(_graph_folder(files), card, files)
@@ -84,7 +84,7 @@ def _open_export(folder: Path, card: Card, files: SystemFiles) -> Encoder:
 
 
 def _read_card(files: SystemFiles) -> Card | None:
-    """Read the card of the graph; gives None if the graph is damaged or not of the measured model at full width."""
+    """Read `nestvec.json` of a system's ONNX graph; None if the graph is missing, damaged or of another model."""
     folder = _graph_folder(files)
     try:
         card = read_card(folder)
@@ -99,7 +99,7 @@ def _read_card(files: SystemFiles) -> Card | None:
 
 
 def _write_graph(folder: Path, files: SystemFiles) -> None:
-    """Write the graph to an empty folder; raises InputError if its vectors differ from the model's."""
+    """Write the model's ONNX graph to an empty folder; raises InputError if graph and model give different vectors."""
     from nestvec.exporting.export_model import write_bare_export
     from nestvec.models.load import load_model
     from nestvec.models.prompts import reads_roles_apart
@@ -107,11 +107,12 @@ def _write_graph(folder: Path, files: SystemFiles) -> None:
     model, path = load_model(files.model).to("cpu").eval(), files.model.path
     if reads_roles_apart(model):
         raise InputError(
-            "sends queries and documents through different modules",
-            "the same modules for both, because an ONNX graph has one path",
+            "encodes queries and documents with different modules",
+            "a model with the same modules for both, because an ONNX graph can hold only one set",
             file=path,
         )
     at_full_width = Selection(files, VectorFormat(files.width, FULL), Float32(files.width))
     card = write_bare_export(folder, at_full_width, model, RUNTIME, WEIGHTS)
     if not _open_export(folder, card, files).agrees_with(model, ROUNDING):
-        raise InputError("the vectors of its ONNX graph differ from PyTorch's", "the same vectors from both", file=path)
+        problem = "the ONNX graph of this model gives other vectors than PyTorch"
+        raise InputError(problem, "the same vectors from both", file=path)

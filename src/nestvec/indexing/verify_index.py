@@ -1,12 +1,12 @@
-"""Verifies an index: compares its answers to the test queries with the measured ones, and checks the model's vectors.
+"""Verifies an index: its results for the test queries must be those that the run measured, and so must the vectors.
 
-In a run with --folds, the measured lists come from the folds' models and not from the model that is served. There, the
-index is compared with an exact search by the model that is served.
+In a run with --folds, the measured results come from the folds' models and not from the model that encoded the index.
+There, the index is compared with an exact search by the model that encoded the index.
 
-An exact search must return the measured documents in their order, except where scores differ by less than `NEAR`. An
-approximate search, or a search by a shortlist that was not measured, may miss documents and lose up to 0.01 of recall;
-the documents that it returns must have the measured scores. Fused scores are exempt, because they depend on the other
-documents that were found.
+An exact search must return the measured documents in the measured order; documents whose scores differ by at most
+`NEAR` may swap. An approximate search, or a shortlist that was not measured, may miss documents and lose up to 0.01 of
+recall, but the documents found must have the measured scores. Fused scores are not compared in that case, because a
+missed document changes the fused scores of the others.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _QUERIES = 64  # queries per search
 
 @dataclass(frozen=True)
 class Verified:
-    """The result of verifying an index."""
+    """The result of verifying an index: its recall@10 beside the measured one, and the number of wrong answers."""
 
     point: str  # name of the measured point, such as `mnr.48.int8`
     queries: int  # number of test queries
@@ -62,12 +62,12 @@ class Verified:
 
     @property
     def holds(self) -> bool:
-        """Whether the index loses at most `TOLERANCE` of recall and answers no query wrongly."""
+        """Whether the index passes: it loses at most `TOLERANCE` of recall@10, and no query has a wrong answer."""
         return self.found >= self.measured - TOLERANCE and not self.wrong
 
 
 def refuse_other_vectors(selection: Selection, encoder: Encoder, reporter: Reporter) -> None:
-    """Encode some texts again; raises ChangedError if their vectors differ from those in the run's file."""
+    """Encode a sample of the run's texts again; raises ChangedError if the vectors differ from those in the run."""
     tried = encode_sample(selection, encoder.encode, _TEXTS // 2, _TEXTS, reporter)
     cosines, least = tried.cosines(Float32(encoder.dimension)), LEAST["float32"]
     if not (wrong := ~(cosines >= least)).any():  # NaN is wrong, too
@@ -78,20 +78,22 @@ def refuse_other_vectors(selection: Selection, encoder: Encoder, reporter: Repor
         f"the model's vectors differ from those in {run.folder.embeddings(selection.files.system)}: {wrong.sum()} of "
         f"{len(texts)} texts have a cosine below {least:g}, the least is {cosines[worst]:.4f} for {texts[worst][:60]!r}"
     )
-    raise ChangedError(problem, "the model and the vectors that were measured", file=selection.model.path)
+    wanted = "the measured vectors: restore the model, or run `nestvec run` again"
+    raise ChangedError(problem, wanted, file=selection.model.path)
 
 
 def verify_index(selection: Selection, store: Store, is_exact: bool, reporter: Reporter) -> Verified:
-    """Search a store for the test queries and compare the results with the surface.
+    """Search an index for the test queries, and compare the results with those that the run measured.
 
-    `is_exact` says whether the store searches exactly. Raises ChangedError if the number of documents differs from the
-    run's.
+    `is_exact` says whether the store searches exactly. Raises ChangedError if the index's number of documents differs
+    from the run's.
     """
     run, about = selection.run, store.about
     documents = len(run.catalogue)
     if about is None or len(store) != documents:
         problem = f"the index holds {len(store) if about else 0:,} documents"
-        raise ChangedError(problem, f"the {documents:,} that were measured", file=run.folder.path("index"))
+        wanted = f"the {documents:,} documents that were measured: build the index from the run's documents"
+        raise ChangedError(problem, wanted, file=run.folder.path("index"))
     queries, vectors = run.queries, selection.query_vectors
     rows = [row for row, split in enumerate(queries.splits) if split == TEST]
     own = find_own_documents(queries.ids, queries.texts, run.catalogue.ids, run.catalogue.texts)
@@ -117,7 +119,7 @@ def verify_index(selection: Selection, store: Store, is_exact: bool, reporter: R
 
 @dataclass(frozen=True)
 class _Questions:
-    """Queries to search for, and the measured point to compare with."""
+    """Test queries to search for, how to search, and the name of the measurement to compare the results with."""
 
     point: str  # name of the measured point
     rows: list[int]  # rows of the run's queries
@@ -129,7 +131,7 @@ class _Questions:
 def _compare(
     selection: Selection, about: About, own: NDArray[np.int64], reporter: Reporter, questions: _Questions
 ) -> Verified:
-    """Compare a store's results with the measured lists of a point; each query's own document is left out."""
+    """Search for queries and compare with the measured results, leaving out a document that is the query itself."""
     run, name, rows = selection.run, questions.point, questions.rows
     found: dict[str, list[Hit]] = {}
     ids = run.queries.ids
@@ -161,9 +163,9 @@ def _compare(
 
 
 def _find_fault(hits: list[Hit], measured: dict[str, float], is_exact: bool) -> str:
-    """Describe the first difference between hits and measured scores that is not allowed; "" if there is none.
+    """Describe the first wrong score or rank among a query's hits; "" if all hits are as measured.
 
-    `measured` holds scores by document id, best first.
+    `measured` maps document ids to the measured scores, best first.
     """
     for hit in hits:
         if not abs(hit.score - measured.get(hit.id, hit.score)) <= NEAR:  # NaN is wrong, too
@@ -180,7 +182,7 @@ def _find_fault(hits: list[Hit], measured: dict[str, float], is_exact: bool) -> 
 
 
 def _search_exactly(selection: Selection, rows: list[int], own: NDArray[np.int64]) -> dict[str, dict[str, float]]:
-    """Search all documents' codes for the queries in `rows`, leaving out each query's `own` document."""
+    """Search all quantised documents for the queries in `rows`, leaving out the document that is the query itself."""
     ids, queries = selection.run.catalogue.ids, selection.run.queries.ids
     order = tie_order(ids)
     asked = selection.codec.cut(np.asarray(selection.query_vectors[rows]))
@@ -193,7 +195,7 @@ def _search_exactly(selection: Selection, rows: list[int], own: NDArray[np.int64
 
 
 def _measured_name(selection: Selection, about: About) -> str:
-    """Return the name of the measured point to compare with: that of both stages if measured, else the last stage's."""
+    """Return the name of the measurement to compare with: with the index's shortlist if measured, else without it."""
     if len(about.stages) == 1:
         return selection.point.name
     first = about.stages[0]
