@@ -90,7 +90,7 @@ def test_a_folder_and_a_file_do_not_replace_each_other(tmp_path, old, new):
     before = read_tree(tmp_path)
     with (
         pytest.raises(
-            InputError, match=f"place: is a {old}, and a {new} is to be written there; expected a {new}, or a free path"
+            InputError, match=f"place: is a {old}, and a {new} is to be written there; expected a {new}, or a path that"
         ),
         replacing(tmp_path / "place") as temporary,
     ):

@@ -25,10 +25,10 @@ _USUAL = {_MMAP_THRESHOLD: 32 * _MIB, _TRIM_THRESHOLD: 64 * _MIB, _TOP_PAD: 128 
 
 @contextlib.contextmanager
 def keep_freed_pages() -> Iterator[None]:
-    """Let malloc keep freed pages for the next allocation within the block, and return them to the system afterwards.
+    """Let malloc keep freed pages for later allocations in the `with` block, and return them to the system at its end.
 
-    Does nothing with another C library, with `NESTVEC_ALLOCATOR=system`, or if the environment sets glibc's own
-    variables.
+    Does nothing with a C library other than glibc, with `NESTVEC_ALLOCATOR=system`, or if an environment variable such
+    as `GLIBC_TUNABLES` configures malloc.
     """
     if not _is_ours_to_set():
         yield
@@ -43,7 +43,7 @@ def keep_freed_pages() -> Iterator[None]:
 
 
 def _is_ours_to_set() -> bool:
-    """Whether this process uses glibc, and no environment variable configures its malloc."""
+    """Whether this process uses glibc, and no environment variable configures glibc's malloc."""
     told = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     return platform.libc_ver()[0] == "glibc" and os.environ.get(SWITCH) != "system" and not told
 

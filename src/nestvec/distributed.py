@@ -11,17 +11,17 @@ from typing import Any
 
 
 def world_size() -> int:
-    """Give the number of processes that torchrun started; 1 without torchrun."""
+    """Return the number of processes that torchrun started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Whether this is the first process, which writes files and prints."""
+    """Whether this is the first process of those that torchrun started: it alone writes files and prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def join_processes() -> None:
-    """Connect the processes that torchrun started, by NCCL if each has a GPU, else by gloo; later calls do nothing."""
+    """Connect the processes that torchrun started, over NCCL (on GPUs) or gloo; later calls do nothing."""
     if world_size() > 1:
         from accelerate import PartialState
 
@@ -29,7 +29,7 @@ def join_processes() -> None:
 
 
 def wait_for_all() -> None:
-    """Wait until every process has called this function."""
+    """Wait until every process that torchrun started has called this function."""
     if world_size() > 1:
         from torch import distributed
 
@@ -37,7 +37,7 @@ def wait_for_all() -> None:
 
 
 def take_first_value(value: Any) -> Any:  # noqa: ANN401 - whatever the first process holds
-    """Give the first process's value to all processes, so that all act the same, such as on whether a file exists."""
+    """Return the first process's value in all processes, so that all of them take the same decision."""
     if world_size() == 1:
         return value
     from torch import distributed

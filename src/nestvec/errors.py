@@ -78,12 +78,12 @@ class InputError(NestvecError):
         super().__init__(replace_unprintable(message))
 
     def with_file(self, file: object) -> InputError:
-        """Give the same error with a file's name, for errors raised by code that does not know the file."""
+        """Return a copy of this error that names a file; for errors raised by code that does not know the file."""
         return InputError(self.problem, self.expected, file=file, row=self.location.row, column=self.location.column)
 
 
 def replace_unprintable(text: str) -> str:
-    """Replace characters that a terminal cannot print, because quoted user data may hold any character."""
+    """Replace characters of a message that a terminal cannot print: messages quote user data, which may hold any."""
     if text.isprintable():  # the usual case, kept fast because very many rows may be set aside
         return text
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
@@ -94,7 +94,7 @@ class MissingExtraError(InputError):
 
     Args:
         what: the library that could not be imported.
-        extras: the extra that installs the library, and other extras that the same command needs and lacks.
+        extras: the extra that installs the library, then other missing extras that the same command needs.
     """
 
     def __init__(self, what: str, *extras: str) -> None:
@@ -104,7 +104,7 @@ class MissingExtraError(InputError):
 
 
 class ChangedError(InputError):
-    """A model, vectors or an index has changed since the measurement or export, or a model lacks the pinned hash."""
+    """A model, its vectors or an index changed after it was measured or exported, or a hash is not as required."""
 
 
 class GateClosedError(NestvecError):
@@ -114,6 +114,6 @@ class GateClosedError(NestvecError):
 
 
 class StoppedError(NestvecError):
-    """The user stopped the work; finished stages are kept."""
+    """The user stopped the command, such as with Ctrl-C; finished stages are kept."""
 
     exit_code = 130

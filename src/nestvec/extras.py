@@ -51,7 +51,7 @@ def require_extras(*extras: str) -> None:
 
 
 def explain_import(error: ImportError) -> MissingExtraError | None:
-    """Make the error for a library that could not be imported, naming the extra to install; None if there is none."""
+    """Make the error that names the extra to install for a missing library; None if no extra has the library."""
     library = (error.name or "").partition(".")[0]
     extra = next((extra for extra, libraries in LIBRARIES.items() if library in libraries), None)
     return None if extra is None or find_spec(library) else MissingExtraError(library, extra)

@@ -37,7 +37,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # constants of Linux
 
 @contextmanager
 def explain_full_disk(path: Path) -> Iterator[None]:
-    """Raise NestvecError if writing `path` fails in the block because the disk is full or a limit is exceeded."""
+    """Raise NestvecError if the `with` block cannot write `path` because the disk is full or a limit is exceeded."""
     try:
         yield
     except OSError as error:
@@ -48,13 +48,13 @@ def explain_full_disk(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path for a file or folder that replaces `path` when the block ends without an error.
+    """Yield a temporary path for a file or folder that replaces `path` when the `with` block ends without an error.
 
-    If the block raises, what it wrote is removed. The old content of `path` stays until the new one is complete. A new
-    folder is exchanged with the old one in a single step. If the file system cannot do that, two renames are made; if
-    the process is killed between them, the next process that replaces the folder makes the second one. Symbolic links
-    stay, and their target is replaced. Raises InputError if `path` is a device, a pipe or a socket, if a folder would
-    replace a file, or if a file would replace a folder.
+    If the block raises, what it wrote is removed. The old content of `path` stays until the new content is complete.
+    A new folder is exchanged with the old folder in one step. If the file system cannot do that, two renames are made;
+    if the process is killed between the two, the next process that replaces the folder makes the second rename.
+    Symbolic links stay, and their target is replaced. Raises InputError if `path` is a device, a pipe or a socket, if a
+    folder would replace a file, or if a file would replace a folder.
     """
     with explain_full_disk(path):
         real = follow_links(path)
@@ -65,7 +65,9 @@ def replacing(path: Path) -> Iterator[Path]:
             if new.exists() and real.exists() and new.is_dir() != real.is_dir():
                 found, wanted = ("a folder", "a file") if real.is_dir() else ("a file", "a folder")
                 raise InputError(
-                    f"is {found}, and {wanted} is to be written there", f"{wanted}, or a free path", file=path
+                    f"is {found}, and {wanted} is to be written there",
+                    f"{wanted}, or a path that does not exist yet",
+                    file=path,
                 )
             if not (new.is_dir() and real.is_dir()):
                 new.replace(real)
@@ -75,7 +77,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def can_be_path(name: str) -> bool:
-    """Whether a name is a possible path: not empty, without NUL, and at most 255 bytes between two slashes."""
+    """Whether a text can be a path: not empty, without NUL, and at most 255 bytes between two slashes."""
     parts = name.encode(errors="replace").split(b"/")
     return bool(name) and "\0" not in name and max(map(len, parts)) <= _LONGEST_NAME
 
@@ -93,7 +95,7 @@ def follow_links(path: Path) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files and folders of dead processes, in a folder and all folders below it."""
+    """Remove temporary files and folders that dead processes left in a folder and all folders below it."""
     for root, folders, files in os.walk(folder):  # skips entries that another process is removing
         for name in (*folders, *files):
             _remove_left(Path(root, name))
@@ -101,7 +103,7 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock a folder against other processes within the block; the lock also ends if the process dies.
+    """Lock a folder against other processes during the `with` block; the lock also ends if the process dies.
 
     Args:
         folder: an existing folder; the file `.lock` is created in it.
@@ -117,12 +119,13 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             problem = "is being written by another process"
-            raise InputError(problem, "one process at a time: wait, or stop the other process", file=folder) from error
+            wanted = "one process at a time: wait for the other process, or stop it"
+            raise InputError(problem, wanted, file=folder) from error
         yield
 
 
 def _open_lock(path: Path) -> IO[bytes]:
-    """Open a file to lock it; refuses a symbolic link, through which another file could be created."""
+    """Open or create a lock file; refuses a symbolic link, because the link could create a file elsewhere."""
     try:
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "rb")
     except OSError as error:
@@ -192,7 +195,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - anything JSON can hold
 
 
 def read_object(path: Path, wanted: str) -> dict[str, Any]:
-    """Read the object in a JSON file; InputError if the file holds anything else; `wanted` says what is expected."""
+    """Read a JSON file that holds an object; else raise InputError, whose message says that `wanted` is expected."""
     value = read_json(path)
     if not isinstance(value, dict):
         raise InputError("is not a JSON object", wanted, file=path)
@@ -209,7 +212,7 @@ def sha256(*paths: Path) -> str:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or folder if present; a folder is renamed first, so that a kill never leaves half of a folder."""
+    """Delete a file or folder if present; a folder is renamed first, so that a killed process leaves no half of it."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -224,7 +227,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def _temporary_folder(path: Path) -> Iterator[Path]:
-    """Make a temporary folder beside `path` for the block; removes temporary folders left by dead writers of `path`."""
+    """Make a temporary folder beside `path` for the `with` block; removes those that dead writers of `path` left."""
     for left in list(path.parent.glob(f".{glob.escape(path.name)}.*.tmp")):
         _remove_left(left)
     folder, lock = _make_locked_folder(path)
@@ -236,7 +239,7 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
 
 
 def _make_locked_folder(path: Path) -> tuple[Path, IO[str]]:
-    """Make a temporary folder beside `path`, locked by this process; gives the folder and the open lock file."""
+    """Make a temporary folder beside `path`, locked by this process; return the folder and the open lock file."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}-", suffix=".tmp", dir=path.parent))
         with suppress(FileNotFoundError):  # another process removed the folder before it was locked
@@ -268,9 +271,9 @@ def _remove_left(path: Path) -> None:
 
 
 def _empty(folder: Path, path: Path) -> None:
-    """Remove everything except the lock from a temporary folder of `path`.
+    """Remove everything except the lock file from a temporary folder of `path`.
 
-    If the writer died between the two renames of `replacing`, the second rename is made first.
+    If a process died after it moved the old folder away from `path`, the new folder is first moved to `path`.
     """
     if (folder / _OLD).exists() and not path.exists():
         (folder / path.name).rename(path)
@@ -295,7 +298,7 @@ def _delete(path: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
-    """Whether this machine has a process with that number."""
+    """Whether a process with the given number (PID) runs on this machine."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -306,7 +309,7 @@ def _is_running(process: int) -> bool:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths in one step; gives False if the file system or the C library cannot."""
+    """Exchange two folders in one atomic step; return False if the file system or the C library cannot."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     paths = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
     return rename is not None and rename(*paths, _RENAME_EXCHANGE) == 0

@@ -1,8 +1,8 @@
-"""Points: what a run measures and recommends, a system (model or BM25) at one dimension and precision of vectors.
+"""Points: a point is a system (a model or BM25) in one vector format; a run measures points and recommends one.
 
 Run files, codecs, options and messages use the names `VectorFormat.name`, such as `48.int8`, and `Point.name`, such as
 `mnr.48.int8`. The `a` in `48a.int8` means that vectors are rotated to the documents' principal axes (PCA) before they
-are cut.
+are shortened.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ AXES = "a"  # ends the dimension of vectors on principal axes in names
 
 
 class ReadByName:
-    """Base of dataclasses whose fields can be read by name, as in JSON: `row["metrics"]["recall@10"]["value"]`."""
+    """Base of dataclasses whose fields can also be read by name: `row["metrics"]["recall@10"]["value"]`."""
 
     def keys(self) -> list[str]:
-        """List the names of the fields, so that `dict(…)` accepts the object."""
+        """List the names of the fields, so that `dict(…)` can convert the object."""
         return [entry.name for entry in fields(self)]  # type: ignore[arg-type] # only dataclasses inherit
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - the field's own type
@@ -53,9 +53,9 @@ class VectorFormat:
     """The format in which vectors are stored.
 
     Attributes:
-        dimension: how many numbers are kept, from the start of the vector; at least 1.
+        dimension: how many numbers of a vector are kept, counted from its start; at least 1.
         precision: number format, a name in `BITS`.
-        axes: whether vectors are rotated to the documents' principal axes before they are cut.
+        axes: whether vectors are rotated to the documents' principal axes before they are shortened.
     """
 
     dimension: int
@@ -109,7 +109,7 @@ class Point(ReadByName):
         bytes_per_vector: stored bytes per document; None for a system without vectors.
         kind: `plain` for vectors alone, `bm25` for keyword search, `hybrid` for both fused, or `two-stage`.
         bytes_scanned: bytes per document that the first of two stages reads; None without two stages.
-        axes: whether vectors are rotated to the documents' principal axes before they are cut.
+        axes: whether vectors are rotated to the documents' principal axes before they are shortened.
     """
 
     system: str
@@ -122,7 +122,7 @@ class Point(ReadByName):
 
     @classmethod
     def of(cls, system: str, stored: VectorFormat, kind: str = PLAIN) -> Point:
-        """Make the point for a system's vectors at one dimension and precision."""
+        """Make the point of a system in one vector format."""
         return cls(system, stored.dimension, stored.precision, stored.bytes, kind, axes=stored.axes)
 
     @classmethod
@@ -143,7 +143,7 @@ class Point(ReadByName):
 
     @property
     def format(self) -> VectorFormat:
-        """Dimension, precision and axes of the vectors; ValueError for a system without vectors."""
+        """The point's vector format; raises ValueError for a system without vectors."""
         if self.dimension is None or self.precision is None:
             raise ValueError(f"{self.system} has no vectors")
         return VectorFormat(self.dimension, self.precision, self.axes)
@@ -155,34 +155,34 @@ class Point(ReadByName):
 
     @property
     def cut(self) -> str:
-        """The dimension for display: `48`, or `48 axes`; empty for a system without vectors."""
+        """The point's dimension as text: `48`, or `48 axes` on principal axes; empty for a system without vectors."""
         return "" if self.dimension is None else name_cut(self.dimension, self.axes)
 
     @property
     def bytes(self) -> int:
-        """Bytes per vector; 0 for a system without vectors."""
+        """Stored bytes of a document's vector; 0 for a system without vectors."""
         return self.bytes_per_vector or 0
 
     @property
     def vectors(self) -> Point:
-        """The point of the vectors alone, if the point fuses vectors with keyword search; else the same point."""
+        """For a point that fuses vectors with keyword search, the point of the vectors alone; else this point."""
         if self.kind != HYBRID or self.dimension is None:
             return self
         return Point.of(self.system.removesuffix(FUSED), self.format)
 
     @property
     def is_alone(self) -> bool:
-        """Whether the point searches by vectors alone or keywords alone: not fused, and not two-stage."""
+        """Whether the point searches by vectors alone or by keywords alone, neither fused nor in two stages."""
         return self.kind in (PLAIN, LEXICAL)
 
     @property
     def is_vectors(self) -> bool:
-        """Whether the point is a system's vectors alone: not BM25, not fused, and not two-stage."""
+        """Whether the point searches by a system's vectors alone: without keyword search, and in one stage."""
         return self.kind == PLAIN and self.dimension is not None
 
 
 def name_cut(dimension: int, axes: bool) -> str:
-    """Format a dimension for a table's cell: `48`, or `48 axes`."""
+    """Format a dimension for a table's cell: `48`, or `48 axes` on principal axes."""
     return f"{dimension} axes" if axes else f"{dimension}"
 
 
@@ -192,7 +192,7 @@ def describe_cut(dimension: int, axes: bool) -> str:
 
 
 def name_first_stage(stored: VectorFormat) -> str:
-    """Give the end of a two-stage system's name, which names the format of its first stage: `-via-48-int8`."""
+    """Return the end of a two-stage system's name, such as `-via-48-int8`: the vector format of its first stage."""
     return f"-via-{stored.name.replace('.', '-')}"
 
 
@@ -200,7 +200,7 @@ AnyPoint = TypeVar("AnyPoint", bound=Point)
 
 
 def full_width(points: Iterable[AnyPoint]) -> list[AnyPoint]:
-    """Find every system's point with the largest vectors; BM25, without vectors, first, then in the given order."""
+    """Find each system's point with the largest vectors; systems without vectors (BM25) come first."""
     widest: dict[str, AnyPoint] = {}
     for point in points:
         best = widest.setdefault(point.system, point)

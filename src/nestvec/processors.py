@@ -24,7 +24,7 @@ def count_processors() -> int:
 
 
 def map_in_threads(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-    """Apply `work` to each item, in one thread per processor; gives the results in the order of the items."""
+    """Apply `work` to each item, in one thread per processor; return the results in the order of the items."""
     if len(items) < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(min(len(items), count_processors()), "nestvec-share") as pool:
@@ -32,7 +32,7 @@ def map_in_threads(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
 
 
 def make_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Yield the same items, made ahead: a thread makes the next item while the caller works on the last item."""
+    """Yield the items of an iterator; a thread computes the next item while the caller works on the present item."""
     end = object()
     with ThreadPoolExecutor(1, "nestvec-ahead") as pool:
         following = pool.submit(next, items, end)
@@ -46,7 +46,7 @@ def _count_allowed() -> int:
 
 
 def _count_quota() -> int:
-    """Count the processors that a container's quota allows, rounded up; all of the machine's if there is no quota."""
+    """Count the processors that a container's quota allows, rounded up; without a quota, all that the machine has."""
     with contextlib.suppress(OSError, ValueError):
         limit, period = _QUOTA.read_text(encoding="utf-8").split()
         return ceil(int(limit) / int(period))

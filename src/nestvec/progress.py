@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ProgressEvent:
-    """The argument of a progress callback."""
+    """What a user's progress function is called with: a message, or how far a step has got."""
 
     label: str  # name of the step, such as `train mnr`; empty for a message
     done: int  # units of the step that are done; 0 at its beginning
@@ -43,34 +43,34 @@ class ProgressEvent:
 
 @runtime_checkable
 class Reporter(Protocol):
-    """Shows messages and progress of long work."""
+    """Shows the user messages and the progress of long work, such as a run."""
 
     def say(self, text: str) -> None:
         """Show the user one line of text."""
 
     def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Begin a step of `total` units; the block gets a function to call with the number of newly done units."""
+        """Begin a step of `total` units; the `with` block gets a function to call with each number of units done."""
 
 
 class Outlook(Protocol):
-    """Estimates the seconds that work of several steps still takes."""
+    """Estimates how many seconds are left of work that has several steps, such as a run."""
 
     def __call__(self, share: float, seconds: float, /) -> float | None:
-        """Estimate the seconds left when `share` of the present step took `seconds`; None while nothing is known."""
+        """Estimate the seconds left after `share` of the present step took `seconds`; None without an estimate."""
 
 
 class Silent:
-    """Shows nothing, but logs messages and steps."""
+    """Shows nothing, but logs messages and steps to the logger `nestvec.progress`."""
 
     outlook: Outlook | None = None  # of the whole work, see `foresee`
 
     def say(self, text: str) -> None:
-        """Log the line."""
+        """Log a message at level INFO, without showing it."""
         _LOG.info("%s", text)
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Log the beginning of the step, and its end with the duration."""
+        """Log when a step begins and when it ends, with its duration; shows nothing."""
         start = time.monotonic()
         _LOG.info("%s: begins, %d to do", label, total)
         yield lambda _: None
@@ -79,17 +79,17 @@ class Silent:
 
 @dataclass(frozen=True)
 class PartReporter:
-    """Passes messages and steps of a part of the work to another reporter, with the part's name before them."""
+    """Passes messages and steps of a part of the work to another reporter, with a prefix: the part's name."""
 
     whole: Reporter
     name: str
 
     def say(self, text: str) -> None:
-        """Show a line that begins with the name of the part of the work, such as a fold."""
+        """Show a message after the name of the part of the work, such as `fold 2 of 10: `."""
         self.whole.say(f"{self.name}: {text}")
 
     def step(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a step's progress; the step's label comes after the name of the part of the run, such as a fold."""
+        """Show a step's progress; its label begins with the name of the part of the work, such as `fold 2 of 10: `."""
         return self.whole.step(f"{self.name}: {label}", total)
 
 
@@ -100,13 +100,13 @@ class CallbackReporter(Silent):
         self._callback = callback
 
     def say(self, text: str) -> None:
-        """Call the function with a message."""
+        """Call the user's function with a message."""
         super().say(text)
         self._callback(ProgressEvent("", 0, 0, text))
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Call the function when the step begins, and after each advance."""
+        """Call the user's function when a step begins, and each time the step advances."""
         done = 0
 
         def advance(units: int) -> None:
@@ -120,19 +120,19 @@ class CallbackReporter(Silent):
 
 
 class LineReporter(Silent):
-    """Prints lines if no bar can be drawn: when a step begins and ends, and its progress every 30 seconds."""
+    """Prints lines where no bar can be drawn: when a step begins or ends, and its progress every 30 seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def say(self, text: str) -> None:
-        """Print the line."""
+        """Print a message as a line."""
         super().say(text)
         self._print_line(text)
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Print lines from a separate thread, so that a step that rarely advances also shows progress."""
+        """Print a step's progress from a separate thread, so that a step that rarely advances also shows progress."""
         done, start, ended = 0, time.monotonic(), Event()
 
         def advance(units: int) -> None:
@@ -169,13 +169,13 @@ class BarReporter(Silent):
         self._bars: Bars | None = None  # while a step is open
 
     def say(self, text: str) -> None:
-        """Print the line above the bars."""
+        """Print a message above the progress bars."""
         super().say(text)
         self._console.print(text, markup=False)
 
     @contextmanager
     def step(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Draw a bar; a step inside another step gets a bar below that of the outer step."""
+        """Draw a progress bar for a step; a step inside another step gets its bar below the outer step's bar."""
         with super().step(label, total):
             if self._bars is not None:
                 with _draw_bar(self._bars, label, total, self.outlook) as advance:
@@ -224,7 +224,7 @@ def make_reporter(progress: Progress = True, console: Console | None = None) -> 
 
 @contextmanager
 def foresee(reporter: Reporter, outlook: Outlook) -> Iterator[None]:
-    """Make a reporter of this module show the time left of the whole work with each step, within the block."""
+    """During the `with` block, let a reporter of this module show the time left of the whole run with each step."""
     while isinstance(reporter, PartReporter):
         reporter = reporter.whole
     if not isinstance(reporter, Silent):
@@ -240,7 +240,7 @@ def foresee(reporter: Reporter, outlook: Outlook) -> Iterator[None]:
 def describe_progress(done: int, total: int, seconds: float, outlook: Outlook | None = None) -> str:
     """Describe the progress of a step, `120 of 400, 2 min 10 s left`, then the time left of the whole work if known.
 
-    Before the first unit is done, the time so far stands in place of the time left.
+    Before the first unit is done, the text has the time so far in place of the time left.
     """
     if not done and total == 1:
         told = f"running for {format_duration(seconds)}"
@@ -277,13 +277,13 @@ def format_duration(seconds: float) -> str:
 
 
 def _describe_whole(done: int, total: int, seconds: float, outlook: Outlook | None) -> str:
-    """How long the whole work still takes, in words; an empty text while nothing is known."""
+    """Format the time left of the whole work, `about 7 min left`; an empty text if there is no estimate yet."""
     left = outlook(done / total if total else 0.0, seconds) if outlook else None
     return "" if left is None else f"{format_rough(left)} left"
 
 
 def _create_bars(console: Console) -> Bars:
-    """Create bars that disappear when their block ends."""
+    """Create a display for progress bars; the bars disappear when the display's `with` block ends."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -308,7 +308,7 @@ def _create_bars(console: Console) -> Bars:
 
 @contextmanager
 def _draw_bar(bars: Bars, label: str, total: int, outlook: Outlook | None) -> Iterator[Callable[[int], None]]:
-    """Draw one more progress bar; the block gets a function that advances the bar."""
+    """Add a progress bar to a display; the `with` block gets a function that advances the bar."""
     start, task = time.monotonic(), bars.add_task(label, total=total, whole="")
     done = 0
 

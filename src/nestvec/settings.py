@@ -1,6 +1,6 @@
 """Every setting of a run, with default, help text and check: one frozen dataclass per stage.
 
-Users write flat names (`--batch-size`, `batch_size = 16`); the dataclasses below say which stage owns a name. A field
+Users write names without a stage (`--batch-size`, `batch_size = 16`); each dataclass below is for one stage. A field
 holds the default, the help text and the check of a setting, so a new setting is added in one place. The checks need no
 data and run before anything else happens.
 """
@@ -68,8 +68,8 @@ class Check(NamedTuple):
     """The range of values that a setting can have.
 
     Attributes:
-        expected: the range in words.
-        holds: says whether a value lies in the range; never called with None.
+        expected: the range in words, for messages.
+        holds: returns whether a value lies in the range; never called with None.
     """
 
     expected: str
@@ -85,7 +85,7 @@ def _one_of(names: tuple[str, ...]) -> Check:
 
 
 def _distinct(names: Iterable[str], fewest: int = 1) -> Check:
-    """Make the check for a setting that is a list of known names, each at most once."""
+    """Make the check for a setting that is a list of names: each must be in `names`, and be given at most once."""
     allowed = tuple(names)
     return Check(
         "each of these at most once: " + ", ".join(allowed),
@@ -112,7 +112,7 @@ def option(
     Args:
         default: the field's value if the user gives none.
         text: what `--help` shows.
-        check: the values that the field can have; a value of None is never checked.
+        check: the range of values that the field can have; a value of None is not checked.
         panel: the heading in `--help` under which the option stands; None takes the heading of the dataclass.
         repeat: whether a tuple's option is repeated for each item; otherwise one option takes items split by commas.
 
@@ -143,22 +143,22 @@ class DataSettings:
     columns: tuple[str, ...] | None = option(None, "Column names for a file without a header: query,positive.")
     encoding: str | None = option(None, "Text encoding, such as gb18030 (UTF-8, else Windows-1252).")
     delimiter: str | None = option(None, "Field separator: one character, or tab (detected).")
-    quoting: str | None = option(None, "double (fields may be in quotes) or none (double in CSV).", _one_of(QUOTINGS))
+    quoting: str | None = option(None, "Quotes around fields: double or none (double in CSV).", _one_of(QUOTINGS))
     grades: tuple[str, ...] | None = option(None, "Numbers for labels: Exact=3,Partial=1,Irrelevant=0.")
     positives_only: bool = option(False, "Every row is a relevant pair; all other pairs get grade 0.")
     split_column: str | None = option(None, "Column that says train, validation or test.")
     max_records: int | None = option(None, "Use a random subset of N records.", _at_least(1))
     threshold: float | None = option(
         None,
-        "Lowest grade that counts as relevant (histogram's dip).",
+        "Lowest grade that counts as relevant (found in histogram).",
         Check("a finite number", isfinite),
     )
     grade_range: tuple[float, ...] | None = option(
         None,
-        "Lowest and highest possible grade, such as 1,3 (any).",
+        "Lowest and highest possible grade, such as 1,3 (no limit).",
         Check("the lowest and the highest grade: 1,3", lambda ends: len(ends) == 2 and -inf < ends[0] < ends[1] < inf),
     )
-    conflicts: str = option("mean", "If grades differ: take mean, max, last, or error.", _one_of(CONFLICTS))
+    conflicts: str = option("mean", "If a pair's grades differ: mean, max, last, error.", _one_of(CONFLICTS))
     on_bad_row: str = option("stop", "Bad row: stop, or set-aside into a separate file.", _one_of(BAD_ROWS))
 
     @property
@@ -182,7 +182,7 @@ class SplitSettings:
 
     @property
     def shares(self) -> tuple[float, float]:
-        """Shares of the validation and the test queries; a share that is not given is the smallest possible one."""
+        """Shares of queries for validation and test; a share that is not given is the smallest that nestvec chooses."""
         return self.validation or LEAST_VALIDATION, self.test or LEAST_TEST
 
 
@@ -196,10 +196,10 @@ class TrainingSettings:
     query_prompt: str | None = option(None, "Text to put before every query (the model's own).")
     document_prompt: str | None = option(None, "Text to put before every document (the model's).")
     systems: tuple[str, ...] = option(("mnr", "matryoshka"), ", ".join(TRAINABLE) + ".", _distinct(TRAINABLE))
-    adapt: str = option("off", "First learn from texts of: train, catalogue, or off.", _one_of(ADAPTING))
+    adapt: str = option("off", "Adapt to documents first: train, catalogue, or off.", _one_of(ADAPTING))
     epochs: int = option(1, "Passes over the pairs; 0 measures without training.", _at_least(0))
     batch_size: int | None = option(None, "Pairs per batch (16, or 64 with 4,096 pairs or more).", _at_least(2))
-    learning_rate: float | None = option(None, "Peak rate (5e-5 to 1.5e-4: higher for fewer steps).", _POSITIVE)
+    learning_rate: float | None = option(None, "Peak learning rate (5e-5 to 1.5e-4, by number of steps).", _POSITIVE)
     warmup: float = option(0.1, "Warm-up, as a share of all steps.", _SHARE_BELOW_1)
     dropout: float | None = option(None, "Dropout probability (the model's).", _SHARE_BELOW_1)
     accumulate: int = option(1, "Gradient accumulation: batches per step.", _at_least(1))
@@ -225,18 +225,18 @@ class TrainingSettings:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Systems to train, in order: `adapted` first if the others start from it; none at 0 epochs."""
+        """Systems to train, in order: `adapted` first if other systems start from it; none with `--epochs 0`."""
         systems = self.systems if self.adapt == NO_ADAPTING else tuple(dict.fromkeys((ADAPTED, *self.systems)))
         return systems if self.epochs else ()
 
     @property
     def only_adapted(self) -> bool:
-        """Whether `adapted` is the only trained system: then the split need not leave any query to train on."""
+        """Whether `adapted` is the only trained system: then the split need not leave training queries."""
         return self.trained == (ADAPTED,)
 
     @property
     def adapted_on(self) -> str:
-        """The documents that `adapted` learns from: `train`, `catalogue`, or an empty text if it is not trained."""
+        """The documents that `adapted` learns from: `train`, `catalogue`, or an empty text without `adapted`."""
         documents = TRAIN_DOCUMENTS if self.adapt == NO_ADAPTING else self.adapt
         return documents if ADAPTED in self.trained else ""
 
@@ -247,31 +247,31 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class GradedSettings:
-    """Settings that only the training of the system `graded` has."""
+    """Settings that apply only to the training of the system `graded`."""
 
     # Each default was decided by an ablation on validation data: docs/ablations.md.
     codes: tuple[str, ...] = option(
-        (), "graded: precisions that the documents pass through.", _distinct(PRECISIONS[1:], fewest=0)
+        (), "graded: precisions to train for, such as binary,int2.", _distinct(PRECISIONS[1:], fewest=0)
     )
-    code_share: float = option(0.5, "graded: share of the loss taken through them.", _SHARE)
+    code_share: float = option(0.5, "graded: share of the loss on --codes vectors.", _SHARE)
     distil: float = option(
         0.0,
-        "graded: weight of learning from the full width.",
+        "graded: weight of distillation from full width.",
         Check("0 or more", lambda weight: 0 <= weight < inf),
     )
     hard_negatives: int = option(
         0,
-        "graded: unjudged documents ranked high, per row.",
+        "graded: mined hard negatives per training row.",
         Check(f"0 to {MOST_NEGATIVES}", lambda count: 0 <= count <= MOST_NEGATIVES),
     )
     negative_margin: float = option(
         0.95,
-        "graded: their similarity over the positive's.",
+        "graded: limit on similarity negative/positive.",
         Check("a share above 0, at most 1", lambda share: 0 < share <= 1),
     )
     mixing: tuple[float, ...] = option(
         (1.0, 0.75, 0.5, 0.0),
-        "graded: shares of tuned weights (1, 0.75, 0.5, 0).",
+        "graded: tuned-weight shares to try (1, 0.75, 0.5, 0).",
         Check("shares from 0 to 1", lambda shares: len(shares) > 0 and all(map(_SHARE.holds, shares))),
     )
 
@@ -298,11 +298,11 @@ class EvaluationSettings:
     )
     two_stage: tuple[str, ...] | None = option(
         None,
-        "Shortlist, then rerank: 48.int8:384.int8 (two pairs).",
+        "Shortlist:rerank formats, 48.int8:384.int8 (2 usual).",
     )
     shortlist: int = option(DEPTH, "Documents in the shortlist for reranking.", _at_least(DEPTH))
     models: tuple[str, ...] = option((), "Other models to measure too: folders or names.")
-    bigger: str = option(BIGGER_MODEL, "Bigger model, if available (all-mpnet-base-v2).")
+    bigger: str = option(BIGGER_MODEL, "Bigger model, measured if present (all-mpnet-base-v2).")
     language: str | None = option(
         None,
         "Stemming for BM25: english, …, cjk, none (detected).",
@@ -313,23 +313,23 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class RecommendationSettings:
-    """Settings of the recommendation: how good smaller vectors must be."""
+    """Settings of the recommendation: the metric, and how good and how small the recommended vectors must be."""
 
     metric: str = option("recall@10", "Metric that decides what is recommended.")
     margin: float = option(
         0.01, "Largest loss of that metric to accept.", Check("a number between 0 and 1", lambda margin: 0 < margin < 1)
     )
-    max_bytes: int | None = option(None, "Largest vector to recommend, in bytes (any).", _at_least(1))
+    max_bytes: int | None = option(None, "Largest vector to recommend, in bytes (no limit).", _at_least(1))
     min_recall: float | None = option(
         None,
-        "Lowest recall@10 on validation to recommend (any).",
+        "Lowest recall@10 on validation to recommend (no limit).",
         Check("a share above 0", lambda recall: 0 < recall <= 1),
     )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of a run, checked.
+    """All settings of a run; their values are checked when the object is made.
 
     Raises:
         InputError: a value lies outside its range; the message names the option.
@@ -346,7 +346,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        """Check all values that can be checked without data."""
+        """Check all values that can be checked without the data; raise InputError for the first wrong value."""
         for section in (*(getattr(self, name) for name in sections()), self):
             for entry in fields(section):
                 check, value = entry.metadata.get("check"), getattr(section, entry.name)
@@ -388,7 +388,7 @@ class Settings:
         return cls(**stages, **by_section[""])
 
     def flat(self) -> dict[str, Any]:
-        """Map option names to values, without values of None; `from_flat` builds equal settings from the result."""
+        """Map names of settings to values, except values of None; `from_flat` builds equal settings from the result."""
         nested = asdict(self)
         values = {"seed": nested.pop("seed")}
         for section in nested.values():
@@ -401,7 +401,7 @@ class Settings:
 
 
 def parse_stages(text: str) -> tuple[VectorFormat, VectorFormat]:
-    """Read the two vector formats, of shortlist and reranking, from `48.int8:384.int8`; InputError for other forms."""
+    """Read the formats of shortlist and reranking from `48.int8:384.int8`; raise InputError for another form."""
     try:
         first, second = map(VectorFormat.parse, text.split(":"))
     except ValueError as error:  # also of one part, or of three
@@ -410,17 +410,17 @@ def parse_stages(text: str) -> tuple[VectorFormat, VectorFormat]:
 
 
 def metric_names(cutoffs: tuple[int, ...]) -> tuple[str, ...]:
-    """The metrics that can be chosen with `--metric`: every measure at every cutoff, and `map`."""
+    """List the metrics that can be chosen with `--metric`: every measure at every cutoff, and `map`."""
     return (*(f"{measure}@{cutoff}" for cutoff in sorted({CUTOFF, *cutoffs}) for measure in MEASURES), "map")
 
 
 def cutoff_of(metric: str) -> int:
-    """How many documents of a ranking a metric looks at: 10 for `recall@10`, and for `map` all that are kept."""
+    """Return how many documents of a ranking a metric takes into account: 10 for `recall@10`, and 100 for `map`."""
     return int(metric.partition("@")[2] or DEPTH)
 
 
 def sections() -> dict[str, Any]:
-    """Map the names of stages to settings dataclasses."""
+    """Map the name of each stage, such as `training`, to the dataclass of the stage's settings."""
     return {entry.name: entry.default_factory for entry in fields(Settings) if entry.default_factory is not MISSING}
 
 
@@ -429,8 +429,8 @@ def from_keywords(kind: type[T], given: Mapping[str, Any], function: str) -> T:
 
     Args:
         kind: the dataclass.
-        given: names to values.
-        function: its name, for messages.
+        given: the keyword arguments, names to values.
+        function: the function's name, for messages.
 
     Returns:
         The settings; fields that were not given keep their defaults.
@@ -446,7 +446,7 @@ def from_keywords(kind: type[T], given: Mapping[str, Any], function: str) -> T:
 
 
 def _find_owners() -> dict[str, tuple[str, Field[Any]]]:
-    """Map the name of each setting to the owning stage and the dataclass field; the stage of `seed` is empty."""
+    """Map the name of each setting to its stage and its dataclass field; the stage of `seed` is an empty text."""
     owners = {entry.name: (stage, entry) for stage, kind in sections().items() for entry in fields(kind)}
     return owners | {entry.name: ("", entry) for entry in fields(Settings) if entry.name not in sections()}
 
@@ -458,7 +458,7 @@ def _unknown_setting(given: str, name: str, known: Iterable[str], where: str) ->
 
 
 def _convert(entry: Field[Any], value: Any, where: str) -> Any:  # noqa: ANN401 - a TOML value is anything until checked
-    """Convert a value to the type that the setting's field states; InputError if the value has a wrong type."""
+    """Convert a value to the type of the setting's field; raise InputError if the value has a wrong type."""
     stated = str(entry.type)
     if stated.startswith("tuple"):
         return _convert_list(entry.name, value, stated.removeprefix("tuple[").partition(",")[0], where)
@@ -478,12 +478,12 @@ def _convert_list(name: str, value: Any, kind: str, where: str) -> tuple[Any, ..
 
 
 def option_name(name: str) -> str:
-    """The name of a setting as typed on the command line: `--batch-size`."""
+    """Return the name of a setting as typed on the command line: `--batch-size` for `batch_size`."""
     return "--" + name.replace("_", "-")
 
 
 def _require(right: bool, name: str, value: Any, expected: str) -> None:  # noqa: ANN401 - of any setting
-    """Raise InputError unless a setting's value is right."""
+    """Raise InputError, which names the setting's option and its value, unless `right` is true."""
     if not right:
         shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
         raise InputError(f"{option_name(name)} is {shown}", expected)

@@ -156,7 +156,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(run, typed):
     (run / "index/store.json").mkdir(parents=True)
     code, _, message = typed("index", run, "--system", "pretrained")
     assert code == 2
-    assert "store.json: is a folder, and a file is to be written there; expected a file, or a free path" in message
+    assert "store.json: is a folder, and a file is to be written there; expected a file, or a path that" in message
 
 
 def test_numbers_of_a_parquet_file_stay_numbers(run, tmp_path):

@@ -75,7 +75,7 @@ def test_ids_none_of_which_is_there_are_an_error(run, tmp_path, typed):
     gone.write_text("".join(f"x{n}\n" for n in range(9)))
     code, out, message = typed("index", run, "--delete", gone)
     assert (code, out) == (2, "")
-    assert "none of its ids is in the index ('x0', 'x1', 'x2', 'x3', 'x4' …)" in message
+    assert "no id of this file is in the index ('x0', 'x1', 'x2', 'x3', 'x4' …)" in message
     with open_index(run) as index:
         assert len(index.store) == 6
         with pytest.raises(InputError, match=r"ids\[1\] is int"):

@@ -157,7 +157,7 @@ def test_an_index_that_answers_otherwise_is_not_what_was_measured(run, typed):
         assert not verified.holds and verified.wrong > verified.queries // 2
     code, out, message = typed("index", run, "--verify")
     assert code == 1 and "recall@10" not in out
-    assert "the index does not find what the run measured" in message and "has a score of" in message
+    assert "search results of the index differ from the run's" in message and "has a score of" in message
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

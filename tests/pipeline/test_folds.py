@@ -196,5 +196,5 @@ def test_folds_that_make_no_sense_are_refused_and_nothing_is_written(made, tmp_p
 
 
 def test_a_study_takes_no_folds(made, tmp_path):
-    with pytest.raises(InputError, match="--folds is 3; expected no --folds"):
+    with pytest.raises(InputError, match="--folds is 3; expected tune without --folds"):
         nestvec.tune(str(made / "judged.csv"), tmp_path / "study", folds=3, model=str(made / "tiny"))

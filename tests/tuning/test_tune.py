@@ -128,7 +128,7 @@ BAD = {
     ("--aim", "recall@7"): "--aim is recall@7",
     ("--epochs", "0"): "--epochs is 0",
     ("--systems", "mnr,graded"): "one system to tune",
-    ("--systems", "mnr", "--adapt", "train"): "then tune with --model RUN/models/adapted",
+    ("--systems", "mnr", "--adapt", "train"): "then nestvec tune --model RUN/models/adapted",
     ("--protocol", "published"): "validation split",
     ("--storage", "mysql://x"): "--storage is mysql://x",
     ("--storage", "postgresql://nobody@127.0.0.1:1/x"): "cannot be reached",

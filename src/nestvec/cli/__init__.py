@@ -1,7 +1,7 @@
 """The command line: each command parses its options, calls one function and prints the result.
 
-An error ends in one message and an exit code. Heavy libraries are imported by the functions that the commands call, so
-that `--help` stays quick.
+On an error, a command prints one message and ends with an exit code. Heavy libraries are imported by the functions that
+the commands call, so that `--help` stays quick.
 """
 
 from nestvec.cli import measuring  # first: `--help` lists the commands in the order of these imports

@@ -1,4 +1,4 @@
-"""The end of a run in the terminal: the answer, the report's path, and what to type next."""
+"""What a finished run prints in the terminal: the recommendation, and commands to type next."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ EPOCHS = 3  # for real data a better start than the default of 1, which is meant
 
 
 def read_answer(run: Run) -> str:
-    """Give the recommendation in one sentence: the headline of the run's report."""
+    """Read a run's recommendation in one sentence: the headline of the run's report."""
     return run_headline(read_content(run)).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def list_next_steps(run: Run) -> list[str]:
-    """List the commands to type next, with the run's own path, as lines to print.
+    """List the commands that a user may type after a run, with the path of the run's folder, as lines to print.
 
-    If the run recommends nothing, the lines say what would help and how to look at what was measured.
+    If the run recommends nothing, the lines say what would help, and which command compares the measured models.
     """
     folder = shlex.quote(str(run.root))
     if run.ships:
@@ -38,7 +38,7 @@ def list_next_steps(run: Run) -> list[str]:
 
 
 def _say_remedies(run: Run) -> str:
-    """Say what would make a recommendation more likely, such as more judged queries, if a run recommends nothing."""
+    """Say what would make a recommendation more likely, for a run that recommends nothing."""
     recommendation, remedies = run.recommendation, list[str]()
     if queries := _say_more_queries(run):
         remedies.append(queries)
@@ -56,7 +56,7 @@ def _say_remedies(run: Run) -> str:
 
 
 def _say_more_queries(run: Run) -> str:
-    """Say how many judged queries a recommendation needs; an empty text if the run had enough judged queries."""
+    """Say how many judged queries a recommendation needs; return an empty text if the run had enough judged queries."""
     recommendation = run.recommendation
     had = recommendation.power or recommendation.validation
     if had is None or not had.queries:

@@ -1,4 +1,4 @@
-"""The command-line application: how it starts and ends, what it logs on standard error, and exit codes of errors."""
+"""The command-line application `nestvec`: how it starts and ends, its log on standard error, exit codes of errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _root(
 
 @contextmanager
 def catch_interrupt() -> Iterator[None]:
-    """Raise StoppedError on Ctrl-C, so that the user sees one line and not a traceback."""
+    """Turn Ctrl-C into StoppedError, so that the user sees one line and not a traceback."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -63,7 +63,7 @@ def catch_interrupt() -> Iterator[None]:
 
 @contextmanager
 def show_log(verbose: bool) -> Iterator[None]:
-    """Show nestvec's log on standard error, from level DEBUG on, if `--verbose` was given."""
+    """Show nestvec's log records of level DEBUG and above on standard error, if `--verbose` was given."""
     if not verbose:
         yield
         return
@@ -84,7 +84,7 @@ class _ConsoleHandler(logging.Handler):
     """Prints nestvec's log lines in the terminal above the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one log record."""
+        """Print a log record as one line on standard error."""
         console.print(self.format(record), markup=False, soft_wrap=True)
 
 
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def _run_app() -> None:
-    """Run the command line; if a library is not installed, raise the error that names the extra to install."""
+    """Run the command line; if a library is not installed, raise MissingExtraError, which names the missing extra."""
     try:
         app()
     except ModuleNotFoundError as error:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nestvec.indexing.verify_index import Verified
 
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished run.", show_default=False)]
-_Out = Annotated[Path | None, typer.Option(help="The folder to write.", metavar="PATH", show_default=False)]
+_Out = Annotated[Path | None, typer.Option(help="The folder for the export.", metavar="PATH", show_default=False)]
 
 
 _NAMED = 5  # ids that a message lists, of those that are not in the index
@@ -37,7 +37,7 @@ _NAMED = 5  # ids that a message lists, of those that are not in the index
 
 @dataclass(frozen=True)
 class _Upkeep:
-    """Options of `index` that say what to do with an existing index: add, delete or verify documents."""
+    """Options of `nestvec index` for an existing index: add or delete documents, or verify the search results."""
 
     upsert: Path | None = option(None, "A file of documents to add to the index, or replace in it.")
     delete: Path | None = option(None, "A file with ids of documents to remove, one per line.")
@@ -47,7 +47,7 @@ class _Upkeep:
 
 @dataclass(frozen=True)
 class _Printed:
-    """Options of `search` that say how search results are printed."""
+    """Options of `nestvec search` that say how search results are printed."""
 
     json: bool = option(False, "Print one JSON object per line.")
 
@@ -55,7 +55,7 @@ class _Printed:
 @app.command(cls=Command)
 @options(ExportSettings)
 def export(run: RunFolder, reporter: Reporter, out: _Out = None, **typed: Any) -> None:  # noqa: ANN401 - see `options`
-    """Write the recommended model, with pooling, truncation and normalisation built in, and check its vectors."""
+    """Export the recommended model with pooling, truncation and normalisation built in, and check its vectors."""
     folder = require_out(out)
     from nestvec.exporting.export_model import export as export_model
 
@@ -72,15 +72,17 @@ def encode(
             metavar="MODEL", help="A run's folder, an export, or any sentence-transformers model.", show_default=False
         ),
     ],
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A file of texts.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="The texts: CSV, TSV, JSONL, Parquet or .txt.", show_default=False)
+    ],
     reporter: Reporter,
     out: Annotated[
         Path | None, typer.Option(help="The Parquet file to write.", metavar="PATH", show_default=False)
     ] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """Encode a file of texts as vectors or codes; run it again to continue after an interruption."""
-    path = require_out(out, "a Parquet file to write")
+    """Encode a file of texts as vectors of any precision; after an interruption, the same command continues."""
+    path = require_out(out, "--out and a Parquet file to write")
     from nestvec.encoding.encode_file import encode as encode_texts
 
     encoded = encode_texts(model, source, path, reporter=reporter, **select_given(typed))
@@ -96,7 +98,7 @@ def encode(
 @app.command(cls=Command)
 @options(StoreSettings, IndexSettings, _Upkeep, Columns)
 def index(run: RunFolder, reporter: Reporter, **typed: Any) -> None:  # noqa: ANN401 - see `options`
-    """Build an index of a run's documents, update it, or verify that it finds what the run measured."""
+    """Build or update an index of a run's documents, or verify that the index finds what the run measured."""
     typed["fields"] = typed["fields"] or None  # an empty text keeps all fields, as if --fields were not given
     columns, upkeep = build_settings(Columns, typed), build_settings(_Upkeep, typed)
     gone = _read_ids(upkeep.delete) if upkeep.delete else []
@@ -127,7 +129,7 @@ def _ending_as_verification() -> Iterator[None]:
 
 
 def _print_verified(verified: Verified) -> None:
-    """Print the recall of a verified index; NestvecError if results differ from the run's or recall is lost."""
+    """Print the recall of a verified index; raise NestvecError if results differ from the run's, or recall is lower."""
     how = f"measured in the run at {verified.point}"
     if verified.by_folds:
         how = "by an exact search with the same model (the run's own figures come from the models of its folds)"
@@ -137,14 +139,14 @@ def _print_verified(verified: Verified) -> None:
     )
     if verified.wrong:
         count = f"{verified.wrong:,} of {verified.queries:,} queries get other results, such as"
-        raise NestvecError(f"the index does not find what the run measured: {count} {verified.example}; {outcome}")
+        raise NestvecError(f"search results of the index differ from the run's: {count} {verified.example}; {outcome}")
     if not verified.holds:
-        raise NestvecError(f"the index loses more than 0.01 recall@10: {outcome}")
+        raise NestvecError(f"recall@10 of the index is more than 0.01 below the run's: {outcome}")
     typer.echo(outcome)
 
 
 def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter: Reporter) -> Index:
-    """Open an existing index to update or verify; build a new index if none exists, or if options say what to build."""
+    """Open an existing index to update or verify; build an index if none exists, or if options name what to build."""
     from nestvec.indexing.index import build_index, is_built, open_index
     from nestvec.indexing.location import EMBEDDED
 
@@ -161,7 +163,7 @@ def _build_or_open(run: Path, typed: dict[str, Any], columns: Columns, reporter:
 @options(SearchSettings, StoreSettings, _Printed)
 def search(
     run: RunFolder,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to search for.", show_default=False)],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The text to search for.", show_default=False)],
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
     """Search a run's index for the documents that match a query best."""
@@ -195,13 +197,13 @@ def _read_ids(path: Path) -> list[str]:
 
 
 def _delete_documents(index: Index, ids: list[str], file: Path) -> None:
-    """Remove documents and name the ids that the index lacks; InputError if the index has none of the ids."""
+    """Delete documents from an index and print ids that the index lacks; raise InputError if it has none of the ids."""
     missing = index.find_missing(ids)
     named = ", ".join(map(repr, missing[:_NAMED])) + (" …" if len(missing) > _NAMED else "")
     absent = f"{len(missing):,} {'id is' if len(missing) == 1 else 'ids are'} not in the index: {named}"
     if ids and len(missing) == len(set(ids)):
         raise InputError(
-            f"none of its ids is in the index ({named})", "ids of indexed documents, one per line", file=file
+            f"no id of this file is in the index ({named})", "ids of indexed documents, one per line", file=file
         )
     typer.echo(f"{index.delete(ids):,} documents removed")
     if missing:

@@ -1,4 +1,4 @@
-"""Commands about finished runs: list them, and write a report again."""
+"""The commands `runs`, which lists runs, and `report`, which writes the report of a finished run again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def report(
     run: RunFolder,
     show: Annotated[bool, create_flag("open", "Open the report in the browser.")] = False,
 ) -> None:
-    """Write the report of a finished run again; measures nothing new."""
+    """Write the report of a finished run again, without new measurements."""
     from nestvec.cli.answer import read_answer
     from nestvec.report import write_report
     from nestvec.runs.folder import hold_folder
@@ -41,11 +41,11 @@ def report(
 @options()
 def runs(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder to look in (this one).", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="The folder to look in (the current one).", show_default=False)
     ] = Path(),
     as_json: Annotated[bool, create_flag("json", "Print one JSON object per line.")] = False,
 ) -> None:
-    """List the runs in a folder, with what each recommends, or the next stage of an unfinished run."""
+    """List the runs in a folder: what each finished run recommends, and the next stage of each unfinished run."""
     from nestvec.runs.list_runs import LEVELS, list_runs
 
     listed = list_runs(folder)

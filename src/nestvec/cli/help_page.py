@@ -18,14 +18,14 @@ DEFAULTS = "Values in parentheses are defaults."
 
 
 class Command(TyperCommand):
-    """A command with a plain-text help page; arguments and options without a heading come below the first heading."""
+    """A command with a plain-text help page; options that name no heading are listed below the page's first heading."""
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - click's, or typer's copy of click
-        """Give the option `--help`, shown without a value."""
+        """Return the option `--help`, which is listed without a type because it takes no value."""
         return _without_type(super().get_help_option(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - see `get_help_option`
-        """Write what parentheses mean in help, then the sections of a command's options."""
+        """Write a command's options in sections, below a line which says that values in parentheses are defaults."""
         formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_text(DEFAULTS)
@@ -33,28 +33,28 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The group of all nestvec commands, with a help page that shows the whole help text of each command."""
+    """The group of all nestvec commands, whose help page shows the whole help text of each command."""
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - as for `Command`
-        """Give the option `--help`, shown without a value."""
+        """Return the option `--help`, which is listed without a type because it takes no value."""
         return _without_type(super().get_help_option(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as for `Command`
-        """Write the options of nestvec itself, then the list of commands."""
+        """Write the options of plain `nestvec`, then the list of commands with their help texts."""
         _write_sections(self.get_params(ctx), formatter)
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help or "") for name, command in self.commands.items()])
 
 
 def _without_type(option: TyperOption | None) -> TyperOption | None:
-    """Remove the type of an option's value from the option's help; gives the same option."""
+    """Make the help page list an option without the type of its value; changes and returns the given option."""
     if option is not None:
         option.metavar = ""
     return option
 
 
 def _write_sections(parameters: Iterable[Any], formatter: Any) -> None:  # noqa: ANN401 - click's, or typer's copy
-    """Write the options under their headings, in the order of first appearance; below `AS_RUN` only options' names."""
+    """Write options under their headings, in the order of the options; under the heading `AS_RUN` only option names."""
     listed = list(parameters)
     first = next((parameter for parameter in listed if parameter.param_type_name == "option"), None)
     general = getattr(first, "rich_help_panel", None) or GENERAL
@@ -72,7 +72,7 @@ def _write_sections(parameters: Iterable[Any], formatter: Any) -> None:  # noqa:
 
 
 def _name(parameter: Any) -> str:  # noqa: ANN401 - click's, or typer's copy of click
-    """Name a parameter in help: an option with a hint at the value, `--epochs N`; an argument in capitals, `SOURCE`."""
+    """Return how help names a parameter: an option with a placeholder, `--epochs N`; an argument in capitals."""
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
     return f"{parameter.opts[0]} {parameter.metavar or ''}".rstrip()

@@ -1,4 +1,4 @@
-"""Print search results in the terminal; not part of `cli/output.py`, because that module imports the slow report."""
+"""Print search results in the terminal; separate from `cli/output.py`, whose imports would slow down a search."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def print_hits(hits: Sequence[Hit], console: Console) -> None:
-    """Print a table of search results: score, id, text, and fields if any result has some."""
+    """Print a table of search results: score, document id, text, and fields if any document has fields."""
     if not hits:
         console.print("no documents found")
         return

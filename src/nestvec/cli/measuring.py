@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _Source = Annotated[
     str | None,
-    typer.Argument(help="A file, a folder, hf:NAME, or `sample`.", metavar="SOURCE", show_default=False),
+    typer.Argument(help="Judgements: a file, a folder, hf:NAME, or `sample`.", metavar="SOURCE", show_default=False),
 ]
 _SHARED = (DataSettings, SplitSettings)
 
@@ -43,34 +43,34 @@ _SHARED = (DataSettings, SplitSettings)
 class _Files:
     """Options of commands that read a config file and write a folder: `--config` and `--out`."""
 
-    out: Path | None = option(None, "The folder to write.", panel=THE_RUN)
+    out: Path | None = option(None, "The folder for the results.", panel=THE_RUN)
     config: Path | None = option(None, "A TOML file with any of these options.", panel=THE_RUN)
 
 
 @dataclass(frozen=True)
 class _Ending:
-    """Options of `run` that act at the end: only plan (`--dry-run`), or fail if nothing is recommended (`--strict`)."""
+    """Options of `run` and `evaluate`: only print a plan (`--dry-run`); fail if nothing is recommended (`--strict`)."""
 
     dry_run: bool = option(False, "Show the plan and how long it takes; write nothing.", panel=THE_RUN)
-    strict: bool = option(False, "Exit with code 3 if the answer is 'do not ship'.", panel=THE_RUN)
+    strict: bool = option(False, "Exit with code 3 if the run recommends nothing.", panel=THE_RUN)
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """Options of `evaluate` besides the models to measure: the data and the pretrained model."""
+    """Options of `nestvec evaluate` for the judgements and the pretrained model."""
 
-    data: str | None = option(None, "A file, a folder, hf:NAME, or `sample`.", panel=THE_RUN)
+    data: str | None = option(None, "Judgements: a file, a folder, hf:NAME, or `sample`.", panel=THE_RUN)
     model: str | None = option(None, "Pretrained model to compare with (all-MiniLM-L6-v2).", panel=THE_RUN)
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """Options of `reproduce`: the data, and settings in which a reproduction may differ from the original."""
+    """Options of `nestvec reproduce`: the data, and the settings that may differ from the published experiment."""
 
-    data: str | None = option(None, "The Parquet file, or the competition's CSV (Hugging Face).")
+    data: str | None = option(None, "The data set as Parquet, or the competition's CSV (a download).")
     epochs: int = option(30, "Passes over the training pairs.")
     max_records: int = option(25_000, "Number of records to use.")
-    compute: str = option("auto", "float32 as in the original, bfloat16, or auto.")
+    compute: str = option("auto", "float32 as in the published experiment, bfloat16, or auto.")
 
 
 @app.command(cls=Command)
@@ -95,7 +95,7 @@ def run(
 
 
 def _print_decision(finished: Run, is_kept: bool, strict: bool) -> None:
-    """Print the recommendation and, if the folder is kept, the report's path and what to type next."""
+    """Print the recommendation; unless the folder is temporary, also print the report's path and what to type next."""
     from nestvec.cli.answer import list_next_steps, read_answer
 
     typer.echo(read_answer(finished))
@@ -108,7 +108,7 @@ def _print_decision(finished: Run, is_kept: bool, strict: bool) -> None:
 
 
 def _print_plan(settings: Settings, out: Path | None, reporter: Reporter) -> None:
-    """Print what a run would do, and write nothing."""
+    """Print the plan of a run for `--dry-run`, without running or writing anything."""
     from nestvec.cli.output import print_plan
     from nestvec.pipeline.dry_run import plan_run
 
@@ -117,7 +117,7 @@ def _print_plan(settings: Settings, out: Path | None, reporter: Reporter) -> Non
 
 @contextmanager
 def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
-    """Give the folder to write to; without a named folder, a temporary folder that is deleted after the block."""
+    """Yield the given folder; if it is None, yield a temporary folder and delete it after the `with` block."""
     if folder is not None:
         yield folder
         return
@@ -130,11 +130,12 @@ def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
 def evaluate(
     reporter: Reporter,
     models: Annotated[
-        list[str], typer.Argument(help="Models to measure: folders or names.", metavar="MODEL", show_default=False)
+        list[str],
+        typer.Argument(help="Models to measure: folders or Hugging Face names.", metavar="MODEL", show_default=False),
     ],
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """Measure any sentence-transformers models beside the pretrained model and BM25; trains nothing."""
+    """Measure any sentence-transformers models beside the pretrained model and BM25, without training."""
     data, out, config = typed.pop("data"), typed.pop("out"), typed.pop("config")
     dry_run, strict = typed.pop("dry_run"), typed.pop("strict")
     settings, folder = merge_settings(data, out, config, {**typed, "models": models, "epochs": 0})
@@ -157,7 +158,7 @@ def check(
     source: _Source = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """Check a data set: find bad rows, draw the grades, propose a threshold, look for leaks; trains nothing."""
+    """Check judgements without training: bad rows, histogram of the grades, threshold of relevance, and leaks."""
     settings, folder = merge_settings(source, typed.pop("out"), typed.pop("config"), typed)
     from nestvec.pipeline.checking import check_settings
 
@@ -174,15 +175,16 @@ def check(
 def compare(
     run_a: Annotated[Path, typer.Argument(help="The folder of a finished run.", metavar="RUN_A", show_default=False)],
     run_b: Annotated[
-        Path, typer.Argument(help="Another run with the same test queries.", metavar="RUN_B", show_default=False)
+        Path,
+        typer.Argument(help="The folder of a run with the same test queries.", metavar="RUN_B", show_default=False),
     ],
     metric: Annotated[
         str, typer.Option(help="A metric that both runs measured (recall@10).", metavar="…")
     ] = "recall@10",
-    everything: Annotated[bool, create_flag("all", "Compare every point that both runs measured.")] = False,
+    everything: Annotated[bool, create_flag("all", "Compare all systems and vector formats of both runs.")] = False,
     out: Annotated[Path | None, typer.Option(help="A JSON file to write.", metavar="PATH", show_default=False)] = None,
 ) -> None:
-    """Compare two finished runs on the same test queries: RUN_B minus RUN_A, with intervals and tests."""
+    """Compare two finished runs on the same test queries: RUN_B minus RUN_A, with intervals and significance tests."""
     from nestvec.cli.output import print_comparison
     from nestvec.pipeline.comparing import compare as compare_runs
 
@@ -197,10 +199,12 @@ def compare(
 def reproduce(
     reporter: Reporter,
     experiment: Annotated[str, typer.Argument(help="The experiment's name: home-depot.", metavar="EXPERIMENT")],
-    out: Annotated[Path | None, typer.Option(help="The folder to write.", metavar="PATH", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for both runs and the page.", metavar="PATH", show_default=False)
+    ] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """Repeat the original experiment and compare with its published numbers; then repeat it without leaks."""
+    """Repeat a published experiment and compare the figures; then repeat it with a split that does not leak."""
     folder = require_out(out)
     from nestvec.pipeline.reproducing import reproduce as reproduce_experiment
 
@@ -208,8 +212,8 @@ def reproduce(
     typer.echo(f"The page: {reproduction.folder / 'reproduce.html'}")
 
 
-def require_out(out: Path | None, what: str = "a folder to write") -> Path:
-    """Give the path of `--out`; InputError if the option is missing."""
+def require_out(out: Path | None, what: str = "--out and a folder to write") -> Path:
+    """Return the path given as `--out`; raise InputError if the user did not give `--out`."""
     if out is None:
         raise InputError("--out is missing", what)
     return out
@@ -218,7 +222,7 @@ def require_out(out: Path | None, what: str = "a folder to write") -> Path:
 def merge_settings(
     source: str | None, out: Path | None, config: Path | None, typed: dict[str, Any]
 ) -> tuple[Settings, Path | None]:
-    """Merge settings of config file and command line, which wins; also give the folder to write if one is named."""
+    """Merge settings of config file and command line; the command line wins. Also return the folder or None."""
     values = _spell_with_underscores(read_config(config)) if config else {}
     folder = values.pop("out", None) if out is None else out
     values.pop("out", None)

@@ -61,15 +61,15 @@ _Kind = TypeVar("_Kind")
 def options(
     *kinds: type, headings: Mapping[type, str] | None = None, named_only: Collection[type] = ()
 ) -> Callable[[Command], Command]:
-    """Give a command an option for every field that has a help text, and `--quiet` and `--verbose`.
+    """Give a command an option for every dataclass field that has a help text, and `--quiet` and `--verbose`.
 
-    An option that the user does not give is None, or False if it is a flag; `build_settings` and `select_given` read
-    the options. A field makes no option if the command has a parameter of the same name. A command with a parameter
-    `reporter` gets a reporter.
+    The command receives None for an option that the user does not give, or False for a flag; `build_settings` and
+    `select_given` read these values. A field becomes no option if the command has a parameter of the same name. A
+    command with a parameter `reporter` receives a reporter of progress.
 
     Args:
-        kinds: settings dataclasses; see `nestvec.settings.option` for what a field may state.
-        headings: a dataclass's heading in `--help`, for fields that name no heading themselves.
+        kinds: settings dataclasses, whose fields are made by `nestvec.settings.option`.
+        headings: by dataclass, the heading in `--help` for fields that name no heading themselves.
         named_only: dataclasses whose options `--help` lists by name only, without a help text.
 
     Returns:
@@ -108,12 +108,12 @@ def options(
 
 
 def select_given(typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Select the command-line options that the user gave, by value: neither None nor False."""
+    """Select the command-line options that the user gave: those whose value is neither None nor False."""
     return {name: value for name, value in typed.items() if value is not None and value is not False}
 
 
 def build_settings(kind: type[_Kind], typed: Mapping[str, Any]) -> _Kind:
-    """Build a settings dataclass from command-line options, except options that are None or of other dataclasses."""
+    """Build a settings dataclass from those command-line options that are its fields and are not None."""
     hints = get_type_hints(kind)
     given = {entry.name: typed[entry.name] for entry in _list_fields(kind) if typed.get(entry.name) is not None}
     for name, value in given.items():
@@ -145,13 +145,13 @@ def _create_options(kind: type, heading: str | None) -> Iterator[inspect.Paramet
 
 
 def _rank_heading(parameter: inspect.Parameter) -> int:
-    """Give the rank of an option's heading on the help page: -1 (first) for headings not in `_ORDER`; `AS_RUN` last."""
+    """Return a number by which options are sorted on the help page: the place of the option's heading."""
     panel = parameter.annotation.__metadata__[0].rich_help_panel
     return _ORDER.index(panel) if panel in _ORDER else len(_ORDER) if panel == AS_RUN else -1
 
 
 def create_flag(name: str, text: str, panel: str | None = None) -> Any:  # noqa: ANN401 - typer's
-    """Create an option without a value, and without a second form `--no-NAME`."""
+    """Create a flag `--NAME`, which takes no value and has no second form `--no-NAME`."""
     return typer.Option(option_name(name), help=text, rich_help_panel=panel, metavar="")
 
 
@@ -160,7 +160,7 @@ def _list_fields(kind: Any) -> tuple[Field[Any], ...]:  # noqa: ANN401 - a datac
 
 
 def _read_type(hint: Any, entry: Field[Any]) -> Any:  # noqa: ANN401 - types are values here
-    """Give the type that typer reads for a setting: for a tuple, a list if the option repeats, else a text."""
+    """Return the type of a setting's option; a tuple is typed as text with commas, or as a repeated option."""
     kind = _drop_none(hint)
     if get_origin(kind) in _MANY:
         return list[str] if entry.metadata.get("repeat") else str
@@ -173,7 +173,7 @@ def _drop_none(hint: Any) -> Any:  # noqa: ANN401 - types are values here
 
 
 def _show_default(entry: Field[Any]) -> str:
-    """Give an option's default to append to a help text; an empty text if the help text already ends with a default."""
+    """Return an option's default, `(10)`, to append to its help text; empty if the text already states a default."""
     if entry.metadata["help"].endswith(")."):
         return ""
     value = ",".join(map(str, entry.default)) if isinstance(entry.default, tuple) else entry.default

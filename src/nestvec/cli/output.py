@@ -1,6 +1,6 @@
-"""Print results in the terminal: short forms of the pages, up to 80 columns wide, readable without colour.
+"""Print results in the terminal as short forms of the HTML pages, up to 80 columns wide, readable without colour.
 
-Texts of the data are mostly left to the page. Control characters in those that are shown become "?".
+Queries and documents are mostly shown on the HTML pages only. Control characters in a printed text become "?".
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _PLAIN = str.maketrans("█░─’–−", "#--'--")  # noqa: RUF001 - replace
 
 
 def print_check(check: Check, console: Console) -> None:
-    """Print a summary of a check, up to 80 columns wide."""
+    """Print what `nestvec check` found in a data set, up to 80 columns wide."""
     checked = read_checked(check.facts)
     parts = (_print_summary, _print_grades, _print_spreads, _print_findings, _print_row_split, _print_split)
     for print_part in parts:
@@ -97,7 +97,7 @@ def print_runs(runs: Sequence[ListedRun], console: Console) -> None:
 
 
 def print_plan(plan: Plan, console: Console) -> None:
-    """Print what a run would do, up to 80 columns wide."""
+    """Print the plan of a run for `--dry-run`, up to 80 columns wide."""
     from nestvec.cli.plan import describe_plan
 
     _Page(console).print_texts(("dry run", "nothing is written"), describe_plan(plan))
@@ -108,7 +108,7 @@ def _say_state(run: ListedRun) -> str:
 
 
 def _say_choice(run: ListedRun) -> str:
-    """Describe what a run recommends, for a list of runs; for a damaged run, describe the damage."""
+    """Describe what a run recommends, as a cell in the list of runs; for a damaged run, describe the damage."""
     if run.problem is not None:
         return run.problem.replace(f"{run.path}/", "")
     if run.point is None or run.value is None:
@@ -118,7 +118,7 @@ def _say_choice(run: ListedRun) -> str:
 
 
 class _Page:
-    """Prints paragraphs and tables, without characters that the console cannot show."""
+    """Prints paragraphs and tables, and replaces characters that the console cannot show."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -131,7 +131,7 @@ class _Page:
             self._console.print(line)
 
     def print_table(self, heads: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> None:
-        """Print a table with names in the first column and numbers in the others."""
+        """Print a table with names in the first column and numbers in all further columns."""
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for column, head in enumerate(heads):
             table.add_column(self._make_printable(head), justify="right" if column else "left", overflow="fold")
@@ -140,7 +140,7 @@ class _Page:
         self._console.print(table, width=self._width)
 
     def print_texts(self, heads: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> None:
-        """Print a table of texts, in which long texts wrap and the last column gets the most room."""
+        """Print a table of texts, in which long texts wrap and the last column is the widest."""
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for head in heads[:-1]:
             table.add_column(self._make_printable(head), overflow="fold", max_width=_CELL)
@@ -160,7 +160,7 @@ class _Page:
 
 
 def _print_summary(checked: Checked, page: _Page) -> None:
-    """Print the summary of a check: the data's source, the check page's first sentence, and the warnings."""
+    """Print the start of a check's output: the data's source, the number of records and warnings, and each warning."""
     page.print_text(checked.source, "bold")
     page.print_text(check_headline(checked))
     for finding in checked.findings:
@@ -188,7 +188,7 @@ def _print_grades(checked: Checked, page: _Page) -> None:
 
 
 def _draw_bar(bar: Bar, longest: int) -> str:
-    """Draw a bar of the histogram, at least one character: light for records that are not relevant, else solid."""
+    """Draw a bar of the histogram, at least one character long: solid for relevant records, light for all others."""
     rest = round(_LONGEST * bar.rest / longest)
     whole = max(1, round(_LONGEST * (bar.rest + bar.relevant) / longest))
     rest = min(rest, whole) if bar.relevant else whole
@@ -209,7 +209,7 @@ def _describe_dip(checked: Checked) -> str:
 
 
 def _print_spreads(checked: Checked, page: _Page) -> None:
-    """Print how many judgements a query has, and how long texts are."""
+    """Print distributions: judgements per query, relevant documents per query, and text lengths."""
     tokens = checked.tokens
     lines = [
         ("judged documents per query", checked.judged_per_query),
@@ -223,7 +223,7 @@ def _print_spreads(checked: Checked, page: _Page) -> None:
 
 
 def _describe_limit(tokens: Tokens) -> str:
-    """Say how many tokens the model reads, and how much of the documents it does not."""
+    """Say how many tokens of a text the model reads, and how many documents are longer than that."""
     if tokens.limit is None:
         return "The model has no length limit: it reads every text to its end."
     cut = tokens.documents
@@ -253,7 +253,7 @@ def _print_row_split(checked: Checked, page: _Page) -> None:
 
 
 def _print_split(checked: Checked, page: _Page) -> None:
-    """Print the split that a run would use: what the split can prove, which pairs the split withholds, and leaks."""
+    """Print the split that a run would use: what difference it can prove, pairs withheld from training, and leaks."""
     audit = checked.split
     page.print_text(f"The split: {audit.protocol}", "bold")
     for line in checked.held_out.lines:

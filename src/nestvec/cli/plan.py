@@ -1,4 +1,4 @@
-"""Describe a dry run in words: a heading and a sentence or two for each stage of the run."""
+"""Describe in words what a run would do (`--dry-run`): a heading and a sentence or two for each stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def describe_plan(plan: Plan) -> list[tuple[str, str]]:
-    """Describe a plan as pairs of a heading and a text; the heading is empty if the text continues the last one."""
+    """Describe a plan as pairs of heading and text; the heading is empty if a text continues the text before."""
     lines = [("read", _say_read(plan)), ("grades", _say_grades(plan)), ("split", _say_split(plan))]
     lines += [("", text) for text in _say_held_out(plan)]
     if plan.lacking:
@@ -51,7 +51,7 @@ def _say_split(plan: Plan) -> str:
 
 
 def _say_held_out(plan: Plan) -> list[str]:
-    """Say what difference the held-out queries can prove, and what would help, in the words of `check` and `run`."""
+    """Say how small a difference the held-out queries can prove, and what would help."""
     systems = max(1, len(plan.encodings) or 1 + len(plan.settings.training.trained))
     return count_held_out(plan.records, plan.grades, plan.task, plan.settings, systems).lines
 

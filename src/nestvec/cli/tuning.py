@@ -25,7 +25,7 @@ _AS_RUN = [kind for kind in ALL_SETTINGS if kind is not DataSettings]
 class _Files:
     """Options of `tune` for files: the config file to read and the folder to write."""
 
-    out: Path | None = option(None, "The folder to write.", panel=_PANEL)
+    out: Path | None = option(None, "The folder for the study.", panel=_PANEL)
     config: Path | None = option(None, "A TOML file with any of these options, and [tune.space].", panel=_PANEL)
 
 
@@ -35,11 +35,13 @@ def tune(
     reporter: Reporter,
     source: Annotated[
         str | None,
-        typer.Argument(metavar="SOURCE", help="A file, a folder, hf:NAME, or `sample`.", show_default=False),
+        typer.Argument(
+            metavar="SOURCE", help="Judgements: a file, a folder, hf:NAME, or `sample`.", show_default=False
+        ),
     ] = None,
     **typed: Any,  # noqa: ANN401 - see `options`
 ) -> None:
-    """Search for better training settings on the validation split; the test split is used once, at the end."""
+    """Search for better training settings on the validation split; measure the best ones once on the test split."""
     config = typed.pop("config")
     planned = select_given({entry.name: typed.pop(entry.name, None) for entry in fields(TuneSettings)})
     settings, out = merge_settings(source, typed.pop("out"), config, typed)

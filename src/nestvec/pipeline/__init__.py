@@ -1,1 +1,1 @@
-"""The stages of a run in order, and the commands that are made of them: check, compare, reproduce."""
+"""The stages of a run in order, and the functions behind the commands `check`, `compare` and `reproduce`."""

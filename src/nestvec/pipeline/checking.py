@@ -54,13 +54,13 @@ _NARROW = 0.25  # of the range of grades: if 95 % of the resampled dips spread w
 
 @dataclass(frozen=True)
 class Check:
-    """The result of `check`: the description of a data set."""
+    """The result of `nestvec check`: facts about a data set, and warnings."""
 
     facts: dict[str, Any]  # the content of `check.json`
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences that say what to look at before training, the most harmful first."""
+        """Warnings about the data to look at before training, the most harmful first; each is a sentence or two."""
         return list(self.facts["warnings"])
 
 
@@ -91,7 +91,7 @@ def check(
 
 
 def check_settings(settings: Settings, out: Path | None, reporter: Reporter | None = None) -> Check:
-    """Validate a data set and describe it, as `check`; also raises InputError if the folder cannot be written."""
+    """Validate a data set and describe it; raise InputError for unusable data or a folder that cannot be written."""
     if out is not None and out.exists() and not out.is_dir():
         raise InputError("is a file", "a folder for check.json and check.html", file=out)
     if out is not None:
@@ -114,10 +114,10 @@ def _write_files(checked: Check, out: Path) -> None:
 
 
 def describe_data(settings: Settings, reporter: Reporter) -> dict[str, Any]:
-    """Gather everything that `check.json` holds.
+    """Gather all facts about a data set for `check.json`.
 
     Args:
-        settings: what to read.
+        settings: settings of a run; they say what to read and how to split.
         reporter: shows the progress.
 
     Returns:
@@ -176,7 +176,7 @@ def _count_judgements(records: Records, grades: Grades) -> dict[str, Any]:
 
 
 def _summarise_counts(values: NDArray[np.int64]) -> dict[str, float]:
-    """Describe a distribution of counts by six quantiles and the mean."""
+    """Summarise counts, such as judgements per query, by six quantiles and the mean."""
     points = np.quantile(values, [0, 0.25, 0.5, 0.75, 0.95, 1])
     quantiles = dict(zip(("min", "p25", "median", "p75", "p95", "max"), map(float, points), strict=True))
     return {**quantiles, "mean": float(values.mean())}
@@ -185,7 +185,7 @@ def _summarise_counts(values: NDArray[np.int64]) -> dict[str, float]:
 def _try_to_measure_lengths(
     records: Records, settings: Settings, advance: Callable[[int], None]
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """Measure text lengths in tokens; without the extra that installs tokenizers, give None and a warning."""
+    """Measure text lengths in tokens; without the extra that installs tokenizers, return None and a warning."""
     try:
         return _measure_lengths(records, settings, advance), []
     except MissingExtraError as error:
@@ -194,7 +194,7 @@ def _try_to_measure_lengths(
 
 
 def _measure_lengths(records: Records, settings: Settings, advance: Callable[[int], None]) -> dict[str, Any]:
-    """Measure the length of queries and documents in the model's tokens, and how much the model cuts off."""
+    """Measure the lengths of queries and documents in the model's tokens, and how many tokens the model cuts off."""
     folder, given = find_model(settings.training.model, settings.training.model_sha256), settings.training
     prompts = folder.prompts.override(given.query_prompt, given.document_prompt)
     measured: dict[str, Any] = {"model": settings.training.model}
@@ -215,7 +215,7 @@ def _measure_lengths(records: Records, settings: Settings, advance: Callable[[in
 
 
 def _draw_sample(texts: Sequence[str], seed: int) -> Sequence[str]:
-    """Give all texts, or a random sample of `MOST_COUNTED` if there are more."""
+    """Return all texts, or a random sample of 100,000 if there are more."""
     if len(texts) <= MOST_COUNTED:
         return texts
     rows = np.sort(np.random.default_rng(seed).permutation(len(texts))[:MOST_COUNTED])
@@ -223,7 +223,7 @@ def _draw_sample(texts: Sequence[str], seed: int) -> Sequence[str]:
 
 
 def _audit_splits(records: Records, grades: Grades, task: Task, settings: Settings) -> dict[str, Any]:
-    """Audit the split that a run would use, and a naive split by row for comparison."""
+    """Look for leaks in the split that a run would use and, for comparison, in a naive split by row."""
     protocol = settings.split.protocol if records.labels is None else "own"
     share = float(task.in_part("test").mean())
     ways = {"exact": exact_texts(records), "normalised": normalised_texts(records)}
@@ -235,7 +235,7 @@ def _audit_splits(records: Records, grades: Grades, task: Task, settings: Settin
 
 
 def _audit_row_split(texts: dict[str, NDArray[np.int64]], share: float, seed: int) -> dict[str, Any]:
-    """Audit a naive split by row: the share of its test records that leak, and how many distinct texts recur."""
+    """Measure leaks of a naive split by row: the share of test records that leak, and test texts also in training."""
     test = drawn_by_row(len(texts["queries"]), share, seed)
     recurring = {}
     for kind, values in texts.items():
@@ -270,7 +270,7 @@ def _grade_warnings(grades: dict[str, Any]) -> list[str]:
 
 
 def _doubt_threshold(grades: dict[str, Any]) -> list[str]:
-    """Warn if the threshold was found, not given, and is uncertain."""
+    """Warn if the user gave no threshold and the threshold that nestvec chose is uncertain."""
     if grades["threshold_source"] == "middle" and len(grades["levels"]) > 2:  # two levels have only one possible cut
         return [
             "The histogram of the grades has no dip between two humps, so the threshold is the middle of their range, "
@@ -300,7 +300,7 @@ def _leak_warnings(split: dict[str, Any]) -> list[str]:
 
 
 def _text_warnings(facts: dict[str, Any]) -> list[str]:
-    """Warn of documents that are too long, rows that were set aside, and queries that cannot be measured."""
+    """Warn of documents too long for the model, bad rows that were set aside, and queries that cannot be measured."""
     warnings = []
     rejected, unanswered = facts["rejected"], facts["queries_without_relevant"]
     if facts["tokens"] and facts["tokens"]["documents"]["too_long"]:
@@ -323,5 +323,5 @@ def _text_warnings(facts: dict[str, Any]) -> list[str]:
 
 
 def load_check(out: str | Path) -> Check:
-    """Read a check back from its folder; raises InputError if check.json is missing or damaged."""
+    """Read the result of an earlier check from its folder; raise InputError if check.json is missing or damaged."""
     return Check(read_json(Path(out) / "check.json"))

@@ -48,11 +48,11 @@ def refuse_another_task(first: Run, second: Run) -> None:
     if apart:
         queries = len({query for query, _ in apart})
         problem = f"{len(apart):,} judgements of {queries:,} test queries differ between the runs"
-        raise InputError(problem, f"the judgements of {first.root}", file=second.folder.path("qrels"))
+        raise InputError(problem, f"a run with the same judgements as {first.root}", file=second.folder.path("qrels"))
 
 
 def _lowest_relevant(run: Run) -> float:
-    """The lowest grade of a relevant document."""
+    """Return the lowest grade that a run counts as relevant."""
     return round(run.grades.gain_zero + run.results.relevant_from / GAIN, 3)
 
 
@@ -87,23 +87,24 @@ def agree_on_texts(first: Run, second: Run, ids: list[str], second_ids: list[str
         (q,) texts in the order of `ids`.
 
     Raises:
-        InputError: the ids differ between the runs, or the text of an id does.
+        InputError: the runs have different ids, or different texts for the same id.
     """
-    wanted = f"the test queries of {first.root}"
+    wanted = f"a run with the same test queries as {first.root}"
     if ids != second_ids:
         apart = len(set(ids) ^ set(second_ids))
         raise InputError(f"{apart:,} test queries are in one run only", wanted, file=second.folder.path("per_query"))
     texts, second_texts = (np.array(list(run.query_texts(ids).values())) for run in (first, second))
     changed = int((texts != second_texts).sum())
     if changed:
-        raise InputError(f"{changed:,} test queries have a different text", wanted, file=second.folder.path("records"))
+        problem = f"{changed:,} test queries have a different text in each run"
+        raise InputError(problem, wanted, file=second.folder.path("records"))
     return texts
 
 
 def find_folds(first: Run, second: Run, ids: list[str]) -> FoldMeans | None:
     """Find which cross-validation fold measured each of the q queries `ids`; None if neither run has folds.
 
-    If both runs have folds, those of the run with fewer folds count.
+    If both runs have folds, the folds of the run with fewer folds are used.
     """
     folded = [run for run in (first, second) if run.results.folds]
     if not folded:

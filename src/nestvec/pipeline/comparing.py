@@ -1,8 +1,8 @@
 """Compare two finished runs query by query: is one better, or is the difference noise?
 
 Both runs must have the same test queries, judgements and number of documents, so that every difference can be paired
-by query. All p-values that are shown are corrected together (Holm): comparing more points (`everything`) makes each
-difference harder to prove.
+by query. All p-values that are shown are corrected together (Holm): the more systems and vector formats are compared,
+the harder each difference is to prove.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NOISE = 1e-9  # differences below this are float noise: two machines may sum in
 
 
 class PointPair(NamedTuple):
-    """Two points (systems in a vector format) to compare: the row's name, and a point of each run."""
+    """One row of a comparison: its name, and a point (a system in a vector format) of each of the two runs."""
 
     name: str
     a: str
@@ -40,14 +40,14 @@ class PointPair(NamedTuple):
 
 
 class PairedValues(NamedTuple):
-    """The metric's values of two runs to compare, query by query, (q,) each."""
+    """A metric's values in two runs: for each run, an array with the value of each of the q test queries, (q,)."""
 
     a: NDArray[np.float64]
     b: NDArray[np.float64]
 
 
 class Together(NamedTuple):
-    """Which queries depend on each other, so that bootstrap and paired test resample them together.
+    """Which of the q test queries depend on each other, so that bootstrap and paired test resample them together.
 
     Attributes:
         groups: (q,) a number for each query's text; queries with the same text are drawn together.
@@ -60,7 +60,7 @@ class Together(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparedPoint:
-    """The second run minus the first, for a system at one dimension and precision, over the same test queries."""
+    """The second run's figures minus the first run's, over the same test queries, for one system and vector format."""
 
     name: str  # of the point, or `chosen`: the point that each run recommends, or else its best at full width
     a: str
@@ -86,7 +86,7 @@ class ComparedPoint:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """The comparison of two runs."""
+    """The comparison of two runs by one metric, with a row for each pair of compared points."""
 
     a: str  # the first run's folder
     b: str  # the second run's folder
@@ -101,12 +101,12 @@ class RunComparison:
     only_b: tuple[str, ...] = ()  # systems that only the second measured
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON values, verdict included."""
+        """Convert the comparison to JSON values, with the verdict."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
         return {"schema": 1, **plain, "rows": [asdict(row) for row in self.rows], "verdict": self.verdict}
 
     def save(self, path: Path) -> None:
-        """Write the comparison as a JSON file, replacing an existing one; InputError if it cannot be written."""
+        """Write the comparison as a JSON file, over an existing file; raise InputError if it cannot be written."""
         if path.is_dir():  # `write_json` would replace a folder, too
             raise InputError("is a folder", "a JSON file to write", file=path)
         try:
@@ -116,11 +116,11 @@ class RunComparison:
 
     @property
     def verdict(self) -> str:
-        """Which run's recommended vectors are better, in a few sentences."""
+        """Say in a few sentences which run's recommended vectors are better."""
         return " ".join([*self._name_stand_ins(), self._compare_chosen()])
 
     def _name_stand_ins(self) -> list[str]:
-        """Say which runs recommend nothing, if any do."""
+        """Say which runs recommend nothing, and what is compared instead; an empty list if both recommend."""
         names = [f"{run} recommends nothing" for run, ships in zip("AB", self.ships, strict=True) if not ships]
         return [f"{' and '.join(names)}: the best point at full width is compared instead."] if names else []
 
@@ -145,16 +145,17 @@ class RunComparison:
 def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything: bool = False) -> RunComparison:
     """Compare two finished runs, which must have the same test queries.
 
-    Seed and number of resamples are those of the first run. Queries with the same text are resampled together.
+    The first run decides the seed and the number of resamples. Queries with the same text are resampled together.
 
     Args:
         a: the first run's folder.
         b: the second run's folder.
         metric: a metric that both runs measured.
-        everything: True compares every point that both runs measured; False the recommended points and full widths.
+        everything: True compares all systems and vector formats that both runs measured; False compares the recommended
+            vectors and each system at full width.
 
     Returns:
-        The second run minus the first, point by point.
+        The differences, second run minus first run; one row for each pair of points.
 
     Raises:
         InputError: a folder holds no finished run, or the runs differ in queries, judgements or metrics.
@@ -178,16 +179,16 @@ def compare(a: str | Path, b: str | Path, metric: str = "recall@10", everything:
 
 
 def compare_points(first: Run, second: Run, metric: str, pairs: list[PointPair]) -> tuple[ComparedPoint, ...]:
-    """Compare systems and vector formats of two finished runs on the test queries.
+    """Compare pairs of points (systems in a vector format) of two finished runs on the test queries.
 
     Args:
         first: a run; its seed and number of resamples are used.
         second: the run to compare with it.
         metric: a metric that both runs measured.
-        pairs: the points to compare.
+        pairs: for each row of the result, a point of each run.
 
     Returns:
-        The second run minus the first, pair by pair, corrected together.
+        The differences, second run minus first run, one row for each pair; all p-values are corrected together.
 
     Raises:
         InputError: the runs differ in queries, judgements or metrics.
@@ -206,7 +207,7 @@ def compare_points(first: Run, second: Run, metric: str, pairs: list[PointPair])
 def _compare_pairs(
     pairs: list[PointPair], values: list[PairedValues], together: Together, draws: tuple[int, int]
 ) -> tuple[ComparedPoint, ...]:
-    """Measure the difference of every pair of points, with intervals and with p-values corrected for all pairs."""
+    """Measure each pair's difference in the metric, with an interval and a p-value corrected for all pairs."""
     seed, resamples = draws
     rng, groups = np.random.default_rng(seed), together.groups
     bootstrap = Bootstrap(len(groups), resamples, rng, *together)
@@ -233,7 +234,7 @@ def _compare_pairs(
 
 
 def _detectable_difference(difference: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
-    """Give the difference that the test queries have 80 % power to detect: a multiple of the standard error."""
+    """Return the difference that the test queries can detect with 80 % power: 2.8 standard errors."""
     sums = np.bincount(groups, difference - difference.mean())
     drawn = len(sums)
     if drawn < 2:
@@ -242,7 +243,7 @@ def _detectable_difference(difference: NDArray[np.float64], groups: NDArray[np.i
 
 
 def _choose_pairs(first: Run, second: Run, everything: bool) -> list[PointPair]:
-    """Choose what to compare: the recommended vectors, then each system at full width, then all sizes if wanted."""
+    """Choose what to compare: recommended vectors, each system at full width and, if wanted, all vector formats."""
     chosen = (first.chosen.name, second.chosen.name)
     pairs = [
         (point.name, second.full_width[system].name)
@@ -256,17 +257,17 @@ def _choose_pairs(first: Run, second: Run, everything: bool) -> list[PointPair]:
 
 
 def _find_only_measured_by(run: Run, other: Run) -> tuple[str, ...]:
-    """Find the systems that one run measured and the other did not."""
+    """Find the systems that `run` measured and `other` did not."""
     shared = {point.system for point in other.points.values()}
     return tuple(dict.fromkeys(point.system for point in run.points.values() if point.system not in shared))
 
 
 def _order_values(values: dict[str, float], ids: list[str]) -> NDArray[np.float64]:
-    """Order a metric's values by the queries' ids: (q,)."""
+    """Return the values of a metric, given by query id, as an array in the order of the q `ids`, (q,)."""
     return np.array([values[name] for name in ids])
 
 
 def _name_in_words(name: str) -> str:
-    """Write a point's name, such as `mnr.384.int8`, in words."""
+    """Turn the name of a point, such as `mnr.384.int8`, into words: `mnr at 384 in int8`."""
     point = Point.parse(name)
     return point.system if point.dimension is None else f"{point.system} at {point.dimension} in {point.precision}"

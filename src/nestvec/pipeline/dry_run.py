@@ -1,6 +1,6 @@
 """Plan a run for `--dry-run`: what the run would do, and about how long the run would take; writes nothing.
 
-The input is read and checked as for a run. Times are estimated from short trials, see `trial_speed`.
+The input is read and checked as for a run. Times are estimated from trials of about two seconds on this machine.
 """
 
 from __future__ import annotations
@@ -73,15 +73,15 @@ class Plan:
         records: the records that the run would read.
         grades: histogram and threshold of the grades.
         task: the split.
-        protocol: how the records are split; `own` if a column of the source says who is in which part.
-        dimensions: widths that would be measured; empty without the training extra.
+        protocol: how the records are split; `own` if a column of the source assigns each record to a split.
+        dimensions: widths that would be measured; empty if the extra `train` is not installed.
         root: the run's folder; None if none is given.
-        done: stages that are finished in this folder.
-        trainings: one for each system to train.
-        encodings: one for each system with vectors.
-        points: number of points of the surface that would be measured.
-        point_seconds: estimated duration of one point.
-        lacking: why model, training and time are not known, such as a missing extra; empty if they are known.
+        done: stages that are already finished in the run's folder.
+        trainings: the planned training of each system to train.
+        encodings: the planned encoding of each system with vectors.
+        points: number of points (systems in a vector format) that would be measured.
+        point_seconds: estimated duration of ranking and measuring all queries for one point.
+        lacking: why the plan has no training and no times, such as a missing extra; empty if the plan is complete.
     """
 
     settings: Settings
@@ -100,7 +100,7 @@ class Plan:
 
     @cached_property
     def seconds(self) -> tuple[float, float, float]:
-        """Estimated seconds of training, encoding and ranking, without stages that are finished."""
+        """Estimated seconds of training, of encoding and of ranking; finished stages count as 0."""
         training = sum(part.seconds for part in self.trainings if f"train {part.system}" not in self.done)
         encoding = sum(part.seconds for part in self.encodings if f"encode {part.system}" not in self.done)
         return training, encoding, 0.0 if "evaluate" in self.done else self.points * self.point_seconds
@@ -115,7 +115,7 @@ def plan_run(settings: Settings, root: Path | None, reporter: Reporter | None = 
         reporter: shows the progress.
 
     Returns:
-        The plan; without the training extra it holds the data and the split, but no training and no times.
+        The plan; if the extra `train` is not installed, it has the data and the split, but no training and no times.
 
     Raises:
         InputError: the input or a setting is wrong, or the folder was made with other settings.
@@ -160,14 +160,14 @@ def plan_run(settings: Settings, root: Path | None, reporter: Reporter | None = 
 
 
 def _plan_without_model(settings: Settings, root: Path | None, why: str) -> Plan:
-    """Plan a run without the training extra: the data and the split, but no training and no times."""
+    """Plan a run if the extra `train` is not installed: the data and the split, but no training and no times."""
     records, grades, task = read_task(settings)
     protocol = settings.split.protocol if records.labels is None else "own"
     return Plan(replace(settings, split=task.split), records, grades, task, protocol, root=root, lacking=why)
 
 
 def _plan_training(prepared: Prepared, system: str, speed: EncodingSpeed) -> PlannedTraining:
-    """Plan a system's training and time some steps of the training, set up as in the run, without mined negatives."""
+    """Plan a system's training, and time some training steps with the run's settings, but without hard negatives."""
     from nestvec.training.examples import TrainingData
     from nestvec.training.job import make_job
 
@@ -185,7 +185,7 @@ def _plan_training(prepared: Prepared, system: str, speed: EncodingSpeed) -> Pla
 
 
 def _plan_encoding(prepared: Prepared, system: str, speed: EncodingSpeed) -> PlannedEncoding:
-    """Count the texts that a system encodes: all queries and documents, for trained systems again in each fold."""
+    """Count the texts that a system encodes: all queries and documents; a trained system also in each fold."""
     queries, documents = len(prepared.task.texts), len(prepared.catalogue.ids)
     times = 1 + (len(prepared.task.folds) if system in prepared.trained else 0)
     return PlannedEncoding(system, times * (queries + documents), times * speed.estimate(queries, documents))

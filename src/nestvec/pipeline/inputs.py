@@ -1,4 +1,4 @@
-"""Read and check the input of a run, before anything is written."""
+"""Read and check everything that a run needs (judgements, models, settings), before anything is written."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FEWEST_DOCUMENTS = 2  # a model learns to tell documents apart, so it needs two
 
 @dataclass(frozen=True)
 class Prepared:
-    """The checked input of a run, before anything is written."""
+    """The checked input of a run: settings, records, grades, split and models."""
 
     settings: Settings
     records: Records
@@ -52,33 +52,33 @@ class Prepared:
     missing: dict[str, str] = field(default_factory=dict)  # models that were not found, and why
 
     def computing_in(self, compute: str) -> Prepared:
-        """Copy the input with the number format of the training set to `float32` or `bfloat16`."""
+        """Return a copy of the input whose training computes in the format `compute`, `float32` or `bfloat16`."""
         training = replace(self.settings.training, compute=compute)
         return replace(self, settings=replace(self.settings, training=training))
 
     def in_fold(self, number: int) -> Prepared:
-        """Give the input of cross-validation fold `number`, counted from 1; every fold trains with another seed."""
+        """Return the input of cross-validation fold `number`, counted from 1; every fold trains with another seed."""
         settings = replace(self.settings, seed=(self.settings.seed + number) % 2**32)
         return replace(self, settings=settings, task=self.task.folds[number - 1])
 
     @property
     def protocol(self) -> str:
-        """How the records were split; `own` if a column of the source says who is in which part."""
+        """How the records were split: a value of `--protocol`, or `own` if a column of the source names the split."""
         return self.settings.split.protocol if self.records.labels is None else "own"
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Systems to train; none at 0 epochs."""
+        """Systems to train; none with `--epochs 0`."""
         return self.settings.training.trained
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """Systems with vectors, in the order of measurement."""
+        """Systems with vectors (all but BM25), in the order in which they are measured."""
         return (PRETRAINED, *self.others, *self.trained)
 
     @property
     def prompts(self) -> dict[str, Prompts]:
-        """The prompts of each system; trained systems have those of the pretrained model."""
+        """The prompts of each system; trained systems use the pretrained model's prompts."""
         return {system: self.others.get(system, self.model).prompts for system in self.systems}
 
     @property
@@ -92,27 +92,28 @@ class Prepared:
 
     @property
     def dimensions(self) -> tuple[int, ...]:
-        """Widths to measure, widest first; resolved by `prepare`."""
+        """Vector widths to measure of the pretrained model and of trained systems, widest first."""
         return self.settings.evaluation.dimensions or ()
 
     def widths(self, system: str) -> tuple[int, ...]:
-        """Widths to measure of a system, widest first; models of `--models` start at their own full width."""
+        """Vector widths at which a system is measured, widest first; a model of `--models` also at its full width."""
         if system not in self.others:
             return self.dimensions
         full = read_width(self.others[system])
         return tuple(sorted({full, *(width for width in self.dimensions if width <= full)}, reverse=True))
 
     def formats(self, system: str) -> list[VectorFormat]:
-        """Vector formats to measure of a system: every width and precision, some also on principal axes (PCA)."""
+        """Vector formats in which a system is measured: all widths and precisions, some also on PCA axes."""
         evaluation, widths = self.settings.evaluation, self.widths(system)
         plain = [VectorFormat(width, precision) for width in widths for precision in evaluation.precisions]
         turned = [precision for precision in evaluation.precisions if precision in evaluation.axes_precisions]
         return plain + [VectorFormat(width, precision, axes=True) for width in widths[1:] for precision in turned]
 
     def stages(self, system: str) -> tuple[tuple[VectorFormat, VectorFormat], ...]:
-        """Two-stage searches to measure of a system: `--two-stage`, as far as the width allows, or else two defaults.
+        """Two-stage searches that are measured for a system: pairs of a shortlist's and a reranking's vector format.
 
-        The defaults shortlist with narrowest int8 and with full-width binary vectors, and rerank with full-width int8.
+        Without `--two-stage`, the shortlist has int8 vectors of the narrowest width or binary vectors of full width,
+        and the reranking has int8 vectors of full width. Pairs of `--two-stage` wider than the model are left out.
         """
         widths, asked = self.widths(system), self.settings.evaluation.two_stage
         if asked is not None:
@@ -122,26 +123,26 @@ class Prepared:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The documents that are searched."""
+        """The documents that are searched when queries are measured."""
         rows = self.task.catalogue.tolist()
         ids, texts = self.records.document_ids, self.records.documents
         return Catalogue([ids[row] for row in rows], [texts[row] for row in rows], self.task.own)
 
     @cached_property
     def trec_ids(self) -> tuple[TrecIds, TrecIds]:
-        """The ids of queries and of documents as TREC files write them."""
+        """The ids of queries and of documents in the form that TREC files hold, without white space."""
         return TrecIds.of(dict.fromkeys(self.task.ids)), TrecIds.of(self.catalogue.ids)
 
     @cached_property
     def topics(self) -> Topics:
-        """The queries that are measured."""
+        """The queries that are measured: validation and test queries, or all queries with folds."""
         number: dict[str, int] = {}
         texts = np.array([number.setdefault(text, len(number)) for text in self.task.texts])
         return Topics(np.arange(len(self.task.ids)), self.task.ids, self.task.splits, texts, self.task.fold)
 
     @cached_property
     def fit_queries(self) -> FitQueries:
-        """Training queries on which keyword search and its fusion with vectors are fitted."""
+        """Training queries with which the settings of keyword search and of fused search are chosen."""
         metric, seed = self.settings.recommendation.metric, self.settings.seed
         asked = ask_training_queries(self.records, self.grades, self.task.learning, MOST_QUERIES, seed)
         shape = len(asked.texts), len(self.task.catalogue)
@@ -150,14 +151,14 @@ class Prepared:
 
     @cached_property
     def judgements(self) -> Judgements:
-        """The judgements of the queries that are measured."""
+        """The judgements of the queries that are measured: validation and test queries, or all queries with folds."""
         task = self.task
         shape = len(task.ids), len(task.catalogue)
         return Judgements(task.topic, task.document, task.gain, shape, task.relevant_from)
 
 
 def prepare(settings: Settings) -> Prepared:
-    """Read and check all input and resolve every setting; raises InputError if something is wrong; writes nothing."""
+    """Read and check a run's input and resolve its settings, without writing; raise InputError if anything is wrong."""
     require_extras("train", "evaluate", "report")
     for name in settings.training.report_to:
         if not any(find_spec(module) for module in REPORTERS[name]):
@@ -182,7 +183,7 @@ def prepare(settings: Settings) -> Prepared:
 
 
 def _settle_prompts(settings: Settings, model: ModelFolder) -> tuple[Settings, ModelFolder]:
-    """Give the model the prompts of the settings, and record the model's prompts in the settings if it has any."""
+    """Apply the prompts of the settings to the model, and record the prompts that result in the settings."""
     prompts = model.prompts.override(settings.training.query_prompt, settings.training.document_prompt)
     if prompts or model.prompts:
         training = replace(settings.training, query_prompt=prompts.query, document_prompt=prompts.document)
@@ -191,14 +192,14 @@ def _settle_prompts(settings: Settings, model: ModelFolder) -> tuple[Settings, M
 
 
 def _refuse_router(settings: Settings, model: ModelFolder) -> None:
-    """Raise InputError if a model to train sends queries and documents through different modules."""
+    """Raise InputError if a model to train encodes queries and documents with different modules (Router)."""
     if settings.training.epochs and has_router(model.path):
-        problem = "sends queries and documents through different modules, which nestvec measures but does not train"
+        problem = "encodes queries and documents with different modules (Router): nestvec can measure, not train it"
         raise InputError(problem, "--epochs 0, or another model", file=model.path)
 
 
 def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, task: Task) -> None:
-    """Raise InputError if a system learns from low grades, and the training split has no record with a low grade."""
+    """Raise InputError if a system needs documents judged not relevant, and the training split has none."""
     systems = settings.training.trained
     refused = [system for system in systems if system in NEED_NEGATIVES]
     if not refused or (records.grade[task.learning.in_part("train")] < grades.threshold).any():
@@ -211,7 +212,7 @@ def _refuse_untrainable(settings: Settings, records: Records, grades: Grades, ta
 
 
 def _refuse_unread(settings: Settings, records: Records, task: Task) -> None:
-    """Raise InputError if `adapted` is to be trained, and the split leaves it fewer documents than a batch needs."""
+    """Raise InputError if `adapted` is to be trained and the split leaves fewer than two documents to train on."""
     if settings.training.adapted_on in ("", CATALOGUE):
         return
     number = records.normalised_documents
@@ -225,7 +226,7 @@ def _refuse_unread(settings: Settings, records: Records, task: Task) -> None:
 
 
 def _measure_model(folder: ModelFolder, settings: Settings) -> int:
-    """Measure the width of the model's vectors; raises InputError if the model is to be trained and cannot be."""
+    """Measure the width of a model's vectors; raise InputError if the model is to be trained, and cannot be trained."""
     model = load_model(folder)
     if settings.training.trained:
         from nestvec.training.trainable import refuse_untrainable
@@ -235,7 +236,7 @@ def _measure_model(folder: ModelFolder, settings: Settings) -> int:
 
 
 def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str, ModelFolder], dict[str, str]]:
-    """Find the models to measure without training, by system name, and say why others were not found."""
+    """Find the models of `--models` and `--bigger`, by system name; also return why a model was not found."""
     models, missing = [_find_whole(name) for name in settings.evaluation.models], {}
     if bigger := settings.evaluation.bigger:
         try:
@@ -253,14 +254,14 @@ def _find_other_models(settings: Settings, model: ModelFolder) -> tuple[dict[str
 
 
 def _find_whole(name: str, fetch: bool = True) -> ModelFolder:
-    """Find a model to measure; raises InputError for a model that cannot be loaded or cannot encode a text."""
+    """Find a model to measure; raise InputError if the model cannot be loaded or cannot encode a text."""
     folder = find_model(name, fetch=fetch)
     read_width(folder)
     return folder
 
 
 def _name_system(model: ModelFolder, taken: set[str]) -> str:
-    """Name the system of a model: the end of the model's name, as long as needed to differ from other systems."""
+    """Choose a system name for a model: the shortest end of the model's name that no other system has."""
     for name in list_short_names(model.name):
         if name not in taken:
             break
@@ -271,7 +272,7 @@ def _name_system(model: ModelFolder, taken: set[str]) -> str:
 
 
 def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
-    """Read, check and split the judgements as the settings say; raises InputError if the judgements have faults."""
+    """Read, check and split the judgements as the settings say; raise InputError if the judgements cannot be used."""
     protocol, data = settings.split.protocol, settings.data
     folds = settings.split.folds
     if (protocol != "leak-free" or folds) and data.split_column is None:  # the user's choice: ignore a split column
@@ -294,12 +295,12 @@ def read_task(settings: Settings) -> tuple[Records, Grades, Task]:
 
 
 def _list_needed_parts(settings: Settings) -> Sequence[str] | None:
-    """List the parts of the split that need a relevant record if only `adapted` is trained; else None: the usual."""
+    """List the splits that need a relevant record if only `adapted` is trained; None for the usual ones."""
     return HELD_OUT if settings.training.only_adapted and settings.split.protocol != "published" else None
 
 
 def _resolve_settings(settings: Settings, width: int) -> Settings:
-    """Fill in the widths and precisions to measure; the full width and float32 are always included."""
+    """Complete the widths and precisions to measure in the settings; full width and float32 are always included."""
     given = settings.evaluation.dimensions or (width // 2, width // 4, width // 8)
     if (largest := max(given)) > width:
         raise InputError(f"--dimensions holds {largest}", f"numbers from 1 to {width}, the model's width")

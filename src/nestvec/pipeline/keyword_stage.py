@@ -1,4 +1,4 @@
-"""The stage that fits keyword search (BM25) and fused search, and functions that later stages share."""
+"""The stage `fit` of a run, which tunes keyword search (BM25) and fused search; and functions of several stages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, Any]:
-    """Fit keyword search (BM25) and the fusion of keywords and vectors on training queries, see `evaluation/fit.py`."""
+    """Choose settings of keyword search (BM25) and of its fusion with vectors on training queries; write them."""
     queries, evaluation = prepared.fit_queries, prepared.settings.evaluation
     with reporter.step("fit the keyword search", 2) as advance:
         words, lexical, tried = fit_words(queries, evaluation.language or "english")
@@ -50,7 +50,7 @@ def fit(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> dict[str, 
 
 
 def settle_hybrid(folder: RunFolder, hybrid: Hybrid, point: dict[str, Any] | None) -> dict[str, Any]:
-    """Write the settings of fused search with the recommended vectors to `hybrid.json`; gives a summary."""
+    """Write the settings of fused search with the recommended vectors to `hybrid.json`; return a summary of them."""
     if point and point["precision"]:
         hybrid = hybrid.settle(VectorFormat(point["dimension"], point["precision"], point.get("axes", False)))
         write_hybrid(folder.path("hybrid"), hybrid)
@@ -59,7 +59,7 @@ def settle_hybrid(folder: RunFolder, hybrid: Hybrid, point: dict[str, Any] | Non
 
 
 def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
-    """Rank the queries by the tuned keyword search, and by the untuned one."""
+    """Rank documents for all queries by BM25 with tuned settings, and by BM25 with default settings."""
     catalogue = prepared.catalogue
     texts = [catalogue.texts[row] for row in catalogue.order]
     plain = LexicalSettings(WordForms(tuned.forms.language))
@@ -73,7 +73,7 @@ def ask_both(prepared: Prepared, tuned: LexicalSettings) -> tuple[Words, Words]:
 def find_model_of(prepared: Prepared, folder: RunFolder, system: str) -> ModelFolder:
     """Find the model of a system, with the system's prompts.
 
-    Raises ChangedError if texts were encoded with the model before and its files have changed since.
+    Raises ChangedError if the run encoded texts with the model and the model's files have changed since.
     """
     given = {PRETRAINED: prepared.model, **prepared.others}
     model = given.get(system) or find_model(str(folder.model(system)))
@@ -84,14 +84,14 @@ def find_model_of(prepared: Prepared, folder: RunFolder, system: str) -> ModelFo
 
 
 def read_hashes(folder: RunFolder, system: str) -> MeasuredWith:
-    """Read the model hashes that a system's encoding stage recorded; empty if the stage recorded no hashes."""
+    """Read the hashes of model and vectors that a system's encoding stage recorded; empty if there are none."""
     stage = f"encode {system}"
     facts = folder.facts(stage) if folder.is_done(stage) else {}
     return MeasuredWith(model=facts.get("model", {}), vectors=facts.get("vectors", ""))
 
 
 def open_encoder_of(prepared: Prepared, folder: RunFolder, system: str) -> Encoder:
-    """Open the encoder of a system, in float32; see `find_model_of`."""
+    """Open the encoder of a system in PyTorch and float32; raise ChangedError if the model's files have changed."""
     from nestvec.models.torch_encoder import open_torch
 
     return open_torch(find_model_of(prepared, folder, system), None, "float32")
@@ -100,7 +100,8 @@ def open_encoder_of(prepared: Prepared, folder: RunFolder, system: str) -> Encod
 def read_vectors(prepared: Prepared, folder: RunFolder, system: str) -> Vectors:
     """Open a system's vectors of queries and documents as memory maps.
 
-    In a fold, the queries are those of the fold; vectors of systems that are not trained are those of the whole run.
+    In a fold, only the fold's queries are returned. A trained system has vectors for each fold; other systems have one
+    file of vectors for the whole run.
     """
     asked, documents = prepared.task.asked, len(prepared.catalogue.ids)
     home = folder if system in prepared.trained or folder.whole is None else folder.whole

@@ -1,4 +1,4 @@
-"""Find smaller vectors that lose nothing: for every query, the same first documents in the same order."""
+"""Find smaller vectors that lose nothing: they rank the same first documents in the same order for every query."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Alike:
 
     Attributes:
         depth: how many documents of each ranking are compared.
-        points: the points found so far.
+        points: the points (systems in a smaller vector format) found so far.
     """
 
     depth: int
@@ -38,7 +38,7 @@ class Alike:
     _whole: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def add(self, ranking: Ranking) -> None:
-        """Compare a ranking with the same system's ranking at full width; the latter must be added first."""
+        """Compare a ranking with the same system's ranking at full width, which must have been added before."""
         point, first = ranking.point, ranking.rows[:, : self.depth]
         if point.precision is None or not (point.is_vectors or point.vectors != point):
             return
@@ -49,16 +49,17 @@ class Alike:
 
 
 def find_lossless(prepared: Prepared, folder: RunFolder, hybrid: Hybrid, alike: Alike) -> frozenset[Point]:
-    """Find the vector formats of `alike` that also rank up to 1,500 training queries exactly as full width does.
+    """Find smaller vectors that rank documents exactly as full width does, for measured and for training queries.
 
     Args:
         prepared: the input of the run.
         folder: the run's folder.
         hybrid: settings of keyword search and its fusion with vectors.
-        alike: points that rank every measured query as full width does.
+        alike: points that rank documents as full width does for every measured query.
 
     Returns:
-        The points; empty if there are no training queries, or if folds measured several models.
+        Those points of `alike` that do so for up to 1,500 training queries, too; empty without training queries, and in
+        a run with folds, which measures several models.
     """
     queries, catalogue = prepared.fit_queries, prepared.fit_queries.catalogue
     if not alike.points or not len(queries.texts) or prepared.task.folds:
@@ -77,5 +78,5 @@ def find_lossless(prepared: Prepared, folder: RunFolder, hybrid: Hybrid, alike: 
 
 
 def _name(point: Point) -> str:
-    """Name the system whose vectors a point uses."""
+    """Return the name of the system whose vectors a point uses, alone or fused with keyword search."""
     return point.vectors.system

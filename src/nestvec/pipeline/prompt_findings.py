@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def find_prompt_problems(models: Iterable[ModelFolder]) -> tuple[Finding, ...]:
-    """Find prompts that a model states but that are not applied, and models that probably lack necessary prompts."""
+    """Find prompts in a model's files that are not applied, and models that probably need prompts but state none."""
     unused, lacking = [], []
     for model in models:
         prompts = find_unused_prompts(model.path, model.prompts)
@@ -35,6 +35,6 @@ def find_prompt_problems(models: Iterable[ModelFolder]) -> tuple[Finding, ...]:
 
 
 def _show_options(prompts: Prompts) -> str:
-    """Write the options that set prompts, as typed on the command line."""
+    """Format prompts as options for the command line: `--query-prompt "query: "`."""
     given = (("--query-prompt", prompts.query), ("--document-prompt", prompts.document))
     return " ".join(f"{option} {json.dumps(text)}" for option, text in given if text)

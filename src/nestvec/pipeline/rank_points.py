@@ -1,4 +1,4 @@
-"""Rank the queries by every system and vector format; with folds, each query by the model of the query's own fold."""
+"""Rank documents for all queries with every system and vector format; in a run with folds, with each fold's models."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def list_folds(prepared: Prepared, folder: RunFolder) -> list[tuple[Prepared, Ru
 
 
 def count_points(prepared: Prepared) -> int:
-    """Count the points to measure: systems, in every vector format, that rank all queries once each."""
+    """Count the points (systems in a vector format) of a run; each of them ranks documents for all queries once."""
     # per system: each format alone and fused with words, and two-stage searches
     by_system = [2 * len(prepared.formats(system)) + len(prepared.stages(system)) for system in prepared.systems]
     return sum(by_system) + 2  # BM25 untuned and tuned
 
 
 def rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
-    """Rank all queries by every system and vector format, in turn; with folds, the rankings of all folds are joined."""
+    """Yield the ranking of all queries for each system and vector format, joined from the folds' rankings if any."""
     folds = list_folds(prepared, folder)
     if not folds:
         yield from _rank_each(prepared, folder)
@@ -48,9 +48,9 @@ def rank_points(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
 
 
 def fit_codecs(prepared: Prepared, folder: RunFolder) -> dict[str, dict[str, Codec]]:
-    """Fit the codecs that quantise each system's vectors, by format name, on documents encoded by the run's own models.
+    """Fit the codecs that quantise each system's vectors, by format name, on documents that the run's models encoded.
 
-    With folds, these codecs measure nothing: they belong to the models that are handed over.
+    A run with folds measures with each fold's codecs; these are for the models that were trained on all queries.
     """
     return {
         system: {
@@ -64,14 +64,14 @@ def fit_codecs(prepared: Prepared, folder: RunFolder) -> dict[str, dict[str, Cod
 
 
 def rank_alone_and_fused(coded: Coded, words: Words, hybrid: Hybrid, catalogue: Catalogue) -> Iterator[Ranking]:
-    """Rank queries by vectors alone, then by vectors fused with keyword search; the vectors are searched only once."""
+    """Yield the ranking by vectors alone, then by vectors fused with keyword search; vectors are searched only once."""
     found = coded.search(catalogue)
     yield coded.rank(catalogue, found)
     yield rank_fused(coded, found, words, hybrid.fusion_of(coded.point.format), catalogue)
 
 
 def _join_rankings(rankings: Sequence[Ranking], folds: Sequence[Task]) -> Ranking:
-    """Join the rankings of all folds' queries for one system and vector format, without the codecs, one per fold."""
+    """Join the rankings of all folds for one system and vector format; leave out the codecs, which differ by fold."""
     parts = [(task.asked, ranking) for task, ranking in zip(folds, rankings, strict=True)]
     order = np.argsort(np.concatenate([asked for asked, _ in parts]), kind="stable")
     rows, scores = (np.concatenate([getattr(ranking, name) for _, ranking in parts]) for name in ("rows", "scores"))
@@ -79,7 +79,7 @@ def _join_rankings(rankings: Sequence[Ranking], folds: Sequence[Task]) -> Rankin
 
 
 def _rank_each(prepared: Prepared, folder: RunFolder) -> Iterator[Ranking]:
-    """Rank the queries of a run, or of a fold, with every system and vector format."""
+    """Yield the ranking of a run's or a fold's queries for each system and vector format."""
     catalogue, hybrid = prepared.catalogue, read_hybrid(folder.path("hybrid"))
     words, untuned = ask_both(prepared, hybrid.lexical)
     for system in prepared.systems:

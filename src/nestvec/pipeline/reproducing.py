@@ -1,8 +1,8 @@
 """`nestvec reproduce home-depot`: repeat the original experiment and compare with its published numbers.
 
 Two runs use the same recipe: one under the published protocol, whose split by record lets training see most test
-queries, and one under the leak-free protocol. What the first gains over the second is due to leaks. A second estimate
-needs no second training: the published run's gain on test records whose query, or product, was not in training.
+queries, and one under the leak-free protocol. The first run's extra gain is due to leaks. A second estimate of it
+needs no second training: the first run's gain on test records whose query, or product, was not in training.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Reproduction:
 
 
 class Recipe(TypedDict, total=False):
-    """Settings in which a reproduction may differ from the original."""
+    """Settings in which a reproduction may differ from the published experiment."""
 
     epochs: int  # passes over the training pairs; the original made 30
     max_records: int  # number of records; the original used 25,000
@@ -91,7 +91,7 @@ def reproduce(
         out: the folder to write; a reproduction that was begun there with the same settings is continued.
         data: the data set's Parquet file or the competition's CSV; None downloads it from Hugging Face.
         progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
-        recipe: what differs from the original: `epochs`, `max_records`, `compute`.
+        recipe: settings that differ from the published experiment: `epochs`, `max_records`, `compute`.
 
     Returns:
         The folder and all measured numbers.
@@ -121,7 +121,7 @@ def reproduce(
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Raise InputError if a folder for a reproduction holds other files than those of an earlier reproduction."""
+    """Raise InputError if the folder for a reproduction holds files that an earlier reproduction did not write."""
     if root.exists() and not root.is_dir():
         raise InputError("is a file", "a folder for the reproduction", file=root)
     if not root.is_dir() or RunFolder(root / _FIRST_RUN).path("config").is_file():
@@ -131,7 +131,7 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings:
-    """Make the original's settings for a protocol (`published` or `leak-free`), with the changes of `recipe`."""
+    """Make the published experiment's settings for a protocol (`published` or `leak-free`), changed by `recipe`."""
     original: dict[str, Any] = {
         "source": source,
         "protocol": protocol,
@@ -150,7 +150,7 @@ def settings_for(source: str, protocol: str, recipe: dict[str, Any]) -> Settings
 
 
 def _find_document_column(source: str) -> dict[str, str]:
-    """Find the column of the documents' text: the description, as in the original; without a description, the title."""
+    """Set the document column to the description, as published; without such a column, leave the choice to nestvec."""
     settings = DataSettings(source=source)
     opened = open_source(settings)
     description = next((name for name in _DESCRIPTIONS if name in opened.columns), None)
@@ -161,7 +161,7 @@ def _find_document_column(source: str) -> dict[str, str]:
 
 
 def _measure_bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
-    """Measure the original's bigger pretrained model, query by query; if the model is missing, say why."""
+    """Measure the bigger pretrained model of the published table, query by query; if it is missing, say why."""
     try:
         model = find_model(BIGGER)
         encoder = open_torch(model, None, "float32")
@@ -178,7 +178,7 @@ def _measure_bigger(prepared: Prepared, reporter: Reporter) -> dict[str, Any]:
 def _gather_facts(
     prepared: Prepared, as_published: Run, leak_free: Run, bigger: dict[str, Any], recipe: dict[str, Any]
 ) -> dict[str, Any]:
-    """Gather everything that `reproduce.json` holds."""
+    """Gather all facts of a reproduction for `reproduce.json`."""
     task = prepared.task
     rng = np.random.default_rng(prepared.settings.seed)
     bootstrap = Bootstrap(len(task.ids), prepared.settings.evaluation.resamples, rng)
@@ -217,7 +217,7 @@ def _published_row(system: str, dimension: int) -> dict[str, Any]:
 
 
 def _compare_row(system: str, dimension: int, run: Run) -> dict[str, Any]:
-    """Put this reproduction's figures beside a row of the published table."""
+    """Return a row of the published table, together with the same figures as this reproduction measured them."""
     row = run.points.get(Point(system, dimension, FULL).name)
     ours = {metric: asdict(row.metrics[metric]) for metric in METRICS} if row else None
     return {**_published_row(system, dimension), "ours": ours}
@@ -234,7 +234,7 @@ def _find_gain(where: str, run: Run, system: str) -> dict[str, Any]:
 
 
 def _measure_unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
-    """Measure the published run's gains on test records whose query, or query and product, was not in training."""
+    """Measure gains on test records by what training saw: the query, not the query, neither query nor product."""
     texts, trained = normalised_texts(prepared.records), prepared.task.in_part("train")
     rows = np.array([int(identifier[1:]) for identifier in prepared.task.ids])  # of the records, see `data.task`
     seen = {kind: np.isin(values[rows], values[trained]) for kind, values in texts.items()}
@@ -256,7 +256,7 @@ def _measure_unseen_gains(prepared: Prepared, run: Run) -> list[dict[str, Any]]:
 
 
 def _recall_by_query(run: Run, prepared: Prepared) -> dict[str, NDArray[np.float64]]:
-    """Read each system's recall@10 at full width for every query, in the order of the task's ids."""
+    """Read each system's recall@10 at full width for every test query, as an array in the order of the queries."""
     names = {system: Point(system, DIMENSIONS[0], FULL).name for system in (PRETRAINED, *prepared.trained)}
     values = run.per_query("recall@10", names.values())
     return {system: np.array([values[name][query] for query in prepared.task.ids]) for system, name in names.items()}

@@ -1,6 +1,6 @@
 """Settings as keyword arguments of Python functions, with types for editors and defaults for `help()`.
 
-Each key is a setting, explained in its dataclass in `nestvec.settings`. `tests/test_public.py` keeps both equal.
+Each key is a setting, explained in its dataclass in `nestvec.settings`. A test keeps keys and dataclasses equal.
 """
 
 import inspect
@@ -14,7 +14,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class MeasuringSettings(TypedDict, total=False):
-    """The settings of `evaluate`. A setting with several values takes a sequence, or a text with commas."""
+    """The keyword arguments of `evaluate`. A setting with several values takes a sequence, or text with commas."""
 
     # data
     queries: str | None
@@ -89,21 +89,21 @@ class MeasuringSettings(TypedDict, total=False):
 
 
 class RunSettings(MeasuringSettings, total=False):
-    """The settings of `run` and `check`."""
+    """The keyword arguments of `run` and `check`: all settings of a run."""
 
     models: Sequence[str]
     epochs: int
 
 
 def show_settings(keywords: Any, *others: Any) -> Callable[[_Function], _Function]:  # noqa: ANN401 - classes
-    """Make `help()` list every setting that a function's `**settings` takes; changes nothing else.
+    """Make a decorator by which `help()` lists every setting that a function takes as `**settings`.
 
     Args:
         keywords: the TypedDict of the settings.
         others: dataclasses with the defaults of settings that do not belong to a run.
 
     Returns:
-        A decorator.
+        The decorator; it changes the function's signature and nothing else.
     """
     owners = (*sections().values(), Settings, *others)
     defaults = {entry.name: entry.default for kind in owners for entry in fields(kind) if entry.default is not MISSING}

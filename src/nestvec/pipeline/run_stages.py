@@ -39,7 +39,7 @@ _TRAIN = "train "  # begins the names of the stages in which all processes take 
 
 
 class Part(NamedTuple):
-    """A run, or one cross-validation fold of a run: input, folder and reporter of progress."""
+    """What the stages of a run, or of one cross-validation fold, work on: input, folder and reporter of progress."""
 
     prepared: Prepared
     folder: RunFolder
@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One stage of a run or of a cross-validation fold; `work` runs the stage and gives facts to record."""
+    """One stage of a run or of a cross-validation fold; `work()` runs the stage and returns facts to record."""
 
     name: str
     part: Part
@@ -88,9 +88,9 @@ def evaluate(
 
     Args:
         models: folders or names of sentence-transformers models; the pretrained model is measured beside them.
-        data: the judgements, as `source` of `run`.
+        data: a CSV, TSV, JSONL or Parquet file of judgements, a folder of them, hf:NAME, or `sample`.
         out: the run's folder; a run that was begun there with the same settings is continued.
-        progress: as for `run`.
+        progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
         settings: settings by name; see `nestvec.settings`.
 
     Returns:
@@ -141,9 +141,9 @@ def run_settings(settings: Settings, root: Path, reporter: Reporter | None = Non
 
 
 def _run_stage(stage: Stage) -> float | None:
-    """Run a stage, unless done before; all processes train together, and the first process alone runs all other stages.
+    """Run a stage, unless it is done; all processes train together, and the first process alone runs all other stages.
 
-    Returns the seconds that the stage took, now or before; None where no time is known.
+    Returns the seconds that the stage took, in this or an earlier call; None if the time is not known.
     """
     name, folder = stage.name, stage.part.folder
     together = name.startswith(_TRAIN)
@@ -163,7 +163,7 @@ def _run_stage(stage: Stage) -> float | None:
 
 
 def settle_compute(wanted: str, root: Path) -> str:
-    """Choose the number format to train in: as set, or as in the run to continue, or the faster on this machine."""
+    """Choose the number format of the training: the set one; for `auto` the continued run's, or the fastest here."""
     config = RunFolder(root).path("config")
     if wanted == "auto" and config.is_file():
         with suppress(InputError):  # `claim_folder` reports a damaged file
@@ -172,7 +172,7 @@ def settle_compute(wanted: str, root: Path) -> str:
 
 
 def _list_stages(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> list[Stage]:
-    """List the stages in order; each fold has its own trainings, encodings and fit, until `evaluate` is done."""
+    """List a run's stages in order; unless `evaluate` is done, also each fold's trainings, encodings and fit."""
     whole, folds = Part(prepared, folder, reporter), list[Part]()
     if not distributed.take_first_value(folder.is_done("evaluate")):
         for number, fold in enumerate(list_folds(prepared, folder), 1):

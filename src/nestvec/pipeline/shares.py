@@ -1,8 +1,8 @@
-"""Choose the shares of queries for validation and test: enough to prove the default margin, and no more.
+"""Choose the shares of queries for validation and test: enough to prove a loss below the default margin, and no more.
 
 Judgements are worth more for measuring than for training (docs/decisions.md), so each part gets the smallest share that
-can prove the default margin, as long as enough is left to train on. The shares do not depend on a run's margin and
-systems, so all runs over the same records and seed have the same test queries.
+can prove the default margin, as long as enough queries are left to train on. The shares do not depend on a run's margin
+and systems, so all runs over the same records and seed have the same test queries.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def choose_shares(
     Args:
         records: n records.
         relevant: (n,) whether each record is relevant.
-        data: data settings, for `split_records`.
-        split: the protocol, and the shares that were given.
+        data: the data settings, by which records are split.
+        split: the protocol, and the shares that the user gave.
         seed: decides which queries are held out.
 
     Returns:
@@ -77,14 +77,14 @@ def choose_shares(
 
 
 def count_held_out(records: Records, grades: Grades, task: Task, settings: Settings, systems: int) -> HeldOut:
-    """Count the held-out queries, and say how small a difference the held-out queries can prove.
+    """Count the validation and test queries, and say how small a difference they can prove.
 
     Args:
         records: n records.
         grades: the threshold of relevance.
         task: the split of the records.
         settings: the metric and the margin.
-        systems: number of systems that could be recommended, with the pretrained model.
+        systems: number of systems that could be recommended, including the pretrained model.
 
     Returns:
         The counts, with sentences that describe them.
@@ -102,16 +102,16 @@ def count_held_out(records: Records, grades: Grades, task: Task, settings: Setti
 
 
 def _list_rising(given: float | None, shares: Sequence[float], asked: int, systems: int) -> Sequence[float]:
-    """List the shares up to the first that holds enough queries to prove the default margin.
+    """List shares in rising order, up to the first share with enough queries to prove the default margin.
 
     Args:
-        given: the share that the user set, which is then the only one listed; or None.
-        shares: shares to choose from, rising.
+        given: the share that the user set, which is then listed alone; or None.
+        shares: shares to choose from, in rising order.
         asked: number of queries with a relevant document.
-        systems: number of systems that are tested together, which share the 5 % chance of error.
+        systems: number of systems that are tested together at a joint significance level of 5 %.
 
     Returns:
-        One or more shares, rising.
+        One or more shares, in rising order.
     """
     if given is not None:
         return (given,)

@@ -1,4 +1,4 @@
-"""The stages of a run: each reads files of earlier stages, writes its own, and returns facts to record."""
+"""The stages of a run: each reads files of earlier stages, writes files, and returns facts to record."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Facts = dict[str, Any]
 
 
 def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
-    """Write the data folder: records, grades, audit, findings and the test split's judgements."""
+    """Write a run's data files: records, grades, leaks, findings of the check, and the test split's judgements."""
     records, task, settings = prepared.records, prepared.task, prepared.settings
     with replacing(folder.path("records")) as temporary:
         save_records(records, task.labels, temporary)
@@ -61,7 +61,7 @@ def write_data(prepared: Prepared, folder: RunFolder) -> Facts:
 
 
 def _write_texts(prepared: Prepared, folder: RunFolder) -> None:
-    """Write the texts to encode, in the order of their vectors: the queries that are measured, and the documents."""
+    """Write the texts to encode, in the order of their vectors: validation and test queries, and the documents."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -87,9 +87,9 @@ def _qrel_lines(prepared: Prepared) -> Iterator[str]:
 
 
 def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Fine-tune a model as one system and save the model; an interrupted training continues from the last checkpoint.
+    """Fine-tune the model of one system and save it; an interrupted training continues from the last checkpoint.
 
-    Training starts from the pretrained model, or from the model of `adapted`.
+    Training starts from the pretrained model or, with `--adapt`, from the model of the system `adapted`.
     """
     start = prepared.settings.training.start_of(system)
     model = load_model(find_model_of(prepared, folder, start))
@@ -118,7 +118,7 @@ def train_system(prepared: Prepared, folder: RunFolder, reporter: Reporter, syst
 
 
 def encode_texts(prepared: Prepared, folder: RunFolder, reporter: Reporter, system: str) -> Facts:
-    """Encode every query that is measured, then every document, and write the vectors; see `surface_encoder`."""
+    """Encode all validation and test queries, then all documents, with a system's model, and write the vectors."""
     from nestvec.pipeline.surface_encoder import encode_surface
 
     model = find_model_of(prepared, folder, system)
@@ -209,7 +209,7 @@ def evaluate(prepared: Prepared, folder: RunFolder, reporter: Reporter) -> Facts
 def _write_recommendation(
     prepared: Prepared, folder: RunFolder, hybrid: Hybrid, evidence: dict[str, Evidence], unmatched: int
 ) -> None:
-    """Write `recommendation.json`, what to ship and why, and `hybrid.json`, the settings of fused search."""
+    """Write `recommendation.json` (what to ship and why) and `hybrid.json` (the settings of fused search)."""
     found = recommend(evidence, prepared.settings.recommendation)
     found["folds"] = len(prepared.task.folds)
     told = say_folds(found["folds"], bool(prepared.trained)) + say_unmatched(unmatched, len(prepared.topics.ids))
@@ -240,12 +240,12 @@ def _refuse_other_vectors(prepared: Prepared, folder: RunFolder) -> None:
     for system in prepared.systems:
         stated, file = read_hashes(folder, system).vectors, folder.embeddings(system)
         if stated and sha256(file) != stated:
-            wanted = f"the vectors of {system}; to encode again, delete {folder.stage_marker(f'encode {system}')}"
+            wanted = f"the vectors of {system}; to encode them again, delete {folder.stage_marker(f'encode {system}')}"
             raise ChangedError("has changed since the run wrote this file", wanted, file=file)
 
 
 def _describe_measured_with(prepared: Prepared, folder: RunFolder) -> Facts:
-    """Give the hashes of the files that decided each system's figures, for `results.json`."""
+    """Return, for `results.json`, the hashes of each system's files of model, vectors and codecs."""
     known = {system: read_hashes(folder, system) for system in prepared.systems}
     return {
         system: asdict(replace(hashes, codecs=sha256(folder.codecs(system))))
@@ -255,7 +255,7 @@ def _describe_measured_with(prepared: Prepared, folder: RunFolder) -> Facts:
 
 
 def _list_timings(prepared: Prepared, folder: RunFolder) -> dict[str, float]:
-    """List the seconds that each stage took; the stages of folds are named `fold 1 train mnr` and so on."""
+    """Map each finished stage to the seconds that it took; stages of folds are named like `fold 1 train mnr`."""
     timed = {"": folder} | {f"fold {number} ": fold for number, (_, fold) in enumerate(list_folds(prepared, folder), 1)}
     return {f"{before}{name}": part.facts(name)["seconds"] for before, part in timed.items() for name in part.done()}
 
@@ -278,7 +278,7 @@ def _nest_validation(figures: Facts) -> Facts:
 
 
 def write_page(folder: RunFolder) -> Facts:
-    """Write the report and its figures."""
+    """Write the report of a run and the figures in the report."""
     from nestvec.report import write_report
     from nestvec.runs.run import Run
 

@@ -1,9 +1,9 @@
-"""Encode the measured texts: queries in float32, documents with a faster encoder if the vectors are equally good.
+"""Encode the measured texts: queries in float32, documents with a faster encoder if its vectors are equally good.
 
-Queries are encoded by PyTorch in float32, as a search encodes them. Documents are most of the work: OpenVINO, or
-bfloat16 on hardware that supports it, encodes them in half the time or less. The run tries the faster encoder with each
-system's own model: `_DOCUMENTS` documents are encoded both ways and searched with the validation queries. If a vector
-or the recall differs by more than rounding, the next encoder is tried; the last one is PyTorch in float32.
+Queries are encoded by PyTorch in float32, as in a search. Documents are most of the work: OpenVINO, or bfloat16 on
+hardware that supports it, encodes them in half the time or less. The run tries the faster encoder with each system's
+model: 250 documents are encoded both ways and searched with the validation queries. If a vector or the recall differs
+by more than rounding, the next encoder is tried; the last encoder is PyTorch in float32.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ CHANGE = 0.001  # largest change of the validation queries' recall@10 among the 
 
 
 def has_passed(trial: EncoderTrial) -> bool:
-    """Whether an encoder's vectors equal those of the model in float32, except for rounding; NaN fails."""
+    """Whether a faster encoder's vectors equal the float32 encoder's vectors, except for rounding; NaN fails."""
     return trial.cosine >= LEAST and abs(trial.change) <= CHANGE
 
 
 def encode_surface(
     prepared: Prepared, model: ModelFolder, advance: Callable[[int], None]
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Encode every query that is measured with the query prompt, then every document with the document prompt.
+    """Encode q validation and test queries with the query prompt, then d documents with the document prompt.
 
     Args:
-        prepared: the input; bfloat16 is tried if it is the number format of the training.
+        prepared: the input; bfloat16 is tried if the training computes in bfloat16.
         model: the system's model.
         advance: called with the number of texts done since the last call.
 
@@ -80,7 +80,7 @@ def encode_surface(
 
 
 def open_likely_encoder(prepared: Prepared, model: ModelFolder) -> tuple[Encoder, Encoder]:
-    """Open the encoder of queries, and the encoder that will probably encode documents: the fastest to be tried."""
+    """Open the encoder of queries, and the encoder that will probably encode documents: the fastest available."""
     exact = open_torch(model, None, "float32")
     if len(prepared.catalogue.texts) < _FEWEST:
         return exact, exact
@@ -88,7 +88,7 @@ def open_likely_encoder(prepared: Prepared, model: ModelFolder) -> tuple[Encoder
 
 
 def _open_faster(model: ModelFolder, compute: str) -> Iterator[Encoder]:
-    """Open the encoders of documents to try, the fastest first: in the number format `compute`, then in float32."""
+    """Yield encoders to try for documents, the fastest first: in the number format `compute`, then in float32."""
     for wanted in dict.fromkeys((compute, "float32")):
         try:
             yield open_model(model, None, "auto", wanted)
@@ -101,12 +101,12 @@ def try_encoder(
 ) -> EncoderTrial | None:
     """Compare a faster encoder with the exact float32 encoder on documents that are relevant for validation queries.
 
-    With folds, documents that are relevant for any query that is measured are used.
+    In a run with folds, documents are used that are relevant for any measured query.
 
     Args:
         prepared: the input.
-        queries: (q, width) float32 vectors of the queries that are measured, rows of unit length.
-        exact: the encoder that made `queries`.
+        queries: (q, width) float32 vectors of the q measured queries, rows of unit length.
+        exact: the float32 encoder, which made `queries`.
         faster: the encoder to try.
 
     Returns:
@@ -135,7 +135,7 @@ def try_encoder(
 
 
 def _mean_recall(queries: NDArray[np.float32], documents: NDArray[np.float32], relevant: NDArray[np.bool_]) -> float:
-    """Give the mean recall@10 of (q, w) queries among (d, w) documents; `relevant` is (q, d)."""
+    """Return the mean recall@10 of q query vectors among d document vectors; (q, d) `relevant` marks hits."""
     rows, _ = top_k(queries, documents, min(CUTOFF, len(documents)))
     ranked = np.take_along_axis(relevant, rows, axis=1).astype(np.int64)
     return float(recall(ranked, 1, relevant.sum(axis=1)).mean())

@@ -1,8 +1,8 @@
 """Estimate how long a run still takes from the speed of the run's stages so far, without extra trials.
 
-Each stage has a size: the number of texts that could be encoded in the time it takes, counted from the input. As soon
-as a stage of some kind (training, encoding, fitting, ranking) has begun, that kind is estimated by its own speed; until
-then, by the speed of the stages that did begin.
+Each stage has a size, estimated from the input: the number of texts that could be encoded in the time of the stage. As
+soon as a stage of some kind (training, encoding, fitting, ranking) has begun, that kind is estimated by its measured
+speed; until then, by the mean speed of the stages that have begun.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIT = 200  # fitting the keyword search takes as long as so many rankings of it
 
 
 class Sized(NamedTuple):
-    """A stage of a run whose duration is estimated: kind, such as `encode`, and size, in encoded texts."""
+    """A stage of a run: its kind, such as `encode`, and its size, the number of texts that take as long to encode."""
 
     kind: str
     size: float
@@ -40,7 +40,7 @@ class TimeLeft:
         self._done: list[tuple[Sized, float]] = []  # with the seconds that each took
 
     def end_stage(self, seconds: float | None) -> None:
-        """Note that the stage under way has ended after so many seconds; None if the duration is unknown."""
+        """Record that the present stage has ended and took `seconds`; None if its duration is unknown."""
         stage = self._left.pop(0)
         if seconds is not None:
             self._done.append((stage, seconds))
@@ -49,11 +49,11 @@ class TimeLeft:
         """Estimate how long the run still takes.
 
         Args:
-            share: how much of the stage under way is done, 0 to 1.
-            seconds: since that stage began.
+            share: how much of the present stage is done, 0 to 1.
+            seconds: seconds since the present stage began.
 
         Returns:
-            Seconds; None while no stage of any size has begun, because then nothing is known.
+            Seconds; None as long as no stage has progressed, because then no speed is known.
         """
         if not self._left:
             return 0.0
@@ -76,9 +76,9 @@ def size_stage(name: str, part: Prepared, whole: Prepared) -> Sized:
     """Estimate the size of a stage, of a run or of a cross-validation fold, from the number of texts and rankings.
 
     Args:
-        name: such as `train mnr`.
-        part: the input of the fold; of a run without folds, the run's.
-        whole: the input of the run, all of which is encoded and ranked.
+        name: the stage's name, such as `train mnr`.
+        part: the input of the stage: of a fold, or of the whole run.
+        whole: the input of the whole run, all of which is encoded and ranked.
 
     Returns:
         The stage's kind and size; size 0 for stages that take seconds, whatever the input.

@@ -38,18 +38,18 @@ _QUERIES, _DOCUMENTS = 512, 20_000  # most queries and documents that a trial ra
 
 
 class _EnoughError(Exception):
-    """Raised to end a trial training after enough steps."""
+    """Ends a trial training once enough steps are timed."""
 
 
 @dataclass(frozen=True)
 class EncodingSpeed:
-    """Seconds that a model takes to encode a query, and seconds to encode a document."""
+    """The speed of a model's encoders: seconds per query and seconds per document."""
 
     query: float
     document: float
 
     def estimate(self, queries: int, documents: int) -> float:
-        """Estimate the seconds to encode a number of queries and documents."""
+        """Estimate the seconds to encode the given numbers of queries and documents."""
         return queries * self.query + documents * self.document
 
 
@@ -62,7 +62,7 @@ def time_encoding(prepared: Prepared, model: ModelFolder) -> EncodingSpeed:
 
 
 def _time_texts(encoder: Encoder, texts: Sequence[str], role: Role, seed: int) -> float:
-    """Measure the seconds per text of an encoder, by encoding random texts for half the time of a trial."""
+    """Measure how many seconds an encoder takes per text, by encoding texts in random order for about a second."""
     drawn = [texts[row] for row in np.random.default_rng(seed).permutation(len(texts)).tolist()]
     encoder.encode(drawn[:1], role)  # warm-up
     done, size, begun = 0, _FIRST, time.perf_counter()
@@ -73,7 +73,7 @@ def _time_texts(encoder: Encoder, texts: Sequence[str], role: Role, seed: int) -
 
 
 def time_step(prepared: Prepared, job: Job) -> float:
-    """Measure the seconds of one optimizer step: train some steps on the job's own batches and discard the result."""
+    """Measure the seconds of one optimizer step: train some steps on the planned batches and discard the model."""
     from nestvec.training.train import train
 
     recipe = replace(job.settings.training, epochs=1000, report_to=())  # long enough not to end before the trial
@@ -91,9 +91,10 @@ def time_step(prepared: Prepared, job: Job) -> float:
 
 
 def time_point(prepared: Prepared) -> float:
-    """Measure the seconds to rank all queries in one vector format: the mean of searches by vectors and fused searches.
+    """Estimate the seconds to rank and measure all queries with one system in one vector format.
 
-    Random vectors of the mean width are searched, measured and written for some queries.
+    Some queries are searched and measured with random vectors of the mean width. Half of the search time is counted,
+    because vectors alone and vectors fused with keyword search share one search.
     """
     _rank_some(prepared, 1)  # warm-up
     asked, searched = min(_QUERIES, len(prepared.topics.ids)), min(_DOCUMENTS, len(prepared.catalogue.ids))
@@ -102,7 +103,7 @@ def time_point(prepared: Prepared) -> float:
 
 
 def _rank_some(prepared: Prepared, asked: int) -> tuple[float, float]:
-    """Measure the seconds to search for `asked` queries, and the seconds to measure and write the rankings."""
+    """Time a search for `asked` random queries; return its seconds, and the seconds to measure and write results."""
     rng, ids, topics = np.random.default_rng(0), prepared.catalogue.ids, prepared.topics
     cutoffs = sorted({CUTOFF, *prepared.settings.evaluation.cutoffs})
     width = round(float(np.mean(prepared.dimensions)))

@@ -1,4 +1,4 @@
-"""The aim of a study: a validation metric in one vector format, or a metric together with few bytes."""
+"""The aim of a tuning study: a metric on validation in one vector format, or a metric together with small vectors."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 BYTES = "bytes"  # names the second aim in `--aim recall@10,bytes`
 DIMENSION, PRECISION = "dimension", "precision"  # parameters that trials also search if bytes are an aim
-_FORM = "a metric alone, with dimension and precision (recall@10.48.int8), or with bytes (recall@10,bytes)"
+_FORM = "a metric alone (recall@10), with dimension and precision (recall@10.48.int8), or with bytes (recall@10,bytes)"
 
 
 @dataclass(frozen=True)
 class Aim:
-    """The aim of a tuning study: the validation metric to improve, in one vector format or together with few bytes.
+    """The aim of a tuning study: the metric to improve on validation, in one vector format or with small vectors.
 
     Attributes:
-        metric: measured on validation, the higher the better.
+        metric: a metric such as `recall@10`; the higher, the better.
         format: format of the measured vectors; the full width in float32 if `--aim` names none or names bytes.
-        with_bytes: whether few bytes are a second aim; then each trial chooses its own format.
+        with_bytes: whether small vectors are a second aim; then each trial has a vector format among its parameters.
     """
 
     metric: str
@@ -46,12 +46,12 @@ class Aim:
 
     @property
     def name(self) -> str:
-        """The aim in the form of `--aim`: `recall@10.384.float32`, or `recall@10,bytes`."""
+        """The aim as text in the form of `--aim`: `recall@10.384.float32`, or `recall@10,bytes`."""
         return f"{self.metric},{BYTES}" if self.with_bytes else f"{self.metric}.{self.format.name}"
 
     @property
     def directions(self) -> list[str]:
-        """Whether to maximise or minimise each value, in Optuna's words."""
+        """Optuna's directions: `maximize` for the metric and, if bytes are a second aim, `minimize` for the bytes."""
         return ["maximize", "minimize"] if self.with_bytes else ["maximize"]
 
     def choose_format(self, params: Mapping[str, object]) -> VectorFormat:
@@ -64,7 +64,7 @@ class Aim:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A measurement of a model on validation."""
+    """The result of measuring a model on the validation split, in one vector format."""
 
     value: float  # mean of the metric over the queries
     error: float  # standard error of that mean
@@ -75,8 +75,8 @@ class Measurement:
 def parse_aim(text: str, settings: Settings, widths: tuple[int, ...]) -> Aim:
     """Read an aim such as `recall@10`, `ndcg@10.48.int8` or `recall@10,bytes`.
 
-    The settings say which metrics exist; `widths` are the model's widths, the full one first. Raises InputError if the
-    aim has another form, or if its metric, dimension or precision is unknown.
+    The settings say which metrics exist; `widths` are the measured vector widths, the full width first. Raises
+    InputError if the aim has another form, or if its metric, dimension or precision is unknown.
     """
     first, comma, second = text.partition(",")
     metric, dot, named = first.partition(".")
@@ -101,9 +101,9 @@ def measure_model(
 
     Args:
         model: encodes the queries and documents of `validation`.
-        validation: the queries and documents; its formats are ignored.
-        aim: the aim of the study, for its metric.
-        stored: the format of the vectors.
+        validation: the queries and documents; its vector formats are ignored.
+        aim: the aim of the study, which names the metric.
+        stored: the vector format to measure.
         words: BM25's rankings of the same queries, which are fused with the vectors by the default weights; None
             measures the vectors alone.
 

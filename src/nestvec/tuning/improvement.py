@@ -1,4 +1,4 @@
-"""Measure what tuning gained: the best settings against the defaults, trained on the same data, on the test split."""
+"""Measure what tuning gained: compare models trained with the best and with the default settings on the test split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Improvement:
 
     @property
     def verdict(self) -> str:
-        """The comparison in one sentence: a significant gain, a significant loss, or no significant gain."""
+        """Say in one sentence whether tuning brought a significant gain, a significant loss, or no significant gain."""
         facts = self.facts
         reached = f"{facts['metric']} on test is {facts['mean_b']:.3f} with the tuned settings"
         ends = f"[{facts['low']:+.3f}, {facts['high']:+.3f}]"
@@ -37,9 +37,10 @@ class Improvement:
 
 
 def measure_improvement(root: Path, system: str, aim: Aim, stored: VectorFormat) -> Improvement:
-    """Compare the two runs in a study's folder in the aim's format, and at every dimension in float32.
+    """Compare a study's run with the best settings and its run with the default settings on the test split.
 
-    Raises InputError if a run is damaged.
+    The runs are compared in the aim's vector format, and at every dimension in float32. Raises InputError if a run is
+    damaged.
     """
     default, best = load_run(root / DEFAULT), load_run(root / BEST)
     name = Point.of(system, stored).name

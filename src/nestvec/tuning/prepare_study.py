@@ -1,4 +1,4 @@
-"""Prepare a study: read and check the input, choose the space, claim the folder, and open the queue of trials."""
+"""Prepare a tuning study: check the input, choose the settings to search, create the folder, open the trial queue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DEFAULT_SYSTEM = "matryoshka"
 
 @dataclass(frozen=True)
 class Study:
-    """A study that is ready to start."""
+    """A tuning study whose input and settings are checked, so that it can start."""
 
     tuning: TuneSettings
     context: TrialContext  # without the test split
@@ -48,16 +48,16 @@ class Study:
 
     @property
     def aim(self) -> Aim:
-        """The metric, format and number of aims that trials are measured by."""
+        """The aim of the study: the metric, and the vector format or few bytes."""
         return self.context.aim
 
     @property
     def space(self) -> Space:
-        """The settings that are searched, with their values or ranges."""
+        """The search space: the settings that are searched, with the values or the range of each."""
         return self.rules.space
 
     def claim(self) -> None:
-        """Create the folder, or continue in a folder with the same settings; checks the database server first."""
+        """Create the study's folder, or accept a folder with the same settings; first check the database server."""
         if self.tuning.storage is not None:
             ServerLocks(self.tuning.storage, self.name).close()
         config = config_text(self.settings, self.context.prepared.inputs, _tune_table(self))
@@ -65,7 +65,7 @@ class Study:
 
     @contextmanager
     def open_queue(self) -> Iterator[TrialQueue]:
-        """Open the storage and give the queue of trials; closes the storage at the end of the block."""
+        """Open the study's storage and yield the queue of trials; close the storage when the `with` block ends."""
         with closing(open_study_storage(self.root, self.tuning.storage, self.name)) as storage:
             yield TrialQueue(storage, self.name, self.rules)
 
@@ -78,14 +78,16 @@ def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study
     if settings.training.epochs == 0:
         raise InputError("--epochs is 0", "1 or more, because every trial trains")
     if settings.split.folds:
-        raise InputError(f"--folds is {settings.split.folds}", "no --folds, because all trials share one split")
+        wanted = "tune without --folds, because all trials share one split"
+        raise InputError(f"--folds is {settings.split.folds}", wanted)
     if distributed.world_size() > 1:
-        raise InputError("tune was started by torchrun", "plain nestvec tune, with --workers or --engine ray")
+        wanted = "nestvec tune without torchrun, and --workers N or --engine ray"
+        raise InputError("tune was started by torchrun", wanted)
     settings = _settle_systems(settings, tuning)
     prepared = prepare(settings)
     aim = parse_aim(tuning.aim, prepared.settings, prepared.dimensions)
     if aim.with_bytes and tuning.is_data_size:
-        raise InputError(f"--aim is {tuning.aim}", "an aim without `,bytes`: --search data-size has one aim")
+        raise InputError(f"--aim is {tuning.aim}", "an aim without `,bytes`, because --search data-size has one aim")
     prepared = _include_aim_format(prepared, aim)
     space = _settle_space(tuning, prepared.settings, aim)
     slots, fixed = plan_trials(space, "grid" if tuning.is_data_size else tuning.search, tuning.trials, settings.seed)
@@ -101,18 +103,18 @@ def prepare_study(settings: Settings, tuning: TuneSettings, root: Path) -> Study
 
 
 def _order_sizes(points: tuple[dict[str, Value], ...]) -> tuple[dict[str, Value], ...]:
-    """Order the trainings of a search over the size of the data, small sizes first, because they finish early.
+    """Order the trainings of `--search data-size`, those on few queries first, because they finish early.
 
-    A system that learns without judgements has no smaller sizes: it is trained at the full size only.
+    A system that learns without judgements is trained once per repeat only, on the full data.
     """
     kept = [point for point in points if point[SHARE] == 1 or SYSTEMS[str(point.get(SYSTEM, DEFAULT_SYSTEM))].judged]
     return tuple(sorted(kept, key=lambda point: (point[SHARE], point[REPEAT])))
 
 
 def _settle_systems(settings: Settings, tuning: TuneSettings) -> Settings:
-    """Set the one system to tune: `matryoshka` unless the user named another; InputError for several.
+    """Set the system to tune: `matryoshka` unless the user named another; raise InputError for several systems.
 
-    A search over the size of the data takes several systems; the first one must learn from judgements.
+    Only `--search data-size` takes several systems; the first of them must learn from judgements.
     """
     systems = settings.training.systems
     if systems == Settings().training.systems:
@@ -121,15 +123,15 @@ def _settle_systems(settings: Settings, tuning: TuneSettings) -> Settings:
         raise InputError(f"--systems is {', '.join(systems)}", "one system to tune, or --search data-size")
     if tuning.is_data_size and not SYSTEMS[systems[0]].judged:
         problem = f"--systems begins with {systems[0]}, which learns without judgements"
-        raise InputError(problem, f"a system that learns from them first: --systems mnr,{systems[0]}")
+        raise InputError(problem, f"first a system that learns from judgements: --systems mnr,{systems[0]}")
     if settings.training.start_of(systems[0]) == ADAPTED:
         problem = f"--adapt is {settings.training.adapt}, but trials always start from the model given as --model"
-        raise InputError(problem, "a run with --systems adapted first, then tune with --model RUN/models/adapted")
+        raise InputError(problem, "nestvec run --systems adapted first, then nestvec tune --model RUN/models/adapted")
     return replace(settings, training=replace(settings.training, systems=systems))
 
 
 def _include_aim_format(prepared: Prepared, aim: Aim) -> Prepared:
-    """Add the aim's format to the formats that a run measures."""
+    """Add the dimension and the precision of the aim to those that are measured."""
     evaluation = prepared.settings.evaluation
     dimensions = tuple(sorted({*prepared.dimensions, aim.format.dimension}, reverse=True))
     weights = prepared.settings.training.dimension_weights
@@ -144,7 +146,7 @@ def _include_aim_format(prepared: Prepared, aim: Aim) -> Prepared:
 
 
 def _settle_space(tuning: TuneSettings, settings: Settings, aim: Aim) -> Space:
-    """Choose the space: sizes and repeats for data-size, else `[tune.space]`, else the default space."""
+    """Choose the search space: sizes and repeats for data-size; else the table `[tune.space]`, or the default space."""
     if tuning.is_data_size:
         systems = settings.training.systems
         named = (Values(SYSTEM, systems),) if len(systems) > 1 else ()
@@ -155,7 +157,7 @@ def _settle_space(tuning: TuneSettings, settings: Settings, aim: Aim) -> Space:
 
 
 def _tune_table(study: Study) -> dict[str, Any]:
-    """Make the table `tune` of the study's config.toml."""
+    """Make the table `[tune]` of the study's config.toml."""
     tuning = study.tuning
     table: dict[str, Any] = {"search": tuning.search, "aim": study.aim.name, "pruner": study.rules.pruner}
     if tuning.is_data_size:
@@ -164,7 +166,7 @@ def _tune_table(study: Study) -> dict[str, Any]:
 
 
 def _hash_identity(study: Study) -> str:
-    """Hash what identifies a study: settings, contents of data and model, and space, but no paths."""
+    """Hash what identifies a study: settings, search space and the contents of data and model, but no paths."""
     settings = study.settings.flat()
     for path in ("source", "queries", "corpus", "qrels", "model"):
         settings.pop(path, None)

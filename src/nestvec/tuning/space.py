@@ -1,4 +1,4 @@
-"""The search space: which settings are searched, and the values or the range of each.
+"""The search space of a tuning study: which settings are searched, and the values or the range of each.
 
 Every value is checked like a setting of a run before anything is written, so no trial fails on a wrong value.
 """
@@ -35,7 +35,7 @@ Value = float | int | str
 
 @dataclass(frozen=True)
 class Values:
-    """A setting to search, with a list of values; a value that is itself a list is text with commas."""
+    """A setting to search, with a list of values; a value that is itself a list is stored as text with commas."""
 
     name: str
     choices: tuple[Value, ...]
@@ -46,13 +46,13 @@ class Values:
         return self.choices
 
     def distribution(self) -> BaseDistribution:
-        """Give Optuna's distribution of the values."""
+        """Return the values as an Optuna distribution."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
 
     def to_toml(self) -> Any:  # noqa: ANN401 - TOML
-        """Give the values as in `[tune.space]`."""
+        """Return the values in the form of the table `[tune.space]`."""
         return list(self.choices)
 
 
@@ -69,7 +69,7 @@ class Range:
 
     @property
     def grid(self) -> tuple[Value, ...] | None:
-        """All numbers of a range with steps; None for a range without steps."""
+        """All numbers that a grid search tries: those of a range with steps; None for a range without steps."""
         step = self.step or (1 if self.whole and not self.log else None)
         if step is None:
             return None
@@ -77,7 +77,7 @@ class Range:
         return tuple(int(number) if self.whole else round(number, 12) for number in numbers)
 
     def distribution(self) -> BaseDistribution:
-        """Give Optuna's distribution of the range."""
+        """Return the range as an Optuna distribution."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.whole:
@@ -86,7 +86,7 @@ class Range:
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def to_toml(self) -> Any:  # noqa: ANN401 - TOML
-        """Give the range as in `[tune.space]`."""
+        """Return the range in the form of the table `[tune.space]`: `{low = …, high = …}`."""
         kind = int if self.whole else float
         ends: dict[str, Any] = {"low": kind(self.low), "high": kind(self.high)}
         return ends | ({"log": True} if self.log else {}) | ({} if self.step is None else {"step": kind(self.step)})
@@ -97,9 +97,9 @@ Space = tuple[Knob, ...]
 
 
 def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Space:
-    """Make the default space: settings that the system, one of `SYSTEMS`, has.
+    """Make the default search space from settings that apply to the system.
 
-    With `grid` the space is small, because every point of it is tried.
+    With `grid` the space is small, because every combination of values is tried.
     """
     row, formats = SYSTEMS[system], _format_knobs(aim, settings)
     rates, batches = (3e-5, 1e-4, 2e-4), (16, 32, 64) if row.judged else (64, 128, 256)
@@ -121,7 +121,7 @@ def default_space(system: str, grid: bool, aim: Aim, settings: Settings) -> Spac
 
 
 def _format_knobs(aim: Aim, settings: Settings) -> Space:
-    """Give dimension and precision as parts of the space if bytes are an aim; else nothing."""
+    """Return dimension and precision as settings to search if few bytes are an aim; else an empty space."""
     if not aim.with_bytes:
         return ()
     return Values(DIMENSION, tuple(settings.evaluation.dimensions or ())), Values(PRECISION, PRECISIONS)
@@ -130,11 +130,11 @@ def _format_knobs(aim: Aim, settings: Settings) -> Space:
 def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: str) -> Space:
     """Read the table `[tune.space]`: settings with a list of values or a range each, in the order of the table.
 
-    If bytes are an aim, dimension and precision are searched even if the table lacks them. Raises InputError, naming
-    the file `where`, for a setting that cannot be searched or a value that the setting does not take.
+    If few bytes are an aim, dimension and precision are searched even if the table lacks them. Raises InputError, which
+    names the file `where`, for a setting that cannot be searched or a value that the setting does not take.
     """
     if not isinstance(table, dict) or not table:
-        raise InputError(f"tune.space is {table!r}", "a table of settings to search", file=where)
+        raise InputError(f"tune.space is {table!r}", "a table: for each setting, values or a range", file=where)
     space = []
     for given, wish in table.items():
         name, key = given.replace("-", "_"), f"{where}, [tune.space] {given}"
@@ -151,7 +151,7 @@ def read_space(table: Mapping[str, Any], settings: Settings, aim: Aim, where: st
 
 
 def _refuse_duplicates(space: list[Knob], where: str) -> None:
-    """Raise InputError if a setting is searched twice, perhaps under two names."""
+    """Raise InputError if the search space has a setting twice, perhaps under two names."""
     names = ["dimension_weights" if knob.name == FADE else knob.name for knob in space]
     for name in names:
         if names.count(name) > 1:
@@ -159,7 +159,7 @@ def _refuse_duplicates(space: list[Knob], where: str) -> None:
 
 
 def _parse_knob(name: str, wish: object, key: str) -> Knob:
-    """Read the list of values, or the range, of one setting."""
+    """Read the list of values, or the range, that `[tune.space]` has for a setting."""
     if isinstance(wish, list) and wish:
         choices = tuple(_check_scalar(value, key) for value in wish)
         if len(set(map(str, choices))) < len(choices):
@@ -171,14 +171,14 @@ def _parse_knob(name: str, wish: object, key: str) -> Knob:
 
 
 def _parse_range(name: str, wish: Mapping[str, Any], key: str) -> Range:
-    """Read a range from a table with `low` and `high`."""
+    """Read a range from a table with `low`, `high` and, optionally, `log` or `step`."""
     low, high, log, step = wish["low"], wish["high"], wish.get("log", False), wish.get("step")
     numbers = [number for number in (low, high, step) if number is not None]
     right = all(isinstance(number, int | float) and type(number) is not bool and isfinite(number) for number in numbers)
     if not right or not isinstance(log, bool):
         raise InputError(f"is {dict(wish)!r}", _FORM, file=key)
     if low >= high or (log and low <= 0) or (step is not None and (step <= 0 or log)):
-        wanted = "low below high; above 0 with log; a step above 0, and none with log"
+        wanted = "low below high; with log, low above 0 and no step; a step above 0"
         raise InputError(f"is {dict(wish)!r}", wanted, file=key)
     kind = _TYPES.get(name, "float")
     whole = kind.startswith("int")
@@ -190,7 +190,7 @@ def _parse_range(name: str, wish: Mapping[str, Any], key: str) -> Range:
 
 
 def _check_scalar(value: object, key: str) -> Value:
-    """Check a value of a list; a list within the list becomes text with commas."""
+    """Check a value in a setting's list of values; convert a value that is itself a list to text with commas."""
     if isinstance(value, list) and value:
         return ",".join(str(_check_scalar(item, key)) for item in value)
     if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
@@ -199,7 +199,7 @@ def _check_scalar(value: object, key: str) -> Value:
 
 
 def _check_knob(knob: Knob, settings: Settings, aim: Aim, key: str) -> None:
-    """Raise InputError if a setting does not take a value of the space."""
+    """Raise InputError if the search space has a value that the setting cannot have."""
     for value in knob.choices if isinstance(knob, Values) else (knob.low, knob.high):
         if knob.name == DIMENSION:
             right = isinstance(value, int) and 1 <= value <= aim.format.dimension
@@ -208,7 +208,7 @@ def _check_knob(knob: Knob, settings: Settings, aim: Aim, key: str) -> None:
         if knob.name == FADE:
             right = isinstance(value, int | float) and 0 < value <= 1
         if not right:
-            raise InputError(f"holds {value!r}", "a width, a precision, or a factor above 0 up to 1", file=key)
+            raise InputError(f"holds {value!r}", "a width, a precision, or a factor above 0, at most 1", file=key)
         try:
             apply_params(settings, {knob.name: int(value) if getattr(knob, "whole", False) else value})
         except InputError as error:
@@ -216,9 +216,9 @@ def _check_knob(knob: Knob, settings: Settings, aim: Aim, key: str) -> None:
 
 
 def apply_params(settings: Settings, params: Mapping[str, Value]) -> Settings:
-    """Put a trial's parameters into the settings that all trials share.
+    """Return the settings of a trial: the settings that all trials share, with the trial's parameters.
 
-    Dimension and precision are ignored here: they only say in which format the trial is measured.
+    Dimension and precision are ignored here: they only say in which vector format the trial is measured.
     """
     values = {name: value for name, value in params.items() if name not in {DIMENSION, PRECISION, FADE}}
     lists = {name for name, value in settings.flat().items() if isinstance(value, list)} | {"dimension_weights"}
@@ -230,23 +230,24 @@ def apply_params(settings: Settings, params: Mapping[str, Value]) -> Settings:
 
 
 def list_grid(space: Space) -> list[dict[str, Value]]:
-    """List every point of a space; the last setting changes fastest.
+    """List all combinations of values in a search space; the last setting changes fastest.
 
-    Raises InputError if a range has no steps, or if there are more than `MOST_POINTS` points.
+    Raises InputError if a range has no steps, or if there are more than 10,000 combinations.
     """
     axes = []
     for knob in space:
         if knob.grid is None:
             wanted = "a list of values, or a range with a step"
-            raise InputError(f"the range of [tune.space] {knob.name} has no steps, which a grid needs", wanted)
+            raise InputError(f"[tune.space] {knob.name} is a range without steps, which a grid cannot try", wanted)
         axes.append(knob.grid)
     count = prod(map(len, axes))
     if count > MOST_POINTS:
-        raise InputError(f"the grid has {count:,} points", f"at most {MOST_POINTS:,}, or --search random")
+        wanted = f"at most {MOST_POINTS:,}, or --search random"
+        raise InputError(f"the grid has {count:,} combinations of values", wanted)
     return [dict(zip((knob.name for knob in space), values, strict=True)) for values in product(*axes)]
 
 
 def count_points(space: Space) -> int | None:
-    """Count the points of a space; None if a range has no steps."""
+    """Count the combinations of values in a search space; None if a range has no steps, so that they are endless."""
     counted = [len(knob.grid) for knob in space if knob.grid is not None]
     return prod(counted) if len(counted) == len(space) else None

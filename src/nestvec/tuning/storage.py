@@ -1,8 +1,8 @@
-"""Storage and locks of a study: a journal and file locks in its folder, or PostgreSQL and its advisory locks.
+"""Storage and locks of a tuning study: a journal and file locks in its folder, or PostgreSQL with advisory locks.
 
-A lock is released whenever the process that holds it dies: the kernel releases file locks, the server those of a
-session. So a trial that is running while nobody holds its lock was killed. Optuna's heartbeats would show that too,
-but only after a grace period, and only in a database.
+A lock is released whenever the process that holds it dies: the kernel releases file locks, and PostgreSQL releases the
+advisory locks of a session. So a trial that is marked as running while no process holds its lock was killed. Optuna's
+heartbeats would show this, too, but only after a grace period, and only in a database.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ JOURNAL, LOCKS = "study.journal", ".locks"
 
 
 class Locks(Protocol):
-    """Named locks of a tuning study, by which several processes share the work."""
+    """Named locks of a tuning study, with which several processes share the trials."""
 
     def take(self, name: str) -> bool:
-        """Hold a lock unless another process does; returns whether it is held now."""
+        """Take a lock unless another process holds it; return whether this process holds the lock now."""
 
     def wait(self, name: str) -> None:
-        """Hold a lock as soon as no other process does."""
+        """Wait until no other process holds a lock, then take the lock."""
 
     def release(self, name: str) -> None:
-        """Release a lock that is held."""
+        """Release a lock that this process holds."""
 
     def close(self) -> None:
-        """Release every lock."""
+        """Release every lock that this process holds."""
 
 
 class FileLocks:
-    """File locks in a folder, for processes on one machine; creates the folder."""
+    """Locks of a tuning study as locked files in a folder, which is created; for processes on one machine."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ class FileLocks:
         self._held: dict[str, Any] = {}
 
     def take(self, name: str) -> bool:
-        """Hold a lock unless another process does; returns whether it is held now."""
+        """Take a lock unless another process holds it; return whether this process holds the lock now."""
         stream = (self._folder / name).open("ab")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,23 +60,23 @@ class FileLocks:
         return True
 
     def wait(self, name: str) -> None:
-        """Hold a lock as soon as no other process does."""
+        """Wait until no other process holds a lock, then take the lock."""
         stream = (self._folder / name).open("ab")
         fcntl.flock(stream, fcntl.LOCK_EX)
         self._held[name] = stream
 
     def release(self, name: str) -> None:
-        """Release a lock that is held."""
+        """Release a lock that this process holds."""
         self._held.pop(name).close()
 
     def close(self) -> None:
-        """Release every lock."""
+        """Release every lock that this process holds."""
         for name in list(self._held):
             self.release(name)
 
 
 class ServerLocks:
-    """Advisory locks of a PostgreSQL session; a study's locks are separated by its name."""
+    """Locks of a tuning study as advisory locks of a PostgreSQL session; studies with other names have other locks."""
 
     def __init__(self, url: str, study: str) -> None:
         try:
@@ -87,23 +87,23 @@ class ServerLocks:
         self._study = zlib.crc32(f"nestvec tune {study}".encode()) - 2**31
 
     def take(self, name: str) -> bool:
-        """Hold a lock unless another process does; returns whether it is held now."""
+        """Take a lock unless another process holds it; return whether this process holds the lock now."""
         return bool(self._call_server("pg_try_advisory_lock", name))
 
     def wait(self, name: str) -> None:
-        """Hold a lock as soon as no other process does."""
+        """Wait until no other process holds a lock, then take the lock."""
         self._call_server("pg_advisory_lock", name)
 
     def release(self, name: str) -> None:
-        """Release a lock that is held."""
+        """Release a lock that this process holds."""
         self._call_server("pg_advisory_unlock", name)
 
     def close(self) -> None:
-        """Release every lock."""
+        """Release every lock that this process holds."""
         self._connection.close()
 
     def _call_server(self, function: str, name: str) -> object:
-        """Call a lock function of the server with the keys of study and lock."""
+        """Call a PostgreSQL lock function with two keys: one made from the study's name, one from the lock's name."""
         import psycopg
 
         keys = self._study, zlib.crc32(name.encode()) - 2**31
@@ -115,33 +115,33 @@ class ServerLocks:
 
 
 class JournalLock:
-    """A file lock for Optuna's writes to the journal; the kernel releases it when its process dies."""
+    """A file lock for Optuna's writes to a study's journal; the kernel releases the lock when its process dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stream: Any = None
 
     def acquire(self) -> bool:
-        """Hold the lock as soon as no other process does."""
+        """Wait until no other process holds the lock, then take the lock."""
         stream = self._path.open("ab")
         fcntl.flock(stream, fcntl.LOCK_EX)
         self._stream = stream
         return True
 
     def release(self) -> None:
-        """Release the lock."""
+        """Release the journal's lock."""
         self._stream.close()
 
 
 @dataclass(frozen=True)
 class StudyStorage:
-    """The open storage of a study."""
+    """The open storage of a tuning study: Optuna's storage of the trials, and the study's locks."""
 
     storage: BaseStorage
     locks: Locks
 
     def close(self) -> None:
-        """Release all locks and close all connections."""
+        """Release all locks of the study and close all connections to its database."""
         self.locks.close()
         engine = getattr(self.storage, "engine", None)
         if engine is not None:
@@ -150,7 +150,7 @@ class StudyStorage:
 
 @contextmanager
 def holding_lock(locks: Locks, name: str) -> Iterator[None]:
-    """Hold a lock while the block lasts."""
+    """Take a lock of a study, after waiting if necessary, and release it when the `with` block ends."""
     locks.wait(name)
     try:
         yield
@@ -159,10 +159,10 @@ def holding_lock(locks: Locks, name: str) -> Iterator[None]:
 
 
 def open_study_storage(root: Path, url: str | None, study: str) -> StudyStorage:
-    """Open the storage of a study by its name; the caller must close it.
+    """Open the storage of the tuning study with the name `study`; the caller must close the storage.
 
-    `url` names a PostgreSQL database; None uses a journal in the study's folder. Raises InputError if the journal is
-    damaged or no server answers, and MissingExtraError if Optuna is not installed.
+    `url` names a PostgreSQL database; None uses a journal file in the study's folder, `root`. Raises InputError if the
+    journal is damaged or no server answers, and MissingExtraError if Optuna is not installed.
     """
     try:
         from optuna.storages import JournalStorage
@@ -183,11 +183,11 @@ def open_study_storage(root: Path, url: str | None, study: str) -> StudyStorage:
     try:
         return StudyStorage(JournalStorage(JournalFileBackend(str(path), lock_obj=lock)), locks)  # type: ignore[arg-type]
     except Exception as error:  # Optuna raises different errors for different kinds of damaged lines
-        raise InputError(f"is damaged ({error})", "the journal of a study", file=path) from error
+        raise InputError(f"is damaged ({error})", "the journal of a tuning study", file=path) from error
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cut off an incomplete last line, which a killed process leaves behind."""
+    """Remove an incomplete last line from a journal, as a killed process may leave it."""
     if not path.exists():
         return
     content = path.read_bytes()
@@ -208,7 +208,7 @@ def _open_database(url: str) -> BaseStorage:
 
 
 def _database_error(error: Exception) -> NestvecError:
-    """Make the error for any failure of the database."""
+    """Make the error that reports a failure of the study's database."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return NestvecError(
         f"the study's database failed ({lines[0][:200]}); finished trials are kept: run the same command to continue"

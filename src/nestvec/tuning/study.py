@@ -1,4 +1,4 @@
-"""`nestvec tune`: run trials measured on validation, then measure the best settings once on test."""
+"""`nestvec tune`: run trials, which are measured on validation, then measure the best settings once on test."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Tuned:
 
     @property
     def verdict(self) -> str:
-        """The result in a sentence or two."""
+        """The result of the study in a sentence or two."""
         return str(self.facts["verdict"])
 
 
@@ -51,7 +51,7 @@ def tune(
     """Search for better training settings on validation, then measure their gain once on test.
 
     Args:
-        source: the judgements, as for `run`.
+        source: a CSV, TSV, JSONL or Parquet file of judgements, a folder of them, hf:NAME, or `sample`.
         out: the study's folder; a study that was begun there with the same settings is continued.
         progress: True shows bars or lines, False nothing; a function is called with each `ProgressEvent`.
         settings: settings by name: those of `TuneSettings`, such as `search="tpe"` and `trials=12`, and those of a run.
@@ -60,7 +60,7 @@ def tune(
         The finished study.
 
     Raises:
-        InputError: the input, a setting or the space is wrong; nothing was written.
+        InputError: the input, a setting or the search space is wrong; nothing was written.
         NestvecError: no trial finished.
     """
     given = {"source": source, **settings}
@@ -70,10 +70,10 @@ def tune(
 
 
 def run_study(settings: Settings, tuning: TuneSettings, root: Path, reporter: Reporter | None = None) -> Tuned:
-    """Run a study in its folder, or continue what an earlier call began.
+    """Run a tuning study in the folder `root`, or continue a study that an earlier call began there.
 
-    Raises InputError if the input, a setting or the space is wrong, or if the folder was made with other settings;
-    then nothing was written. Raises NestvecError if no trial finished.
+    Raises InputError if the input, a setting or the search space is wrong, or if the folder was made with other
+    settings; then nothing was written. Raises NestvecError if no trial finished.
     """
     reporter = reporter or Silent()
     study = prepare_study(settings, tuning, root)
@@ -88,14 +88,14 @@ def run_study(settings: Settings, tuning: TuneSettings, root: Path, reporter: Re
 
 
 def _describe_start(study: Study, queue: TrialQueue) -> str:
-    """Say how many trials are planned and how many are done."""
+    """Say how many trials a study plans and how many are done, by which search and with which aim."""
     done = len(queue.finished)
     before = f", {done} of them already done" if done else ""
     return f"{study.rules.slots} trials of {study.context.system} by {study.tuning.search}{before}; {study.aim.name}"
 
 
 def _run_trials(study: Study, queue: TrialQueue, reporter: Reporter) -> None:
-    """Run the remaining trials in this process, in several processes, or on a cluster."""
+    """Run the remaining trials of a study in this process, in several processes, or on a Ray cluster."""
     tuning = study.tuning
     if queue.is_done:
         return
@@ -108,7 +108,7 @@ def _run_trials(study: Study, queue: TrialQueue, reporter: Reporter) -> None:
 
 
 def _write_results(root: Path, facts: dict[str, Any]) -> None:
-    """Write `study.json`, `trials.csv` and the page."""
+    """Write a study's results: `study.json`, `trials.csv` and the HTML report."""
     from nestvec.report.tuning_page import write_tuning_page
 
     write_json(root / STUDY, facts)

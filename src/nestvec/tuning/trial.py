@@ -1,4 +1,4 @@
-"""Run one trial: train with the drawn settings, measure on validation meanwhile, and record the result."""
+"""Run one trial of a tuning study: train with the trial's settings, measure on validation, and record the result."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _STREAM = 0x51  # makes the draws of queries independent of other draws with the
 
 @dataclass(frozen=True)
 class TrialContext:
-    """The input, aim and settings that all tuning trials of a worker process share."""
+    """What all trials of a tuning study share: input, aim and folder."""
 
     prepared: Prepared  # the input without the test split
     aim: Aim
@@ -59,17 +59,17 @@ class TrialContext:
 
     @property
     def system(self) -> str:
-        """The system that is trained; the first of several, in a search over the size of the data."""
+        """The system that trials train; with `--search data-size`, which may train several, the first of them."""
         return self.prepared.settings.training.systems[0]
 
     def folder(self, slot: int) -> Path:
-        """The folder of a trial's files."""
+        """Return the folder for the files of the planned trial with number `slot`."""
         return self.root / TRIALS / f"{slot:04d}"
 
 
 @dataclass(frozen=True)
 class TrialTraining:
-    """The settings and the data that a trial trains with."""
+    """What a trial trains: the system, its settings, and the records to train on."""
 
     system: str
     settings: Settings
@@ -78,14 +78,14 @@ class TrialTraining:
 
 
 class TrialWatch:
-    """Measures a tuning trial during the training, reports values to Optuna, and stops a trial that falls behind.
+    """Measures a trial's model during its training, reports the values to Optuna, and stops a trial that falls behind.
 
     Args:
         trial: the trial in Optuna.
-        measure: measures the model in its present state on a small part of validation.
+        measure: measures the model in its present state on a small part of the validation data.
         steps: number of steps of the whole training.
-        path: file of the learning curve, for the process that continues after this one is killed.
-        reports: whether to report to Optuna, which takes no curves of trials with two aims.
+        path: file for the values measured so far, from which a later process continues if this process is killed.
+        reports: whether to report values to Optuna, which accepts none during a trial with two aims.
     """
 
     def __init__(self, trial: Trial, measure: Callable[[], Measurement], steps: int, path: Path, reports: bool) -> None:
@@ -94,13 +94,13 @@ class TrialWatch:
         self.curve: list[dict[str, float]] = []
 
     def resume_curve(self, step: int) -> None:
-        """Continue after a step: report again what an earlier process measured up to this step."""
+        """Report again the values that a killed process measured up to `step`, after which the training continues."""
         for point in read_json(self._path) if self._path.exists() else ():
             if point["step"] <= step and point["place"] < REPORTS:  # the last point is measured again
                 self._report_point(point)
 
     def __call__(self, step: int) -> None:
-        """Measure after a step if it is time; raises TrialPruned if the trial is to stop."""
+        """Measure the model after certain steps; raise TrialPruned if the trial falls behind and must stop."""
         place = self._places.get(step)
         if place is None or any(point["place"] == place for point in self.curve):
             return
@@ -112,12 +112,12 @@ class TrialWatch:
             raise TrialPruned
 
     def finish(self, step: int) -> None:
-        """Measure the model at the end of its training."""
+        """Measure the model at the end of its training, and report the value."""
         self._report_point({"place": REPORTS, "step": step, "value": self._measure().value})
         write_json(self._path, self.curve)
 
     def _report_point(self, point: dict[str, float]) -> None:
-        """Add a point to the curve and report it to Optuna."""
+        """Append a measured value to the curve of this trial and report the value to Optuna."""
         self.curve.append(point)
         if self._reports:
             self._trial.report(point["value"], int(point["place"]))
@@ -126,8 +126,8 @@ class TrialWatch:
 def run_trial(context: TrialContext, queue: TrialQueue, trial: Trial, slot: int, reporter: Reporter) -> None:
     """Train, measure and record a trial; a failed trial is recorded with its error message.
 
-    Raises StoppedError at Ctrl-C or SIGTERM; the trial continues when the study is continued. Raises
-    MissingExtraError if a library is missing, because all other trials would fail, too.
+    Raises StoppedError at Ctrl-C or SIGTERM; a continued study continues the trial. Raises MissingExtraError if a
+    library is missing, because all other trials would fail, too.
     """
     from optuna import TrialPruned
 
@@ -159,7 +159,7 @@ def run_trial(context: TrialContext, queue: TrialQueue, trial: Trial, slot: int,
 def _train_and_measure(
     context: TrialContext, trial: Trial, slot: int, folder: Path, reporter: Reporter
 ) -> dict[str, Any]:
-    """Train and measure a trial's model; returns facts for `trial.json`."""
+    """Train and measure the model of a trial; return the facts for `trial.json`."""
     from nestvec.training.job import make_job
     from nestvec.training.train import train
     from nestvec.training.trainer import last_checkpoint, step_of
@@ -197,7 +197,7 @@ def _needs_validation(job: Job) -> bool:
 
 
 def _trial_validation(context: TrialContext, job: Job, budget: int) -> Validation:
-    """Make the validation data of a trial, the same for all seeds: documents of `budget` tokens in all."""
+    """Make a trial's validation data, the same for all trials; its documents have about `budget` tokens in all."""
     prepared = context.prepared
     data = TrainingData(prepared.records, prepared.grades, prepared.task, job.texts)
     validation = make_validation(data, job.tokens, (), job.compute, prepared.settings.seed, budget)
@@ -214,7 +214,7 @@ def _measure_at_end(context: TrialContext, model: SentenceTransformer, job: Job,
 
 
 def _ask_keyword_search(context: TrialContext, validation: Validation, job: Job) -> Words:
-    """Rank the documents of a validation by BM25 with its default settings."""
+    """Rank the validation documents for the validation queries by BM25 with default settings."""
     catalogue = validation.catalogue
     lexical = LexicalSettings(WordForms(context.prepared.settings.evaluation.language or "english"))
     index = Bm25.of([catalogue.texts[row] for row in catalogue.order], lexical)
@@ -222,7 +222,7 @@ def _ask_keyword_search(context: TrialContext, validation: Validation, job: Job)
 
 
 def _trial_training(context: TrialContext, params: dict[str, Any]) -> TrialTraining:
-    """Choose settings and data of a trial by its parameters."""
+    """Return what a trial with these parameters trains: system, settings, and records to train on."""
     settings, task = context.prepared.settings, context.prepared.task
     if SHARE not in params:
         return TrialTraining(context.system, apply_params(settings, params), task)
@@ -234,7 +234,7 @@ def _trial_training(context: TrialContext, params: dict[str, Any]) -> TrialTrain
 
 
 def measure_reference(context: TrialContext, model: SentenceTransformer) -> Measurement:
-    """Measure a model as trials are measured at their end; the model must have the same width and tokenizer."""
+    """Measure a model on validation exactly like the models of trials, whose width and tokenizer it must share."""
     from nestvec.training.job import make_job
 
     prepared = context.prepared
@@ -245,6 +245,6 @@ def measure_reference(context: TrialContext, model: SentenceTransformer) -> Meas
 
 
 def _describe_failure(error: Exception) -> str:
-    """Give the error's message in one line."""
+    """Return an error's message as one line, with the error's class unless nestvec raised it on purpose."""
     text = " ".join(str(error).split()) or "no message"
     return text if isinstance(error, NestvecError) else f"{type(error).__name__}: {text}"[:500]

@@ -1,4 +1,4 @@
-"""The data of a trial: the input without the test split, and a share of the training queries.
+"""The data of a tuning trial: the input without the test split, or with only a share of the training queries.
 
 Trials must not see the test split: if settings were chosen by test results, those results would prove nothing.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def hide_test_split(prepared: Prepared) -> Prepared:
-    """Remove the test split from the input: its judgements and its queries' texts.
+    """Remove the judgements and the query texts of the test split from the input.
 
-    Queries and documents keep their numbers and all documents stay, so that a training equals one on the whole input,
-    bit for bit. Raises InputError if there is no validation query.
+    Queries and documents keep their numbers and all documents stay, so that a training gives the same weights as on
+    the whole input, bit for bit. Raises InputError if there is no validation query.
     """
     task, records = prepared.task, prepared.records
     if not (task.splits == "validation").any():
@@ -51,7 +51,7 @@ def hide_test_split(prepared: Prepared) -> Prepared:
 
 
 def take_query_share(records: Records, task: Task, share: float, seed: int) -> tuple[Task, int]:
-    """Keep a share of the training queries; with the same seed, a smaller share is part of a larger one.
+    """Keep a share of the training queries; with the same seed, a smaller share is a part of a larger share.
 
     Args:
         records: n judged records.
@@ -60,10 +60,10 @@ def take_query_share(records: Records, task: Task, share: float, seed: int) -> t
         seed: decides the order in which queries are taken.
 
     Returns:
-        The task, with the records of other training queries marked unused, and its number of training queries.
+        The task, with the records of all other training queries marked unused, and the number of kept queries.
 
     Raises:
-        InputError: no query of the share has a relevant document.
+        InputError: no kept query has a relevant document.
     """
     queries = np.unique(records.query[task.in_part("train")])
     order = np.random.default_rng(seed).permutation(queries)
@@ -72,6 +72,7 @@ def take_query_share(records: Records, task: Task, share: float, seed: int) -> t
     pairs = task.pairs[np.isin(records.query[task.pairs], chosen)]
     if len(pairs) == 0:
         raise InputError(
-            f"{share:.0%} of the training queries have no relevant document among them", "more judged queries"
+            f"no query in a sample of {share:.0%} of the training queries has a relevant document",
+            "more judged queries",
         )
     return replace(task, parts=np.where(left_out, np.int8(UNUSED), task.parts), pairs=pairs), len(chosen)

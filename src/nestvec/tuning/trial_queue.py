@@ -1,8 +1,8 @@
 """The queue of a tuning study's trials: every planned trial is finished exactly once, even if workers die.
 
-Every slot is a waiting trial in Optuna's queue. All slots are made before the first trial runs, so that workers cannot
-start more trials than planned. A worker holds the slot's lock while it trains. A running trial whose lock nobody holds
-was killed: it is marked failed, and the slot waits again with the same parameters.
+Every planned trial has a number, its slot, and waits in Optuna's queue. All planned trials are queued before the first
+one runs, so that workers cannot start more. A worker holds the slot's lock while it trains. A running trial whose lock
+no worker holds was killed: it is marked as failed, and its slot is queued again with the same parameters.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ class TrialRules:
 
 
 def plan_trials(space: Space, search: str, trials: int | None, seed: int) -> tuple[int, tuple[dict[str, Value], ...]]:
-    """Plan the number of trials, never more than the space has points, and for a grid the parameters of each.
+    """Return the number of trials and, for a grid search, the parameters of each trial.
 
-    `trials` is the wanted number; None takes every point of a grid, or `TRIALS` for other searches. The seed decides
-    the order of a grid, and so which points are left out if there are more than wanted.
+    There are never more trials than combinations of values in the search space. `trials` is the wanted number; None
+    means all combinations for a grid, and 12 for other searches. If a grid has more combinations than wanted, the seed
+    decides which ones are tried.
     """
     if search != "grid":
         points, wanted = count_points(space), trials or TRIALS
@@ -68,7 +69,7 @@ def plan_trials(space: Space, search: str, trials: int | None, seed: int) -> tup
 
 @contextmanager
 def silence_optuna() -> Iterator[None]:
-    """Suppress Optuna's log and its warnings about experimental features within the block."""
+    """Suppress Optuna's log and its warnings about experimental features during the `with` block."""
     import optuna
 
     level = optuna.logging.get_verbosity()
@@ -84,9 +85,9 @@ def silence_optuna() -> Iterator[None]:
 
 
 class TrialQueue:
-    """A study's trials, which several processes take from the queue.
+    """The queue of a study's trials, from which several processes take trials.
 
-    Raises InputError if the storage has another study with the same name.
+    Raises InputError if the storage has a study with the same name, but other settings or data.
     """
 
     def __init__(self, store: StudyStorage, name: str, rules: TrialRules) -> None:
@@ -103,20 +104,20 @@ class TrialQueue:
                 load_if_exists=True,
             )
             if self.study.user_attrs.get(IDENTITY, rules.identity) != rules.identity:
-                wanted = "the same settings and data, or another name (--study)"
+                wanted = "the same settings and data, or another name: --study NAME"
                 raise InputError(f"the storage has a study {name!r} with other settings or data", wanted)
             self.study.set_user_attr(IDENTITY, rules.identity)
             self._enqueue_missing()
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All attempts so far, by number."""
+        """All trials that Optuna has so far, also killed attempts, in the order of their numbers."""
         with silence_optuna():
             return self.study.get_trials(deepcopy=False)
 
     @property
     def finished(self) -> dict[int, FrozenTrial]:
-        """Map slots to the trials that finished them: complete, pruned, or failed with an error."""
+        """Map the number (slot) of each finished trial to its result: complete, pruned, or failed with an error."""
         trials = {int(trial.user_attrs[SLOT]): trial for trial in self.trials if _finishes_slot(trial)}
         return {slot: trials[slot] for slot in sorted(trials) if slot < self.rules.slots}
 
@@ -126,9 +127,9 @@ class TrialQueue:
         return len(self.finished) == self.rules.slots
 
     def take_trial(self) -> tuple[Trial, int] | None:
-        """Begin the next trial and hold the lock of its slot, a place among the planned trials; gives trial and slot.
+        """Begin the next planned trial and lock it for this worker; return the trial and its number in the plan (slot).
 
-        Returns None if no trial waits; a trial of another worker may wait again later, if that worker dies.
+        Returns None if no trial waits; if another worker dies, its trial is queued again later.
         """
         with holding_lock(self.locks, _EDIT), silence_optuna():
             self._fail_orphans()
@@ -146,13 +147,13 @@ class TrialQueue:
         return None
 
     def release_slot(self, slot: int) -> None:
-        """Release the slot's lock; a trial that has not ended then counts as killed."""
+        """Release this worker's lock on a planned trial (slot); if the trial has not ended, it counts as killed."""
         self.locks.release(slot_lock(slot))
 
     def end_trial(self, trial: Trial, values: list[float] | None, pruned: bool = False) -> bool:
-        """End a trial of `take_trial`: complete with one value per aim, pruned, or, without values, failed.
+        """Record the end of a trial: complete, with one value per aim; pruned; or, without values, failed.
 
-        Returns False if another worker has ended or taken over the trial meanwhile.
+        Returns False if another worker has ended or taken over the trial in the meantime.
         """
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
@@ -166,14 +167,14 @@ class TrialQueue:
         return True
 
     def _next_waiting(self) -> FrozenTrial | None:
-        """Find the trial that Optuna will take next."""
+        """Find the waiting trial that Optuna will start next; None if no trial waits."""
         from optuna.trial import TrialState
 
         waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         return min(waiting, key=lambda trial: trial.number, default=None)
 
     def _fail_orphans(self) -> None:
-        """Mark trials as failed if the worker process that ran the trial is dead."""
+        """Mark running trials as failed if their worker process is dead."""
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -187,13 +188,13 @@ class TrialQueue:
                 self.locks.release(slot_lock(slot))
 
     def _fail_trial(self, number: int) -> None:
-        """Mark a trial as failed, without a message, so that the planned trial is tried again."""
+        """Mark an attempt at a planned trial as failed, without an error message, so that the trial is tried again."""
         from optuna.trial import TrialState
 
         self.study.tell(number, state=TrialState.FAIL)
 
     def _enqueue_missing(self) -> None:
-        """Enqueue every slot that is not finished, running or waiting; a slot that was begun keeps its parameters."""
+        """Queue each planned trial that is not finished, running or waiting; a begun trial keeps its parameters."""
         by_slot: dict[int, list[FrozenTrial]] = defaultdict(list)
         for trial in self.study.get_trials(deepcopy=False):
             by_slot[int(trial.user_attrs.get(SLOT, -1))].append(trial)
@@ -210,9 +211,9 @@ class TrialQueue:
         self.study.enqueue_trial(params, user_attrs={SLOT: slot, "attempt": attempt})
 
     def _draw_untried(self, trial: Trial) -> dict[str, Value] | None:
-        """Draw an untried point for a trial that repeats a tried one.
+        """Draw untried parameters for a trial whose parameters another trial has already.
 
-        Returns None if the trial's point is new, if no point is left, or if a range without steps has endless points.
+        Returns None if the trial's parameters are new, or if the search space is endless or has no untried parameters.
         """
         if self.rules.fixed or count_points(self.rules.space) is None:
             return None
@@ -226,17 +227,17 @@ class TrialQueue:
 
 
 def slot_lock(slot: int) -> str:
-    """Give the name of a slot's lock."""
+    """Return the name of the lock on a planned trial, given by its number (slot)."""
     return f"slot-{slot}"
 
 
 def _round_params(params: Mapping[str, Value]) -> dict[str, Value]:
-    """Round parameters so that they can be compared: multiples of a range's step differ in their last bits."""
+    """Round parameters so that they can be compared, as sums of a range's steps may differ in the last bits."""
     return {name: round(value, 9) if isinstance(value, float) else value for name, value in params.items()}
 
 
 def _finishes_slot(trial: FrozenTrial) -> bool:
-    """Whether a trial finishes its slot: complete, pruned, or failed with an error, but not killed."""
+    """Whether a trial needs no further attempt: it is complete, pruned, or failed with an error, and was not killed."""
     from optuna.trial import TrialState
 
     failed = trial.state == TrialState.FAIL and MESSAGE in trial.user_attrs
@@ -244,14 +245,14 @@ def _finishes_slot(trial: FrozenTrial) -> bool:
 
 
 def _is_in_use(trial: FrozenTrial, number: int) -> bool:
-    """Whether a trial other than `number` uses its parameters, because it is finished or running."""
+    """Whether a trial is finished or running, so that its parameters are tried; False for the trial `number` itself."""
     from optuna.trial import TrialState
 
     return trial.number != number and (_finishes_slot(trial) or trial.state == TrialState.RUNNING)
 
 
 def _make_sampler(rules: TrialRules, slot: int, attempt: int) -> BaseSampler:
-    """Make the sampler of a slot; each slot has its own seed, so that a continued study draws the same parameters."""
+    """Make the sampler of a planned trial, with a seed of its own: a continued study draws the same parameters."""
     from optuna.samplers import RandomSampler, TPESampler
 
     seed = int(np.random.default_rng([rules.seed, slot, attempt]).integers(2**31))
@@ -262,7 +263,7 @@ def _make_sampler(rules: TrialRules, slot: int, attempt: int) -> BaseSampler:
 
 
 def _make_pruner(rules: TrialRules) -> BasePruner:
-    """Make the pruner, which stops trials that fall behind; with two aims no trial is stopped."""
+    """Make Optuna's pruner, which stops trials that fall behind; with two aims no trial is stopped."""
     from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
 
     if rules.pruner == "none" or len(rules.directions) > 1:

@@ -1,4 +1,4 @@
-"""Keyword arguments of `tune`: see `nestvec.pipeline.run_arguments`."""
+"""The keyword arguments of the Python function `nestvec.tune`, with types for editors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from nestvec.pipeline.run_arguments import RunSettings
 
 
 class StudySettings(RunSettings, total=False):
-    """The settings of `tune`: the fields of `TuneSettings`, and the settings that all trials share."""
+    """The keyword arguments of `tune`: settings of the search, and the settings of a run that all trials share."""
 
     search: str
     trials: int | None

@@ -23,33 +23,33 @@ class TuneSettings:
     """What a tuning study searches, and how; fields with `help` are options of `nestvec tune`.
 
     Attributes:
-        search: one of `SEARCHES`.
-        trials: number of trials; None takes every point of a grid, and 12 otherwise.
-        aim: metric to improve; see `tuning.aim` for the form.
-        pruner: one of `PRUNERS`; it stops trials that fall behind.
-        repeats: trainings of each size, in a search over the size of the data.
+        search: how parameters are chosen: `tpe`, `random`, `grid` or `data-size`.
+        trials: number of trials; None means all combinations of values for a grid, and 12 otherwise.
+        aim: what to improve: `recall@10`, `ndcg@10.48.int8`, or with few bytes `recall@10,bytes`.
+        pruner: what stops trials that fall behind: `median`, `hyperband` or `none`.
+        repeats: number of trainings at each data size, for `data-size`.
         space: the table `[tune.space]`; None takes the default space.
         storage: None keeps the study in a file in its folder; else the URL of a PostgreSQL database.
         study: the study's name in a database; None takes the folder's name.
-        workers: processes that train at the same time; None takes one, or on a cluster one per device.
+        workers: number of processes that train at the same time; None means one, or on a cluster one per device.
         engine: `local` or `ray`.
-        where: the file that holds the space, for messages.
+        where: the file that holds `[tune.space]`, for messages.
     """
 
     search: str = option("tpe", "tpe, random, grid, or data-size for a learning curve.")
-    trials: int | None = option(None, "Number of trials (12, or every point of a grid).")
-    aim: str = option("recall@10", "recall@10, ndcg@10.48.int8, or with size: recall@10,bytes.")
+    trials: int | None = option(None, "Number of trials (12; for a grid, all combinations).")
+    aim: str = option("recall@10", "recall@10, ndcg@10.48.int8, or with bytes: recall@10,bytes.")
     pruner: str = option("median", "How to stop weak trials: median, hyperband, none.")
-    repeats: int = option(REPEATS, "Trainings of each size, for data-size.")
+    repeats: int = option(REPEATS, "Trainings at each data size, for --search data-size.")
     space: Mapping[str, Any] | None = None
-    storage: str | None = option(None, "Store for the trials: postgresql://user@host/db (a file).")
+    storage: str | None = option(None, "Database of the trials: postgresql://user@host/db (a file).")
     study: str | None = option(None, "Name of the study in a database (the folder's name).")
     workers: int | None = option(None, "Parallel trainings (1, or with ray one per device).")
     engine: str = option("local", "local, or ray for a cluster.")
     where: str = "the settings"
 
     def __post_init__(self) -> None:
-        """Raise InputError for the first value outside its range."""
+        """Raise InputError for the first setting whose value is outside its range."""
         words = {"search": SEARCHES, "pruner": PRUNERS, "engine": ENGINES}
         for name, allowed in words.items():
             if getattr(self, name) not in allowed:
@@ -62,14 +62,15 @@ class TuneSettings:
             raise InputError(f"--storage is {self.storage}", "postgresql://user@host:port/database")
         if self.is_data_size and (self.trials is not None or self.space is not None):
             raise InputError(
-                "--trials or [tune.space] is given with --search data-size", "--repeats, for trainings of each size"
+                "--trials or [tune.space] is given with --search data-size",
+                "--repeats N, the number of trainings at each data size",
             )
         if not isinstance(self.aim, str):
-            raise InputError(f"--aim is {self.aim!r}", "text")
+            raise InputError(f"--aim is {self.aim!r}", "text such as recall@10")
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any], where: str = "the settings") -> TuneSettings:
-        """Build settings from options by name; options that are None keep their default.
+        """Build the settings of a study from names and values; a value of None keeps the default.
 
         Raises InputError, naming the file `where`, for an unknown name or a value outside its range.
         """
@@ -81,5 +82,5 @@ class TuneSettings:
 
     @property
     def is_data_size(self) -> bool:
-        """Whether the study searches over the size of the data."""
+        """Whether the study trains on parts of the data of different sizes (`--search data-size`)."""
         return self.search == DATA_SIZE

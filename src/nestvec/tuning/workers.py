@@ -1,4 +1,4 @@
-"""Run trials in this process, in several processes, or on each device of a Ray cluster, all from one queue."""
+"""Run a study's trials in this process, in several processes, or on each device of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _POLL = 0.5  # seconds between two looks at the queue
 
 @dataclass
 class TrialAnnouncer:
-    """Reports each finished tuning trial once."""
+    """Shows the user each finished trial of a study once."""
 
     queue: TrialQueue
     reporter: Reporter
     reported: set[int]  # slots
 
     def announce_new(self) -> bool:
-        """Report what was finished since the last call; returns whether all trials are finished."""
+        """Show the trials that finished since the last call; return whether all trials are finished."""
         finished = self.queue.finished
         for slot, trial in finished.items():
             if slot not in self.reported:
@@ -49,7 +49,7 @@ class TrialAnnouncer:
 
 
 def run_trials_here(study: Study, queue: TrialQueue, reporter: Reporter) -> None:
-    """Run trials until all are finished, by this process or by others."""
+    """Run trials in this process until all trials of the study are finished, by this process or by others."""
     announcer = TrialAnnouncer(queue, reporter, set(queue.finished))
     while not announcer.announce_new():
         taken = queue.take_trial()
@@ -91,7 +91,7 @@ def run_trials_in_processes(study: Study, queue: TrialQueue, count: int, reporte
 def _start_worker(
     command: list[str], environment: dict[str, str], errors: IO[str], stack: ExitStack
 ) -> subprocess.Popen[str]:
-    """Start a worker process, which is stopped when the stack closes."""
+    """Start a worker process, which is terminated when `stack` is closed."""
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors, env=environment, text=True)
     stack.callback(worker.communicate)
     stack.callback(worker.terminate)
@@ -124,20 +124,20 @@ def run_trials_on_ray(study: Study, queue: TrialQueue, count: int | None, report
                     reason = ray_failure(error)
             if not running and not queue.is_done:
                 raise reason or NestvecError(
-                    "the cluster's workers ended early; finished trials are kept: run the same command to continue"
+                    "all cluster workers ended early; finished trials are kept: run the same command to continue"
                 )
         for worker in running:  # all trials are finished, so these workers have nothing left to do
             ray.cancel(worker)
 
 
 def _describe_work(study: Study) -> str:
-    """Describe the study for a worker, as a line of JSON."""
+    """Describe a study as one line of JSON, from which a worker process can run the study's trials."""
     work = {"settings": study.settings.flat(), "tuning": asdict(study.tuning), "name": study.name}
     return json.dumps({**work, "root": str(study.root.resolve())})
 
 
 def _run_worker(line: str) -> None:
-    """Run trials of the study that a line of `_describe_work` describes."""
+    """Run trials of a study that is described by one line of JSON."""
     work: dict[str, Any] = json.loads(line)
     tuning = replace(TuneSettings(**work["tuning"]), study=work["name"])
     study = prepare_study(Settings.from_flat(work["settings"]), tuning, Path(work["root"]))
@@ -156,7 +156,7 @@ def _describe_outcome(trial: Any) -> str:  # noqa: ANN401 - Optuna's trial
 
 
 def _worker_main() -> None:
-    """Run a worker: standard input holds a line of `_describe_work`; the worker stops when standard input is closed."""
+    """Run a worker process: it reads a study as JSON from standard input, and stops when standard input is closed."""
     import signal
     import threading
 
