@@ -45,7 +45,7 @@ _TRIES = 20  # attempts to open a generation while builds keep replacing it
 
 
 class EmbeddedStore:
-    """A `Store` in a folder, without a server; see the module.
+    """A search index in a folder, which needs no server (a `Store`).
 
     Args:
         folder: the index's folder; the first `build` creates it.
@@ -67,17 +67,17 @@ class EmbeddedStore:
 
     @property
     def about(self) -> About | None:
-        """What the index serves; None if no index was built yet."""
+        """Describes what the index serves: system, model and vector formats; None if no index was built yet."""
         return self._generation.about if self._generation else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Build a new index, which replaces the present one; see `Store`."""
+        """Build a new index from batches of documents; the new index replaces the present one when it is complete."""
         with self._write_lock(), self._new_generation(about, codecs) as generation:
             for batch in _gather_segments(batches):
                 _add_batch(generation, batch)
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents and replace those whose ids exist; see `Store`."""
+        """Add documents to the index; a document whose id is already there is replaced."""
         with self._write_lock():
             for batch in _gather_segments(batches):
                 with self._lock:
@@ -88,23 +88,23 @@ class EmbeddedStore:
                         self._merge_segments(generation)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed; see `Store`."""
+        """Remove the documents with these ids and return how many documents were removed; unknown ids are skipped."""
         with self._write_lock(), self._lock:
             return self._refresh().remove_documents(ids)
 
     @contextmanager
     def one_state(self) -> Iterator[About]:
-        """Open a block whose reads see one state of the index; see `Store`."""
+        """Open a `with` block in which all reads see the same state of the index, whatever other processes write."""
         with self._reading() as generation:
             yield generation.about
 
     def version(self) -> object:
-        """Return a value that differs once the documents have changed; see `Store`."""
+        """Return a value that differs from earlier values once documents have been added or removed."""
         with self._reading() as generation:
             return generation.version
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has; see `Store`."""
+        """Return those of the given ids that no document of the index has."""
         with self._reading() as generation:
             known = generation.known_ids(ids)
         return [identifier for identifier in dict.fromkeys(ids) if identifier not in known]
@@ -112,19 +112,19 @@ class EmbeddedStore:
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by vectors; always exact, see `Store`."""
+        """Find the best documents for each query by their vectors; the search is always exact."""
         del exact
         with self._reading() as generation:
             view = self._view(generation, where, queries)
             return [view.find_by_vectors(query, k) for query in queries]
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the queries with corrected spelling, as keyword search uses them; see `Store`."""
+        """Return the queries with corrected spelling, as keyword search uses them."""
         with self._reading() as generation:
             return generation.words.correct(texts) if generation.about.hybrid else list(texts)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """Find the best documents for each query by words; see `Store`."""
+        """Find the best documents for each query by keyword search (BM25)."""
         with self._reading() as generation:
             view = self._view(generation, where)
             return [view.find_by_words(text, k) for text in texts]
@@ -138,7 +138,7 @@ class EmbeddedStore:
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors; always exact, see `Store`."""
+        """Find the best documents for each query by fused keyword and vector search; the search is always exact."""
         del exact
         with self._reading() as generation:
             view = self._view(generation, where, queries)
@@ -156,7 +156,7 @@ class EmbeddedStore:
             return generation.size()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files of the index."""
         with self._lock:  # wait for a search in progress
             self._pool.shutdown()
             if self._generation:
@@ -166,7 +166,7 @@ class EmbeddedStore:
     def _view(
         self, generation: Generation, where: Sequence[Condition], queries: NDArray[np.float32] | None = None
     ) -> View:
-        """Make a view of the documents that fulfil the conditions; raises InputError for queries of the wrong width."""
+        """Select the documents that fulfil the conditions; raises InputError if query vectors have the wrong width."""
         width = generation.about.full_dimension
         if queries is not None and queries.shape[1] != width:
             problem = f"the query has {queries.shape[1]} dimensions"
@@ -175,7 +175,7 @@ class EmbeddedStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Generation]:
-        """Give the current generation in one state until the block ends; a nested block sees the same state."""
+        """Open the current build of the index (generation) for reading; until the block ends, reads see one state."""
         with self._lock:
             if self._is_reading and self._generation is not None:
                 yield self._generation
@@ -189,12 +189,12 @@ class EmbeddedStore:
                 generation.end()
 
     def _refresh(self) -> Generation:
-        """Return the current generation, after loading what has been committed."""
+        """Return the current build of the index (its generation) with all changes that other processes committed."""
         with self._reading() as generation:
             return generation
 
     def _begin(self) -> Generation:
-        """Open the generation that `current.json` names, and begin to read it."""
+        """Open the build of the index (generation) that `current.json` names, and begin to read it."""
         state = self._read_current()
         for _ in range(_TRIES):
             try:
@@ -209,7 +209,7 @@ class EmbeddedStore:
         raise InputError(problem, "no builds in progress: try again when they are done", file=self._folder)
 
     def _read_current(self) -> dict[str, Any]:
-        """Read `current.json`; raises InputError if the file is missing or names no generation."""
+        """Read `current.json`; raises InputError if the file is missing or does not name a build of the index."""
         path = self._folder / CURRENT
         if not path.is_file():
             raise InputError("holds no index", "a folder that `nestvec index` made", file=self._folder)
@@ -220,7 +220,7 @@ class EmbeddedStore:
         return dict(state)
 
     def _open_generation(self, state: Mapping[str, Any]) -> Generation:
-        """Open the generation that `current.json` names, or keep the open one if it is still that generation."""
+        """Open the build (generation) that `current.json` names, unless that build is already open."""
         held = self._generation
         if held is not None and state == self._state and not held.is_replaced:
             return held
@@ -233,7 +233,7 @@ class EmbeddedStore:
 
     @contextmanager
     def _new_generation(self, about: About, codecs: Sequence[Codec]) -> Iterator[Generation]:
-        """Create an empty generation for the block to fill; when the block ends without error, it replaces the old."""
+        """Create an empty build (generation) of the index for the block to fill; it replaces the old one at the end."""
         numbers = [int(path.name) for path in self._folder.iterdir() if path.name.isdecimal()]
         name = f"{max(numbers, default=0) + 1:06d}"
         with (
@@ -246,7 +246,7 @@ class EmbeddedStore:
         self._remove_all_but(name)
 
     def _remove_all_but(self, name: str) -> None:
-        """Remove every generation except the named one, if that one exists."""
+        """Remove all builds of the index (generations) except the named one; remove none if that one is missing."""
         if not (self._folder / name).is_dir():
             return
         for path in self._folder.iterdir():
@@ -254,7 +254,7 @@ class EmbeddedStore:
                 remove(path)
 
     def _merge_segments(self, old: Generation) -> None:
-        """Copy all documents into a new generation, with few large segments and without gone rows."""
+        """Copy all documents into a new build (generation) with few large segments, without removed documents."""
         rows = np.flatnonzero(old.live_rows())
         with self._new_generation(old.about, old.codecs) as merged:
             for first in range(0, len(rows), _SEGMENT):
@@ -269,7 +269,7 @@ class EmbeddedStore:
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
-        """Hold the lock that lets one process write at a time; removes what killed writers left."""
+        """Hold the lock that lets only one process write to the index; also remove what killed writers left."""
         follow_links(self._folder).mkdir(parents=True, exist_ok=True)
         with locked(self._folder):
             sweep(self._folder)
@@ -279,13 +279,13 @@ class EmbeddedStore:
 
 
 def _add_batch(generation: Generation, batch: Batch) -> None:
-    """Encode a batch's vectors for each stage and add its documents to a generation."""
+    """Encode a batch's vectors in every format of the index, and add the batch to a build (generation)."""
     codes = [codec.encode(codec.cut(batch.vectors)) for codec in generation.codecs]
     generation.add_documents(batch.ids, batch.texts, batch.fields, codes)
 
 
 def _gather_segments(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Merge batches until each has `_SEGMENT` documents or more; if an id repeats, its last document counts."""
+    """Merge batches of documents until each has at least `_SEGMENT` documents; of repeated ids, the last counts."""
     waiting: list[Batch] = []
     for batch in batches:
         waiting.append(batch)

@@ -28,7 +28,7 @@ _MORE = 8  # candidates for each wanted document; where they are too few, the ne
 
 @dataclass(frozen=True)
 class Part:
-    """Codes that are searched together: those of a segment, or those that a filter leaves.
+    """A set of vector codes that faiss searches in one call: a segment's codes, or the codes that a filter leaves.
 
     Attributes:
         scan: n codes.
@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """All codes to search.
+    """All vector codes of a search, in one or more parts, with the codec to score them exactly.
 
     Attributes:
         codec: the codec that made the codes.
@@ -85,7 +85,7 @@ class Parts:
     def _find_candidates(
         self, turned: NDArray[np.float32], wanted: int, pool: Executor
     ) -> tuple[NDArray[np.int64], float | None]:
-        """Find the rows of at most `wanted` candidates, and the best approximate score that any other row can have.
+        """Find the rows of at most `wanted` candidates, and an upper limit of the approximate scores of all other rows.
 
         The score is None if there are no other rows. If all parts are fast to search, each part is asked for little
         more than its share of the candidates; else each part is asked for all of them.

@@ -27,7 +27,7 @@ INSERT = "INSERT INTO fields VALUES (?, ?, ?, ?)"
 def field_rows(
     rows: Iterable[int], fields: Sequence[Mapping[str, Value]]
 ) -> Iterator[tuple[str, int, str | None, float | None]]:
-    """Yield the table's rows for documents: field name, the document's row, text and number."""
+    """Yield the rows of the field table for documents: field name, the document's row, text and number."""
     for row, entries in zip(rows, fields, strict=True):
         for name, value in entries.items():
             if isinstance(value, str):
@@ -37,7 +37,7 @@ def field_rows(
 
 
 def select_rows(where: Sequence[Condition]) -> tuple[str, list[str | float | None]]:
-    """Make the SELECT statement, with its parameters, for documents that fulfil all of at least one condition."""
+    """Make the SELECT statement that finds documents which fulfil all conditions, and the statement's parameters."""
     parts, values = list[str](), list[str | float | None]()
     for condition in where:
         sign, number = condition.sign, condition.number  # `Condition` has checked the sign, so it is safe in SQL

@@ -58,7 +58,7 @@ _SCHEMA = (_TABLES, field_table.TABLE, postings.TABLE)
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """A document as the SQLite file holds it."""
+    """A document as a row of the index's SQLite file: its id, text and fields."""
 
     row: int
     id: str
@@ -74,7 +74,7 @@ class StoredDocument:
 
 
 class Generation:
-    """An open generation.
+    """One complete build of an embedded index, opened from its folder (a generation).
 
     Args:
         folder: the generation's folder.
@@ -121,29 +121,29 @@ class Generation:
 
     @classmethod
     def create_empty(cls, folder: Path, about: About, codecs: Sequence[Codec], limit: float) -> Generation:
-        """Create and open a generation without documents; the folder must not exist, and each stage needs a codec."""
+        """Create and open an empty build of an index in a new folder; each vector format of the index needs a codec."""
         folder.mkdir()
         save_codecs(folder / _CODECS, {stage.name: codec for stage, codec in zip(about.stages, codecs, strict=True)})
         create_file(folder / DOCUMENTS, _SCHEMA)
         return cls(folder, about, limit)
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files of this build of the index."""
         self._base.close()
         self.segments, self._segments, self._words = (), {}, None
 
     def __len__(self) -> int:
-        """Number of documents."""
+        """Number of documents in this build of the index."""
         return self.row_count - len(self.gone)
 
     @property
     def row_count(self) -> int:
-        """Number of rows of codes, gone rows included."""
+        """Number of stored vectors, including those of documents that were removed or replaced."""
         return self.segments[-1].first + self.segments[-1].row_count if self.segments else 0
 
     @property
     def words(self) -> WordIndex:
-        """The keyword index, for one thread at a time; raises InputError if the index holds vectors alone."""
+        """Keyword search, for one thread at a time; raises InputError if the index was built without keyword search."""
         if self._words is None:
             lexical = self.about.require_words(self.folder).lexical
             parts = [segment.postings for segment in self.segments if segment.postings]
@@ -157,7 +157,7 @@ class Generation:
         return found is None or self._opened is None or found.inode != self._opened.inode
 
     def begin(self) -> None:
-        """Start to read: load what other processes have committed; all reads see this state until `end`."""
+        """Load what other processes have committed; until `end`, all reads see this state of the index."""
         with self._translated_errors():
             self._base.execute("BEGIN")
             try:
@@ -176,12 +176,12 @@ class Generation:
                 self._base.execute("ROLLBACK")  # nothing was written
 
     def refresh(self) -> None:
-        """Load what has been committed."""
+        """Load the changes that other processes have committed to this build of the index."""
         self.begin()
         self.end()
 
     def _read_state(self) -> None:
-        """Open the committed segments that are not open or have changed, and read which rows are gone."""
+        """Open committed segments that are new or have changed, and read which documents were removed or replaced."""
         self._seen = -1  # if this method fails, the next `begin` calls it again
         self._base.fit_limits()
         listed = self._read_segments()
@@ -223,31 +223,31 @@ class Generation:
         self.refresh()
 
     def remove_documents(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed."""
+        """Remove the documents with these ids from the index, and return how many documents were removed."""
         with self._write_transaction() as base:
             removed = _mark_gone(base, ids)
         self.refresh()
         return removed
 
     def documents_at(self, rows: NDArray[np.int64]) -> list[StoredDocument]:
-        """Read the documents of (r,) rows, none of them gone; gives them in any order."""
+        """Read the documents at the given rows; no row may belong to a removed document. The order is arbitrary."""
         stored = self._select_rows("SELECT row, id, text, fields FROM documents", rows)
         return [StoredDocument.parse(self._documents, *values) for values in stored]
 
     def ids_at(self, rows: NDArray[np.int64]) -> dict[int, str]:
-        """Read the ids of (r,) rows, none of them gone."""
+        """Read the document ids at the given rows; no row may belong to a removed document."""
         found = dict(self._select_rows("SELECT row, id FROM documents", rows))
         self._require(all(isinstance(identifier, str) for identifier in found.values()), "an id is not text")
         return found
 
     def matching_rows(self, where: Sequence[Condition]) -> NDArray[np.int64]:
-        """Find the (m,) rows, ascending, of documents that fulfil all conditions; there must be a condition."""
+        """Find the rows of documents that fulfil all filter conditions, of which there must be at least one."""
         statement, values = field_table.select_rows(where)
         with self._translated_errors():
             return self._fetch_rows(self._base.execute(statement, values), self.row_count)
 
     def codes_at(self, stage: int, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Read the (r, …) codes of (r,) rows at a stage."""
+        """Read the vector codes at the given rows, in the index's first or second vector format."""
         firsts = np.array([segment.first for segment in self.segments])
         owners = np.searchsorted(firsts, rows, side="right") - 1
         codes = np.empty((len(rows), *self._no_codes[stage].shape[1:]), dtype=self._no_codes[stage].dtype)
@@ -257,18 +257,18 @@ class Generation:
         return codes
 
     def live_rows(self) -> NDArray[np.bool_]:
-        """Return (rows,) whether each row holds a document."""
+        """Return, for each row, whether its document is still in the index."""
         live = np.ones(self.row_count, dtype=np.bool_)
         live[self.gone] = False
         return live
 
     def size(self) -> int:
-        """Size on disk in bytes."""
+        """Size of this build of the index on disk, in bytes."""
         files = (read_stamp(self.folder / name) for name in (DOCUMENTS, _CODECS))
         return sum(file.size for file in files if file) + sum(segment.size for segment in self.segments)
 
     def known_ids(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that a document has."""
+        """Return those of the given ids that a document of the index has."""
         with self._translated_errors():
             return {
                 identifier
@@ -277,7 +277,7 @@ class Generation:
             }
 
     def _find_spans(self, words: Sequence[str]) -> dict[str, dict[int, Span]]:
-        """Look up where the open segments hold the entries of words; gives each word's span by segment number."""
+        """Look up where each segment's file holds the entries of the given words: a span for each segment and word."""
         numbers = {segment.first: number for number, segment in enumerate(self.segments)}
         spans: dict[str, dict[int, Span]] = {}
         with self._translated_errors():
@@ -300,7 +300,7 @@ class Generation:
                 yield text
 
     def _select_rows(self, statement: str, rows: NDArray[np.int64]) -> list[tuple[Any, ...]]:
-        """Run a SELECT statement for the documents of (r,) rows; raises InputError if any of them is missing."""
+        """Run a SELECT statement for the documents at the given rows; raises InputError if a document is missing."""
         chosen = f"{statement} WHERE row IN (SELECT value FROM json_each(?))"
         with self._translated_errors():
             stored = self._base.execute(chosen, (json.dumps(rows.tolist()),)).fetchall()
@@ -308,7 +308,7 @@ class Generation:
         return stored
 
     def _read_segments(self) -> list[tuple[int, int, dict[str, str]]]:
-        """Read each segment's first row, number of rows and checksums, in the order of rows."""
+        """Read the list of segments: first row, number of rows and checksums of each, in the order of rows."""
         listed: list[tuple[int, int, dict[str, str]]] = []
         for first, rows, checks in self._base.execute("SELECT first, rows, checks FROM segments ORDER BY first"):
             wanted = listed[-1][0] + listed[-1][1] if listed else 0
@@ -351,7 +351,7 @@ class Generation:
 
 
 def _mark_gone(base: sqlite3.Connection, ids: Sequence[str]) -> int:
-    """Mark the documents of some ids as gone, inside a transaction; gives how many there were."""
+    """Mark the documents with the given ids as removed, inside a transaction, and return how many there were."""
     marked = 0
     for condition, part in _among("id", ids):
         chosen = f"SELECT row FROM documents WHERE {condition}"
@@ -375,7 +375,7 @@ def _parse_object(text: object, file: Path) -> dict[str, Any]:
 
 
 def _among(column: str, texts: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield SQL conditions that a column is one of the texts, with their parameters.
+    """Yield SQL conditions, with their parameters, that select rows whose column is one of the given texts.
 
     The texts are parameters and not one JSON array, because SQLite's JSON functions end a text at U+0000.
     """

@@ -35,7 +35,7 @@ Span = tuple[int, int]  # columns of a word's entries: the first, and the one af
 
 @dataclass(frozen=True)
 class Postings:
-    """The words of a segment of d documents.
+    """Which of a segment's d documents contain which word, and how often.
 
     Attributes:
         entries: (2, d + n) int32. The first d columns describe the documents: row, and number of words. The other
@@ -76,17 +76,17 @@ class Postings:
         return cls(entries, documents, path)
 
     def save(self, path: Path) -> None:
-        """Write the entries as an .npy file."""
+        """Write the postings to an .npy file."""
         with path.open("wb") as stream:
             np.save(stream, self.entries, allow_pickle=False)
 
     @property
     def lengths(self) -> NDArray[np.int32]:
-        """(d,) number of words of each document."""
+        """Number of words of each of the d documents."""
         return self.entries[1, : self.documents]
 
     def find(self, span: Span) -> NDArray[np.int32]:
-        """Return a word's (2, n) entries: ascending rows of documents, and how often each contains the word.
+        """Return the n documents that contain a word: their ascending rows, and how often each contains the word.
 
         Raises InputError if the entries are damaged.
         """
@@ -96,7 +96,7 @@ class Postings:
         return self.entries[:, span[0] : span[1]]
 
     def _check(self, span: Span) -> None:
-        """Raise InputError if a span, or what the file holds there, cannot come from `count`."""
+        """Raise InputError if a word's entries in the file, or their place in the file, cannot come from `count`."""
         start, stop = span
         if self.documents <= start < stop <= self.entries.shape[1]:
             rows, counts = self.entries[:, start:stop]

@@ -53,7 +53,7 @@ def load_faiss() -> Any:  # noqa: ANN401 - it has no types
 
 
 class Scan:
-    """The codes of some documents, searched by faiss.
+    """Vector codes of some documents in a faiss index, which finds the codes with the highest scores.
 
     Args:
         codec: the codec that made the codes.
@@ -118,12 +118,12 @@ class Scan:
             raise NestvecError(f"{path} cannot be written ({why}); finished work is kept") from error
 
     def __len__(self) -> int:
-        """Number of codes."""
+        """Number of codes in the index."""
         return int(self._index.ntotal)
 
     @property
     def is_fast(self) -> bool:
-        """Whether a search takes less time than passing it to another thread."""
+        """Whether a search of these codes is so fast that handing it to another thread would take longer."""
         return self._packed is not None
 
     def codes_at(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
@@ -133,7 +133,7 @@ class Scan:
 
     @cached_property
     def _mapped(self) -> NDArray[np.uint8]:
-        """(n, bytes) the codes in faiss's own memory; don't use this array after the scan is gone."""
+        """The codes of n documents in faiss's own memory; do not use this array after the `Scan` object is deleted."""
         width = self._codec.bytes_per_vector
         mapped: NDArray[np.uint8] = load_faiss().rev_swig_ptr(self._index.codes.data(), len(self) * width)
         return mapped.reshape(len(self), width)
@@ -150,7 +150,7 @@ class Scan:
         return self.search_turned(self.turn(queries), k)
 
     def search_turned(self, turned: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """As `search`, for queries that `turn` has transformed."""
+        """Find the k best codes for queries that `turn` has transformed; see `search` for the result."""
         k = min(k, len(self))
         if not k:
             return np.zeros((len(turned), 0), dtype=np.float32), np.zeros((len(turned), 0), dtype=np.int64)
@@ -159,7 +159,7 @@ class Scan:
         return scores, rows
 
     def _pack(self) -> PackedScan | None:
-        """Return the packed layout; None if the index is not a product quantiser, or at the first search."""
+        """Return the codes laid out for fast search; None at the first search, or for 8 bits per number and more."""
         if self._packed is None and self._is_asked and isinstance(self._index, load_faiss().IndexPQ):
             self._packed = PackedScan(self._index)
         self._is_asked = True  # packing does not pay for codes that are searched only once, such as a filter's

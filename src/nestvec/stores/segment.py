@@ -33,7 +33,7 @@ _PAGE, _PAGES = 4096, 256  # bytes per page, and the most pages that a checksum 
 
 
 class Stamp(NamedTuple):
-    """A file's identity and state: it differs once the file is changed or replaced by another file."""
+    """Identifies a file in its present state: the stamp differs once the file is changed or replaced."""
 
     inode: int
     size: int  # bytes
@@ -41,7 +41,7 @@ class Stamp(NamedTuple):
 
 
 def read_stamp(path: Path) -> Stamp | None:
-    """Read the stamp of a file; gives None if there is no file."""
+    """Read a file's identity and state; gives None if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -57,7 +57,7 @@ class Segment:
         first: the number of its first row.
         row_count: the number of its rows.
         scans: the codes of its rows, one scan for each stage.
-        postings: the words of its documents; None if the index holds vectors alone.
+        postings: the words of its documents; None if the index was built without keyword search.
         stamps: the stamp of each file when it was opened. The files are memory-mapped, and reading a mapped file that
             was cut short meanwhile would kill the process, so the stamps are compared before a search.
     """
@@ -72,7 +72,7 @@ class Segment:
     def open(
         cls, folder: Path, about: About, codecs: Sequence[Codec], rows: tuple[int, int], checks: Mapping[str, str]
     ) -> Segment:
-        """Open a segment.
+        """Open a segment of an embedded index from its files.
 
         Args:
             folder: the folder of the segment's files.
@@ -105,11 +105,11 @@ class Segment:
 
     @property
     def size(self) -> int:
-        """Total size of its files in bytes."""
+        """Total size of the segment's files in bytes."""
         return sum(stamp.size for stamp in self.stamps.values() if stamp)
 
     def save(self, folder: Path, about: About) -> dict[str, str]:
-        """Write its files, each completely or not at all, and return their checksums."""
+        """Write the segment's files, each completely or not at all, and return their checksums."""
         checks = {}
         for stage, scan in zip(about.stages, self.scans, strict=True):
             checks[stage.name] = _write_file(_codes_path(folder, self.first, stage.name), scan.save)

@@ -52,7 +52,7 @@ def read_plain_number(text: str) -> float | None:
 
 
 def _write_stage(stage: VectorFormat) -> dict[str, Any]:
-    """A stage as JSON; `axes` is written only if true, so that indexes without axes keep their earlier form."""
+    """Convert a vector format to JSON; `axes` is written only if true, as earlier versions of nestvec expect."""
     return {"dimension": stage.dimension, "precision": stage.precision} | ({"axes": True} if stage.axes else {})
 
 
@@ -72,7 +72,7 @@ class About:
             that re-rank the shortlist.
         shortlist: number of documents that the first of two stages passes to the second.
         schema: version of the store's format; from 2 on, ids are kept byte for byte; 3 is an index with keyword search.
-        hybrid: how words match, and how keyword scores fuse with vector scores; None if the index holds vectors alone.
+        hybrid: how words match, and how keyword scores fuse with vector scores; None without keyword search.
         fuses: whether a search that names no mode fuses words and vectors, as the run recommends.
         model: SHA-256 of each thing that decides the model's vectors, by its name; empty in an index of an earlier
             nestvec.
@@ -94,7 +94,7 @@ class About:
             object.__setattr__(self, "schema", _WITH_WORDS)
 
     def require_words(self, place: object) -> Hybrid:
-        """Return how words match and fuse; raises InputError, naming the place, if the index holds vectors alone."""
+        """Return how words match and fuse; raises InputError, naming `place`, for an index without keyword search."""
         if self.hybrid is None:
             raise InputError(
                 "holds no words, only vectors", "the mode vectors, or an index built without --alone", file=place
@@ -111,7 +111,7 @@ class About:
 
     @property
     def served(self) -> VectorFormat:
-        """The format of the vectors that give the final scores: the last stage's."""
+        """The format of the vectors that give the final scores: the second of two formats, or the only one."""
         return self.stages[-1]
 
     def stored_id(self, identifier: str) -> str:
@@ -198,7 +198,7 @@ class Hit:
     Attributes:
         id: the document's id.
         score: for a search by vectors, the cosine of query and document as exact as the precision allows, about
-            -1 to 1; for a search by words, the BM25 score, above 0; for a fused search, the fused score.
+            -1 to 1; for a search by keywords, the BM25 score, above 0; for a fused search, the fused score.
         text: the document's text.
         fields: the document's fields, as they were added.
     """
@@ -243,7 +243,7 @@ class Condition:
 
     @property
     def number(self) -> float | None:
-        """The value as a number; None if it is not a finite number."""
+        """The condition's value as a number; None if the value is not a finite number."""
         try:
             number = float(self.value)
         except ValueError:
@@ -271,7 +271,7 @@ class Store(Protocol):
 
     @property
     def about(self) -> About | None:
-        """What the index serves; None if no index was built yet."""
+        """Describes what the index serves: system, model and vector formats; None if no index was built yet."""
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
         """Build a new index; the present index, if any, serves until the new one is complete and replaces it.
@@ -297,7 +297,7 @@ class Store(Protocol):
         """Remove documents and return how many were removed; unknown ids are skipped."""
 
     def one_state(self) -> AbstractContextManager[About]:
-        """Open a block in which all reads of this thread see one state of the index.
+        """Open a `with` block in which all reads of this thread see the same state of the index.
 
         Don't write inside the block, and keep it short: a build waits until such blocks end, and in the embedded store
         every other writer waits, too.
@@ -310,10 +310,10 @@ class Store(Protocol):
         """
 
     def version(self) -> object:
-        """A value that compares unequal to earlier values once the documents have changed."""
+        """Return a value that differs from earlier values once documents have been added or removed."""
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has, in the order given, without repeats."""
+        """Return those of the given ids that no document of the index has, in the order given, without repeats."""
 
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
@@ -347,7 +347,7 @@ class Store(Protocol):
             q lists of at most k hits, best first, ties as in `search`; every hit shares a word with the query.
 
         Raises:
-            InputError: the index holds vectors alone.
+            InputError: the index was built without keyword search.
         """
 
     def search_fused(
@@ -359,11 +359,11 @@ class Store(Protocol):
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors together.
+        """Find the best documents for each query by keywords and vectors together.
 
-        Candidates are the `lexical.fusion.CANDIDATES` best documents of each search (by words, by vectors) that fulfil
-        the conditions, or the k best if k is greater. Both searches score every candidate, and `Hybrid.fusion` combines
-        the two scores. Spelling is corrected for the search by words only.
+        Candidates are the `lexical.fusion.CANDIDATES` best documents of each search (keyword and vector) that fulfil
+        the conditions, or the k best if k is greater. Both searches score every candidate, and `Hybrid.fusion` combines the
+        two scores. Spelling is corrected for the keyword search only.
 
         Args:
             texts: q queries.
@@ -377,7 +377,7 @@ class Store(Protocol):
             q lists of at most k hits, best first, ties as in `search`.
 
         Raises:
-            InputError: the index holds vectors alone.
+            InputError: the index was built without keyword search.
         """
 
     def __len__(self) -> int:
@@ -387,4 +387,4 @@ class Store(Protocol):
         """Size of the index on disk, in bytes."""
 
     def close(self) -> None:
-        """Close all files and connections."""
+        """Close all files and connections of the index."""

@@ -1,4 +1,4 @@
-"""Searches the embedded store by vectors, by words, or by both, within the documents that a filter leaves."""
+"""Searches the embedded store by vectors, by keywords, or by both, within the documents that a filter leaves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FEW = 4  # if a filter leaves fewer than one in four rows, only the codes of th
 
 @dataclass(frozen=True)
 class View:
-    """The part of a generation that a search looks at: all its documents, or those that fulfil a filter.
+    """The documents that a search looks at: all documents of an embedded index, or those that fulfil a filter.
 
     Attributes:
         generation: holds the documents, codes and words.
@@ -67,7 +67,7 @@ class View:
         return self._read_hits(*self._keep_best(*fuse_one(vectors, words, fusion), k))
 
     def _search_vectors(self, query: NDArray[np.float32], k: int) -> ScoredRows:
-        """Find the k best rows by their codes; the result is in any order."""
+        """Find the rows of the k best documents by their vector codes, in arbitrary order."""
         about = self.generation.about
         two = len(about.stages) > 1
         wanted = max(k, about.shortlist) if two else k
@@ -79,18 +79,18 @@ class View:
         return self._keep_best(*self._rank_by_stage(1, query, rows, k), k) if two else (rows, scores)
 
     def _search_words(self, asked: AskedWords, k: int) -> ScoredRows:
-        """Find the k best rows by their words; the result is in any order."""
+        """Find the rows of the k best documents by keyword search, in arbitrary order."""
         rows, scores = asked.find_best(k, self.live if self.is_filtered else None)
         return self._keep_best(*self._keep_first_ties(rows, scores, k), k)
 
     def _rank_by_stage(self, stage: int, query: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> ScoredRows:
-        """Find the k best of (r,) rows by exact scores at a stage, highest first, and all that tie with the k-th."""
+        """Find the k best of the given rows by exact scores in one vector format, and all that tie with the k-th."""
         codec = self.generation.codecs[stage]
         asked = codec.cut(query[None])[0]
         return rank_rows(codec, asked, rows, partial(self.generation.codes_at, stage), k)
 
     def _score_by_vectors(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Score (r,) rows by the vectors of the last stage; gives (r,) scores."""
+        """Score the documents at the given rows by the vectors that give the final scores."""
         about, codec = self.generation.about, self.generation.codecs[-1]
         codes = self.generation.codes_at(len(about.stages) - 1, rows)
         pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
@@ -111,7 +111,7 @@ class View:
         return rows[kept], scores[kept]
 
     def _keep_best(self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> ScoredRows:
-        """Keep the k best of (r,) rows, in any order; of rows with equal scores, those with the greater ids."""
+        """Keep the k best of the given rows; of documents with equal scores, those with the greater ids."""
         if len(rows) <= k:
             return rows, scores
         least = _least_of(scores, k)
@@ -124,7 +124,7 @@ class View:
         return rows[kept], scores[kept]
 
     def _read_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
-        """Read the documents of (r,) rows; gives them best first."""
+        """Read the documents at the given rows, and return them as hits, best first."""
         score = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         documents = self.generation.documents_at(rows)
         documents.sort(key=lambda document: (score[document.row], document.id.encode()), reverse=True)

@@ -33,7 +33,7 @@ _SLACK = 1 - 1e-6  # float64 sums whose ratio is closer to 1 may round to the sa
 
 
 class _AskedWord(NamedTuple):
-    """A word of a query that some documents contain.
+    """A word of a query, with the documents that contain the word.
 
     Attributes:
         rows: (n,) rows of these documents, ascending.
@@ -49,12 +49,12 @@ class _AskedWord(NamedTuple):
 
     @property
     def most(self) -> float:
-        """The most that the word can add to a score."""
+        """The most that this word can add to a document's BM25 score."""
         return self.times * self.rarity
 
 
 class WordIndex:
-    """A keyword index over all segments; see the module. One thread at a time may search it.
+    """Keyword search (BM25) over all segments of an embedded index, for one thread at a time.
 
     Args:
         postings: the postings of all segments, in the order of their rows.
@@ -81,7 +81,7 @@ class WordIndex:
         self._sums = np.zeros(len(live))  # 0 between searches
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the queries with corrected spelling; see `Store.correct`."""
+        """Return the queries with corrected spelling."""
         return self._corrector.correct(texts) if self._corrector else list(texts)
 
     def ask(self, text: str) -> AskedWords:
@@ -93,12 +93,12 @@ class WordIndex:
 
     @cached_property
     def _corrector(self) -> Corrector | None:
-        """Corrects the spelling of queries; None if the run used no correction."""
+        """The object that corrects the spelling of queries; None if the run used no correction."""
         rules = self._settings.correction
         return Corrector.of(self._read_texts(), self._settings.forms, rules) if rules else None
 
     def _find_word(self, spans: Mapping[int, Span], times: int) -> _AskedWord:
-        """Collect a word's documents from all segments; `spans` are by segment number."""
+        """Collect the documents that contain a word from all segments; `spans` tells where each segment lists them."""
         entries = [self._postings[number].find(span) for number, span in sorted(spans.items())]
         rows, counts = entries[0] if len(entries) == 1 else np.concatenate(entries, axis=1)
         if self._documents < len(self._live):
@@ -155,13 +155,13 @@ class AskedWords:
         return scores.astype(np.float32)
 
     def _find_least(self, reached: NDArray[np.int64], k: int) -> float:
-        """Return the k-th highest sum so far among (n,) rows; 0 if there are fewer than k rows."""
+        """Return the k-th highest score so far among the given rows; 0 if there are fewer than k rows."""
         if len(reached) < k:
             return 0.0
         return float(np.partition(self.sums[reached], len(reached) - k)[len(reached) - k])
 
     def _add_word(self, word: _AskedWord, allowed: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        """Add a word's weights to the sums; returns the rows that no earlier word had reached."""
+        """Add a word's weights to the scores of its documents; return the rows of documents without a score before."""
         kept = slice(None) if allowed is None else np.flatnonzero(allowed[word.rows])
         rows: NDArray[np.int64] = word.rows[kept].astype(np.int64)
         sums = self.sums[rows]
@@ -169,5 +169,5 @@ class AskedWords:
         return np.asarray(rows[sums == 0])
 
     def _weigh(self, word: _AskedWord, places: slice | NDArray[np.int64]) -> NDArray[np.float64]:
-        """Compute what a word adds to the scores of documents; `places` index the word's rows."""
+        """Compute what a word adds to the BM25 scores of its documents, which `places` selects."""
         return word.times * weigh_words(word.rarity, word.counts[places], self.damp[word.rows[places]])

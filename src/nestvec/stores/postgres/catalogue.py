@@ -32,7 +32,7 @@ _FREE_NAME = "a database without a table of this name, or nestvec's own table"
 
 @dataclass(frozen=True)
 class Entry:
-    """The entry of an index in `nestvec_indexes`.
+    """The row of an index in the table `nestvec_indexes`.
 
     Attributes:
         name: the index's name.
@@ -67,7 +67,7 @@ def find_table(connection: psycopg.Connection[tuple[Any, ...]], name: str, place
 
 
 def save_entry(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) -> None:
-    """Write an index's entry, replacing the present one."""
+    """Write an index's row in `nestvec_indexes`, replacing an existing row of the same index."""
     about = entry.columns.about
     names = [stage.name for stage in about.stages]
     with tempfile.TemporaryDirectory(prefix="nestvec-") as folder:
@@ -78,7 +78,7 @@ def save_entry(connection: psycopg.Connection[tuple[Any, ...]], entry: Entry) ->
 
 
 def read_sizes(connection: psycopg.Connection[tuple[Any, ...]], table: str, has_words: bool) -> dict[str, int]:
-    """Read the sizes on disk of an index's parts in bytes; see `PostgresStore.sizes`."""
+    """Read how many bytes the tables and indexes of a search index take on disk, by part."""
     parts: dict[str, sql.SQL | sql.Composed] = {
         "table": statements.TABLE_SIZE,
         "ids": statements.IDS_SIZE,
@@ -92,7 +92,7 @@ def read_sizes(connection: psycopg.Connection[tuple[Any, ...]], table: str, has_
 
 
 def _read_row(connection: psycopg.Connection[tuple[Any, ...]], name: str, place: str) -> tuple[Any, ...] | None:
-    """Read an index's row; gives None if there is no row or no table yet."""
+    """Read an index's row in `nestvec_indexes`; gives None if the row or the table does not exist."""
     try:
         return connection.execute(statements.READ, [name], binary=True).fetchone()
     except errors.UndefinedTable:

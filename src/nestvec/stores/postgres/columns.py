@@ -137,7 +137,7 @@ class Columns:
         return zip(*([bytes(row) for row in part] for part in parts), strict=True)
 
     def needed_columns(self, stage: int) -> list[str]:
-        """Return the names of the columns that `parse_codes` needs for a stage."""
+        """Return the names of the columns from which `parse_codes` reads the codes of one vector format."""
         if stage == 0 and self.shares_embedding:
             return self.needed_columns(1)
         types = [name.removeprefix(_FIRST) for name in self._types_of(stage)]
@@ -148,7 +148,7 @@ class Columns:
         return [self._column_name(stage, name) for name in names]
 
     def parse_codes(self, stage: int, raws: Sequence[Raw]) -> NDArray[np.generic]:
-        """Read the codes of a stage from column values.
+        """Read vector codes from column values, for the index's first or second vector format.
 
         Args:
             stage: 0 for the first stage, 1 for the second.
@@ -200,7 +200,7 @@ class Columns:
 
     @property
     def _own_stages(self) -> range:
-        """The stages that have their own columns."""
+        """The vector formats of the index that are stored in columns of their own."""
         return range(self.shares_embedding, len(self.about.stages))
 
     def _column_name(self, stage: int, name: str) -> str:
@@ -251,19 +251,19 @@ def _pack_column(name: str, stage: VectorFormat, codec: Codec, codes: NDArray[np
 
 
 def _prepend_header(head: NDArray[Any], rows: NDArray[Any]) -> NDArray[np.uint8]:
-    """Put the same bytes before each row; gives (n, bytes)."""
+    """Put the same bytes before each row of a byte array."""
     body = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
     return np.concatenate([np.tile(head.view(np.uint8), (len(rows), 1)), body], axis=1)
 
 
 def _sign_bits(codec: Rotated, codes: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return the (n, d) top bits of the numbers' levels, as zeros and ones."""
+    """Return the highest bit of each number's quantised level, for n vectors of d numbers, as zeros and ones."""
     bits = np.unpackbits(codes[:, :-CORRECTION].astype(np.uint8, copy=False), axis=1)
     return bits[:, :: codec.bits][:, : codec.dimension]
 
 
 def _parse_numbers(raws: Sequence[Raw], numbers: str) -> NDArray[np.float32]:
-    """Read the (n, d) numbers of embeddings of pgvector's type `numbers`."""
+    """Parse n embeddings in the binary format of pgvector's type `numbers` into an (n, d) array."""
     together = np.frombuffer(b"".join(raw[0] for raw in raws), dtype=np.uint8).reshape(len(raws), -1)
     stored = np.ascontiguousarray(together[:, 4:]).view(_NUMBERS[numbers])  # the first 4 bytes are the dimension
     return stored.astype(np.float32)

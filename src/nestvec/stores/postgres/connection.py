@@ -1,4 +1,4 @@
-"""Connects to PostgreSQL and translates its errors into nestvec's; messages never show a password."""
+"""Connects to PostgreSQL, and turns the server's errors into nestvec's errors, whose messages show no password."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def open_connection(url: str, limit: float | None = None) -> psycopg.Connection[
 
 @contextmanager
 def translated_errors(place: str) -> Iterator[None]:
-    """Translate the server's errors into nestvec's, each with a message of one line."""
+    """Turn errors of the PostgreSQL server into nestvec's errors, each with a message of one line."""
     try:
         yield
     except errors.DiskFull as error:
@@ -116,7 +116,7 @@ def require_pgvector(connection: psycopg.Connection[tuple[Any, ...]], place: str
 
 
 def set_local(connection: psycopg.Connection[tuple[Any, ...]], name: str, value: str) -> None:
-    """Change a server setting until the transaction ends."""
+    """Change a setting of the PostgreSQL server until the present transaction ends."""
     connection.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 

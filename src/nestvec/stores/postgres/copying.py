@@ -25,17 +25,17 @@ _EXACT = 1e16  # from here on Python writes floats with an exponent, which jsonb
 
 
 def escape_text(text: str) -> str:
-    """Escape U+0000 and U+0001 in a text; see the module."""
+    """Escape U+0000, which PostgreSQL cannot store, and U+0001, the escape character, in a text."""
     return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01") if "\x00" in text or "\x01" in text else text
 
 
 def unescape_text(text: str) -> str:
-    """Undo `escape_text`."""
+    """Restore the original text from what `escape_text` returned."""
     return text.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01") if "\x01" in text else text
 
 
 def escape_fields(fields: Mapping[str, Value]) -> str:
-    """Write fields as JSON, numbers with all their digits, texts escaped."""
+    """Write a document's fields as JSON, with all digits of numbers, and with texts escaped by `escape_text`."""
     parts = (
         f"{json.dumps(escape_text(name), ensure_ascii=False)}:{_format_value(value)}" for name, value in fields.items()
     )
@@ -43,7 +43,7 @@ def escape_fields(fields: Mapping[str, Value]) -> str:
 
 
 def unescape_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
-    """Undo `escape_fields`, given the parsed JSON."""
+    """Restore a document's fields from the parsed JSON that `escape_fields` wrote."""
     return {
         unescape_text(name): unescape_text(value) if isinstance(value, str) else value for name, value in fields.items()
     }
@@ -65,7 +65,7 @@ def _format_value(value: Value) -> str:
 
 
 def copy_stream(columns: Columns, batch: Batch) -> bytes:
-    """Pack a batch as a complete binary COPY stream; if an id repeats, only its last row.
+    """Pack a batch of documents as a complete binary COPY stream; if an id repeats, only its last document.
 
     The columns are id, text, fields and the vector's columns; an index with keyword search adds the words, and a number
     that is NULL here because it is assigned later.
@@ -88,7 +88,7 @@ def copy_stream(columns: Columns, batch: Batch) -> bytes:
 
 
 def _pack_words(texts: Sequence[str], hybrid: Hybrid | None) -> list[bytes]:
-    """Pack the last two columns of each row, its joined words and a NULL; nothing without keyword search."""
+    """Pack the columns for keyword search of each row: its words in one text, and NULL for its number."""
     if hybrid is None:
         return [b""] * len(texts)
     joined = [join_words(words).encode() for words in split_words(texts, hybrid.lexical.forms)]

@@ -41,7 +41,7 @@ ScoredIds = list[tuple[float, str]]  # score and escaped id, best first
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """The queries of a search and its conditions.
+    """The queries of a search, how many documents to find, and the filter conditions.
 
     Attributes:
         queries: (q, full dimension) float32, rows of unit length.
@@ -113,7 +113,7 @@ class Finder:
             raise
 
     def execute(self, text: statements.Text, values: Sequence[object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Send a statement; its results are in PostgreSQL's binary format."""
+        """Send an SQL statement to the server; its results will be in PostgreSQL's binary format."""
         return self._connection.cursor(binary=True).execute(text, values)
 
     # The first stage
@@ -141,7 +141,7 @@ class Finder:
         return best
 
     def _read_passing(self, where: tuple[Condition, ...]) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield portions of all documents that fulfil the conditions: ids and the first stage's columns."""
+        """Yield all documents that fulfil the conditions, in portions: ids and the first vector format's columns."""
         text = statements.select_all(self.table, self.columns.needed_columns(0), where)
         self.execute(statements.declare_cursor(text), statements.condition_values(where))
         while rows := self.execute(statements.fetch_rows(_READ)).fetchall():
@@ -149,12 +149,12 @@ class Finder:
         self.execute(statements.DONE)
 
     def _first_stage_count(self, k: int) -> int:
-        """Return how many documents the first stage must find for k documents of the last stage."""
+        """Return how many documents the first vector format must find, so that k remain after re-ranking."""
         about = self.columns.about
         return k if len(about.stages) == 1 else max(k, about.shortlist)
 
     def _candidate_count(self, request: SearchRequest) -> int:
-        """Return how many documents to ask the approximate index for."""
+        """Return how many documents the approximate (HNSW) index is asked for."""
         wanted = self._first_stage_count(request.k)
         if not self.columns.by_signs:
             return wanted + _MORE
@@ -164,7 +164,7 @@ class Finder:
     # The second stage, and the texts
 
     def _rerank_shortlists(self, queries: NDArray[np.float32], shortlists: Sequence[ScoredIds]) -> list[ScoredIds]:
-        """Re-rank the shortlists by the second stage's codes."""
+        """Re-rank each query's shortlist with the codes of the second vector format."""
         text = statements.select_ids(self.table, self.columns.needed_columns(1))
         values = ([[identifier for _, identifier in shortlist]] for shortlist in shortlists)
         return list(self._score_answers(1, queries, text, values))
@@ -177,7 +177,7 @@ class Finder:
         values: Iterator[Sequence[object]],
         wanted: int | None = None,
     ) -> Iterator[ScoredIds]:
-        """Run a statement once for each query with its values, and score the rows by a stage's codes.
+        """Run a statement once for each query, and score the returned rows by their codes in one vector format.
 
         `_TOGETHER` statements are in the pipeline at a time. `wanted` is as in `score_rows`.
         """
@@ -190,7 +190,7 @@ class Finder:
     def score_rows(
         self, query: NDArray[np.float32], rows: list[tuple[Any, ...]], stage: int, wanted: int | None = None
     ) -> ScoredIds:
-        """Score documents by a stage's codes.
+        """Score documents by their codes in the index's first or second vector format.
 
         Args:
             query: (1, full dimension) float32.
@@ -212,7 +212,7 @@ class Finder:
         return [(score, rows[row][0]) for row, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)]
 
     def read_hits(self, ranked: Sequence[ScoredIds]) -> list[list[Hit]]:
-        """Read the texts and fields of ranked documents."""
+        """Read the texts and fields of documents that a search has ranked."""
         ids = sorted({identifier for scored in ranked for _, identifier in scored})
         rows = self.execute(statements.select_ids(self.table, ["text", "fields"]), [ids]).fetchall()
         documents = {identifier: (unescape_text(text), unescape_fields(fields)) for identifier, text, fields in rows}

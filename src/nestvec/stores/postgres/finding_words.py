@@ -1,4 +1,4 @@
-"""Searches PostgreSQL by words, or by words and vectors: the database stores postings, and BM25 is computed here.
+"""Searches PostgreSQL by keywords, or by keywords and vectors: the database stores postings, and BM25 is computed here.
 
 The postings of a query's words are read, and all documents that contain any of the words are scored. Of the best, those
 that pass the filter are read. For a fused search, the candidates of both searches are scored by both, then fused.
@@ -35,7 +35,7 @@ _MORE = 16  # if too few documents pass the filter, the next round reads 16 time
 
 
 class WordFinder:
-    """Searches the documents of one table by words, or by words and vectors, inside a snapshot of `finder`.
+    """Searches the documents of one table by keywords, or by keywords and vectors, inside a snapshot of `finder`.
 
     Args:
         connection: the finder's connection.
@@ -56,7 +56,7 @@ class WordFinder:
         self.hybrid = hybrid
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Correct queries, see `Store.correct`; after a change of the documents, their words are counted again."""
+        """Correct the spelling of queries with the documents' words, which are counted again after each change."""
         lexical = self.hybrid.lexical
         if lexical.correction is None:
             return list(texts)
@@ -67,7 +67,7 @@ class WordFinder:
         return self._corrector.correct(texts)
 
     def find(self, texts: Sequence[str], k: int, where: tuple[Condition, ...]) -> list[list[Hit]]:
-        """Find the best documents for each query by words; see `Store.search_words`."""
+        """Find the best documents for each query by keyword search (BM25)."""
         ranked: list[ScoredIds] = []
         for scores in self._score_words(texts):
             rows = self._read_best(scores, k, where, [])
@@ -76,7 +76,7 @@ class WordFinder:
         return self.finder.read_hits(ranked)
 
     def find_fused(self, texts: Sequence[str], request: SearchRequest, exact: bool, fusion: Fusion) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors; see `Store.search_fused`."""
+        """Find the best documents for each query by fused keyword and vector search."""
         asked = replace(request, k=max(CANDIDATES, request.k), shown=request.k)
         by_vectors = self.finder.rank(asked, exact)
         one_by_one = (replace(asked, queries=query[None]) for query in asked.queries)
@@ -87,7 +87,7 @@ class WordFinder:
         return self.finder.read_hits(fused)
 
     def _score_words(self, texts: Sequence[str]) -> Iterator[WordScores]:
-        """Yield the BM25 scores of each query."""
+        """Yield, for each query, the BM25 scores of all documents that contain a word of the query."""
         asked = [Counter(words) for words in split_words(self.correct(texts), self.hybrid.lexical.forms)]
         for first in range(0, len(asked), _TOGETHER):
             part = asked[first : first + _TOGETHER]
@@ -98,7 +98,7 @@ class WordFinder:
     def _read_best(
         self, scores: WordScores, k: int, where: tuple[Condition, ...], names: Sequence[str]
     ) -> list[tuple[Any, ...]]:
-        """Read ids, numbers and columns of documents that pass the filter, including the best k by words."""
+        """Read ids, numbers and columns of documents that pass the filter, including the best k by keywords."""
         text = statements.select_numbers(self.finder.table, names, where)
         conditions = statements.condition_values(where)
         room = max(k, _ROOM) if where else k

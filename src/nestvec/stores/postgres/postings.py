@@ -45,7 +45,7 @@ class Totals(NamedTuple):
     ordered: int = 0
 
     def pack(self) -> bytes:
-        """Pack the totals for the database."""
+        """Pack the totals over all documents as bytes for the database."""
         return np.array(self, dtype="<i8").tobytes()
 
     @classmethod
@@ -56,7 +56,7 @@ class Totals(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Postings:
-    """A word's postings in a block.
+    """The documents of one block that contain a word, with how often each contains the word.
 
     Attributes:
         places: (n,) uint16 places of documents in the block, ascending.
@@ -75,7 +75,7 @@ class Postings:
         return cls(places.astype(np.uint16), counts, lengths)
 
     def pack(self) -> bytes:
-        """Pack the postings for the database."""
+        """Pack a word's postings as bytes for the database."""
         sides = [side.astype(np.min_scalar_type(int(side.max(initial=1)))) for side in (self.counts, self.lengths)]
         parts = [self.places.astype("<u2"), *(side.astype(side.dtype.newbyteorder("<")) for side in sides)]
         return bytes(side.itemsize for side in sides) + b"".join(part.tobytes() for part in parts)
@@ -91,7 +91,7 @@ class Postings:
         )
 
     def replace(self, gone: Sequence[int], new: Postings) -> Postings:
-        """Return these postings without the documents at the places `gone`, and with those of `new`.
+        """Return a copy of a word's postings without the documents at the places `gone`, with those of `new` added.
 
         The places of `new` must not be among the places that are left.
         """
@@ -152,7 +152,7 @@ class WordScores:
         self._ordered = totals.ordered
 
     def of(self, numbers: Sequence[int]) -> NDArray[np.float32]:
-        """Return the (n,) scores of documents by their numbers; 0 for a document without any of the words."""
+        """Return the BM25 scores of documents, given by number; 0 for a document without any word of the query."""
         wanted = np.array(numbers, dtype=np.int64)
         scores = np.zeros(len(wanted), dtype=np.float32)
         for block in np.unique(wanted // BLOCK).tolist():
@@ -162,7 +162,7 @@ class WordScores:
         return scores
 
     def best(self, k: int) -> NDArray[np.int64]:
-        """Return the numbers of the k best documents, in no order; all numbers if there are fewer than k.
+        """Return the numbers of the k best documents, or of all if there are fewer, in arbitrary order.
 
         Of documents with equal scores, those with greater ids count as better. Documents that tie for the last place
         and whose numbers are not in tie order are all returned, so there may be more than k.

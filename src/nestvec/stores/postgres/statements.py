@@ -80,7 +80,7 @@ def make_table(table: str, columns: Columns) -> sql.Composed:
 
 
 def keep_inline(table: str, columns: Columns) -> sql.Composed:
-    """Make the statement that keeps vectors in the main table: if a row is too long, its text is moved out instead.
+    """Make the statement that tells PostgreSQL to move long texts, not vectors, out of the main table.
 
     A search reads vectors and no texts.
     """
@@ -122,7 +122,7 @@ def merge_batch(table: str, columns: Columns) -> sql.Composed:
 
 
 def take_staged(table: str, columns: Columns) -> sql.Composed:
-    """Move all staged documents into the table, numbered from 0 in tie order: the greatest id first."""
+    """Make the statement that moves all staged documents into the table and numbers them, the greatest id first."""
     return sql.SQL(
         "INSERT INTO {table} ({names}, number) SELECT {names}, row_number() OVER (ORDER BY id DESC) - 1 "
         "FROM pg_temp.nestvec_staged ORDER BY id DESC"
@@ -175,7 +175,7 @@ def select_ids(table: str, names: Sequence[str]) -> sql.Composed:
 
 
 def condition_values(where: Sequence[Condition]) -> list[str]:
-    """Return the parameters of the conditions' SQL, in order."""
+    """Return the parameters of the filter conditions' SQL, in their order."""
     values = []
     for condition in where:
         name, number = escape_text(condition.name), condition.number
@@ -206,7 +206,7 @@ def _condition_sql(condition: Condition) -> sql.Composed:
 
 
 def _name_columns(columns: Columns) -> list[sql.Identifier]:
-    """Return the names of all columns that a batch fills."""
+    """Return the names of all columns that a batch of documents fills."""
     return [sql.Identifier(name) for name in (*_FIXED, *columns.types, *(["words"] if columns.about.hybrid else []))]
 
 

@@ -2,7 +2,7 @@
 
 The table `nestvec_indexes` holds, for each index, what it serves, its codecs, and the name of its table of documents. A
 build is one transaction: it fills a new table, which replaces the old one at the end. A killed build leaves nothing
-behind. Words are in a second table (`word_table.py`); `finding_words.py` searches by words, or by words and vectors.
+behind. Words are in a second table (`word_table.py`), which `finding_words.py` reads for keyword and fused search.
 
 `columns.py` describes how codes become columns. A search (`finding.py`) asks the HNSW index for some more documents
 than are wanted, scores their codes in this process with nestvec's own arithmetic, and then reads the texts of the best.
@@ -90,13 +90,13 @@ class PostgresStore:
 
     @property
     def about(self) -> About | None:
-        """What the index serves; None if no index was built yet."""
+        """Describes what the index serves: system, model and vector formats; None if no index was built yet."""
         with self._one_at_a_time():
             entry = catalogue.find_entry(self._connection(), self.name, self._place)
         return entry.columns.about if entry else None
 
     def build(self, about: About, codecs: Sequence[Codec], batches: Iterable[Batch]) -> None:
-        """Build a new index, which replaces the present one; see `Store`.
+        """Build a new index from batches of documents; the new index replaces the present one when it is complete.
 
         Raises InputError if another process is building the index.
         """
@@ -118,18 +118,18 @@ class PostgresStore:
         self._finder = None
 
     def upsert(self, batches: Iterable[Batch], about: About | None = None) -> None:
-        """Add documents and replace those whose ids exist; see `Store`."""
+        """Add documents to the index; a document whose id is already there is replaced."""
         for batch in batches:
             with self._one_at_a_time(), self._connection().transaction():
                 self._open_writer(about).upsert(batch)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed; see `Store`."""
+        """Remove the documents with these ids and return how many documents were removed; unknown ids are skipped."""
         with self._one_at_a_time(), self._connection().transaction():
             return self._open_writer().delete(ids)
 
     def find_missing(self, ids: Sequence[str]) -> list[str]:
-        """Return the ids that no document has; see `Store`."""
+        """Return those of the given ids that no document of the index has."""
         with self._reading() as finder:
             statement = statements.select_ids(finder.table, [])
             known = {
@@ -143,12 +143,12 @@ class PostgresStore:
 
     @contextmanager
     def one_state(self) -> Iterator[About]:
-        """Open a block whose reads see one state of the index; see `Store`."""
+        """Open a `with` block in which all reads see the same state of the index, whatever other processes write."""
         with self._reading() as finder:
             yield finder.columns.about
 
     def version(self) -> object:
-        """Return a value that differs once the documents have changed; see `Store`."""
+        """Return a value that differs from earlier values once documents have been added or removed."""
         with self._reading() as finder:
             statement = statements.fill_name(statements.VERSION, finder.table)
             return finder.table, self._connection().execute(statement).fetchone()
@@ -156,19 +156,19 @@ class PostgresStore:
     def search(
         self, queries: NDArray[np.float32], k: int, where: Sequence[Condition] = (), exact: bool = False
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by vectors; see `Store`."""
+        """Find the best documents for each query by their vectors."""
         with self._reading() as finder:
             check_width(finder.columns.about, queries, self._place)
             return finder.find(SearchRequest(queries, k, tuple(where)), exact) if len(queries) else []
 
     def correct(self, texts: Sequence[str]) -> list[str]:
-        """Return the queries with corrected spelling, as keyword search uses them; see `Store`."""
+        """Return the queries with corrected spelling, as keyword search uses them."""
         with self._reading() as finder:
             has_words = finder.columns.about.hybrid is not None
             return self._open_word_finder(finder).correct(texts) if has_words else list(texts)
 
     def search_words(self, texts: Sequence[str], k: int, where: Sequence[Condition] = ()) -> list[list[Hit]]:
-        """Find the best documents for each query by BM25; see `Store`."""
+        """Find the best documents for each query by keyword search (BM25)."""
         with self._reading() as finder:
             return self._open_word_finder(finder).find(texts, k, tuple(where))
 
@@ -181,7 +181,7 @@ class PostgresStore:
         exact: bool = False,
         weight: float | None = None,
     ) -> list[list[Hit]]:
-        """Find the best documents for each query by words and vectors; see `Store`."""
+        """Find the best documents for each query by fused keyword and vector search."""
         with self._reading() as finder:
             words = self._open_word_finder(finder)
             check_width(finder.columns.about, queries, self._place)
@@ -219,7 +219,7 @@ class PostgresStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Finder]:
-        """Give a finder that sees one state of the index until the block ends; a nested block sees the same state."""
+        """Give a `Finder` whose searches all see the same state of the index until the block ends."""
         with self._one_at_a_time():
             if self._is_reading and self._finder is not None:
                 yield self._finder
@@ -233,7 +233,7 @@ class PostgresStore:
                     self._is_reading = False
 
     def _begin(self, snapshot: ExitStack) -> Finder:
-        """Begin to read the index; if another process has replaced it, the new index."""
+        """Begin to read the index; if another process has replaced the index, begin to read the new index."""
         self._connection()  # reconnecting drops the finder of the old connection
         finder = self._finder or self._make_finder()
         for _ in range(_TRIES):
@@ -253,7 +253,7 @@ class PostgresStore:
         return Finder(self._connection(), entry.table, entry.columns)
 
     def _open_word_finder(self, finder: Finder) -> WordFinder:
-        """Return the keyword search of this index; raises InputError if the index holds vectors alone."""
+        """Return the keyword search of this index; raises InputError if the index was built without keyword search."""
         if self._word_finder is None or self._word_finder.finder is not finder:
             hybrid = finder.columns.about.require_words(self._place)
             self._word_finder = WordFinder(self._connection(), finder, hybrid)

@@ -35,7 +35,7 @@ _NONE = Postings.of(array("I"))
 
 
 class WordTable:
-    """The postings of one table of documents.
+    """The table that holds, for one table of documents, which documents contain which word (postings).
 
     Args:
         connection: a connection in a transaction.
@@ -130,7 +130,7 @@ class WordTable:
         self._connection.execute(statements.DONE)
 
     def _write(self, blocks: Mapping[Key, bytes]) -> None:
-        """Write blocks; existing blocks of the same keys are replaced."""
+        """Write blocks of postings; existing blocks with the same word and number are replaced."""
         keys, statement = list(blocks), fill_name(word_statements.WRITE_BLOCKS, self.name)
         for first in range(0, len(keys), _CHANGED):
             part = keys[first : first + _CHANGED]
@@ -158,10 +158,10 @@ def _collect_entries(documents: Documents) -> dict[Key, array[int]]:
 
 
 def _count_all(documents: Documents) -> int:
-    """Count the words of all given documents."""
+    """Count how many words the given documents have in total."""
     return sum(words.count(" ") for words in documents.values())
 
 
 def _columns(keys: Sequence[Key]) -> list[list[Any]]:
-    """Split keys into a statement's two parameters, the words and the blocks."""
+    """Split pairs of word and block number into two lists, the parameters of a statement."""
     return [[word for word, _ in keys], [block for _, block in keys]]

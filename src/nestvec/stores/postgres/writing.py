@@ -44,7 +44,7 @@ class Writer:
         self._words = WordTable(connection, entry.table) if entry.columns.about.hybrid else None
 
     def build(self, batches: Iterable[Batch]) -> None:
-        """Create and fill the tables and indexes; if an id repeats, its last document counts."""
+        """Create and fill the tables and indexes of a new search index; if an id repeats, its last document counts."""
         self._connection.execute(statements.make_table(self._table, self._columns))
         self._connection.execute(statements.keep_inline(self._table, self._columns))
         if self._words is None:
@@ -60,11 +60,11 @@ class Writer:
         self._make_index()
 
     def upsert(self, batch: Batch) -> None:
-        """Add documents and replace those whose ids exist."""
+        """Add documents to the index; a document whose id is already there is replaced."""
         self._load(self._table, batch, self._words)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents and return how many were removed."""
+        """Remove the documents with these ids and return how many documents were removed."""
         removed = 0
         for first in range(0, len(ids), _IDS):
             part = list(map(escape_text, ids[first : first + _IDS]))
