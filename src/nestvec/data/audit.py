@@ -99,12 +99,12 @@ def _audit_folds(records: Records, task: Task, threshold: float, protocol: str, 
 
 
 def _average(counts: Iterable[int]) -> int:
-    """Average counts, rounded to a whole number."""
+    """Average counts over the folds, rounded to a whole number."""
     return round(mean(counts))
 
 
 def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
-    """Number the `queries` and `documents` of n records by their normalised text: (n,) each."""
+    """Give each record a number for its query's and for its document's normalised text: equal texts, equal numbers."""
     return {
         "queries": records.normalised_queries[records.query],
         "documents": records.normalised_documents[records.document],
@@ -112,12 +112,12 @@ def normalised_texts(records: Records) -> dict[str, NDArray[np.int64]]:
 
 
 def exact_texts(records: Records) -> dict[str, NDArray[np.int64]]:
-    """Number the `queries` and `documents` of n records by their exact text: (n,) each."""
+    """Give each record a number for its query's and for its document's exact text: equal texts, equal numbers."""
     return {"queries": records.query, "documents": same_letters(records.documents)[records.document]}
 
 
 def _count_leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, int]:
-    """Count the distinct texts of each held-out part that training sees too."""
+    """Count the distinct texts of the validation and of the test split that are also in training."""
     return {
         f"{part} {what} in training": int(
             (mark_texts(values, task.in_part(part)) & mark_texts(values, task.in_part("train"))).sum()
@@ -130,7 +130,7 @@ def _count_leaks(texts: dict[str, NDArray[np.int64]], task: Task) -> dict[str, i
 def _leaked_shares(
     texts: dict[str, NDArray[np.int64]], test: NDArray[np.bool_], train: NDArray[np.bool_]
 ) -> dict[str, float]:
-    """Compute the shares of the test records whose query, or document, training sees too."""
+    """Compute the shares of test records whose query, or whose document, is also in training."""
     shares = {}
     for what, name in (("queries", "query"), ("documents", "document")):
         seen = mark_texts(texts[what], train)[texts[what][test]]
@@ -145,7 +145,7 @@ def naive_split_leaks(texts: dict[str, NDArray[np.int64]], share: float, seed: i
 
 
 def drawn_by_row(count: int, share: float, seed: int) -> NDArray[np.bool_]:
-    """Draw the test part of a naive split by row: (count,) mask with at least one record."""
+    """Draw at random which records a naive split by row would put into test: a mask with at least one record."""
     test = np.zeros(count, dtype=bool)
     test[np.random.default_rng(seed).permutation(count)[: max(1, round(share * count))]] = True
     return test

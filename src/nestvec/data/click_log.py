@@ -38,7 +38,7 @@ class ClickLog:
         self._columns = columns
 
     def read(self, batch: Batch) -> NDArray[np.float64]:
-        """Read (n, 3) clicks, impressions and positions; 1 for a missing column, NaN for a bad value."""
+        """Read clicks, impressions and position of n rows as (n, 3); 1 for a missing column, NaN for a bad value."""
         columns = self._columns
         parts = [
             np.ones(batch.values.num_rows) if name is None else map_texts(batch, name, _read_count, np.nan)
@@ -102,7 +102,7 @@ class ClickLog:
         return grade_counts(query, total, best)
 
     def _describe(self, estimate: Estimate) -> str:
-        """Describe which columns were read, and the model's assumptions."""
+        """Describe which columns of the click log were read, and what the click model assumes."""
         columns = self._columns
         roles = zip(("clicks", "times shown", "position"), _all(columns), strict=True)
         used = ", ".join(f"{role} from {name!r}" for role, name in roles if name)
@@ -114,7 +114,7 @@ def _all(columns: ClickColumns) -> tuple[str, str | None, str | None]:
 
 
 def _read_count(text: str) -> float:
-    """Parse a count, or yes and no as 1 and 0; NaN for anything else."""
+    """Parse a count, or a yes or no value as 1 or 0; gives NaN for anything else."""
     count = _YES_NO.get(text.lower(), parse_number(text))
     return np.nan if count is None or not 0 <= count <= _MOST else count
 
@@ -135,7 +135,7 @@ def _pool_positions(position: NDArray[np.float64]) -> NDArray[np.int64]:
 def _add_up(
     pair: NDArray[np.int64], clicks: NDArray[np.float64], shown: NDArray[np.float64], place: NDArray[np.int64]
 ) -> Exposed:
-    """Add up the rows of the same document at the same position."""
+    """Add up clicks and impressions of rows with the same query and document at the same position."""
     places = int(place.max()) + 1
     keys, group = np.unique(pair * places + place, return_inverse=True)
     size = len(keys)

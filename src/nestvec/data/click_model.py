@@ -125,7 +125,7 @@ def grade_counts(
 
 
 def sum_by(group: NDArray[np.int64], values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Sum (n,) values by their (n,) groups; returns (count,)."""
+    """Sum n values by group; returns one sum for each of `count` groups."""
     return np.bincount(group, values, count).astype(np.float64)
 
 
@@ -166,7 +166,7 @@ def _estimate_looks(
 
 
 def _fit_prior(clicks: NDArray[np.float64], exposure: NDArray[np.float64]) -> tuple[float, float]:
-    """The mean rate, and how many times shown a beta prior is worth: by moments, each document with a bounded say."""
+    """Estimate the mean click rate, and how many impressions a beta prior for it is worth, from moments of the log."""
     say = np.minimum(1, np.quantile(exposure, _MANY, method="higher") / exposure)
     clicks, exposure = np.minimum(clicks, exposure) * say, exposure * say
     mean = float(clicks.sum() / exposure.sum())
@@ -179,13 +179,13 @@ def _fit_prior(clicks: NDArray[np.float64], exposure: NDArray[np.float64]) -> tu
 
 
 def _usual_looks(positions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(p,) how likely users look at positions, where nothing else is known: nDCG's discount, 1 at the first."""
+    """Give how likely users look at each position if the log does not tell: nDCG's discount, 1 at the top."""
     looks: NDArray[np.float64] = 1 / np.log2(2 + positions - positions.min())
     return looks
 
 
 def _usual_clicks(clicks: NDArray[np.float64], position: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) the usual clicks at each document's position, by the mean of logarithms, over those at the best position."""
+    """Estimate the usual number of clicks at each document's position, relative to the most clicked position."""
     _, place = np.unique(position, return_inverse=True)
     usual = np.expm1(np.bincount(place, np.log1p(clicks)) / np.bincount(place))
     looks: NDArray[np.float64] = np.maximum(usual / max(usual.max(), 1e-9), 0.05)
@@ -193,7 +193,7 @@ def _usual_clicks(clicks: NDArray[np.float64], position: NDArray[np.int64]) -> N
 
 
 def _describe_looks(log: Exposed, positions: NDArray[np.int64], looks: NDArray[np.float64], count: int) -> str:
-    """How much was looked at each position, and whether the log can tell that from relevance."""
+    """Estimate how often users looked at each position, and whether the log separates that from relevance."""
     shown = ", ".join(f"{position}: {look:.2f}" for position, look in zip(positions[:10], looks[:10], strict=True))
     text = f"A position-based click model: looks at positions {shown}{' …' if len(positions) > 10 else ''}."
     moved = np.bincount(log.pair, minlength=count) > 1

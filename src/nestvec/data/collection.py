@@ -108,7 +108,7 @@ def read_collection(
 
 
 def require_files(files: list[Path]) -> None:
-    """Raise InputError if a file does not exist."""
+    """Raise InputError if a file of the collection does not exist."""
     for file in files:
         if not file.is_file():
             raise InputError("there is no such file", "queries, corpus and qrels", file=file)
@@ -140,7 +140,7 @@ def read_texts(path: Path, encoding: str | None) -> Iterator[tuple[str, str]]:
 
 
 def _read_json_text(path: Path, number: int, values: dict[str, Any]) -> tuple[str, str]:
-    """Id and text of a JSON object: `title` and `text`, whichever there are, with a space between."""
+    """Read the id and the text of a JSON object; the text is `title` and `text`, joined by a space."""
     identifier = values.get("_id", values.get("id"))
     parts = [values[name] for name in ("title", "text") if values.get(name) is not None]
     if identifier is None or not parts:

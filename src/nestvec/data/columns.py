@@ -44,7 +44,7 @@ class Columns:
 
     @property
     def text_names(self) -> list[str]:
-        """The columns of texts, which are cleaned."""
+        """The columns that hold texts, whose values are cleaned when they are read."""
         return list(dict.fromkeys([self.query, *self.documents]))
 
     @property

@@ -60,7 +60,7 @@ def _holds_quotes(path: Path, encoding: str) -> bool:
 
 
 class _Reading:
-    """Reads a delimited file once.
+    """Reads a CSV or TSV file once, from beginning to end.
 
     Args:
         path: the file.
@@ -120,7 +120,7 @@ class _Reading:
         return "skip" if len(self._ragged) <= self._rejects.room else "error"  # a block may hold millions of such rows
 
     def _check(self, values: pa.RecordBatch) -> Batch:
-        """Number a block's records, and reject bad ones."""
+        """Give the records of a block their row numbers, and reject bad records."""
         self._refuse_ragged()  # those of blocks ahead too
         rows = _number_kept_rows(self._next, values.num_rows, self._skipped)
         self._next = int(rows[-1]) + 1 if len(rows) else self._next
@@ -187,6 +187,6 @@ class _Reading:
 
 
 def _number_kept_rows(first: int, size: int, skipped: set[int]) -> NDArray[np.int64]:
-    """Number `size` records from `first` on, leaving out the skipped numbers."""
+    """Make the row numbers of `size` records, from `first` on, leaving out the numbers that were skipped."""
     numbers = np.arange(first, first + size + len(skipped))
     return numbers[~np.isin(numbers, list(skipped))][:size]

@@ -113,7 +113,7 @@ def _choose_delimiter(head: str, whole: bool, usual: str, form: TextForm) -> tup
 
 
 def _share(rows: list[tuple[str, ...]], width: int) -> float:
-    """Compute the share of rows with `width` fields."""
+    """Compute the share of rows that have `width` fields."""
     return sum(len(row) == width for row in rows) / len(rows)
 
 

@@ -49,7 +49,7 @@ class Dip:
 
 @dataclass(frozen=True)
 class _Bars:
-    """The bars of a histogram: their grades, ascending; whether all grades are whole; the grade with gain 0."""
+    """The bars of a histogram of grades: ascending grades, whether all are whole numbers, and the grade with gain 0."""
 
     grades: NDArray[np.float64]
     whole: bool
@@ -118,7 +118,7 @@ def find_middle(levels: NDArray[np.float64], counts: NDArray[np.int64], zero: fl
 
 
 def is_whole(levels: NDArray[np.float64]) -> bool:
-    """Whether every grade is a whole number."""
+    """Whether every grade of the data set is a whole number."""
     return bool((levels == np.round(levels)).all())
 
 

@@ -102,7 +102,7 @@ def _drop_bad_rows(batch: Batch, identifier: str, parts: dict[str, pa.Array], re
 
 
 def _join_fields(columns: dict[str, list[Value | None]], rows: int) -> list[Fields]:
-    """Collect the fields of each row; missing values are left out."""
+    """Collect the fields of each row, to filter search results by; missing values are left out."""
     entries: list[Fields] = [{} for _ in range(rows)]
     for name, values in columns.items():
         for entry, value in zip(entries, values, strict=True):

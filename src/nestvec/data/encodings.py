@@ -129,7 +129,7 @@ class _Lines:
     names: tuple[str, ...] = ()
 
     def add(self, number: int) -> None:
-        """Count a line."""
+        """Count a line that has the problem, and keep the line's number if it is among the first."""
         self.count += 1
         if len(self.names) < _EXAMPLES:
             self.names += (f"line {number}",)

@@ -71,7 +71,7 @@ def find_query_id(source: Source, settings: DataSettings) -> str | None:
 
 
 def _find_grade(source: Source, settings: DataSettings) -> tuple[str | None, ClickColumns | None]:
-    """Find the column of the grade, or those of clicks; neither if every row is a relevant pair."""
+    """Find the column of the grade or the columns of clicks; finds neither if every row is a relevant pair."""
     if settings.positives_only and settings.grade is None:
         graded = [name for name in well_known(source, GRADE) if name.strip().lower() not in _NOT_ONLY_GRADES]
         log = find_click_columns(source.columns)
@@ -223,7 +223,7 @@ def find_template(source: Source, given: str | None) -> str:
 
 
 def _require_column(source: Source, role: str, name: str) -> str:
-    """Return the name if the source has such a column; InputError if not."""
+    """Return the name of a column; raises InputError if the source has no column of this name."""
     if name not in source.columns:
         wanted = f"--{role} to be one of " + quote_names(source.columns)
         raise InputError(f"there is no column {name!r}", wanted, file=source.name, column=name)

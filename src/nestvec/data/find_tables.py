@@ -23,7 +23,7 @@ _OTHER_QUERY_TEXTS = ("text", "title")  # in a table of queries, the first that 
 
 @dataclass(frozen=True)
 class Tables:
-    """The parts.
+    """The tables of a data set: judgements, queries and documents.
 
     Attributes:
         judgements: rows with the ids of a query and a document, and a grade.
@@ -37,7 +37,7 @@ class Tables:
 
     @property
     def texts(self) -> list[Source]:
-        """The tables of texts."""
+        """The tables that hold texts: queries and documents, as far as they exist."""
         return [table for table in (self.queries, self.documents) if table is not None]
 
 
@@ -92,7 +92,7 @@ def find_tables(sources: list[Source], settings: DataSettings) -> Tables | None:
 
 
 def _find_role(source: Source, settings: DataSettings) -> str | None:
-    """Whether a table holds judgements, queries or documents; None where it holds none of these."""
+    """Tell whether a table holds judgements, queries or documents; None if it holds none of these."""
     query = settings.query in source.columns or well_known(source, QUERY)
     query_id = settings.query_id in source.columns or well_known(source, QUERY_ID)
     document_id = settings.document_id in source.columns or well_known(source, DOCUMENT_ID)
@@ -154,7 +154,7 @@ def link_documents(tables: Tables, settings: DataSettings) -> Link | None:
 def _find_keys(
     role: str, judgements: Source, table: Source, given: str | None, known: tuple[str, ...]
 ) -> tuple[str, str]:
-    """The id's column of the judgements, and that of a table of texts."""
+    """Find the columns by which judgements and a table of texts join: the id in each of the two tables."""
     key = find_column(judgements, role, given if given in judgements.columns else None, known)
     if key is None:
         raise _missing_error(role, judgements)

@@ -41,10 +41,10 @@ class Grader(Protocol):
     estimated: bool
 
     def read(self, batch: Batch) -> NDArray[np.float64]:
-        """Read a batch's rows to (n, k) numbers; NaN for a bad row."""
+        """Read the n rows of a batch as k numbers each, from which the grades are made; NaN for a bad row."""
 
     def explain(self, batch: Batch, index: int) -> InputError:
-        """Make the error for a bad row of the batch."""
+        """Make the error that says what is wrong with a bad row of the batch."""
 
     def settle(self, values: NDArray[np.float64], query: NDArray[np.int64], document: NDArray[np.int64]) -> Settled:
         """Make the grades of all good rows, from what `read` returned; InputError if no grades can be made."""

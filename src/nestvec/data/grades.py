@@ -59,7 +59,7 @@ class Grades:
 
     @property
     def relevant_count(self) -> int:
-        """The number of relevant records."""
+        """Number of records whose grade reaches the threshold of relevance."""
         return sum(count for level, count in zip(self.levels, self.counts, strict=True) if level >= self.threshold)
 
     @property

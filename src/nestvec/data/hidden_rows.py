@@ -31,7 +31,7 @@ _MOST_FORMS = 3  # of ids: D0012 is letters and digits
 
 @dataclass(frozen=True)
 class HiddenRows:
-    """A value that holds rows.
+    """A value in quotes that seems to hold several rows of the table.
 
     Attributes:
         index: its row in the batch.
@@ -48,7 +48,7 @@ class HiddenRows:
 
 @dataclass(frozen=True)
 class Kind:
-    """What the values of a column look like.
+    """What the values of a column look like, such as numbers, labels, ids or prose.
 
     Attributes:
         telling: whether prose would hardly be taken for one: numbers, labels, ids.
@@ -74,7 +74,7 @@ class RowShape:
         self.kinds = [_find_kind([row[column] for row in rows]) for column in range(width)]
 
     def fits(self, fields: Sequence[str], loose: int | None = None) -> bool:
-        """Whether fields are as many as the table has columns, and like those; all but the column `loose`."""
+        """Whether fields look like a row of the table: as many as its columns, and alike in all columns but `loose`."""
         return (
             len(fields) == self.width
             and any(fields)
@@ -85,7 +85,7 @@ class RowShape:
         )
 
     def starts(self, fields: Sequence[str], column: int) -> bool:
-        """Whether fields begin a row whose value in `column` may hold delimiters: what follows it fits."""
+        """Whether fields look like a row whose value in `column` holds delimiters: the fields after that value fit."""
         kinds = self.kinds[column + 1 :]
         return self.fits(fields, column) or (
             len(fields) > self.width
@@ -95,7 +95,7 @@ class RowShape:
 
 
 def _find_kind(values: list[str]) -> Kind:
-    """The kind of a column's values; a blank fits any but free text."""
+    """Find out what the values of a column look like; a blank value fits every look except free text."""
     stripped = [value.strip() for value in values if value.strip()]
     given = set(stripped)
     if given and all(NUMBER.fullmatch(value) for value in given):
@@ -114,7 +114,7 @@ def _find_kind(values: list[str]) -> Kind:
 
 
 def _find_form(value: str) -> str:
-    """A value with a letter for every run of letters, and a digit for every run of digits."""
+    """Reduce a value to its pattern: one letter for each run of letters, one digit for each run of digits."""
     return re.sub(r"\s+", " ", re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", value)))
 
 
@@ -123,7 +123,7 @@ def _has_break(value: str) -> bool:
 
 
 def find_hidden_rows(values: pa.RecordBatch, shape: RowShape) -> Iterator[HiddenRows]:
-    """Find values of a batch that hold rows.
+    """Find values of a batch that seem to hold several rows of the table.
 
     Args:
         values: all columns of some records, as text.
@@ -145,7 +145,7 @@ def find_hidden_rows(values: pa.RecordBatch, shape: RowShape) -> Iterator[Hidden
 
 
 def _break_rows(column: pa.Array) -> NDArray[np.bool_]:
-    """(n,) which values hold a line break."""
+    """Tell which of n values hold a line break."""
     broken: NDArray[np.bool_] = np.zeros(len(column), dtype=bool)
     for mark in ("\n", "\r"):
         if may_hold(column, mark):
@@ -154,7 +154,7 @@ def _break_rows(column: pa.Array) -> NDArray[np.bool_]:
 
 
 def _look_into(fields: list[str], column: int, shape: RowShape) -> tuple[int, int] | None:
-    """Lines of a value and how many look like rows; None if these are few, or could be prose."""
+    """Count the lines of a value and the lines that look like rows; None if these are few or could be prose."""
     lines = [line.split(shape.delimiter) for line in re.split(r"\r\n|\n|\r", fields[column])]
     rows = [line for line in lines[1:-1] if shape.fits(line)]
     signs = 2 * shape.kinds[column].telling  # a number, a label or an id has no lines
@@ -172,5 +172,5 @@ def _look_into(fields: list[str], column: int, shape: RowShape) -> tuple[int, in
 
 
 def _count_signs(line: list[str]) -> int:
-    """The delimiters of a line, but for those between digits: 2,5 kg."""
+    """Find the delimiters of a line, except those between digits, as in `2,5 kg`."""
     return sum(not (before[-1:].isdigit() and after[:1].isdigit()) for before, after in pairwise(line))

@@ -48,7 +48,7 @@ def find_repeated(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class UnpackedLimit:
-    """The number of bytes that files may unpack to.
+    """A limit on the number of bytes that compressed files may unpack to.
 
     Attributes:
         files: the files.
@@ -67,12 +67,12 @@ class UnpackedLimit:
 
     @classmethod
     def of_rows(cls, *files: Path) -> UnpackedLimit:
-        """Make the limit for all rows of a table, repeated texts counted in each row: 2,000 times, at least 1 GiB."""
+        """Make the limit for the rows of a table, counting repeated texts: 2,000 times the file size, at least 1 GiB."""
         return cls(files, 2000, 1 << 30)
 
     @cached_property
     def size(self) -> int:
-        """The limit in bytes."""
+        """The limit on unpacked bytes."""
         return max(self.least, self.ratio * sum(file.stat().st_size for file in self.files))
 
     def check(self, unpacked: int) -> None:

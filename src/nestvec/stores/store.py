@@ -362,8 +362,8 @@ class Store(Protocol):
         """Find the best documents for each query by keywords and vectors together.
 
         Candidates are the `lexical.fusion.CANDIDATES` best documents of each search (keyword and vector) that fulfil
-        the conditions, or the k best if k is greater. Both searches score every candidate, and `Hybrid.fusion` combines the
-        two scores. Spelling is corrected for the keyword search only.
+        the conditions, or the k best if k is greater. Both searches score every candidate, and `Hybrid.fusion` combines
+        the two scores. Spelling is corrected for the keyword search only.
 
         Args:
             texts: q queries.
