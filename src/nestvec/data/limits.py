@@ -67,7 +67,7 @@ class UnpackedLimit:
 
     @classmethod
     def of_rows(cls, *files: Path) -> UnpackedLimit:
-        """Make the limit for the rows of a table, counting repeated texts: 2,000 times the file size, at least 1 GiB."""
+        """Make the limit for a table's rows, counting repeated texts: 2,000 times the file size, at least 1 GiB."""
         return cls(files, 2000, 1 << 30)
 
     @cached_property

@@ -56,7 +56,7 @@ def same_letters(texts: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _normalise_texts(texts: pa.Array) -> pa.Array:
-    """Normalise texts as `normalise_text` does."""
+    """Normalise texts for comparison: Unicode NFKC, case folding, single spaces."""
     odd = pc.match_substring_regex(texts, f"{_SPACED}|{_FOREIGN}")
     normalised = pa.array(map(normalise_text, texts.filter(odd).to_pylist()), texts.type)
     return pc.replace_with_mask(pc.ascii_lower(texts), odd, normalised)
@@ -73,7 +73,7 @@ def _number(texts: Sequence[str], convert: Callable[[pa.Array], pa.Array]) -> ND
 
 
 class DistinctTexts:
-    """Rows of texts as they come; each distinct text is kept once, numbered by first appearance."""
+    """Collects rows of texts; each distinct text is kept once, numbered by first appearance."""
 
     def __init__(self) -> None:
         empty = pa.array([], pa.large_string()).dictionary_encode()  # large: together they may have more than 2 GB

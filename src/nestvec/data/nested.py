@@ -1,4 +1,4 @@
-"""Fields inside fields by dotted names, and values that are no text as the text that a CSV would hold.
+"""Gives nested fields dotted names, and converts numbers, lists and other values to the text a CSV would hold.
 
 `query.text` is the field `text` of the field `query`. A name that itself holds a dot goes before a field inside a
 field. A list of texts is one text with spaces between; a map is `key: value, key: value`.
@@ -104,7 +104,7 @@ def _list_paths(parent: ArrowPath, fields: Iterable[pa.Field], file: str) -> Ite
 
 
 def take_leaf(values: pa.RecordBatch, path: ArrowPath) -> pa.Array:
-    """Take a column, or a field of a struct, from a batch; null where the struct is null."""
+    """Extract a column, or a field of a struct column, from a batch; null where the struct is null."""
     column = values.column(values.schema.get_all_field_indices(path[0])[0])
     for name in path[1:]:
         column = pc.struct_field(column, [column.type.get_all_field_indices(name)[0]])
@@ -270,7 +270,7 @@ def _float_text(value: float) -> str:
 
 
 def _refuse_surrogates(value: str | None, place: Location) -> str | None:
-    """Return the text; InputError if it holds an unpaired surrogate, which cannot be written to a file."""
+    """Return the text unchanged; raises InputError if the text holds an unpaired surrogate, which no file can store."""
     if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
         problem, wanted = "holds an unpaired surrogate", "valid Unicode text"
         raise InputError(problem, wanted, file=place.file, row=place.row, column=place.column)

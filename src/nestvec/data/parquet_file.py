@@ -113,7 +113,7 @@ def make_arrow_source(
 
 @dataclass(frozen=True)
 class _ArrowTable:
-    """An Arrow table, see `make_arrow_source`; `leaves` maps columns to their paths."""
+    """A Parquet file or Arrow table that is read in batches; `leaves` maps each column to its path in the schema."""
 
     name: str
     leaves: dict[str, ArrowPath]

@@ -80,11 +80,11 @@ def plan_reading(path: Path, metadata: Any, columns: Sequence[str]) -> Plan:  # 
 
 
 class _Leaf:
-    """A column of texts or numbers, inside others or not, and what is known of its pages.
+    """An innermost column of a Parquet file, with what the file's footer and page headers say about its size.
 
     Args:
         metadata: the file's footer.
-        index: its number.
+        index: the column's number in the file.
     """
 
     def __init__(self, metadata: Any, index: int) -> None:  # noqa: ANN401 - pyarrow has no types
@@ -96,21 +96,21 @@ class _Leaf:
         self._is_delta, self._largest = False, 1
 
     def is_of(self, columns: Sequence[str]) -> bool:
-        """Whether it belongs to one of some top-level columns."""
+        """Whether the column belongs to one of the given top-level columns."""
         return any(self.path == column or self.path.startswith(f"{column}.") for column in columns)
 
     @property
     def is_coded(self) -> bool:
-        """Whether it can be read as a dictionary: Arrow does not do so with texts in the encodings of differences."""
+        """Whether Arrow can read the column as a dictionary, which it cannot for texts in Parquet's delta encodings."""
         return self._is_text and not self._is_delta
 
     @property
     def most_rows(self) -> int:
-        """Rows that may be taken at once: a text in an encoding of differences may be as long as the largest page."""
+        """How many rows may be read at once; in a delta encoding, each text may be as long as the largest page."""
         return BATCH_BYTES // (self._largest if self._is_text and self._is_delta else self._width)
 
     def measure(self, path: Path, stream: BinaryIO, chunk: dict[int, Any]) -> int:
-        """Bytes that a row group's values take at least, of each text in a dictionary once."""
+        """Least number of bytes that the values of a row group take; a text in a dictionary is counted once."""
         pages = 0
         for page in _read_page_sizes(path, stream, chunk):
             self._largest = max(self._largest, page)
@@ -136,13 +136,13 @@ def _read_chunks(path: Path, stream: BinaryIO, metadata: Any) -> list[list[dict[
 
 
 def _are_numbers(chunk: dict[int, Any]) -> bool:
-    """Whether all fields of a column chunk that are used here are whole numbers; KeyError where one is missing."""
+    """Whether all needed fields of a column chunk are integers; raises KeyError if a field is missing."""
     used = chunk[_VALUES], chunk[_PACKED], chunk[_DATA], chunk.get(_DICTIONARY, 0), *chunk[_ENCODINGS]
     return all(isinstance(number, int) for number in used)
 
 
 def _read_page_sizes(path: Path, stream: BinaryIO, chunk: dict[int, Any]) -> Iterator[int]:
-    """Unpacked bytes of each page of a column's part of a row group; InputError where a header is none."""
+    """List the unpacked size of each page of a column chunk; InputError if a page header cannot be parsed."""
     start = chunk[_DATA]
     if 0 < chunk.get(_DICTIONARY, 0) < start:
         start = chunk[_DICTIONARY]
@@ -154,7 +154,7 @@ def _read_page_sizes(path: Path, stream: BinaryIO, chunk: dict[int, Any]) -> Ite
 
 
 def _read_header(path: Path, stream: BinaryIO, start: int) -> tuple[int, int, int]:
-    """Unpacked and packed bytes of the page that begins at a place of a file, and of its header."""
+    """Read the page header at a place in the file: the page's unpacked and packed size, and the header's size."""
     for size in (_HEADER, _LONGEST_HEADER):
         stream.seek(start)
         header = _Thrift(stream.read(size))
@@ -176,7 +176,7 @@ class _Thrift:
         self._content, self.place = content, 0
 
     def read_struct(self) -> dict[int, Any]:
-        """Values by the ids of their fields; IndexError where the content ends before the struct does."""
+        """Parse a struct to a dictionary of values by field id; IndexError if the bytes end inside the struct."""
         fields: dict[int, Any] = {}
         field = 0
         while head := self._read_byte():
@@ -205,7 +205,7 @@ class _Thrift:
         return value
 
     def _read_value(self, kind: int) -> Any:  # noqa: ANN401 - a number, a list or a dict
-        """The value of a kind; None for what is passed over, IndexError for what no such file has."""
+        """Parse a value of a Thrift type; None for a type that is skipped, IndexError for an unknown type."""
         if kind in _VARINTS:
             return _unzigzag(self._read_varint())
         if kind == _STRUCT:

@@ -66,17 +66,17 @@ class Records:
     estimated: bool = False
 
     def __len__(self) -> int:
-        """Return the number of records."""
+        """Number of records."""
         return len(self.grade)
 
     @cached_property
     def normalised_queries(self) -> NDArray[np.int64]:
-        """(q,) numbers of the queries' texts; texts that are equal after normalisation have the same number."""
+        """A number for each query's text; texts that are equal after normalisation have the same number."""
         return same_text(self.queries)
 
     @cached_property
     def normalised_documents(self) -> NDArray[np.int64]:
-        """(d,) numbers of the documents' texts; texts that are equal after normalisation have the same number."""
+        """A number for each document's text; texts that are equal after normalisation have the same number."""
         return same_text(self.documents)
 
 

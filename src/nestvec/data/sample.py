@@ -64,7 +64,7 @@ KEPT = Path(__file__).parent / "sample.parquet"
 
 
 def read_sample() -> pa.Table:
-    """Read the sample that is kept; the same table as `make_sample()` gives."""
+    """Read the stored sample, which is the same table that `make_sample()` generates."""
     return pq.read_table(KEPT)
 
 
@@ -72,7 +72,7 @@ def make_sample(seed: int = SAMPLE_SEED) -> pa.Table:
     """Generate the sample.
 
     Args:
-        seed: another one gives another shop; reports and documents speak of the default.
+        seed: another seed gives another shop; reports and documentation use the default seed.
 
     Returns:
         One row per judged record in random order: document_id, name, description, query, split (text) and relevance

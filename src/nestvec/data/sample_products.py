@@ -1,4 +1,4 @@
-"""The sample's products: what each is, and the name and description that a catalogue would print for it."""
+"""Generates the sample's products: their attributes, names and descriptions."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _UNITS = ("in.", "ft.", "oz.", "qt.", "gal.")
 
 @dataclass(frozen=True)
 class Product:
-    """One product.
+    """One product of the sample.
 
     Attributes:
         document_id: "P00001", unique.
@@ -106,12 +106,12 @@ class Product:
     description: str
 
     def count_met(self, wishes: Mapping[str, str]) -> int:
-        """How many of a shopper's wishes it meets; their keys are those of `traits`."""
+        """Count how many of a shopper's wishes, given by the keys of `traits`, the product meets."""
         return sum(self.traits.get(axis) == value for axis, value in wishes.items())
 
 
 def make_products(store: Store, rng: np.random.Generator) -> list[Product]:
-    """The whole catalogue, `PER_CATEGORY` products per category, no two of a brand with the same attributes."""
+    """Draw the catalogue: `PER_CATEGORY` products per category, no two of a brand with the same attributes."""
     products: list[Product] = []
     for number, category in enumerate(store.categories):
         seen: set[tuple[str, ...]] = set()
@@ -135,7 +135,7 @@ def make_products(store: Store, rng: np.random.Generator) -> list[Product]:
 
 
 def _draw_values(category: Category, rng: np.random.Generator) -> dict[str, str]:
-    """One wording per axis that applies; of the packs also none."""
+    """Draw the product's attributes: one value for each axis that applies, such as size; the pack may be missing."""
     values = {axis: pick(rng, category.values[axis]) for axis in AXES if category.values[axis]}
     if "pack" in values and rng.random() < _SINGLE:
         del values["pack"]
@@ -143,7 +143,7 @@ def _draw_values(category: Category, rng: np.random.Generator) -> dict[str, str]
 
 
 def _is_for_training(category: Category, traits: Mapping[str, str], number: int) -> bool:
-    """Whether the product is among those that are judged for training queries: one size of every kind.
+    """Whether the product is judged for training queries only: this is so for one size of every kind.
 
     The sizes (the powers or colours, where there are no sizes) go round from kind to kind, and from category to
     category, so that training sees every kind and nearly every size, and held-out queries ask for both together anew.
@@ -154,7 +154,7 @@ def _is_for_training(category: Category, traits: Mapping[str, str], number: int)
 
 
 def _write_name(category: Category, traits: Mapping[str, str], rng: np.random.Generator) -> str:
-    """The title: brand, kind, noun, and most of the attributes; those left out stand in the description only."""
+    """Write a product's title: brand, kind, category and most attributes; the description has all attributes."""
     shown = {axis: traits[axis] if rng.random() < _SHOWN else "" for axis in AXES if axis in traits}
     front = (traits["brand"], shown.get("power", ""), traits["kind"], category.name)
     title = " ".join(_capitalise_words(part) for part in front if part)
@@ -165,7 +165,7 @@ def _write_name(category: Category, traits: Mapping[str, str], rng: np.random.Ge
 
 
 def _write_description(store: Store, category: Category, traits: Mapping[str, str], rng: np.random.Generator) -> str:
-    """The text: an opening, every attribute, and sentences that lengthen it to a length drawn at random."""
+    """Write a product's description: an opening, every attribute, and further sentences up to a random length."""
     eagerness = float(rng.random()) * float(rng.random()) * float(rng.random())
     wanted = _SHORTEST + (_LONGEST - _SHORTEST) * eagerness
     facts = shuffled(rng, category.facts)
@@ -188,7 +188,7 @@ def _write_description(store: Store, category: Category, traits: Mapping[str, st
 
 
 def _draw_fillers(category: Category, opening: str, rng: np.random.Generator) -> list[str]:
-    """Templates that lengthen a text: a fact and a feature first, then others as often as they read naturally."""
+    """Yield sentence templates that lengthen a description: a fact and a feature first, then others."""
     general = [*shuffled(rng, _GENERAL)[:5], *shuffled(rng, category.boilerplate)[:2]]
     fact, *facts = shuffled(rng, _FACTS)[: len(category.facts)]
     others = shuffled(rng, [*facts, *shuffled(rng, _OTHERS)[:2], *general])
@@ -199,7 +199,7 @@ def _draw_fillers(category: Category, opening: str, rng: np.random.Generator) ->
 def _fill_template(
     template: str, store: Store, category: Category, traits: Mapping[str, str], rng: np.random.Generator
 ) -> str:
-    """The template with its blanks filled in; `{other}` and `{second}` are categories that the product is not."""
+    """Fill the blanks of a sentence template; `{other}` and `{second}` become names of other categories."""
     others = [entry for entry in store.categories if entry is not category]
     other, second = pick(rng, others), pick(rng, others)
     words = {
@@ -221,13 +221,13 @@ def _fill_template(
 
 
 def _singular_noun(category: Category, kind: str = "") -> str:
-    """A single one of the category, without its article: "compact drill", "pair of locking pliers"."""
+    """Name a single product of the category, without an article: "compact drill", "pair of locking pliers"."""
     noun = f"{kind} {category.name}".strip()
     return f"pair of {noun}" if category.name.endswith("s") else noun
 
 
 def _plural_noun(category: Category) -> str:
-    """Several of the category: "drills", "paint brushes", "pliers"."""
+    """Write the plural of a category's name: "drills", "paint brushes", "pliers"."""
     noun = category.name
     if noun.endswith("s"):
         return noun
@@ -235,12 +235,12 @@ def _plural_noun(category: Category) -> str:
 
 
 def _capitalise_words(text: str) -> str:
-    """Each word with a capital, as titles have it; units stay as they are."""
+    """Capitalise each word, as in a title; units stay as they are."""
     return " ".join(word if word in _UNITS else word[:1].upper() + word[1:] for word in text.split(" "))
 
 
 def _count_pieces(text: str, category: Category) -> float:
-    """About how many word pieces a MiniLM tokenizer makes of the text: three for a brand, often two for a long word."""
+    """Estimate how many tokens MiniLM makes of a text: three for a brand, often two for a long word."""
     return sum(
         3.0 if token in category.brands else 1.0 if len(token) < 9 else 1.5
         for token in re.findall(r"\w+|[^\w\s]", text)

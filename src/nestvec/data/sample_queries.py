@@ -1,4 +1,4 @@
-"""The sample's queries: what a shopper wants, and what the shopper types for it."""
+"""Generates the sample's queries: what a shopper wants, and the words that the shopper types."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CHATTER = ("need", "best", "where is", "looking for", "replacement")
 
 @dataclass(frozen=True)
 class Query:
-    """One query.
+    """One query of the sample.
 
     Attributes:
         text: what is typed.
@@ -44,7 +44,7 @@ class Query:
 
 
 class Shelves:
-    """Which products stand where: by category, by what they are, and by whose queries they are judged for."""
+    """The products grouped by category, by attributes, and by the split whose queries they are judged for."""
 
     def __init__(self, products: list[Product]) -> None:
         self.products = products
@@ -58,17 +58,17 @@ class Shelves:
                 self._with_trait.setdefault((category, axis, value), set()).add(row)
 
     def list_rows(self, category: str, split: str) -> list[int]:
-        """The products of a category that are judged for the queries of a split."""
+        """List the products of a category that are judged for the queries of a split."""
         return self._judged_for[category, split == "train"]
 
     def find_met(self, wishes: Mapping[str, str]) -> list[int]:
-        """All products of the catalogue that meet every wish."""
+        """List all products of the catalogue that meet every wish."""
         met = (self._with_trait[wishes["category"], axis, value] for axis, value in wishes.items())
         return sorted(set.intersection(*met))
 
 
 def make_queries(store: Store, shelves: Shelves, rng: np.random.Generator) -> list[Query]:
-    """Distinct queries, each met in full by one to `MOST_RELEVANT` products, all of them judged for its split.
+    """Draw distinct queries; one to `MOST_RELEVANT` products meet all wishes of each, all judged for its split.
 
     Every query starts from a product: one that no earlier query of its split was met by, as long as there are any.
     """
@@ -108,7 +108,7 @@ def _draw_form(rng: np.random.Generator) -> str:
 
 
 def _draw_wishes(product: Product, form: str, shelves: Shelves, rng: np.random.Generator) -> dict[str, str]:
-    """What is meant: attributes of the product are added until few enough products meet them all."""
+    """Draw a query's wishes from a product: attributes are added until only a few products meet them all."""
     named = {"noun": ["category"], "brand": ["category", "brand"], "need": ["category", "kind"]}[form]
     wishes = {axis: product.traits[axis] for axis in named}
     axes = shuffled(rng, [axis for axis in AXES if axis in product.traits and axis not in wishes])
@@ -123,7 +123,7 @@ def _draw_wishes(product: Product, form: str, shelves: Shelves, rng: np.random.G
 
 
 def _type_query(store: Store, product: Product, wishes: Mapping[str, str], form: str, rng: np.random.Generator) -> str:
-    """What is typed for the wishes: any order, any spelling, sometimes a slip; a need stands first."""
+    """Write the text that a shopper types for the wishes: in any order and spelling, sometimes with a typing error."""
     kind = product.category.kinds[product.traits["kind"]]
     typed = {axis: pick(rng, store.spellings[axis, value]) for axis, value in wishes.items() if axis in AXES[1:]}
     if form == "need":
@@ -145,7 +145,7 @@ def _type_query(store: Store, product: Product, wishes: Mapping[str, str], form:
 
 
 def _misspell_word(text: str, rng: np.random.Generator) -> str:
-    """The text, with a letter of a longer word dropped, doubled or swapped with the next; the first letter stays.
+    """Make a typing error: a letter of a longer word, not the first, is dropped, doubled or swapped with the next.
 
     Words with figures or marks in them are typed with care: another "1/4 in" would be another wish.
     """
@@ -161,5 +161,5 @@ def _misspell_word(text: str, rng: np.random.Generator) -> str:
 
 
 def _swap_letters(word: str, at: int) -> str:
-    """The word with two neighbouring letters the wrong way round."""
+    """Swap two neighbouring letters of a word."""
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]

@@ -26,7 +26,7 @@ AXES = ("kind", "material", "size", "colour", "power", "pack")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of a category's products.
+    """A kind of product inside a category, such as self-closing hinges.
 
     Attributes:
         name: as the catalogue prints it, "self-closing".
@@ -43,7 +43,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Category:
-    """A category of products.
+    """A category of products, such as hinges or drills.
 
     Attributes:
         name: as the catalogue prints it, in the singular.
@@ -76,7 +76,7 @@ class Category:
 
 @dataclass(frozen=True)
 class Store:
-    """Everything the store sells and everything its customers type.
+    """The vocabulary of the invented store: what it sells, and what its customers type.
 
     Attributes:
         categories: in the file's order.
@@ -100,7 +100,7 @@ def read_store() -> Store:
 
 
 def _make_category(entry: dict[str, Any], group: dict[str, Any], brands: dict[str, list[str]]) -> Category:
-    """One category with what its department adds."""
+    """Make a category from its entry in the file and the entry of its department."""
     kinds = {
         kind["name"]: Kind(kind["name"], tuple(kind["typed"]), kind["does"], tuple(kind["needs"]))
         for kind in entry["kinds"]

@@ -28,7 +28,7 @@ _EXAMPLES = 3
 def find_own_documents(
     query_ids: Sequence[str], queries: Sequence[str], document_ids: Sequence[str], documents: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Find queries that are documents.
+    """Find queries that are documents of the catalogue themselves.
 
     Args:
         query_ids: q ids.

@@ -101,18 +101,18 @@ class Layout:
 
     @property
     def kept(self) -> list[str]:
-        """The columns that are copied to every document of a row."""
+        """The columns whose values are copied to every document of a row, such as the query."""
         return list(dict.fromkeys(name for name in (self.query, self.query_id, self.split) if name))
 
     @property
     def read(self) -> list[str]:
-        """The columns that have to be read."""
+        """The columns of the source that have to be read."""
         beside = [name for part in self.parts for name in (part.column, part.grades, part.ids) if name]
         return list(dict.fromkeys([*self.kept, *beside]))
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the expanded rows."""
+        """The names of the columns after each row has been expanded to one row per document."""
         return [*self.kept, *(name for name in (self.title, self.text, self.id, self.grade) if name)]
 
 

@@ -87,7 +87,7 @@ class Rejects:
 
     @property
     def room(self) -> int:
-        """The number of rows that can still be set aside."""
+        """How many more bad rows can be set aside before reading stops."""
         return 0 if self.policy == STOP else MOST_SET_ASIDE - len(self.rows)
 
     def refuse(self, error: InputError, content: str = "") -> None:
@@ -116,7 +116,7 @@ def count_rows(bad: int) -> str:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of a table.
+    """A batch of rows of a table.
 
     Attributes:
         file: the rows' file.
@@ -207,7 +207,7 @@ def read_cells(source: Source, columns: list[str], rejects: Rejects) -> Iterator
 
 
 def join_limits(sources: Sequence[Source]) -> UnpackedLimit:
-    """Make the limit of a table that is made of several."""
+    """Make the size limit of a table that is joined from several tables."""
     return UnpackedLimit.of_rows(*(file for source in sources if source.limit for file in source.limit.files))
 
 

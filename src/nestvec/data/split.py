@@ -96,7 +96,7 @@ def withhold(parts: NDArray[np.int8], document: NDArray[np.int64]) -> NDArray[np
 
 
 def _split_by_query(records: Records, settings: SplitSettings, seed: int) -> NDArray[np.int8]:
-    """Put each query with all its records into one part."""
+    """Put each query with all its records into train, validation or test."""
     shares = np.array([hash_to_share(text, seed) for text in records.queries])
     validation, test = settings.shares
     limits = [test, test + validation]
@@ -138,7 +138,7 @@ def read_label(label: str) -> str | None:
 
 
 def mark_texts(texts: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the texts of the chosen records, given (n,) text numbers: (t,) mask; faster than `numpy.unique`."""
+    """Mark which of the numbered texts occur in the chosen records; faster than `numpy.unique`."""
     marked = np.zeros(int(texts.max(initial=-1)) + 1, dtype=bool)
     marked[texts[chosen]] = True
     return marked

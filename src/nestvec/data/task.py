@@ -81,7 +81,7 @@ class Task:
 
     @property
     def fold(self) -> NDArray[np.int64] | None:
-        """(q,) the number of the fold that measures each topic, from 1; None without folds."""
+        """The number of the fold that measures each query (topic), counted from 1; None without folds."""
         if not self.folds:
             return None
         fold = np.zeros(len(self.ids), dtype=np.int64)
@@ -90,7 +90,7 @@ class Task:
         return fold
 
     def ask_only(self, topics: NDArray[np.int64]) -> Task:
-        """Return a copy with only the topics at the given rows, which must be ascending."""
+        """Return a copy of the task with only the queries (topics) at the given rows, which must be ascending."""
         judged = np.isin(self.topic, topics)
         return replace(
             self,
@@ -104,7 +104,7 @@ class Task:
         )
 
     def in_part(self, part: str) -> NDArray[np.bool_]:
-        """Find the records of a part of `split.PARTS`: (n,) mask."""
+        """Mark the records of one part, such as train or withheld (see `split.PARTS`)."""
         mask: NDArray[np.bool_] = self.parts == PARTS.index(part)
         return mask
 

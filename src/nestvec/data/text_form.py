@@ -60,7 +60,7 @@ def make_text_form(settings: DataSettings) -> TextForm:
 
 
 def _require_encoding(name: str) -> str:
-    """Return the name if Python has an incremental decoder for it; InputError if not."""
+    """Return the name of an encoding; raises InputError if Python has no incremental decoder for it."""
     try:
         "".encode(name)  # refuses codecs of bytes, such as hex
         codecs.getincrementaldecoder(name)

@@ -59,14 +59,14 @@ class TextTable:
         self._ids: DistinctTexts | None = None
 
     def add(self, texts: pa.Array, ids: pa.Array | None) -> None:
-        """Add (n,) texts, with their (n,) ids if the source has ids."""
+        """Add n texts, with their ids if the source has ids."""
         self._texts.add(texts)
         if ids is not None:
             self._ids = self._ids or DistinctTexts()
             self._ids.add(ids)
 
     def number(self) -> NumberedTexts:
-        """Number all added texts, and empty the table."""
+        """Number all texts that were added, return the result, and empty the table."""
         texts, self._texts = self._texts.join(), DistinctTexts()
         if self._ids is None:
             return NumberedTexts(self.kind, texts.indices.to_numpy(), texts.dictionary.to_pylist())

@@ -77,7 +77,7 @@ def clean_column(batch: Batch, column: str, note: Callable[[str, str], None] | N
 
 
 def _code_column(batch: Batch, column: str) -> pa.DictionaryArray:
-    """Convert a column to (n,) dictionary-encoded texts, as `text_column` does."""
+    """Convert a column to n dictionary-encoded texts; null where there is no value."""
     values = batch.values.column(column)
     if not is_coded_text(values.type):
         return text_column(batch, column).dictionary_encode()
@@ -137,13 +137,13 @@ def _tidy_texts(texts: pa.Array) -> pa.Array:
 
 
 def may_hold(texts: pa.Array, mark: str) -> bool:
-    """Whether any of (n,) texts may contain a mark; searches all texts at once, which is far faster than one by one."""
+    """Whether any of n texts may contain a given character; searches all texts at once, which is far faster."""
     letters = texts.buffers()[2]
     return letters is not None and mark.encode() in letters.to_pybytes()
 
 
 def is_blank(texts: pa.Array) -> NDArray[np.bool_]:
-    """Find the texts that are null or white space only: (n,) mask."""
+    """Mark the texts that are null or white space only."""
     if pa.types.is_dictionary(texts.type):
         known = np.append(is_blank(texts.dictionary), True)  # the last one is that of null
         return np.asarray(known[pc.fill_null(texts.indices, len(known) - 1).to_numpy()])
@@ -152,7 +152,7 @@ def is_blank(texts: pa.Array) -> NDArray[np.bool_]:
 
 
 def all_blank(parts: list[pa.Array]) -> NDArray[np.bool_]:
-    """Find the rows that have no text in any of the columns: (n,) mask."""
+    """Mark the rows that have no text in any of the columns."""
     blank: NDArray[np.bool_] = np.all([is_blank(part) for part in parts], axis=0)
     return blank
 
@@ -185,7 +185,7 @@ def _find_decimal_mark(text: str) -> str | None:
 
 
 def parse_number(text: str | None, *, decimal_comma: bool = False) -> float | None:
-    """Parse a number; None if the text is not one. With `decimal_comma`, 2,5 and 1.234,5 are numbers, too."""
+    """Parse a text as a number; None if that fails. With `decimal_comma`, 2,5 and 1.234,5 are numbers, too."""
     if text and decimal_comma and _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(".", "").replace(",", ".")
     try:
