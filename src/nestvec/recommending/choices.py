@@ -29,7 +29,7 @@ SIZES = (1_000_000, 10_000_000, 100_000_000)  # vectors whose memory the answer 
 
 @dataclass(frozen=True)
 class Pick:
-    """A chosen point (system, dimension, precision), and the reference that the point's loss is measured against."""
+    """A chosen system, dimension and precision, and the reference against which the loss is measured."""
 
     point: Point
     reference: Point
@@ -64,7 +64,7 @@ def describe_choices(
 
 
 def check_wishes(point: Point, evidence: Evidence, wishes: RecommendationSettings) -> dict[str, bool]:
-    """Check a point against the limits that are set (`max_bytes`, `min_recall`): limit to whether it is met."""
+    """Check whether a candidate meets each limit that the user has set (`max_bytes`, `min_recall`)."""
     keeps = {}
     if wishes.max_bytes is not None:
         keeps["max_bytes"] = point.bytes <= wishes.max_bytes
@@ -74,12 +74,12 @@ def check_wishes(point: Point, evidence: Evidence, wishes: RecommendationSetting
 
 
 def list_prices(point: Point, reference: Point) -> list[dict[str, int]]:
-    """List the memory in bytes of 1, 10 and 100 million vectors, at a point and at its reference."""
+    """List the memory in bytes of 1, 10 and 100 million vectors, for a choice and for its reference."""
     return [{"vectors": size, "bytes": size * point.bytes, "full_bytes": size * reference.bytes} for size in SIZES]
 
 
 def _find_likely(view: View, wishes: RecommendationSettings, proven: Pick | None) -> Pick | None:
-    """Find the smallest point that likely loses less than the margin and beats its rivals; the proven one qualifies."""
+    """Find the smallest candidate that likely loses less than the margin and likely beats its rivals."""
     evidence = view.evidence
     sequences = {name: points for name, points in view.sequences.items() if _likely_beats(view, evidence.whole[name])}
     reference = view.reference
@@ -96,7 +96,7 @@ def _find_likely(view: View, wishes: RecommendationSettings, proven: Pick | None
 
 
 def _find_tiny(view: View, wishes: RecommendationSettings) -> Pick | None:
-    """Find the smallest point that clearly beats what the team has now."""
+    """Find the smallest candidate (system, dimension, precision) that clearly beats the team's present search."""
     evidence, now = view.evidence, view.now
     if now is None:
         return None
@@ -113,7 +113,7 @@ def _find_tiny(view: View, wishes: RecommendationSettings) -> Pick | None:
 
 
 def _walk(sequences: dict[str, list[Point]], is_good: Callable[[Point], bool]) -> list[Point]:
-    """List each system's points from large to small, up to the first that is not good enough."""
+    """List each system's vector formats from large to small, up to the first that is not good enough."""
     reached = []
     for points in sequences.values():
         for point in points:
@@ -124,12 +124,12 @@ def _walk(sequences: dict[str, list[Point]], is_good: Callable[[Point], bool]) -
 
 
 def _take_smallest(view: View, picks: list[Pick]) -> Pick | None:
-    """Take the pick with the fewest bytes; of equally small ones, the one with the better mean."""
+    """Take the candidate with the fewest bytes per vector; of equally small ones, the one with the better mean."""
     return min(picks, key=lambda pick: (pick.point.bytes, -view.evidence.mean(pick.point)), default=None)
 
 
 def _list_trained(view: View) -> list[str]:
-    """List the trained systems that likely beat the pretrained one at full width; all if it was not measured."""
+    """List the trained systems that likely beat the pretrained model; all, if the pretrained model was not measured."""
     whole = view.evidence.whole
     return [
         system
@@ -172,7 +172,7 @@ def _describe_pick(name: str, pick: Pick, view: View, evidence: dict[str, Eviden
 
 
 def _confirm(name: str, pick: Pick, view: View, evidence: dict[str, Evidence], margin: float) -> bool | None:
-    """Tell whether the test queries confirm a choice; None where the choice is its own reference."""
+    """Check whether the test queries confirm a choice; None if the choice is the reference itself."""
     point, reference, test = pick.point, pick.reference, evidence["test"]
     if name == "tiny":
         gain = test.difference(point, view.evidence.whole[view.team.now])
@@ -185,7 +185,7 @@ def _confirm(name: str, pick: Pick, view: View, evidence: dict[str, Evidence], m
 
 
 def _describe_gain(point: Point, view: View, test: Evidence) -> dict[str, Any] | None:
-    """Measure how much a point gains over what the team has now; None where that system was not measured."""
+    """Measure how much a choice gains over the team's present search; None if the present search was not measured."""
     if view.now is None:
         return None
     chosen_on = view.evidence

@@ -42,7 +42,7 @@ HOLDS, UNDECIDED, WORSE = "holds", "undecided", "worse"  # outcomes of a test of
 
 @dataclass(frozen=True)
 class Step:
-    """One test of the sequence: does the point lose less than the margin against the reference?"""
+    """One test in the sequence from large to small vectors: does a candidate lose less than the margin?"""
 
     point: Point
     difference: float
@@ -51,18 +51,18 @@ class Step:
 
     @property
     def passed(self) -> bool:
-        """Whether the point was shown to lose less than the margin."""
+        """Whether the test showed that the candidate loses less than the margin."""
         return self.outcome == HOLDS
 
     def to_json(self) -> dict[str, Any]:
-        """Convert to an entry of `steps` in `recommendation.json`."""
+        """Convert the test to an entry of `steps` in `recommendation.json`."""
         tested = {"difference": self.difference, "lower_bound": self.lower_bound, "passed": self.passed}
         return {**point_to_json(self.point), **tested, "outcome": self.outcome}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One team's tests and what came of them.
+    """The tests for one kind of team (with or without keyword search), and their results.
 
     Attributes:
         view: the team's points, with the evidence of the split that chooses.
@@ -111,7 +111,7 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
 
 
 def _find_main(teams: dict[Any, Choice]) -> Choice:
-    """Find the team whose choice becomes `point`: beside keyword search, unless only vectors alone can be shipped."""
+    """Choose the team whose choice is recommended: with keyword search, unless only vectors alone can be shipped."""
     order = [teams[team] for team in TEAMS if team in teams]
     shipping = [choice for choice in order if choice.shipped] or [choice for choice in order if choice.passing]
     asked = [choice for choice in order if len(choice.view.points) > len(full_width(choice.view.points))]
@@ -119,13 +119,13 @@ def _find_main(teams: dict[Any, Choice]) -> Choice:
 
 
 def _find_proven(teams: dict[Any, Choice], team: object) -> tuple[Point, Point] | None:
-    """Return a team's proven choice and its reference; None where nothing is proven."""
+    """Return a team's proven choice with the reference it was compared to; None if nothing is proven."""
     choice = teams.get(team)
     return (choice.shipped, choice.reference) if choice and choice.shipped else None
 
 
 def _describe(choice: Choice, evidence: dict[str, Evidence], wishes: RecommendationSettings) -> dict[str, Any]:
-    """Describe the shipped point, or else the reference, as the top level of `recommendation.json` does."""
+    """Make the top-level fields of `recommendation.json`: the recommended vectors, or else the reference."""
     test, validation = evidence["test"], choice.view.evidence
     reference, chosen = choice.reference, choice.shipped or choice.reference
     difference = validation.bootstrap.interval(validation.difference(chosen, reference))
@@ -156,7 +156,7 @@ def _describe(choice: Choice, evidence: dict[str, Evidence], wishes: Recommendat
 
 
 def _choose_point(view: View, wishes: RecommendationSettings) -> Choice:
-    """Choose among the trained systems; among the pretrained one's points where no trained system beats it."""
+    """Choose among the trained systems, or, if none beats the pretrained model, among its vector formats."""
     choice = _choose_among(view, view.sequences, view.reference, wishes)
     trained = [system for system in view.sequences if view.beats_pretrained(system)]
     if choice.passing or trained or not view.fallback:
@@ -178,7 +178,7 @@ def _choose_among(
 
 
 def _test_sequences(view: View, sequences: dict[str, list[Point]], reference: Point, margin: float) -> list[Step]:
-    """Test each system's points up to the first that is not shown to hold up; systems in the order measured."""
+    """Test each system's vector formats from large to small, up to the first that is not shown to hold up."""
     evidence, steps = view.evidence, []
     for points in sequences.values():
         for point in points:
@@ -193,7 +193,7 @@ def _test_sequences(view: View, sequences: dict[str, list[Point]], reference: Po
 
 
 def _find_barred(choice: Choice, wishes: RecommendationSettings) -> Barred | None:
-    """Find which limits rule out every point that passes; None where something is shipped, or nothing passes."""
+    """Find which limits of the user rule out every candidate that passes; None if one is shipped, or none passes."""
     if choice.shipped or not choice.passing:
         return None
     evidence = choice.view.evidence
@@ -219,7 +219,7 @@ def _list_sequences(choice: Choice) -> dict[str, list[Point]]:
 def _estimate_queries(
     choice: Choice, wishes: RecommendationSettings, wished: Point | None
 ) -> tuple[Point | None, int | None]:
-    """Estimate how many queries would decide more, and about which point; None and None where these are enough."""
+    """Estimate how many queries could prove another candidate, and which; two Nones if the present queries suffice."""
     evidence = choice.view.evidence
     targets = [choice.reference]  # its gain over the rivals
     if choice.shipped:
@@ -239,7 +239,7 @@ def _estimate_queries(
 
 
 def _queries_to_ship(choice: Choice, margin: float, target: Point) -> int | None:
-    """Estimate how many queries it would take to ship a point; None where no number would do."""
+    """Estimate how many queries it would take to recommend a candidate; None if no number of queries would do."""
     view, evidence = choice.view, choice.view.evidence
     sequences = _list_sequences(choice)
     if target.system not in sequences:

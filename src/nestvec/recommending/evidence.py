@@ -20,7 +20,7 @@ RECALL = "recall@10"  # the metric of `min_recall`
 
 @dataclass(frozen=True)
 class Evidence:
-    """One split's values of the metric that decides.
+    """The values of the deciding metric for every query of one split, by system, dimension and precision.
 
     Attributes:
         values: point to the (q,) values of its queries.
@@ -37,29 +37,29 @@ class Evidence:
 
     @cached_property
     def whole(self) -> dict[str, Point]:
-        """Each system's full-width point; BM25 has no vectors and one point."""
+        """Each system at full dimension and precision; BM25, which has no vectors, as it is."""
         return {point.system: point for point in full_width(self.values)}
 
     def mean(self, point: Point) -> float:
-        """Average a point's values over the queries."""
+        """Average the metric of a system, at one dimension and precision, over the queries."""
         return float(self.values[point].mean())
 
     def difference(self, a: Point, b: Point) -> NDArray[np.float64]:
-        """Subtract b's values from a's, query by query: (q,), all 0 where a lossless point meets its full width."""
+        """Subtract the metric of `b` from that of `a`, query by query; all 0 if both rank alike for every query."""
         return self.values[self._count_as(a)] - self.values[self._count_as(b)]
 
     def is_same(self, a: Point, b: Point) -> bool:
-        """Whether two points rank alike for every query, so that no test is needed: equal, or lossless."""
+        """Whether two candidates return the same first ten results for every query, so that no test is needed."""
         return self._count_as(a) == self._count_as(b)
 
     def lower_bound(self, point: Point, reference: Point, level: float) -> float:
-        """Bound a point's mean difference to the reference from below, one-sided; 0 for the reference itself."""
+        """Compute the one-sided lower bound of a candidate's mean difference to the reference; 0 for the reference."""
         if self.is_same(point, reference):
             return 0.0
         return self.bootstrap.lower_bound(self.difference(point, reference), level)
 
     def chance_above(self, point: Point, reference: Point, limit: float) -> float:
-        """Estimate the chance (0 to 1) that a point's true mean difference to the reference exceeds a limit."""
+        """Estimate the chance, 0 to 1, that a candidate's true mean difference to the reference exceeds a limit."""
         if self.is_same(point, reference):
             return float(limit < 0)
         return self.bootstrap.chance_above(self.difference(point, reference), limit)

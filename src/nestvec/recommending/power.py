@@ -78,7 +78,7 @@ class HeldOut:
 
     @property
     def lines(self) -> list[str]:
-        """Two paragraphs: what is held out and which loss it can prove; what the margin takes, and the remedies."""
+        """Write two paragraphs: which loss the held-out queries can rule out, and how to prove a smaller loss."""
         return [f"{self._name_parts()} {self._say_provable()}", self._say_margin()]
 
     def _name_parts(self) -> str:
@@ -167,7 +167,7 @@ def describe_held_out(parts: dict[str, int], asked: int, wishes: RecommendationS
 
 
 def _round_up(value: float, per_unit: float) -> float:
-    """The value, rounded up to a multiple of 1 / `per_unit`."""
+    """Round a value up to a multiple of 1 / `per_unit`."""
     return ceil(value * per_unit) / per_unit
 
 

@@ -35,7 +35,7 @@ class Barred:
 
 @dataclass(frozen=True)
 class Asked:
-    """The team that the answer is for (a key of `choices`), and whether training lost to the pretrained system."""
+    """The kind of team that the answer is for (a key of `choices`), and whether no trained model beat the pretrained."""
 
     team: str
     fell_back: bool = False
@@ -117,7 +117,7 @@ def _say_ruled_out(decision: dict[str, Any], barred: Barred, queries: str) -> li
 
 
 def _say_why_not(decision: dict[str, Any], best: Point, barred: Barred) -> str:
-    """Say why a point within the margin is not shipped; an empty text where its loss is the reason."""
+    """Say why vectors that lose less than the margin are not recommended; empty if their loss is the reason."""
     if barred.lower_bound <= -decision["margin"]:
         return ""
     if any(step["passed"] and _read_point(step).name == best.name for step in decision["steps"]):
@@ -139,7 +139,7 @@ def _say_refused(decision: dict[str, Any], queries: str) -> list[str]:
 
 
 def _say_too_few(decision: dict[str, Any], target: Point | None, queries: str) -> list[str]:
-    """Say how many queries would decide, and what they would prove; nothing where these are enough."""
+    """Say how many queries a decision would take, and what they would prove; empty if the present queries suffice."""
     if target is None:
         return []
     gain = not decision["point"] and target.name == _read_point(decision["reference"]).name
@@ -159,7 +159,7 @@ def _name_wish(name: str, value: float) -> str:
 
 
 def point_to_json(point: Point) -> dict[str, Any]:
-    """Convert a point to its fields in `recommendation.json`; `axes` and `kind` only where they are not the default."""
+    """Convert a system, dimension and precision to JSON fields; `axes` and `kind` only if they are not the default."""
     fields = {name: getattr(point, name) for name in POINT_FIELDS} | ({"axes": True} if point.axes else {})
     return fields if point.kind == PLAIN else {**fields, "kind": point.kind}
 
@@ -170,7 +170,7 @@ def _read_point(entry: dict[str, Any]) -> Point:
 
 
 def say_unmatched(unmatched: int, queries: int) -> list[str]:
-    """Warn where a third of the queries or more share no word with any document, so that BM25 is a weak rival."""
+    """Warn if a third of the queries or more share no word with any document, so that BM25 is a weak rival."""
     if 3 * unmatched < queries:
         return []
     return [
@@ -180,7 +180,7 @@ def say_unmatched(unmatched: int, queries: int) -> list[str]:
 
 
 def say_folds(folds: int, trained: bool) -> list[str]:
-    """Say which models the figures come from where there are folds, and which model is handed over."""
+    """Say, for a run in folds, which models the figures come from and which model is handed over."""
     if not folds:
         return []
     if not trained:

@@ -21,7 +21,7 @@ NEARLY = 1.05
 
 @dataclass(frozen=True)
 class Team:
-    """A kind of team that asks what to ship.
+    """A kind of team: one that has keyword search and fuses it with vectors, or one that searches by vectors alone.
 
     Attributes:
         name: the team's key in `choices` of `recommendation.json`.
@@ -45,32 +45,32 @@ TEAMS = (BESIDE, ALONE)
 
 @dataclass(frozen=True)
 class View:
-    """One split's evidence, limited to a team's points and rivals."""
+    """The measurements of one split that matter to one kind of team: what it could ship, and the rivals."""
 
     evidence: Evidence
     team: Team
 
     @cached_property
     def points(self) -> list[Point]:
-        """The points that the team could ship."""
+        """The systems, each at a dimension and precision, that this kind of team could ship."""
         kind = self.team.kind
         return [point for point in self.evidence.values if point.kind == kind and point.dimension is not None]
 
     @cached_property
     def sequences(self) -> dict[str, list[Point]]:
-        """The trained systems' points as they are tested, from large to small."""
+        """The vector formats of each trained system in the order of the tests, from large to small."""
         systems = dict.fromkeys(point.system for point in self.points if point.system != self.team.pretrained)
         return {system: self._order(system) for system in systems}
 
     @cached_property
     def fallback(self) -> dict[str, list[Point]]:
-        """The pretrained system's points, where the team may ship them; empty for vectors alone."""
+        """The vector formats of the pretrained model, if this kind of team may ship them; empty for vectors alone."""
         points = self._order(self.team.pretrained) if self.team.may_fall_back else []
         return {self.team.pretrained: points} if points else {}
 
     @property
     def level(self) -> float:
-        """The confidence of each system's tests; together they have the confidence `LEVEL` (Bonferroni)."""
+        """The confidence at which each system is tested, so that all tests together have the confidence `LEVEL`."""
         return 1 - (1 - LEVEL) / max(1, len(self.sequences) + len(self.fallback))
 
     @property
@@ -80,11 +80,11 @@ class View:
 
     @property
     def now(self) -> Point | None:
-        """The system that the team uses today; None where that system was not measured."""
+        """The search that the team uses today; None if that system was not measured."""
         return self.evidence.whole.get(self.team.now)
 
     def list_rivals(self, point: Point) -> list[Point]:
-        """List the measured points that a point has to beat.
+        """List the measured rivals that a candidate has to beat.
 
         Vectors alone: the pretrained model at full width, and BM25. A fused point: BM25, its own vectors alone at full
         width, and the pretrained model fused at the same dimension and precision, or else at full width.
@@ -96,11 +96,11 @@ class View:
         return rivals + ([self.find_pretrained(point)] if self.beside_pretrained(point) else [])
 
     def beside_pretrained(self, point: Point) -> bool:
-        """Whether a point can be compared with the pretrained system: measured, and not the point's own system."""
+        """Whether the pretrained model was measured and is not the candidate itself, so that both can be compared."""
         return self.team.pretrained in self.evidence.whole and point.system != self.team.pretrained
 
     def find_pretrained(self, point: Point) -> Point:
-        """Find the pretrained system's point to compare with: for a fused point the same format, else full width."""
+        """Find the pretrained rival of a candidate: in the same vector format if both are fused, else at full width."""
         whole = self.evidence.whole[self.team.pretrained]
         if self.team.kind != HYBRID:
             return whole
@@ -108,7 +108,7 @@ class View:
         return next((other for other in points if other.format == point.format), whole)
 
     def test_gate(self, point: Point) -> dict[str, dict[str, Any]]:
-        """Compare a point with each of its rivals: rival to difference, 95 % interval, and whether it passed."""
+        """Compare a candidate with each of its rivals: difference, 95 % interval, whether the candidate is better."""
         evidence = self.evidence
         gains = {
             rival.system: evidence.bootstrap.interval(evidence.difference(point, rival))
@@ -120,7 +120,7 @@ class View:
         }
 
     def passes_gate(self, point: Point) -> bool:
-        """Whether a point beats all its rivals."""
+        """Whether a candidate clearly beats all its rivals."""
         return all(rival["passed"] for rival in self.test_gate(point).values())
 
     def beats_pretrained(self, system: str) -> bool:
@@ -136,7 +136,7 @@ class View:
 
 
 def order_points(points: list[Point]) -> list[Point]:
-    """Sort one system's points from large to small, and leave out those that another point makes pointless.
+    """Sort one system's vector formats from large to small, and leave out those not worth a test.
 
     Left out are points that hardly save bytes over a wider one (`NEARLY`), and points without principal axes where the
     same dimension and precision was measured with them. Both rules were fixed before any run (docs/decisions.md), so

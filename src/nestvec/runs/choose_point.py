@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PointArguments(TypedDict, total=False):
-    """The fields of `PointSettings` as keyword arguments."""
+    """System, dimension and precision that a user asks for, as keyword arguments."""
 
     system: str | None
     dimension: int | None

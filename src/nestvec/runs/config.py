@@ -46,7 +46,7 @@ class Config:
 
     @property
     def draws(self) -> tuple[int, int]:
-        """Seed and number of resamples of the statistics."""
+        """Seed and number of resamples of a run's statistics."""
         values = self.settings.get("seed", Settings.seed), self.settings.get("resamples", EvaluationSettings.resamples)
         return int(values[0]), int(values[1])
 

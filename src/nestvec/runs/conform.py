@@ -99,7 +99,7 @@ def _plain(value: object, kind: type, where: str) -> object:
 
 
 def _typed(value: object, kind: type[T], where: str) -> T:
-    """Check that a value is a list, or a table."""
+    """Check that a value from a JSON or TOML file is a list, or a table, as the annotation asks."""
     if not isinstance(value, kind):
         raise MisfitError(where, _shown(value), _NAMES[kind])
     return value
@@ -128,11 +128,11 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _below(where: str, name: str) -> str:
-    """Give the path, for messages, to an entry of a table."""
+    """Give the path to an entry of a JSON object or TOML table, for messages."""
     return f"{where}.{name}" if where else name
 
 
 def _shown(value: object) -> str:
-    """Show a value in at most 40 characters."""
+    """Write a value for a message, in at most 40 characters."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:39]}…"

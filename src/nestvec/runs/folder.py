@@ -107,11 +107,11 @@ class RunFolder:
         return self.path(folder) / name
 
     def stage_marker(self, stage: str) -> Path:
-        """Give the file that marks a stage as finished."""
+        """Give the path of the file whose existence marks a stage of the run as finished."""
         return self.path("stages") / f"{stage}.json"
 
     def is_done(self, stage: str) -> bool:
-        """Whether a stage was finished by this or an earlier process."""
+        """Whether a stage of the run is finished, by this process or an earlier one."""
         return self.stage_marker(stage).exists()
 
     def mark_done(self, stage: str, facts: dict[str, Any]) -> None:
@@ -148,7 +148,7 @@ def claim_folder(root: Path, config: str) -> RunFolder:
 
 
 def refuse_folder(root: Path, config: str) -> None:
-    """Raise the InputError of `claim_folder`, as far as possible without writing anything."""
+    """Check, without writing anything, whether `claim_folder` would refuse a folder; raises the same InputError."""
     try:
         _refuse_foreign(root)
         if (there := RunFolder(root).path("config")).is_file():

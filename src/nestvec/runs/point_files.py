@@ -107,7 +107,7 @@ class Selection:
 
     @property
     def run(self) -> Run:
-        """The run to which the selected system belongs."""
+        """The run to which the system belongs."""
         return self.files.run
 
     @property
@@ -132,7 +132,7 @@ class Selection:
 
     @property
     def point(self) -> Point:
-        """The measured point: the system with the format."""
+        """The system together with its vector format, as the run measured it."""
         return Point.of(self.files.system, self.format)
 
 

@@ -73,7 +73,7 @@ class Run:
         )
 
     def _repr_html_(self) -> str:
-        """Show, in notebooks, the recommendation in a sentence and a table of the frontier."""
+        """Show, in notebooks, the recommendation in a sentence and a table of the best vectors at each size."""
         metric = self.recommendation.metric
         heads = ("point", "bytes per vector", metric, "95 %")
         rows = [
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def root(self) -> Path:
-        """The folder's path."""
+        """Path of the run's folder."""
         return self.folder.root
 
     # what was decided and measured
@@ -141,25 +141,25 @@ class Run:
 
     @cached_property
     def systems(self) -> dict[str, list[Point]]:
-        """Measured points (dimension and precision) of each system on test, without fused points; BM25 last."""
+        """Each system's measured dimensions and precisions on test, without fused results; BM25 last."""
         rows = [row for row in self.points.values() if row.is_alone and row.system != BM25_DEFAULT]
         names = sorted(dict.fromkeys(row.system for row in rows), key=lambda name: name == BM25)
         return {name: [_plain(row) for row in rows if row.system == name] for name in names}
 
     @cached_property
     def full_width(self) -> dict[str, Point]:
-        """Every system's point with the largest width and precision, BM25 first; without fused points."""
+        """Every system at its largest dimension and precision, without fused results; BM25 first."""
         return {point.system: point for point in full_width(p for p in self.points.values() if p.is_alone)}
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics that were measured at every point."""
+        """Names of the metrics that were measured for every system, dimension and precision."""
         first, *others = self.points.values()
         return tuple(name for name in first.metrics if all(name in row.metrics for row in others))
 
     @property
     def documents(self) -> int:
-        """Number of documents that are searched."""
+        """Number of documents in the catalogue that was searched."""
         return next(iter(self.points.values())).documents
 
     def frontier(self, metric: str) -> tuple[Row, ...]:
@@ -271,7 +271,7 @@ class Run:
         return {query: gains for query, gains in self.judgements.items() if max(gains.values()) >= least}
 
     def read_records(self, columns: list[str], filters: list[tuple[str, str, object]] | None = None) -> pa.Table:
-        """Read columns of the judged records, see `read_table`."""
+        """Read columns of the run's table of judged records."""
         return read_table(self.folder.path("records"), columns, filters)
 
     def query_texts(self, ids: Collection[str]) -> dict[str, str]:
@@ -367,7 +367,7 @@ class Run:
 
     @cached_property
     def _trec_names(self) -> Names:
-        """Ids that TREC files write differently; empty in runs of nestvec 0.1."""
+        """Ids of queries and documents that TREC files write in an encoded form; empty in runs of nestvec 0.1."""
         return read_trec_ids(self.folder.path("trec_ids"))
 
     # vectors
@@ -431,5 +431,5 @@ def load_run(out: str | Path | Run) -> Run:
 
 
 def _plain(row: Row) -> Point:
-    """Make a `Point` (system, dimension, precision, bytes) from a row of `results.json`."""
+    """Make the name of what a row of `results.json` measured: system, dimension, precision and bytes, as a `Point`."""
     return Point(row.system, row.dimension, row.precision, row.bytes_per_vector, row.kind, axes=row.axes)

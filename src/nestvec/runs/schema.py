@@ -36,12 +36,12 @@ class Measure(ReadByName):
     high: float
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless all numbers lie between -1 and 1."""
+        """Raise ValueError unless the mean and both ends of the interval lie between -1 and 1."""
         if not self.is_from(-1):
-            raise ValueError("numbers from -1 to 1")
+            raise ValueError("value, low and high from -1 to 1")
 
     def is_from(self, least: float) -> bool:
-        """Whether the mean and its interval lie between `least` and 1, except for rounding."""
+        """Whether the mean and the ends of the interval lie between `least` and 1, except for rounding."""
         return all(least - _HAIR <= end <= 1 + _HAIR for end in (self.value, self.low, self.high))
 
 
@@ -55,15 +55,15 @@ class Row(Point):
     metrics: dict[str, Measure]
 
     def __post_init__(self) -> None:
-        """Raise ValueError for impossible sizes and metrics."""
+        """Raise ValueError if a row states impossible numbers of queries or bytes, or a metric outside 0 to 1."""
         if not all(measure.is_from(0) for measure in self.metrics.values()):
-            raise ValueError("metrics from 0 to 1")
+            raise ValueError("every metric from 0 to 1")
         if min(self.queries, self.documents, self.bytes, self.bytes_scanned or 0) < 0:
-            raise ValueError("counts of 0 or more")
+            raise ValueError("queries, documents and bytes of 0 or more")
         if self.dimension is not None:
             VectorFormat.parse(self.format.name)
         elif self.system not in (BM25, BM25_DEFAULT):
-            raise ValueError("a dimension for vectors")
+            raise ValueError("a dimension, because the system has vectors")
 
     @property
     def flat(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Row(Point):
 
 @dataclass(frozen=True)
 class Comparison(ReadByName):
-    """A paired comparison of measured points, `a` minus `b`; `p_holm` is corrected for all comparisons of the run."""
+    """A paired comparison of two measured systems, `a` minus `b`; `p_holm` is corrected for all comparisons."""
 
     a: str
     b: str
@@ -99,7 +99,7 @@ class Comparison(ReadByName):
 
     @property
     def turned(self) -> Comparison:
-        """The same comparison as `b` minus `a`."""
+        """The same comparison with the two systems swapped: `b` minus `a`."""
         turned = {"difference": -self.difference, "low": -self.high, "high": -self.low, "effect": -self.effect}
         return replace(self, a=self.b, b=self.a, wins=self.losses, losses=self.wins, **turned)  # type: ignore[arg-type]
 
@@ -167,7 +167,7 @@ class Results(ReadByName):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Point):
-    """One test in the sequence from large vectors to small: metric of a point minus the reference's, on validation."""
+    """One test in the sequence from large vectors to small: the metric minus the reference's, on validation."""
 
     difference: float
     lower_bound: float  # one-sided, 95 %
@@ -177,7 +177,7 @@ class Step(Point):
 
 @dataclass(frozen=True)
 class GateCheck(ReadByName):
-    """A candidate's metric minus the metric of a baseline to beat; passed if the interval lies above 0."""
+    """A candidate's metric minus the metric of a rival; passed if the whole interval lies above 0."""
 
     difference: float
     low: float
@@ -187,7 +187,7 @@ class GateCheck(ReadByName):
 
 @dataclass(frozen=True)
 class Choice(ReadByName):
-    """The chosen point's metric minus the reference's metric, on the validation split, where the choice was made."""
+    """How much the chosen vectors lose against the reference on the validation split, where the choice was made."""
 
     queries: int
     difference: float = 0.0
@@ -196,7 +196,7 @@ class Choice(ReadByName):
 
 @dataclass(frozen=True)
 class Confirmation(ReadByName):
-    """The recommended point's metric on the test split, and the difference to the reference on the test split."""
+    """The metric of the recommended vectors on the test split, and its difference to the reference's metric."""
 
     value: float
     low: float
@@ -218,7 +218,7 @@ class Price(ReadByName):
 
 @dataclass(frozen=True)
 class ChoiceValidation(ReadByName):
-    """A chosen point's metric minus the reference's metric on the validation split.
+    """How much chosen vectors lose against the reference on the validation split.
 
     `low` and `high` are the ends of the two-sided 95 % interval; `chance` is the chance of losing less than the margin.
     """
@@ -231,7 +231,7 @@ class ChoiceValidation(ReadByName):
 
 @dataclass(frozen=True)
 class ChoiceTest(ReadByName):
-    """A chosen point on test: the metric and the difference to the reference, each with a 95 % interval."""
+    """Chosen vectors on the test split: the metric and its difference to the reference's, with 95 % intervals."""
 
     value: float
     low: float
@@ -245,7 +245,7 @@ class ChoiceTest(ReadByName):
 
 @dataclass(frozen=True)
 class ChoiceGain(ReadByName):
-    """What the team has now, and by how much a choice beats it, on validation and on test."""
+    """The team's present search, and by how much a choice beats it, on validation and on test."""
 
     system: str
     difference: float
@@ -256,7 +256,7 @@ class ChoiceGain(ReadByName):
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenPoint(Point):
-    """A chosen point (proven, likely or tiny) for a team; the loss is measured against the point `reference`."""
+    """Vectors chosen for a team (as proven, likely or tiny), and their loss against `reference`."""
 
     reference: str
     validation: ChoiceValidation
@@ -362,11 +362,11 @@ class Grades(ReadByName):
     unlisted: float | None = None  # the grade of pairs without a row, if known
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an impossible histogram."""
+        """Raise ValueError if the histogram of grades contradicts itself."""
         if len(self.levels) != len(self.counts) or min(self.counts, default=-1) < 0:
-            raise ValueError("a count for each level")
+            raise ValueError("a count for each level, 0 or more")
         if list(self.levels) != sorted(set(self.levels)):
-            raise ValueError("levels in order")
+            raise ValueError("levels in rising order, each once")
 
     @property
     def gain_zero(self) -> float:
@@ -421,7 +421,7 @@ class Audit(ReadByName):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits."""
+        """The names of the splits that the audit covers."""
         return tuple(dict.fromkeys([*self.queries, *self.records, *self.documents]))
 
     @property

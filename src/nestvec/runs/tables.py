@@ -86,7 +86,7 @@ def has_column(path: Path, name: str) -> bool:
 
 
 def _kind_of(name: str) -> pa.DataType:
-    """Give the expected type of a column in a run's tables."""
+    """Return the type that a column of a run's Parquet tables must have."""
     import pyarrow as pa
 
     kinds = {"dimension": pa.int32(), "axes": pa.bool_(), "grade": pa.float64(), "value": pa.float64()}
@@ -94,7 +94,7 @@ def _kind_of(name: str) -> pa.DataType:
 
 
 def _type_values(name: str, sign: str, value: Any) -> Any:  # noqa: ANN401 - pyarrow's
-    """Give a filter's value; the values of an `in` get the column's type, which an empty list would not show."""
+    """Prepare a filter's value for pyarrow; the values of an `in` get the column's type, as the list may be empty."""
     import pyarrow as pa
 
     return pa.array(value, _kind_of(name)) if sign == "in" else value
