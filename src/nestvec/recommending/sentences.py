@@ -35,7 +35,7 @@ class Barred:
 
 @dataclass(frozen=True)
 class Asked:
-    """The kind of team that the answer is for (a key of `choices`), and whether no trained model beat the pretrained."""
+    """The kind of team that the answer is for (a key of `choices`), and whether no trained model beat pretrained."""
 
     team: str
     fell_back: bool = False

@@ -74,7 +74,7 @@ def _describe_losses(content: Content) -> str:
 
 
 def _describe_validations(content: Content, metric: str) -> str:
-    """One sentence per line of a chart of validation by step; of a long line the first, the kept and the last step."""
+    """Describe a chart of validation by step: one sentence per line, with the first, the kept and the last step."""
     sentences = [f"Line chart of {metric_label(metric)} on validation by step, in a small catalogue."]
     for training in content.validated:
         steps = [validation.step for validation in training.curve]

@@ -25,7 +25,7 @@ _LEFT_OUT = {"source", "out", "compute", "threads"}  # arguments of every comman
 
 @dataclass(frozen=True)
 class Card:
-    """A recommended choice (proven, likely or tiny) as the page shows it; `chosen` is None where no point qualifies."""
+    """A choice (proven, likely or tiny) as the page shows it; `chosen` is None if no measured vectors qualify."""
 
     number: int  # on the ring in the chart
     name: str  # one of `NAMES`
@@ -35,18 +35,18 @@ class Card:
 
     @property
     def now(self) -> str:
-        """The system that the team has now, over which the choice's gain is measured."""
+        """The team's present search system, over which the choice's gain is measured."""
         return self.chosen.beats.system if self.chosen and self.chosen.beats else BM25
 
     def is_undecided(self, margin: float) -> bool:
-        """Whether the test queries agree in direction with the choice; unconfirmed then means too few queries."""
+        """Whether the mean on test agrees with the choice; if so, a missing confirmation means too few test queries."""
         if self.name == "tiny":
             return self.gained > 0
         return self.chosen is not None and self.chosen.test is not None and self.chosen.test.difference > -margin
 
     @property
     def gained(self) -> float:
-        """The choice's mean gain over what the team has now; 0 where no gain was measured."""
+        """The choice's mean gain over the team's present search; 0 if no gain was measured."""
         return getattr(self.gain, "difference", getattr(self.gain, "value", 0.0))
 
     @property
@@ -115,7 +115,7 @@ def _read_cards(content: Content, three: TeamChoices) -> tuple[Card, ...]:
 
 
 def measured(content: Content, chosen: ChosenPoint) -> Row | None:
-    """Find a choice's row on the test split; None where the results lack the row."""
+    """Find the test measurements of a choice in the results; None if the results lack them."""
     return content.run.points.get(chosen.name)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Budget:
-    """The best measured row of each system within a size in bytes; None where a system has no row that small."""
+    """Each system's best measured vectors within a size in bytes; None for a system without vectors that small."""
 
     size: int  # bytes per vector
     best: dict[str, Row | None]
@@ -31,12 +31,12 @@ class Shrinking:
 
     @property
     def bits_better(self) -> int:
-        """The number of sizes at which fewer bits are better."""
+        """Number of sizes at which fewer bits per number gave better search results than fewer dimensions."""
         return sum(gain > 0 for gain in self.gains.values())
 
     @property
     def dimensions_better(self) -> int:
-        """The number of sizes at which fewer dimensions are better."""
+        """Number of sizes at which fewer dimensions gave better search results than fewer bits per number."""
         return sum(gain < 0 for gain in self.gains.values())
 
 
@@ -87,6 +87,6 @@ def _distinct_sizes(rows: Sequence[Row]) -> list[int]:
 
 
 def _best_within(rows: Sequence[Row], size: int, metric: str) -> Row | None:
-    """Find the best row of at most `size` bytes; of equally good rows the smallest."""
+    """Find the best measured vectors of at most `size` bytes; of equally good ones the smallest."""
     within = [row for row in rows if row.bytes <= size]
     return max(within, key=lambda row: (row.metrics[metric].value, -row.bytes), default=None)

@@ -54,7 +54,7 @@ class Changes:
 
 
 def find_changes(run: Run, before: Point, after: Point) -> Changes:
-    """Compare two points query by query on the test split; raises InputError if a file is missing or damaged."""
+    """Compare two measured systems query by query on test; raises InputError if a file is missing or damaged."""
     recall, ndcg = (_pair_values(run, metric, before, after) for metric in ("recall@10", "ndcg@10"))
     differences = {
         query: (_difference(recall[query]), _difference(ndcg[query])) for query in sorted(recall) if query in ndcg
@@ -72,13 +72,13 @@ def find_changes(run: Run, before: Point, after: Point) -> Changes:
 
 
 def _difference(values: tuple[float, float]) -> float:
-    """Subtract the value before from the value after; a difference below `SAME` is 0."""
+    """Compute how much a query's metric changed, after minus before; changes smaller than `SAME` count as 0."""
     gap = values[1] - values[0]
     return 0.0 if abs(gap) < SAME else gap
 
 
 def _pair_values(run: Run, metric: str, before: Point, after: Point) -> dict[str, tuple[float, float]]:
-    """Read the metric at both points on the test split: query id to the values before and after."""
+    """Read a metric of two measured systems on the test split: query id to the values before and after."""
     values = run.per_query(metric, [before.name, after.name])
     return {query: (value, values[after.name][query]) for query, value in values[before.name].items()}
 
@@ -86,7 +86,7 @@ def _pair_values(run: Run, metric: str, before: Point, after: Point) -> dict[str
 def _describe(
     run: Run, points: tuple[Point, Point], values: dict[str, tuple[tuple[float, float], tuple[float, float]]]
 ) -> dict[str, Change]:
-    """Gather what the page shows of each query: maps the query's id to the query's change."""
+    """Gather what the page shows of each changed query: metrics and first results, by query id."""
     before, after = (run.ranking(point.name, set(values)) for point in points)
     pairs = {query: (before.get(query, []), after.get(query, [])) for query in values}
     documents = run.document_texts(

@@ -58,7 +58,7 @@ def explain_threshold(grades: Grades) -> str:
 
 
 def row_split_lines(checked: Checked) -> list[tuple[str, list[str]]]:
-    """List the table of what a split by row would leak: each line a name, and a cell for each way to compare texts."""
+    """List the rows of the table that shows what a split by row would leak: a name, then a cell per text comparison."""
     ways = list(checked.row_split.values())
     lines = [(name, [percent(way.shares[name]) for way in ways]) for name in ways[0].shares]
     for kind in ways[0].recurring:

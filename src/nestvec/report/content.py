@@ -31,12 +31,12 @@ class Content:
 
     @property
     def gated(self) -> Point:
-        """The point that the gate compared with the baselines: the recommended point, or else the reference."""
+        """What was compared with the baselines: the recommended vectors or, without any, the reference."""
         return self.run.recommendation.point or self.run.recommendation.reference or self.after
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """Names of all systems, without fused or two-stage: pretrained first, BM25 last, others in results' order."""
+        """Names of all systems except fused and two-stage ones: pretrained first, BM25 last."""
         named = dict.fromkeys(row.system for row in self.run.results.surface if row.is_alone)
         return tuple(sorted(named, key=lambda name: (name == BM25, name != PRETRAINED)))
 
@@ -80,7 +80,7 @@ class Content:
 
     @property
     def staged(self) -> tuple[tuple[str, str, Row], ...]:
-        """Rows of two-stage search, each followed by the second stage alone: system, shortlist or "", and row."""
+        """Measurements of two-stage search, each followed by the second stage alone: system, shortlist, measurement."""
         found: list[tuple[str, str, Row]] = []
         for row in self.made(TWO_STAGE):
             origin, _, code = row.system.rpartition("-via-")
@@ -92,7 +92,7 @@ class Content:
 
     @property
     def within_gate(self) -> bool:
-        """Whether the gate was passed; without a recommendation, only the limits that were set are the reason."""
+        """Whether the recommendation beat its rivals; if nothing is recommended, only the limits are the reason."""
         gate = self.run.recommendation.gate
         return bool(gate) and all(entry.passed for entry in gate.values())
 
@@ -103,11 +103,11 @@ class Content:
         return self.run.recommendation.metric if self.run.recommendation.metric in compared else METRICS[0]
 
     def cell(self, system: str, dimension: int | None, precision: str | None = None, axes: bool = False) -> Row | None:
-        """Find a system's test row at a dimension, or number of axes, and a precision (None: full precision)."""
+        """Find a system's test measurements at a dimension and precision, on principal axes or not."""
         return next((row for row in self.line(system, precision, axes) if row.dimension == dimension), None)
 
     def measured(self, system: str) -> tuple[tuple[int, bool], ...]:
-        """List a system's dimensions on test, wide before narrow, and whether they are principal axes (these last)."""
+        """List a system's dimensions on test, the largest first; those on principal axes come last, marked as such."""
         rows = [row for row in self.split(TEST) if row.system == system and row.dimension]
         cuts = dict.fromkeys((row.dimension or 0, row.axes) for row in rows)
         return tuple(sorted(cuts, key=lambda cut: (-cut[0], cut[1])))
@@ -131,11 +131,11 @@ class Content:
         return tuple(sorted({row.dimension for row in rows if row.dimension}))
 
     def at(self, system: str, width: int) -> Row | None:
-        """Find a system's test row at a dimension and full precision; BM25's row for any dimension."""
+        """Find a system's test measurements at a dimension and full precision; BM25 has the same at any dimension."""
         return self.lexical if system == BM25 else self.cell(system, width)
 
     def line(self, system: str, precision: str | None = None, axes: bool = False) -> tuple[Row, ...]:
-        """List a system's test rows at one precision (None: full precision), on axes or not, narrow before wide."""
+        """List a system's test measurements at one precision, on principal axes or not, smallest dimension first."""
         wanted = (system, precision or self.before.precision, axes)
         rows = [row for row in self.split(TEST) if (row.system, row.precision, row.axes) == wanted]
         return tuple(sorted(rows, key=lambda row: row.dimension or 0))
@@ -153,7 +153,7 @@ class Content:
         return row.metrics[metric].value / full if full else None
 
     def compared(self, a: Point, b: Point, metric: str) -> Comparison | None:
-        """Find the paired comparison a minus b on the test split; turns a comparison that the run made as b minus a."""
+        """Find the paired comparison of two systems on test, as `a` minus `b`, whichever way round the run made it."""
         for entry in self.run.results.comparisons:
             if (entry.metric, entry.split) == (metric, TEST) and {entry.a, entry.b} == {a.name, b.name}:
                 return entry if entry.a == a.name else entry.turned
@@ -176,7 +176,7 @@ def read_content(run: Run) -> Content:
 
 
 def _refuse_missing_metrics(run: Run) -> None:
-    """Raise unless every row has every metric that the page shows."""
+    """Raise InputError unless every measurement in the results has every metric that the page shows."""
     for number, row in enumerate(run.results.surface):
         for metric in METRICS:
             if metric not in row.metrics:
@@ -194,7 +194,7 @@ def _before(run: Run) -> Row:
 
 
 def _after(run: Run, before: Row) -> Row:
-    """Find the test row of the recommended point, or else of the reference, or of the best other full-width system."""
+    """Find the test measurements of the recommended vectors, else of the reference, else of the best other system."""
     recommendation, test = run.recommendation, run.points
     for point in (recommendation.point, recommendation.reference):
         row = test.get(point.name) if point else None

@@ -32,7 +32,7 @@ _STYLE_INDEX |= {"cosine": 6, "cosine-matryoshka": 5, "cosent": 8, "cosent-matry
 
 
 def style_indices(systems: tuple[str, ...]) -> dict[str, int]:
-    """Assign each system a row of `STYLES`: known systems always the same row, other systems the rest in order."""
+    """Assign each system a style of lines and markers (a row of `STYLES`); known systems always get the same."""
     left = [index for index in range(len(STYLES)) if index not in _STYLE_INDEX.values()]
     others = list(dict.fromkeys(name for name in systems if name not in _STYLE_INDEX))
     given = _STYLE_INDEX | {name: left[index % len(left)] for index, name in enumerate(others)}
@@ -40,7 +40,7 @@ def style_indices(systems: tuple[str, ...]) -> dict[str, int]:
 
 
 def styles_of_all(content: Content) -> dict[str, int]:
-    """Assign a row of `STYLES` to every system in the report; fused and two-stage systems take their model's row."""
+    """Assign a style to every system in the report; fused and two-stage systems take the style of their model."""
     tested = (step.system for step in content.run.recommendation.steps)
     styles = style_indices((*content.systems, *tested, *(training.system for training in content.run.trainings)))
     composed = {row.system for row in content.run.results.surface if not row.is_alone}

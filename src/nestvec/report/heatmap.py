@@ -31,7 +31,7 @@ class ValueRange(NamedTuple):
 
 
 def heat_maps(content: Content) -> dict[str, Callable[[Axes, Content], None]]:
-    """List the heat maps of all systems with vectors: figure name to the function that draws it."""
+    """List the heat maps of all systems with vectors: maps a figure's name to the function that draws the figure."""
     return {figure: partial(_draw_heat_map, system) for system, figure in figure_names(content).items()}
 
 

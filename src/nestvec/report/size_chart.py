@@ -180,7 +180,7 @@ def _dots(fronts: dict[str, tuple[Row, ...]], chosen: dict[str, list[Row]], metr
 
 
 def _mark(dot: Dot, teams: Sequence[Team]) -> Dot:
-    """Add the names and numbers of the choices that the dot stands for."""
+    """Make a copy of a chart's dot with the names and numbers of the choices that lie there."""
     cards = [card for team in teams if KINDS[team.name] == dot.kind for card in team.cards if card.row]
     mine = [card for card in cards if card.row and describe_point(card.row, short=True) == dot.name]
     names, numbers = tuple(card.name for card in mine), " ".join(str(card.number) for card in mine)

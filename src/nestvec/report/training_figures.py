@@ -26,7 +26,7 @@ _RING: dict[str, Any] = {"marker": "o", "markerfacecolor": "none", "markeredgeco
 
 
 def running_mean(losses: ArrayLike) -> NDArray[np.float64]:
-    """Average each of n losses with the steps around it, a tenth of all steps, fewer at both ends; returns (n,)."""
+    """Compute the running mean of n losses over a tenth of all steps; the window is shorter at both ends."""
     values = np.asarray(losses, dtype=np.float64)
     steps, reach = np.arange(len(values)), max(1, round(AROUND * len(values)))
     sums = np.concatenate([[0.0], np.cumsum(values)])

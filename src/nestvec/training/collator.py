@@ -39,7 +39,7 @@ class Collator:
     valid_label_columns: Sequence[str] = ("row",)
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Make features and label of a batch; `row` of each row is its number in the examples.
+        """Make the model inputs and the label of a batch; `row` holds each training row's number in the examples.
 
         A document of several rows is taken once, unless every row has exactly one document.
         """

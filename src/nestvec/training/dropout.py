@@ -24,7 +24,7 @@ _NUMBERS = ("dropout", "dropout_prob", "dropout_rate", "pdrop")  # ends of the n
 
 @contextlib.contextmanager
 def set_dropout(model: nn.Module, share: float | None) -> Iterator[None]:
-    """Set every dropout probability of a model, and restore the old ones after the block; None changes nothing.
+    """Set all dropout probabilities of a model for a `with` block, and restore them afterwards; None changes none.
 
     Some models have no dropout module at all if their configuration sets 0; no module is added to these.
     """
@@ -76,12 +76,12 @@ class QuickDropout(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - what the function gives
-        """Call a function of PyTorch, but replace dropout by `_drop`."""
+        """Call a PyTorch function; calls of `dropout` use `_drop`, which draws the masks with NumPy."""
         del types
         return (self._drop if func is functional.dropout else func)(*args, **(kwargs or {}))
 
     def _drop(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        """Replace `torch.nn.functional.dropout`; the arguments are the same."""
+        """Apply dropout with masks drawn by NumPy; takes the arguments of `torch.nn.functional.dropout`."""
         dropped = round(p * _STEPS)
         if not training or not 0 < dropped < _STEPS or input.device.type != "cpu":
             return functional.dropout(input, p, training, inplace)

@@ -83,7 +83,7 @@ class TrainingData:
 
     @property
     def query(self) -> NDArray[np.int64]:
-        """(n,) the query of each record, as an index into `texts.queries`."""
+        """The query of each of the n records, as an index into `texts.queries`."""
         return self.texts.query_number[self.records.query]
 
 
@@ -108,12 +108,12 @@ class Examples:
     pseudo_queries: Sequence[str] = ()
 
     def __len__(self) -> int:
-        """Count the training rows."""
+        """Number of training rows."""
         return len(self.query)
 
     @property
     def queries(self) -> int:
-        """Count the queries, with and without training rows; in the token arrays, documents follow queries."""
+        """Number of queries, with and without training rows; in the token arrays, documents follow the queries."""
         return len(self.judgements.relevant)
 
     @property
@@ -175,7 +175,7 @@ def with_negatives(examples: Examples, mined: Mapping[int, Sequence[int]], count
 
 
 def group_by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dict[int, list[int]]:
-    """Group (n,) documents by their (n,) queries, in the given order."""
+    """Group documents by query; both are arrays with an entry for each of n pairs, whose order is kept."""
     documents: dict[int, list[int]] = {}
     for owner, number in zip(query.tolist(), document.tolist(), strict=True):
         documents.setdefault(owner, []).append(number)
@@ -183,7 +183,7 @@ def group_by_query(query: NDArray[np.int64], document: NDArray[np.int64]) -> dic
 
 
 def _rows_of_one(data: TrainingData, rows: NDArray[np.int64]) -> Examples:
-    """Make a row of a query and one document for each of the records at `rows`."""
+    """Make a training row of one query and one document for each of the given records."""
     records, zero = data.records, data.grades.zero
     members = [[document] for document in data.texts.number[records.document[rows]].tolist()]
     highest = int(gains(records.grade, zero).max())

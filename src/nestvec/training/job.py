@@ -64,7 +64,7 @@ class Job:
 
     @property
     def batch_size(self) -> int:
-        """Training rows per batch: as set, or chosen by the number of rows."""
+        """Training rows per batch: as the user set it, or chosen by the number of training rows."""
         usual = _LARGE_BATCH if len(self.examples) >= _LARGE else _SMALL_BATCH
         if not self.judged:
             fitting = (size for size in _CROP_BATCHES if len(self.examples) >= _CROP_STEPS * size)
@@ -73,12 +73,12 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """Passes over the training rows: as set; always 1 for `adapted`."""
+        """Number of passes over the training rows (epochs): as the user set it, but always 1 for `adapted`."""
         return self.settings.training.epochs if self.judged else 1
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the training, if it is not stopped early."""
+        """Number of optimizer steps of the training, if the training is not stopped early."""
         batches = math.ceil(len(self.examples) / self.batch_size)
         return self.epochs * math.ceil(batches / self.settings.training.accumulate)
 
@@ -89,7 +89,7 @@ class Job:
 
     @property
     def learning_rate(self) -> float:
-        """The peak learning rate: as set, or 5e-5, and more for trainings of less than a few hundred steps.
+        """The peak learning rate: as the user set it, else 5e-5, and more for trainings of few steps.
 
         The product of rate and steps was chosen on validation data: 1e-4 to 2e-4 for 98 steps on the sample, 5e-5 for
         304 and more steps on real judgements in batches of 16, where twice the rate was worse. A larger batch has a
@@ -102,7 +102,7 @@ class Job:
 
     @property
     def interval(self) -> int:
-        """Steps between two validations, and between two checkpoints."""
+        """Number of steps between two validations, and between two checkpoints."""
         return self.settings.training.validate_every or max(math.ceil(self.steps / _VALIDATIONS), _FEWEST_STEPS)
 
 

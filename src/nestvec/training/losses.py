@@ -58,7 +58,7 @@ def _rank_in_batch(model: SentenceTransformer, scale: float, **ways: Any) -> Cri
 
 
 def cosine_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
-    """Squared distance between the cosine and the grade (scaled to 0 … 1) of each pair (Reimers & Gurevych 2019)."""
+    """Squared difference between the cosine of each pair and its grade, scaled to 0 … 1 (Reimers & Gurevych 2019)."""
     from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
     del scale  # this loss has no scale
@@ -69,7 +69,7 @@ def cosine_loss(model: SentenceTransformer, examples: Examples, scale: float = S
 
 
 def cosent_loss(model: SentenceTransformer, examples: Examples, scale: float = SCALE) -> Criterion:
-    """CoSENT: a pair of a higher grade should have the higher cosine, over the batch's pairs (Huang et al. 2024)."""
+    """CoSENT: in a batch, pairs with a higher grade should have a higher cosine (Huang et al. 2024)."""
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
     loss = CoSENTLoss(model, scale=scale)
@@ -135,14 +135,14 @@ def listwise_loss(
 
 
 def _scaled_grades(examples: Examples, label: dict[str, Tensor]) -> Tensor:
-    """Compute the (b,) grades of each row's document for its query, scaled to 0 … 1 over the grades of the data."""
+    """Compute the grade of each row's document for its query, scaled so that the data's grades span 0 … 1."""
     query, document = (label[name].cpu().numpy() for name in ("query", "document"))
     gains = examples.judgements.gains(query, document[:, None])[:, 0]
     return torch.from_numpy((gains / examples.highest).astype(np.float32)).to(label["query"].device)
 
 
 def gather_documents(documents: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
-    """Gather the distinct documents of all processes: (n, d) vectors with gradients, and their (n,) numbers."""
+    """Gather the vectors of the documents of all processes, each document once, with gradients and numbers."""
     if distributed.world_size() > 1:
         from sentence_transformers.util import all_gather_with_grad
 

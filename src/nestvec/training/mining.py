@@ -68,7 +68,7 @@ def _best_relevant(
     documents: NDArray[np.int64],
     document_vectors: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """(q,) similarity of each query to its most similar relevant document, among the documents of its rows."""
+    """Compute each query's similarity to its most similar relevant document among the training rows."""
     best = np.full(len(queries), -1, dtype=np.float32)
     for query, members in zip(examples.query.tolist(), examples.members, strict=True):
         row = int(np.searchsorted(queries, query))

@@ -89,12 +89,12 @@ class Objective(nn.Module):
         return self.vector_loss(vectors[:count], vectors[count:], label)
 
     def encode_passes(self, features: Sequence[dict[str, Tensor]]) -> list[Tensor]:
-        """Compute the vectors of each forward pass at full width, (texts, w), not normalised."""
+        """Compute the vectors of the texts of each forward pass at full width, not normalised."""
         parts = self._look_up_tokens(features)
         return [self._encode_pass(part)["sentence_embedding"].float()[:, : self.width] for part in parts]
 
     def _encode_pass(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Run the model on one pass, with the attention that is faster for its texts."""
+        """Run the model on one forward pass, with the attention that is faster for texts of this length."""
         mask = features["attention_mask"]
         plain = is_plain_faster(mask.shape[1], mask.device.type, bfloat16=self.cast_once, dropout=self.dropout)
         with use_plain_attention(self.unwrapped[0]) if plain else contextlib.nullcontext():
@@ -116,7 +116,7 @@ class Objective(nn.Module):
         ]
 
     def vector_loss(self, queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
-        """Compute the loss of (b, w) query and (m, w) document vectors at full width."""
+        """Compute the loss of a batch's query and document vectors, which are given at full width."""
         if self.gathers:
             documents, number = gather_documents(documents, label["document"])
             label = {**label, "document": number}

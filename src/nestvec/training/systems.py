@@ -1,4 +1,4 @@
-"""The table of systems that can be trained."""
+"""The table of systems that can be trained: for each, its training rows, its loss and its options."""
 
 from __future__ import annotations
 

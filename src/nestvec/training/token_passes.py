@@ -48,7 +48,7 @@ class Tokens:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """(n,) number of tokens of each text."""
+        """Number of tokens of each text."""
         return np.diff(self.starts)
 
     def pad_batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
@@ -154,7 +154,7 @@ def encode_tokens(
 
 
 def _cut_order(order: NDArray[np.int64], excluded: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Split rows, in their order, into batches of at most `_ENCODED` texts with the same number of excluded tokens."""
+    """Split texts, in order, into batches of at most `_ENCODED` texts whose excluded prompts are equally long."""
     for length in np.unique(excluded):
         rows = order[excluded[order] == length]
         yield from (rows[first : first + _ENCODED] for first in range(0, len(rows), _ENCODED))

@@ -46,7 +46,7 @@ def refuse_untrainable(model: SentenceTransformer, path: Path) -> None:
 
 
 def _encode_as_trained(model: SentenceTransformer, role: Role) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Encode the test texts as validation does, and as the objective does; rows of unit length."""
+    """Encode a few test texts twice, as validation does and as training does; gives two arrays of unit vectors."""
     tokens = tokenise_texts(model, *((PROBES, ()) if role == QUERY else ((), PROBES)))
     training = model.training
     rows = np.arange(len(PROBES))
@@ -61,6 +61,6 @@ def _encode_as_trained(model: SentenceTransformer, role: Role) -> tuple[NDArray[
 
 
 def _no_loss(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
-    """Stand-in for a loss, for an objective that only encodes texts."""
+    """A criterion without a loss, for a training objective that only encodes texts."""
     del documents, label
     return queries.new_zeros(())

@@ -80,7 +80,7 @@ class Validation:
 
 
 def clearly_better(figures: Mapping[str, float], usual: Mapping[str, float]) -> bool:
-    """Whether figures beat those of the usual choice by more than one standard error; a smaller gain may be chance.
+    """Whether validation figures beat those of the usual choice by more than one standard error.
 
     Source: Breiman et al. 1984, section 3.4.3 (the one-standard-error rule): among states that are not clearly
     different, the usual choice wins, here the last state or unmixed weights.
@@ -132,7 +132,7 @@ def make_validation(
 
 
 def _find_own(task: Task, topics: NDArray[np.int64], documents: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """For queries that are documents themselves: give their column among the (d,) ascending documents, (q,), or -1."""
+    """Find, for queries that are documents themselves, the document's position among the ascending documents, or -1."""
     if task.own is None:
         return None
     own = task.own[topics]
