@@ -1,4 +1,4 @@
-"""Writes and reads the output: a Parquet file of ids and codes, with its origin and its codec in the metadata."""
+"""Writes and reads the output of `nestvec encode`: a Parquet file of ids and vector codes, with their codec."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Embeddings:
 
     @cached_property
     def ids(self) -> list[str]:
-        """The ids, in the order of the input."""
+        """The ids of the texts, in the order of the input."""
         import pyarrow.parquet as pq
 
         ids: list[str] = pq.read_table(self.path, columns=["id"])["id"].to_pylist()
         return ids
 
     def codes(self) -> NDArray[np.generic]:
-        """Read all (n, …) codes, in the order of the input."""
+        """Read the codes of all n vectors, in the order of the input."""
         parts = list(self.batches())
         return np.concatenate([codes for _, codes in parts]) if parts else np.empty((0, 0))
 
@@ -127,7 +127,7 @@ def write_output(work: WorkFolder, shards: list[Shard], out: Path, about: dict[s
 
 
 def _join_shards(work: WorkFolder, shards: list[Shard], shape: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
-    """Return all codes in the input's order, memory-mapped, and the number of distinct texts."""
+    """Put the codes of all shards into the input's order, memory-mapped; also returns the number of distinct texts."""
     with explain_full_disk(work.joined), work.joined.open("wb") as stream:
         _reserve_space(stream.fileno(), shape[0] * shape[1])
     joined = np.memmap(work.joined, dtype=np.uint8, mode="r+", shape=shape)
@@ -165,7 +165,7 @@ def column_type(precision: str, width: int) -> pa.DataType:
 
 
 def _encode_column(codes: NDArray[np.uint8], kind: pa.DataType) -> pa.Array:
-    """Convert (n, bytes) codes to the column's type."""
+    """Convert an array of codes to the type of the Parquet column."""
     flat = np.ascontiguousarray(codes).reshape(-1)
     if pa.types.is_fixed_size_binary(kind):
         return pa.FixedSizeBinaryArray.from_buffers(kind, len(codes), [None, pa.py_buffer(flat)])
@@ -173,7 +173,7 @@ def _encode_column(codes: NDArray[np.uint8], kind: pa.DataType) -> pa.Array:
 
 
 def _decode_column(column: pa.Array) -> NDArray[np.generic]:
-    """Convert the column to (n, …) codes."""
+    """Convert the Parquet column to an array of codes."""
     if pa.types.is_fixed_size_list(column.type):
         numbers: NDArray[np.generic] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
         return numbers
@@ -193,7 +193,7 @@ def _require_columns(path: Path, schema: pa.Schema, codec: Codec, precision: str
 
 
 def _describe_type(kind: pa.DataType) -> tuple[object, ...]:
-    """Return what must be equal of a column's type; for lists, the name of their items may differ."""
+    """Reduce a column's type to what must be equal; for lists, the name of their items may differ."""
     return (kind.value_type, kind.list_size) if pa.types.is_fixed_size_list(kind) else (kind,)
 
 

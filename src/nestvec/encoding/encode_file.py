@@ -171,7 +171,7 @@ def _describe_origin(target: ModelAndCodec, texts: TextFile, encoder: Encoder) -
 
 
 def _describe_policy(settings: EncodeSettings) -> dict[str, Any]:
-    """Describe the policy for bad rows if it is not the default, as older versions did not record it."""
+    """Describe how bad rows are handled, if not in the default way; older versions did not record this."""
     return {} if settings.on_bad_row == STOP else {"on_bad_row": settings.on_bad_row}
 
 
@@ -189,7 +189,7 @@ def _put_rejected_beside(work: WorkFolder, out: Path) -> tuple[Path | None, int]
 
 
 def _read_texts(work: WorkFolder, texts: TextFile, rejects: Rejects) -> Iterator[TextBatch]:
-    """Yield the input's texts, then write the rows that were set aside."""
+    """Yield the input's texts in batches, and at the end write the bad rows that were set aside."""
     yield from texts.batches(rejects)
     work.save_rejected(rejects.rows)
 

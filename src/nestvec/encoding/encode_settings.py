@@ -15,7 +15,7 @@ ENGINES = ("local", "ray")
 
 
 class EncodeOptions(PointArguments, total=False):
-    """The fields of `EncodeSettings` as keyword arguments."""
+    """The settings of `nestvec encode` as keyword arguments; see `EncodeSettings`."""
 
     column: str | None
     id_column: str | None
@@ -61,7 +61,7 @@ class EncodeSettings(PointSettings):
     shard: int = SHARD
 
     def __post_init__(self) -> None:
-        """Raise InputError for the first invalid value."""
+        """Raise InputError for the first setting with an invalid value."""
         if self.role not in ROLES:
             raise InputError(f"--role is {self.role!r}", f"one of {', '.join(ROLES)}")
         if self.engine not in ENGINES:

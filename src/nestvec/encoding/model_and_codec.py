@@ -1,4 +1,4 @@
-"""Finds the model and codec for `nestvec encode`: of a run's point, of an export, or of any model at a precision."""
+"""Finds the model and the codec for `nestvec encode`, in a finished run, in an export, or from any model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OWN = "codecs.safetensors"  # beside a model that a run trained
 
 @dataclass(frozen=True)
 class ModelAndCodec:
-    """A model and the codec for its vectors."""
+    """The model that encodes the texts, and the codec for its vectors."""
 
     folder: Path  # the model's folder, for `models.encoder.open_encoder`
     sha256: str  # SHA-256 of the model's weights
@@ -43,7 +43,7 @@ class ModelAndCodec:
     role: Role = DOCUMENT  # what the texts are
 
     def encoding_as(self, role: Role, prompt: str | None) -> ModelAndCodec:
-        """Return a copy for texts of a role, with another prompt if one is given."""
+        """Return a copy for queries or for documents, with another prompt if the user gave one."""
         query, document = (prompt if role == each else None for each in ROLES)
         return replace(self, role=role, prompts=self.prompts.override(query, document))
 
@@ -55,7 +55,7 @@ class ModelAndCodec:
 
     @property
     def prompt(self) -> str:
-        """The prompt for the texts."""
+        """The text that is put before every text, for the role of the texts (query or document)."""
         return self.prompts.of(self.role)
 
 
@@ -103,7 +103,7 @@ def _hash_model(folder: ModelFolder) -> str:
 
 
 def _find_in_export(path: Path, settings: PointSettings) -> ModelAndCodec:
-    """Find an export's model and codec, at the export's point, or at a lower dimension or another precision.
+    """Find an export's model and codec, at the export's own dimension and precision unless others are asked for.
 
     If the export is on principal axes, its model projects the vectors itself.
     """

@@ -1,4 +1,4 @@
-"""Encodes shards: each distinct text once; a shard's codes are written when it is complete."""
+"""Encodes the shards of a file of texts: each distinct text once; a shard is written when it is complete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PIECE = 20_000  # texts whose vectors are in memory at once: 31 MB at 384 dimens
 
 @dataclass(frozen=True)
 class ShardEncoder:
-    """Encodes the shards of a job."""
+    """Encodes shards of texts with one loaded model."""
 
     work: WorkFolder
     encoder: Encoder
@@ -58,7 +58,7 @@ class ShardEncoder:
 
 @dataclass(frozen=True)
 class ShardRecipe:
-    """Everything that another process needs to encode a job's shards; it must see both folders under the same paths."""
+    """What another process needs to encode shards; that process must see both folders under the same paths."""
 
     work: WorkFolder
     folder: Path  # the model's folder
@@ -82,7 +82,7 @@ class ShardRecipe:
 def settle_codec(
     work: WorkFolder, target: ModelAndCodec, encoder: Encoder, first: Shard, advance: Callable[[int], None]
 ) -> Codec:
-    """Return a job's codec, the target's or one fitted on the first shard's texts, and save it in the work folder.
+    """Return the codec of an encoding job, fitted on the first shard if need be, and save it in the work folder.
 
     Texts are assigned to shards by their hash, so the first shard is a random sample, and always the same sample. Its
     vectors have been computed for the fit, so the shard is written, too, if it is small enough to fit in one piece.

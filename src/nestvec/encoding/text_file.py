@@ -36,7 +36,7 @@ _QUERY_IDS = ("query_id", "qid", "id", "_id")
 
 @dataclass(frozen=True)
 class TextBatch:
-    """A batch of rows."""
+    """A batch of rows of a file of texts."""
 
     ids: list[str]
     texts: list[str]  # one for each id, none of them empty
@@ -52,7 +52,7 @@ class TextFile:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that form the text."""
+        """The columns whose values form a row's text."""
         return template_columns(self.template)
 
     def batches(self, rejects: Rejects | None = None) -> Iterator[TextBatch]:
@@ -146,7 +146,7 @@ def _find_id(source: Source, given: str | None, names: tuple[str, ...]) -> str |
 
 
 def _require_column(source: Source, option: str, name: str) -> str:
-    """Return the name if the file has this column; raises InputError if not."""
+    """Return a column's name; raises InputError if the file has no such column."""
     if name not in source.columns:
         wanted = f"--{option} to name one of " + known.quote_names(source.columns)
         raise InputError(f"there is no column {name!r}", wanted, file=source.name)
@@ -156,7 +156,7 @@ def _require_column(source: Source, option: str, name: str) -> str:
 def _read_lines(path: Path) -> Source:
     """Open a file with one text per line."""
     if path.stat().st_size == 0:
-        raise InputError("is empty", "one text per line", file=path)
+        raise InputError("is empty", "a file with one text per line", file=path)
     encoding = find_encoding(path).name
 
     def read(columns: list[str], rejects: Rejects) -> Iterator[Batch]:

@@ -35,7 +35,7 @@ _IDS_FILE = "ids.arrow"  # the ids in the input's order
 
 @dataclass(frozen=True)
 class Shard:
-    """Neighbouring buckets that are encoded together."""
+    """A shard: neighbouring buckets of texts that are encoded together."""
 
     number: int  # counted from 0
     buckets: tuple[int, int]  # number of the first bucket, and of the one after the last
@@ -43,7 +43,7 @@ class Shard:
 
 
 class ShardTexts(NamedTuple):
-    """A shard's n rows and its u distinct texts."""
+    """The n rows of a shard, and the u distinct texts of these rows."""
 
     rows: NDArray[np.int64]  # (n,) row numbers in the input
     text_of_row: NDArray[np.int64]  # (n,) index of each row's text in `texts`
@@ -66,7 +66,7 @@ class WorkFolder:
 
     @property
     def codec(self) -> Path:
-        """Path of the codec's file."""
+        """Path of the file that holds the job's codec."""
         return self.root / "codec.safetensors"
 
     @property
@@ -75,7 +75,7 @@ class WorkFolder:
         return self.root / "joined.bin"
 
     def has_shard(self, shard: Shard) -> bool:
-        """Whether a shard is finished."""
+        """Whether a shard has been encoded and written."""
         return self.shard_path(shard).is_file()
 
     def shard_path(self, shard: Shard) -> Path:
@@ -116,7 +116,7 @@ class WorkFolder:
         return self.root / "rejected.parquet"
 
     def save_rejected(self, rows: Sequence[Rejected]) -> None:
-        """Write the rows that were set aside."""
+        """Write the bad rows that were set aside."""
         remove(self.rejected)
         if rows:
             with replacing(self.rejected) as temporary:
@@ -176,7 +176,7 @@ class WorkFolder:
             np.savez(stream, rows=members.rows, place=members.text_of_row, codes=flat)
 
     def load_shard(self, shard: Shard) -> ShardCodes:
-        """Read a finished shard; raises InputError if its file is damaged."""
+        """Read a finished shard; raises InputError if the shard's file is damaged."""
         path = self.shard_path(shard)
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
@@ -212,7 +212,7 @@ def _append_batch(path: Path, batch: pa.RecordBatch) -> None:
 
 
 def _read_batches(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a file that `_append_batch` wrote."""
+    """Yield the batches of rows that `_append_batch` wrote to a file."""
     with pa.OSFile(str(path)) as stream:
         for message in pa.ipc.MessageReader.open_stream(stream):
             yield pa.ipc.read_record_batch(message, schema)

@@ -56,7 +56,7 @@ def encode_probes(model: SentenceTransformer, role: Role) -> NDArray[np.float32]
 
 
 def are_same(vectors: NDArray[np.float32], expected: NDArray[np.float32], least: float) -> bool:
-    """Whether each row of unit length has a cosine of at least `least` to the row in `expected`; zero rows are same."""
+    """Whether each vector has a cosine of at least `least` to the expected vector; two zero vectors count as equal."""
     if vectors.shape != expected.shape:
         return False
     return bool(np.square(vectors - expected).sum(axis=1).max() <= 2 * (1 - least))
@@ -113,7 +113,7 @@ class Encoder(ABC):
     def encode_both(
         self, queries: Sequence[str], documents: Sequence[str], advance: Callable[[int], None] = lambda _: None
     ) -> NDArray[np.float32]:
-        """Encode queries, then documents, as (q + d, dimension); see `encode`."""
+        """Encode queries, then documents, into one array of vectors; see `encode`."""
         if self.one_for_both:
             return self.encode([*queries, *documents], DOCUMENT, advance)
         return np.concatenate([self.encode(queries, QUERY, advance), self.encode(documents, DOCUMENT, advance)])

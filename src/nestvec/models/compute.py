@@ -34,7 +34,7 @@ def limit_threads(count: int) -> None:
 
 
 def choose_compute(wanted: str) -> str:
-    """Choose `float32` or `bfloat16`, as wanted; `auto` takes bfloat16 if the hardware has instructions for it.
+    """Choose the number format as the user asks; `auto` takes bfloat16 if the hardware has instructions for bfloat16.
 
     Emulated bfloat16 is far slower than float32, so the processor's flags decide, not what PyTorch accepts.
     """

@@ -103,7 +103,7 @@ def write_card(folder: Path, card: Card) -> None:
 
 
 def _hash_values(values: dict[str, Any]) -> str:
-    """Hash a card's values, because a changed value would break the export as much as a changed file."""
+    """Hash the values of an export's card, so that a changed value is noticed like a changed file."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -49,13 +49,13 @@ class _Limits:
 
     @classmethod
     def of(cls, weights: Mapping[str, tuple[int, ...]]) -> _Limits:
-        """Derive the limits from the weights of a module."""
+        """Derive the largest plausible numbers of a module's configurations from the module's weights."""
         rows = [shape[0] for name, shape in weights.items() if _POSITIONS.search(name) and shape]
         largest = max((dimension for shape in weights.values() for dimension in shape), default=0)
         return cls(max(_LEAST_LIMIT, largest), max(_LEAST_LAYERS, len(weights)), max(rows, default=inf))
 
     def most(self, key: str) -> float:
-        """Give the largest allowed value of a setting."""
+        """Give the largest allowed value of a number in a module's configuration."""
         if key == "max_seq_length":
             return self.tokens
         if _LAYERS.fullmatch(key):

@@ -97,14 +97,14 @@ def _join_modules(
     import torch
 
     class Graph(torch.nn.Module):
-        """The joined modules; inputs are given by position, as in an ONNX graph."""
+        """All modules of the model as one; inputs are given by position, as in an ONNX graph."""
 
         def __init__(self) -> None:
             super().__init__()
             self.parts = torch.nn.ModuleList(model.children())
 
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-            """Compute vectors, (batch, dimension), from inputs of shape (batch, tokens)."""
+            """Compute the vectors of a batch of tokenised texts."""
             features: dict[str, Any] = {**dict(zip(names, inputs, strict=True)), **constants}
             for part in self.parts:
                 features = part(features)

@@ -52,7 +52,7 @@ class Prompts(ReadByName):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of both texts, in hex."""
+        """SHA-256 of both prompts together, in hex."""
         return hashlib.sha256(json.dumps([self.query, self.document]).encode()).hexdigest()
 
     @property

@@ -136,7 +136,7 @@ def open_torch(folder: ModelFolder, dimension: int | None, compute: str) -> Torc
 
 
 def _find_reader(model: SentenceTransformer) -> TokenReader | None:
-    """Make the model's `TokenReader`; None for a model that does not read token ids or lacks a fast tokenizer."""
+    """Make the tokenising `TokenReader`; None for a model that reads no token ids or lacks a fast tokenizer."""
     try:
         return make_reader(model, input_names(model))
     except InputError:
