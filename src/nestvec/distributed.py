@@ -16,7 +16,7 @@ def world_size() -> int:
 
 
 def is_first() -> bool:
-    """Whether this is the first process of those that torchrun started: it alone writes files and prints."""
+    """Whether this is the first process that torchrun started; only the first one writes files and prints."""
     return os.environ.get("RANK", "0") == "0"
 
 

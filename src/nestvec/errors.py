@@ -104,7 +104,7 @@ class MissingExtraError(InputError):
 
 
 class ChangedError(InputError):
-    """A model, its vectors or an index changed after it was measured or exported, or a hash is not as required."""
+    """Raised if a model, vectors or an index changed since they were measured or exported, or a hash is wrong."""
 
 
 class GateClosedError(NestvecError):

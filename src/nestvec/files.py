@@ -139,7 +139,7 @@ def _open_lock(path: Path) -> IO[bytes]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write a UTF-8 text file atomically: readers see the old file or the whole new one."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

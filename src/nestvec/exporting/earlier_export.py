@@ -57,7 +57,7 @@ def _is_own(path: Path) -> bool:
 
 
 def _link_or_copy(path: Path, target: Path) -> None:
-    """Hard-link a file to a new path, or copy the file if the file system has no hard links; make an empty folder."""
+    """Put a file at a new path, as a hard link if possible, else as a copy; for an empty folder, make a new one."""
     if path.is_dir() and not path.is_symlink():
         target.mkdir()
         return

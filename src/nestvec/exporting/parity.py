@@ -195,7 +195,7 @@ def _encode_texts(encode: Encode, tried: dict[Role, list[str]], reporter: Report
 
 
 def code_catalogue(chosen: Selection, order: NDArray[np.int64]) -> NDArray[np.generic]:
-    """Quantise the run's measured vectors of all d documents, in the order of the (d,) row numbers in `order`."""
+    """Quantise the run's measured vectors of all documents, in the order of the row numbers in `order`."""
     vectors = chosen.document_vectors
     parts = [
         chosen.codec.encode(chosen.codec.cut(np.asarray(vectors[order[first : first + _ROWS]])))

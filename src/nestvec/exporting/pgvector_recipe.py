@@ -275,7 +275,7 @@ def _render_search(numbers: RecipeNumbers, bits: Rotated | None) -> str:
 
 
 def _scale(leg: str, numbers: RecipeNumbers) -> str:
-    """Write SQL that scales the scores in column `leg`, `words` or `vectors`, before both are fused."""
+    """Write SQL that scales the scores of keyword search (`words`) or of vector search, before both are fused."""
     fusion = numbers.fusion
     if fusion.normalisation == RANGE:
         low, high = f"min({leg}) OVER ()", f"max({leg}) OVER ()"

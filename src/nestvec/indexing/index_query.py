@@ -1,4 +1,4 @@
-"""Searches an index so that an answer never mixes two states of it, even if another process rebuilds the index."""
+"""Searches an index; an answer never mixes two states of the index, even if another process rebuilds it."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Encoded(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Those texts of one request that are encoded in the same batch."""
+    """The part of a request's texts that is encoded in one batch."""
 
     job: _Job
     first: int
@@ -101,7 +101,7 @@ class Batcher:
         return await job.answer
 
     async def run(self) -> None:
-        """Encode incoming texts until cancelled."""
+        """Encode texts of incoming requests, batch by batch, until the task is cancelled."""
         while True:
             await self._some.wait()
             if sum(len(job.texts) for job in self._jobs) < self._options.batch:

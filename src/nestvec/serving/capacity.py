@@ -31,13 +31,13 @@ class Capacity:
         self.reserved = 0
 
     def refuse(self, amount: int) -> Failure | None:
-        """Return the failure for a request of this amount; None if the request fits within the limit."""
+        """Return the error response for a request that is too large at the moment; None if the request fits."""
         fits = amount <= self._free or not self.reserved or self.reserved + amount <= self._most
         return None if fits else self._refusal()
 
     @contextmanager
     def reserve(self, amount: int) -> Iterator[None]:
-        """Reserve this amount while the block runs; raises a Failure if the amount exceeds what is left."""
+        """Reserve some of the limit while the `with` block runs; raises a Failure if too little is left."""
         refusal = self.refuse(amount)
         if refusal is not None:
             raise refusal

@@ -95,7 +95,7 @@ class CodedDocuments:
         return score_pairs(asked, self._codes(rows), self.searched.codec.decode, *pairs)
 
     def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Return the (r, …) quantised vectors of (r,) ascending rows."""
+        """Return the quantised vectors of the documents at the given ascending rows."""
         firsts = np.array([part.rows for part in self.searched.parts])
         shares = np.split(rows, np.searchsorted(rows, firsts[1:]))
         pairs = zip(self.searched.parts, shares, firsts, strict=True)

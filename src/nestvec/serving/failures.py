@@ -91,7 +91,7 @@ class Failure(HTTPException):
         self.param, self.code = param, code
 
     def to_response(self) -> Response:
-        """Make the HTTP response."""
+        """Make the HTTP response that reports this failure."""
         kind, usual, _ = _KINDS.get(self.status_code, _KINDS[500 if self.status_code >= 500 else 400])
         code = self.code or usual
         field = ["body", self.param] if self.param else []
@@ -100,7 +100,7 @@ class Failure(HTTPException):
 
 
 def too_busy() -> Failure:
-    """Make the failure for a request that does not fit into the queue."""
+    """Make the error response for a request that does not fit into the server's queue."""
     return Failure(429, "too many texts are waiting in the queue", headers={"Retry-After": _RETRY[429]})
 
 
@@ -164,7 +164,7 @@ async def _answer_http_error(_: Request, error: Exception) -> Response:
 
 
 async def _answer_invalid_request(_: Request, error: Exception) -> Response:
-    """Answer for a request that does not match the schema."""
+    """Make the error response for a request that does not match the route's schema."""
     assert isinstance(error, RequestValidationError)
     detail = [
         {"loc": [_shorten(part) for part in fault["loc"]], "msg": _shorten(fault["msg"]), "type": fault["type"]}
@@ -176,7 +176,7 @@ async def _answer_invalid_request(_: Request, error: Exception) -> Response:
 
 
 async def _answer_fault(_: Request, __: Exception) -> Response:
-    """Answer for an unexpected exception; the server logs the traceback."""
+    """Make the error response for an unexpected exception, whose traceback the server logs."""
     return Failure(500, "internal error; the server's log has the traceback").to_response()
 
 

@@ -39,7 +39,7 @@ class Loading:
 
 
 class Standing(BaseModel):
-    """The state of the server."""
+    """The answer of /healthz and /readyz: the state of the server."""
 
     status: Literal["alive", "ready"]
 
@@ -126,7 +126,7 @@ def _health_routes(health: Health, meters: Meters) -> APIRouter:
 
 
 def _describe_key(app: FastAPI) -> None:
-    """Mark the routes that need an API key in the OpenAPI description."""
+    """Mark, in the OpenAPI description, the routes that need an API key."""
     openapi = app.openapi()
     scheme = {"type": "http", "scheme": "bearer"}
     openapi.setdefault("components", {})["securitySchemes"] = {"key": scheme}

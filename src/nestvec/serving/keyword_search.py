@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Query(NamedTuple):
-    """A query, and the document to leave out of the results.
+    """A query, and the document that results leave out because the query is that document itself.
 
     Attributes:
         text: the query as typed.
@@ -41,7 +41,7 @@ class Query(NamedTuple):
     own: int | None
 
     def depth(self, k: int) -> int:
-        """Return how many documents to find so that k are left without the query's own document."""
+        """Return how many documents to find, so that k remain after the query's own document is left out."""
         return k if self.own is None else k + 1
 
     def leave_out_own(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> ScoredRows:

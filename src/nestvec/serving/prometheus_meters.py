@@ -41,7 +41,7 @@ class Meters:
         self._queue.set_function(length)
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count an answer; pass only known routes and methods, because each new label value takes memory."""
+        """Count a response by route, method and status; unknown routes must not be passed, as each takes memory."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 

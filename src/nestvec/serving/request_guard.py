@@ -79,7 +79,7 @@ class Guard:
         self._safe = [(name.lower().encode(), value.encode()) for name, value in safe.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request and answer it."""
+        """Check a request, and refuse it or pass it to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -95,7 +95,7 @@ class Guard:
             self._meters.count_request(route, method, answer.status, time.perf_counter() - began)
 
     async def _refuse_or_answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
-        """Refuse the request or pass it to the application."""
+        """Refuse a request with an error response, or pass the request to the application."""
         refusal = self._find_refusal(scope)
         if refusal is None and self._health.phase == LOADING and scope["path"].startswith(_WORKING):
             refusal = await self._wait_until_loaded(scope["method"])
@@ -170,7 +170,7 @@ class _Answer:
         self.stays_open = False
 
     async def send(self, message: Message) -> None:
-        """Send an ASGI message."""
+        """Send an ASGI message, adding the security headers to the start of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.stays_open = self.stays_open or self.status in (408, 413)

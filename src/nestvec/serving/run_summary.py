@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def point_to_json(point: Point) -> dict[str, Any]:
-    """Convert a point to the fields system, dimension and precision of a search request."""
+    """Convert a measured point to the fields `system`, `dimension` and `precision` of a search request."""
     named = {"system": point.system, "dimension": point.dimension, "precision": point.precision}
     return named | ({"axes": True} if point.axes else {})
 

@@ -53,7 +53,7 @@ class ServingOptions:
     drain_seconds: float = option(30, "Timeout for open requests when the server stops.", panel=LIMITS)
 
     def __post_init__(self) -> None:
-        """Check the range of every option."""
+        """Check that every option of `nestvec serve` has a valid value; raises InputError for the first invalid one."""
         counts = ("batch", "queue", "connections", "max_body", "max_held", "inputs", "queries", "letters")
         spans = ("header_seconds", "body_seconds", "write_seconds", "index_seconds", "drain_seconds")
         checks = [

@@ -161,7 +161,7 @@ class WorkQueue:
         )
 
     async def decode_tokens(self, system: str, lists: Sequence[Sequence[int]]) -> list[str]:
-        """Decode lists of a system's token ids to texts; a Failure, 422, if the ids may be another tokenizer's."""
+        """Decode token ids to texts with a system's tokenizer; raises a Failure (422) if they may be from another."""
         try:
             return await self.run_in_thread(lambda: self._decoders[system]().decode(lists))
         except ForeignIdsError as error:

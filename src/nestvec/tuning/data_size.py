@@ -32,7 +32,7 @@ _SAME = 1e-9  # differences below this are float noise
 
 @dataclass(frozen=True)
 class TrainingsBySize:
-    """Results of trainings on s different numbers of training queries, several trainings each."""
+    """The metric that trainings reached on s different numbers of training queries, several trainings each."""
 
     queries: NDArray[np.float64]  # (s,) number of training queries, rising
     values: Sequence[Sequence[float]]  # s lists of the values that the trainings reached
@@ -40,17 +40,17 @@ class TrainingsBySize:
 
     @property
     def means(self) -> NDArray[np.float64]:
-        """(s,) mean value at each size."""
+        """Mean of the metric over the trainings on each number of queries."""
         return np.array([np.mean(values) for values in self.values])
 
     @property
     def counts(self) -> NDArray[np.float64]:
-        """(s,) number of trainings at each size."""
+        """Number of trainings on each number of queries."""
         return np.array([len(values) for values in self.values], dtype=np.float64)
 
     @property
     def pooled_spread(self) -> tuple[float, int]:
-        """Standard deviation between trainings of the same size, pooled over sizes, and its degrees of freedom."""
+        """Standard deviation between trainings on equally many queries, pooled over sizes; and degrees of freedom."""
         freedom = int(sum(len(values) - 1 for values in self.values))
         squares = sum(float(np.var(values)) * len(values) for values in self.values)
         return (float(np.sqrt(squares / freedom + self.grain**2)) if freedom else 0.0), freedom
@@ -224,7 +224,7 @@ def fit_power_law(queries: NDArray[np.float64], means: NDArray[np.float64], coun
 def _fit_each(
     queries: NDArray[np.float64], means: NDArray[np.float64], counts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Fit the law to each row of (d, s) means, as `fit_power_law` does; gives (d, 3) parameters."""
+    """Fit the power law to d learning curves at once, each of s means; gives level, factor and exponent of each."""
     scale = float(queries[-1])  # keeps the powers of all exponents in a similar range
     power = (queries / scale) ** -_EXPONENTS[:, None]  # (e, s)
     weight = counts / counts.sum()
@@ -259,14 +259,14 @@ def forecast_mean(
 
 
 def _redraw_curves(sizes: TrainingsBySize, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Fit curves to resampled means; gives (d, 3) parameters."""
+    """Resample the means d times and fit a power law each time; gives level, factor and exponent of each fit."""
     noise = [_draw_noise(sizes, count, draws, rng) for count in sizes.counts]
     drawn = sizes.means + np.stack(noise, axis=1)
     return _fit_each(sizes.queries, np.clip(drawn, 0, 1), sizes.counts)
 
 
 def _draw_noise(sizes: TrainingsBySize, count: float, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw errors of the mean of `count` trainings, from Student's t because the spread is estimated, too."""
+    """Draw random errors of a mean over `count` trainings, from Student's t because the spread is an estimate."""
     spread, freedom = sizes.pooled_spread
     if not freedom:
         return np.zeros(draws)
@@ -275,7 +275,7 @@ def _draw_noise(sizes: TrainingsBySize, count: float, draws: int, rng: np.random
 
 
 def _interval_ends(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the ends of the 95 % interval of (d, c) draws: (2, c)."""
+    """Compute the lower and upper end of the 95 % interval of each column of draws."""
     tail = (1 - LEVEL) / 2
     ends: NDArray[np.float64] = np.quantile(values, [tail, 1 - tail], axis=0)
     return ends

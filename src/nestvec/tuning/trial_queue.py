@@ -123,7 +123,7 @@ class TrialQueue:
 
     @property
     def is_done(self) -> bool:
-        """Whether every planned trial is finished."""
+        """Whether every planned trial of the study is finished."""
         return len(self.finished) == self.rules.slots
 
     def take_trial(self) -> tuple[Trial, int] | None:
