@@ -5,15 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from queue_workers import SPACE, open_queue
 from studies import counted
 
 from nestvec.errors import InputError
+from nestvec.progress import Silent
 from nestvec.tuning.space import Range, Values
 from nestvec.tuning.storage import JOURNAL, open_study_storage
 from nestvec.tuning.trial_queue import TrialQueue, TrialRules, plan_trials
+from nestvec.tuning.workers import TrialAnnouncer
 
 SCRIPT = Path(__file__).with_name("queue_workers.py")
 SLOTS, KILLS = 24, 6
@@ -100,3 +103,30 @@ def test_how_many_trials_there_are():
     assert points == plan_trials(grid, "grid", 8, 1)[1][:4]
     assert plan_trials(grid, "tpe", None, 1) == (9, ())  # no more than there are
     assert plan_trials((*grid, Range("c", 0.0, 1.0)), "tpe", None, 1) == (12, ())
+
+
+class Told(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def test_every_trial_but_the_last_tells_the_time_that_the_others_take(tmp_path, monkeypatch):
+    store = open_study_storage(tmp_path, None, "s")
+    queue, told = TrialQueue(store, "s", rules()), Told()
+    clock = iter([1000.0, 1000.0 + 90, 1000.0 + 240])
+    monkeypatch.setattr("nestvec.tuning.workers.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    announcer = TrialAnnouncer(queue, told, set(), began=next(clock))
+    while (taken := queue.take_trial()) is not None:
+        queue.end_trial(taken[0], [1.0])
+        queue.release_slot(taken[1])
+        ended = announcer.announce_new()
+    assert ended
+    assert [line.partition("; ")[2] for line in told.lines] == [
+        "at this rate, about 3 min for the other 2 trials",  # 90 s each
+        "at this rate, about 2 min for the other 1 trial",  # 240 s for two
+        "",
+    ]
+    store.close()

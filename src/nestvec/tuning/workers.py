@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 from nestvec.errors import MissingExtraError, NestvecError
 from nestvec.processors import count_processors
-from nestvec.progress import Silent
+from nestvec.progress import Silent, format_rough
+from nestvec.report.formatting import pluralise
 from nestvec.settings import Settings
 from nestvec.tuning.prepare_study import prepare_study
 from nestvec.tuning.trial import run_trial
@@ -37,6 +38,8 @@ class TrialAnnouncer:
     queue: TrialQueue
     reporter: Reporter
     reported: set[int]  # slots
+    began: float = field(default_factory=time.monotonic)  # when the first trial to show began
+    count: int = 0  # trials that finished since then
 
     def announce_new(self) -> bool:
         """Show the trials that finished since the last call; return whether all trials are finished."""
@@ -44,8 +47,18 @@ class TrialAnnouncer:
         for slot, trial in finished.items():
             if slot not in self.reported:
                 self.reported.add(slot)
-                self.reporter.say(f"trial {slot + 1} of {self.queue.rules.slots}: {_describe_outcome(trial)}")
+                self.count += 1
+                told = f"trial {slot + 1} of {self.queue.rules.slots}: {_describe_outcome(trial)}"
+                self.reporter.say(told + self._describe_time_left())
         return len(finished) == self.queue.rules.slots
+
+    def _describe_time_left(self) -> str:
+        """Say how long the other trials of the study take at the mean speed so far; empty after the last trial."""
+        left = self.queue.rules.slots - len(self.reported)
+        if not left:
+            return ""
+        seconds = left * (time.monotonic() - self.began) / self.count
+        return f"; at this rate, {format_rough(seconds)} for the other {pluralise(left, 'trial')}"
 
 
 def run_trials_here(study: Study, queue: TrialQueue, reporter: Reporter) -> None:
