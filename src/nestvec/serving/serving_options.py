@@ -53,7 +53,7 @@ class ServingOptions:
     drain_seconds: float = option(30, "Timeout for open requests when the server stops.", panel=LIMITS)
 
     def __post_init__(self) -> None:
-        """Check the range of every option."""
+        """Raise InputError if an option is out of range, naming the option."""
         counts = ("batch", "queue", "connections", "max_body", "max_held", "inputs", "queries", "letters")
         spans = ("header_seconds", "body_seconds", "write_seconds", "index_seconds", "drain_seconds")
         checks = [
@@ -74,14 +74,14 @@ class ServingOptions:
 
     @property
     def allowed_hosts(self) -> frozenset[str] | None:
-        """Names accepted in the Host header; None accepts any, if bound to all interfaces without --allowed-host."""
+        """Names accepted in the Host header; None for any name: on all interfaces without --allowed-host."""
         if self.host in _ANYWHERE and not self.allowed_host:
             return None
         return frozenset({"localhost", "127.0.0.1", "::1", self.host.lower(), *map(str.lower, self.allowed_host)})
 
     @property
     def aliases(self) -> dict[str, str]:
-        """Aliases of models to systems; raises InputError for one that is not NAME=SYSTEM or names two systems."""
+        """The system of each alias; InputError if --model-alias is not NAME=SYSTEM or gives a name to two systems."""
         aliases: dict[str, str] = {}
         for given in self.model_alias:
             name, _, system = (part.strip() for part in given.rpartition("="))
@@ -89,7 +89,7 @@ class ServingOptions:
                 raise InputError(f"--model-alias is {given!r}", "NAME=SYSTEM, such as text-embedding-3-small=mnr")
             if aliases.setdefault(name, system) != system:
                 problem = f"--model-alias gives {name!r} to {aliases[name]} and {system}"
-                raise InputError(problem, "one system for each name")
+                raise InputError(problem, "one system for each name: leave out one --model-alias")
         return aliases
 
 
@@ -115,8 +115,9 @@ def read_key(given: str | None) -> str | None:
         try:
             content = Path(given).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise InputError(f"cannot be read ({error})", "a file with the key for --api-key", file=given) from error
+            wanted = "--api-key with the path of a file that holds the key"
+            raise InputError(f"cannot be read ({error})", wanted, file=given) from error
     key = content.strip()
     if not key or not all("!" <= letter <= "~" for letter in key):
-        raise InputError("holds no valid API key", "printable ASCII characters without spaces", file=given)
+        raise InputError("holds no valid API key", "a key of printable ASCII characters without spaces", file=given)
     return key
