@@ -59,7 +59,7 @@ def create_app(service: Service, options: ServingOptions, health: Health, loadin
 
     app = FastAPI(
         title="nestvec",
-        description="Search and embeddings with the models of a finished nestvec run, at all precisions that were measured.",
+        description="Search and embeddings with the models of a finished nestvec run, at all measured precisions.",
         version=_read_version(),
         docs_url=None,
         redoc_url=None,
