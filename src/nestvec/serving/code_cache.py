@@ -95,7 +95,7 @@ class CodedDocuments:
         return score_pairs(asked, self._codes(rows), self.searched.codec.decode, *pairs)
 
     def _codes(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Return the quantised vectors of r documents, given by their ascending positions in tie order."""
+        """Return the quantised vectors of r documents, given by their (r,) row numbers in ascending order."""
         firsts = np.array([part.rows for part in self.searched.parts])
         shares = np.split(rows, np.searchsorted(rows, firsts[1:]))
         pairs = zip(self.searched.parts, shares, firsts, strict=True)

@@ -100,27 +100,27 @@ class Failure(HTTPException):
 
 
 def too_busy() -> Failure:
-    """Make the error response, 429, for a request whose texts do not fit into the queue (--queue)."""
+    """Make the error response (HTTP 429) for a request whose texts do not fit into the queue (--queue)."""
     return Failure(429, "too many texts are waiting in the queue", headers={"Retry-After": _RETRY[429]})
 
 
 def unknown_model(known: Sequence[str]) -> Failure:
-    """Make the error response, 404, for an unknown model; its code is OpenAI's `model_not_found`."""
+    """Make the error response (HTTP 404) for an unknown model; its code is OpenAI's `model_not_found`."""
     return Failure(404, f"no such model; expected one of {', '.join(known)}", "model", code="model_not_found")
 
 
 def unavailable(why: str) -> Failure:
-    """Make the error response, 503, for a request that can be answered later, but not now."""
+    """Make the error response (HTTP 503) for a request that can be answered later, but not now."""
     return Failure(503, why, headers={"Retry-After": _RETRY[503]})
 
 
 def too_many_bytes() -> Failure:
-    """Make the error response, 503, for a large request or answer that exceeds the limit on memory (--max-held)."""
+    """Make the error response (HTTP 503) for a large request or answer beyond the limit on memory (--max-held)."""
     return unavailable("too many large requests or answers are in progress: try again later, or request less at once")
 
 
 def too_many_connections() -> Failure:
-    """Make the error response, 503, for a connection beyond the limit (--connections); it closes the connection."""
+    """Make the error response (HTTP 503) for a connection beyond --connections; it closes the connection."""
     return Failure(503, "too many connections are open", headers={"Retry-After": _RETRY[503], "Connection": "close"})
 
 

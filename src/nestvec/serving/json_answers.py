@@ -27,6 +27,6 @@ class JsonAnswer(Response):
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response; raises a Failure, 503, if too many bytes of other answers wait for their clients."""
+        """Send the response; raises a Failure (HTTP 503) if too many bytes of other answers wait for their clients."""
         with self._answers.reserve(len(self.body)):
             await super().__call__(scope, receive, send)

@@ -67,7 +67,7 @@ class KeywordSearch:
         self._index = LazyValue(self._index_words)
 
     def index(self) -> Bm25:
-        """Return the BM25 index of the run's documents, in tie order; the first call builds it."""
+        """Return the BM25 index of the run's documents, sorted as equal scores rank; the first call builds it."""
         return self._index()
 
     def fusion(self, stored: VectorFormat, weight: float | None = None) -> Fusion:
@@ -79,7 +79,7 @@ class KeywordSearch:
         return self.index().correct(queries)
 
     def rank(self, query: Query, k: int) -> ScoredRows:
-        """Find the k best documents by BM25: their positions in tie order, and scores (0 without a common word)."""
+        """Find the k best documents by BM25: their rows in `index()`, and their scores (0 without a common word)."""
         index = self.index()
         rows, scores = index.top_k([query.text], query.depth(k))
         return query.leave_out_own(rows[0], scores[0])

@@ -114,7 +114,7 @@ class Guard:
             await answer.read_rest_and_close(body)
 
     def _announced_bytes(self, scope: Scope) -> int:
-        """Return for how many bytes of body to reserve memory, as the header announces them; at most --max-body."""
+        """Return how many bytes the request's body may take in memory, by its header; at most --max-body."""
         if scope["method"] not in _BODIES or not scope["path"].startswith(_WORKING):
             return 0
         headers, most = Headers(scope=scope), self._options.max_body
@@ -137,7 +137,7 @@ class Guard:
         return None
 
     async def _wait_until_loaded(self, method: str) -> Failure | None:
-        """If the request has a body, wait until the models are loaded; else, or after a timeout, refuse it."""
+        """If the request has a body, wait until the models are loaded; return an error response if they are not."""
         if method in _BODIES:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE):
@@ -206,7 +206,7 @@ class _Body:
         self._bytes, self._more = 0, True
 
     async def receive(self) -> Message:
-        """Receive the next part of the request's body; raises a Failure, 408 or 413, for a slow or large body."""
+        """Receive the next part of the request's body; raises a Failure (HTTP 408 or 413) for a slow or large body."""
         if not self._more:  # the body is complete; the next message is the client's disconnection
             return await self._receive()
         self._until = self._until or asyncio.get_running_loop().time() + self._options.body_seconds
@@ -242,7 +242,7 @@ def _simplify_request(scope: Scope) -> Scope:
 
 
 def _too_large(options: ServingOptions) -> Failure:
-    """Make the error response, 413, for a request body of more than --max-body bytes."""
+    """Make the error response (HTTP 413) for a request body of more than --max-body bytes."""
     return Failure(413, f"the body must have at most {options.max_body:,} bytes (--max-body)")
 
 

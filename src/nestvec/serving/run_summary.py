@@ -1,4 +1,4 @@
-"""Makes the response of GET /v1/run, from which the search page shows the run's measurements; unrounded."""
+"""Makes the response of GET /v1/run for the search page: the run's recommendation and measurements, unrounded."""
 
 from __future__ import annotations
 

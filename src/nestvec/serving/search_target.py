@@ -98,7 +98,7 @@ def choose_target(work: WorkQueue, asked: SearchRequest) -> SearchTarget:
     """Choose what a request searches: the index or the run's documents.
 
     The index is searched if there is one and the request names no system, dimension or precision, or if the request has
-    a filter. Raises a Failure, 422, if what the request names was not measured, or if its options do not fit together.
+    a filter. Raises a Failure (HTTP 422) if what the request names was not measured, or if its options contradict.
     """
     if asked.weight is not None and asked.mode != FUSED:
         raise Failure(422, f"weight needs the mode {FUSED}", "weight")
@@ -122,7 +122,7 @@ def choose_target(work: WorkQueue, asked: SearchRequest) -> SearchTarget:
 
 
 def _choose_keyword_target(work: WorkQueue, asked: SearchRequest, conditions: tuple[Condition, ...]) -> SearchTarget:
-    """Choose what a keyword or fused search uses: an index with BM25 for unnamed systems, else the run's documents."""
+    """Choose what to search by keywords or fused: an index with BM25 if no system is named, else the run."""
     (about, served), words = work.service.served, Point(BM25, None, None)
     if asked.mode == WORDS and asked.point not in (NOTHING_NAMED, PointSettings(BM25)):
         problem = f"the mode {WORDS} uses no vectors: leave out system, dimension, precision and axes"

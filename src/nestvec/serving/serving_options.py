@@ -84,7 +84,7 @@ class ServingOptions:
 
     @property
     def allowed_hosts(self) -> frozenset[str] | None:
-        """Names accepted in the Host header; None for any name: on all interfaces without --allowed-host."""
+        """Names accepted in the Host header; None (any) if --host is all interfaces and no --allowed-host is given."""
         if self.host in _ANYWHERE and not self.allowed_host:
             return None
         return frozenset({"localhost", "127.0.0.1", "::1", self.host.lower(), *map(str.lower, self.allowed_host)})

@@ -96,7 +96,7 @@ class WorkQueue:
                 await self._load_batcher(system, ROLES[0])
 
     async def _load_batcher(self, system: str, role: Role) -> Batcher:
-        """Return a system's batcher; if its model cannot be loaded, log the reason and raise a Failure, 503."""
+        """Return a system's batcher; if its model cannot be loaded, log the reason and raise a Failure (HTTP 503)."""
         try:
             return await self._find_batcher(system, role)
         except NestvecError as error:
@@ -161,14 +161,14 @@ class WorkQueue:
         )
 
     async def decode_tokens(self, system: str, lists: Sequence[Sequence[int]]) -> list[str]:
-        """Decode lists of token ids with a system's tokenizer; a Failure, 422, if they may be another tokenizer's."""
+        """Decode token ids with a system's tokenizer; a Failure (HTTP 422) if they may be another tokenizer's."""
         try:
             return await self.run_in_thread(lambda: self._decoders[system]().decode(lists))
         except ForeignIdsError as error:
             raise Failure(422, f"{error}; {_SEND_TEXTS}", "input") from error
 
     async def encode(self, system: str, texts: Sequence[str], role: Role) -> Encoded:
-        """Encode texts as queries or documents with a system's model; a Failure, 503, if the model cannot be loaded."""
+        """Encode texts with a system's model, as queries or documents; a Failure (HTTP 503) if it cannot be loaded."""
         return await (await self._load_batcher(system, role)).encode(texts)
 
     async def run_in_thread(self, job: Callable[[], T]) -> T:
@@ -214,7 +214,7 @@ class WorkQueue:
     def find_model(self, name: str | None) -> str:
         """Return the system for a model's name, which may be an alias; for None, return the default system.
 
-        Raises a Failure, 404, for an unknown name.
+        Raises a Failure (HTTP 404) for an unknown name.
         """
         system = self.models.get(self.service.default.system if name is None else name)
         if system is None:
@@ -222,21 +222,21 @@ class WorkQueue:
         return system
 
     def width(self, system: str, field: str) -> int:
-        """Return the full width of a system's vectors; if it has none, a Failure, 422, for the request's `field`."""
+        """Return the full width of a system's vectors; a Failure (HTTP 422) for `field` if it has no vectors."""
         try:
             return self.service.width(system)
         except UnknownPointError as error:
             raise Failure(422, error.message, field) from error
 
     def find_point(self, asked: PointSettings) -> Point:
-        """Find the measured system, dimension and precision that a request names; a Failure, 422, if there is none."""
+        """Find the measured system, dimension and precision that a request names; else a Failure (HTTP 422)."""
         try:
             return self.service.find_point(asked)
         except UnknownPointError as error:
             raise Failure(422, error.message, error.field) from error
 
     def refuse_long(self, field: str, texts: Sequence[str]) -> None:
-        """Raise a Failure, 413, that names the request's `field` if one of the texts is too long."""
+        """Raise a Failure (HTTP 413) that names the request's `field` if one of the texts is too long."""
         if any(len(text) > self.options.letters for text in texts):
             raise Failure(413, f"{field} has a text of more than {self.options.letters:,} characters", field)
 
