@@ -205,7 +205,7 @@ def test_a_full_disk_is_one_message(to, weights, size, run, tmp_path):
             {"system": "tiny", "weights": "int8"},
             "sentence-transformers does not support --weights int8; expected --weights float32",
         ),
-        ({"system": "tiny", "to": "openvino", "weights": "int8-dynamic"}, "expected float32 or int8"),
+        ({"system": "tiny", "to": "openvino", "weights": "int8-dynamic"}, "expected --weights float32 or int8"),
     ],
 )
 def test_words_that_mean_nothing_are_refused(words, message, run, tmp_path):

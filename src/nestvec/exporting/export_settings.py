@@ -18,5 +18,9 @@ class ExportArguments(PointArguments, total=False):
 class ExportSettings(PointSettings):
     """What `nestvec export` exports: a measured system, the library that will run it, and the type of its weights."""
 
-    to: str = option("sentence-transformers", "sentence-transformers, onnx or openvino.")
-    weights: str = option("float32", "float32, int8 (calibrated on training documents) or int8-dynamic (onnx).")
+    to: str = option(
+        "sentence-transformers", "Library that runs the exported model: sentence-transformers, onnx or openvino."
+    )
+    weights: str = option(
+        "float32", "Type of the weights: float32, int8 (calibrated on training documents), or int8-dynamic for onnx."
+    )

@@ -131,7 +131,7 @@ def _stage_documents(path: Path, source: Path, columns: Columns, reporter: Repor
 
 
 def _keep_rejected(path: Path, rejects: Rejects, reporter: Reporter) -> None:
-    """Write bad rows of the file of documents to `path`, which replaces the rejected rows of an earlier file."""
+    """Write the bad rows of a file of documents to `path`, replacing rows that an earlier file left there."""
     remove(path)
     if rejects.rows:
         with replacing(path) as temporary:
@@ -140,7 +140,7 @@ def _keep_rejected(path: Path, rejects: Rejects, reporter: Reporter) -> None:
 
 
 def _read_staged(documents: Path, vectors: Path) -> Iterator[Batch]:
-    """Yield batches of the documents in one Parquet file with their vectors from another."""
+    """Read documents from one Parquet file and their vectors from another, and yield both together in batches."""
     import pyarrow.parquet as pq
 
     from nestvec.encoding.embeddings_file import read_encoded

@@ -18,8 +18,8 @@ FUSED, VECTORS, WORDS = MODES = "fused", "vectors", "words"  # what an index ran
 class StoreSettings:
     """Where an index is stored: in the run's folder or in a database. None means where the last index was built."""
 
-    store: str | None = option(None, "`embedded`, or postgresql://user@host:port/database.")
-    name: str | None = option(None, "The index's name in a database (the folder's).")
+    store: str | None = option(None, "Where the index is: `embedded` in DIR, or postgresql://user@host:port/database.")
+    name: str | None = option(None, "The index's name in a database (the name of DIR).")
 
 
 class IndexArguments(PointArguments, total=False):
@@ -35,9 +35,9 @@ class IndexArguments(PointArguments, total=False):
 class IndexSettings(PointSettings):
     """What an index holds: the documents, their vector format, an optional shortlist, and keyword search or not."""
 
-    shortlist: str | None = option(None, "Smaller vectors that make a shortlist first: 48.int8.")
-    candidates: int = option(100, "Documents in the shortlist.")
-    documents: Path | None = option(None, "A file to index in place of the run's documents.")
+    shortlist: str | None = option(None, "Vector format, such as 48.int8, that first finds a shortlist (no shortlist).")
+    candidates: int = option(100, "Documents in the shortlist, which the larger vectors re-rank.")
+    documents: Path | None = option(None, "A file of documents to index in place of the run's documents.")
     alone: bool = option(False, "Index vectors only, without keyword search.")
 
 
@@ -45,11 +45,13 @@ class IndexSettings(PointSettings):
 class Columns:
     """Which columns of a file of documents to read; columns that are None are found by well-known names."""
 
-    document: str | None = option(None, "Column(s) of the text in a file of documents (found by their names).")
-    document_id: str | None = option(None, "Column of the id in such a file (found by its name).")
-    fields: Sequence[str] | None = option(None, "Columns to filter by in such a file, with commas (all others).")
+    document: str | None = option(None, "Column(s) with the text in a file of documents (found by well-known names).")
+    document_id: str | None = option(None, "Column with the id in a file of documents (found by well-known names).")
+    fields: Sequence[str] | None = option(
+        None, "Columns of a file of documents to filter searches by, separated by commas (all others)."
+    )
     on_bad_row: str = option(
-        STOP, "What to do with a bad row of such a file: stop, or set-aside into DIR/index/rejected.parquet."
+        STOP, "What to do with a bad row of a file of documents: stop, or set-aside into DIR/index/rejected.parquet."
     )
 
     def __post_init__(self) -> None:
@@ -63,8 +65,10 @@ class SearchSettings:
 
     top: int = option(10, "Number of documents to show.")
     where: tuple[str, ...] = option((), "A condition on a field, such as 'price<=20'; may be repeated.", repeat=True)
-    exact: bool = option(False, "Compare all documents, without an approximate index.")
-    mode: str | None = option(None, "`words`, `vectors`, or `fused` to rank by both (as recommended).")
+    exact: bool = option(False, "Compare all documents instead of using an approximate index.")
+    mode: str | None = option(
+        None, "Rank by `words` (keyword search), `vectors`, or `fused` for both (as recommended)."
+    )
 
     def __post_init__(self) -> None:
         """Raise InputError if `mode` is given and is not `fused`, `vectors` or `words`."""

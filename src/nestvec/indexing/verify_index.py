@@ -1,4 +1,4 @@
-"""Verifies an index: its results for the test queries must be those that the run measured, and so must the vectors.
+"""Verifies an index: it must find what the run measured, and the model must still give the measured vectors.
 
 In a run with --folds, the measured results come from the folds' models and not from the model that encoded the index.
 There, the index is compared with an exact search by the model that encoded the index.

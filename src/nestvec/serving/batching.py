@@ -44,7 +44,7 @@ class _Part(NamedTuple):
 
 @dataclass
 class _Job:
-    """All texts of one request, and the vectors computed so far."""
+    """One request's texts, and the vectors that were computed for them so far."""
 
     texts: Sequence[str]
     answer: asyncio.Future[Encoded]
@@ -52,7 +52,7 @@ class _Job:
     done: dict[int, Encoded] = field(default_factory=dict)  # by first text's number, as batches finish in any order
 
     def take_part(self, room: int, letters: int) -> _Part:
-        """Take the request's next texts: at least one text, at most as many texts as fit into the batch."""
+        """Take the next texts of the request: at most `room` texts and `letters` characters, but at least one text."""
         first, used = self.taken, 0
         for text in self.texts[first : first + min(room, _TURN)]:
             used += len(text)
@@ -70,12 +70,12 @@ class _Job:
 
 
 class Batcher:
-    """Encodes texts for one system in batches.
+    """Encodes the texts of many requests with one system's model, several requests in a batch.
 
     Args:
         system: the system's name.
         encode: encodes n texts; may block.
-        executor: threads that call `encode`; several systems may share them.
+        executor: threads that call `encode`; batchers of several systems may share these threads.
         options: gives the size of a batch and the time to wait for more texts.
         meters: counts batches and dropped texts.
     """
@@ -111,7 +111,7 @@ class Batcher:
             self._some.clear()
 
     def _next_pass(self) -> list[_Part]:
-        """Take the texts for a batch from waiting requests, in the order of the requests' turns."""
+        """Take texts for a batch from the waiting requests in turn; a long request gives some texts at each turn."""
         parts: list[_Part] = []
         room, letters = self._options.batch, _LETTERS
         while self._jobs and room > 0 and letters > 0:

@@ -1,4 +1,4 @@
-"""Limits the number of queued texts and the bytes of memory that all requests together may take."""
+"""Limits how many texts, or how many bytes of memory, all requests in progress may use together."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ SMALL = 65_536  # bytes of a request or an answer that is never counted or refus
 
 
 class Capacity:
-    """Limits what all requests together take; a single request of any size is always accepted.
+    """Limits an amount, such as texts or bytes, that all requests in progress use together.
+
+    If no other request is in progress, a request of any size is accepted.
 
     Args:
-        most: most texts, or bytes, that all requests together may take.
-        refusal: makes the failure for a request that does not fit.
-        free: requests that take at most this amount are neither counted nor refused.
+        most: the largest amount that all requests may use together.
+        refusal: makes the error response for a request that exceeds the limit.
+        free: requests that use at most this amount are neither counted nor refused.
 
     Attributes:
-        reserved: the amount that requests take now.
+        reserved: the amount that the requests in progress use now.
     """
 
     def __init__(self, most: int, refusal: Callable[[], Failure], free: int = 0) -> None:

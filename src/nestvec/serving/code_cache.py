@@ -1,7 +1,7 @@
 """Searches the run's documents in memory at any measured dimension and precision, with the results as measured.
 
-A point's documents are encoded at its first use; other threads that need the point wait meanwhile. If the codes take
-too many bytes, the least recently used are dropped.
+The documents' vectors are quantised at the first search with a system, dimension and precision; other threads that need
+the same ones wait meanwhile. If the quantised vectors take too much memory, the least recently used are dropped.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ class CodedDocuments:
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32], order: NDArray[np.int64], codec: Codec) -> CodedDocuments:
-        """Quantise the vectors of a catalogue's documents.
+        """Quantise the vectors of all documents.
 
         Args:
             vectors: (d, full width) float32 vectors of the documents, rows of unit length; may be memory-mapped.
-            order: (d,) their rows in tie order.
-            codec: shortens and encodes the vectors.
+            order: (d,) row numbers of the documents in tie order, which is how documents with equal scores rank.
+            codec: shortens and quantises the vectors.
 
         Returns:
-            The codes.
+            The quantised vectors, in tie order.
         """
         parts, first = [], 0
         for rows in np.array_split(order, max(1, min(count_processors(), len(order) // _LEAST))):
@@ -68,12 +68,12 @@ class CodedDocuments:
         """Find the best documents for a query.
 
         Args:
-            query: (full width,) float32, of unit length.
+            query: (full width,) float32 vector of the query, of unit length.
             k: number of documents, at least 1.
-            pool: threads that search the parts.
+            pool: threads that search parts of the documents at the same time.
 
         Returns:
-            (min(k, d),) rows in tie order, best first, and their float32 scores.
+            (min(k, d),) positions of documents in tie order, best first, and their float32 scores.
         """
         asked = self.searched.codec.cut(query[None])[0]
         scored = partial(rank_rows, self.searched.codec, asked, codes=self._codes, k=k)
@@ -84,11 +84,11 @@ class CodedDocuments:
         """Compute the exact scores of some documents for a query.
 
         Args:
-            query: (full width,) float32, of unit length.
-            rows: (r,) in tie order, ascending.
+            query: (full width,) float32 vector of the query, of unit length.
+            rows: (r,) positions of documents in tie order, ascending.
 
         Returns:
-            (r,) float32 scores.
+            (r,) float32 scores of these documents.
         """
         asked = self.searched.codec.cut(query[None])
         pairs = np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
@@ -103,13 +103,13 @@ class CodedDocuments:
 
 
 class CodeCache:
-    """A cache of the documents' quantised vectors at several dimensions and precisions, made at first use; thread-safe.
+    """A thread-safe cache of all documents' vectors, quantised at first use for each system, dimension and precision.
 
     Args:
-        order: (d,) the documents' rows in tie order.
-        vectors: (d, full width) float32 vectors of the documents by system, rows of unit length; may be memory-mapped.
+        order: (d,) row numbers of the documents in tie order, which is how documents with equal scores rank.
+        vectors: each system's (d, full width) float32 vectors of the documents, of unit length; may be memory-mapped.
         codecs: each system's codecs by dimension and precision, such as `48.int8`.
-        budget: most bytes of codes to keep; raised to the size of the largest point if that is more.
+        budget: most bytes of quantised vectors to keep; raised to the bytes of one dimension and precision if needed.
     """
 
     def __init__(
@@ -127,11 +127,11 @@ class CodeCache:
         self._get = cached(self._cache, condition=Condition())(self._code_documents)  # other threads wait
 
     def __len__(self) -> int:
-        """Number of points (system, dimension, precision) whose quantised vectors are in memory."""
+        """The number of combinations of system, dimension and precision whose quantised vectors are in memory."""
         return len(self._cache)
 
     def get(self, point: Point) -> CodedDocuments:
-        """Return the documents' quantised vectors at a measured point, usable even after the cache drops the point."""
+        """Return the documents' vectors, quantised for a system, dimension and precision that the run measured."""
         return self._get(point)
 
     def _code_documents(self, point: Point) -> CodedDocuments:

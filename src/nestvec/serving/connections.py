@@ -1,4 +1,4 @@
-"""Limits connections: how many may be open, and how slow a client may be.
+"""Limits how many HTTP connections are open at once, and closes connections whose client is too slow.
 
 At the limit, a new connection replaces the one that has been idle longest. If no connection is idle, a few new ones are
 accepted to be answered 503. All others wait in the kernel's queue until a connection closes, so that the process never
@@ -35,22 +35,22 @@ class _Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start the timer, unless the timer is already running."""
+        """Start the countdown after which the connection is aborted, unless the countdown is already running."""
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._transport.abort)
 
     def stop(self) -> None:
-        """Stop the timer."""
+        """Stop the countdown, so that the connection is not aborted."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class TimedConnection(HttpToolsProtocol):
-    """A connection with two timeouts: for sending a request's header, and for receiving the response.
+    """An HTTP connection that is aborted if its client is too slow to send a request's header or to read a response.
 
-    The header's timer starts when the client connects, and for later requests at their first byte. A response is sent
-    in pieces (see `Guard`), and its timer restarts for each piece.
+    The timeout for the header starts when the client connects, and for later requests at their first byte. A response
+    is sent in pieces (see `Guard`), and the timeout for reading starts again for each piece.
     """
 
     head_seconds: float
@@ -58,7 +58,7 @@ class TimedConnection(HttpToolsProtocol):
     _numbers = itertools.count()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer for the first request's header."""
+        """Start the timeout for the header of the connection's first request."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(0)  # call `pause_writing` if the client does not receive everything at once
         self._head = _Deadline(self.loop, self.head_seconds, transport)
@@ -68,41 +68,41 @@ class TimedConnection(HttpToolsProtocol):
         self._head.start()
 
     def data_received(self, data: bytes) -> None:
-        """Receive data; the header's timer restarts for the next request."""
+        """Receive data; if a new request begins, start the timeout for its header."""
         if self.cycle is None or self.cycle.response_complete:
             self._head.start()
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
-        """Stop the header's timer: the header is complete."""
+        """Stop the timeout for the request's header, because the header is complete."""
         self._head.stop()
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """Record that the connection is idle from now on, unless another request waits."""
+        """Record the time at which the response was complete, since which the connection may be idle."""
         self.idle_since = self.loop.time()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Start the timer for the client to receive what was sent."""
+        """Start the timeout for the client to read the data that was sent."""
         super().pause_writing()
         self._taking.start()
 
     def resume_writing(self) -> None:
-        """Stop the timer: the client has received everything."""
+        """Stop the timeout for reading, because the client has read all data that was sent."""
         super().resume_writing()
         self._taking.stop()
         self.idle_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop both timers."""
+        """Stop the timeouts of a connection that was closed."""
         self._head.stop()
         self._taking.stop()
         super().connection_lost(exc)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is in progress; a request with an incomplete header does not count."""
+        """Whether no request is in progress on the connection; a request whose header is incomplete does not count."""
         if self.transport is None or self.transport.is_closing() or self.flow.write_paused:
             return False
         answered = self.cycle is None or self.cycle.response_complete
@@ -110,7 +110,7 @@ class TimedConnection(HttpToolsProtocol):
 
     @property
     def has_unread(self) -> bool:
-        """Whether the kernel holds data from the client that was not read yet."""
+        """Whether the client has sent data that the server has not read yet."""
         with _Selector() as selector:
             selector.register(self.transport.get_extra_info("socket"), selectors.EVENT_READ)
             return bool(selector.select(0))
@@ -147,7 +147,7 @@ class Acceptor:
         self._resume()
 
     def stop(self) -> None:
-        """Accept the connections that are waiting, then stop listening."""
+        """Accept the connections that clients have already opened, then stop listening for new ones."""
         while self._accept_next():
             pass
         if self._pause:
@@ -159,7 +159,7 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._accept_next)
 
     def _wait(self) -> None:
-        """Accept no connection for a moment; the kernel queues new ones."""
+        """Stop accepting connections for a moment; new connections wait in the kernel's queue meanwhile."""
         self._loop.remove_reader(self._listener)
         self._pause = self._loop.call_later(_PAUSE, self._resume)
 
@@ -195,7 +195,7 @@ class Acceptor:
             accepted.close()
 
     def _has_room(self, most: int) -> bool:
-        """Close the longest-idle connections if necessary; gives whether fewer than `most` are open then."""
+        """Close the longest-idle connections until fewer than `most` are open; gives whether that succeeded."""
         for _ in range(len(self._connections) - most + 1):
             idle = self._next_idle()
             if idle is None:
@@ -207,7 +207,7 @@ class Acceptor:
     def _next_idle(self) -> TimedConnection | None:
         """Return the connection that has been idle longest; None if no connection is idle.
 
-        Scanning all connections is slow, so the scan's result is kept and serves many calls.
+        Scanning all connections is slow, so later calls use the sorted result of one scan.
         """
         for _ in range(2):
             while self._idle:

@@ -80,7 +80,7 @@ class EmbeddingsRequest(BaseModel):
 
 
 class Embedding(BaseModel):
-    """The vector of a text."""
+    """The vector of one text of the request."""
 
     object: Literal["embedding"]
     index: int
@@ -88,14 +88,14 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Numbers of tokens that the model read."""
+    """The number of tokens that the model read for all texts of a request."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class EmbeddingsAnswer(BaseModel):
-    """Vectors of unit length, in the order of the texts."""
+    """The response of POST /v1/embeddings: one vector of unit length for each text, in the order of the texts."""
 
     object: Literal["list"]
     data: list[Embedding]
@@ -104,7 +104,7 @@ class EmbeddingsAnswer(BaseModel):
 
 
 class Model(BaseModel):
-    """A system with vectors, or an alias of one."""
+    """A model that encodes texts: a system of the run, or an alias that --model-alias gives to a system."""
 
     id: str
     object: Literal["model"]
@@ -115,19 +115,19 @@ class Model(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All systems with vectors, and their aliases."""
+    """The response of GET /v1/models: all models that encode texts, by the names of systems and by aliases."""
 
     object: Literal["list"]
     data: list[Model]
 
 
 def embeddings_router(work: WorkQueue) -> APIRouter:
-    """Make the routes for embeddings; `work` encodes the texts."""
+    """Make the routes /v1/embeddings and /v1/models; the work queue encodes the texts."""
     router, started = APIRouter(tags=["embeddings"], route_class=JsonRoute), int(time.time())
 
     @router.post("/v1/embeddings", responses={200: {"model": EmbeddingsAnswer}, **_FAILURES})
     async def embed(asked: EmbeddingsRequest, request: Request) -> Response:
-        """Encode texts as vectors, compatible with OpenAI's API."""
+        """Encode texts as vectors; request and response have the form of OpenAI's embeddings API."""
         if len(asked.input) > work.options.inputs:
             raise Failure(413, f"input has more than {work.options.inputs:,} texts", "input")
         system = work.find_model(asked.model)
@@ -142,14 +142,14 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
         return JsonAnswer(_embeddings_to_json(asked, asked.model or system, vectors, encoded), work.answers)
 
     def describe_model(name: str) -> dict[str, Any]:
-        """Describe a system or an alias in the form of OpenAI's API."""
+        """Describe the model of a system, or of an alias, in the form of OpenAI's models API."""
         about = {"id": name, "object": "model", "created": started, "owned_by": "nestvec"}
         system = work.find_model(name)
         return {**about, "dimension": work.width(system, "model"), "prompts": vars(work.service.prompts(system))}
 
     @router.get("/v1/models", responses={200: {"model": ModelList}, **describe_failures(401, 421, 500, 503)})
     async def models() -> Response:
-        """List the systems with vectors, and their aliases."""
+        """List the models that encode texts, by the names of the run's systems and by aliases."""
         data = [describe_model(name) for name in work.models]
         return JsonAnswer(to_json({"object": "list", "data": data}), work.answers)
 
@@ -157,14 +157,14 @@ def embeddings_router(work: WorkQueue) -> APIRouter:
         "/v1/models/{model:path}", responses={200: {"model": Model}, **describe_failures(401, 404, 421, 422, 500, 503)}
     )
     async def model(model: str) -> Response:
-        """Describe one system with vectors, or an alias."""
+        """Describe one model, given by the name of a system of the run or by an alias."""
         return JsonAnswer(to_json(describe_model(model)), work.answers)
 
     return router
 
 
 async def _read_texts(work: WorkQueue, system: str, given: list[str] | list[list[int]]) -> list[str]:
-    """Return a request's texts, decoding token ids; raises a Failure if a text is empty, too long or not decodable."""
+    """Return a request's texts, decoding token ids; raises a Failure for a text that is empty or too long."""
     texts = [text for text in given if isinstance(text, str)]
     ids = [tokens for tokens in given if isinstance(tokens, list)]
     if ids:
@@ -178,7 +178,7 @@ async def _read_texts(work: WorkQueue, system: str, given: list[str] | list[list
 
 
 def _cut_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
-    """Shorten vectors to the first `dimension` numbers: (n, dimension), of unit length."""
+    """Shorten n vectors to their first `dimension` numbers and scale them to unit length."""
     from nestvec.vectors.cut import prefix
 
     return vectors if dimension == vectors.shape[1] else prefix(vectors, dimension)

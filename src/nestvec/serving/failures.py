@@ -1,4 +1,4 @@
-"""The body of every error response.
+"""Error responses of the HTTP API: their body, and the exceptions that lead to them.
 
 {"error": {"message", "type", "param", "code"}, "detail": [{"loc", "msg", "type"}]}: `error` is what OpenAI's clients
 read, `detail` what FastAPI's clients read. Responses never repeat the request, which may be 8 MB large or not JSON.
@@ -53,7 +53,7 @@ class FailureDetail(BaseModel):
 
 
 class FailureError(BaseModel):
-    """The error; if several parts of a request are invalid, the first."""
+    """The error in the form of OpenAI's API; if several parts of a request are invalid, this is the first of them."""
 
     message: str
     type: Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
@@ -76,7 +76,7 @@ class Failure(HTTPException):
         message: what is wrong, and what is expected.
         param: the invalid field of the request.
         headers: headers of the response.
-        code: the error's code, for programs; None takes the status's code.
+        code: the error's name, for programs; None takes the usual name for the status.
     """
 
     def __init__(
@@ -105,27 +105,27 @@ def too_busy() -> Failure:
 
 
 def unknown_model(known: Sequence[str]) -> Failure:
-    """Make the failure for an unknown model, with OpenAI's error code."""
+    """Make the error response (HTTP 404) for an unknown model; its code is OpenAI's `model_not_found`."""
     return Failure(404, f"no such model; expected one of {', '.join(known)}", "model", code="model_not_found")
 
 
 def unavailable(why: str) -> Failure:
-    """Make the failure, 503, for a request that cannot be answered now."""
+    """Make the error response (HTTP 503) for a request that can be answered later, but not now."""
     return Failure(503, why, headers={"Retry-After": _RETRY[503]})
 
 
 def too_many_bytes() -> Failure:
-    """Make the failure for a large request, or a large answer, that exceeds the limit on memory (--max-held)."""
+    """Make the error response (HTTP 503) for a large request or answer beyond the limit on memory (--max-held)."""
     return unavailable("too many large requests or answers are in progress: try again later, or request less at once")
 
 
 def too_many_connections() -> Failure:
-    """Make the failure for a request over a connection beyond the limit; it also closes the connection."""
+    """Make the error response (HTTP 503) for a connection beyond --connections; it closes the connection."""
     return Failure(503, "too many connections are open", headers={"Retry-After": _RETRY[503], "Connection": "close"})
 
 
 def describe_failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe a route's failures with these statuses, for FastAPI's argument `responses`."""
+    """Describe error responses with these HTTP statuses in OpenAPI, for the argument `responses` of a FastAPI route."""
     responses: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         kind, code, said = _KINDS[status]
@@ -181,7 +181,7 @@ async def _answer_fault(_: Request, __: Exception) -> Response:
 
 
 def _shorten(part: Any) -> str | int:  # noqa: ANN401 - of any error
-    """Shorten a part of a message that may quote the request, such as a field's name, and make it valid Unicode."""
+    """Shorten a part of an error message that may quote the request, and replace invalid Unicode."""
     return part if isinstance(part, int) else str(part)[:_SHORT].encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Builds the FastAPI application: all routes; models are loaded while the server already answers."""
+"""Builds the FastAPI application with all routes; it answers requests even while the models are being loaded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def create_app(service: Service, options: ServingOptions, health: Health, loadin
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        """Start loading the models in the background; stop all work at the end."""
+        """Start loading models in the background when the server starts; stop all work when the server stops."""
         task = asyncio.create_task(_load_models(work, health, loading))
         yield
         task.cancel()
@@ -59,7 +59,7 @@ def create_app(service: Service, options: ServingOptions, health: Health, loadin
 
     app = FastAPI(
         title="nestvec",
-        description="Search and embeddings with the models of a finished nestvec run, at every measured point.",
+        description="Search and embeddings with the models of a finished nestvec run, at all measured precisions.",
         version=_read_version(),
         docs_url=None,
         redoc_url=None,
@@ -81,7 +81,7 @@ def create_app(service: Service, options: ServingOptions, health: Health, loadin
 
 
 async def _load_models(work: WorkQueue, health: Health, loading: Loading) -> None:
-    """Load the models and report the outcome to `loading`, then warm up."""
+    """Load the models, report success or the error to `loading`, then prepare what first requests would wait for."""
     try:
         await work.load(loading.say)
         if health.phase == LOADING:  # not if the server was told to stop meanwhile

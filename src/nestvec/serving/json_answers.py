@@ -1,4 +1,4 @@
-"""JSON responses whose bytes are counted until the client has received them."""
+"""JSON responses that count against the limit --max-held until the client has received them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class JsonAnswer(Response):
-    """A response of JSON bytes, made without pydantic's models, which would take longer than encoding a query.
+    """A response of ready JSON bytes; building it with pydantic's models would take longer than encoding a query.
 
     Args:
         content: the JSON.
@@ -27,6 +27,6 @@ class JsonAnswer(Response):
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response; raises a Failure, 503, if too many bytes of answers wait for clients."""
+        """Send the response; raises a Failure (HTTP 503) if too many bytes of other answers wait for their clients."""
         with self._answers.reserve(len(self.body)):
             await super().__call__(scope, receive, send)

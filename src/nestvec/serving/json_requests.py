@@ -20,7 +20,7 @@ class _JsonRequest(Request):
     """A request whose body is parsed strictly."""
 
     async def json(self) -> Any:  # noqa: ANN401 - any JSON value
-        """Parse the request's body; raises a Failure, 422, if the body is not JSON."""
+        """Parse the request's body; raises a Failure (HTTP 422) if the body is not JSON."""
         try:
             return from_json(await self.body(), allow_inf_nan=False)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Looks up judged queries: their relevant documents, and the rows of the vectors of measured queries."""
+"""Looks up a query by its text: its judgements in the run, and its measured vector."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPLITS = [PARTS[part] for part in (TEST, VALIDATION, TRAIN, WITHHELD, UNUSED)] 
 
 @dataclass(frozen=True)
 class QueryJudgements:
-    """A query's judgements from all splits."""
+    """One query's judgements, from all splits together."""
 
     query_id: str
     split: str  # the first of `test`, `validation`, `train`, `withheld` and `unused` in which the query has records
@@ -34,13 +34,13 @@ class QueryJudgements:
         return sum(grade >= self.threshold for grade in self.grades.values())
 
     def is_relevant(self, document_id: str) -> bool | None:
-        """Whether a document is relevant; None if the document was not judged."""
+        """Whether a document was judged relevant to the query; None if the document was not judged."""
         grade = self.grades.get(document_id)
         return None if grade is None else grade >= self.threshold
 
 
 class JudgedQueries:
-    """A run's judgements by query; raises InputError if a file is missing or damaged."""
+    """Finds a run's judgements by the text of a query; raises InputError if a file of the run is missing or damaged."""
 
     def __init__(self, run: Run) -> None:
         self.grades = run.grades
@@ -53,12 +53,12 @@ class JudgedQueries:
         self._records = table.select(_COLUMNS)
 
     def __contains__(self, query: object) -> bool:
-        """Whether a query's text was judged."""
+        """Whether the run has judgements for a query with this text."""
         return query in self._queries
 
     @property
     def ids(self) -> dict[str, str]:
-        """Ids of the queries by text; if a text has several ids, the first."""
+        """Maps the text of each judged query to its id; if a text has several ids, to the first."""
         firsts = self._records["query_id"].take(self._order[self._starts[:-1]])
         return dict(zip(self._queries, firsts.to_pylist(), strict=True))
 
@@ -75,7 +75,7 @@ class JudgedQueries:
 
 
 def find_own_rows(run: Run, judged: JudgedQueries) -> dict[str, int]:
-    """Map the text of each judged query that is itself a document to that document's row, which rankings leave out."""
+    """Map the text of each query that is itself a document to that document's row, which its results leave out."""
     if run.results.protocol == "published":  # this protocol leaves no document out
         return {}
     ids = {**judged.ids, **{text: run.queries.ids[row] for text, row in find_query_rows(run).items()}}
@@ -84,7 +84,7 @@ def find_own_rows(run: Run, judged: JudgedQueries) -> dict[str, int]:
 
 
 def find_query_rows(run: Run) -> dict[str, int]:
-    """Map the text of each measured query to the vector's row; for a repeated text, the first row in the test split."""
+    """Map each measured query's text to the row of its vector; if the text repeats, to the first of the test split."""
     texts, splits = run.queries.texts, run.queries.splits
     rows = sorted(range(len(texts)), key=lambda row: (splits[row] == PARTS[TEST], -row))  # the last row of a text wins
     return {texts[row]: row for row in rows}

@@ -33,8 +33,7 @@ class Query(NamedTuple):
 
     Attributes:
         text: the query as typed.
-        own: the row in tie order of the document whose text is the query itself, which is left out; None if there is no
-            such document.
+        own: the position in tie order of the document that is the query itself; None if there is no such document.
     """
 
     text: str
@@ -45,7 +44,7 @@ class Query(NamedTuple):
         return k if self.own is None else k + 1
 
     def leave_out_own(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> ScoredRows:
-        """Remove the query's own document from `depth(k)` result rows and scores; leaves the best k."""
+        """Remove the document that is the query itself from `depth(k)` results, so that the best k remain."""
         if self.own is None:
             return rows, scores
         kept = np.argsort(rows == self.own, kind="stable")[:-1]  # if the own document is not among them, drop the last
@@ -53,7 +52,7 @@ class Query(NamedTuple):
 
 
 class KeywordSearch:
-    """Keyword search over the run's documents; words are counted at the first search; thread-safe.
+    """Keyword search over the run's documents; the first search counts the words. Thread-safe.
 
     Args:
         run: the run. A run of an earlier nestvec has no fitted keyword settings; the defaults are used.
@@ -68,19 +67,19 @@ class KeywordSearch:
         self._index = LazyValue(self._index_words)
 
     def index(self) -> Bm25:
-        """Return BM25 over the documents, whose rows are in tie order."""
+        """Return the BM25 index of the run's documents, sorted as equal scores rank; the first call builds it."""
         return self._index()
 
     def fusion(self, stored: VectorFormat, weight: float | None = None) -> Fusion:
-        """Return how BM25 and a format's vectors fuse, with the given weight of BM25 (0 to 1) or the fitted weight."""
+        """Return how BM25 fuses with vectors of a format; BM25's `weight` is 0 to 1, None takes the fitted weight."""
         return self.hybrid.fusion_of(stored).weighted(weight)
 
     def correct(self, queries: Sequence[str]) -> list[str]:
-        """Return q queries with corrected spelling; unchanged if the run measured no correction."""
+        """Return queries with corrected spelling, or unchanged if the run was measured without spelling correction."""
         return self.index().correct(queries)
 
     def rank(self, query: Query, k: int) -> ScoredRows:
-        """Find the k best documents by BM25: rows in tie order, best first, and scores, 0 without a common word."""
+        """Find the k best documents by BM25: their rows in `index()`, and their scores (0 without a common word)."""
         index = self.index()
         rows, scores = index.top_k([query.text], query.depth(k))
         return query.leave_out_own(rows[0], scores[0])
@@ -91,15 +90,15 @@ class KeywordSearch:
         """Find the best documents by keyword search (BM25) and vectors fused.
 
         Args:
-            query: the query.
+            query: the query's text, and the document to leave out.
             vector: (full width,) float32 vector of the query, of unit length.
-            coded: the documents' codes.
-            fusion: combines the two scores.
+            coded: the documents' quantised vectors.
+            fusion: combines a document's keyword score and vector score.
             k: number of documents, at least 1.
-            pool: threads that search the codes.
+            pool: threads that search the quantised vectors.
 
         Returns:
-            Up to k rows in tie order, best first, and their float32 scores.
+            Positions of at most k documents in tie order, best first, and their float32 scores.
         """
         index, depth = self.index(), query.depth(max(CANDIDATES, k))
         asked = index.count_queries([query.text])

@@ -23,7 +23,7 @@ class LazyValue(Generic[T]):
         self._values: list[T] = []
 
     def __call__(self) -> T:
-        """Return the value, computed at the first call."""
+        """Return the value; the first call computes it."""
         with self._lock:
             if not self._values:
                 self._values.append(self._make())

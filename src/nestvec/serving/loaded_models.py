@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 
 class LoadedModels:
-    """Loads a run's models and encodes texts. Any thread may load; `parallel` says whether several may encode at once.
+    """Loads a run's models at first use and encodes texts with them.
+
+    Any thread may load a model. `parallel` tells whether several threads may encode with a model at once.
 
     Args:
-        systems: each system's files.
-        backend: `kept`, or as for `models.encoder.open_encoder`. `kept` and `onnx` use the ONNX graph beside the index,
-            if there is one, without loading PyTorch.
-        compute: the number format, as for `models.encoder.open_encoder`.
+        systems: the files of each system, by its name.
+        backend: `kept`, `torch`, `onnx`, `openvino` or `auto`. `kept` and `onnx` use the ONNX graph beside the index,
+            if there is one, without loading PyTorch; `kept` otherwise uses PyTorch.
+        compute: the number format in which models compute: `float32`, `bfloat16` or `auto`.
     """
 
     def __init__(self, systems: Mapping[str, SystemFiles], backend: str, compute: str) -> None:
@@ -49,7 +51,7 @@ class LoadedModels:
         return self._takes_kept and self._kept[system]() is not None
 
     def parallel(self, system: str) -> bool:
-        """Whether several threads may encode at once: with PyTorch on a CPU only."""
+        """Whether several threads may encode with a system's model at once: only with PyTorch on a CPU."""
         encoder = self._open(system)
         if isinstance(encoder, GraphEncoder):
             return False
@@ -66,7 +68,7 @@ class LoadedModels:
     def encode(
         self, system: str, texts: Sequence[str], role: Role, token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
-        """Encode n texts, none of them empty, to (n, full width) float32 of unit length; see `Encoder.encode`."""
+        """Encode n texts, none empty, with a system's model to (n, full width) float32 vectors of unit length."""
         return self._open(system).encode(texts, role, token_counts=token_counts)
 
     def _open(self, system: str) -> Encoder:
@@ -75,7 +77,7 @@ class LoadedModels:
 
 
 def _load_model(files: SystemFiles, backend: str, compute: str) -> Encoder:
-    """Load a model with one thread, because requests may need the other processors."""
+    """Load a model with a single PyTorch thread, because requests may need the other processors."""
     if find_spec("torch") is None:
         raise MissingExtraError("torch", "train")
     import torch

@@ -1,4 +1,4 @@
-"""Fits the number of connections to the limit of open files (`ulimit -n`): each connection is an open file."""
+"""Limits connections so that the process stays below its limit of open files (`ulimit -n`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LEAST = 8  # fewest connections to start a server with
 
 
 def fit_to_open_files(connections: int) -> int:
-    """Raise the soft limit of open files if necessary, and return how many connections fit.
+    """Raise the soft limit of open files (`ulimit -n`) if necessary, and return how many connections fit below it.
 
     Args:
         connections: number of connections wanted.
@@ -22,7 +22,7 @@ def fit_to_open_files(connections: int) -> int:
         `connections`, or fewer if the hard limit allows no more.
 
     Raises:
-        InputError: the limit allows fewer than 8 connections.
+        InputError: the limit allows fewer than 8 connections and fewer than wanted.
     """
     try:
         import resource
@@ -41,7 +41,6 @@ def fit_to_open_files(connections: int) -> int:
             soft = raised
     room = min(connections, soft - own)
     if room < min(connections, _LEAST):
-        raise InputError(
-            f"only {soft} files may be open at once (ulimit -n)", f"{own + _LEAST} or more: ulimit -n 1024"
-        )
+        problem = f"this process may open only {soft} files at once (ulimit -n)"
+        raise InputError(problem, f"a limit of {own + _LEAST} or more: run `ulimit -n 1024` first")
     return room

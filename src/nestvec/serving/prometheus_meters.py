@@ -16,7 +16,7 @@ MEDIA_TYPE = CONTENT_TYPE_LATEST
 
 
 class Meters:
-    """The counters, gauges and histograms of one server."""
+    """The metrics of one server, which Prometheus fetches from /metrics."""
 
     def __init__(self) -> None:
         self.registry = own = CollectorRegistry()
@@ -46,7 +46,7 @@ class Meters:
         self._seconds.labels(route).observe(seconds)
 
     def count_pass(self, system: str, texts: int, seconds: float) -> None:
-        """Count a batch of texts that a model encoded."""
+        """Count a batch of texts that a system's model encoded, and its duration."""
         self._batch.labels(system).observe(texts)
         self._encoding.labels(system).observe(seconds)
         self._texts.labels(system).inc(texts)
@@ -65,5 +65,5 @@ class Meters:
 
 
 def _make_clock(name: str, about: str, label: str, registry: CollectorRegistry) -> Histogram:
-    """Make a histogram of durations in seconds."""
+    """Make a Prometheus histogram of durations in seconds, with one label."""
     return Histogram(name, about, (label,), registry=registry, buckets=_SECONDS)

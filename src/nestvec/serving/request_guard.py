@@ -56,7 +56,7 @@ class Health:
     loaded: asyncio.Event = field(default_factory=asyncio.Event)  # set when the phase is no longer LOADING
 
     def become(self, phase: str) -> None:
-        """Enter another phase; call this from the event loop's thread."""
+        """Change the phase to ready or draining; call this from the event loop's thread."""
         self.phase = phase
         self.loaded.set()
 
@@ -65,9 +65,9 @@ class Guard:
     """ASGI middleware that refuses requests by host, API key, size and speed, and adds headers to every response.
 
     Args:
-        app: the application.
+        app: the ASGI application that answers accepted requests.
         options: the server's options, with its limits.
-        health: the server's phase.
+        health: tells whether the server is loading, ready or draining.
         meters: counts every response.
     """
 
@@ -114,14 +114,14 @@ class Guard:
             await answer.read_rest_and_close(body)
 
     def _announced_bytes(self, scope: Scope) -> int:
-        """Return the most bytes of the body that will be read, according to the request's header."""
+        """Return how many bytes the request's body may take in memory, by its header; at most --max-body."""
         if scope["method"] not in _BODIES or not scope["path"].startswith(_WORKING):
             return 0
         headers, most = Headers(scope=scope), self._options.max_body
         return most if "transfer-encoding" in headers else min(most, int(headers.get("content-length", "0")))
 
     def _find_refusal(self, scope: Scope) -> Failure | None:
-        """Return the failure for a request that must be refused; None if the request may pass."""
+        """Return the error response for a request to refuse, such as one without the API key; None to accept it."""
         options, method, path, headers = self._options, scope["method"], scope["path"], Headers(scope=scope)
         if scope.get("state", {}).get(SURPLUS) and path not in _WATCHED:
             return too_many_connections()
@@ -137,7 +137,7 @@ class Guard:
         return None
 
     async def _wait_until_loaded(self, method: str) -> Failure | None:
-        """Let a request with a body wait until the models are loaded; others are refused at once while loading."""
+        """If the request has a body, wait until the models are loaded; return an error response if they are not."""
         if method in _BODIES:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE):
@@ -150,7 +150,7 @@ class Guard:
         return kind.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._key or b"")
 
     def _refuse_body(self, headers: Headers) -> Failure | None:
-        """Return the failure for a body that must be refused; None if the body may be read."""
+        """Return the error response for a body that is compressed, too large or not JSON by its header; else None."""
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return Failure(415, "the body must be application/json: send Content-Type: application/json")
         if headers.get("content-encoding", "identity").lower() != "identity":
@@ -183,7 +183,7 @@ class _Answer:
             await self._send_pieces(message.get("body", b""), message.get("more_body", False))
 
     async def _send_pieces(self, body: bytes, more: bool) -> None:
-        """Send a body in pieces; uvicorn waits with each piece until the client has received the piece before."""
+        """Send a body in pieces; uvicorn waits with each piece until the client has received the previous piece."""
         more = more or self.stays_open  # the client gets the whole response, and the connection stays open
         for first in range(0, len(body) or 1, SMALL):
             piece, rest = body[first : first + SMALL], len(body) > first + SMALL
@@ -206,7 +206,7 @@ class _Body:
         self._bytes, self._more = 0, True
 
     async def receive(self) -> Message:
-        """Receive an ASGI message; raises a Failure, 408 or 413, if the body is too slow or too large."""
+        """Receive the next part of the request's body; raises a Failure (HTTP 408 or 413) for a slow or large body."""
         if not self._more:  # the body is complete; the next message is the client's disconnection
             return await self._receive()
         self._until = self._until or asyncio.get_running_loop().time() + self._options.body_seconds
@@ -222,12 +222,12 @@ class _Body:
         return message
 
     async def throw_away(self) -> None:
-        """Read and discard the rest of the body, up to a multiple of --max-body."""
+        """Read and discard the rest of the request's body, until its end or 8 times --max-body."""
         while self._more and self._bytes < _LINGERED * self._options.max_body:
             await self._receive_next()
 
     async def _receive_next(self) -> Message:
-        """Receive one ASGI message and count the bytes of the body in the message."""
+        """Receive the next part of the request's body and add its bytes to the count."""
         message = await self._receive()
         self._more = message.get("more_body", False)
         self._bytes += len(message.get("body", b""))
@@ -235,14 +235,14 @@ class _Body:
 
 
 def _simplify_request(scope: Scope) -> Scope:
-    """Treat HEAD as GET, whose body the server leaves out, and remove a trailing slash from the API's paths."""
+    """Turn HEAD into GET, whose body uvicorn leaves out, and remove a trailing slash from the API's paths."""
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
     path = scope["path"].rstrip("/") if scope["path"].startswith(_WORKING) else scope["path"]
     return {**scope, "method": method, "path": path}
 
 
 def _too_large(options: ServingOptions) -> Failure:
-    """Make the failure for a body with too many bytes."""
+    """Make the error response (HTTP 413) for a request body of more than --max-body bytes."""
     return Failure(413, f"the body must have at most {options.max_body:,} bytes (--max-body)")
 
 

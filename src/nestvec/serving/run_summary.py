@@ -1,4 +1,4 @@
-"""The answer of GET /v1/run for the search page: the run's measured numbers, unrounded."""
+"""Makes the response of GET /v1/run for the search page: the run's recommendation and measurements, unrounded."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def summarise_run(run: Run, judged: Container[str], hybrid: Hybrid) -> dict[str,
 
 
 def _point_to_json(run: Run, point: Point, hybrid: Hybrid) -> dict[str, Any]:
-    """Convert a point's metrics, alone and, if it has vectors, fused with keyword search at the fitted weight."""
+    """Convert the metrics of one dimension and precision: of the vectors alone, and fused with keyword search."""
     names = ("dimension", "precision", "axes", "bytes_per_vector")
     vectors = {name: getattr(point, name) for name in names}
     alone = {**vectors, "metrics": _metrics_to_json(run, run.points[point.name])}
@@ -75,13 +75,13 @@ def _point_to_json(run: Run, point: Point, hybrid: Hybrid) -> dict[str, Any]:
 
 
 def _metrics_to_json(run: Run, row: Row) -> dict[str, Any]:
-    """Convert a row's metrics with 95 % intervals to JSON values."""
+    """Convert one measurement's metrics, with their 95 % confidence intervals, to JSON values."""
     names = dict.fromkeys((*COMPARED, run.recommendation.metric))
     return {name: vars(row.metrics[name]) for name in names if name in row.metrics}
 
 
 def _examples_to_json(changes: Iterable[Change], judged: Container[str]) -> list[dict[str, Any]]:
-    """Convert the most changed queries, with recall@10 before and after, to JSON values."""
+    """Convert the queries whose recall@10 changed most, with recall@10 before and after, to JSON values."""
     return [
         {"query": change.query, "before": change.recall[0], "after": change.recall[1]}
         for change in changes

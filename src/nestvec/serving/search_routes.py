@@ -35,7 +35,7 @@ _MOST = 25_600  # most documents in one answer: 256 queries with 100 documents e
 
 
 class FoundDocument(BaseModel):
-    """A document in the results."""
+    """A document that the search found, with its rank, score and judgement."""
 
     rank: int
     id: str
@@ -47,7 +47,7 @@ class FoundDocument(BaseModel):
 
 
 class JudgedQuery(BaseModel):
-    """The judgements of a query in the run."""
+    """What the run knows of a judged query: its id, its split and its number of relevant documents."""
 
     query_id: str
     split: str
@@ -59,14 +59,14 @@ class SearchResult(BaseModel):
 
     query: str
     searched_for: str | None = Field(
-        description="The query with corrected spelling, as the search by words used it; null if nothing was corrected."
+        description="The query with corrected spelling, as keyword search used it; null if nothing was corrected."
     )
     judged: JudgedQuery | None
     hits: list[FoundDocument]
 
 
 class SearchAnswer(BaseModel):
-    """What was searched, how long the search took, and the results."""
+    """The response of POST /v1/search: what was searched, how long the search took, and the documents found."""
 
     system: str
     dimension: int | None
@@ -83,13 +83,13 @@ class SearchAnswer(BaseModel):
 
 
 def searching_router(work: WorkQueue) -> APIRouter:
-    """Make the routes for search; `work` encodes and searches."""
+    """Make the routes /v1/search and /v1/run; the work queue encodes queries and searches."""
     router = APIRouter(tags=["search"], route_class=JsonRoute)
     failures = describe_failures(401, 408, 413, 415, 421, 422, 429, 500, 503)
 
     @router.post("/v1/search", responses={200: {"model": SearchAnswer}, **failures})
     async def search(asked: SearchRequest, request: Request) -> Response:
-        """Find the best documents for queries, in the index or in the run's documents at any measured point."""
+        """Find the best documents for queries: in the index, or in the run's documents at any measured precision."""
         queries = asked.queries or [asked.query or ""]
         field = "queries" if asked.queries else "query"
         if len(queries) > work.options.queries:
@@ -103,7 +103,7 @@ def searching_router(work: WorkQueue) -> APIRouter:
 
     @router.get("/v1/run", responses={200: {"model": dict[str, Any]}, **describe_failures(401, 421, 500, 503)})
     async def run() -> Response:
-        """Describe the run: its systems, measured points and metrics, its recommendation, and its index."""
+        """Describe the run: its systems, measured dimensions and precisions, recommendation, and index."""
         run_job = work.ask_index if work.service.index else work.run_in_thread  # the summary reads the index
         return JsonAnswer(to_json(await run_job(work.service.summarise)), work.answers)
 
@@ -127,7 +127,7 @@ async def _answer_search(work: WorkQueue, asked: SearchRequest, queries: Sequenc
 
 
 async def _query_vectors(work: WorkQueue, system: str, queries: Sequence[str]) -> NDArray[np.float32]:
-    """Return the (q, width) vectors of queries: measured or remembered vectors if possible, else encoded now."""
+    """Return the (q, full width) vectors of q queries; encodes only queries without a measured or remembered vector."""
     known = {query: work.service.find_vector(system, query) for query in queries}
     vectors = {query: vector for query, vector in known.items() if vector is not None}
     new = [query for query in known if query not in vectors]
@@ -146,7 +146,7 @@ def _search_to_json(
     k: int,
     encoding: float,
 ) -> bytes:
-    """Search and write the answer as JSON; blocks the calling thread."""
+    """Search for the queries, and return the response of POST /v1/search as JSON; blocks the calling thread."""
     service, point, began = work.service, target.point, time.perf_counter()
     found = _search(service, target, queries, vectors, k)
     seconds = time.perf_counter() - began
@@ -172,7 +172,7 @@ def _search_to_json(
 def _search(
     service: Service, target: SearchTarget, queries: Sequence[str], vectors: NDArray[np.float32] | None, k: int
 ) -> IndexAnswer:
-    """Search the index or the run's documents."""
+    """Search the index or the run's documents, as `target` says."""
     if target.about is not None:
         where, weight = target.conditions, target.weight
         return service.search_index(
@@ -187,7 +187,7 @@ def _search(
 
 
 def _result_to_json(query: str, text: str, judged: QueryJudgements | None, hits: Sequence[Hit]) -> dict[str, Any]:
-    """Convert a query's hits and the hits' grades to a `SearchResult`; `text` is the query as searched."""
+    """Convert a query's hits and their judgements to a `SearchResult`; `text` is the query with corrected spelling."""
     about = judged and {"query_id": judged.query_id, "split": judged.split, "relevant": judged.relevant_count}
     listed = [
         {

@@ -24,7 +24,7 @@ _Filter = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class SearchRequest(BaseModel):
-    """Queries, and what to search; without system, dimension and precision, the index or the recommended point."""
+    """Queries and what to search; without system, dimension and precision, the index or what the run recommends."""
 
     model_config = ConfigDict(
         strict=True,
@@ -68,7 +68,7 @@ class SearchRequest(BaseModel):
 
     @property
     def may_need_index(self) -> bool:
-        """Whether the choice of what to search depends on the index."""
+        """Whether the index may be searched: the request has a filter, or names no system, dimension or precision."""
         return self.filter is not None or self.point == NOTHING_NAMED
 
     @property
@@ -88,16 +88,17 @@ class SearchTarget:
 
     @property
     def mode(self) -> str:
-        """What documents are ranked by: `fused`, `vectors` or `words`."""
+        """How documents are ranked: by `vectors`, by `words` (keyword search), or `fused` for both."""
         if self.weight is not None:
             return FUSED
         return VECTORS if self.point.dimension else WORDS
 
 
 def choose_target(work: WorkQueue, asked: SearchRequest) -> SearchTarget:
-    """Choose what to search: the index if there is one and the request names no point, else the run's documents.
+    """Choose what a request searches: the index or the run's documents.
 
-    Raises a Failure, 422, if the request names a point that was not measured or combines options that do not fit.
+    The index is searched if there is one and the request names no system, dimension or precision, or if the request has
+    a filter. Raises a Failure (HTTP 422) if what the request names was not measured, or if its options contradict.
     """
     if asked.weight is not None and asked.mode != FUSED:
         raise Failure(422, f"weight needs the mode {FUSED}", "weight")
@@ -121,7 +122,7 @@ def choose_target(work: WorkQueue, asked: SearchRequest) -> SearchTarget:
 
 
 def _choose_keyword_target(work: WorkQueue, asked: SearchRequest, conditions: tuple[Condition, ...]) -> SearchTarget:
-    """Choose what to search by keywords or fused: an index with BM25 if the request names no point, else the run."""
+    """Choose what to search by keywords or fused: an index with BM25 if no system is named, else the run."""
     (about, served), words = work.service.served, Point(BM25, None, None)
     if asked.mode == WORDS and asked.point not in (NOTHING_NAMED, PointSettings(BM25)):
         problem = f"the mode {WORDS} uses no vectors: leave out system, dimension, precision and axes"

@@ -1,4 +1,4 @@
-"""Runs `nestvec serve`: binds the address, serves, and on a stop signal first answers open requests."""
+"""Runs `nestvec serve`: listens on an address, and answers all open requests before it stops."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def serve(run: str | Path, options: ServingOptions | None = None, reporter: Reporter | None = None) -> None:
-    """Serve a search page and an HTTP API of a run until SIGTERM or Ctrl-C; open requests are still answered then.
+    """Serve a search page and an HTTP API of a run until SIGTERM or Ctrl-C; answers open requests before it stops.
 
     Args:
         run: the folder of a finished run.
@@ -48,12 +48,12 @@ def serve(run: str | Path, options: ServingOptions | None = None, reporter: Repo
         health, problems, began = Health(), list[BaseException](), time.perf_counter()
 
         def end_with(error: BaseException) -> None:
-            """Stop the server because loading failed."""
+            """Stop the server because a model could not be loaded."""
             problems.append(error)
             server.should_exit = True
 
         def say_ready() -> None:
-            """Report that the server is ready."""
+            """Tell the user that the server is ready, and how long loading took."""
             reporter.say(f"ready after {time.perf_counter() - began:.1f} s")
 
         app = create_app(service, options, health, Loading(reporter.say, say_ready, end_with))
@@ -72,7 +72,7 @@ def _bind_socket(options: ServingOptions) -> socket.socket:
         family, kind, protocol, _, address = addresses[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise InputError(f"there is no address {wanted} ({error})", "--host: an address of this machine") from error
+        raise InputError(f"there is no address {wanted} ({error})", "--host with an address of this machine") from error
     try:
         if os.name == "posix":  # on Windows, this option would let two servers share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

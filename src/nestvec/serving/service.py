@@ -1,6 +1,7 @@
-"""A finished run opened for serving: models, documents at every measured dimension and precision, and the index.
+"""A finished run opened for serving: its models, its documents, and its index.
 
-A query that was measured is searched with its measured vector, so the results equal the run's.
+The documents can be searched at every dimension and precision that the run measured. A query that was measured is
+searched with its measured vector, so the results equal the run's.
 """
 
 from __future__ import annotations
@@ -52,19 +53,19 @@ _VECTORS = 64 * 2**20  # most bytes of remembered query vectors
 class Service:
     """Searches a run's documents and its index, and encodes texts; create one with `open`.
 
-    All methods are thread-safe except `encode`, see `parallel`.
+    All methods are thread-safe, except `encode` for systems of which `parallel` is false.
 
     Args:
         run: the run.
         index: the run's index, if there is one.
-        backend: the backend that runs the models, see `LoadedModels`.
+        backend: what runs the models: `kept`, `torch`, `onnx`, `openvino` or `auto`.
         compute: the number format in which models compute.
 
     Attributes:
         run: the run.
         index: the run's index; None if none was built.
-        default: the recommended point, or else the run's best point at full width.
-        systems: the run's systems: those with vectors, in the surface's order, then BM25.
+        default: the system, dimension and precision that the run recommends, or else its best system at full width.
+        systems: names of the run's systems: those with vectors in the order of the results, then BM25.
         keywords: keyword search over the run's documents.
     """
 
@@ -118,9 +119,9 @@ class Service:
     def loaded_first(self) -> tuple[str, ...]:
         """Systems whose models are loaded before the server is ready; the others are loaded afterwards.
 
-        With a backend other than `kept`, these are all systems with vectors. With `kept`, these are the systems with a
-        graph beside the index, which load in a second; if there is no graph, the system of `default`, or else the run's
-        first.
+        With a backend other than `kept`, these are all systems with vectors. With `kept`, these are the systems with an
+        ONNX graph beside the index, which loads in a second; without any graph, this is the default system, or else the
+        run's first system.
         """
         if self._loads_all or not self._dense:
             return tuple(self._dense)
@@ -129,7 +130,7 @@ class Service:
         return kept or (default if default in self._dense else next(iter(self._dense)),)
 
     def warm_up(self) -> None:
-        """Prepare what the first request would wait for: documents quantised as recommended, page summary, BM25."""
+        """Prepare what first requests would wait for: quantised documents, the run's summary, and BM25."""
         if self.default.system != BM25:
             self._code_cache.get(self.default)
         self._summary()
@@ -137,7 +138,7 @@ class Service:
             self.keywords.index()
 
     def warm_up_index(self) -> None:
-        """Prepare the index's spelling correction, which counts all words of the index."""
+        """Prepare spelling correction of the index, which needs a count of all words in the index."""
         if self.index:
             self.index.store.correct(())
 
@@ -148,11 +149,11 @@ class Service:
 
     @property
     def served(self) -> tuple[About, Point] | tuple[None, None]:
-        """What the index served when last read, and the measured point of the index; (None, None) without an index."""
+        """The description of the index, and its system, dimension and precision; (None, None) without an index."""
         return (self.index.about, self.index.selection.point) if self.index else (None, None)
 
     def find_point(self, asked: PointSettings = NOTHING_NAMED) -> Point:
-        """Find a measured point (system, dimension, precision), see `choose_point`; else UnknownPointError."""
+        """Find the measured system, dimension and precision that a request names; else raise UnknownPointError."""
         measured = [point for points in self.run.systems.values() for point in points]
         return choose_point(measured, self.default, asked, file=self.run.root)
 
@@ -183,11 +184,11 @@ class Service:
     def encode(
         self, system: str, texts: Sequence[str], role: Role, token_counts: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
-        """Encode n texts, none of them empty, to (n, full width) float32 of unit length; see `Encoder.encode`."""
+        """Encode n texts, none empty, with a system's model to (n, full width) float32 vectors of unit length."""
         return self._models.encode(system, texts, role, token_counts)
 
     def find_vector(self, system: str, query: str) -> NDArray[np.float32] | None:
-        """Return a query's (full width,) vector if the vector was measured or is remembered; else None."""
+        """Return a query's (full width,) vector if the run measured it or `remember_vector` stored it; else None."""
         row = self._rows.get(query)
         if row is not None:
             return np.array(self._dense[system].query_vectors[row])
@@ -195,7 +196,7 @@ class Service:
             return self._recent.get((system, query))
 
     def remember_vector(self, system: str, query: str, vector: NDArray[np.float32]) -> None:
-        """Remember a query's (full width,) vector for `find_vector`; the least recently used vectors are dropped."""
+        """Cache a query's (full width,) vector for `find_vector`; the least recently used vectors are dropped."""
         copy = np.array(vector)  # a view would keep the whole batch in memory
         with self._recent_lock:
             self._recent[system, query] = copy
@@ -203,12 +204,12 @@ class Service:
     def search(
         self, point: Point, queries: Sequence[str], vectors: NDArray[np.float32] | None, k: int
     ) -> list[list[Hit]]:
-        """Find the best of the run's documents for each query, ranked exactly as in the measurement.
+        """Find the best of the run's documents for each query, ranked exactly as the run measured.
 
         Args:
-            point: a measured point, from `find_point`.
+            point: the system, dimension and precision to search, from `find_point`.
             queries: q texts.
-            vectors: (q, full width) float32 vectors by the point's system, rows of unit length; None for BM25.
+            vectors: (q, full width) float32 vectors of the queries by this system, rows of unit length; None for BM25.
             k: documents to find for each query, at least 1.
 
         Returns:
@@ -227,9 +228,9 @@ class Service:
         """Find the best of the run's documents for each query by keyword search (BM25) and vectors fused.
 
         Args:
-            point: a measured point with vectors, from `find_point`.
+            point: the system with vectors, dimension and precision to search, from `find_point`.
             queries: q texts.
-            vectors: (q, full width) float32 vectors by the point's system, rows of unit length.
+            vectors: (q, full width) float32 vectors of the queries by this system, rows of unit length.
             k: documents to find for each query, at least 1.
             weight: weight of the keyword score, 0 to 1.
 
@@ -245,18 +246,18 @@ class Service:
         """Search the run's index.
 
         Args:
-            asked: a search that was prepared for what is `served`.
+            asked: the queries, encoded for the index that `served` describes.
 
         Returns:
-            The answer.
+            The documents found for each query.
 
         Raises:
-            RebuiltError: the index was built anew meanwhile; `served` is updated.
+            RebuiltError: the index was rebuilt with other settings meanwhile; `served` is updated.
             InputError: the index cannot be used now.
             UnknownPointError: the run has no index.
         """
         if self.index is None:
-            hint = "the run has no index to filter"
+            hint = "filters need an index, and the run has none"
             raise UnknownPointError("filter", hint, "an index: run `nestvec index`", file=self.run.root, hint=hint)
         return self.index.answer(asked)
 
@@ -265,7 +266,7 @@ class Service:
         return self._judged.find(query)
 
     def summarise(self) -> dict[str, Any]:
-        """Return what the page shows of the run, as shared values for JSON that the caller must not modify."""
+        """Return the response of GET /v1/run as JSON values; callers share these and must not modify them."""
         return {**self._summary(), "default": point_to_json(self.default), "index": self._describe_index()}
 
     def close(self) -> None:
@@ -282,12 +283,12 @@ class Service:
         return {**point_to_json(point), "documents": documents}
 
     def _ask(self, text: str) -> Query:
-        """Make a query; a document with the same text as the query is left out of results, as in the measurement."""
+        """Make a query whose results leave out the document that is the query itself, as in the measurement."""
         row = self._own.get(text)
         return Query(text, None if row is None else int(self._catalogue.places[row]))
 
     def _make_hits(self, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hit]:
-        """Make hits from (k,) rows of documents in tie order and their (k,) scores."""
+        """Make hits with ids and texts from the positions of k documents in tie order, and from their k scores."""
         ids, texts = self._catalogue.ids, self._catalogue.texts
         ranked = zip(self._catalogue.order[rows].tolist(), scores.tolist(), strict=True)
         return [Hit(ids[row], score, texts[row]) for row, score in ranked]

@@ -26,31 +26,41 @@ class ServingOptions:
 
     host: str = option("127.0.0.1", "Address to bind; 0.0.0.0 for all interfaces.")
     port: int = option(8321, "Port; 0 for any free port.")
-    api_key: str | None = option(None, f"File with the API key, or env:NAME ({KEY_VARIABLE}).")
-    cors: tuple[str, ...] = option((), "Origin whose pages may call the API; may be repeated.", repeat=True)
+    api_key: str | None = option(
+        None, f"File with the API key, or env:NAME for an environment variable (env:{KEY_VARIABLE})."
+    )
+    cors: tuple[str, ...] = option(
+        (), "Origin, such as https://shop.example, whose pages may call the API; may be repeated.", repeat=True
+    )
     allowed_host: tuple[str, ...] = option((), "Name to accept in the Host header; may be repeated.", repeat=True)
-    model_alias: tuple[str, ...] = option((), "NAME=SYSTEM: another name for a model; may be repeated.", repeat=True)
-    trust_token_ids: bool = option(False, "Accept all token ids as this model's own.")
-    store: str | None = option(None, "The index's store, as for `nestvec index` (the one built last).")
-    name: str | None = option(None, "The index's name in a database (the one built last).")
-    backend: str = option(KEPT, "kept (the ONNX graph beside the index, else PyTorch), torch, onnx, openvino, or auto.")
-    compute: str = option("float32", "float32, bfloat16, or auto.")
-    batch: int = option(64, "Most texts in one batch for a model.", panel=LIMITS)
-    wait: float = option(0.002, "Seconds to wait for more texts for a batch.", panel=LIMITS)
-    queue: int = option(4096, "Texts in the queue; beyond, requests get 429.", panel=LIMITS)
-    connections: int = option(900, "Connections open at once.", panel=LIMITS)
-    max_body: int = option(8 * 2**20, "Bytes of a request's body.", panel=LIMITS)
+    model_alias: tuple[str, ...] = option((), "NAME=SYSTEM: another name for a system; may be repeated.", repeat=True)
+    trust_token_ids: bool = option(False, "Accept all token ids, even if they could be another tokenizer's.")
+    store: str | None = option(
+        None, "Where the index is: `embedded`, or postgresql://user@host:port/database (where it was built last)."
+    )
+    name: str | None = option(None, "The index's name in a database (the name that was built last).")
+    backend: str = option(
+        KEPT, "What runs models: kept (the ONNX graph beside the index, else PyTorch), torch, onnx, openvino, or auto."
+    )
+    compute: str = option("float32", "Number format in which models compute: float32, bfloat16, or auto.")
+    batch: int = option(64, "Most texts that a model encodes in one batch.", panel=LIMITS)
+    wait: float = option(0.002, "Seconds to wait for more texts before a batch is encoded.", panel=LIMITS)
+    queue: int = option(4096, "Most texts in the queue; requests beyond get HTTP 429.", panel=LIMITS)
+    connections: int = option(900, "Most connections open at once.", panel=LIMITS)
+    max_body: int = option(8 * 2**20, "Most bytes in a request's body.", panel=LIMITS)
     max_held: int = option(
-        256 * 2**20, "Bytes of all large requests, and of all large answers; beyond, 503.", panel=LIMITS
+        256 * 2**20,
+        "Most bytes of all large requests together, and of all large answers; requests beyond get HTTP 503.",
+        panel=LIMITS,
     )
     inputs: int = 2048  # most texts in one embeddings request
     queries: int = 256  # most queries in one search
     letters: int = 65_536  # most characters of a text
-    header_seconds: float = option(10, "Timeout for reading a request's header.", panel=LIMITS)
-    body_seconds: float = option(30, "Timeout for reading a request's body.", panel=LIMITS)
-    write_seconds: float = option(30, "Timeout for a client to read 64 KB of its answer.", panel=LIMITS)
-    index_seconds: float = option(10, "Timeout for a search of the index.", panel=LIMITS)
-    drain_seconds: float = option(30, "Timeout for open requests when the server stops.", panel=LIMITS)
+    header_seconds: float = option(10, "Timeout in seconds for reading a request's header.", panel=LIMITS)
+    body_seconds: float = option(30, "Timeout in seconds for reading a request's body.", panel=LIMITS)
+    write_seconds: float = option(30, "Timeout in seconds for a client to read 64 KB of its answer.", panel=LIMITS)
+    index_seconds: float = option(10, "Timeout in seconds for a search of the index.", panel=LIMITS)
+    drain_seconds: float = option(30, "Timeout in seconds for open requests when the server stops.", panel=LIMITS)
 
     def __post_init__(self) -> None:
         """Check that every option of `nestvec serve` has a valid value; raises InputError for the first invalid one."""
@@ -74,14 +84,14 @@ class ServingOptions:
 
     @property
     def allowed_hosts(self) -> frozenset[str] | None:
-        """Names accepted in the Host header; None accepts any, if bound to all interfaces without --allowed-host."""
+        """Names accepted in the Host header; None (any) if --host is all interfaces and no --allowed-host is given."""
         if self.host in _ANYWHERE and not self.allowed_host:
             return None
         return frozenset({"localhost", "127.0.0.1", "::1", self.host.lower(), *map(str.lower, self.allowed_host)})
 
     @property
     def aliases(self) -> dict[str, str]:
-        """Aliases of models to systems; raises InputError for one that is not NAME=SYSTEM or names two systems."""
+        """The system of each alias; InputError if --model-alias is not NAME=SYSTEM or gives a name to two systems."""
         aliases: dict[str, str] = {}
         for given in self.model_alias:
             name, _, system = (part.strip() for part in given.rpartition("="))
@@ -89,7 +99,7 @@ class ServingOptions:
                 raise InputError(f"--model-alias is {given!r}", "NAME=SYSTEM, such as text-embedding-3-small=mnr")
             if aliases.setdefault(name, system) != system:
                 problem = f"--model-alias gives {name!r} to {aliases[name]} and {system}"
-                raise InputError(problem, "one system for each name")
+                raise InputError(problem, "one system for each name: leave out one --model-alias")
         return aliases
 
 
@@ -115,8 +125,9 @@ def read_key(given: str | None) -> str | None:
         try:
             content = Path(given).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise InputError(f"cannot be read ({error})", "a file with the key for --api-key", file=given) from error
+            wanted = "--api-key with the path of a file that holds the key"
+            raise InputError(f"cannot be read ({error})", wanted, file=given) from error
     key = content.strip()
     if not key or not all("!" <= letter <= "~" for letter in key):
-        raise InputError("holds no valid API key", "printable ASCII characters without spaces", file=given)
+        raise InputError("holds no valid API key", "a key of printable ASCII characters without spaces", file=given)
     return key

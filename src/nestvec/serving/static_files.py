@@ -1,4 +1,4 @@
-"""Serves the search page and the API's Swagger page from memory; a request never leads to a file on disk."""
+"""Serves the search page and the API's Swagger page from memory; no request can read a file from disk."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _START = """SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking:
 
 
 class Asset(NamedTuple):
-    """A file to send, in memory."""
+    """A file of the search page or of the API's Swagger page, held in memory."""
 
     content: bytes
     media_type: str
@@ -88,7 +88,7 @@ def assets_router() -> APIRouter:
 
 
 def _read_assets(folder: Traversable) -> dict[str, Asset]:
-    """Read all files of a folder whose type is in `_TYPES`, by name."""
+    """Read all web files (such as HTML and CSS) of a folder into memory; gives each file by its name."""
     entries = (entry for entry in folder.iterdir() if entry.is_file() and entry.name.rpartition(".")[2] in _TYPES)
     return {entry.name: Asset.from_content(entry.name, entry.read_bytes()) for entry in entries}
 

@@ -30,9 +30,9 @@ class Server(uvicorn.Server):
     """Serves one ASGI application on one listening socket.
 
     Args:
-        app: the application.
-        options: the server's limits.
-        health: set to draining when the server begins to stop.
+        app: the ASGI application.
+        options: the server's timeouts.
+        health: the server's phase, set to draining when the server begins to stop.
         connections: most connections open at once.
     """
 
@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
         self._health, self._most = health, connections
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Start the application and accept connections; uvicorn alone would exceed the limit of open files."""
+        """Start the application and accept a limited number of connections, which uvicorn itself would not limit."""
         await super().startup(sockets=[])
         connections = cast("set[TimedConnection]", self.server_state.connections)
         self._acceptors = [
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
             acceptor.start()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Stop accepting connections, answer all requests that were sent over open connections, then stop."""
+        """Stop accepting connections, answer all requests that clients have already sent, then stop the server."""
         self._health.become(DRAINING)
         for acceptor in self._acceptors:
             acceptor.stop()
@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at SIGINT, SIGTERM and SIGHUP; uvicorn's own method would raise the signal again after the stop."""
+        """Stop the server at SIGINT, SIGTERM and SIGHUP; unlike uvicorn, do not raise the signal again afterwards."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -92,7 +92,7 @@ class Server(uvicorn.Server):
 
 
 def _ending_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that stop the server; SIGHUP (terminal closed) is left out if `nohup` set it to be ignored."""
+    """Return the signals that stop the server; SIGHUP (terminal closed) does not if `nohup` set it to be ignored."""
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
     if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
         return HANDLED_SIGNALS

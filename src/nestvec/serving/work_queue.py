@@ -1,4 +1,4 @@
-"""Does the work of all requests: threads that encode, threads that search, and a queue of limited length."""
+"""Encodes texts and searches for all requests in background threads, with a queue of limited length."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ _PASSES = 4  # most batches encoded at once: with more, Python's lock is the bot
 
 
 class WorkQueue:
-    """Runs the work of requests on a service in background threads.
+    """Encodes texts and searches for the server's requests in background threads.
 
     Args:
-        service: the opened run; its models may not be loaded yet.
+        service: the opened run, whose models are loaded later.
         options: the server's options, with its limits.
-        meters: counts the work.
+        meters: counts encoded batches and searches.
 
     Attributes:
-        dense_systems: the systems with vectors.
-        models: model names that requests may use, to systems; aliases come last.
+        dense_systems: names of the systems with vectors.
+        models: the system for each model name that a request may use: first the systems' own names, then aliases.
         capacity: limits the texts of all requests in progress.
         answers: limits the bytes of all answers that clients have not yet received.
     """
@@ -81,13 +81,13 @@ class WorkQueue:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def load(self, say: Callable[[str], None]) -> None:
-        """Load the models that the server needs to be ready; `say` receives progress."""
+        """Load the models that must be loaded before the server is ready; `say` receives a line for each model."""
         for system in await asyncio.to_thread(lambda: self.service.loaded_first):
             say(f"loading the model of {system}")
             await self._find_batcher(system, ROLES[0])
 
     async def warm_up(self) -> None:
-        """Prepare in the background what the first requests would wait for, and load the other models."""
+        """Prepare what the first requests would wait for, and load the models that `load` did not load."""
         await asyncio.to_thread(self.service.warm_up)
         with suppress(Failure):  # the index may become readable later
             await self.ask_index(self.service.warm_up_index, patient=True)
@@ -96,15 +96,15 @@ class WorkQueue:
                 await self._load_batcher(system, ROLES[0])
 
     async def _load_batcher(self, system: str, role: Role) -> Batcher:
-        """Return a system's batcher; if the model cannot be loaded, log the reason and raise a Failure, 503."""
+        """Return a system's batcher; if its model cannot be loaded, log the reason and raise a Failure (HTTP 503)."""
         try:
             return await self._find_batcher(system, role)
         except NestvecError as error:
-            _LOG.warning("%s cannot be loaded: %s", system, error)
+            _LOG.warning("the model of %s cannot be loaded: %s", system, error)
             raise unavailable(f"{system} cannot be loaded now; the server's log has the reason") from error
 
     async def _find_batcher(self, system: str, role: Role) -> Batcher:
-        """Return the batcher for a system's queries or documents; the first call loads the system's model."""
+        """Return the batcher that encodes a system's queries or documents; the first call loads the system's model."""
         async with self._loading[system]:
             if (system, role) not in self._batchers:
                 await self._start_batchers(system)
@@ -139,13 +139,13 @@ class WorkQueue:
         self.service.close()
 
     def _check_aliases(self) -> dict[str, str]:
-        """Return the aliases; InputError if an alias names no system with vectors, or is another system's name."""
+        """Return the system of each alias; InputError for an unknown system, or an alias that is a system's name."""
         for name, system in self.options.aliases.items():
             if system not in self.dense_systems:
                 raise InputError(f"--model-alias {name}: there is no system {system!r}", self._listed_systems)
             if name in self.dense_systems and name != system:
                 problem = f"--model-alias {name}: the run has a system of this name"
-                raise InputError(problem, "an alias that is not a system's name")
+                raise InputError(problem, "an alias that is no system's name: choose another NAME")
         return self.options.aliases
 
     @property
@@ -168,7 +168,7 @@ class WorkQueue:
             raise Failure(422, f"{error}; {_SEND_TEXTS}", "input") from error
 
     async def encode(self, system: str, texts: Sequence[str], role: Role) -> Encoded:
-        """Encode texts as queries or documents, see `Batcher.encode`; a Failure, 503, if the model cannot be loaded."""
+        """Encode texts with a system's model, as queries or documents; a Failure (HTTP 503) if it cannot be loaded."""
         return await (await self._load_batcher(system, role)).encode(texts)
 
     async def run_in_thread(self, job: Callable[[], T]) -> T:
@@ -179,15 +179,15 @@ class WorkQueue:
         """Run a blocking job that reads the index, in the index's own thread, and return its result.
 
         Args:
-            job: the job.
-            patient: whether to wait without a timeout.
+            job: reads the index; takes no arguments.
+            patient: whether to wait for the job as long as it takes, not only for --index-seconds.
 
         Returns:
             The job's result.
 
         Raises:
-            RebuiltError: the index was built anew after the job was prepared.
-            Failure: 503, the index cannot be read, or not in time; the log has the reason.
+            RebuiltError: the index was rebuilt after the job's queries were encoded.
+            Failure: 503, the index cannot be read, or the job takes longer than the timeout; the log has the reason.
         """
         limit = self.options.index_seconds
         reading = asyncio.get_running_loop().run_in_executor(self._index_reader, job)
@@ -204,7 +204,7 @@ class WorkQueue:
         raise unavailable("the index cannot be read now; the server's log has the reason")
 
     def _say_of_index(self, why: str) -> None:
-        """Log in one line why the index could not be read; the same line is logged at most every 10 seconds."""
+        """Log why the index could not be read; the same reason is logged at most every 10 seconds."""
         now = time.monotonic()
         said, when = self._index_said
         if why != said or now > when + _SAY_AGAIN:
@@ -212,9 +212,9 @@ class WorkQueue:
             _LOG.warning("the index cannot be read: %s", " ".join(why.split()))
 
     def find_model(self, name: str | None) -> str:
-        """Return the system for a model's name, or the default point's system for None.
+        """Return the system for a model's name, which may be an alias; for None, return the default system.
 
-        Raises a Failure, 404, for an unknown name.
+        Raises a Failure (HTTP 404) for an unknown name.
         """
         system = self.models.get(self.service.default.system if name is None else name)
         if system is None:
@@ -222,21 +222,21 @@ class WorkQueue:
         return system
 
     def width(self, system: str, field: str) -> int:
-        """Return the full width of a system's vectors; a Failure, 422, for `field` if the system has no vectors."""
+        """Return the full width of a system's vectors; a Failure (HTTP 422) for `field` if it has no vectors."""
         try:
             return self.service.width(system)
         except UnknownPointError as error:
             raise Failure(422, error.message, field) from error
 
     def find_point(self, asked: PointSettings) -> Point:
-        """Find a measured point (system, dimension, precision), see `Service.find_point`; else a Failure, 422."""
+        """Find the measured system, dimension and precision that a request names; else a Failure (HTTP 422)."""
         try:
             return self.service.find_point(asked)
         except UnknownPointError as error:
             raise Failure(422, error.message, error.field) from error
 
     def refuse_long(self, field: str, texts: Sequence[str]) -> None:
-        """Raise a Failure, 413, for `field` if one of the texts is too long."""
+        """Raise a Failure (HTTP 413) that names the request's `field` if one of the texts is too long."""
         if any(len(text) > self.options.letters for text in texts):
             raise Failure(413, f"{field} has a text of more than {self.options.letters:,} characters", field)
 
