@@ -1,10 +1,11 @@
-"""Three choices for a team: proven, likely and tiny, each with its loss, its interval and its memory.
+"""Finds a team's three choices (proven, likely and tiny), each with its loss, its interval and its memory.
 
-*Proven* is found in `choose.py`. *Likely* is the smallest point that loses less than the margin with a chance of at
-least 90 %; only systems that beat their rivals with the same chance are considered. *Tiny* is the smallest point that
-clearly beats what the team has now; the 95 % confidence is split over the systems (Bonferroni). Both search each
-system's points from large to small and stop at the first point that fails. Testing all points and picking the smallest
-that passes would pick a lucky one.
+A candidate is a system at one dimension and precision. *Proven* is chosen in `choose.py`. *Likely* is the smallest
+candidate that loses less than the margin with a chance of at least 90 %; only systems that beat the baselines with the
+same chance are considered. *Tiny* is the smallest candidate that clearly beats what the team uses today: keyword search
+or the pretrained model; the 95 % confidence is split over the systems (Bonferroni). The searches for *likely* and
+*tiny* test each system's candidates from large to small and stop at the first that fails. Testing all candidates and
+picking the smallest that passes would pick a lucky one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SIZES = (1_000_000, 10_000_000, 100_000_000)  # vectors whose memory the answer 
 
 @dataclass(frozen=True)
 class Pick:
-    """A chosen point (system, dimension, precision), and the reference that the point's loss is measured against."""
+    """A chosen system, dimension and precision, and the full-width system that its loss is measured against."""
 
     point: Point
     reference: Point
@@ -38,16 +39,16 @@ class Pick:
 def describe_choices(
     view: View, evidence: dict[str, Evidence], wishes: RecommendationSettings, proven: tuple[Point, Point] | None
 ) -> dict[str, Any]:
-    """Find a team's three choices, in the form of `recommendation.json`; a choice is None where no point qualifies.
+    """Find a team's proven, likely and tiny choices, in the form of `recommendation.json`.
 
     Args:
-        view: the team's points on the split that chooses, validation if there is one.
-        evidence: by split, `test` and, unless the protocol has none, `validation`.
+        view: the team's candidates (system, dimension, precision) on the split that chooses.
+        evidence: maps `test` and, if the protocol has it, `validation` to the values measured on that split.
         wishes: the metric, how much of it may be lost, and limits on bytes and recall.
-        proven: the proven choice and its reference; None where nothing is proven.
+        proven: the proven choice and its reference; None if nothing is proven.
 
     Returns:
-        Keys `proven`, `likely` and `tiny`.
+        The choices under the keys `proven`, `likely` and `tiny`; a choice is None if no candidate qualifies.
     """
     if not view.points:
         return dict.fromkeys(("proven", "likely", "tiny"))
@@ -64,7 +65,7 @@ def describe_choices(
 
 
 def check_wishes(point: Point, evidence: Evidence, wishes: RecommendationSettings) -> dict[str, bool]:
-    """Check a point against the limits that are set (`max_bytes`, `min_recall`): limit to whether it is met."""
+    """Check a candidate against `max_bytes` and `min_recall`: maps each limit that is set to whether it is met."""
     keeps = {}
     if wishes.max_bytes is not None:
         keeps["max_bytes"] = point.bytes <= wishes.max_bytes
@@ -74,12 +75,12 @@ def check_wishes(point: Point, evidence: Evidence, wishes: RecommendationSetting
 
 
 def list_prices(point: Point, reference: Point) -> list[dict[str, int]]:
-    """List the memory in bytes of 1, 10 and 100 million vectors, at a point and at its reference."""
+    """List the memory in bytes of 1, 10 and 100 million vectors, in the chosen vector format and in the reference's."""
     return [{"vectors": size, "bytes": size * point.bytes, "full_bytes": size * reference.bytes} for size in SIZES]
 
 
 def _find_likely(view: View, wishes: RecommendationSettings, proven: Pick | None) -> Pick | None:
-    """Find the smallest point that likely loses less than the margin and beats its rivals; the proven one qualifies."""
+    """Find the smallest vector that has a chance of 90 % to lose less than the margin, and to beat each baseline."""
     evidence = view.evidence
     sequences = {name: points for name, points in view.sequences.items() if _likely_beats(view, evidence.whole[name])}
     reference = view.reference
@@ -96,7 +97,7 @@ def _find_likely(view: View, wishes: RecommendationSettings, proven: Pick | None
 
 
 def _find_tiny(view: View, wishes: RecommendationSettings) -> Pick | None:
-    """Find the smallest point that clearly beats what the team has now."""
+    """Find the smallest vector that clearly beats what the team uses today: keyword search or the pretrained model."""
     evidence, now = view.evidence, view.now
     if now is None:
         return None
@@ -113,7 +114,7 @@ def _find_tiny(view: View, wishes: RecommendationSettings) -> Pick | None:
 
 
 def _walk(sequences: dict[str, list[Point]], is_good: Callable[[Point], bool]) -> list[Point]:
-    """List each system's points from large to small, up to the first that is not good enough."""
+    """List each system's candidates from large to small, and stop a system's list before the first that is not good."""
     reached = []
     for points in sequences.values():
         for point in points:
@@ -124,12 +125,12 @@ def _walk(sequences: dict[str, list[Point]], is_good: Callable[[Point], bool]) -
 
 
 def _take_smallest(view: View, picks: list[Pick]) -> Pick | None:
-    """Take the pick with the fewest bytes; of equally small ones, the one with the better mean."""
+    """Choose the candidate with the fewest bytes; among those of equal size, the one with the highest mean metric."""
     return min(picks, key=lambda pick: (pick.point.bytes, -view.evidence.mean(pick.point)), default=None)
 
 
 def _list_trained(view: View) -> list[str]:
-    """List the trained systems that likely beat the pretrained one at full width; all if it was not measured."""
+    """List the trained systems that likely beat the pretrained one at full width; all if that was not measured."""
     whole = view.evidence.whole
     return [
         system
@@ -172,7 +173,7 @@ def _describe_pick(name: str, pick: Pick, view: View, evidence: dict[str, Eviden
 
 
 def _confirm(name: str, pick: Pick, view: View, evidence: dict[str, Evidence], margin: float) -> bool | None:
-    """Tell whether the test queries confirm a choice; None where the choice is its own reference."""
+    """Whether the test queries confirm a choice; None if the choice is the reference that it would be compared with."""
     point, reference, test = pick.point, pick.reference, evidence["test"]
     if name == "tiny":
         gain = test.difference(point, view.evidence.whole[view.team.now])
@@ -185,7 +186,7 @@ def _confirm(name: str, pick: Pick, view: View, evidence: dict[str, Evidence], m
 
 
 def _describe_gain(point: Point, view: View, test: Evidence) -> dict[str, Any] | None:
-    """Measure how much a point gains over what the team has now; None where that system was not measured."""
+    """Measure a candidate's gain over the system that the team uses today; None if that system was not measured."""
     if view.now is None:
         return None
     chosen_on = view.evidence

@@ -1,24 +1,25 @@
-"""Choose the smallest vector that loses less than the margin, or none; beside keyword search, and for vectors alone.
+"""Chooses the smallest vector that loses less than the margin, or none; fused with keyword search, and vectors alone.
 
-All choices are made on the validation split, by each team among its own points (`teams.py`). The reference is the best
-system at full width. Each system's points are tested from large to small (a fixed sequence, Maurer et al. 1995) for
-non-inferiority: the one-sided lower bound of the paired difference to the reference must lie above minus the margin.
-The first point that cannot be shown to hold up ends the system's sequence. The confidence is split over the systems
-that could be shipped (Bonferroni), so the chance of calling any worse point good stays below 5 %. That holds for any
-distribution of the losses, as the bound allows for losses that no query of the sample showed. Few queries therefore
-prove little; the answer says about how many would be needed.
+All choices are made on the validation split, for each kind of team among the candidates that it could ship
+(`teams.py`). A candidate is a system at one dimension and precision. The reference is the best system at full width.
+Each system's candidates are tested from large to small (a fixed sequence, Maurer et al. 1995) for non-inferiority: the
+one-sided lower bound of the paired difference to the reference must lie above minus the margin. The first candidate
+that fails the test ends the system's sequence. The confidence is split over the systems that could be shipped
+(Bonferroni), so the chance that any worse candidate passes stays below 5 %. That holds for any distribution of the
+losses, as the bound allows for losses that no query of the sample showed. Few queries therefore prove little; the
+answer says about how many would be needed.
 
-A point that takes hardly fewer bytes than a wider one is left out of the sequence: lower precision costs less than
-fewer dimensions, so without such points the sequence goes from safe to risky as it goes from large to small. A point
-with the same first ten results as its system at full width, for every possible query, is compared as that system at
-full width.
+A candidate that takes hardly fewer bytes than a wider one is left out of the sequence: lower precision costs less than
+fewer dimensions, so without such candidates the sequence goes from safe to risky as it goes from large to small. A
+candidate with the same first ten results as its system at full width, for every possible query, is compared as that
+system at full width.
 
-The gate: the shipped point must beat its rivals (95 % interval above 0), and so must its system at full width; without
-the second condition one lucky point among many small ones would be enough. Beside keyword search, where no trained
-system beats the pretrained one fused in the same way, the pretrained system is tested against itself at full width,
-and must beat BM25 and its own vectors alone. The smallest point that holds up, passes the gate and meets the limits
-(`max_bytes`, `min_recall`) is the proven choice; the test split then confirms it or not. `choices.py` adds a likely and
-a tiny choice.
+The gate: the shipped candidate must beat the baselines (95 % interval above 0), and so must its system at full width;
+without the second condition one lucky candidate among many small ones would be enough. For a team with keyword search,
+if no trained system beats the pretrained one fused in the same way, the pretrained system is tested against itself at
+full width, and must beat BM25 and its own vectors alone. The smallest candidate that passes its test and the gate and
+meets the limits (`max_bytes`, `min_recall`) is the proven choice; the test split then confirms it or not. `choices.py`
+adds a likely and a tiny choice.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ HOLDS, UNDECIDED, WORSE = "holds", "undecided", "worse"  # outcomes of a test of
 
 @dataclass(frozen=True)
 class Step:
-    """One test of the sequence: does the point lose less than the margin against the reference?"""
+    """The test whether one candidate loses less than the margin against the best system at full width."""
 
     point: Point
     difference: float
@@ -51,26 +52,26 @@ class Step:
 
     @property
     def passed(self) -> bool:
-        """Whether the point was shown to lose less than the margin."""
+        """Whether the candidate was shown to lose less than the margin."""
         return self.outcome == HOLDS
 
     def to_json(self) -> dict[str, Any]:
-        """Convert to an entry of `steps` in `recommendation.json`."""
+        """Make the entry of this test for the list `steps` in `recommendation.json`."""
         tested = {"difference": self.difference, "lower_bound": self.lower_bound, "passed": self.passed}
         return {**point_to_json(self.point), **tested, "outcome": self.outcome}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One team's tests and what came of them.
+    """The tests that were made for one kind of team, and the candidate (system, dimension, precision) to ship.
 
     Attributes:
-        view: the team's points, with the evidence of the split that chooses.
-        reference: the best system at full width; the pretrained one where no trained one beats it.
+        view: the team's candidates, with the values of the split that chooses.
+        reference: the best system at full width; the pretrained one if no trained one beats it.
         steps: all tests, in order.
-        passing: points that hold up and pass the gate, smallest first.
-        shipped: the first of `passing` that meets the limits; None where none does.
-        fell_back: whether `passing` holds points of the pretrained system, because no trained one beats it.
+        passing: candidates that lose less than the margin and beat the baselines, smallest first.
+        shipped: the first of `passing` that meets the limits; None if none does.
+        fell_back: whether `passing` holds candidates of the pretrained system, because no trained one beats it.
     """
 
     view: View
@@ -85,8 +86,8 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
     """Choose what to ship on the validation split, and confirm the choice on the test split.
 
     Args:
-        evidence: by split, `validation` and `test`; without `validation` the choice is made on test, and the answer
-            says so.
+        evidence: the values measured on the splits `validation` and `test`; without `validation` the choice is made on
+            test, and the answer says so.
         wishes: the metric, how much of it may be lost, and limits on bytes and recall.
 
     Returns:
@@ -111,7 +112,7 @@ def recommend(evidence: dict[str, Evidence], wishes: RecommendationSettings) -> 
 
 
 def _find_main(teams: dict[Any, Choice]) -> Choice:
-    """Find the team whose choice becomes `point`: beside keyword search, unless only vectors alone can be shipped."""
+    """Find the main recommendation: that of the team with keyword search, unless only vectors alone can be shipped."""
     order = [teams[team] for team in TEAMS if team in teams]
     shipping = [choice for choice in order if choice.shipped] or [choice for choice in order if choice.passing]
     asked = [choice for choice in order if len(choice.view.points) > len(full_width(choice.view.points))]
@@ -119,13 +120,13 @@ def _find_main(teams: dict[Any, Choice]) -> Choice:
 
 
 def _find_proven(teams: dict[Any, Choice], team: object) -> tuple[Point, Point] | None:
-    """Return a team's proven choice and its reference; None where nothing is proven."""
+    """Return the proven choice of a team, and the reference it was tested against; None if nothing was proven."""
     choice = teams.get(team)
     return (choice.shipped, choice.reference) if choice and choice.shipped else None
 
 
 def _describe(choice: Choice, evidence: dict[str, Evidence], wishes: RecommendationSettings) -> dict[str, Any]:
-    """Describe the shipped point, or else the reference, as the top level of `recommendation.json` does."""
+    """Describe the shipped candidate, or else the reference, in the top-level fields of `recommendation.json`."""
     test, validation = evidence["test"], choice.view.evidence
     reference, chosen = choice.reference, choice.shipped or choice.reference
     difference = validation.bootstrap.interval(validation.difference(chosen, reference))
@@ -156,7 +157,7 @@ def _describe(choice: Choice, evidence: dict[str, Evidence], wishes: Recommendat
 
 
 def _choose_point(view: View, wishes: RecommendationSettings) -> Choice:
-    """Choose among the trained systems; among the pretrained one's points where no trained system beats it."""
+    """Choose among the trained systems' vectors; if none beats the pretrained system, among the pretrained ones."""
     choice = _choose_among(view, view.sequences, view.reference, wishes)
     trained = [system for system in view.sequences if view.beats_pretrained(system)]
     if choice.passing or trained or not view.fallback:
@@ -178,7 +179,7 @@ def _choose_among(
 
 
 def _test_sequences(view: View, sequences: dict[str, list[Point]], reference: Point, margin: float) -> list[Step]:
-    """Test each system's points up to the first that is not shown to hold up; systems in the order measured."""
+    """Test each system's candidates from large to small, up to the first that may lose more than the margin."""
     evidence, steps = view.evidence, []
     for points in sequences.values():
         for point in points:
@@ -193,7 +194,7 @@ def _test_sequences(view: View, sequences: dict[str, list[Point]], reference: Po
 
 
 def _find_barred(choice: Choice, wishes: RecommendationSettings) -> Barred | None:
-    """Find which limits rule out every point that passes; None where something is shipped, or nothing passes."""
+    """Find which limits (bytes, recall) rule out every candidate that passed; None if one is shipped or none passed."""
     if choice.shipped or not choice.passing:
         return None
     evidence = choice.view.evidence
@@ -219,7 +220,7 @@ def _list_sequences(choice: Choice) -> dict[str, list[Point]]:
 def _estimate_queries(
     choice: Choice, wishes: RecommendationSettings, wished: Point | None
 ) -> tuple[Point | None, int | None]:
-    """Estimate how many queries would decide more, and about which point; None and None where these are enough."""
+    """Estimate which candidate more queries could prove, and how many it takes; None and None if no more are needed."""
     evidence = choice.view.evidence
     targets = [choice.reference]  # its gain over the rivals
     if choice.shipped:
@@ -239,7 +240,7 @@ def _estimate_queries(
 
 
 def _queries_to_ship(choice: Choice, margin: float, target: Point) -> int | None:
-    """Estimate how many queries it would take to ship a point; None where no number would do."""
+    """Estimate how many queries it would take to prove a candidate good enough to ship; None if no number would do."""
     view, evidence = choice.view, choice.view.evidence
     sequences = _list_sequences(choice)
     if target.system not in sequences:

@@ -1,4 +1,4 @@
-"""The per-query values of a split, from which a choice is made."""
+"""The metric's value for every query of a split, from which the vector to ship is chosen."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RECALL = "recall@10"  # the metric of `min_recall`
 
 @dataclass(frozen=True)
 class Evidence:
-    """One split's values of the metric that decides.
+    """The values of the deciding metric for the q queries of one split.
 
     Attributes:
-        values: point to the (q,) values of its queries.
+        values: maps each candidate (system, dimension, precision) to its (q,) values.
         bootstrap: resamples the same q queries.
-        recalls: point to its mean recall@10.
-        lossless: points with the same first ten results as their system at full width, for every possible query; a
-            comparison uses the full-width point in their place.
+        recalls: maps each candidate to its mean recall@10.
+        lossless: candidates with the same first ten results as their system at full width, for every possible query; a
+            comparison uses the full-width values in their place.
     """
 
     values: dict[Point, NDArray[np.float64]]
@@ -37,29 +37,29 @@ class Evidence:
 
     @cached_property
     def whole(self) -> dict[str, Point]:
-        """Each system's full-width point; BM25 has no vectors and one point."""
+        """Maps each system to its candidate with the largest vectors; BM25, without vectors, to its only one."""
         return {point.system: point for point in full_width(self.values)}
 
     def mean(self, point: Point) -> float:
-        """Average a point's values over the queries."""
+        """Average the metric of a system at one dimension and precision over the split's queries."""
         return float(self.values[point].mean())
 
     def difference(self, a: Point, b: Point) -> NDArray[np.float64]:
-        """Subtract b's values from a's, query by query: (q,), all 0 where a lossless point meets its full width."""
+        """Subtract b's values from a's for each query; 0 between a lossless candidate and its full-width system."""
         return self.values[self._count_as(a)] - self.values[self._count_as(b)]
 
     def is_same(self, a: Point, b: Point) -> bool:
-        """Whether two points rank alike for every query, so that no test is needed: equal, or lossless."""
+        """Whether two candidates have the same first results for every query, so that no test is needed."""
         return self._count_as(a) == self._count_as(b)
 
     def lower_bound(self, point: Point, reference: Point, level: float) -> float:
-        """Bound a point's mean difference to the reference from below, one-sided; 0 for the reference itself."""
+        """Compute the one-sided lower bound of a candidate's mean difference to a reference; 0 if both rank alike."""
         if self.is_same(point, reference):
             return 0.0
         return self.bootstrap.lower_bound(self.difference(point, reference), level)
 
     def chance_above(self, point: Point, reference: Point, limit: float) -> float:
-        """Estimate the chance (0 to 1) that a point's true mean difference to the reference exceeds a limit."""
+        """Estimate the chance (0 to 1) that a candidate's true mean difference to the reference exceeds a limit."""
         if self.is_same(point, reference):
             return float(limit < 0)
         return self.bootstrap.chance_above(self.difference(point, reference), limit)
@@ -75,17 +75,17 @@ def gather_evidence(
     bootstraps: dict[str, Bootstrap],
     lossless: frozenset[Point] = frozenset(),
 ) -> dict[str, Evidence]:
-    """Collect each split's evidence from the values of all queries: a split's name to its evidence.
+    """Divide the measured values of all queries by split, and keep those of the deciding metric and of recall@10.
 
     Args:
-        values: point to metric to the (q,) values of all queries.
+        values: the (q,) values of all queries, by candidate (system, dimension, precision) and metric.
         topics: the q queries, with the split of each.
         metric: the metric that decides.
-        bootstraps: by split; splits without one are left out.
-        lossless: points with the same first ten results as their system at full width.
+        bootstraps: a bootstrap for each split; splits without one are left out.
+        lossless: candidates with the same first ten results as their system at full width.
 
     Returns:
-        A split's name to its evidence.
+        The values of each split, by the split's name.
     """
     evidence = {}
     for split, bootstrap in bootstraps.items():

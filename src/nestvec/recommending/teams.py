@@ -1,7 +1,8 @@
 """Two kinds of team: one has a keyword search and fuses vectors with it, the other ranks by vectors alone.
 
-For each team, a `View` lists the points that the team could ship, from large to small, what a point has to beat, and
-what the team has now.
+A candidate is a system at one dimension and precision. For each kind of team, a `View` lists the candidates that the
+team could ship, from large to small, the baselines that a candidate has to beat, and the system that the team uses
+today.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ NEARLY = 1.05
 
 @dataclass(frozen=True)
 class Team:
-    """A kind of team that asks what to ship.
+    """A kind of team, with keyword search or with vectors alone, that wants to know which vectors to ship.
 
     Attributes:
         name: the team's key in `choices` of `recommendation.json`.
-        kind: the kind of point that the team can ship: fused, or vectors alone.
-        pretrained: the name of the untrained system, fused or alone.
-        now: the name of the system that the team has now.
-        may_fall_back: whether the pretrained system can be shipped where no trained one beats it.
+        kind: what the team can ship: `hybrid` (vectors fused with keyword search) or `plain` (vectors alone).
+        pretrained: the name of the pretrained system that the team would compare with, fused or alone.
+        now: the name of the system that the team uses today.
+        may_fall_back: whether the pretrained system can be shipped if no trained one beats it.
     """
 
     name: str
@@ -45,49 +46,50 @@ TEAMS = (BESIDE, ALONE)
 
 @dataclass(frozen=True)
 class View:
-    """One split's evidence, limited to a team's points and rivals."""
+    """The values of one split, from which one kind of team chooses: with keyword search, or with vectors alone."""
 
     evidence: Evidence
     team: Team
 
     @cached_property
     def points(self) -> list[Point]:
-        """The points that the team could ship."""
+        """Every measured system, dimension and precision that this kind of team could ship."""
         kind = self.team.kind
         return [point for point in self.evidence.values if point.kind == kind and point.dimension is not None]
 
     @cached_property
     def sequences(self) -> dict[str, list[Point]]:
-        """The trained systems' points as they are tested, from large to small."""
+        """Maps each trained system to its vector formats, from large to small, the order in which they are tested."""
         systems = dict.fromkeys(point.system for point in self.points if point.system != self.team.pretrained)
         return {system: self._order(system) for system in systems}
 
     @cached_property
     def fallback(self) -> dict[str, list[Point]]:
-        """The pretrained system's points, where the team may ship them; empty for vectors alone."""
+        """The pretrained system's vector formats, from large to small; empty if the team may not ship that system."""
         points = self._order(self.team.pretrained) if self.team.may_fall_back else []
         return {self.team.pretrained: points} if points else {}
 
     @property
     def level(self) -> float:
-        """The confidence of each system's tests; together they have the confidence `LEVEL` (Bonferroni)."""
+        """The confidence level of one system's tests; the tests of all systems together have 95 % (Bonferroni)."""
         return 1 - (1 - LEVEL) / max(1, len(self.sequences) + len(self.fallback))
 
     @property
     def reference(self) -> Point:
-        """The best system at full width; of equally good ones, the first measured."""
+        """The system at full width with the highest mean metric; of equally good ones, the first measured."""
         return max(full_width(self.points), key=self.evidence.mean)
 
     @property
     def now(self) -> Point | None:
-        """The system that the team uses today; None where that system was not measured."""
+        """What the team uses today, BM25 or the pretrained model at full width; None if that was not measured."""
         return self.evidence.whole.get(self.team.now)
 
     def list_rivals(self, point: Point) -> list[Point]:
-        """List the measured points that a point has to beat.
+        """List the measured baselines that a candidate (system, dimension, precision) has to beat.
 
-        Vectors alone: the pretrained model at full width, and BM25. A fused point: BM25, its own vectors alone at full
-        width, and the pretrained model fused at the same dimension and precision, or else at full width.
+        For vectors alone: the pretrained model at full width, and BM25. For vectors fused with keyword search: BM25,
+        the same model's vectors alone at full width, and the fused pretrained model at the same dimension and precision
+        (at full width if that was not measured).
         """
         whole = self.evidence.whole
         if self.team.kind != HYBRID:
@@ -96,11 +98,11 @@ class View:
         return rivals + ([self.find_pretrained(point)] if self.beside_pretrained(point) else [])
 
     def beside_pretrained(self, point: Point) -> bool:
-        """Whether a point can be compared with the pretrained system: measured, and not the point's own system."""
+        """Whether a candidate can be compared with the pretrained system: measured, and not the candidate's own."""
         return self.team.pretrained in self.evidence.whole and point.system != self.team.pretrained
 
     def find_pretrained(self, point: Point) -> Point:
-        """Find the pretrained system's point to compare with: for a fused point the same format, else full width."""
+        """Find a candidate's pretrained baseline: in the same vector format if fused and measured, else at full width."""
         whole = self.evidence.whole[self.team.pretrained]
         if self.team.kind != HYBRID:
             return whole
@@ -108,7 +110,7 @@ class View:
         return next((other for other in points if other.format == point.format), whole)
 
     def test_gate(self, point: Point) -> dict[str, dict[str, Any]]:
-        """Compare a point with each of its rivals: rival to difference, 95 % interval, and whether it passed."""
+        """Compare a candidate with each baseline: difference, 95 % interval, and whether the interval lies above 0."""
         evidence = self.evidence
         gains = {
             rival.system: evidence.bootstrap.interval(evidence.difference(point, rival))
@@ -120,11 +122,11 @@ class View:
         }
 
     def passes_gate(self, point: Point) -> bool:
-        """Whether a point beats all its rivals."""
+        """Whether a candidate clearly beats every baseline: each difference's 95 % interval lies above 0."""
         return all(rival["passed"] for rival in self.test_gate(point).values())
 
     def beats_pretrained(self, system: str) -> bool:
-        """Whether a trained system at full width clearly beats the pretrained one."""
+        """Whether a trained system at full width clearly beats the pretrained one: the 95 % interval lies above 0."""
         point = self.evidence.whole[system]
         if not self.beside_pretrained(point):
             return True
@@ -136,11 +138,11 @@ class View:
 
 
 def order_points(points: list[Point]) -> list[Point]:
-    """Sort one system's points from large to small, and leave out those that another point makes pointless.
+    """Sort one system's vector formats by bytes, largest first, and leave out those that are not worth testing.
 
-    Left out are points that hardly save bytes over a wider one (`NEARLY`), and points without principal axes where the
-    same dimension and precision was measured with them. Both rules were fixed before any run (docs/decisions.md), so
-    that nothing is picked by chance results on a run's queries.
+    Left out are formats that hardly save bytes over a wider one (`NEARLY`), and formats without principal axes if the
+    same dimension and precision was measured with axes. Both rules were fixed before any run (docs/decisions.md), so
+    that no format is picked by chance results on a run's queries.
     """
     turned = {(point.dimension, point.precision) for point in points if point.axes}
     best = [point for point in points if point.axes or (point.dimension, point.precision) not in turned]
