@@ -125,8 +125,8 @@ def describe_power(queries: int, margin: float, spread: float = TYPICAL_SPREAD, 
         queries: how many queries the choice is made on, at least 1.
         margin: how much of the metric may be lost, above 0.
         spread: the standard deviation of the per-query differences.
-        systems: how many systems share the 5 % chance of error: the trained ones and, with keyword search, the pretrained
-            one.
+        systems: how many systems share the 5 % chance of error: the trained ones, and the pretrained one if fused with
+            keyword search.
 
     Returns:
         The smallest provable loss, and the number of queries that it takes to prove `margin`.

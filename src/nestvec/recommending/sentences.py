@@ -161,7 +161,7 @@ def _name_wish(name: str, value: float) -> str:
 
 
 def point_to_json(point: Point) -> dict[str, Any]:
-    """Convert a system with its vector format to fields of `recommendation.json`; default `axes` and `kind` are left out."""
+    """Convert a system and vector format to fields of `recommendation.json`; default `axes` and `kind` are left out."""
     fields = {name: getattr(point, name) for name in POINT_FIELDS} | ({"axes": True} if point.axes else {})
     return fields if point.kind == PLAIN else {**fields, "kind": point.kind}
 

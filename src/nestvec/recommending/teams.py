@@ -102,7 +102,7 @@ class View:
         return self.team.pretrained in self.evidence.whole and point.system != self.team.pretrained
 
     def find_pretrained(self, point: Point) -> Point:
-        """Find a candidate's pretrained baseline: in the same vector format if fused and measured, else at full width."""
+        """Find a candidate's pretrained baseline: fused in the same vector format if measured, else at full width."""
         whole = self.evidence.whole[self.team.pretrained]
         if self.team.kind != HYBRID:
             return whole
