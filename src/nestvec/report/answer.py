@@ -1,4 +1,4 @@
-"""The first screen of a run's page: choices with and without keyword search, the run's origin, and next commands."""
+"""The first screen of a run's page: choices with and without keyword search, the run's date, and next commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEFT_OUT = {"source", "out", "compute", "threads"}  # arguments of every comman
 
 @dataclass(frozen=True)
 class Card:
-    """A recommended choice (proven, likely or tiny) as the page shows it; `chosen` is None where no point qualifies."""
+    """A card of the page for a proven, likely or tiny choice; `chosen` is None if no measured vectors qualify."""
 
     number: int  # on the ring in the chart
     name: str  # one of `NAMES`
@@ -35,18 +35,18 @@ class Card:
 
     @property
     def now(self) -> str:
-        """The system that the team has now, over which the choice's gain is measured."""
+        """The system that the team uses today, over which the choice's gain is measured."""
         return self.chosen.beats.system if self.chosen and self.chosen.beats else BM25
 
     def is_undecided(self, margin: float) -> bool:
-        """Whether the test queries agree in direction with the choice; unconfirmed then means too few queries."""
+        """Whether the test result agrees with the choice, so that an unconfirmed choice only needs more queries."""
         if self.name == "tiny":
             return self.gained > 0
         return self.chosen is not None and self.chosen.test is not None and self.chosen.test.difference > -margin
 
     @property
     def gained(self) -> float:
-        """The choice's mean gain over what the team has now; 0 where no gain was measured."""
+        """The choice's mean gain over what the team uses today; 0 if no gain was measured."""
         return getattr(self.gain, "difference", getattr(self.gain, "value", 0.0))
 
     @property
@@ -57,24 +57,24 @@ class Card:
 
 @dataclass(frozen=True)
 class Team:
-    """The choices for one kind of team: with keyword search, or with vectors alone."""
+    """The proven, likely and tiny choices for one kind of team: with keyword search, or with vectors alone."""
 
     name: str  # as `recommendation.json` has it
     cards: tuple[Card, ...]
 
     @property
     def title(self) -> str:
-        """The heading above the team's cards on the page."""
+        """The heading above this team's cards on the page."""
         return TITLES[self.name]
 
     @property
     def decided(self) -> bool:
-        """Whether the team has at least one choice."""
+        """Whether the team has a proven, likely or tiny choice."""
         return any(card.chosen for card in self.cards)
 
 
 def read_teams(content: Content) -> tuple[Team, ...]:
-    """Read the choices for both kinds of team; for an older run without choices, the recommended point, if any."""
+    """Read the choices for both kinds of team; an older run without choices has at most its recommendation."""
     choices = content.run.recommendation.choices
     if choices is None:
         cards = _read_cards(content, _read_older(content))
@@ -84,7 +84,7 @@ def read_teams(content: Content) -> tuple[Team, ...]:
 
 
 def _read_older(content: Content) -> TeamChoices:
-    """Turn the recommendation of an older run, which has no choices, into a proven choice."""
+    """Convert the recommendation of a run by an early nestvec, which had no three choices, to a proven choice."""
     recommendation, point = content.run.recommendation, content.run.recommendation.point
     if point is None:
         return TeamChoices()
@@ -115,13 +115,13 @@ def _read_cards(content: Content, three: TeamChoices) -> tuple[Card, ...]:
 
 
 def measured(content: Content, chosen: ChosenPoint) -> Row | None:
-    """Find a choice's row on the test split; None where the results lack the row."""
+    """Find the test results of a choice's vectors; None if `results.json` lacks them."""
     return content.run.points.get(chosen.name)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """When and how the run was made, and the run's folder."""
+    """The date of the run, the command that makes the run again, and the run's folder."""
 
     date: str
     command: str
@@ -132,8 +132,8 @@ class Origin:
 def read_origin(content: Content) -> Origin:
     """Read the run's date, command and folder.
 
-    The folder is relative to the working directory. A folder outside of it is given by its name alone, so that the
-    same files give the same page everywhere.
+    The folder is relative to the working directory. Of a folder elsewhere only the name is given, so that the same files
+    give the same page everywhere.
     """
     root = content.run.root.resolve()
     inside = root.is_relative_to(Path.cwd())
@@ -144,7 +144,7 @@ def read_origin(content: Content) -> Origin:
 
 
 def _command(content: Content, folder: str) -> str:
-    """Write the command with every setting that differs from its default; without settings that the run fills in."""
+    """Write the command that makes the run again: settings with default values or detected values are left out."""
     settings, defaults = content.run.config.settings, {**dict.fromkeys(_NEVER_SETTLED), **Settings().flat()}
     words = ["nestvec", "run", str(settings.get("source", content.run.results.source)), "--out", folder]
     for name, value in settings.items():
@@ -156,7 +156,7 @@ def _command(content: Content, folder: str) -> str:
 
 
 def next_commands(content: Content, folder: str) -> tuple[tuple[str, str], ...]:
-    """List the next commands: what each does, and what to type."""
+    """List the commands to type next, each with a few words on what the command does."""
     run = shlex.quote(folder)
     named = "" if content.run.ships else f" --system {shlex.quote(content.before.system)}"
     return (

@@ -26,7 +26,7 @@ _THRESHOLDS = {
 
 
 def write_check_page(facts: dict[str, Any], path: Path) -> None:
-    """Write `check.html` from what `check.json` holds; the same facts give the same bytes."""
+    """Write `check.html` from the content of `check.json`; equal contents give equal bytes."""
     checked = read_checked(facts)
     drawings = {"grades": draw_figure("grades", draw_grades, checked.grades)}
     shown = {
@@ -58,7 +58,7 @@ def explain_threshold(grades: Grades) -> str:
 
 
 def row_split_lines(checked: Checked) -> list[tuple[str, list[str]]]:
-    """List the table of what a split by row would leak: each line a name, and a cell for each way to compare texts."""
+    """List the lines of the table on leaks: a name, and a cell each for exactly equal and for normalised texts."""
     ways = list(checked.row_split.values())
     lines = [(name, [percent(way.shares[name]) for way in ways]) for name in ways[0].shares]
     for kind in ways[0].recurring:

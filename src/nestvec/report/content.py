@@ -1,4 +1,4 @@
-"""Gathers the facts of the report from the run's files, without rounding or measuring."""
+"""Gathers the facts that the report shows from the run's files; values are not rounded and nothing is measured."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Content:
 
     @property
     def gated(self) -> Point:
-        """The point that the gate compared with the baselines: the recommended point, or else the reference."""
+        """The vectors that were compared with the baselines: the recommended ones, or else the reference."""
         return self.run.recommendation.point or self.run.recommendation.reference or self.after
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """Names of all systems, without fused or two-stage: pretrained first, BM25 last, others in results' order."""
+        """Names of all systems that are neither fused nor two-stage: pretrained first, BM25 last."""
         named = dict.fromkeys(row.system for row in self.run.results.surface if row.is_alone)
         return tuple(sorted(named, key=lambda name: (name == BM25, name != PRETRAINED)))
 
@@ -47,12 +47,12 @@ class Content:
 
     @property
     def validated(self) -> tuple[Training, ...]:
-        """The trainings whose models were measured on the validation split during training."""
+        """The systems' trainings during which metrics on validation were measured."""
         return tuple(training for training in self.run.trainings if training.curve)
 
     @property
     def validated_formats(self) -> tuple[VectorFormat, ...]:
-        """Every dimension and precision that was measured on validation during training, wide before narrow."""
+        """The vector formats that were measured on validation during training, wide before narrow."""
         formats = dict.fromkeys(stored for training in self.run.trainings for stored in training.formats)
         return tuple(sorted(formats, key=lambda stored: -stored.dimension))
 
@@ -65,13 +65,13 @@ class Content:
 
     @property
     def seldom_judged(self) -> tuple[float, float] | None:
-        """The least and the greatest judged@10 of the systems at full width; None unless the least is below a third."""
+        """The lowest and highest judged@10 of the full-width systems; None unless the lowest is below a third."""
         shares = [row.metrics[JUDGED].value for row in self.full_width]
         return (min(shares), max(shares)) if min(shares) < FEW_JUDGED else None
 
     @property
     def uneven(self) -> bool:
-        """Whether the systems' full widths differ."""
+        """Whether some systems have wider vectors than others at full width."""
         return len({row.dimension for row in self.full_width if row.dimension}) > 1
 
     def made(self, kind: str) -> tuple[Row, ...]:
@@ -80,7 +80,7 @@ class Content:
 
     @property
     def staged(self) -> tuple[tuple[str, str, Row], ...]:
-        """Rows of two-stage search, each followed by the second stage alone: system, shortlist or "", and row."""
+        """Results of two-stage search, each followed by its second stage alone: system, name of the shortlist, row."""
         found: list[tuple[str, str, Row]] = []
         for row in self.made(TWO_STAGE):
             origin, _, code = row.system.rpartition("-via-")
@@ -92,36 +92,36 @@ class Content:
 
     @property
     def within_gate(self) -> bool:
-        """Whether the gate was passed; without a recommendation, only the limits that were set are the reason."""
+        """Whether the vectors beat all baselines; if nothing is recommended then, the limits are the reason."""
         gate = self.run.recommendation.gate
         return bool(gate) and all(entry.passed for entry in gate.values())
 
     @property
     def matrix_metric(self) -> str:
-        """The metric of the table of differences: the deciding metric if the run compared it, else recall@10."""
+        """The metric in the table of differences: the deciding metric if the run compared it, else recall@10."""
         compared = {entry.metric for entry in self.run.results.comparisons}
         return self.run.recommendation.metric if self.run.recommendation.metric in compared else METRICS[0]
 
     def cell(self, system: str, dimension: int | None, precision: str | None = None, axes: bool = False) -> Row | None:
-        """Find a system's test row at a dimension, or number of axes, and a precision (None: full precision)."""
+        """Find a system's test row at a dimension (or number of axes) and precision; None means full precision."""
         return next((row for row in self.line(system, precision, axes) if row.dimension == dimension), None)
 
     def measured(self, system: str) -> tuple[tuple[int, bool], ...]:
-        """List a system's dimensions on test, wide before narrow, and whether they are principal axes (these last)."""
+        """List a system's dimensions on test, widest first, each with whether its vectors are on principal axes."""
         rows = [row for row in self.split(TEST) if row.system == system and row.dimension]
         cuts = dict.fromkeys((row.dimension or 0, row.axes) for row in rows)
         return tuple(sorted(cuts, key=lambda cut: (-cut[0], cut[1])))
 
     @property
     def prompts(self) -> tuple[tuple[Prompts, tuple[str, ...]], ...]:
-        """The distinct prompts before queries or documents, each with the systems that use them."""
+        """The distinct prompts that are put before queries or documents, each with the systems that use them."""
         by_system = self.run.results.prompts
         distinct = dict.fromkeys(prompts for prompts in by_system.values() if prompts)
         return tuple((prompts, tuple(name for name in by_system if by_system[name] == prompts)) for prompts in distinct)
 
     @property
     def lexical(self) -> Row | None:
-        """BM25's row on the test split; None where it was not measured."""
+        """BM25's row on the test split; None if BM25 was not measured."""
         return next((row for row in self.split(TEST) if row.system == BM25), None)
 
     @property
@@ -131,11 +131,11 @@ class Content:
         return tuple(sorted({row.dimension for row in rows if row.dimension}))
 
     def at(self, system: str, width: int) -> Row | None:
-        """Find a system's test row at a dimension and full precision; BM25's row for any dimension."""
+        """Find a system's test row at a dimension and full precision; for BM25 the dimension is ignored."""
         return self.lexical if system == BM25 else self.cell(system, width)
 
     def line(self, system: str, precision: str | None = None, axes: bool = False) -> tuple[Row, ...]:
-        """List a system's test rows at one precision (None: full precision), on axes or not, narrow before wide."""
+        """List a system's test rows at one precision, narrow before wide; None stands for full precision."""
         wanted = (system, precision or self.before.precision, axes)
         rows = [row for row in self.split(TEST) if (row.system, row.precision, row.axes) == wanted]
         return tuple(sorted(rows, key=lambda row: row.dimension or 0))
@@ -147,13 +147,13 @@ class Content:
         return tuple(sorted(rows, key=lambda row: (order[row.system], -(row.dimension or 0), row.axes, -row.bytes)))
 
     def kept(self, row: Row, metric: str) -> float | None:
-        """Divide a row's metric by the system's value at full width and precision on the same split; None for 0."""
+        """Divide a row's metric by that of the same system at full width and precision; None if the latter is 0."""
         own = [other for other in self.run.results.surface if (other.system, other.split) == (row.system, row.split)]
         full = max(own, key=lambda other: (other.dimension or 0, other.bytes)).metrics[metric].value
         return row.metrics[metric].value / full if full else None
 
     def compared(self, a: Point, b: Point, metric: str) -> Comparison | None:
-        """Find the paired comparison a minus b on the test split; turns a comparison that the run made as b minus a."""
+        """Find the paired comparison a minus b on test; the sign is reversed if the run compared b minus a."""
         for entry in self.run.results.comparisons:
             if (entry.metric, entry.split) == (metric, TEST) and {entry.a, entry.b} == {a.name, b.name}:
                 return entry if entry.a == a.name else entry.turned
@@ -161,7 +161,7 @@ class Content:
 
 
 def read_content(run: Run) -> Content:
-    """Gather what the page shows of a finished run; raises InputError if a file is missing or damaged."""
+    """Read a finished run for the report's page; raises InputError if a file is missing or damaged."""
     surface, recommendation = run.results.surface, run.recommendation
     _refuse_missing_metrics(run)
     before = _before(run)
@@ -176,12 +176,12 @@ def read_content(run: Run) -> Content:
 
 
 def _refuse_missing_metrics(run: Run) -> None:
-    """Raise unless every row has every metric that the page shows."""
+    """Raise InputError unless every row of the results has every metric that the page shows."""
     for number, row in enumerate(run.results.surface):
         for metric in METRICS:
             if metric not in row.metrics:
                 problem = f"is damaged: surface[{number}].metrics.{metric} is missing"
-                raise InputError(problem, f"the metrics {', '.join(METRICS)}", file=run.folder.path("results"))
+                raise InputError(problem, f"each row to have the metrics {', '.join(METRICS)}", file=run.folder.path("results"))
 
 
 def _before(run: Run) -> Row:
@@ -194,7 +194,7 @@ def _before(run: Run) -> Row:
 
 
 def _after(run: Run, before: Row) -> Row:
-    """Find the test row of the recommended point, or else of the reference, or of the best other full-width system."""
+    """Find the row to show as the result: recommendation, else reference, else the best other full-width system."""
     recommendation, test = run.recommendation, run.points
     for point in (recommendation.point, recommendation.reference):
         row = test.get(point.name) if point else None
