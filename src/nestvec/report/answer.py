@@ -132,8 +132,8 @@ class Origin:
 def read_origin(content: Content) -> Origin:
     """Read the run's date, command and folder.
 
-    The folder is relative to the working directory. Of a folder elsewhere only the name is given, so that the same files
-    give the same page everywhere.
+    The folder is relative to the working directory. Of a folder elsewhere only the name is given, so that the same
+    files give the same page everywhere.
     """
     root = content.run.root.resolve()
     inside = root.is_relative_to(Path.cwd())

@@ -181,7 +181,9 @@ def _refuse_missing_metrics(run: Run) -> None:
         for metric in METRICS:
             if metric not in row.metrics:
                 problem = f"is damaged: surface[{number}].metrics.{metric} is missing"
-                raise InputError(problem, f"each row to have the metrics {', '.join(METRICS)}", file=run.folder.path("results"))
+                raise InputError(
+                    problem, f"rows with the metrics {', '.join(METRICS)}", file=run.folder.path("results")
+                )
 
 
 def _before(run: Run) -> Row:

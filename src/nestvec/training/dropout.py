@@ -1,4 +1,4 @@
-"""Dropout during a training: set its probability, and draw masks quickly.
+"""Sets the dropout probability for a training, and draws dropout masks quickly.
 
 On processors that are not from Intel, PyTorch draws masks one number at a time on one thread, at 5 to 7 ns per number,
 which takes a tenth of a training step or more.
@@ -24,9 +24,9 @@ _NUMBERS = ("dropout", "dropout_prob", "dropout_rate", "pdrop")  # ends of the n
 
 @contextlib.contextmanager
 def set_dropout(model: nn.Module, share: float | None) -> Iterator[None]:
-    """Set every dropout probability of a model, and restore the old ones after the block; None changes nothing.
+    """Set every dropout probability of a model, and restore the old ones after the `with` block; None sets nothing.
 
-    Some models have no dropout module at all if their configuration sets 0; no module is added to these.
+    A model whose configuration sets dropout to 0 may have no dropout modules; none are added.
     """
     before = [] if share is None else [(module, name, getattr(module, name)) for module, name in _probabilities(model)]
     for module, name, _ in before:
@@ -44,7 +44,7 @@ def has_dropout(model: nn.Module) -> bool:
 
 
 def _probabilities(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """Find every module and attribute that holds a dropout probability."""
+    """Find every module attribute that holds a dropout probability: pairs of module and attribute name."""
     for module in model.modules():
         for name, value in vars(module).items():
             of_layer = name == "p" and isinstance(module, nn.modules.dropout._DropoutNd)
@@ -54,15 +54,16 @@ def _probabilities(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
 
 
 def drop_quickly(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Let NumPy draw the dropout masks within the block on a CPU; on a GPU PyTorch's own masks are faster."""
+    """Draw dropout masks with NumPy inside the `with` block on a CPU; on a GPU PyTorch's own masks are faster."""
     return QuickDropout() if device.type == "cpu" else contextlib.nullcontext()
 
 
 class QuickDropout(TorchFunctionMode):
-    """Context in which NumPy draws the masks of `torch.nn.functional.dropout`, with 16 bits per number.
+    """Context in which NumPy draws the masks of `torch.nn.functional.dropout`, with 16 random bits per number.
 
     The generator is seeded from PyTorch's generator, so that PyTorch's seed or restored state decides all masks. The
-    probability is rounded to 1/65536, and kept values are scaled by the rounded one, so that the expectation is exact.
+    probability is rounded to a multiple of 1/65536. Kept values are scaled by this rounded probability, so that their
+    expected value is exact.
     """
 
     def __init__(self) -> None:
@@ -76,12 +77,12 @@ class QuickDropout(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - what the function gives
-        """Call a function of PyTorch, but replace dropout by `_drop`."""
+        """Call a PyTorch function; a call of dropout goes to this class's own dropout instead."""
         del types
         return (self._drop if func is functional.dropout else func)(*args, **(kwargs or {}))
 
     def _drop(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        """Replace `torch.nn.functional.dropout`; the arguments are the same."""
+        """Compute dropout as `torch.nn.functional.dropout` does, but with masks that NumPy draws."""
         dropped = round(p * _STEPS)
         if not training or not 0 < dropped < _STEPS or input.device.type != "cpu":
             return functional.dropout(input, p, training, inplace)

@@ -1,4 +1,4 @@
-"""The job of a training: tokenised texts, training rows, validation data, and hyper-parameters."""
+"""What a training works on: tokenised texts, training rows, validation data, and hyper-parameters."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Job:
     """Everything that a training needs except the model.
 
     Attributes:
-        system: a name in `SYSTEMS`.
+        system: name of the system to train, a key of `SYSTEMS`.
         examples: the training rows.
-        texts: the texts that the rows refer to by number, with pseudo-queries.
-        tokens: tokens of the texts.
-        validation: validation data; None if the split holds out no validation queries.
+        texts: the texts of the rows, including pseudo-queries.
+        tokens: the token ids of the texts.
+        validation: the data for measuring the model during training; None without validation queries.
         settings: the run's settings; the seed decides the order of the rows and dropout.
-        dimensions: widths for a nested objective, the model's own first.
+        dimensions: the dimensions for an objective that sums over dimensions; the model's full width comes first.
     """
 
     system: str
@@ -59,12 +59,12 @@ class Job:
 
     @property
     def judged(self) -> bool:
-        """Whether the system learns from judgements."""
+        """Whether the system learns from judgements; `adapted` does not."""
         return SYSTEMS[self.system].judged
 
     @property
     def batch_size(self) -> int:
-        """Training rows per batch: as set, or chosen by the number of rows."""
+        """Training rows per batch: the setting, or else a size chosen by the number of rows."""
         usual = _LARGE_BATCH if len(self.examples) >= _LARGE else _SMALL_BATCH
         if not self.judged:
             fitting = (size for size in _CROP_BATCHES if len(self.examples) >= _CROP_STEPS * size)
@@ -73,23 +73,23 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """Passes over the training rows: as set; always 1 for `adapted`."""
+        """Number of passes over the training rows: the setting; always 1 for `adapted`."""
         return self.settings.training.epochs if self.judged else 1
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the training, if it is not stopped early."""
+        """Number of optimizer steps of the training, if it is not stopped early."""
         batches = math.ceil(len(self.examples) / self.batch_size)
         return self.epochs * math.ceil(batches / self.settings.training.accumulate)
 
     @property
     def compute(self) -> str:
-        """Number format of the training, `float32` or `bfloat16`: as set, or the faster format on this hardware."""
+        """Number format of the training, `float32` or `bfloat16`: the setting, or else the faster one here."""
         return choose_compute(self.settings.training.compute)
 
     @property
     def learning_rate(self) -> float:
-        """The peak learning rate: as set, or 5e-5, and more for trainings of less than a few hundred steps.
+        """The peak learning rate: the setting, or else 5e-5, and more for trainings of few steps or large batches.
 
         The product of rate and steps was chosen on validation data: 1e-4 to 2e-4 for 98 steps on the sample, 5e-5 for
         304 and more steps on real judgements in batches of 16, where twice the rate was worse. A larger batch has a
@@ -102,7 +102,7 @@ class Job:
 
     @property
     def interval(self) -> int:
-        """Steps between two validations, and between two checkpoints."""
+        """Number of training steps between two validations; a checkpoint is written equally often."""
         return self.settings.training.validate_every or max(math.ceil(self.steps / _VALIDATIONS), _FEWEST_STEPS)
 
 
@@ -114,10 +114,10 @@ def make_job(
     dimensions: Sequence[int],
     cache: Path | None = None,
 ) -> Job:
-    """Tokenise the texts and make the training rows and the validation data of a system.
+    """Tokenise the texts, and make the training rows and the validation data of a system.
 
-    Only the model's tokenizer is used, and its weights if negatives are mined. The folder `cache` keeps mined
-    negatives. The first of the dimensions is the model's own width.
+    Only the model's tokenizer is used, and its weights if hard negatives are mined. The folder `cache` keeps mined
+    negatives. The first of the dimensions is the model's full width.
     """
     kind, graded, compute = SYSTEMS[system], settings.graded, choose_compute(settings.training.compute)
     data = replace(data, every_document=settings.training.adapt == CATALOGUE)

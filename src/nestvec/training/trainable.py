@@ -1,4 +1,4 @@
-"""Check that a model can be trained here: training must see the same vectors as the model's own `encode` gives."""
+"""Checks that a model can be trained: training must see the same vectors as the model's own `encode` gives."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def refuse_untrainable(model: SentenceTransformer, path: Path) -> None:
     """Raise InputError unless a model gives the same vectors in training as in `encode`, for a few test texts.
 
-    A forward pass in training gets token embeddings, looked up once for all passes of a batch, and an attention mask. A
-    static model, a Router, or a transformer that needs more input gives different vectors, or fails.
+    In training, the model gets an attention mask, and token embeddings that are looked up once for all forward passes
+    of a batch. A static model, a Router, or a transformer that needs more input gives different vectors, or fails.
     """
     wanted = "a transformer that reads token ids, or --epochs 0, which measures the model without training"
     try:
@@ -46,7 +46,7 @@ def refuse_untrainable(model: SentenceTransformer, path: Path) -> None:
 
 
 def _encode_as_trained(model: SentenceTransformer, role: Role) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Encode the test texts as validation does, and as the objective does; rows of unit length."""
+    """Encode the test texts in the two ways of a training, for validation and for the loss; rows of unit length."""
     tokens = tokenise_texts(model, *((PROBES, ()) if role == QUERY else ((), PROBES)))
     training = model.training
     rows = np.arange(len(PROBES))
@@ -61,6 +61,6 @@ def _encode_as_trained(model: SentenceTransformer, role: Role) -> tuple[NDArray[
 
 
 def _no_loss(queries: Tensor, documents: Tensor, label: dict[str, Tensor]) -> Tensor:
-    """Stand-in for a loss, for an objective that only encodes texts."""
+    """Return 0 as the loss, for an objective that is only used to encode texts."""
     del documents, label
     return queries.new_zeros(())
